@@ -1,0 +1,26 @@
+"""The two accounts of development. Neither exists anywhere else."""
+
+from django.conf import settings
+from django.core.management import CommandError
+
+from lockstep.accounts.models import User
+
+USERNAME, PASSWORD = "user", "1234"  # noqa: S105 - printed on purpose
+ADMIN_USERNAME, ADMIN_PASSWORD = "admin", "12345"  # noqa: S105
+
+
+def refuse_outside_development() -> None:
+    """Raises CommandError unless DEBUG is on: these passwords are known to everybody."""
+    if not settings.DEBUG:
+        raise CommandError("This makes an account with a well-known password: it is for development (DEBUG) only.")
+
+
+def ensure_account(username: str, password: str, *, staff: bool = False) -> User:
+    """The account with this password, made or mended; idempotent."""
+    user, _ = User.objects.get_or_create(username=username)
+    ready = user.check_password(password) and user.is_active and user.is_staff == staff and user.deleted is None
+    if not ready:
+        user.set_password(password)
+        user.is_active, user.is_staff, user.is_superuser, user.deleted = True, staff, staff, None
+        user.save()
+    return user

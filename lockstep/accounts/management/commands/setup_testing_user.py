@@ -1,0 +1,15 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from lockstep.accounts.development import PASSWORD, USERNAME, ensure_account, refuse_outside_development
+from lockstep.accounts.models import Token
+
+
+class Command(BaseCommand):
+    help = "Creates the account user / 1234 and prints a bearer token for it. Development only."
+
+    def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+        refuse_outside_development()
+        token = Token.issue(ensure_account(USERNAME, PASSWORD))
+        self.stdout.write(f"{USERNAME} / {PASSWORD}\nAuthorization: Bearer {token}")

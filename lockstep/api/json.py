@@ -1,0 +1,54 @@
+"""JSON in and out: fast, and strict about what a stranger may send."""
+
+from collections.abc import Mapping
+from typing import IO, Any
+
+import orjson
+from django.conf import settings
+from rest_framework.exceptions import APIException, ParseError
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
+
+
+class BodyTooLarge(APIException):
+    """The body is larger than this server accepts."""
+
+    status_code = 413
+    default_detail = f"The body is larger than {settings.MAX_BODY_BYTES:,} bytes."
+    default_code = "body_too_large"
+
+
+class JSONParser(BaseParser):
+    """Parses at most MAX_BODY_BYTES of JSON; depth is bounded by orjson (1,024 levels).
+
+    Raises `BodyTooLarge` (413) and `ParseError` (400), which names the place of the mistake.
+    """
+
+    media_type = "application/json"
+
+    def parse(
+        self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:  # noqa: ANN401 - whatever JSON holds; serializers check it
+        body = stream.read(settings.MAX_BODY_BYTES + 1)
+        if len(body) > settings.MAX_BODY_BYTES:
+            raise BodyTooLarge
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise ParseError(f"The body is not valid JSON: {error}.") from error
+
+
+class JSONRenderer(BaseRenderer):
+    """Writes JSON with ISO 8601 times in UTC."""
+
+    media_type = "application/json"
+    format = "json"
+    charset = None
+
+    def render(
+        self,
+        data: Any,  # noqa: ANN401 - whatever a view answers
+        accepted_media_type: str | None = None,
+        renderer_context: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        return b"" if data is None else orjson.dumps(data, default=str, option=orjson.OPT_UTC_Z)

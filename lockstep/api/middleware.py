@@ -1,0 +1,52 @@
+"""What happens around every request."""
+
+import re
+from collections.abc import Callable
+from http import HTTPStatus
+from uuid import uuid4
+
+from django.http import HttpRequest, HttpResponse
+
+from lockstep.api.errors import CONTENT_TYPE, problem_response
+from lockstep.changes.attribution import tracing
+
+View = Callable[[HttpRequest], HttpResponse]
+
+SAFE_REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
+PAGES = ("/admin", "/static/")  # for people with a browser: these keep Django's HTML errors
+REMARKS = {
+    400: "The server could not understand the request.",
+    404: "There is nothing at this address.",
+    500: "Something went wrong here. It is logged under this X-Request-ID.",
+}
+
+
+def request_id(get_response: View) -> View:
+    """Takes over the caller's X-Request-ID, or makes one; it is in the answer and in the change log."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        given = request.headers.get("X-Request-ID", "")
+        trace = given if SAFE_REQUEST_ID.fullmatch(given) else str(uuid4())
+        with tracing(trace):
+            response = get_response(request)
+        response["X-Request-ID"] = trace
+        return response
+
+    return middleware
+
+
+def problems(get_response: View) -> View:
+    """Django's own HTML errors, the debug pages included, become problem+json for everybody but browsers' pages."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if (
+            response.status_code < 400
+            or response.get("Content-Type", "").startswith(("application/json", CONTENT_TYPE))
+            or request.path.startswith(PAGES)
+        ):
+            return response
+        status = HTTPStatus(response.status_code)
+        return problem_response(status, REMARKS.get(status, f"{status.description or status.phrase}."))
+
+    return middleware

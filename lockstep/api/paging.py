@@ -1,0 +1,47 @@
+"""Pages of a bare array, as JSONPlaceholder gives them: `_page`, `_limit`, `Link` and `X-Total-Count`."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db.models import QuerySet
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+UNASKED_LIMIT = 1_000
+LARGEST_LIMIT = 10_000
+LARGEST_PAGE = 10**9
+
+
+def array_page(request: Request, rows: QuerySet[Any, dict[str, Any]]) -> Response:
+    """The page that `_page` and `_limit` ask for, at most 1,000 rows unless `_limit` says otherwise.
+
+    The headers tell how many rows there are and where the first, previous, next and last pages lie.
+    """
+    page = _positive(request, "_page", 1, LARGEST_PAGE)
+    limit = _positive(request, "_limit", UNASKED_LIMIT, LARGEST_LIMIT)
+    total = rows.count()
+    response = Response(list(rows[(page - 1) * limit : page * limit]))
+    response["X-Total-Count"] = str(total)
+    last = max(1, -(-total // limit))
+    if last > 1:
+        pages = {"first": 1, "prev": page - 1, "next": page + 1, "last": last}
+        response["Link"] = ", ".join(
+            f'<{_page_url(request, number, limit)}>; rel="{relation}"'
+            for relation, number in pages.items()
+            if 1 <= number <= last
+        )
+    return response
+
+
+def _positive(request: Request, name: str, default: int, largest: int) -> int:
+    given = request.query_params.get(name, "")
+    if not given:
+        return default
+    if not (given.isascii() and given.isdigit() and len(given) < 20 and 1 <= int(given) <= largest):
+        raise ValidationError({name: [f"A whole number from 1 to {largest:,}."]})
+    return int(given)
+
+
+def _page_url(request: Request, page: int, limit: int) -> str:
+    return f"{request.build_absolute_uri(request.path)}?{urlencode({'_page': page, '_limit': limit})}"

@@ -1,0 +1,40 @@
+"""Who made a change, on whose behalf, and in which request: carried to the database with SET LOCAL.
+
+The capture triggers read the three settings, so a change written by any statement of the transaction
+(bulk_update, raw SQL, a cascade) carries them too.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from django.db import connection, transaction
+
+_trace: ContextVar[str] = ContextVar("trace", default="")
+
+SET_LOCAL = (
+    "SELECT set_config('lockstep.actor', %s, true), set_config('lockstep.origin', %s, true),"
+    " set_config('lockstep.trace', %s, true)"
+)
+
+
+@contextmanager
+def tracing(trace: str) -> Iterator[None]:
+    """Everything written inside carries this trace (the request's id, a command's name)."""
+    token = _trace.set(trace)
+    try:
+        yield
+    finally:
+        _trace.reset(token)
+
+
+@contextmanager
+def attributed_transaction(*, actor: str = "", origin: str = "") -> Iterator[None]:
+    """A transaction whose changes name their actor ("user:<id>") and origin (a provider, or "" for ourselves).
+
+    A change whose origin equals a subscription's own is not delivered to it: nothing is echoed back.
+    Nested inside another one it is a savepoint, and its attribution holds from there on.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(SET_LOCAL, [actor, origin, _trace.get()])
+        yield

@@ -1,0 +1,95 @@
+"""Capture: the triggers that write every committed change of a model into the change log.
+
+    class Meta:
+        triggers = capture("title", "body")
+
+The named columns are an allow-list: nothing else of the row ever enters the log.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pgtrigger
+from django.apps import apps
+from django.conf import settings
+from django.db import models
+
+from lockstep.changes.sql_file import load
+
+BODIES = load(Path(__file__).parent / "sql" / "capture.sql")
+SOFT_DELETION = "deleted"
+
+
+class Capture(pgtrigger.Trigger):
+    """One of a model's four capture triggers; `columns` are attribute names of its fields."""
+
+    def __init__(self, *, columns: tuple[str, ...], **options: Any) -> None:  # noqa: ANN401 - pgtrigger's options
+        self.columns = columns
+        super().__init__(**options)
+
+    def get_func(self, model: type[models.Model]) -> str:
+        """The trigger's body: the named statement of capture.sql with the model's names filled in."""
+        statement = BODIES[self.name.removeprefix("capture_")]
+        body: str = statement.format(
+            label=model._meta.label_lower,
+            table=quote(model._meta.db_table),
+            pk=quote(column_of(model, "pk")),
+            before=self.document(model, "o"),
+            after=self.document(model, "n"),
+        )
+        return f"{body}\nRETURN NULL;"
+
+    def document(self, model: type[models.Model], row: str) -> str:
+        """The SQL of a row's captured columns as jsonb; NULL where the object cannot be seen."""
+        pairs = ", ".join(f"'{name}', {row}.{quote(column_of(model, name))}" for name in self.columns)
+        seen = f"{row}.{quote(column_of(model, 'pk'))} IS NOT NULL"
+        if any(field.column == SOFT_DELETION for field in model._meta.concrete_fields):
+            seen += f" AND {row}.{SOFT_DELETION} IS NULL"
+        return f"CASE WHEN {seen} THEN jsonb_build_object({pairs}) END"
+
+
+def capture(*columns: str) -> list[pgtrigger.Trigger]:
+    """The triggers that capture these columns of a model, for its `Meta.triggers`."""
+    new, old = pgtrigger.Referencing(new="new_rows"), pgtrigger.Referencing(old="old_rows")
+    both = pgtrigger.Referencing(old="old_rows", new="new_rows")
+    return [
+        _trigger("insert", columns, operation=pgtrigger.Insert, referencing=new),
+        _trigger("update", columns, operation=pgtrigger.Update, referencing=both),
+        _trigger("delete", columns, operation=pgtrigger.Delete, referencing=old),
+        _trigger("truncate", columns, operation=pgtrigger.Truncate, when=pgtrigger.Before),
+    ]
+
+
+def _trigger(name: str, columns: tuple[str, ...], **options: Any) -> Capture:  # noqa: ANN401 - pgtrigger's options
+    options = {"when": pgtrigger.After, "level": pgtrigger.Statement} | options
+    return Capture(name=f"capture_{name}", columns=columns, **options)
+
+
+def captured_columns(model: type[models.Model]) -> tuple[str, ...]:
+    """The allow-list of a model; empty when it is not captured."""
+    triggers = getattr(model._meta, "triggers", [])
+    return next((trigger.columns for trigger in triggers if isinstance(trigger, Capture)), ())
+
+
+def models_to_capture() -> list[type[models.Model]]:
+    """Every concrete model of CAPTURED_APPS that does not say with `uncaptured = "<reason>"` why not."""
+    return [
+        model
+        for label in settings.CAPTURED_APPS
+        for model in apps.get_app_config(label).get_models()
+        if not getattr(model, "uncaptured", "")
+    ]
+
+
+def column_of(model: type[models.Model], name: str) -> str:
+    """The column behind a field's name, "pk" included."""
+    field = model._meta.pk if name == "pk" else model._meta.get_field(name)
+    column = getattr(field, "column", None)
+    if column is None:
+        raise ValueError(f"{model._meta.label} has no column for {name!r}.")
+    return str(column)
+
+
+def quote(name: str) -> str:
+    """An SQL identifier; pgtrigger renders bodies without parameters."""
+    return '"' + name.replace('"', '""') + '"'

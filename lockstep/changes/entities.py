@@ -1,0 +1,59 @@
+"""What every entity has: an id, its times, and a soft deletion that keeps its history."""
+
+from typing import Any
+
+import pgtrigger
+from django.db import models
+from django.db.models.functions import Now
+
+
+class UUID7(models.Func):
+    """A time-ordered UUID made by the database, so that rows written in psql get one too."""
+
+    function = "lockstep_uuid7"
+    template = "%(function)s()"
+    output_field = models.UUIDField()
+
+
+class NextNumber(models.Func):
+    """The next small integer of a sequence: what people and outside systems call an entity by."""
+
+    template = "nextval('%(sequence)s')"
+    output_field = models.BigIntegerField()
+
+    def __init__(self, sequence: str) -> None:
+        super().__init__(sequence=sequence)
+
+
+class EntityQuerySet(models.QuerySet[Any]):
+    """Reads that every entity has."""
+
+    def alive(self) -> "EntityQuerySet":
+        """Those that are not softly deleted: all that an API ever shows."""
+        return self.filter(deleted=None)
+
+
+class Entity(models.Model):
+    """A row with identity and times in UTC, kept by the database whoever writes it."""
+
+    id = models.UUIDField(primary_key=True, editable=False, db_default=UUID7())
+    created = models.DateTimeField(editable=False, db_default=Now())
+    updated = models.DateTimeField(editable=False, db_default=Now())
+    deleted = models.DateTimeField(editable=False, null=True, default=None)
+
+    class Meta:
+        abstract = True
+
+
+TOUCH = pgtrigger.Trigger(
+    name="touch",
+    when=pgtrigger.Before,
+    operation=pgtrigger.Update,
+    condition=pgtrigger.AnyChange(),
+    func="NEW.updated := now(); RETURN NEW;",
+)
+
+
+def number_field(sequence: str) -> "models.BigIntegerField[int, int]":
+    """`number`, drawn from the named sequence (which the app's first migration makes)."""
+    return models.BigIntegerField(unique=True, editable=False, db_default=NextNumber(sequence))

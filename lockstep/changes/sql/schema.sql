@@ -1,0 +1,70 @@
+-- The change log and the functions beside it. Run once by the first migration.
+
+-- name: uuid7
+-- Time-ordered UUIDs on PostgreSQL 16 and 17 too (18 has uuidv7()): 48 bits of milliseconds over a random version 4,
+-- with the version nibble set to 7.
+CREATE FUNCTION lockstep_uuid7() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
+    SELECT encode(
+        set_bit(set_bit(
+            overlay(uuid_send(gen_random_uuid())
+                    PLACING substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3)
+                    FROM 1 FOR 6),
+            52, 1), 53, 1), 'hex')::uuid
+$$;
+
+-- name: change_log
+-- Append-only and partitioned by time. `seq` orders the changes of one object, because a writer holds the object's
+-- row lock when it draws its number; across objects it is not the order of commits. `xid` is the writer's transaction,
+-- which is what the relay reads by (see delivery/sql/relay.sql).
+CREATE SEQUENCE changes_change_seq AS bigint CACHE 1;
+CREATE TABLE changes_change (
+    seq       bigint      NOT NULL DEFAULT nextval('changes_change_seq'),
+    at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+    xid       xid8        NOT NULL DEFAULT pg_current_xact_id(),
+    model     text        NOT NULL,
+    object_id text        NOT NULL,
+    kind      text        NOT NULL CHECK (kind IN ('created', 'updated', 'deleted')),
+    before    jsonb,
+    after     jsonb,
+    actor     text DEFAULT nullif(current_setting('lockstep.actor', true), ''),
+    origin    text DEFAULT nullif(current_setting('lockstep.origin', true), ''),
+    trace     text DEFAULT nullif(current_setting('lockstep.trace', true), ''),
+    PRIMARY KEY (seq, at)
+) PARTITION BY RANGE (at);
+CREATE INDEX changes_change_window ON changes_change (xid, seq);
+CREATE INDEX changes_change_history ON changes_change (object_id, seq);
+-- Rows land here only when no worker made partitions for weeks: a writer is never turned away.
+CREATE TABLE changes_change_rest PARTITION OF changes_change DEFAULT;
+
+-- name: append_only
+-- What is written stays as it is. Old changes go by dropping their partition.
+CREATE FUNCTION changes_refuse_edit() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'The change log is append-only: % is refused.', TG_OP USING ERRCODE = 'restrict_violation';
+END $$;
+CREATE TRIGGER changes_change_append_only BEFORE UPDATE OR DELETE ON changes_change
+    FOR EACH STATEMENT EXECUTE FUNCTION changes_refuse_edit();
+
+-- name: partitions
+-- Makes the daily partitions for today and the days ahead. Each is built beside the log and then attached, because
+-- ATTACH, unlike CREATE … PARTITION OF, does not wait for the writers or hold them up. A day whose rows already lie
+-- in the default partition is left there.
+CREATE FUNCTION changes_make_partitions(days_ahead int) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+    day date;
+    name text;
+    made int := 0;
+BEGIN
+    FOR day IN SELECT (now() AT TIME ZONE 'UTC')::date + n FROM generate_series(0, days_ahead) AS n LOOP
+        name := 'changes_change_' || to_char(day, 'YYYYMMDD');
+        CONTINUE WHEN to_regclass(name) IS NOT NULL OR EXISTS (
+            SELECT FROM changes_change_rest
+            WHERE at >= day::timestamp AT TIME ZONE 'UTC' AND at < (day + 1)::timestamp AT TIME ZONE 'UTC');
+        EXECUTE format('CREATE TABLE %I (LIKE changes_change INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name);
+        EXECUTE format('ALTER TABLE changes_change ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', name,
+                       day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC');
+        made := made + 1;
+    END LOOP;
+    RETURN made;
+END $$;
+SELECT changes_make_partitions(14);

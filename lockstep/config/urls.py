@@ -1,0 +1,15 @@
+"""Every route at a glance. Each answers with and without its trailing slash."""
+
+from django.urls import include, path, re_path
+
+from lockstep.api.admin_site import admin_site
+from lockstep.api.views import healthz, not_found, readyz
+
+urlpatterns = [
+    re_path(r"^healthz/?$", healthz),
+    re_path(r"^readyz/?$", readyz),
+    path("", include("lockstep.accounts.urls")),
+    path("fakeapi/v1/", include("lockstep.posts.urls")),
+    path("admin/", admin_site.urls),
+    re_path(r"", not_found),
+]

@@ -1,0 +1,30 @@
+"""The worker's own connections: asynchronous, pooled, recognisable in pg_stat_activity."""
+
+from pathlib import Path
+
+from django.db import connections
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool
+
+from lockstep.changes.sql_file import load
+from lockstep.delivery.subscriptions import Pool
+
+SQL = {
+    file: load(Path(__file__).parent / "sql" / f"{file}.sql") for file in ("relay", "lanes", "schema", "upkeep")
+}
+APPLICATION_NAME = "lockstep-worker"
+
+Connection = AsyncConnection[TupleRow]
+
+
+def open_pool(size: int) -> Pool:
+    """A pool on Django's default database. Transactions are explicit; a single statement commits by itself."""
+    parameters = connections["default"].get_connection_params()
+    wanted = ("host", "port", "user", "password", "dbname", "sslmode", "connect_timeout")
+    options = {name: parameters[name] for name in wanted if parameters.get(name) is not None}
+    options |= {"application_name": APPLICATION_NAME, "autocommit": True, "options": "-c timezone=UTC"}
+    return AsyncConnectionPool(
+        kwargs=options, min_size=1, max_size=size, open=False, check=AsyncConnectionPool.check_connection,
+        reconnect_timeout=float("inf"),
+    )  # fmt: skip

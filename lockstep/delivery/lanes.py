@@ -1,0 +1,124 @@
+"""Claiming lanes and settling claims (sql/lanes.sql says how)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from lockstep.delivery.database import SQL, Connection
+from lockstep.delivery.errors import DeliveryError
+from lockstep.delivery.retry import delay_after
+from lockstep.delivery.subscriptions import Change, Claim, Subscriber, message_id
+
+LANES = SQL["lanes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a claim ended: delivered (no error) or not."""
+
+    claim: Claim
+    error: DeliveryError | None = None
+
+    @property
+    def delay(self) -> float | None:
+        """Seconds until the next attempt; None when there is none."""
+        return delay_after(self.claim.attempts, self.error) if self.error else None
+
+    @property
+    def cause(self) -> str:
+        """The error, for people."""
+        name = type(self.error).__name__
+        return f"{name}: {self.error}"[:2_000]
+
+
+async def claim(connection: Connection, subscriber: Subscriber, limit: int, epoch: UUID) -> list[Claim]:
+    """Takes up to `limit` due lanes of a subscription, each with the change at its head."""
+    async with connection.transaction():
+        choice = {"subscription": subscriber.name, "limit": limit, "lease": timedelta(seconds=subscriber.lease)}
+        cursor = await connection.execute(LANES["claim"], choice)
+        tokens = dict(await cursor.fetchall())
+        if not tokens:
+            return []
+        heads = {"lanes": list(tokens), "latest": subscriber.kind == "state"}
+        cursor = await connection.execute(LANES["heads"], heads)
+        claims = [
+            Claim(lane, token, attempts, message_id(epoch, change[0], subscriber.name), Change(*change))
+            for lane, token, attempts, *change in await cursor.fetchall()
+        ]
+        idle = tokens.keys() - {claim.lane for claim in claims}
+        await connection.execute(LANES["retire"], {"lanes": list(idle)})
+    return claims
+
+
+async def hold(
+    connection: Connection, subscriber: Subscriber, model: str, object_id: str
+) -> tuple[int, int] | None:
+    """Takes the lane of one object, so that no worker delivers to it; None while one does. Give it back with release."""
+    choice = {"subscription": subscriber.name, "model": model, "object_id": object_id}
+    cursor = await connection.execute(LANES["hold"], choice | {"lease": timedelta(seconds=subscriber.lease)})
+    return await cursor.fetchone()
+
+
+async def release(connection: Connection, lane: int, token: int) -> None:
+    """Gives back a lane that was held: what waits in it is due at once."""
+    async with connection.transaction():
+        cursor = await connection.execute(LANES["lock_claimed"], {"lanes": [lane], "tokens": [token]})
+        if await cursor.fetchone():
+            await connection.execute(LANES["free"], {"lanes": [lane]})
+            await connection.execute(LANES["retire"], {"lanes": [lane]})
+
+
+async def settle(connection: Connection, outcomes: Sequence[Outcome]) -> int:
+    """Writes down how claims ended; returns how many lanes were still held by them.
+
+    1. Lock the lanes whose claim still holds; a stale claim changes nothing from here on.
+    2. Bury what will never be delivered, remove it and what was delivered from the lanes.
+    3. Free the lanes with more to deliver, retire the others.
+    4. Postpone the lanes that try again.
+    """
+    async with connection.transaction():
+        by_lane = {outcome.claim.lane: outcome for outcome in outcomes}
+        tokens = [outcome.claim.token for outcome in by_lane.values()]
+        cursor = await connection.execute(LANES["lock_claimed"], {"lanes": list(by_lane), "tokens": tokens})
+        held = [by_lane[lane] for (lane,) in await cursor.fetchall()]
+        dead = [outcome for outcome in held if outcome.error and outcome.delay is None]
+        done = [outcome for outcome in held if not outcome.error] + dead
+        failed = [(outcome, delay) for outcome in held if outcome.error and (delay := outcome.delay) is not None]
+        if dead:
+            await _bury(connection, dead)
+        if done:
+            await _remove(connection, done)
+        if failed:
+            await _postpone(connection, failed)
+    return len(held)
+
+
+async def _bury(connection: Connection, dead: Sequence[Outcome]) -> None:
+    letters = {
+        "lanes": [outcome.claim.lane for outcome in dead],
+        "seqs": [outcome.claim.change.seq for outcome in dead],
+        "ats": [outcome.claim.change.at for outcome in dead],
+        "message_ids": [outcome.claim.message_id for outcome in dead],
+        "causes": [outcome.cause for outcome in dead],
+    }
+    await connection.execute(LANES["bury"], letters)
+
+
+async def _remove(connection: Connection, done: Sequence[Outcome]) -> None:
+    lanes = [outcome.claim.lane for outcome in done]
+    seqs = [outcome.claim.change.seq for outcome in done]
+    await connection.execute(LANES["remove_delivered"], {"lanes": lanes, "seqs": seqs})
+    await connection.execute(LANES["free"], {"lanes": lanes})
+    await connection.execute(LANES["retire"], {"lanes": lanes})
+
+
+async def _postpone(connection: Connection, failed: Sequence[tuple[Outcome, float]]) -> None:
+    waits = {
+        "lanes": [outcome.claim.lane for outcome, _ in failed],
+        "ats": [outcome.claim.change.at for outcome, _ in failed],
+        "delays": [delay for _, delay in failed],
+        "failures": [outcome.error.failure for outcome, _ in failed if outcome.error],
+        "causes": [outcome.cause for outcome, _ in failed],
+    }
+    await connection.execute(LANES["postpone"], waits)

@@ -1,0 +1,123 @@
+"""What delivery keeps: subscriptions, lanes, deliveries, dead letters, periodic work. The hot path is in sql/."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Now
+
+from lockstep.changes.entities import UUID7
+
+
+class SnapshotField(models.TextField):
+    """PostgreSQL's pg_snapshot: which transactions are visible."""
+
+    def db_type(self, connection: object) -> str:
+        return "pg_snapshot"
+
+
+class CurrentSnapshot(models.Func):
+    """The snapshot of the statement that stores it."""
+
+    template = "pg_current_snapshot()"
+    output_field = SnapshotField()
+
+
+class Subscription(models.Model):
+    """One subscriber's place in the change log."""
+
+    class Kind(models.TextChoices):
+        EVENT = "event", "every change, in order"
+        STATE = "state", "only the latest state counts"
+
+    class State(models.TextChoices):
+        ACTIVE = "active"
+        PAUSED = "paused"
+
+    name = models.TextField(primary_key=True)
+    kind = models.TextField(choices=Kind)
+    follows = ArrayField(models.TextField(), help_text='Labels of its models, such as "posts.post".')
+    skip_origin = models.TextField(null=True, help_text="Changes of this origin are not delivered: no echo.")
+    state = models.TextField(choices=State, db_default=State.ACTIVE)
+    reason = models.TextField(blank=True, db_default="", help_text="Why it is paused.")
+    window_start = SnapshotField(db_default=CurrentSnapshot(), help_text="All that it shows is fanned out.")
+    window_end = SnapshotField(null=True, help_text="Set while a window is fanned out in chunks.")
+    window_seq = models.BigIntegerField(null=True, help_text="Where in the window the next chunk starts.")
+    created = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Lane(models.Model):
+    """What waits for one subscription about one object; gone when nothing does."""
+
+    id = models.BigAutoField(primary_key=True)
+    subscription = models.ForeignKey(Subscription, on_delete=models.CASCADE, db_index=False)
+    model = models.TextField()
+    object_id = models.TextField()
+    next_at = models.DateTimeField(db_default=Now(), help_text="When it may be claimed: due time, retry or lease.")
+    token = models.BigIntegerField(db_default=0, help_text="Fencing token of the latest claim.")
+    attempts = models.IntegerField(db_default=0, help_text="Claims since the last success.")
+    failure = models.TextField(null=True, help_text="How the last attempt failed; null while claimed or due.")
+    cause = models.TextField(null=True, help_text="Why, for people.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["subscription", "model", "object_id"], name="delivery_lane_object")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subscription_id}: {self.model} {self.object_id}"
+
+
+class Delivery(models.Model):
+    """One change that waits in a lane."""
+
+    pk = models.CompositePrimaryKey("lane_id", "seq")
+    lane = models.ForeignKey(Lane, on_delete=models.CASCADE, db_constraint=False, db_index=False)
+    seq = models.BigIntegerField()
+    at = models.DateTimeField(help_text="The change's own time: finds its partition.")
+
+    def __str__(self) -> str:
+        return f"{self.seq} in lane {self.lane_id}"
+
+
+class DeadLetter(models.Model):
+    """A change that could not be delivered. It is kept until somebody replays or drops it."""
+
+    id = models.UUIDField(primary_key=True, db_default=UUID7())
+    subscription = models.ForeignKey(Subscription, on_delete=models.CASCADE)
+    model = models.TextField()
+    object_id = models.TextField()
+    seq = models.BigIntegerField()
+    at = models.DateTimeField()
+    message_id = models.UUIDField()
+    attempts = models.IntegerField()
+    cause = models.TextField()
+    died = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"{self.subscription_id}: {self.model} {self.object_id} ({self.cause})"
+
+
+class Epoch(models.Model):
+    """Which life of the database this is: part of every message id.
+
+    Transaction ids mean nothing in another cluster, so a restored dump must not go on with the old cursors.
+    """
+
+    id = models.UUIDField(primary_key=True, db_default=UUID7())
+    system_identifier = models.TextField()
+    began = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class PeriodicTask(models.Model):
+    """When a piece of periodic work is next due, over all workers."""
+
+    name = models.TextField(primary_key=True)
+    next_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.next_at}"

@@ -1,0 +1,95 @@
+"""Work that some worker does now and then: declared in an app's `subscribers.py`, done once over all workers."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from asgiref.sync import sync_to_async
+from django.db import close_old_connections
+
+from lockstep.delivery.database import SQL, Connection
+from lockstep.delivery.subscriptions import Pool
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodicWork:
+    """`run` every so many seconds; it must bear being done twice, or not at all when its worker dies."""
+
+    name: str
+    every: float
+    run: Callable[[Pool], Awaitable[None]]
+
+
+_registered: list[PeriodicWork] = []
+
+
+def register_periodic(work: PeriodicWork) -> None:
+    """Makes periodic work known."""
+    _registered.append(work)
+
+
+def with_orm(function: Callable[[], object]) -> Callable[[Pool], Awaitable[None]]:
+    """A plain function that uses Django's ORM, as periodic work."""
+
+    def call() -> None:
+        close_old_connections()
+        try:
+            function()
+        finally:
+            close_old_connections()
+
+    async def run(pool: Pool) -> None:
+        await sync_to_async(call, thread_sensitive=False)()
+
+    return run
+
+
+async def make_partitions(pool: Pool) -> None:
+    """The change log's partitions for the days ahead. Gives way at once where somebody holds the log."""
+    async with pool.connection() as connection, connection.transaction():
+        await connection.execute("SET LOCAL lock_timeout = '1s'")
+        await connection.execute(SQL["upkeep"]["make_partitions"])
+
+
+register_periodic(PeriodicWork("change-log-partitions", 6 * 3600.0, make_partitions))
+
+
+async def run_periodic(pool: Pool, stopping: asyncio.Event) -> None:
+    """Looks once a second for work that is due; a failure is logged and the work waits for its next time."""
+    async with pool.connection() as connection:
+        for work in _registered:
+            await connection.execute(SQL["upkeep"]["declare_periodic"], {"name": work.name})
+    while not stopping.is_set():
+        for work in _registered:
+            async with pool.connection() as connection:
+                due = await _take(connection, work)
+            if due:
+                await _do(work, pool)
+        await _pause(stopping)
+
+
+async def _take(connection: Connection, work: PeriodicWork) -> bool:
+    choice = {"name": work.name, "every": timedelta(seconds=work.every)}
+    cursor = await connection.execute(SQL["upkeep"]["take_periodic"], choice)
+    return await cursor.fetchone() is not None
+
+
+async def _do(work: PeriodicWork, pool: Pool) -> None:
+    try:
+        await work.run(pool)
+    except Exception:
+        logger.exception("periodic work %s failed; next try in %g s", work.name, work.every)
+
+
+async def _pause(stopping: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(LOOK_SECONDS):
+            await stopping.wait()
+    except TimeoutError:
+        return

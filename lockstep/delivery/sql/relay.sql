@@ -1,0 +1,64 @@
+-- Fan-out: from the change log to the lanes of one subscription.
+--
+-- A change belongs to the window between two snapshots when it is visible in the later one and was not in the
+-- earlier one. That is exact however writers overlap: reading `seq > last` would lose the changes of a transaction that
+-- drew its numbers early and committed late. Within a window changes go out by seq, which is their order per object.
+--
+-- "Not visible in the earlier snapshot" means: the writer had not begun (xid >= its xmax), or was still running
+-- (xid is in its xip). Both are ranges of the index on (xid, seq), so a transaction that stays open for hours does not
+-- make the relay read anything twice.
+
+-- name: behind
+-- The active subscriptions that have something to fan out. Takes no locks: asked many times a second.
+SELECT s.name
+FROM delivery_subscription s
+WHERE s.state = 'active' AND (
+    s.window_end IS NOT NULL
+    OR EXISTS (SELECT FROM changes_change c WHERE c.xid >= pg_snapshot_xmax(s.window_start))
+    OR EXISTS (SELECT FROM changes_change c WHERE c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(s.window_start)))));
+
+-- name: lock_subscription
+-- The subscription, for this transaction alone; no row when it is paused or another worker is at it.
+SELECT window_start::text, window_end::text, window_seq, follows, skip_origin
+FROM delivery_subscription
+WHERE name = %(subscription)s AND state = 'active'
+FOR NO KEY UPDATE SKIP LOCKED;
+
+-- name: open_window
+-- The later snapshot is this statement's own, so what it sees is what the snapshot shows. NULL: the window is empty.
+SELECT pg_current_snapshot()::text, least(
+    (SELECT min(c.seq) FROM changes_change c WHERE c.xid >= pg_snapshot_xmax(%(start)s::pg_snapshot)),
+    (SELECT min(c.seq) FROM changes_change c WHERE c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(%(start)s::pg_snapshot)))));
+
+-- name: fan_out
+-- One chunk of the window, by seq: a lane for each object that has none, a delivery for each change. Touching a lane
+-- that exists keeps it locked until this transaction ends, so that an ack cannot retire it meanwhile.
+-- Returns how many changes the chunk held and the last seq of it.
+WITH chunk AS MATERIALIZED (
+    SELECT c.seq, c.at, c.model, c.object_id, c.origin
+    FROM changes_change c
+    WHERE c.seq >= %(from_seq)s
+      AND (c.xid >= pg_snapshot_xmax(%(start)s::pg_snapshot) AND c.xid < pg_snapshot_xmax(%(end)s::pg_snapshot)
+           OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(%(start)s::pg_snapshot))))
+      AND pg_visible_in_snapshot(c.xid, %(end)s::pg_snapshot)
+    ORDER BY c.seq
+    LIMIT %(limit)s
+), wanted AS MATERIALIZED (
+    SELECT * FROM chunk
+    WHERE model = ANY (%(follows)s) AND origin IS DISTINCT FROM %(skip_origin)s
+), lane AS (
+    INSERT INTO delivery_lane (subscription_id, model, object_id)
+    SELECT DISTINCT %(subscription)s, model, object_id FROM wanted ORDER BY model, object_id
+    ON CONFLICT (subscription_id, model, object_id) DO UPDATE SET token = delivery_lane.token
+    RETURNING id, model, object_id
+), placed AS (
+    INSERT INTO delivery_delivery (lane_id, seq, at)
+    SELECT lane.id, wanted.seq, wanted.at FROM wanted JOIN lane USING (model, object_id)
+)
+SELECT count(*), max(seq) FROM chunk;
+
+-- name: move_window
+-- Goes on within the window (window_end and window_seq set) or past it (window_start is the old end, the rest NULL).
+UPDATE delivery_subscription
+SET window_start = %(start)s::pg_snapshot, window_end = %(end)s::pg_snapshot, window_seq = %(seq)s
+WHERE name = %(subscription)s;

@@ -1,0 +1,17 @@
+-- What Django's migrations cannot say about the tables of delivery. Run once by the first migration.
+
+-- name: token
+-- Fencing tokens never repeat, also when a lane goes and comes back.
+CREATE SEQUENCE delivery_token AS bigint CACHE 1;
+
+-- name: due
+-- Finds due lanes of a subscription; `failure` beside it finds those that wait for a remote to come back.
+CREATE INDEX delivery_lane_due ON delivery_lane (subscription_id, next_at);
+CREATE INDEX delivery_lane_waiting ON delivery_lane (subscription_id, next_at) WHERE failure = 'unreachable';
+
+-- name: churn
+-- These tables are queues: their rows live for milliseconds. Vacuum them by count, not by share.
+ALTER TABLE delivery_lane SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.0,
+    autovacuum_vacuum_threshold = 5000, autovacuum_analyze_scale_factor = 0.0, autovacuum_analyze_threshold = 5000);
+ALTER TABLE delivery_delivery SET (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 5000,
+    autovacuum_analyze_scale_factor = 0.0, autovacuum_analyze_threshold = 5000);

@@ -1,0 +1,35 @@
+-- What a worker does beside delivering.
+
+-- name: declare_subscription
+-- Makes the subscription on its first day, from now on; keeps what it follows as the code says. Its place stays.
+INSERT INTO delivery_subscription (name, kind, follows, skip_origin)
+VALUES (%(name)s, %(kind)s, %(follows)s, %(skip_origin)s)
+ON CONFLICT (name) DO UPDATE
+SET kind = excluded.kind, follows = excluded.follows, skip_origin = excluded.skip_origin
+WHERE (delivery_subscription.kind, delivery_subscription.follows, delivery_subscription.skip_origin)
+      IS DISTINCT FROM (excluded.kind, excluded.follows, excluded.skip_origin);
+
+-- name: epoch
+-- This life of the database: made on the first day.
+WITH made AS (
+    INSERT INTO delivery_epoch (system_identifier)
+    SELECT system_identifier::text FROM pg_control_system()
+    WHERE NOT EXISTS (SELECT FROM delivery_epoch)
+    RETURNING id, system_identifier
+)
+SELECT id, system_identifier = (SELECT system_identifier::text FROM pg_control_system())
+FROM (SELECT id, system_identifier, now() AS began FROM made
+      UNION ALL SELECT id, system_identifier, began FROM delivery_epoch) AS epoch
+ORDER BY began DESC LIMIT 1;
+
+-- name: declare_periodic
+INSERT INTO delivery_periodictask (name) VALUES (%(name)s) ON CONFLICT DO NOTHING;
+
+-- name: take_periodic
+-- Whoever changes the row does the work: one row, or none when it is not due or somebody else took it.
+UPDATE delivery_periodictask SET next_at = clock_timestamp() + %(every)s
+WHERE name = %(name)s AND next_at <= now()
+RETURNING name;
+
+-- name: make_partitions
+SELECT changes_make_partitions(14);

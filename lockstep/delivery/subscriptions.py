@@ -1,0 +1,89 @@
+"""What an app declares to be told of changes, in its `subscribers.py`.
+
+    register(Subscriber(name="posts-mirror", kind="state", models=("posts.post",), connect=connect))
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID, uuid5
+
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+Pool = AsyncConnectionPool[AsyncConnection[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A row of the change log, as a subscriber gets it."""
+
+    seq: int
+    at: datetime
+    model: str
+    object_id: str
+    kind: Literal["created", "updated", "deleted"]
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    actor: str | None = None
+    origin: str | None = None
+    trace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A lane that is ours until its lease ends, and the change at its head."""
+
+    lane: int
+    token: int
+    attempts: int
+    message_id: UUID
+    change: Change
+
+
+Handler = Callable[[Claim], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriber:
+    """Who is told of the changes of some models, and how.
+
+    `connect` opens what the handler needs (a client, say) for the life of a worker and yields the handler, which
+    delivers one claim and raises a DeliveryError where it cannot. `concurrency` bounds the deliveries in flight of one
+    worker, `deadline` (seconds) each of them. Changes whose origin is `skip_origin` are not delivered.
+    """
+
+    name: str
+    kind: Literal["event", "state"]
+    models: tuple[str, ...]
+    connect: Callable[[Pool], AbstractAsyncContextManager[Handler]] = field(repr=False)
+    skip_origin: str | None = None
+    concurrency: int = 8
+    deadline: float = 30.0
+
+    @property
+    def lease(self) -> float:
+        """Seconds that a claim holds its lane: longer than the deadline, so that nobody else sends meanwhile."""
+        return self.deadline + 15.0
+
+
+_registered: dict[str, Subscriber] = {}
+
+
+def register(subscriber: Subscriber) -> None:
+    """Makes a subscriber known; raises ValueError when the name is taken."""
+    if subscriber.name in _registered:
+        raise ValueError(f"There is a subscriber {subscriber.name!r} already.")
+    _registered[subscriber.name] = subscriber
+
+
+def registered() -> list[Subscriber]:
+    """All subscribers of this project, by name."""
+    return [_registered[name] for name in sorted(_registered)]
+
+
+def message_id(epoch: UUID, seq: int, subscription: str) -> UUID:
+    """The same for every attempt and every replay of one change to one subscription."""
+    return uuid5(epoch, f"{seq}:{subscription}")

@@ -1,0 +1,104 @@
+"""Apply: carrying out a plan, under the same lanes as the worker, so that both never push one object at once."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+from lockstep.delivery import lanes
+from lockstep.delivery.errors import DeliveryError, TryAgain
+from lockstep.delivery.subscriptions import Subscriber
+from lockstep.mirror.collection_sql import statements
+from lockstep.mirror.collections import Client, Mirror
+from lockstep.mirror.plan import Plan, Step
+from lockstep.mirror.push import Pusher, provider_errors_as_delivery_errors
+from lockstep.mirror.remote import Pool
+
+LANE_PATIENCE = 0.1  # seconds between looks at a lane that a worker holds
+
+
+@dataclass
+class Result:
+    """How an apply went: counts by kind of what the provider acknowledged, what it did not keep, what failed."""
+
+    done: Counter[str] = field(default_factory=Counter)
+    unkept: int = 0
+    failed: list[tuple[Step, str]] = field(default_factory=list)
+
+
+class Applier:
+    """Carries out a plan with as many requests at once as the mirror allows."""
+
+    def __init__(self, mirror: Mirror, client: Client, pool: Pool, subscriber: Subscriber) -> None:
+        self.mirror = mirror
+        self.client = client
+        self.pool = pool
+        self.subscriber = subscriber
+        self.pusher = Pusher(mirror, client, pool)
+        self.result = Result()
+
+    async def run(self, plan: Plan, progress: Callable[[], None]) -> Result:
+        """Creates and updates parents before children, deletes children before parents."""
+        for collection in self.mirror.collections:
+            await self._all(plan.steps(collection, "create", "update"), progress)
+        for collection in reversed(self.mirror.collections):
+            await self._all(plan.steps(collection, "delete"), progress)
+        return self.result
+
+    async def _all(self, steps: AsyncIterator[Step], progress: Callable[[], None]) -> None:
+        """Keeps `concurrency` steps under way until none is left."""
+        queue: asyncio.Queue[Step | None] = asyncio.Queue(maxsize=self.mirror.concurrency)
+
+        async def work() -> None:
+            while (step := await queue.get()) is not None:
+                await self._one(step)
+                progress()
+
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(self.mirror.concurrency):
+                workers.create_task(work())
+            async for step in steps:
+                await queue.put(step)
+            for _ in range(self.mirror.concurrency):
+                await queue.put(None)
+
+    async def _one(self, step: Step) -> None:
+        try:
+            async with asyncio.timeout(self.subscriber.deadline):
+                kept = await (self._push(step) if step.object_id else self._delete_foreign(step))
+        except DeliveryError as error:
+            self.result.failed.append((step, str(error)))
+        except TimeoutError:
+            self.result.failed.append((step, f"no answer within {self.subscriber.deadline:g} s"))
+        else:
+            self.result.done[step.kind] += 1
+            self.result.unkept += not kept
+
+    async def _push(self, step: Step) -> bool:
+        """Pushes what the object is now, which may be later than what was planned."""
+        object_id = step.object_id or ""
+        async with self.pool.connection() as connection:
+            while not (held := await lanes.hold(connection, self.subscriber, step.collection.label, object_id)):
+                await asyncio.sleep(LANE_PATIENCE)
+        try:
+            return await self.pusher.push(step.collection, object_id, await self._row(step))
+        finally:
+            async with self.pool.connection() as connection:
+                await lanes.release(connection, *held)
+
+    async def _row(self, step: Step) -> dict[str, object] | None:
+        sql = statements(self.mirror, step.collection)["read_row"]
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(sql, {"object_id": step.object_id})
+            row = await cursor.fetchone()
+        return row[0] if row else None
+
+    async def _delete_foreign(self, step: Step) -> bool:
+        """Deletes what the provider has and we do not know, unless it has become ours meanwhile."""
+        name, remote_id = step.collection.name, step.remote_id or ""
+        nobody = "00000000-0000-0000-0000-000000000000"
+        if not await self.pusher.remotes[name].not_taken(nobody, [remote_id]):
+            raise TryAgain("it has become an object of ours meanwhile; plan again")
+        with provider_errors_as_delivery_errors():
+            await self.client.delete(name, remote_id)
+            return await self.client.get(name, remote_id) is None

@@ -1,0 +1,59 @@
+"""What we know of the copies of our objects at a provider."""
+
+from django.db import models
+from django.db.models.functions import Now
+
+from lockstep.changes.entities import UUID7
+
+
+class RemoteObject(models.Model):
+    """The copy of one object of ours in one collection of a provider.
+
+    The provider's id is data, not identity: it may be missing, repeat, or be given to another object after a deletion,
+    so it has no unique constraint; the latest object that got it has it. *Acknowledged* is what the provider said
+    yes to, *verified* what it was seen to have afterwards. Some providers say yes and forget.
+    """
+
+    pk = models.CompositePrimaryKey("object_id", "collection")
+    object_id = models.UUIDField()
+    collection = models.TextField(help_text='"<provider>/<collection>"')
+    remote_id = models.TextField(null=True)
+    intent = models.JSONField(null=True, help_text="What we last began to send and have no answer to.")
+    acknowledged = models.UUIDField(null=True, help_text="MD5 of the acknowledged body; null: acknowledged as deleted.")
+    acknowledged_at = models.DateTimeField(null=True)
+    verified_at = models.DateTimeField(null=True, help_text="When the acknowledged state was seen at the provider.")
+    unkept_at = models.DateTimeField(null=True, help_text="When it was looked for and not found there.")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["remote_id", "collection"], name="mirror_remote_id"),
+            models.Index(fields=["collection"], condition=models.Q(intent__isnull=False), name="mirror_intent"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.collection}/{self.remote_id} = {self.object_id}"
+
+
+class Import(models.Model):
+    """One import from a provider, so that the next one and `make run` know whether there was one."""
+
+    id = models.UUIDField(primary_key=True, db_default=UUID7())
+    provider = models.TextField()
+    began = models.DateTimeField(db_default=Now())
+    completed = models.DateTimeField(null=True)
+    report = models.JSONField(default=dict)
+
+    def __str__(self) -> str:
+        return f"{self.provider} {self.began:%Y-%m-%d %H:%M}"
+
+
+class DriftCheck(models.Model):
+    """What a periodic look at a provider found."""
+
+    id = models.UUIDField(primary_key=True, db_default=UUID7())
+    provider = models.TextField()
+    at = models.DateTimeField(db_default=Now())
+    counts = models.JSONField(help_text='{"create": n, "update": n, "delete": n, "unkept": n}')
+
+    def __str__(self) -> str:
+        return f"{self.provider} {self.at:%Y-%m-%d %H:%M} {self.counts}"

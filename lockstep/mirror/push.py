@@ -1,0 +1,153 @@
+"""Pushing one object: the provider is made to have it as we have it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from lockstep.delivery import errors as delivery
+from lockstep.delivery.subscriptions import Claim
+from lockstep.mirror.collections import Client, Collection, Mirror
+from lockstep.mirror.remote import Body, Known, Pool, Remote
+from lockstep.providers.errors import NotFound, ProviderError, Unreachable
+
+LONGEST_LOOK_UP = 200  # characters of a field that go into a query; longer ones are compared here
+
+
+class Pusher:
+    """Pushes objects of one mirror. One at a time for each object: the caller holds its lane."""
+
+    def __init__(self, mirror: Mirror, client: Client, pool: Pool) -> None:
+        self.mirror = mirror
+        self.client = client
+        self.remotes = {c.name: Remote(pool, mirror.key(c.name)) for c in mirror.collections}
+
+    async def deliver(self, claim: Claim) -> None:
+        """Handles a claim of the mirror's subscription: pushes the state after its change."""
+        change = claim.change
+        await self.push(self.mirror.by_label[change.model], change.object_id, change.after, str(claim.message_id))
+
+    async def push(self, collection: Collection, object_id: str, row: Body | None, key: str | None = None) -> bool:
+        """Creates, updates or deletes the copy; `row` is the captured columns, None for a deleted object.
+
+        Returns whether the provider was then seen to have it so; False when it said yes and does not keep it, or
+        could not be asked. Raises delivery errors. Doing it twice does no harm.
+        """
+        with provider_errors_as_delivery_errors():
+            known = await self.remotes[collection.name].find(object_id)
+            if row is None:
+                return await self._delete(collection, object_id, known)
+            body = await self._body(collection, row)
+            if not await self._update(collection, object_id, known, body):
+                await self._create(collection, object_id, known, body, key)
+        return await self._verify(collection, object_id, body)
+
+    async def _body(self, collection: Collection, row: Body) -> Body:
+        """The row as the provider names it. Raises NotYet while the provider does not have the parent."""
+        body = {field.remote: row[field.column] for field in collection.fields}
+        if parent := collection.parent:
+            remote_id = await self.remotes[parent.collection].remote_id_of_parent(row[parent.column])
+            if remote_id is None:
+                raise delivery.NotYet(f"its parent in {parent.collection} is not at the provider yet")
+            body[parent.remote] = int(remote_id) if remote_id.isdigit() else remote_id
+        return body
+
+    async def _update(self, collection: Collection, object_id: str, known: Known, body: Body) -> bool:
+        """Whether there was a copy to update; one that somebody deleted there has to be created again."""
+        remote_id = known.remote_id
+        if remote_id is None and known.lost_creation:
+            remote_id = await self._look_up(collection, object_id, known.lost_creation)
+        if remote_id is None:
+            return False
+        try:
+            await self.client.update(collection.name, remote_id, body)
+        except NotFound:
+            return False
+        await self.remotes[collection.name].acknowledge(object_id, remote_id, body)
+        return True
+
+    async def _create(
+        self, collection: Collection, object_id: str, known: Known, body: Body, key: str | None
+    ) -> None:
+        """Sends the creation once. An answer that got lost leaves the intent, and the next attempt looks first."""
+        remote = self.remotes[collection.name]
+        await remote.intend(object_id, {"create": body})
+        try:
+            remote_id = await self.client.create(collection.name, body, idempotency_key=key)
+        except ProviderError as error:
+            if not error.maybe_applied:
+                await remote.intend(object_id, None)
+            raise
+        await remote.acknowledge(object_id, remote_id, body)
+
+    async def _look_up(self, collection: Collection, object_id: str, sent: Body) -> str | None:
+        """The copy that a creation without an answer made after all, if it did."""
+        fields = {name: sent[name] for name in collection.look_up if len(str(sent[name])) <= LONGEST_LOOK_UP}
+        found = await self.client.find(collection.name, fields)
+        ids = [str(candidate["id"]) for candidate in found if "id" in candidate and same(candidate, sent)]
+        free = await self.remotes[collection.name].not_taken(object_id, ids)
+        return free[-1] if free else None
+
+    async def _delete(self, collection: Collection, object_id: str, known: Known) -> bool:
+        remote, remote_id = self.remotes[collection.name], known.remote_id
+        if remote_id is None and known.lost_creation:
+            remote_id = await self._look_up(collection, object_id, known.lost_creation)
+        if remote_id is None or (known.lost_deletion and not await self._is_ours(collection, object_id, remote_id)):
+            await remote.forget(object_id)
+            return True
+        await remote.intend(object_id, {"delete": True})
+        await self.client.delete(collection.name, remote_id)
+        found = await self.client.get(collection.name, remote_id)
+        if found is None or not await remote.not_taken(object_id, [remote_id]):
+            await remote.forget(object_id)
+            return True
+        await remote.acknowledge(object_id, remote_id, None)
+        await remote.verify(object_id, seen=False)
+        return False
+
+    async def _is_ours(self, collection: Collection, object_id: str, remote_id: str) -> bool:
+        """Whether what is under this id is still our copy: providers give the ids of deleted objects away again."""
+        found = await self.client.get(collection.name, remote_id)
+        remote = self.remotes[collection.name]
+        return found is not None and await remote.is_acknowledged(object_id, projection(collection, found))
+
+    async def _verify(self, collection: Collection, object_id: str, body: Body) -> bool:
+        """Reads the copy back. That the provider cannot be read now is no failure: the drift check looks again."""
+        remote = self.remotes[collection.name]
+        known = await remote.find(object_id)
+        try:
+            found = await self.client.get(collection.name, known.remote_id or "")
+        except ProviderError:
+            return False
+        seen = found is not None and same(found, body)
+        await remote.verify(object_id, seen=seen)
+        return seen
+
+
+def same(found: Body, body: Body) -> bool:
+    """Whether a provider's object has the fields of a body. As text: some give their numbers as strings."""
+    return all(name in found and str(found[name]) == str(value) for name, value in body.items())
+
+
+def projection(collection: Collection, found: Body) -> dict[str, Any]:
+    """The provider's object reduced to what we mirror, with numbers as numbers."""
+    integers = {field.remote for field in collection.fields if field.type == "integer"}
+    names = [field.remote for field in collection.fields]
+    if collection.parent:
+        names.append(collection.parent.remote)
+        integers.add(collection.parent.remote)
+    body = {name: found.get(name) for name in names}
+    digits = {name for name in integers if isinstance(body[name], str) and body[name].isdigit()}
+    return body | {name: int(body[name]) for name in digits}
+
+
+@contextmanager
+def provider_errors_as_delivery_errors() -> Iterator[None]:
+    """What the provider did, in the words that the worker understands."""
+    try:
+        yield
+    except Unreachable as error:
+        raise delivery.Unreachable(str(error)) from error
+    except ProviderError as error:
+        if error.retryable:
+            raise delivery.TryAgain(str(error), error.retry_after) from error
+        raise delivery.Refused(str(error)) from error

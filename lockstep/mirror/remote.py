@@ -1,0 +1,87 @@
+"""The rows of mirror_remoteobject, one object at a time (sql/remote.sql)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.types.json import Jsonb
+from psycopg_pool import AsyncConnectionPool
+
+from lockstep.changes.sql_file import load
+
+SQL = load(Path(__file__).parent / "sql" / "remote.sql")
+
+Body = dict[str, Any]
+Pool = AsyncConnectionPool[AsyncConnection[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What we know of an object's copy; all empty for one that was never sent."""
+
+    remote_id: str | None = None
+    intent: Body | None = None
+    acknowledged: object = None
+    ever_acknowledged: bool = False
+
+    @property
+    def lost_creation(self) -> Body | None:
+        """The body of a creation that got no answer."""
+        return self.intent.get("create") if self.intent else None
+
+    @property
+    def lost_deletion(self) -> bool:
+        """Whether a deletion got no answer."""
+        return bool(self.intent and self.intent.get("delete"))
+
+
+class Remote:
+    """Reads and writes what we know of the objects of one collection."""
+
+    def __init__(self, pool: Pool, collection: str) -> None:
+        self._pool = pool
+        self._collection = collection
+
+    async def find(self, object_id: str) -> Known:
+        """What we know of the object's copy."""
+        rows = await self._run("find", object_id)
+        return Known(*rows[0]) if rows else Known()
+
+    async def remote_id_of_parent(self, object_id: str) -> str | None:
+        """The provider's id of a parent; None while the provider does not have it."""
+        rows = await self._run("parent", object_id)
+        return str(rows[0][0]) if rows else None
+
+    async def intend(self, object_id: str, intent: Body | None) -> None:
+        """Remembers what is about to be sent; None when it certainly did not arrive."""
+        await self._run("intend", object_id, intent=Jsonb(intent) if intent else None)
+
+    async def acknowledge(self, object_id: str, remote_id: str, body: Body | None) -> None:
+        """The provider said yes to this body under this id; None stands for the deletion."""
+        await self._run("acknowledge", object_id, remote_id=remote_id, body=Jsonb(body) if body else None)
+        await self._run("dispossess", object_id, remote_id=remote_id)
+
+    async def verify(self, object_id: str, *, seen: bool) -> None:
+        """What the provider acknowledged was seen there, or looked for and not seen."""
+        await self._run("verify", object_id, seen=seen)
+
+    async def forget(self, object_id: str) -> None:
+        """There is no copy any more."""
+        await self._run("forget", object_id)
+
+    async def is_acknowledged(self, object_id: str, body: Body) -> bool:
+        """Whether this body is what the provider last acknowledged."""
+        rows = await self._run("same_as_acknowledged", object_id, body=Jsonb(body))
+        return bool(rows and rows[0][0])
+
+    async def not_taken(self, object_id: str, remote_ids: list[str]) -> list[str]:
+        """Those of the ids that belong to no other object of ours."""
+        taken = {row[0] for row in await self._run("taken", object_id, remote_ids=remote_ids)}
+        return [remote_id for remote_id in remote_ids if remote_id not in taken]
+
+    async def _run(self, name: str, object_id: str, **parameters: object) -> list[tuple[Any, ...]]:
+        parameters |= {"object_id": object_id, "collection": self._collection}
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(SQL[name], parameters)
+            return await cursor.fetchall() if cursor.description else []

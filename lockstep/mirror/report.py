@@ -1,0 +1,66 @@
+"""How a plan and its result are told to people."""
+
+from rich.console import Console
+from rich.markup import escape
+
+from lockstep.mirror.apply import Result
+from lockstep.mirror.plan import Kind, Plan, Step
+
+SHOWN = 50  # steps of one kind in one collection, unless all are asked for
+LONGEST_VALUE = 70
+KINDS: tuple[Kind, ...] = ("create", "update", "delete", "unkept")
+SIGNS = {"create": "[green]+[/]", "update": "[yellow]~[/]", "delete": "[red]-[/]", "unkept": "[magenta]?[/]"}
+UNKEPT = (
+    "The provider does not keep writes: it said yes to {count:,} of ours and then did not show them. "
+    "Pushing them again would not help, and nobody will."
+)
+
+
+async def describe_plan(console: Console, plan: Plan, *, full: bool) -> None:
+    """Every step with its fields, then the sum."""
+    for kind in KINDS:
+        for collection in plan.mirror.collections:
+            shown = 0
+            async for step in plan.steps(collection, kind):
+                if shown == SHOWN and not full:
+                    console.print(f"  … and more to {kind} in {collection.name}; --full shows all")
+                    break
+                _describe(console, step)
+                shown += 1
+    if not plan.drift:
+        console.print(f"No drift: the provider has all {plan.listed.total():,} objects as we have them.")
+        return
+    console.print("Plan: " + ", ".join(f"{plan.counts[kind]:,} {_verb(kind)}" for kind in KINDS) + ".")
+    if plan.counts["unkept"]:
+        console.print(UNKEPT.format(count=plan.counts["unkept"]))
+
+
+def _verb(kind: Kind) -> str:
+    return "not kept by the provider" if kind == "unkept" else f"to {kind}"
+
+
+def _describe(console: Console, step: Step) -> None:
+    ours = f" (our {step.number})" if step.number else ""
+    theirs = f" {step.remote_id}" if step.remote_id else ""
+    console.print(f"{SIGNS[step.kind]} {step.kind} {step.collection.name}{theirs}{ours}", highlight=False)
+    if step.kind == "delete":
+        return
+    for name, there, here in step.differences:
+        console.print(f"    {name}: {_value(there)} → {_value(here)}", highlight=False)
+
+
+def _value(value: object) -> str:
+    text = "nothing" if value is None else repr(value)
+    return escape(text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…")
+
+
+def describe_result(console: Console, plan: Plan, result: Result) -> None:
+    """What was done, what the provider does not keep, what failed and why."""
+    for step, cause in result.failed[:SHOWN]:
+        console.print(f"[red]failed[/] {step.kind} {step.collection.name} {step.remote_id or step.number}: {escape(cause)}")
+    done = ", ".join(f"{result.done[kind]:,} {kind}d" for kind in ("create", "update", "delete"))
+    console.print(f"Done: {done}; {len(result.failed):,} failed.")
+    if unkept := plan.counts["unkept"] + result.unkept:
+        console.print(UNKEPT.format(count=unkept))
+    if result.failed:
+        console.print("Run this again once the cause is mended: what is done is not done twice.")

@@ -1,0 +1,111 @@
+-- Statements over a whole collection. They are the same for every collection but for its names, which are filled in:
+-- {key} is "<provider>/<collection>", {parent_key} its parent's; {table} and {columns} are ours; {remote} is a provider's
+-- object e as the jsonb that we compare and fingerprint, {ours} the same of our row t; {valid} tells whether e has all
+-- that we need in the types that we need, {values} are its values as our columns, {parent_id} is its parent here.
+
+-- name: take_in
+-- One batch of the provider's objects, as JSON. Objects that we know (alive, changed by us or deleted) stay as they are:
+-- we are the master. Returns how many are usable and distinct, how many of the new ones have no parent here, and how
+-- many were taken in.
+WITH element AS MATERIALIZED (
+    SELECT DISTINCT ON (e ->> 'id') e, (e ->> 'id')::bigint::text AS remote_id
+    FROM jsonb_array_elements(%(batch)s::jsonb) AS e
+    WHERE {valid}
+), fresh AS MATERIALIZED (
+    SELECT element.e, element.remote_id, {parent_id} AS parent_id
+    FROM element
+    WHERE NOT EXISTS (
+        SELECT FROM mirror_remoteobject known
+        WHERE known.collection = '{key}' AND known.remote_id = element.remote_id)
+), wanted AS MATERIALIZED (
+    SELECT lockstep_uuid7() AS id, e, remote_id, parent_id,
+           CASE WHEN EXISTS (SELECT FROM {table} taken WHERE taken.number = remote_id::bigint)
+                THEN nextval('{numbers}') ELSE remote_id::bigint END AS number
+    FROM fresh WHERE {has_parent}
+), placed AS (
+    INSERT INTO {table} (id, number, {columns})
+    SELECT id, number, {values} FROM wanted
+), linked AS (
+    INSERT INTO mirror_remoteobject (object_id, collection, remote_id, acknowledged, acknowledged_at, verified_at)
+    SELECT id, '{key}', remote_id, md5({remote}::text)::uuid, now(), now() FROM wanted
+)
+SELECT (SELECT count(*) FROM element), (SELECT count(*) FROM fresh WHERE NOT ({has_parent})),
+       (SELECT count(*) FROM wanted);
+
+-- name: advance_numbers
+-- Our own new objects get numbers past all that the provider has.
+SELECT setval('{numbers}', greatest((SELECT last_value FROM {numbers}), (SELECT max(number) FROM {table}), 1));
+
+-- name: make_listing
+DROP TABLE IF EXISTS {listing}, {plan};
+CREATE TEMPORARY TABLE {listing} (remote_id text PRIMARY KEY, body jsonb NOT NULL);
+
+-- name: fill_listing
+-- One batch of the provider's objects. Returns how many of them could be placed.
+WITH placed AS (
+    INSERT INTO {listing} (remote_id, body)
+    SELECT (e ->> 'id')::bigint::text, {remote}
+    FROM jsonb_array_elements(%(batch)s::jsonb) AS e
+    WHERE {usable_id}
+    ON CONFLICT DO NOTHING
+    RETURNING 1
+)
+SELECT count(*) FROM placed;
+
+-- name: compare
+-- The plan: what has to be done at the provider so that it equals us. `known` is what we know of each copy.
+-- What we pushed after the listing began is left out, since the listing may be older; so is what is being pushed now.
+-- "unkept" is a difference that the provider once said yes to and never showed: pushing again cannot mend it.
+CREATE TEMPORARY TABLE {plan} AS
+SELECT CASE
+           WHEN ours.object_id IS NULL AND known.object_id IS NOT NULL AND known.acknowledged IS NULL
+                AND known.unkept_at IS NOT NULL THEN 'unkept'
+           WHEN ours.object_id IS NULL THEN 'delete'
+           WHEN ours.acknowledged = md5(ours.body::text)::uuid AND ours.verified_at IS NULL THEN 'unkept'
+           WHEN listed.remote_id IS NULL THEN 'create'
+           ELSE 'update'
+       END AS kind,
+       coalesce(ours.object_id, known.object_id) AS object_id, ours.number,
+       coalesce(listed.remote_id, ours.remote_id) AS remote_id, listed.body AS theirs, ours.body AS ours
+FROM (
+    SELECT t.id AS object_id, t.number, known.remote_id, {ours} AS body, known.acknowledged, known.verified_at,
+           known.acknowledged_at
+    FROM {table} t
+    LEFT JOIN mirror_remoteobject known ON known.object_id = t.id AND known.collection = '{key}'
+    {our_parent_join}
+    WHERE t.deleted IS NULL
+) AS ours
+FULL JOIN {listing} listed ON listed.remote_id = ours.remote_id
+LEFT JOIN LATERAL (
+    SELECT object_id, acknowledged, acknowledged_at, unkept_at FROM mirror_remoteobject
+    WHERE ours.object_id IS NULL AND collection = '{key}' AND remote_id = listed.remote_id
+    LIMIT 1
+) AS known ON true
+WHERE ours.body IS DISTINCT FROM listed.body
+  AND coalesce(ours.acknowledged_at, known.acknowledged_at, '-infinity') < %(began)s
+  AND NOT (ours.object_id IS NULL AND EXISTS (
+      SELECT FROM mirror_remoteobject lost
+      WHERE lost.collection = '{key}' AND lost.intent IS NOT NULL AND lost.intent -> 'create' = listed.body));
+
+-- name: verify_listed
+-- Copies that were acknowledged and are now seen.
+UPDATE mirror_remoteobject known SET verified_at = now(), unkept_at = NULL
+FROM {listing} listed
+WHERE known.collection = '{key}' AND known.remote_id = listed.remote_id AND known.verified_at IS NULL
+  AND known.acknowledged = md5(listed.body::text)::uuid;
+
+-- name: drop_listing
+DROP TABLE IF EXISTS {listing}, {plan};
+
+-- name: prepare_comparison
+ANALYZE {listing};
+
+-- name: count_plan
+SELECT kind, count(*) FROM {plan} GROUP BY kind;
+
+-- name: read_plan
+SELECT kind, object_id::text, number, remote_id, theirs, ours FROM {plan} WHERE kind = ANY (%(kinds)s) ORDER BY kind, number, remote_id::bigint;
+
+-- name: read_row
+-- The captured columns of one object as the change log would have them; no row when it is gone.
+SELECT to_jsonb(t) FROM {table} t WHERE t.id = %(object_id)s AND t.deleted IS NULL;

@@ -1,0 +1,51 @@
+-- What we know of one object at the provider. A body's fingerprint is the MD5 of its jsonb text, which PostgreSQL
+-- writes in one canonical way.
+
+-- name: find
+SELECT remote_id, intent, acknowledged, acknowledged_at IS NOT NULL AS ever_acknowledged
+FROM mirror_remoteobject WHERE object_id = %(object_id)s AND collection = %(collection)s;
+
+-- name: parent
+-- The provider's id of an object that children refer to; none while it is not there.
+SELECT remote_id FROM mirror_remoteobject
+WHERE object_id = %(object_id)s AND collection = %(collection)s
+  AND remote_id IS NOT NULL AND acknowledged IS NOT NULL;
+
+-- name: intend
+-- Written before something is sent that must not be sent twice: whoever finds it looks before sending again.
+INSERT INTO mirror_remoteobject (object_id, collection, intent)
+VALUES (%(object_id)s, %(collection)s, %(intent)s)
+ON CONFLICT (object_id, collection) DO UPDATE SET intent = excluded.intent;
+
+-- name: acknowledge
+-- The provider said yes to this body (NULL: to the deletion) under this id.
+INSERT INTO mirror_remoteobject (object_id, collection, remote_id, acknowledged, acknowledged_at)
+VALUES (%(object_id)s, %(collection)s, %(remote_id)s, md5(%(body)s::jsonb::text)::uuid, now())
+ON CONFLICT (object_id, collection) DO UPDATE
+SET remote_id = excluded.remote_id, acknowledged = excluded.acknowledged, acknowledged_at = excluded.acknowledged_at,
+    intent = NULL, verified_at = NULL, unkept_at = NULL;
+
+-- name: dispossess
+-- An id that was given to this object is nobody else's any more: the other copy is gone, or never was.
+UPDATE mirror_remoteobject SET remote_id = NULL
+WHERE collection = %(collection)s AND remote_id = %(remote_id)s AND object_id <> %(object_id)s;
+
+-- name: taken
+-- Which of these ids belong to other objects of ours.
+SELECT remote_id FROM mirror_remoteobject
+WHERE collection = %(collection)s AND remote_id = ANY (%(remote_ids)s) AND object_id <> %(object_id)s;
+
+-- name: verify
+-- Seen at the provider after it said yes, or looked for and not seen.
+UPDATE mirror_remoteobject
+SET verified_at = CASE WHEN %(seen)s THEN now() END, unkept_at = CASE WHEN NOT %(seen)s THEN now() END
+WHERE object_id = %(object_id)s AND collection = %(collection)s;
+
+-- name: forget
+-- The copy is gone and was seen to be gone: its id may be given to something else now.
+DELETE FROM mirror_remoteobject WHERE object_id = %(object_id)s AND collection = %(collection)s;
+
+-- name: same_as_acknowledged
+-- Whether a body is what the provider last acknowledged.
+SELECT acknowledged IS NOT DISTINCT FROM md5(%(body)s::jsonb::text)::uuid
+FROM mirror_remoteobject WHERE object_id = %(object_id)s AND collection = %(collection)s;

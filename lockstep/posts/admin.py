@@ -1,0 +1,47 @@
+"""Posts and comments in the admin. Its writes are captured and mirrored like any other."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from django.http import HttpRequest
+
+from lockstep.api.admin_site import admin_site
+from lockstep.posts.models import Comment, Post
+
+
+class EntityAdmin(admin.ModelAdmin):
+    """Shows what is alive; deletes softly."""
+
+    readonly_fields = ("id", "number", "created", "updated")
+    show_full_result_count = False
+    list_per_page = 50
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).filter(deleted=None)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:  # noqa: ANN401 - any entity
+        self.delete_queryset(request, self.model._default_manager.filter(pk=obj.pk))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        queryset.update(deleted=Now())
+
+
+@admin.register(Post, site=admin_site)
+class PostAdmin(EntityAdmin):
+    list_display = ("number", "title", "user_id", "updated")
+    search_fields = ("title", "body")
+    ordering = ("-number",)
+
+
+@admin.register(Comment, site=admin_site)
+class CommentAdmin(EntityAdmin):
+    list_display = ("number", "post", "name", "email", "updated")
+    search_fields = ("name", "email", "body")
+    ordering = ("-number",)
+    raw_id_fields = ("post",)
+    list_select_related = ("post",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:  # noqa: ANN401
+        return (*self.readonly_fields, "post") if obj else self.readonly_fields

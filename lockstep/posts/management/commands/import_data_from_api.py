@@ -1,0 +1,76 @@
+import asyncio
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from lockstep.delivery.database import open_pool
+from lockstep.mirror.importing import Report, import_all
+from lockstep.mirror.models import Import
+from lockstep.posts.mirror import JSONPLACEHOLDER
+
+
+class Command(BaseCommand):
+    help = (
+        "Imports posts and comments from the provider for the first time. Safe to repeat: it goes on where it was cut, "
+        "and neither changes nor erases anything that is here."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--if-never", action="store_true", help="do nothing when an import was completed before")
+
+    def handle(self, *, if_never: bool = False, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+        provider = JSONPLACEHOLDER.provider
+        if if_never and Import.objects.filter(provider=provider, completed__isnull=False).exists():
+            return
+        record = Import.objects.create(provider=provider)
+        reports = asyncio.run(_import(Console(file=self.stdout._out)))  # type: ignore[attr-defined]
+        record.report = {report.collection: vars(report) for report in reports}
+        problem = _problem(reports)
+        if not any(report.error for report in reports) and any(report.seen for report in reports):
+            record.completed = timezone.now()
+        record.save()
+        for report in reports:
+            self.stdout.write(_summary(report))
+        if problem:
+            raise CommandError(problem)
+
+
+async def _import(console: Console) -> list[Report]:
+    columns = (TextColumn("{task.description:9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=not console.is_terminal) as bars:
+        tasks = {collection.name: bars.add_task(collection.name, total=None) for collection in JSONPLACEHOLDER.collections}
+
+        def progress(report: Report) -> None:
+            bars.update(tasks[report.collection], completed=report.seen)
+
+        async with JSONPLACEHOLDER.open_client() as client, open_pool(size=2) as pool:
+            reports = await import_all(JSONPLACEHOLDER, client, pool, progress)
+        for report in reports:
+            bars.update(tasks[report.collection], completed=report.seen, total=report.seen)
+    return reports
+
+
+def _summary(report: Report) -> str:
+    line = f"{report.collection}: {report.taken:,} imported, {report.known:,} known before, {report.refused:,} unusable"
+    return "\n".join([line, *(f"  {example}" for example in report.examples)])
+
+
+def _problem(reports: list[Report]) -> str:
+    """What went wrong, and what to do next; "" when all is well."""
+    where = f"The provider at {settings.POSTS_PROVIDER_URL}"
+    for report in reports:
+        if report.error:
+            return (
+                f"{where} broke off in {report.collection} after {report.seen:,}: {report.error} "
+                "Nothing was erased, and what came in before stays. Run this again to go on."
+            )
+    if not reports[0].seen:
+        return f"{where} gave no {reports[0].collection} at all. Nothing was imported and nothing was erased."
+    if refused := sum(report.refused for report in reports):
+        return f"{refused:,} objects could not be used; the rest came in. The reasons are above."
+    return ""

@@ -1,0 +1,92 @@
+import asyncio
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from lockstep.delivery.database import open_pool
+from lockstep.delivery.relay import declare
+from lockstep.mirror.apply import Applier, Result
+from lockstep.mirror.models import Import
+from lockstep.mirror.plan import Plan
+from lockstep.mirror.subscriber import mirror_subscriber
+from lockstep.posts.mirror import JSONPLACEHOLDER
+from lockstep.mirror.report import describe_plan, describe_result
+from lockstep.providers.errors import ProviderError
+
+DRIFT = 2  # exit code of --plan
+
+
+class Command(BaseCommand):
+    help = (
+        "Makes the provider equal to us. --plan only shows what differs, field by field, and exits with 2 when "
+        "something does and 0 when nothing does."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--plan", action="store_true", help="show what would be done, change nothing")
+        parser.add_argument("--full", action="store_true", help="show every difference, not only the first ones")
+        parser.add_argument(
+            "--max-delete", type=int, default=100, metavar="N",
+            help="refuse when more than N objects would be deleted at the provider (default 100)",
+        )  # fmt: skip
+
+    def handle(self, *, plan: bool, full: bool, max_delete: int, **options: Any) -> None:  # noqa: ANN401
+        console = Console(file=self.stdout._out, soft_wrap=True)  # type: ignore[attr-defined]
+        imported = Import.objects.filter(provider=JSONPLACEHOLDER.provider, completed__isnull=False).exists()
+        try:
+            code = asyncio.run(_sync(console, apply=not plan, full=full, max_delete=max_delete if imported else 0))
+        except ProviderError as error:
+            raise CommandError(
+                f"The provider at {settings.POSTS_PROVIDER_URL} could not be read, and nothing was changed: {error}"
+            ) from error
+        except TooManyDeletions as error:
+            never = "" if imported else " Nothing was ever imported: run manage.py import_data_from_api first?"
+            raise CommandError(f"{error}{never}") from error
+        sys.exit(code)
+
+
+class TooManyDeletions(Exception):
+    """The plan deletes more at the provider than --max-delete allows."""
+
+    def __init__(self, planned: int, allowed: int) -> None:
+        super().__init__(
+            f"The plan deletes {planned:,} objects at the provider, more than --max-delete {allowed:,}. Nothing was "
+            f"changed. Look with --plan; if that is right, run with --max-delete {planned}."
+        )
+
+
+async def _sync(console: Console, *, apply: bool, full: bool, max_delete: int) -> int:
+    """Plans, and unless only that was asked for, applies; returns the exit code."""
+    async with (
+        JSONPLACEHOLDER.open_client() as client,
+        open_pool(size=JSONPLACEHOLDER.concurrency + 2) as pool,
+        pool.connection() as connection,
+    ):
+        plan = Plan(JSONPLACEHOLDER, connection)
+        with _bars(console) as bars:
+            tasks = {c.name: bars.add_task(f"reading {c.name}", total=None) for c in JSONPLACEHOLDER.collections}
+            await plan.make(client, lambda name, listed: bars.update(tasks[name], completed=listed))
+        if not apply:
+            await describe_plan(console, plan, full=full)
+            return DRIFT if plan.drift else 0
+        if plan.counts["delete"] > max_delete:
+            raise TooManyDeletions(plan.counts["delete"], max_delete)
+        await plan.verify()
+        subscriber = mirror_subscriber(JSONPLACEHOLDER)
+        await declare(connection, subscriber)
+        with _bars(console) as bars:
+            task = bars.add_task("pushing", total=plan.drift - plan.counts["unkept"])
+            applier = Applier(JSONPLACEHOLDER, client, pool, subscriber)
+            result: Result = await applier.run(plan, lambda: bars.advance(task))
+        describe_result(console, plan, result)
+        return 1 if result.failed else 0
+
+
+def _bars(console: Console) -> Progress:
+    columns = (TextColumn("{task.description:16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True)

@@ -1,0 +1,94 @@
+import django.db.models.deletion
+import django.db.models.functions.datetime
+import lockstep.changes.entities
+import pgtrigger.compiler
+import pgtrigger.migrations
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+
+    initial = True
+
+    dependencies = [("changes", "0001_change_log")]
+
+    operations = [
+        migrations.RunSQL("CREATE SEQUENCE posts_post_number", "DROP SEQUENCE posts_post_number"),
+        migrations.RunSQL("CREATE SEQUENCE posts_comment_number", "DROP SEQUENCE posts_comment_number"),
+        migrations.CreateModel(
+            name='Post',
+            fields=[
+                ('id', models.UUIDField(db_default=lockstep.changes.entities.UUID7(), editable=False, primary_key=True, serialize=False)),
+                ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ('updated', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ('deleted', models.DateTimeField(default=None, editable=False, null=True)),
+                ('number', models.BigIntegerField(db_default=lockstep.changes.entities.NextNumber('posts_post_number'), editable=False, unique=True)),
+                ('user_id', models.BigIntegerField(db_default=99999942, editable=False, help_text="The provider's user.")),
+                ('title', models.TextField()),
+                ('body', models.TextField()),
+            ],
+        ),
+        migrations.CreateModel(
+            name='Comment',
+            fields=[
+                ('id', models.UUIDField(db_default=lockstep.changes.entities.UUID7(), editable=False, primary_key=True, serialize=False)),
+                ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ('updated', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ('deleted', models.DateTimeField(default=None, editable=False, null=True)),
+                ('number', models.BigIntegerField(db_default=lockstep.changes.entities.NextNumber('posts_comment_number'), editable=False, unique=True)),
+                ('name', models.TextField()),
+                ('email', models.TextField()),
+                ('body', models.TextField()),
+                ('post', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, related_name='comments', to='posts.post')),
+            ],
+        ),
+        migrations.RunSQL(
+            "ALTER TABLE posts_comment ADD CONSTRAINT posts_comment_post FOREIGN KEY (post_id)"
+            " REFERENCES posts_post (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED",
+            "ALTER TABLE posts_comment DROP CONSTRAINT posts_comment_post",
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name='post',
+            trigger=pgtrigger.compiler.Trigger(name='capture_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO changes_change (model, object_id, kind, after)\nSELECT \'posts.post\', n."id"::text, \'created\', CASE WHEN n."id" IS NOT NULL AND n.deleted IS NULL THEN jsonb_build_object(\'number\', n."number", \'user_id\', n."user_id", \'title\', n."title", \'body\', n."body") END\nFROM new_rows n\nWHERE CASE WHEN n."id" IS NOT NULL AND n.deleted IS NULL THEN jsonb_build_object(\'number\', n."number", \'user_id\', n."user_id", \'title\', n."title", \'body\', n."body") END IS NOT NULL;\nRETURN NULL;', hash='362b8dd97ca385cd8d90520cd821e7d786b0aaec', level='STATEMENT', operation='INSERT', pgid='pgtrigger_capture_insert_5de32', referencing='REFERENCING NEW TABLE AS new_rows ', table='posts_post', when='AFTER')),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name='post',
+            trigger=pgtrigger.compiler.Trigger(name='capture_update', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO changes_change (model, object_id, kind, before, after)\nSELECT \'posts.post\', key, CASE WHEN before IS NULL THEN \'created\' WHEN after IS NULL THEN \'deleted\' ELSE \'updated\' END,\n       before, after\nFROM (\n    SELECT coalesce(n."id", o."id")::text AS key, CASE WHEN o."id" IS NOT NULL AND o.deleted IS NULL THEN jsonb_build_object(\'number\', o."number", \'user_id\', o."user_id", \'title\', o."title", \'body\', o."body") END AS before, CASE WHEN n."id" IS NOT NULL AND n.deleted IS NULL THEN jsonb_build_object(\'number\', n."number", \'user_id\', n."user_id", \'title\', n."title", \'body\', n."body") END AS after\n    FROM old_rows o FULL JOIN new_rows n ON n."id" = o."id"\n    OFFSET 0\n) AS pair\nWHERE before IS DISTINCT FROM after;\nRETURN NULL;', hash='a2728442c5742a629ec8179bde4aa84d4dd9be41', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_capture_update_f9d1f', referencing='REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ', table='posts_post', when='AFTER')),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name='post',
+            trigger=pgtrigger.compiler.Trigger(name='capture_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO changes_change (model, object_id, kind, before)\nSELECT \'posts.post\', o."id"::text, \'deleted\', CASE WHEN o."id" IS NOT NULL AND o.deleted IS NULL THEN jsonb_build_object(\'number\', o."number", \'user_id\', o."user_id", \'title\', o."title", \'body\', o."body") END\nFROM old_rows o\nWHERE CASE WHEN o."id" IS NOT NULL AND o.deleted IS NULL THEN jsonb_build_object(\'number\', o."number", \'user_id\', o."user_id", \'title\', o."title", \'body\', o."body") END IS NOT NULL;\nRETURN NULL;', hash='c6b981cbdc921a5643e8835a3fe375bdaae0f6b5', level='STATEMENT', operation='DELETE', pgid='pgtrigger_capture_delete_a214a', referencing='REFERENCING OLD TABLE AS old_rows ', table='posts_post', when='AFTER')),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name='post',
+            trigger=pgtrigger.compiler.Trigger(name='capture_truncate', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO changes_change (model, object_id, kind, before)\nSELECT \'posts.post\', o."id"::text, \'deleted\', CASE WHEN o."id" IS NOT NULL AND o.deleted IS NULL THEN jsonb_build_object(\'number\', o."number", \'user_id\', o."user_id", \'title\', o."title", \'body\', o."body") END\nFROM "posts_post" o\nWHERE CASE WHEN o."id" IS NOT NULL AND o.deleted IS NULL THEN jsonb_build_object(\'number\', o."number", \'user_id\', o."user_id", \'title\', o."title", \'body\', o."body") END IS NOT NULL;\nRETURN NULL;', hash='40db0bccdbc4f5a27758dcce34cf72fe548042d2', level='STATEMENT', operation='TRUNCATE', pgid='pgtrigger_capture_truncate_9c776', table='posts_post', when='BEFORE')),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name='post',
+            trigger=pgtrigger.compiler.Trigger(name='touch', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='NEW.updated := now(); RETURN NEW;', hash='073246f40e8be9d451d77eb91ae22f184395c4fe', operation='UPDATE', pgid='pgtrigger_touch_7be74', table='posts_post', when='BEFORE')),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name='post',
+            trigger=pgtrigger.compiler.Trigger(name='delete_comments', sql=pgtrigger.compiler.UpsertTriggerSql(func='\n                    UPDATE posts_comment c SET deleted = n.deleted\n                    FROM new_rows n JOIN old_rows o ON o.id = n.id\n                    WHERE c.post_id = n.id AND c.deleted IS NULL AND o.deleted IS NULL AND n.deleted IS NOT NULL;\n                    RETURN NULL;\n                ', hash='1854aa2e935a67f1c059ad751bc68de6919cd13b', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_delete_comments_820cb', referencing='REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ', table='posts_post', when='AFTER')),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name='comment',
+            trigger=pgtrigger.compiler.Trigger(name='capture_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO changes_change (model, object_id, kind, after)\nSELECT \'posts.comment\', n."id"::text, \'created\', CASE WHEN n."id" IS NOT NULL AND n.deleted IS NULL THEN jsonb_build_object(\'number\', n."number", \'post_id\', n."post_id", \'name\', n."name", \'email\', n."email", \'body\', n."body") END\nFROM new_rows n\nWHERE CASE WHEN n."id" IS NOT NULL AND n.deleted IS NULL THEN jsonb_build_object(\'number\', n."number", \'post_id\', n."post_id", \'name\', n."name", \'email\', n."email", \'body\', n."body") END IS NOT NULL;\nRETURN NULL;', hash='e23f456d1881872063b6d8a15246db2e863301c8', level='STATEMENT', operation='INSERT', pgid='pgtrigger_capture_insert_00835', referencing='REFERENCING NEW TABLE AS new_rows ', table='posts_comment', when='AFTER')),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name='comment',
+            trigger=pgtrigger.compiler.Trigger(name='capture_update', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO changes_change (model, object_id, kind, before, after)\nSELECT \'posts.comment\', key, CASE WHEN before IS NULL THEN \'created\' WHEN after IS NULL THEN \'deleted\' ELSE \'updated\' END,\n       before, after\nFROM (\n    SELECT coalesce(n."id", o."id")::text AS key, CASE WHEN o."id" IS NOT NULL AND o.deleted IS NULL THEN jsonb_build_object(\'number\', o."number", \'post_id\', o."post_id", \'name\', o."name", \'email\', o."email", \'body\', o."body") END AS before, CASE WHEN n."id" IS NOT NULL AND n.deleted IS NULL THEN jsonb_build_object(\'number\', n."number", \'post_id\', n."post_id", \'name\', n."name", \'email\', n."email", \'body\', n."body") END AS after\n    FROM old_rows o FULL JOIN new_rows n ON n."id" = o."id"\n    OFFSET 0\n) AS pair\nWHERE before IS DISTINCT FROM after;\nRETURN NULL;', hash='c65049aa014c2aa932e8e860186e5679ca9a9015', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_capture_update_3780f', referencing='REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ', table='posts_comment', when='AFTER')),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name='comment',
+            trigger=pgtrigger.compiler.Trigger(name='capture_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO changes_change (model, object_id, kind, before)\nSELECT \'posts.comment\', o."id"::text, \'deleted\', CASE WHEN o."id" IS NOT NULL AND o.deleted IS NULL THEN jsonb_build_object(\'number\', o."number", \'post_id\', o."post_id", \'name\', o."name", \'email\', o."email", \'body\', o."body") END\nFROM old_rows o\nWHERE CASE WHEN o."id" IS NOT NULL AND o.deleted IS NULL THEN jsonb_build_object(\'number\', o."number", \'post_id\', o."post_id", \'name\', o."name", \'email\', o."email", \'body\', o."body") END IS NOT NULL;\nRETURN NULL;', hash='432394ab9475a2d48fe6d1c3a980744c0a766e2a', level='STATEMENT', operation='DELETE', pgid='pgtrigger_capture_delete_37bdf', referencing='REFERENCING OLD TABLE AS old_rows ', table='posts_comment', when='AFTER')),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name='comment',
+            trigger=pgtrigger.compiler.Trigger(name='capture_truncate', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO changes_change (model, object_id, kind, before)\nSELECT \'posts.comment\', o."id"::text, \'deleted\', CASE WHEN o."id" IS NOT NULL AND o.deleted IS NULL THEN jsonb_build_object(\'number\', o."number", \'post_id\', o."post_id", \'name\', o."name", \'email\', o."email", \'body\', o."body") END\nFROM "posts_comment" o\nWHERE CASE WHEN o."id" IS NOT NULL AND o.deleted IS NULL THEN jsonb_build_object(\'number\', o."number", \'post_id\', o."post_id", \'name\', o."name", \'email\', o."email", \'body\', o."body") END IS NOT NULL;\nRETURN NULL;', hash='3bf64c1a246e2895ab5fe0e64fa1b59f433a3418', level='STATEMENT', operation='TRUNCATE', pgid='pgtrigger_capture_truncate_49309', table='posts_comment', when='BEFORE')),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name='comment',
+            trigger=pgtrigger.compiler.Trigger(name='touch', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='NEW.updated := now(); RETURN NEW;', hash='d805ae436a2269f36f1c9d8f0e083b120cfd4fcd', operation='UPDATE', pgid='pgtrigger_touch_60cfb', table='posts_comment', when='BEFORE')),
+        ),
+    ]

@@ -1,0 +1,83 @@
+"""Posts and their comments: a mirror of JSONPlaceholder of which we are the MASTER."""
+
+from typing import Any
+
+import pgtrigger
+from django.db import models
+from django.db.models import F
+
+from lockstep.changes.capture import capture
+from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, number_field
+
+# The provider's user that our own posts belong to: it has users, we mirror none.
+OUR_USER_ID = 99999942
+
+
+class PostQuerySet(EntityQuerySet):
+    """Reads of posts."""
+
+    def as_provider_shows(self) -> models.QuerySet[Any, dict[str, Any]]:
+        """Rows of {id, userId, title, body}, in the order of their numbers."""
+        shown = self.order_by("number")
+        return shown.values("title", "body", id=F("number"), userId=F("user_id"))
+
+
+class CommentQuerySet(EntityQuerySet):
+    """Reads of comments."""
+
+    def as_provider_shows(self) -> models.QuerySet[Any, dict[str, Any]]:
+        """Rows of {id, postId, name, email, body}, in the order of their numbers."""
+        shown = self.order_by("number")
+        return shown.values("name", "email", "body", id=F("number"), postId=F("post__number"))
+
+
+class Post(Entity):
+    """A post. Deleting it deletes its comments, whoever deletes it: the database sees to that."""
+
+    number = number_field("posts_post_number")
+    user_id = models.BigIntegerField(db_default=OUR_USER_ID, editable=False, help_text="The provider's user.")
+    title = models.TextField()
+    body = models.TextField()
+
+    objects = PostQuerySet.as_manager()
+
+    class Meta:
+        triggers = [
+            *capture("number", "user_id", "title", "body"),
+            TOUCH,
+            pgtrigger.Trigger(
+                name="delete_comments",
+                level=pgtrigger.Statement,
+                when=pgtrigger.After,
+                operation=pgtrigger.Update,
+                referencing=pgtrigger.Referencing(old="old_rows", new="new_rows"),
+                func="""
+                    UPDATE posts_comment c SET deleted = n.deleted
+                    FROM new_rows n JOIN old_rows o ON o.id = n.id
+                    WHERE c.post_id = n.id AND c.deleted IS NULL AND o.deleted IS NULL AND n.deleted IS NOT NULL;
+                    RETURN NULL;
+                """,
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.title[:60]}"
+
+
+class Comment(Entity):
+    """A comment on a post; it never moves to another one."""
+
+    number = number_field("posts_comment_number")
+    # The constraint is made in the migration, with ON DELETE CASCADE: a DELETE in psql takes the comments along.
+    post = models.ForeignKey(Post, on_delete=models.CASCADE, related_name="comments", db_constraint=False)
+    name = models.TextField()
+    email = models.TextField()
+    body = models.TextField()
+
+    objects = CommentQuerySet.as_manager()
+
+    class Meta:
+        triggers = [*capture("number", "post_id", "name", "email", "body"), TOUCH]
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.name[:60]}"

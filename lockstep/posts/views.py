@@ -1,0 +1,115 @@
+"""The frozen routes of posts and comments, below `fakeapi/v1/`. Views parse, call one action, respond."""
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from lockstep.api.errors import NotFound
+from lockstep.api.paging import array_page
+from lockstep.posts import actions
+from lockstep.posts.models import Comment, Post
+from lockstep.posts.serializers import CommentSerializer, PostSerializer
+
+
+class PostListView(APIView):
+    """`GET posts/` → a bare array of {id, userId, title, body}."""
+
+    def get(self, request: Request) -> Response:
+        return array_page(request, Post.objects.alive().as_provider_shows())
+
+
+class PostCreateView(APIView):
+    """`POST posts/create/` {title, body} → 201 with the post."""
+
+    def post(self, request: Request) -> Response:
+        given = PostSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        post = actions.create_post(actor=request.user.actor, **given.validated_data)
+        return Response(_post(post.number), status=201)
+
+
+class PostReadView(APIView):
+    """`GET posts/<id>/` → the post."""
+
+    def get(self, request: Request, number: int) -> Response:
+        return Response(_post(number))
+
+
+class PostUpdateView(APIView):
+    """`PUT posts/update/<id>/` {title, body} → the post."""
+
+    def put(self, request: Request, number: int) -> Response:
+        given = PostSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        actions.update_post(actor=request.user.actor, number=number, **given.validated_data)
+        return Response(_post(number))
+
+
+class PostDeleteView(APIView):
+    """`DELETE posts/delete/<id>/` → 204; its comments go with it."""
+
+    def delete(self, request: Request, number: int) -> Response:
+        actions.delete_post(actor=request.user.actor, number=number)
+        return Response(status=204)
+
+
+class CommentListView(APIView):
+    """`GET posts/<id>/comments/` → a bare array of {id, postId, name, email, body}."""
+
+    def get(self, request: Request, post_number: int) -> Response:
+        if not Post.objects.alive().filter(number=post_number).exists():
+            raise NotFound(f"There is no post {post_number}.")
+        return array_page(request, Comment.objects.alive().filter(post__number=post_number).as_provider_shows())
+
+
+class CommentCreateView(APIView):
+    """`POST posts/<id>/comments/create/` {name, email, body} → 201 with the comment."""
+
+    def post(self, request: Request, post_number: int) -> Response:
+        given = CommentSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        comment = actions.create_comment(
+            actor=request.user.actor, post_number=post_number, **given.validated_data
+        )
+        return Response(_comment(post_number, comment.number), status=201)
+
+
+class CommentReadView(APIView):
+    """`GET posts/<id>/comments/<id>/` → the comment."""
+
+    def get(self, request: Request, post_number: int, number: int) -> Response:
+        return Response(_comment(post_number, number))
+
+
+class CommentUpdateView(APIView):
+    """`PUT posts/<id>/comments/update/<id>/` {name, email, body} → the comment."""
+
+    def put(self, request: Request, post_number: int, number: int) -> Response:
+        given = CommentSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        actions.update_comment(
+            actor=request.user.actor, post_number=post_number, number=number, **given.validated_data
+        )
+        return Response(_comment(post_number, number))
+
+
+class CommentDeleteView(APIView):
+    """`DELETE posts/<id>/comments/delete/<id>/` → 204."""
+
+    def delete(self, request: Request, post_number: int, number: int) -> Response:
+        actions.delete_comment(actor=request.user.actor, post_number=post_number, number=number)
+        return Response(status=204)
+
+
+def _post(number: int) -> dict[str, object]:
+    row = Post.objects.alive().filter(number=number).as_provider_shows().first()
+    if row is None:
+        raise NotFound(f"There is no post {number}.")
+    return row
+
+
+def _comment(post_number: int, number: int) -> dict[str, object]:
+    row = Comment.objects.alive().filter(number=number, post__number=post_number).as_provider_shows().first()
+    if row is None:
+        raise NotFound(f"There is no comment {number} on post {post_number}.")
+    return row
