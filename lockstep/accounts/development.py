@@ -5,8 +5,8 @@ from django.core.management import CommandError
 
 from lockstep.accounts.models import User
 
-USERNAME, PASSWORD = "user", "1234"  # noqa: S105 - printed on purpose
-ADMIN_USERNAME, ADMIN_PASSWORD = "admin", "12345"  # noqa: S105
+USERNAME, PASSWORD = "user", "1234"
+ADMIN_USERNAME, ADMIN_PASSWORD = "admin", "12345"
 
 
 def refuse_outside_development() -> None:

@@ -19,7 +19,7 @@ class User(Entity, AbstractUser):
 
     number = number_field("accounts_user_number")
 
-    objects = UserManager()
+    objects = UserManager()  # type: ignore[misc]  # the stubs know two bases
 
     class Meta(AbstractUser.Meta):
         abstract = False
@@ -27,11 +27,6 @@ class User(Entity, AbstractUser):
             *capture("number", "username", "email", "first_name", "last_name", "is_active", "is_staff"),
             TOUCH,
         ]
-
-    @property
-    def actor(self) -> str:
-        """How the change log names this user."""
-        return f"user:{self.pk}"
 
 
 class TokenQuerySet(models.QuerySet["Token"]):

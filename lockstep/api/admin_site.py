@@ -18,7 +18,7 @@ class LockstepAdminSite(AdminSite):
     site_header = site_title = "Lockstep"
     index_title = "What is here"
 
-    def admin_view(self, view: View, cacheable: bool = False) -> View:
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:  # noqa: ANN401 - any view
         return super().admin_view(_attributed(view), cacheable)
 
 

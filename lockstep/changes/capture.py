@@ -19,6 +19,11 @@ from lockstep.changes.sql_file import load
 BODIES = load(Path(__file__).parent / "sql" / "capture.sql")
 SOFT_DELETION = "deleted"
 
+# pgtrigger leaves these untyped.
+NEW_ROWS: Any = pgtrigger.Referencing(new="new_rows")  # type: ignore[no-untyped-call]
+OLD_ROWS: Any = pgtrigger.Referencing(old="old_rows")  # type: ignore[no-untyped-call]
+BOTH_ROWS: Any = pgtrigger.Referencing(old="old_rows", new="new_rows")  # type: ignore[no-untyped-call]
+
 
 class Capture(pgtrigger.Trigger):
     """One of a model's four capture triggers; `columns` are attribute names of its fields."""
@@ -27,35 +32,36 @@ class Capture(pgtrigger.Trigger):
         self.columns = columns
         super().__init__(**options)
 
-    def get_func(self, model: type[models.Model]) -> str:
+    def get_func(self, model: type[models.Model]) -> str:  # type: ignore[override]  # pgtrigger means the class
         """The trigger's body: the named statement of capture.sql with the model's names filled in."""
-        statement = BODIES[self.name.removeprefix("capture_")]
+        statement = BODIES[str(self).removeprefix("capture_")]
         body: str = statement.format(
             label=model._meta.label_lower,
             table=quote(model._meta.db_table),
             pk=quote(column_of(model, "pk")),
-            before=self.document(model, "o"),
-            after=self.document(model, "n"),
+            old_document=self._document(model, "o"),
+            new_document=self._document(model, "n"),
+            old_seen=self._seen(model, "o"),
+            new_seen=self._seen(model, "n"),
         )
         return f"{body}\nRETURN NULL;"
 
-    def document(self, model: type[models.Model], row: str) -> str:
-        """The SQL of a row's captured columns as jsonb; NULL where the object cannot be seen."""
+    def _document(self, model: type[models.Model], row: str) -> str:
         pairs = ", ".join(f"'{name}', {row}.{quote(column_of(model, name))}" for name in self.columns)
-        seen = f"{row}.{quote(column_of(model, 'pk'))} IS NOT NULL"
-        if any(field.column == SOFT_DELETION for field in model._meta.concrete_fields):
-            seen += f" AND {row}.{SOFT_DELETION} IS NULL"
-        return f"CASE WHEN {seen} THEN jsonb_build_object({pairs}) END"
+        return f"jsonb_build_object({pairs})"
+
+    def _seen(self, model: type[models.Model], row: str) -> str:
+        exists = f"{row}.{quote(column_of(model, 'pk'))} IS NOT NULL"
+        softly = any(field.column == SOFT_DELETION for field in model._meta.concrete_fields)
+        return f"{exists} AND {row}.{SOFT_DELETION} IS NULL" if softly else exists
 
 
 def capture(*columns: str) -> list[pgtrigger.Trigger]:
     """The triggers that capture these columns of a model, for its `Meta.triggers`."""
-    new, old = pgtrigger.Referencing(new="new_rows"), pgtrigger.Referencing(old="old_rows")
-    both = pgtrigger.Referencing(old="old_rows", new="new_rows")
     return [
-        _trigger("insert", columns, operation=pgtrigger.Insert, referencing=new),
-        _trigger("update", columns, operation=pgtrigger.Update, referencing=both),
-        _trigger("delete", columns, operation=pgtrigger.Delete, referencing=old),
+        _trigger("insert", columns, operation=pgtrigger.Insert, referencing=NEW_ROWS),
+        _trigger("update", columns, operation=pgtrigger.Update, referencing=BOTH_ROWS),
+        _trigger("delete", columns, operation=pgtrigger.Delete, referencing=OLD_ROWS),
         _trigger("truncate", columns, operation=pgtrigger.Truncate, when=pgtrigger.Before),
     ]
 
@@ -67,8 +73,12 @@ def _trigger(name: str, columns: tuple[str, ...], **options: Any) -> Capture:  #
 
 def captured_columns(model: type[models.Model]) -> tuple[str, ...]:
     """The allow-list of a model; empty when it is not captured."""
-    triggers = getattr(model._meta, "triggers", [])
-    return next((trigger.columns for trigger in triggers if isinstance(trigger, Capture)), ())
+    return next((trigger.columns for trigger in captures_of(model)), ())
+
+
+def captures_of(model: type[models.Model]) -> list[Capture]:
+    """The capture triggers that a model declares."""
+    return [trigger for trigger in getattr(model._meta, "triggers", []) if isinstance(trigger, Capture)]
 
 
 def models_to_capture() -> list[type[models.Model]]:

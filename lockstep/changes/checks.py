@@ -1,7 +1,7 @@
 """System checks: a model that should be captured and is not, or whose triggers are not in force, is an error."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pgtrigger
 from django.apps import AppConfig
@@ -9,7 +9,8 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connections, models
 from django.db.migrations.executor import MigrationExecutor
 
-from lockstep.changes.capture import Capture, captured_columns, column_of, models_to_capture
+from lockstep.changes.capture import captured_columns, captures_of, column_of, models_to_capture
+
 
 @register(Tags.models)
 def every_model_is_captured(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:  # noqa: ANN401
@@ -27,7 +28,7 @@ def _unknown_columns(model: type[models.Model]) -> Iterator[CheckMessage]:
     for name in captured_columns(model):
         try:
             column_of(model, name)
-        except Exception as error:  # noqa: BLE001 - FieldDoesNotExist and ValueError both mean the same here
+        except Exception as error:
             yield Error(f"{model._meta.label} captures {name!r}: {error}", obj=model, id="changes.E002")
 
 
@@ -48,10 +49,10 @@ def _migrations_are_pending() -> bool:
 
 
 def _dead_triggers(model: type[models.Model]) -> Iterator[CheckMessage]:
-    for trigger in (trigger for trigger in model._meta.triggers if isinstance(trigger, Capture)):
+    for trigger in captures_of(model):
         name = f"{model._meta.label}: trigger {trigger.name}"
-        uri = trigger.get_uri(model)
-        status, enabled = trigger.get_installation_status(model, database="default")
+        uri = trigger.get_uri(cast("models.Model", model))
+        status, enabled = trigger.get_installation_status(cast("models.Model", model), database="default")
         if status != pgtrigger.core.INSTALLED:
             hint = f"Run `manage.py pgtrigger install {uri}`. Changes since it went are not in the log."
             yield Error(f"{name} is {status.lower()}.", hint=hint, id="changes.E003")

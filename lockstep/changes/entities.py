@@ -1,6 +1,6 @@
 """What every entity has: an id, its times, and a soft deletion that keeps its history."""
 
-from typing import Any
+from typing import Self, TypeVar
 
 import pgtrigger
 from django.db import models
@@ -25,10 +25,13 @@ class NextNumber(models.Func):
         super().__init__(sequence=sequence)
 
 
-class EntityQuerySet(models.QuerySet[Any]):
+E = TypeVar("E", bound=models.Model)
+
+
+class EntityQuerySet(models.QuerySet[E]):
     """Reads that every entity has."""
 
-    def alive(self) -> "EntityQuerySet":
+    def alive(self) -> Self:
         """Those that are not softly deleted: all that an API ever shows."""
         return self.filter(deleted=None)
 

@@ -109,7 +109,11 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
 DATABASES["default"].update(
     CONN_MAX_AGE=None,  # a new connection costs 4.6 ms a request
     CONN_HEALTH_CHECKS=True,  # a restarted server costs one probe, not one failed request
-    OPTIONS={**DATABASES["default"].get("OPTIONS", {}), "connect_timeout": 5, "application_name": "lockstep-web"},
+    OPTIONS={
+        **DATABASES["default"].get("OPTIONS", {}),
+        "connect_timeout": 5,
+        "application_name": "lockstep-web",
+    },
 )
 if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
     raise ImproperlyConfigured("DATABASE_URL must be a postgresql:// address: the change log lives on its triggers.")
@@ -142,6 +146,6 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env.log_level("LOG_LEVEL", "INFO")},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO")},
     "loggers": {"httpx": {"level": "WARNING"}, "httpcore": {"level": "WARNING"}},
 }

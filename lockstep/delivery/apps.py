@@ -1,4 +1,7 @@
+from typing import Any
+
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 from django.utils.module_loading import autodiscover_modules
 
 
@@ -7,3 +10,17 @@ class DeliveryConfig(AppConfig):
 
     def ready(self) -> None:
         autodiscover_modules("subscribers")
+        post_migrate.connect(_declare_subscriptions, sender=self)
+
+
+def _declare_subscriptions(sender: AppConfig, using: str, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
+    """Subscriptions begin with their migration, not with the first worker: what is written in between is delivered."""
+    from django.db import connections
+
+    from lockstep.delivery.database import SQL
+    from lockstep.delivery.subscriptions import registered
+
+    if using == "default":
+        with connections[using].cursor() as cursor:
+            for subscriber in registered():
+                cursor.execute(SQL["upkeep"]["declare_subscription"], subscriber.row)

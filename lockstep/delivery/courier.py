@@ -9,7 +9,7 @@ import psycopg
 
 from lockstep.delivery import lanes
 from lockstep.delivery.database import SQL
-from lockstep.delivery.errors import DeliveryError, TryAgain, Unreachable
+from lockstep.delivery.errors import DeliveryError, NotYet, TryAgain, Unreachable
 from lockstep.delivery.lanes import Outcome
 from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber
 
@@ -88,13 +88,20 @@ class Courier:
             return False
         for outcome in outcomes:
             if outcome.error:
-                level = logging.ERROR if outcome.delay is None else logging.INFO
-                change = outcome.claim.change
-                logger.log(level, "%s: %s %s: %s", self.subscriber.name, change.model, change.object_id, outcome.cause)
+                self._log(outcome)
         async with self.pool.connection() as connection:
             await lanes.settle(connection, outcomes)
             await self._listen(connection, outcomes)
         return True
+
+    def _log(self, outcome: Outcome) -> None:
+        level = logging.ERROR if outcome.delay is None else logging.INFO
+        if isinstance(outcome.error, NotYet):
+            level = logging.DEBUG
+        change = outcome.claim.change
+        what = "dead letter" if outcome.delay is None else f"attempt {outcome.claim.attempts}"
+        line = "%s: %s %s (%s): %s"
+        logger.log(level, line, self.subscriber.name, change.model, change.object_id, what, outcome.cause)
 
     async def _listen(self, connection: psycopg.AsyncConnection, outcomes: list[Outcome]) -> None:
         """Notices when the remote falls silent and when it answers again."""

@@ -10,9 +10,7 @@ from psycopg_pool import AsyncConnectionPool
 from lockstep.changes.sql_file import load
 from lockstep.delivery.subscriptions import Pool
 
-SQL = {
-    file: load(Path(__file__).parent / "sql" / f"{file}.sql") for file in ("relay", "lanes", "schema", "upkeep")
-}
+SQL = {file: load(Path(__file__).parent / "sql" / f"{file}.sql") for file in ("relay", "lanes", "schema", "upkeep")}
 APPLICATION_NAME = "lockstep-worker"
 
 Connection = AsyncConnection[TupleRow]
@@ -23,7 +21,11 @@ def open_pool(size: int) -> Pool:
     parameters = connections["default"].get_connection_params()
     wanted = ("host", "port", "user", "password", "dbname", "sslmode", "connect_timeout")
     options = {name: parameters[name] for name in wanted if parameters.get(name) is not None}
-    options |= {"application_name": APPLICATION_NAME, "autocommit": True, "options": "-c timezone=UTC"}
+    options |= {
+        "application_name": APPLICATION_NAME,
+        "autocommit": True,
+        "options": "-c timezone=UTC -c plan_cache_mode=force_custom_plan",
+    }
     return AsyncConnectionPool(
         kwargs=options, min_size=1, max_size=size, open=False, check=AsyncConnectionPool.check_connection,
         reconnect_timeout=float("inf"),

@@ -35,9 +35,13 @@ class Outcome:
 async def claim(connection: Connection, subscriber: Subscriber, limit: int, epoch: UUID) -> list[Claim]:
     """Takes up to `limit` due lanes of a subscription, each with the change at its head."""
     async with connection.transaction():
-        choice = {"subscription": subscriber.name, "limit": limit, "lease": timedelta(seconds=subscriber.lease)}
+        choice = {
+            "subscription": subscriber.name,
+            "limit": limit,
+            "lease": timedelta(seconds=subscriber.lease),
+        }
         cursor = await connection.execute(LANES["claim"], choice)
-        tokens = dict(await cursor.fetchall())
+        tokens: dict[int, int] = dict(await cursor.fetchall())
         if not tokens:
             return []
         heads = {"lanes": list(tokens), "latest": subscriber.kind == "state"}
@@ -51,10 +55,8 @@ async def claim(connection: Connection, subscriber: Subscriber, limit: int, epoc
     return claims
 
 
-async def hold(
-    connection: Connection, subscriber: Subscriber, model: str, object_id: str
-) -> tuple[int, int] | None:
-    """Takes the lane of one object, so that no worker delivers to it; None while one does. Give it back with release."""
+async def hold(connection: Connection, subscriber: Subscriber, model: str, object_id: str) -> tuple[int, int] | None:
+    """Takes the lane of one object, so that no worker delivers to it; None while one does. `release` gives it back."""
     choice = {"subscription": subscriber.name, "model": model, "object_id": object_id}
     cursor = await connection.execute(LANES["hold"], choice | {"lease": timedelta(seconds=subscriber.lease)})
     return await cursor.fetchone()

@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 from lockstep.changes.entities import UUID7
 
 
-class SnapshotField(models.TextField):
+class SnapshotField(models.TextField):  # type: ignore[type-arg]  # Django's fields take none at run time
     """PostgreSQL's pg_snapshot: which transactions are visible."""
 
     def db_type(self, connection: object) -> str:

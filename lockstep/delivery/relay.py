@@ -10,13 +10,7 @@ RELAY = SQL["relay"]
 
 async def declare(connection: Connection, subscriber: Subscriber) -> None:
     """Writes the subscription down as the code has it. A new one starts now; an old one keeps its place."""
-    row = {
-        "name": subscriber.name,
-        "kind": subscriber.kind,
-        "follows": list(subscriber.models),
-        "skip_origin": subscriber.skip_origin,
-    }
-    await connection.execute(SQL["upkeep"]["declare_subscription"], row)
+    await connection.execute(SQL["upkeep"]["declare_subscription"], subscriber.row)
 
 
 async def subscriptions_behind(connection: Connection) -> list[str]:

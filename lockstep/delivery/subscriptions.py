@@ -1,6 +1,6 @@
 """What an app declares to be told of changes, in its `subscribers.py`.
 
-    register(Subscriber(name="posts-mirror", kind="state", models=("posts.post",), connect=connect))
+register(Subscriber(name="posts-mirror", kind="state", models=("posts.post",), connect=connect))
 """
 
 from collections.abc import Awaitable, Callable
@@ -67,6 +67,16 @@ class Subscriber:
     def lease(self) -> float:
         """Seconds that a claim holds its lane: longer than the deadline, so that nobody else sends meanwhile."""
         return self.deadline + 15.0
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """What the database keeps of it."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "follows": list(self.models),
+            "skip_origin": self.skip_origin,
+        }
 
 
 _registered: dict[str, Subscriber] = {}

@@ -73,11 +73,12 @@ class Worker:
         """Writes down which subscriptions there are; returns the epoch."""
         async with pool.connection() as connection:
             cursor = await connection.execute(SQL["upkeep"]["epoch"])
-            epoch, ours = await cursor.fetchone() or (None, False)
-            if not ours:
+            row = await cursor.fetchone()
+            if row is None or not row[1]:
                 raise ForeignDatabase
             for subscriber in self.subscribers.values():
                 await declare(connection, subscriber)
+        epoch: UUID = row[0]
         return epoch
 
     async def _relay(self, pool: Pool) -> None:

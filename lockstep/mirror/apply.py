@@ -78,7 +78,8 @@ class Applier:
         """Pushes what the object is now, which may be later than what was planned."""
         object_id = step.object_id or ""
         async with self.pool.connection() as connection:
-            while not (held := await lanes.hold(connection, self.subscriber, step.collection.label, object_id)):
+            label = step.collection.label
+            while not (held := await lanes.hold(connection, self.subscriber, label, object_id)):  # noqa: ASYNC110
                 await asyncio.sleep(LANE_PATIENCE)
         try:
             return await self.pusher.push(step.collection, object_id, await self._row(step))

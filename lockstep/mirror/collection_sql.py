@@ -1,20 +1,17 @@
 """The statements of sql/collection.sql with the names of one collection filled in."""
 
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 from lockstep.changes.capture import quote
 from lockstep.changes.sql_file import load
-from lockstep.mirror.collections import Collection, Field, Mirror, Parent
+from lockstep.mirror.collections import Collection, Mirror, Parent
 
 TEMPLATES = load(Path(__file__).parent / "sql" / "collection.sql")
 
+SQL_TYPES = {"text": "text", "integer": "bigint"}
 DIGITS = "'^[0-9]{1,18}$'"
-USABLE_ID = (
-    "jsonb_typeof(e) = 'object' AND jsonb_typeof(e -> 'id') IN ('number', 'string')"
-    f" AND e ->> 'id' ~ {DIGITS}"
-)
+USABLE_ID = f"jsonb_typeof(e) = 'object' AND jsonb_typeof(e -> 'id') IN ('number', 'string') AND e ->> 'id' ~ {DIGITS}"
 
 
 @cache
@@ -25,23 +22,29 @@ def statements(mirror: Mirror, collection: Collection) -> dict[str, str]:
 
 
 def _names(mirror: Mirror, collection: Collection) -> dict[str, str]:
-    columns = [quote(field.column) for field in collection.fields]
-    values = [_value(field) for field in collection.fields]
-    checks = [USABLE_ID, *(_check(field.remote, field.type) for field in collection.fields)]
+    fields = collection.fields
+    columns = [quote(field.column) for field in fields]
+    values = [f"e.{quote(field.remote)}" for field in fields]
+    typed = ["id bigint", *(f"{quote(field.remote)} {SQL_TYPES[field.type]}" for field in fields)]
+    theirs, ours = list(values), [f"t.{column}" for column in columns]
     if parent := collection.parent:
         columns.append(quote(parent.column))
-        values.append("parent_id")
-        checks.append(_check(parent.remote, "integer"))
+        values.append("e.parent_id")
+        typed.append(f"{quote(parent.remote)} bigint")
+        theirs.append(f"e.{quote(parent.remote)}")
+        ours.append("parent.remote_id")
     return {
         "key": mirror.key(collection.name),
         "table": quote(collection.model._meta.db_table),
         "numbers": collection.numbers,
         "columns": ", ".join(columns),
         "values": ", ".join(values),
-        "valid": " AND ".join(checks),
+        "typed": ", ".join(typed),
+        "fingerprint_of_e": _fingerprint(theirs),
+        "fingerprint_of_t": _fingerprint(ours),
         "usable_id": USABLE_ID,
-        "remote": _document(collection, _remote_value, "e"),
-        "ours": _document(collection, _our_value, "parent.remote_id"),
+        "theirs": _their_document(collection),
+        "ours": _our_document(collection),
         "listing": quote(f"listing_{collection.name}"),
         "plan": quote(f"plan_{collection.name}"),
     }
@@ -55,7 +58,7 @@ def _parent_names(mirror: Mirror, parent: Parent | None) -> dict[str, str]:
     return {
         "parent_id": f"""(
             SELECT parent.id FROM mirror_remoteobject link JOIN {table} parent ON parent.id = link.object_id
-            WHERE link.collection = '{key}' AND link.remote_id = element.e ->> '{parent.remote}'
+            WHERE link.collection = '{key}' AND link.remote_id = e.{quote(parent.remote)}::text
               AND parent.deleted IS NULL LIMIT 1)""",
         "has_parent": "parent_id IS NOT NULL",
         "our_parent_join": f"""LEFT JOIN mirror_remoteobject parent
@@ -63,33 +66,30 @@ def _parent_names(mirror: Mirror, parent: Parent | None) -> dict[str, str]:
     }
 
 
-def _value(field: Field) -> str:
-    value = f"e ->> '{field.remote}'"
-    return f"({value})::bigint" if field.type == "integer" else value
+def _fingerprint(values: list[str]) -> str:
+    """The SQL of what `remote.fingerprint` computes."""
+    return f"md5(concat_ws(E'\\x1f', {', '.join(values)}))::uuid"
 
 
-def _check(remote: str, kind: str) -> str:
-    if kind == "integer":
-        return f"jsonb_typeof(e -> '{remote}') IN ('number', 'string') AND e ->> '{remote}' ~ {DIGITS}"
-    return f"jsonb_typeof(e -> '{remote}') = 'string'"
-
-
-def _document(collection: Collection, value: Callable[[str, str, str], str], source: str) -> str:
-    """The jsonb of all that we mirror; `value` gives each one's SQL from its remote name, column and type."""
-    pairs = [f"'{f.remote}', {value(f.remote, f.column, f.type)}" for f in collection.fields]
+def _their_document(collection: Collection) -> str:
+    """A provider's object as it came, reduced to what we mirror."""
+    numbers = {field.remote for field in collection.fields if field.type == "integer"}
+    names = [field.remote for field in collection.fields]
     if parent := collection.parent:
-        number = f"e ->> '{parent.remote}'" if source == "e" else source
-        otherwise = f"e -> '{parent.remote}'" if source == "e" else f"to_jsonb({source})"
-        pairs.append(f"'{parent.remote}', {_number_or(number, otherwise)}")
+        names.append(parent.remote)
+        numbers.add(parent.remote)
+    pairs = [
+        f"'{name}', " + (_number_or(f"e ->> '{name}'", f"e -> '{name}'") if name in numbers else f"e -> '{name}'")
+        for name in names
+    ]
     return f"jsonb_build_object({', '.join(pairs)})"
 
 
-def _remote_value(remote: str, column: str, kind: str) -> str:
-    return _number_or(f"e ->> '{remote}'", f"e -> '{remote}'") if kind == "integer" else f"e -> '{remote}'"
-
-
-def _our_value(remote: str, column: str, kind: str) -> str:
-    return f"t.{quote(column)}"
+def _our_document(collection: Collection) -> str:
+    pairs = [f"'{field.remote}', t.{quote(field.column)}" for field in collection.fields]
+    if parent := collection.parent:
+        pairs.append(f"'{parent.remote}', " + _number_or("parent.remote_id", "to_jsonb(parent.remote_id)"))
+    return f"jsonb_build_object({', '.join(pairs)})"
 
 
 def _number_or(text: str, otherwise: str) -> str:

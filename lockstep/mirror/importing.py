@@ -1,10 +1,11 @@
 """Import: what the provider has and we do not know comes in. Nothing here is changed or erased by it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import psycopg
@@ -17,6 +18,11 @@ from lockstep.mirror.remote import Pool
 from lockstep.providers.errors import ProviderError
 
 EXAMPLES = 5  # refused objects that a report shows
+BATCH = 5_000  # objects taken in by one transaction
+
+# Batches need not wait for the disk one by one: the last statement of an import does, and brings all before it along.
+# A crash in between loses whole batches, which the next import takes in again.
+BATCH_SETTINGS = "SET LOCAL synchronous_commit = off"
 
 
 @dataclass
@@ -37,6 +43,7 @@ class Report:
 
 
 Progress = Callable[[Report], None]
+Taken = tuple[int, int]  # objects without a parent here, objects taken in
 
 
 async def import_all(mirror: Mirror, client: Client, pool: Pool, progress: Progress) -> list[Report]:
@@ -62,87 +69,116 @@ async def _import(
     """Reads the next batch while PostgreSQL takes in the last one."""
     sql = statements(mirror, collection)
     async with pool.connection() as connection, aclosing(client.stream(collection.name)) as stream:
+        sifted = _sifted(_gathered(stream), collection, report)
         try:
-            async for batch, taking in _overlapped(stream, lambda b: _take_in(connection, sql, mirror, b)):
-                usable, orphans, taken = await taking
-                report.seen += len(batch)
+            async for taking in _overlapped(sifted, lambda rows: _take_in(connection, sql, mirror, rows)):
+                orphans, taken = await taking
                 report.taken += taken
-                _note_refused(report, collection, batch, usable, orphans)
+                _note_orphans(report, collection, orphans)
                 progress(report)
         finally:
             await connection.execute(sql["advance_numbers"])
 
 
-async def _overlapped(
-    stream: AsyncIterator[list[Any]], start: Callable[[list[Any]], Any]
-) -> AsyncIterator[tuple[list[Any], asyncio.Task[tuple[int, int, int]]]]:
-    """Pairs of a batch and the task that takes it in, each handed out once the next batch is there."""
-    previous: tuple[list[Any], asyncio.Task[tuple[int, int, int]]] | None = None
+async def _gathered(stream: AsyncIterator[list[Any]]) -> AsyncIterator[list[Any]]:
+    """The same elements in batches of about BATCH; those that came before an error are handed out first."""
+    gathered: list[Any] = []
     try:
         async for batch in stream:
-            if previous:
-                yield previous
-            previous = batch, asyncio.create_task(start(batch))
+            gathered += batch
+            if len(gathered) >= BATCH:
+                yield gathered
+                gathered = []
+    except ProviderError:
+        yield gathered
+        raise
+    yield gathered
+
+
+async def _sifted(
+    batches: AsyncIterator[list[Any]], collection: Collection, report: Report
+) -> AsyncIterator[list[dict[str, Any]]]:
+    """The usable elements of each batch, one for each id; the others are noted in the report."""
+    why_not = unusable_in(collection)
+    async for batch in batches:
+        usable: dict[int, dict[str, Any]] = {}
+        for element in batch:
+            if reason := why_not(element):
+                report.refused += 1
+                report.examples += [reason] if len(report.examples) < EXAMPLES else []
+            else:
+                usable.setdefault(int(element["id"]), element)
+        report.seen += len(batch)
+        yield list(usable.values())
+
+
+async def _overlapped(
+    batches: AsyncIterator[list[dict[str, Any]]], start: Callable[[list[dict[str, Any]]], Coroutine[Any, Any, Taken]]
+) -> AsyncIterator[asyncio.Task[Taken]]:
+    """Starts taking in a batch when the one before is done, and hands it out when the next batch has been read."""
+    running: asyncio.Task[Taken] | None = None
+    try:
+        async for batch in batches:
+            if running:
+                yield running
+            running = asyncio.create_task(start(batch))
     finally:
-        if previous:
-            await asyncio.wait([previous[1]])
-    if previous:
-        yield previous
+        if running:
+            await asyncio.wait([running])
+    if running:
+        yield running
 
 
 async def _take_in(
-    connection: AsyncConnection[Any], sql: dict[str, str], mirror: Mirror, batch: list[Any]
-) -> tuple[int, int, int]:
+    connection: AsyncConnection[Any], sql: dict[str, str], mirror: Mirror, rows: list[dict[str, Any]]
+) -> Taken:
     """One batch in one transaction; once more when somebody took a number at the same moment."""
-    text = orjson.dumps(batch)
-    if b"\\u0000" in text:  # PostgreSQL's text cannot hold it
-        text = orjson.dumps([element for element in batch if b"\\u0000" not in orjson.dumps(element)])
+    batch = {"batch": orjson.dumps(rows).decode(), "seed": uuid4().hex}
     for last_try in (False, True):
         try:
             async with connection.transaction():
+                await connection.execute(BATCH_SETTINGS)
                 await connection.execute(SET_LOCAL, ["", mirror.provider, "import"])
-                cursor = await connection.execute(sql["take_in"], {"batch": text.decode()})
-                usable, orphans, taken = await cursor.fetchone() or (0, 0, 0)
-                return usable, orphans, taken
+                cursor = await connection.execute(sql["take_in"], batch)
+                return await cursor.fetchone() or (0, 0)
         except psycopg.errors.UniqueViolation:
             if last_try:
                 raise
     raise AssertionError("unreachable")
 
 
-def _note_refused(report: Report, collection: Collection, batch: list[Any], usable: int, orphans: int) -> None:
-    """Counts what could not be used and keeps a few examples with the reason."""
-    if usable == len(batch) and not orphans:
-        return
-    reasons = [reason for element in batch if (reason := unusable(collection, element))]
-    report.refused += len(reasons) + orphans
+def _note_orphans(report: Report, collection: Collection, orphans: int) -> None:
     if orphans and collection.parent:
-        reasons.append(f"{orphans:,} whose {collection.parent.remote} names nothing that is here")
-    report.examples = (report.examples + reasons)[:EXAMPLES]
+        report.refused += orphans
+        reason = f"{orphans:,} whose {collection.parent.remote} names nothing that is here"
+        report.examples += [reason] if len(report.examples) < EXAMPLES else []
 
 
-def unusable(collection: Collection, element: object) -> str:
-    """Why an element of the provider's cannot be imported; "" when it can."""
-    if not isinstance(element, dict):
-        return f"{_short(element)} is not an object"
+def unusable_in(collection: Collection) -> Callable[[object], str]:
+    """A function that says why an element of the provider's cannot be imported; "" when it can."""
     numbers = ["id", *(f.remote for f in collection.fields if f.type == "integer")]
     numbers += [collection.parent.remote] if collection.parent else []
-    for name in numbers:
-        if not _is_number(element.get(name)):
-            return f"id {_short(element.get('id'))}: {name} is {_short(element.get(name))}, not a whole number"
-    for text in (f.remote for f in collection.fields if f.type == "text"):
-        value = element.get(text)
-        if not isinstance(value, str) or "\0" in value:
-            return f"id {_short(element.get('id'))}: {text} is {_short(value)}, not text"
-    return ""
+    texts = [f.remote for f in collection.fields if f.type == "text"]
+
+    def why_not(element: object) -> str:
+        if not isinstance(element, dict):
+            return f"{_short(element)} is not an object"
+        for name in numbers:
+            if not _is_number(value := element.get(name)):
+                return f"id {_short(element.get('id'))}: {name} is {_short(value)}, not a whole number"
+        for name in texts:
+            if not isinstance(value := element.get(name), str) or "\0" in value:
+                return f"id {_short(element.get('id'))}: {name} is {_short(value)}, not text"
+        return ""
+
+    return why_not
 
 
 def _is_number(value: object) -> bool:
-    text = str(value)
-    return (
-        isinstance(value, (int, str)) and not isinstance(value, bool)
-        and text.isascii() and text.isdigit() and len(text) <= 18
-    )  # fmt: skip
+    """A whole number of at most 18 digits, or such a number as a string."""
+    if type(value) is int:
+        return 0 <= value < 10**18
+    return isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 18
 
 
 def _short(value: object) -> str:

@@ -11,7 +11,7 @@ from psycopg import AsyncConnection
 
 from lockstep.mirror.collection_sql import statements
 from lockstep.mirror.collections import Client, Collection, Mirror
-from lockstep.mirror.importing import unusable
+from lockstep.mirror.importing import unusable_in
 from lockstep.mirror.remote import Body
 from lockstep.providers.errors import Garbled
 
@@ -64,9 +64,7 @@ class Plan:
         for collection in self.mirror.collections:
             await self._compare(collection, began)
 
-    async def _list(
-        self, collection: Collection, client: Client, progress: Callable[[str, int], None]
-    ) -> None:
+    async def _list(self, collection: Collection, client: Client, progress: Callable[[str, int], None]) -> None:
         sql = statements(self.mirror, collection)
         for statement in sql["make_listing"].split(";"):
             await self.connection.execute(statement)
@@ -113,5 +111,6 @@ class Plan:
 
 def _misfit(collection: Collection, batch: Iterable[object]) -> str:
     """Why a batch did not fit into the listing."""
-    reasons = [reason for element in batch if (reason := unusable(collection, element))]
+    why_not = unusable_in(collection)
+    reasons = [reason for element in batch if (reason := why_not(element))]
     return f"in {collection.name}: {reasons[0]}" if reasons else f"{collection.name} has an id twice"

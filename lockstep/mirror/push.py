@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from lockstep.delivery import errors as delivery
 from lockstep.delivery.subscriptions import Claim
 from lockstep.mirror.collections import Client, Collection, Mirror
-from lockstep.mirror.remote import Body, Known, Pool, Remote
+from lockstep.mirror.remote import Body, Known, Pool, Remote, fingerprint
 from lockstep.providers.errors import NotFound, ProviderError, Unreachable
 
 LONGEST_LOOK_UP = 200  # characters of a field that go into a query; longer ones are compared here
@@ -19,7 +18,7 @@ class Pusher:
     def __init__(self, mirror: Mirror, client: Client, pool: Pool) -> None:
         self.mirror = mirror
         self.client = client
-        self.remotes = {c.name: Remote(pool, mirror.key(c.name)) for c in mirror.collections}
+        self.remotes = {c.name: Remote(pool, mirror, c) for c in mirror.collections}
 
     async def deliver(self, claim: Claim) -> None:
         """Handles a claim of the mirror's subscription: pushes the state after its change."""
@@ -65,9 +64,7 @@ class Pusher:
         await self.remotes[collection.name].acknowledge(object_id, remote_id, body)
         return True
 
-    async def _create(
-        self, collection: Collection, object_id: str, known: Known, body: Body, key: str | None
-    ) -> None:
+    async def _create(self, collection: Collection, object_id: str, known: Known, body: Body, key: str | None) -> None:
         """Sends the creation once. An answer that got lost leaves the intent, and the next attempt looks first."""
         remote = self.remotes[collection.name]
         await remote.intend(object_id, {"create": body})
@@ -91,7 +88,7 @@ class Pusher:
         remote, remote_id = self.remotes[collection.name], known.remote_id
         if remote_id is None and known.lost_creation:
             remote_id = await self._look_up(collection, object_id, known.lost_creation)
-        if remote_id is None or (known.lost_deletion and not await self._is_ours(collection, object_id, remote_id)):
+        if remote_id is None or (known.lost_deletion and not await self._is_ours(collection, known, remote_id)):
             await remote.forget(object_id)
             return True
         await remote.intend(object_id, {"delete": True})
@@ -104,11 +101,10 @@ class Pusher:
         await remote.verify(object_id, seen=False)
         return False
 
-    async def _is_ours(self, collection: Collection, object_id: str, remote_id: str) -> bool:
+    async def _is_ours(self, collection: Collection, known: Known, remote_id: str) -> bool:
         """Whether what is under this id is still our copy: providers give the ids of deleted objects away again."""
         found = await self.client.get(collection.name, remote_id)
-        remote = self.remotes[collection.name]
-        return found is not None and await remote.is_acknowledged(object_id, projection(collection, found))
+        return found is not None and fingerprint(collection, found) == known.acknowledged
 
     async def _verify(self, collection: Collection, object_id: str, body: Body) -> bool:
         """Reads the copy back. That the provider cannot be read now is no failure: the drift check looks again."""
@@ -126,18 +122,6 @@ class Pusher:
 def same(found: Body, body: Body) -> bool:
     """Whether a provider's object has the fields of a body. As text: some give their numbers as strings."""
     return all(name in found and str(found[name]) == str(value) for name, value in body.items())
-
-
-def projection(collection: Collection, found: Body) -> dict[str, Any]:
-    """The provider's object reduced to what we mirror, with numbers as numbers."""
-    integers = {field.remote for field in collection.fields if field.type == "integer"}
-    names = [field.remote for field in collection.fields]
-    if collection.parent:
-        names.append(collection.parent.remote)
-        integers.add(collection.parent.remote)
-    body = {name: found.get(name) for name in names}
-    digits = {name for name in integers if isinstance(body[name], str) and body[name].isdigit()}
-    return body | {name: int(body[name]) for name in digits}
 
 
 @contextmanager

@@ -1,14 +1,17 @@
 """The rows of mirror_remoteobject, one object at a time (sql/remote.sql)."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 
 from lockstep.changes.sql_file import load
+from lockstep.mirror.collections import Collection, Mirror
 
 SQL = load(Path(__file__).parent / "sql" / "remote.sql")
 
@@ -22,8 +25,7 @@ class Known:
 
     remote_id: str | None = None
     intent: Body | None = None
-    acknowledged: object = None
-    ever_acknowledged: bool = False
+    acknowledged: UUID | None = None
 
     @property
     def lost_creation(self) -> Body | None:
@@ -36,12 +38,20 @@ class Known:
         return bool(self.intent and self.intent.get("delete"))
 
 
+def fingerprint(collection: Collection, body: Body) -> UUID:
+    """The MD5 of a body's values, in the order of the collection's fields; SQL computes the same in bulk."""
+    names = [field.remote for field in collection.fields] + ([collection.parent.remote] if collection.parent else [])
+    text = "\x1f".join(str(body.get(name, "")) for name in names)
+    return UUID(bytes=hashlib.md5(text.encode(), usedforsecurity=False).digest())
+
+
 class Remote:
     """Reads and writes what we know of the objects of one collection."""
 
-    def __init__(self, pool: Pool, collection: str) -> None:
+    def __init__(self, pool: Pool, mirror: Mirror, collection: Collection) -> None:
         self._pool = pool
-        self._collection = collection
+        self._mirrored = collection
+        self._collection = mirror.key(collection.name)
 
     async def find(self, object_id: str) -> Known:
         """What we know of the object's copy."""
@@ -59,7 +69,8 @@ class Remote:
 
     async def acknowledge(self, object_id: str, remote_id: str, body: Body | None) -> None:
         """The provider said yes to this body under this id; None stands for the deletion."""
-        await self._run("acknowledge", object_id, remote_id=remote_id, body=Jsonb(body) if body else None)
+        mark = fingerprint(self._mirrored, body) if body else None
+        await self._run("acknowledge", object_id, remote_id=remote_id, fingerprint=mark)
         await self._run("dispossess", object_id, remote_id=remote_id)
 
     async def verify(self, object_id: str, *, seen: bool) -> None:
@@ -69,11 +80,6 @@ class Remote:
     async def forget(self, object_id: str) -> None:
         """There is no copy any more."""
         await self._run("forget", object_id)
-
-    async def is_acknowledged(self, object_id: str, body: Body) -> bool:
-        """Whether this body is what the provider last acknowledged."""
-        rows = await self._run("same_as_acknowledged", object_id, body=Jsonb(body))
-        return bool(rows and rows[0][0])
 
     async def not_taken(self, object_id: str, remote_ids: list[str]) -> list[str]:
         """Those of the ids that belong to no other object of ours."""

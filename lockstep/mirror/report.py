@@ -57,7 +57,9 @@ def _value(value: object) -> str:
 def describe_result(console: Console, plan: Plan, result: Result) -> None:
     """What was done, what the provider does not keep, what failed and why."""
     for step, cause in result.failed[:SHOWN]:
-        console.print(f"[red]failed[/] {step.kind} {step.collection.name} {step.remote_id or step.number}: {escape(cause)}")
+        console.print(
+            f"[red]failed[/] {step.kind} {step.collection.name} {step.remote_id or step.number}: {escape(cause)}"
+        )
     done = ", ".join(f"{result.done[kind]:,} {kind}d" for kind in ("create", "update", "delete"))
     console.print(f"Done: {done}; {len(result.failed):,} failed.")
     if unkept := plan.counts["unkept"] + result.unkept:

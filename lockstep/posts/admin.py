@@ -11,7 +11,7 @@ from lockstep.api.admin_site import admin_site
 from lockstep.posts.models import Comment, Post
 
 
-class EntityAdmin(admin.ModelAdmin):
+class EntityAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # it takes none at run time
     """Shows what is alive; deletes softly."""
 
     readonly_fields = ("id", "number", "created", "updated")

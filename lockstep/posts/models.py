@@ -6,26 +6,26 @@ import pgtrigger
 from django.db import models
 from django.db.models import F
 
-from lockstep.changes.capture import capture
+from lockstep.changes.capture import BOTH_ROWS, capture
 from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, number_field
 
 # The provider's user that our own posts belong to: it has users, we mirror none.
 OUR_USER_ID = 99999942
 
 
-class PostQuerySet(EntityQuerySet):
+class PostQuerySet(EntityQuerySet["Post"]):
     """Reads of posts."""
 
-    def as_provider_shows(self) -> models.QuerySet[Any, dict[str, Any]]:
+    def as_provider_shows(self) -> models.QuerySet[Any, Any]:
         """Rows of {id, userId, title, body}, in the order of their numbers."""
         shown = self.order_by("number")
         return shown.values("title", "body", id=F("number"), userId=F("user_id"))
 
 
-class CommentQuerySet(EntityQuerySet):
+class CommentQuerySet(EntityQuerySet["Comment"]):
     """Reads of comments."""
 
-    def as_provider_shows(self) -> models.QuerySet[Any, dict[str, Any]]:
+    def as_provider_shows(self) -> models.QuerySet[Any, Any]:
         """Rows of {id, postId, name, email, body}, in the order of their numbers."""
         shown = self.order_by("number")
         return shown.values("name", "email", "body", id=F("number"), postId=F("post__number"))
@@ -50,7 +50,7 @@ class Post(Entity):
                 level=pgtrigger.Statement,
                 when=pgtrigger.After,
                 operation=pgtrigger.Update,
-                referencing=pgtrigger.Referencing(old="old_rows", new="new_rows"),
+                referencing=BOTH_ROWS,
                 func="""
                     UPDATE posts_comment c SET deleted = n.deleted
                     FROM new_rows n JOIN old_rows o ON o.id = n.id

@@ -11,7 +11,7 @@ class PostSerializer(StrictSerializer):
     """{id, userId, title, body}"""
 
     id = serializers.IntegerField(read_only=True)
-    userId = serializers.IntegerField(read_only=True)  # noqa: N815 - the provider's name
+    userId = serializers.IntegerField(read_only=True)
     title = serializers.CharField(max_length=MAX_TITLE)
     body = serializers.CharField(max_length=MAX_BODY, trim_whitespace=False)
 
@@ -20,7 +20,7 @@ class CommentSerializer(StrictSerializer):
     """{id, postId, name, email, body}"""
 
     id = serializers.IntegerField(read_only=True)
-    postId = serializers.IntegerField(read_only=True)  # noqa: N815 - the provider's name
+    postId = serializers.IntegerField(read_only=True)
     name = serializers.CharField(max_length=MAX_TITLE)
     email = serializers.EmailField(max_length=254)
     body = serializers.CharField(max_length=MAX_BODY, trim_whitespace=False)

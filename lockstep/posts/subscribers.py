@@ -9,6 +9,4 @@ from lockstep.mirror.subscriber import mirror_subscriber
 from lockstep.posts.mirror import JSONPLACEHOLDER
 
 register(mirror_subscriber(JSONPLACEHOLDER))
-register_periodic(
-    PeriodicWork("jsonplaceholder-drift", settings.DRIFT_CHECK_SECONDS, drift_check(JSONPLACEHOLDER))
-)
+register_periodic(PeriodicWork("jsonplaceholder-drift", settings.DRIFT_CHECK_SECONDS, drift_check(JSONPLACEHOLDER)))

@@ -1,11 +1,14 @@
 """The frozen routes of posts and comments, below `fakeapi/v1/`. Views parse, call one action, respond."""
 
+from typing import Any
+
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from lockstep.api.errors import NotFound
 from lockstep.api.paging import array_page
+from lockstep.api.requests import actor_of
 from lockstep.posts import actions
 from lockstep.posts.models import Comment, Post
 from lockstep.posts.serializers import CommentSerializer, PostSerializer
@@ -24,7 +27,7 @@ class PostCreateView(APIView):
     def post(self, request: Request) -> Response:
         given = PostSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        post = actions.create_post(actor=request.user.actor, **given.validated_data)
+        post = actions.create_post(actor=actor_of(request), **given.validated_data)
         return Response(_post(post.number), status=201)
 
 
@@ -41,7 +44,7 @@ class PostUpdateView(APIView):
     def put(self, request: Request, number: int) -> Response:
         given = PostSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        actions.update_post(actor=request.user.actor, number=number, **given.validated_data)
+        actions.update_post(actor=actor_of(request), number=number, **given.validated_data)
         return Response(_post(number))
 
 
@@ -49,7 +52,7 @@ class PostDeleteView(APIView):
     """`DELETE posts/delete/<id>/` → 204; its comments go with it."""
 
     def delete(self, request: Request, number: int) -> Response:
-        actions.delete_post(actor=request.user.actor, number=number)
+        actions.delete_post(actor=actor_of(request), number=number)
         return Response(status=204)
 
 
@@ -68,9 +71,7 @@ class CommentCreateView(APIView):
     def post(self, request: Request, post_number: int) -> Response:
         given = CommentSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        comment = actions.create_comment(
-            actor=request.user.actor, post_number=post_number, **given.validated_data
-        )
+        comment = actions.create_comment(actor=actor_of(request), post_number=post_number, **given.validated_data)
         return Response(_comment(post_number, comment.number), status=201)
 
 
@@ -87,9 +88,7 @@ class CommentUpdateView(APIView):
     def put(self, request: Request, post_number: int, number: int) -> Response:
         given = CommentSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        actions.update_comment(
-            actor=request.user.actor, post_number=post_number, number=number, **given.validated_data
-        )
+        actions.update_comment(actor=actor_of(request), post_number=post_number, number=number, **given.validated_data)
         return Response(_comment(post_number, number))
 
 
@@ -97,19 +96,21 @@ class CommentDeleteView(APIView):
     """`DELETE posts/<id>/comments/delete/<id>/` → 204."""
 
     def delete(self, request: Request, post_number: int, number: int) -> Response:
-        actions.delete_comment(actor=request.user.actor, post_number=post_number, number=number)
+        actions.delete_comment(actor=actor_of(request), post_number=post_number, number=number)
         return Response(status=204)
 
 
-def _post(number: int) -> dict[str, object]:
-    row = Post.objects.alive().filter(number=number).as_provider_shows().first()
+def _post(number: int) -> dict[str, Any]:
+    row: dict[str, Any] | None = Post.objects.alive().filter(number=number).as_provider_shows().first()
     if row is None:
         raise NotFound(f"There is no post {number}.")
     return row
 
 
-def _comment(post_number: int, number: int) -> dict[str, object]:
-    row = Comment.objects.alive().filter(number=number, post__number=post_number).as_provider_shows().first()
+def _comment(post_number: int, number: int) -> dict[str, Any]:
+    row: dict[str, Any] | None = (
+        Comment.objects.alive().filter(number=number, post__number=post_number).as_provider_shows().first()
+    )
     if row is None:
         raise NotFound(f"There is no comment {number} on post {post_number}.")
     return row

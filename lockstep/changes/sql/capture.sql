@@ -1,14 +1,15 @@
 -- The bodies of the capture triggers: statement-level, one row in the log for each object whose visible state changed.
--- {label} is the model ("posts.post"), {table} its table, {pk} its key. {before} and {after} are the captured columns of
--- an old row o and of a new row n as jsonb, or NULL where the object is not there: no such row, or softly deleted.
--- Only {before} and {after} name columns, so what is not on the allow-list cannot reach the log.
+-- {label} is the model ("posts.post"), {table} its table, {pk} its key. {old_document} and {new_document} are the
+-- captured columns of an old row o and of a new row n as jsonb; {old_seen} and {new_seen} tell whether the object is
+-- there: the row exists and is not softly deleted. Only the documents name columns, so what is not on the allow-list
+-- cannot reach the log.
 
 -- name: insert
 -- Every new row that can be seen is a created object.
 INSERT INTO changes_change (model, object_id, kind, after)
-SELECT '{label}', n.{pk}::text, 'created', {after}
+SELECT '{label}', n.{pk}::text, 'created', {new_document}
 FROM new_rows n
-WHERE {after} IS NOT NULL;
+WHERE {new_seen};
 
 -- name: update
 -- The full join pairs old and new by key, so a changed key is one object deleted and another one created.
@@ -17,7 +18,9 @@ INSERT INTO changes_change (model, object_id, kind, before, after)
 SELECT '{label}', key, CASE WHEN before IS NULL THEN 'created' WHEN after IS NULL THEN 'deleted' ELSE 'updated' END,
        before, after
 FROM (
-    SELECT coalesce(n.{pk}, o.{pk})::text AS key, {before} AS before, {after} AS after
+    SELECT coalesce(n.{pk}, o.{pk})::text AS key,
+           CASE WHEN {old_seen} THEN {old_document} END AS before,
+           CASE WHEN {new_seen} THEN {new_document} END AS after
     FROM old_rows o FULL JOIN new_rows n ON n.{pk} = o.{pk}
     OFFSET 0
 ) AS pair
@@ -26,13 +29,13 @@ WHERE before IS DISTINCT FROM after;
 -- name: delete
 -- Rows that were softly deleted before are gone already.
 INSERT INTO changes_change (model, object_id, kind, before)
-SELECT '{label}', o.{pk}::text, 'deleted', {before}
+SELECT '{label}', o.{pk}::text, 'deleted', {old_document}
 FROM old_rows o
-WHERE {before} IS NOT NULL;
+WHERE {old_seen};
 
 -- name: truncate
 -- Runs before the truncation, while the rows can still be read; its lock keeps everybody else away.
 INSERT INTO changes_change (model, object_id, kind, before)
-SELECT '{label}', o.{pk}::text, 'deleted', {before}
+SELECT '{label}', o.{pk}::text, 'deleted', {old_document}
 FROM {table} o
-WHERE {before} IS NOT NULL;
+WHERE {old_seen};

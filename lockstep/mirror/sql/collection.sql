@@ -1,36 +1,32 @@
 -- Statements over a whole collection. They are the same for every collection but for its names, which are filled in:
--- {key} is "<provider>/<collection>", {parent_key} its parent's; {table} and {columns} are ours; {remote} is a provider's
--- object e as the jsonb that we compare and fingerprint, {ours} the same of our row t; {valid} tells whether e has all
--- that we need in the types that we need, {values} are its values as our columns, {parent_id} is its parent here.
+-- {key} is "<provider>/<collection>", {table} and {columns} are ours, {typed} are the provider's fields with their types
+-- and {values} the same as values of our columns, {parent_id} is the parent here. {fingerprint_of_e} and
+-- {fingerprint_of_t} are the MD5 of all that we mirror, of a provider's typed object e and of a row t of ours; {theirs}
+-- and {ours} are the same as jsonb, of a provider's raw object e and of t.
 
 -- name: take_in
--- One batch of the provider's objects, as JSON. Objects that we know (alive, changed by us or deleted) stay as they are:
--- we are the master. Returns how many are usable and distinct, how many of the new ones have no parent here, and how
--- many were taken in.
-WITH element AS MATERIALIZED (
-    SELECT DISTINCT ON (e ->> 'id') e, (e ->> 'id')::bigint::text AS remote_id
-    FROM jsonb_array_elements(%(batch)s::jsonb) AS e
-    WHERE {valid}
-), fresh AS MATERIALIZED (
-    SELECT element.e, element.remote_id, {parent_id} AS parent_id
-    FROM element
+-- One batch of usable, distinct objects of the provider's, as JSON. Objects that we know (alive, changed by us or
+-- deleted) stay as they are: we are the master. Returns how many of the new ones have no parent here, and how many were
+-- taken in.
+WITH fresh AS MATERIALIZED (
+    SELECT e.*, {parent_id} AS parent_id
+    FROM json_to_recordset(%(batch)s::json) AS e ({typed})
     WHERE NOT EXISTS (
         SELECT FROM mirror_remoteobject known
-        WHERE known.collection = '{key}' AND known.remote_id = element.remote_id)
+        WHERE known.collection = '{key}' AND known.remote_id = e.id::text)
 ), wanted AS MATERIALIZED (
-    SELECT lockstep_uuid7() AS id, e, remote_id, parent_id,
-           CASE WHEN EXISTS (SELECT FROM {table} taken WHERE taken.number = remote_id::bigint)
-                THEN nextval('{numbers}') ELSE remote_id::bigint END AS number
-    FROM fresh WHERE {has_parent}
+    SELECT lockstep_uuid7_of(%(seed)s || e.id) AS object_id, e.*,
+           CASE WHEN EXISTS (SELECT FROM {table} taken WHERE taken.number = e.id)
+                THEN nextval('{numbers}') ELSE e.id END AS number
+    FROM fresh e WHERE {has_parent}
 ), placed AS (
     INSERT INTO {table} (id, number, {columns})
-    SELECT id, number, {values} FROM wanted
+    SELECT object_id, number, {values} FROM wanted e
 ), linked AS (
     INSERT INTO mirror_remoteobject (object_id, collection, remote_id, acknowledged, acknowledged_at, verified_at)
-    SELECT id, '{key}', remote_id, md5({remote}::text)::uuid, now(), now() FROM wanted
+    SELECT object_id, '{key}', id::text, {fingerprint_of_e}, now(), now() FROM wanted e
 )
-SELECT (SELECT count(*) FROM element), (SELECT count(*) FROM fresh WHERE NOT ({has_parent})),
-       (SELECT count(*) FROM wanted);
+SELECT (SELECT count(*) FROM fresh WHERE NOT ({has_parent})), (SELECT count(*) FROM wanted);
 
 -- name: advance_numbers
 -- Our own new objects get numbers past all that the provider has.
@@ -44,7 +40,7 @@ CREATE TEMPORARY TABLE {listing} (remote_id text PRIMARY KEY, body jsonb NOT NUL
 -- One batch of the provider's objects. Returns how many of them could be placed.
 WITH placed AS (
     INSERT INTO {listing} (remote_id, body)
-    SELECT (e ->> 'id')::bigint::text, {remote}
+    SELECT (e ->> 'id')::bigint::text, {theirs}
     FROM jsonb_array_elements(%(batch)s::jsonb) AS e
     WHERE {usable_id}
     ON CONFLICT DO NOTHING
@@ -61,15 +57,15 @@ SELECT CASE
            WHEN ours.object_id IS NULL AND known.object_id IS NOT NULL AND known.acknowledged IS NULL
                 AND known.unkept_at IS NOT NULL THEN 'unkept'
            WHEN ours.object_id IS NULL THEN 'delete'
-           WHEN ours.acknowledged = md5(ours.body::text)::uuid AND ours.verified_at IS NULL THEN 'unkept'
+           WHEN ours.acknowledged = ours.fingerprint AND ours.verified_at IS NULL THEN 'unkept'
            WHEN listed.remote_id IS NULL THEN 'create'
            ELSE 'update'
        END AS kind,
        coalesce(ours.object_id, known.object_id) AS object_id, ours.number,
        coalesce(listed.remote_id, ours.remote_id) AS remote_id, listed.body AS theirs, ours.body AS ours
 FROM (
-    SELECT t.id AS object_id, t.number, known.remote_id, {ours} AS body, known.acknowledged, known.verified_at,
-           known.acknowledged_at
+    SELECT t.id AS object_id, t.number, known.remote_id, {ours} AS body, {fingerprint_of_t} AS fingerprint,
+           known.acknowledged, known.verified_at, known.acknowledged_at
     FROM {table} t
     LEFT JOIN mirror_remoteobject known ON known.object_id = t.id AND known.collection = '{key}'
     {our_parent_join}
@@ -90,9 +86,9 @@ WHERE ours.body IS DISTINCT FROM listed.body
 -- name: verify_listed
 -- Copies that were acknowledged and are now seen.
 UPDATE mirror_remoteobject known SET verified_at = now(), unkept_at = NULL
-FROM {listing} listed
+FROM {listing} listed, {table} t {our_parent_join}
 WHERE known.collection = '{key}' AND known.remote_id = listed.remote_id AND known.verified_at IS NULL
-  AND known.acknowledged = md5(listed.body::text)::uuid;
+  AND t.id = known.object_id AND known.acknowledged = {fingerprint_of_t} AND listed.body = {ours};
 
 -- name: drop_listing
 DROP TABLE IF EXISTS {listing}, {plan};

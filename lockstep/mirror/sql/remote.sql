@@ -1,8 +1,7 @@
--- What we know of one object at the provider. A body's fingerprint is the MD5 of its jsonb text, which PostgreSQL
--- writes in one canonical way.
+-- What we know of the copy of one object at the provider.
 
 -- name: find
-SELECT remote_id, intent, acknowledged, acknowledged_at IS NOT NULL AS ever_acknowledged
+SELECT remote_id, intent, acknowledged
 FROM mirror_remoteobject WHERE object_id = %(object_id)s AND collection = %(collection)s;
 
 -- name: parent
@@ -18,9 +17,9 @@ VALUES (%(object_id)s, %(collection)s, %(intent)s)
 ON CONFLICT (object_id, collection) DO UPDATE SET intent = excluded.intent;
 
 -- name: acknowledge
--- The provider said yes to this body (NULL: to the deletion) under this id.
+-- The provider said yes to the body with this fingerprint (NULL: to the deletion) under this id.
 INSERT INTO mirror_remoteobject (object_id, collection, remote_id, acknowledged, acknowledged_at)
-VALUES (%(object_id)s, %(collection)s, %(remote_id)s, md5(%(body)s::jsonb::text)::uuid, now())
+VALUES (%(object_id)s, %(collection)s, %(remote_id)s, %(fingerprint)s, now())
 ON CONFLICT (object_id, collection) DO UPDATE
 SET remote_id = excluded.remote_id, acknowledged = excluded.acknowledged, acknowledged_at = excluded.acknowledged_at,
     intent = NULL, verified_at = NULL, unkept_at = NULL;
@@ -44,8 +43,3 @@ WHERE object_id = %(object_id)s AND collection = %(collection)s;
 -- name: forget
 -- The copy is gone and was seen to be gone: its id may be given to something else now.
 DELETE FROM mirror_remoteobject WHERE object_id = %(object_id)s AND collection = %(collection)s;
-
--- name: same_as_acknowledged
--- Whether a body is what the provider last acknowledged.
-SELECT acknowledged IS NOT DISTINCT FROM md5(%(body)s::jsonb::text)::uuid
-FROM mirror_remoteobject WHERE object_id = %(object_id)s AND collection = %(collection)s;

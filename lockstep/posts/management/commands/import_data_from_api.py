@@ -1,6 +1,6 @@
 import asyncio
 from argparse import ArgumentParser
-from typing import Any
+from typing import IO, Any, cast
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -28,7 +28,7 @@ class Command(BaseCommand):
         if if_never and Import.objects.filter(provider=provider, completed__isnull=False).exists():
             return
         record = Import.objects.create(provider=provider)
-        reports = asyncio.run(_import(Console(file=self.stdout._out)))  # type: ignore[attr-defined]
+        reports = asyncio.run(_import(Console(file=cast("IO[str]", self.stdout._out))))
         record.report = {report.collection: vars(report) for report in reports}
         problem = _problem(reports)
         if not any(report.error for report in reports) and any(report.seen for report in reports):
@@ -43,7 +43,9 @@ class Command(BaseCommand):
 async def _import(console: Console) -> list[Report]:
     columns = (TextColumn("{task.description:9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=not console.is_terminal) as bars:
-        tasks = {collection.name: bars.add_task(collection.name, total=None) for collection in JSONPLACEHOLDER.collections}
+        tasks = {
+            collection.name: bars.add_task(collection.name, total=None) for collection in JSONPLACEHOLDER.collections
+        }
 
         def progress(report: Report) -> None:
             bars.update(tasks[report.collection], completed=report.seen)

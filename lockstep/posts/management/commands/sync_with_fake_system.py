@@ -1,7 +1,7 @@
 import asyncio
 import sys
 from argparse import ArgumentParser
-from typing import Any
+from typing import IO, Any, cast
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -13,9 +13,9 @@ from lockstep.delivery.relay import declare
 from lockstep.mirror.apply import Applier, Result
 from lockstep.mirror.models import Import
 from lockstep.mirror.plan import Plan
+from lockstep.mirror.report import describe_plan, describe_result
 from lockstep.mirror.subscriber import mirror_subscriber
 from lockstep.posts.mirror import JSONPLACEHOLDER
-from lockstep.mirror.report import describe_plan, describe_result
 from lockstep.providers.errors import ProviderError
 
 DRIFT = 2  # exit code of --plan
@@ -36,7 +36,7 @@ class Command(BaseCommand):
         )  # fmt: skip
 
     def handle(self, *, plan: bool, full: bool, max_delete: int, **options: Any) -> None:  # noqa: ANN401
-        console = Console(file=self.stdout._out, soft_wrap=True)  # type: ignore[attr-defined]
+        console = Console(file=cast("IO[str]", self.stdout._out), soft_wrap=True)
         imported = Import.objects.filter(provider=JSONPLACEHOLDER.provider, completed__isnull=False).exists()
         try:
             code = asyncio.run(_sync(console, apply=not plan, full=full, max_delete=max_delete if imported else 0))

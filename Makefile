@@ -1,0 +1,55 @@
+# The few commands of this project, the same for people and for CI. `make help` lists them.
+# Python and make are all that is needed; everything else comes from the lock file.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+BUILT := $(VENV)/.built
+BUILDING := $(VENV)/.building
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test test-unit test-faults lint bench clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
+
+# `exec`: no shell between make and the launcher, so that signals reach it.
+run: build ## start everything, and print where it is
+	@exec $(PY) -m lockstep.launcher
+
+build: $(BUILT) ## set up without running
+
+# A build that was interrupted leaves $(BUILDING) behind, and is started over.
+$(BUILT): uv.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "lockstep: Python 3.11 or newer is needed, and \`$(PYTHON)\` is not. Name another:  make $(or $(firstword $(MAKECMDGOALS)),run) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "lockstep: this Python lacks venv. Install it (Debian, Ubuntu: apt install python3-venv) or name another:  make run PYTHON=…" >&2; exit 1; }
+	@if [ -e $(BUILDING) ]; then echo "Starting an interrupted build over."; rm -rf $(VENV); fi
+	@echo "Installing what uv.lock names into $(VENV) …"
+	@mkdir -p $(VENV) && touch $(BUILDING)
+	@$(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check uv
+	@env -u VIRTUAL_ENV $(PY) -m uv sync --quiet --frozen --python $(PY)
+	@rm -f $(BUILDING) && touch $(BUILT)
+
+test: build ## the whole suite, on a throwaway PostgreSQL
+	@exec $(PY) -m lockstep.launcher exec -- $(PY) -m pytest $(ARGS)
+
+test-unit: build ## what takes seconds
+	@exec $(PY) -m lockstep.launcher exec -- $(PY) -m pytest -m "not slow and not faults" --ignore=tests/contract $(ARGS)
+
+test-faults: build ## the long fault runs
+	@exec $(PY) -m lockstep.launcher exec -- $(PY) -m pytest -m faults $(ARGS)
+
+lint: build ## style, types, direction of dependencies
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@$(VENV)/bin/lint-imports
+
+bench: build ## the side-by-side figures
+	@exec $(PY) -m lockstep.launcher exec -- $(PY) -m bench $(ARGS)
+
+clean: ## back to a bare clone, data included; not while it is running
+	@$(PYTHON) -B -m lockstep.launcher.clean

@@ -1,0 +1,44 @@
+from pathlib import Path
+
+from rich.console import Console
+
+from lockstep.launcher import banner
+from lockstep.launcher.environment import Environment
+
+VALUES = {
+    "DEBUG": "true",
+    "DATABASE_URL": "postgresql://lockstep:secret@127.0.0.1:5433/lockstep",
+    "POSTS_PROVIDER_URL": "http://127.0.0.1:3001",
+}
+
+
+def shown(capsys, **changes):
+    environment = Environment(Path("/home/me/.lockstep"), "127.0.0.1", 8000, {})
+    console = Console(width=40, soft_wrap=True)
+    for part in banner.parts(environment, {**VALUES, **changes}, embedded=True):
+        console.print(part)
+    return capsys.readouterr().out
+
+
+def test_commands_are_whole_lines_in_a_narrow_terminal(capsys):
+    lines = shown(capsys).splitlines()
+    token, create = (line for line in lines if line.startswith(("TOKEN", "curl")))
+    assert token.startswith("TOKEN=$(curl -s http://127.0.0.1:8000/auth/ ")
+    assert token.endswith("-f 4)")
+    assert create.endswith("""-d '{"title": "Hello", "body": "In step."}'""")
+
+
+def test_the_database_is_shown_without_its_password(capsys):
+    text = shown(capsys)
+    assert "postgresql://lockstep@127.0.0.1:5433/lockstep" in text
+    assert "password in /home/me/.lockstep/environment" in text
+    assert "secret" not in text
+
+
+def test_there_are_no_known_passwords_outside_development(capsys):
+    assert "12345" not in shown(capsys, DEBUG="false")
+
+
+def test_an_address_without_a_user_stays_as_it_is():
+    assert banner.without_password("postgresql://host/x") == "postgresql://host/x"
+    assert banner.without_password("postgresql://me@host/x") == "postgresql://me@host/x"

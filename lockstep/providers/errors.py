@@ -1,0 +1,106 @@
+"""What can go wrong between us and a provider.
+
+    ProviderError
+    ├── Unreachable    no answer: no connection, a cut one, or the deadline passed
+    ├── Overloaded     408, 425, 429, 503: later, perhaps at a time that it names
+    ├── Failing        any other 5xx
+    ├── Contested      409
+    ├── Garbled        an answer that cannot be read
+    └── Refused        any other answer that is no success; asking again cannot help
+        └── NotFound   404, or what a provider answers in its place
+
+Every one says whether trying again can help (`retryable`), when (`retry_after`, seconds), and whether
+a write may have reached the provider although we saw no good answer (`maybe_applied`): then look before
+sending it again.
+"""
+
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+# A provider that asks for more than this is asked again all the same: nobody remembers for a day.
+LONGEST_RETRY_AFTER = 3600.0
+
+_SECONDS = re.compile(r"\d{1,12}(\.\d{1,6})?")
+
+
+class ProviderError(Exception):
+    """The provider did not do what we asked."""
+
+    retryable: bool = True
+    retry_after: float | None
+    maybe_applied: bool
+
+    def __init__(self, detail: str = "", *, retry_after: float | None = None, maybe_applied: bool = False) -> None:
+        idea = (type(self).__doc__ or "").strip()
+        super().__init__(f"{idea} ({detail})" if detail else idea)
+        self.retry_after = retry_after
+        self.maybe_applied = maybe_applied
+
+
+class Unreachable(ProviderError):
+    """The provider could not be reached, or did not answer in time."""
+
+
+class Overloaded(ProviderError):
+    """The provider asks us to come back later."""
+
+
+class Failing(ProviderError):
+    """The provider failed at it."""
+
+
+class Contested(ProviderError):
+    """The provider says that something else is in the way right now."""
+
+
+class Garbled(ProviderError):
+    """The provider's answer cannot be read."""
+
+
+class Refused(ProviderError):
+    """The provider refuses, and will refuse again."""
+
+    retryable = False
+
+
+class NotFound(Refused):
+    """The provider has no such object."""
+
+
+def refusal(status: int, detail: str = "", *, retry_after: str | None = None, write: bool = False) -> ProviderError:
+    """The error that stands for an answer with this status, any but 2xx.
+
+    `retry_after` is the header as it came; `write` says that the request was one.
+    """
+    return _kind(status)(
+        f"{status} {detail}".strip(),
+        retry_after=retry_after_seconds(retry_after),
+        maybe_applied=write and status >= 500,
+    )
+
+
+def _kind(status: int) -> type[ProviderError]:
+    if status in (408, 425, 429, 503):
+        return Overloaded
+    if status >= 500:
+        return Failing
+    return {404: NotFound, 409: Contested}.get(status, Refused)
+
+
+def retry_after_seconds(header: str | None, now: datetime | None = None) -> float | None:
+    """Seconds to wait from a Retry-After header in either of its two forms (RFC 9110, 10.2.3).
+
+    0 for a date gone by, at most LONGEST_RETRY_AFTER, None for nothing or nonsense.
+    """
+    text = (header or "").strip()
+    seconds = float(text) if _SECONDS.fullmatch(text) else _seconds_until(text, now or datetime.now(UTC))
+    return None if seconds is None else min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+
+
+def _seconds_until(date: str, now: datetime) -> float | None:
+    try:
+        moment = parsedate_to_datetime(date)
+    except (ValueError, OverflowError, IndexError, TypeError):  # it raises them all for nonsense
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now.timestamp()

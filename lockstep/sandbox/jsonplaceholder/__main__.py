@@ -1,0 +1,52 @@
+"""python -m lockstep.sandbox.jsonplaceholder --port 3001"""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+from lockstep.sandbox.jsonplaceholder import Mode, StandIn
+
+
+def main() -> None:
+    """Serves until SIGTERM or SIGINT."""
+    signals = {signal.SIGTERM, signal.SIGINT}
+    # Blocked before any thread is made, so that only sigwait sees them, also while the data are made.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    asked = _arguments()
+    with StandIn(
+        _mode(asked),
+        folder=asked.folder,
+        host=asked.host,
+        port=asked.port,
+        posts=asked.posts,
+        comments_per_post=asked.comments_per_post,
+        users=asked.users,
+    ) as server:
+        sys.stdout.write(f"JSONPlaceholder stand-in ({_mode(asked)}) listens on {server.url}\n")
+        sys.stdout.flush()
+        signal.sigwait(signals)
+
+
+def _mode(asked: argparse.Namespace) -> Mode:
+    if asked.amnesiac:
+        return "amnesiac"
+    return "public" if asked.public else "persistent"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m lockstep.sandbox.jsonplaceholder")
+    parser.add_argument("--port", type=int, default=3001, help="0 picks a free one")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--folder", type=Path, help="keeps the data over restarts")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--amnesiac", action="store_true", help="forgets every write, as npm jsonplaceholder")
+    kind.add_argument("--public", action="store_true", help="forgets them as jsonplaceholder.typicode.com")
+    parser.add_argument("--posts", type=int, default=100)
+    parser.add_argument("--comments-per-post", type=int, default=5)
+    parser.add_argument("--users", type=int, help="any DELETE removes the posts of all but so many users")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Faults on demand: what shall go wrong, how often, and with which requests."""
+
+import random
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+
+class BadFault(ValueError):
+    """This is not a fault."""
+
+
+@dataclass
+class Fault:
+    """One kind of trouble. What is not set does not happen; without `times` it lasts until it is removed.
+
+    A failing write has no effect unless `after_effect` says that only its answer is lost.
+    """
+
+    latency: float = 0.0
+    """Seconds before the answer; before the effect too, unless `after_effect`."""
+    status: int | None = None
+    """Answered in place of the real answer."""
+    retry_after: float | str | None = None
+    """The Retry-After header of `status`: seconds or an HTTP date."""
+    cut: bool = False
+    """The connection ends in the middle of a read's body, or before a write's answer."""
+    garbage: bool = False
+    """A 200 whose body is not JSON."""
+    ids_as_strings: bool = False
+    """Ids and references in the answer are strings. Fails nothing."""
+    after_effect: bool = False
+    share: float = 1.0
+    """Of the requests it could meet, from 0 to 1."""
+    times: int | None = None
+    """How many requests it meets before it is over."""
+    methods: tuple[str, ...] = METHODS
+    path: str = "/"
+    """What the path must begin with."""
+
+    @property
+    def fails(self) -> bool:
+        """Whether the real answer never arrives."""
+        return self.status is not None or self.cut or self.garbage
+
+
+class Faults:
+    """The faults that are in force. Safe to use from several threads."""
+
+    def __init__(self, seed: int = 1) -> None:
+        self._lock = threading.Lock()
+        self._random = random.Random(seed)  # noqa: S311  the same run fails the same way
+        self._faults: list[Fault] = []
+
+    def set(self, faults: Iterable[Fault]) -> None:
+        """Replaces them all."""
+        with self._lock:
+            self._faults = list(faults)
+
+    def shown(self) -> list[dict[str, Any]]:
+        """Them, as JSON, with the `times` that are left."""
+        with self._lock:
+            return [asdict(fault) for fault in self._faults]
+
+    def draw(self, method: str, path: str) -> Fault:
+        """The first fault that meets this request, else one that does nothing."""
+        with self._lock:
+            for fault in self._faults:
+                if self._meets(fault, method, path):
+                    if fault.times is not None:
+                        fault.times -= 1
+                    return fault
+        return Fault()
+
+    def _meets(self, fault: Fault, method: str, path: str) -> bool:
+        if method not in fault.methods or not path.startswith(fault.path) or fault.times == 0:
+            return False
+        return fault.share >= 1 or self._random.random() < fault.share
+
+
+def parse(document: object) -> list[Fault]:
+    """Faults from JSON: an object or a list of them. Raises BadFault with what is wrong."""
+    return [_parse_one(one) for one in (document if isinstance(document, list) else [document])]
+
+
+def _parse_one(document: object) -> Fault:
+    if not isinstance(document, Mapping):
+        raise BadFault("a fault is a JSON object")
+    unknown = sorted(set(document) - {each.name for each in fields(Fault)})
+    if unknown:
+        known = ", ".join(each.name for each in fields(Fault))
+        raise BadFault(f"unknown: {', '.join(map(str, unknown))}; known are {known}")
+    for name, value in document.items():
+        _check(name, value)
+    methods = tuple(method.upper() for method in document.get("methods", METHODS))
+    return Fault(**{**document, "methods": methods})
+
+
+def _check(name: str, value: object) -> None:
+    wish = _WISHES[name]
+    if not wish[1](value):
+        raise BadFault(f"{name} must be {wish[0]}, not {value!r:.60}")
+
+
+def _is_number(value: object, low: float, high: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_whole(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and _is_number(value, low, high)
+
+
+def _is_methods(value: object) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and len(value) > 0
+        and all(isinstance(one, str) and one.upper() in METHODS for one in value)
+    )
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_retry_after(value: object) -> bool:
+    return value is None or isinstance(value, str) or _is_number(value, 0, 86_400)
+
+
+_WISHES: dict[str, tuple[str, Any]] = {
+    "latency": ("seconds from 0 to 600", lambda value: _is_number(value, 0, 600)),
+    "status": ("a status from 200 to 599", lambda value: value is None or _is_whole(value, 200, 599)),
+    "retry_after": ("seconds from 0 to 86400 or an HTTP date", _is_retry_after),
+    "cut": ("true or false", _is_flag),
+    "garbage": ("true or false", _is_flag),
+    "ids_as_strings": ("true or false", _is_flag),
+    "after_effect": ("true or false", _is_flag),
+    "share": ("a number from 0 to 1", lambda value: _is_number(value, 0, 1)),
+    "times": ("a whole number from 1", lambda value: value is None or _is_whole(value, 1, 1 << 31)),
+    "methods": (f"a list out of {', '.join(METHODS)}", _is_methods),
+    "path": ("a path that begins with /", lambda value: isinstance(value, str) and value.startswith("/")),
+}

@@ -1,0 +1,342 @@
+"""`make run` as a person meets it: real processes, real signals, a LOCKSTEP_HOME of its own for each test."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LINUX = Path("/proc/self/stat").exists()
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not LINUX, reason="reads /proc")]
+# The variables of the run that these tests are part of must not reach the systems that they start.
+OURS = ("DATABASE_URL", "SECRET_KEY", "DEBUG", "POSTS_PROVIDER_URL", "LOCKSTEP_HOME", "PORT", "HOST", "MAKEFLAGS")
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def eventually(question: Callable[[], object], seconds: float, what: str) -> object:
+    deadline = time.monotonic() + seconds
+    while not (answer := question()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.05)
+    return answer
+
+
+class Run:
+    """One `make run`, its output, and the processes below it."""
+
+    def __init__(self, home: Path, port: int, **environment: str) -> None:
+        self.home, self.port = home, port
+        inherited = {name: value for name, value in os.environ.items() if name not in OURS}
+        self.environment = {**inherited, "LOCKSTEP_HOME": str(home), "PORT": str(port), **environment}
+        self.output = ""
+        self.started = time.monotonic()
+        self.make = subprocess.Popen(
+            ["make", "--no-print-directory", "run"],
+            cwd=ROOT,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.make.stdout
+        for line in self.make.stdout:
+            self.output += line
+
+    def status(self, path: str = "/readyz") -> int:
+        try:
+            return int(urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=3).status)
+        except URLError as error:
+            return getattr(error, "code", 0)
+        except OSError:
+            return 0
+
+    def until_ready(self, seconds: float = 60) -> float:
+        def is_ready() -> bool:
+            assert self.make.poll() is None, self.output
+            return self.status() == 200 and "Ctrl-C" in self.output
+
+        eventually(is_ready, seconds, f"/readyz answers 200\n{self.output}")
+        return time.monotonic() - self.started
+
+    def processes(self) -> dict[int, str]:
+        """All that belongs to this home, found by what they were started with."""
+        found = {}
+        for entry in Path("/proc").iterdir():
+            try:
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                surroundings = (entry / "environ").read_bytes().decode(errors="replace")
+            except (OSError, ValueError):
+                continue
+            ours = f"LOCKSTEP_HOME={self.home}\0" in surroundings or f"{self.home}/" in command
+            if ours and command and int(entry.name) != os.getpid():
+                found[int(entry.name)] = command
+        return found
+
+    def find(self, words: str) -> int:
+        """The oldest one with these words in its command."""
+        return min(pid for pid, command in self.processes().items() if words in command)
+
+    def code(self, seconds: float = 10) -> int:
+        return self.make.wait(seconds)
+
+    def none_left(self, seconds: float = 0.5) -> None:
+        eventually(lambda: not self.processes(), seconds, f"everything ended: {self.processes()}")
+
+    def end(self) -> None:
+        if self.make.poll() is None:
+            self.make.terminate()
+            try:
+                self.make.wait(12)
+            except subprocess.TimeoutExpired:
+                self.make.kill()
+        for pid in self.processes():
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    runs: list[Run] = []
+
+    def start(**environment: str) -> Run:
+        port = int(environment.pop("PORT", free_port()))
+        home = Path(environment.pop("LOCKSTEP_HOME", tmp_path / "home"))
+        runs.append(Run(home, port, **environment))
+        return runs[-1]
+
+    yield start
+    for one in runs:
+        one.end()
+
+
+def posted(url: str, body: object, token: str = "") -> dict[str, str]:
+    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+    return json.load(urlopen(Request(url, json.dumps(body).encode(), headers), timeout=10))
+
+
+def test_first_start_prints_what_works_and_second_start_keeps_the_data(run: Callable[..., Run]) -> None:
+    first = run()
+    first.until_ready(60)
+    lines = first.output.splitlines()
+    commands = [line for line in lines if line.startswith(("TOKEN=", "curl "))]
+    assert len(commands) == 2
+    environment = {"PATH": os.environ["PATH"], "NO_PROXY": "127.0.0.1"}
+    result = subprocess.run(["sh", "-c", "\n".join(commands)], capture_output=True, text=True, env=environment)
+    post = json.loads(result.stdout)
+    assert post["title"] == "Hello"
+    seen_at = next(re.search(r"http\S+", line) for line in lines if "See it at" in line)
+    assert seen_at
+    eventually(
+        lambda: "In step." in urlopen(seen_at.group(), timeout=5).read().decode(), 10, "the post at the provider"
+    )
+    first.make.send_signal(signal.SIGTERM)
+    first.code(10)
+    first.none_left()
+
+    second = run(PORT=str(first.port))
+    assert second.until_ready(20) < 20  # measured: below 5 s on an idle machine
+    token = posted(f"http://127.0.0.1:{second.port}/auth/", {"username": "admin", "password": "12345"})["token"]
+    request = Request(
+        f"http://127.0.0.1:{second.port}/fakeapi/v1/posts/?_limit=1000", headers={"Authorization": f"Bearer {token}"}
+    )
+    assert post["id"] in [one["id"] for one in json.load(urlopen(request, timeout=10))]
+
+
+def test_manage_py_in_another_terminal_finds_the_same_database(run: Callable[..., Run]) -> None:
+    one = run()
+    one.until_ready()
+    script = "from django.conf import settings; print(settings.DATABASES['default']['PORT'])"
+    environment = {"PATH": os.environ["PATH"], "LOCKSTEP_HOME": str(one.home)}
+    result = subprocess.run(
+        [ROOT / ".venv/bin/python", "manage.py", "shell", "-c", script],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f":{result.stdout.split()[-1]}/" in (one.home / "environment").read_text()
+    assert (one.home / "environment").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("target", ["make", "launcher"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_ends_everything(run: Callable[..., Run], target: str, number: signal.Signals) -> None:
+    one = run()
+    one.until_ready()
+    pid = one.make.pid if target == "make" else one.find("-m lockstep.launcher ")
+    os.kill(pid, number)
+    code = one.code(10)
+    one.none_left()
+    if target == "launcher":
+        assert code == 0
+    assert "Traceback" not in one.output
+
+
+def test_control_c_ends_everything_without_a_traceback(run: Callable[..., Run]) -> None:
+    one = run()
+    one.until_ready()
+    os.killpg(one.make.pid, signal.SIGINT)
+    one.code(10)
+    one.none_left()
+    assert "Traceback" not in one.output
+
+
+@pytest.mark.parametrize("words", ["bin/postgres -D", "-m granian", "manage.py worker", "sandbox.jsonplaceholder"])
+def test_a_killed_child_comes_back(run: Callable[..., Run], words: str) -> None:
+    one = run()
+    one.until_ready()
+    old = one.find(words)
+    os.kill(old, signal.SIGKILL)
+    eventually(lambda: [pid for pid, command in one.processes().items() if words in command], 15, words)
+    eventually(lambda: old not in one.processes(), 5, "the old one is gone")
+    eventually(lambda: one.status() == 200, 30, f"ready again\n{one.output}")
+    token = posted(f"http://127.0.0.1:{one.port}/auth/", {"username": "user", "password": "1234"})["token"]
+    assert posted(f"http://127.0.0.1:{one.port}/fakeapi/v1/posts/create/", {"title": "a", "body": "b"}, token)["id"]
+
+
+def test_postgres_comes_back_beside_a_backend_in_a_long_query(run: Callable[..., Run]) -> None:
+    import psycopg
+
+    one = run()
+    one.until_ready()
+    text = (one.home / "environment").read_text()
+    found = re.search(r"DATABASE_URL='([^']+)'", text)
+    assert found
+    endless = "DO $$ BEGIN LOOP END LOOP; END $$"
+
+    def occupy() -> None:
+        with psycopg.connect(found.group(1)) as connection, pytest.raises(psycopg.OperationalError):
+            connection.execute(endless)
+
+    thread = threading.Thread(target=occupy, daemon=True)
+    thread.start()
+    time.sleep(0.5)  # the query is under way
+    os.kill(one.find("bin/postgres -D"), signal.SIGKILL)
+    eventually(lambda: one.status() == 200, 30, f"ready again\n{one.output}")
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_nothing_outlives_a_killed_launcher_and_the_next_start_works(run: Callable[..., Run]) -> None:
+    one = run()
+    one.until_ready()
+    os.kill(one.find("-m lockstep.launcher "), signal.SIGKILL)
+    one.none_left(10)
+    again = run(PORT=str(one.port))
+    again.until_ready(30)
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.8, 1.3, 1.8, 2.5, 3.5, 5.0])
+def test_a_first_start_killed_at_any_moment_is_taken_up_by_the_next(run: Callable[..., Run], seconds: float) -> None:
+    one = run()
+    time.sleep(seconds)
+    for pid in one.processes():
+        os.kill(pid, signal.SIGKILL)
+    again = run(PORT=str(one.port))
+    again.until_ready(60)
+
+
+def test_a_stale_process_number_is_no_obstacle(run: Callable[..., Run]) -> None:
+    one = run()
+    one.until_ready()
+    pid_file = one.home / "postgres" / "postmaster.pid"
+    text = pid_file.read_text()
+    one.make.terminate()
+    one.code()
+    # As after a restart of the machine: the number belongs to another process by now, of any account.
+    pid_file.write_text(f"{os.getpid()}\n" + text.split("\n", 1)[1])
+    run(PORT=str(one.port)).until_ready(30)
+
+
+class TestSentences:
+    """What goes wrong is one clear sentence with a way out, exit code 1, and nothing is left running."""
+
+    @staticmethod
+    def refused(one: Run, *words: str, seconds: float = 20) -> None:
+        assert one.code(seconds) == 2, one.output  # make's own code for a recipe that ended with 1
+        one.none_left()
+        assert "Traceback" not in one.output
+        for word in words:
+            assert word in one.output
+
+    def test_port_taken(self, run: Callable[..., Run]) -> None:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            port = listener.getsockname()[1]
+            one = run(PORT=str(port))
+            self.refused(one, f"port {port}", "make run")
+            assert not (one.home / "postgres").exists()
+
+    @pytest.mark.parametrize("port", ["0", "65536", "eighty"])
+    def test_port_that_is_none(self, run: Callable[..., Run], port: str, tmp_path: Path) -> None:
+        one = Run(tmp_path / "home", 1, **{})
+        one.end()
+        environment = {**one.environment, "PORT": port}
+        result = subprocess.run(["make", "run"], cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert f"PORT={port} cannot be used" in result.stderr
+        assert "Traceback" not in result.stderr
+
+    def test_already_running(self, run: Callable[..., Run]) -> None:
+        one = run()
+        one.until_ready()
+        second = run()
+        assert second.code() == 2
+        assert "already running" in second.output
+        assert f"process {one.find('-m lockstep.launcher ')}, at http://127.0.0.1:{one.port}" in second.output
+        assert one.status() == 200
+
+    def test_database_unreachable(self, run: Callable[..., Run]) -> None:
+        url = f"postgresql://me:secret@127.0.0.1:{free_port()}/x"
+        one = run(DATABASE_URL=url)
+        self.refused(one, "DATABASE_URL points to postgresql://me@127.0.0.1", "refused")
+        assert "secret" not in one.output
+
+    def test_home_that_is_a_file(self, run: Callable[..., Run], tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        self.refused(run(LOCKSTEP_HOME=str(tmp_path / "file" / "home")), "cannot be used as LOCKSTEP_HOME")
+
+    def test_data_of_another_version_and_damaged_data(self, run: Callable[..., Run]) -> None:
+        one = run()
+        one.until_ready()
+        one.make.terminate()
+        one.code()
+        data = one.home / "postgres"
+        version = (data / "PG_VERSION").read_text()
+        (data / "PG_VERSION").write_text("15\n")
+        self.refused(run(), "made by PostgreSQL 15", "Nothing was touched")
+        (data / "PG_VERSION").write_text(version)
+        control = (data / "global" / "pg_control").read_bytes()
+        (data / "global" / "pg_control").write_bytes(bytes(len(control)))
+        self.refused(run(), "PostgreSQL refuses to start", str(data), "mv ")
+        (data / "global" / "pg_control").write_bytes(control)
+        run().until_ready(30)
+
+
+def test_exec_lends_a_database_and_hands_on_the_exit_code() -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in OURS}
+    launcher = [ROOT / ".venv/bin/python", "-m", "lockstep.launcher", "exec", "--"]
+    script = "import os, psycopg; psycopg.connect(os.environ['DATABASE_URL']); print(os.environ['LOCKSTEP_HOME'])"
+    command = [*launcher, ROOT / ".venv/bin/python", "-c", f"{script}; raise SystemExit(7)"]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert result.returncode == 7, result.stderr
+    assert not Path(result.stdout.strip()).exists()
