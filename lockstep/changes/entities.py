@@ -5,6 +5,7 @@ from typing import Self, TypeVar
 import pgtrigger
 from django.db import models
 from django.db.models.functions import Now
+from uuid_utils.compat import uuid7
 
 
 class UUID7(models.Func):
@@ -39,7 +40,8 @@ class EntityQuerySet(models.QuerySet[E]):
 class Entity(models.Model):
     """A row with identity and times in UTC, kept by the database whoever writes it."""
 
-    id = models.UUIDField(primary_key=True, editable=False, db_default=UUID7())
+    # Made here by default, so that bulk_create knows the keys of what it made; by the database for everybody else.
+    id = models.UUIDField(primary_key=True, editable=False, default=uuid7, db_default=UUID7())
     created = models.DateTimeField(editable=False, db_default=Now())
     updated = models.DateTimeField(editable=False, db_default=Now())
     deleted = models.DateTimeField(editable=False, null=True, default=None)

@@ -33,7 +33,6 @@ class Change(models.Model):
     objects = ChangeQuerySet.as_manager()
 
     class Meta:
-        managed = False
         db_table = "changes_change"
         ordering = ("seq",)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from asgiref.sync import sync_to_async
-from django.db import close_old_connections
+from django.db import connections
 
 from lockstep.delivery.database import SQL, Connection
 from lockstep.delivery.subscriptions import Pool
@@ -38,11 +38,10 @@ def with_orm(function: Callable[[], object]) -> Callable[[Pool], Awaitable[None]
     """A plain function that uses Django's ORM, as periodic work."""
 
     def call() -> None:
-        close_old_connections()
         try:
             function()
         finally:
-            close_old_connections()
+            connections.close_all()  # its thread is not coming back
 
     async def run(pool: Pool) -> None:
         await sync_to_async(call, thread_sensitive=False)()

@@ -20,7 +20,8 @@ from lockstep.launcher.errors import (
     PortTaken,
 )
 
-NEEDED_MB = 200  # a new cluster takes 40 MB, its write-ahead log up to 64 MB before the first checkpoint
+# A new cluster takes 40 MB, and its write-ahead log grows before the first checkpoint recycles it.
+NEEDED_AT_FIRST_MB, NEEDED_MB = 200, 20
 LARGEST_LOG = 10 * 1024 * 1024
 
 
@@ -57,13 +58,17 @@ class Home:
         self._lock.flush()
 
     def require_space(self) -> None:
-        free = shutil.disk_usage(self.folder).free // 2**20
-        if free < (NEEDED_MB if not self.postgres.exists() else 20):
+        if self._free_mb() < self._needed_mb():
             raise self.no_space()
 
     def no_space(self) -> NoSpace:
-        free = shutil.disk_usage(self.folder).free // 2**20
-        return NoSpace(home=self.folder, free=free, needed=NEEDED_MB)
+        return NoSpace(home=self.folder, free=self._free_mb(), needed=self._needed_mb())
+
+    def _free_mb(self) -> int:
+        return shutil.disk_usage(self.folder).free // 2**20
+
+    def _needed_mb(self) -> int:
+        return NEEDED_MB if self.postgres.exists() else NEEDED_AT_FIRST_MB
 
     def explain(self, error: OSError) -> LauncherError:
         """The sentence for what the file system refused."""

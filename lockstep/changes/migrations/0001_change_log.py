@@ -4,7 +4,6 @@ from pathlib import Path
 
 from django.db import migrations, models
 
-import lockstep.changes.models
 from lockstep.changes.sql_file import load
 
 SCHEMA = load(Path(__file__).parents[1] / "sql" / "schema.sql")
@@ -20,21 +19,25 @@ class Migration(migrations.Migration):
     initial = True
     dependencies = []
     operations = [
-        migrations.RunSQL("\n".join(SCHEMA.values()), UNDO),
-        migrations.CreateModel(
-            name="Change",
-            fields=[
-                ("seq", models.BigIntegerField(primary_key=True, serialize=False)),
-                ("at", models.DateTimeField(help_text="When it was written, by the database's clock.")),
-                ("model", models.TextField(help_text='The model\'s label, such as "posts.post".')),
-                ("object_id", models.TextField()),
-                ("kind", models.TextField(choices=[("created", "Created"), ("updated", "Updated"), ("deleted", "Deleted")])),
-                ("before", models.JSONField(help_text="Captured columns before; null when the object was not there.", null=True)),
-                ("after", models.JSONField(help_text="Captured columns after; null when the object is gone.", null=True)),
-                ("actor", models.TextField(help_text='Who: "user:<id>"; null when written past the application.', null=True)),
-                ("origin", models.TextField(help_text="The provider that it was imported from; null for our own.", null=True)),
-                ("trace", models.TextField(help_text="The request or command that it belongs to.", null=True)),
+        migrations.SeparateDatabaseAndState(
+            database_operations=[migrations.RunSQL("\n".join(SCHEMA.values()), UNDO)],
+            state_operations=[
+                migrations.CreateModel(
+                    name="Change",
+                    fields=[
+                        ("seq", models.BigIntegerField(primary_key=True, serialize=False)),
+                        ("at", models.DateTimeField(help_text="When it was written, by the database's clock.")),
+                        ("model", models.TextField(help_text='The model\'s label, such as "posts.post".')),
+                        ("object_id", models.TextField()),
+                        ("kind", models.TextField(choices=[("created", "Created"), ("updated", "Updated"), ("deleted", "Deleted")])),
+                        ("before", models.JSONField(help_text="Captured columns before; null when the object was not there.", null=True)),
+                        ("after", models.JSONField(help_text="Captured columns after; null when the object is gone.", null=True)),
+                        ("actor", models.TextField(help_text='Who: "user:<id>"; null when written past the application.', null=True)),
+                        ("origin", models.TextField(help_text="The provider that it was imported from; null for our own.", null=True)),
+                        ("trace", models.TextField(help_text="The request or command that it belongs to.", null=True)),
+                    ],
+                    options={"db_table": "changes_change", "ordering": ("seq",)},
+                ),
             ],
-            options={"db_table": "changes_change", "ordering": ("seq",), "managed": False},
         ),
     ]

@@ -53,7 +53,7 @@ FOR UPDATE OF lane;
 
 -- name: bury
 -- The head of a lane becomes a dead letter; the lane goes on behind it.
-INSERT INTO delivery_dead_letter (subscription_id, model, object_id, seq, at, message_id, attempts, cause)
+INSERT INTO delivery_deadletter (subscription_id, model, object_id, seq, at, message_id, attempts, cause)
 SELECT lane.subscription_id, lane.model, lane.object_id, dead.seq, dead.at, dead.message_id, lane.attempts, dead.cause
 FROM unnest(%(lanes)s::bigint[], %(seqs)s::bigint[], %(ats)s::timestamptz[], %(message_ids)s::uuid[], %(causes)s::text[])
      AS dead (lane_id, seq, at, message_id, cause)

@@ -45,7 +45,7 @@ WITH chunk AS MATERIALIZED (
     LIMIT %(limit)s
 ), wanted AS MATERIALIZED (
     SELECT * FROM chunk
-    WHERE model = ANY (%(follows)s) AND origin IS DISTINCT FROM %(skip_origin)s
+    WHERE model = ANY (%(follows)s) AND (%(skip_origin)s::text IS NULL OR origin IS DISTINCT FROM %(skip_origin)s)
 ), lane AS (
     INSERT INTO delivery_lane (subscription_id, model, object_id)
     SELECT DISTINCT %(subscription)s, model, object_id FROM wanted ORDER BY model, object_id

@@ -3,6 +3,7 @@ import django.db.models.functions.datetime
 import lockstep.changes.entities
 import pgtrigger.compiler
 import pgtrigger.migrations
+import uuid_utils.compat
 from django.db import migrations, models
 
 
@@ -18,7 +19,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Post',
             fields=[
-                ('id', models.UUIDField(db_default=lockstep.changes.entities.UUID7(), editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(db_default=lockstep.changes.entities.UUID7(), default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('updated', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('deleted', models.DateTimeField(default=None, editable=False, null=True)),
@@ -31,7 +32,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Comment',
             fields=[
-                ('id', models.UUIDField(db_default=lockstep.changes.entities.UUID7(), editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(db_default=lockstep.changes.entities.UUID7(), default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('updated', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('deleted', models.DateTimeField(default=None, editable=False, null=True)),

@@ -1,0 +1,66 @@
+"""What all tests share: the fixed cast, a worker beside the test, and tests that need an extra program."""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import connections
+
+from tests.contract.providers import node_modules
+from tests.support import BackgroundWorker, Cast, Person
+
+PROGRAMS = {
+    "node": lambda: shutil.which("node") is not None,
+    "npm-packages": lambda: (node_modules() / "json-server").is_dir(),
+}
+MISSING = {
+    "node": "node is not installed",
+    "npm-packages": "jsonplaceholder@0.3.3 and json-server@0.17.4 are not in .lockstep/npm; .ci/run installs them",
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips a test whose extra program is absent; where all are required (CI) that is a failure."""
+    for marker in item.iter_markers("needs"):
+        program = marker.args[0]
+        if not PROGRAMS[program]():
+            if os.environ.get("REQUIRE_ALL"):
+                pytest.fail(f"REQUIRE_ALL is set and {MISSING[program]}", pytrace=False)
+            pytest.skip(MISSING[program])
+
+
+@pytest.fixture
+def cast(db: None) -> Cast:
+    """Owner, colleague, outsider and staff, each with a bearer token."""
+    return Cast(*(Person.make(name, staff=name == "staff") for name in ("owner", "colleague", "outsider", "staff")))
+
+
+@pytest.fixture
+def database(transactional_db: None) -> Iterator[psycopg.Connection]:
+    """A connection of its own to the test database, as psql would have one."""
+    with psycopg.connect(database_url(), autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def worker(transactional_db: None) -> Iterator[BackgroundWorker]:
+    """A worker that is not started yet; stopped at the end of the test."""
+    worker = BackgroundWorker()
+    yield worker
+    worker.stop()
+
+
+def database_url() -> str:
+    """The test database as a libpq address."""
+    parameters = connections["default"].get_connection_params()
+    names = ("host", "port", "user", "password", "dbname")
+    return psycopg.conninfo.make_conninfo(**{name: parameters[name] for name in names if parameters.get(name)})
+
+
+@pytest.fixture(autouse=True)
+def dead_provider() -> None:
+    """No test reaches a provider that it did not start: the settings name a port where nothing listens."""
+    settings.POSTS_PROVIDER_URL = "http://127.0.0.1:9"

@@ -1,0 +1,182 @@
+"""Every committed change of a captured model is one row in the log, whatever wrote it."""
+
+import psycopg
+import pytest
+from django.db import connection, transaction
+from django.db.models import F
+
+from lockstep.changes.attribution import attributed_transaction, tracing
+from lockstep.changes.models import Change
+from lockstep.posts.models import Comment, Post
+
+pytestmark = pytest.mark.django_db
+
+
+def log(model: str = "posts.post") -> list[tuple[str, dict | None, dict | None]]:
+    return [(c.kind, c.before, c.after) for c in Change.objects.filter(model=model).order_by("seq")]
+
+
+def titles(model: str = "posts.post") -> list[tuple[str, str | None, str | None]]:
+    return [(kind, before and before["title"], after and after["title"]) for kind, before, after in log(model)]
+
+
+def test_create_update_and_delete_are_one_row_each():
+    post = Post.objects.create(title="a", body="x")
+    post.title = "b"
+    post.save()
+    post.delete()
+    assert titles() == [("created", None, "a"), ("updated", "a", "b"), ("deleted", "b", None)]
+
+
+def test_before_and_after_hold_the_allow_listed_columns_and_nothing_else():
+    post = Post.objects.create(title="a", body="x")
+    post.refresh_from_db()
+    assert log() == [("created", None, {"number": post.number, "user_id": 99999942, "title": "a", "body": "x"})]
+
+
+def test_password_hashes_and_tokens_never_enter_the_log(cast):
+    stored = connection.cursor()
+    stored.execute("SELECT count(*), string_agg(c::text, ' ') FROM changes_change c")
+    count, text = stored.fetchone()
+    assert count == 4  # the cast, and not their tokens
+    assert "password" not in text
+    assert cast.owner.user.password not in text
+
+
+def test_bulk_statements_log_one_row_for_each_object():
+    posts = Post.objects.bulk_create([Post(title=str(n), body="x") for n in range(3)])
+    for post in posts:
+        post.title += "!"
+    Post.objects.bulk_update(posts, ["title"])
+    Post.objects.filter(title="1!").update(body=F("title"))
+    Post.objects.all().delete()
+    assert [kind for kind, _, _ in log()] == ["created"] * 3 + ["updated"] * 4 + ["deleted"] * 3
+
+
+def test_a_soft_deletion_is_a_deletion_and_what_follows_is_silent():
+    post = Post.objects.create(title="a", body="x")
+    Post.objects.update(deleted=post.created)
+    Post.objects.update(title="unseen")
+    Post.objects.all().delete()
+    assert titles() == [("created", None, "a"), ("deleted", "a", None)]
+
+
+def test_restoring_is_a_creation():
+    post = Post.objects.create(title="a", body="x")
+    Post.objects.update(deleted=post.created)
+    Post.objects.update(deleted=None)
+    assert titles()[-1] == ("created", None, "a")
+
+
+def test_a_save_that_changes_nothing_leaves_nothing():
+    post = Post.objects.create(title="a", body="x")
+    post.save()
+    assert len(log()) == 1
+
+
+def test_a_statement_that_touches_no_row_leaves_nothing():
+    assert Post.objects.filter(title="nobody").update(title="x") == 0
+    assert log() == []
+
+
+def test_a_changed_key_is_one_object_gone_and_another_one_there():
+    post = Post.objects.create(title="a", body="x")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE posts_post SET id = gen_random_uuid()")
+    kinds = {
+        (c.kind, c.object_id == str(post.pk)) for c in Change.objects.filter(model="posts.post").order_by("seq")[1:]
+    }
+    assert kinds == {("deleted", True), ("created", False)}
+
+
+def test_shifted_keys_are_logged_by_object():
+    """Keys that move along within one statement: each object is logged as what it is afterwards."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO posts_post (id, title, body) SELECT ('00000000-0000-7000-8000-00000000000' || n)::uuid, n::text, '' FROM generate_series(1, 2) n"
+        )
+        cursor.execute("ALTER TABLE posts_post DROP CONSTRAINT posts_post_pkey CASCADE")
+        cursor.execute("UPDATE posts_post SET id = ('00000000-0000-7000-8000-00000000000' || (title::int + 1))::uuid")
+    after = {c.object_id[-1]: (c.kind, c.after and c.after["title"]) for c in Change.objects.order_by("seq")[2:]}
+    assert after == {"1": ("deleted", None), "2": ("updated", "1"), "3": ("created", "2")}
+
+
+def test_deleting_a_post_deletes_its_comments_by_any_statement():
+    for statement in ("UPDATE posts_post SET deleted = now()", "DELETE FROM posts_post"):
+        post = Post.objects.create(title="a", body="x")
+        Comment.objects.create(post=post, name="n", email="e", body="b")
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+        assert [kind for kind, _, _ in log("posts.comment")][-1] == "deleted"
+        assert not Comment.objects.alive().exists()
+        assert not Post.objects.alive().exists()
+
+
+def test_attribution_travels_with_the_transaction():
+    with tracing("request-7"), attributed_transaction(actor="user:1", origin="somewhere"):
+        Post.objects.create(title="a", body="x")
+    change = Change.objects.get(model="posts.post")
+    assert (change.actor, change.origin, change.trace) == ("user:1", "somewhere", "request-7")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_attribution_ends_with_its_transaction():
+    with attributed_transaction(actor="user:1", origin="somewhere"):
+        Post.objects.create(title="a", body="x")
+    Post.objects.create(title="b", body="x")
+    assert list(Change.objects.order_by("seq").values_list("actor", "origin", "trace")) == [
+        ("user:1", "somewhere", None),
+        (None, None, None),
+    ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_rolled_back_change_leaves_nothing():
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        Post.objects.create(title="a", body="x")
+        raise ZeroDivisionError
+    assert log() == []
+
+
+def test_truncation_is_logged_as_deletions(database: psycopg.Connection):
+    database.execute("INSERT INTO posts_post (title, body) VALUES ('a', ''), ('b', '')")
+    database.execute("UPDATE posts_post SET deleted = now() WHERE title = 'b'")
+    database.execute("TRUNCATE posts_post CASCADE")
+    assert titles()[-1] == ("deleted", "a", None)
+    assert len(titles()) == 4
+
+
+@pytest.mark.parametrize(
+    "statement", ["UPDATE changes_change SET actor = 'somebody else'", "DELETE FROM changes_change"]
+)
+def test_the_log_is_append_only(statement: str, database: psycopg.Connection):
+    database.execute("INSERT INTO posts_post (title, body) VALUES ('a', '')")
+    with pytest.raises(psycopg.errors.RestrictViolation, match="append-only"):
+        database.execute(statement)
+
+
+def test_rows_written_past_the_partitions_are_kept_and_partitions_are_made_around_them(database: psycopg.Connection):
+    """No worker for weeks: the default partition takes the rows, and making partitions later does not fail on them."""
+    with database.transaction():
+        database.execute("ALTER TABLE changes_change ALTER at SET DEFAULT clock_timestamp() + interval '20 days'")
+        database.execute("INSERT INTO posts_post (title, body) VALUES ('a', '')")
+        database.execute("ALTER TABLE changes_change ALTER at SET DEFAULT clock_timestamp()")
+    assert database.execute("SELECT count(*) FROM changes_change_rest").fetchone() == (1,)
+    with database.transaction(force_rollback=True):
+        assert database.execute("SELECT changes_make_partitions(25)").fetchone() == (10,)  # 11 days less that one
+    assert titles() == [("created", None, "a")]
+
+
+def test_uuids_made_by_the_database_are_version_7_and_ordered_by_time():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT lockstep_uuid7(), pg_sleep(0.002), lockstep_uuid7_of('x'), lockstep_uuid7()")
+        first, _, seeded, second = cursor.fetchone()
+    assert [uuid.version for uuid in (first, seeded, second)] == [7, 7, 7]
+    assert [uuid.variant for uuid in (first, seeded, second)] == ["specified in RFC 4122"] * 3
+    assert first < second
+
+
+def test_updated_moves_with_every_write_also_of_raw_sql(database: psycopg.Connection):
+    database.execute("INSERT INTO posts_post (title, body) VALUES ('a', '')")
+    database.execute("UPDATE posts_post SET title = 'b'")
+    assert database.execute("SELECT updated > created FROM posts_post").fetchone() == (True,)

@@ -1,0 +1,94 @@
+"""What the tests of delivery are written with: writers, subscriptions and the worker's statements, one by one."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Literal, TypeVar
+from uuid import UUID
+
+import psycopg
+
+from lockstep.delivery import lanes, relay
+from lockstep.delivery.errors import DeliveryError
+from lockstep.delivery.lanes import Outcome
+from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber
+
+T = TypeVar("T")
+
+EPOCH = UUID(int=7)
+POST = "posts.post"
+
+
+async def _nothing(claim: Claim) -> None:
+    """Delivers nowhere."""
+
+
+def subscriber(
+    name: str = "test",
+    kind: Literal["event", "state"] = "event",
+    handler: Callable[[Claim], Awaitable[None]] = _nothing,
+    **options: Any,
+) -> Subscriber:
+    """A subscriber to posts that hands its claims to `handler`."""
+
+    @asynccontextmanager
+    async def connect(pool: Pool) -> AsyncIterator[Handler]:
+        yield handler
+
+    return Subscriber(name=name, kind=kind, models=(POST,), connect=connect, **options)
+
+
+class Steps:
+    """The statements of relay and courier, called one at a time on connections of their own."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def _run(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        async def run() -> T:
+            async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
+                return await work(connection)
+
+        return asyncio.run(run())
+
+    def declare(self, subscriber: Subscriber) -> None:
+        self._run(lambda c: relay.declare(c, subscriber))
+
+    def behind(self) -> list[str]:
+        return self._run(relay.subscriptions_behind)
+
+    def fan_out(self, name: str = "test", chunk: int = relay.CHUNK) -> int:
+        return self._run(lambda c: relay.fan_out(c, name, chunk))
+
+    def claim(self, subscriber: Subscriber, limit: int = 100) -> list[Claim]:
+        return self._run(lambda c: lanes.claim(c, subscriber, limit, EPOCH))
+
+    def settle(self, *claims: Claim, error: DeliveryError | None = None) -> int:
+        return self._run(lambda c: lanes.settle(c, [Outcome(claim, error) for claim in claims]))
+
+    def hold(self, subscriber: Subscriber, object_id: str) -> tuple[int, int] | None:
+        return self._run(lambda c: lanes.hold(c, subscriber, POST, object_id))
+
+    def release(self, lane: int, token: int) -> None:
+        self._run(lambda c: lanes.release(c, lane, token))
+
+
+def insert_post(connection: psycopg.Connection, title: str) -> str:
+    """A new post; returns its id."""
+    row = connection.execute("INSERT INTO posts_post (title, body) VALUES (%s, '') RETURNING id", [title]).fetchone()
+    assert row
+    return str(row[0])
+
+
+def rename_post(connection: psycopg.Connection, object_id: str, title: str) -> None:
+    connection.execute("UPDATE posts_post SET title = %s WHERE id = %s", [title, object_id])
+
+
+def waiting(connection: psycopg.Connection) -> list[tuple[str, str]]:
+    """(object, title) of every delivery that waits, in the order of the lanes."""
+    rows = connection.execute("""
+        SELECT lane.object_id, coalesce(c.after, c.before) ->> 'title'
+        FROM delivery_delivery d JOIN delivery_lane lane ON lane.id = d.lane_id JOIN changes_change c USING (seq)
+        ORDER BY lane.object_id, d.seq
+    """).fetchall()
+    return [(object_id, title) for object_id, title in rows]

@@ -1,0 +1,200 @@
+"""A worker from change to handler: order, isolation, retries, outages, deadlines, a database that goes away."""
+
+import asyncio
+from collections import defaultdict
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from lockstep.delivery import courier as courier_module
+from lockstep.delivery.errors import Refused, TryAgain, Unreachable
+from lockstep.delivery.subscriptions import Claim
+from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber
+from tests.support import BackgroundWorker, drained, eventually
+
+
+class Receiver:
+    """A subscriber's handler that writes down what it gets and fails as it is told to."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[str, str]] = []
+        self.messages: dict[str, list[UUID]] = defaultdict(list)
+        self.errors: dict[str, list[Exception]] = defaultdict(list)
+        self.now: set[str] = set()
+        self.overlaps: list[str] = []
+
+    async def __call__(self, claim: Claim) -> None:
+        title = claim.change.after["title"]
+        self.messages[title].append(claim.message_id)
+        if claim.change.object_id in self.now:
+            self.overlaps.append(claim.change.object_id)
+        self.now.add(claim.change.object_id)
+        try:
+            await asyncio.sleep(0)
+            if self.errors[title]:
+                raise self.errors[title].pop(0)
+        finally:
+            self.now.discard(claim.change.object_id)
+        self.got.append((claim.change.object_id, title))
+
+    def titles(self, object_id: str) -> list[str]:
+        return [title for post, title in self.got if post == object_id]
+
+
+@pytest.fixture
+def receiver() -> Receiver:
+    return Receiver()
+
+
+@pytest.fixture
+def start(steps: Steps, worker: BackgroundWorker, receiver: Receiver):
+    """Starts a worker with one subscriber of these options, declared first."""
+
+    def start(**options: object) -> None:
+        who = subscriber(handler=receiver, **options)
+        steps.declare(who)
+        worker.subscribers = [who]
+        worker.start()
+
+    return start
+
+
+def hurry(database: psycopg.Connection) -> None:
+    """Makes every waiting lane due now, as if its time had come."""
+    database.execute("UPDATE delivery_lane SET next_at = now() WHERE failure IS NOT NULL")
+
+
+def test_changes_of_many_objects_arrive_in_order_per_object(start, receiver: Receiver, database: psycopg.Connection):
+    start()
+    posts = [insert_post(database, f"{n}-0") for n in range(10)]
+    for round_ in range(1, 10):
+        for n, post in enumerate(posts):
+            rename_post(database, post, f"{n}-{round_}")
+    eventually(lambda: drained(database))
+    for n, post in enumerate(posts):
+        assert receiver.titles(post) == [f"{n}-{round_}" for round_ in range(10)]
+    assert receiver.overlaps == []
+
+
+def test_a_failing_object_blocks_only_itself(start, receiver: Receiver, database: psycopg.Connection):
+    receiver.errors["bad"] = [TryAgain("not now")] * 50
+    start()
+    bad = insert_post(database, "bad")
+    rename_post(database, bad, "behind it")
+    good = [insert_post(database, f"good {n}") for n in range(20)]
+    eventually(lambda: len(receiver.got) == len(good))
+    assert receiver.titles(bad) == []
+    assert database.execute("SELECT count(*) FROM delivery_lane").fetchone() == (1,)
+
+
+def test_a_retry_carries_the_same_message_id(start, receiver: Receiver, database: psycopg.Connection):
+    receiver.errors["a"] = [TryAgain("not now"), ValueError("a mistake in the handler")]
+    start()
+    insert_post(database, "a")
+    for tries in (1, 2):
+        eventually(lambda: len(receiver.messages["a"]) == tries)  # noqa: B023
+        eventually(
+            lambda: database.execute("SELECT FROM delivery_lane WHERE failure IS NOT NULL").fetchone() is not None
+        )
+        hurry(database)
+    eventually(lambda: drained(database))
+    assert len(receiver.messages["a"]) == 3
+    assert len(set(receiver.messages["a"])) == 1
+
+
+def test_a_refused_change_is_a_dead_letter_and_the_next_one_arrives(
+    start, receiver: Receiver, database: psycopg.Connection
+):
+    receiver.errors["bad"] = [Refused("never")]
+    start()
+    post = insert_post(database, "bad")
+    rename_post(database, post, "good")
+    eventually(lambda: drained(database))
+    assert receiver.titles(post) == ["good"]
+    assert database.execute("SELECT cause, message_id FROM delivery_deadletter").fetchall() == [
+        ("Refused: never", receiver.messages["bad"][0])
+    ]
+
+
+def test_a_handler_that_hangs_is_cut_at_its_deadline(
+    steps: Steps, worker: BackgroundWorker, database: psycopg.Connection
+):
+    async def hang(claim: Claim) -> None:
+        await asyncio.Event().wait()
+
+    who = subscriber(handler=hang, deadline=0.2)
+    steps.declare(who)
+    worker.subscribers = [who]
+    worker.start()
+    insert_post(database, "a")
+    cause = eventually(lambda: database.execute("SELECT cause FROM delivery_lane WHERE failure = 'failed'").fetchone())
+    assert cause == ("TryAgain: no answer within 0.2 s",)
+
+
+def test_what_waited_for_a_silent_remote_goes_on_when_it_answers(
+    start, receiver: Receiver, database: psycopg.Connection
+):
+    """Their retries are hours away; one success is enough."""
+    waiting = [f"waits {n}" for n in range(5)]
+    for title in waiting:
+        receiver.errors[title] = [Unreachable("refused")]
+    start()
+    for title in waiting:
+        insert_post(database, title)
+    count = "SELECT count(*) FROM delivery_lane WHERE failure = 'unreachable'"
+    eventually(lambda: database.execute(count).fetchone() == (5,))
+    database.execute("UPDATE delivery_lane SET next_at = now() + interval '5 hours'")
+    insert_post(database, "the first to get through")
+    eventually(lambda: drained(database))
+    assert sorted(title for _, title in receiver.got) == sorted([*waiting, "the first to get through"])
+
+
+def test_a_silent_remote_is_probed_and_the_probes_do_not_count(
+    start, receiver: Receiver, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(courier_module, "PROBE_SECONDS", 0.05)
+    receiver.errors["a"] = [Unreachable("refused") for _ in range(12)]
+    start()
+    insert_post(database, "a")
+    eventually(lambda: drained(database))
+    assert len(receiver.messages["a"]) == 13
+    assert database.execute("SELECT count(*) FROM delivery_deadletter").fetchone() == (0,)
+
+
+def test_a_worker_outlives_its_connections(start, receiver: Receiver, database: psycopg.Connection):
+    start()
+    insert_post(database, "before")
+    eventually(lambda: len(receiver.got) == 1)
+    cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'lockstep-worker'"
+    assert eventually(lambda: database.execute(cut).fetchone() > (0,))
+    insert_post(database, "after")
+    eventually(lambda: drained(database))
+    assert [title for _, title in receiver.got] == ["before", "after"]
+
+
+def test_a_worker_refuses_a_database_from_another_cluster(
+    steps: Steps, worker: BackgroundWorker, database: psycopg.Connection
+):
+    from lockstep.delivery.worker import ForeignDatabase, Worker
+
+    database.execute("DELETE FROM delivery_epoch")
+    database.execute("INSERT INTO delivery_epoch (system_identifier) VALUES ('1')")
+    with pytest.raises(ForeignDatabase):
+        asyncio.run(Worker([]).run())
+
+
+def test_two_workers_share_the_work(steps: Steps, receiver: Receiver, database: psycopg.Connection):
+    who = subscriber(handler=receiver, concurrency=4)
+    steps.declare(who)
+    workers = [BackgroundWorker([who]).start() for _ in range(2)]
+    try:
+        posts = [insert_post(database, f"{n}-0") for n in range(50)]
+        for n, post in enumerate(posts):
+            rename_post(database, post, f"{n}-1")
+        eventually(lambda: drained(database))
+    finally:
+        for worker in workers:
+            worker.stop()
+    assert receiver.overlaps == []
+    assert [receiver.titles(post) for post in posts] == [[f"{n}-0", f"{n}-1"] for n in range(50)]

@@ -1,0 +1,237 @@
+"""Lanes: one change of an object at a time, in order; a claim that was lost changes nothing."""
+
+import threading
+
+import psycopg
+import pytest
+
+from conftest import database_url
+from lockstep.delivery.errors import NotYet, Refused, TryAgain, Unreachable
+from lockstep.delivery.lanes import Outcome
+from lockstep.delivery.retry import SCHEDULE, delay_after
+from lockstep.delivery.subscriptions import Subscriber
+from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber, waiting
+
+EVENT, STATE = subscriber("test", "event"), subscriber("test", "state")
+
+
+def write(steps: Steps, database: psycopg.Connection, who: Subscriber, *titles: str) -> str:
+    """One post with these titles one after the other, fanned out; returns its id."""
+    steps.declare(who)
+    post = insert_post(database, titles[0])
+    for title in titles[1:]:
+        rename_post(database, post, title)
+    steps.fan_out()
+    return post
+
+
+def lane(database: psycopg.Connection, column: str) -> object:
+    row = database.execute(f"SELECT {column} FROM delivery_lane").fetchone()
+    return row and row[0]
+
+
+def test_an_event_subscription_gets_every_change_in_order(steps: Steps, database: psycopg.Connection):
+    write(steps, database, EVENT, "a", "b", "c")
+    titles = []
+    while claims := steps.claim(EVENT):
+        titles.append(claims[0].change.after["title"])
+        steps.settle(*claims)
+    assert titles == ["a", "b", "c"]
+
+
+def test_a_state_subscription_gets_the_latest_state_and_absorbs_the_others(steps: Steps, database: psycopg.Connection):
+    write(steps, database, STATE, "a", "b", "c")
+    [claim] = steps.claim(STATE)
+    assert claim.change.after["title"] == "c"
+    steps.settle(claim)
+    assert waiting(database) == []
+
+
+def test_a_state_that_changed_during_its_delivery_is_delivered_again(steps: Steps, database: psycopg.Connection):
+    post = write(steps, database, STATE, "a")
+    [claim] = steps.claim(STATE)
+    rename_post(database, post, "b")
+    steps.fan_out()
+    steps.settle(claim)
+    [again] = steps.claim(STATE)
+    assert again.change.after["title"] == "b"
+
+
+def test_a_claimed_lane_is_nobody_elses(steps: Steps, database: psycopg.Connection):
+    write(steps, database, EVENT, "a", "b")
+    assert len(steps.claim(EVENT)) == 1
+    assert steps.claim(EVENT) == []
+
+
+def test_a_lane_with_nothing_left_goes(steps: Steps, database: psycopg.Connection):
+    write(steps, database, EVENT, "a")
+    assert steps.settle(*steps.claim(EVENT)) == 1
+    assert lane(database, "id") is None
+
+
+def test_a_lane_whose_lease_ended_is_claimed_again_with_the_same_message_id(steps: Steps, database: psycopg.Connection):
+    write(steps, database, EVENT, "a")
+    [first] = steps.claim(EVENT)
+    database.execute("UPDATE delivery_lane SET next_at = now()")
+    [second] = steps.claim(EVENT)
+    assert second.message_id == first.message_id
+    assert second.token > first.token
+    assert second.attempts == 2
+
+
+def test_a_stale_ack_changes_nothing(steps: Steps, database: psycopg.Connection):
+    write(steps, database, EVENT, "a", "b")
+    [lost] = steps.claim(EVENT)
+    database.execute("UPDATE delivery_lane SET next_at = now()")
+    [held] = steps.claim(EVENT)
+    before = database.execute("SELECT * FROM delivery_lane").fetchall()
+    for error in (None, TryAgain("late"), Refused("late")):
+        assert steps.settle(lost, error=error) == 0
+    assert database.execute("SELECT * FROM delivery_lane").fetchall() == before
+    assert len(waiting(database)) == 2
+    assert steps.settle(held) == 1
+
+
+def test_a_token_never_returns_with_a_lane_that_does(steps: Steps, database: psycopg.Connection):
+    post = write(steps, database, EVENT, "a")
+    [first] = steps.claim(EVENT)
+    steps.settle(first)
+    rename_post(database, post, "b")
+    steps.fan_out()
+    [second] = steps.claim(EVENT)
+    assert second.token > first.token
+    assert steps.settle(first) == 0
+
+
+def test_a_failed_delivery_waits_and_keeps_its_place(steps: Steps, database: psycopg.Connection):
+    write(steps, database, EVENT, "a", "b")
+    steps.settle(*steps.claim(EVENT), error=TryAgain("busy"))
+    assert steps.claim(EVENT) == []
+    assert lane(database, "failure") == "failed"
+    assert lane(database, "cause") == "TryAgain: busy"
+    assert lane(database, "next_at - now() BETWEEN '3.5 s' AND '6 s'")
+    database.execute("UPDATE delivery_lane SET next_at = now()")
+    assert steps.claim(EVENT)[0].change.after["title"] == "a"
+
+
+def test_a_lane_that_waits_for_another_delivery_waits_by_its_age_and_loses_no_attempt(
+    steps: Steps, database: psycopg.Connection
+):
+    write(steps, database, EVENT, "a")
+    for _ in range(len(SCHEDULE) + 2):
+        steps.settle(*steps.claim(EVENT), error=NotYet("its parent"))
+        assert lane(database, "failure = 'not yet' AND next_at - now() BETWEEN '0 s' AND '30 s'")
+        database.execute("UPDATE delivery_lane SET next_at = now()")
+    assert steps.claim(EVENT)[0].attempts == 1
+
+
+def test_a_refused_delivery_is_a_dead_letter_and_the_lane_goes_on(steps: Steps, database: psycopg.Connection):
+    post = write(steps, database, EVENT, "a", "b")
+    [claim] = steps.claim(EVENT)
+    steps.settle(claim, error=Refused("422: no title"))
+    columns = "object_id, seq, message_id, attempts, cause"
+    letters = database.execute(f"SELECT {columns} FROM delivery_deadletter").fetchall()
+    assert letters == [(post, claim.change.seq, claim.message_id, 1, "Refused: 422: no title")]
+    assert steps.claim(EVENT)[0].change.after["title"] == "b"
+
+
+def test_the_last_attempt_ends_as_a_dead_letter(steps: Steps, database: psycopg.Connection):
+    write(steps, database, EVENT, "a")
+    for _ in SCHEDULE:
+        steps.settle(*steps.claim(EVENT), error=TryAgain("busy"))
+        database.execute("UPDATE delivery_lane SET next_at = now()")
+    assert database.execute("SELECT attempts FROM delivery_deadletter").fetchone() == (len(SCHEDULE),)
+    assert lane(database, "id") is None
+
+
+def test_a_success_begins_the_count_of_attempts_anew(steps: Steps, database: psycopg.Connection):
+    write(steps, database, EVENT, "a", "b")
+    steps.settle(*steps.claim(EVENT), error=TryAgain("busy"))
+    database.execute("UPDATE delivery_lane SET next_at = now()")
+    steps.settle(*steps.claim(EVENT))
+    assert steps.claim(EVENT)[0].attempts == 1
+
+
+def test_a_held_lane_is_not_claimed_and_not_held_twice(steps: Steps, database: psycopg.Connection):
+    post = write(steps, database, STATE, "a")
+    held = steps.hold(STATE, post)
+    assert held
+    assert steps.claim(STATE) == []
+    assert steps.hold(STATE, post) is None
+    steps.release(*held)
+    assert [claim.change.after["title"] for claim in steps.claim(STATE)] == ["a"]
+
+
+def test_a_lane_that_a_worker_has_cannot_be_held(steps: Steps, database: psycopg.Connection):
+    post = write(steps, database, STATE, "a")
+    steps.claim(STATE)
+    assert steps.hold(STATE, post) is None
+
+
+def test_a_lane_that_waits_after_a_failure_can_be_held(steps: Steps, database: psycopg.Connection):
+    post = write(steps, database, STATE, "a")
+    steps.settle(*steps.claim(STATE), error=TryAgain("busy"))
+    assert steps.hold(STATE, post)
+
+
+def test_a_lane_that_was_held_for_nothing_goes(steps: Steps, database: psycopg.Connection):
+    post = write(steps, database, STATE, "a")
+    steps.settle(*steps.claim(STATE))
+    held = steps.hold(STATE, post)
+    assert held
+    steps.release(*held)
+    assert lane(database, "id") is None
+
+
+def test_a_held_lane_whose_holder_died_goes_once_its_lease_ends(steps: Steps, database: psycopg.Connection):
+    post = write(steps, database, STATE, "a")
+    steps.settle(*steps.claim(STATE))
+    assert steps.hold(STATE, post)
+    database.execute("UPDATE delivery_lane SET next_at = now()")
+    assert steps.claim(STATE) == []
+    assert lane(database, "id") is None
+
+
+def test_a_change_that_is_fanned_out_while_its_lane_is_acked_is_not_lost(steps: Steps, database: psycopg.Connection):
+    """The ack waits for the fan-out that touched the lane, and then sees what it placed."""
+    post = write(steps, database, EVENT, "a")
+    [claim] = steps.claim(EVENT)
+    rename_post(database, post, "b")
+    with psycopg.connect(database_url()) as relaying:
+        relaying.execute("SELECT FROM delivery_lane FOR UPDATE")  # as fan_out's upsert does
+        acking = threading.Thread(target=steps.settle, args=(claim,))
+        acking.start()
+        relaying.execute(
+            "INSERT INTO delivery_delivery (lane_id, seq, at) SELECT %s, seq, at FROM changes_change"
+            " WHERE model = 'posts.post' AND kind = 'updated'",
+            [claim.lane],
+        )
+        while not _blocked(database):
+            assert acking.is_alive()
+    acking.join()
+    assert [title for _, title in waiting(database)] == ["b"]
+    assert lane(database, "next_at <= now()")
+
+
+def _blocked(database: psycopg.Connection) -> bool:
+    row = database.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)").fetchone()
+    return bool(row and row[0])
+
+
+def test_the_retry_schedule():
+    assert [round(delay_after(n, TryAgain("")) / SCHEDULE[n], 1) in (0.8, 0.9, 1.0, 1.1, 1.2) for n in range(1, 8)] == [
+        True
+    ] * 7
+    assert delay_after(len(SCHEDULE), TryAgain("")) is None
+
+
+@pytest.mark.parametrize(("asked", "least", "most"), [(120.0, 120, 120), (1.0, 4, 6), (1e9, 36_000, 36_000)])
+def test_retry_after_is_honoured_but_not_for_ever(asked: float, least: float, most: float):
+    assert least <= delay_after(1, TryAgain("", retry_after=asked)) <= most
+
+
+def test_a_refusal_is_never_retried_and_silence_is():
+    claim = None
+    assert Outcome(claim).delay is None
+    assert delay_after(1, Refused("")) is None
+    assert delay_after(1, Unreachable("")) > 0

@@ -1,0 +1,209 @@
+"""The relay fans out every committed change once, and per object in order, however the writers overlap."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from conftest import database_url
+from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber, waiting
+
+WRITERS, OBJECTS = 4, 3
+
+
+@pytest.fixture
+def writers() -> Iterator[list[psycopg.Connection]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(psycopg.connect(database_url())) for _ in range(WRITERS)]
+
+
+def test_changes_before_the_subscription_are_not_delivered(steps: Steps, database: psycopg.Connection):
+    insert_post(database, "before")
+    steps.declare(subscriber())
+    insert_post(database, "after")
+    steps.fan_out()
+    assert [title for _, title in waiting(database)] == ["after"]
+
+
+def test_a_subscription_that_has_nothing_new_is_not_behind(steps: Steps, database: psycopg.Connection):
+    steps.declare(subscriber())
+    assert steps.behind() == []
+    insert_post(database, "a")
+    assert steps.behind() == ["test"]
+    steps.fan_out()
+    assert steps.behind() == []
+
+
+def test_a_change_is_fanned_out_once(steps: Steps, database: psycopg.Connection):
+    steps.declare(subscriber())
+    insert_post(database, "a")
+    assert [steps.fan_out(), steps.fan_out()] == [1, 0]
+    assert len(waiting(database)) == 1
+
+
+def test_a_transaction_that_drew_its_number_early_and_committed_late_is_not_lost(
+    steps: Steps, database: psycopg.Connection, writers: list[psycopg.Connection]
+):
+    steps.declare(subscriber())
+    insert_post(writers[0], "early")
+    insert_post(database, "late")
+    steps.fan_out()
+    assert [title for _, title in waiting(database)] == ["late"]
+    writers[0].commit()
+    steps.fan_out()
+    assert sorted(title for _, title in waiting(database)) == ["early", "late"]
+
+
+def test_an_old_transaction_that_writes_last_is_last(
+    steps: Steps, database: psycopg.Connection, writers: list[psycopg.Connection]
+):
+    """By transaction id "second" would come first: it is the older transaction's."""
+    steps.declare(subscriber())
+    post = insert_post(database, "zero")
+    insert_post(writers[0], "other")  # begins the older transaction
+    rename_post(database, post, "first")
+    rename_post(writers[0], post, "second")
+    writers[0].commit()
+    steps.fan_out()
+    assert [title for object_id, title in waiting(database) if object_id == post] == ["zero", "first", "second"]
+
+
+def test_a_rolled_back_change_is_not_fanned_out(
+    steps: Steps, database: psycopg.Connection, writers: list[psycopg.Connection]
+):
+    steps.declare(subscriber())
+    insert_post(writers[0], "never")
+    steps.fan_out()
+    writers[0].rollback()
+    insert_post(database, "a")
+    steps.fan_out()
+    assert [title for _, title in waiting(database)] == ["a"]
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 100])
+def test_a_large_window_goes_out_in_chunks(steps: Steps, database: psycopg.Connection, chunk: int):
+    steps.declare(subscriber())
+    post = insert_post(database, "0")
+    for n in range(1, 7):
+        rename_post(database, post, str(n))
+    moved = []
+    while steps.behind():
+        moved.append(steps.fan_out(chunk=chunk))
+    assert sum(moved) == 7
+    assert max(moved) <= chunk
+    assert [title for _, title in waiting(database)] == [str(n) for n in range(7)]
+
+
+def test_a_change_of_the_skipped_origin_is_not_delivered(steps: Steps, database: psycopg.Connection):
+    steps.declare(subscriber(skip_origin="elsewhere"))
+    with database.transaction():
+        database.execute("SET LOCAL lockstep.origin = 'elsewhere'")
+        insert_post(database, "echo")
+    insert_post(database, "ours")
+    steps.fan_out()
+    assert [title for _, title in waiting(database)] == ["ours"]
+
+
+def test_a_change_of_a_model_that_is_not_followed_is_not_delivered(steps: Steps, database: psycopg.Connection):
+    steps.declare(subscriber())
+    database.execute(
+        "INSERT INTO posts_comment (post_id, name, email, body) VALUES (%s, '', '', '')", [insert_post(database, "a")]
+    )
+    steps.fan_out()
+    assert [title for _, title in waiting(database)] == ["a"]
+
+
+def test_a_paused_subscription_keeps_its_place(steps: Steps, database: psycopg.Connection):
+    steps.declare(subscriber())
+    database.execute("UPDATE delivery_subscription SET state = 'paused'")
+    insert_post(database, "a")
+    assert steps.behind() == []
+    assert steps.fan_out() == 0
+    database.execute("UPDATE delivery_subscription SET state = 'active'")
+    assert steps.fan_out() == 1
+
+
+def test_a_subscription_that_another_worker_fans_out_is_left_to_it(
+    steps: Steps, database: psycopg.Connection, writers: list[psycopg.Connection]
+):
+    steps.declare(subscriber())
+    insert_post(database, "a")
+    writers[0].execute("SELECT FROM delivery_subscription FOR UPDATE")
+    assert steps.fan_out() == 0
+    writers[0].rollback()
+    assert steps.fan_out() == 1
+
+
+def test_a_transaction_left_open_delays_nothing_but_itself(
+    steps: Steps, database: psycopg.Connection, writers: list[psycopg.Connection]
+):
+    steps.declare(subscriber())
+    insert_post(writers[0], "open")
+    for n in range(5):
+        insert_post(database, str(n))
+        steps.fan_out()
+        assert len(waiting(database)) == n + 1
+
+
+step = st.one_of(
+    st.tuples(st.just("write"), st.integers(0, WRITERS - 1), st.integers(0, OBJECTS - 1)),
+    st.tuples(st.sampled_from(["commit", "rollback"]), st.integers(0, WRITERS - 1), st.just(0)),
+    st.tuples(st.just("fan out"), st.integers(1, 4), st.just(0)),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(schedule=st.lists(step, max_size=40))
+def test_any_schedule_of_writers_and_relays(
+    steps: Steps, database: psycopg.Connection, writers: list[psycopg.Connection], schedule: list[tuple[str, int, int]]
+):
+    """What was committed is fanned out, all of it, once, nothing else; first arrivals of an object ascend."""
+    database.execute("TRUNCATE posts_post, changes_change, delivery_lane, delivery_delivery CASCADE")
+    database.execute("DELETE FROM delivery_subscription")
+    steps.declare(subscriber())
+    posts = [insert_post(database, "0") for _ in range(OBJECTS)]
+    arrived = Arrivals(steps, database)
+    _play(schedule, writers, posts, arrived)
+    while steps.behind():
+        arrived.fan_out(100)
+    log = database.execute("SELECT object_id, seq FROM changes_change WHERE model = 'posts.post'").fetchall()
+    assert sorted(arrived.seqs) == sorted(seq for _, seq in log)
+    owner = {seq: object_id for object_id, seq in log}
+    for post in posts:
+        own = [seq for seq in arrived.seqs if owner[seq] == post]
+        assert own == sorted(own)
+
+
+class Arrivals:
+    """The deliveries in the order in which fan-outs placed them."""
+
+    def __init__(self, steps: Steps, database: psycopg.Connection) -> None:
+        self.steps = steps
+        self.database = database
+        self.seqs: list[int] = []
+
+    def fan_out(self, chunk: int) -> None:
+        self.steps.fan_out(chunk=chunk)
+        new = "SELECT seq FROM delivery_delivery WHERE seq <> ALL (%s) ORDER BY seq"
+        self.seqs += [seq for (seq,) in self.database.execute(new, [self.seqs]).fetchall()]
+
+
+def _play(
+    schedule: list[tuple[str, int, int]], writers: list[psycopg.Connection], posts: list[str], arrived: Arrivals
+) -> None:
+    """Carries the schedule out, but for writes that would wait for another writer's row lock; then rolls back."""
+    locked: dict[int, int] = {}  # object → writer whose open transaction has its row
+    for number, (action, who, what) in enumerate(schedule):
+        if action == "fan out":
+            arrived.fan_out(who)
+        elif action == "write":
+            if locked.setdefault(what, who) == who:
+                rename_post(writers[who], posts[what], str(number + 1))
+        else:
+            getattr(writers[who], action)()
+            locked = {row: writer for row, writer in locked.items() if writer != who}
+    for writer in writers:
+        writer.rollback()

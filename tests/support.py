@@ -1,0 +1,106 @@
+"""What tests are written with."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import psycopg
+from django.test import Client
+
+from lockstep.accounts.models import Token, User
+from lockstep.delivery.subscriptions import Subscriber, registered
+from lockstep.delivery.worker import Worker
+
+T = TypeVar("T")
+
+PATIENCE = 30.0  # seconds until a test gives up waiting for something that should happen at once
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody of the cast: an account and a client that sends its bearer token."""
+
+    user: User
+    client: Client
+
+    @classmethod
+    def make(cls, name: str, *, staff: bool = False) -> "Person":
+        user = User.objects.create_user(name, password=f"{name}-password", is_staff=staff, is_superuser=staff)
+        client = Client(headers={"authorization": f"Bearer {Token.issue(user)}"}, raise_request_exception=False)
+        return cls(user, client)
+
+    def post(self, path: str, body: object) -> Any:
+        return self.client.post(path, body, content_type="application/json")
+
+    def put(self, path: str, body: object) -> Any:
+        return self.client.put(path, body, content_type="application/json")
+
+    def get(self, path: str) -> Any:
+        return self.client.get(path)
+
+    def delete(self, path: str) -> Any:
+        return self.client.delete(path)
+
+
+@dataclass(frozen=True)
+class Cast:
+    """The same four people in every test."""
+
+    owner: Person
+    colleague: Person
+    outsider: Person
+    staff: Person
+
+
+@dataclass
+class BackgroundWorker:
+    """A worker on a thread of its own with its own event loop."""
+
+    subscribers: Sequence[Subscriber] | None = None
+    _worker: Worker | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
+    _thread: threading.Thread | None = None
+    _ready: threading.Event = field(default_factory=threading.Event)
+
+    def start(self) -> "BackgroundWorker":
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
+        self._thread.start()
+        assert self._ready.wait(PATIENCE)
+        return self
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._worker = Worker(registered() if self.subscribers is None else self.subscribers)
+        self._ready.set()
+        await self._worker.run()
+
+    def stop(self) -> None:
+        if self._thread and self._loop and self._worker:
+            self._loop.call_soon_threadsafe(self._worker.stopping.set)
+            self._thread.join(PATIENCE)
+            assert not self._thread.is_alive(), "the worker did not stop"
+            self._thread = None
+
+
+def eventually(look: Callable[[], T], what: str = "", patience: float = PATIENCE) -> T:
+    """Waits until `look` gives something true and returns it; fails with the last thing that it gave."""
+    until = time.monotonic() + patience
+    while not (seen := look()):
+        assert time.monotonic() < until, f"waited {patience:g} s for {what or look}; last seen: {seen!r}"
+        time.sleep(0.02)
+    return seen
+
+
+def drained(connection: psycopg.Connection) -> bool:
+    """Whether every change is fanned out and nothing waits in any lane."""
+    behind = """
+        SELECT EXISTS (SELECT FROM delivery_lane)
+            OR EXISTS (SELECT FROM delivery_subscription s JOIN changes_change c
+                       ON c.xid >= pg_snapshot_xmax(s.window_start)
+                       OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(s.window_start))))
+    """
+    row = connection.execute(behind).fetchone()
+    return row is not None and not row[0]
