@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.db import connections
@@ -14,16 +15,24 @@ from lockstep.delivery.subscriptions import Pool
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class PeriodicWork:
-    """`run` every so many seconds; it must bear being done twice, or not at all when its worker dies."""
+    """`run` every so many seconds, or with None on request only.
+
+    It must bear being done twice, or not at all when its worker dies.
+    """
 
     name: str
-    every: float
+    every: float | None
     run: Callable[[Pool], Awaitable[None]]
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """What the database is asked with."""
+        return {"name": self.name, "every": None if self.every is None else timedelta(seconds=self.every)}
 
 
 _registered: list[PeriodicWork] = []
@@ -32,6 +41,13 @@ _registered: list[PeriodicWork] = []
 def register_periodic(work: PeriodicWork) -> None:
     """Makes periodic work known."""
     _registered.append(work)
+
+
+async def request_periodic(pool: Pool, name: str, delay: float) -> None:
+    """Asks for periodic work within so many seconds from now, by whichever worker takes it."""
+    async with pool.connection() as connection:
+        choice = {"name": name, "delay": timedelta(seconds=delay)}
+        await connection.execute(SQL["upkeep"]["request_periodic"], choice)
 
 
 def with_orm(function: Callable[[], object]) -> Callable[[Pool], Awaitable[None]]:
@@ -63,7 +79,7 @@ async def run_periodic(pool: Pool, stopping: asyncio.Event) -> None:
     """Looks once a second for work that is due; a failure is logged and the work waits for its next time."""
     async with pool.connection() as connection:
         for work in _registered:
-            await connection.execute(SQL["upkeep"]["declare_periodic"], {"name": work.name})
+            await connection.execute(SQL["upkeep"]["declare_periodic"], work.row)
     while not stopping.is_set():
         for work in _registered:
             async with pool.connection() as connection:
@@ -74,8 +90,7 @@ async def run_periodic(pool: Pool, stopping: asyncio.Event) -> None:
 
 
 async def _take(connection: Connection, work: PeriodicWork) -> bool:
-    choice = {"name": work.name, "every": timedelta(seconds=work.every)}
-    cursor = await connection.execute(SQL["upkeep"]["take_periodic"], choice)
+    cursor = await connection.execute(SQL["upkeep"]["take_periodic"], work.row)
     return await cursor.fetchone() is not None
 
 
@@ -83,7 +98,7 @@ async def _do(work: PeriodicWork, pool: Pool) -> None:
     try:
         await work.run(pool)
     except Exception:
-        logger.exception("periodic work %s failed; next try in %g s", work.name, work.every)
+        logger.exception("periodic work %s failed; it is tried again when it is next due", work.name)
 
 
 async def _pause(stopping: asyncio.Event) -> None:

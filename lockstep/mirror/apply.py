@@ -19,10 +19,9 @@ LANE_PATIENCE = 0.1  # seconds between looks at a lane that a worker holds
 
 @dataclass
 class Result:
-    """How an apply went: counts by kind of what the provider acknowledged, what it did not keep, what failed."""
+    """How an apply went: counts by kind of what the provider acknowledged, and what failed."""
 
     done: Counter[str] = field(default_factory=Counter)
-    unkept: int = 0
     failed: list[tuple[Step, str]] = field(default_factory=list)
 
 
@@ -38,11 +37,21 @@ class Applier:
         self.result = Result()
 
     async def run(self, plan: Plan, progress: Callable[[], None]) -> Result:
-        """Creates and updates parents before children, deletes children before parents."""
-        for collection in self.mirror.collections:
-            await self._all(plan.steps(collection, "create", "update"), progress)
+        """Carries out a plan: deletes children before parents, then creates and updates parents before children.
+
+        Deletions come first, because some providers delete more than they are asked to (see aftermath.py).
+        """
         for collection in reversed(self.mirror.collections):
             await self._all(plan.steps(collection, "delete"), progress)
+        for collection in self.mirror.collections:
+            await self._all(plan.steps(collection, "create", "update"), progress)
+        return self.result
+
+    async def run_some(self, plan: Plan, wanted: Callable[[Step], bool]) -> Result:
+        """Carries out those creations and updates of a plan that are wanted, parents before children."""
+        for collection in self.mirror.collections:
+            steps = plan.steps(collection, "create", "update")
+            await self._all((step async for step in steps if wanted(step)), lambda: None)
         return self.result
 
     async def _all(self, steps: AsyncIterator[Step], progress: Callable[[], None]) -> None:
@@ -65,16 +74,15 @@ class Applier:
     async def _one(self, step: Step) -> None:
         try:
             async with asyncio.timeout(self.subscriber.deadline):
-                kept = await (self._push(step) if step.object_id else self._delete_foreign(step))
+                await (self._push(step) if step.object_id else self._delete_foreign(step))
         except DeliveryError as error:
             self.result.failed.append((step, str(error)))
         except TimeoutError:
             self.result.failed.append((step, f"no answer within {self.subscriber.deadline:g} s"))
         else:
             self.result.done[step.kind] += 1
-            self.result.unkept += not kept
 
-    async def _push(self, step: Step) -> bool:
+    async def _push(self, step: Step) -> None:
         """Pushes what the object is now, which may be later than what was planned."""
         object_id = step.object_id or ""
         async with self.pool.connection() as connection:
@@ -82,7 +90,7 @@ class Applier:
             while not (held := await lanes.hold(connection, self.subscriber, label, object_id)):  # noqa: ASYNC110
                 await asyncio.sleep(LANE_PATIENCE)
         try:
-            return await self.pusher.push(step.collection, object_id, await self._row(step))
+            await self.pusher.push(step.collection, object_id, await self._row(step))
         finally:
             async with self.pool.connection() as connection:
                 await lanes.release(connection, *held)
@@ -94,7 +102,7 @@ class Applier:
             row = await cursor.fetchone()
         return row[0] if row else None
 
-    async def _delete_foreign(self, step: Step) -> bool:
+    async def _delete_foreign(self, step: Step) -> None:
         """Deletes what the provider has and we do not know, unless it has become ours meanwhile."""
         name, remote_id = step.collection.name, step.remote_id or ""
         nobody = "00000000-0000-0000-0000-000000000000"
@@ -102,4 +110,3 @@ class Applier:
             raise TryAgain("it has become an object of ours meanwhile; plan again")
         with provider_errors_as_delivery_errors():
             await self.client.delete(name, remote_id)
-            return await self.client.get(name, remote_id) is None

@@ -24,7 +24,7 @@ class Step:
     """One thing to do at the provider; `unkept` ones can only be told.
 
     `object_id` and `number` are ours and missing for what the provider has and we do not; `remote_id` is the
-    provider's and missing for what it has not.
+    provider's and missing for what it has not. `vanished` copies were seen at the provider before.
     """
 
     collection: Collection
@@ -34,6 +34,7 @@ class Step:
     remote_id: str | None
     theirs: Body | None
     ours: Body | None
+    vanished: bool = False
 
     @property
     def differences(self) -> list[tuple[str, Any, Any]]:
@@ -41,6 +42,14 @@ class Step:
         theirs, ours = self.theirs or {}, self.ours or {}
         names = list(ours) or list(theirs)
         return [(n, theirs.get(n), ours.get(n)) for n in names if theirs.get(n) != ours.get(n)]
+
+    @property
+    def follows_parent(self) -> bool:
+        """Whether all that differs is the parent's id: the parent was given another one."""
+        parent = self.collection.parent
+        if parent is None or self.kind != "update":
+            return False
+        return [name for name, _, _ in self.differences] == [parent.remote]
 
 
 class Plan:
@@ -90,8 +99,8 @@ class Plan:
         sql = statements(self.mirror, collection)
         async with self.connection.transaction(), self.connection.cursor(name="steps") as cursor:
             await cursor.execute(sql["read_plan"], {"kinds": list(kinds)})
-            async for kind, object_id, number, remote_id, theirs, ours in cursor:
-                yield Step(collection, kind, object_id, number, remote_id, theirs, ours)
+            async for row in cursor:
+                yield Step(collection, *row)
 
     async def verify(self) -> None:
         """Marks what was acknowledged and is now seen in the listing."""
@@ -102,6 +111,11 @@ class Plan:
         """Drops the temporary tables."""
         for collection in self.mirror.collections:
             await self.connection.execute(statements(self.mirror, collection)["drop_listing"])
+
+    @property
+    def todo(self) -> int:
+        """How many objects can be mended by pushing."""
+        return self.drift - self.counts["unkept"]
 
     @property
     def drift(self) -> int:

@@ -1,6 +1,6 @@
 """Pushing one object: the provider is made to have it as we have it."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from lockstep.delivery import errors as delivery
@@ -15,9 +15,13 @@ LONGEST_LOOK_UP = 200  # characters of a field that go into a query; longer ones
 class Pusher:
     """Pushes objects of one mirror. One at a time for each object: the caller holds its lane."""
 
-    def __init__(self, mirror: Mirror, client: Client, pool: Pool) -> None:
+    def __init__(
+        self, mirror: Mirror, client: Client, pool: Pool, unsettled: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """`unsettled` is called when a push may have changed more at the provider than its object."""
         self.mirror = mirror
         self.client = client
+        self.unsettled = unsettled or _nothing
         self.remotes = {c.name: Remote(pool, mirror, c) for c in mirror.collections}
 
     async def deliver(self, claim: Claim) -> None:
@@ -75,6 +79,8 @@ class Pusher:
                 await remote.intend(object_id, None)
             raise
         await remote.acknowledge(object_id, remote_id, body)
+        if known.remote_id not in (None, remote_id):  # its children still refer to the old id
+            await self.unsettled()
 
     async def _look_up(self, collection: Collection, object_id: str, sent: Body) -> str | None:
         """The copy that a creation without an answer made after all, if it did."""
@@ -93,6 +99,7 @@ class Pusher:
             return True
         await remote.intend(object_id, {"delete": True})
         await self.client.delete(collection.name, remote_id)
+        await self.unsettled()
         found = await self.client.get(collection.name, remote_id)
         if found is None or not await remote.not_taken(object_id, [remote_id]):
             await remote.forget(object_id)
@@ -117,6 +124,10 @@ class Pusher:
         seen = found is not None and same(found, body)
         await remote.verify(object_id, seen=seen)
         return seen
+
+
+async def _nothing() -> None:
+    """Nobody needs to know."""
 
 
 def same(found: Body, body: Body) -> bool:

@@ -55,14 +55,15 @@ def _value(value: object) -> str:
 
 
 def describe_result(console: Console, plan: Plan, result: Result) -> None:
-    """What was done, what the provider does not keep, what failed and why."""
+    """What was done, what failed and why; `plan` is the last one, made after all that."""
     for step, cause in result.failed[:SHOWN]:
-        console.print(
-            f"[red]failed[/] {step.kind} {step.collection.name} {step.remote_id or step.number}: {escape(cause)}"
-        )
+        what = f"{step.kind} {step.collection.name} {step.remote_id or step.number}"
+        console.print(f"[red]failed[/] {what}: {escape(cause)}")
     done = ", ".join(f"{result.done[kind]:,} {kind}d" for kind in ("create", "update", "delete"))
     console.print(f"Done: {done}; {len(result.failed):,} failed.")
-    if unkept := plan.counts["unkept"] + result.unkept:
-        console.print(UNKEPT.format(count=unkept))
-    if result.failed:
-        console.print("Run this again once the cause is mended: what is done is not done twice.")
+    if plan.counts["unkept"]:
+        console.print(UNKEPT.format(count=plan.counts["unkept"]))
+    if plan.todo:
+        console.print(f"{plan.todo:,} objects still differ. Run this again once the cause is mended.")
+    elif not plan.drift:
+        console.print(f"The provider has all {plan.listed.total():,} objects as we have them.")

@@ -3,8 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from lockstep.delivery.subscriptions import Handler, Pool, Subscriber
+from lockstep.delivery.periodic import PeriodicWork, register_periodic
+from lockstep.delivery.subscriptions import Handler, Pool, Subscriber, register
+from lockstep.mirror.aftermath import Aftermath
 from lockstep.mirror.collections import Mirror
+from lockstep.mirror.drift import drift_check
 from lockstep.mirror.push import Pusher
 
 DEADLINE = 60.0  # seconds for one push; its few requests have their own, shorter ones
@@ -15,8 +18,9 @@ def mirror_subscriber(mirror: Mirror) -> Subscriber:
 
     @asynccontextmanager
     async def connect(pool: Pool) -> AsyncIterator[Handler]:
+        aftermath = Aftermath(mirror)
         async with mirror.open_client() as client:
-            yield Pusher(mirror, client, pool).deliver
+            yield Pusher(mirror, client, pool, lambda: aftermath.request(pool)).deliver
 
     return Subscriber(
         name=mirror.subscription,
@@ -27,3 +31,11 @@ def mirror_subscriber(mirror: Mirror) -> Subscriber:
         concurrency=mirror.concurrency,
         deadline=DEADLINE,
     )
+
+
+def keep_in_step(mirror: Mirror, *, drift_check_seconds: float) -> None:
+    """Registers all that a worker does for a mirror: pushing, mending its aftermath, checking for drift."""
+    subscriber = mirror_subscriber(mirror)
+    register(subscriber)
+    register_periodic(Aftermath(mirror).work(subscriber))
+    register_periodic(PeriodicWork(f"{mirror.provider}-drift", drift_check_seconds, drift_check(mirror)))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pgtrigger
 from django.db import models
-from django.db.models import F
+from django.db.models.functions import JSONObject
 
 from lockstep.changes.capture import BOTH_ROWS, capture
 from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, number_field
@@ -18,8 +18,8 @@ class PostQuerySet(EntityQuerySet["Post"]):
 
     def as_provider_shows(self) -> models.QuerySet[Any, Any]:
         """Rows of {id, userId, title, body}, in the order of their numbers."""
-        shown = self.order_by("number")
-        return shown.values("title", "body", id=F("number"), userId=F("user_id"))
+        shown = JSONObject(userId="user_id", id="number", title="title", body="body")
+        return self.order_by("number").values_list(shown, flat=True)
 
 
 class CommentQuerySet(EntityQuerySet["Comment"]):
@@ -27,8 +27,8 @@ class CommentQuerySet(EntityQuerySet["Comment"]):
 
     def as_provider_shows(self) -> models.QuerySet[Any, Any]:
         """Rows of {id, postId, name, email, body}, in the order of their numbers."""
-        shown = self.order_by("number")
-        return shown.values("name", "email", "body", id=F("number"), postId=F("post__number"))
+        shown = JSONObject(postId="post__number", id="number", name="name", email="email", body="body")
+        return self.order_by("number").values_list(shown, flat=True)
 
 
 class Post(Entity):

@@ -2,11 +2,7 @@
 
 from django.conf import settings
 
-from lockstep.delivery.periodic import PeriodicWork, register_periodic
-from lockstep.delivery.subscriptions import register
-from lockstep.mirror.drift import drift_check
-from lockstep.mirror.subscriber import mirror_subscriber
+from lockstep.mirror.subscriber import keep_in_step
 from lockstep.posts.mirror import JSONPLACEHOLDER
 
-register(mirror_subscriber(JSONPLACEHOLDER))
-register_periodic(PeriodicWork("jsonplaceholder-drift", settings.DRIFT_CHECK_SECONDS, drift_check(JSONPLACEHOLDER)))
+keep_in_step(JSONPLACEHOLDER, drift_check_seconds=settings.DRIFT_CHECK_SECONDS)

@@ -93,7 +93,8 @@ def test_shifted_keys_are_logged_by_object():
     """Keys that move along within one statement: each object is logged as what it is afterwards."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO posts_post (id, title, body) SELECT ('00000000-0000-7000-8000-00000000000' || n)::uuid, n::text, '' FROM generate_series(1, 2) n"
+            "INSERT INTO posts_post (id, title, body) "
+            "SELECT ('00000000-0000-7000-8000-00000000000' || n)::uuid, n::text, '' FROM generate_series(1, 2) n"
         )
         cursor.execute("ALTER TABLE posts_post DROP CONSTRAINT posts_post_pkey CASCADE")
         cursor.execute("UPDATE posts_post SET id = ('00000000-0000-7000-8000-00000000000' || (title::int + 1))::uuid")

@@ -23,11 +23,19 @@ FROM (SELECT id, system_identifier, now() AS began FROM made
 ORDER BY began DESC LIMIT 1;
 
 -- name: declare_periodic
-INSERT INTO delivery_periodictask (name) VALUES (%(name)s) ON CONFLICT DO NOTHING;
+-- Due at once, or never when it is only done on request.
+INSERT INTO delivery_periodictask (name, next_at)
+VALUES (%(name)s, CASE WHEN %(every)s::interval IS NULL THEN 'infinity' ELSE now() END)
+ON CONFLICT DO NOTHING;
+
+-- name: request_periodic
+-- Wanted soon; requests that come before it is done are one.
+UPDATE delivery_periodictask SET next_at = clock_timestamp() + %(delay)s
+WHERE name = %(name)s AND next_at > clock_timestamp() + %(delay)s;
 
 -- name: take_periodic
 -- Whoever changes the row does the work: one row, or none when it is not due or somebody else took it.
-UPDATE delivery_periodictask SET next_at = clock_timestamp() + %(every)s
+UPDATE delivery_periodictask SET next_at = coalesce(clock_timestamp() + %(every)s, 'infinity')
 WHERE name = %(name)s AND next_at <= now()
 RETURNING name;
 

@@ -62,7 +62,8 @@ SELECT CASE
            ELSE 'update'
        END AS kind,
        coalesce(ours.object_id, known.object_id) AS object_id, ours.number,
-       coalesce(listed.remote_id, ours.remote_id) AS remote_id, listed.body AS theirs, ours.body AS ours
+       coalesce(listed.remote_id, ours.remote_id) AS remote_id, listed.body AS theirs, ours.body AS ours,
+       coalesce(listed.remote_id IS NULL AND ours.verified_at IS NOT NULL, false) AS vanished
 FROM (
     SELECT t.id AS object_id, t.number, known.remote_id, {ours} AS body, {fingerprint_of_t} AS fingerprint,
            known.acknowledged, known.verified_at, known.acknowledged_at
@@ -100,7 +101,7 @@ ANALYZE {listing};
 SELECT kind, count(*) FROM {plan} GROUP BY kind;
 
 -- name: read_plan
-SELECT kind, object_id::text, number, remote_id, theirs, ours FROM {plan} WHERE kind = ANY (%(kinds)s) ORDER BY kind, number, remote_id::bigint;
+SELECT kind, object_id::text, number, remote_id, theirs, ours, vanished FROM {plan} WHERE kind = ANY (%(kinds)s) ORDER BY kind, number, remote_id::bigint;
 
 -- name: read_row
 -- The captured columns of one object as the change log would have them; no row when it is gone.

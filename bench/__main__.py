@@ -1,0 +1,49 @@
+"""`python -m bench`: every row side by side with its peer. README.md beside this file says how to read it."""
+
+import argparse
+import sys
+import time
+from functools import partial
+
+from bench import report
+from bench.place import NotDurable, Place, open_place
+from bench.row import measure
+from bench.rows import ROWS, row
+
+
+def main() -> None:
+    """Ends with 0 whether or not the goals are met: the figures are for people to judge."""
+    asked = _arguments()
+    try:
+        with open_place(asked.scale) as place:
+            _run(place, asked.rows, asked.runs)
+    except NotDurable as error:
+        sys.exit(str(error))
+
+
+def _run(place: Place, names: list[str], runs: int) -> None:
+    began = time.monotonic()
+    told = report.Report()
+    results = {name: measure(row(name), place, runs, partial(told.progress, name)) for name in names}
+    path = report.write(results, place, runs=runs, seconds=time.monotonic() - began)
+    told.table(results)
+    told.console.print(f"{time.monotonic() - began:.0f} s; everything is in {path.name} of bench/results", style="dim")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--rows", type=_names, default=list(ROWS), help=f"some of {','.join(ROWS)}")
+    parser.add_argument("--runs", type=int, default=3, help="rounds, of which the medians count")
+    parser.add_argument("--scale", type=float, default=1.0, help="of the amounts of data; 0.05 only shows that it runs")
+    return parser.parse_args()
+
+
+def _names(text: str) -> list[str]:
+    names = text.split(",")
+    if unknown := set(names) - set(ROWS):
+        raise argparse.ArgumentTypeError(f"no such row: {', '.join(sorted(unknown))}")
+    return names
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Where the bench runs: a database of its own, with the settings that production has."""
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from psycopg import sql
+
+from lockstep.launcher.postgres import Server
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
+
+
+class NotDurable(Exception):
+    """The server may lose what it committed: its figures would say nothing about a production server."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A migrated, empty database and a folder for files. `scale` shrinks the amounts of data."""
+
+    url: str
+    folder: Path
+    scale: float
+
+    def scaled(self, count: int) -> int:
+        """So many of something, at this scale."""
+        return max(round(count * self.scale), 10)
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Every statement commits by itself."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            yield connection
+
+
+@contextmanager
+def open_place(scale: float) -> Iterator[Place]:
+    """Our own durable server, or a new database on the server that DATABASE_URL names; gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="lockstep-bench-"))
+    folder.chmod(0o711)  # PostgreSQL's account passes through it when we are root
+    try:
+        if given := os.environ.get("DATABASE_URL"):
+            with _own_database(given) as url:
+                yield _entered(Place(url, folder, scale))
+        else:
+            with Server(folder / "postgres", durable=True) as server:
+                yield _entered(Place(server.url, folder, scale))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _own_database(given: str) -> Iterator[str]:
+    """The bench empties tables: it must never do so in a database that somebody uses."""
+    name = f"lockstep_bench_{os.getpid()}"
+    with psycopg.connect(given, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            yield urlunsplit(urlsplit(given)._replace(path=f"/{name}"))
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _entered(place: Place) -> Place:
+    """The place, migrated, with Django set up for it. DEBUG stays off: it would record every statement."""
+    os.environ |= {
+        "DATABASE_URL": place.url,
+        "SECRET_KEY": secrets.token_urlsafe(50),
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "DEBUG": "false",
+        "DJANGO_SETTINGS_MODULE": "lockstep.config.settings",
+        "LOCKSTEP_HOME": str(place.folder),  # nothing of a running system's may reach us
+    }
+    import django
+    from django.core.management import call_command
+
+    django.setup()
+    _require_durable(place)
+    call_command("migrate", verbosity=0)
+    return place
+
+
+def _require_durable(place: Place) -> None:
+    with place.connection() as connection:
+        off = [name for name in DURABLE if setting(connection, name) == "off"]
+    if off:
+        raise NotDurable(f"The server of DATABASE_URL runs with {', '.join(off)} off; the bench needs it durable.")
+
+
+def setting(connection: Connection, name: str) -> str:
+    """A setting of the server."""
+    ((value,),) = connection.execute(sql.SQL("SHOW {}").format(sql.Identifier(name))).fetchall()
+    return str(value)

@@ -1,0 +1,55 @@
+"""What runs beside the bench: the stand-in, and the processes whose memory is measured."""
+
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import orjson
+
+from bench.row import Figures
+from lockstep.launcher.cluster import program
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def start_stand_in(stack: ExitStack, *, posts: int, comments_per_post: int) -> str:
+    """A provider in a process of its own, until the stack ends; returns its address."""
+    command = [sys.executable, "-m", "lockstep.sandbox.jsonplaceholder", "--port", "0"]
+    amounts = ["--posts", str(posts), "--comments-per-post", str(comments_per_post)]
+    process = subprocess.Popen([*command, *amounts], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    stack.callback(process.wait)
+    stack.callback(process.terminate)
+    assert process.stdout
+    line = process.stdout.readline()  # it says where it listens when it does
+    return line.split()[-1]
+
+
+def run_child(task: str, url: str) -> Figures:
+    """Runs one task of bench/child.py against the provider at `url`."""
+    command = [sys.executable, "-m", "bench.child", task]
+    environment = {**os.environ, "POSTS_PROVIDER_URL": url}
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=True)
+    figures: Figures = orjson.loads(done.stdout)
+    return figures
+
+
+def run_pgbench(url: str, script: Path, *, clients: int, seconds: int) -> float:
+    """Transactions per second of one script."""
+    command = [str(program("pgbench")), "--no-vacuum", "--protocol=prepared", f"--file={script}"]
+    load = [f"--client={clients}", f"--jobs={min(clients, 2)}", f"--time={seconds}"]
+    environment = {**os.environ, **_libpq_environment(url)}
+    done = subprocess.run([*command, *load], env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"pgbench ended with {done.returncode}: {done.stderr.strip()}")
+    return float(done.stdout.split("tps = ")[1].split()[0])
+
+
+def _libpq_environment(url: str) -> dict[str, str]:
+    """The password does not belong on a command line, which everybody can read."""
+    from psycopg.conninfo import conninfo_to_dict
+
+    names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
+    parts = conninfo_to_dict(url)
+    return {variable: str(parts[name]) for name, variable in names.items() if parts.get(name) is not None}

@@ -1,0 +1,18 @@
+"""The rows of the bench, in the order of the table. Each module has one subclass of Row."""
+
+from django.utils.module_loading import import_string
+
+from bench.row import Row
+
+ROWS = {
+    "import": "bench.rows.importing.Import",
+    "write": "bench.rows.write.Write",
+    "fan-out": "bench.rows.fan_out.FanOut",
+    "plan": "bench.rows.plan.SyncPlan",
+}
+
+
+def row(name: str) -> type[Row]:
+    """The row of that name. Rows use models, so they are loaded when Django is set up and not before."""
+    found: type[Row] = import_string(ROWS[name])
+    return found

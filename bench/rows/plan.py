@@ -1,0 +1,40 @@
+"""A sync plan, against the time that the provider takes to hand its lists over."""
+
+from functools import partial
+
+from bench.processes import run_child, start_stand_in
+from bench.row import Comparison, Figures, Goal, Manner, Row
+from bench.tables import empty, settle, silenced
+
+POSTS, COMMENTS_PER_POST = 20_000, 4
+DIFFERENT = "UPDATE {} SET body = body || '.' WHERE number % 100 = 0"
+
+
+class SyncPlan(Row):
+    note = (
+        "seconds, over 20,000 posts and 80,000 comments that were imported, of which one in a hundred was changed. "
+        "The peer reads both lists to their end and throws them away."
+    )
+    comparisons = (
+        Comparison("plan, s : listing alone", "plan: seconds", "list: seconds", Goal("at most", 1.2)),
+        Comparison("plan, MiB : at a tenth", "plan: MiB at 100 %", "plan: MiB at 10 %", Goal("at most", 1.1)),
+        Comparison("plan, MiB : listing alone", "plan: MiB at 100 %", "list: MiB at 100 %"),
+    )
+
+    def prepare(self) -> None:
+        """The changes stay outside the log, as if they had been delivered long ago and the provider lost them."""
+        database = self.stack.enter_context(self.place.connection())
+        posts = self.place.scaled(POSTS)
+        self.url = start_stand_in(self.stack, posts=posts, comments_per_post=COMMENTS_PER_POST)
+        empty(database)
+        run_child("import", self.url)
+        with silenced(database):
+            for table in ("posts_post", "posts_comment"):
+                database.execute(DIFFERENT.format(table))
+        settle(database, "posts_post", "posts_comment", "mirror_remoteobject")
+
+    def manners(self) -> dict[str, Manner]:
+        return {task: partial(self._run, task) for task in ("plan", "list")}
+
+    def _run(self, task: str) -> Figures:
+        return {f"{task}: {name}": value for name, value in run_child(task, self.url).items()}

@@ -1,0 +1,167 @@
+"""Import: everything comes in, once; nothing is changed or erased by it, whatever the provider does."""
+
+import pytest
+from django.conf import settings
+
+from lockstep.changes.models import Change
+from lockstep.mirror.models import Import, RemoteObject
+from lockstep.mirror.tests.support import Provider, ours, run_command, run_import
+from lockstep.posts.models import Comment, Post
+from lockstep.sandbox.jsonplaceholder import StandIn
+from tests.support import BackgroundWorker, eventually
+
+
+def both(provider: Provider) -> tuple[dict, dict]:
+    return provider.posts(), provider.comments()
+
+
+def test_after_the_import_both_sides_are_equal_row_by_row(provider: Provider):
+    code, said = run_import()
+    assert code == 0
+    assert "posts: 10 imported" in said
+    assert "comments: 20 imported" in said
+    assert ours() == both(provider)
+
+
+def test_a_second_import_changes_nothing(provider: Provider):
+    run_import()
+    changes = Change.objects.count()
+    code, said = run_import()
+    assert code == 0
+    assert "posts: 0 imported, 10 known before" in said
+    assert Change.objects.count() == changes
+
+
+def test_what_is_imported_is_captured_with_its_origin(provider: Provider):
+    run_import()
+    imported = Change.objects.filter(model__startswith="posts.")
+    assert set(imported.values_list("kind", "origin")) == {("created", "jsonplaceholder")}
+    assert imported.count() == 30
+
+
+def test_the_import_is_not_echoed_back(provider: Provider, worker: BackgroundWorker):
+    run_import()
+    worker.start()
+    Post.objects.create(title="ours", body="b")
+    eventually(lambda: len(provider.posts()) == 11)
+    assert provider.writes() == {"POST": 1}
+
+
+def test_our_edits_and_deletions_survive_an_import(provider: Provider):
+    run_import()
+    Post.objects.filter(number=1).update(title="ours")
+    Post.objects.filter(number=2).update(deleted="2026-01-01T00:00Z")
+    run_import()
+    posts, _ = ours()
+    assert posts[1]["title"] == "ours"
+    assert 2 not in posts
+
+
+def test_new_objects_get_numbers_past_the_providers(provider: Provider):
+    run_import()
+    post = Post.objects.create(title="a", body="b")
+    post.refresh_from_db()
+    assert post.number > 10
+
+
+def test_a_number_that_is_taken_here_is_not_taken_again(provider: Provider):
+    Post.objects.create(number=5, title="first", body="b")
+    code, _ = run_import()
+    assert code == 0
+    assert Post.objects.count() == 11
+    assert Post.objects.get(number=5).title == "first"
+    remote = RemoteObject.objects.get(collection="jsonplaceholder/posts", remote_id="5")
+    assert Post.objects.get(pk=remote.object_id).number > 10
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        ({"cut": True}, "broke off in posts"),
+        ({"garbage": True}, "broke off in posts"),
+        ({"status": 503}, "broke off in posts"),
+        ({"cut": True, "path": "/comments"}, "broke off in comments"),
+    ],
+)
+def test_a_broken_source_erases_nothing_and_the_next_import_goes_on(provider: Provider, fault: dict, sentence: str):
+    run_import()
+    before = ours()
+    provider.http.post("/posts", json={"userId": 1, "title": "new", "body": "b"})
+    provider.faults(**fault)
+    code, said = run_import()
+    assert code == 1
+    assert sentence in said
+    assert "Nothing was erased" in said
+    assert all(before[0][number] == row for number, row in ours()[0].items() if number in before[0])
+    assert Comment.objects.count() == 20
+    provider.faults()
+    assert run_import()[0] == 0
+    assert ours() == both(provider)
+
+
+def test_an_import_that_was_cut_goes_on_where_it_was(provider: Provider):
+    provider.faults(cut=True, path="/comments")
+    assert run_import()[0] == 1
+    assert not Import.objects.filter(completed__isnull=False).exists()
+    provider.faults()
+    assert run_import()[0] == 0
+    assert ours() == both(provider)
+    assert Import.objects.filter(completed__isnull=False).count() == 1
+
+
+def test_an_empty_source_erases_nothing(provider: Provider, transactional_db: None):
+    run_import()
+    with StandIn(posts=0, comments_per_post=0) as empty:
+        settings.POSTS_PROVIDER_URL = empty.url
+        code, said = run_import()
+    assert code == 1
+    assert "gave no posts at all" in said
+    assert len(ours()[0]) == 10
+
+
+def test_a_source_that_is_down_says_so(transactional_db: None):
+    code, said = run_import()
+    assert code == 1
+    assert "http://127.0.0.1:9 broke off in posts after 0" in said
+
+
+def test_ids_as_strings_are_ids(provider: Provider):
+    provider.faults(ids_as_strings=True)
+    code, _ = run_import()
+    assert code == 0
+    assert ours() == both(provider)
+
+
+@pytest.mark.parametrize(
+    ("element", "reason"),
+    [
+        ({"userId": 1, "title": None, "body": "b"}, "title is None, not text"),
+        ({"userId": "one", "title": "t", "body": "b"}, "userId is 'one', not a whole number"),
+        ({"userId": 1, "title": "t"}, "body is None, not text"),
+        ({"userId": 1, "title": "t\0t", "body": "b"}, "title is 't\\x00t', not text"),
+        ({"userId": -1, "title": "t", "body": "b"}, "userId is -1, not a whole number"),
+        ({"userId": 2**70, "title": "t", "body": "b"}, "not a whole number"),
+    ],
+)
+def test_what_cannot_be_used_is_told_and_the_rest_comes_in(provider: Provider, element: dict, reason: str):
+    provider.http.post("/posts", json=element)
+    code, said = run_import()
+    assert code == 1
+    assert "posts: 10 imported, 0 known before, 1 unusable" in said
+    assert reason in said
+    assert len(ours()[0]) == 10
+
+
+def test_a_comment_without_its_post_is_told(provider: Provider):
+    provider.http.post("/comments", json={"postId": 999, "name": "n", "email": "e", "body": "b"})
+    code, said = run_import()
+    assert code == 1
+    assert "1 whose postId names nothing that is here" in said
+    assert len(ours()[1]) == 20
+
+
+def test_import_if_never_leaves_a_completed_import_alone(provider: Provider):
+    run_import()
+    provider.server.forget_requests()
+    assert run_command("import_data_from_api", "--if-never") == (0, "")
+    assert provider.server.counts() == {}

@@ -1,0 +1,201 @@
+"""Pushing one object: once, under the right id, and with open eyes."""
+
+import pytest
+
+from lockstep.delivery.errors import NotYet, Refused, TryAgain, Unreachable
+from lockstep.mirror.models import RemoteObject
+from lockstep.mirror.tests.support import Provider, push, run_import
+from lockstep.posts.models import Comment, Post
+
+
+@pytest.fixture
+def post(transactional_db: None) -> Post:
+    return Post.objects.create(title="ours", body="b")
+
+
+def remote(row: Post | Comment) -> RemoteObject:
+    return RemoteObject.objects.get(object_id=row.pk)
+
+
+def test_a_creation_takes_the_providers_id_and_is_verified(provider: Provider, post: Post):
+    assert push(post) is True
+    assert provider.posts()[11] == {"id": 11, "userId": 99999942, "title": "ours", "body": "b"}
+    assert remote(post).remote_id == "11"
+    assert remote(post).verified_at >= remote(post).acknowledged_at
+
+
+def test_pushing_twice_creates_once(provider: Provider, post: Post):
+    push(post)
+    push(post)
+    assert len(provider.posts()) == 11
+
+
+def test_an_update_replaces_the_copy(provider: Provider, post: Post):
+    push(post)
+    Post.objects.update(title="edited")
+    push(post)
+    assert provider.posts()[11]["title"] == "edited"
+
+
+def test_a_deletion_removes_the_copy_and_all_that_we_knew_of_it(provider: Provider, post: Post):
+    push(post)
+    assert push(post, deleted=True) is True
+    assert 11 not in provider.posts()
+    assert not RemoteObject.objects.filter(object_id=post.pk).exists()
+
+
+def test_deleting_what_was_never_sent_asks_nothing(provider: Provider, post: Post):
+    assert push(post, deleted=True) is True
+    assert provider.server.counts() == {}
+
+
+def test_deleting_what_is_gone_already_is_done(provider: Provider, post: Post):
+    push(post)
+    provider.http.delete("/posts/11")
+    assert push(post, deleted=True) is True
+
+
+def test_a_comment_arrives_under_the_providers_id_of_its_post(provider: Provider, post: Post):
+    Post.objects.update(number=500)
+    comment = Comment.objects.create(post=post, name="n", email="e@example.com", body="b")
+    with pytest.raises(NotYet, match="parent"):
+        push(comment)
+    push(post)
+    push(comment)
+    assert provider.comments()[21]["postId"] == 11
+
+
+def test_a_copy_that_somebody_deleted_there_is_created_again(provider: Provider, post: Post):
+    push(post)
+    provider.http.post("/posts", json={"userId": 1, "title": "foreign", "body": "b"})
+    provider.http.delete("/posts/11")
+    Post.objects.update(title="edited")
+    push(post)
+    assert provider.posts()[13]["title"] == "edited" if 13 in provider.posts() else provider.posts()[12]
+    assert [row["title"] for row in provider.posts().values()].count("edited") == 1
+
+
+@pytest.mark.parametrize("loss", [{"status": 500}, {"status": 504}, {"cut": True}])
+def test_a_creation_whose_answer_was_lost_is_looked_up_before_it_is_sent_again(
+    provider: Provider, post: Post, loss: dict
+):
+    provider.faults(methods=["POST"], after_effect=True, times=1, **loss)
+    with pytest.raises(TryAgain):
+        push(post)
+    assert remote(post).remote_id is None
+    assert push(post) is True
+    assert provider.writes()["POST"] == 1
+    assert remote(post).remote_id == "11"
+    assert len(provider.posts()) == 11
+
+
+def test_a_creation_whose_answer_was_lost_is_found_although_it_was_edited_since(provider: Provider, post: Post):
+    provider.faults(methods=["POST"], after_effect=True, times=1, status=500)
+    with pytest.raises(TryAgain):
+        push(post)
+    Post.objects.update(title="edited since", body="x" * 3000)
+    push(post)
+    assert len(provider.posts()) == 11
+    assert provider.posts()[11]["title"] == "edited since"
+
+
+def test_a_creation_whose_answer_was_lost_is_found_and_deleted(provider: Provider, post: Post):
+    provider.faults(methods=["POST"], after_effect=True, times=1, cut=True)
+    with pytest.raises(TryAgain):
+        push(post)
+    push(post, deleted=True)
+    assert len(provider.posts()) == 10
+
+
+def test_a_creation_that_did_not_arrive_is_sent_again(provider: Provider, post: Post):
+    provider.faults(methods=["POST"], times=1, status=500)
+    with pytest.raises(TryAgain):
+        push(post)
+    push(post)
+    assert provider.writes()["POST"] == 2
+    assert len(provider.posts()) == 11
+
+
+def test_the_look_up_does_not_take_another_objects_copy(provider: Provider, post: Post):
+    """Two equal posts: the copy of the first is not the lost copy of the second."""
+    push(post)
+    twin = Post.objects.create(title="ours", body="b")
+    provider.faults(methods=["POST"], times=1, status=500)
+    with pytest.raises(TryAgain):
+        push(twin)
+    push(twin)
+    assert remote(twin).remote_id == "12"
+    assert remote(post).remote_id == "11"
+
+
+def test_a_deletion_whose_answer_was_lost_does_not_delete_who_got_the_id_next(provider: Provider, post: Post):
+    push(post)
+    provider.faults(methods=["DELETE"], after_effect=True, times=1, status=500)
+    with pytest.raises(TryAgain):
+        push(post, deleted=True)
+    provider.http.post("/posts", json={"userId": 1, "title": "heir of 11", "body": "b"})
+    assert provider.posts()[11]["title"] == "heir of 11"
+    assert push(post, deleted=True) is True
+    assert provider.posts()[11]["title"] == "heir of 11"
+
+
+def test_a_deletion_whose_answer_was_lost_before_it_had_effect_is_sent_again(provider: Provider, post: Post):
+    push(post)
+    provider.faults(methods=["DELETE"], times=1, status=500)
+    with pytest.raises(TryAgain):
+        push(post, deleted=True)
+    push(post, deleted=True)
+    assert 11 not in provider.posts()
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "retry_after"),
+    [
+        ({"status": 429, "retry_after": 7}, TryAgain, 7.0),
+        ({"status": 503}, TryAgain, None),
+        ({"status": 422}, Refused, None),
+    ],
+)
+def test_refusals_are_told_apart(provider: Provider, post: Post, fault: dict, error: type, retry_after: float | None):
+    provider.faults(methods=["POST"], **fault)
+    with pytest.raises(error) as caught:
+        push(post)
+    assert getattr(caught.value, "retry_after", None) == retry_after
+
+
+def test_a_provider_that_is_down_is_unreachable_and_the_creation_is_not_in_doubt(post: Post):
+    with pytest.raises(Unreachable):
+        push(post)
+    assert remote(post).intent is None
+
+
+def test_acknowledged_is_not_verified(amnesiac: Provider, post: Post):
+    assert push(post) is False
+    known = remote(post)
+    assert (known.remote_id, known.verified_at) == ("11", None)
+    assert known.unkept_at >= known.acknowledged_at
+
+
+def test_an_id_that_the_provider_gave_twice_is_the_last_ones(amnesiac: Provider, post: Post):
+    push(post)
+    other = Post.objects.create(title="other", body="b")
+    push(other)
+    assert remote(other).remote_id == "11"
+    assert remote(post).remote_id is None
+
+
+def test_a_deletion_that_is_not_kept_is_remembered(amnesiac: Provider):
+    run_import()
+    post = Post.objects.get(number=3)
+    assert push(post, deleted=True) is False
+    known = remote(post)
+    assert (known.remote_id, known.acknowledged, known.verified_at) == ("3", None, None)
+    assert known.unkept_at
+
+
+def test_that_the_copy_cannot_be_read_back_is_no_failure(provider: Provider, post: Post):
+    provider.faults(methods=["GET"], status=503)
+    assert push(post) is False
+    assert remote(post).verified_at is None
+    assert remote(post).unkept_at is None
+    assert remote(post).acknowledged_at

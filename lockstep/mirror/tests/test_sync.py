@@ -1,0 +1,232 @@
+"""Plan and apply: the plan shows exactly what differs and changes nothing; apply mends exactly that."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from django.conf import settings
+
+from lockstep.mirror.models import DriftCheck, RemoteObject
+from lockstep.mirror.tests.support import Provider, ours, push, run_import, run_plan, run_sync
+from lockstep.posts.models import Comment, Post
+from lockstep.sandbox.jsonplaceholder import StandIn
+from tests.support import BackgroundWorker, drained, eventually
+
+LATER = "2026-01-01T00:00Z"
+
+
+@pytest.fixture
+def imported(provider: Provider) -> Provider:
+    assert run_import()[0] == 0
+    return provider
+
+
+def by_content(rows: dict[int, dict]) -> list[tuple]:
+    """Rows without the ids that each side gives them."""
+    return sorted(
+        tuple(value for name, value in sorted(row.items()) if name not in ("id", "postId")) for row in rows.values()
+    )
+
+
+def equal(provider: Provider) -> bool:
+    posts, comments = ours()
+    return by_content(posts) == by_content(provider.posts()) and by_content(comments) == by_content(provider.comments())
+
+
+def test_no_drift_exits_0(imported: Provider):
+    assert run_plan() == (0, "\nNo drift: the provider has all 30 objects as we have them.\n")
+
+
+def test_drift_made_by_hand_is_shown_exactly_and_nothing_is_changed(imported: Provider):
+    http = imported.http
+    title = imported.posts()[1]["title"]
+    http.patch("/posts/1", json={"title": "changed by hand"})
+    http.delete("/comments/3")
+    http.post("/posts", json={"userId": 1, "title": "added by hand", "body": "b"})
+    imported.server.forget_requests()
+    code, said = run_plan()
+    assert code == 2
+    assert imported.writes() == {}
+    lines = [line for line in said.splitlines() if line]
+    assert "+ create comments 3 (our 3)" in lines
+    assert "~ update posts 1 (our 1)" in lines
+    assert f"    title: 'changed by hand' → '{title}'" in lines
+    assert "- delete posts 11" in lines
+    assert lines[-1] == "Plan: 1 to create, 1 to update, 1 to delete, 0 not kept by the provider."
+    assert sum(line[0] in "+~-?" for line in lines) == 3
+
+
+def test_apply_mends_exactly_that_and_a_second_plan_exits_0(imported: Provider):
+    imported.http.patch("/posts/1", json={"title": "changed by hand"})
+    imported.http.delete("/comments/3")
+    imported.http.delete("/posts/7")
+    imported.http.post("/posts", json={"userId": 1, "title": "added by hand", "body": "b"})
+    imported.server.forget_requests()
+    code, said = run_sync()
+    assert code == 0, said
+    assert "Done: 4 created, 1 updated, 1 deleted; 0 failed." in said
+    assert equal(imported)
+    assert imported.writes() == {"PUT": 5, "POST": 4, "DELETE": 1}  # a PUT finds each lost copy missing
+    assert run_plan()[0] == 0
+
+
+def test_what_we_wrote_while_no_worker_ran_is_in_the_plan(imported: Provider):
+    post = Post.objects.create(title="new", body="b")
+    Comment.objects.create(post=post, name="n", email="e", body="b")
+    Post.objects.filter(number=1).update(title="edited")
+    Post.objects.filter(number=2).update(deleted=LATER)
+    code, said = run_plan()
+    assert code == 2
+    assert "Plan: 2 to create, 1 to update, 3 to delete, 0 not kept by the provider." in said
+    assert run_sync()[0] == 0
+    assert equal(imported)
+    assert run_plan()[0] == 0
+
+
+def test_apply_does_not_push_what_a_worker_then_pushes_again_as_new(
+    imported: Provider, worker: BackgroundWorker, database: psycopg.Connection
+):
+    Post.objects.create(title="new", body="b")
+    assert run_sync()[0] == 0
+    worker.start()
+    eventually(lambda: drained(database))
+    assert equal(imported)
+    assert len(imported.posts()) == 11
+
+
+def test_more_deletions_than_allowed_change_nothing(imported: Provider):
+    for n in range(3):
+        imported.http.post("/posts", json={"userId": 1, "title": str(n), "body": "b"})
+    imported.http.delete("/posts/1")
+    imported.server.forget_requests()
+    code, said = run_sync("--max-delete", "2")
+    assert code == 1
+    assert "deletes 3 objects" in said
+    assert "--max-delete 3" in said
+    assert imported.writes() == {}
+    assert run_sync("--max-delete", "3")[0] == 0
+    assert equal(imported)
+
+
+def test_a_provider_that_was_never_imported_is_not_emptied(provider: Provider):
+    code, said = run_sync()
+    assert code == 1
+    assert "import_data_from_api" in said
+    assert len(provider.posts()) == 10
+
+
+@pytest.mark.parametrize(
+    "fault", [{"cut": True}, {"status": 500}, {"garbage": True}, {"cut": True, "path": "/comments"}]
+)
+@pytest.mark.parametrize("command", [run_plan, run_sync])
+def test_a_listing_that_cannot_be_read_to_its_end_plans_nothing(imported: Provider, fault: dict, command):
+    imported.faults(methods=["GET"], **fault)
+    imported.server.forget_requests()
+    code, said = command()
+    assert code == 1
+    assert "could not be read, and nothing was changed" in said
+    assert imported.writes() == {}
+
+
+def test_what_could_not_be_pushed_is_told_and_the_exit_code_is_1(imported: Provider):
+    Post.objects.filter(number=1).update(title="edited")
+    Post.objects.filter(number=2).update(title="edited too")
+    imported.faults(methods=["PUT"], path="/posts/1", status=422)
+    code, said = run_sync()
+    assert code == 1
+    assert "failed update posts 1: " in said
+    assert "1 updated" in said
+    imported.faults()
+    assert run_sync()[0] == 0
+    assert equal(imported)
+
+
+def test_a_field_that_is_missing_or_odd_at_the_provider_is_a_difference(imported: Provider):
+    imported.http.put("/posts/1", json={"userId": "1", "body": 7})
+    code, said = run_plan()
+    assert code == 2
+    assert "    title: nothing → " in said
+    assert "    body: 7 → " in said
+    assert "userId" not in said  # "1" is 1
+
+
+def test_the_plan_says_that_the_provider_does_not_keep_writes_and_nothing_is_pushed_for_ever(amnesiac: Provider):
+    run_import()
+    post = Post.objects.create(title="forgotten", body="b")
+    push(post)
+    Post.objects.filter(number=1).update(title="edited")
+    Post.objects.filter(number=2).update(deleted=LATER)
+    code, said = run_sync()
+    assert code == 0
+    assert "does not keep writes" in said
+    amnesiac.server.forget_requests()
+    for _ in range(2):
+        code, said = run_plan()
+        assert code == 2
+        # the new post, the edited one, and the deleted one with its two comments
+        assert "0 to create, 0 to update, 0 to delete, 5 not kept by the provider." in said
+        assert "it said yes to 5 of ours and then did not show them" in said
+        assert run_sync()[0] == 0
+    assert amnesiac.writes() == {}
+
+
+def test_drift_by_hand_of_a_copy_that_was_verified_is_not_taken_for_forgetting(imported: Provider):
+    post = Post.objects.create(title="new", body="b")
+    push(post)
+    imported.http.delete("/posts/11")
+    code, said = run_plan()
+    assert code == 2
+    assert "1 to create" in said
+
+
+def test_a_creation_in_doubt_is_neither_deleted_nor_created_twice(imported: Provider):
+    post = Post.objects.create(title="in doubt", body="b")
+    imported.faults(methods=["POST"], after_effect=True, times=1, status=500)
+    with pytest.raises(Exception, match="500"):
+        push(post)
+    imported.faults()
+    _, said = run_plan()
+    assert "0 to delete" in said
+    assert run_sync()[0] == 0
+    assert equal(imported)
+
+
+def test_a_drift_check_writes_down_what_it_found(imported: Provider, worker: BackgroundWorker):
+    imported.http.patch("/posts/1", json={"title": "changed by hand"})
+    worker.start()
+    check = eventually(lambda: DriftCheck.objects.first())
+    assert check.counts == {"update": 1}
+
+
+@pytest.fixture
+def sweeping(transactional_db: None) -> Iterator[Provider]:
+    """A provider with users, which removes at any DELETE every post whose user it does not know."""
+    with StandIn(posts=10, comments_per_post=2, users=10) as server:
+        settings.POSTS_PROVIDER_URL = server.url
+        assert run_import()[0] == 0
+        yield Provider(server)
+
+
+def test_what_a_provider_deletes_beyond_what_it_was_asked_comes_back(
+    sweeping: Provider, worker: BackgroundWorker, database: psycopg.Connection
+):
+    worker.start()
+    post = Post.objects.create(title="ours", body="b")
+    Comment.objects.create(post=post, name="n", email="e", body="b")
+    eventually(lambda: equal(sweeping))
+    Post.objects.filter(number=4).update(deleted=LATER)
+    eventually(lambda: 4 not in sweeping.posts())
+    eventually(lambda: equal(sweeping))
+    eventually(lambda: drained(database))
+    remote = RemoteObject.objects.get(object_id=post.pk).remote_id
+    assert [c["postId"] for c in sweeping.comments().values() if c["name"] == "n"] == [int(remote)]
+
+
+def test_apply_mends_what_its_own_deletions_swept_away(sweeping: Provider):
+    post = Post.objects.create(title="ours", body="b")
+    Comment.objects.create(post=post, name="n", email="e", body="b")
+    assert run_sync()[0] == 0
+    sweeping.http.post("/posts", json={"userId": 1, "title": "foreign", "body": "b"})
+    assert run_sync()[0] == 0
+    assert equal(sweeping)
+    assert run_plan()[0] == 0
