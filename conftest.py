@@ -61,6 +61,7 @@ def database_url() -> str:
 
 
 @pytest.fixture(autouse=True)
-def dead_provider() -> None:
-    """No test reaches a provider that it did not start: the settings name a port where nothing listens."""
-    settings.POSTS_PROVIDER_URL = "http://127.0.0.1:9"
+def test_settings() -> None:
+    """No test reaches a provider that it did not start, or spends its time on hashing passwords."""
+    settings.POSTS_PROVIDER_URL = "http://127.0.0.1:9"  # nothing listens there
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
