@@ -24,6 +24,7 @@ class Meter:
     def __init__(self) -> None:
         self.began = time.perf_counter()
         self.peaks: list[tuple[int, float]] = []
+        self.found = 0  # differences, where it looks for some
         self._before: dict[str, int] = {}
 
     def note(self, collection: str, count: int) -> None:
@@ -45,6 +46,7 @@ class Meter:
             "objects/s": self.objects / seconds,
             "MiB at 10 %": early,
             "MiB at 100 %": peak(),
+            "found": float(self.found),
         }
 
 
@@ -96,6 +98,7 @@ async def plan(meter: Meter) -> None:
         meter.began = time.perf_counter()
         made = Plan(JSONPLACEHOLDER, connection)
         await made.make(client, meter.note)
+        meter.found = made.drift
 
 
 TASKS: dict[str, Callable[[Meter], Awaitable[None]]] = {"import": take_in, "list": only_list, "plan": plan}

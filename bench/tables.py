@@ -46,6 +46,23 @@ def settle(connection: Connection, *tables: str) -> None:
     connection.execute("CHECKPOINT")
 
 
+class WrongRows(Exception):
+    """What was measured did not write what it should have: its time says nothing."""
+
+
+def count(connection: Connection, table: str) -> int:
+    """How many rows there are."""
+    ((rows,),) = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
+    return int(rows)
+
+
+def require(connection: Connection, **expected: int) -> None:
+    """Raises WrongRows unless each table holds so many rows. Work that was left out would look like speed."""
+    for table, rows in expected.items():
+        if (found := count(connection, table)) != rows:
+            raise WrongRows(f"{table} holds {found:,} rows, not {rows:,}")
+
+
 @contextmanager
 def silenced(connection: Connection) -> Iterator[None]:
     """No trigger fires for this connection."""

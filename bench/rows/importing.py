@@ -12,7 +12,7 @@ from django.db import models, transaction
 from bench.place import Connection
 from bench.processes import run_child, start_stand_in
 from bench.row import Comparison, Figures, Goal, Manner, Row
-from bench.tables import empty, without_capture
+from bench.tables import empty, require, without_capture
 from lockstep.changes.attribution import SET_LOCAL
 from lockstep.mirror.models import RemoteObject
 from lockstep.posts.models import Comment, Post
@@ -67,6 +67,7 @@ class Import(Row):
     def _import(self) -> Figures:
         empty(self.database)
         figures = run_child("import", self.url)
+        self._require(self.posts)
         return {"import": figures["objects/s"]} | {name: figures[name] for name in ("MiB at 10 %", "MiB at 100 %")}
 
     def _export(self, table: str, columns: str) -> Path:
@@ -76,16 +77,18 @@ class Import(Row):
             file.writelines(copy)
         return path
 
-    def _copy(self) -> float:
+    def _copy(self, *, captured: bool = True) -> float:
         empty(self.database)
         began = time.perf_counter()
         for table, path in self.files.items():
             _copy_in(self.database, f"COPY {table} ({COLUMNS[table]}) FROM STDIN", path)
-        return self.objects / (time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        self._require(self.posts, captured=captured)
+        return self.objects / seconds
 
     def _copy_without_capture(self) -> float:
         with without_capture(self.database, *CAPTURED):
-            return self._copy()
+            return self._copy(captured=False)
 
     def _rate(self, write: Callable[[Iterable[Pair]], None], most: int) -> float:
         """The rate of a sample: so many objects, or all where there are fewer."""
@@ -93,7 +96,15 @@ class Import(Row):
         empty(self.database)
         began = time.perf_counter()
         write(_objects(posts))
-        return posts * (1 + COMMENTS_PER_POST) / (time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        self._require(posts)
+        return posts * (1 + COMMENTS_PER_POST) / seconds
+
+    def _require(self, posts: int, *, captured: bool = True) -> None:
+        """Every manner left the same: the objects, what we know of their copies, and the log."""
+        comments, objects = posts * COMMENTS_PER_POST, posts * (1 + COMMENTS_PER_POST)
+        require(self.database, posts_post=posts, posts_comment=comments, mirror_remoteobject=objects)
+        require(self.database, changes_change=objects if captured else 0)
 
 
 def _copy_in(database: Connection, statement: str, path: Path) -> None:

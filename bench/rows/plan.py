@@ -4,7 +4,7 @@ from functools import partial
 
 from bench.processes import run_child, start_stand_in
 from bench.row import Comparison, Figures, Goal, Manner, Row
-from bench.tables import empty, settle, silenced
+from bench.tables import WrongRows, empty, settle, silenced
 
 POSTS, COMMENTS_PER_POST = 20_000, 4
 DIFFERENT = "UPDATE {} SET body = body || '.' WHERE number % 100 = 0"
@@ -28,13 +28,16 @@ class SyncPlan(Row):
         self.url = start_stand_in(self.stack, posts=posts, comments_per_post=COMMENTS_PER_POST)
         empty(database)
         run_child("import", self.url)
+        tables = ("posts_post", "posts_comment")
         with silenced(database):
-            for table in ("posts_post", "posts_comment"):
-                database.execute(DIFFERENT.format(table))
-        settle(database, "posts_post", "posts_comment", "mirror_remoteobject")
+            self.different = sum(database.execute(DIFFERENT.format(table)).rowcount for table in tables)
+        settle(database, *tables, "mirror_remoteobject")
 
     def manners(self) -> dict[str, Manner]:
         return {task: partial(self._run, task) for task in ("plan", "list")}
 
     def _run(self, task: str) -> Figures:
-        return {f"{task}: {name}": value for name, value in run_child(task, self.url).items()}
+        figures = run_child(task, self.url)
+        if (found := figures.pop("found")) != (self.different if task == "plan" else 0):
+            raise WrongRows(f"the {task} found {found:,.0f} differences, and {self.different:,} were made")
+        return {f"{task}: {name}": value for name, value in figures.items()}

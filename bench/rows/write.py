@@ -3,17 +3,16 @@
 import statistics
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 
 from bench.processes import run_pgbench
 from bench.row import Comparison, Figures, Goal, Manner, Row
-from bench.tables import Posts, empty, settle, silenced, without_capture
+from bench.tables import Posts, WrongRows, count, empty, settle, silenced, without_capture
 
 POSTS = 100_000
 BULK = 10_000
-BULK_TIMES = 5  # statements in one run, of which the median counts: one takes a tenth of a second
-SECONDS = 5
+TURNS = 4  # of captured and bare in one run, of which the medians count
+SECONDS = 2
 SHORTEST = 1
 
 SCRIPT = """
@@ -45,38 +44,48 @@ class Write(Row):
         self.script.write_text(SCRIPT.format(posts=self.posts))
 
     def manners(self) -> dict[str, Manner]:
-        works: dict[str, Callable[[], float]] = {
+        works: dict[str, Callable[[int], float]] = {
             "UPDATE, 16 clients": partial(self._updates, 16),
             "UPDATE, 1 client": partial(self._updates, 1),
             "UPDATE of 10,000": self._bulk_update,
             "INSERT of 10,000": self._bulk_insert,
         }
-        pairs: dict[str, Manner] = {}
-        for name, work in works.items():
-            pairs[name] = partial(self._run, name, work, captured=True)
-            pairs[f"{name}, bare"] = partial(self._run, f"{name}, bare", work, captured=False)
-        return pairs
+        return {name: partial(self._side_by_side, name, work) for name, work in works.items()}
 
-    def _run(self, name: str, work: Callable[[], float], *, captured: bool) -> Figures:
+    def _side_by_side(self, name: str, work: Callable[[int], float]) -> Figures:
+        """Captured and bare in turn, on the same table: a busy disk disturbs a burst, seldom half of them."""
+        self._fill()
+        captured, bare = [], []
+        for turn in range(TURNS):
+            captured.append(self._watched(work, 2 * turn, captured=True))
+            with without_capture(self.database, "posts_post"):
+                bare.append(self._watched(work, 2 * turn + 1, captured=False))
+        return {name: statistics.median(captured), f"{name}, bare": statistics.median(bare)}
+
+    def _fill(self) -> None:
         empty(self.database)
         with silenced(self.database):
             Posts(1, self.posts).insert(self.database)
         settle(self.database, "posts_post")
-        with nullcontext() if captured else without_capture(self.database, "posts_post"):
-            return {name: work()}
 
-    def _updates(self, clients: int) -> float:
+    def _watched(self, work: Callable[[int], float], turn: int, *, captured: bool) -> float:
+        before = count(self.database, "changes_change")
+        figure = work(turn)
+        if (count(self.database, "changes_change") > before) != captured:
+            raise WrongRows(f"the log {'did not grow' if captured else 'grew'}")
+        return figure
+
+    def _updates(self, clients: int, _turn: int) -> float:
         seconds = max(round(SECONDS * min(self.place.scale, 1)), SHORTEST)
         return run_pgbench(self.place.url, self.script, clients=clients, seconds=seconds)
 
-    def _bulk_update(self) -> float:
+    def _bulk_update(self, _turn: int) -> float:
         some = {"first": 1, "last": self.bulk}
-        return statistics.median(_seconds(lambda: self.database.execute(BULK_UPDATE, some)) for _ in range(BULK_TIMES))
+        return _seconds(lambda: self.database.execute(BULK_UPDATE, some))
 
-    def _bulk_insert(self) -> float:
-        starts = [self.posts + 1 + time * self.bulk for time in range(BULK_TIMES)]
-        batches = [Posts(start, start + self.bulk - 1) for start in starts]
-        return statistics.median(_seconds(partial(batch.insert, self.database)) for batch in batches)
+    def _bulk_insert(self, turn: int) -> float:
+        start = self.posts + 1 + turn * self.bulk
+        return _seconds(partial(Posts(start, start + self.bulk - 1).insert, self.database))
 
 
 def _seconds(work: Callable[[], object]) -> float:

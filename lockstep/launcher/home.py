@@ -135,15 +135,18 @@ def is_held(folder: Path) -> bool:
     return False
 
 
+def numeric(host: str) -> str:
+    """The address that a host's name stands for: the web server takes no names."""
+    return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][4][0])
+
+
 def can_listen(host: str, port: int) -> None:
     """Raises OSError unless a server could listen there now."""
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    with socket.socket(family, kind, protocol) as listener:
+    address = numeric(host)
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as listener:
         # As servers do: connections of an ended server that still linger are no reason to refuse.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
+        listener.bind((address, port))
         listener.listen(1)
 
 

@@ -13,7 +13,7 @@ from lockstep.launcher import banner, cluster, parent, postgres
 from lockstep.launcher.children import Program, Supervisor
 from lockstep.launcher.environment import ROOT, Environment, read
 from lockstep.launcher.errors import DatabaseUnreachable, LauncherError, PortTaken, PreparationFailed
-from lockstep.launcher.home import Home, free_port, local_port, require_port
+from lockstep.launcher.home import Home, free_port, local_port, numeric, require_port
 from lockstep.launcher.output import Output
 
 PREPARATIONS = 3
@@ -195,7 +195,7 @@ class System:
     def _web_arguments(self) -> list[str]:
         options = {
             "interface": "wsgi",
-            "host": self.environment.host,
+            "host": numeric(self.environment.host),
             "port": str(self.environment.port),
             # One process is ready 1.5 s earlier than two on two cores.
             "workers": "1",

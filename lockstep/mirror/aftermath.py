@@ -58,7 +58,8 @@ class Aftermath:
             plan = Plan(self.mirror, connection)
             try:
                 await plan.make(client, lambda collection, listed: None)
-                result = await Applier(self.mirror, client, pool, subscriber).run_some(plan, _owed)
+                applier = Applier(self.mirror, client, pool, subscriber, lambda: self.request(pool))
+                result = await applier.run_some(plan, _owed)
             finally:
                 await plan.close()
         if pushed := result.done.total() + len(result.failed):

@@ -11,7 +11,7 @@ from lockstep.delivery.subscriptions import Subscriber
 from lockstep.mirror.collection_sql import statements
 from lockstep.mirror.collections import Client, Mirror
 from lockstep.mirror.plan import Plan, Step
-from lockstep.mirror.push import Pusher, provider_errors_as_delivery_errors
+from lockstep.mirror.push import Pusher, Unsettled, provider_errors_as_delivery_errors
 from lockstep.mirror.remote import Pool
 
 LANE_PATIENCE = 0.1  # seconds between looks at a lane that a worker holds
@@ -28,12 +28,14 @@ class Result:
 class Applier:
     """Carries out a plan with as many requests at once as the mirror allows."""
 
-    def __init__(self, mirror: Mirror, client: Client, pool: Pool, subscriber: Subscriber) -> None:
+    def __init__(
+        self, mirror: Mirror, client: Client, pool: Pool, subscriber: Subscriber, unsettled: Unsettled | None = None
+    ) -> None:
         self.mirror = mirror
         self.client = client
         self.pool = pool
         self.subscriber = subscriber
-        self.pusher = Pusher(mirror, client, pool)
+        self.pusher = Pusher(mirror, client, pool, unsettled)
         self.result = Result()
 
     async def run(self, plan: Plan, progress: Callable[[], None]) -> Result:
@@ -48,9 +50,9 @@ class Applier:
         return self.result
 
     async def run_some(self, plan: Plan, wanted: Callable[[Step], bool]) -> Result:
-        """Carries out those creations and updates of a plan that are wanted, parents before children."""
+        """Pushes again those copies of a plan that are wanted, parents before children."""
         for collection in self.mirror.collections:
-            steps = plan.steps(collection, "create", "update")
+            steps = plan.steps(collection, "create", "update", "unkept")
             await self._all((step async for step in steps if wanted(step)), lambda: None)
         return self.result
 

@@ -9,15 +9,15 @@ from lockstep.mirror.collections import Client, Collection, Mirror
 from lockstep.mirror.remote import Body, Known, Pool, Remote, fingerprint
 from lockstep.providers.errors import NotFound, ProviderError, Unreachable
 
+Unsettled = Callable[[], Awaitable[None]]
+
 LONGEST_LOOK_UP = 200  # characters of a field that go into a query; longer ones are compared here
 
 
 class Pusher:
     """Pushes objects of one mirror. One at a time for each object: the caller holds its lane."""
 
-    def __init__(
-        self, mirror: Mirror, client: Client, pool: Pool, unsettled: Callable[[], Awaitable[None]] | None = None
-    ) -> None:
+    def __init__(self, mirror: Mirror, client: Client, pool: Pool, unsettled: Unsettled | None = None) -> None:
         """`unsettled` is called when a push may have changed more at the provider than its object."""
         self.mirror = mirror
         self.client = client

@@ -69,13 +69,13 @@ class NodeServer:
             return False
 
 
-def start_json_server(folder: Path) -> NodeServer:
+def start_json_server(folder: Path, port: int | None = None) -> NodeServer:
     """json-server over JSONPlaceholder's data in `folder`; started there again it has what it had."""
     data = folder / "db.json"
     if not data.exists():
         shutil.copyfile(node_modules() / "jsonplaceholder" / "data.json", data)
     script = node_modules() / "json-server" / "lib" / "cli" / "bin.js"
-    port = free_port()
+    port = port or free_port()
     return NodeServer([str(script), "--quiet", "--host", "127.0.0.1", "--port", str(port), "db.json"], port, folder)
 
 

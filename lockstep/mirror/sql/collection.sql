@@ -52,6 +52,7 @@ SELECT count(*) FROM placed;
 -- The plan: what has to be done at the provider so that it equals us. `known` is what we know of each copy.
 -- What we pushed after the listing began is left out, since the listing may be older; so is what is being pushed now.
 -- "unkept" is a difference that the provider once said yes to and never showed: pushing again cannot mend it.
+-- "vanished" copies were seen at the provider before, or are so new that they may have gone before anybody looked.
 CREATE TEMPORARY TABLE {plan} AS
 SELECT CASE
            WHEN ours.object_id IS NULL AND known.object_id IS NOT NULL AND known.acknowledged IS NULL
@@ -63,7 +64,8 @@ SELECT CASE
        END AS kind,
        coalesce(ours.object_id, known.object_id) AS object_id, ours.number,
        coalesce(listed.remote_id, ours.remote_id) AS remote_id, listed.body AS theirs, ours.body AS ours,
-       coalesce(listed.remote_id IS NULL AND ours.verified_at IS NOT NULL, false) AS vanished
+       coalesce(listed.remote_id IS NULL AND (ours.verified_at IS NOT NULL
+                OR ours.acknowledged_at > %(began)s - interval '10 s'), false) AS vanished
 FROM (
     SELECT t.id AS object_id, t.number, known.remote_id, {ours} AS body, {fingerprint_of_t} AS fingerprint,
            known.acknowledged, known.verified_at, known.acknowledged_at
