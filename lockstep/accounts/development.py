@@ -17,9 +17,9 @@ def refuse_outside_development() -> None:
 
 def ensure_account(username: str, password: str, *, staff: bool = False) -> User:
     """The account with this password, made or mended; idempotent."""
-    user, _ = User.objects.get_or_create(username=username)
-    ready = user.check_password(password) and user.is_active and user.is_staff == staff and user.deleted is None
-    if not ready:
+    user, made = User.objects.get_or_create(username=username)
+    as_it_should = user.is_active and user.is_staff == staff and user.deleted is None
+    if made or not as_it_should or not user.check_password(password):
         user.set_password(password)
         user.is_active, user.is_staff, user.is_superuser, user.deleted = True, staff, staff, None
         user.save()

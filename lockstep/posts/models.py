@@ -4,8 +4,8 @@ from typing import Any
 
 import pgtrigger
 from django.db import models
-from django.db.models.functions import JSONObject
 
+from lockstep.api.json import as_json
 from lockstep.changes.capture import BOTH_ROWS, capture
 from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, number_field
 
@@ -18,7 +18,7 @@ class PostQuerySet(EntityQuerySet["Post"]):
 
     def as_provider_shows(self) -> models.QuerySet[Any, Any]:
         """Rows of {id, userId, title, body}, in the order of their numbers."""
-        shown = JSONObject(userId="user_id", id="number", title="title", body="body")
+        shown = as_json(userId="user_id", id="number", title="title", body="body")
         return self.order_by("number").values_list(shown, flat=True)
 
 
@@ -27,7 +27,7 @@ class CommentQuerySet(EntityQuerySet["Comment"]):
 
     def as_provider_shows(self) -> models.QuerySet[Any, Any]:
         """Rows of {id, postId, name, email, body}, in the order of their numbers."""
-        shown = JSONObject(postId="post__number", id="number", name="name", email="email", body="body")
+        shown = as_json(postId="post__number", id="number", name="name", email="email", body="body")
         return self.order_by("number").values_list(shown, flat=True)
 
 
