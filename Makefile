@@ -33,8 +33,8 @@ $(BUILT): uv.lock pyproject.toml
 	@env -u VIRTUAL_ENV $(PY) -m uv sync --quiet --frozen --python $(PY)
 	@rm -f $(BUILDING) && touch $(BUILT)
 
-test: build ## the whole suite, on a throwaway PostgreSQL
-	@exec $(PY) -m lockstep.launcher exec -- $(PY) -m pytest $(ARGS)
+test: build ## the whole suite but for the long fault runs, on a throwaway PostgreSQL
+	@exec $(PY) -m lockstep.launcher exec -- $(PY) -m pytest -m "not faults" $(ARGS)
 
 test-unit: build ## what takes seconds
 	@exec $(PY) -m lockstep.launcher exec -- $(PY) -m pytest -m "not slow and not faults" --ignore=tests/contract $(ARGS)

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -14,10 +15,12 @@ from tests.support import BackgroundWorker, Cast, Person
 
 PROGRAMS = {
     "node": lambda: shutil.which("node") is not None,
+    "linux": lambda: Path("/proc/self/stat").exists(),
     "npm-packages": lambda: (node_modules() / "json-server").is_dir(),
 }
 MISSING = {
     "node": "node is not installed",
+    "linux": "it finds processes through /proc",
     "npm-packages": "jsonplaceholder@0.3.3 and json-server@0.17.4 are not in .lockstep/npm; .ci/run installs them",
 }
 

@@ -11,7 +11,7 @@ from bench.tables import Posts, WrongRows, count, empty, settle, silenced, witho
 
 POSTS = 100_000
 BULK = 10_000
-TURNS = 4  # of captured and bare in one run, of which the medians count
+TURNS = 3  # of captured and bare in one run, of which the medians count
 SECONDS = 2
 SHORTEST = 1
 

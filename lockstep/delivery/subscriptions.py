@@ -66,7 +66,7 @@ class Subscriber:
     @property
     def lease(self) -> float:
         """Seconds that a claim holds its lane: longer than the deadline, so that nobody else sends meanwhile."""
-        return self.deadline + 15.0
+        return self.deadline + 5.0
 
     @property
     def row(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from lockstep.mirror.collections import Mirror
 from lockstep.mirror.drift import drift_check
 from lockstep.mirror.push import Pusher
 
-DEADLINE = 60.0  # seconds for one push; its few requests have their own, shorter ones
+DEADLINE = 20.0  # seconds for one push; its few requests have their own, shorter ones
 
 
 def mirror_subscriber(mirror: Mirror) -> Subscriber:

@@ -10,106 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-LINUX = Path("/proc/self/stat").exists()
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not LINUX, reason="reads /proc")]
-# The variables of the run that these tests are part of must not reach the systems that they start.
-OURS = ("DATABASE_URL", "SECRET_KEY", "DEBUG", "POSTS_PROVIDER_URL", "LOCKSTEP_HOME", "PORT", "HOST", "MAKEFLAGS")
+from tests.acceptance.running import OURS, ROOT, Run, eventually, free_port
 
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def eventually(question: Callable[[], object], seconds: float, what: str) -> object:
-    deadline = time.monotonic() + seconds
-    while not (answer := question()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
-    return answer
-
-
-class Run:
-    """One `make run`, its output, and the processes below it."""
-
-    def __init__(self, home: Path, port: int | str, **environment: str) -> None:
-        self.home, self.port = home, port
-        inherited = {name: value for name, value in os.environ.items() if name not in OURS}
-        self.environment = {**inherited, "LOCKSTEP_HOME": str(home), "PORT": str(port), **environment}
-        self.output = ""
-        self.started = time.monotonic()
-        self.make = subprocess.Popen(
-            ["make", "--no-print-directory", "run"],
-            cwd=ROOT,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        assert self.make.stdout
-        for line in self.make.stdout:
-            self.output += line
-
-    def status(self, path: str = "/readyz") -> int:
-        try:
-            return int(urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=3).status)
-        except URLError as error:
-            return getattr(error, "code", 0)
-        except OSError:
-            return 0
-
-    def until_ready(self, seconds: float = 60) -> float:
-        def is_ready() -> bool:
-            assert self.make.poll() is None, self.output
-            return self.status() == 200 and "Ctrl-C" in self.output
-
-        eventually(is_ready, seconds, f"/readyz answers 200\n{self.output}")
-        return time.monotonic() - self.started
-
-    def processes(self) -> dict[int, str]:
-        """All that belongs to this home, found by what they were started with."""
-        found = {}
-        for entry in Path("/proc").iterdir():
-            try:
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                surroundings = (entry / "environ").read_bytes().decode(errors="replace")
-            except (OSError, ValueError):
-                continue
-            ours = f"LOCKSTEP_HOME={self.home}\0" in surroundings or f"{self.home}/" in command
-            if ours and command and int(entry.name) != os.getpid():
-                found[int(entry.name)] = command
-        return found
-
-    def find(self, words: str) -> int:
-        """The oldest one with these words in its command."""
-        return min(pid for pid, command in self.processes().items() if words in command)
-
-    def code(self, seconds: float = 10) -> int:
-        return self.make.wait(seconds)
-
-    def none_left(self, seconds: float = 0.5) -> None:
-        eventually(lambda: not self.processes(), seconds, f"everything ended: {self.processes()}")
-
-    def end(self) -> None:
-        if self.make.poll() is None:
-            self.make.terminate()
-            try:
-                self.make.wait(12)
-            except subprocess.TimeoutExpired:
-                self.make.kill()
-        for pid in self.processes():
-            os.kill(pid, signal.SIGKILL)
+pytestmark = [pytest.mark.slow, pytest.mark.needs("linux")]
 
 
 @pytest.fixture
