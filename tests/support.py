@@ -1,6 +1,7 @@
 """What tests are written with."""
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +17,8 @@ from lockstep.delivery.worker import Worker
 
 T = TypeVar("T")
 
-PATIENCE = 30.0  # seconds until a test gives up waiting for something that should happen at once
+# Seconds until a test gives up waiting for something that should happen at once; seeded bugs are given up sooner.
+PATIENCE = float(os.environ.get("LOCKSTEP_TEST_PATIENCE", "30"))
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,6 @@ POSTS_PROVIDER_URL = env.str(
 POSTS_PROVIDER_CONCURRENCY = env.int("POSTS_PROVIDER_CONCURRENCY", 8)
 POSTS_PROVIDER_DEADLINE = env.float("POSTS_PROVIDER_DEADLINE", 10.0)
 DRIFT_CHECK_SECONDS = env.int("DRIFT_CHECK_SECONDS", 3600)
-CHANGE_RETENTION_DAYS = env.int("CHANGE_RETENTION_DAYS", 30)
 TOKEN_DAYS = env.int("TOKEN_DAYS", 30)
 
 # --- Logging --------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """A worker from change to handler: order, isolation, retries, outages, deadlines, a database that goes away."""
 
 import asyncio
+import threading
 from collections import defaultdict
 from uuid import UUID
 
@@ -10,7 +11,7 @@ import pytest
 from lockstep.delivery import courier as courier_module
 from lockstep.delivery.errors import Refused, TryAgain, Unreachable
 from lockstep.delivery.subscriptions import Claim
-from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber
+from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber, waiting
 from tests.support import BackgroundWorker, drained, eventually
 
 
@@ -101,6 +102,34 @@ def test_a_retry_carries_the_same_message_id(start, receiver: Receiver, database
     eventually(lambda: drained(database))
     assert len(receiver.messages["a"]) == 3
     assert len(set(receiver.messages["a"])) == 1
+
+
+def test_a_delivery_is_settled_only_when_its_handler_is_done(
+    steps: Steps, worker: BackgroundWorker, database: psycopg.Connection
+):
+    """Were it killed now, the delivery would still be there."""
+    delivered: list[str] = []
+    let_go = threading.Event()
+
+    async def handler(claim: Claim) -> None:
+        if claim.change.after["title"] == "slow":
+            await asyncio.to_thread(let_go.wait)
+        delivered.append(claim.change.after["title"])
+
+    who = subscriber(handler=handler)
+    steps.declare(who)
+    worker.subscribers = [who]
+    worker.start()
+    slow = insert_post(database, "slow")
+    eventually(lambda: database.execute("SELECT FROM delivery_lane WHERE attempts = 1").fetchone() is not None)
+    insert_post(database, "quick")
+    quick_is_settled = "SELECT count(*) FROM delivery_delivery HAVING max(seq) = min(seq)"
+    try:
+        eventually(lambda: delivered == ["quick"] and database.execute(quick_is_settled).fetchone() is not None)
+        assert waiting(database) == [(slow, "slow")]
+    finally:
+        let_go.set()
+    eventually(lambda: drained(database))
 
 
 def test_a_refused_change_is_a_dead_letter_and_the_next_one_arrives(

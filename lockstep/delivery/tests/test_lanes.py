@@ -9,7 +9,7 @@ from conftest import database_url
 from lockstep.delivery.errors import NotYet, Refused, TryAgain, Unreachable
 from lockstep.delivery.lanes import Outcome
 from lockstep.delivery.retry import SCHEDULE, delay_after
-from lockstep.delivery.subscriptions import Subscriber
+from lockstep.delivery.subscriptions import Subscriber, registered
 from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber, waiting
 
 EVENT, STATE = subscriber("test", "event"), subscriber("test", "state")
@@ -216,6 +216,11 @@ def test_a_change_that_is_fanned_out_while_its_lane_is_acked_is_not_lost(steps: 
 def _blocked(database: psycopg.Connection) -> bool:
     row = database.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)").fetchone()
     return bool(row and row[0])
+
+
+@pytest.mark.parametrize("who", [EVENT, *registered()], ids=lambda who: who.name)
+def test_a_lease_outlasts_its_deadline(who: Subscriber):
+    assert who.lease > who.deadline
 
 
 def test_the_retry_schedule():

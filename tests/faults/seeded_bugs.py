@@ -1,0 +1,188 @@
+"""Mistakes that somebody could make in the guarantees, and the test that must catch each."""
+
+from dataclasses import dataclass
+
+CAPTURE = "lockstep/changes/sql/capture.sql"
+RELAY = "lockstep/delivery/sql/relay.sql"
+LANES = "lockstep/delivery/sql/lanes.sql"
+COLLECTION = "lockstep/mirror/sql/collection.sql"
+TEST_CAPTURE = "lockstep/changes/tests/test_capture.py"
+TEST_RELAY = "lockstep/delivery/tests/test_relay.py"
+TEST_LANES = "lockstep/delivery/tests/test_lanes.py"
+TEST_COURIER = "lockstep/delivery/tests/test_courier.py"
+TEST_PUSH = "lockstep/mirror/tests/test_push.py"
+TEST_SYNC = "lockstep/mirror/tests/test_sync.py"
+TEST_IMPORT = "lockstep/mirror/tests/test_import.py"
+
+
+@dataclass(frozen=True)
+class SeededBug:
+    """In `file`, `right` (which stands there `times` times) becomes `wrong`; `caught_by` must then fail."""
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+    caught_by: str
+    times: int = 1
+
+
+BUGS = [
+    SeededBug(
+        "transactions that were open at the last snapshot are forgotten",
+        RELAY,
+        "c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(%(start)s::pg_snapshot)))",
+        "false",
+        f"{TEST_RELAY}::test_a_transaction_that_drew_its_number_early_and_committed_late_is_not_lost",
+        times=2,
+    ),
+    SeededBug(
+        "uncommitted neighbours close the window: an xmin horizon instead of the snapshot",
+        RELAY,
+        "AND pg_visible_in_snapshot(c.xid, %(end)s::pg_snapshot)",
+        "AND c.xid < pg_snapshot_xmin(%(end)s::pg_snapshot)",
+        f"{TEST_RELAY}::test_a_transaction_left_open_delays_nothing_but_itself",
+    ),
+    SeededBug(
+        "a window's chunks go by transaction instead of by sequence",
+        RELAY,
+        "    ORDER BY c.seq\n",
+        "    ORDER BY c.xid DESC\n",
+        f"{TEST_RELAY}::test_a_large_window_goes_out_in_chunks",
+    ),
+    SeededBug(
+        "the next chunk starts a number too late",
+        "lockstep/delivery/relay.py",
+        '"seq": last + 1}',
+        '"seq": last + 2}',
+        f"{TEST_RELAY}::test_a_large_window_goes_out_in_chunks",
+    ),
+    SeededBug(
+        "imports are echoed back",
+        RELAY,
+        "origin IS DISTINCT FROM %(skip_origin)s",
+        "true",
+        f"{TEST_IMPORT}::test_the_import_is_not_echoed_back",
+    ),
+    SeededBug(
+        "no fencing token",
+        LANES,
+        "ON claim.lane_id = lane.id AND claim.token = lane.token",
+        "ON claim.lane_id = lane.id",
+        f"{TEST_LANES}::test_a_stale_ack_changes_nothing",
+    ),
+    SeededBug(
+        "tokens that start anew with each lane",
+        LANES,
+        "SET token = nextval('delivery_token'), next_at",
+        "SET token = lane.token + 1, next_at",
+        f"{TEST_LANES}::test_a_token_never_returns_with_a_lane_that_does",
+    ),
+    SeededBug(
+        "the ack does not wait for a fan-out to the same lane",
+        LANES,
+        "ORDER BY lane.id\nFOR UPDATE OF lane;",
+        "ORDER BY lane.id;",
+        f"{TEST_LANES}::test_a_change_that_is_fanned_out_while_its_lane_is_acked_is_not_lost",
+    ),
+    SeededBug(
+        "an event subscription absorbs",
+        "lockstep/delivery/lanes.py",
+        '"latest": subscriber.kind == "state"',
+        '"latest": True',
+        f"{TEST_LANES}::test_an_event_subscription_gets_every_change_in_order",
+    ),
+    SeededBug(
+        "ack before send",
+        "lockstep/delivery/courier.py",
+        "                await handler(claim)\n            outcome = Outcome(claim)",
+        "                self._ended.append(Outcome(claim))\n                self.wakened.set()\n"
+        "                await handler(claim)\n            outcome = Outcome(claim)",
+        f"{TEST_COURIER}::test_a_delivery_is_settled_only_when_its_handler_is_done",
+    ),
+    SeededBug(
+        "a lease shorter than the deadline",
+        "lockstep/delivery/subscriptions.py",
+        "return self.deadline + 5.0",
+        "return self.deadline - 5.0",
+        f"{TEST_LANES}::test_a_lease_outlasts_its_deadline",
+    ),
+    SeededBug(
+        "waiting for a parent uses up attempts",
+        LANES,
+        "attempts = CASE failed.failure WHEN 'not yet' THEN lane.attempts - 1 ELSE lane.attempts END,",
+        "attempts = lane.attempts,",
+        f"{TEST_LANES}::test_a_lane_that_waits_for_another_delivery_waits_by_its_age_and_loses_no_attempt",
+    ),
+    SeededBug(
+        "an outage's end wakes nobody",
+        "lockstep/delivery/courier.py",
+        'SQL["lanes"]["wake"]',
+        'SQL["lanes"]["probe"]',
+        f"{TEST_COURIER}::test_what_waited_for_a_silent_remote_goes_on_when_it_answers",
+    ),
+    SeededBug(
+        "attribution outlives its transaction",
+        "lockstep/changes/attribution.py",
+        "set_config('lockstep.origin', %s, true)",
+        "set_config('lockstep.origin', %s, false)",
+        f"{TEST_CAPTURE}::test_attribution_ends_with_its_transaction",
+    ),
+    SeededBug(
+        "a deletion of a post leaves its comments",
+        "lockstep/posts/migrations/0001_initial.py",
+        "c.deleted IS NULL AND o.deleted IS NULL",
+        "c.deleted IS NOT NULL AND o.deleted IS NULL",
+        f"{TEST_CAPTURE}::test_deleting_a_post_deletes_its_comments_by_any_statement",
+    ),
+    SeededBug(
+        "a creation whose answer was lost is simply sent again",
+        "lockstep/mirror/push.py",
+        "if remote_id is None and known.lost_creation:",
+        "if False:",
+        f"{TEST_PUSH}::test_a_creation_whose_answer_was_lost_is_looked_up_before_it_is_sent_again",
+        times=2,
+    ),
+    SeededBug(
+        "the look-up takes another object's copy",
+        "lockstep/mirror/push.py",
+        "return free[-1] if free else None",
+        "return ids[-1] if ids else None",
+        f"{TEST_PUSH}::test_the_look_up_does_not_take_another_objects_copy",
+    ),
+    SeededBug(
+        "a deletion in doubt is sent again without a look",
+        "lockstep/mirror/push.py",
+        "known.lost_deletion and not await",
+        "False and not await",
+        f"{TEST_PUSH}::test_a_deletion_whose_answer_was_lost_does_not_delete_who_got_the_id_next",
+    ),
+    SeededBug(
+        "acknowledged counts as verified",
+        "lockstep/mirror/push.py",
+        "seen = found is not None and same(found, body)",
+        "seen = True",
+        f"{TEST_PUSH}::test_acknowledged_is_not_verified",
+    ),
+    SeededBug(
+        "a plan deletes a creation in doubt",
+        COLLECTION,
+        "lost.intent -> 'create' = listed.body",
+        "false",
+        f"{TEST_SYNC}::test_a_creation_in_doubt_is_neither_deleted_nor_created_twice",
+    ),
+    SeededBug(
+        "an import forgets what it knows",
+        COLLECTION,
+        "WHERE known.collection = '{key}' AND known.remote_id = e.id::text)",
+        "WHERE false)",
+        f"{TEST_IMPORT}::test_a_second_import_changes_nothing",
+    ),
+    SeededBug(
+        "what a provider sweeps away is not mended",
+        "lockstep/mirror/push.py",
+        "        await self.unsettled()\n        found =",
+        "        found =",
+        f"{TEST_SYNC}::test_what_a_provider_deletes_beyond_what_it_was_asked_comes_back",
+    ),
+]
