@@ -22,11 +22,11 @@ env.read_env(LOCKSTEP_HOME / "environment", recurse=False)
 DEBUG = env.bool("DEBUG", False)
 try:
     SECRET_KEY = env.str("SECRET_KEY")
-    ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]", "testserver"] if DEBUG else None)
+    ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"] if DEBUG else [])
     DATABASES: dict[str, dict[str, Any]] = {"default": dict(env.dj_db_url("DATABASE_URL"))}
 except EnvError as error:
     raise ImproperlyConfigured(
-        f"{error} For development, `make run` sets everything up: start it once and leave it running. "
+        f"{str(error).rstrip('.')}. For development, `make run` sets everything up: start it and leave it running. "
         "Elsewhere set SECRET_KEY, ALLOWED_HOSTS and DATABASE_URL; .env.example explains them."
     ) from error
 if not DEBUG and (not ALLOWED_HOSTS or "*" in ALLOWED_HOSTS):
@@ -146,5 +146,10 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO")},
-    "loggers": {"httpx": {"level": "WARNING"}, "httpcore": {"level": "WARNING"}},
+    "loggers": {
+        "django": {"handlers": [], "propagate": True},  # its own handler would write each line a second time
+        "httpx": {"level": "WARNING"},
+        "httpcore": {"level": "WARNING"},
+        "psycopg.pool": {"level": "ERROR"},  # the worker says itself, once, that the database does not answer
+    },
 }

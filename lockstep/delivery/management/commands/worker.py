@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from lockstep.changes.checks import every_trigger_is_in_force
 from lockstep.delivery.subscriptions import registered
 from lockstep.delivery.worker import ForeignDatabase, Worker
 
@@ -12,6 +13,8 @@ class Command(BaseCommand):
     help = "Delivers changes and runs the periodic work. As many as you like, on as many machines."
 
     def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+        for problem in every_trigger_is_in_force(["default"]):
+            self.stderr.write(self.style.ERROR(f"{problem.msg} {problem.hint}"))
         try:
             asyncio.run(_work())
         except* ForeignDatabase as error:

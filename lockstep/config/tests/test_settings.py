@@ -1,0 +1,70 @@
+"""Settings that are missing or unsafe stop the start with a sentence that says what to do."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+GOOD = {
+    "SECRET_KEY": "a-long-one-" * 5,
+    "ALLOWED_HOSTS": "shop.example",
+    "DATABASE_URL": "postgresql://u@127.0.0.1:1/d",
+}
+
+
+def manage(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {"PATH": os.environ["PATH"], "LOCKSTEP_HOME": str(tmp_path)}
+    command = [sys.executable, "manage.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=clean | environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"SECRET_KEY": None}, '"SECRET_KEY" not set. For development, `make run` sets everything up'),
+        ({"ALLOWED_HOSTS": None}, "ALLOWED_HOSTS must name the hosts"),
+        ({"DATABASE_URL": None}, '"DATABASE_URL" not set'),
+        ({"SECRET_KEY": "short"}, "at least 50 random characters"),
+        ({"ALLOWED_HOSTS": "*"}, "must name the hosts"),
+        ({"DATABASE_URL": "sqlite:///x"}, "must be a postgresql:// address"),
+        ({"DATABASE_URL": "nonsense"}, "Not a valid database URL"),
+        ({"DEBUG": "perhaps"}, "Not a valid boolean"),
+        ({"TOKEN_DAYS": "many"}, "TOKEN_DAYS"),
+    ],
+)
+def test_what_is_missing_or_unsafe_is_a_sentence(tmp_path: Path, change: dict[str, str | None], sentence: str):
+    environment = {name: value for name, value in (GOOD | change).items() if value is not None}
+    run = manage(tmp_path, "check", **environment)
+    assert run.returncode == 1
+    assert run.stderr.startswith("Lockstep cannot start: ")
+    assert sentence in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_production_settings_pass_djangos_own_checks(tmp_path: Path):
+    run = manage(tmp_path, "check", "--deploy", "--fail-level", "WARNING", **GOOD)
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("command", ["import_data_from_api", "sync_with_fake_system", "migrate"])
+def test_a_database_that_does_not_answer_is_a_sentence(tmp_path: Path, command: str):
+    run = manage(tmp_path, command, **GOOD)
+    assert run.returncode == 1
+    assert "The database does not answer" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_the_file_that_make_run_keeps_is_read_and_the_environment_wins(tmp_path: Path):
+    (tmp_path / "environment").write_text("".join(f"{name}={value}\n" for name, value in GOOD.items()))
+    shown = manage(
+        tmp_path,
+        "shell",
+        "-v0",
+        "-c",
+        "from django.conf import settings; print(settings.ALLOWED_HOSTS, settings.DATABASES['default']['NAME'])",
+        ALLOWED_HOSTS="other.example",
+    )
+    assert shown.stdout.split() == ["['other.example']", "d"], shown.stderr
