@@ -3,7 +3,7 @@
 from lockstep.delivery.database import SQL, Connection
 from lockstep.delivery.subscriptions import Subscriber
 
-CHUNK = 10_000  # changes fanned out in one transaction
+CHUNK = 10_000  # numbers of the log gone past in one transaction
 
 RELAY = SQL["relay"]
 
@@ -32,16 +32,18 @@ async def fan_out(connection: Connection, subscription: str, chunk: int = CHUNK)
         row = await cursor.fetchone()
         if row is None:
             return 0
-        start, end, seq, follows, skip_origin = row
+        start, end, seq, last, follows, skip_origin = row
         if end is None:
             cursor = await connection.execute(RELAY["open_window"], {"start": start})
-            end, seq = await cursor.fetchone() or (None, None)
+            end, seq, last = await cursor.fetchone() or (None, None, None)
         if seq is None:
             return 0
         window = {"subscription": subscription, "start": start, "end": end}
-        choice = {"from_seq": seq, "limit": chunk, "follows": follows, "skip_origin": skip_origin}
+        choice = {"from_seq": seq, "to_seq": seq + chunk, "follows": follows, "skip_origin": skip_origin}
+        await connection.execute(RELAY["choose_plans"])
         cursor = await connection.execute(RELAY["fan_out"], window | choice)
-        count, last = await cursor.fetchone() or (0, None)
-        window |= {"seq": last + 1} if count == chunk else {"start": end, "end": None, "seq": None}
+        (count,) = await cursor.fetchone() or (0,)
+        past_the_end = {"start": end, "end": None, "seq": None, "last": None}
+        window |= {"seq": seq + chunk, "last": last} if seq + chunk <= last else past_the_end
         await connection.execute(RELAY["move_window"], window)
     return int(count)

@@ -91,8 +91,8 @@ class Worker:
                 for name in behind:
                     moved += await fan_out(connection, name)
                     self.couriers[name].wakened.set()
-            poll = SHORTEST_POLL if moved else min(poll * 1.5, LONGEST_POLL)
-            await self._sleep(poll)
+            poll = SHORTEST_POLL if behind else min(poll * 1.5, LONGEST_POLL)
+            await self._sleep(0 if moved else poll)
 
     async def _sleep(self, seconds: float) -> None:
         try:

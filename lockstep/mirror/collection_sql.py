@@ -11,7 +11,6 @@ TEMPLATES = load(Path(__file__).parent / "sql" / "collection.sql")
 
 SQL_TYPES = {"text": "text", "integer": "bigint"}
 DIGITS = "'^[0-9]{1,18}$'"
-USABLE_ID = f"jsonb_typeof(e) = 'object' AND jsonb_typeof(e -> 'id') IN ('number', 'string') AND e ->> 'id' ~ {DIGITS}"
 
 
 @cache
@@ -42,8 +41,6 @@ def _names(mirror: Mirror, collection: Collection) -> dict[str, str]:
         "typed": ", ".join(typed),
         "fingerprint_of_e": _fingerprint(theirs),
         "fingerprint_of_t": _fingerprint(ours),
-        "usable_id": USABLE_ID,
-        "theirs": _their_document(collection),
         "ours": _our_document(collection),
         "listing": quote(f"listing_{collection.name}"),
         "plan": quote(f"plan_{collection.name}"),
@@ -69,20 +66,6 @@ def _parent_names(mirror: Mirror, parent: Parent | None) -> dict[str, str]:
 def _fingerprint(values: list[str]) -> str:
     """The SQL of what `remote.fingerprint` computes."""
     return f"md5(concat_ws(E'\\x1f', {', '.join(values)}))::uuid"
-
-
-def _their_document(collection: Collection) -> str:
-    """A provider's object as it came, reduced to what we mirror."""
-    numbers = {field.remote for field in collection.fields if field.type == "integer"}
-    names = [field.remote for field in collection.fields]
-    if parent := collection.parent:
-        names.append(parent.remote)
-        numbers.add(parent.remote)
-    pairs = [
-        f"'{name}', " + (_number_or(f"e ->> '{name}'", f"e -> '{name}'") if name in numbers else f"e -> '{name}'")
-        for name in names
-    ]
-    return f"jsonb_build_object({', '.join(pairs)})"
 
 
 def _our_document(collection: Collection) -> str:

@@ -53,6 +53,17 @@ class Collection:
     numbers: str
     parent: Parent | None = None
 
+    @cached_property
+    def remote_names(self) -> tuple[str, ...]:
+        """The provider's names of all that is mirrored, the parent's id last."""
+        return tuple(field.remote for field in self.fields) + ((self.parent.remote,) if self.parent else ())
+
+    @cached_property
+    def remote_numbers(self) -> frozenset[str]:
+        """Those of them that are numbers."""
+        numbers = {field.remote for field in self.fields if field.type == "integer"}
+        return frozenset(numbers | ({self.parent.remote} if self.parent else set()))
+
     @property
     def label(self) -> str:
         """The model's label, as the change log has it."""

@@ -1,6 +1,8 @@
 """Import: what the provider has and we do not know comes in. Nothing here is changed or erased by it."""
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -9,7 +11,6 @@ from uuid import uuid4
 
 import orjson
 import psycopg
-from psycopg import AsyncConnection
 
 from lockstep.changes.attribution import SET_LOCAL
 from lockstep.mirror.collection_sql import statements
@@ -19,6 +20,7 @@ from lockstep.providers.errors import ProviderError
 
 EXAMPLES = 5  # refused objects that a report shows
 BATCH = 5_000  # objects taken in by one transaction
+AT_ONCE = 2  # transactions under way
 
 # Batches need not wait for the disk one by one: the last statement of an import does, and brings all before it along.
 # A crash in between loses whole batches, which the next import takes in again.
@@ -66,18 +68,19 @@ async def import_all(mirror: Mirror, client: Client, pool: Pool, progress: Progr
 async def _import(
     mirror: Mirror, collection: Collection, client: Client, pool: Pool, report: Report, progress: Progress
 ) -> None:
-    """Reads the next batch while PostgreSQL takes in the last one."""
+    """Reads the next batches while PostgreSQL takes in the last ones."""
     sql = statements(mirror, collection)
-    async with pool.connection() as connection, aclosing(client.stream(collection.name)) as stream:
+    async with aclosing(client.stream(collection.name)) as stream:
         sifted = _sifted(_gathered(stream), collection, report)
         try:
-            async for taking in _overlapped(sifted, lambda rows: _take_in(connection, sql, mirror, rows)):
+            async for taking in _overlapped(sifted, lambda rows: _take_in(pool, sql, mirror, rows)):
                 orphans, taken = await taking
                 report.taken += taken
                 _note_orphans(report, collection, orphans)
                 progress(report)
         finally:
-            await connection.execute(sql["advance_numbers"])
+            async with pool.connection() as connection:
+                await connection.execute(sql["advance_numbers"])
 
 
 async def _gathered(stream: AsyncIterator[list[Any]]) -> AsyncIterator[list[Any]]:
@@ -115,28 +118,27 @@ async def _sifted(
 async def _overlapped(
     batches: AsyncIterator[list[dict[str, Any]]], start: Callable[[list[dict[str, Any]]], Coroutine[Any, Any, Taken]]
 ) -> AsyncIterator[asyncio.Task[Taken]]:
-    """Starts taking in a batch when the one before is done, and hands it out when the next batch has been read."""
-    running: asyncio.Task[Taken] | None = None
+    """Keeps AT_ONCE batches under way and hands each out, in order, when room is needed or the batches have ended."""
+    running: deque[asyncio.Task[Taken]] = deque()
     try:
         async for batch in batches:
-            if running:
-                yield running
-            running = asyncio.create_task(start(batch))
+            if len(running) == AT_ONCE:
+                yield running.popleft()
+            running.append(asyncio.create_task(start(batch)))
     finally:
         if running:
-            await asyncio.wait([running])
-    if running:
-        yield running
+            await asyncio.wait(running)
+    while running:
+        yield running.popleft()
 
 
-async def _take_in(
-    connection: AsyncConnection[Any], sql: dict[str, str], mirror: Mirror, rows: list[dict[str, Any]]
-) -> Taken:
+async def _take_in(pool: Pool, sql: dict[str, str], mirror: Mirror, rows: list[dict[str, Any]]) -> Taken:
     """One batch in one transaction; once more when somebody took a number at the same moment."""
-    batch = {"batch": orjson.dumps(rows).decode(), "seed": uuid4().hex}
+    time_and_version = f"{time.time_ns() // 1_000_000:012x}7"
+    batch = {"batch": orjson.dumps(rows).decode(), "time": time_and_version, "seed": uuid4().hex}
     for last_try in (False, True):
         try:
-            async with connection.transaction():
+            async with pool.connection() as connection, connection.transaction():
                 await connection.execute(BATCH_SETTINGS)
                 await connection.execute(SET_LOCAL, ["", mirror.provider, "import"])
                 cursor = await connection.execute(sql["take_in"], batch)
@@ -164,7 +166,7 @@ def unusable_in(collection: Collection) -> Callable[[object], str]:
         if not isinstance(element, dict):
             return f"{_short(element)} is not an object"
         for name in numbers:
-            if not _is_number(value := element.get(name)):
+            if not is_whole_number(value := element.get(name)):
                 return f"id {_short(element.get('id'))}: {name} is {_short(value)}, not a whole number"
         for name in texts:
             if not isinstance(value := element.get(name), str) or "\0" in value:
@@ -174,7 +176,7 @@ def unusable_in(collection: Collection) -> Callable[[object], str]:
     return why_not
 
 
-def _is_number(value: object) -> bool:
+def is_whole_number(value: object) -> bool:
     """A whole number of at most 18 digits, or such a number as a string."""
     if type(value) is int:
         return 0 <= value < 10**18

@@ -1,18 +1,19 @@
 """The plan: what differs at a provider, field by field, before anything is done about it."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
 from psycopg import AsyncConnection
+from psycopg.errors import UniqueViolation
 
 from lockstep.mirror.collection_sql import statements
 from lockstep.mirror.collections import Client, Collection, Mirror
-from lockstep.mirror.importing import unusable_in
-from lockstep.mirror.remote import Body
+from lockstep.mirror.importing import is_whole_number
+from lockstep.mirror.remote import Body, fingerprint, projection
 from lockstep.providers.errors import Garbled
 
 Connection = AsyncConnection[Any]
@@ -77,15 +78,18 @@ class Plan:
         sql = statements(self.mirror, collection)
         for statement in sql["make_listing"].split(";"):
             await self.connection.execute(statement)
-        async with aclosing(client.stream(collection.name)) as stream:
-            async for batch in stream:
-                text = orjson.dumps(batch).replace(b"\\u0000", b"\\ufffd")  # PostgreSQL's text cannot hold NUL
-                cursor = await self.connection.execute(sql["fill_listing"], {"batch": text.decode()})
-                (placed,) = await cursor.fetchone() or (0,)
-                if placed < len(batch):
-                    raise Garbled(_misfit(collection, batch))
-                self.listed[collection.name] += placed
-                progress(collection.name, self.listed[collection.name])
+        try:
+            async with (
+                aclosing(client.stream(collection.name)) as stream,
+                self.connection.cursor() as cursor,
+                cursor.copy(sql["fill_listing"]) as copy,
+            ):
+                async for batch in stream:
+                    await copy.write(b"".join([copy_line(collection, element) for element in batch]))
+                    self.listed[collection.name] += len(batch)
+                    progress(collection.name, self.listed[collection.name])
+        except UniqueViolation as error:
+            raise Garbled(f"{collection.name} has an id twice") from error
 
     async def _compare(self, collection: Collection, began: object) -> None:
         sql = statements(self.mirror, collection)
@@ -123,8 +127,13 @@ class Plan:
         return self.counts.total()
 
 
-def _misfit(collection: Collection, batch: Iterable[object]) -> str:
-    """Why a batch did not fit into the listing."""
-    why_not = unusable_in(collection)
-    reasons = [reason for element in batch if (reason := why_not(element))]
-    return f"in {collection.name}: {reasons[0]}" if reasons else f"{collection.name} has an id twice"
+def copy_line(collection: Collection, element: object) -> bytes:
+    """A provider's object as a line for COPY: its id, its fingerprint, and what we mirror of it as JSON.
+
+    Raises Garbled for what has no usable id; any field may be missing or odd, which is then a difference.
+    """
+    if not isinstance(element, dict) or not is_whole_number(element.get("id")):
+        raise Garbled(f"in {collection.name}: {str(element)[:80]} has no usable id")
+    body = projection(collection, element)
+    text = orjson.dumps(body).replace(b"\\u0000", b"\\ufffd").replace(b"\\", b"\\\\")  # jsonb cannot hold NUL
+    return b"%d\t%s\t%s\n" % (int(element["id"]), str(fingerprint(collection, body)).encode(), text)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from lockstep.delivery import errors as delivery
 from lockstep.delivery.subscriptions import Claim
 from lockstep.mirror.collections import Client, Collection, Mirror
-from lockstep.mirror.remote import Body, Known, Pool, Remote, fingerprint
+from lockstep.mirror.remote import Body, Known, Pool, Remote, fingerprint, projection
 from lockstep.providers.errors import NotFound, ProviderError, Unreachable
 
 Unsettled = Callable[[], Awaitable[None]]
@@ -111,7 +111,7 @@ class Pusher:
     async def _is_ours(self, collection: Collection, known: Known, remote_id: str) -> bool:
         """Whether what is under this id is still our copy: providers give the ids of deleted objects away again."""
         found = await self.client.get(collection.name, remote_id)
-        return found is not None and fingerprint(collection, found) == known.acknowledged
+        return found is not None and fingerprint(collection, projection(collection, found)) == known.acknowledged
 
     async def _verify(self, collection: Collection, object_id: str, body: Body) -> bool:
         """Reads the copy back. That the provider cannot be read now is no failure: the drift check looks again."""

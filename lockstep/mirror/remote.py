@@ -38,10 +38,25 @@ class Known:
         return bool(self.intent and self.intent.get("delete"))
 
 
+def projection(collection: Collection, found: Body) -> Body:
+    """A provider's object reduced to what we mirror, its numbers as numbers: some give them as strings."""
+    body = {name: found[name] for name in collection.remote_names if name in found}
+    for name in collection.remote_numbers:
+        value = body.get(name)
+        if isinstance(value, str) and value.isascii() and value.isdigit():
+            body[name] = int(value)
+    return body
+
+
 def fingerprint(collection: Collection, body: Body) -> UUID:
-    """The MD5 of a body's values, in the order of the collection's fields; SQL computes the same in bulk."""
-    names = [field.remote for field in collection.fields] + ([collection.parent.remote] if collection.parent else [])
-    text = "\x1f".join(str(body.get(name, "")) for name in names)
+    """The MD5 of a body's values, in the order of the collection's fields; SQL computes the same in bulk.
+
+    A value that is missing or of the wrong type makes a fingerprint that no body of ours has.
+    """
+    numbers, names = collection.remote_numbers, collection.remote_names
+    values = [body.get(name) for name in names]
+    as_ours = all(isinstance(value, int if name in numbers else str) for name, value in zip(names, values, strict=True))
+    text = "\x1f".join(map(str, values)) if as_ours else f"\x1f\x1f{values!r}"
     return UUID(bytes=hashlib.md5(text.encode(), usedforsecurity=False).digest())
 
 

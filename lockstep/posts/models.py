@@ -6,7 +6,7 @@ import pgtrigger
 from django.db import models
 
 from lockstep.api.json import as_json
-from lockstep.changes.capture import BOTH_ROWS, capture
+from lockstep.changes.capture import capture
 from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, number_field
 
 # The provider's user that our own posts belong to: it has users, we mirror none.
@@ -47,14 +47,11 @@ class Post(Entity):
             TOUCH,
             pgtrigger.Trigger(
                 name="delete_comments",
-                level=pgtrigger.Statement,
                 when=pgtrigger.After,
                 operation=pgtrigger.Update,
-                referencing=BOTH_ROWS,
+                condition=pgtrigger.Q(old__deleted__isnull=True, new__deleted__isnull=False),
                 func="""
-                    UPDATE posts_comment c SET deleted = n.deleted
-                    FROM new_rows n JOIN old_rows o ON o.id = n.id
-                    WHERE c.post_id = n.id AND c.deleted IS NULL AND o.deleted IS NULL AND n.deleted IS NOT NULL;
+                    UPDATE posts_comment SET deleted = NEW.deleted WHERE post_id = NEW.id AND deleted IS NULL;
                     RETURN NULL;
                 """,
             ),

@@ -44,17 +44,17 @@ BUGS = [
         f"{TEST_RELAY}::test_a_transaction_left_open_delays_nothing_but_itself",
     ),
     SeededBug(
-        "a window's chunks go by transaction instead of by sequence",
-        RELAY,
-        "    ORDER BY c.seq\n",
-        "    ORDER BY c.xid DESC\n",
+        "the last chunk of a window is left out",
+        "lockstep/delivery/relay.py",
+        "if seq + chunk <= last else",
+        "if seq + chunk < last - chunk else",
         f"{TEST_RELAY}::test_a_large_window_goes_out_in_chunks",
     ),
     SeededBug(
         "the next chunk starts a number too late",
         "lockstep/delivery/relay.py",
-        '"seq": last + 1}',
-        '"seq": last + 2}',
+        '{"seq": seq + chunk, "last"',
+        '{"seq": seq + chunk + 1, "last"',
         f"{TEST_RELAY}::test_a_large_window_goes_out_in_chunks",
     ),
     SeededBug(
@@ -131,8 +131,8 @@ BUGS = [
     SeededBug(
         "a deletion of a post leaves its comments",
         "lockstep/posts/migrations/0001_initial.py",
-        "c.deleted IS NULL AND o.deleted IS NULL",
-        "c.deleted IS NOT NULL AND o.deleted IS NULL",
+        "WHERE post_id = NEW.id AND deleted IS NULL",
+        "WHERE post_id = NEW.id AND deleted IS NOT NULL",
         f"{TEST_CAPTURE}::test_deleting_a_post_deletes_its_comments_by_any_statement",
     ),
     SeededBug(

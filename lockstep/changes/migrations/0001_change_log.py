@@ -11,7 +11,7 @@ SCHEMA = load(Path(__file__).parents[1] / "sql" / "schema.sql")
 UNDO = """
     DROP TABLE changes_change;
     DROP SEQUENCE changes_change_seq;
-    DROP FUNCTION changes_make_partitions, changes_refuse_edit, lockstep_uuid7, lockstep_uuid7_of;
+    DROP FUNCTION changes_make_partitions, changes_refuse_edit, lockstep_uuid7;
 """
 
 

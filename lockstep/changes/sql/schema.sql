@@ -12,15 +12,6 @@ CREATE FUNCTION lockstep_uuid7() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAF
             52, 1), 53, 1), 'hex')::uuid
 $$;
 
--- name: uuid7_of
--- The same for bulk writes: the random bits come from a seed (a random one for each batch, with the row's own key),
--- because asking the system for randomness costs more than the rest of the row.
-CREATE FUNCTION lockstep_uuid7_of(seed text) RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT (lpad(to_hex((extract(epoch FROM statement_timestamp()) * 1000)::bigint), 12, '0')
-            || '7' || substr(hash, 1, 3) || 'a' || substr(hash, 4, 15))::uuid
-    FROM (SELECT md5(seed) AS hash) AS random
-$$;
-
 -- name: change_log
 -- Append-only and partitioned by time. `seq` orders the changes of one object, because a writer holds the object's
 -- row lock when it draws its number; across objects it is not the order of commits. `xid` is the writer's transaction,

@@ -60,6 +60,7 @@ class Migration(migrations.Migration):
                 ('window_start', lockstep.delivery.models.SnapshotField(db_default=lockstep.delivery.models.CurrentSnapshot(), help_text='All that it shows is fanned out.')),
                 ('window_end', lockstep.delivery.models.SnapshotField(help_text='Set while a window is fanned out in chunks.', null=True)),
                 ('window_seq', models.BigIntegerField(help_text='Where in the window the next chunk starts.', null=True)),
+                ('window_last', models.BigIntegerField(help_text='The last seq of the window.', null=True)),
                 ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
         ),
@@ -75,7 +76,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='lane',
             name='subscription',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to='delivery.subscription'),
+            field=models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, to='delivery.subscription'),
         ),
         migrations.CreateModel(
             name='DeadLetter',

@@ -19,30 +19,38 @@ WHERE s.state = 'active' AND (
 
 -- name: lock_subscription
 -- The subscription, for this transaction alone; no row when it is paused or another worker is at it.
-SELECT window_start::text, window_end::text, window_seq, follows, skip_origin
+SELECT window_start::text, window_end::text, window_seq, window_last, follows, skip_origin
 FROM delivery_subscription
 WHERE name = %(subscription)s AND state = 'active'
 FOR NO KEY UPDATE SKIP LOCKED;
 
+-- name: choose_plans
+-- The planner takes the few rows that it expects of each step for few and joins chunk and lanes row by row: measured,
+-- 1,800 changes/s instead of 60,000.
+SET LOCAL enable_nestloop = off;
+
 -- name: open_window
--- The later snapshot is this statement's own, so what it sees is what the snapshot shows. NULL: the window is empty.
-SELECT pg_current_snapshot()::text, least(
-    (SELECT min(c.seq) FROM changes_change c WHERE c.xid >= pg_snapshot_xmax(%(start)s::pg_snapshot)),
-    (SELECT min(c.seq) FROM changes_change c WHERE c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(%(start)s::pg_snapshot)))));
+-- The later snapshot is this statement's own, so what it sees is what the snapshot shows. With it, the first and the
+-- last seq of the window; NULL when it is empty. OFFSET 0 keeps min() from walking the log by its primary key.
+SELECT pg_current_snapshot()::text, min(seq), max(seq)
+FROM (
+    SELECT c.seq FROM changes_change c WHERE c.xid >= pg_snapshot_xmax(%(start)s::pg_snapshot)
+    UNION ALL
+    SELECT c.seq FROM changes_change c WHERE c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(%(start)s::pg_snapshot)))
+    OFFSET 0
+) AS new;
 
 -- name: fan_out
--- One chunk of the window, by seq: a lane for each object that has none, a delivery for each change. Touching a lane
--- that exists keeps it locked until this transaction ends, so that an ack cannot retire it meanwhile.
--- Returns how many changes the chunk held and the last seq of it.
+-- One chunk of the window, a range of seq: a lane for each object that has none, a delivery for each change. Touching a
+-- lane that exists keeps it locked until this transaction ends, so that an ack cannot retire it meanwhile.
+-- Returns how many changes the chunk held.
 WITH chunk AS MATERIALIZED (
     SELECT c.seq, c.at, c.model, c.object_id, c.origin
     FROM changes_change c
-    WHERE c.seq >= %(from_seq)s
+    WHERE c.seq >= %(from_seq)s AND c.seq < %(to_seq)s
       AND (c.xid >= pg_snapshot_xmax(%(start)s::pg_snapshot) AND c.xid < pg_snapshot_xmax(%(end)s::pg_snapshot)
            OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(%(start)s::pg_snapshot))))
       AND pg_visible_in_snapshot(c.xid, %(end)s::pg_snapshot)
-    ORDER BY c.seq
-    LIMIT %(limit)s
 ), wanted AS MATERIALIZED (
     SELECT * FROM chunk
     WHERE model = ANY (%(follows)s) AND (%(skip_origin)s::text IS NULL OR origin IS DISTINCT FROM %(skip_origin)s)
@@ -55,10 +63,12 @@ WITH chunk AS MATERIALIZED (
     INSERT INTO delivery_delivery (lane_id, seq, at)
     SELECT lane.id, wanted.seq, wanted.at FROM wanted JOIN lane USING (model, object_id)
 )
-SELECT count(*), max(seq) FROM chunk;
+SELECT count(*) FROM chunk;
 
 -- name: move_window
--- Goes on within the window (window_end and window_seq set) or past it (window_start is the old end, the rest NULL).
+-- Goes on within the window (window_end, window_seq and window_last set) or past it (window_start is the old end, the
+-- rest NULL).
 UPDATE delivery_subscription
-SET window_start = %(start)s::pg_snapshot, window_end = %(end)s::pg_snapshot, window_seq = %(seq)s
+SET window_start = %(start)s::pg_snapshot, window_end = %(end)s::pg_snapshot,
+    window_seq = %(seq)s, window_last = %(last)s
 WHERE name = %(subscription)s;

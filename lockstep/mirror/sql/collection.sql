@@ -1,13 +1,14 @@
 -- Statements over a whole collection. They are the same for every collection but for its names, which are filled in:
 -- {key} is "<provider>/<collection>", {table} and {columns} are ours, {typed} are the provider's fields with their types
 -- and {values} the same as values of our columns, {parent_id} is the parent here. {fingerprint_of_e} and
--- {fingerprint_of_t} are the MD5 of all that we mirror, of a provider's typed object e and of a row t of ours; {theirs}
--- and {ours} are the same as jsonb, of a provider's raw object e and of t.
+-- {fingerprint_of_t} are the MD5 of all that we mirror, of a provider's typed object e and of a row t of ours; {ours} is
+-- the same of t as jsonb.
 
 -- name: take_in
 -- One batch of usable, distinct objects of the provider's, as JSON. Objects that we know (alive, changed by us or
 -- deleted) stay as they are: we are the master. Returns how many of the new ones have no parent here, and how many were
--- taken in.
+-- taken in. The ids are UUIDs of version 7 whose random bits come from a seed, because asking the system for randomness
+-- costs more than the rest of a row.
 WITH fresh AS MATERIALIZED (
     SELECT e.*, {parent_id} AS parent_id
     FROM json_to_recordset(%(batch)s::json) AS e ({typed})
@@ -15,7 +16,7 @@ WITH fresh AS MATERIALIZED (
         SELECT FROM mirror_remoteobject known
         WHERE known.collection = '{key}' AND known.remote_id = e.id::text)
 ), wanted AS MATERIALIZED (
-    SELECT lockstep_uuid7_of(%(seed)s || e.id) AS object_id, e.*,
+    SELECT (%(time)s || overlay(left(md5(%(seed)s || e.id), 19) PLACING 'a' FROM 4 FOR 1))::uuid AS object_id, e.*,
            CASE WHEN EXISTS (SELECT FROM {table} taken WHERE taken.number = e.id)
                 THEN nextval('{numbers}') ELSE e.id END AS number
     FROM fresh e WHERE {has_parent}
@@ -34,19 +35,10 @@ SELECT setval('{numbers}', greatest((SELECT last_value FROM {numbers}), (SELECT 
 
 -- name: make_listing
 DROP TABLE IF EXISTS {listing}, {plan};
-CREATE TEMPORARY TABLE {listing} (remote_id text PRIMARY KEY, body jsonb NOT NULL);
+CREATE TEMPORARY TABLE {listing} (remote_id text PRIMARY KEY, fingerprint uuid NOT NULL, body jsonb NOT NULL);
 
 -- name: fill_listing
--- One batch of the provider's objects. Returns how many of them could be placed.
-WITH placed AS (
-    INSERT INTO {listing} (remote_id, body)
-    SELECT (e ->> 'id')::bigint::text, {theirs}
-    FROM jsonb_array_elements(%(batch)s::jsonb) AS e
-    WHERE {usable_id}
-    ON CONFLICT DO NOTHING
-    RETURNING 1
-)
-SELECT count(*) FROM placed;
+COPY {listing} (remote_id, fingerprint, body) FROM STDIN;
 
 -- name: compare
 -- The plan: what has to be done at the provider so that it equals us. `known` is what we know of each copy.
@@ -63,11 +55,11 @@ SELECT CASE
            ELSE 'update'
        END AS kind,
        coalesce(ours.object_id, known.object_id) AS object_id, ours.number,
-       coalesce(listed.remote_id, ours.remote_id) AS remote_id, listed.body AS theirs, ours.body AS ours,
+       coalesce(listed.remote_id, ours.remote_id) AS remote_id, listed.body AS theirs,
        coalesce(listed.remote_id IS NULL AND (ours.verified_at IS NOT NULL
                 OR ours.acknowledged_at > %(began)s - interval '10 s'), false) AS vanished
 FROM (
-    SELECT t.id AS object_id, t.number, known.remote_id, {ours} AS body, {fingerprint_of_t} AS fingerprint,
+    SELECT t.id AS object_id, t.number, known.remote_id, {fingerprint_of_t} AS fingerprint,
            known.acknowledged, known.verified_at, known.acknowledged_at
     FROM {table} t
     LEFT JOIN mirror_remoteobject known ON known.object_id = t.id AND known.collection = '{key}'
@@ -80,7 +72,7 @@ LEFT JOIN LATERAL (
     WHERE ours.object_id IS NULL AND collection = '{key}' AND remote_id = listed.remote_id
     LIMIT 1
 ) AS known ON true
-WHERE ours.body IS DISTINCT FROM listed.body
+WHERE ours.fingerprint IS DISTINCT FROM listed.fingerprint
   AND coalesce(ours.acknowledged_at, known.acknowledged_at, '-infinity') < %(began)s
   AND NOT (ours.object_id IS NULL AND EXISTS (
       SELECT FROM mirror_remoteobject lost
@@ -89,9 +81,9 @@ WHERE ours.body IS DISTINCT FROM listed.body
 -- name: verify_listed
 -- Copies that were acknowledged and are now seen.
 UPDATE mirror_remoteobject known SET verified_at = now(), unkept_at = NULL
-FROM {listing} listed, {table} t {our_parent_join}
+FROM {listing} listed
 WHERE known.collection = '{key}' AND known.remote_id = listed.remote_id AND known.verified_at IS NULL
-  AND t.id = known.object_id AND known.acknowledged = {fingerprint_of_t} AND listed.body = {ours};
+  AND known.acknowledged = listed.fingerprint;
 
 -- name: drop_listing
 DROP TABLE IF EXISTS {listing}, {plan};
@@ -103,7 +95,12 @@ ANALYZE {listing};
 SELECT kind, count(*) FROM {plan} GROUP BY kind;
 
 -- name: read_plan
-SELECT kind, object_id::text, number, remote_id, theirs, ours, vanished FROM {plan} WHERE kind = ANY (%(kinds)s) ORDER BY kind, number, remote_id::bigint;
+SELECT plan.kind, plan.object_id::text, plan.number, plan.remote_id, plan.theirs, CASE WHEN t.id IS NOT NULL THEN {ours} END,
+       plan.vanished
+FROM {plan} plan
+LEFT JOIN {table} t ON t.id = plan.object_id AND t.deleted IS NULL
+{our_parent_join}
+WHERE plan.kind = ANY (%(kinds)s) ORDER BY plan.kind, plan.number, plan.remote_id::bigint;
 
 -- name: read_row
 -- The captured columns of one object as the change log would have them; no row when it is gone.

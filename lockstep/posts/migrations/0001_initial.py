@@ -70,7 +70,7 @@ class Migration(migrations.Migration):
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='post',
-            trigger=pgtrigger.compiler.Trigger(name='delete_comments', sql=pgtrigger.compiler.UpsertTriggerSql(func='\n                    UPDATE posts_comment c SET deleted = n.deleted\n                    FROM new_rows n JOIN old_rows o ON o.id = n.id\n                    WHERE c.post_id = n.id AND c.deleted IS NULL AND o.deleted IS NULL AND n.deleted IS NOT NULL;\n                    RETURN NULL;\n                ', hash='1854aa2e935a67f1c059ad751bc68de6919cd13b', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_delete_comments_820cb', referencing='REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ', table='posts_post', when='AFTER')),
+            trigger=pgtrigger.compiler.Trigger(name='delete_comments', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW."deleted" IS NOT NULL AND OLD."deleted" IS NULL)', func='\n                    UPDATE posts_comment SET deleted = NEW.deleted WHERE post_id = NEW.id AND deleted IS NULL;\n                    RETURN NULL;\n                ', hash='6ab927f0370598568db3a24bcaf40b7c1b784a4f', operation='UPDATE', pgid='pgtrigger_delete_comments_820cb', table='posts_post', when='AFTER')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='comment',
