@@ -49,7 +49,7 @@ lint: build ## style, types, direction of dependencies
 	@$(VENV)/bin/lint-imports
 
 bench: build ## the side-by-side figures
-	@exec $(PY) -m lockstep.launcher exec -- $(PY) -m bench $(ARGS)
+	@exec $(PY) -m bench $(ARGS)
 
 clean: ## back to a bare clone, data included; not while it is running
 	@$(PYTHON) -B -m lockstep.launcher.clean

@@ -11,7 +11,7 @@ TABLES = """posts_post, posts_comment, mirror_remoteobject, changes_change,
 
 FILL_POSTS = """
     INSERT INTO posts_post (id, number, user_id, title, body)
-    SELECT lockstep_uuid7_of('bench' || n), n, n / 10, 'post number ' || n,
+    SELECT lockstep_uuid7(), n, n / 10, 'post number ' || n,
            repeat('a line of words such as people write' || chr(10), 1 + n %% 4)
     FROM generate_series(%(first)s::int, %(last)s::int) AS n"""
 
