@@ -68,7 +68,7 @@ class BackgroundWorker:
     _ready: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> "BackgroundWorker":
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self._thread.start()
         assert self._ready.wait(PATIENCE)
         return self
