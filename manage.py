@@ -6,7 +6,7 @@ import sys
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
-from django.db import OperationalError
+from django.db import OperationalError, ProgrammingError
 from environs import EnvError
 
 
@@ -17,6 +17,11 @@ def main() -> None:
         execute_from_command_line(sys.argv)
     except (ImproperlyConfigured, EnvError) as error:
         sys.exit(f"Lockstep cannot start: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except ProgrammingError as error:
+        reason = str(error).strip().splitlines()[0]
+        sys.exit(f"The database is not as the code expects it ({reason}). Run: manage.py migrate")
     except OperationalError as error:
         reason = str(error).strip().splitlines()[0]
         sys.exit(f"The database does not answer ({reason}). In development, is `make run` running?")

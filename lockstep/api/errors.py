@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-from django.db import InterfaceError, OperationalError
+from django.db import IntegrityError, InterfaceError, OperationalError
 from django.http import HttpResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -65,6 +65,10 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     if isinstance(error, DomainError):
         set_rollback()
         return Response(problem(error.status, str(error)), error.status, content_type=CONTENT_TYPE)
+    if isinstance(error, IntegrityError):
+        set_rollback()
+        detail = "Somebody else wrote the same at the same moment, and theirs came first. Try again."
+        return Response(problem(409, detail), 409, content_type=CONTENT_TYPE)
     if isinstance(error, (OperationalError, InterfaceError)):
         detail = "The database does not answer right now. Nothing was changed; try again in a moment."
         return Response(problem(503, detail), 503, headers={"Retry-After": "2"}, content_type=CONTENT_TYPE)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from uuid import uuid4
 
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 
 from lockstep.api.errors import CONTENT_TYPE, problem_response
@@ -39,7 +40,7 @@ def problems(get_response: View) -> View:
     """Django's own HTML errors, the debug pages included, become problem+json for everybody but browsers' pages."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        response = get_response(request)
+        response = _unreadable(request) or get_response(request)
         if (
             response.status_code < 400
             or response.get("Content-Type", "").startswith(("application/json", CONTENT_TYPE))
@@ -47,6 +48,18 @@ def problems(get_response: View) -> View:
         ):
             return response
         status = HTTPStatus(response.status_code)
-        return problem_response(status, REMARKS.get(status, f"{status.description or status.phrase}."))
+        allow = {"Allow": response["Allow"]} if "Allow" in response else None
+        return problem_response(status, REMARKS.get(status, f"{status.description or status.phrase}."), allow)
 
     return middleware
+
+
+def _unreadable(request: HttpRequest) -> HttpResponse | None:
+    """The refusal of a request that Django could not read, and would not say so."""
+    if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
+        return problem_response(411, "Send the body with a Content-Length, not in chunks.")
+    try:
+        request.GET  # noqa: B018 - reading it is the check
+    except SuspiciousOperation:
+        return problem_response(400, "The address has too many parameters.")
+    return None

@@ -4,17 +4,23 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_safe
 
 from lockstep.api.errors import problem_response
 
 WORKERS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'lockstep-worker'"
 
 
+@csrf_exempt
+@require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
     """200 as long as this process answers; it asks nothing else."""
     return JsonResponse({"status": "ok"})
 
 
+@csrf_exempt
+@require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
     """200 once requests can be served: {"database", "migrations", "worker"}, each "ok" or what is missing.
 
@@ -43,6 +49,7 @@ def _checks() -> dict[str, str]:
     }
 
 
+@csrf_exempt
 def not_found(request: HttpRequest) -> HttpResponse:
     """The last route: whatever no other one knows."""
     return problem_response(404, "There is nothing at this address.")

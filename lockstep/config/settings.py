@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from environs import Env, EnvError
+from environs import Env, EnvError, validate
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 
@@ -132,10 +132,12 @@ MAX_BODY_BYTES = DATA_UPLOAD_MAX_MEMORY_SIZE
 # Apps whose every model must be captured, unless the model says why not (checked by `manage.py check`).
 CAPTURED_APPS = ["accounts", "posts"]
 POSTS_PROVIDER_URL = env.str(
-    "POSTS_PROVIDER_URL", "http://127.0.0.1:3001" if DEBUG else "https://jsonplaceholder.typicode.com"
+    "POSTS_PROVIDER_URL",
+    "http://127.0.0.1:3001" if DEBUG else "https://jsonplaceholder.typicode.com",
+    validate=validate.URL(schemes={"http", "https"}, require_tld=False),
 )
-POSTS_PROVIDER_CONCURRENCY = env.int("POSTS_PROVIDER_CONCURRENCY", 8)
-POSTS_PROVIDER_DEADLINE = env.float("POSTS_PROVIDER_DEADLINE", 10.0)
+POSTS_PROVIDER_CONCURRENCY = env.int("POSTS_PROVIDER_CONCURRENCY", 8, validate=validate.Range(min=1, max=256))
+POSTS_PROVIDER_DEADLINE = env.float("POSTS_PROVIDER_DEADLINE", 10.0, validate=validate.Range(min=0.1, max=600))
 DRIFT_CHECK_SECONDS = env.int("DRIFT_CHECK_SECONDS", 3600)
 TOKEN_DAYS = env.int("TOKEN_DAYS", 30)
 
@@ -144,8 +146,18 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO")},
+    "filters": {
+        # Not being ready yet is what /readyz is there to say.
+        "not_readyz": {
+            "()": "django.utils.log.CallbackFilter",
+            "callback": lambda record: record.getMessage() != "Service Unavailable: /readyz",
+        }
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["not_readyz"]}},
+    "root": {
+        "handlers": ["console"],
+        "level": env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])),
+    },
     "loggers": {
         "django": {"handlers": [], "propagate": True},  # its own handler would write each line a second time
         "httpx": {"level": "WARNING"},

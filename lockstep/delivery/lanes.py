@@ -29,7 +29,7 @@ class Outcome:
     def cause(self) -> str:
         """The error, for people."""
         name = type(self.error).__name__
-        return f"{name}: {self.error}"[:2_000]
+        return f"{name}: {self.error}"[:2_000].replace("\0", "\ufffd")  # PostgreSQL's text cannot hold NUL
 
 
 async def claim(connection: Connection, subscriber: Subscriber, limit: int, epoch: UUID) -> list[Claim]:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -83,22 +83,27 @@ async def run_periodic(pool: Pool, stopping: asyncio.Event) -> None:
     while not stopping.is_set():
         for work in _registered:
             async with pool.connection() as connection:
-                due = await _take(connection, work)
-            if due:
-                await _do(work, pool)
+                taken = await _take(connection, work)
+            if taken:
+                await _do(work, pool, taken)
         await _pause(stopping)
 
 
-async def _take(connection: Connection, work: PeriodicWork) -> bool:
+async def _take(connection: Connection, work: PeriodicWork) -> datetime | None:
     cursor = await connection.execute(SQL["upkeep"]["take_periodic"], work.row)
-    return await cursor.fetchone() is not None
+    row = await cursor.fetchone()
+    return row[0] if row else None
 
 
-async def _do(work: PeriodicWork, pool: Pool) -> None:
+async def _do(work: PeriodicWork, pool: Pool, taken: datetime) -> None:
     try:
         await work.run(pool)
     except Exception:
         logger.exception("periodic work %s failed; it is tried again when it is next due", work.name)
+        return
+    if work.every is None:
+        async with pool.connection() as connection:
+            await connection.execute(SQL["upkeep"]["finish_periodic"], {"name": work.name, "taken": taken})
 
 
 async def _pause(stopping: asyncio.Event) -> None:

@@ -59,7 +59,7 @@ class Worker:
                     tasks.create_task(self._persist(lambda c=courier: c.run(self.stopping)))  # type: ignore[misc]
 
     async def _persist(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Starts the work again whenever the database went away under it."""
+        """Starts the work again whenever the database went away under it, or a mistake of ours ended it."""
         while True:
             try:
                 return await work()
@@ -67,7 +67,11 @@ class Worker:
                 if self.stopping.is_set():
                     raise
                 logger.warning("the database does not answer, trying again: %s", str(error).splitlines()[0])
-                await asyncio.sleep(RECOVERY_SECONDS)
+            except ForeignDatabase:
+                raise
+            except Exception:
+                logger.exception("a part of the worker failed, starting it again")
+            await asyncio.sleep(RECOVERY_SECONDS)
 
     async def _declare(self, pool: Pool) -> UUID:
         """Writes down which subscriptions there are; returns the epoch."""

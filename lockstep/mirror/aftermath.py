@@ -62,13 +62,11 @@ class Aftermath:
                 result = await applier.run_some(plan, _owed)
             finally:
                 await plan.close()
-        if pushed := result.done.total() + len(result.failed):
-            logger.info(
-                "%s had lost %d objects of ours; %d pushed again", self.mirror.provider, pushed, result.done.total()
-            )
+        if done := result.done.total():
+            logger.info("%s had lost %d objects of ours; they are pushed again", self.mirror.provider, done)
         if result.failed:
             await self.request(pool)
 
 
 def _owed(step: Step) -> bool:
-    return step.vanished or step.follows_parent
+    return step.owed or step.follows_parent

@@ -1,8 +1,10 @@
 """Apply: carrying out a plan, under the same lanes as the worker, so that both never push one object at once."""
 
 import asyncio
+import contextlib
+import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from lockstep.delivery import lanes
@@ -13,6 +15,9 @@ from lockstep.mirror.collections import Client, Mirror
 from lockstep.mirror.plan import Plan, Step
 from lockstep.mirror.push import Pusher, Unsettled, provider_errors_as_delivery_errors
 from lockstep.mirror.remote import Pool
+from lockstep.providers.errors import ProviderError
+
+logger = logging.getLogger(__name__)
 
 LANE_PATIENCE = 0.1  # seconds between looks at a lane that a worker holds
 
@@ -44,25 +49,33 @@ class Applier:
         Deletions come first, because some providers delete more than they are asked to (see aftermath.py).
         """
         for collection in reversed(self.mirror.collections):
-            await self._all(plan.steps(collection, "delete"), progress)
+            await self._all(plan.steps(collection, "delete"), self._one, progress)
         for collection in self.mirror.collections:
-            await self._all(plan.steps(collection, "create", "update"), progress)
+            await self._all(plan.steps(collection, "create"), self._confirm_missing)
+            await self._all(plan.steps(collection, "create", "update"), self._one, progress)
         return self.result
 
     async def run_some(self, plan: Plan, wanted: Callable[[Step], bool]) -> Result:
         """Pushes again those copies of a plan that are wanted, parents before children."""
         for collection in self.mirror.collections:
+            steps = plan.steps(collection, "create", "unkept")
+            await self._all((step async for step in steps if wanted(step)), self._confirm_missing)
             steps = plan.steps(collection, "create", "update", "unkept")
-            await self._all((step async for step in steps if wanted(step)), lambda: None)
+            await self._all((step async for step in steps if wanted(step)), self._one)
         return self.result
 
-    async def _all(self, steps: AsyncIterator[Step], progress: Callable[[], None]) -> None:
+    async def _all(
+        self,
+        steps: AsyncIterator[Step],
+        carry_out: Callable[[Step], Awaitable[None]],
+        progress: Callable[[], None] = lambda: None,
+    ) -> None:
         """Keeps `concurrency` steps under way until none is left."""
         queue: asyncio.Queue[Step | None] = asyncio.Queue(maxsize=self.mirror.concurrency)
 
         async def work() -> None:
             while (step := await queue.get()) is not None:
-                await self._one(step)
+                await carry_out(step)
                 progress()
 
         async with asyncio.TaskGroup() as workers:
@@ -73,6 +86,14 @@ class Applier:
             for _ in range(self.mirror.concurrency):
                 await queue.put(None)
 
+    async def _confirm_missing(self, step: Step) -> None:
+        """Lets go of the ids of copies that are gone, before any is given to a new one: providers reuse them."""
+        if step.object_id is None or step.remote_id is None:
+            return
+        with contextlib.suppress(ProviderError):  # the push itself will tell
+            if await self.client.get(step.collection.name, step.remote_id) is None:
+                await self.pusher.remotes[step.collection.name].disown(step.object_id, step.remote_id)
+
     async def _one(self, step: Step) -> None:
         try:
             async with asyncio.timeout(self.subscriber.deadline):
@@ -81,6 +102,9 @@ class Applier:
             self.result.failed.append((step, str(error)))
         except TimeoutError:
             self.result.failed.append((step, f"no answer within {self.subscriber.deadline:g} s"))
+        except Exception as error:  # a mistake of ours must not keep the others from being pushed
+            logger.exception("%s: pushing %s failed", self.mirror.provider, step.object_id or step.remote_id)
+            self.result.failed.append((step, f"{type(error).__name__}: {error}"))
         else:
             self.result.done[step.kind] += 1
 

@@ -41,6 +41,7 @@ def _names(mirror: Mirror, collection: Collection) -> dict[str, str]:
         "typed": ", ".join(typed),
         "fingerprint_of_e": _fingerprint(theirs),
         "fingerprint_of_t": _fingerprint(ours),
+        "theirs": _their_document(collection),
         "ours": _our_document(collection),
         "listing": quote(f"listing_{collection.name}"),
         "plan": quote(f"plan_{collection.name}"),
@@ -66,6 +67,11 @@ def _parent_names(mirror: Mirror, parent: Parent | None) -> dict[str, str]:
 def _fingerprint(values: list[str]) -> str:
     """The SQL of what `remote.fingerprint` computes."""
     return f"md5(concat_ws(E'\\x1f', {', '.join(values)}))::uuid"
+
+
+def _their_document(collection: Collection) -> str:
+    pairs = [f"'{name}', e.{quote(name)}" for name in collection.remote_names]
+    return f"jsonb_build_object({', '.join(pairs)})"
 
 
 def _our_document(collection: Collection) -> str:

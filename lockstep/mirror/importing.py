@@ -125,9 +125,10 @@ async def _overlapped(
             if len(running) == AT_ONCE:
                 yield running.popleft()
             running.append(asyncio.create_task(start(batch)))
-    finally:
-        if running:
-            await asyncio.wait(running)
+    except ProviderError:
+        while running:
+            yield running.popleft()
+        raise
     while running:
         yield running.popleft()
 

@@ -25,7 +25,8 @@ class Step:
     """One thing to do at the provider; `unkept` ones can only be told.
 
     `object_id` and `number` are ours and missing for what the provider has and we do not; `remote_id` is the
-    provider's and missing for what it has not. `vanished` copies were seen at the provider before.
+    provider's and missing for what it has not. `owed` ones are no
+    drift by others' hands: see aftermath.py.
     """
 
     collection: Collection
@@ -35,7 +36,7 @@ class Step:
     remote_id: str | None
     theirs: Body | None
     ours: Body | None
-    vanished: bool = False
+    owed: bool = False
 
     @property
     def differences(self) -> list[tuple[str, Any, Any]]:

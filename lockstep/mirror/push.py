@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
+import orjson
+
 from lockstep.delivery import errors as delivery
 from lockstep.delivery.subscriptions import Claim
 from lockstep.mirror.collections import Client, Collection, Mirror
@@ -11,6 +13,7 @@ from lockstep.providers.errors import NotFound, ProviderError, Unreachable
 
 Unsettled = Callable[[], Awaitable[None]]
 
+LARGEST_BODY = 4 * 1024 * 1024  # bytes; a client reads elements of a list up to twice that
 LONGEST_LOOK_UP = 200  # characters of a field that go into a query; longer ones are compared here
 
 
@@ -40,9 +43,10 @@ class Pusher:
             if row is None:
                 return await self._delete(collection, object_id, known)
             body = await self._body(collection, row)
-            if not await self._update(collection, object_id, known, body):
-                await self._create(collection, object_id, known, body, key)
-        return await self._verify(collection, object_id, body)
+            remote_id = await self._update(collection, object_id, known, body)
+            if remote_id is None:
+                remote_id = await self._create(collection, object_id, known, body, key)
+        return await self._verify(collection, object_id, remote_id, body)
 
     async def _body(self, collection: Collection, row: Body) -> Body:
         """The row as the provider names it. Raises NotYet while the provider does not have the parent."""
@@ -52,24 +56,37 @@ class Pusher:
             if remote_id is None:
                 raise delivery.NotYet(f"its parent in {parent.collection} is not at the provider yet")
             body[parent.remote] = int(remote_id) if remote_id.isdigit() else remote_id
+        if (size := len(orjson.dumps(body))) > LARGEST_BODY:
+            raise delivery.Refused(
+                f"{size:,} bytes are more than we send, {LARGEST_BODY:,}: no list could be read again"
+            )
         return body
 
-    async def _update(self, collection: Collection, object_id: str, known: Known, body: Body) -> bool:
-        """Whether there was a copy to update; one that somebody deleted there has to be created again."""
-        remote_id = known.remote_id
+    async def _update(self, collection: Collection, object_id: str, known: Known, body: Body) -> str | None:
+        """The id of the copy that was updated; None when there is none, or somebody deleted it there.
+
+        Raises TryAgain when the id was given to another object of ours meanwhile: that one is then pushed again too.
+        """
+        remote, remote_id = self.remotes[collection.name], known.remote_id
         if remote_id is None and known.lost_creation:
             remote_id = await self._look_up(collection, object_id, known.lost_creation)
         if remote_id is None:
-            return False
+            return None
         try:
             await self.client.update(collection.name, remote_id, body)
         except NotFound:
-            return False
-        await self.remotes[collection.name].acknowledge(object_id, remote_id, body)
-        return True
+            await remote.disown(object_id, remote_id)
+            return None
+        if not await remote.acknowledge_update(object_id, remote_id, body):
+            await self.unsettled()
+            raise delivery.TryAgain(f"its id {remote_id} has been given to another object")
+        return remote_id
 
-    async def _create(self, collection: Collection, object_id: str, known: Known, body: Body, key: str | None) -> None:
-        """Sends the creation once. An answer that got lost leaves the intent, and the next attempt looks first."""
+    async def _create(self, collection: Collection, object_id: str, known: Known, body: Body, key: str | None) -> str:
+        """Sends the creation once; the new copy's id.
+
+        An answer that got lost leaves the intent, and the next attempt looks first.
+        """
         remote = self.remotes[collection.name]
         await remote.intend(object_id, {"create": body})
         try:
@@ -81,20 +98,25 @@ class Pusher:
         await remote.acknowledge(object_id, remote_id, body)
         if known.remote_id not in (None, remote_id):  # its children still refer to the old id
             await self.unsettled()
+        return remote_id
 
     async def _look_up(self, collection: Collection, object_id: str, sent: Body) -> str | None:
         """The copy that a creation without an answer made after all, if it did."""
         fields = {name: sent[name] for name in collection.look_up if len(str(sent[name])) <= LONGEST_LOOK_UP}
         found = await self.client.find(collection.name, fields)
         ids = [str(candidate["id"]) for candidate in found if "id" in candidate and same(candidate, sent)]
-        free = await self.remotes[collection.name].not_taken(object_id, ids)
-        return free[-1] if free else None
+        for remote_id in reversed(ids):
+            if await self.remotes[collection.name].take(object_id, remote_id):
+                return remote_id
+        return None
 
     async def _delete(self, collection: Collection, object_id: str, known: Known) -> bool:
         remote, remote_id = self.remotes[collection.name], known.remote_id
         if remote_id is None and known.lost_creation:
             remote_id = await self._look_up(collection, object_id, known.lost_creation)
         if remote_id is None or (known.lost_deletion and not await self._is_ours(collection, known, remote_id)):
+            if known.lost_deletion:
+                await self.unsettled()
             await remote.forget(object_id)
             return True
         await remote.intend(object_id, {"delete": True})
@@ -105,7 +127,7 @@ class Pusher:
             await remote.forget(object_id)
             return True
         await remote.acknowledge(object_id, remote_id, None)
-        await remote.verify(object_id, seen=False)
+        await remote.verify(object_id, remote_id, seen=False)
         return False
 
     async def _is_ours(self, collection: Collection, known: Known, remote_id: str) -> bool:
@@ -113,16 +135,14 @@ class Pusher:
         found = await self.client.get(collection.name, remote_id)
         return found is not None and fingerprint(collection, projection(collection, found)) == known.acknowledged
 
-    async def _verify(self, collection: Collection, object_id: str, body: Body) -> bool:
+    async def _verify(self, collection: Collection, object_id: str, remote_id: str, body: Body) -> bool:
         """Reads the copy back. That the provider cannot be read now is no failure: the drift check looks again."""
-        remote = self.remotes[collection.name]
-        known = await remote.find(object_id)
         try:
-            found = await self.client.get(collection.name, known.remote_id or "")
+            found = await self.client.get(collection.name, remote_id)
         except ProviderError:
             return False
         seen = found is not None and same(found, body)
-        await remote.verify(object_id, seen=seen)
+        await self.remotes[collection.name].verify(object_id, remote_id, seen=seen)
         return seen
 
 

@@ -88,9 +88,26 @@ class Remote:
         await self._run("acknowledge", object_id, remote_id=remote_id, fingerprint=mark)
         await self._run("dispossess", object_id, remote_id=remote_id)
 
-    async def verify(self, object_id: str, *, seen: bool) -> None:
-        """What the provider acknowledged was seen there, or looked for and not seen."""
-        await self._run("verify", object_id, seen=seen)
+    async def acknowledge_update(self, object_id: str, remote_id: str, body: Body) -> bool:
+        """The provider said yes to this body for a copy that it had; False when the id is another object's by now."""
+        mark = fingerprint(self._mirrored, body)
+        return bool(await self._run("acknowledge_update", object_id, remote_id=remote_id, fingerprint=mark))
+
+    async def disown(self, object_id: str, remote_id: str) -> None:
+        """The copy under this id is not there any more."""
+        await self._run("disown", object_id, remote_id=remote_id)
+
+    async def take(self, object_id: str, remote_id: str) -> bool:
+        """Makes a copy that was found this object's; False when it is another one's."""
+        parameters = {"object_id": object_id, "collection": self._collection, "remote_id": remote_id}
+        async with self._pool.connection() as connection, connection.transaction():
+            await connection.execute(SQL["lock_remote_id"], parameters)
+            cursor = await connection.execute(SQL["take"], parameters)
+            return await cursor.fetchone() is not None
+
+    async def verify(self, object_id: str, remote_id: str, *, seen: bool) -> None:
+        """What the provider acknowledged was seen there under this id, or looked for and not seen."""
+        await self._run("verify", object_id, remote_id=remote_id, seen=seen)
 
     async def forget(self, object_id: str) -> None:
         """There is no copy any more."""

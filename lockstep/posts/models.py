@@ -6,7 +6,7 @@ import pgtrigger
 from django.db import models
 
 from lockstep.api.json import as_json
-from lockstep.changes.capture import capture
+from lockstep.changes.capture import NEW_ROWS, capture
 from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, number_field
 
 # The provider's user that our own posts belong to: it has users, we mirror none.
@@ -66,7 +66,9 @@ class Comment(Entity):
 
     number = number_field("posts_comment_number")
     # The constraint is made in the migration, with ON DELETE CASCADE: a DELETE in psql takes the comments along.
-    post = models.ForeignKey(Post, on_delete=models.CASCADE, related_name="comments", db_constraint=False)
+    post = models.ForeignKey(
+        Post, models.CASCADE, related_name="comments", db_constraint=False, limit_choices_to={"deleted": None}
+    )
     name = models.TextField()
     email = models.TextField()
     body = models.TextField()
@@ -74,7 +76,24 @@ class Comment(Entity):
     objects = CommentQuerySet.as_manager()
 
     class Meta:
-        triggers = [*capture("number", "post_id", "name", "email", "body"), TOUCH]
+        triggers = [
+            *capture("number", "post_id", "name", "email", "body"),
+            TOUCH,
+            pgtrigger.Trigger(
+                name="refuse_deleted_post",
+                level=pgtrigger.Statement,
+                when=pgtrigger.After,
+                operation=pgtrigger.Insert,
+                referencing=NEW_ROWS,
+                func="""
+                    IF EXISTS (SELECT FROM new_rows n JOIN posts_post p ON p.id = n.post_id WHERE p.deleted IS NOT NULL)
+                    THEN
+                        RAISE EXCEPTION 'A comment needs a post that is not deleted.' USING ERRCODE = 'check_violation';
+                    END IF;
+                    RETURN NULL;
+                """,
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.number} {self.name[:60]}"

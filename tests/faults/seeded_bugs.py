@@ -146,8 +146,8 @@ BUGS = [
     SeededBug(
         "the look-up takes another object's copy",
         "lockstep/mirror/push.py",
-        "return free[-1] if free else None",
-        "return ids[-1] if ids else None",
+        "            if await self.remotes[collection.name].take(object_id, remote_id):\n",
+        "            if await self.remotes[collection.name].take(object_id, remote_id) or True:\n",
         f"{TEST_PUSH}::test_the_look_up_does_not_take_another_objects_copy",
     ),
     SeededBug(

@@ -34,7 +34,11 @@ FROM old_rows o
 WHERE {old_seen};
 
 -- name: truncate
--- Runs before the truncation, while the rows can still be read; its lock keeps everybody else away.
+-- Runs before the truncation, while the rows can still be read; its lock keeps everybody else away. A transaction with
+-- an old snapshot would not see all the rows that it removes.
+IF current_setting('transaction_isolation') <> 'read committed' THEN
+    RAISE EXCEPTION 'TRUNCATE of {table} is refused at this isolation level: use READ COMMITTED, or DELETE.';
+END IF;
 INSERT INTO changes_change (model, object_id, kind, before)
 SELECT '{label}', o.{pk}::text, 'deleted', {old_document}
 FROM {table} o

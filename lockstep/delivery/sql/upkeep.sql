@@ -34,10 +34,15 @@ UPDATE delivery_periodictask SET next_at = clock_timestamp() + %(delay)s
 WHERE name = %(name)s AND next_at > clock_timestamp() + %(delay)s;
 
 -- name: take_periodic
--- Whoever changes the row does the work: one row, or none when it is not due or somebody else took it.
-UPDATE delivery_periodictask SET next_at = coalesce(clock_timestamp() + %(every)s, 'infinity')
+-- Whoever changes the row does the work: one row, or none when it is not due or somebody else took it. Work that is done
+-- on request is due again in a minute, unless it is told to be done by then.
+UPDATE delivery_periodictask SET next_at = clock_timestamp() + coalesce(%(every)s, interval '1 min')
 WHERE name = %(name)s AND next_at <= now()
-RETURNING name;
+RETURNING next_at;
+
+-- name: finish_periodic
+-- What was requested is done, unless it was requested again meanwhile.
+UPDATE delivery_periodictask SET next_at = 'infinity' WHERE name = %(name)s AND next_at = %(taken)s;
 
 -- name: make_partitions
 SELECT changes_make_partitions(14);

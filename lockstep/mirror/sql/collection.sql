@@ -1,12 +1,12 @@
 -- Statements over a whole collection. They are the same for every collection but for its names, which are filled in:
 -- {key} is "<provider>/<collection>", {table} and {columns} are ours, {typed} are the provider's fields with their types
 -- and {values} the same as values of our columns, {parent_id} is the parent here. {fingerprint_of_e} and
--- {fingerprint_of_t} are the MD5 of all that we mirror, of a provider's typed object e and of a row t of ours; {ours} is
--- the same of t as jsonb.
+-- {fingerprint_of_t} are the MD5 of all that we mirror, of a provider's typed object e and of a row t of ours; {theirs}
+-- and {ours} are the same as jsonb.
 
 -- name: take_in
 -- One batch of usable, distinct objects of the provider's, as JSON. Objects that we know (alive, changed by us or
--- deleted) stay as they are: we are the master. Returns how many of the new ones have no parent here, and how many were
+-- deleted) stay as they are: we are the master; so do those that we are just creating there. Returns how many of the new ones have no parent here, and how many were
 -- taken in. The ids are UUIDs of version 7 whose random bits come from a seed, because asking the system for randomness
 -- costs more than the rest of a row.
 WITH fresh AS MATERIALIZED (
@@ -15,6 +15,9 @@ WITH fresh AS MATERIALIZED (
     WHERE NOT EXISTS (
         SELECT FROM mirror_remoteobject known
         WHERE known.collection = '{key}' AND known.remote_id = e.id::text)
+      AND NOT EXISTS (
+        SELECT FROM mirror_remoteobject lost
+        WHERE lost.collection = '{key}' AND lost.intent IS NOT NULL AND lost.intent -> 'create' = {theirs})
 ), wanted AS MATERIALIZED (
     SELECT (%(time)s || overlay(left(md5(%(seed)s || e.id), 19) PLACING 'a' FROM 4 FOR 1))::uuid AS object_id, e.*,
            CASE WHEN EXISTS (SELECT FROM {table} taken WHERE taken.number = e.id)
@@ -44,23 +47,25 @@ COPY {listing} (remote_id, fingerprint, body) FROM STDIN;
 -- The plan: what has to be done at the provider so that it equals us. `known` is what we know of each copy.
 -- What we pushed after the listing began is left out, since the listing may be older; so is what is being pushed now.
 -- "unkept" is a difference that the provider once said yes to and never showed: pushing again cannot mend it.
--- "vanished" copies were seen at the provider before, or are so new that they may have gone before anybody looked.
+-- "owed" copies were seen at the provider before and are gone, or were pushed so lately that something else may have
+-- gone over them since.
 CREATE TEMPORARY TABLE {plan} AS
 SELECT CASE
            WHEN ours.object_id IS NULL AND known.object_id IS NOT NULL AND known.acknowledged IS NULL
                 AND known.unkept_at IS NOT NULL THEN 'unkept'
            WHEN ours.object_id IS NULL THEN 'delete'
-           WHEN ours.acknowledged = ours.fingerprint AND ours.verified_at IS NULL THEN 'unkept'
+           WHEN ours.acknowledged = ours.fingerprint AND ours.verified_at IS NULL AND ours.unkept_at IS NOT NULL
+                THEN 'unkept'
            WHEN listed.remote_id IS NULL THEN 'create'
            ELSE 'update'
        END AS kind,
        coalesce(ours.object_id, known.object_id) AS object_id, ours.number,
        coalesce(listed.remote_id, ours.remote_id) AS remote_id, listed.body AS theirs,
-       coalesce(listed.remote_id IS NULL AND (ours.verified_at IS NOT NULL
-                OR ours.acknowledged_at > %(began)s - interval '10 s'), false) AS vanished
+       coalesce(listed.remote_id IS NULL AND ours.verified_at IS NOT NULL
+                OR ours.acknowledged_at > %(began)s - interval '10 s', false) AS owed
 FROM (
     SELECT t.id AS object_id, t.number, known.remote_id, {fingerprint_of_t} AS fingerprint,
-           known.acknowledged, known.verified_at, known.acknowledged_at
+           known.acknowledged, known.verified_at, known.acknowledged_at, known.unkept_at
     FROM {table} t
     LEFT JOIN mirror_remoteobject known ON known.object_id = t.id AND known.collection = '{key}'
     {our_parent_join}
@@ -96,7 +101,7 @@ SELECT kind, count(*) FROM {plan} GROUP BY kind;
 
 -- name: read_plan
 SELECT plan.kind, plan.object_id::text, plan.number, plan.remote_id, plan.theirs, CASE WHEN t.id IS NOT NULL THEN {ours} END,
-       plan.vanished
+       plan.owed
 FROM {plan} plan
 LEFT JOIN {table} t ON t.id = plan.object_id AND t.deleted IS NULL
 {our_parent_join}

@@ -24,10 +24,36 @@ ON CONFLICT (object_id, collection) DO UPDATE
 SET remote_id = excluded.remote_id, acknowledged = excluded.acknowledged, acknowledged_at = excluded.acknowledged_at,
     intent = NULL, verified_at = NULL, unkept_at = NULL;
 
+-- name: acknowledge_update
+-- The same for a copy that was there before; no row when the id was given to another object meanwhile.
+UPDATE mirror_remoteobject
+SET acknowledged = %(fingerprint)s, acknowledged_at = now(), intent = NULL, verified_at = NULL, unkept_at = NULL
+WHERE object_id = %(object_id)s AND collection = %(collection)s AND remote_id = %(remote_id)s
+RETURNING remote_id;
+
 -- name: dispossess
--- An id that was given to this object is nobody else's any more: the other copy is gone, or never was.
+-- An id that was given to this object is nobody else's any more: the other copy is gone. Copies that were never seen
+-- keep theirs: a provider that forgets gives every object the same id.
 UPDATE mirror_remoteobject SET remote_id = NULL
-WHERE collection = %(collection)s AND remote_id = %(remote_id)s AND object_id <> %(object_id)s;
+WHERE collection = %(collection)s AND remote_id = %(remote_id)s AND object_id <> %(object_id)s
+  AND verified_at IS NOT NULL;
+
+-- name: disown
+-- The copy under this id is not there any more.
+UPDATE mirror_remoteobject SET remote_id = NULL
+WHERE object_id = %(object_id)s AND collection = %(collection)s AND remote_id = %(remote_id)s;
+
+-- name: lock_remote_id
+-- Whoever looks for a lost copy among equal ones takes one at a time.
+SELECT pg_advisory_xact_lock(hashtextextended(%(collection)s || '/' || %(remote_id)s, 0));
+
+-- name: take
+-- A copy that was found becomes this object's, unless it is another one's already.
+UPDATE mirror_remoteobject SET remote_id = %(remote_id)s
+WHERE object_id = %(object_id)s AND collection = %(collection)s AND NOT EXISTS (
+    SELECT FROM mirror_remoteobject other
+    WHERE other.collection = %(collection)s AND other.remote_id = %(remote_id)s AND other.object_id <> %(object_id)s)
+RETURNING remote_id;
 
 -- name: taken
 -- Which of these ids belong to other objects of ours.
@@ -38,7 +64,7 @@ WHERE collection = %(collection)s AND remote_id = ANY (%(remote_ids)s) AND objec
 -- Seen at the provider after it said yes, or looked for and not seen.
 UPDATE mirror_remoteobject
 SET verified_at = CASE WHEN %(seen)s THEN now() END, unkept_at = CASE WHEN NOT %(seen)s THEN now() END
-WHERE object_id = %(object_id)s AND collection = %(collection)s;
+WHERE object_id = %(object_id)s AND collection = %(collection)s AND remote_id = %(remote_id)s;
 
 -- name: forget
 -- The copy is gone and was seen to be gone: its id may be given to something else now.

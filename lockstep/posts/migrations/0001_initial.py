@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
                 ('name', models.TextField()),
                 ('email', models.TextField()),
                 ('body', models.TextField()),
-                ('post', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, related_name='comments', to='posts.post')),
+                ('post', models.ForeignKey(db_constraint=False, limit_choices_to={'deleted': None}, on_delete=django.db.models.deletion.CASCADE, related_name='comments', to='posts.post')),
             ],
         ),
         migrations.RunSQL(
@@ -62,7 +62,7 @@ class Migration(migrations.Migration):
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='post',
-            trigger=pgtrigger.compiler.Trigger(name='capture_truncate', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO changes_change (model, object_id, kind, before)\nSELECT \'posts.post\', o."id"::text, \'deleted\', jsonb_build_object(\'number\', o."number", \'user_id\', o."user_id", \'title\', o."title", \'body\', o."body")\nFROM "posts_post" o\nWHERE o."id" IS NOT NULL AND o.deleted IS NULL;\nRETURN NULL;', hash='3d53e8390ecea1bb6ec7136e98a19bd24c48a63c', level='STATEMENT', operation='TRUNCATE', pgid='pgtrigger_capture_truncate_9c776', table='posts_post', when='BEFORE')),
+            trigger=pgtrigger.compiler.Trigger(name='capture_truncate', sql=pgtrigger.compiler.UpsertTriggerSql(func='IF current_setting(\'transaction_isolation\') <> \'read committed\' THEN\n    RAISE EXCEPTION \'TRUNCATE of "posts_post" is refused at this isolation level: use READ COMMITTED, or DELETE.\';\nEND IF;\nINSERT INTO changes_change (model, object_id, kind, before)\nSELECT \'posts.post\', o."id"::text, \'deleted\', jsonb_build_object(\'number\', o."number", \'user_id\', o."user_id", \'title\', o."title", \'body\', o."body")\nFROM "posts_post" o\nWHERE o."id" IS NOT NULL AND o.deleted IS NULL;\nRETURN NULL;', hash='5aab08ffe37fba62f6986850e9b3fb9502a764a0', level='STATEMENT', operation='TRUNCATE', pgid='pgtrigger_capture_truncate_9c776', table='posts_post', when='BEFORE')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='post',
@@ -86,10 +86,14 @@ class Migration(migrations.Migration):
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='comment',
-            trigger=pgtrigger.compiler.Trigger(name='capture_truncate', sql=pgtrigger.compiler.UpsertTriggerSql(func='INSERT INTO changes_change (model, object_id, kind, before)\nSELECT \'posts.comment\', o."id"::text, \'deleted\', jsonb_build_object(\'number\', o."number", \'post_id\', o."post_id", \'name\', o."name", \'email\', o."email", \'body\', o."body")\nFROM "posts_comment" o\nWHERE o."id" IS NOT NULL AND o.deleted IS NULL;\nRETURN NULL;', hash='1cd3d73a352ec51325c5f08c2ddb2824b92d3c47', level='STATEMENT', operation='TRUNCATE', pgid='pgtrigger_capture_truncate_49309', table='posts_comment', when='BEFORE')),
+            trigger=pgtrigger.compiler.Trigger(name='capture_truncate', sql=pgtrigger.compiler.UpsertTriggerSql(func='IF current_setting(\'transaction_isolation\') <> \'read committed\' THEN\n    RAISE EXCEPTION \'TRUNCATE of "posts_comment" is refused at this isolation level: use READ COMMITTED, or DELETE.\';\nEND IF;\nINSERT INTO changes_change (model, object_id, kind, before)\nSELECT \'posts.comment\', o."id"::text, \'deleted\', jsonb_build_object(\'number\', o."number", \'post_id\', o."post_id", \'name\', o."name", \'email\', o."email", \'body\', o."body")\nFROM "posts_comment" o\nWHERE o."id" IS NOT NULL AND o.deleted IS NULL;\nRETURN NULL;', hash='cc59c048a856f6a164d1988770d348339633a067', level='STATEMENT', operation='TRUNCATE', pgid='pgtrigger_capture_truncate_49309', table='posts_comment', when='BEFORE')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='comment',
             trigger=pgtrigger.compiler.Trigger(name='touch', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='NEW.updated := now(); RETURN NEW;', hash='d805ae436a2269f36f1c9d8f0e083b120cfd4fcd', operation='UPDATE', pgid='pgtrigger_touch_60cfb', table='posts_comment', when='BEFORE')),
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name='comment',
+            trigger=pgtrigger.compiler.Trigger(name='refuse_deleted_post', sql=pgtrigger.compiler.UpsertTriggerSql(func="\n                    IF EXISTS (SELECT FROM new_rows n JOIN posts_post p ON p.id = n.post_id WHERE p.deleted IS NOT NULL)\n                    THEN\n                        RAISE EXCEPTION 'A comment needs a post that is not deleted.' USING ERRCODE = 'check_violation';\n                    END IF;\n                    RETURN NULL;\n                ", hash='edef17d4900393caa9b081e54ecd079f4ac7c181', level='STATEMENT', operation='INSERT', pgid='pgtrigger_refuse_deleted_post_34256', referencing='REFERENCING NEW TABLE AS new_rows ', table='posts_comment', when='AFTER')),
         ),
     ]
