@@ -93,7 +93,7 @@ def test_another_content_type_is_415(cast: Cast, content_type: str):
     assert_problem(send(cast, b"title=t", content_type), 415)
 
 
-@pytest.mark.parametrize("number", [0, 2**31, 2**63 - 1, 2**63, 2**64, 10**40])
+@pytest.mark.parametrize("number", [0, 2**31, 2**63 - 1, 2**63, 2**64, 10**40, int("9" * 4000)])
 def test_an_id_that_nothing_has_is_404_however_large(cast: Cast, number: int):
     assert_problem(cast.owner.get(f"/fakeapi/v1/posts/{number}/"), 404)
     assert_problem(cast.owner.put(f"/fakeapi/v1/posts/update/{number}/", GOOD), 404)
@@ -127,6 +127,34 @@ def test_a_wrong_method_is_405_and_names_the_right_ones(cast: Cast, method: str,
     answer = getattr(cast.owner.client, method)(path)
     assert_problem(answer, 405)
     assert answer["Allow"]
+
+
+def test_an_id_of_five_thousand_digits_is_404(cast: Cast):
+    assert_problem(cast.owner.get(f"/fakeapi/v1/posts/{'9' * 5000}/"), 404)
+
+
+def test_too_many_parameters_are_400(cast: Cast):
+    assert_problem(cast.owner.get("/fakeapi/v1/posts/?" + "&".join(f"p{n}=1" for n in range(1_100))), 400)
+
+
+def test_a_chunked_body_is_411(cast: Cast):
+    assert_problem(cast.owner.client.post(CREATE, headers={"transfer-encoding": "chunked"}), 411)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("put", "/nothing", 404), ("post", "/nothing", 404), ("delete", "/healthz", 405), ("post", "/readyz", 405)],
+)
+def test_without_a_browsers_token_unsafe_methods_are_answered_like_any(method: str, path: str, status: int):
+    client = Client(enforce_csrf_checks=True)
+    assert_problem(getattr(client, method)(path), status)
+
+
+def test_a_number_that_was_taken_past_the_sequence_is_a_conflict(cast: Cast):
+    made = cast.owner.post(CREATE, GOOD).json()["id"]
+    Post.objects.create(number=made + 1, **GOOD)
+    assert_problem(cast.owner.post(CREATE, GOOD), 409)
+    assert cast.owner.post(CREATE, GOOD).status_code == 201
 
 
 def test_an_unknown_host_is_400():

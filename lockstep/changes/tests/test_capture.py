@@ -147,6 +147,19 @@ def test_truncation_is_logged_as_deletions(database: psycopg.Connection):
     assert len(titles()) == 4
 
 
+def test_truncation_with_an_old_snapshot_is_refused(database: psycopg.Connection):
+    """It would remove rows that its snapshot does not show, and log nothing of them."""
+    with pytest.raises(psycopg.errors.RaiseException, match="READ COMMITTED"), database.transaction():
+        database.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        database.execute("TRUNCATE posts_post CASCADE")
+
+
+def test_a_comment_on_a_deleted_post_is_refused_by_the_database(database: psycopg.Connection):
+    database.execute("INSERT INTO posts_post (title, body, deleted) VALUES ('gone', '', now())")
+    with pytest.raises(psycopg.errors.CheckViolation, match="not deleted"):
+        database.execute("INSERT INTO posts_comment (post_id, name, email, body) SELECT id, '', '', '' FROM posts_post")
+
+
 @pytest.mark.parametrize(
     "statement", ["UPDATE changes_change SET actor = 'somebody else'", "DELETE FROM changes_change"]
 )

@@ -33,6 +33,11 @@ def manage(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.Co
         ({"DATABASE_URL": "nonsense"}, "Not a valid database URL"),
         ({"DEBUG": "perhaps"}, "Not a valid boolean"),
         ({"TOKEN_DAYS": "many"}, "TOKEN_DAYS"),
+        ({"POSTS_PROVIDER_URL": "notaurl"}, "POSTS_PROVIDER_URL"),
+        ({"POSTS_PROVIDER_URL": "ftp://127.0.0.1/"}, "POSTS_PROVIDER_URL"),
+        ({"POSTS_PROVIDER_URL": "http://127.0.0.1:abc"}, "POSTS_PROVIDER_URL"),
+        ({"POSTS_PROVIDER_CONCURRENCY": "0"}, "POSTS_PROVIDER_CONCURRENCY"),
+        ({"LOG_LEVEL": "nope"}, "LOG_LEVEL"),
     ],
 )
 def test_what_is_missing_or_unsafe_is_a_sentence(tmp_path: Path, change: dict[str, str | None], sentence: str):

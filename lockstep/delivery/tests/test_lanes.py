@@ -135,6 +135,12 @@ def test_a_refused_delivery_is_a_dead_letter_and_the_lane_goes_on(steps: Steps, 
     assert steps.claim(EVENT)[0].change.after["title"] == "b"
 
 
+def test_a_cause_may_hold_what_postgresql_cannot(steps: Steps, database: psycopg.Connection):
+    write(steps, database, EVENT, "a")
+    steps.settle(*steps.claim(EVENT), error=Refused("oops \0 here"))
+    assert database.execute("SELECT cause FROM delivery_deadletter").fetchone() == ("Refused: oops \ufffd here",)
+
+
 def test_the_last_attempt_ends_as_a_dead_letter(steps: Steps, database: psycopg.Connection):
     write(steps, database, EVENT, "a")
     for _ in SCHEDULE:

@@ -4,8 +4,9 @@ import pytest
 from django.conf import settings
 
 from lockstep.changes.models import Change
+from lockstep.delivery.errors import TryAgain
 from lockstep.mirror.models import Import, RemoteObject
-from lockstep.mirror.tests.support import Provider, ours, run_command, run_import
+from lockstep.mirror.tests.support import Provider, ours, push, run_command, run_import
 from lockstep.posts.models import Comment, Post
 from lockstep.sandbox.jsonplaceholder import StandIn
 from tests.support import BackgroundWorker, eventually
@@ -158,6 +159,26 @@ def test_a_comment_without_its_post_is_told(provider: Provider):
     assert code == 1
     assert "1 whose postId names nothing that is here" in said
     assert len(ours()[1]) == 20
+
+
+def test_a_creation_under_way_is_not_imported_as_somebody_elses(provider: Provider):
+    run_import()
+    post = Post.objects.create(title="under way", body="b")
+    provider.faults(methods=["POST"], after_effect=True, cut=True, times=1)
+    with pytest.raises(TryAgain):
+        push(post)
+    provider.faults()
+    assert run_import()[0] == 0
+    assert Post.objects.filter(title="under way").count() == 1
+
+
+def test_what_came_in_before_a_break_is_counted(transactional_db: None):
+    with StandIn(posts=6_000, comments_per_post=0) as large:
+        settings.POSTS_PROVIDER_URL = large.url
+        large.faults(cut=True)
+        _, said = run_import()
+    assert Post.objects.exists()
+    assert f"posts: {Post.objects.count():,} imported, 0 known before" in said
 
 
 def test_import_if_never_leaves_a_completed_import_alone(provider: Provider):

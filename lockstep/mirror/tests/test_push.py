@@ -1,11 +1,16 @@
 """Pushing one object: once, under the right id, and with open eyes."""
 
+from typing import Any
+
 import pytest
+from asgiref.sync import sync_to_async
 
 from lockstep.delivery.errors import NotYet, Refused, TryAgain, Unreachable
 from lockstep.mirror.models import RemoteObject
+from lockstep.mirror.push import LARGEST_BODY
 from lockstep.mirror.tests.support import Provider, push, run_import
 from lockstep.posts.models import Comment, Post
+from lockstep.providers.jsonplaceholder import JsonPlaceholder
 
 
 @pytest.fixture
@@ -176,12 +181,60 @@ def test_acknowledged_is_not_verified(amnesiac: Provider, post: Post):
     assert known.unkept_at >= known.acknowledged_at
 
 
-def test_an_id_that_the_provider_gave_twice_is_the_last_ones(amnesiac: Provider, post: Post):
-    push(post)
+def test_a_forgetful_provider_gives_every_object_the_same_id_and_their_comments_are_done_with(
+    amnesiac: Provider, post: Post
+):
     other = Post.objects.create(title="other", body="b")
-    push(other)
-    assert remote(other).remote_id == "11"
-    assert remote(post).remote_id is None
+    comment = Comment.objects.create(post=post, name="n", email="e@example.com", body="b")
+    assert [push(post), push(other), push(comment)] == [False, False, False]
+    assert (remote(post).remote_id, remote(other).remote_id) == ("11", "11")
+
+
+def test_an_id_that_is_given_to_another_object_is_that_ones(provider: Provider, post: Post):
+    push(post)
+    provider.http.delete("/posts/11")
+    heir = Post.objects.create(title="heir", body="b")
+    push(heir)
+    assert (remote(heir).remote_id, remote(post).remote_id) == ("11", None)
+    push(post)
+    assert {row["title"] for row in provider.posts().values()} >= {"heir", "ours"}
+
+
+def test_an_update_under_an_id_that_was_given_away_meanwhile_is_not_acknowledged(
+    provider: Provider, post: Post, monkeypatch: pytest.MonkeyPatch
+):
+    """The PUT of the one and the POST of the other cross on their way."""
+    push(post)
+    update = JsonPlaceholder.update
+
+    async def update_late(self: JsonPlaceholder, *arguments: Any) -> None:
+        await update(self, *arguments)
+        await sync_to_async(RemoteObject.objects.filter(object_id=post.pk).update)(remote_id=None)
+
+    monkeypatch.setattr(JsonPlaceholder, "update", update_late)
+    Post.objects.update(title="edited")
+    with pytest.raises(TryAgain, match="given to another object"):
+        push(post)
+
+
+def test_equal_posts_whose_creations_got_no_answer_each_find_a_copy_of_their_own(provider: Provider, post: Post):
+    twins = [post, *(Post.objects.create(title="ours", body="b") for _ in range(3))]
+    provider.faults(methods=["POST"], after_effect=True, cut=True, times=4)
+    for twin in twins:
+        with pytest.raises(TryAgain):
+            push(twin)
+    provider.faults()
+    for twin in twins:
+        push(twin)
+    assert len(provider.posts()) == 14
+    assert {remote(twin).remote_id for twin in twins} == {"11", "12", "13", "14"}
+
+
+def test_what_is_too_large_for_the_provider_to_list_is_refused_before_it_is_sent(provider: Provider, post: Post):
+    Post.objects.update(body="x" * (LARGEST_BODY + 1))
+    with pytest.raises(Refused, match="more than we send"):
+        push(post)
+    assert provider.writes() == {}
 
 
 def test_a_deletion_that_is_not_kept_is_remembered(amnesiac: Provider):
