@@ -64,7 +64,7 @@ class Aftermath:
                 await plan.close()
         if done := result.done.total():
             logger.info("%s had lost %d objects of ours; they are pushed again", self.mirror.provider, done)
-        if result.failed:
+        if result.done["create"] or result.failed:  # children may have to follow what was created anew
             await self.request(pool)
 
 

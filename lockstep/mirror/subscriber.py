@@ -13,14 +13,14 @@ from lockstep.mirror.push import Pusher
 DEADLINE = 20.0  # seconds for one push; its few requests have their own, shorter ones
 
 
-def mirror_subscriber(mirror: Mirror) -> Subscriber:
+def mirror_subscriber(mirror: Mirror, aftermath: Aftermath | None = None) -> Subscriber:
     """Pushes every change of the mirror's models, except those that were imported from its provider."""
+    looked_after = aftermath or Aftermath(mirror)
 
     @asynccontextmanager
     async def connect(pool: Pool) -> AsyncIterator[Handler]:
-        aftermath = Aftermath(mirror)
         async with mirror.open_client() as client:
-            yield Pusher(mirror, client, pool, lambda: aftermath.request(pool)).deliver
+            yield Pusher(mirror, client, pool, lambda: looked_after.request(pool)).deliver
 
     return Subscriber(
         name=mirror.subscription,
@@ -35,7 +35,8 @@ def mirror_subscriber(mirror: Mirror) -> Subscriber:
 
 def keep_in_step(mirror: Mirror, *, drift_check_seconds: float) -> None:
     """Registers all that a worker does for a mirror: pushing, mending its aftermath, checking for drift."""
-    subscriber = mirror_subscriber(mirror)
+    aftermath = Aftermath(mirror)
+    subscriber = mirror_subscriber(mirror, aftermath)
     register(subscriber)
-    register_periodic(Aftermath(mirror).work(subscriber))
+    register_periodic(aftermath.work(subscriber))
     register_periodic(PeriodicWork(f"{mirror.provider}-drift", drift_check_seconds, drift_check(mirror)))

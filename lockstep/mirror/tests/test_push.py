@@ -2,8 +2,8 @@
 
 from typing import Any
 
+import psycopg
 import pytest
-from asgiref.sync import sync_to_async
 
 from lockstep.delivery.errors import NotYet, Refused, TryAgain, Unreachable
 from lockstep.mirror.models import RemoteObject
@@ -201,7 +201,7 @@ def test_an_id_that_is_given_to_another_object_is_that_ones(provider: Provider, 
 
 
 def test_an_update_under_an_id_that_was_given_away_meanwhile_is_not_acknowledged(
-    provider: Provider, post: Post, monkeypatch: pytest.MonkeyPatch
+    provider: Provider, post: Post, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ):
     """The PUT of the one and the POST of the other cross on their way."""
     push(post)
@@ -209,7 +209,7 @@ def test_an_update_under_an_id_that_was_given_away_meanwhile_is_not_acknowledged
 
     async def update_late(self: JsonPlaceholder, *arguments: Any) -> None:
         await update(self, *arguments)
-        await sync_to_async(RemoteObject.objects.filter(object_id=post.pk).update)(remote_id=None)
+        database.execute("UPDATE mirror_remoteobject SET remote_id = NULL")
 
     monkeypatch.setattr(JsonPlaceholder, "update", update_late)
     Post.objects.update(title="edited")
