@@ -20,7 +20,8 @@ from lockstep.providers.errors import ProviderError
 logger = logging.getLogger(__name__)
 
 SHORTEST_DELAY = 0.3  # seconds: the pushes of one cascade are followed by one look
-REST_RATIO = 5  # reading the provider may take up a sixth of the time
+LONGEST_DELAY = 5.0
+REST_RATIO = 5  # reading a small provider may take up a sixth of the time
 
 
 class Aftermath:
@@ -49,7 +50,7 @@ class Aftermath:
             except ProviderError as error:
                 logger.warning("%s: could not be read after a deletion: %s", self.mirror.provider, error)
                 await self.request(pool)
-            self._delay = max(SHORTEST_DELAY, REST_RATIO * (time.monotonic() - began))
+            self._delay = min(max(SHORTEST_DELAY, REST_RATIO * (time.monotonic() - began)), LONGEST_DELAY)
 
         return PeriodicWork(self.name, None, run)
 

@@ -58,9 +58,9 @@ class Applier:
     async def run_some(self, plan: Plan, wanted: Callable[[Step], bool]) -> Result:
         """Pushes again those copies of a plan that are wanted, parents before children."""
         for collection in self.mirror.collections:
-            steps = plan.steps(collection, "create", "unkept")
+            steps = plan.steps(collection, "create")
             await self._all((step async for step in steps if wanted(step)), self._confirm_missing)
-            steps = plan.steps(collection, "create", "update", "unkept")
+            steps = plan.steps(collection, "create", "update")
             await self._all((step async for step in steps if wanted(step)), self._one)
         return self.result
 

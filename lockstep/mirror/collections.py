@@ -89,6 +89,11 @@ class Mirror:
         """Collections by the label of their model."""
         return {collection.label: collection for collection in self.collections}
 
+    @property
+    def keys(self) -> list[str]:
+        """How mirror_remoteobject names all its collections."""
+        return [self.key(collection.name) for collection in self.collections]
+
     def key(self, collection: str) -> str:
         """How mirror_remoteobject names a collection."""
         return f"{self.provider}/{collection}"

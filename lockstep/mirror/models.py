@@ -28,6 +28,11 @@ class RemoteObject(models.Model):
         indexes = [
             models.Index(fields=["remote_id", "collection"], name="mirror_remote_id"),
             models.Index(fields=["collection"], condition=models.Q(intent__isnull=False), name="mirror_intent"),
+            models.Index(
+                fields=["collection"],
+                condition=models.Q(verified_at__gt=models.F("acknowledged_at")),
+                name="mirror_kept",
+            ),
         ]
 
     def __str__(self) -> str:

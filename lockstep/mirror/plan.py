@@ -75,6 +75,11 @@ class Plan:
         for collection in self.mirror.collections:
             await self._compare(collection, began)
 
+    async def _keeps_writes(self, sql: dict[str, str]) -> bool:
+        cursor = await self.connection.execute(sql["keeps_writes"], {"collections": self.mirror.keys})
+        row = await cursor.fetchone()
+        return bool(row and row[0])
+
     async def _list(self, collection: Collection, client: Client, progress: Callable[[str, int], None]) -> None:
         sql = statements(self.mirror, collection)
         for statement in sql["make_listing"].split(";"):
@@ -95,7 +100,8 @@ class Plan:
     async def _compare(self, collection: Collection, began: object) -> None:
         sql = statements(self.mirror, collection)
         await self.connection.execute(sql["prepare_comparison"])
-        await self.connection.execute(sql["compare"], {"began": began})
+        facts = {"began": began, "keeps_writes": await self._keeps_writes(sql)}
+        await self.connection.execute(sql["compare"], facts)
         cursor = await self.connection.execute(sql["count_plan"])
         self.counts.update(dict(await cursor.fetchall()))
 

@@ -95,8 +95,9 @@ class Pusher:
             if not error.maybe_applied:
                 await remote.intend(object_id, None)
             raise
-        await remote.acknowledge(object_id, remote_id, body)
-        if known.remote_id not in (None, remote_id):  # its children still refer to the old id
+        another_lost_it = await remote.acknowledge(object_id, remote_id, body)
+        children_refer_elsewhere = known.remote_id not in (None, remote_id)
+        if another_lost_it or children_refer_elsewhere:
             await self.unsettled()
         return remote_id
 

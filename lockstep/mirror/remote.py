@@ -82,11 +82,14 @@ class Remote:
         """Remembers what is about to be sent; None when it certainly did not arrive."""
         await self._run("intend", object_id, intent=Jsonb(intent) if intent else None)
 
-    async def acknowledge(self, object_id: str, remote_id: str, body: Body | None) -> None:
-        """The provider said yes to this body under this id; None stands for the deletion."""
+    async def acknowledge(self, object_id: str, remote_id: str, body: Body | None) -> bool:
+        """The provider said yes to this body under this id; None stands for the deletion.
+
+        Returns whether another object of ours had the id, and has lost its copy therefore.
+        """
         mark = fingerprint(self._mirrored, body) if body else None
         await self._run("acknowledge", object_id, remote_id=remote_id, fingerprint=mark)
-        await self._run("dispossess", object_id, remote_id=remote_id)
+        return bool(await self._run("dispossess", object_id, remote_id=remote_id))
 
     async def acknowledge_update(self, object_id: str, remote_id: str, body: Body) -> bool:
         """The provider said yes to this body for a copy that it had; False when the id is another object's by now."""

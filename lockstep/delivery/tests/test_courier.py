@@ -195,7 +195,7 @@ def test_a_silent_remote_is_probed_and_the_probes_do_not_count(
 def test_a_worker_outlives_its_connections(start, receiver: Receiver, database: psycopg.Connection):
     start()
     insert_post(database, "before")
-    eventually(lambda: len(receiver.got) == 1)
+    eventually(lambda: len(receiver.got) == 1 and drained(database))
     cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'lockstep-worker'"
     assert eventually(lambda: database.execute(cut).fetchone() > (0,))
     insert_post(database, "after")

@@ -43,7 +43,7 @@ class Migration(migrations.Migration):
                 ('unkept_at', models.DateTimeField(help_text='When it was looked for and not found there.', null=True)),
             ],
             options={
-                'indexes': [models.Index(fields=['remote_id', 'collection'], name='mirror_remote_id'), models.Index(condition=models.Q(('intent__isnull', False)), fields=['collection'], name='mirror_intent')],
+                'indexes': [models.Index(fields=['remote_id', 'collection'], name='mirror_remote_id'), models.Index(condition=models.Q(('intent__isnull', False)), fields=['collection'], name='mirror_intent'), models.Index(condition=models.Q(('verified_at__gt', models.F('acknowledged_at'))), fields=['collection'], name='mirror_kept')],
             },
         ),
     ]

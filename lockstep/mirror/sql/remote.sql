@@ -32,11 +32,14 @@ WHERE object_id = %(object_id)s AND collection = %(collection)s AND remote_id = 
 RETURNING remote_id;
 
 -- name: dispossess
--- An id that was given to this object is nobody else's any more: the other copy is gone. Copies that were never seen
--- keep theirs: a provider that forgets gives every object the same id.
+-- An id that was given to this object is nobody else's any more: the other copy is gone. Where no write of ours was ever
+-- seen the others keep it: a provider that forgets gives every object the same id.
 UPDATE mirror_remoteobject SET remote_id = NULL
 WHERE collection = %(collection)s AND remote_id = %(remote_id)s AND object_id <> %(object_id)s
-  AND verified_at IS NOT NULL;
+  AND (verified_at IS NOT NULL OR EXISTS (
+      SELECT FROM mirror_remoteobject kept
+      WHERE kept.collection = %(collection)s AND kept.verified_at > kept.acknowledged_at))
+RETURNING object_id;
 
 -- name: disown
 -- The copy under this id is not there any more.
