@@ -1,5 +1,6 @@
 """`make run` as a process, for tests: its output, what runs below it, and its end."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -103,4 +104,5 @@ class Run:
             except subprocess.TimeoutExpired:
                 self.make.kill()
         for pid in self.processes():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                os.kill(pid, signal.SIGKILL)
