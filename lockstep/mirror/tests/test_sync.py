@@ -230,9 +230,7 @@ def test_a_deletion_whose_answer_was_lost_is_looked_after_too(
     eventually(lambda: equal(sweeping))
     sweeping.faults(methods=["DELETE"], after_effect=True, times=1, cut=True)
     Post.objects.filter(number=4).update(deleted=LATER)
-    eventually(lambda: database.execute("SELECT FROM delivery_lane WHERE failure IS NOT NULL").fetchone() is not None)
-    database.execute("UPDATE delivery_lane SET next_at = now()")
-    eventually(lambda: equal(sweeping))
+    eventually(lambda: drained(database) and equal(sweeping))
 
 
 def test_ids_that_a_provider_gives_again_are_nobodys_stale_ones(imported: Provider):
