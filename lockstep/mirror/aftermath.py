@@ -20,7 +20,7 @@ from lockstep.providers.errors import ProviderError
 logger = logging.getLogger(__name__)
 
 SHORTEST_DELAY = 0.3  # seconds: the pushes of one cascade are followed by one look
-LONGEST_DELAY = 5.0
+LONGEST_DELAY = 5.0  # seconds: what is missing there is not left missing for longer than it must
 REST_RATIO = 5  # reading a small provider may take up a sixth of the time
 
 
