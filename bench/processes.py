@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import orjson
@@ -24,6 +25,18 @@ def start_stand_in(stack: ExitStack, *, posts: int, comments_per_post: int) -> s
     assert process.stdout
     line = process.stdout.readline()  # it says where it listens when it does
     return line.split()[-1]
+
+
+@contextmanager
+def start_worker(url: str) -> Iterator[None]:
+    """A worker that pushes to the provider at `url`, until the end of the block."""
+    command = [sys.executable, "manage.py", "worker"]
+    environment = {**os.environ, "POSTS_PROVIDER_URL": url}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
 
 
 def run_child(task: str, url: str) -> Figures:

@@ -64,6 +64,11 @@ class Collection:
         numbers = {field.remote for field in self.fields if field.type == "integer"}
         return frozenset(numbers | ({self.parent.remote} if self.parent else set()))
 
+    @cached_property
+    def remote_types(self) -> tuple[type, ...]:
+        """The types of all of them, as JSON gives them."""
+        return tuple(int if name in self.remote_numbers else str for name in self.remote_names)
+
     @property
     def label(self) -> str:
         """The model's label, as the change log has it."""

@@ -13,7 +13,7 @@ from psycopg.errors import UniqueViolation
 from lockstep.mirror.collection_sql import statements
 from lockstep.mirror.collections import Client, Collection, Mirror
 from lockstep.mirror.importing import is_whole_number
-from lockstep.mirror.remote import Body, fingerprint, projection
+from lockstep.mirror.remote import Body, digest, projection
 from lockstep.providers.errors import Garbled
 
 Connection = AsyncConnection[Any]
@@ -72,10 +72,12 @@ class Plan:
         (began,) = await cursor.fetchone() or (None,)
         for collection in self.mirror.collections:
             await self._list(collection, client, progress)
+        facts = {"began": began, "keeps_writes": await self._keeps_writes()}
         for collection in self.mirror.collections:
-            await self._compare(collection, began)
+            await self._compare(collection, facts)
 
-    async def _keeps_writes(self, sql: dict[str, str]) -> bool:
+    async def _keeps_writes(self) -> bool:
+        sql = statements(self.mirror, self.mirror.collections[0])
         cursor = await self.connection.execute(sql["keeps_writes"], {"collections": self.mirror.keys})
         row = await cursor.fetchone()
         return bool(row and row[0])
@@ -97,10 +99,8 @@ class Plan:
         except UniqueViolation as error:
             raise Garbled(f"{collection.name} has an id twice") from error
 
-    async def _compare(self, collection: Collection, began: object) -> None:
+    async def _compare(self, collection: Collection, facts: dict[str, object]) -> None:
         sql = statements(self.mirror, collection)
-        await self.connection.execute(sql["prepare_comparison"])
-        facts = {"began": began, "keeps_writes": await self._keeps_writes(sql)}
         await self.connection.execute(sql["compare"], facts)
         cursor = await self.connection.execute(sql["count_plan"])
         self.counts.update(dict(await cursor.fetchall()))
@@ -143,4 +143,4 @@ def copy_line(collection: Collection, element: object) -> bytes:
         raise Garbled(f"in {collection.name}: {str(element)[:80]} has no usable id")
     body = projection(collection, element)
     text = orjson.dumps(body).replace(b"\\u0000", b"\\ufffd").replace(b"\\", b"\\\\")  # jsonb cannot hold NUL
-    return b"%d\t%s\t%s\n" % (int(element["id"]), str(fingerprint(collection, body)).encode(), text)
+    return b"%d\t%s\t%s\n" % (int(element["id"]), digest(collection, body).encode(), text)

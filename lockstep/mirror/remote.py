@@ -48,16 +48,20 @@ def projection(collection: Collection, found: Body) -> Body:
     return body
 
 
-def fingerprint(collection: Collection, body: Body) -> UUID:
+def digest(collection: Collection, body: Body) -> str:
     """The MD5 of a body's values, in the order of the collection's fields; SQL computes the same in bulk.
 
-    A value that is missing or of the wrong type makes a fingerprint that no body of ours has.
+    A value that is missing or of the wrong type makes a digest that no body of ours has.
     """
-    numbers, names = collection.remote_numbers, collection.remote_names
-    values = [body.get(name) for name in names]
-    as_ours = all(isinstance(value, int if name in numbers else str) for name, value in zip(names, values, strict=True))
+    values = [body.get(name) for name in collection.remote_names]
+    as_ours = all(map(isinstance, values, collection.remote_types))
     text = "\x1f".join(map(str, values)) if as_ours else f"\x1f\x1f{values!r}"
-    return UUID(bytes=hashlib.md5(text.encode(), usedforsecurity=False).digest())
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def fingerprint(collection: Collection, body: Body) -> UUID:
+    """The digest as mirror_remoteobject keeps it: a UUID takes half the room of its text."""
+    return UUID(hex=digest(collection, body))
 
 
 class Remote:

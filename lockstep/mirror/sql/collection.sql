@@ -99,9 +99,6 @@ WHERE known.collection = '{key}' AND known.remote_id = listed.remote_id AND know
 -- name: drop_listing
 DROP TABLE IF EXISTS {listing}, {plan};
 
--- name: prepare_comparison
-ANALYZE {listing};
-
 -- name: count_plan
 SELECT kind, count(*) FROM {plan} GROUP BY kind;
 

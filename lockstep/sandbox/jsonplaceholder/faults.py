@@ -30,6 +30,8 @@ class Fault:
     """The connection ends in the middle of a read's body, or before a write's answer."""
     garbage: bool = False
     """A 200 whose body is not JSON."""
+    pace: int | None = None
+    """Bytes a second at most of a body of several pages: a slow link. Fails nothing."""
     ids_as_strings: bool = False
     """Ids and references in the answer are strings. Fails nothing."""
     after_effect: bool = False
@@ -135,6 +137,7 @@ _WISHES: dict[str, tuple[str, Any]] = {
     "retry_after": ("seconds from 0 to 86400 or an HTTP date", _is_retry_after),
     "cut": ("true or false", _is_flag),
     "garbage": ("true or false", _is_flag),
+    "pace": ("bytes a second from 1", lambda value: value is None or _is_whole(value, 1, 1 << 40)),
     "ids_as_strings": ("true or false", _is_flag),
     "after_effect": ("true or false", _is_flag),
     "share": ("a number from 0 to 1", lambda value: _is_number(value, 0, 1)),

@@ -3,6 +3,7 @@
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
@@ -118,7 +119,7 @@ class Handler(BaseHTTPRequestHandler):
         if fault.fails:
             self._fail(fault, answer, reads=reads)
         else:
-            self._deliver(answer.with_ids_as_strings() if fault.ids_as_strings else answer)
+            self._deliver(answer.with_ids_as_strings() if fault.ids_as_strings else answer, fault.pace)
 
     def _wait(self, seconds: float) -> bool:
         """Whether the server still serves after so long; if not, the connection ends without an answer."""
@@ -126,6 +127,11 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return False
         return True
+
+    def _wait_for(self, moment: float) -> bool:
+        """The same for a moment of the monotonic clock; what was written is on its way meanwhile."""
+        self.wfile.flush()
+        return self._wait(max(moment - time.monotonic(), 0))
 
     def _fail(self, fault: Fault, answer: Answer, *, reads: bool) -> None:
         if fault.status is not None:
@@ -138,14 +144,14 @@ class Handler(BaseHTTPRequestHandler):
             if reads:
                 self._deliver_half(answer)
 
-    def _deliver(self, answer: Answer) -> None:
+    def _deliver(self, answer: Answer, pace: int | None) -> None:
         """Sends what fits one page in one go, and more than that piece by piece."""
         pieces = answer.chunks()
         head = [piece for _, piece in zip(range(3), pieces, strict=False)]
         if len(head) < 3 or self.request_version == "HTTP/1.0":
             self._send(answer.status, answer.headers, answer.content_type, b"".join(chain(head, pieces)))
         else:
-            self._send_chunked(answer, chain(head, pieces))
+            self._send_chunked(answer, chain(head, pieces), pace)
 
     def _deliver_half(self, answer: Answer) -> None:
         body = b"".join(answer.chunks())
@@ -157,12 +163,16 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def _send_chunked(self, answer: Answer, pieces: Iterator[bytes]) -> None:
+    def _send_chunked(self, answer: Answer, pieces: Iterator[bytes], pace: int | None) -> None:
         self._head(answer.status, answer.headers, answer.content_type, {"Transfer-Encoding": "chunked"})
         if self.command == "HEAD":
             return
+        began, sent = time.monotonic(), 0
         for piece in pieces:
             self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            sent += len(piece)
+            if pace and not self._wait_for(began + sent / pace):
+                return
         self.wfile.write(b"0\r\n\r\n")
 
     def _head(self, status: int, headers: dict[str, str], content_type: str, framing: dict[str, str]) -> None:

@@ -188,6 +188,21 @@ def test_garbage(server, http):
     assert (answer.status_code, answer.text[:6]) == (200, "<html>")
 
 
+def test_a_slow_link():
+    with StandIn(posts=2_000, comments_per_post=5) as server:
+        address = f"{server.url}/comments"
+        at_once = httpx.get(address).content
+        server.faults(pace=1 << 40)
+        assert httpx.get(address).content == at_once
+        server.faults(pace=1)
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.get(address, timeout=0.5)
+        with httpx.stream("GET", address, timeout=0.5) as slow:
+            begun = next(slow.iter_raw())
+    assert at_once.startswith(begun)
+    assert 0 < len(begun) < len(at_once)
+
+
 def test_ids_as_strings(server, http):
     server.faults(ids_as_strings=True)
     assert http.get("/posts/3").json()["id"] == "3"
