@@ -60,7 +60,7 @@ class Aftermath:
             try:
                 await plan.make(client, lambda collection, listed: None)
                 applier = Applier(self.mirror, client, pool, subscriber, lambda: self.request(pool))
-                result = await applier.run_some(plan, _owed)
+                result = await applier.run(plan, wanted=_owed)
             finally:
                 await plan.close()
         if done := result.done.total():
@@ -70,4 +70,5 @@ class Aftermath:
 
 
 def _owed(step: Step) -> bool:
+    """Whether it is no drift by others' hands, which only people decide about."""
     return step.owed or step.follows_parent

@@ -11,8 +11,8 @@ from lockstep.delivery import lanes
 from lockstep.delivery.errors import DeliveryError, TryAgain
 from lockstep.delivery.subscriptions import Subscriber
 from lockstep.mirror.collection_sql import statements
-from lockstep.mirror.collections import Client, Mirror
-from lockstep.mirror.plan import Plan, Step
+from lockstep.mirror.collections import Client, Collection, Mirror
+from lockstep.mirror.plan import Kind, Plan, Step
 from lockstep.mirror.push import Pusher, Unsettled, provider_errors_as_delivery_errors
 from lockstep.mirror.remote import Pool
 from lockstep.providers.errors import ProviderError
@@ -43,40 +43,40 @@ class Applier:
         self.pusher = Pusher(mirror, client, pool, unsettled)
         self.result = Result()
 
-    async def run(self, plan: Plan, progress: Callable[[], None]) -> Result:
+    async def run(
+        self,
+        plan: Plan,
+        progress: Callable[[], None] = lambda: None,
+        wanted: Callable[[Step], bool] = lambda step: True,
+    ) -> Result:
         """Carries out a plan: deletes children before parents, then creates and updates parents before children.
 
-        Deletions come first, because some providers delete more than they are asked to (see aftermath.py).
+        Deletions come first, because some providers delete more than they are asked to (see aftermath.py). Only the
+        `wanted` steps are taken.
         """
+
+        async def take(carry_out: Callable[[Step], Awaitable[None]], collection: Collection, *kinds: Kind) -> None:
+            steps = plan.steps(collection, *kinds)
+            await self._all((step async for step in steps if wanted(step)), carry_out)
+
+        async def one(step: Step) -> None:
+            await self._one(step)
+            progress()
+
         for collection in reversed(self.mirror.collections):
-            await self._all(plan.steps(collection, "delete"), self._one, progress)
+            await take(one, collection, "delete")
         for collection in self.mirror.collections:
-            await self._all(plan.steps(collection, "create"), self._confirm_missing)
-            await self._all(plan.steps(collection, "create", "update"), self._one, progress)
+            await take(self._confirm_missing, collection, "create")
+            await take(one, collection, "create", "update")
         return self.result
 
-    async def run_some(self, plan: Plan, wanted: Callable[[Step], bool]) -> Result:
-        """Pushes again those copies of a plan that are wanted, parents before children."""
-        for collection in self.mirror.collections:
-            steps = plan.steps(collection, "create")
-            await self._all((step async for step in steps if wanted(step)), self._confirm_missing)
-            steps = plan.steps(collection, "create", "update")
-            await self._all((step async for step in steps if wanted(step)), self._one)
-        return self.result
-
-    async def _all(
-        self,
-        steps: AsyncIterator[Step],
-        carry_out: Callable[[Step], Awaitable[None]],
-        progress: Callable[[], None] = lambda: None,
-    ) -> None:
+    async def _all(self, steps: AsyncIterator[Step], carry_out: Callable[[Step], Awaitable[None]]) -> None:
         """Keeps `concurrency` steps under way until none is left."""
         queue: asyncio.Queue[Step | None] = asyncio.Queue(maxsize=self.mirror.concurrency)
 
         async def work() -> None:
             while (step := await queue.get()) is not None:
                 await carry_out(step)
-                progress()
 
         async with asyncio.TaskGroup() as workers:
             for _ in range(self.mirror.concurrency):
@@ -111,15 +111,18 @@ class Applier:
     async def _push(self, step: Step) -> None:
         """Pushes what the object is now, which may be later than what was planned."""
         object_id = step.object_id or ""
-        async with self.pool.connection() as connection:
-            label = step.collection.label
-            while not (held := await lanes.hold(connection, self.subscriber, label, object_id)):  # noqa: ASYNC110
-                await asyncio.sleep(LANE_PATIENCE)
+        while not (held := await self._hold(step.collection.label, object_id)):  # noqa: ASYNC110
+            await asyncio.sleep(LANE_PATIENCE)
         try:
             await self.pusher.push(step.collection, object_id, await self._row(step))
         finally:
             async with self.pool.connection() as connection:
                 await lanes.release(connection, *held)
+
+    async def _hold(self, label: str, object_id: str) -> tuple[int, int] | None:
+        """The object's lane, unless a worker has it. Whoever waits for it keeps no connection: the worker needs one."""
+        async with self.pool.connection() as connection:
+            return await lanes.hold(connection, self.subscriber, label, object_id)
 
     async def _row(self, step: Step) -> dict[str, object] | None:
         sql = statements(self.mirror, step.collection)["read_row"]

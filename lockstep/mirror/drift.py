@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from psycopg.types.json import Jsonb
 
+from lockstep.mirror.aftermath import Aftermath
 from lockstep.mirror.collections import Mirror
 from lockstep.mirror.plan import Plan
 from lockstep.mirror.remote import Pool
@@ -15,8 +16,11 @@ logger = logging.getLogger(__name__)
 REMEMBER = "INSERT INTO mirror_driftcheck (provider, counts) VALUES (%s, %s)"
 
 
-def drift_check(mirror: Mirror) -> Callable[[Pool], Awaitable[None]]:
-    """Periodic work that compares the provider with us, writes the counts down and warns of drift."""
+def drift_check(mirror: Mirror, aftermath: Aftermath) -> Callable[[Pool], Awaitable[None]]:
+    """Periodic work that compares the provider with us, writes the counts down and warns of drift.
+
+    What is no drift by others' hands is left to the aftermath.
+    """
 
     async def run(pool: Pool) -> None:
         async with mirror.open_client() as client, pool.connection() as connection:
@@ -29,6 +33,8 @@ def drift_check(mirror: Mirror) -> Callable[[Pool], Awaitable[None]]:
                 logger.warning("%s: the drift check could not read the provider: %s", mirror.provider, error)
             finally:
                 await plan.close()
+        if plan.owed:
+            await aftermath.request(pool)
         if plan.drift:
             logger.warning(
                 "%s differs from us: %s. See manage.py sync_with_fake_system --plan",

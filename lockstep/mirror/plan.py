@@ -13,7 +13,7 @@ from psycopg.errors import UniqueViolation
 from lockstep.mirror.collection_sql import statements
 from lockstep.mirror.collections import Client, Collection, Mirror
 from lockstep.mirror.importing import is_whole_number
-from lockstep.mirror.remote import Body, digest, projection
+from lockstep.mirror.remote import Body, digest, keeps_writes, projection
 from lockstep.providers.errors import Garbled
 
 Connection = AsyncConnection[Any]
@@ -62,6 +62,7 @@ class Plan:
         self.connection = connection
         self.listed: Counter[str] = Counter()
         self.counts: Counter[Kind] = Counter()
+        self.owed = 0  # how many of them are nobody else's drift: see aftermath.py
 
     async def make(self, client: Client, progress: Callable[[str, int], None]) -> None:
         """Lists the provider's collections and compares them with ours.
@@ -72,15 +73,9 @@ class Plan:
         (began,) = await cursor.fetchone() or (None,)
         for collection in self.mirror.collections:
             await self._list(collection, client, progress)
-        facts = {"began": began, "keeps_writes": await self._keeps_writes()}
+        facts = {"began": began, "keeps_writes": await keeps_writes(self.connection, self.mirror)}
         for collection in self.mirror.collections:
             await self._compare(collection, facts)
-
-    async def _keeps_writes(self) -> bool:
-        sql = statements(self.mirror, self.mirror.collections[0])
-        cursor = await self.connection.execute(sql["keeps_writes"], {"collections": self.mirror.keys})
-        row = await cursor.fetchone()
-        return bool(row and row[0])
 
     async def _list(self, collection: Collection, client: Client, progress: Callable[[str, int], None]) -> None:
         sql = statements(self.mirror, collection)
@@ -103,7 +98,9 @@ class Plan:
         sql = statements(self.mirror, collection)
         await self.connection.execute(sql["compare"], facts)
         cursor = await self.connection.execute(sql["count_plan"])
-        self.counts.update(dict(await cursor.fetchall()))
+        for kind, count, owed in await cursor.fetchall():
+            self.counts[kind] += count
+            self.owed += owed
 
     async def steps(self, collection: Collection, *kinds: Kind) -> AsyncIterator[Step]:
         """The steps of these kinds in one collection, by number; a few at a time are in memory."""

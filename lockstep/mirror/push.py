@@ -8,7 +8,7 @@ import orjson
 from lockstep.delivery import errors as delivery
 from lockstep.delivery.subscriptions import Claim
 from lockstep.mirror.collections import Client, Collection, Mirror
-from lockstep.mirror.remote import Body, Known, Pool, Remote, fingerprint, projection
+from lockstep.mirror.remote import Body, Known, Pool, Remote, digest, keeps_writes, projection
 from lockstep.providers.errors import NotFound, ProviderError, Unreachable
 
 Unsettled = Callable[[], Awaitable[None]]
@@ -24,6 +24,7 @@ class Pusher:
         """`unsettled` is called when a push may have changed more at the provider than its object."""
         self.mirror = mirror
         self.client = client
+        self.pool = pool
         self.unsettled = unsettled or _nothing
         self.remotes = {c.name: Remote(pool, mirror, c) for c in mirror.collections}
 
@@ -35,8 +36,8 @@ class Pusher:
     async def push(self, collection: Collection, object_id: str, row: Body | None, key: str | None = None) -> bool:
         """Creates, updates or deletes the copy; `row` is the captured columns, None for a deleted object.
 
-        Returns whether the provider was then seen to have it so; False when it said yes and does not keep it, or
-        could not be asked. Raises delivery errors. Doing it twice does no harm.
+        Returns whether the provider was then seen to have it so; False when it said yes and keeps nothing, or could
+        not be asked. Raises delivery errors. Doing it twice does no harm.
         """
         with provider_errors_as_delivery_errors():
             known = await self.remotes[collection.name].find(object_id)
@@ -112,29 +113,36 @@ class Pusher:
         return None
 
     async def _delete(self, collection: Collection, object_id: str, known: Known) -> bool:
+        """Deletes the copy as it is there now, which its intent remembers.
+
+        Providers give the ids of deleted objects away again. So after a deletion that got no answer, what is under the
+        id and looks otherwise is not our copy any more.
+        """
         remote, remote_id = self.remotes[collection.name], known.remote_id
         if remote_id is None and known.lost_creation:
             remote_id = await self._look_up(collection, object_id, known.lost_creation)
-        if remote_id is None or (known.lost_deletion and not await self._is_ours(collection, known, remote_id)):
+        copy = await self._digest_of(collection, remote_id)
+        if remote_id is None or copy is None or known.lost_deletion not in (None, copy):
             if known.lost_deletion:
                 await self.unsettled()
             await remote.forget(object_id)
             return True
-        await remote.intend(object_id, {"delete": True})
+        await remote.intend(object_id, {"delete": copy})
         await self.client.delete(collection.name, remote_id)
         await self.unsettled()
         found = await self.client.get(collection.name, remote_id)
         if found is None or not await remote.not_taken(object_id, [remote_id]):
             await remote.forget(object_id)
             return True
+        await self._require_forgetful()
         await remote.acknowledge(object_id, remote_id, None)
         await remote.verify(object_id, remote_id, seen=False)
         return False
 
-    async def _is_ours(self, collection: Collection, known: Known, remote_id: str) -> bool:
-        """Whether what is under this id is still our copy: providers give the ids of deleted objects away again."""
-        found = await self.client.get(collection.name, remote_id)
-        return found is not None and fingerprint(collection, projection(collection, found)) == known.acknowledged
+    async def _digest_of(self, collection: Collection, remote_id: str | None) -> str | None:
+        """What is under this id at the provider; None for nothing."""
+        found = await self.client.get(collection.name, remote_id) if remote_id else None
+        return digest(collection, projection(collection, found)) if found else None
 
     async def _verify(self, collection: Collection, object_id: str, remote_id: str, body: Body) -> bool:
         """Reads the copy back. That the provider cannot be read now is no failure: the drift check looks again."""
@@ -144,7 +152,15 @@ class Pusher:
             return False
         seen = found is not None and same(found, body)
         await self.remotes[collection.name].verify(object_id, remote_id, seen=seen)
+        if not seen:
+            await self._require_forgetful()
         return seen
+
+    async def _require_forgetful(self) -> None:
+        """For a write that is not to be seen: raises TryAgain when the provider keeps what it says yes to."""
+        async with self.pool.connection() as connection:
+            if await keeps_writes(connection, self.mirror):
+                raise delivery.TryAgain("the provider said yes to it and does not show it")
 
 
 async def _nothing() -> None:

@@ -33,9 +33,9 @@ class Known:
         return self.intent.get("create") if self.intent else None
 
     @property
-    def lost_deletion(self) -> bool:
-        """Whether a deletion got no answer."""
-        return bool(self.intent and self.intent.get("delete"))
+    def lost_deletion(self) -> str | None:
+        """The digest of what was to be deleted by a deletion that got no answer."""
+        return self.intent.get("delete") if self.intent else None
 
 
 def projection(collection: Collection, found: Body) -> Body:
@@ -62,6 +62,13 @@ def digest(collection: Collection, body: Body) -> str:
 def fingerprint(collection: Collection, body: Body) -> UUID:
     """The digest as mirror_remoteobject keeps it: a UUID takes half the room of its text."""
     return UUID(hex=digest(collection, body))
+
+
+async def keeps_writes(connection: AsyncConnection[Any], mirror: Mirror) -> bool:
+    """Whether the provider is one that shows what it said yes to; False while that is not known."""
+    cursor = await connection.execute(SQL["keeps_writes"], {"collections": mirror.keys})
+    row = await cursor.fetchone()
+    return bool(row and row[0])
 
 
 class Remote:

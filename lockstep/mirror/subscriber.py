@@ -39,4 +39,4 @@ def keep_in_step(mirror: Mirror, *, drift_check_seconds: float) -> None:
     subscriber = mirror_subscriber(mirror, aftermath)
     register(subscriber)
     register_periodic(aftermath.work(subscriber))
-    register_periodic(PeriodicWork(f"{mirror.provider}-drift", drift_check_seconds, drift_check(mirror)))
+    register_periodic(PeriodicWork(f"{mirror.provider}-drift", drift_check_seconds, drift_check(mirror, aftermath)))

@@ -1,10 +1,7 @@
 """The job itself, against the real json-server with JSONPlaceholder's real data: what is here is there."""
 
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psycopg
@@ -16,7 +13,8 @@ from lockstep.mirror.models import RemoteObject
 from lockstep.mirror.tests.support import ours, run_import, run_plan, run_sync
 from lockstep.posts.models import Comment, Post
 from tests.contract.providers import NodeServer, free_port, start_json_server, start_real_jsonplaceholder
-from tests.support import PATIENCE, BackgroundWorker, Cast, drained, eventually
+from tests.mirrored import differences, in_step, theirs, until_in_step
+from tests.support import BackgroundWorker, Cast, drained, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("node"), pytest.mark.needs("npm-packages")]
 
@@ -40,45 +38,15 @@ def running(json_server: NodeServer, worker: BackgroundWorker) -> NodeServer:
     return json_server
 
 
-def theirs(server: NodeServer, collection: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = httpx.get(f"{server.url}/{collection}").json()
-    return rows
-
-
-def differences(server: NodeServer) -> dict[str, Counter[Any]]:
-    """What one side has and the other has not, comments with the title of their post instead of its id."""
-    posts, comments = ours()
-    their_posts = {row["id"]: row for row in theirs(server, "posts")}
-    our_sides = Counter(map(_post, posts.values())) + Counter(_comment(c, posts) for c in comments.values())
-    their_sides = Counter(map(_post, their_posts.values()))
-    their_sides += Counter(_comment(c, their_posts) for c in theirs(server, "comments"))
-    return {"missing there": our_sides - their_sides, "too much there": their_sides - our_sides}
-
-
-def _post(row: dict[str, Any]) -> tuple[Any, ...]:
-    return "post", row["userId"], row["title"], row["body"]
-
-
-def _comment(row: dict[str, Any], posts: dict[int, dict[str, Any]]) -> tuple[Any, ...]:
-    return "comment", posts.get(row["postId"], {}).get("title"), row["name"], row["email"], row["body"]
-
-
-def in_step(server: NodeServer) -> bool:
-    return not any(differences(server).values())
-
-
 def settle(server: NodeServer, database: psycopg.Connection) -> None:
     eventually(lambda: drained(database), "all deliveries")
-    until = time.monotonic() + PATIENCE
-    while not in_step(server) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert differences(server) == {"missing there": Counter(), "too much there": Counter()}
+    until_in_step(server.url)
 
 
 def test_after_the_import_both_sides_are_equal_row_by_row(json_server: NodeServer):
     posts, comments = ours()
-    assert list(posts.values()) == theirs(json_server, "posts")
-    assert list(comments.values()) == theirs(json_server, "comments")
+    assert list(posts.values()) == theirs(json_server.url, "posts")
+    assert list(comments.values()) == theirs(json_server.url, "comments")
     assert (len(posts), len(comments)) == (100, 500)
     assert run_plan()[0] == 0
 
@@ -129,7 +97,7 @@ def test_every_write_arrives(
     write(cast, database)
     settle(running, database)
     assert run_plan()[0] == 0
-    new = [row for row in theirs(running, "posts") if row["id"] > 100]
+    new = [row for row in theirs(running.url, "posts") if row["id"] > 100]
     assert new
     assert {row["userId"] for row in new} == {99999942}
 
@@ -140,7 +108,7 @@ def test_a_comment_arrives_under_the_providers_id_of_its_post(running: NodeServe
     settle(running, database)
     remote = int(RemoteObject.objects.get(object_id=post.pk).remote_id)
     assert remote == 101
-    assert [c["postId"] for c in theirs(running, "comments") if c["id"] > 500] == [remote]
+    assert [c["postId"] for c in theirs(running.url, "comments") if c["id"] > 500] == [remote]
 
 
 def test_what_was_rolled_back_does_not_arrive(running: NodeServer, database: psycopg.Connection):
@@ -149,7 +117,7 @@ def test_what_was_rolled_back_does_not_arrive(running: NodeServer, database: psy
         database.execute("UPDATE posts_post SET title = 'never' WHERE number = 1")
     database.execute("INSERT INTO posts_post (title, body) VALUES ('after it', 'b')")
     settle(running, database)
-    assert "never" not in {row["title"] for row in theirs(running, "posts")}
+    assert "never" not in {row["title"] for row in theirs(running.url, "posts")}
 
 
 def test_a_thousand_writes_while_the_provider_is_down_are_there_once_when_it_is_back(
@@ -169,7 +137,7 @@ def test_a_thousand_writes_while_the_provider_is_down_are_there_once_when_it_is_
             cast.owner.delete(f"{POSTS}{n % 50 + 1}/comments/delete/{n % 50 * 5 + n % 5 + 1}/")
         assert database.execute("SELECT count(*) FROM delivery_deadletter").fetchone() == (0,)
     with start_json_server(tmp_path, port) as server:
-        eventually(lambda: drained(database) and in_step(server), "everything to be there", patience=300)
+        eventually(lambda: drained(database) and in_step(server.url), "everything to be there", patience=300)
         assert run_plan()[0] == 0
 
 
@@ -198,11 +166,11 @@ def test_drift_made_by_hand(json_server: NodeServer):
     httpx.patch(f"{json_server.url}/posts/1", json={"title": "by hand"})
     httpx.delete(f"{json_server.url}/comments/500")
     httpx.post(f"{json_server.url}/posts", json={"userId": 1, "title": "by hand", "body": "b"})
-    before = theirs(json_server, "posts"), theirs(json_server, "comments")
+    before = theirs(json_server.url, "posts"), theirs(json_server.url, "comments")
     code, said = run_plan()
     assert code == 2
     assert "Plan: 1 to create, 1 to update, 1 to delete, 0 not kept by the provider." in said
-    assert (theirs(json_server, "posts"), theirs(json_server, "comments")) == before
+    assert (theirs(json_server.url, "posts"), theirs(json_server.url, "comments")) == before
     assert run_sync()[0] == 0
-    assert in_step(json_server), differences(json_server)
+    assert in_step(json_server.url), differences(json_server.url)
     assert run_plan()[0] == 0

@@ -11,6 +11,7 @@ TEST_RELAY = "lockstep/delivery/tests/test_relay.py"
 TEST_LANES = "lockstep/delivery/tests/test_lanes.py"
 TEST_COURIER = "lockstep/delivery/tests/test_courier.py"
 TEST_PUSH = "lockstep/mirror/tests/test_push.py"
+TEST_APPLY = "lockstep/mirror/tests/test_apply.py"
 TEST_SYNC = "lockstep/mirror/tests/test_sync.py"
 TEST_IMPORT = "lockstep/mirror/tests/test_import.py"
 
@@ -153,9 +154,37 @@ BUGS = [
     SeededBug(
         "a deletion in doubt is sent again without a look",
         "lockstep/mirror/push.py",
-        "known.lost_deletion and not await",
-        "False and not await",
+        "known.lost_deletion not in (None, copy)",
+        "False",
         f"{TEST_PUSH}::test_a_deletion_whose_answer_was_lost_does_not_delete_who_got_the_id_next",
+    ),
+    SeededBug(
+        "only what was acknowledged counts as our copy",
+        "lockstep/mirror/push.py",
+        "known.lost_deletion not in (None, copy)",
+        'known.lost_deletion and copy != f"{known.acknowledged}".replace("-", "")',
+        f"{TEST_PUSH}::test_a_copy_whose_update_got_no_answer_is_deleted_although_its_deletion_got_none_either",
+    ),
+    SeededBug(
+        "whoever waits for a lane keeps a connection",
+        "lockstep/mirror/apply.py",
+        "        async with self.pool.connection() as connection:\n            return await lanes.hold(",
+        "        if connection := await self.pool.getconn():\n            return await lanes.hold(",
+        f"{TEST_APPLY}::test_whoever_waits_for_a_lane_keeps_no_connection_from_the_worker_that_holds_it",
+    ),
+    SeededBug(
+        "a deletion that was never seen to happen is left alone",
+        COLLECTION,
+        "OR known.unkept_at IS NOT NULL",
+        "OR false",
+        f"{TEST_SYNC}::test_the_check_mends_what_a_provider_said_yes_to_before_it_was_known_to_keep_anything",
+    ),
+    SeededBug(
+        "a provider's yes is believed although it shows nothing",
+        "lockstep/mirror/push.py",
+        "if await keeps_writes(connection, self.mirror):",
+        "if False:",
+        f"{TEST_PUSH}::test_a_yes_without_effect_is_no_success_where_writes_are_kept",
     ),
     SeededBug(
         "acknowledged counts as verified",

@@ -36,11 +36,6 @@ SELECT (SELECT count(*) FROM fresh WHERE NOT ({has_parent})), (SELECT count(*) F
 -- Our own new objects get numbers past all that the provider has.
 SELECT setval('{numbers}', greatest((SELECT last_value FROM {numbers}), (SELECT max(number) FROM {table}), 1));
 
--- name: keeps_writes
--- Whether a write of ours was ever seen at the provider after it. (An import acknowledges and verifies at once.)
-SELECT EXISTS (
-    SELECT FROM mirror_remoteobject WHERE collection = ANY (%(collections)s) AND verified_at > acknowledged_at);
-
 -- name: make_listing
 DROP TABLE IF EXISTS {listing}, {plan};
 CREATE TEMPORARY TABLE {listing} (remote_id text PRIMARY KEY, fingerprint uuid NOT NULL, body jsonb NOT NULL);
@@ -51,10 +46,10 @@ COPY {listing} (remote_id, fingerprint, body) FROM STDIN;
 -- name: compare
 -- The plan: what has to be done at the provider so that it equals us. `known` is what we know of each copy.
 -- What we pushed after the listing began is left out, since the listing may be older; so is what is being pushed now.
--- "unkept" is a difference that the provider once said yes to and never showed, when it never kept any write of ours:
--- pushing again cannot mend it.
--- "owed" copies were seen at the provider before and are gone, or were not seen after a push, or were pushed so lately
--- that something else may have gone over them since.
+-- "unkept" is a difference that the provider once said yes to and never showed, where it keeps no writes: pushing again
+-- cannot mend it.
+-- "owed" copies were seen at the provider before and are gone, or were not seen (or not seen to go) after a push, or were
+-- pushed so lately that something else may have gone over them since.
 CREATE TEMPORARY TABLE {plan} AS
 SELECT CASE
            WHEN NOT %(keeps_writes)s AND ours.object_id IS NULL AND known.object_id IS NOT NULL
@@ -68,7 +63,7 @@ SELECT CASE
        coalesce(ours.object_id, known.object_id) AS object_id, ours.number,
        coalesce(listed.remote_id, ours.remote_id) AS remote_id, listed.body AS theirs,
        coalesce(listed.remote_id IS NULL AND ours.verified_at IS NOT NULL OR ours.unkept_at IS NOT NULL
-                OR ours.acknowledged_at > %(began)s - interval '10 s', false) AS owed
+                OR ours.acknowledged_at > %(began)s - interval '10 s' OR known.unkept_at IS NOT NULL, false) AS owed
 FROM (
     SELECT t.id AS object_id, t.number, known.remote_id, {fingerprint_of_t} AS fingerprint,
            known.acknowledged, known.verified_at, known.acknowledged_at, known.unkept_at
@@ -100,7 +95,7 @@ WHERE known.collection = '{key}' AND known.remote_id = listed.remote_id AND know
 DROP TABLE IF EXISTS {listing}, {plan};
 
 -- name: count_plan
-SELECT kind, count(*) FROM {plan} GROUP BY kind;
+SELECT kind, count(*), count(*) FILTER (WHERE owed AND kind <> 'unkept') FROM {plan} GROUP BY kind;
 
 -- name: read_plan
 SELECT plan.kind, plan.object_id::text, plan.number, plan.remote_id, plan.theirs, CASE WHEN t.id IS NOT NULL THEN {ours} END,

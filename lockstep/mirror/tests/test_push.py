@@ -153,6 +153,21 @@ def test_a_deletion_whose_answer_was_lost_before_it_had_effect_is_sent_again(pro
     assert 11 not in provider.posts()
 
 
+def test_a_copy_whose_update_got_no_answer_is_deleted_although_its_deletion_got_none_either(
+    provider: Provider, post: Post
+):
+    push(post)
+    Post.objects.update(title="lost and found")
+    provider.faults(methods=["PUT"], after_effect=True, times=1, status=500)
+    with pytest.raises(TryAgain):
+        push(post)
+    provider.faults(methods=["DELETE"], times=1, status=500)
+    with pytest.raises(TryAgain):
+        push(post, deleted=True)
+    push(post, deleted=True)
+    assert 11 not in provider.posts()
+
+
 @pytest.mark.parametrize(
     ("fault", "error", "retry_after"),
     [
@@ -235,6 +250,32 @@ def test_what_is_too_large_for_the_provider_to_list_is_refused_before_it_is_sent
     with pytest.raises(Refused, match="more than we send"):
         push(post)
     assert provider.writes() == {}
+
+
+@pytest.mark.parametrize(("method", "deleted"), [("PUT", False), ("DELETE", True)])
+def test_a_yes_without_effect_is_no_success_where_writes_are_kept(
+    provider: Provider, post: Post, method: str, deleted: bool
+):
+    for kept in (post, *(Post.objects.create(title="kept", body="b") for _ in range(2))):
+        push(kept)
+    Post.objects.filter(pk=post.pk).update(title="edited")
+    provider.faults(methods=[method], status=200, times=1)
+    with pytest.raises(TryAgain, match="said yes to it and does not show it"):
+        push(post, deleted=deleted)
+    assert push(post, deleted=deleted) is True
+    assert provider.posts().get(11, {}).get("title") == (None if deleted else "edited")
+
+
+def test_one_write_that_was_seen_by_chance_does_not_make_a_forgetful_provider_one_that_keeps(
+    amnesiac: Provider, post: Post, database: psycopg.Connection
+):
+    for number in (3, 4):
+        push(Post.objects.create(number=1000 + number, title="other", body="b"))
+    database.execute(
+        "UPDATE mirror_remoteobject SET verified_at = now(), unkept_at = NULL WHERE object_id = %s",
+        [Post.objects.get(number=1003).pk],
+    )
+    assert push(post) is False
 
 
 def test_a_deletion_that_is_not_kept_is_remembered(amnesiac: Provider):

@@ -198,6 +198,21 @@ def test_a_drift_check_writes_down_what_it_found(imported: Provider, worker: Bac
     assert check.counts == {"update": 1}
 
 
+def test_the_check_mends_what_a_provider_said_yes_to_before_it_was_known_to_keep_anything(
+    imported: Provider, worker: BackgroundWorker
+):
+    first, second = Post.objects.filter(number__in=[1, 2]).order_by("number")
+    Post.objects.filter(number=2).update(title="edited")
+    imported.faults(methods=["PUT", "DELETE"], status=200, times=2)
+    assert [push(first, deleted=True), push(second)] == [False, False]
+    for n in range(3):
+        push(Post.objects.create(title=f"kept {n}", body="b"))
+    Post.objects.filter(number=1).update(deleted=LATER)
+    worker.subscribers = []  # the deliveries of these changes would mend it too
+    worker.start()
+    eventually(lambda: 1 not in imported.posts() and imported.posts()[2]["title"] == "edited")
+
+
 @pytest.fixture
 def sweeping(transactional_db: None) -> Iterator[Provider]:
     """A provider with users, which removes at any DELETE every post whose user it does not know."""
