@@ -17,6 +17,7 @@ class LockstepAdminSite(AdminSite):
 
     site_header = site_title = "Lockstep"
     index_title = "What is here"
+    site_url = None  # there is no page beside the admin
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:  # noqa: ANN401 - any view
         return super().admin_view(_attributed(view), cacheable)

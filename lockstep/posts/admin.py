@@ -3,7 +3,8 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.contrib.admin.widgets import AdminTextInputWidget
+from django.db.models import Field, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest
 
@@ -14,9 +15,18 @@ from lockstep.posts.models import Comment, Post
 class EntityAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # it takes none at run time
     """Shows what is alive; deletes softly."""
 
-    readonly_fields = ("id", "number", "created", "updated")
+    made_by_database = ("id", "number", "created", "updated")
+    one_line: tuple[str, ...] = ()
     show_full_result_count = False
     list_per_page = 50
+
+    def formfield_for_dbfield(self, db_field: "Field[Any, Any]", request: HttpRequest, **kwargs: Any) -> Any:  # noqa: ANN401
+        if db_field.name in self.one_line:
+            kwargs["widget"] = AdminTextInputWidget
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:  # noqa: ANN401 - any entity
+        return self.made_by_database if obj else ()  # a new one has none of it yet
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).filter(deleted=None)
@@ -30,6 +40,7 @@ class EntityAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # it takes none 
 
 @admin.register(Post, site=admin_site)
 class PostAdmin(EntityAdmin):
+    one_line = ("title",)
     list_display = ("number", "title", "user_id", "updated")
     search_fields = ("title", "body")
     ordering = ("-number",)
@@ -37,6 +48,7 @@ class PostAdmin(EntityAdmin):
 
 @admin.register(Comment, site=admin_site)
 class CommentAdmin(EntityAdmin):
+    one_line = ("name", "email")
     list_display = ("number", "post", "name", "email", "updated")
     search_fields = ("name", "email", "body")
     ordering = ("-number",)
@@ -44,4 +56,4 @@ class CommentAdmin(EntityAdmin):
     list_select_related = ("post",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:  # noqa: ANN401
-        return (*self.readonly_fields, "post") if obj else self.readonly_fields
+        return (*super().get_readonly_fields(request, obj), *(["post"] if obj else []))
