@@ -10,7 +10,8 @@ from psycopg_pool import AsyncConnectionPool
 from lockstep.changes.sql_file import load
 from lockstep.delivery.subscriptions import Pool
 
-SQL = {file: load(Path(__file__).parent / "sql" / f"{file}.sql") for file in ("relay", "lanes", "schema", "upkeep")}
+FILES = ("relay", "lanes", "operations", "schema", "upkeep")
+SQL = {file: load(Path(__file__).parent / "sql" / f"{file}.sql") for file in FILES}
 APPLICATION_NAME = "lockstep-worker"
 
 Connection = AsyncConnection[TupleRow]

@@ -84,7 +84,11 @@ class Delivery(models.Model):
 
 
 class DeadLetter(models.Model):
-    """A change that could not be delivered. It is kept until somebody replays or drops it."""
+    """A change that could not be delivered. It is open until somebody replays or discards it, and kept after that."""
+
+    class Outcome(models.TextChoices):
+        REPLAYED = "replayed", "sent again"
+        DISCARDED = "discarded", "given up"
 
     id = models.UUIDField(primary_key=True, db_default=UUID7())
     subscription = models.ForeignKey(Subscription, on_delete=models.CASCADE)
@@ -96,6 +100,14 @@ class DeadLetter(models.Model):
     attempts = models.IntegerField()
     cause = models.TextField()
     died = models.DateTimeField(db_default=Now())
+    outcome = models.TextField(choices=Outcome, null=True, help_text="None while nobody has settled it.")
+    reason = models.TextField(blank=True, db_default="", help_text="Why it was discarded.")
+    settled = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["subscription", "died"], condition=models.Q(outcome=None), name="delivery_dead_open"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.subscription_id}: {self.model} {self.object_id} ({self.cause})"

@@ -5,10 +5,11 @@
 -- has lost the lane and changes nothing. A lane that failed waits with `failure` set until its next_at.
 
 -- name: claim
--- Takes lanes that are due, longest waiting first.
+-- Takes lanes that are due, longest waiting first; none of a paused subscription.
 WITH due AS (
     SELECT id FROM delivery_lane
     WHERE subscription_id = %(subscription)s AND next_at <= now()
+      AND EXISTS (SELECT FROM delivery_subscription s WHERE s.name = %(subscription)s AND s.state <> 'paused')
     ORDER BY next_at
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
@@ -60,10 +61,13 @@ FROM unnest(%(lanes)s::bigint[], %(seqs)s::bigint[], %(ats)s::timestamptz[], %(m
 JOIN delivery_lane lane ON lane.id = dead.lane_id;
 
 -- name: remove_delivered
--- Up to and including what was delivered: a state delivery takes the changes that it absorbed along.
+-- What was delivered. A state delivery takes the earlier changes along, which it absorbed; of an event subscription an
+-- earlier one is there when it was replayed meanwhile.
 DELETE FROM delivery_delivery d
 USING unnest(%(lanes)s::bigint[], %(seqs)s::bigint[]) AS done (lane_id, seq)
-WHERE d.lane_id = done.lane_id AND d.seq <= done.seq;
+JOIN delivery_lane lane ON lane.id = done.lane_id
+JOIN delivery_subscription s ON s.name = lane.subscription_id
+WHERE d.lane_id = done.lane_id AND (d.seq = done.seq OR s.kind = 'state' AND d.seq < done.seq);
 
 -- name: free
 -- Lanes with more to deliver are due at once. Runs after lock_claimed, so that its snapshot sees all fan-out.

@@ -1,0 +1,200 @@
+import json
+import re
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError
+from rich.console import Console
+from rich.table import Table
+
+from lockstep.delivery import operations
+from lockstep.delivery.operations import Letter, Preview, Selection, Status, UnknownSubscription
+
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+NARROWING = ("letters", "model", "object_id", "cause", "since", "until")
+
+
+class Command(BaseCommand):
+    help = "Shows what waits and what was given up; pauses, replays, discards, rewinds."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+        def add(name: str, text: str, *, named: bool = True) -> ArgumentParser:
+            command = commands.add_parser(name, help=text, description=text)
+            if named:
+                command.add_argument("subscription", help="its name; `delivery status` lists them")
+            return command
+
+        _json(add("status", "every subscription: how far it is and what waits", named=False))
+        letters = add("letters", "the dead letters of a subscription, oldest first")
+        letters.add_argument("--limit", type=int, default=50, help="how many at most (default 50)")
+        _json(_choice(letters))
+        _plan(_choice(add("replay-letters", "sends dead letters again, under the same message ids"), every=True))
+        discard = _plan(
+            _choice(add("discard-letters", "gives dead letters up, and keeps them with the reason"), every=True)
+        )
+        discard.add_argument("--reason", required=True)
+        _plan(_span(add("replay-span", "sends all changes of a time again, delivered or not"), required=True))
+        add("pause", "stops it where it is; writers do not notice").add_argument("--reason", required=True)
+        add("resume", "goes on where it stopped")
+        rewind = add("rewind", "starts again at an earlier place of the log: all changes since, in their order")
+        rewind.add_argument("--since", type=_time, metavar="TIME", help="default: as far back as the log reaches")
+
+    def handle(self, *, command: str, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+        try:
+            getattr(self, "_" + command.replace("-", "_"))(options)
+        except UnknownSubscription as error:
+            names = ", ".join(status.name for status in operations.status()) or "none"
+            raise CommandError(f"{error} There are: {names}.") from error
+
+    def _status(self, options: dict[str, Any]) -> None:
+        rows = operations.status()
+        if options["json"]:
+            self._say_json(rows)
+        else:
+            self._console.print(_status_table(rows))
+
+    def _letters(self, options: dict[str, Any]) -> None:
+        rows = operations.letters(_selection(options), limit=options["limit"])
+        if options["json"]:
+            self._say_json(rows)
+        elif rows:
+            self._console.print(_letters_table(rows))
+        else:
+            self.stdout.write("No dead letters.")
+
+    def _replay_letters(self, options: dict[str, Any]) -> None:
+        selection = _narrowed(options)
+        if options["plan"]:
+            self._say_preview("replay", operations.preview_letters(selection))
+            return
+        done = operations.replay_letters(selection)
+        self.stdout.write(f"Replaying {done.changes:,} changes of {done.objects:,} objects.")
+
+    def _discard_letters(self, options: dict[str, Any]) -> None:
+        selection = _narrowed(options)
+        if options["plan"]:
+            self._say_preview("discard", operations.preview_letters(selection))
+            return
+        count = operations.discard_letters(selection, reason=options["reason"])
+        self.stdout.write(f"Discarded {count:,} dead letters.")
+
+    def _replay_span(self, options: dict[str, Any]) -> None:
+        if options["plan"]:
+            self._say_preview("replay", operations.preview_span(_selection(options)))
+            return
+        done = operations.replay_span(_selection(options))
+        self.stdout.write(f"Replaying {done.changes:,} changes of {done.objects:,} objects.")
+
+    def _pause(self, options: dict[str, Any]) -> None:
+        operations.pause(options["subscription"], reason=options["reason"])
+        self.stdout.write(f"{options['subscription']} is paused. Its changes wait; `delivery resume` lets them go on.")
+
+    def _resume(self, options: dict[str, Any]) -> None:
+        operations.resume(options["subscription"])
+        self.stdout.write(f"{options['subscription']} goes on where it stopped.")
+
+    def _rewind(self, options: dict[str, Any]) -> None:
+        if operations.rewind(options["subscription"], since=options["since"]):
+            self.stdout.write(f"{options['subscription']} starts again there; what it had since goes out again.")
+        else:
+            self.stdout.write("The log has nothing since then.")
+
+    def _say_preview(self, verb: str, preview: Preview) -> None:
+        if not preview.changes:
+            self.stdout.write(f"Nothing to {verb}.")
+            return
+        span = f"from {preview.first:%Y-%m-%d %H:%M:%S} to {preview.last:%Y-%m-%d %H:%M:%S} UTC"
+        self.stdout.write(f"Would {verb} {preview.changes:,} changes of {preview.objects:,} objects, {span}.")
+
+    def _say_json(self, rows: Sequence[Status | Letter]) -> None:
+        self.stdout.write(json.dumps([asdict(row) for row in rows], default=str, indent=2))
+
+    @property
+    def _console(self) -> Console:
+        return Console(file=cast("Any", self.stdout._out), soft_wrap=True)
+
+
+def _status_table(rows: Sequence[Status]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("subscription", "state"):
+        table.add_column(name)
+    for name in ("behind", "waiting", "objects", "failing", "dead letters", "oldest"):
+        table.add_column(name, justify="right")
+    table.add_column("reason")
+    for row in rows:
+        counts = (row.behind, row.waiting, row.objects, row.failing, row.dead)
+        table.add_row(row.name, row.state, *(f"{count:,}" for count in counts), _age(row.age), row.reason)
+    return table
+
+
+def _letters_table(rows: Sequence[Letter]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("letter", "object", "change of", "attempts", "cause"):
+        table.add_column(name, justify="right" if name == "attempts" else "left")
+    for row in rows:
+        what, when = f"{row.model} {row.object_id}", f"{row.at:%Y-%m-%d %H:%M:%S}"
+        table.add_row(str(row.id), what, when, str(row.attempts), row.cause)
+    return table
+
+
+def _age(seconds: float | None) -> str:
+    return "" if seconds is None else str(timedelta(seconds=round(seconds)))
+
+
+def _json(parser: ArgumentParser) -> ArgumentParser:
+    parser.add_argument("--json", action="store_true", help="as JSON, for other programs")
+    return parser
+
+
+def _plan(parser: ArgumentParser) -> ArgumentParser:
+    parser.add_argument("--plan", action="store_true", help="say what it would do, change nothing")
+    return parser
+
+
+def _choice(parser: ArgumentParser, *, every: bool = False) -> ArgumentParser:
+    parser.add_argument("letters", nargs="*", type=UUID, metavar="LETTER", help="some dead letters by their ids")
+    parser.add_argument("--cause", help="those whose cause contains this")
+    if every:
+        parser.add_argument("--all", action="store_true", help="all of the subscription's dead letters")
+    return _span(parser)
+
+
+def _span(parser: ArgumentParser, *, required: bool = False) -> ArgumentParser:
+    when = "2026-11-21T09:30 (UTC), or 2h ago as 2h"
+    parser.add_argument("--since", type=_time, metavar="TIME", required=required, help=f"changes since then: {when}")
+    parser.add_argument("--until", type=_time, metavar="TIME", help="changes before then")
+    parser.add_argument("--model", help='of one model, such as "posts.post"')
+    parser.add_argument("--object", dest="object_id", metavar="ID", help="of one object")
+    return parser
+
+
+def _time(text: str) -> datetime:
+    if ago := re.fullmatch(r"(\d+)([smhd])", text):
+        return datetime.now(UTC) - timedelta(**{UNITS[ago[2]]: int(ago[1])})
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} is no time: say 2026-11-21T09:30, or 2h for two hours ago") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _selection(options: dict[str, Any]) -> Selection:
+    chosen = {name: options.get(name) or None for name in NARROWING}
+    if chosen["letters"]:
+        chosen["letters"] = tuple(chosen["letters"])
+    return Selection(options["subscription"], **chosen)
+
+
+def _narrowed(options: dict[str, Any]) -> Selection:
+    """A selection that somebody has thought about."""
+    if not options["all"] and not any(options[name] for name in NARROWING):
+        raise CommandError(
+            "Which? Name dead letters, narrow with --model, --object, --cause, --since, --until, or say --all."
+        )
+    return _selection(options)

@@ -1,0 +1,130 @@
+-- What operators ask and do. Statements with {chosen} are completed with one of the `chosen_…` ones, which name changes
+-- as (seq, at) of one subscription. Whoever places deliveries holds the subscription's row, as the relay does.
+
+-- name: status
+-- Every subscription: how far it is and what waits. `behind` is committed and not in the lanes yet, `waiting` is in them.
+SELECT s.name, s.kind, s.state, s.reason, behind.count AS behind, waiting.count AS waiting, lanes.count AS objects,
+       lanes.failing, dead.count AS dead, extract(epoch FROM now() - least(behind.oldest, waiting.oldest))::float8 AS age
+FROM delivery_subscription s
+CROSS JOIN LATERAL (
+    SELECT count(*), min(c.at) AS oldest FROM changes_change c
+    WHERE (c.xid >= pg_snapshot_xmax(s.window_start) OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(s.window_start))))
+      AND (s.window_end IS NULL OR c.seq >= s.window_seq OR NOT pg_visible_in_snapshot(c.xid, s.window_end))
+      AND c.model = ANY (s.follows) AND (s.skip_origin IS NULL OR c.origin IS DISTINCT FROM s.skip_origin)
+) AS behind
+CROSS JOIN LATERAL (
+    SELECT count(*), count(*) FILTER (WHERE failure IS NOT NULL) AS failing
+    FROM delivery_lane lane WHERE lane.subscription_id = s.name
+) AS lanes
+CROSS JOIN LATERAL (
+    SELECT count(*), min(d.at) AS oldest
+    FROM delivery_lane lane JOIN delivery_delivery d ON d.lane_id = lane.id WHERE lane.subscription_id = s.name
+) AS waiting
+CROSS JOIN LATERAL (
+    SELECT count(*) FROM delivery_deadletter letter WHERE letter.subscription_id = s.name AND letter.outcome IS NULL
+) AS dead
+ORDER BY s.name;
+
+-- name: lock
+-- Keeps the relay out until this transaction ends; no row when there is no such subscription.
+SELECT name FROM delivery_subscription WHERE name = %(subscription)s FOR NO KEY UPDATE;
+
+-- name: letters
+-- Dead letters that nobody has settled, oldest first. What is not asked for is NULL.
+SELECT id, model, object_id, seq, at, message_id, attempts, cause, died
+FROM delivery_deadletter
+WHERE subscription_id = %(subscription)s AND outcome IS NULL
+  AND (%(letters)s::uuid[] IS NULL OR id = ANY (%(letters)s))
+  AND (%(model)s::text IS NULL OR model = %(model)s)
+  AND (%(object_id)s::text IS NULL OR object_id = %(object_id)s)
+  AND (%(cause)s::text IS NULL OR strpos(lower(cause), lower(%(cause)s)) > 0)
+  AND (%(since)s::timestamptz IS NULL OR at >= %(since)s)
+  AND (%(until)s::timestamptz IS NULL OR at < %(until)s)
+ORDER BY died, seq
+LIMIT %(limit)s;
+
+-- name: settle_letters
+-- Of those that were chosen, the ones that nobody settled meanwhile.
+UPDATE delivery_deadletter SET outcome = %(outcome)s, reason = %(reason)s, settled = now()
+WHERE id = ANY (%(letters)s) AND outcome IS NULL
+RETURNING id;
+
+-- name: chosen_letters
+SELECT seq, at FROM delivery_deadletter WHERE id = ANY (%(letters)s)
+
+-- name: chosen_span
+SELECT c.seq, c.at
+FROM changes_change c JOIN delivery_subscription s ON s.name = %(subscription)s
+WHERE c.at >= %(since)s AND (%(until)s::timestamptz IS NULL OR c.at < %(until)s)
+  AND c.model = ANY (s.follows) AND (s.skip_origin IS NULL OR c.origin IS DISTINCT FROM s.skip_origin)
+  AND (%(model)s::text IS NULL OR c.model = %(model)s)
+  AND (%(object_id)s::text IS NULL OR c.object_id = %(object_id)s)
+
+-- name: preview
+-- What a replay would send: changes, objects, the first and the last time.
+SELECT count(*), count(DISTINCT (c.model, c.object_id)), min(c.at), max(c.at)
+FROM ({chosen}) AS chosen JOIN changes_change c USING (seq, at);
+
+-- name: replay
+-- Places the changes in their lanes again, whatever was delivered since: an object's earlier change goes out first. A
+-- state subscription gets the latest state of each object instead, because an old one would undo it. A change that is
+-- not fanned out yet is left to the relay. Lanes that wait after a failure are due at once. Returns what was placed.
+WITH chosen AS MATERIALIZED (
+    {chosen}
+), wanted AS MATERIALIZED (
+    SELECT s.kind, c.model, c.object_id, c.seq, c.at
+    FROM chosen JOIN changes_change c USING (seq, at) JOIN delivery_subscription s ON s.name = %(subscription)s
+    WHERE pg_visible_in_snapshot(c.xid, s.window_start)
+), due AS MATERIALIZED (
+    SELECT model, object_id, seq, at FROM wanted WHERE kind = 'event'
+    UNION ALL
+    SELECT object.model, object.object_id, latest.seq, latest.at
+    FROM (SELECT DISTINCT model, object_id FROM wanted WHERE kind = 'state') AS object
+    JOIN delivery_subscription s ON s.name = %(subscription)s
+    CROSS JOIN LATERAL (
+        SELECT c.seq, c.at FROM changes_change c
+        WHERE c.object_id = object.object_id AND c.model = object.model
+          AND pg_visible_in_snapshot(c.xid, s.window_start)
+          AND (s.skip_origin IS NULL OR c.origin IS DISTINCT FROM s.skip_origin)
+        ORDER BY c.seq DESC LIMIT 1
+    ) AS latest
+), lane AS (
+    INSERT INTO delivery_lane (subscription_id, model, object_id)
+    SELECT DISTINCT %(subscription)s, model, object_id FROM due ORDER BY model, object_id
+    ON CONFLICT (subscription_id, model, object_id) DO UPDATE
+    SET next_at = CASE WHEN delivery_lane.failure IS NULL THEN delivery_lane.next_at ELSE now() END,
+        attempts = CASE WHEN delivery_lane.failure IS NULL THEN delivery_lane.attempts ELSE 0 END
+    RETURNING id, model, object_id
+), placed AS (
+    INSERT INTO delivery_delivery (lane_id, seq, at)
+    SELECT lane.id, due.seq, due.at FROM due JOIN lane USING (model, object_id)
+    ON CONFLICT DO NOTHING
+    RETURNING lane_id
+)
+SELECT (SELECT count(*) FROM placed), (SELECT count(*) FROM lane);
+
+-- name: set_state
+UPDATE delivery_subscription SET state = %(state)s, reason = %(reason)s WHERE name = %(subscription)s;
+
+-- name: rewind_to
+-- The number from which on everything goes out again; NULL when there is nothing. What is not fanned out yet belongs to
+-- it however early its number was drawn.
+SELECT min(seq) FROM (
+    SELECT min(c.seq) AS seq FROM changes_change c WHERE c.at >= %(since)s
+    UNION ALL
+    SELECT min(c.seq) FROM changes_change c JOIN delivery_subscription s ON s.name = %(subscription)s
+    WHERE c.xid >= pg_snapshot_xmax(s.window_start) OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(s.window_start)))
+) AS first;
+
+-- name: clear_from
+-- What waits from there on comes again with the window.
+DELETE FROM delivery_delivery d USING delivery_lane lane
+WHERE lane.id = d.lane_id AND lane.subscription_id = %(subscription)s AND d.seq >= %(seq)s;
+
+-- name: rewind
+-- A window that begins before everything: no transaction is visible in '1:1:'. It is fanned out in chunks from that
+-- number on, as any window that is under way.
+UPDATE delivery_subscription
+SET window_start = '1:1:'::pg_snapshot, window_end = pg_current_snapshot(), window_seq = %(seq)s,
+    window_last = (SELECT max(seq) FROM changes_change)
+WHERE name = %(subscription)s;

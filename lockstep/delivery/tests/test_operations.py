@@ -1,0 +1,239 @@
+"""What operators do: nothing they replay, pause or rewind is lost, doubled in a lane or sent out of order."""
+
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from conftest import database_url
+from lockstep.delivery import operations
+from lockstep.delivery.errors import Refused, TryAgain
+from lockstep.delivery.models import DeadLetter
+from lockstep.delivery.operations import Replayed, Selection, UnknownSubscription
+from lockstep.delivery.subscriptions import Claim, Subscriber
+from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber, waiting
+
+EVENT, STATE = subscriber("test", "event"), subscriber("test", "state")
+ALL = Selection("test")
+
+
+def write(steps: Steps, database: psycopg.Connection, who: Subscriber, *titles: str) -> str:
+    """One post with these titles one after the other, fanned out; returns its id."""
+    steps.declare(who)
+    post = insert_post(database, titles[0])
+    for title in titles[1:]:
+        rename_post(database, post, title)
+    steps.fan_out()
+    return post
+
+
+def deliver(steps: Steps, who: Subscriber) -> list[str]:
+    """Delivers all that is due; the titles in their order."""
+    titles = []
+    while claims := steps.claim(who):
+        titles += [title(claim) for claim in claims]
+        steps.settle(*claims)
+    return titles
+
+
+def title(claim: Claim) -> str:
+    return str((claim.change.after or claim.change.before or {})["title"])
+
+
+def bury(steps: Steps, who: Subscriber, cause: str = "no") -> Claim:
+    [claim] = steps.claim(who)
+    steps.settle(claim, error=Refused(cause))
+    return claim
+
+
+def test_status_counts_what_is_where(steps: Steps, database: psycopg.Connection):
+    write(steps, database, EVENT, "a", "b")
+    write(steps, database, EVENT, "c")
+    [first, _] = steps.claim(EVENT)
+    steps.settle(first, error=TryAgain("later"))
+    insert_post(database, "not fanned out")
+    [status] = operations.status()
+    assert (status.behind, status.waiting, status.objects, status.failing, status.dead) == (1, 3, 2, 1, 0)
+    assert status.age is not None
+
+
+def test_status_within_a_window_counts_each_change_once(steps: Steps, database: psycopg.Connection):
+    steps.declare(EVENT)
+    for n in range(5):
+        insert_post(database, f"{n}")
+    steps.fan_out(chunk=2)
+    insert_post(database, "later")
+    [status] = operations.status()
+    assert status.behind + status.waiting == 6
+
+
+def test_a_replayed_letter_goes_out_under_its_message_id(steps: Steps, database: psycopg.Connection):
+    write(steps, database, EVENT, "a")
+    dead = bury(steps, EVENT)
+    assert operations.preview_letters(ALL).changes == 1
+    assert operations.replay_letters(ALL) == Replayed(changes=1, objects=1)
+    [again] = steps.claim(EVENT)
+    assert (again.message_id, again.change) == (dead.message_id, dead.change)
+    assert DeadLetter.objects.get().outcome == "replayed"
+    assert operations.letters(ALL) == []
+    assert operations.replay_letters(ALL) == Replayed(changes=0, objects=0)
+
+
+def test_a_replayed_event_goes_before_later_ones_that_wait(steps: Steps, database: psycopg.Connection):
+    write(steps, database, EVENT, "a", "b", "c")
+    bury(steps, EVENT)
+    operations.replay_letters(ALL)
+    assert deliver(steps, EVENT) == ["a", "b", "c"]
+
+
+def test_an_event_replayed_while_a_later_one_is_being_delivered_is_not_lost(steps: Steps, database: psycopg.Connection):
+    write(steps, database, EVENT, "a", "b")
+    bury(steps, EVENT)
+    [b] = steps.claim(EVENT)
+    operations.replay_letters(ALL)
+    assert steps.claim(EVENT) == []
+    steps.settle(b)
+    assert deliver(steps, EVENT) == ["a"]
+
+
+def test_a_state_subscription_is_sent_the_latest_state_and_never_an_old_one(steps: Steps, database: psycopg.Connection):
+    post = write(steps, database, STATE, "a")
+    bury(steps, STATE)
+    rename_post(database, post, "b")
+    steps.fan_out()
+    assert deliver(steps, STATE) == ["b"]
+    operations.replay_letters(ALL)
+    assert deliver(steps, STATE) == ["b"]
+
+
+def test_a_lane_that_waits_after_a_failure_is_due_at_once(steps: Steps, database: psycopg.Connection):
+    write(steps, database, EVENT, "a", "b")
+    bury(steps, EVENT)
+    for _ in range(2):
+        database.execute("UPDATE delivery_lane SET next_at = now()")
+        steps.settle(*steps.claim(EVENT), error=TryAgain("later"))
+    assert steps.claim(EVENT) == []
+    operations.replay_letters(ALL)
+    assert deliver(steps, EVENT) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "count"),
+    [
+        ({"cause": "FULL"}, 1),
+        ({"cause": "100%"}, 0),
+        ({"model": "posts.post"}, 2),
+        ({"model": "posts.comment"}, 0),
+        ({"object_id": "nobody"}, 0),
+        ({"since": datetime.now(UTC) + timedelta(hours=1)}, 0),
+        ({"until": datetime.now(UTC) + timedelta(hours=1)}, 2),
+        ({"letters": ()}, 0),
+    ],
+)
+def test_letters_are_chosen_by_what_is_asked_for(steps: Steps, database: psycopg.Connection, choice: dict, count: int):
+    write(steps, database, EVENT, "a")
+    bury(steps, EVENT, "the disk is full")
+    write(steps, database, EVENT, "b")
+    bury(steps, EVENT, "a mistake")
+    assert len(operations.letters(Selection("test", **choice))) == count
+
+
+def test_a_discarded_letter_is_kept_with_the_reason(steps: Steps, database: psycopg.Connection):
+    write(steps, database, EVENT, "a")
+    bury(steps, EVENT)
+    assert operations.discard_letters(ALL, reason="not wanted") == 1
+    letter = DeadLetter.objects.get()
+    assert (letter.outcome, letter.reason) == ("discarded", "not wanted")
+    assert letter.settled
+    assert (operations.letters(ALL), operations.replay_letters(ALL).changes) == ([], 0)
+    assert [status.dead for status in operations.status()] == [0]
+
+
+def test_a_span_is_sent_again_in_order(steps: Steps, database: psycopg.Connection):
+    write(steps, database, EVENT, "a", "b", "c")
+    deliver(steps, EVENT)
+    times = [at for (at,) in database.execute("SELECT at FROM changes_change ORDER BY seq").fetchall()]
+    span = Selection("test", since=times[1])
+    assert operations.preview_span(span).changes == 2
+    assert operations.replay_span(span) == Replayed(changes=2, objects=1)
+    assert operations.replay_span(span) == Replayed(changes=0, objects=1)
+    assert deliver(steps, EVENT) == ["b", "c"]
+    assert operations.replay_span(Selection("test", until=times[1])) == Replayed(changes=1, objects=1)
+
+
+def test_what_is_not_fanned_out_yet_is_left_to_the_relay(steps: Steps, database: psycopg.Connection):
+    write(steps, database, EVENT, "a")
+    insert_post(database, "new")
+    assert operations.replay_span(ALL).changes == 0
+    steps.fan_out()
+    assert sorted(deliver(steps, EVENT)) == ["a", "new"]
+
+
+def test_a_paused_subscription_delivers_nothing_and_loses_nothing(steps: Steps, database: psycopg.Connection):
+    write(steps, database, EVENT, "a")
+    operations.pause("test", reason="maintenance")
+    insert_post(database, "meanwhile")
+    assert (steps.fan_out(), steps.claim(EVENT)) == (0, [])
+    [status] = operations.status()
+    assert (status.state, status.reason, status.behind, status.waiting) == ("paused", "maintenance", 1, 1)
+    operations.resume("test")
+    steps.fan_out()
+    assert sorted(deliver(steps, EVENT)) == ["a", "meanwhile"]
+
+
+def test_a_subscription_that_is_added_later_can_begin_with_all_that_the_log_has(
+    steps: Steps, database: psycopg.Connection
+):
+    post = insert_post(database, "a")
+    rename_post(database, post, "b")
+    steps.declare(EVENT)
+    assert operations.rewind("test") is True
+    while steps.behind():
+        steps.fan_out(chunk=1)
+    assert deliver(steps, EVENT) == ["a", "b"]
+
+
+def test_a_rewind_sends_again_what_came_since_and_what_waited_once(steps: Steps, database: psycopg.Connection):
+    post = write(steps, database, EVENT, "a", "b")
+    deliver(steps, EVENT)
+    rename_post(database, post, "c")
+    steps.fan_out()
+    rename_post(database, post, "d")
+    since = database.execute("SELECT at FROM changes_change ORDER BY seq OFFSET 1").fetchone()
+    assert since
+    assert operations.rewind("test", since=since[0]) is True
+    while steps.behind():
+        steps.fan_out()
+    assert deliver(steps, EVENT) == ["b", "c", "d"]
+    assert waiting(database) == []
+
+
+def test_a_rewind_takes_along_what_was_written_early_and_committed_late(steps: Steps, database: psycopg.Connection):
+    steps.declare(EVENT)
+    with psycopg.connect(database_url()) as slow:
+        insert_post(slow, "early and late")
+        insert_post(database, "quick")
+        steps.fan_out()
+        slow.commit()
+    since = database.execute("SELECT at FROM changes_change ORDER BY seq OFFSET 1").fetchone()
+    assert since
+    operations.rewind("test", since=since[0])
+    while steps.behind():
+        steps.fan_out()
+    assert sorted(deliver(steps, EVENT)) == ["early and late", "quick"]
+
+
+def test_a_rewind_to_where_nothing_is_changes_nothing(steps: Steps, database: psycopg.Connection):
+    write(steps, database, EVENT, "a")
+    assert operations.rewind("test", since=datetime.now(UTC) + timedelta(hours=1)) is False
+    assert deliver(steps, EVENT) == ["a"]
+
+
+def test_nobody_replays_what_does_not_exist(steps: Steps):
+    for operation in (operations.letters, operations.replay_letters, operations.preview_span, operations.replay_span):
+        with pytest.raises(UnknownSubscription):
+            operation(Selection("nobody"))
+    with pytest.raises(UnknownSubscription):
+        operations.pause("nobody", reason="")
+    with pytest.raises(UnknownSubscription):
+        operations.rewind("nobody")
