@@ -63,9 +63,11 @@ class Command(BaseCommand):
         rows = operations.letters(_selection(options), limit=options["limit"])
         if options["json"]:
             self._say_json(rows)
-        elif rows:
-            self._console.print(_letters_table(rows))
-        else:
+            return
+        for row in rows:
+            what = f"{row.model} {row.object_id} of {row.at:%Y-%m-%d %H:%M:%S} UTC, {row.attempts} attempts"
+            self.stdout.write(f"{row.id}  {what}\n    {row.cause}")
+        if not rows:
             self.stdout.write("No dead letters.")
 
     def _replay_letters(self, options: dict[str, Any]) -> None:
@@ -117,7 +119,9 @@ class Command(BaseCommand):
 
     @property
     def _console(self) -> Console:
-        return Console(file=cast("Any", self.stdout._out), soft_wrap=True)
+        """As wide as the terminal; a pipe has no width."""
+        console = Console(file=cast("Any", self.stdout._out))
+        return console if console.is_terminal else Console(file=console.file, width=1_000)
 
 
 def _status_table(rows: Sequence[Status]) -> Table:
@@ -130,16 +134,6 @@ def _status_table(rows: Sequence[Status]) -> Table:
     for row in rows:
         counts = (row.behind, row.waiting, row.objects, row.failing, row.dead)
         table.add_row(row.name, row.state, *(f"{count:,}" for count in counts), _age(row.age), row.reason)
-    return table
-
-
-def _letters_table(rows: Sequence[Letter]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("letter", "object", "change of", "attempts", "cause"):
-        table.add_column(name, justify="right" if name == "attempts" else "left")
-    for row in rows:
-        what, when = f"{row.model} {row.object_id}", f"{row.at:%Y-%m-%d %H:%M:%S}"
-        table.add_row(str(row.id), what, when, str(row.attempts), row.cause)
     return table
 
 
