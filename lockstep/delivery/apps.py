@@ -9,6 +9,8 @@ class DeliveryConfig(AppConfig):
     name = "lockstep.delivery"
 
     def ready(self) -> None:
+        from lockstep.delivery import partitions  # noqa: F401 - registers its periodic work
+
         autodiscover_modules("subscribers")
         post_migrate.connect(_declare_subscriptions, sender=self)
 

@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from lockstep.delivery.database import SQL
+from lockstep.delivery.subscriptions import registered
 
 OPERATIONS = SQL["operations"]
 EVERYTHING = datetime(1, 1, 1, tzinfo=UTC)
@@ -19,6 +20,10 @@ EVERYTHING = datetime(1, 1, 1, tzinfo=UTC)
 
 class UnknownSubscription(Exception):
     """There is no subscription of this name."""
+
+
+class StillDeclared(Exception):
+    """The subscription belongs to a subscriber of this project."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +166,19 @@ def rewind(subscription: str, *, since: datetime | None = None) -> bool:
         _rows("clear_from", subscription=subscription, seq=seq)
         _rows("rewind", subscription=subscription, seq=seq)
         return True
+
+
+def remove(subscription: str) -> None:
+    """Removes a subscription that the code does not declare any more, with all that waits for it.
+
+    Raises UnknownSubscription, and StillDeclared when a worker would only make it again.
+    """
+    if subscription in {subscriber.name for subscriber in registered()}:
+        raise StillDeclared(f"{subscription!r} is declared in the code: remove it there first, or pause it.")
+    with transaction.atomic():
+        _lock(subscription)
+        for statement in ("remove_deliveries", "remove_lanes", "remove_subscription"):
+            _rows(statement, subscription=subscription)
 
 
 def _settle(selection: Selection, *, outcome: str, reason: str) -> list[UUID]:

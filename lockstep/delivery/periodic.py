@@ -65,16 +65,6 @@ def with_orm(function: Callable[[], object]) -> Callable[[Pool], Awaitable[None]
     return run
 
 
-async def make_partitions(pool: Pool) -> None:
-    """The change log's partitions for the days ahead. Gives way at once where somebody holds the log."""
-    async with pool.connection() as connection, connection.transaction():
-        await connection.execute("SET LOCAL lock_timeout = '1s'")
-        await connection.execute(SQL["upkeep"]["make_partitions"])
-
-
-register_periodic(PeriodicWork("change-log-partitions", 6 * 3600.0, make_partitions))
-
-
 async def run_periodic(pool: Pool, stopping: asyncio.Event) -> None:
     """Looks once a second for work that is due; a failure is logged and the work waits for its next time."""
     async with pool.connection() as connection:

@@ -128,3 +128,14 @@ UPDATE delivery_subscription
 SET window_start = '1:1:'::pg_snapshot, window_end = pg_current_snapshot(), window_seq = %(seq)s,
     window_last = (SELECT max(seq) FROM changes_change)
 WHERE name = %(subscription)s;
+
+-- name: remove_deliveries
+DELETE FROM delivery_delivery d USING delivery_lane lane
+WHERE lane.id = d.lane_id AND lane.subscription_id = %(subscription)s;
+
+-- name: remove_lanes
+DELETE FROM delivery_lane WHERE subscription_id = %(subscription)s;
+
+-- name: remove_subscription
+-- Its dead letters go with it.
+DELETE FROM delivery_subscription WHERE name = %(subscription)s;

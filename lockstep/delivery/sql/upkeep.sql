@@ -46,3 +46,27 @@ UPDATE delivery_periodictask SET next_at = 'infinity' WHERE name = %(name)s AND 
 
 -- name: make_partitions
 SELECT changes_make_partitions(14);
+
+-- name: old_partitions
+-- Days of the log that ended before the retention began: name, first moment, first moment after it. Oldest first.
+SELECT child.relname, day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC'
+FROM pg_inherits
+JOIN pg_class child ON child.oid = inhrelid
+CROSS JOIN LATERAL (SELECT to_date(substring(child.relname FROM '[0-9]{8}$'), 'YYYYMMDD') AS day) AS named
+WHERE inhparent = 'changes_change'::regclass AND day + 1 <= (now() AT TIME ZONE 'UTC')::date - %(days)s
+ORDER BY day;
+
+-- name: needed_by
+-- The subscriptions that still need a day of the log: it is not fanned out to them, waits in their lanes, or is a dead
+-- letter that nobody has settled.
+SELECT s.name FROM delivery_subscription s
+WHERE EXISTS (
+        SELECT FROM changes_change c WHERE c.at >= %(from)s AND c.at < %(to)s
+        AND (c.xid >= pg_snapshot_xmax(s.window_start) OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(s.window_start)))))
+    OR EXISTS (
+        SELECT FROM delivery_lane lane JOIN delivery_delivery d ON d.lane_id = lane.id
+        WHERE lane.subscription_id = s.name AND d.at >= %(from)s AND d.at < %(to)s)
+    OR EXISTS (
+        SELECT FROM delivery_deadletter letter
+        WHERE letter.subscription_id = s.name AND letter.outcome IS NULL AND letter.at >= %(from)s AND letter.at < %(to)s)
+ORDER BY s.name;

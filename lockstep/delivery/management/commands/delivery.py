@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lockstep.delivery import operations
-from lockstep.delivery.operations import Letter, Preview, Selection, Status, UnknownSubscription
+from lockstep.delivery.operations import Letter, Preview, Selection, Status, StillDeclared, UnknownSubscription
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 NARROWING = ("letters", "model", "object_id", "cause", "since", "until")
@@ -42,6 +42,7 @@ class Command(BaseCommand):
         _plan(_span(add("replay-span", "sends all changes of a time again, delivered or not"), required=True))
         add("pause", "stops it where it is; writers do not notice").add_argument("--reason", required=True)
         add("resume", "goes on where it stopped")
+        add("remove", "removes a subscription that the code does not declare any more, with all that waits for it")
         rewind = add("rewind", "starts again at an earlier place of the log: all changes since, in their order")
         rewind.add_argument("--since", type=_time, metavar="TIME", help="default: as far back as the log reaches")
 
@@ -51,6 +52,8 @@ class Command(BaseCommand):
         except UnknownSubscription as error:
             names = ", ".join(status.name for status in operations.status()) or "none"
             raise CommandError(f"{error} There are: {names}.") from error
+        except StillDeclared as error:
+            raise CommandError(str(error)) from error
 
     def _status(self, options: dict[str, Any]) -> None:
         rows = operations.status()
@@ -106,6 +109,10 @@ class Command(BaseCommand):
             self.stdout.write(f"{options['subscription']} starts again there; what it had since goes out again.")
         else:
             self.stdout.write("The log has nothing since then.")
+
+    def _remove(self, options: dict[str, Any]) -> None:
+        operations.remove(options["subscription"])
+        self.stdout.write(f"{options['subscription']} is removed.")
 
     def _say_preview(self, verb: str, preview: Preview) -> None:
         if not preview.changes:

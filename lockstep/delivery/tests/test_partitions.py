@@ -1,0 +1,114 @@
+"""Days of the log go when they are past retention, and not before everybody has had what is in them."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from django.conf import settings
+
+from lockstep.delivery import operations
+from lockstep.delivery.database import open_pool
+from lockstep.delivery.errors import Refused
+from lockstep.delivery.operations import Selection
+from lockstep.delivery.partitions import drop_old_partitions
+from lockstep.delivery.tests.support import Steps, subscriber
+
+EVENT = subscriber("test", "event")
+DAYS = ("changes_change_20200101", "changes_change_20200102")
+
+
+@pytest.fixture
+def old_days(database: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    """Two days of the year 2020 with a change each."""
+    for name, day in zip(DAYS, ("2020-01-01", "2020-01-02"), strict=True):
+        end = f"'{day}Z'::timestamptz + interval '1 day'"
+        database.execute(f"CREATE TABLE {name} PARTITION OF changes_change FOR VALUES FROM ('{day}Z') TO ({end})")
+        database.execute(
+            "INSERT INTO changes_change (at, model, object_id, kind, after)"
+            " VALUES (%s, 'posts.post', %s, 'created', '{}')",
+            [f"{day} 12:00Z", day],
+        )
+    yield database
+    for name in DAYS:
+        database.execute(f"DROP TABLE IF EXISTS {name}")
+
+
+def drop() -> list[str]:
+    async def run() -> list[str]:
+        async with open_pool(size=1) as pool:
+            return await drop_old_partitions(pool)
+
+    return asyncio.run(run())
+
+
+def test_old_days_go_and_later_ones_stay(old_days: psycopg.Connection, steps: Steps):
+    steps.declare(EVENT)
+    before = old_days.execute(
+        "SELECT count(*) FROM pg_inherits WHERE inhparent = 'changes_change'::regclass"
+    ).fetchone()
+    assert drop() == list(DAYS)
+    after = old_days.execute("SELECT count(*) FROM pg_inherits WHERE inhparent = 'changes_change'::regclass").fetchone()
+    assert before
+    assert after == (before[0] - len(DAYS),)
+    assert drop() == []
+
+
+def test_nothing_goes_before_its_time(old_days: psycopg.Connection, steps: Steps, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(settings, "CHANGE_LOG_RETENTION_DAYS", 36_500)
+    assert drop() == []
+
+
+def test_what_is_not_fanned_out_is_kept(old_days: psycopg.Connection, steps: Steps, caplog: pytest.LogCaptureFixture):
+    steps.declare(EVENT)
+    operations.rewind("test")
+    with caplog.at_level(logging.WARNING):
+        assert drop() == []
+    assert "changes_change_20200101 is past retention and kept, because test still needs it" in caplog.text
+
+
+def test_what_waits_in_a_lane_is_kept_until_it_is_delivered(old_days: psycopg.Connection, steps: Steps):
+    steps.declare(EVENT)
+    operations.rewind("test")
+    while steps.behind():
+        steps.fan_out()
+    first, second = sorted(steps.claim(EVENT), key=lambda claim: claim.change.at)
+    assert drop() == []
+    steps.settle(first)
+    assert drop() == [DAYS[0]]
+    steps.settle(second)
+    assert drop() == [DAYS[1]]
+
+
+def test_what_a_dead_letter_needs_is_kept_until_it_is_settled(old_days: psycopg.Connection, steps: Steps):
+    steps.declare(EVENT)
+    operations.rewind("test")
+    while steps.behind():
+        steps.fan_out()
+    steps.settle(*steps.claim(EVENT), error=Refused("no"))
+    assert drop() == []
+    operations.discard_letters(Selection("test"), reason="too old")
+    assert drop() == list(DAYS)
+
+
+def test_a_log_that_somebody_reads_is_not_waited_for(old_days: psycopg.Connection, steps: Steps):
+    with old_days.transaction():
+        old_days.execute("SELECT count(*) FROM changes_change")
+        assert drop() == []
+    assert drop() == list(DAYS)
+
+
+def test_a_subscription_that_is_gone_from_the_code_can_be_removed(old_days: psycopg.Connection, steps: Steps):
+    steps.declare(EVENT)
+    operations.rewind("test", since=None)
+    steps.fan_out()
+    operations.remove("test")
+    assert operations.status() == []
+    assert old_days.execute("SELECT count(*) FROM delivery_delivery").fetchone() == (0,)
+    assert drop() == list(DAYS)
+
+
+def test_a_subscription_of_the_code_is_not_removed(database: psycopg.Connection):
+    with pytest.raises(operations.StillDeclared):
+        operations.remove("jsonplaceholder-mirror")
