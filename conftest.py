@@ -10,6 +10,7 @@ import pytest
 from django.conf import settings
 from django.db import connections
 
+from lockstep.changes.wakeup import announcer
 from tests.contract.providers import node_modules
 from tests.support import BackgroundWorker, Cast, Person
 
@@ -33,6 +34,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if os.environ.get("REQUIRE_ALL"):
                 pytest.fail(f"REQUIRE_ALL is set and {MISSING[program]}", pytrace=False)
             pytest.skip(MISSING[program])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nobody_is_left_connected(django_db_setup: None) -> Iterator[None]:
+    """The test database cannot be dropped while somebody is."""
+    yield
+    announcer.close()
 
 
 @pytest.fixture

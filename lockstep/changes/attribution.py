@@ -10,6 +10,8 @@ from contextvars import ContextVar
 
 from django.db import connection, transaction
 
+from lockstep.changes.wakeup import announcer
+
 _trace: ContextVar[str] = ContextVar("trace", default="")
 
 SET_LOCAL = (
@@ -33,8 +35,10 @@ def attributed_transaction(*, actor: str = "", origin: str = "") -> Iterator[Non
     """A transaction whose changes name their actor ("user:<id>") and origin (a provider, or "" for ourselves).
 
     A change whose origin equals a subscription's own is not delivered to it: nothing is echoed back.
-    Nested inside another one it is a savepoint, and its attribution holds from there on.
+    Nested inside another one it is a savepoint, and its attribution holds from there on. Once it is committed, those
+    who read the change log are told.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(SET_LOCAL, [actor, origin, _trace.get()])
+        transaction.on_commit(announcer.announce)
         yield

@@ -12,6 +12,7 @@ from lockstep.delivery.database import SQL
 from lockstep.delivery.errors import DeliveryError, NotYet, TryAgain, Unreachable
 from lockstep.delivery.lanes import Outcome
 from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber
+from lockstep.delivery.waiting import first_of
 
 logger = logging.getLogger(__name__)
 
@@ -124,10 +125,7 @@ class Courier:
             await connection.execute(SQL["lanes"]["probe"], {"subscription": self.subscriber.name})
 
     async def _rest(self, stopping: asyncio.Event) -> None:
-        waits = [asyncio.create_task(event.wait()) for event in (self.wakened, stopping)]
-        await asyncio.wait(waits, timeout=self._poll, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
+        await first_of(self.wakened, stopping, seconds=self._poll)
         self.wakened.clear()
 
     async def _finish(self) -> None:

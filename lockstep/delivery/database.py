@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from django.db import connections
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
+from lockstep.changes.connecting import connection_parameters
 from lockstep.changes.sql_file import load
 from lockstep.delivery.subscriptions import Pool
 
@@ -19,10 +19,7 @@ Connection = AsyncConnection[TupleRow]
 
 def open_pool(size: int) -> Pool:
     """A pool on Django's default database. Transactions are explicit; a single statement commits by itself."""
-    parameters = connections["default"].get_connection_params()
-    wanted = ("host", "port", "user", "password", "dbname", "sslmode", "connect_timeout")
-    options = {name: parameters[name] for name in wanted if parameters.get(name) is not None}
-    options |= {
+    options = connection_parameters() | {
         "application_name": APPLICATION_NAME,
         "autocommit": True,
         "options": "-c timezone=UTC -c plan_cache_mode=force_custom_plan",

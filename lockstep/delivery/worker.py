@@ -8,6 +8,7 @@ Workers share nothing but the database: locks and leases there keep them out of 
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -16,11 +17,14 @@ from uuid import UUID
 import psycopg
 from psycopg_pool import PoolTimeout
 
+from lockstep.changes.connecting import connection_parameters
+from lockstep.changes.wakeup import CHANNEL
 from lockstep.delivery.courier import Courier
-from lockstep.delivery.database import SQL, open_pool
+from lockstep.delivery.database import APPLICATION_NAME, SQL, Connection, open_pool
 from lockstep.delivery.periodic import run_periodic
 from lockstep.delivery.relay import declare, fan_out, subscriptions_behind
 from lockstep.delivery.subscriptions import Pool, Subscriber
+from lockstep.delivery.waiting import first_of
 
 T = TypeVar("T")
 
@@ -44,6 +48,7 @@ class Worker:
     def __init__(self, subscribers: Sequence[Subscriber]) -> None:
         self.subscribers = {subscriber.name: subscriber for subscriber in subscribers}
         self.stopping = asyncio.Event()
+        self.grown = asyncio.Event()  # somebody told that the log has grown
         self.couriers: dict[str, Courier] = {}
 
     async def run(self) -> None:
@@ -54,6 +59,7 @@ class Worker:
             logger.info("worker ready: %s", ", ".join(self.subscribers) or "no subscriptions")
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._persist(lambda: self._relay(pool)))
+                tasks.create_task(self._persist(self._listen))
                 tasks.create_task(self._persist(lambda: run_periodic(pool, self.stopping)))
                 for courier in self.couriers.values():
                     tasks.create_task(self._persist(lambda c=courier: c.run(self.stopping)))  # type: ignore[misc]
@@ -89,6 +95,7 @@ class Worker:
         """Fans out whatever is behind; looks often while there is something, seldom while there is not."""
         poll = SHORTEST_POLL
         while not self.stopping.is_set():
+            self.grown.clear()
             async with pool.connection() as connection:
                 behind = [name for name in await subscriptions_behind(connection) if name in self.subscribers]
                 moved = 0
@@ -96,11 +103,23 @@ class Worker:
                     moved += await fan_out(connection, name)
                     self.couriers[name].wakened.set()
             poll = SHORTEST_POLL if behind else min(poll * 1.5, LONGEST_POLL)
-            await self._sleep(0 if moved else poll)
+            await first_of(self.grown, self.stopping, seconds=0 if moved else poll)
+            if self.grown.is_set():
+                poll = SHORTEST_POLL
 
-    async def _sleep(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self.stopping.wait()
-        except TimeoutError:
-            return
+    async def _listen(self) -> None:
+        """Hears of commits sooner than by looking (changes/wakeup.py). When it cannot listen, looking is enough."""
+        options = connection_parameters() | {"application_name": APPLICATION_NAME, "autocommit": True}
+        async with await psycopg.AsyncConnection.connect(**options) as connection:
+            await connection.execute(f"LISTEN {CHANNEL}")
+            hearing = asyncio.create_task(self._hear(connection))
+            stopped = asyncio.create_task(self.stopping.wait())
+            await asyncio.wait({hearing, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (hearing, stopped):
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await hearing
+
+    async def _hear(self, connection: Connection) -> None:
+        async for _ in connection.notifies():
+            self.grown.set()
