@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO
 
 import orjson
 
@@ -35,6 +37,36 @@ def start_worker(url: str) -> Iterator[None]:
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
         try:
             yield
+        finally:
+            process.terminate()
+
+
+class Listener(threading.Thread):
+    """Reads what bench/listener.py prints: when each post reached its handler, by title."""
+
+    def __init__(self, output: IO[str]) -> None:
+        super().__init__(daemon=True)
+        self.output = output
+        self.arrived: dict[str, float] = {}
+
+    def run(self) -> None:
+        """Until it ends."""
+        for line in self.output:
+            title, moment = line.split()
+            self.arrived[title] = float(moment)
+
+
+@contextmanager
+def start_listener() -> Iterator[Listener]:
+    """A worker that is ready to hear of posts, until the end of the block."""
+    command = [sys.executable, "-m", "bench.listener"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert process.stdout
+            process.stdout.readline()
+            listener = Listener(process.stdout)
+            listener.start()
+            yield listener
         finally:
             process.terminate()
 

@@ -17,7 +17,7 @@ from lockstep.changes.connecting import connection_parameters
 logger = logging.getLogger(__name__)
 
 CHANNEL = "lockstep_changes"
-SHORTEST_PAUSE = 0.05  # seconds between two notifications of one process
+SHORTEST_PAUSE = 0.02  # seconds between two notifications of one process
 IDLE_SECONDS = 60.0  # then the connection is given back
 
 

@@ -4,12 +4,15 @@ from dataclasses import dataclass
 
 CAPTURE = "lockstep/changes/sql/capture.sql"
 RELAY = "lockstep/delivery/sql/relay.sql"
+OPERATIONS = "lockstep/delivery/sql/operations.sql"
 LANES = "lockstep/delivery/sql/lanes.sql"
 COLLECTION = "lockstep/mirror/sql/collection.sql"
 TEST_CAPTURE = "lockstep/changes/tests/test_capture.py"
 TEST_RELAY = "lockstep/delivery/tests/test_relay.py"
 TEST_LANES = "lockstep/delivery/tests/test_lanes.py"
 TEST_COURIER = "lockstep/delivery/tests/test_courier.py"
+TEST_OPERATIONS = "lockstep/delivery/tests/test_operations.py"
+TEST_PARTITIONS = "lockstep/delivery/tests/test_partitions.py"
 TEST_PUSH = "lockstep/mirror/tests/test_push.py"
 TEST_APPLY = "lockstep/mirror/tests/test_apply.py"
 TEST_SYNC = "lockstep/mirror/tests/test_sync.py"
@@ -164,6 +167,55 @@ BUGS = [
         "known.lost_deletion not in (None, copy)",
         'known.lost_deletion and copy != f"{known.acknowledged}".replace("-", "")',
         f"{TEST_PUSH}::test_a_copy_whose_update_got_no_answer_is_deleted_although_its_deletion_got_none_either",
+    ),
+    SeededBug(
+        "nobody tells of a commit",
+        "lockstep/changes/attribution.py",
+        "        transaction.on_commit(announcer.announce)\n",
+        "",
+        "lockstep/delivery/tests/test_wakeup.py::test_a_commit_is_heard_of",
+    ),
+    SeededBug(
+        "an ack takes along what was replayed before it",
+        LANES,
+        "(d.seq = done.seq OR s.kind = 'state' AND d.seq < done.seq)",
+        "d.seq <= done.seq",
+        f"{TEST_OPERATIONS}::test_an_event_replayed_while_a_later_one_is_being_delivered_is_not_lost",
+    ),
+    SeededBug(
+        "a replay brings an old state back",
+        OPERATIONS,
+        "ORDER BY c.seq DESC LIMIT 1",
+        "ORDER BY c.seq LIMIT 1",
+        f"{TEST_OPERATIONS}::test_a_state_subscription_is_sent_the_latest_state_and_never_an_old_one",
+    ),
+    SeededBug(
+        "a rewind leaves out what was written early and committed late",
+        OPERATIONS,
+        "SELECT min(c.seq) FROM changes_change c JOIN delivery_subscription s",
+        "SELECT min(c.seq) + 1000000 FROM changes_change c JOIN delivery_subscription s",
+        f"{TEST_OPERATIONS}::test_a_rewind_takes_along_what_was_written_early_and_committed_late",
+    ),
+    SeededBug(
+        "a paused subscription goes on delivering",
+        LANES,
+        "s.state <> 'paused'",
+        "true",
+        f"{TEST_OPERATIONS}::test_a_paused_subscription_delivers_nothing_and_loses_nothing",
+    ),
+    SeededBug(
+        "retention drops what waits in a lane",
+        "lockstep/delivery/sql/upkeep.sql",
+        "d.at >= %(from)s",
+        "false AND d.at >= %(from)s",
+        f"{TEST_PARTITIONS}::test_what_waits_in_a_lane_is_kept_until_it_is_delivered",
+    ),
+    SeededBug(
+        "retention drops what is not fanned out",
+        "lockstep/delivery/sql/upkeep.sql",
+        "c.at >= %(from)s AND",
+        "false AND c.at >= %(from)s AND",
+        f"{TEST_PARTITIONS}::test_what_is_not_fanned_out_is_kept",
     ),
     SeededBug(
         "whoever waits for a lane keeps a connection",
