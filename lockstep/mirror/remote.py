@@ -96,11 +96,16 @@ class Remote:
     async def acknowledge(self, object_id: str, remote_id: str, body: Body | None) -> bool:
         """The provider said yes to this body under this id; None stands for the deletion.
 
-        Returns whether another object of ours had the id, and has lost its copy therefore.
+        Returns whether another object of ours had the id, and has lost its copy therefore. Two that were given the same
+        id one after the other come one at a time, so that one of them has it in the end.
         """
         mark = fingerprint(self._mirrored, body) if body else None
-        await self._run("acknowledge", object_id, remote_id=remote_id, fingerprint=mark)
-        return bool(await self._run("dispossess", object_id, remote_id=remote_id))
+        parameters = {"object_id": object_id, "collection": self._collection, "remote_id": remote_id}
+        async with self._pool.connection() as connection, connection.transaction():
+            await connection.execute(SQL["lock_remote_id"], parameters)
+            await connection.execute(SQL["acknowledge"], parameters | {"fingerprint": mark})
+            cursor = await connection.execute(SQL["dispossess"], parameters)
+            return await cursor.fetchone() is not None
 
     async def acknowledge_update(self, object_id: str, remote_id: str, body: Body) -> bool:
         """The provider said yes to this body for a copy that it had; False when the id is another object's by now."""

@@ -232,6 +232,21 @@ BUGS = [
         f"{TEST_SYNC}::test_the_check_mends_what_a_provider_said_yes_to_before_it_was_known_to_keep_anything",
     ),
     SeededBug(
+        "whose deletion is in doubt keeps its id from others",
+        "lockstep/mirror/sql/remote.sql",
+        "AND NOT coalesce(other.intent ? 'delete', false)",
+        "",
+        f"{TEST_PUSH}::test_a_copy_that_got_the_id_of_a_deletion_in_doubt_is_found_when_it_is_deleted_itself",
+    ),
+    SeededBug(
+        "two that were given one id lose it to each other",
+        "lockstep/mirror/remote.py",
+        'connection.transaction():\n            await connection.execute(SQL["lock_remote_id"], parameters)\n'
+        '            await connection.execute(SQL["acknowledge"]',
+        'connection.pipeline():\n            await connection.execute(SQL["acknowledge"]',
+        f"{TEST_PUSH}::test_of_two_that_were_given_the_same_id_one_has_it_in_the_end",
+    ),
+    SeededBug(
         "a provider's yes is believed although it shows nothing",
         "lockstep/mirror/push.py",
         "if await keeps_writes(connection, self.mirror):",

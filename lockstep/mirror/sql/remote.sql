@@ -47,15 +47,21 @@ UPDATE mirror_remoteobject SET remote_id = NULL
 WHERE object_id = %(object_id)s AND collection = %(collection)s AND remote_id = %(remote_id)s;
 
 -- name: lock_remote_id
--- Whoever looks for a lost copy among equal ones takes one at a time.
+-- Who gets a remote id is decided for one object at a time.
 SELECT pg_advisory_xact_lock(hashtextextended(%(collection)s || '/' || %(remote_id)s, 0));
 
 -- name: take
--- A copy that was found becomes this object's, unless it is another one's already.
+-- A copy that was found becomes this object's, unless it is another one's already. An object whose deletion got no answer
+-- gives it up: the copy is not as it was then, or it is as good as this one's.
+WITH given_up AS (
+    UPDATE mirror_remoteobject SET remote_id = NULL
+    WHERE collection = %(collection)s AND remote_id = %(remote_id)s AND object_id <> %(object_id)s AND intent ? 'delete'
+)
 UPDATE mirror_remoteobject SET remote_id = %(remote_id)s
 WHERE object_id = %(object_id)s AND collection = %(collection)s AND NOT EXISTS (
     SELECT FROM mirror_remoteobject other
-    WHERE other.collection = %(collection)s AND other.remote_id = %(remote_id)s AND other.object_id <> %(object_id)s)
+    WHERE other.collection = %(collection)s AND other.remote_id = %(remote_id)s AND other.object_id <> %(object_id)s
+      AND NOT coalesce(other.intent ? 'delete', false))
 RETURNING remote_id;
 
 -- name: taken

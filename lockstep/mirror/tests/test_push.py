@@ -1,14 +1,18 @@
 """Pushing one object: once, under the right id, and with open eyes."""
 
+import asyncio
 from typing import Any
 
 import psycopg
 import pytest
 
 from lockstep.delivery.errors import NotYet, Refused, TryAgain, Unreachable
+from lockstep.mirror.collections import Client
 from lockstep.mirror.models import RemoteObject
 from lockstep.mirror.push import LARGEST_BODY
-from lockstep.mirror.tests.support import Provider, push, run_import
+from lockstep.mirror.remote import Pool, Remote
+from lockstep.mirror.tests.support import Provider, push, run_import, with_client
+from lockstep.posts.mirror import JSONPLACEHOLDER, POSTS
 from lockstep.posts.models import Comment, Post
 from lockstep.providers.jsonplaceholder import JsonPlaceholder
 
@@ -168,6 +172,23 @@ def test_a_copy_whose_update_got_no_answer_is_deleted_although_its_deletion_got_
     assert 11 not in provider.posts()
 
 
+def test_a_copy_that_got_the_id_of_a_deletion_in_doubt_is_found_when_it_is_deleted_itself(
+    provider: Provider, post: Post
+):
+    push(post)
+    provider.faults(methods=["DELETE"], after_effect=True, times=1, status=500)
+    with pytest.raises(TryAgain):
+        push(post, deleted=True)
+    heir = Post.objects.create(title="heir of 11", body="b")
+    provider.faults(methods=["POST"], after_effect=True, times=1, cut=True)
+    with pytest.raises(TryAgain):
+        push(heir)
+    assert provider.posts()[11]["title"] == "heir of 11"
+    assert push(heir, deleted=True) is True
+    assert push(post, deleted=True) is True
+    assert 11 not in provider.posts()
+
+
 @pytest.mark.parametrize(
     ("fault", "error", "retry_after"),
     [
@@ -281,3 +302,18 @@ def test_that_the_copy_cannot_be_read_back_is_no_failure(provider: Provider, pos
     assert remote(post).verified_at is None
     assert remote(post).unkept_at is None
     assert remote(post).acknowledged_at
+
+
+def test_of_two_that_were_given_the_same_id_one_has_it_in_the_end(provider: Provider, post: Post):
+    """The first is swept away and its id given again before either answer is noted."""
+    push(Post.objects.create(title="shows that writes are kept", body="b"))
+    others = [post, *(Post.objects.create(title=f"other {n}", body="b") for n in range(7))]
+
+    async def acknowledge(client: Client, pool: Pool) -> None:
+        remote = Remote(pool, JSONPLACEHOLDER, POSTS)
+        body = {"userId": 1, "title": "t", "body": "b"}
+        await asyncio.gather(*(remote.acknowledge(str(other.pk), "99", body) for other in others))
+
+    for _ in range(20):
+        with_client(acknowledge)
+        assert RemoteObject.objects.filter(remote_id="99").count() == 1
