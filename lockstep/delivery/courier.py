@@ -11,7 +11,7 @@ from lockstep.delivery import lanes
 from lockstep.delivery.database import SQL
 from lockstep.delivery.errors import DeliveryError, NotYet, TryAgain, Unreachable
 from lockstep.delivery.lanes import Outcome
-from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber
+from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber, WithinHandler
 from lockstep.delivery.waiting import first_of
 
 logger = logging.getLogger(__name__)
@@ -43,12 +43,23 @@ class Courier:
         3. Wait until a delivery ends, the relay has fanned out, or it is time to look again.
         """
         async with AsyncExitStack() as stack:
-            handler = await stack.enter_async_context(self.subscriber.connect(self.pool))
+            handler = await self._connect(stack)
             while not stopping.is_set():
                 busy = await self._round(handler)
                 self._poll = SHORTEST_POLL if busy else min(self._poll * 2, LONGEST_POLL)
                 await self._rest(stopping)
             await self._finish()
+
+    async def _connect(self, stack: AsyncExitStack) -> Handler:
+        if connect := self.subscriber.connect:
+            return await stack.enter_async_context(connect(self.pool))
+        if within := self.subscriber.within:
+            return lambda claim: self._deliver_within(claim, within)
+        raise AssertionError("a subscriber has one of them")
+
+    async def _deliver_within(self, claim: Claim, handler: WithinHandler) -> None:
+        async with self.pool.connection() as connection:
+            await lanes.deliver_within(connection, claim, handler)
 
     async def _round(self, handler: Handler) -> bool:
         settled = await self._settle()
@@ -84,6 +95,7 @@ class Courier:
         self.wakened.set()
 
     async def _settle(self) -> bool:
+        """Writes down how deliveries ended; those within our database have done so, and doing it again is harmless."""
         outcomes, self._ended = self._ended, []
         if not outcomes:
             return False

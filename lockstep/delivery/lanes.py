@@ -8,7 +8,7 @@ from uuid import UUID
 from lockstep.delivery.database import SQL, Connection
 from lockstep.delivery.errors import DeliveryError
 from lockstep.delivery.retry import delay_after
-from lockstep.delivery.subscriptions import Change, Claim, Subscriber, message_id
+from lockstep.delivery.subscriptions import Change, Claim, Subscriber, WithinHandler, message_id
 
 LANES = SQL["lanes"]
 
@@ -69,6 +69,18 @@ async def release(connection: Connection, lane: int, token: int) -> None:
         if await cursor.fetchone():
             await connection.execute(LANES["free"], {"lanes": [lane]})
             await connection.execute(LANES["retire"], {"lanes": [lane]})
+
+
+async def deliver_within(connection: Connection, claim: Claim, handler: WithinHandler) -> None:
+    """Runs the handler in the transaction that settles its claim: both happen, or neither.
+
+    A claim that was lost meanwhile changes nothing, and its handler does not run.
+    """
+    async with connection.transaction():
+        cursor = await connection.execute(LANES["lock_claimed"], {"lanes": [claim.lane], "tokens": [claim.token]})
+        if await cursor.fetchone():
+            await handler(connection, claim)
+            await _remove(connection, [Outcome(claim)])
 
 
 async def settle(connection: Connection, outcomes: Sequence[Outcome]) -> int:

@@ -44,6 +44,7 @@ class Claim:
 
 
 Handler = Callable[[Claim], Awaitable[None]]
+WithinHandler = Callable[[AsyncConnection[Any], Claim], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +52,29 @@ class Subscriber:
     """Who is told of the changes of some models, and how.
 
     `connect` opens what the handler needs (a client, say) for the life of a worker and yields the handler, which
-    delivers one claim and raises a DeliveryError where it cannot. `concurrency` bounds the deliveries in flight of one
-    worker, `deadline` (seconds) each of them. Changes whose origin is `skip_origin` are not delivered.
+    delivers one claim and raises a DeliveryError where it cannot: at least once. A handler that only writes to our own
+    database is given as `within` instead, and writes through the connection that it gets, in the transaction of its
+    ack: exactly once. `concurrency` bounds the deliveries in flight of one worker, `deadline` (seconds) each of them.
+    Changes whose origin is `skip_origin` are not delivered.
     """
 
     name: str
     kind: Literal["event", "state"]
     models: tuple[str, ...]
-    connect: Callable[[Pool], AbstractAsyncContextManager[Handler]] = field(repr=False)
+    connect: Callable[[Pool], AbstractAsyncContextManager[Handler]] | None = field(default=None, repr=False)
+    within: WithinHandler | None = field(default=None, repr=False)
     skip_origin: str | None = None
     concurrency: int = 8
     deadline: float = 30.0
+
+    def __post_init__(self) -> None:
+        if (self.connect is None) == (self.within is None):
+            raise ValueError(f"The subscriber {self.name!r} needs either connect or within.")
+
+    @property
+    def connections(self) -> int:
+        """How many database connections a worker should have for it."""
+        return self.concurrency if self.within else 2
 
     @property
     def lease(self) -> float:

@@ -53,7 +53,7 @@ class Worker:
 
     async def run(self) -> None:
         """Runs until stopped. A database that goes away is waited for; raises ForeignDatabase."""
-        async with open_pool(size=4 + 2 * len(self.subscribers)) as pool:
+        async with open_pool(size=4 + sum(s.connections for s in self.subscribers.values())) as pool:
             epoch = await self._persist(lambda: self._declare(pool))
             self.couriers = {s.name: Courier(s, pool, epoch) for s in self.subscribers.values()}
             logger.info("worker ready: %s", ", ".join(self.subscribers) or "no subscriptions")

@@ -218,6 +218,13 @@ BUGS = [
         f"{TEST_PARTITIONS}::test_what_is_not_fanned_out_is_kept",
     ),
     SeededBug(
+        "a handler within our database does not ask whether its claim still holds",
+        "lockstep/delivery/lanes.py",
+        "if await cursor.fetchone():\n            await handler(connection, claim)",
+        "if True:\n            await handler(connection, claim)",
+        "lockstep/delivery/tests/test_within.py::test_a_claim_that_was_lost_writes_nothing",
+    ),
+    SeededBug(
         "whoever waits for a lane keeps a connection",
         "lockstep/mirror/apply.py",
         "        async with self.pool.connection() as connection:\n            return await lanes.hold(",

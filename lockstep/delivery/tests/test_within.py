@@ -1,0 +1,87 @@
+"""Handlers that only write to our own database: their writes and their ack are one transaction."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from conftest import database_url
+from lockstep.delivery import lanes
+from lockstep.delivery.errors import Refused
+from lockstep.delivery.subscriptions import Claim, Subscriber
+from lockstep.delivery.tests.support import POST, Steps, insert_post, waiting
+from tests.support import BackgroundWorker, drained, eventually
+
+
+@pytest.fixture
+def handled(database: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    """A table that handlers write to."""
+    database.execute("CREATE TABLE handled (title text)")
+    yield database
+    database.execute("DROP TABLE handled")
+
+
+async def write_title(connection: psycopg.AsyncConnection[Any], claim: Claim) -> None:
+    await connection.execute("INSERT INTO handled VALUES (%s)", [(claim.change.after or {})["title"]])
+
+
+def within(handler: Any = write_title) -> Subscriber:
+    return Subscriber(name="test", kind="event", models=(POST,), within=handler)
+
+
+def titles(database: psycopg.Connection) -> list[str]:
+    return sorted(title for (title,) in database.execute("SELECT title FROM handled").fetchall())
+
+
+def deliver(claim: Claim) -> None:
+    async def run() -> None:
+        async with await psycopg.AsyncConnection.connect(database_url(), autocommit=True) as connection:
+            await lanes.deliver_within(connection, claim, write_title)
+
+    asyncio.run(run())
+
+
+def test_each_change_is_handled_once(handled: psycopg.Connection, steps: Steps, worker: BackgroundWorker):
+    worker.subscribers = [within()]
+    steps.declare(within())
+    for n in range(50):
+        insert_post(handled, f"{n:02}")
+    worker.start()
+    eventually(lambda: drained(handled))
+    assert titles(handled) == [f"{n:02}" for n in range(50)]
+
+
+def test_what_a_failing_handler_wrote_is_rolled_back(
+    handled: psycopg.Connection, steps: Steps, worker: BackgroundWorker
+):
+    async def write_and_fail(connection: psycopg.AsyncConnection[Any], claim: Claim) -> None:
+        await write_title(connection, claim)
+        raise Refused("no")
+
+    worker.subscribers = [within(write_and_fail)]
+    steps.declare(within())
+    insert_post(handled, "a")
+    worker.start()
+    eventually(lambda: handled.execute("SELECT count(*) FROM delivery_deadletter").fetchone() == (1,))
+    assert titles(handled) == []
+
+
+def test_a_claim_that_was_lost_writes_nothing(handled: psycopg.Connection, steps: Steps):
+    steps.declare(within())
+    insert_post(handled, "a")
+    steps.fan_out()
+    [stale] = steps.claim(within())
+    handled.execute("UPDATE delivery_lane SET next_at = now()")
+    [claim] = steps.claim(within())
+    deliver(stale)
+    assert titles(handled) == []
+    deliver(claim)
+    deliver(claim)
+    assert (titles(handled), waiting(handled)) == (["a"], [])
+
+
+def test_a_subscriber_has_one_way_to_deliver():
+    with pytest.raises(ValueError, match="either connect or within"):
+        Subscriber(name="test", kind="event", models=(POST,))
