@@ -220,6 +220,5 @@ def titles_here(run: Run) -> list[str]:
 
 
 def plan(run: Run) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": os.environ["PATH"], "LOCKSTEP_HOME": str(run.home)}
     command = [str(ROOT / ".venv/bin/python"), "manage.py", "sync_with_fake_system", "--plan"]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    return subprocess.run(command, cwd=ROOT, env=run.environment, capture_output=True, text=True)
