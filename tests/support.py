@@ -12,7 +12,7 @@ import psycopg
 from django.test import Client
 
 from lockstep.accounts.models import Token, User
-from lockstep.delivery.subscriptions import Subscriber, registered
+from lockstep.delivery.subscriptions import Family, Subscriber, registered, registered_families
 from lockstep.delivery.worker import Worker
 
 T = TypeVar("T")
@@ -62,6 +62,7 @@ class BackgroundWorker:
     """A worker on a thread of its own with its own event loop."""
 
     subscribers: Sequence[Subscriber] | None = None
+    families: Sequence[Family] = ()
     _worker: Worker | None = None
     _loop: asyncio.AbstractEventLoop | None = None
     _thread: threading.Thread | None = None
@@ -75,7 +76,10 @@ class BackgroundWorker:
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._worker = Worker(registered() if self.subscribers is None else self.subscribers)
+        if self.subscribers is None:
+            self._worker = Worker(registered(), registered_families())
+        else:
+            self._worker = Worker(self.subscribers, self.families)
         self._ready.set()
         await self._worker.run()
 

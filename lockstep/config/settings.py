@@ -139,6 +139,7 @@ POSTS_PROVIDER_URL = env.str(
 POSTS_PROVIDER_CONCURRENCY = env.int("POSTS_PROVIDER_CONCURRENCY", 8, validate=validate.Range(min=1, max=256))
 POSTS_PROVIDER_DEADLINE = env.float("POSTS_PROVIDER_DEADLINE", 10.0, validate=validate.Range(min=0.1, max=600))
 CHANGE_LOG_RETENTION_DAYS = env.int("CHANGE_LOG_RETENTION_DAYS", 30, validate=validate.Range(min=1, max=36_500))
+ATTEMPT_RETENTION_DAYS = env.int("ATTEMPT_RETENTION_DAYS", 7, validate=validate.Range(min=1, max=365))
 DRIFT_CHECK_SECONDS = env.int("DRIFT_CHECK_SECONDS", 3600)
 TOKEN_DAYS = env.int("TOKEN_DAYS", 30)
 

@@ -9,7 +9,7 @@ class DeliveryConfig(AppConfig):
     name = "lockstep.delivery"
 
     def ready(self) -> None:
-        from lockstep.delivery import partitions  # noqa: F401 - registers its periodic work
+        from lockstep.delivery import housekeeping, partitions  # noqa: F401 - register their periodic work
 
         autodiscover_modules("subscribers")
         post_migrate.connect(_declare_subscriptions, sender=self)

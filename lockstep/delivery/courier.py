@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from uuid import UUID
 
@@ -11,101 +13,126 @@ from lockstep.delivery import lanes
 from lockstep.delivery.database import SQL
 from lockstep.delivery.errors import DeliveryError, NotYet, TryAgain, Unreachable
 from lockstep.delivery.lanes import Outcome
-from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber, WithinHandler
+from lockstep.delivery.subscriptions import Claim, Pool, Receipt, Subscriber, WithinHandler
 from lockstep.delivery.waiting import first_of
 
 logger = logging.getLogger(__name__)
 
-SHORTEST_POLL, LONGEST_POLL = 0.05, 1.0  # seconds between looks at the lanes while nothing is due
 PROBE_SECONDS = 5.0  # how often one lane tries again while the remote does not answer
 SETTLE_SECONDS = 10.0  # how long a stopping courier waits for deliveries in flight
+IDLE_SECONDS = 30.0  # then the courier of a family's member leaves, when nothing waits for it
+
+Lot = Sequence[Claim]  # what a handler gets at once: one claim, or a batch within our own database
+LotHandler = Callable[[Lot], Awaitable[Receipt | None]]
 
 
 class Courier:
-    """Delivers for one subscriber until told to stop."""
+    """Delivers for one subscriber until told to stop. It looks at its lanes when it is `wakened`."""
 
-    def __init__(self, subscriber: Subscriber, pool: Pool, epoch: UUID) -> None:
+    def __init__(self, subscriber: Subscriber, pool: Pool, epoch: UUID, *, leaves: bool = False) -> None:
         self.subscriber = subscriber
         self.pool = pool
         self.epoch = epoch
+        self.leaves = leaves
         self.wakened = asyncio.Event()
         self._in_flight: set[asyncio.Task[None]] = set()
         self._ended: list[Outcome] = []
         self._silent = True  # the remote did not answer last time, as far as we know
         self._probed = 0.0
-        self._poll = SHORTEST_POLL
+        self._idle_since = time.monotonic()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Delivers until `stopping`, then lets what is in flight end and settles it.
 
         1. Settle what has ended since the last round.
         2. Claim as many due lanes as the concurrency leaves room for, and start delivering them.
-        3. Wait until a delivery ends, the relay has fanned out, or it is time to look again.
+        3. Wait until a delivery ends, or the worker has seen that something is due.
         """
         async with AsyncExitStack() as stack:
             handler = await self._connect(stack)
-            while not stopping.is_set():
-                busy = await self._round(handler)
-                self._poll = SHORTEST_POLL if busy else min(self._poll * 2, LONGEST_POLL)
-                await self._rest(stopping)
+            while not stopping.is_set() and not await self._is_over():
+                await self._round(handler)
+                await first_of(self.wakened, stopping, seconds=PROBE_SECONDS)
             await self._finish()
 
-    async def _connect(self, stack: AsyncExitStack) -> Handler:
+    async def _connect(self, stack: AsyncExitStack) -> LotHandler:
         if connect := self.subscriber.connect:
-            return await stack.enter_async_context(connect(self.pool))
+            handler = await stack.enter_async_context(connect(self.pool))
+            return lambda lot: handler(lot[0])
         if within := self.subscriber.within:
-            return lambda claim: self._deliver_within(claim, within)
+            return lambda lot: self._deliver_within(lot, within)
         raise AssertionError("a subscriber has one of them")
 
-    async def _deliver_within(self, claim: Claim, handler: WithinHandler) -> None:
+    async def _deliver_within(self, lot: Lot, handler: WithinHandler) -> None:
         async with self.pool.connection() as connection:
-            await lanes.deliver_within(connection, claim, handler)
+            await lanes.deliver_within(connection, lot, handler)
 
-    async def _round(self, handler: Handler) -> bool:
-        settled = await self._settle()
+    async def _is_over(self) -> bool:
+        """Whether it leaves: a family's member for which nothing has been due for a while, and nothing waits."""
+        if not self.leaves or self._in_flight or time.monotonic() - self._idle_since < IDLE_SECONDS:
+            return False
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(SQL["lanes"]["is_empty"], {"subscription": self.subscriber.name})
+            return await cursor.fetchone() == (True,)
+
+    async def _round(self, handler: LotHandler) -> None:
+        self.wakened.clear()
+        await self._settle()
         room = self.subscriber.concurrency - len(self._in_flight)
         if room <= 0:
-            return True
+            return
         if self._silent:
             await self._probe()
+        batch = self.subscriber.batch
         async with self.pool.connection() as connection:
-            claims = await lanes.claim(connection, self.subscriber, room, self.epoch)
-        for claim in claims:
-            task = asyncio.create_task(self._deliver(handler, claim))
+            claims = await lanes.claim(connection, self.subscriber, room * batch, self.epoch)
+        for first in range(0, len(claims), batch):
+            task = asyncio.create_task(self._deliver(handler, claims[first : first + batch]))
             self._in_flight.add(task)
             task.add_done_callback(self._in_flight.discard)
-        return bool(claims or settled)
+        if claims:
+            self._idle_since = time.monotonic()
 
-    async def _deliver(self, handler: Handler, claim: Claim) -> None:
-        """One attempt, within the deadline. Whatever goes wrong is an outcome; nothing escapes."""
-        try:
-            async with asyncio.timeout(self.subscriber.deadline):
-                await handler(claim)
-            outcome = Outcome(claim)
-        except DeliveryError as error:
-            outcome = Outcome(claim, error)
-        except TimeoutError:
-            outcome = Outcome(claim, TryAgain(f"no answer within {self.subscriber.deadline:g} s"))
-        except psycopg.OperationalError as error:
-            outcome = Outcome(claim, TryAgain(f"our database did not answer: {error}"))
-        except Exception as error:
-            logger.exception("%s: the subscriber failed on %s", self.subscriber.name, claim.message_id)
-            outcome = Outcome(claim, TryAgain(f"{type(error).__name__}: {error}"))
-        self._ended.append(outcome)
+    async def _deliver(self, handler: LotHandler, lot: Lot) -> None:
+        """One attempt, within the deadline. Of a batch that fails each is tried alone: most are not to blame."""
+        began = time.monotonic()
+        receipt, error = await self._attempt(handler, lot)
+        if error and len(lot) > 1:
+            for claim in lot:
+                await self._deliver(handler, [claim])
+            return
+        ended = time.monotonic()
+        self._ended += [Outcome(claim, error, receipt, began, ended) for claim in lot]
         self.wakened.set()
 
-    async def _settle(self) -> bool:
+    async def _attempt(self, handler: LotHandler, lot: Lot) -> tuple[Receipt | None, DeliveryError | None]:
+        """What the handler has to tell, and how it failed. Whatever goes wrong is an outcome; nothing escapes."""
+        try:
+            async with asyncio.timeout(self.subscriber.deadline):
+                return await handler(lot), None
+        except DeliveryError as error:
+            return error.receipt, error
+        except TimeoutError:
+            return None, TryAgain(f"no answer within {self.subscriber.deadline:g} s")
+        except psycopg.OperationalError as error:
+            return None, TryAgain(f"our database did not answer: {error}")
+        except Exception as error:
+            logger.exception("%s: the subscriber failed on %s", self.subscriber.name, lot[0].message_id)
+            return None, TryAgain(f"{type(error).__name__}: {error}")
+
+    async def _settle(self) -> None:
         """Writes down how deliveries ended; those within our database have done so, and doing it again is harmless."""
         outcomes, self._ended = self._ended, []
         if not outcomes:
-            return False
+            return
         for outcome in outcomes:
             if outcome.error:
                 self._log(outcome)
         async with self.pool.connection() as connection:
+            if self.subscriber.recorded:
+                await lanes.record(connection, self.subscriber, outcomes)
             await lanes.settle(connection, outcomes)
             await self._listen(connection, outcomes)
-        return True
 
     def _log(self, outcome: Outcome) -> None:
         level = logging.ERROR if outcome.delay is None else logging.INFO
@@ -135,10 +162,6 @@ class Courier:
         self._probed = now
         async with self.pool.connection() as connection:
             await connection.execute(SQL["lanes"]["probe"], {"subscription": self.subscriber.name})
-
-    async def _rest(self, stopping: asyncio.Event) -> None:
-        await first_of(self.wakened, stopping, seconds=self._poll)
-        self.wakened.clear()
 
     async def _finish(self) -> None:
         if self._in_flight:

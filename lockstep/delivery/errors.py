@@ -9,11 +9,17 @@
 Anything else that a subscriber raises is a mistake in it, and is treated as TryAgain.
 """
 
+from typing import Any
+
 
 class DeliveryError(Exception):
-    """The delivery failed."""
+    """The delivery failed. `receipt` is what the handler has to tell of the attempt."""
 
     failure = "error"
+
+    def __init__(self, cause: str, *, receipt: dict[str, Any] | None = None) -> None:
+        super().__init__(cause)
+        self.receipt = receipt
 
 
 class TryAgain(DeliveryError):
@@ -21,8 +27,8 @@ class TryAgain(DeliveryError):
 
     failure = "failed"
 
-    def __init__(self, cause: str, retry_after: float | None = None) -> None:
-        super().__init__(cause)
+    def __init__(self, cause: str, retry_after: float | None = None, *, receipt: dict[str, Any] | None = None) -> None:
+        super().__init__(cause, receipt=receipt)
         self.retry_after = retry_after
 
 

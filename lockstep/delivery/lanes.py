@@ -1,5 +1,7 @@
 """Claiming lanes and settling claims (sql/lanes.sql says how)."""
 
+import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,17 +10,20 @@ from uuid import UUID
 from lockstep.delivery.database import SQL, Connection
 from lockstep.delivery.errors import DeliveryError
 from lockstep.delivery.retry import delay_after
-from lockstep.delivery.subscriptions import Change, Claim, Subscriber, WithinHandler, message_id
+from lockstep.delivery.subscriptions import Change, Claim, Receipt, Subscriber, WithinHandler, message_id
 
 LANES = SQL["lanes"]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a claim ended: delivered (no error) or not."""
+    """How a claim ended: delivered (no error) or not. `began` and `ended` are of time.monotonic()."""
 
     claim: Claim
     error: DeliveryError | None = None
+    receipt: Receipt | None = None
+    began: float = 0.0
+    ended: float = 0.0
 
     @property
     def delay(self) -> float | None:
@@ -30,6 +35,11 @@ class Outcome:
         """The error, for people."""
         name = type(self.error).__name__
         return f"{name}: {self.error}"[:2_000].replace("\0", "\ufffd")  # PostgreSQL's text cannot hold NUL
+
+    @property
+    def told(self) -> str | None:
+        """The receipt as JSON; PostgreSQL's jsonb cannot hold NUL either."""
+        return json.dumps(self.receipt).replace("\\u0000", "\\ufffd") if self.receipt else None
 
 
 async def claim(connection: Connection, subscriber: Subscriber, limit: int, epoch: UUID) -> list[Claim]:
@@ -71,16 +81,37 @@ async def release(connection: Connection, lane: int, token: int) -> None:
             await connection.execute(LANES["retire"], {"lanes": [lane]})
 
 
-async def deliver_within(connection: Connection, claim: Claim, handler: WithinHandler) -> None:
-    """Runs the handler in the transaction that settles its claim: both happen, or neither.
+async def deliver_within(connection: Connection, claims: Sequence[Claim], handler: WithinHandler) -> None:
+    """Runs the handler in the transaction that settles its claims: all of it happens, or nothing.
 
-    A claim that was lost meanwhile changes nothing, and its handler does not run.
+    A claim that was lost meanwhile changes nothing, and the handler does not get it.
     """
     async with connection.transaction():
-        cursor = await connection.execute(LANES["lock_claimed"], {"lanes": [claim.lane], "tokens": [claim.token]})
-        if await cursor.fetchone():
-            await handler(connection, claim)
-            await _remove(connection, [Outcome(claim)])
+        if held := await _lock_claimed(connection, claims):
+            await handler(connection, held)
+            await _remove(connection, [Outcome(claim) for claim in held])
+
+
+async def record(connection: Connection, subscriber: Subscriber, outcomes: Sequence[Outcome]) -> None:
+    """Keeps the attempts for those who want to see them."""
+    claims = [outcome.claim for outcome in outcomes]
+    now = time.monotonic()
+    tried = {
+        "subscription": subscriber.name,
+        "message_ids": [claim.message_id for claim in claims],
+        "models": [claim.change.model for claim in claims],
+        "objects": [claim.change.object_id for claim in claims],
+        "kinds": [claim.change.kind for claim in claims],
+        "seqs": [claim.change.seq for claim in claims],
+        "ats": [claim.change.at for claim in claims],
+        "numbers": [claim.attempts for claim in claims],
+        "agos": [now - outcome.began for outcome in outcomes],
+        "seconds": [outcome.ended - outcome.began for outcome in outcomes],
+        "failures": [outcome.error.failure if outcome.error else None for outcome in outcomes],
+        "causes": [outcome.cause if outcome.error else None for outcome in outcomes],
+        "receipts": [outcome.told for outcome in outcomes],
+    }
+    await connection.execute(LANES["record_attempts"], tried)
 
 
 async def settle(connection: Connection, outcomes: Sequence[Outcome]) -> int:
@@ -93,9 +124,8 @@ async def settle(connection: Connection, outcomes: Sequence[Outcome]) -> int:
     """
     async with connection.transaction():
         by_lane = {outcome.claim.lane: outcome for outcome in outcomes}
-        tokens = [outcome.claim.token for outcome in by_lane.values()]
-        cursor = await connection.execute(LANES["lock_claimed"], {"lanes": list(by_lane), "tokens": tokens})
-        held = [by_lane[lane] for (lane,) in await cursor.fetchall()]
+        claims = [outcome.claim for outcome in outcomes]
+        held = [by_lane[claim.lane] for claim in await _lock_claimed(connection, claims)]
         dead = [outcome for outcome in held if outcome.error and outcome.delay is None]
         done = [outcome for outcome in held if not outcome.error] + dead
         failed = [(outcome, delay) for outcome in held if outcome.error and (delay := outcome.delay) is not None]
@@ -106,6 +136,14 @@ async def settle(connection: Connection, outcomes: Sequence[Outcome]) -> int:
         if failed:
             await _postpone(connection, failed)
     return len(held)
+
+
+async def _lock_claimed(connection: Connection, claims: Sequence[Claim]) -> list[Claim]:
+    """Those of the claims that still hold their lanes, which are locked from here on."""
+    by_lane = {claim.lane: claim for claim in claims}
+    tokens = [claim.token for claim in by_lane.values()]
+    cursor = await connection.execute(LANES["lock_claimed"], {"lanes": list(by_lane), "tokens": tokens})
+    return [by_lane[lane] for (lane,) in await cursor.fetchall()]
 
 
 async def _bury(connection: Connection, dead: Sequence[Outcome]) -> None:

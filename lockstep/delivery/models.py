@@ -30,18 +30,23 @@ class Subscription(models.Model):
 
     class State(models.TextChoices):
         ACTIVE = "active"
-        PAUSED = "paused"
+        PAUSED = "paused", "stands still until somebody resumes it"
+        FULL = "full", "takes no more until half of what waits is delivered"
+        DISABLED = "disabled", "gets nothing and keeps nothing"
 
     name = models.TextField(primary_key=True)
     kind = models.TextField(choices=Kind)
-    follows = ArrayField(models.TextField(), help_text='Labels of its models, such as "posts.post".')
+    follows = ArrayField(models.TextField(), help_text='Patterns such as "posts.post.*".')
     skip_origin = models.TextField(null=True, help_text="Changes of this origin are not delivered: no echo.")
     state = models.TextField(choices=State, db_default=State.ACTIVE)
-    reason = models.TextField(blank=True, db_default="", help_text="Why it is paused.")
+    reason = models.TextField(blank=True, db_default="", help_text="Why it is not active.")
     window_start = SnapshotField(db_default=CurrentSnapshot(), help_text="All that it shows is fanned out.")
     window_end = SnapshotField(null=True, help_text="Set while a window is fanned out in chunks.")
     window_seq = models.BigIntegerField(null=True, help_text="Where in the window the next chunk starts.")
     window_last = models.BigIntegerField(null=True, help_text="The last seq of the window.")
+    cap = models.BigIntegerField(db_default=1_000_000, help_text="It is full when so many changes wait.")
+    placed = models.BigIntegerField(db_default=0, help_text="Changes placed since what waits was counted.")
+    keeps_log = models.BooleanField(db_default=True, help_text="Its dead letters keep their days of the log.")
     created = models.DateTimeField(db_default=Now())
 
     def __str__(self) -> str:
@@ -111,6 +116,34 @@ class DeadLetter(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subscription_id}: {self.model} {self.object_id} ({self.cause})"
+
+
+class Attempt(models.Model):
+    """One try to deliver one change, for subscriptions whose receivers want to see them. Removed after a week."""
+
+    id = models.UUIDField(primary_key=True, db_default=UUID7())
+    subscription = models.ForeignKey(Subscription, on_delete=models.CASCADE, db_constraint=False, db_index=False)
+    message_id = models.UUIDField()
+    model = models.TextField()
+    object_id = models.TextField()
+    kind = models.TextField()
+    seq = models.BigIntegerField()
+    at = models.DateTimeField(help_text="The change's own time.")
+    number = models.IntegerField(help_text="1 for the first try.")
+    began = models.DateTimeField()
+    seconds = models.FloatField()
+    failure = models.TextField(null=True, help_text="How it failed; null when it was delivered.")
+    cause = models.TextField(null=True, help_text="Why, for people.")
+    receipt = models.JSONField(null=True, help_text="What the handler has to tell of it.")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["subscription", "id"], name="delivery_attempt_latest"),
+            models.Index(fields=["message_id"], name="delivery_attempt_message"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.message_id}, attempt {self.number}"
 
 
 class Epoch(models.Model):

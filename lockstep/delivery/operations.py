@@ -4,6 +4,8 @@ The command line calls these, and so will whatever shows them on a page. They ru
 transaction. A replay keeps the message ids: receivers that know a message already can tell.
 """
 
+import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +14,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from lockstep.delivery.database import SQL
-from lockstep.delivery.subscriptions import registered
+from lockstep.delivery.subscriptions import Subscriber, registered
 
 OPERATIONS = SQL["operations"]
 EVERYTHING = datetime(1, 1, 1, tzinfo=UTC)
@@ -149,8 +151,48 @@ def pause(subscription: str, *, reason: str) -> None:
 
 
 def resume(subscription: str) -> None:
-    """It goes on where it was. Raises UnknownSubscription."""
-    _set_state(subscription, "active", "")
+    """It goes on where it was; one that was disabled starts anew, from now on. Raises UnknownSubscription."""
+    with transaction.atomic():
+        _lock(subscription)
+        _rows("start_anew_if_disabled", subscription=subscription)
+        _rows("set_state", subscription=subscription, state="active", reason="")
+
+
+def disable(subscription: str, *, reason: str) -> None:
+    """It gets nothing any more and forgets what waits; the log does not keep anything for it.
+
+    Raises UnknownSubscription.
+    """
+    with transaction.atomic():
+        _lock(subscription)
+        for statement in ("remove_deliveries", "remove_lanes"):
+            _rows(statement, subscription=subscription)
+        _rows("set_state", subscription=subscription, state="disabled", reason=reason)
+
+
+def subscribe(member: Subscriber, *, follows: Sequence[str]) -> None:
+    """Makes or changes the subscription of a family's member. It starts with the transaction that this is part of."""
+    _rows("subscribe", **member.row | {"follows": list(follows)})
+
+
+def unsubscribe(subscription: str) -> None:
+    """Removes the subscription of a family's member with all that belongs to it. Raises UnknownSubscription."""
+    with transaction.atomic():
+        _lock(subscription)
+        for statement in ("remove_deliveries", "remove_lanes", "remove_attempts", "remove_subscription"):
+            _rows(statement, subscription=subscription)
+
+
+def send(subscription: str, *, model: str, object_id: str, after: dict[str, Any]) -> int:
+    """Delivers something that no model changed, to this subscription alone: a test, say. Returns its seq.
+
+    It is in the change log as a created object of `model`. Raises UnknownSubscription.
+    """
+    with transaction.atomic():
+        _lock(subscription)
+        sent = {"model": model, "object_id": object_id, "after": json.dumps(after)}
+        ((seq,),) = _rows("send", subscription=subscription, **sent)
+        return int(seq)
 
 
 def rewind(subscription: str, *, since: datetime | None = None) -> bool:
@@ -175,10 +217,7 @@ def remove(subscription: str) -> None:
     """
     if subscription in {subscriber.name for subscriber in registered()}:
         raise StillDeclared(f"{subscription!r} is declared in the code: remove it there first, or pause it.")
-    with transaction.atomic():
-        _lock(subscription)
-        for statement in ("remove_deliveries", "remove_lanes", "remove_subscription"):
-            _rows(statement, subscription=subscription)
+    unsubscribe(subscription)
 
 
 def _settle(selection: Selection, *, outcome: str, reason: str) -> list[UUID]:

@@ -1,9 +1,11 @@
 """What an app declares to be told of changes, in its `subscribers.py`.
 
 register(Subscriber(name="posts-mirror", kind="state", models=("posts.post",), connect=connect))
+
+Subscribers that come and go while the system runs (a webhook endpoint is one) are members of a family.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -43,8 +45,9 @@ class Claim:
     change: Change
 
 
-Handler = Callable[[Claim], Awaitable[None]]
-WithinHandler = Callable[[AsyncConnection[Any], Claim], Awaitable[None]]
+Receipt = dict[str, Any]  # what a handler has to tell of an attempt, as JSON
+Handler = Callable[[Claim], Awaitable[Receipt | None]]
+WithinHandler = Callable[[AsyncConnection[Any], Sequence[Claim]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +56,12 @@ class Subscriber:
 
     `connect` opens what the handler needs (a client, say) for the life of a worker and yields the handler, which
     delivers one claim and raises a DeliveryError where it cannot: at least once. A handler that only writes to our own
-    database is given as `within` instead, and writes through the connection that it gets, in the transaction of its
-    ack: exactly once. `concurrency` bounds the deliveries in flight of one worker, `deadline` (seconds) each of them.
-    Changes whose origin is `skip_origin` are not delivered.
+    database is given as `within` instead: it gets up to `batch` claims of different objects at once and writes through
+    the connection that it gets, in the transaction of their ack: exactly once. A batch that fails is tried one by one.
+
+    `concurrency` bounds the handlers at work in one worker, `deadline` (seconds) each of them. Changes whose origin is
+    `skip_origin` are not delivered. With `cap` changes waiting it takes no more until half of them are delivered.
+    `recorded` keeps every attempt for a week, with the receipt that the handler returned or its error carried.
     """
 
     name: str
@@ -64,12 +70,17 @@ class Subscriber:
     connect: Callable[[Pool], AbstractAsyncContextManager[Handler]] | None = field(default=None, repr=False)
     within: WithinHandler | None = field(default=None, repr=False)
     skip_origin: str | None = None
+    batch: int = 1
     concurrency: int = 8
     deadline: float = 30.0
+    cap: int = 1_000_000
+    recorded: bool = False
 
     def __post_init__(self) -> None:
         if (self.connect is None) == (self.within is None):
             raise ValueError(f"The subscriber {self.name!r} needs either connect or within.")
+        if self.connect and self.batch > 1:
+            raise ValueError(f"The subscriber {self.name!r} has a batch, which only one within our database can have.")
 
     @property
     def connections(self) -> int:
@@ -87,12 +98,30 @@ class Subscriber:
         return {
             "name": self.name,
             "kind": self.kind,
-            "follows": list(self.models),
+            "follows": [f"{model}.*" for model in self.models],
             "skip_origin": self.skip_origin,
+            "cap": self.cap,
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Subscribers that come and go while the system runs.
+
+    Their subscriptions are named "<family>:<key>" and are made and removed by `operations`; `member` makes the
+    subscriber of one, by its name. It has a courier only while something waits for it.
+    """
+
+    name: str
+    member: Callable[[str], Subscriber] = field(repr=False)
+
+    def subscription(self, key: object) -> str:
+        """The name of one member's subscription."""
+        return f"{self.name}:{key}"
+
+
 _registered: dict[str, Subscriber] = {}
+_families: dict[str, Family] = {}
 
 
 def register(subscriber: Subscriber) -> None:
@@ -100,6 +129,16 @@ def register(subscriber: Subscriber) -> None:
     if subscriber.name in _registered:
         raise ValueError(f"There is a subscriber {subscriber.name!r} already.")
     _registered[subscriber.name] = subscriber
+
+
+def register_family(family: Family) -> None:
+    """Makes a family known."""
+    _families[family.name] = family
+
+
+def registered_families() -> list[Family]:
+    """All families of this project, by name."""
+    return [_families[name] for name in sorted(_families)]
 
 
 def registered() -> list[Subscriber]:

@@ -1,6 +1,7 @@
 """The worker: one process, one event loop; as many as you like, on as many machines.
 
     relay       change log → lanes, for all subscriptions
+    look-out    which subscriptions have something due, for the couriers
     couriers    lanes → remotes, one for each subscription
     periodic    upkeep and checks
 
@@ -22,8 +23,8 @@ from lockstep.changes.wakeup import CHANNEL
 from lockstep.delivery.courier import Courier
 from lockstep.delivery.database import APPLICATION_NAME, SQL, Connection, open_pool
 from lockstep.delivery.periodic import run_periodic
-from lockstep.delivery.relay import declare, fan_out, subscriptions_behind
-from lockstep.delivery.subscriptions import Pool, Subscriber
+from lockstep.delivery.relay import declare, fan_out, subscriptions_behind, subscriptions_due
+from lockstep.delivery.subscriptions import Family, Pool, Subscriber
 from lockstep.delivery.waiting import first_of
 
 T = TypeVar("T")
@@ -31,6 +32,8 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 SHORTEST_POLL, LONGEST_POLL = 0.02, 0.5  # seconds between looks at the change log
+SHORTEST_LOOK, LONGEST_LOOK = 0.05, 0.5  # seconds between looks at what is due
+FAMILY_CONNECTIONS = 8  # database connections for the members of all families together
 RECOVERY_SECONDS = 1.0  # between attempts while the database does not answer
 
 
@@ -43,26 +46,56 @@ class ForeignDatabase(Exception):
 
 
 class Worker:
-    """Delivers the changes that these subscribers follow, until `stopping` is set."""
+    """Delivers the changes that these subscribers and families follow, until `stopping` is set."""
 
-    def __init__(self, subscribers: Sequence[Subscriber]) -> None:
+    def __init__(self, subscribers: Sequence[Subscriber], families: Sequence[Family] = ()) -> None:
         self.subscribers = {subscriber.name: subscriber for subscriber in subscribers}
+        self.families = {family.name: family for family in families}
         self.stopping = asyncio.Event()
         self.grown = asyncio.Event()  # somebody told that the log has grown
-        self.couriers: dict[str, Courier] = {}
+        self._wake: Callable[[str], None] = lambda name: None
 
     async def run(self) -> None:
         """Runs until stopped. A database that goes away is waited for; raises ForeignDatabase."""
-        async with open_pool(size=4 + sum(s.connections for s in self.subscribers.values())) as pool:
+        connections = 5 + sum(s.connections for s in self.subscribers.values())
+        async with open_pool(size=connections + (FAMILY_CONNECTIONS if self.families else 0)) as pool:
             epoch = await self._persist(lambda: self._declare(pool))
-            self.couriers = {s.name: Courier(s, pool, epoch) for s in self.subscribers.values()}
-            logger.info("worker ready: %s", ", ".join(self.subscribers) or "no subscriptions")
+            logger.info("worker ready: %s", ", ".join(self._names) or "no subscriptions")
             async with asyncio.TaskGroup() as tasks:
+                self._employ(tasks, pool, epoch)
                 tasks.create_task(self._persist(lambda: self._relay(pool)))
+                tasks.create_task(self._persist(lambda: self._look_out(pool)))
                 tasks.create_task(self._persist(self._listen))
                 tasks.create_task(self._persist(lambda: run_periodic(pool, self.stopping)))
-                for courier in self.couriers.values():
-                    tasks.create_task(self._persist(lambda c=courier: c.run(self.stopping)))  # type: ignore[misc]
+
+    @property
+    def _names(self) -> list[str]:
+        return [*self.subscribers, *(f"{family}:*" for family in self.families)]
+
+    def _subscriber(self, name: str) -> Subscriber | None:
+        """Who has this subscription; None when it is not one of ours (code that was replaced had it)."""
+        family = self.families.get(name.partition(":")[0])
+        return self.subscribers.get(name) or (family.member(name) if family else None)
+
+    def _employ(self, tasks: asyncio.TaskGroup, pool: Pool, epoch: UUID) -> None:
+        """Couriers for all subscribers; one for a family's member as soon as something is due for it."""
+        couriers: dict[str, Courier] = {}
+
+        def employ(subscriber: Subscriber, *, leaves: bool) -> Courier:
+            courier = couriers[subscriber.name] = Courier(subscriber, pool, epoch, leaves=leaves)
+            task = tasks.create_task(self._persist(lambda: courier.run(self.stopping)))
+            task.add_done_callback(lambda _: couriers.pop(subscriber.name))
+            return courier
+
+        def wake(name: str) -> None:
+            if courier := couriers.get(name):
+                courier.wakened.set()
+            elif not self.stopping.is_set() and (subscriber := self._subscriber(name)):
+                employ(subscriber, leaves=True)
+
+        for subscriber in self.subscribers.values():
+            employ(subscriber, leaves=False)
+        self._wake = wake
 
     async def _persist(self, work: Callable[[], Awaitable[T]]) -> T:
         """Starts the work again whenever the database went away under it, or a mistake of ours ended it."""
@@ -97,15 +130,27 @@ class Worker:
         while not self.stopping.is_set():
             self.grown.clear()
             async with pool.connection() as connection:
-                behind = [name for name in await subscriptions_behind(connection) if name in self.subscribers]
-                moved = 0
+                behind = [name for name in await subscriptions_behind(connection) if self._subscriber(name)]
+                more = False
                 for name in behind:
-                    moved += await fan_out(connection, name)
-                    self.couriers[name].wakened.set()
+                    moved = await fan_out(connection, name)
+                    more = more or moved.changes > 0
+                    if moved.placed:
+                        self._wake(name)
             poll = SHORTEST_POLL if behind else min(poll * 1.5, LONGEST_POLL)
-            await first_of(self.grown, self.stopping, seconds=0 if moved else poll)
+            await first_of(self.grown, self.stopping, seconds=0 if more else poll)
             if self.grown.is_set():
                 poll = SHORTEST_POLL
+
+    async def _look_out(self, pool: Pool) -> None:
+        """Wakes the couriers of what is due: what others fanned out, what failed and tries again, what was replayed."""
+        while not self.stopping.is_set():
+            async with pool.connection() as connection:
+                due = await subscriptions_due(connection)
+            for name in (name for name, seconds in due.items() if seconds <= 0):
+                self._wake(name)
+            soonest = min(due.values(), default=LONGEST_LOOK)
+            await first_of(self.stopping, seconds=min(max(soonest, SHORTEST_LOOK), LONGEST_LOOK))
 
     async def _listen(self) -> None:
         """Hears of commits sooner than by looking (changes/wakeup.py). When it cannot listen, looking is enough."""

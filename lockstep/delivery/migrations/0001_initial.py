@@ -97,5 +97,5 @@ class Migration(migrations.Migration):
             model_name='lane',
             constraint=models.UniqueConstraint(fields=('subscription', 'model', 'object_id'), name='delivery_lane_object'),
         ),
-        migrations.RunSQL("\n".join(SCHEMA.values()), "DROP SEQUENCE delivery_token"),
+        migrations.RunSQL("\n".join(SCHEMA[part] for part in ("token", "due", "churn")), "DROP SEQUENCE delivery_token"),
     ]

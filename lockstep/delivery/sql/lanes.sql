@@ -4,12 +4,25 @@
 -- A claim is a lease: next_at moves past the deadline, and a new token is drawn. Whoever comes back with an older token
 -- has lost the lane and changes nothing. A lane that failed waits with `failure` set until its next_at.
 
+-- name: due
+-- Subscriptions in whose lanes something waits, with the seconds until the first is due; 0 or less when one is. The
+-- index on (subscription_id, next_at) answers each with one look.
+SELECT s.name, extract(epoch FROM first.next_at - clock_timestamp())::float8
+FROM delivery_subscription s
+CROSS JOIN LATERAL (
+    SELECT next_at FROM delivery_lane lane WHERE lane.subscription_id = s.name ORDER BY next_at LIMIT 1
+) AS first
+WHERE s.state IN ('active', 'full');
+
+-- name: is_empty
+SELECT NOT EXISTS (SELECT FROM delivery_lane WHERE subscription_id = %(subscription)s);
+
 -- name: claim
--- Takes lanes that are due, longest waiting first; none of a paused subscription.
+-- Takes lanes that are due, longest waiting first; none of a subscription that stands still.
 WITH due AS (
     SELECT id FROM delivery_lane
     WHERE subscription_id = %(subscription)s AND next_at <= now()
-      AND EXISTS (SELECT FROM delivery_subscription s WHERE s.name = %(subscription)s AND s.state <> 'paused')
+      AND EXISTS (SELECT FROM delivery_subscription s WHERE s.name = %(subscription)s AND s.state IN ('active', 'full'))
     ORDER BY next_at
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
@@ -109,3 +122,14 @@ WHERE id IN (
     WHERE subscription_id = %(subscription)s AND failure = 'unreachable' AND next_at > now()
     FOR UPDATE SKIP LOCKED
 );
+
+-- name: record_attempts
+-- What was tried, also by a claim that was lost meanwhile. `began` is so many seconds ago by the database's clock.
+INSERT INTO delivery_attempt
+    (subscription_id, message_id, model, object_id, kind, seq, at, number, began, seconds, failure, cause, receipt)
+SELECT %(subscription)s, message_id, model, object_id, kind, seq, at, number,
+       clock_timestamp() - make_interval(secs => ago), seconds, failure, cause, receipt
+FROM unnest(%(message_ids)s::uuid[], %(models)s::text[], %(objects)s::text[], %(kinds)s::text[], %(seqs)s::bigint[],
+            %(ats)s::timestamptz[], %(numbers)s::int[], %(agos)s::float8[], %(seconds)s::float8[],
+            %(failures)s::text[], %(causes)s::text[], %(receipts)s::jsonb[])
+     AS tried (message_id, model, object_id, kind, seq, at, number, ago, seconds, failure, cause, receipt);

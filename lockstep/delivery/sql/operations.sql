@@ -10,7 +10,7 @@ CROSS JOIN LATERAL (
     SELECT count(*), min(c.at) AS oldest FROM changes_change c
     WHERE (c.xid >= pg_snapshot_xmax(s.window_start) OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(s.window_start))))
       AND (s.window_end IS NULL OR c.seq >= s.window_seq OR NOT pg_visible_in_snapshot(c.xid, s.window_end))
-      AND c.model = ANY (s.follows) AND (s.skip_origin IS NULL OR c.origin IS DISTINCT FROM s.skip_origin)
+      AND delivery_followed(s.follows, c.model, c.kind) AND (s.skip_origin IS NULL OR c.origin IS DISTINCT FROM s.skip_origin)
 ) AS behind
 CROSS JOIN LATERAL (
     SELECT count(*), count(*) FILTER (WHERE failure IS NOT NULL) AS failing
@@ -56,7 +56,7 @@ SELECT seq, at FROM delivery_deadletter WHERE id = ANY (%(letters)s)
 SELECT c.seq, c.at
 FROM changes_change c JOIN delivery_subscription s ON s.name = %(subscription)s
 WHERE c.at >= %(since)s AND (%(until)s::timestamptz IS NULL OR c.at < %(until)s)
-  AND c.model = ANY (s.follows) AND (s.skip_origin IS NULL OR c.origin IS DISTINCT FROM s.skip_origin)
+  AND delivery_followed(s.follows, c.model, c.kind) AND (s.skip_origin IS NULL OR c.origin IS DISTINCT FROM s.skip_origin)
   AND (%(model)s::text IS NULL OR c.model = %(model)s)
   AND (%(object_id)s::text IS NULL OR c.object_id = %(object_id)s)
 
@@ -103,6 +103,11 @@ WITH chosen AS MATERIALIZED (
 )
 SELECT (SELECT count(*) FROM placed), (SELECT count(*) FROM lane);
 
+-- name: start_anew_if_disabled
+UPDATE delivery_subscription
+SET window_start = pg_current_snapshot(), window_end = NULL, window_seq = NULL, window_last = NULL, placed = 0
+WHERE name = %(subscription)s AND state = 'disabled';
+
 -- name: set_state
 UPDATE delivery_subscription SET state = %(state)s, reason = %(reason)s WHERE name = %(subscription)s;
 
@@ -135,6 +140,32 @@ WHERE lane.id = d.lane_id AND lane.subscription_id = %(subscription)s;
 
 -- name: remove_lanes
 DELETE FROM delivery_lane WHERE subscription_id = %(subscription)s;
+
+-- name: remove_attempts
+DELETE FROM delivery_attempt WHERE subscription_id = %(subscription)s;
+
+-- name: subscribe
+-- A family's member. Its place begins with the transaction that makes it: whatever commits later is in its first window.
+INSERT INTO delivery_subscription (name, kind, follows, skip_origin, cap, keeps_log)
+VALUES (%(name)s, %(kind)s, %(follows)s, %(skip_origin)s, %(cap)s, false)
+ON CONFLICT (name) DO UPDATE SET follows = excluded.follows, cap = excluded.cap;
+
+-- name: send
+-- A change that only this subscription gets. It bears the origin that the subscription skips, so that no fan-out places it
+-- a second time.
+WITH change AS (
+    INSERT INTO changes_change (model, object_id, kind, after, origin)
+    SELECT %(model)s, %(object_id)s, 'created', %(after)s::jsonb, skip_origin
+    FROM delivery_subscription WHERE name = %(subscription)s AND skip_origin IS NOT NULL
+    RETURNING seq, at
+), lane AS (
+    INSERT INTO delivery_lane (subscription_id, model, object_id)
+    VALUES (%(subscription)s, %(model)s, %(object_id)s)
+    ON CONFLICT (subscription_id, model, object_id) DO UPDATE SET token = delivery_lane.token
+    RETURNING id
+)
+INSERT INTO delivery_delivery (lane_id, seq, at) SELECT lane.id, change.seq, change.at FROM lane, change
+RETURNING seq;
 
 -- name: remove_subscription
 -- Its dead letters go with it.

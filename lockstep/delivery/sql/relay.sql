@@ -19,7 +19,7 @@ WHERE s.state = 'active' AND (
 
 -- name: lock_subscription
 -- The subscription, for this transaction alone; no row when it is paused or another worker is at it.
-SELECT window_start::text, window_end::text, window_seq, window_last, follows, skip_origin
+SELECT window_start::text, window_end::text, window_seq, window_last, follows, skip_origin, cap, placed
 FROM delivery_subscription
 WHERE name = %(subscription)s AND state = 'active'
 FOR NO KEY UPDATE SKIP LOCKED;
@@ -43,9 +43,9 @@ FROM (
 -- name: fan_out
 -- One chunk of the window, a range of seq: a lane for each object that has none, a delivery for each change. Touching a
 -- lane that exists keeps it locked until this transaction ends, so that an ack cannot retire it meanwhile.
--- Returns how many changes the chunk held.
+-- Returns how many changes the chunk held, and how many of them were placed.
 WITH chunk AS MATERIALIZED (
-    SELECT c.seq, c.at, c.model, c.object_id, c.origin
+    SELECT c.seq, c.at, c.model, c.kind, c.object_id, c.origin
     FROM changes_change c
     WHERE c.seq >= %(from_seq)s AND c.seq < %(to_seq)s
       AND (c.xid >= pg_snapshot_xmax(%(start)s::pg_snapshot) AND c.xid < pg_snapshot_xmax(%(end)s::pg_snapshot)
@@ -53,7 +53,7 @@ WITH chunk AS MATERIALIZED (
       AND pg_visible_in_snapshot(c.xid, %(end)s::pg_snapshot)
 ), wanted AS MATERIALIZED (
     SELECT * FROM chunk
-    WHERE model = ANY (%(follows)s) AND (%(skip_origin)s::text IS NULL OR origin IS DISTINCT FROM %(skip_origin)s)
+    WHERE delivery_followed(%(follows)s, model, kind) AND (%(skip_origin)s::text IS NULL OR origin IS DISTINCT FROM %(skip_origin)s)
 ), lane AS (
     INSERT INTO delivery_lane (subscription_id, model, object_id)
     SELECT DISTINCT %(subscription)s, model, object_id FROM wanted ORDER BY model, object_id
@@ -63,12 +63,26 @@ WITH chunk AS MATERIALIZED (
     INSERT INTO delivery_delivery (lane_id, seq, at)
     SELECT lane.id, wanted.seq, wanted.at FROM wanted JOIN lane USING (model, object_id)
 )
-SELECT count(*) FROM chunk;
+SELECT (SELECT count(*) FROM chunk), (SELECT count(*) FROM wanted);
 
 -- name: move_window
 -- Goes on within the window (window_end, window_seq and window_last set) or past it (window_start is the old end, the
 -- rest NULL).
 UPDATE delivery_subscription
 SET window_start = %(start)s::pg_snapshot, window_end = %(end)s::pg_snapshot,
-    window_seq = %(seq)s, window_last = %(last)s
+    window_seq = %(seq)s, window_last = %(last)s, placed = %(placed)s
 WHERE name = %(subscription)s;
+
+-- name: count_waiting
+-- Counts what waits; at the cap the subscription is full, and fan-out leaves it where it is. Counting takes long where
+-- much waits, so it is done once in a while: `placed` is what came since.
+UPDATE delivery_subscription s
+SET placed = 0,
+    state = CASE WHEN waiting.count < s.cap THEN s.state ELSE 'full' END,
+    reason = CASE WHEN waiting.count < s.cap THEN s.reason ELSE waiting.count || ' changes wait; it takes no more' END
+FROM (
+    SELECT count(*) FROM delivery_lane lane JOIN delivery_delivery d ON d.lane_id = lane.id
+    WHERE lane.subscription_id = %(subscription)s
+) AS waiting
+WHERE s.name = %(subscription)s
+RETURNING s.state, s.reason;

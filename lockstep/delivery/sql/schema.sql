@@ -1,4 +1,4 @@
--- What Django's migrations cannot say about the tables of delivery. Run once by the first migration.
+-- What Django's migrations cannot say about the tables of delivery. Each is run once, by the migration that names it.
 
 -- name: token
 -- Fencing tokens never repeat, also when a lane goes and comes back.
@@ -15,3 +15,10 @@ ALTER TABLE delivery_lane SET (fillfactor = 70, autovacuum_vacuum_scale_factor =
     autovacuum_vacuum_threshold = 5000, autovacuum_analyze_scale_factor = 0.0, autovacuum_analyze_threshold = 5000);
 ALTER TABLE delivery_delivery SET (autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 5000,
     autovacuum_analyze_scale_factor = 0.0, autovacuum_analyze_threshold = 5000);
+
+-- name: followed
+-- Whether one of these patterns takes a change: "*", "<app>.*", "<app>.<model>.*" or "<app>.<model>.<kind>".
+CREATE FUNCTION delivery_followed(follows text[], model text, kind text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT follows && ARRAY['*', split_part(model, '.', 1) || '.*', model || '.*', model || '.' || kind]
+$$;

@@ -2,12 +2,12 @@
 
 -- name: declare_subscription
 -- Makes the subscription on its first day, from now on; keeps what it follows as the code says. Its place stays.
-INSERT INTO delivery_subscription (name, kind, follows, skip_origin)
-VALUES (%(name)s, %(kind)s, %(follows)s, %(skip_origin)s)
+INSERT INTO delivery_subscription AS old (name, kind, follows, skip_origin, cap)
+VALUES (%(name)s, %(kind)s, %(follows)s, %(skip_origin)s, %(cap)s)
 ON CONFLICT (name) DO UPDATE
-SET kind = excluded.kind, follows = excluded.follows, skip_origin = excluded.skip_origin
-WHERE (delivery_subscription.kind, delivery_subscription.follows, delivery_subscription.skip_origin)
-      IS DISTINCT FROM (excluded.kind, excluded.follows, excluded.skip_origin);
+SET kind = excluded.kind, follows = excluded.follows, skip_origin = excluded.skip_origin, cap = excluded.cap
+WHERE (old.kind, old.follows, old.skip_origin, old.cap)
+      IS DISTINCT FROM (excluded.kind, excluded.follows, excluded.skip_origin, excluded.cap);
 
 -- name: epoch
 -- This life of the database: made on the first day.
@@ -58,15 +58,29 @@ ORDER BY day;
 
 -- name: needed_by
 -- The subscriptions that still need a day of the log: it is not fanned out to them, waits in their lanes, or is a dead
--- letter that nobody has settled.
+-- letter that nobody has settled. One that is disabled needs nothing.
 SELECT s.name FROM delivery_subscription s
-WHERE EXISTS (
+WHERE s.state <> 'disabled' AND (EXISTS (
         SELECT FROM changes_change c WHERE c.at >= %(from)s AND c.at < %(to)s
         AND (c.xid >= pg_snapshot_xmax(s.window_start) OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(s.window_start)))))
     OR EXISTS (
         SELECT FROM delivery_lane lane JOIN delivery_delivery d ON d.lane_id = lane.id
         WHERE lane.subscription_id = s.name AND d.at >= %(from)s AND d.at < %(to)s)
-    OR EXISTS (
+    OR s.keeps_log AND EXISTS (
         SELECT FROM delivery_deadletter letter
-        WHERE letter.subscription_id = s.name AND letter.outcome IS NULL AND letter.at >= %(from)s AND letter.at < %(to)s)
+        WHERE letter.subscription_id = s.name AND letter.outcome IS NULL
+          AND letter.at >= %(from)s AND letter.at < %(to)s))
 ORDER BY s.name;
+
+-- name: relieve
+-- Subscriptions that were full take changes again once half of what waited is delivered.
+UPDATE delivery_subscription s SET state = 'active', reason = ''
+WHERE s.state = 'full' AND (
+    SELECT count(*) FROM (
+        SELECT FROM delivery_lane lane JOIN delivery_delivery d ON d.lane_id = lane.id
+        WHERE lane.subscription_id = s.name LIMIT s.cap / 2 + 1) AS waiting
+) <= s.cap / 2
+RETURNING s.name;
+
+-- name: remove_attempts
+DELETE FROM delivery_attempt WHERE began < now() - %(kept)s::interval;

@@ -58,7 +58,7 @@ class Steps:
         return self._run(relay.subscriptions_behind)
 
     def fan_out(self, name: str = "test", chunk: int = relay.CHUNK) -> int:
-        return self._run(lambda c: relay.fan_out(c, name, chunk))
+        return self._run(lambda c: relay.fan_out(c, name, chunk)).changes
 
     def claim(self, subscriber: Subscriber, limit: int = 100) -> list[Claim]:
         return self._run(lambda c: lanes.claim(c, subscriber, limit, EPOCH))

@@ -1,7 +1,7 @@
 """Handlers that only write to our own database: their writes and their ack are one transaction."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -11,7 +11,7 @@ from conftest import database_url
 from lockstep.delivery import lanes
 from lockstep.delivery.errors import Refused
 from lockstep.delivery.subscriptions import Claim, Subscriber
-from lockstep.delivery.tests.support import POST, Steps, insert_post, waiting
+from lockstep.delivery.tests.support import POST, Steps, insert_post, subscriber, waiting
 from tests.support import BackgroundWorker, drained, eventually
 
 
@@ -23,12 +23,13 @@ def handled(database: psycopg.Connection) -> Iterator[psycopg.Connection]:
     database.execute("DROP TABLE handled")
 
 
-async def write_title(connection: psycopg.AsyncConnection[Any], claim: Claim) -> None:
-    await connection.execute("INSERT INTO handled VALUES (%s)", [(claim.change.after or {})["title"]])
+async def write_titles(connection: psycopg.AsyncConnection[Any], claims: Sequence[Claim]) -> None:
+    for claim in claims:
+        await connection.execute("INSERT INTO handled VALUES (%s)", [(claim.change.after or {})["title"]])
 
 
-def within(handler: Any = write_title) -> Subscriber:
-    return Subscriber(name="test", kind="event", models=(POST,), within=handler)
+def within(handler: Any = write_titles, batch: int = 1) -> Subscriber:
+    return Subscriber(name="test", kind="event", models=(POST,), within=handler, batch=batch)
 
 
 def titles(database: psycopg.Connection) -> list[str]:
@@ -38,14 +39,15 @@ def titles(database: psycopg.Connection) -> list[str]:
 def deliver(claim: Claim) -> None:
     async def run() -> None:
         async with await psycopg.AsyncConnection.connect(database_url(), autocommit=True) as connection:
-            await lanes.deliver_within(connection, claim, write_title)
+            await lanes.deliver_within(connection, [claim], write_titles)
 
     asyncio.run(run())
 
 
-def test_each_change_is_handled_once(handled: psycopg.Connection, steps: Steps, worker: BackgroundWorker):
-    worker.subscribers = [within()]
-    steps.declare(within())
+@pytest.mark.parametrize("batch", [1, 7, 100])
+def test_each_change_is_handled_once(handled: psycopg.Connection, steps: Steps, worker: BackgroundWorker, batch: int):
+    worker.subscribers = [within(batch=batch)]
+    steps.declare(within(batch=batch))
     for n in range(50):
         insert_post(handled, f"{n:02}")
     worker.start()
@@ -56,8 +58,8 @@ def test_each_change_is_handled_once(handled: psycopg.Connection, steps: Steps, 
 def test_what_a_failing_handler_wrote_is_rolled_back(
     handled: psycopg.Connection, steps: Steps, worker: BackgroundWorker
 ):
-    async def write_and_fail(connection: psycopg.AsyncConnection[Any], claim: Claim) -> None:
-        await write_title(connection, claim)
+    async def write_and_fail(connection: psycopg.AsyncConnection[Any], claims: Sequence[Claim]) -> None:
+        await write_titles(connection, claims)
         raise Refused("no")
 
     worker.subscribers = [within(write_and_fail)]
@@ -66,6 +68,24 @@ def test_what_a_failing_handler_wrote_is_rolled_back(
     worker.start()
     eventually(lambda: handled.execute("SELECT count(*) FROM delivery_deadletter").fetchone() == (1,))
     assert titles(handled) == []
+
+
+def test_one_that_cannot_be_handled_does_not_take_its_batch_along(
+    handled: psycopg.Connection, steps: Steps, worker: BackgroundWorker
+):
+    async def refuse_one(connection: psycopg.AsyncConnection[Any], claims: Sequence[Claim]) -> None:
+        await write_titles(connection, claims)
+        if any((claim.change.after or {})["title"] == "13" for claim in claims):
+            raise Refused("no")
+
+    worker.subscribers = [within(refuse_one, batch=50)]
+    steps.declare(within())
+    for n in range(20):
+        insert_post(handled, f"{n:02}")
+    worker.start()
+    eventually(lambda: drained(handled))
+    assert titles(handled) == [f"{n:02}" for n in range(20) if n != 13]
+    assert handled.execute("SELECT count(*) FROM delivery_deadletter").fetchone() == (1,)
 
 
 def test_a_claim_that_was_lost_writes_nothing(handled: psycopg.Connection, steps: Steps):
@@ -85,3 +105,8 @@ def test_a_claim_that_was_lost_writes_nothing(handled: psycopg.Connection, steps
 def test_a_subscriber_has_one_way_to_deliver():
     with pytest.raises(ValueError, match="either connect or within"):
         Subscriber(name="test", kind="event", models=(POST,))
+
+
+def test_only_what_stays_in_our_database_comes_in_batches():
+    with pytest.raises(ValueError, match="has a batch"):
+        subscriber(batch=10)

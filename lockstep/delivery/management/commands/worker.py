@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from lockstep.changes.checks import every_trigger_is_in_force
-from lockstep.delivery.subscriptions import registered
+from lockstep.delivery.subscriptions import registered, registered_families
 from lockstep.delivery.worker import ForeignDatabase, Worker
 
 
@@ -22,7 +22,7 @@ class Command(BaseCommand):
 
 
 async def _work() -> None:
-    worker = Worker(registered())
+    worker = Worker(registered(), registered_families())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stopping.set)

@@ -1,0 +1,162 @@
+"""Subscribers that come and go while the system runs, and what operators can do about any of them."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import psycopg
+import pytest
+
+from lockstep.delivery import courier as courier_module
+from lockstep.delivery import operations
+from lockstep.delivery.errors import Refused
+from lockstep.delivery.operations import UnknownSubscription
+from lockstep.delivery.subscriptions import Claim, Family, Handler, Pool, Receipt, Subscriber
+from lockstep.delivery.tests.support import Steps, insert_post, rename_post
+from tests.support import BackgroundWorker, drained, eventually
+
+
+class Listeners:
+    """A family whose members write down (member, type, title)."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[str, str, str]] = []
+        self.opened: list[str] = []
+        self.closed: list[str] = []
+        self.family = Family("listener", self.member)
+
+    def member(self, name: str) -> Subscriber:
+        @asynccontextmanager
+        async def connect(pool: Pool) -> AsyncIterator[Handler]:
+            self.opened.append(name)
+            yield lambda claim: self.hear(name, claim)
+            self.closed.append(name)
+
+        return Subscriber(
+            name=name, kind="event", models=(), connect=connect, skip_origin="listeners", recorded=True, cap=100
+        )
+
+    async def hear(self, name: str, claim: Claim) -> Receipt:
+        change = claim.change
+        document = change.after or change.before or {}
+        if document.get("title") == "refused":
+            raise Refused("not for me", receipt={"status": 404})
+        self.got.append((name, f"{change.model}.{change.kind}", document.get("title", "")))
+        return {"heard": document.get("title", ""), "nul": "\0"}
+
+    def subscribe(self, key: int, *follows: str) -> str:
+        name = self.family.subscription(key)
+        operations.subscribe(self.member(name), follows=follows)
+        return name
+
+
+@pytest.fixture
+def listeners(steps: Steps, worker: BackgroundWorker) -> Iterator[Listeners]:
+    listeners = Listeners()
+    worker.subscribers, worker.families = [], [listeners.family]
+    yield listeners
+    worker.stop()
+
+
+def test_a_member_that_is_made_while_the_worker_runs_gets_what_is_written_from_then_on(
+    listeners: Listeners, worker: BackgroundWorker, database: psycopg.Connection
+):
+    worker.start()
+    insert_post(database, "before")
+    name = listeners.subscribe(1, "posts.post.*")
+    insert_post(database, "after")
+    eventually(lambda: listeners.got)
+    assert listeners.got == [(name, "posts.post.created", "after")]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "kinds"),
+    [
+        ("*", ["created", "updated", "deleted"]),
+        ("posts.*", ["created", "updated", "deleted"]),
+        ("posts.post.*", ["created", "updated", "deleted"]),
+        ("posts.post.updated", ["updated"]),
+        ("posts.comment.*", []),
+        ("post.*", []),
+        ("accounts.*", []),
+    ],
+)
+def test_a_member_gets_what_its_patterns_name(
+    listeners: Listeners, worker: BackgroundWorker, database: psycopg.Connection, pattern: str, kinds: list[str]
+):
+    listeners.subscribe(1, pattern)
+    post = insert_post(database, "a")
+    rename_post(database, post, "b")
+    database.execute("UPDATE posts_post SET deleted = now() WHERE id = %s", [post])
+    worker.start()
+    eventually(lambda: drained(database))
+    assert [kind for _, kind, _ in listeners.got] == [f"posts.post.{kind}" for kind in kinds]
+
+
+def test_a_courier_leaves_when_nothing_is_left_to_do_and_is_back_for_the_next_change(
+    listeners: Listeners, worker: BackgroundWorker, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(courier_module, "IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(courier_module, "PROBE_SECONDS", 0.05)
+    name = listeners.subscribe(1, "*")
+    worker.start()
+    insert_post(database, "a")
+    eventually(lambda: listeners.closed == [name])
+    insert_post(database, "b")
+    eventually(lambda: listeners.closed == [name, name])
+    assert [title for _, _, title in listeners.got] == ["a", "b"]
+
+
+def test_every_attempt_is_kept_with_its_receipt(
+    listeners: Listeners, worker: BackgroundWorker, database: psycopg.Connection
+):
+    listeners.subscribe(1, "*")
+    insert_post(database, "fine")
+    insert_post(database, "refused")
+    worker.start()
+    eventually(lambda: drained(database))
+    attempts = database.execute("SELECT number, failure, cause, receipt FROM delivery_attempt ORDER BY seq").fetchall()
+    assert attempts == [
+        (1, None, None, {"heard": "fine", "nul": "\ufffd"}),
+        (1, "refused", "Refused: not for me", {"status": 404}),
+    ]
+
+
+def test_something_can_be_sent_to_one_member_alone(
+    listeners: Listeners, worker: BackgroundWorker, database: psycopg.Connection
+):
+    one, _other = listeners.subscribe(1, "*"), listeners.subscribe(2, "*")
+    operations.send(one, model="tests.test", object_id="1", after={"title": "hello"})
+    worker.start()
+    eventually(lambda: drained(database))
+    assert listeners.got == [(one, "tests.test.created", "hello")]
+
+
+def test_a_disabled_one_forgets_what_waits_and_starts_anew(
+    listeners: Listeners, worker: BackgroundWorker, database: psycopg.Connection, steps: Steps
+):
+    name = listeners.subscribe(1, "*")
+    insert_post(database, "waits")
+    steps.fan_out(name)
+    insert_post(database, "behind")
+    operations.disable(name, reason="nobody listens")
+    [status] = operations.status()
+    assert (status.state, status.reason, status.waiting) == ("disabled", "nobody listens", 0)
+    insert_post(database, "meanwhile")
+    operations.resume(name)
+    insert_post(database, "later")
+    worker.start()
+    eventually(lambda: drained(database))
+    assert [title for _, _, title in listeners.got] == ["later"]
+
+
+def test_one_that_is_gone_leaves_nothing(
+    listeners: Listeners, worker: BackgroundWorker, database: psycopg.Connection, steps: Steps
+):
+    name = listeners.subscribe(1, "*")
+    insert_post(database, "a")
+    steps.fan_out(name)
+    operations.unsubscribe(name)
+    tables = ("subscription", "lane", "delivery", "attempt", "deadletter")
+    assert [database.execute(f"SELECT count(*) FROM delivery_{table}").fetchone() for table in tables] == [(0,)] * 5
+    with pytest.raises(UnknownSubscription):
+        operations.unsubscribe(name)
