@@ -1,16 +1,37 @@
-"""Pages of a bare array, as JSONPlaceholder gives them: `_page`, `_limit`, `Link` and `X-Total-Count`."""
+"""Pages: of a bare array, as JSONPlaceholder gives them (`_page`, `_limit`, `Link`, `X-Total-Count`), and by cursor."""
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
 from django.db.models import QuerySet
 from rest_framework.exceptions import ValidationError
+from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 UNASKED_LIMIT = 1_000
 LARGEST_LIMIT = 10_000
 LARGEST_PAGE = 10**9
+
+
+class CursorPage(CursorPagination):
+    """{"next", "previous", "results"}: newest first, `limit` (50, at most 500) a page, as deep as you like."""
+
+    page_size = 50
+    max_page_size = 500
+    page_size_query_param = "limit"
+    invalid_cursor_message = "The cursor is not one of ours. Take it from `next` or `previous`."
+
+
+def cursor_page(
+    request: Request, rows: QuerySet[Any, Any], *, order: str, shape: Callable[[Any], dict[str, Any]]
+) -> Response:
+    """One page of `rows` in this order, a column that is unique; `shape` makes each row what the client sees."""
+    pages = CursorPage()
+    pages.ordering = (order,)
+    page = pages.paginate_queryset(rows, request)
+    return pages.get_paginated_response([shape(row) for row in page or ()])
 
 
 def array_page(request: Request, rows: QuerySet[Any, dict[str, Any]]) -> Response:

@@ -3,7 +3,8 @@
     class Meta:
         triggers = capture("title", "body")
 
-The named columns are an allow-list: nothing else of the row ever enters the log.
+The named columns are an allow-list: nothing else of the row ever enters the log. `readers` says who may read what the
+log has of the model: staff only, unless it names everybody (signed in), or the captured column with an owner's id.
 """
 
 from pathlib import Path
@@ -18,6 +19,7 @@ from lockstep.changes.sql_file import load
 
 BODIES = load(Path(__file__).parent / "sql" / "capture.sql")
 SOFT_DELETION = "deleted"
+STAFF, EVERYBODY = "staff", "everybody"  # readers; anything else is the name of a column
 
 # pgtrigger leaves these untyped.
 NEW_ROWS: Any = pgtrigger.Referencing(new="new_rows")  # type: ignore[no-untyped-call]
@@ -28,8 +30,9 @@ BOTH_ROWS: Any = pgtrigger.Referencing(old="old_rows", new="new_rows")  # type: 
 class Capture(pgtrigger.Trigger):
     """One of a model's four capture triggers; `columns` are attribute names of its fields."""
 
-    def __init__(self, *, columns: tuple[str, ...], **options: Any) -> None:  # noqa: ANN401 - pgtrigger's options
+    def __init__(self, *, columns: tuple[str, ...], readers: str, **options: Any) -> None:  # noqa: ANN401 - pgtrigger's
         self.columns = columns
+        self.readers = readers
         super().__init__(**options)
 
     def get_func(self, model: type[models.Model]) -> str:  # type: ignore[override]  # pgtrigger means the class
@@ -56,19 +59,22 @@ class Capture(pgtrigger.Trigger):
         return f"{exists} AND {row}.{SOFT_DELETION} IS NULL" if softly else exists
 
 
-def capture(*columns: str) -> list[pgtrigger.Trigger]:
+def capture(*columns: str, readers: str = STAFF) -> list[pgtrigger.Trigger]:
     """The triggers that capture these columns of a model, for its `Meta.triggers`."""
+    if readers not in (STAFF, EVERYBODY, *columns):
+        raise ValueError(f"The readers of a model are {STAFF}, {EVERYBODY} or a captured column, not {readers!r}.")
+    common = {"columns": columns, "readers": readers}
     return [
-        _trigger("insert", columns, operation=pgtrigger.Insert, referencing=NEW_ROWS),
-        _trigger("update", columns, operation=pgtrigger.Update, referencing=BOTH_ROWS),
-        _trigger("delete", columns, operation=pgtrigger.Delete, referencing=OLD_ROWS),
-        _trigger("truncate", columns, operation=pgtrigger.Truncate, when=pgtrigger.Before),
+        _trigger("insert", operation=pgtrigger.Insert, referencing=NEW_ROWS, **common),
+        _trigger("update", operation=pgtrigger.Update, referencing=BOTH_ROWS, **common),
+        _trigger("delete", operation=pgtrigger.Delete, referencing=OLD_ROWS, **common),
+        _trigger("truncate", operation=pgtrigger.Truncate, when=pgtrigger.Before, **common),
     ]
 
 
-def _trigger(name: str, columns: tuple[str, ...], **options: Any) -> Capture:  # noqa: ANN401 - pgtrigger's options
+def _trigger(name: str, **options: Any) -> Capture:  # noqa: ANN401 - pgtrigger's options
     options = {"when": pgtrigger.After, "level": pgtrigger.Statement} | options
-    return Capture(name=f"capture_{name}", columns=columns, **options)
+    return Capture(name=f"capture_{name}", **options)
 
 
 def captured_columns(model: type[models.Model]) -> tuple[str, ...]:
@@ -79,6 +85,11 @@ def captured_columns(model: type[models.Model]) -> tuple[str, ...]:
 def captures_of(model: type[models.Model]) -> list[Capture]:
     """The capture triggers that a model declares."""
     return [trigger for trigger in getattr(model._meta, "triggers", []) if isinstance(trigger, Capture)]
+
+
+def readers_of(model: type[models.Model]) -> str:
+    """Who may read what the log has of a model: STAFF, EVERYBODY, or the column that holds an owner's id."""
+    return next((trigger.readers for trigger in captures_of(model)), STAFF)
 
 
 def models_to_capture() -> list[type[models.Model]]:

@@ -5,6 +5,7 @@ running `make run` keeps in LOCKSTEP_HOME. `.env.example` explains each. What is
 start with a sentence; nothing here starts a server.
 """
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ env.read_env(LOCKSTEP_HOME / "environment", recurse=False)
 DEBUG = env.bool("DEBUG", False)
 try:
     SECRET_KEY = env.str("SECRET_KEY")
+    SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])
     ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"] if DEBUG else [])
     DATABASES: dict[str, dict[str, Any]] = {"default": dict(env.dj_db_url("DATABASE_URL"))}
 except EnvError as error:
@@ -50,6 +52,7 @@ INSTALLED_APPS = [
     "lockstep.mirror",
     "lockstep.api",
     "lockstep.accounts",
+    "lockstep.webhooks",
     "lockstep.posts",
 ]
 MIDDLEWARE = [
@@ -130,7 +133,7 @@ MAX_BODY_BYTES = DATA_UPLOAD_MAX_MEMORY_SIZE
 
 # --- Lockstep -------------------------------------------------------------------------------------------
 # Apps whose every model must be captured, unless the model says why not (checked by `manage.py check`).
-CAPTURED_APPS = ["accounts", "posts"]
+CAPTURED_APPS = ["accounts", "webhooks", "posts"]
 POSTS_PROVIDER_URL = env.str(
     "POSTS_PROVIDER_URL",
     "http://127.0.0.1:3001" if DEBUG else "https://jsonplaceholder.typicode.com",
@@ -139,6 +142,17 @@ POSTS_PROVIDER_URL = env.str(
 POSTS_PROVIDER_CONCURRENCY = env.int("POSTS_PROVIDER_CONCURRENCY", 8, validate=validate.Range(min=1, max=256))
 POSTS_PROVIDER_DEADLINE = env.float("POSTS_PROVIDER_DEADLINE", 10.0, validate=validate.Range(min=0.1, max=600))
 CHANGE_LOG_RETENTION_DAYS = env.int("CHANGE_LOG_RETENTION_DAYS", 30, validate=validate.Range(min=1, max=36_500))
+# Webhooks go to whatever address a user names, as long as it is public. Private networks are opened here, by name.
+try:
+    WEBHOOK_ALLOW_NETWORKS = env.list("WEBHOOK_ALLOW_NETWORKS", [], subcast=ip_network)
+except ValueError as error:
+    raise ImproperlyConfigured(f"WEBHOOK_ALLOW_NETWORKS is a list of networks such as 10.0.0.0/8: {error}.") from error
+WEBHOOK_PATIENCE_DAYS = env.int("WEBHOOK_PATIENCE_DAYS", 5, validate=validate.Range(min=1, max=90))
+WEBHOOK_OVERLAP_HOURS = env.int("WEBHOOK_OVERLAP_HOURS", 24, validate=validate.Range(min=0, max=720))
+WEBHOOK_DEADLINE = env.float("WEBHOOK_DEADLINE", 15.0, validate=validate.Range(min=1, max=60))
+WEBHOOK_CONCURRENCY = env.int("WEBHOOK_CONCURRENCY", 8, validate=validate.Range(min=1, max=256))
+WEBHOOK_CAP = env.int("WEBHOOK_CAP", 100_000, validate=validate.Range(min=100))
+WEBHOOKS_PER_USER = env.int("WEBHOOKS_PER_USER", 20, validate=validate.Range(min=0, max=1_000))
 ATTEMPT_RETENTION_DAYS = env.int("ATTEMPT_RETENTION_DAYS", 7, validate=validate.Range(min=1, max=365))
 DRIFT_CHECK_SECONDS = env.int("DRIFT_CHECK_SECONDS", 3600)
 TOKEN_DAYS = env.int("TOKEN_DAYS", 30)

@@ -129,9 +129,10 @@ class Courier:
             if outcome.error:
                 self._log(outcome)
         async with self.pool.connection() as connection:
-            if self.subscriber.recorded:
-                await lanes.record(connection, self.subscriber, outcomes)
-            await lanes.settle(connection, outcomes)
+            async with connection.transaction():  # who sees the attempt sees what came of it
+                if self.subscriber.recorded:
+                    await lanes.record(connection, self.subscriber, outcomes)
+                await lanes.settle(connection, outcomes)
             await self._listen(connection, outcomes)
 
     def _log(self, outcome: Outcome) -> None:

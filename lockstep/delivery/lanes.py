@@ -93,7 +93,8 @@ async def deliver_within(connection: Connection, claims: Sequence[Claim], handle
 
 
 async def record(connection: Connection, subscriber: Subscriber, outcomes: Sequence[Outcome]) -> None:
-    """Keeps the attempts for those who want to see them."""
+    """Keeps the attempts for those who want to see them; of what was passed over there is nothing to tell."""
+    outcomes = [outcome for outcome in outcomes if outcome.receipt or outcome.error]
     claims = [outcome.claim for outcome in outcomes]
     now = time.monotonic()
     tried = {

@@ -24,6 +24,10 @@ class UnknownSubscription(Exception):
     """There is no subscription of this name."""
 
 
+class UnknownMessage(Exception):
+    """There is no such message among the attempts and dead letters that are kept."""
+
+
 class StillDeclared(Exception):
     """The subscription belongs to a subscriber of this project."""
 
@@ -143,6 +147,19 @@ def replay_span(selection: Selection) -> Replayed:
     with transaction.atomic():
         _lock(selection.subscription)
         return _replay("chosen_span", **selection.parameters | {"since": selection.since or EVERYTHING})
+
+
+def replay_message(subscription: str, message_id: UUID) -> Replayed:
+    """Sends one message again, under the same id. Raises UnknownSubscription and UnknownMessage."""
+    with transaction.atomic():
+        _lock(subscription)
+        found = _rows("find_message", subscription=subscription, message_id=message_id)
+        if not found:
+            raise UnknownMessage(f"There is no message {message_id} that is still kept.")
+        seq, at, letter = found[0]
+        if letter:
+            return replay_letters(Selection(subscription, letters=(letter,)))
+        return _replay("chosen_change", subscription=subscription, seq=seq, at=at)
 
 
 def pause(subscription: str, *, reason: str) -> None:

@@ -6,7 +6,7 @@ import pgtrigger
 from django.db import models
 
 from lockstep.api.json import as_json
-from lockstep.changes.capture import NEW_ROWS, capture
+from lockstep.changes.capture import EVERYBODY, NEW_ROWS, capture
 from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, number_field
 
 # The provider's user that our own posts belong to: it has users, we mirror none.
@@ -43,7 +43,7 @@ class Post(Entity):
 
     class Meta:
         triggers = [
-            *capture("number", "user_id", "title", "body"),
+            *capture("number", "user_id", "title", "body", readers=EVERYBODY),
             TOUCH,
             pgtrigger.Trigger(
                 name="delete_comments",
@@ -77,7 +77,7 @@ class Comment(Entity):
 
     class Meta:
         triggers = [
-            *capture("number", "post_id", "name", "email", "body"),
+            *capture("number", "post_id", "name", "email", "body", readers=EVERYBODY),
             TOUCH,
             pgtrigger.Trigger(
                 name="refuse_deleted_post",

@@ -1,3 +1,1 @@
 """HTTP clients of other people's APIs, one folder each, alike inside. No Django in here."""
-
-VERSION = "0.1.0"

@@ -52,6 +52,19 @@ RETURNING id;
 -- name: chosen_letters
 SELECT seq, at FROM delivery_deadletter WHERE id = ANY (%(letters)s)
 
+-- name: chosen_change
+SELECT %(seq)s::bigint AS seq, %(at)s::timestamptz AS at
+
+-- name: find_message
+-- Where a message is: among the dead letters that nobody has settled, else among the attempts.
+SELECT seq, at, id AS letter FROM delivery_deadletter
+WHERE subscription_id = %(subscription)s AND message_id = %(message_id)s AND outcome IS NULL
+UNION ALL
+SELECT seq, at, NULL FROM delivery_attempt
+WHERE subscription_id = %(subscription)s AND message_id = %(message_id)s
+ORDER BY letter NULLS LAST
+LIMIT 1;
+
 -- name: chosen_span
 SELECT c.seq, c.at
 FROM changes_change c JOIN delivery_subscription s ON s.name = %(subscription)s

@@ -15,9 +15,9 @@ from urllib.parse import quote
 import httpx
 import orjson
 
-from lockstep.providers import VERSION
 from lockstep.providers.errors import Failing, Garbled, NotFound, ProviderError, Unreachable, refusal
 from lockstep.providers.json_stream import batches
+from lockstep.version import VERSION
 
 LARGEST_ANSWER = 8 * 1024 * 1024
 

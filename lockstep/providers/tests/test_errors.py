@@ -6,9 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lockstep import providers
 from lockstep.providers.errors import (
-    LONGEST_RETRY_AFTER,
     Contested,
     Failing,
     NotFound,
@@ -17,8 +15,9 @@ from lockstep.providers.errors import (
     Refused,
     Unreachable,
     refusal,
-    retry_after_seconds,
 )
+from lockstep.retry_after import LONGEST_RETRY_AFTER, retry_after_seconds
+from lockstep.version import VERSION
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -100,4 +99,4 @@ def test_the_tree_at_the_top_of_the_file_is_the_tree():
 
 def test_the_version_is_the_projects():
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
-    assert project["project"]["version"] == providers.VERSION
+    assert project["project"]["version"] == VERSION

@@ -5,7 +5,6 @@ import httpx
 import orjson
 import pytest
 
-from lockstep.providers import VERSION
 from lockstep.providers.errors import (
     Failing,
     Garbled,
@@ -17,6 +16,7 @@ from lockstep.providers.errors import (
 )
 from lockstep.providers.jsonplaceholder import JsonPlaceholder, remote_id
 from lockstep.providers.jsonplaceholder.client import LARGEST_ANSWER
+from lockstep.version import VERSION
 
 QUICK = 0.1
 READS = [lambda client: client.get("posts", "1"), lambda client: client.find("posts", {"id": 1})]

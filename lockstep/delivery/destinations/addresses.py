@@ -1,0 +1,54 @@
+"""Which addresses a stranger's URL may lead us to: those of the public internet, and networks that we opened."""
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# IPv6 that carries an IPv4 address to a translator (RFC 6052 and 8215): the inner one is where it ends.
+_TRANSLATED = tuple(ipaddress.IPv6Network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48"))
+
+
+class ForbiddenAddress(Exception):
+    """The name leads to an address that webhooks may not reach. It is not told which: that is our network's matter."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(f"{host} is not an address on the public internet")
+
+
+def check_addresses(host: str, addresses: Iterable[str], opened: Sequence[Network] = ()) -> list[str]:
+    """The addresses of a host, if every single one of them may be reached. Raises ForbiddenAddress."""
+    found = list(addresses)
+    if not found or not all(may_be_reached(address, opened) for address in found):
+        raise ForbiddenAddress(host)
+    return found
+
+
+def may_be_reached(text: str, opened: Sequence[Network] = ()) -> bool:
+    """Whether it is public, or in a network that was opened. An address within an address counts as well."""
+    try:
+        address = ipaddress.ip_address(text)  # keeps a scope ("fe80::1%eth0"), which is never public
+    except ValueError:
+        return False
+    return any(address in network for network in opened) or all(_is_public(each) for each in _layers(address))
+
+
+def _is_public(address: Address) -> bool:
+    site_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local  # the old private range
+    return address.is_global and not (address.is_multicast or address.is_reserved or site_local)
+
+
+def _layers(address: Address) -> Iterable[Address]:
+    """The address as it is routed: itself, or the IPv4 addresses that it carries."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return [address]
+    if address.ipv4_mapped:
+        return [address.ipv4_mapped]
+    if address.sixtofour:
+        return [address, address.sixtofour]
+    if address.teredo:
+        return [address, *address.teredo]
+    if any(address in network for network in _TRANSLATED):
+        return [ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)]
+    return [address]

@@ -1,0 +1,3 @@
+"""What we call ourselves before others."""
+
+VERSION = "0.1.0"

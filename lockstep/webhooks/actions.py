@@ -1,0 +1,151 @@
+"""What people do with their endpoints. An endpoint and its subscription are made, changed and removed together."""
+
+import base64
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import F
+from django.db.models.functions import Now
+
+from lockstep.api.errors import Conflict, NotFound
+from lockstep.changes.attribution import attributed_transaction
+from lockstep.delivery import operations
+from lockstep.delivery.operations import Replayed, Selection, UnknownMessage
+from lockstep.webhooks.deliver import ENDPOINTS, TEST
+from lockstep.webhooks.models import Endpoint
+from lockstep.webhooks.sealing import seal
+
+SECRET_BYTES = 32
+SWITCHED_OFF = "switched off by its owner"
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A new endpoint, or one with a new secret, which is shown now and never again."""
+
+    endpoint: Endpoint
+    secret: str
+
+
+def create_endpoint(*, actor: str, owner: Any, url: str, events: Sequence[str], description: str = "") -> Created:  # noqa: ANN401 - the project's user
+    """A new endpoint, told of what is committed from now on. Raises Conflict when its owner has enough of them."""
+    secret = _new_secret()
+    with attributed_transaction(actor=actor):
+        if Endpoint.objects.alive().of(owner).count() >= settings.WEBHOOKS_PER_USER:
+            raise Conflict(f"You have {settings.WEBHOOKS_PER_USER} endpoints already. Delete one first.")
+        endpoint = Endpoint.objects.create(
+            owner=owner, url=url, events=list(events), description=description, secret=seal(secret)
+        )
+        _subscribe(endpoint)
+    return Created(endpoint, secret)
+
+
+def update_endpoint(*, actor: str, endpoint: Endpoint, active: bool | None = None, **values: Any) -> None:  # noqa: ANN401 - columns
+    """Changes url, events, description; switches it off or on. One that is switched on starts from now."""
+    with attributed_transaction(actor=actor):
+        endpoint = _locked(endpoint)
+        for name, value in values.items():
+            setattr(endpoint, name, value)
+        if values:
+            endpoint.save(update_fields=list(values))
+            _subscribe(endpoint)
+        if active is True and endpoint.disabled:
+            _set(endpoint, disabled=None, reason="", failing_since=None)
+            operations.resume(_subscription(endpoint.id))
+        if active is False and not endpoint.disabled:
+            _disable(endpoint.id, SWITCHED_OFF)
+
+
+def delete_endpoint(*, actor: str, endpoint: Endpoint) -> None:
+    """It is gone with all that waits for it."""
+    with attributed_transaction(actor=actor):
+        _set(_locked(endpoint), deleted=Now())
+        operations.unsubscribe(_subscription(endpoint.id))
+
+
+def rotate_secret(*, actor: str, endpoint: Endpoint) -> Created:
+    """A new secret; the old one signs beside it for a day, so that the receiver can change over in its own time."""
+    secret = _new_secret()
+    with attributed_transaction(actor=actor):
+        endpoint = _locked(endpoint)
+        overlap = Now() + timedelta(hours=settings.WEBHOOK_OVERLAP_HOURS)
+        _set(endpoint, old_secret=F("secret"), old_secret_until=overlap, secret=seal(secret))
+    endpoint.refresh_from_db()
+    return Created(endpoint, secret)
+
+
+def send_test(*, actor: str, endpoint: Endpoint) -> None:
+    """Sends a made-up event through all that a real one goes through. Raises Conflict when it is disabled."""
+    with attributed_transaction(actor=actor):
+        _refuse_disabled(_locked(endpoint))
+        after = {"endpoint": str(endpoint.id), "message": "This is a test."}
+        operations.send(_subscription(endpoint.id), model=TEST, object_id=str(endpoint.id), after=after)
+
+
+def redeliver_message(*, actor: str, endpoint: Endpoint, message_id: UUID) -> Replayed:
+    """Sends one message again under the same id. Raises NotFound, Conflict."""
+    with attributed_transaction(actor=actor):
+        _refuse_disabled(_locked(endpoint))
+        try:
+            return operations.replay_message(_subscription(endpoint.id), message_id)
+        except UnknownMessage as error:
+            raise NotFound(str(error)) from error
+
+
+def redeliver_dead_letters(*, actor: str, endpoint: Endpoint) -> Replayed:
+    """Sends all that was given up again. Raises Conflict when it is disabled."""
+    with attributed_transaction(actor=actor):
+        _refuse_disabled(_locked(endpoint))
+        return operations.replay_letters(Selection(_subscription(endpoint.id)))
+
+
+def redeliver_span(*, actor: str, endpoint: Endpoint, since: datetime, until: datetime | None) -> Replayed:
+    """Sends all changes of a time again, delivered or not. Raises Conflict when it is disabled."""
+    with attributed_transaction(actor=actor):
+        _refuse_disabled(_locked(endpoint))
+        return operations.replay_span(Selection(_subscription(endpoint.id), since=since, until=until))
+
+
+def disable_endpoint(key: UUID, *, reason: str) -> None:
+    """It is told of nothing any more. Its change in the feed is the notice to its owner."""
+    with attributed_transaction():
+        if Endpoint.objects.alive().select_for_update().filter(pk=key, disabled=None).exists():
+            _disable(key, reason)
+
+
+def _disable(key: UUID, reason: str) -> None:
+    Endpoint.objects.filter(pk=key).update(disabled=Now(), reason=reason)
+    operations.disable(_subscription(key), reason=reason)
+
+
+def _locked(endpoint: Endpoint) -> Endpoint:
+    found = Endpoint.objects.alive().select_for_update().filter(pk=endpoint.pk).first()
+    if found is None:
+        raise NotFound("There is no such endpoint any more.")
+    return found
+
+
+def _refuse_disabled(endpoint: Endpoint) -> None:
+    if endpoint.disabled:
+        raise Conflict('The endpoint is disabled. Switch it on first: PATCH {"active": true}.')
+
+
+def _set(endpoint: Endpoint, **values: Any) -> None:  # noqa: ANN401 - columns
+    Endpoint.objects.filter(pk=endpoint.pk).update(**values)
+
+
+def _subscribe(endpoint: Endpoint) -> None:
+    operations.subscribe(ENDPOINTS.member(_subscription(endpoint.id)), follows=endpoint.events)
+
+
+def _subscription(key: UUID) -> str:
+    return ENDPOINTS.subscription(key)
+
+
+def _new_secret() -> str:
+    return "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()

@@ -1,0 +1,144 @@
+"""From a claim to somebody's URL: who it is for, whether they may see it, how it went."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db import connections
+
+from lockstep.changes.readers import may_read
+from lockstep.changes.sql_file import load
+from lockstep.delivery.destinations.webhook import Destination, Gone, WebhookSender, webhook_sender
+from lockstep.delivery.errors import DeliveryError, TryAgain
+from lockstep.delivery.subscriptions import Claim, Family, Handler, Pool, Receipt, Subscriber
+from lockstep.webhooks.sealing import Unreadable, unseal
+
+SQL = load(Path(__file__).parent / "sql" / "endpoints.sql")
+KNOWN_SECONDS = 1.0  # how long an endpoint is remembered: what its owner changes holds within a second
+ORIGIN = "webhooks"  # of what is sent to one endpoint alone
+TEST = "webhooks.test"
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    """An endpoint as it was a moment ago."""
+
+    destination: Destination
+    failing: bool
+    owner: str
+    is_staff: bool
+
+    def may_read(self, claim: Claim) -> bool:
+        """Asked at every attempt: rights go, and what they gave access to goes with them."""
+        change = claim.change
+        if change.model == TEST:
+            return True  # it was sent to this endpoint alone
+        return may_read(change.model, change.before, change.after, user_id=self.owner, is_staff=self.is_staff)
+
+
+class EndpointHandler:
+    """Delivers to one endpoint."""
+
+    def __init__(self, key: UUID, sender: WebhookSender, pool: Pool) -> None:
+        self.key = key
+        self.sender = sender
+        self.pool = pool
+        self._known: _Endpoint | None = None
+        self._until = 0.0
+
+    async def deliver(self, claim: Claim) -> Receipt | None:
+        """Sends what the endpoint's owner may see; the rest, and all for an endpoint that is gone, is done with."""
+        endpoint = await self._endpoint()
+        if endpoint is None or not endpoint.may_read(claim):
+            return None
+        try:
+            receipt = await self.sender.send(endpoint.destination, claim)
+        except DeliveryError as error:
+            await self._failed(error)
+            raise
+        if endpoint.failing:
+            await self._answered()
+        return receipt
+
+    async def _endpoint(self) -> _Endpoint | None:
+        if time.monotonic() >= self._until:
+            self._known = await self._load()
+            self._until = time.monotonic() + KNOWN_SECONDS
+        return self._known
+
+    async def _load(self) -> _Endpoint | None:
+        users = get_user_model()._meta.db_table
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(SQL["endpoint"].replace("{users}", users), {"id": self.key})
+            row = await cursor.fetchone()
+        if row is None:
+            return None
+        url, secret, old_secret, failing, owner, is_staff = row
+        try:
+            secrets = tuple(unseal(sealed) for sealed in (secret, old_secret) if sealed)
+        except Unreadable as error:
+            raise TryAgain(str(error)) from error
+        return _Endpoint(Destination(url, secrets), failing, owner, is_staff)
+
+    async def _answered(self) -> None:
+        self._until = 0.0
+        async with self.pool.connection() as connection:
+            await connection.execute(SQL["answered"], {"id": self.key})
+
+    async def _failed(self, error: DeliveryError) -> None:
+        self._until = 0.0
+        patience = timedelta(days=settings.WEBHOOK_PATIENCE_DAYS)
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(SQL["failed"], {"id": self.key, "patience": patience})
+            row = await cursor.fetchone()
+        if isinstance(error, Gone):
+            await self._disable(str(error))
+        elif row and row[0]:
+            await self._disable(f"failed for {settings.WEBHOOK_PATIENCE_DAYS} days; the last time: {error}")
+
+    async def _disable(self, reason: str) -> None:
+        from lockstep.webhooks.actions import disable_endpoint
+
+        def disable() -> None:
+            try:
+                disable_endpoint(self.key, reason=reason)
+            finally:
+                connections.close_all()  # its thread is not coming back
+
+        await sync_to_async(disable, thread_sensitive=False)()
+
+
+def member(name: str) -> Subscriber:
+    """The subscriber of one endpoint, by the name of its subscription."""
+    key = UUID(name.removeprefix(f"{ENDPOINTS.name}:"))
+
+    @asynccontextmanager
+    async def connect(pool: Pool) -> AsyncIterator[Handler]:
+        async with webhook_sender(
+            concurrency=settings.WEBHOOK_CONCURRENCY,
+            deadline=settings.WEBHOOK_DEADLINE,
+            opened=settings.WEBHOOK_ALLOW_NETWORKS,
+        ) as sender:
+            yield EndpointHandler(key, sender, pool).deliver
+
+    return Subscriber(
+        name=name,
+        kind="event",
+        models=(),
+        connect=connect,
+        skip_origin=ORIGIN,
+        concurrency=settings.WEBHOOK_CONCURRENCY,
+        deadline=settings.WEBHOOK_DEADLINE + 5.0,  # the sender's own comes first, and tells more
+        cap=settings.WEBHOOK_CAP,
+        recorded=True,
+    )
+
+
+ENDPOINTS = Family("webhook", member)

@@ -1,0 +1,124 @@
+"""Shapes of endpoints and of what is asked of them."""
+
+import re
+from typing import Any
+
+import httpx
+from django.conf import settings
+from rest_framework import serializers
+
+from lockstep.api.serializers import StrictSerializer
+from lockstep.changes.readers import event_types, names
+from lockstep.delivery.destinations.addresses import ForbiddenAddress, check_addresses
+from lockstep.delivery.destinations.guarded_network import numeric_addresses
+from lockstep.delivery.models import Attempt
+from lockstep.webhooks.models import Endpoint
+
+HOST = re.compile(rb"[a-z0-9._-]{1,253}|[0-9a-f:.]{2,45}")  # a name as DNS has it, or IPv6
+
+
+class WebhookURL(serializers.CharField):
+    """An absolute URL: https, or http in development; no credentials; no address that webhooks may not reach.
+
+    A name is looked up when it is used, at every attempt.
+    """
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
+        super().__init__(max_length=2_000, **options)
+
+    def to_internal_value(self, data: Any) -> str:  # noqa: ANN401 - REST framework's signature
+        text = super().to_internal_value(data)
+        try:
+            url = httpx.URL(text)
+        except httpx.InvalidURL as error:
+            raise serializers.ValidationError("Not a URL.") from error
+        schemes = ("https", "http") if settings.DEBUG else ("https",)
+        if url.scheme not in schemes or not HOST.fullmatch(url.raw_host) or not 0 < (url.port or 443) < 65_536:
+            raise serializers.ValidationError(f"A whole URL is needed, beginning with {schemes[0]}://.")
+        if url.userinfo:
+            raise serializers.ValidationError("No user or password in the URL: the signature says who is calling.")
+        if numeric := numeric_addresses(url.host):
+            self._check(url.host, numeric)
+        return str(url.copy_with(fragment=None))
+
+    def _check(self, host: str, addresses: list[str]) -> None:
+        try:
+            check_addresses(host, addresses, settings.WEBHOOK_ALLOW_NETWORKS)
+        except ForbiddenAddress as error:
+            hint = " WEBHOOK_ALLOW_NETWORKS opens a private network." if settings.DEBUG else ""
+            raise serializers.ValidationError(f"{error}.{hint}") from error
+
+
+class EndpointSerializer(StrictSerializer):
+    """{url, events, description, active}, and what is only shown."""
+
+    id = serializers.UUIDField(read_only=True)
+    url = WebhookURL()
+    events = serializers.ListField(child=serializers.CharField(max_length=200), min_length=1, max_length=50)
+    description = serializers.CharField(max_length=500, allow_blank=True, required=False)
+    active = serializers.BooleanField(required=False)
+    reason = serializers.CharField(read_only=True)
+    failing_since = serializers.DateTimeField(read_only=True)
+    created = serializers.DateTimeField(read_only=True)
+    updated = serializers.DateTimeField(read_only=True)
+
+    def validate_events(self, patterns: list[str]) -> list[str]:
+        """Each must take some type that this user may ever see."""
+        types = event_types(is_staff=self.context["user"].is_staff)
+        known = set().union(*(names(event_type) for event_type in types)) if types else set()
+        if unknown := [pattern for pattern in patterns if pattern not in known]:
+            raise serializers.ValidationError(
+                f"Nothing that you may see is called {unknown[0]!r}. There are: {', '.join(types)}; "
+                "<app>.<model>.*, <app>.* and * take several."
+            )
+        return sorted(set(patterns))
+
+
+class RedeliverSerializer(StrictSerializer):
+    """One of {message_id}, {dead_letters: true} and {since, until}."""
+
+    message_id = serializers.UUIDField(required=False)
+    dead_letters = serializers.BooleanField(required=False)
+    since = serializers.DateTimeField(required=False)
+    until = serializers.DateTimeField(required=False)
+
+    def validate(self, given: dict[str, Any]) -> dict[str, Any]:
+        """One way of choosing, not two."""
+        chosen = [name for name in ("message_id", "dead_letters", "since") if given.get(name)]
+        if len(chosen) != 1 or ("until" in given and chosen != ["since"]):
+            raise serializers.ValidationError("Give message_id, or dead_letters: true, or since (and until).")
+        return given
+
+
+def shown(endpoint: Endpoint) -> dict[str, Any]:
+    """An endpoint as its owner sees it; never its secrets."""
+    return {
+        "id": endpoint.id,
+        "url": endpoint.url,
+        "events": endpoint.events,
+        "description": endpoint.description,
+        "active": endpoint.disabled is None,
+        "reason": endpoint.reason,
+        "failing_since": endpoint.failing_since,
+        "created": endpoint.created,
+        "updated": endpoint.updated,
+    }
+
+
+def shown_attempt(attempt: Attempt) -> dict[str, Any]:
+    """One try: what was sent, what came back, how long it took. Signatures are redacted."""
+    receipt = attempt.receipt or {}
+    return {
+        "id": attempt.id,
+        "message_id": attempt.message_id,
+        "type": f"{attempt.model}.{attempt.kind}",
+        "number": attempt.number,
+        "at": attempt.began,
+        "seconds": round(attempt.seconds, 3),
+        "delivered": attempt.failure is None,
+        "cause": attempt.cause,
+        "status": receipt.get("status"),
+        "request_headers": receipt.get("request_headers"),
+        "response_headers": receipt.get("response_headers"),
+        "response": receipt.get("response"),
+    }

@@ -1,0 +1,17 @@
+-- What the worker asks and notes about endpoints. {users} is the table of users.
+
+-- name: endpoint
+-- Where to and for whom; no row when it is gone or disabled, or its owner may not sign in.
+SELECT e.url, e.secret, CASE WHEN e.old_secret_until > now() THEN e.old_secret END,
+       e.failing_since IS NOT NULL, owner.id::text, owner.is_staff
+FROM webhooks_endpoint e JOIN {users} owner ON owner.id = e.owner_id
+WHERE e.id = %(id)s AND e.deleted IS NULL AND e.disabled IS NULL AND owner.is_active AND owner.deleted IS NULL;
+
+-- name: answered
+UPDATE webhooks_endpoint SET failing_since = NULL WHERE id = %(id)s;
+
+-- name: failed
+-- Since when it has failed; says whether that is too long.
+UPDATE webhooks_endpoint SET failing_since = coalesce(failing_since, now())
+WHERE id = %(id)s
+RETURNING failing_since < now() - %(patience)s::interval;

@@ -1,0 +1,226 @@
+"""Endpoints over REST: their life, their secrets, what may be asked for and by whom."""
+
+from ipaddress import ip_network
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+
+from lockstep.changes.models import Change
+from lockstep.delivery.models import Subscription
+from lockstep.webhooks.models import Endpoint
+from lockstep.webhooks.sealing import Unreadable, unseal
+from tests.support import Cast, Person
+
+pytestmark = pytest.mark.django_db
+
+PATH = "/api/v1/webhooks/"
+URL = "https://example.com/hook"
+
+
+def make(person: Person, **values: object) -> dict:
+    response = person.post(PATH, {"url": URL, "events": ["posts.post.*"], **values})
+    assert response.status_code == 201, response.content
+    return response.json()
+
+
+def test_the_secret_is_shown_once_and_kept_sealed(cast: Cast):
+    made = make(cast.owner)
+    assert made["secret"].startswith("whsec_")
+    shown = cast.owner.get(f"{PATH}{made['id']}/").json()
+    assert shown == {name: value for name, value in made.items() if name != "secret"}
+    kept = bytes(Endpoint.objects.get().secret)
+    assert made["secret"].encode() not in kept
+    assert unseal(kept) == made["secret"]
+
+
+def test_secrets_survive_a_new_secret_key_as_long_as_the_old_one_is_named(cast: Cast, monkeypatch: pytest.MonkeyPatch):
+    secret = make(cast.owner)["secret"]
+    kept = Endpoint.objects.get().secret
+    monkeypatch.setattr(settings, "SECRET_KEY_FALLBACKS", [settings.SECRET_KEY])
+    monkeypatch.setattr(settings, "SECRET_KEY", "another")
+    assert unseal(kept) == secret
+    monkeypatch.setattr(settings, "SECRET_KEY_FALLBACKS", [])
+    with pytest.raises(Unreadable):
+        unseal(kept)
+
+
+def test_an_endpoint_and_its_subscription_live_and_die_together(cast: Cast):
+    key = make(cast.owner)["id"]
+    subscription = Subscription.objects.get(name=f"webhook:{key}")
+    assert (subscription.follows, subscription.state) == (["posts.post.*"], "active")
+    cast.owner.client.patch(f"{PATH}{key}/", {"events": ["posts.*"]}, content_type="application/json")
+    subscription.refresh_from_db()
+    assert subscription.follows == ["posts.*"]
+    assert cast.owner.delete(f"{PATH}{key}/").status_code == 204
+    assert not Subscription.objects.filter(name=f"webhook:{key}").exists()
+    assert cast.owner.get(f"{PATH}{key}/").status_code == 404
+
+
+def test_it_is_switched_off_and_on(cast: Cast):
+    key = make(cast.owner)["id"]
+
+    def switch(active: bool) -> dict:
+        return cast.owner.client.patch(f"{PATH}{key}/", {"active": active}, content_type="application/json").json()
+
+    off = switch(False)
+    assert (off["active"], off["reason"]) == (False, "switched off by its owner")
+    assert Subscription.objects.get(name=f"webhook:{key}").state == "disabled"
+    assert cast.owner.post(f"{PATH}{key}/test/", {}).status_code == 409
+    assert cast.owner.post(f"{PATH}{key}/redeliver/", {"dead_letters": True}).status_code == 409
+    on = switch(True)
+    assert (on["active"], on["reason"]) == (True, "")
+    assert Subscription.objects.get(name=f"webhook:{key}").state == "active"
+
+
+@pytest.mark.parametrize("who", ["colleague", "staff"])
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("get", "", None),
+        ("patch", "", {"active": False}),
+        ("delete", "", None),
+        ("post", "rotate/", {}),
+        ("post", "test/", {}),
+        ("get", "attempts/", None),
+        ("post", "redeliver/", {"dead_letters": True}),
+    ],
+)
+def test_somebody_elses_endpoint_is_not_there(cast: Cast, who: str, method: str, path: str, body: object):
+    key = make(cast.owner)["id"]
+    client = getattr(cast, who).client
+    options = {} if body is None else {"data": body, "content_type": "application/json"}
+    assert getattr(client, method)(f"{PATH}{key}/{path}", **options).status_code == 404
+    assert client.get(PATH).json()["results"] == []
+    assert Endpoint.objects.alive().filter(disabled=None).count() == 1
+
+
+def test_nobody_gets_in_without_a_token(client, cast: Cast):
+    key = make(cast.owner)["id"]
+    assert client.get(PATH).status_code == 401
+    assert client.post(PATH, {"url": URL, "events": ["*"]}, content_type="application/json").status_code == 401
+    assert client.get(f"{PATH}{key}/attempts/").status_code == 401
+
+
+def test_only_staff_may_ask_for_what_only_staff_may_read(cast: Cast):
+    refused = cast.owner.post(PATH, {"url": URL, "events": ["accounts.user.*"]})
+    assert refused.status_code == 400
+    assert "posts.comment.created" in refused.json()["errors"][0]["detail"]
+    assert "accounts" not in refused.json()["errors"][0]["detail"].split("There are")[1]
+    assert make(cast.staff, events=["accounts.user.*"])["events"] == ["accounts.user.*"]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [[], ["posts.post"], ["posts.post.exploded"], ["nothing.*"], ["**"], [7], "posts.post.*", ["*"] * 51, [None], None],
+)
+def test_events_that_there_are_not(cast: Cast, events: object):
+    response = cast.owner.post(PATH, {"url": URL, "events": events})
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["field"].startswith("events")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "nothing",
+        "/hook",
+        "ftp://example.com/",
+        "https://",
+        "https://user:secret@example.com/",
+        "https://exa mple.com/",
+        "https://example.com:99999/",
+        "https://" + "a" * 2_000,
+        "http://127.0.0.1/",
+        "http://127.1/",
+        "http://2130706433/",
+        "http://0x7f000001/",
+        "http://0177.0.0.1/",
+        "http://localhost/",
+        "http://10.0.0.7/",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://[::1]/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://[64:ff9b::7f00:1]/",
+        "http://0.0.0.0/",
+        "http://224.0.0.1/",
+        None,
+        7,
+    ],
+)
+def test_urls_that_webhooks_do_not_go_to(cast: Cast, url: object):
+    response = cast.owner.post(PATH, {"url": url, "events": ["*"]})
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["field"] == "url"
+    assert not Endpoint.objects.exists()
+
+
+def test_plain_http_is_for_development(cast: Cast, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(settings, "DEBUG", True)
+    make(cast.owner, url="http://example.com/hook")
+    monkeypatch.setattr(settings, "DEBUG", False)
+    response = cast.owner.post(PATH, {"url": "http://example.com/hook", "events": ["*"]})
+    assert response.status_code == 400
+
+
+def test_a_network_that_was_opened_may_be_named(cast: Cast, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(settings, "WEBHOOK_ALLOW_NETWORKS", [ip_network("10.0.0.0/8")])
+    make(cast.owner, url="https://10.1.2.3/hook")
+    assert cast.owner.post(PATH, {"url": "https://192.168.1.1/", "events": ["*"]}).status_code == 400
+
+
+def test_one_user_cannot_have_any_number_of_them(cast: Cast, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(settings, "WEBHOOKS_PER_USER", 2)
+    make(cast.owner)
+    make(cast.owner)
+    assert cast.owner.post(PATH, {"url": URL, "events": ["*"]}).status_code == 409
+    make(cast.colleague)
+
+
+def test_pages_go_newest_first(cast: Cast):
+    made = [make(cast.owner)["id"] for _ in range(5)]
+    seen, path = [], f"{PATH}?limit=2"
+    while path:
+        page = cast.owner.get(path).json()
+        seen += [endpoint["id"] for endpoint in page["results"]]
+        path = page["next"]
+    assert seen == made[::-1]
+
+
+@pytest.mark.parametrize("query", ["cursor=nonsense", "limit=x", "limit=-1", "limit=0"])
+def test_pages_that_there_are_not(cast: Cast, query: str):
+    assert cast.owner.get(f"{PATH}?{query}").status_code in (200, 404)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"message_id": str(uuid4()), "dead_letters": True},
+        {"dead_letters": False},
+        {"until": "2026-01-01T00:00:00Z"},
+        {"message_id": "x"},
+        {"since": "yesterday"},
+        {"everything": True},
+        [],
+    ],
+)
+def test_redelivery_needs_one_choice(cast: Cast, body: object):
+    key = make(cast.owner)["id"]
+    assert cast.owner.post(f"{PATH}{key}/redeliver/", body).status_code == 400
+
+
+def test_a_message_that_is_not_kept_cannot_be_redelivered(cast: Cast):
+    key = make(cast.owner)["id"]
+    response = cast.owner.post(f"{PATH}{key}/redeliver/", {"message_id": str(uuid4())})
+    assert response.status_code == 404
+
+
+def test_the_log_keeps_neither_url_nor_secrets(cast: Cast):
+    made = make(cast.owner, url="https://example.com/token-in-the-path")
+    cast.owner.post(f"{PATH}{made['id']}/rotate/", {})
+    logged = " ".join(f"{change.before} {change.after}" for change in Change.objects.filter(model="webhooks.endpoint"))
+    assert "posts.post.*" in logged
+    assert "token-in-the-path" not in logged
+    assert "secret" not in logged

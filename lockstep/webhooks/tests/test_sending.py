@@ -1,0 +1,347 @@
+"""From a write to somebody's receiver: signatures, order, refusals, redelivery, endpoints that nobody answers at."""
+
+import gzip
+import socket
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+from django.conf import settings
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from lockstep.accounts.models import User
+from lockstep.delivery.tests.support import insert_post, rename_post
+from lockstep.webhooks import deliver
+from lockstep.webhooks.tests.receiver import Received, Receiver
+from tests.support import BackgroundWorker, Cast, Person, drained, eventually
+
+PATH = "/api/v1/webhooks/"
+
+
+@pytest.fixture(autouse=True)
+def development(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "DEBUG", True)  # plain http, to a receiver on this machine
+    monkeypatch.setattr(deliver, "KNOWN_SECONDS", 0.0)
+
+
+@pytest.fixture
+def people(transactional_db: None) -> Cast:
+    return Cast(*(Person.make(name, staff=name == "staff") for name in ("owner", "colleague", "outsider", "staff")))
+
+
+@pytest.fixture
+def hooks(worker: BackgroundWorker, database: psycopg.Connection) -> BackgroundWorker:
+    """A worker that delivers to endpoints alone."""
+    database.execute("DELETE FROM delivery_subscription")
+    worker.subscribers, worker.families = [], [deliver.ENDPOINTS]
+    return worker.start()
+
+
+def make(person: Person, receiver: Receiver, *events: str) -> dict[str, Any]:
+    response = person.post(PATH, {"url": receiver.url, "events": events or ["posts.post.*"]})
+    assert response.status_code == 201, response.content
+    return response.json()
+
+
+def attempts(person: Person, endpoint: dict[str, Any], query: str = "") -> list[dict[str, Any]]:
+    return person.get(f"{PATH}{endpoint['id']}/attempts/{query}").json()["results"]
+
+
+def test_a_change_arrives_signed(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
+):
+    endpoint = make(people.owner, receiver)
+    post = insert_post(database, "a")
+    rename_post(database, post, "b")
+    database.execute("UPDATE posts_post SET deleted = now() WHERE id = %s", [post])
+    eventually(lambda: len(receiver.requests) == 3)
+    events = [request.verified(endpoint["secret"]) for request in receiver.requests]
+    assert [event["type"] for event in events] == [f"posts.post.{kind}" for kind in ("created", "updated", "deleted")]
+    documents = [(event["data"]["before"], event["data"]["after"]) for event in events]
+    titles = [tuple(document and document["title"] for document in pair) for pair in documents]
+    assert titles == [(None, "a"), ("a", "b"), ("b", None)]
+    assert {event["data"]["id"] for event in events} == {post}
+    assert set(events[0]) == {"type", "timestamp", "data"}
+    assert datetime.fromisoformat(events[0]["timestamp"]).tzinfo
+    assert len(set(receiver.ids)) == 3
+
+
+def test_a_forged_body_does_not_verify(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
+):
+    endpoint = make(people.owner, receiver)
+    insert_post(database, "a")
+    request = eventually(lambda: receiver.requests)[0]
+    with pytest.raises(WebhookVerificationError):
+        Received(request.path, request.headers, request.body.replace(b'"a"', b'"b"')).verified(endpoint["secret"])
+
+
+def test_only_what_its_patterns_name_and_its_owner_may_see_is_sent(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
+):
+    make(people.owner, receiver, "*")
+    User.objects.create_user("somebody", email="private@example.com")
+    theirs = make(people.colleague, receiver, "posts.comment.created")  # its creation is its owner's business alone
+    own = make(people.owner, receiver, "webhooks.endpoint.*")
+    insert_post(database, "a")
+
+    def sent(text: str) -> list[bytes]:
+        return [request.body for request in receiver.requests if text.encode() in request.body]
+
+    eventually(lambda: sent("posts.post.created") and sent(own["id"]))
+    eventually(lambda: drained(database))
+    assert sent("private@example.com") == sent(theirs["id"]) == []
+    assert len(sent("posts.post.created")) == 1
+
+
+def test_rights_that_are_taken_away_end_at_once(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
+):
+    make(people.staff, receiver, "accounts.user.*", "posts.post.*")
+    User.objects.create_user("first")
+    eventually(lambda: any(b'"first"' in request.body for request in receiver.requests))
+    User.objects.filter(pk=people.staff.user.pk).update(is_staff=False)
+    User.objects.create_user("second")
+    insert_post(database, "a")
+    eventually(lambda: any(b"posts.post.created" in request.body for request in receiver.requests))
+    assert not any(b'"second"' in request.body for request in receiver.requests)
+
+
+def test_both_secrets_sign_while_a_new_one_takes_over(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
+):
+    endpoint = make(people.owner, receiver)
+    rotated = people.owner.post(f"{PATH}{endpoint['id']}/rotate/", {}).json()
+    assert rotated["secret"] != endpoint["secret"]
+    insert_post(database, "a")
+    request = eventually(lambda: receiver.requests)[0]
+    assert request.verified(endpoint["secret"]) == request.verified(rotated["secret"])
+    database.execute("UPDATE webhooks_endpoint SET old_secret_until = now()")
+    insert_post(database, "b")
+    later = eventually(lambda: receiver.requests[1:])[0]
+    assert later.verified(rotated["secret"])["type"] == "posts.post.created"
+    with pytest.raises(WebhookVerificationError):
+        later.verified(endpoint["secret"])
+
+
+def test_a_test_event_goes_the_whole_way(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
+):
+    endpoint = make(people.owner, receiver)
+    other = make(people.colleague, receiver, "*")
+    assert people.owner.post(f"{PATH}{endpoint['id']}/test/", {}).status_code == 202
+
+    def tests() -> list[Received]:
+        return [request for request in receiver.requests if b"webhooks.test" in request.body]
+
+    event = eventually(tests)[0].verified(endpoint["secret"])
+    assert (event["type"], event["data"]["after"]["endpoint"]) == ("webhooks.test.created", endpoint["id"])
+    [attempt] = eventually(lambda: attempts(people.owner, endpoint))
+    assert (attempt["delivered"], attempt["status"], attempt["type"]) == (True, 204, "webhooks.test.created")
+    eventually(lambda: drained(database))
+    assert "webhooks.test.created" not in {each["type"] for each in attempts(people.colleague, other)}
+    assert len(tests()) == 1
+
+
+def test_attempts_tell_what_was_sent_and_what_came_back_but_no_signature(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
+):
+    endpoint = make(people.owner, receiver)
+    receiver.answer = lambda request: (418, {"x-internal": "no", "server": "teapot"}, b"short \0 and stout")
+    insert_post(database, "a")
+    [attempt] = eventually(lambda: attempts(people.owner, endpoint, "?delivered=false"))
+    assert (attempt["number"], attempt["status"], attempt["cause"]) == (1, 418, "Refused: answered 418")
+    assert attempt["response"] == "short \ufffd and stout"
+    assert attempt["request_headers"]["webhook-id"] == attempt["message_id"] == receiver.ids[0]
+    assert attempt["request_headers"]["webhook-signature"] == "[redacted]"
+    assert "x-internal" not in attempt["response_headers"]
+    assert attempts(people.owner, endpoint, "?delivered=true") == []
+    assert attempts(people.owner, endpoint, f"?message_id={attempt['message_id']}") == [attempt]
+
+
+def test_what_was_refused_can_be_sent_again_under_its_id(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
+):
+    endpoint = make(people.owner, receiver)
+    receiver.answer = lambda request: (400, {}, b"")
+    insert_post(database, "a")
+    [attempt] = eventually(lambda: attempts(people.owner, endpoint))
+    receiver.answer = lambda request: (200, {}, b"")
+    response = people.owner.post(f"{PATH}{endpoint['id']}/redeliver/", {"message_id": attempt["message_id"]})
+    assert (response.status_code, response.json()) == (202, {"changes": 1, "objects": 1})
+    eventually(lambda: len(receiver.requests) == 2)
+    assert len(set(receiver.ids)) == 1
+    assert database.execute("SELECT outcome FROM delivery_deadletter").fetchall() == [("replayed",)]
+    eventually(lambda: len(attempts(people.owner, endpoint, "?delivered=true")) == 1)
+    people.owner.post(f"{PATH}{endpoint['id']}/redeliver/", {"message_id": attempt["message_id"]})
+    eventually(lambda: len(receiver.requests) == 3)
+    assert len(set(receiver.ids)) == 1
+
+
+def test_all_that_was_given_up_and_a_span_of_time_can_be_sent_again(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
+):
+    endpoint = make(people.owner, receiver)
+    receiver.answer = lambda request: (400, {}, b"") if b'"bad"' in request.body else (200, {}, b"")
+    insert_post(database, "bad")
+    insert_post(database, "good")
+    eventually(lambda: len(attempts(people.owner, endpoint)) == 2)
+    receiver.answer = lambda request: (200, {}, b"")
+    redeliver = f"{PATH}{endpoint['id']}/redeliver/"
+    assert people.owner.post(redeliver, {"dead_letters": True}).json() == {"changes": 1, "objects": 1}
+    eventually(lambda: len(receiver.requests) == 3)
+    eventually(lambda: database.execute("SELECT FROM delivery_lane").fetchone() is None)
+    assert people.owner.post(redeliver, {"since": "2020-01-01T00:00:00Z"}).json()["changes"] == 2
+    eventually(lambda: len(receiver.requests) == 5)
+
+
+@pytest.mark.parametrize(
+    ("answer", "failure", "status"),
+    [
+        ((500, {}, b""), "failed", 500),
+        ((429, {"retry-after": "120"}, b""), "failed", 429),
+        ((302, {"location": "http://127.0.0.1:1/"}, b""), "refused", 302),
+        ((404, {}, b""), "refused", 404),
+    ],
+)
+def test_answers_that_are_no_yes(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection, answer, failure, status
+):
+    endpoint = make(people.owner, receiver)
+    receiver.answer = lambda request: answer
+    insert_post(database, "a")
+    [attempt] = eventually(lambda: attempts(people.owner, endpoint))
+    assert (attempt["delivered"], attempt["status"]) == (False, status)
+    row = eventually(lambda: database.execute("SELECT failure FROM delivery_attempt").fetchone())
+    assert row == (failure,)
+    assert len(receiver.requests) == 1
+    if status == 429:
+        [(seconds,)] = database.execute("SELECT extract(epoch FROM next_at - now()) FROM delivery_lane").fetchall()
+        assert 100 < seconds <= 120
+
+
+def test_a_flood_of_an_answer_is_read_to_64_kib_and_never_unpacked(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
+):
+    endpoint = make(people.owner, receiver)
+    bomb = gzip.compress(b"\0" * 50_000_000)
+    receiver.answer = lambda request: (200, {"content-encoding": "gzip"}, bomb + b"x" * 5_000_000)
+    insert_post(database, "a")
+    [attempt] = eventually(lambda: attempts(people.owner, endpoint))
+    assert attempt["delivered"]
+    assert len(attempt["response"]) <= 2_000
+
+
+def test_a_receiver_that_drips_is_given_up_at_the_deadline(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection, monkeypatch
+):
+    monkeypatch.setattr(settings, "WEBHOOK_DEADLINE", 0.5)
+    drip = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = drip.accept()
+        connection.recv(65_536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+        for _ in range(100):
+            try:
+                connection.sendall(b".")
+            except OSError:
+                return
+            time.sleep(0.1)
+
+    threading.Thread(target=serve, daemon=True).start()
+    receiver.url = f"http://127.0.0.1:{drip.getsockname()[1]}/"
+    endpoint = make(people.owner, receiver)
+    insert_post(database, "a")
+    [attempt] = eventually(lambda: attempts(people.owner, endpoint))
+    assert (attempt["delivered"], attempt["cause"]) == (False, "TryAgain: no whole answer within 0.5 s")
+    drip.close()
+
+
+def test_a_private_address_is_never_connected_to(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection, monkeypatch
+):
+    endpoint = make(people.owner, receiver)
+    monkeypatch.setattr(settings, "WEBHOOK_ALLOW_NETWORKS", [])
+    insert_post(database, "a")
+    [attempt] = eventually(lambda: attempts(people.owner, endpoint))
+    assert attempt["cause"] == "Refused: 127.0.0.1 is not an address on the public internet"
+    assert receiver.requests == []
+
+
+def test_a_receiver_that_says_gone_is_disabled_with_a_notice_in_the_feed(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
+):
+    endpoint = make(people.owner, receiver)
+    receiver.answer = lambda request: (410, {}, b"")
+    insert_post(database, "a")
+    shown = eventually(lambda: (s := people.owner.get(f"{PATH}{endpoint['id']}/").json())["active"] is False and s)
+    assert shown["reason"] == "answered 410: nobody is there any more"
+    notice = "SELECT after ->> 'reason' FROM changes_change WHERE model = 'webhooks.endpoint' AND kind = 'updated'"
+    assert database.execute(notice).fetchall() == [(shown["reason"],)]
+    states = database.execute("SELECT state FROM delivery_subscription").fetchall()
+    assert states == [("disabled",)]
+    eventually(lambda: database.execute("SELECT count(*) FROM delivery_lane").fetchone() == (0,))
+
+
+def test_days_of_failure_disable_and_one_success_forgives(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
+):
+    endpoint = make(people.owner, receiver)
+
+    def shown() -> dict[str, Any]:
+        return people.owner.get(f"{PATH}{endpoint['id']}/").json()
+
+    receiver.answer = lambda request: (400, {}, b"")
+    insert_post(database, "a")
+    eventually(lambda: shown()["failing_since"])
+    receiver.answer = lambda request: (200, {}, b"")
+    insert_post(database, "b")
+    eventually(lambda: shown()["failing_since"] is None)
+    receiver.answer = lambda request: (400, {}, b"")
+    insert_post(database, "c")
+    eventually(lambda: shown()["failing_since"])
+    database.execute("UPDATE webhooks_endpoint SET failing_since = now() - interval '6 days'")
+    assert shown()["active"]
+    insert_post(database, "d")
+    eventually(lambda: not shown()["active"])
+    assert shown()["reason"] == "failed for 5 days; the last time: answered 400"
+    receiver.answer = lambda request: (200, {}, b"")
+    people.owner.client.patch(f"{PATH}{endpoint['id']}/", {"active": True}, content_type="application/json")
+    insert_post(database, "e")
+    eventually(lambda: any(b'"e"' in request.body for request in receiver.requests))
+
+
+def test_a_dead_receiver_holds_up_nobody_else(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
+):
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and says nothing
+        dead = Receiver(url=f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        make(people.colleague, dead)
+        make(people.owner, receiver)
+        for n in range(50):
+            insert_post(database, f"{n}")
+        eventually(lambda: len(receiver.requests) == 50)
+
+
+def test_a_secret_key_that_was_lost_says_so(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
+):
+    endpoint = make(people.owner, receiver)
+    database.execute("UPDATE webhooks_endpoint SET secret = 'nonsense'")
+    insert_post(database, "a")
+    [attempt] = eventually(lambda: attempts(people.owner, endpoint))
+    assert attempt["cause"] == "TryAgain: its secret was sealed under another SECRET_KEY: rotate it"
+    assert receiver.requests == []
+
+
+def test_signing_is_the_specifications():
+    """The example of the specification's own text."""
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    signed = Webhook(secret).sign(
+        "msg_p5jXN8AQM9LWM0D4loKWxJek", datetime.fromtimestamp(1614265330, UTC), '{"test": 2432232314}'
+    )
+    assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="

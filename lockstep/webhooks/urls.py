@@ -1,0 +1,14 @@
+from django.urls import re_path
+
+from lockstep.webhooks import views
+
+KEY = r"(?P<key>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
+
+urlpatterns = [
+    re_path(r"^/?$", views.EndpointListView.as_view()),
+    re_path(rf"^/{KEY}/?$", views.EndpointView.as_view()),
+    re_path(rf"^/{KEY}/rotate/?$", views.RotateView.as_view()),
+    re_path(rf"^/{KEY}/test/?$", views.TestView.as_view()),
+    re_path(rf"^/{KEY}/attempts/?$", views.AttemptListView.as_view()),
+    re_path(rf"^/{KEY}/redeliver/?$", views.RedeliverView.as_view()),
+]

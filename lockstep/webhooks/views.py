@@ -1,0 +1,122 @@
+"""Endpoints of whoever asks, below `api/v1/webhooks/`. Somebody else's are not there."""
+
+from typing import Any
+from uuid import UUID
+
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from lockstep.api.errors import NotFound
+from lockstep.api.paging import cursor_page
+from lockstep.api.requests import actor_of
+from lockstep.delivery.models import Attempt
+from lockstep.delivery.operations import Replayed
+from lockstep.webhooks import actions
+from lockstep.webhooks.actions import Created
+from lockstep.webhooks.deliver import ENDPOINTS
+from lockstep.webhooks.models import Endpoint
+from lockstep.webhooks.serializers import EndpointSerializer, RedeliverSerializer, shown, shown_attempt
+
+
+class EndpointListView(APIView):
+    """`GET` own endpoints, newest first; `POST` {url, events} → 201 with the `secret`, shown once."""
+
+    def get(self, request: Request) -> Response:
+        return cursor_page(request, Endpoint.objects.alive().of(request.user), order="-id", shape=shown)
+
+    def post(self, request: Request) -> Response:
+        given = EndpointSerializer(data=request.data, context={"user": request.user})
+        given.is_valid(raise_exception=True)
+        values = {name: value for name, value in given.validated_data.items() if name != "active"}
+        created = actions.create_endpoint(actor=actor_of(request), owner=request.user, **values)
+        return Response(_with_secret(created), status=201)
+
+
+class EndpointView(APIView):
+    """`GET`, `PATCH` {url, events, description, active}, `DELETE` → 204."""
+
+    def get(self, request: Request, key: UUID) -> Response:
+        return Response(shown(_endpoint(request, key)))
+
+    def patch(self, request: Request, key: UUID) -> Response:
+        endpoint = _endpoint(request, key)
+        given = EndpointSerializer(data=request.data, context={"user": request.user}, partial=True)
+        given.is_valid(raise_exception=True)
+        actions.update_endpoint(actor=actor_of(request), endpoint=endpoint, **given.validated_data)
+        return Response(shown(_endpoint(request, key)))
+
+    def delete(self, request: Request, key: UUID) -> Response:
+        actions.delete_endpoint(actor=actor_of(request), endpoint=_endpoint(request, key))
+        return Response(status=204)
+
+
+class RotateView(APIView):
+    """`POST` → the endpoint with a new `secret`, shown once; the old one signs beside it for a day."""
+
+    def post(self, request: Request, key: UUID) -> Response:
+        return Response(_with_secret(actions.rotate_secret(actor=actor_of(request), endpoint=_endpoint(request, key))))
+
+
+class TestView(APIView):
+    """`POST` → 202: an event of type webhooks.test.created is on its way; the attempts tell how it went."""
+
+    def post(self, request: Request, key: UUID) -> Response:
+        actions.send_test(actor=actor_of(request), endpoint=_endpoint(request, key))
+        return Response({"detail": "The test event is on its way; see attempts."}, status=202)
+
+
+class AttemptListView(APIView):
+    """`GET` → every attempt of the last week, newest first; `?delivered=false`, `?message_id=`."""
+
+    def get(self, request: Request, key: UUID) -> Response:
+        rows = Attempt.objects.filter(subscription_id=ENDPOINTS.subscription(_endpoint(request, key).id))
+        if delivered := request.query_params.get("delivered"):
+            rows = rows.filter(failure__isnull=_boolean("delivered", delivered))
+        if message := request.query_params.get("message_id"):
+            rows = rows.filter(message_id=_uuid("message_id", message))
+        return cursor_page(request, rows, order="-id", shape=shown_attempt)
+
+
+class RedeliverView(APIView):
+    """`POST` {message_id}, {dead_letters: true} or {since, until} → 202 {changes, objects}."""
+
+    def post(self, request: Request, key: UUID) -> Response:
+        endpoint = _endpoint(request, key)
+        given = RedeliverSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        done = _redeliver(actor_of(request), endpoint, given.validated_data)
+        return Response({"changes": done.changes, "objects": done.objects}, status=202)
+
+
+def _redeliver(actor: str, endpoint: Endpoint, given: dict[str, Any]) -> Replayed:
+    if message_id := given.get("message_id"):
+        return actions.redeliver_message(actor=actor, endpoint=endpoint, message_id=message_id)
+    if since := given.get("since"):
+        return actions.redeliver_span(actor=actor, endpoint=endpoint, since=since, until=given.get("until"))
+    return actions.redeliver_dead_letters(actor=actor, endpoint=endpoint)
+
+
+def _endpoint(request: Request, key: UUID) -> Endpoint:
+    endpoint = Endpoint.objects.alive().of(request.user).filter(pk=key).first()
+    if endpoint is None:
+        raise NotFound("You have no such endpoint.")
+    return endpoint
+
+
+def _with_secret(created: Created) -> dict[str, Any]:
+    return {**shown(created.endpoint), "secret": created.secret}
+
+
+def _boolean(name: str, text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValidationError({name: ["true or false."]})
+    return text == "true"
+
+
+def _uuid(name: str, text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise ValidationError({name: ["A UUID."]}) from error
