@@ -23,9 +23,10 @@ CONTENT_TYPE = "application/problem+json"
 
 
 class DomainError(Exception):
-    """The request cannot be carried out."""
+    """The request cannot be carried out. `retry_after` is seconds, where trying again can help."""
 
     status = 400
+    retry_after: int | None = None
 
     def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail or type(self).__doc__)
@@ -64,7 +65,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     """REST framework's hook. None hands the error on: it becomes a 500, logged with its traceback."""
     if isinstance(error, DomainError):
         set_rollback()
-        return Response(problem(error.status, str(error)), error.status, content_type=CONTENT_TYPE)
+        headers = {"Retry-After": str(error.retry_after)} if error.retry_after else None
+        return Response(problem(error.status, str(error)), error.status, headers=headers, content_type=CONTENT_TYPE)
     if isinstance(error, IntegrityError):
         set_rollback()
         detail = "Somebody else wrote the same at the same moment, and theirs came first. Try again."

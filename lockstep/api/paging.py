@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
+from django.core.exceptions import ValidationError as ValidationFailed
+from django.db import DataError, transaction
 from django.db.models import QuerySet
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -30,7 +32,11 @@ def cursor_page(
     """One page of `rows` in this order, a column that is unique; `shape` makes each row what the client sees."""
     pages = CursorPage()
     pages.ordering = (order,)
-    page = pages.paginate_queryset(rows, request)
+    try:
+        with transaction.atomic():  # a cursor that the database refuses must not end the request's transaction
+            page = pages.paginate_queryset(rows, request)
+    except (ValueError, TypeError, ValidationFailed, DataError) as error:
+        raise NotFound(CursorPage.invalid_cursor_message) from error
     return pages.get_paginated_response([shape(row) for row in page or ()])
 
 

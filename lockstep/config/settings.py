@@ -53,6 +53,7 @@ INSTALLED_APPS = [
     "lockstep.api",
     "lockstep.accounts",
     "lockstep.webhooks",
+    "lockstep.feed",
     "lockstep.posts",
 ]
 MIDDLEWARE = [
@@ -147,6 +148,9 @@ try:
     WEBHOOK_ALLOW_NETWORKS = env.list("WEBHOOK_ALLOW_NETWORKS", [], subcast=ip_network)
 except ValueError as error:
     raise ImproperlyConfigured(f"WEBHOOK_ALLOW_NETWORKS is a list of networks such as 10.0.0.0/8: {error}.") from error
+# Live streams hold a thread and a connection each; the web server needs as many threads on top of those for requests.
+FEED_STREAMS = env.int("FEED_STREAMS", 16, validate=validate.Range(min=0, max=1_000))
+WEB_REQUESTS = env.int("WEB_REQUESTS", 4, validate=validate.Range(min=1, max=256))
 WEBHOOK_PATIENCE_DAYS = env.int("WEBHOOK_PATIENCE_DAYS", 5, validate=validate.Range(min=1, max=90))
 WEBHOOK_OVERLAP_HOURS = env.int("WEBHOOK_OVERLAP_HOURS", 24, validate=validate.Range(min=0, max=720))
 WEBHOOK_DEADLINE = env.float("WEBHOOK_DEADLINE", 15.0, validate=validate.Range(min=1, max=60))

@@ -9,6 +9,7 @@ urlpatterns = [
     re_path(r"^healthz/?$", healthz),
     re_path(r"^readyz/?$", readyz),
     path("", include("lockstep.accounts.urls")),
+    path("api/v1/", include("lockstep.feed.urls")),
     path("api/v1/webhooks", include("lockstep.webhooks.urls")),
     path("fakeapi/v1/", include("lockstep.posts.urls")),
     path("admin/", admin_site.urls),

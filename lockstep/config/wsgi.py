@@ -1,9 +1,34 @@
 """The WSGI application that the web server runs."""
 
 import os
+from collections.abc import Callable, Iterable
+from threading import BoundedSemaphore
+from typing import Any
 
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockstep.config.settings")
 
-application = get_wsgi_application()
+Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+def at_most(requests: int, application: Application) -> Application:
+    """So many requests are worked on at once; the others wait for their turn.
+
+    More at once are slower together: they share one interpreter. A live stream counts only until it begins, so the
+    server can have as many threads as there may be streams.
+    """
+    places = BoundedSemaphore(requests)
+
+    def guarded(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401 - WSGI's callable
+        with places:
+            return application(environ, start_response)
+
+    return guarded
+
+
+django_application = get_wsgi_application()
+
+from django.conf import settings  # noqa: E402 - there are none before Django is set up
+
+application = at_most(settings.WEB_REQUESTS, django_application)

@@ -10,7 +10,7 @@ from lockstep.changes.connecting import connection_parameters
 from lockstep.changes.sql_file import load
 from lockstep.delivery.subscriptions import Pool
 
-FILES = ("relay", "lanes", "operations", "schema", "upkeep")
+FILES = ("relay", "lanes", "following", "operations", "schema", "upkeep")
 SQL = {file: load(Path(__file__).parent / "sql" / f"{file}.sql") for file in FILES}
 APPLICATION_NAME = "lockstep-worker"
 

@@ -199,7 +199,7 @@ class System:
             "port": str(self.environment.port),
             # One process is ready 1.5 s earlier than two on two cores.
             "workers": "1",
-            "blocking-threads": "4",
+            "blocking-threads": "20",  # WEB_REQUESTS and FEED_STREAMS of the settings
             "log-level": "warning",
             "workers-kill-timeout": "3",
         }

@@ -84,3 +84,8 @@ RETURNING s.name;
 
 -- name: remove_attempts
 DELETE FROM delivery_attempt WHERE began < now() - %(kept)s::interval;
+
+-- name: note_dropped
+-- Whoever follows the log must be told that it does not reach back as far as he left it (following.sql). {{}} is the day.
+UPDATE delivery_epoch SET dropped = greatest(dropped, (SELECT max(xid)::text::bigint FROM {}))
+WHERE began = (SELECT max(began) FROM delivery_epoch);

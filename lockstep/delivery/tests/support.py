@@ -9,6 +9,7 @@ from uuid import UUID
 import psycopg
 
 from lockstep.delivery import lanes, relay
+from lockstep.delivery.database import SQL
 from lockstep.delivery.errors import DeliveryError
 from lockstep.delivery.lanes import Outcome
 from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber
@@ -92,3 +93,8 @@ def waiting(connection: psycopg.Connection) -> list[tuple[str, str]]:
         ORDER BY lane.object_id, d.seq
     """).fetchall()
     return [(object_id, title) for object_id, title in rows]
+
+
+def begin_epoch(connection: psycopg.Connection) -> None:
+    """What the first worker makes of a database, unless one has."""
+    connection.execute(SQL["upkeep"]["epoch"])

@@ -1,0 +1,121 @@
+"""Changes as server-sent events: live, and from where the client left off."""
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from threading import BoundedSemaphore
+from typing import Self
+
+import orjson
+from django.conf import settings
+from django.http import StreamingHttpResponse
+
+from lockstep.api.errors import DomainError
+from lockstep.delivery.following import Follower, Forgotten, NoPlace, Place, following
+from lockstep.delivery.subscriptions import Change
+from lockstep.feed.shapes import shown
+
+RETRY_MILLISECONDS = 1_000  # after which a client that lost us comes back
+LOOK_SECONDS = 1.0  # between looks at the log while nobody tells us that it has grown
+HEARTBEAT_SECONDS = 10.0  # silence that is broken, so that a connection nobody reads is found out
+LIFE_SECONDS = 300.0  # then the client has to come back, and show its token again
+
+Wanted = Callable[[Change], bool]
+
+
+class NotAPlace(DomainError):
+    """Last-Event-ID is not an id of this feed. Leave it out to start from now."""
+
+
+class Gone(DomainError):
+    """The log does not reach back to this Last-Event-ID any more. Leave it out to start from now."""
+
+    status = 410
+
+
+class Busy(DomainError):
+    """This server has as many streams as it can serve. Try again in a moment."""
+
+    status = 503
+    retry_after = 5
+
+
+_seats = BoundedSemaphore(settings.FEED_STREAMS)
+
+
+class Stream:
+    """The body of the answer. Whoever ends it, by reading to its end or by going away, gives everything back."""
+
+    def __init__(self, resources: ExitStack, events: Generator[bytes]) -> None:
+        self._resources = resources
+        self._events = events
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._events)
+
+    def close(self) -> None:
+        """Called by whoever serves the answer, also when it was never read."""
+        self._events.close()
+        self._resources.close()
+
+
+def event_stream(last_event_id: str, wanted: Wanted) -> StreamingHttpResponse:
+    """An endless answer of the changes that are `wanted`. Raises NotAPlace, Gone and Busy before it begins."""
+    with ExitStack() as resources:
+        resources.enter_context(_seat())
+        follower = resources.enter_context(following())
+        place = _begin(follower, last_event_id)
+        stream = Stream(resources.pop_all(), _events(follower, place, wanted))
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingHttpResponse(stream, content_type="text/event-stream", headers=headers)
+
+
+@contextmanager
+def _seat() -> Iterator[None]:
+    if not _seats.acquire(blocking=False):
+        raise Busy
+    try:
+        yield
+    finally:
+        _seats.release()
+
+
+def _begin(follower: Follower, last_event_id: str) -> Place:
+    if not last_event_id:
+        return follower.now()
+    try:
+        place = Place.parse(last_event_id)
+        follower.examine(place)
+    except NoPlace as error:
+        raise NotAPlace from error
+    except Forgotten as error:
+        raise Gone from error
+    return place
+
+
+def _events(follower: Follower, place: Place, wanted: Wanted) -> Generator[bytes]:
+    """Every wanted change with the place after it. Silence is broken now and then, and tells how far we have read."""
+    yield b"retry: %d\nid: %s\n\n" % (RETRY_MILLISECONDS, str(place).encode())
+    ends = time.monotonic() + LIFE_SECONDS
+    silent_since = time.monotonic()
+    while time.monotonic() < ends:
+        found = follower.read(place)
+        if not found:
+            place = follower.move_on(place)
+            if place.start == place.end:
+                follower.wait(LOOK_SECONDS)
+        for place, change in found:
+            if wanted(change):
+                yield _event(place, change)
+                silent_since = time.monotonic()
+        if time.monotonic() - silent_since >= HEARTBEAT_SECONDS:
+            yield b"id: %s\n\n" % str(place).encode()
+            silent_since = time.monotonic()
+
+
+def _event(place: Place, change: Change) -> bytes:
+    kind = f"{change.model}.{change.kind}".encode()
+    return b"id: %s\nevent: %s\ndata: %s\n\n" % (str(place).encode(), kind, orjson.dumps(shown(change)))

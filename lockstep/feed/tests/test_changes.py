@@ -1,0 +1,133 @@
+"""The change log over REST: who may read what, narrowing, pages, histories."""
+
+from uuid import uuid4
+
+import pytest
+
+from lockstep.accounts.models import User
+from lockstep.changes.models import Change
+from lockstep.posts.models import Post
+from tests.support import Cast
+
+pytestmark = pytest.mark.django_db
+
+PATH = "/api/v1/changes/"
+CREATE = "/fakeapi/v1/posts/create/"
+
+
+def write(cast: Cast, title: str = "a") -> Post:
+    response = cast.owner.post(CREATE, {"title": title, "body": "b"})
+    return Post.objects.get(number=response.json()["id"])
+
+
+def rename(cast: Cast, post: Post, title: str) -> None:
+    cast.colleague.put(f"/fakeapi/v1/posts/update/{post.number}/", {"title": title, "body": "b"})
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+def test_the_log_is_for_staff(cast: Cast, client, accept: str):
+    headers = {"accept": accept}
+    assert cast.owner.client.get(PATH, headers=headers).status_code == 403
+    refused = client.get(PATH, headers=headers)
+    assert (refused.status_code, refused["Content-Type"]) == (401, "application/problem+json")
+
+
+def test_it_tells_who_did_what_in_which_request(cast: Cast):
+    response = cast.owner.post(CREATE, {"title": "a", "body": "b"})
+    [entry] = cast.staff.get(f"{PATH}?model=posts.post").json()["results"]
+    assert (entry["type"], entry["kind"], entry["before"]) == ("posts.post.created", "created", None)
+    assert entry["after"]["title"] == "a"
+    assert entry["actor"] == f"user:{cast.owner.user.pk}"
+    assert entry["trace"] == response["X-Request-ID"]
+
+
+def test_it_is_narrowed(cast: Cast):
+    post = write(cast)
+    rename(cast, post, "b")
+    write(cast, "other")
+
+    def count(query: str) -> int:
+        response = cast.staff.get(f"{PATH}?{query}")
+        assert response.status_code == 200, response.content
+        return len(response.json()["results"])
+
+    assert count("model=posts.post") == 3
+    assert count(f"object_id={post.pk}") == 2
+    assert count("model=posts.post&kind=updated") == 1
+    assert count(f"actor=user:{cast.colleague.user.pk}") == 1
+    assert count("model=posts.post&until=2020-01-01T00:00:00Z") == 0
+    assert count("model=posts.post&since=2020-01-01T00:00:00Z") == 3
+    assert count("origin=jsonplaceholder") == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("since=yesterday", 400),
+        ("until=%00", 400),
+        ("model=%00", 400),
+        ("cursor=cD1hYmM=", 404),  # p=abc
+        ("cursor=cD0xMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Ng==", 200),  # a number past 64 bits
+        ("cursor=bz0tMQ==", 404),  # o=-1
+    ],
+)
+def test_narrowing_that_makes_no_sense(cast: Cast, query: str, status: int):
+    assert cast.staff.get(f"{PATH}?{query}").status_code == status
+
+
+def test_pages_go_newest_first_to_the_end(cast: Cast):
+    for n in range(7):
+        write(cast, f"{n}")
+    titles, path = [], f"{PATH}?model=posts.post&limit=3"
+    while path:
+        page = cast.staff.get(path).json()
+        titles += [entry["after"]["title"] for entry in page["results"]]
+        path = page["next"]
+    assert titles == [f"{n}" for n in reversed(range(7))]
+
+
+def test_the_history_of_a_post_is_for_everybody_who_may_read_it(cast: Cast):
+    post = write(cast)
+    rename(cast, post, "b")
+    cast.owner.delete(f"/fakeapi/v1/posts/delete/{post.number}/")
+    for name in (post.number, post.pk):
+        history = cast.outsider.get(f"/api/v1/history/posts.post/{name}/").json()["results"]
+        assert [entry["kind"] for entry in history] == ["deleted", "updated", "created"]
+        assert [entry["by"] for entry in history] == ["owner", "colleague", "owner"]
+        assert history[1]["changed"] == {"title": {"before": "a", "after": "b"}}
+        assert history[0]["after"] is None
+
+
+def test_the_history_of_a_user_is_for_staff(cast: Cast):
+    user = User.objects.create_user("somebody", email="private@example.com")
+    assert cast.outsider.get(f"/api/v1/history/accounts.user/{user.pk}/").status_code == 404
+    assert cast.outsider.get(f"/api/v1/history/accounts.user/{user.number}/").status_code == 404
+    [entry] = cast.staff.get(f"/api/v1/history/accounts.user/{user.number}/").json()["results"]
+    assert (entry["kind"], entry["actor"], entry["by"]) == ("created", None, None)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"posts.post/{uuid4()}",
+        "posts.post/9999",
+        "nothing.at_all/1",
+        "posts.post/" + "9" * 19,
+        "webhooks.endpoint/1",
+        "posts.post/" + "-" * 36,
+    ],
+)
+def test_histories_that_there_are_not(cast: Cast, name: str):
+    assert cast.staff.get(f"/api/v1/history/{name}/").status_code == 404
+
+
+def test_nobody_reads_a_history_without_a_token(cast: Cast, client):
+    assert client.get(f"/api/v1/history/posts.post/{write(cast).number}/").status_code == 401
+
+
+def test_the_log_is_only_read_here(cast: Cast):
+    write(cast)
+    before = Change.objects.count()
+    for method in ("post", "put", "patch", "delete"):
+        assert getattr(cast.staff.client, method)(PATH).status_code == 405
+    assert Change.objects.count() == before

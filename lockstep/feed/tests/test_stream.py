@@ -1,0 +1,158 @@
+"""Server-sent events: live, resumed, refused."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import BoundedSemaphore
+from typing import Any
+
+import orjson
+import psycopg
+import pytest
+
+from lockstep.delivery.tests.support import begin_epoch, insert_post, rename_post
+from lockstep.feed import stream as stream_module
+from tests.support import Person
+
+PATH = "/api/v1/changes/"
+LIVE = {"accept": "text/event-stream"}
+
+
+@dataclass
+class Event:
+    id: str = ""
+    event: str = ""
+    data: Any = None
+
+
+@pytest.fixture(autouse=True)
+def epoch(database: psycopg.Connection) -> None:
+    begin_epoch(database)
+
+
+@pytest.fixture
+def staff(transactional_db: None) -> Person:
+    return Person.make("staff", staff=True)
+
+
+@contextmanager
+def stream(person: Person, last_event_id: str = "", query: str = "") -> Iterator[Iterator[Event]]:
+    """Events as a client of the specification reads them; the first only tells where it began."""
+    response = person.client.get(f"{PATH}{query}", headers=LIVE | {"last-event-id": last_event_id})
+    assert response.status_code == 200, response.content
+    assert response["Content-Type"] == "text/event-stream"
+    try:
+        yield (_event(part) for part in response)
+    finally:
+        response.close()
+
+
+def _event(part: bytes) -> Event:
+    event = Event()
+    for line in part.decode().strip().splitlines():
+        name, _, value = line.partition(": ")
+        if name in ("id", "event"):
+            setattr(event, name, value)
+        elif name == "data":
+            event.data = orjson.loads(value)
+    return event
+
+
+def titles(events: Iterator[Event], count: int) -> list[str]:
+    """Of the next so many events that carry something."""
+    found: list[str] = []
+    while len(found) < count:
+        event = next(events)
+        if event.data:
+            found.append((event.data["after"] or event.data["before"])["title"])
+    return found
+
+
+def test_changes_arrive_as_they_are_committed(staff: Person, database: psycopg.Connection):
+    insert_post(database, "before")
+    with stream(staff) as events:
+        assert next(events).data is None
+        post = insert_post(database, "a")
+        event = next(event for event in events if event.data)
+        assert (event.event, event.data["object_id"], event.data["after"]["title"]) == ("posts.post.created", post, "a")
+        rename_post(database, post, "b")
+        assert titles(events, 1) == ["b"]
+
+
+def test_a_client_that_comes_back_misses_and_repeats_nothing(staff: Person, database: psycopg.Connection):
+    with stream(staff) as events:
+        begun = next(events).id
+        for n in range(5):
+            insert_post(database, f"{n}")
+        seen = [next(event for event in events if event.data) for _ in range(3)]
+    insert_post(database, "5")
+    with stream(staff, seen[-1].id) as events:
+        assert titles(events, 3) == ["3", "4", "5"]
+    with stream(staff, begun) as events:
+        assert titles(events, 6) == [f"{n}" for n in range(6)]
+    with stream(staff, query=f"?last_event_id={seen[1].id}") as events:
+        assert titles(events, 1) == ["2"]
+
+
+def test_only_what_was_asked_for_comes(staff: Person, database: psycopg.Connection):
+    with stream(staff, query="?events=posts.post.updated,posts.comment.*") as events:
+        next(events)
+        post = insert_post(database, "a")
+        rename_post(database, post, "b")
+        assert titles(events, 1) == ["b"]
+
+
+def test_silence_is_broken_and_tells_how_far_it_is(
+    staff: Person, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(stream_module, "HEARTBEAT_SECONDS", 0.0)
+    monkeypatch.setattr(stream_module, "LOOK_SECONDS", 0.01)
+    with stream(staff, query="?events=posts.comment.*") as events:
+        begun = next(events)
+        post = insert_post(database, "not asked for")
+        seq = database.execute("SELECT seq FROM changes_change WHERE object_id = %s", [post]).fetchone()
+        later = next(event for event in events if event.id.endswith(f"/{seq[0]}"))
+        assert (begun.data, later.data) == (None, None)
+    insert_post(database, "next")
+    with stream(staff, later.id) as events:
+        assert titles(events, 1) == ["next"]
+
+
+def test_a_stream_ends_so_that_its_client_shows_its_token_again(staff: Person, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(stream_module, "LIFE_SECONDS", 0.0)
+    with stream(staff) as events:
+        assert len(list(events)) == 1
+
+
+@pytest.mark.parametrize("place", ["nonsense", "00000000/1:1:/1:1:/0", "-1"])
+def test_a_place_that_is_none_is_refused(staff: Person, place: str):
+    response = staff.client.get(PATH, headers=LIVE | {"last-event-id": place})
+    assert response.status_code == 400
+    assert response["Content-Type"] == "application/problem+json"
+
+
+def test_a_place_that_the_log_forgot_is_gone(staff: Person, database: psycopg.Connection):
+    with stream(staff) as events:
+        place = next(events).id
+    database.execute("UPDATE delivery_epoch SET dropped = 9000000000")
+    try:
+        response = staff.client.get(PATH, headers=LIVE | {"last-event-id": place})
+    finally:
+        database.execute("UPDATE delivery_epoch SET dropped = NULL")
+    assert response.status_code == 410
+    assert "start from now" in response.json()["detail"]
+
+
+def test_patterns_that_there_are_not(staff: Person):
+    assert staff.client.get(f"{PATH}?events=nothing.*", headers=LIVE).status_code == 400
+
+
+def test_there_are_so_many_streams_and_each_gives_its_seat_back(staff: Person, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(stream_module, "_seats", BoundedSemaphore(1))
+    for _ in range(3):
+        first = staff.client.get(PATH, headers=LIVE)
+        second = staff.client.get(PATH, headers=LIVE)
+        assert (first.status_code, second.status_code, second["Retry-After"]) == (200, 503, "5")
+        first.close()  # never read
+    assert staff.client.get(PATH, headers=LIVE | {"last-event-id": "nonsense"}).status_code == 400
+    staff.client.get(PATH, headers=LIVE).close()
