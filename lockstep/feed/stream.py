@@ -118,4 +118,8 @@ def _events(follower: Follower, place: Place, wanted: Wanted) -> Generator[bytes
 
 def _event(place: Place, change: Change) -> bytes:
     kind = f"{change.model}.{change.kind}".encode()
-    return b"id: %s\nevent: %s\ndata: %s\n\n" % (str(place).encode(), kind, orjson.dumps(shown(change)))
+    return b"id: %s\nevent: %s\ndata: %s\n\n" % (
+        str(place).encode(),
+        kind,
+        orjson.dumps(shown(change), option=orjson.OPT_UTC_Z),
+    )

@@ -200,7 +200,7 @@ class System:
             # One process is ready 1.5 s earlier than two on two cores.
             "workers": "1",
             "blocking-threads": "20",  # WEB_REQUESTS and FEED_STREAMS of the settings
-            "log-level": "warning",
+            "log-level": "error",
             "workers-kill-timeout": "3",
         }
         words = [f"--{name}={value}" for name, value in options.items()]

@@ -90,6 +90,10 @@ class Run:
         """The oldest one with these words in its command."""
         return min(pid for pid, command in self.processes().items() if words in command)
 
+    def kill(self, words: str) -> None:
+        """kill -9 of the one with these words in its command."""
+        os.kill(self.find(words), signal.SIGKILL)
+
     def code(self, seconds: float = 10) -> int:
         return self.make.wait(seconds)
 

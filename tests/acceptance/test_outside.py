@@ -1,0 +1,81 @@
+"""What people outside get of a running Lockstep: live streams and webhooks, from the processes as they really run."""
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from standardwebhooks import Webhook
+
+from lockstep.webhooks.tests.receiver import receiving
+from tests.acceptance.running import Run, eventually, free_port
+
+pytestmark = [pytest.mark.slow, pytest.mark.needs("linux")]
+
+STREAMS = 6  # more than the requests that are worked on at once
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Run]:
+    run = Run(tmp_path / "home", free_port(), WEBHOOK_ALLOW_NETWORKS="127.0.0.0/8")
+    run.until_ready()
+    yield run
+    run.end()
+
+
+@pytest.fixture
+def admin(running: Run) -> Iterator[httpx.Client]:
+    url = f"http://127.0.0.1:{running.port}"
+    token = httpx.post(f"{url}/auth/", json={"username": "admin", "password": "12345"}).json()["token"]
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=10) as client:
+        yield client
+
+
+def create(client: httpx.Client, title: str) -> None:
+    client.post("/fakeapi/v1/posts/create/", json={"title": title, "body": "b"}).raise_for_status()
+
+
+def titles(lines: Iterator[str], count: int) -> list[str]:
+    """Titles of the next so many events."""
+    found: list[str] = []
+    while len(found) < count:
+        name, _, value = next(lines).partition(": ")
+        if name == "data":
+            found.append(json.loads(value)["after"]["title"])
+    return found
+
+
+def test_streams_are_live_hold_up_no_request_and_end_with_the_server(running: Run, admin: httpx.Client) -> None:
+    live = [
+        admin.send(
+            admin.build_request("GET", "/api/v1/changes/?events=posts.*", headers={"Accept": "text/event-stream"}),
+            stream=True,
+        )
+        for _ in range(STREAMS)
+    ]
+    for n in range(3):
+        create(admin, f"{n}")
+    for answer in live:
+        assert titles(answer.iter_lines(), 3) == ["0", "1", "2"]
+    running.make.send_signal(signal.SIGTERM)
+    running.code(10)
+    running.none_left()
+    for answer in live:
+        answer.close()
+
+
+def test_a_webhook_follows_a_write_and_a_killed_worker_loses_none(running: Run, admin: httpx.Client) -> None:
+    with receiving() as receiver:
+        made = admin.post("/api/v1/webhooks/", json={"url": receiver.url, "events": ["posts.post.*"]})
+        secret = made.raise_for_status().json()["secret"]
+        create(admin, "first")
+        eventually(lambda: receiver.requests, 10, "the first event")
+        assert receiver.requests[0].verified(secret)["data"]["after"]["title"] == "first"
+        running.kill("manage.py worker")
+        for n in range(20):
+            create(admin, f"{n}")
+        eventually(lambda: len(set(receiver.ids)) == 21, 30, "all events")
+        got = {Webhook(secret).verify(each.body, each.headers)["data"]["after"]["title"] for each in receiver.requests}
+        assert got == {"first", *(f"{n}" for n in range(20))}
