@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import connections
 
 from lockstep.changes.wakeup import announcer
+from lockstep.delivery.tests.support import Steps
 from tests.contract.providers import node_modules
 from tests.support import BackgroundWorker, Cast, Person
 
@@ -54,6 +55,13 @@ def database(transactional_db: None) -> Iterator[psycopg.Connection]:
     """A connection of its own to the test database, as psql would have one."""
     with psycopg.connect(database_url(), autocommit=True) as connection:
         yield connection
+
+
+@pytest.fixture
+def steps(database: psycopg.Connection) -> Steps:
+    """The worker's statements, one by one; the project's own subscriptions are out of the way."""
+    database.execute("DELETE FROM delivery_subscription")
+    return Steps(database_url())
 
 
 @pytest.fixture

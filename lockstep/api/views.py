@@ -1,13 +1,17 @@
 """Is it alive, is it ready, and what is not there."""
 
+from hmac import compare_digest
+
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from lockstep.api.errors import problem_response
+from lockstep.delivery.metrics import exposition
 
 WORKERS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'lockstep-worker'"
 
@@ -31,6 +35,18 @@ def readyz(request: HttpRequest) -> HttpResponse:
     needed = checks if settings.DEBUG else {name: state for name, state in checks.items() if name != "worker"}
     ready = all(state == "ok" for state in needed.values())
     return JsonResponse(checks, status=200 if ready else 503, headers={} if ready else {"Retry-After": "1"})
+
+
+@csrf_exempt
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """What waits for whom, for Prometheus; with `Authorization: Bearer <METRICS_TOKEN>` outside development."""
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if settings.METRICS_TOKEN and not compare_digest(given.encode(), settings.METRICS_TOKEN.encode()):
+        return problem_response(401, "These figures need their own bearer token.", {"WWW-Authenticate": "Bearer"})
+    if not settings.METRICS_TOKEN and not settings.DEBUG:
+        return not_found(request)
+    return HttpResponse(exposition(), content_type=CONTENT_TYPE_LATEST)
 
 
 def _checks() -> dict[str, str]:

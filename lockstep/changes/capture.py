@@ -19,6 +19,7 @@ from lockstep.changes.sql_file import load
 
 BODIES = load(Path(__file__).parent / "sql" / "capture.sql")
 SOFT_DELETION = "deleted"
+UTC = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 STAFF, EVERYBODY = "staff", "everybody"  # readers; anything else is the name of a column
 
 # pgtrigger leaves these untyped.
@@ -42,21 +43,12 @@ class Capture(pgtrigger.Trigger):
             label=model._meta.label_lower,
             table=quote(model._meta.db_table),
             pk=quote(column_of(model, "pk")),
-            old_document=self._document(model, "o"),
-            new_document=self._document(model, "n"),
-            old_seen=self._seen(model, "o"),
-            new_seen=self._seen(model, "n"),
+            old_document=document(model, self.columns, "o"),
+            new_document=document(model, self.columns, "n"),
+            old_seen=seen(model, "o"),
+            new_seen=seen(model, "n"),
         )
         return f"{body}\nRETURN NULL;"
-
-    def _document(self, model: type[models.Model], row: str) -> str:
-        pairs = ", ".join(f"'{name}', {row}.{quote(column_of(model, name))}" for name in self.columns)
-        return f"jsonb_build_object({pairs})"
-
-    def _seen(self, model: type[models.Model], row: str) -> str:
-        exists = f"{row}.{quote(column_of(model, 'pk'))} IS NOT NULL"
-        softly = any(field.column == SOFT_DELETION for field in model._meta.concrete_fields)
-        return f"{exists} AND {row}.{SOFT_DELETION} IS NULL" if softly else exists
 
 
 def capture(*columns: str, readers: str = STAFF) -> list[pgtrigger.Trigger]:
@@ -75,6 +67,26 @@ def capture(*columns: str, readers: str = STAFF) -> list[pgtrigger.Trigger]:
 def _trigger(name: str, **options: Any) -> Capture:  # noqa: ANN401 - pgtrigger's options
     options = {"when": pgtrigger.After, "level": pgtrigger.Statement} | options
     return Capture(name=f"capture_{name}", **options)
+
+
+def document(model: type[models.Model], columns: tuple[str, ...], row: str) -> str:
+    """SQL: what the log has of a row, its captured columns as jsonb. Times are in UTC, whoever writes."""
+    pairs = ", ".join(f"'{name}', {_value(model, name, row)}" for name in columns)
+    return f"jsonb_build_object({pairs})"
+
+
+def seen(model: type[models.Model], row: str) -> str:
+    """SQL: whether the object is there: the row exists and is not softly deleted."""
+    exists = f"{row}.{quote(column_of(model, 'pk'))} IS NOT NULL"
+    softly = any(field.column == SOFT_DELETION for field in model._meta.concrete_fields)
+    return f"{exists} AND {row}.{SOFT_DELETION} IS NULL" if softly else exists
+
+
+def _value(model: type[models.Model], name: str, row: str) -> str:
+    column = f"{row}.{quote(column_of(model, name))}"
+    if isinstance(model._meta.get_field(name), models.DateTimeField):
+        return f"to_char({column} AT TIME ZONE 'UTC', '{UTC}')"
+    return column
 
 
 def captured_columns(model: type[models.Model]) -> tuple[str, ...]:

@@ -158,6 +158,10 @@ WEBHOOK_CONCURRENCY = env.int("WEBHOOK_CONCURRENCY", 8, validate=validate.Range(
 WEBHOOK_CAP = env.int("WEBHOOK_CAP", 100_000, validate=validate.Range(min=100))
 WEBHOOKS_PER_USER = env.int("WEBHOOKS_PER_USER", 20, validate=validate.Range(min=0, max=1_000))
 ATTEMPT_RETENTION_DAYS = env.int("ATTEMPT_RETENTION_DAYS", 7, validate=validate.Range(min=1, max=365))
+# /metrics is for whoever has this token; without one it is there in development only.
+METRICS_TOKEN = env.str("METRICS_TOKEN", "")
+WORKER_METRICS_PORT = env.int("WORKER_METRICS_PORT", 0, validate=validate.Range(min=0, max=65_535))
+WORKER_METRICS_HOST = env.str("WORKER_METRICS_HOST", "127.0.0.1")
 DRIFT_CHECK_SECONDS = env.int("DRIFT_CHECK_SECONDS", 3600)
 TOKEN_DAYS = env.int("TOKEN_DAYS", 30)
 

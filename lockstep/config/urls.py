@@ -3,11 +3,12 @@
 from django.urls import include, path, re_path
 
 from lockstep.api.admin_site import admin_site
-from lockstep.api.views import healthz, not_found, readyz
+from lockstep.api.views import healthz, metrics, not_found, readyz
 
 urlpatterns = [
     re_path(r"^healthz/?$", healthz),
     re_path(r"^readyz/?$", readyz),
+    re_path(r"^metrics/?$", metrics),
     path("", include("lockstep.accounts.urls")),
     path("api/v1/", include("lockstep.feed.urls")),
     path("api/v1/webhooks", include("lockstep.webhooks.urls")),

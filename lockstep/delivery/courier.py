@@ -5,12 +5,12 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from uuid import UUID
 
 import psycopg
 
-from lockstep.delivery import lanes
+from lockstep.delivery import lanes, metrics
 from lockstep.delivery.database import SQL
+from lockstep.delivery.epochs import Epochs
 from lockstep.delivery.errors import DeliveryError, NotYet, TryAgain, Unreachable
 from lockstep.delivery.lanes import Outcome
 from lockstep.delivery.subscriptions import Claim, Pool, Receipt, Subscriber, WithinHandler
@@ -29,10 +29,10 @@ LotHandler = Callable[[Lot], Awaitable[Receipt | None]]
 class Courier:
     """Delivers for one subscriber until told to stop. It looks at its lanes when it is `wakened`."""
 
-    def __init__(self, subscriber: Subscriber, pool: Pool, epoch: UUID, *, leaves: bool = False) -> None:
+    def __init__(self, subscriber: Subscriber, pool: Pool, epochs: Epochs, *, leaves: bool = False) -> None:
         self.subscriber = subscriber
         self.pool = pool
-        self.epoch = epoch
+        self.epochs = epochs
         self.leaves = leaves
         self.wakened = asyncio.Event()
         self._in_flight: set[asyncio.Task[None]] = set()
@@ -85,7 +85,7 @@ class Courier:
             await self._probe()
         batch = self.subscriber.batch
         async with self.pool.connection() as connection:
-            claims = await lanes.claim(connection, self.subscriber, room * batch, self.epoch)
+            claims = await lanes.claim(connection, self.subscriber, room * batch, self.epochs)
         for first in range(0, len(claims), batch):
             task = asyncio.create_task(self._deliver(handler, claims[first : first + batch]))
             self._in_flight.add(task)
@@ -126,6 +126,7 @@ class Courier:
         if not outcomes:
             return
         for outcome in outcomes:
+            self._count(outcome)
             if outcome.error:
                 self._log(outcome)
         async with self.pool.connection() as connection:
@@ -134,6 +135,13 @@ class Courier:
                     await lanes.record(connection, self.subscriber, outcomes)
                 await lanes.settle(connection, outcomes)
             await self._listen(connection, outcomes)
+
+    def _count(self, outcome: Outcome) -> None:
+        name = metrics.label(self.subscriber.name)
+        metrics.ATTEMPTS.labels(name, outcome.error.failure if outcome.error else "delivered").inc()
+        metrics.SECONDS.labels(name).observe(outcome.ended - outcome.began)
+        if outcome.error and outcome.delay is None:
+            metrics.DEAD_LETTERS.labels(name).inc()
 
     def _log(self, outcome: Outcome) -> None:
         level = logging.ERROR if outcome.delay is None else logging.INFO

@@ -69,12 +69,12 @@ class Follower:
     def examine(self, place: Place) -> None:
         """Raises NoPlace or Forgotten where nobody can go on."""
         try:
-            ours, kept = self._row("examine", epoch=place.epoch, start=place.start, end=place.end)
+            future, ours, kept = self._row("examine", epoch=place.epoch, start=place.start, end=place.end)
         except psycopg.DataError as error:
             raise NoPlace(NoPlace.__doc__) from error
-        if not ours:
+        if future:
             raise NoPlace(NoPlace.__doc__)
-        if not kept:
+        if not ours or not kept:
             raise Forgotten(Forgotten.__doc__)
 
     def read(self, place: Place) -> list[tuple[Place, Change]]:

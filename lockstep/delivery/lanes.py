@@ -5,12 +5,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from uuid import UUID
 
 from lockstep.delivery.database import SQL, Connection
+from lockstep.delivery.epochs import Epochs
 from lockstep.delivery.errors import DeliveryError
 from lockstep.delivery.retry import delay_after
-from lockstep.delivery.subscriptions import Change, Claim, Receipt, Subscriber, WithinHandler, message_id
+from lockstep.delivery.subscriptions import Change, Claim, Receipt, Subscriber, WithinHandler
 
 LANES = SQL["lanes"]
 
@@ -42,7 +42,7 @@ class Outcome:
         return json.dumps(self.receipt).replace("\\u0000", "\\ufffd") if self.receipt else None
 
 
-async def claim(connection: Connection, subscriber: Subscriber, limit: int, epoch: UUID) -> list[Claim]:
+async def claim(connection: Connection, subscriber: Subscriber, limit: int, epochs: Epochs) -> list[Claim]:
     """Takes up to `limit` due lanes of a subscription, each with the change at its head."""
     async with connection.transaction():
         choice = {
@@ -57,7 +57,7 @@ async def claim(connection: Connection, subscriber: Subscriber, limit: int, epoc
         heads = {"lanes": list(tokens), "latest": subscriber.kind == "state"}
         cursor = await connection.execute(LANES["heads"], heads)
         claims = [
-            Claim(lane, token, attempts, message_id(epoch, change[0], subscriber.name), Change(*change))
+            Claim(lane, token, attempts, epochs.message_id(change[0], subscriber.name), Change(*change))
             for lane, token, attempts, *change in await cursor.fetchall()
         ]
         idle = tokens.keys() - {claim.lane for claim in claims}

@@ -155,6 +155,7 @@ class Epoch(models.Model):
     id = models.UUIDField(primary_key=True, db_default=UUID7())
     system_identifier = models.TextField()
     began = models.DateTimeField(db_default=Now())
+    first_seq = models.BigIntegerField(db_default=0, help_text="The first number of the log in this life.")
     dropped = models.BigIntegerField(null=True, help_text="The last transaction of the days that were dropped.")
 
     def __str__(self) -> str:

@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
@@ -144,8 +144,3 @@ def registered_families() -> list[Family]:
 def registered() -> list[Subscriber]:
     """All subscribers of this project, by name."""
     return [_registered[name] for name in sorted(_registered)]
-
-
-def message_id(epoch: UUID, seq: int, subscription: str) -> UUID:
-    """The same for every attempt and every replay of one change to one subscription."""
-    return uuid5(epoch, f"{seq}:{subscription}")

@@ -13,15 +13,16 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
-from uuid import UUID
 
 import psycopg
 from psycopg_pool import PoolTimeout
 
 from lockstep.changes.connecting import connection_parameters
 from lockstep.changes.wakeup import CHANNEL
+from lockstep.delivery import metrics
 from lockstep.delivery.courier import Courier
-from lockstep.delivery.database import APPLICATION_NAME, SQL, Connection, open_pool
+from lockstep.delivery.database import APPLICATION_NAME, Connection, open_pool
+from lockstep.delivery.epochs import Epochs, ForeignDatabase, cluster, load_epochs
 from lockstep.delivery.periodic import run_periodic
 from lockstep.delivery.relay import declare, fan_out, subscriptions_behind, subscriptions_due
 from lockstep.delivery.subscriptions import Family, Pool, Subscriber
@@ -37,14 +38,6 @@ FAMILY_CONNECTIONS = 8  # database connections for the members of all families t
 RECOVERY_SECONDS = 1.0  # between attempts while the database does not answer
 
 
-class ForeignDatabase(Exception):
-    """This database was restored from another cluster, or copied to one.
-
-    Transaction ids mean nothing here, so the places of the subscriptions are lost. The worker does not start, rather
-    than leave out changes in silence. docs/operations.md says how to begin a new epoch.
-    """
-
-
 class Worker:
     """Delivers the changes that these subscribers and families follow, until `stopping` is set."""
 
@@ -53,20 +46,33 @@ class Worker:
         self.families = {family.name: family for family in families}
         self.stopping = asyncio.Event()
         self.grown = asyncio.Event()  # somebody told that the log has grown
+        self._cluster = ""
+        self._foreign = False
         self._wake: Callable[[str], None] = lambda name: None
 
     async def run(self) -> None:
         """Runs until stopped. A database that goes away is waited for; raises ForeignDatabase."""
         connections = 5 + sum(s.connections for s in self.subscribers.values())
-        async with open_pool(size=connections + (FAMILY_CONNECTIONS if self.families else 0)) as pool:
-            epoch = await self._persist(lambda: self._declare(pool))
+        async with open_pool(connections + (FAMILY_CONNECTIONS if self.families else 0), self._admit) as pool:
+            epochs = await self._persist(lambda: self._declare(pool))
             logger.info("worker ready: %s", ", ".join(self._names) or "no subscriptions")
             async with asyncio.TaskGroup() as tasks:
-                self._employ(tasks, pool, epoch)
+                self._employ(tasks, pool, epochs)
                 tasks.create_task(self._persist(lambda: self._relay(pool)))
                 tasks.create_task(self._persist(lambda: self._look_out(pool)))
                 tasks.create_task(self._persist(self._listen))
                 tasks.create_task(self._persist(lambda: run_periodic(pool, self.stopping)))
+        if self._foreign:
+            raise ForeignDatabase
+
+    async def _admit(self, connection: Connection) -> None:
+        """Notices when another cluster answers at our address: a restored one, put in the place of the old."""
+        found = await cluster(connection)
+        self._cluster = self._cluster or found
+        if found != self._cluster:
+            self._foreign = True
+            self.stopping.set()
+            raise psycopg.OperationalError("another database cluster answers at this address; the worker stops")
 
     @property
     def _names(self) -> list[str]:
@@ -77,12 +83,12 @@ class Worker:
         family = self.families.get(name.partition(":")[0])
         return self.subscribers.get(name) or (family.member(name) if family else None)
 
-    def _employ(self, tasks: asyncio.TaskGroup, pool: Pool, epoch: UUID) -> None:
+    def _employ(self, tasks: asyncio.TaskGroup, pool: Pool, epochs: Epochs) -> None:
         """Couriers for all subscribers; one for a family's member as soon as something is due for it."""
         couriers: dict[str, Courier] = {}
 
         def employ(subscriber: Subscriber, *, leaves: bool) -> Courier:
-            courier = couriers[subscriber.name] = Courier(subscriber, pool, epoch, leaves=leaves)
+            courier = couriers[subscriber.name] = Courier(subscriber, pool, epochs, leaves=leaves)
             task = tasks.create_task(self._persist(lambda: courier.run(self.stopping)))
             task.add_done_callback(lambda _: couriers.pop(subscriber.name))
             return courier
@@ -112,17 +118,13 @@ class Worker:
                 logger.exception("a part of the worker failed, starting it again")
             await asyncio.sleep(RECOVERY_SECONDS)
 
-    async def _declare(self, pool: Pool) -> UUID:
-        """Writes down which subscriptions there are; returns the epoch."""
+    async def _declare(self, pool: Pool) -> Epochs:
+        """Writes down which subscriptions there are; returns the lives of the database. Raises ForeignDatabase."""
         async with pool.connection() as connection:
-            cursor = await connection.execute(SQL["upkeep"]["epoch"])
-            row = await cursor.fetchone()
-            if row is None or not row[1]:
-                raise ForeignDatabase
+            epochs = await load_epochs(connection)
             for subscriber in self.subscribers.values():
                 await declare(connection, subscriber)
-        epoch: UUID = row[0]
-        return epoch
+        return epochs
 
     async def _relay(self, pool: Pool) -> None:
         """Fans out whatever is behind; looks often while there is something, seldom while there is not."""
@@ -136,6 +138,7 @@ class Worker:
                     moved = await fan_out(connection, name)
                     more = more or moved.changes > 0
                     if moved.placed:
+                        metrics.FANNED_OUT.labels(metrics.label(name)).inc(moved.placed)
                         self._wake(name)
             poll = SHORTEST_POLL if behind else min(poll * 1.5, LONGEST_POLL)
             await first_of(self.grown, self.stopping, seconds=0 if more else poll)

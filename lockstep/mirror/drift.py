@@ -1,10 +1,13 @@
 """The periodic drift check: a plan that nobody applies, so that a difference is known before somebody asks."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
 from psycopg.types.json import Jsonb
 
+from lockstep.delivery.audit import Check, Finding
+from lockstep.delivery.database import open_pool
 from lockstep.mirror.aftermath import Aftermath
 from lockstep.mirror.collections import Mirror
 from lockstep.mirror.plan import Plan
@@ -12,6 +15,8 @@ from lockstep.mirror.remote import Pool
 from lockstep.providers.errors import ProviderError
 
 logger = logging.getLogger(__name__)
+
+SHOWN = 20  # objects that an audit names
 
 REMEMBER = "INSERT INTO mirror_driftcheck (provider, counts) VALUES (%s, %s)"
 
@@ -42,3 +47,35 @@ def drift_check(mirror: Mirror, aftermath: Aftermath) -> Callable[[Pool], Awaita
             )  # fmt: skip
 
     return run
+
+
+def mirror_check(mirror: Mirror) -> Check:
+    """The comparison with the provider as a part of the audit."""
+
+    async def run() -> Finding:
+        what = f"rows = {mirror.provider}"
+        async with mirror.open_client() as client, open_pool(2) as pool, pool.connection() as connection:
+            plan = Plan(mirror, connection)
+            try:
+                await plan.make(client, lambda collection, listed: None)
+                return Finding(what, plan.listed.total(), await _differing(plan), remark=_remark(plan))
+            except ProviderError as error:
+                return Finding(what, 0, [f"the provider could not be read: {error}"])
+            finally:
+                await plan.close()
+
+    return lambda: asyncio.run(run())
+
+
+async def _differing(plan: Plan) -> list[str]:
+    found: list[str] = []
+    for collection in plan.mirror.collections:
+        async for step in plan.steps(collection, "create", "update", "delete", "unkept"):
+            if len(found) == SHOWN:
+                return [*found, f"and {plan.drift - SHOWN:,} more"]
+            found.append(f"{step.kind} {collection.name} {step.number or step.remote_id}")
+    return found
+
+
+def _remark(plan: Plan) -> str:
+    return f"{plan.drift:,} differ: see manage.py sync_with_fake_system --plan" if plan.drift else ""

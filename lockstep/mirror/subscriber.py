@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from lockstep.delivery.audit import register_check
 from lockstep.delivery.periodic import PeriodicWork, register_periodic
 from lockstep.delivery.subscriptions import Handler, Pool, Subscriber, register
 from lockstep.mirror.aftermath import Aftermath
 from lockstep.mirror.collections import Mirror
-from lockstep.mirror.drift import drift_check
+from lockstep.mirror.drift import drift_check, mirror_check
 from lockstep.mirror.push import Pusher
 
 DEADLINE = 20.0  # seconds for one push; its few requests have their own, shorter ones
@@ -38,5 +39,6 @@ def keep_in_step(mirror: Mirror, *, drift_check_seconds: float) -> None:
     aftermath = Aftermath(mirror)
     subscriber = mirror_subscriber(mirror, aftermath)
     register(subscriber)
+    register_check(mirror_check(mirror))
     register_periodic(aftermath.work(subscriber))
     register_periodic(PeriodicWork(f"{mirror.provider}-drift", drift_check_seconds, drift_check(mirror, aftermath)))

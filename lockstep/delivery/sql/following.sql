@@ -8,9 +8,10 @@
 SELECT left(id::text, 8), pg_current_snapshot()::text FROM delivery_epoch ORDER BY began DESC LIMIT 1;
 
 -- name: examine
--- Whether a place is of this epoch and not of the future, and whether the log still has everything after it. Of the
+-- Whether a place is of the future, whether it is of this epoch, and whether the log has everything after it. Of the
 -- days that were dropped only the last transaction is known, so that one which ran for days may be refused in vain.
-SELECT left(e.id::text, 8) = %(epoch)s AND pg_snapshot_xmax(%(end)s::pg_snapshot) <= pg_snapshot_xmax(now.snapshot),
+SELECT left(e.id::text, 8) = %(epoch)s AND pg_snapshot_xmax(%(end)s::pg_snapshot) > pg_snapshot_xmax(now.snapshot),
+       left(e.id::text, 8) = %(epoch)s,
        e.dropped IS NULL OR (
            pg_snapshot_xmax(%(start)s::pg_snapshot) > e.dropped::text::xid8
            AND NOT EXISTS (SELECT FROM pg_snapshot_xip(%(start)s::pg_snapshot) AS running

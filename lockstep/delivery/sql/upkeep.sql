@@ -9,19 +9,6 @@ SET kind = excluded.kind, follows = excluded.follows, skip_origin = excluded.ski
 WHERE (old.kind, old.follows, old.skip_origin, old.cap)
       IS DISTINCT FROM (excluded.kind, excluded.follows, excluded.skip_origin, excluded.cap);
 
--- name: epoch
--- This life of the database: made on the first day.
-WITH made AS (
-    INSERT INTO delivery_epoch (system_identifier)
-    SELECT system_identifier::text FROM pg_control_system()
-    WHERE NOT EXISTS (SELECT FROM delivery_epoch)
-    RETURNING id, system_identifier
-)
-SELECT id, system_identifier = (SELECT system_identifier::text FROM pg_control_system())
-FROM (SELECT id, system_identifier, now() AS began FROM made
-      UNION ALL SELECT id, system_identifier, began FROM delivery_epoch) AS epoch
-ORDER BY began DESC LIMIT 1;
-
 -- name: declare_periodic
 -- Due at once, or never when it is only done on request.
 INSERT INTO delivery_periodictask (name, next_at)

@@ -10,13 +10,14 @@ import psycopg
 
 from lockstep.delivery import lanes, relay
 from lockstep.delivery.database import SQL
+from lockstep.delivery.epochs import Epochs
 from lockstep.delivery.errors import DeliveryError
 from lockstep.delivery.lanes import Outcome
 from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber
 
 T = TypeVar("T")
 
-EPOCH = UUID(int=7)
+EPOCHS = Epochs([(0, UUID(int=7))])
 POST = "posts.post"
 
 
@@ -62,7 +63,7 @@ class Steps:
         return self._run(lambda c: relay.fan_out(c, name, chunk)).changes
 
     def claim(self, subscriber: Subscriber, limit: int = 100) -> list[Claim]:
-        return self._run(lambda c: lanes.claim(c, subscriber, limit, EPOCH))
+        return self._run(lambda c: lanes.claim(c, subscriber, limit, EPOCHS))
 
     def settle(self, *claims: Claim, error: DeliveryError | None = None) -> int:
         return self._run(lambda c: lanes.settle(c, [Outcome(claim, error) for claim in claims]))
@@ -97,4 +98,4 @@ def waiting(connection: psycopg.Connection) -> list[tuple[str, str]]:
 
 def begin_epoch(connection: psycopg.Connection) -> None:
     """What the first worker makes of a database, unless one has."""
-    connection.execute(SQL["upkeep"]["epoch"])
+    connection.execute(SQL["epochs"]["begin_first"])

@@ -206,7 +206,8 @@ def test_a_worker_outlives_its_connections(start, receiver: Receiver, database: 
 def test_a_worker_refuses_a_database_from_another_cluster(
     steps: Steps, worker: BackgroundWorker, database: psycopg.Connection
 ):
-    from lockstep.delivery.worker import ForeignDatabase, Worker
+    from lockstep.delivery.epochs import ForeignDatabase
+    from lockstep.delivery.worker import Worker
 
     database.execute("DELETE FROM delivery_epoch")
     database.execute("INSERT INTO delivery_epoch (system_identifier) VALUES ('1')")

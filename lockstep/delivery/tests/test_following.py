@@ -146,8 +146,9 @@ def test_what_is_no_place(follower: Follower, text: str):
 def test_a_place_of_another_life_or_of_the_future_is_none(follower: Follower):
     now = follower.now()
     follower.examine(now)
+    with pytest.raises(Forgotten):
+        follower.examine(Place("00000000", now.start, now.end, 0))
     for wrong in (
-        Place("00000000", now.start, now.end, 0),
         Place(now.epoch, now.start, "1:99999999999:", 0),
         Place(now.epoch, "9:1:", now.end, 0),
     ):

@@ -124,7 +124,7 @@ def test_a_stream_ends_so_that_its_client_shows_its_token_again(staff: Person, m
         assert len(list(events)) == 1
 
 
-@pytest.mark.parametrize("place", ["nonsense", "00000000/1:1:/1:1:/0", "-1"])
+@pytest.mark.parametrize("place", ["nonsense", "00000000/2:1:/1:1:/0", "-1"])
 def test_a_place_that_is_none_is_refused(staff: Person, place: str):
     response = staff.client.get(PATH, headers=LIVE | {"last-event-id": place})
     assert response.status_code == 400

@@ -12,8 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from lockstep.delivery import operations
+from lockstep.delivery.audit import Finding, audit
+from lockstep.delivery.epochs import SameCluster, begin_new_epoch, preview_new_epoch
 from lockstep.delivery.operations import Letter, Preview, Selection, Status, StillDeclared, UnknownSubscription
 
+SHOWN = 20  # differences that are named
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 NARROWING = ("letters", "model", "object_id", "cause", "since", "until")
 
@@ -43,6 +46,10 @@ class Command(BaseCommand):
         add("pause", "stops it where it is; writers do not notice").add_argument("--reason", required=True)
         add("resume", "goes on where it stopped")
         add("remove", "removes a subscription that the code does not declare any more, with all that waits for it")
+        proves = "proves that rows, log and mirrors say the same; exits 2 where they do not"
+        audit = _json(add("audit", proves, named=False))
+        audit.add_argument("--no-outside", action="store_true", help="leave out what asks other people's systems")
+        _plan(add("new-epoch", "lets deliveries go on after a dump was restored into another cluster", named=False))
         rewind = add("rewind", "starts again at an earlier place of the log: all changes since, in their order")
         rewind.add_argument("--since", type=_time, metavar="TIME", help="default: as far back as the log reaches")
 
@@ -52,7 +59,7 @@ class Command(BaseCommand):
         except UnknownSubscription as error:
             names = ", ".join(status.name for status in operations.status()) or "none"
             raise CommandError(f"{error} There are: {names}.") from error
-        except StillDeclared as error:
+        except (StillDeclared, SameCluster) as error:
             raise CommandError(str(error)) from error
 
     def _status(self, options: dict[str, Any]) -> None:
@@ -114,6 +121,32 @@ class Command(BaseCommand):
         operations.remove(options["subscription"])
         self.stdout.write(f"{options['subscription']} is removed.")
 
+    def _audit(self, options: dict[str, Any]) -> None:
+        findings = []
+        for finding in audit(outside=not options["no_outside"]):
+            findings.append(finding)
+            if not options["json"]:
+                self._say_finding(finding)
+        if options["json"]:
+            self._say_json(findings)
+        if any(finding.differing for finding in findings):
+            raise CommandError("There are differences.", returncode=2)
+
+    def _say_finding(self, finding: Finding) -> None:
+        verdict = f"{len(finding.differing):,} DIFFER" if finding.differing else "equal"
+        digests = f"  {' / '.join(dict.fromkeys(finding.digests))}" if finding.digests else ""
+        remark = f"  ({finding.remark})" if finding.remark else ""
+        self.stdout.write(f"{finding.what:40} {finding.objects:>12,}  {verdict}{digests}{remark}")
+        for name in finding.differing[:SHOWN]:
+            self.stdout.write(f"    {name}")
+
+    def _new_epoch(self, options: dict[str, Any]) -> None:
+        chosen = preview_new_epoch() if options["plan"] else begin_new_epoch()
+        for name, count in chosen.items():
+            self.stdout.write(f"{name}: {count:,} changes {'would go' if options['plan'] else 'go'} out")
+        if not options["plan"]:
+            self.stdout.write("A new epoch has begun. Start the workers.")
+
     def _say_preview(self, verb: str, preview: Preview) -> None:
         if not preview.changes:
             self.stdout.write(f"Nothing to {verb}.")
@@ -121,7 +154,7 @@ class Command(BaseCommand):
         span = f"from {preview.first:%Y-%m-%d %H:%M:%S} to {preview.last:%Y-%m-%d %H:%M:%S} UTC"
         self.stdout.write(f"Would {verb} {preview.changes:,} changes of {preview.objects:,} objects, {span}.")
 
-    def _say_json(self, rows: Sequence[Status | Letter]) -> None:
+    def _say_json(self, rows: Sequence[Status | Letter | Finding]) -> None:
         self.stdout.write(json.dumps([asdict(row) for row in rows], default=str, indent=2))
 
     @property

@@ -2,11 +2,14 @@ import asyncio
 import signal
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from prometheus_client import start_http_server
 
 from lockstep.changes.checks import every_trigger_is_in_force
+from lockstep.delivery.epochs import ForeignDatabase
 from lockstep.delivery.subscriptions import registered, registered_families
-from lockstep.delivery.worker import ForeignDatabase, Worker
+from lockstep.delivery.worker import Worker
 
 
 class Command(BaseCommand):
@@ -18,10 +21,12 @@ class Command(BaseCommand):
         try:
             asyncio.run(_work())
         except* ForeignDatabase as error:
-            raise CommandError(ForeignDatabase.__doc__ or "") from error
+            raise CommandError(" ".join((ForeignDatabase.__doc__ or "").split())) from error
 
 
 async def _work() -> None:
+    if settings.WORKER_METRICS_PORT:
+        start_http_server(settings.WORKER_METRICS_PORT, settings.WORKER_METRICS_HOST)
     worker = Worker(registered(), registered_families())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,0 +1,115 @@
+"""The audit finds what slipped past the log, and only that."""
+
+import json
+from io import StringIO
+
+import psycopg
+import pytest
+from django.core.management import CommandError, call_command
+
+from lockstep.delivery import audit as audit_module
+from lockstep.delivery.audit import Finding, audit
+from lockstep.delivery.tests.support import Steps, begin_epoch, insert_post, rename_post, subscriber
+
+
+def posts() -> Finding:
+    [finding] = [finding for finding in audit(outside=False) if finding.what == "posts.post: rows = log"]
+    return finding
+
+
+@pytest.fixture
+def written(database: psycopg.Connection) -> list[str]:
+    """Posts that were created, edited, deleted."""
+    keys = [insert_post(database, f"{n}") for n in range(6)]
+    rename_post(database, keys[1], "edited")
+    database.execute("UPDATE posts_post SET deleted = now() WHERE id = %s", [keys[2]])
+    database.execute("DELETE FROM posts_post WHERE id = %s", [keys[3]])
+    return keys
+
+
+def past_the_log(database: psycopg.Connection, statement: str, *values: object) -> None:
+    """A write that no trigger sees."""
+    with database.transaction():
+        database.execute("SET LOCAL session_replication_role = replica")
+        database.execute(statement, values)
+
+
+def test_rows_and_log_agree(database: psycopg.Connection, written: list[str]):
+    finding = posts()
+    assert (finding.objects, finding.differing) == (4, [])
+    assert finding.digests[0] == finding.digests[1] != "0" * 16
+
+
+@pytest.mark.parametrize(
+    ("statement", "which"),
+    [
+        ("UPDATE posts_post SET title = 'changed in secret' WHERE id = %s", 0),
+        ("DELETE FROM posts_post WHERE id = %s", 1),
+        ("UPDATE posts_post SET deleted = now() WHERE id = %s", 1),
+        ("UPDATE posts_post SET deleted = NULL WHERE id = %s", 2),
+        ("INSERT INTO posts_post (id, title, body) VALUES (%s, 'in secret', '')", 3),
+    ],
+)
+def test_a_change_that_slipped_past_the_log_is_found(
+    database: psycopg.Connection, written: list[str], statement: str, which: int
+):
+    past_the_log(database, statement, written[which])
+    finding = posts()
+    assert finding.differing == [written[which]]
+    assert finding.digests[0] != finding.digests[1]
+
+
+def test_a_row_that_never_was_in_the_log_is_found_unless_the_log_forgot(
+    database: psycopg.Connection, written: list[str]
+):
+    past_the_log(database, "INSERT INTO posts_post (title, body) VALUES ('in secret', '')")
+    assert len(posts().differing) == 1
+    begin_epoch(database)
+    database.execute("UPDATE delivery_epoch SET dropped = 1")
+    try:
+        finding = posts()
+    finally:
+        database.execute("UPDATE delivery_epoch SET dropped = NULL")
+    assert (finding.objects, finding.differing, finding.remark) == (5, [], "1 are older than the log reaches")
+    assert finding.digests[0] == finding.digests[1]
+
+
+def test_a_column_that_is_captured_since_yesterday_is_no_difference(database: psycopg.Connection, written: list[str]):
+    with database.transaction():
+        database.execute("ALTER TABLE changes_change DISABLE TRIGGER changes_change_append_only")
+        database.execute("UPDATE changes_change SET after = after - 'body' WHERE model = 'posts.post'")
+        database.execute("ALTER TABLE changes_change ENABLE TRIGGER changes_change_append_only")
+    assert posts().differing == []
+    past_the_log(database, "UPDATE posts_post SET title = 'changed in secret' WHERE id = %s", written[0])
+    assert posts().differing == [written[0]]
+
+
+def test_dead_letters_differ_and_what_is_on_its_way_does_not(steps: Steps, database: psycopg.Connection):
+    from lockstep.delivery.errors import Refused
+
+    steps.declare(subscriber())
+    insert_post(database, "a")
+    insert_post(database, "b")
+    steps.fan_out()
+    [finding] = [finding for finding in audit(outside=False) if finding.what == "log = test"]
+    assert (finding.differing, finding.remark) == ([], "2 changes on their way")
+    steps.settle(*steps.claim(subscriber()), error=Refused("no"))
+    [finding] = [finding for finding in audit(outside=False) if finding.what == "log = test"]
+    assert finding.differing == ["2 dead letters: see manage.py delivery letters test"]
+
+
+def test_the_command_says_it_and_its_exit_code_too(
+    database: psycopg.Connection, written: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(audit_module, "_checks", [lambda: Finding("rows = somewhere", 3)])
+    out = StringIO()
+    call_command("delivery", "audit", stdout=out)
+    assert "rows = somewhere" in out.getvalue()
+    past_the_log(database, "DELETE FROM posts_post WHERE id = %s", written[0])
+    out = StringIO()
+    with pytest.raises(CommandError) as caught:
+        call_command("delivery", "audit", "--json", "--no-outside", stdout=out)
+    assert caught.value.returncode == 2
+    found = {finding["what"]: finding["differing"] for finding in json.loads(out.getvalue())}
+    assert found["posts.post: rows = log"] == [written[0]]
+    assert "rows = somewhere" not in found
