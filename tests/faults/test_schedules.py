@@ -1,0 +1,258 @@
+"""Random schedules of writers, relay and workers against a model: every interleaving that we can think of.
+
+Each step is one statement or transaction of the real code on a real PostgreSQL; hypothesis chooses the order and
+shrinks what fails. The model knows what was committed, in which order per object, and judges every arrival.
+"""
+
+import asyncio
+import os
+from collections import defaultdict
+from collections.abc import Coroutine, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from uuid import UUID
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from conftest import database_url
+from lockstep.delivery import lanes, operations, relay
+from lockstep.delivery.epochs import Epochs
+from lockstep.delivery.errors import DeliveryError, NotYet, Refused, TryAgain
+from lockstep.delivery.lanes import Outcome
+from lockstep.delivery.operations import Selection
+from lockstep.delivery.subscriptions import Claim, Subscriber
+from lockstep.delivery.tests.support import subscriber
+
+pytestmark = pytest.mark.slow
+
+T = TypeVar("T")
+
+OBJECTS, WRITERS = 3, 3
+EPOCHS = Epochs([(0, UUID(int=7))])
+SCHEDULES = int(os.environ.get("LOCKSTEP_SCHEDULES", "100"))
+ERRORS: list[DeliveryError] = [TryAgain("not now"), NotYet("wait"), Refused("never")]
+
+
+@dataclass
+class Model:
+    """What must be so: the changes that were committed, in the order of each object, and what has arrived."""
+
+    committed: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    arrived: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    messages: dict[UUID, str] = field(default_factory=dict)
+    buried: set[str] = field(default_factory=set)
+
+    def arrives(self, claim: Claim) -> None:
+        """Judges an arrival: it was committed, its repeats are alike, and nothing before it is left out."""
+        change = claim.change
+        title = (change.after or {})["title"]
+        order = self.committed[change.object_id]
+        assert title in order, f"{title} was never committed"
+        assert self.messages.setdefault(claim.message_id, title) == title, "one id for two changes"
+        before = [earlier for earlier in order[: order.index(title)] if earlier not in self.buried]
+        arrived = self.arrived[change.object_id]
+        left_out = [earlier for earlier in before if earlier not in arrived]
+        assert not left_out, f"{title} arrived before {left_out}"
+        if title not in arrived:
+            arrived.append(title)
+
+    def judge(self) -> None:
+        for key, order in self.committed.items():
+            assert self.arrived[key] == [title for title in order if title in self.arrived[key]]
+            assert set(order) - self.buried <= set(self.arrived[key]), f"lost of {key}"
+
+
+class Schedules(RuleBasedStateMachine):
+    """One schedule."""
+
+    database: psycopg.Connection[Any]
+    loop: asyncio.AbstractEventLoop
+    worker: psycopg.AsyncConnection[Any]
+    writers: list[psycopg.Connection[Any]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = Model()
+        self.who: Subscriber = subscriber()
+        self.open: dict[int, list[tuple[str, str]]] = {}
+        self.claims: list[Claim] = []
+        self.versions = 0
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.loop.run_until_complete(work)
+
+    @initialize()
+    def begin(self) -> None:
+        for writer in self.writers:
+            writer.rollback()
+        self.database.execute("TRUNCATE delivery_lane, delivery_delivery, delivery_deadletter, delivery_subscription")
+        self.database.execute("UPDATE posts_post SET title = ''")  # the same title again would be no change
+        self.run(relay.declare(self.worker, self.who))
+        rows = self.database.execute("SELECT id::text FROM posts_post ORDER BY number LIMIT %s", [OBJECTS]).fetchall()
+        self.keys = [key for (key,) in rows]
+
+    # --- Writers: up to three transactions open at once; an object that another one holds is left alone
+
+    @rule(writer=st.integers(0, WRITERS - 1), which=st.integers(0, OBJECTS - 1))
+    def write(self, writer: int, which: int) -> None:
+        key = self.keys[which]
+        holder = next((n for n, changes in self.open.items() if key in dict(changes)), writer)
+        if holder != writer:
+            return
+        self.versions += 1
+        title = f"v{self.versions}"
+        self.writers[writer].execute("UPDATE posts_post SET title = %s WHERE id = %s", [title, key])
+        self.open.setdefault(writer, []).append((key, title))
+
+    @rule(writer=st.integers(0, WRITERS - 1))
+    def commit(self, writer: int) -> None:
+        self.writers[writer].commit()
+        for key, title in self.open.pop(writer, []):
+            self.model.committed[key].append(title)
+
+    @rule(writer=st.integers(0, WRITERS - 1))
+    def roll_back(self, writer: int) -> None:
+        self.writers[writer].rollback()
+        self.open.pop(writer, None)
+
+    # --- The relay, in chunks of any size
+
+    @rule(chunk=st.integers(1, 5))
+    def fan_out(self, chunk: int) -> None:
+        self.run(relay.fan_out(self.worker, self.who.name, chunk))
+
+    @rule()
+    def relay_dies_in_the_middle(self) -> None:
+        class Killed(Exception):
+            pass
+
+        async def die() -> None:
+            async with self.worker.transaction():
+                await relay.fan_out(self.worker, self.who.name)
+                raise Killed
+
+        with suppress(Killed):
+            self.run(die())
+
+    # --- Workers: a claim is held until it is settled, forgotten, or settled too late
+
+    @rule(limit=st.integers(1, 3))
+    def claim(self, limit: int) -> None:
+        self.claims += self.run(lanes.claim(self.worker, self.who, limit, EPOCHS))
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data())
+    def deliver(self, data: st.DataObject) -> None:
+        claim = self._take(data)
+        self._arrive(claim)
+        self.run(lanes.settle(self.worker, [Outcome(claim)]))
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data(), error=st.sampled_from(ERRORS))
+    def fail(self, data: st.DataObject, error: DeliveryError) -> None:
+        claim = self._take(data)
+        held = self.run(lanes.settle(self.worker, [Outcome(claim, error)]))
+        if held and isinstance(error, Refused):
+            self.model.buried.add((claim.change.after or {})["title"])
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data(), heard=st.booleans())
+    def worker_dies(self, data: st.DataObject, heard: bool) -> None:
+        claim = self._take(data)
+        if heard:
+            self._arrive(claim)
+
+    @rule()
+    def leases_and_waits_end(self) -> None:
+        self.database.execute("UPDATE delivery_lane SET next_at = now() - make_interval(secs => id % 1000)")
+
+    # --- Operators
+
+    @rule()
+    def pause(self) -> None:
+        operations.pause(self.who.name, reason="a schedule")
+
+    @rule()
+    def resume(self) -> None:
+        operations.resume(self.who.name)
+
+    @rule()
+    def replay_letters(self) -> None:
+        operations.replay_letters(Selection(self.who.name))
+
+    def _take(self, data: st.DataObject) -> Claim:
+        return self.claims.pop(data.draw(st.integers(0, len(self.claims) - 1)))
+
+    def _arrive(self, claim: Claim) -> None:
+        """Only what holds its lane may be judged for order: a worker that slept past its lease sends what it had."""
+        row = self.database.execute("SELECT token FROM delivery_lane WHERE id = %s", [claim.lane]).fetchone()
+        if row == (claim.token,):
+            self.model.arrives(claim)
+
+    def teardown(self) -> None:
+        """Everybody comes to an end, and then everything has arrived."""
+        for n in range(WRITERS):
+            self.commit(n)
+        operations.resume(self.who.name)
+        self.claims = []
+        while self._step():
+            pass
+        self.model.judge()
+
+    def _step(self) -> bool:
+        self.leases_and_waits_end()
+        moved = self.run(relay.fan_out(self.worker, self.who.name)).changes
+        claims = self.run(lanes.claim(self.worker, self.who, 100, EPOCHS))
+        for claim in claims:
+            self._arrive(claim)
+        self.run(lanes.settle(self.worker, [Outcome(claim) for claim in claims]))
+        return bool(moved or claims)
+
+
+@pytest.fixture
+def machine(steps: object, database: psycopg.Connection[Any]) -> Iterator[type[Schedules]]:
+    """The machine with its connections, which all schedules share."""
+    for n in range(OBJECTS):
+        database.execute("INSERT INTO posts_post (title, body) VALUES (%s, '')", [f"{n}"])
+    loop = asyncio.new_event_loop()
+    worker = loop.run_until_complete(psycopg.AsyncConnection.connect(database_url(), autocommit=True))
+    writers = [psycopg.connect(database_url()) for _ in range(WRITERS)]
+    attributes = {"database": database, "loop": loop, "worker": worker, "writers": writers}
+    yield type("Schedules", (Schedules,), attributes)
+    loop.run_until_complete(worker.close())
+    loop.close()
+    for writer in writers:
+        writer.close()
+
+
+def run(machine: type[Schedules], schedules: int, steps: int = 40) -> None:
+    options = settings(
+        max_examples=schedules,
+        stateful_step_count=steps,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+    )
+    run_state_machine_as_test(machine, settings=options)
+
+
+def test_schedules(machine: type[Schedules]):
+    run(machine, SCHEDULES)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(7_200)
+def test_ten_thousand_schedules(machine: type[Schedules]):
+    run(machine, 10_000)
