@@ -13,6 +13,9 @@ TEST_LANES = "lockstep/delivery/tests/test_lanes.py"
 TEST_COURIER = "lockstep/delivery/tests/test_courier.py"
 TEST_OPERATIONS = "lockstep/delivery/tests/test_operations.py"
 TEST_PARTITIONS = "lockstep/delivery/tests/test_partitions.py"
+TEST_SCHEDULES = "tests/faults/test_schedules.py::test_schedules"
+TEST_ADDRESSES = "lockstep/delivery/destinations/tests/test_addresses.py"
+TEST_SENDING = "lockstep/webhooks/tests/test_sending.py"
 TEST_PUSH = "lockstep/mirror/tests/test_push.py"
 TEST_APPLY = "lockstep/mirror/tests/test_apply.py"
 TEST_SYNC = "lockstep/mirror/tests/test_sync.py"
@@ -99,9 +102,9 @@ BUGS = [
     SeededBug(
         "ack before send",
         "lockstep/delivery/courier.py",
-        "                await handler(claim)\n            outcome = Outcome(claim)",
-        "                self._ended.append(Outcome(claim))\n                self.wakened.set()\n"
-        "                await handler(claim)\n            outcome = Outcome(claim)",
+        "        receipt, error = await self._attempt(handler, lot)",
+        "        self._ended += [Outcome(claim) for claim in lot]\n        self.wakened.set()\n"
+        "        receipt, error = await self._attempt(handler, lot)",
         f"{TEST_COURIER}::test_a_delivery_is_settled_only_when_its_handler_is_done",
     ),
     SeededBug(
@@ -199,8 +202,8 @@ BUGS = [
     SeededBug(
         "a paused subscription goes on delivering",
         LANES,
-        "s.state <> 'paused'",
-        "true",
+        "WHERE s.name = %(subscription)s AND s.state IN ('active', 'full'))",
+        "WHERE s.name = %(subscription)s)",
         f"{TEST_OPERATIONS}::test_a_paused_subscription_delivers_nothing_and_loses_nothing",
     ),
     SeededBug(
@@ -220,8 +223,8 @@ BUGS = [
     SeededBug(
         "a handler within our database does not ask whether its claim still holds",
         "lockstep/delivery/lanes.py",
-        "if await cursor.fetchone():\n            await handler(connection, claim)",
-        "if True:\n            await handler(connection, claim)",
+        "if held := await _lock_claimed(connection, claims):",
+        "if held := list(claims):",
         "lockstep/delivery/tests/test_within.py::test_a_claim_that_was_lost_writes_nothing",
     ),
     SeededBug(
@@ -287,5 +290,98 @@ BUGS = [
         "        await self.unsettled()\n        found =",
         "        found =",
         f"{TEST_SYNC}::test_what_a_provider_deletes_beyond_what_it_was_asked_comes_back",
+    ),
+    SeededBug(
+        "two holders of one lane are not told apart, in any order of events",
+        LANES,
+        "ON claim.lane_id = lane.id AND claim.token = lane.token",
+        "ON claim.lane_id = lane.id",
+        TEST_SCHEDULES,
+    ),
+    SeededBug(
+        "a full subscription is filled on",
+        RELAY,
+        "ELSE 'full' END",
+        "ELSE s.state END",
+        "lockstep/delivery/tests/test_cap.py::test_a_full_subscription_takes_no_more_and_says_so",
+    ),
+    SeededBug(
+        "one that cannot be handled takes its batch along",
+        "lockstep/delivery/courier.py",
+        "if error and len(lot) > 1:",
+        "if False:",
+        "lockstep/delivery/tests/test_within.py::test_one_that_cannot_be_handled_does_not_take_its_batch_along",
+    ),
+    SeededBug(
+        "nobody looks at what is due",
+        "lockstep/delivery/worker.py",
+        "if seconds <= 0):",
+        "if False):",
+        f"{TEST_COURIER}::test_what_is_due_again_is_seen_from_outside",
+    ),
+    SeededBug(
+        "a place in the feed is a number",
+        "lockstep/delivery/sql/following.sql",
+        "  AND (c.xid >= pg_snapshot_xmax(%(start)s::pg_snapshot) AND c.xid < pg_snapshot_xmax(%(end)s::pg_snapshot)\n"
+        "       OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(%(start)s::pg_snapshot))))",
+        "  AND c.xid >= pg_snapshot_xmax(%(start)s::pg_snapshot)",
+        "lockstep/delivery/tests/test_following.py::test_a_transaction_that_was_open_at_the_place_is_not_missed",
+    ),
+    SeededBug(
+        "the feed passes over what retention dropped",
+        "lockstep/delivery/following.py",
+        "if not ours or not kept:",
+        "if not ours:",
+        "lockstep/delivery/tests/test_following.py::test_a_place_before_what_was_dropped_is_forgotten",
+    ),
+    SeededBug(
+        "the name is resolved again after the check",
+        "lockstep/delivery/destinations/guarded_network.py",
+        "self._inner.connect_tcp(address,",
+        "self._inner.connect_tcp(host,",
+        f"{TEST_ADDRESSES}::test_the_address_that_was_checked_is_the_one_connected_to",
+    ),
+    SeededBug(
+        "one public address is enough",
+        "lockstep/delivery/destinations/addresses.py",
+        "not all(may_be_reached(address, opened) for address in found)",
+        "not any(may_be_reached(address, opened) for address in found)",
+        f"{TEST_ADDRESSES}::test_one_private_address_among_public_ones_is_one_too_many",
+    ),
+    SeededBug(
+        "an address within an address is not looked at",
+        "lockstep/delivery/destinations/addresses.py",
+        "return [address, address.sixtofour]",
+        "return [address]",
+        f"{TEST_ADDRESSES}::test_nothing_else_may",
+    ),
+    SeededBug(
+        "a webhook's owner may see everything",
+        "lockstep/webhooks/deliver.py",
+        "if endpoint is None or not endpoint.may_read(claim):",
+        "if endpoint is None:",
+        f"{TEST_SENDING}::test_only_what_its_patterns_name_and_its_owner_may_see_is_sent",
+    ),
+    SeededBug(
+        "the old secret signs for ever",
+        "lockstep/webhooks/sql/endpoints.sql",
+        "CASE WHEN e.old_secret_until > now() THEN e.old_secret END",
+        "e.old_secret",
+        f"{TEST_SENDING}::test_both_secrets_sign_while_a_new_one_takes_over",
+    ),
+    SeededBug(
+        "a new epoch passes over what was written since the restore",
+        "lockstep/delivery/sql/epochs.sql",
+        "(c.seq IN (SELECT seq FROM native) OR {pending})",
+        "({pending})",
+        "lockstep/delivery/tests/test_epochs.py::test_a_new_epoch_places_exactly_what_the_old_life_had_not",
+        times=2,
+    ),
+    SeededBug(
+        "an audit that is content with everything",
+        "lockstep/delivery/sql/audit.sql",
+        "of_row IS DISTINCT FROM of_log",
+        "false",
+        "lockstep/delivery/tests/test_audit.py::test_a_change_that_slipped_past_the_log_is_found",
     ),
 ]

@@ -104,6 +104,19 @@ def test_a_retry_carries_the_same_message_id(start, receiver: Receiver, database
     assert len(set(receiver.messages["a"])) == 1
 
 
+def test_what_is_due_again_is_seen_from_outside(
+    start, receiver: Receiver, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+):
+    """The courier itself looks at nothing: the worker's look-out tells it."""
+    monkeypatch.setattr(courier_module, "PROBE_SECONDS", 3_600.0)
+    receiver.errors["a"] = [TryAgain("not now")]
+    start()
+    insert_post(database, "a")
+    eventually(lambda: database.execute("SELECT FROM delivery_lane WHERE failure IS NOT NULL").fetchone() is not None)
+    hurry(database)
+    eventually(lambda: drained(database))
+
+
 def test_a_delivery_is_settled_only_when_its_handler_is_done(
     steps: Steps, worker: BackgroundWorker, database: psycopg.Connection
 ):
