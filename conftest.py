@@ -17,11 +17,13 @@ from tests.support import BackgroundWorker, Cast, Person
 
 PROGRAMS = {
     "node": lambda: shutil.which("node") is not None,
+    "mount": lambda: os.geteuid() == 0 and shutil.which("mount") is not None,
     "linux": lambda: Path("/proc/self/stat").exists(),
     "npm-packages": lambda: (node_modules() / "json-server").is_dir(),
 }
 MISSING = {
     "node": "node is not installed",
+    "mount": "only root can make a small disk",
     "linux": "it finds processes through /proc",
     "npm-packages": "jsonplaceholder@0.3.3 and json-server@0.17.4 are not in .lockstep/npm; .ci/run installs them",
 }

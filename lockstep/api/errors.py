@@ -7,6 +7,7 @@
 Actions raise these, Django and DRF raise theirs, and only this file turns any of them into an answer.
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -14,10 +15,13 @@ from typing import Any
 import orjson
 from django.db import IntegrityError, InterfaceError, OperationalError
 from django.http import HttpResponse
+from psycopg.errors import DiskFull
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 from rest_framework.views import set_rollback
+
+logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -72,7 +76,10 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         detail = "Somebody else wrote the same at the same moment, and theirs came first. Try again."
         return Response(problem(409, detail), 409, content_type=CONTENT_TYPE)
     if isinstance(error, (OperationalError, InterfaceError)):
-        detail = "The database does not answer right now. Nothing was changed; try again in a moment."
+        logger.error("a request met a database that does not serve it: %s", str(error).partition("\n")[0])
+        full = isinstance(error.__cause__, DiskFull)
+        what = "has no room left for this" if full else "does not answer"
+        detail = f"The database {what} right now. Nothing was changed; try again in a moment."
         return Response(problem(503, detail), 503, headers={"Retry-After": "2"}, content_type=CONTENT_TYPE)
     response = drf_exception_handler(error, context)
     if response is None:
