@@ -53,6 +53,7 @@ lint: build ## style, types, direction of dependencies
 	@$(VENV)/bin/lint-imports
 
 bench: build ## the side-by-side figures
+	@env -u VIRTUAL_ENV $(PY) -m uv sync --quiet --frozen --group bench --python $(PY)
 	@exec $(PY) -m bench $(ARGS)
 
 clean: ## back to a bare clone, data included; not while it is running

@@ -7,7 +7,7 @@ from functools import partial
 
 from bench import report
 from bench.place import NotDurable, Place, open_place
-from bench.row import measure
+from bench.row import Unavailable, measure
 from bench.rows import ROWS, row
 
 
@@ -24,7 +24,12 @@ def main() -> None:
 def _run(place: Place, names: list[str], runs: int) -> None:
     began = time.monotonic()
     told = report.Report()
-    results = {name: measure(row(name), place, runs, partial(told.progress, name)) for name in names}
+    results = {}
+    for name in names:
+        try:
+            results[name] = measure(row(name), place, runs, partial(told.progress, name))
+        except Unavailable as error:
+            told.progress(name, f"left out: {error}", {})
     path = report.write(results, place, runs=runs, seconds=time.monotonic() - began)
     told.table(results)
     told.console.print(f"{time.monotonic() - began:.0f} s; everything is in {path.name} of bench/results", style="dim")

@@ -1,6 +1,7 @@
 """What runs beside the bench: the stand-in, and the processes whose memory is measured."""
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +16,13 @@ from bench.row import Figures
 from lockstep.launcher.cluster import program
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def start_stand_in(stack: ExitStack, *, posts: int, comments_per_post: int) -> str:

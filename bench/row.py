@@ -42,6 +42,10 @@ class Comparison:
     goal: Goal | None = None
 
 
+class Unavailable(Exception):
+    """This machine lacks a program that the row stands beside."""
+
+
 class Row(ABC):
     """One subject. `manners` are measured in their order; `note` says what the figures mean.
 

@@ -8,6 +8,7 @@ ROWS = {
     "import": "bench.rows.importing.Import",
     "write": "bench.rows.write.Write",
     "fan-out": "bench.rows.fan_out.FanOut",
+    "delivery": "bench.rows.delivery.Delivery",
     "latency": "bench.rows.latency.Latency",
     "reach": "bench.rows.reach.Reach",
     "plan": "bench.rows.plan.SyncPlan",

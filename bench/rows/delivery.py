@@ -1,0 +1,198 @@
+"""Delivery: from the change log to handlers, in our own database and over signed HTTP, beside a task queue."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from ipaddress import ip_network
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from bench.processes import ROOT, free_port
+from bench.row import Comparison, Figures, Goal, Manner, Row, Unavailable
+from bench.tables import Posts, WrongRows, count, empty
+from lockstep.delivery.destinations.webhook import Destination, webhook_sender
+from lockstep.delivery.subscriptions import Claim, Handler, Pool, Receipt, Subscriber
+from lockstep.delivery.worker import Worker
+
+WITHIN, OVER_HTTP, JOBS = 50_000, 5_000, 5_000
+BATCH, REQUESTS = 500, 64
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+PATIENCE = 120.0
+
+SINK = "DROP TABLE IF EXISTS bench_sink; CREATE TABLE bench_sink (object_id uuid NOT NULL, title text NOT NULL)"
+FILL = "INSERT INTO bench_sink SELECT * FROM unnest(%s::uuid[], %s::text[])"
+JOB_TABLE = """
+    DROP TABLE IF EXISTS bench_job;
+    CREATE TABLE bench_job (
+        id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY, object_id uuid NOT NULL, title text NOT NULL);
+    INSERT INTO bench_job (object_id, title) SELECT id, title FROM posts_post"""
+TAKE_JOBS = """
+    WITH taken AS (
+        DELETE FROM bench_job WHERE id IN (SELECT id FROM bench_job ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED)
+        RETURNING object_id, title)
+    INSERT INTO bench_sink SELECT * FROM taken"""
+
+
+class Delivery(Row):
+    note = (
+        "changes/s of one worker, from the change log to the last ack, each change of another object. Within: the "
+        f"handler writes a row in the transaction of its ack, {BATCH} changes at a time. SKIP LOCKED: the same rows, "
+        f"moved by one statement a batch of {BATCH}, with neither order nor retries nor leases: the ceiling. Signed HTTP: "
+        f"Standard Webhooks to a receiver on the same two cores, {REQUESTS} requests at once, each attempt on record. "
+        "Celery: tasks that do nothing, over Redis, two prefork processes."
+    )
+    comparisons = (
+        Comparison("within our database/s : SKIP LOCKED", "within", "SKIP LOCKED", Goal("at least", 20_000, of="ours")),
+        Comparison("signed HTTP/s : Celery, no-op", "signed HTTP", "Celery", Goal("at least", 3)),
+    )
+
+    def prepare(self) -> None:
+        if not shutil.which("redis-server"):
+            raise Unavailable("redis-server is not installed (Debian: apt install redis-server)")
+        self.database = self.stack.enter_context(self.place.connection())
+        self.receiver = self._start([sys.executable, "-m", "bench.receiver"], stdout=subprocess.PIPE)
+        assert self.receiver.stdout
+        self.url = f"http://127.0.0.1:{int(self.receiver.stdout.readline())}/"
+        self.redis = free_port()
+        quiet = ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1"]
+        self._start(["redis-server", "--port", str(self.redis), *quiet], stdout=subprocess.DEVNULL)
+
+    def manners(self) -> dict[str, Manner]:
+        return {
+            "within": self._within,
+            "SKIP LOCKED": self._skip_locked,
+            "signed HTTP": self._signed_http,
+            "Celery": self._celery,
+        }
+
+    def _start(self, command: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":  # noqa: ANN401 - Popen's
+        process = subprocess.Popen(command, cwd=ROOT, **options)
+        self.stack.callback(process.wait)
+        self.stack.callback(process.terminate)
+        return process
+
+    def _within(self) -> Figures:
+        async def handler(connection: AsyncConnection[Any], claims: Sequence[Claim]) -> None:
+            changes = [claim.change for claim in claims]
+            titles = [(change.after or {})["title"] for change in changes]
+            await connection.execute(FILL, [[change.object_id for change in changes], titles])
+
+        who = Subscriber(
+            name="bench", kind="event", models=("posts.post",), within=handler, batch=BATCH, concurrency=2, deadline=60
+        )
+        rate = self._drain(who, self.place.scaled(WITHIN))
+        if (rows := count(self.database, "bench_sink")) != self.place.scaled(WITHIN):
+            raise WrongRows(f"{rows} rows")
+        return {"within": rate}
+
+    def _signed_http(self) -> Figures:
+        destination = Destination(self.url, (SECRET,))
+
+        @asynccontextmanager
+        async def connect(pool: Pool) -> AsyncIterator[Handler]:
+            async with webhook_sender(concurrency=REQUESTS, deadline=30, opened=[ip_network("127.0.0.0/8")]) as sender:
+
+                async def handler(claim: Claim) -> Receipt:
+                    return await sender.send(destination, claim)
+
+                yield handler
+
+        who = Subscriber(
+            name="bench", kind="event", models=("posts.post",), connect=connect, concurrency=REQUESTS, recorded=True
+        )
+        rate = self._drain(who, self.place.scaled(OVER_HTTP))
+        delivered = "delivery_attempt WHERE failure IS NULL"
+        if (rows := count(self.database, delivered)) != self.place.scaled(OVER_HTTP):
+            raise WrongRows(f"{rows} attempts")
+        return {"signed HTTP": rate}
+
+    def _drain(self, who: Subscriber, changes: int) -> float:
+        empty(self.database)
+        self.database.execute("TRUNCATE delivery_attempt")
+        self.database.execute(SINK)
+        self.database.execute(
+            "INSERT INTO delivery_subscription (name, kind, follows) VALUES ('bench', 'event', '{posts.post.*}')"
+        )
+        Posts(1, changes).insert(self.database)
+        self.database.execute("CHECKPOINT")
+        return changes / asyncio.run(self._deliver(who))
+
+    async def _deliver(self, who: Subscriber) -> float:
+        """Seconds until nothing is behind and nothing waits."""
+        worker = Worker([who])
+        began = time.perf_counter()
+        task = asyncio.create_task(worker.run())
+        while not self._is_drained():
+            if time.perf_counter() - began > PATIENCE:
+                raise WrongRows(f"not delivered within {PATIENCE:g} s")
+            await asyncio.sleep(0.02)
+        seconds = time.perf_counter() - began
+        worker.stopping.set()
+        await task
+        return seconds
+
+    def _is_drained(self) -> bool:
+        behind = """
+            SELECT NOT EXISTS (SELECT FROM delivery_lane) AND NOT EXISTS (
+                SELECT FROM delivery_subscription s
+                JOIN changes_change c ON c.xid >= pg_snapshot_xmax(s.window_start) OR s.window_end IS NOT NULL)"""
+        ((drained,),) = self.database.execute(behind).fetchall()
+        return bool(drained)
+
+    def _skip_locked(self) -> Figures:
+        empty(self.database)
+        self.database.execute(SINK)
+        changes = self.place.scaled(WITHIN)
+        Posts(1, changes).insert(self.database)
+        self.database.execute(JOB_TABLE)
+        self.database.execute("CHECKPOINT")
+        began = time.perf_counter()
+        while self.database.execute(TAKE_JOBS, [BATCH]).rowcount:
+            pass
+        return {"SKIP LOCKED": changes / (time.perf_counter() - began)}
+
+    def _celery(self) -> Figures:
+        os.environ["BENCH_REDIS"] = address = f"redis://127.0.0.1:{self.redis}/0"
+        from redis import Redis
+
+        from bench.celery_app import app, nothing
+
+        app.conf.broker_url = address
+        queue, jobs = Redis(port=self.redis), self.place.scaled(JOBS)
+        with app.connection_for_write() as broker, app.amqp.Producer(broker) as producer:
+            for number in range(jobs):
+                nothing.apply_async((number,), producer=producer)
+        words = ["-A", "bench.celery_app", "worker", "--concurrency", "2", "--loglevel", "CRITICAL"]
+        worker = subprocess.Popen([sys.executable, "-m", "celery", *words], cwd=ROOT, stdout=subprocess.DEVNULL)
+        try:
+            return {"Celery": _rate(queue, jobs)}
+        finally:
+            worker.terminate()
+            worker.wait()
+
+
+def _rate(queue: Any, jobs: int) -> float:  # noqa: ANN401 - redis has no types worth naming
+    """Jobs a second between a tenth and the last of them: starting the processes does not count."""
+
+    def left() -> int:
+        return int(queue.llen("celery")) + int(queue.hlen("unacked"))
+
+    end = time.perf_counter() + PATIENCE
+    while (first := left()) > 0.9 * jobs:
+        _wait(end)
+    began = time.perf_counter()
+    while left():
+        _wait(end)
+    return first / (time.perf_counter() - began)
+
+
+def _wait(end: float) -> None:
+    if time.perf_counter() > end:
+        raise WrongRows(f"Celery was not done within {PATIENCE:g} s")
+    time.sleep(0.005)
