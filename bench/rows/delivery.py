@@ -43,9 +43,9 @@ class Delivery(Row):
     note = (
         "changes/s of one worker, from the change log to the last ack, each change of another object. Within: the "
         f"handler writes a row in the transaction of its ack, {BATCH} changes at a time. SKIP LOCKED: the same rows, "
-        f"moved by one statement a batch of {BATCH}, with neither order nor retries nor leases: the ceiling. Signed HTTP: "
-        f"Standard Webhooks to a receiver on the same two cores, {REQUESTS} requests at once, each attempt on record. "
-        "Celery: tasks that do nothing, over Redis, two prefork processes."
+        f"moved by one statement a batch of {BATCH}, with neither order nor retries nor leases: the ceiling. Signed "
+        f"HTTP: Standard Webhooks to a receiver on the same two cores, {REQUESTS} requests at once, each attempt on "
+        "record. Celery: tasks that do nothing, over Redis, two prefork processes."
     )
     comparisons = (
         Comparison("within our database/s : SKIP LOCKED", "within", "SKIP LOCKED", Goal("at least", 20_000, of="ours")),

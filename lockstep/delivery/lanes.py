@@ -60,8 +60,8 @@ async def claim(connection: Connection, subscriber: Subscriber, limit: int, epoc
             Claim(lane, token, attempts, epochs.message_id(change[0], subscriber.name), Change(*change))
             for lane, token, attempts, *change in await cursor.fetchall()
         ]
-        idle = tokens.keys() - {claim.lane for claim in claims}
-        await connection.execute(LANES["retire"], {"lanes": list(idle)})
+        if idle := tokens.keys() - {claim.lane for claim in claims}:
+            await connection.execute(LANES["retire"], {"lanes": list(idle)})
     return claims
 
 
@@ -92,9 +92,11 @@ async def deliver_within(connection: Connection, claims: Sequence[Claim], handle
             await _remove(connection, [Outcome(claim) for claim in held])
 
 
-async def record(connection: Connection, subscriber: Subscriber, outcomes: Sequence[Outcome]) -> None:
+async def _record(connection: Connection, subscriber: Subscriber, outcomes: Sequence[Outcome]) -> None:
     """Keeps the attempts for those who want to see them; of what was passed over there is nothing to tell."""
     outcomes = [outcome for outcome in outcomes if outcome.receipt or outcome.error]
+    if not outcomes:
+        return
     claims = [outcome.claim for outcome in outcomes]
     now = time.monotonic()
     tried = {
@@ -115,15 +117,18 @@ async def record(connection: Connection, subscriber: Subscriber, outcomes: Seque
     await connection.execute(LANES["record_attempts"], tried)
 
 
-async def settle(connection: Connection, outcomes: Sequence[Outcome]) -> int:
+async def settle(connection: Connection, outcomes: Sequence[Outcome], recorded_for: Subscriber | None = None) -> int:
     """Writes down how claims ended; returns how many lanes were still held by them.
 
+    0. Record the attempts, where somebody wants to see them: who sees an attempt sees what came of it.
     1. Lock the lanes whose claim still holds; a stale claim changes nothing from here on.
     2. Bury what will never be delivered, remove it and what was delivered from the lanes.
     3. Free the lanes with more to deliver, retire the others.
     4. Postpone the lanes that try again.
     """
     async with connection.transaction():
+        if recorded_for:
+            await _record(connection, recorded_for, outcomes)
         by_lane = {outcome.claim.lane: outcome for outcome in outcomes}
         claims = [outcome.claim for outcome in outcomes]
         held = [by_lane[claim.lane] for claim in await _lock_claimed(connection, claims)]
@@ -161,9 +166,10 @@ async def _bury(connection: Connection, dead: Sequence[Outcome]) -> None:
 async def _remove(connection: Connection, done: Sequence[Outcome]) -> None:
     lanes = [outcome.claim.lane for outcome in done]
     seqs = [outcome.claim.change.seq for outcome in done]
-    await connection.execute(LANES["remove_delivered"], {"lanes": lanes, "seqs": seqs})
-    await connection.execute(LANES["free"], {"lanes": lanes})
-    await connection.execute(LANES["retire"], {"lanes": lanes})
+    async with connection.pipeline():  # one journey for all three
+        await connection.execute(LANES["remove_delivered"], {"lanes": lanes, "seqs": seqs})
+        await connection.execute(LANES["free"], {"lanes": lanes})
+        await connection.execute(LANES["retire"], {"lanes": lanes})
 
 
 async def _postpone(connection: Connection, failed: Sequence[tuple[Outcome, float]]) -> None:

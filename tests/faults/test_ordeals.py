@@ -122,21 +122,16 @@ def test_a_worker_with_a_wrong_clock_claims_nothing_early(tmp_path: Path, hours:
 def test_the_oracle_finds_what_is_lost_doubled_or_out_of_order(tmp_path: Path):
     """An oracle that finds nothing proves nothing."""
     with ordeal(tmp_path, SEED) as trial:
-        wait_for(trial.write(40))
+        wait_for(trial.write(200))
         trial.drain()
         trial.judge()
         lines = trial.log.read_text().splitlines(keepends=True)
-        key = lines[-1].split()[1]
-        own = [n for n, line in enumerate(lines) if line.split()[1] == key]
         wrongs = {
             "lost": [line for line in lines if line.split()[0] != lines[-1].split()[0]],
             "never committed": [*lines, lines[-1].replace(lines[-1].split()[2], "999999")],
+            "out of order": lines[::-1],
             "another id": [*lines, "another" + lines[-1]],
         }
-        if len(own) > 1:
-            swapped = lines.copy()
-            swapped[own[0]], swapped[own[-1]] = lines[own[-1]], lines[own[0]]
-            wrongs["out of order"] = swapped
         for what, wrong in wrongs.items():
             trial.log.write_text("".join(wrong))
             try:
