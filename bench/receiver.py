@@ -17,7 +17,7 @@ class Receiver(asyncio.Protocol):
         """Answers every whole request."""
         self.buffer += data
         while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
-            length = int(self.buffer.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            length = int(self.buffer.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
             if len(self.buffer) < end + 4 + length:
                 return
             self.buffer = self.buffer[end + 4 + length :]

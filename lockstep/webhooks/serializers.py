@@ -10,7 +10,7 @@ from rest_framework import serializers
 from lockstep.api.serializers import StrictSerializer
 from lockstep.changes.readers import event_types, names
 from lockstep.delivery.destinations.addresses import ForbiddenAddress, check_addresses
-from lockstep.delivery.destinations.guarded_network import numeric_addresses
+from lockstep.delivery.destinations.resolving import numeric_addresses
 from lockstep.delivery.models import Attempt
 from lockstep.webhooks.models import Endpoint
 

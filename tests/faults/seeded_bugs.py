@@ -335,11 +335,18 @@ BUGS = [
         "lockstep/delivery/tests/test_following.py::test_a_place_before_what_was_dropped_is_forgotten",
     ),
     SeededBug(
-        "the name is resolved again after the check",
-        "lockstep/delivery/destinations/guarded_network.py",
-        "self._inner.connect_tcp(address,",
-        "self._inner.connect_tcp(host,",
-        f"{TEST_ADDRESSES}::test_the_address_that_was_checked_is_the_one_connected_to",
+        "a name is resolved once and for all",
+        "lockstep/delivery/destinations/webhook.py",
+        "use_dns_cache=False",
+        "use_dns_cache=True",
+        f"{TEST_ADDRESSES}::test_a_name_that_turns_private_is_refused_at_the_next_connection",
+    ),
+    SeededBug(
+        "an address that needs no resolving is not checked",
+        "lockstep/delivery/destinations/webhook.py",
+        'if numeric := numeric_addresses(url.host or ""):',
+        "if numeric := []:",
+        f"{TEST_ADDRESSES}::test_every_spelling_of_this_machine_is_refused",
     ),
     SeededBug(
         "one public address is enough",

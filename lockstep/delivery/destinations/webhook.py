@@ -1,7 +1,6 @@
 """Sending a change to somebody's URL, signed as the Standard Webhooks specification says."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,12 +9,14 @@ from functools import lru_cache
 from ssl import SSLContext
 from typing import Any
 
-import httpcore
+import httpx
 import orjson
+from aiohttp import ClientConnectorError, ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 from standardwebhooks import Webhook
+from yarl import URL
 
-from lockstep.delivery.destinations.addresses import ForbiddenAddress, Network
-from lockstep.delivery.destinations.guarded_network import GuardedNetwork
+from lockstep.delivery.destinations.addresses import ForbiddenAddress, Network, check_addresses
+from lockstep.delivery.destinations.resolving import PublicResolver, numeric_addresses
 from lockstep.delivery.errors import DeliveryError, Refused, TryAgain, Unreachable
 from lockstep.delivery.subscriptions import Claim, Receipt
 from lockstep.retry_after import retry_after_seconds
@@ -23,7 +24,7 @@ from lockstep.version import VERSION
 
 LARGEST_ANSWER = 64 * 1024  # bytes that are read of an answer
 EXCERPT = 2_000  # characters of it that are kept
-IDLE_SECONDS = 5.0  # then an idle connection is closed
+IDLE_SECONDS = 2.0  # then an idle connection is closed: most servers do so after 5, and no request meets a closed door
 SHOWN_HEADERS = frozenset({"content-type", "content-length", "date", "location", "retry-after", "server"})
 RETRIED = frozenset({408, 409, 425, 429})
 GONE = 410
@@ -59,7 +60,6 @@ def signed_headers(destination: Destination, message_id: str, body: bytes, now: 
     signatures = [Webhook(secret).sign(message_id, now, body.decode()) for secret in destination.secrets]
     return {
         "content-type": "application/json",
-        "content-length": str(len(body)),
         "user-agent": f"lockstep/{VERSION}",
         "webhook-id": message_id,
         "webhook-timestamp": str(int(now.timestamp())),
@@ -70,9 +70,10 @@ def signed_headers(destination: Destination, message_id: str, body: bytes, now: 
 class WebhookSender:
     """Connections to one receiver."""
 
-    def __init__(self, pool: httpcore.AsyncConnectionPool, deadline: float) -> None:
-        self._pool = pool
+    def __init__(self, session: ClientSession, deadline: float, opened: Sequence[Network] = ()) -> None:
+        self._session = session
         self._deadline = deadline
+        self._opened = opened
 
     async def send(self, destination: Destination, claim: Claim) -> Receipt:
         """Sends one change; returns the receipt of an answer of 2xx.
@@ -81,40 +82,39 @@ class WebhookSender:
         """
         body = body_of(claim)
         headers = signed_headers(destination, str(claim.message_id), body, datetime.now(UTC))
-        sent = headers | {"webhook-signature": REDACTED}
-        request = httpcore.Request("POST", destination.url, headers=list(_raw(destination.url, headers)), content=body)
+        sent = {"request_headers": headers | {"webhook-signature": REDACTED}}
         try:
             async with asyncio.timeout(self._deadline):
-                answer = await self._exchange(request)
+                answer = await self._exchange(URL(destination.url, encoded=True), headers, body)
         except ForbiddenAddress as error:
-            raise Refused(str(error), receipt={"request_headers": sent}) from error
+            raise Refused(str(error), receipt=sent) from error
         except TimeoutError as error:
-            silence = f"no whole answer within {self._deadline:g} s"
-            raise TryAgain(silence, receipt={"request_headers": sent}) from error
-        except httpcore.ConnectError as error:
-            raise Unreachable(_cause(error), receipt={"request_headers": sent}) from error
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
-            raise TryAgain(_cause(error), receipt={"request_headers": sent}) from error
-        receipt = {"request_headers": sent, **answer}
+            raise TryAgain(f"no whole answer within {self._deadline:g} s", receipt=sent) from error
+        except ClientConnectorError as error:
+            raise Unreachable(_cause(error), receipt=sent) from error
+        except (ClientError, OSError) as error:
+            raise TryAgain(_cause(error), receipt=sent) from error
+        receipt = sent | answer
         refusal = _refusal(answer["status"], answer["response_headers"], receipt)
         if refusal:
             raise refusal
         return receipt
 
-    async def _exchange(self, request: httpcore.Request) -> dict[str, Any]:
+    async def _exchange(self, url: URL, headers: dict[str, str], body: bytes) -> dict[str, Any]:
         """Status, some headers and the beginning of the body, which is neither decompressed nor read to a far end."""
-        response = await self._pool.handle_async_request(request)
-        body = b""
-        async with contextlib.aclosing(response):
-            async for chunk in response.aiter_stream():
-                body += chunk
-                if len(body) >= LARGEST_ANSWER:
-                    break
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+        if numeric := numeric_addresses(url.host or ""):  # these are connected to without being resolved
+            check_addresses(url.host or "", numeric, self._opened)
+        async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
+            beginning = b""
+            while len(beginning) < LARGEST_ANSWER and (chunk := await response.content.read(LARGEST_ANSWER)):
+                beginning += chunk
+            if not response.content.at_eof():
+                response.close()
+        shown = {name: response.headers[name][:EXCERPT] for name in SHOWN_HEADERS if name in response.headers}
         return {
             "status": response.status,
-            "response_headers": {name: headers[name][:EXCERPT] for name in sorted(SHOWN_HEADERS & headers.keys())},
-            "response": body[:EXCERPT].decode(errors="replace"),
+            "response_headers": shown,
+            "response": beginning[:EXCERPT].decode(errors="replace"),
         }
 
 
@@ -123,30 +123,27 @@ async def webhook_sender(
     *, concurrency: int, deadline: float, opened: Sequence[Network] = ()
 ) -> AsyncIterator[WebhookSender]:
     """A sender for one receiver: at most so many requests at once, each answered within so many seconds."""
-    network = GuardedNetwork(opened)
-    pool = httpcore.AsyncConnectionPool(
-        ssl_context=_ssl_context(),
-        max_connections=concurrency,
-        max_keepalive_connections=concurrency,
-        keepalive_expiry=IDLE_SECONDS,
-        network_backend=network,
+    connector = TCPConnector(
+        resolver=PublicResolver(opened),
+        use_dns_cache=False,
+        ssl=_ssl_context(),
+        limit=concurrency,
+        keepalive_timeout=IDLE_SECONDS,
     )
-    try:
-        async with pool:
-            yield WebhookSender(pool, deadline)
-    finally:
-        network.close()
+    async with ClientSession(
+        connector=connector,
+        connector_owner=True,
+        cookie_jar=DummyCookieJar(),
+        timeout=ClientTimeout(total=None),  # the deadline rules
+        auto_decompress=False,
+        skip_auto_headers=("Accept", "Accept-Encoding"),
+    ) as session:
+        yield WebhookSender(session, deadline, opened)
 
 
 @lru_cache(maxsize=1)
 def _ssl_context() -> SSLContext:
-    return httpcore.default_ssl_context()
-
-
-def _raw(url: str, headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
-    origin = httpcore.URL(url).origin
-    host = origin.host if origin.port in (80, 443) else origin.host + b":%d" % origin.port
-    return [(b"host", host), *((name.encode(), value.encode()) for name, value in headers.items())]
+    return httpx.create_ssl_context()  # with the roots that the providers' clients trust
 
 
 def _refusal(status: int, headers: dict[str, str], receipt: Receipt) -> DeliveryError | None:

@@ -3,13 +3,23 @@
 import asyncio
 import ipaddress
 import socket
+import threading
+from datetime import UTC, datetime
+from uuid import UUID
 
-import httpcore
 import pytest
 
-from lockstep.delivery.destinations import guarded_network
+from lockstep.delivery.destinations import resolving, webhook
 from lockstep.delivery.destinations.addresses import ForbiddenAddress, check_addresses, may_be_reached
-from lockstep.delivery.destinations.guarded_network import GuardedNetwork
+from lockstep.delivery.destinations.resolving import PublicResolver
+from lockstep.delivery.destinations.webhook import Destination
+from lockstep.delivery.errors import DeliveryError
+from lockstep.delivery.subscriptions import Change, Claim
+from lockstep.webhooks.tests.receiver import receiving
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+CHANGE = Change(1, datetime(2026, 1, 1, tzinfo=UTC), "posts.post", "1", "created", None, {"title": "a"})
+CLAIM = Claim(lane=1, token=1, attempts=1, message_id=UUID(int=1), change=CHANGE)
 
 PUBLIC = ["93.184.216.34", "1.1.1.1", "2606:4700:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101", "2002:101:101::1"]
 PRIVATE = [
@@ -53,66 +63,63 @@ class Names:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> None:
         self.asked = 0
         self.answers = answers
-        monkeypatch.setattr(guarded_network, "_addresses", self.look_up)
+        monkeypatch.setattr(resolving, "_addresses", self.look_up)
 
     def look_up(self, host: str, port: int) -> list[str]:
         self.asked += 1
         return self.answers[min(self.asked, len(self.answers)) - 1]
 
 
-class Wire:
-    """Takes the place of the network: writes down where connections go."""
-
-    def __init__(self) -> None:
-        self.tried: list[str] = []
-
-    async def connect_tcp(self, host: str, *_: object) -> httpcore.AsyncNetworkStream:
-        self.tried.append(host)
-        raise httpcore.ConnectError("nobody there")
+LOOPBACK = [ipaddress.ip_network("127.0.0.0/8")]
 
 
-def connect(network: GuardedNetwork, host: str = "example.com") -> None:
-    asyncio.run(network.connect_tcp(host, 443))
+def send(url: str, times: int = 1, opened: list = LOOPBACK, idle: float = 0.0) -> list[str]:
+    """Sends so many webhooks one after another over a new connection each; how each went."""
+
+    async def run() -> list[str]:
+        async with webhook.webhook_sender(concurrency=1, deadline=5, opened=opened) as sender:
+            found = []
+            for _ in range(times):
+                try:
+                    found.append(str((await sender.send(Destination(url, (SECRET,)), CLAIM))["status"]))
+                except DeliveryError as error:
+                    found.append(str(error))
+                await asyncio.sleep(idle)
+            return found
+
+    return asyncio.run(run())
 
 
 def test_the_address_that_was_checked_is_the_one_connected_to(monkeypatch: pytest.MonkeyPatch):
-    names, wire = Names(monkeypatch, ["1.1.1.1", "1.0.0.1"], ["10.0.0.1"]), Wire()
-    network = GuardedNetwork()
-    network._inner = wire
-    with pytest.raises(httpcore.ConnectError):
-        connect(network)
-    assert (names.asked, wire.tried) == (1, ["1.1.1.1", "1.0.0.1"])
+    """The second question would have led elsewhere; nobody asks it."""
+    names = Names(monkeypatch, ["127.0.0.1"], ["127.0.0.2"])
+    with receiving() as receiver:
+        assert send(receiver.url.replace("127.0.0.1", "rebound.example")) == ["204"]
+        assert (names.asked, len(receiver.requests)) == (1, 1)
+        assert receiver.requests[0].headers["host"].startswith("rebound.example:")
 
 
 def test_a_name_that_turns_private_is_refused_at_the_next_connection(monkeypatch: pytest.MonkeyPatch):
-    Names(monkeypatch, ["1.1.1.1"], ["127.0.0.1"])
-    wire = Wire()
-    network = GuardedNetwork()
-    network._inner = wire
-    with pytest.raises(httpcore.ConnectError):
-        connect(network)
-    with pytest.raises(ForbiddenAddress):
-        connect(network)
-    assert wire.tried == ["1.1.1.1"]
+    monkeypatch.setattr(webhook, "IDLE_SECONDS", 0.0)
+    Names(monkeypatch, ["127.0.0.1"], ["10.0.0.1"])
+    with receiving() as receiver:
+        found = send(receiver.url.replace("127.0.0.1", "rebound.example"), times=2, idle=0.05)
+        assert found == ["204", "rebound.example is not an address on the public internet"]
+        assert len(receiver.requests) == 1
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "0x7f.1", "localhost", "::1", "127.1"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "2130706433", "0x7f.1", "0177.0.0.1", "localhost", "[::1]", "127.1", "[::ffff:127.0.0.1]"]
+)
 def test_every_spelling_of_this_machine_is_refused(host: str):
-    with pytest.raises((ForbiddenAddress, httpcore.ConnectError)) as caught:
-        connect(GuardedNetwork(), host)
-    if isinstance(caught.value, httpcore.ConnectError):
-        assert "no address" in str(caught.value)
-
-
-def test_a_socket_file_is_no_destination():
-    with pytest.raises(httpcore.ConnectError):
-        asyncio.run(GuardedNetwork().connect_unix_socket("/run/secret.sock"))
+    with receiving() as receiver:
+        [found] = send(receiver.url.replace("127.0.0.1", host), opened=[])
+        assert "is not an address on the public internet" in found or "Cannot connect" in found
+        assert receiver.requests == []
 
 
 def test_a_slow_name_server_holds_up_nobody_else(monkeypatch: pytest.MonkeyPatch):
     """Each destination resolves on a thread of its own."""
-    import threading
-
     let_go = threading.Event()
 
     def look_up(host: str, port: int) -> list[str]:
@@ -120,13 +127,13 @@ def test_a_slow_name_server_holds_up_nobody_else(monkeypatch: pytest.MonkeyPatch
             let_go.wait(10)
         return ["10.0.0.1"]
 
-    monkeypatch.setattr(guarded_network, "_addresses", look_up)
+    monkeypatch.setattr(resolving, "_addresses", look_up)
 
     async def run() -> None:
-        slow = [asyncio.create_task(GuardedNetwork().connect_tcp("slow.example", 443)) for _ in range(50)]
+        slow = [asyncio.create_task(PublicResolver().resolve("slow.example", 443)) for _ in range(50)]
         await asyncio.sleep(0)
         with pytest.raises(ForbiddenAddress):
-            await GuardedNetwork().connect_tcp("fast.example", 443)
+            await PublicResolver().resolve("fast.example", 443)
         assert not any(task.done() for task in slow)
         let_go.set()
         await asyncio.gather(*slow, return_exceptions=True)
@@ -135,6 +142,6 @@ def test_a_slow_name_server_holds_up_nobody_else(monkeypatch: pytest.MonkeyPatch
 
 
 def test_resolving_is_the_systems():
-    assert "127.0.0.1" in guarded_network._addresses("127.0.0.1", 80)
+    assert "127.0.0.1" in resolving._addresses("127.0.0.1", 80)
     with pytest.raises(socket.gaierror):
-        guarded_network._addresses("no-such-name.invalid", 80)
+        resolving._addresses("no-such-name.invalid", 80)
