@@ -40,6 +40,7 @@ class Courier:
         self._ended: list[Outcome] = []
         self._silent = True  # the remote did not answer last time, as far as we know
         self._probed = 0.0
+        self._figures = metrics.Figures(subscriber.name)
         self._idle_since = time.monotonic()
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -128,24 +129,18 @@ class Courier:
             return None, TryAgain(f"{type(error).__name__}: {error}")
 
     async def _settle(self) -> None:
-        """Writes down how deliveries ended; those within our database have done so, and doing it again is harmless."""
-        outcomes, self._ended = self._ended, []
-        if not outcomes:
+        """Writes down how deliveries ended; those within our database have done so already."""
+        ended, self._ended = self._ended, []
+        if not ended:
             return
-        for outcome in outcomes:
-            self._count(outcome)
+        for outcome in ended:
+            self._figures.count(outcome.error, outcome.ended - outcome.began, final=outcome.delay is None)
             if outcome.error:
                 self._log(outcome)
         async with self.pool.connection() as connection:
-            await lanes.settle(connection, outcomes, self.subscriber if self.subscriber.recorded else None)
-            await self._listen(connection, outcomes)
-
-    def _count(self, outcome: Outcome) -> None:
-        name = metrics.label(self.subscriber.name)
-        metrics.ATTEMPTS.labels(name, outcome.error.failure if outcome.error else "delivered").inc()
-        metrics.SECONDS.labels(name).observe(outcome.ended - outcome.began)
-        if outcome.error and outcome.delay is None:
-            metrics.DEAD_LETTERS.labels(name).inc()
+            if outcomes := [outcome for outcome in ended if outcome.error or not self.subscriber.within]:
+                await lanes.settle(connection, outcomes, self.subscriber if self.subscriber.recorded else None)
+            await self._listen(connection, ended)
 
     def _log(self, outcome: Outcome) -> None:
         level = logging.ERROR if outcome.delay is None else logging.INFO

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from django.db import connection, transaction
+from uuid_utils.compat import uuid5
 
 from lockstep.delivery.database import SQL, Connection
 

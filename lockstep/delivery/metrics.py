@@ -12,6 +12,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from lockstep.delivery import operations
+from lockstep.delivery.errors import DeliveryError
 from lockstep.delivery.operations import Status
 
 ATTEMPTS = Counter(
@@ -37,6 +38,25 @@ GAUGES = {
 def label(subscription: str) -> str:
     """The name under which a subscription is counted."""
     return subscription.partition(":")[0]
+
+
+class Figures:
+    """What one courier counts."""
+
+    def __init__(self, subscription: str) -> None:
+        self._name = label(subscription)
+        self._delivered = ATTEMPTS.labels(self._name, "delivered")
+        self._seconds = SECONDS.labels(self._name)
+
+    def count(self, error: DeliveryError | None, seconds: float, *, final: bool) -> None:
+        """One attempt that ended; a failure that is final is a dead letter."""
+        self._seconds.observe(seconds)
+        if error is None:
+            self._delivered.inc()
+            return
+        ATTEMPTS.labels(self._name, error.failure).inc()
+        if final:
+            DEAD_LETTERS.labels(self._name).inc()
 
 
 class Subscriptions(Collector):
