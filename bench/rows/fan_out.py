@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 
 from bench.row import Comparison, Figures, Goal, Manner, Row
 from bench.tables import Posts, empty, require
+from lockstep.delivery.database import RELAY, open_pool
 from lockstep.delivery.database import Connection as AsyncConnection
-from lockstep.delivery.database import open_pool
-from lockstep.delivery.relay import declare, fan_out, subscriptions_behind
+from lockstep.delivery.relay import declare, fan_out, windows
 from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber
 
 CHANGES = 100_000
@@ -46,7 +46,7 @@ class FanOut(Row):
         return {"fan-out": rate}
 
     async def _declare_and_fan_out(self) -> float:
-        async with open_pool(size=1) as pool, pool.connection() as connection:
+        async with open_pool(1, RELAY) as pool, pool.connection() as connection:
             await declare(connection, BENCH)
             self._make_changes()
             return await self._rate(connection)
@@ -54,9 +54,9 @@ class FanOut(Row):
     async def _rate(self, connection: AsyncConnection) -> float:
         """Until nothing is behind, as a worker does it but for the pause between two chunks."""
         began = time.perf_counter()
-        while names := await subscriptions_behind(connection):
-            for name in names:
-                await fan_out(connection, name)
+        while found := await windows(connection, [BENCH.name]):
+            for window in found:
+                await fan_out(connection, window)
         return self.changes / (time.perf_counter() - began)
 
     def _insert_select(self) -> Figures:

@@ -9,6 +9,7 @@ Django.
 import logging
 import threading
 import time
+from typing import Any
 
 import psycopg
 
@@ -19,6 +20,12 @@ logger = logging.getLogger(__name__)
 CHANNEL = "lockstep_changes"
 SHORTEST_PAUSE = 0.02  # seconds between two notifications of one process
 IDLE_SECONDS = 60.0  # then the connection is given back
+# A notification that a crash forgets is no loss, so it does not wait for the disk.
+OWN: dict[str, Any] = {
+    "autocommit": True,
+    "application_name": "lockstep-announcer",
+    "options": "-c synchronous_commit=off",
+}
 
 
 class Announcer:
@@ -50,9 +57,7 @@ class Announcer:
 
     def _run(self) -> None:
         try:
-            with psycopg.connect(
-                **connection_parameters(), autocommit=True, application_name="lockstep-announcer"
-            ) as own:
+            with psycopg.connect(**connection_parameters(), **OWN) as own:
                 while self._wanted.wait(IDLE_SECONDS) and not self._closing:
                     self._wanted.clear()
                     own.execute(f"NOTIFY {CHANNEL}")

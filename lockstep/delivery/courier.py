@@ -9,11 +9,11 @@ from contextlib import AsyncExitStack
 import psycopg
 
 from lockstep.delivery import lanes, metrics
-from lockstep.delivery.database import SQL
+from lockstep.delivery.database import SQL, Pools
 from lockstep.delivery.epochs import Epochs
 from lockstep.delivery.errors import DeliveryError, NotYet, TryAgain, Unreachable
 from lockstep.delivery.lanes import Outcome
-from lockstep.delivery.subscriptions import Claim, Pool, Receipt, Subscriber, WithinHandler
+from lockstep.delivery.subscriptions import Claim, Receipt, Subscriber, WithinHandler
 from lockstep.delivery.waiting import first_of
 
 logger = logging.getLogger(__name__)
@@ -30,9 +30,9 @@ LotHandler = Callable[[Lot], Awaitable[Receipt | None]]
 class Courier:
     """Delivers for one subscriber until told to stop. It looks at its lanes when it is `wakened`."""
 
-    def __init__(self, subscriber: Subscriber, pool: Pool, epochs: Epochs, *, leaves: bool = False) -> None:
+    def __init__(self, subscriber: Subscriber, pools: Pools, epochs: Epochs, *, leaves: bool = False) -> None:
         self.subscriber = subscriber
-        self.pool = pool
+        self.pools = pools
         self.epochs = epochs
         self.leaves = leaves
         self.wakened = asyncio.Event()
@@ -60,21 +60,21 @@ class Courier:
 
     async def _connect(self, stack: AsyncExitStack) -> LotHandler:
         if connect := self.subscriber.connect:
-            handler = await stack.enter_async_context(connect(self.pool))
+            handler = await stack.enter_async_context(connect(self.pools.handlers))
             return lambda lot: handler(lot[0])
         if within := self.subscriber.within:
             return lambda lot: self._deliver_within(lot, within)
         raise AssertionError("a subscriber has one of them")
 
     async def _deliver_within(self, lot: Lot, handler: WithinHandler) -> None:
-        async with self.pool.connection() as connection:
+        async with self.pools.handlers.connection() as connection:
             await lanes.deliver_within(connection, lot, handler)
 
     async def _is_over(self) -> bool:
         """Whether it leaves: a family's member for which nothing has been due for a while, and nothing waits."""
         if not self.leaves or self._in_flight or time.monotonic() - self._idle_since < IDLE_SECONDS:
             return False
-        async with self.pool.connection() as connection:
+        async with self.pools.lanes.connection() as connection:
             cursor = await connection.execute(SQL["lanes"]["is_empty"], {"subscription": self.subscriber.name})
             return await cursor.fetchone() == (True,)
 
@@ -92,7 +92,7 @@ class Courier:
         if self._silent:
             await self._probe()
         batch = self.subscriber.batch
-        async with self.pool.connection() as connection:
+        async with self.pools.lanes.connection() as connection:
             claims = await lanes.claim(connection, self.subscriber, room * batch, self.epochs)
         for first in range(0, len(claims), batch):
             task = asyncio.create_task(self._deliver(handler, claims[first : first + batch]))
@@ -137,7 +137,7 @@ class Courier:
             self._figures.count(outcome.error, outcome.ended - outcome.began, final=outcome.delay is None)
             if outcome.error:
                 self._log(outcome)
-        async with self.pool.connection() as connection:
+        async with self.pools.lanes.connection() as connection:
             if outcomes := [outcome for outcome in ended if outcome.error or not self.subscriber.within]:
                 await lanes.settle(connection, outcomes, self.subscriber if self.subscriber.recorded else None)
             await self._listen(connection, ended)
@@ -168,7 +168,7 @@ class Courier:
         if now - self._probed < PROBE_SECONDS:
             return
         self._probed = now
-        async with self.pool.connection() as connection:
+        async with self.pools.lanes.connection() as connection:
             await connection.execute(SQL["lanes"]["probe"], {"subscription": self.subscriber.name})
 
     async def _finish(self) -> None:

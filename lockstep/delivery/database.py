@@ -1,6 +1,8 @@
 """The worker's own connections: asynchronous, pooled, recognisable in pg_stat_activity."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from psycopg import AsyncConnection
@@ -14,21 +16,52 @@ from lockstep.delivery.subscriptions import Pool
 FILES = ("relay", "lanes", "following", "epochs", "audit", "operations", "schema", "upkeep")
 SQL = {file: load(Path(__file__).parent / "sql" / f"{file}.sql") for file in FILES}
 APPLICATION_NAME = "lockstep-worker"
+COURIERS = 6  # connections that the couriers share: each has one for a moment
 
 Connection = AsyncConnection[TupleRow]
 
 
-def open_pool(size: int, admit: Callable[[Connection], Awaitable[None]] | None = None) -> Pool:
+# Custom plans, because a plan that was made while the tables were empty would be kept when they are full.
+HANDLERS = "-c plan_cache_mode=force_custom_plan"
+# The few statements of relay and lanes are planned once: planning them anew each time takes longer than doing them. So
+# that it does not matter when, they go by the indexes whatever the tables hold.
+OWN = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off"
+LANES = f"{OWN} -c enable_hashjoin=off -c enable_mergejoin=off"
+RELAY = f"{OWN} -c enable_nestloop=off"
+
+
+def open_pool(size: int, options: str = HANDLERS, admit: Callable[[Connection], Awaitable[None]] | None = None) -> Pool:
     """A pool on Django's default database. Transactions are explicit; a single statement commits by itself.
 
     `admit` sees every new connection before anybody uses it, and raises what keeps it out.
     """
-    options = connection_parameters() | {
+    parameters = connection_parameters() | {
         "application_name": APPLICATION_NAME,
         "autocommit": True,
-        "options": "-c timezone=UTC -c plan_cache_mode=force_custom_plan",
+        "prepare_threshold": 5 if options == HANDLERS else 0,
+        "options": f"-c timezone=UTC {options}",
     }
     return AsyncConnectionPool(
-        kwargs=options, min_size=1, max_size=size, open=False, check=AsyncConnectionPool.check_connection,
+        kwargs=parameters, min_size=1, max_size=size, open=False, check=AsyncConnectionPool.check_connection,
         configure=admit, reconnect_timeout=float("inf"),
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """The connections of one worker: of its handlers and periodic work, of its couriers, of its relay."""
+
+    handlers: Pool
+    lanes: Pool
+    relay: Pool
+
+
+@asynccontextmanager
+async def open_pools(handlers: int, admit: Callable[[Connection], Awaitable[None]]) -> AsyncIterator[Pools]:
+    """The pools of one worker, with room for so many handlers."""
+    async with (
+        open_pool(handlers, admit=admit) as for_handlers,
+        open_pool(COURIERS, LANES, admit) as for_lanes,
+        open_pool(1, RELAY, admit) as for_relay,
+    ):
+        yield Pools(for_handlers, for_lanes, for_relay)

@@ -2,7 +2,8 @@
 
     DeliveryError
     ├── TryAgain        it may work later: waits by the retry schedule, or as long as the remote asks for
-    │   └── Unreachable the remote does not answer at all: waits likewise, but is tried as soon as it is back
+    │   ├── Unreachable the remote does not answer at all: waits likewise, but is tried as soon as it is back
+    │   └── Lost        the lease ended before the handler did: whoever has the lane by now does it
     ├── NotYet          something else has to be delivered first: waits a moment
     └── Refused         it will never work: a dead letter at once
 
@@ -36,6 +37,10 @@ class Unreachable(TryAgain):
     """The remote does not answer."""
 
     failure = "unreachable"
+
+
+class Lost(TryAgain):
+    """The lease ended before the handler did."""
 
 
 class NotYet(DeliveryError):

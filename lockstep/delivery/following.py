@@ -86,7 +86,7 @@ class Follower:
 
     def move_on(self, place: Place) -> Place:
         """The place at the beginning of the next window. Only for a place at the end of its own."""
-        end, first, _last = self._one(SQL["relay"]["open_window"], {"start": place.end})
+        end, first = self._one(FOLLOWING["next_window"], {"start": place.end})
         if first is None:
             return Place(place.epoch, end, end, 0)
         return Place(place.epoch, place.end, end, first - 1)

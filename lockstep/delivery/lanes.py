@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from lockstep.delivery.database import SQL, Connection
 from lockstep.delivery.epochs import Epochs
-from lockstep.delivery.errors import DeliveryError
+from lockstep.delivery.errors import DeliveryError, Lost
 from lockstep.delivery.retry import delay_after
 from lockstep.delivery.subscriptions import Change, Claim, Receipt, Subscriber, WithinHandler
 
@@ -44,24 +44,19 @@ class Outcome:
 
 async def claim(connection: Connection, subscriber: Subscriber, limit: int, epochs: Epochs) -> list[Claim]:
     """Takes up to `limit` due lanes of a subscription, each with the change at its head."""
-    async with connection.transaction():
-        choice = {
-            "subscription": subscriber.name,
-            "limit": limit,
-            "lease": timedelta(seconds=subscriber.lease),
-        }
-        cursor = await connection.execute(LANES["claim"], choice)
-        tokens: dict[int, int] = dict(await cursor.fetchall())
-        if not tokens:
-            return []
-        heads = {"lanes": list(tokens), "latest": subscriber.kind == "state"}
-        cursor = await connection.execute(LANES["heads"], heads)
-        claims = [
-            Claim(lane, token, attempts, epochs.message_id(change[0], subscriber.name), Change(*change))
-            for lane, token, attempts, *change in await cursor.fetchall()
-        ]
-        if idle := tokens.keys() - {claim.lane for claim in claims}:
-            await connection.execute(LANES["retire"], {"lanes": list(idle)})
+    choice = {"subscription": subscriber.name, "limit": limit, "lease": timedelta(seconds=subscriber.lease)}
+    cursor = await connection.execute(LANES["claim"], choice)
+    tokens: dict[int, int] = dict(await cursor.fetchall())
+    if not tokens:
+        return []
+    heads = {"lanes": list(tokens), "latest": subscriber.kind == "state"}
+    cursor = await connection.execute(LANES["heads"], heads)
+    claims = [
+        Claim(lane, token, attempts, epochs.message_id(change[0], subscriber.name), Change(*change))
+        for lane, token, attempts, *change in await cursor.fetchall()
+    ]
+    if idle := tokens.keys() - {claim.lane for claim in claims}:
+        await release(connection, *((lane, tokens[lane]) for lane in idle))
     return claims
 
 
@@ -72,24 +67,23 @@ async def hold(connection: Connection, subscriber: Subscriber, model: str, objec
     return await cursor.fetchone()
 
 
-async def release(connection: Connection, lane: int, token: int) -> None:
-    """Gives back a lane that was held: what waits in it is due at once."""
+async def release(connection: Connection, *held: tuple[int, int]) -> None:
+    """Gives back lanes that were held, by their tokens: what waits in them is due at once."""
     async with connection.transaction():
-        cursor = await connection.execute(LANES["lock_claimed"], {"lanes": [lane], "tokens": [token]})
-        if await cursor.fetchone():
-            await connection.execute(LANES["free"], {"lanes": [lane]})
-            await connection.execute(LANES["retire"], {"lanes": [lane]})
+        if lanes := await _lock(connection, held):
+            await _let_go(connection, lanes)
 
 
 async def deliver_within(connection: Connection, claims: Sequence[Claim], handler: WithinHandler) -> None:
     """Runs the handler in the transaction that settles its claims: all of it happens, or nothing.
 
-    A claim that was lost meanwhile changes nothing, and the handler does not get it.
+    Whether the claims still hold is asked last, so that the lanes are not locked while the handler works. Raises Lost.
     """
     async with connection.transaction():
-        if held := await _lock_claimed(connection, claims):
-            await handler(connection, held)
-            await _remove(connection, [Outcome(claim) for claim in held])
+        await handler(connection, claims)
+        if len(await _lock_claimed(connection, claims)) < len(claims):
+            raise Lost("the lease ended before the handler did")
+        await _remove(connection, [Outcome(claim) for claim in claims])
 
 
 async def _record(connection: Connection, subscriber: Subscriber, outcomes: Sequence[Outcome]) -> None:
@@ -144,12 +138,17 @@ async def settle(connection: Connection, outcomes: Sequence[Outcome], recorded_f
     return len(held)
 
 
+async def _lock(connection: Connection, held: Sequence[tuple[int, int]]) -> list[int]:
+    """Those of the lanes that still have these tokens; they are locked from here on."""
+    claims = {"lanes": [lane for lane, _ in held], "tokens": [token for _, token in held]}
+    cursor = await connection.execute(LANES["lock_claimed"], claims)
+    return [lane for (lane,) in await cursor.fetchall()]
+
+
 async def _lock_claimed(connection: Connection, claims: Sequence[Claim]) -> list[Claim]:
     """Those of the claims that still hold their lanes, which are locked from here on."""
     by_lane = {claim.lane: claim for claim in claims}
-    tokens = [claim.token for claim in by_lane.values()]
-    cursor = await connection.execute(LANES["lock_claimed"], {"lanes": list(by_lane), "tokens": tokens})
-    return [by_lane[lane] for (lane,) in await cursor.fetchall()]
+    return [by_lane[lane] for lane in await _lock(connection, [(claim.lane, claim.token) for claim in claims])]
 
 
 async def _bury(connection: Connection, dead: Sequence[Outcome]) -> None:
@@ -168,8 +167,12 @@ async def _remove(connection: Connection, done: Sequence[Outcome]) -> None:
     seqs = [outcome.claim.change.seq for outcome in done]
     async with connection.pipeline():  # one journey for all three
         await connection.execute(LANES["remove_delivered"], {"lanes": lanes, "seqs": seqs})
-        await connection.execute(LANES["free"], {"lanes": lanes})
-        await connection.execute(LANES["retire"], {"lanes": lanes})
+        await _let_go(connection, lanes)
+
+
+async def _let_go(connection: Connection, lanes: Sequence[int]) -> None:
+    for statement in ("free", "retire"):
+        await connection.execute(LANES[statement], {"lanes": list(lanes)})
 
 
 async def _postpone(connection: Connection, failed: Sequence[tuple[Outcome, float]]) -> None:

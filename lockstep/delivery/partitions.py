@@ -1,4 +1,4 @@
-"""The days of the change log: made ahead, and dropped as a whole once they are old and nobody needs them."""
+"""The weeks of the change log: made ahead, and dropped as a whole once they are old and nobody needs them."""
 
 import logging
 
@@ -12,19 +12,19 @@ from lockstep.delivery.subscriptions import Pool
 
 logger = logging.getLogger(__name__)
 
-# Dropping a day locks the whole log for a moment: whoever uses it long is not waited for, and writers do not queue up.
+# Dropping a week locks the whole log for a moment: whoever uses it long is not waited for, and writers do not queue up.
 SHORT_LOCK = "SET LOCAL lock_timeout = '200ms'"
 
 
 async def make_partitions(pool: Pool) -> None:
-    """The change log's partitions for the days ahead. Gives way at once where somebody holds the log."""
+    """The change log's partitions for the weeks ahead. Gives way at once where somebody holds the log."""
     async with pool.connection() as connection, connection.transaction():
         await connection.execute("SET LOCAL lock_timeout = '1s'")
         await connection.execute(SQL["upkeep"]["make_partitions"])
 
 
 async def drop_old_partitions(pool: Pool) -> list[str]:
-    """Drops the days that are past retention, oldest first, up to the first that is needed; returns their names."""
+    """Drops the weeks that are past retention, oldest first, up to the first that is needed; returns their names."""
     async with pool.connection() as connection:
         return await _drop(connection, settings.CHANGE_LOG_RETENTION_DAYS)
 

@@ -1,6 +1,7 @@
-"""The relay: from the change log to the lanes, one subscription at a time (sql/relay.sql says how)."""
+"""The relay: from the change log to the lanes, for many subscriptions at once (sql/relay.sql says how)."""
 
 import logging
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from lockstep.delivery.database import SQL, Connection
@@ -8,17 +9,26 @@ from lockstep.delivery.subscriptions import Subscriber
 
 logger = logging.getLogger(__name__)
 
-CHUNK = 10_000  # numbers of the log gone past in one transaction
+CHUNK = 10_000  # numbers of the log gone past at once, times the subscriptions that are given them
 COUNTS_TO_THE_CAP = 8  # how often what waits is counted while a subscription fills up
 
 RELAY = SQL["relay"]
 
 
-class Moved(NamedTuple):
-    """How far a fan-out went: the changes that it went past, and how many of them it placed in lanes."""
+class Window(NamedTuple):
+    """What is between two snapshots, and the subscriptions that stand at its beginning.
 
-    changes: int
-    placed: int
+    An open one goes on at `seq`. Its changes have numbers from `seq` to `last` and times from `first_at` to `last_at`.
+    """
+
+    start: str
+    end: str
+    is_open: bool
+    seq: int
+    last: int
+    first_at: str
+    last_at: str
+    names: Sequence[str]
 
 
 async def declare(connection: Connection, subscriber: Subscriber) -> None:
@@ -26,10 +36,10 @@ async def declare(connection: Connection, subscriber: Subscriber) -> None:
     await connection.execute(SQL["upkeep"]["declare_subscription"], subscriber.row)
 
 
-async def subscriptions_behind(connection: Connection) -> list[str]:
-    """Names of the active subscriptions that have changes to fan out."""
-    cursor = await connection.execute(RELAY["behind"])
-    return [name for (name,) in await cursor.fetchall()]
+async def windows(connection: Connection, names: Sequence[str], families: Sequence[str] = ()) -> list[Window]:
+    """What there is to fan out to the active ones among these subscriptions and the members of these families."""
+    cursor = await connection.execute(RELAY["windows"], {"names": list(names), "families": list(families)})
+    return [Window(*row) for row in await cursor.fetchall()]
 
 
 async def subscriptions_due(connection: Connection) -> dict[str, float]:
@@ -38,38 +48,20 @@ async def subscriptions_due(connection: Connection) -> dict[str, float]:
     return dict(await cursor.fetchall())
 
 
-async def fan_out(connection: Connection, subscription: str, chunk: int = CHUNK) -> Moved:
-    """Fans out one chunk of changes to one subscription.
+async def fan_out(connection: Connection, window: Window, chunk: int = CHUNK) -> dict[str, int]:
+    """Fans out the next chunk of a window; returns how many changes each subscription was given.
 
-    1. Lock the subscription, or leave it to the worker that has it.
-    2. Open the window between the stored snapshot and now, unless a chunk left one open.
-    3. Place a delivery for each change that it follows.
-    4. Remember where to go on: within the window, or at its end.
-    5. Stop it there when too much waits. Writers do not notice; the log keeps what is to come.
+    Those that another worker has, or has brought further meanwhile, are left to it and are not in the answer. Where too
+    much waits, the subscription takes no more. Writers do not notice; the log keeps what is to come.
     """
-    async with connection.transaction():
-        cursor = await connection.execute(RELAY["lock_subscription"], {"subscription": subscription})
-        row = await cursor.fetchone()
-        if row is None:
-            return Moved(0, 0)
-        start, end, seq, last, follows, skip_origin, cap, placed = row
-        if end is None:
-            cursor = await connection.execute(RELAY["open_window"], {"start": start})
-            end, seq, last = await cursor.fetchone() or (None, None, None)
-        if seq is None:
-            return Moved(0, 0)
-        window = {"subscription": subscription, "start": start, "end": end}
-        choice = {"from_seq": seq, "to_seq": seq + chunk, "follows": follows, "skip_origin": skip_origin}
-        await connection.execute(RELAY["choose_plans"])
-        cursor = await connection.execute(RELAY["fan_out"], window | choice)
-        moved = Moved(*(await cursor.fetchone() or (0, 0)))
-        placed += moved.placed
-        past_the_end = {"start": end, "end": None, "seq": None, "last": None}
-        window |= {"seq": seq + chunk, "last": last} if seq + chunk <= last else past_the_end
-        await connection.execute(RELAY["move_window"], window | {"placed": placed})
-        if placed * COUNTS_TO_THE_CAP >= cap:
-            await _count_waiting(connection, subscription)
-    return moved
+    to_seq = window.seq + max(chunk // len(window.names), 1)
+    choice = {"to_seq": to_seq, "is_last": to_seq > window.last, "counts": COUNTS_TO_THE_CAP}
+    cursor = await connection.execute(RELAY["fan_out"], window._asdict() | choice)
+    given = await cursor.fetchall()
+    for name, _, may_be_full in given:
+        if may_be_full:
+            await _count_waiting(connection, name)
+    return {name: changes for name, changes, _ in given}
 
 
 async def _count_waiting(connection: Connection, subscription: str) -> None:

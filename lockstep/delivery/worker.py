@@ -21,10 +21,10 @@ from lockstep.changes.connecting import connection_parameters
 from lockstep.changes.wakeup import CHANNEL
 from lockstep.delivery import metrics
 from lockstep.delivery.courier import Courier
-from lockstep.delivery.database import APPLICATION_NAME, Connection, open_pool
+from lockstep.delivery.database import APPLICATION_NAME, Connection, Pools, open_pools
 from lockstep.delivery.epochs import Epochs, ForeignDatabase, cluster, load_epochs
 from lockstep.delivery.periodic import run_periodic
-from lockstep.delivery.relay import declare, fan_out, subscriptions_behind, subscriptions_due
+from lockstep.delivery.relay import declare, fan_out, subscriptions_due, windows
 from lockstep.delivery.subscriptions import Family, Pool, Subscriber
 from lockstep.delivery.waiting import first_of
 
@@ -52,16 +52,15 @@ class Worker:
 
     async def run(self) -> None:
         """Runs until stopped. A database that goes away is waited for; raises ForeignDatabase."""
-        connections = 5 + sum(s.connections for s in self.subscribers.values())
-        async with open_pool(connections + (FAMILY_CONNECTIONS if self.families else 0), self._admit) as pool:
-            epochs = await self._persist(lambda: self._declare(pool))
+        async with open_pools(self._connections, self._admit) as pools:
+            epochs = await self._persist(lambda: self._declare(pools.handlers))
             logger.info("worker ready: %s", ", ".join(self._names) or "no subscriptions")
             async with asyncio.TaskGroup() as tasks:
-                self._employ(tasks, pool, epochs)
-                tasks.create_task(self._persist(lambda: self._relay(pool)))
-                tasks.create_task(self._persist(lambda: self._look_out(pool)))
+                self._employ(tasks, pools, epochs)
+                tasks.create_task(self._persist(lambda: self._relay(pools.relay)))
+                tasks.create_task(self._persist(lambda: self._look_out(pools.lanes)))
                 tasks.create_task(self._persist(self._listen))
-                tasks.create_task(self._persist(lambda: run_periodic(pool, self.stopping)))
+                tasks.create_task(self._persist(lambda: run_periodic(pools.handlers, self.stopping)))
         if self._foreign:
             raise ForeignDatabase
 
@@ -75,6 +74,12 @@ class Worker:
             raise psycopg.OperationalError("another database cluster answers at this address; the worker stops")
 
     @property
+    def _connections(self) -> int:
+        """How many the handlers may need at once, with some for the periodic work."""
+        own = sum(subscriber.connections for subscriber in self.subscribers.values())
+        return 4 + own + (FAMILY_CONNECTIONS if self.families else 0)
+
+    @property
     def _names(self) -> list[str]:
         return [*self.subscribers, *(f"{family}:*" for family in self.families)]
 
@@ -83,12 +88,12 @@ class Worker:
         family = self.families.get(name.partition(":")[0])
         return self.subscribers.get(name) or (family.member(name) if family else None)
 
-    def _employ(self, tasks: asyncio.TaskGroup, pool: Pool, epochs: Epochs) -> None:
+    def _employ(self, tasks: asyncio.TaskGroup, pools: Pools, epochs: Epochs) -> None:
         """Couriers for all subscribers; one for a family's member as soon as something is due for it."""
         couriers: dict[str, Courier] = {}
 
         def employ(subscriber: Subscriber, *, leaves: bool) -> Courier:
-            courier = couriers[subscriber.name] = Courier(subscriber, pool, epochs, leaves=leaves)
+            courier = couriers[subscriber.name] = Courier(subscriber, pools, epochs, leaves=leaves)
             task = tasks.create_task(self._persist(lambda: courier.run(self.stopping)))
             task.add_done_callback(lambda _: couriers.pop(subscriber.name))
             return courier
@@ -129,21 +134,18 @@ class Worker:
     async def _relay(self, pool: Pool) -> None:
         """Fans out whatever is behind; looks often while there is something, seldom while there is not."""
         poll = SHORTEST_POLL
-        while not self.stopping.is_set():
-            self.grown.clear()
-            async with pool.connection() as connection:
-                behind = [name for name in await subscriptions_behind(connection) if self._subscriber(name)]
-                more = False
-                for name in behind:
-                    moved = await fan_out(connection, name)
-                    more = more or moved.changes > 0
-                    if moved.placed:
-                        metrics.FANNED_OUT.labels(metrics.label(name)).inc(moved.placed)
-                        self._wake(name)
-            poll = SHORTEST_POLL if behind else min(poll * 1.5, LONGEST_POLL)
-            await first_of(self.grown, self.stopping, seconds=0 if more else poll)
-            if self.grown.is_set():
-                poll = SHORTEST_POLL
+        async with pool.connection() as connection:
+            while not self.stopping.is_set():
+                self.grown.clear()
+                found = await windows(connection, list(self.subscribers), list(self.families))
+                given = [await fan_out(connection, window) for window in found]
+                for name, changes in ((name, changes) for one in given for name, changes in one.items() if changes):
+                    metrics.FANNED_OUT.labels(metrics.label(name)).inc(changes)
+                    self._wake(name)
+                poll = SHORTEST_POLL if found else min(poll * 1.5, LONGEST_POLL)
+                await first_of(self.grown, self.stopping, seconds=0 if any(given) else poll)
+                if self.grown.is_set():
+                    poll = SHORTEST_POLL
 
     async def _look_out(self, pool: Pool) -> None:
         """Wakes the couriers of what is due: what others fanned out, what failed and tries again, what was replayed."""

@@ -117,7 +117,7 @@ class Applier:
             await self.pusher.push(step.collection, object_id, await self._row(step))
         finally:
             async with self.pool.connection() as connection:
-                await lanes.release(connection, *held)
+                await lanes.release(connection, held)
 
     async def _hold(self, label: str, object_id: str) -> tuple[int, int] | None:
         """The object's lane, unless a worker has it. Whoever waits for it keeps no connection: the worker needs one."""

@@ -27,7 +27,7 @@ from tests.support import eventually
 SUBSCRIPTION = "ordeal"
 STATEMENTS = (
     "claim", "heads", "lock_claimed", "remove_delivered", "free", "retire", "postpone",
-    "open_window", "fan_out", "move_window",
+    "windows", "fan_out",
 )  # fmt: skip
 POINTS = [f"{when} {name}" for name in STATEMENTS for when in ("before", "after")] + ["sent"] * 4
 OBJECTS = 40

@@ -42,5 +42,5 @@ def _run(copy: Path, test: str) -> subprocess.CompletedProcess[str]:
     # Under another name Django makes another test database, so that this run leaves the one around it alone.
     database = urlsplit(os.environ["DATABASE_URL"])._replace(path="/seeded").geturl()
     environment = os.environ | {"DATABASE_URL": database, "PYTHONDONTWRITEBYTECODE": "1", "LOCKSTEP_TEST_PATIENCE": "6"}
-    environment["LOCKSTEP_NO_SHRINK"] = "1"  # that it fails is enough
+    environment |= {"LOCKSTEP_NO_SHRINK": "1", "LOCKSTEP_SCHEDULES": "300"}  # that it fails is enough
     return subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=120)

@@ -46,25 +46,27 @@ CREATE TRIGGER changes_change_append_only BEFORE UPDATE OR DELETE ON changes_cha
     FOR EACH STATEMENT EXECUTE FUNCTION changes_refuse_edit();
 
 -- name: partitions
--- Makes the daily partitions for today and the days ahead. Each is built beside the log and then attached, because
--- ATTACH, unlike CREATE … PARTITION OF, does not wait for the writers or hold them up. A day whose rows already lie
--- in the default partition is left there.
-CREATE FUNCTION changes_make_partitions(days_ahead int) RETURNS int LANGUAGE plpgsql AS $$
+-- Makes the partitions for this week and the weeks ahead, by their Mondays in UTC. Weeks and not days: every reader of
+-- the log opens all that there are, and with 45 of them the way from a commit to its handler takes 1.3 times as long as
+-- with 15. Each is built beside the log and then attached, because ATTACH, unlike CREATE … PARTITION OF, does not wait
+-- for the writers or hold them up. A week whose rows already lie in the default partition is left there.
+CREATE FUNCTION changes_make_partitions(weeks_ahead int) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
-    day date;
+    monday date;
     name text;
     made int := 0;
 BEGIN
-    FOR day IN SELECT (now() AT TIME ZONE 'UTC')::date + n FROM generate_series(0, days_ahead) AS n LOOP
-        name := 'changes_change_' || to_char(day, 'YYYYMMDD');
+    FOR monday IN SELECT date_trunc('week', now() AT TIME ZONE 'UTC')::date + 7 * n FROM generate_series(0, weeks_ahead) AS n
+    LOOP
+        name := 'changes_change_' || to_char(monday, 'YYYYMMDD');
         CONTINUE WHEN to_regclass(name) IS NOT NULL OR EXISTS (
             SELECT FROM changes_change_rest
-            WHERE at >= day::timestamp AT TIME ZONE 'UTC' AND at < (day + 1)::timestamp AT TIME ZONE 'UTC');
+            WHERE at >= monday::timestamp AT TIME ZONE 'UTC' AND at < (monday + 7)::timestamp AT TIME ZONE 'UTC');
         EXECUTE format('CREATE TABLE %I (LIKE changes_change INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', name);
         EXECUTE format('ALTER TABLE changes_change ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', name,
-                       day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC');
+                       monday::timestamp AT TIME ZONE 'UTC', (monday + 7)::timestamp AT TIME ZONE 'UTC');
         made := made + 1;
     END LOOP;
     RETURN made;
 END $$;
-SELECT changes_make_partitions(14);
+SELECT changes_make_partitions(2);

@@ -172,12 +172,12 @@ def test_the_log_is_append_only(statement: str, database: psycopg.Connection):
 def test_rows_written_past_the_partitions_are_kept_and_partitions_are_made_around_them(database: psycopg.Connection):
     """No worker for weeks: the default partition takes the rows, and making partitions later does not fail on them."""
     with database.transaction():
-        database.execute("ALTER TABLE changes_change ALTER at SET DEFAULT clock_timestamp() + interval '20 days'")
+        database.execute("ALTER TABLE changes_change ALTER at SET DEFAULT clock_timestamp() + interval '28 days'")
         database.execute("INSERT INTO posts_post (title, body) VALUES ('a', '')")
         database.execute("ALTER TABLE changes_change ALTER at SET DEFAULT clock_timestamp()")
     assert database.execute("SELECT count(*) FROM changes_change_rest").fetchone() == (1,)
     with database.transaction(force_rollback=True):
-        assert database.execute("SELECT changes_make_partitions(25)").fetchone() == (10,)  # 11 days less that one
+        assert database.execute("SELECT changes_make_partitions(6)").fetchone() == (3,)  # 4 more weeks less that one
     assert titles() == [("created", None, "a")]
 
 

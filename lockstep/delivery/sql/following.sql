@@ -19,6 +19,17 @@ SELECT left(e.id::text, 8) = %(epoch)s AND pg_snapshot_xmax(%(end)s::pg_snapshot
 FROM delivery_epoch e, (SELECT pg_current_snapshot() AS snapshot) AS now
 ORDER BY e.began DESC LIMIT 1;
 
+-- name: next_window
+-- The end of the next window, which is this statement's own snapshot, and its first seq; NULL when it is empty. OFFSET 0
+-- keeps min() from walking the log by its primary key.
+SELECT pg_current_snapshot()::text, min(seq)
+FROM (
+    SELECT c.seq FROM changes_change c WHERE c.xid >= pg_snapshot_xmax(%(start)s::pg_snapshot)
+    UNION ALL
+    SELECT c.seq FROM changes_change c WHERE c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(%(start)s::pg_snapshot)))
+    OFFSET 0
+) AS new;
+
 -- name: read
 -- What comes next in the window.
 SELECT c.seq, c.at, c.model, c.object_id, c.kind, c.before, c.after, c.actor, c.origin, c.trace

@@ -1,8 +1,11 @@
 -- Lanes: one for each (subscription, object) that has something to deliver. Workers claim lanes, not changes, which is
 -- what keeps an object's changes in order. All times are the database's.
 --
--- A claim is a lease: next_at moves past the deadline, and a new token is drawn. Whoever comes back with an older token
--- has lost the lane and changes nothing. A lane that failed waits with `failure` set until its next_at.
+-- A claim is a lease: next_at moves past the deadline, and a new token is drawn, at random: a number of a sequence could
+-- come again after a crash, because a claim does not wait for the disk. Whoever comes back with another token than the
+-- lane's has lost it and changes nothing. A lane that failed waits with `failure` set until its next_at.
+--
+-- These statements run on connections that always go by the indexes (database.py).
 
 -- name: due
 -- Subscriptions in whose lanes something waits, with the seconds until the first is due; 0 or less when one is. The
@@ -18,7 +21,8 @@ WHERE s.state IN ('active', 'full');
 SELECT NOT EXISTS (SELECT FROM delivery_lane WHERE subscription_id = %(subscription)s);
 
 -- name: claim
--- Takes lanes that are due, longest waiting first; none of a subscription that stands still.
+-- Takes lanes that are due, longest waiting first; none of a subscription that stands still. Who crashes has claimed
+-- nothing, so nobody need wait for the disk.
 WITH due AS (
     SELECT id FROM delivery_lane
     WHERE subscription_id = %(subscription)s AND next_at <= now()
@@ -28,15 +32,15 @@ WITH due AS (
     FOR UPDATE SKIP LOCKED
 )
 UPDATE delivery_lane lane
-SET token = nextval('delivery_token'), next_at = clock_timestamp() + %(lease)s, attempts = attempts + 1, failure = NULL
-FROM due
+SET token = delivery_draw_token(), next_at = clock_timestamp() + %(lease)s, attempts = attempts + 1, failure = NULL
+FROM due, set_config('synchronous_commit', 'off', true)
 WHERE lane.id = due.id
 RETURNING lane.id, lane.token;
 
 -- name: hold
 -- Takes the lane of one object whether or not anything waits in it; no row while somebody else has it.
 INSERT INTO delivery_lane (subscription_id, model, object_id, token, next_at)
-VALUES (%(subscription)s, %(model)s, %(object_id)s, nextval('delivery_token'), clock_timestamp() + %(lease)s)
+VALUES (%(subscription)s, %(model)s, %(object_id)s, delivery_draw_token(), clock_timestamp() + %(lease)s)
 ON CONFLICT (subscription_id, model, object_id) DO UPDATE
 SET token = excluded.token, next_at = excluded.next_at, failure = NULL
 WHERE delivery_lane.next_at <= now() OR delivery_lane.failure IS NOT NULL
@@ -44,7 +48,7 @@ RETURNING id, token;
 
 -- name: heads
 -- What the claimed lanes have to deliver: of an event subscription the oldest change, of a state subscription the
--- latest, which absorbs those before it. Its own statement, because the claim's snapshot may be older than the claim.
+-- latest, which absorbs those before it. Runs after the claim, whose snapshot may be older than the claim.
 SELECT lane.id, lane.token, lane.attempts, c.seq, c.at, c.model, c.object_id, c.kind, c.before, c.after,
        c.actor, c.origin, c.trace
 FROM delivery_lane lane
@@ -57,12 +61,13 @@ JOIN changes_change c ON c.seq = d.seq AND c.at = d.at
 WHERE lane.id = ANY (%(lanes)s);
 
 -- name: lock_claimed
--- First statement of every settlement: the lanes of these claims that are still theirs, locked against fan-out.
+-- First statement of every settlement: the lanes of these claims that are still theirs, locked against fan-out. Fan-out
+-- locks lanes in the same order, so neither waits for the other in a circle.
 SELECT lane.id
 FROM delivery_lane lane
 JOIN unnest(%(lanes)s::bigint[], %(tokens)s::bigint[]) AS claim (lane_id, token)
   ON claim.lane_id = lane.id AND claim.token = lane.token
-ORDER BY lane.id
+ORDER BY lane.subscription_id, lane.model, lane.object_id
 FOR UPDATE OF lane;
 
 -- name: bury

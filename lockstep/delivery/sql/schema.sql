@@ -22,3 +22,10 @@ CREATE FUNCTION delivery_followed(follows text[], model text, kind text) RETURNS
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT follows && ARRAY['*', split_part(model, '.', 1) || '.*', model || '.*', model || '.' || kind]
 $$;
+
+-- name: draw_token
+-- A fencing token. Random, so that none comes again, also where the database crashed and forgot that it was drawn.
+DROP SEQUENCE delivery_token;
+CREATE FUNCTION delivery_draw_token() RETURNS bigint LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
+    SELECT hashtextextended(gen_random_uuid()::text, 0)
+$$;

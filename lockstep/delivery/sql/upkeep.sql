@@ -32,19 +32,24 @@ RETURNING next_at;
 UPDATE delivery_periodictask SET next_at = 'infinity' WHERE name = %(name)s AND next_at = %(taken)s;
 
 -- name: make_partitions
-SELECT changes_make_partitions(14);
+SELECT changes_make_partitions(2);
 
 -- name: old_partitions
--- Days of the log that ended before the retention began: name, first moment, first moment after it. Oldest first.
-SELECT child.relname, day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC'
+-- Partitions of the log that ended before the retention began: name, first moment, first moment after it. Oldest first.
+-- The default partition has no bounds and stays.
+SELECT child.relname, bounds.first, bounds.past
 FROM pg_inherits
 JOIN pg_class child ON child.oid = inhrelid
-CROSS JOIN LATERAL (SELECT to_date(substring(child.relname FROM '[0-9]{8}$'), 'YYYYMMDD') AS day) AS named
-WHERE inhparent = 'changes_change'::regclass AND day + 1 <= (now() AT TIME ZONE 'UTC')::date - %(days)s
-ORDER BY day;
+CROSS JOIN LATERAL (SELECT pg_get_expr(child.relpartbound, child.oid) AS expression) AS said
+CROSS JOIN LATERAL (
+    SELECT substring(expression FROM 'FROM \(''(.+)''\) TO')::timestamptz AS first,
+           substring(expression FROM 'TO \(''(.+)''\)')::timestamptz AS past
+) AS bounds
+WHERE inhparent = 'changes_change'::regclass AND bounds.past <= now() - make_interval(days => %(days)s)
+ORDER BY bounds.first;
 
 -- name: needed_by
--- The subscriptions that still need a day of the log: it is not fanned out to them, waits in their lanes, or is a dead
+-- The subscriptions that still need a partition of the log: it is not fanned out to them, waits in their lanes, or is a dead
 -- letter that nobody has settled. One that is disabled needs nothing.
 SELECT s.name FROM delivery_subscription s
 WHERE s.state <> 'disabled' AND (EXISTS (
@@ -73,6 +78,6 @@ RETURNING s.name;
 DELETE FROM delivery_attempt WHERE began < now() - %(kept)s::interval;
 
 -- name: note_dropped
--- Whoever follows the log must be told that it does not reach back as far as he left it (following.sql). {{}} is the day.
+-- Whoever follows the log must be told that it does not reach back as far as he left it (following.sql). {{}} is the partition.
 UPDATE delivery_epoch SET dropped = greatest(dropped, (SELECT max(xid)::text::bigint FROM {}))
 WHERE began = (SELECT max(began) FROM delivery_epoch);

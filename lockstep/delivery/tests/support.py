@@ -13,6 +13,7 @@ from lockstep.delivery.database import SQL
 from lockstep.delivery.epochs import Epochs
 from lockstep.delivery.errors import DeliveryError
 from lockstep.delivery.lanes import Outcome
+from lockstep.delivery.relay import Window
 from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber
 
 T = TypeVar("T")
@@ -56,11 +57,20 @@ class Steps:
     def declare(self, subscriber: Subscriber) -> None:
         self._run(lambda c: relay.declare(c, subscriber))
 
-    def behind(self) -> list[str]:
-        return self._run(relay.subscriptions_behind)
+    def behind(self, *names: str) -> list[str]:
+        """Which of these subscriptions, or of all, have something to fan out."""
+        return sorted(name for window in self.windows(*names) for name in window.names)
 
-    def fan_out(self, name: str = "test", chunk: int = relay.CHUNK) -> int:
-        return self._run(lambda c: relay.fan_out(c, name, chunk)).changes
+    def windows(self, *names: str) -> list[Window]:
+        known = names or self._run(_subscriptions)
+        return self._run(lambda c: relay.windows(c, known))
+
+    def fan_out(self, *names: str, chunk: int = relay.CHUNK) -> int:
+        """The next chunk of each window of these subscriptions; how many changes they were given in all."""
+        return sum(sum(self.give(window, chunk).values()) for window in self.windows(*(names or ("test",))))
+
+    def give(self, window: Window, chunk: int = relay.CHUNK) -> dict[str, int]:
+        return self._run(lambda c: relay.fan_out(c, window, chunk))
 
     def claim(self, subscriber: Subscriber, limit: int = 100) -> list[Claim]:
         return self._run(lambda c: lanes.claim(c, subscriber, limit, EPOCHS))
@@ -71,8 +81,13 @@ class Steps:
     def hold(self, subscriber: Subscriber, object_id: str) -> tuple[int, int] | None:
         return self._run(lambda c: lanes.hold(c, subscriber, POST, object_id))
 
-    def release(self, lane: int, token: int) -> None:
-        self._run(lambda c: lanes.release(c, lane, token))
+    def release(self, held: tuple[int, int]) -> None:
+        self._run(lambda c: lanes.release(c, held))
+
+
+async def _subscriptions(connection: psycopg.AsyncConnection[Any]) -> list[str]:
+    cursor = await connection.execute("SELECT name FROM delivery_subscription")
+    return [name for (name,) in await cursor.fetchall()]
 
 
 def insert_post(connection: psycopg.Connection, title: str) -> str:

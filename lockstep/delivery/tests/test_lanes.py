@@ -75,7 +75,7 @@ def test_a_lane_whose_lease_ended_is_claimed_again_with_the_same_message_id(step
     database.execute("UPDATE delivery_lane SET next_at = now()")
     [second] = steps.claim(EVENT)
     assert second.message_id == first.message_id
-    assert second.token > first.token
+    assert second.token != first.token
     assert second.attempts == 2
 
 
@@ -99,7 +99,7 @@ def test_a_token_never_returns_with_a_lane_that_does(steps: Steps, database: psy
     rename_post(database, post, "b")
     steps.fan_out()
     [second] = steps.claim(EVENT)
-    assert second.token > first.token
+    assert second.token != first.token
     assert steps.settle(first) == 0
 
 
@@ -164,7 +164,7 @@ def test_a_held_lane_is_not_claimed_and_not_held_twice(steps: Steps, database: p
     assert held
     assert steps.claim(STATE) == []
     assert steps.hold(STATE, post) is None
-    steps.release(*held)
+    steps.release(held)
     assert [claim.change.after["title"] for claim in steps.claim(STATE)] == ["a"]
 
 
@@ -185,7 +185,7 @@ def test_a_lane_that_was_held_for_nothing_goes(steps: Steps, database: psycopg.C
     steps.settle(*steps.claim(STATE))
     held = steps.hold(STATE, post)
     assert held
-    steps.release(*held)
+    steps.release(held)
     assert lane(database, "id") is None
 
 

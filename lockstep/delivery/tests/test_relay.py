@@ -1,5 +1,6 @@
 """The relay fans out every committed change once, and per object in order, however the writers overlap."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -10,8 +11,11 @@ from hypothesis import strategies as st
 
 from conftest import database_url
 from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber, waiting
+from tests.support import eventually
 
 WRITERS, OBJECTS = 4, 3
+WAITS_FOR_A_LOCK = """
+    SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"""
 
 
 @pytest.fixture
@@ -146,6 +150,60 @@ def test_a_transaction_left_open_delays_nothing_but_itself(
         insert_post(database, str(n))
         steps.fan_out()
         assert len(waiting(database)) == n + 1
+
+
+def test_a_window_that_another_worker_fanned_out_meanwhile_is_left_alone(steps: Steps, database: psycopg.Connection):
+    steps.declare(subscriber())
+    for title in ("a", "b", "c"):
+        insert_post(database, title)
+    [seen] = steps.windows("test")
+    steps.fan_out(chunk=1)
+    [seen_open] = steps.windows("test")
+    assert steps.give(seen) == {}
+    steps.fan_out(chunk=1)
+    assert steps.give(seen_open) == {}
+    steps.fan_out(chunk=1)
+    assert [title for _, title in waiting(database)] == ["a", "b", "c"]
+
+
+def test_those_who_stand_at_one_place_are_given_what_each_follows_at_once(steps: Steps, database: psycopg.Connection):
+    everything = subscriber("everything")
+    for who in (everything, subscriber("elsewhere", skip_origin="elsewhere"), subscriber("paused")):
+        steps.declare(who)
+    insert_post(database, "first")
+    steps.fan_out("everything", "elsewhere", "paused")
+    with database.transaction():
+        database.execute("SET LOCAL lockstep.origin = 'elsewhere'")
+        post = insert_post(database, "echo")
+    rename_post(database, post, "ours")
+    [window] = steps.windows("everything", "elsewhere", "paused")
+    database.execute("UPDATE delivery_subscription SET state = 'paused' WHERE name = 'paused'")
+    assert steps.give(window) == {"everything": 2, "elsewhere": 1}
+    assert steps.behind() == []
+
+
+def test_fan_out_and_settlement_take_lanes_in_one_order(
+    steps: Steps, database: psycopg.Connection, writers: list[psycopg.Connection]
+):
+    """Else each could wait for the other. The lane of the second post is the older one here."""
+    steps.declare(subscriber())
+    posts = [insert_post(database, "first"), insert_post(database, "second")]
+    steps.fan_out()
+    steps.settle(*steps.claim(subscriber()))
+    for post in reversed(posts):
+        rename_post(database, post, "changed")
+        steps.fan_out()
+    claims = steps.claim(subscriber())
+    lock = "SELECT FROM delivery_lane WHERE object_id = %s FOR UPDATE NOWAIT"
+    writers[0].execute(lock, [posts[0]])
+    settling = threading.Thread(target=steps.settle, args=claims)
+    settling.start()
+    eventually(lambda: database.execute(WAITS_FOR_A_LOCK).fetchone() == (1,))
+    writers[1].execute(lock, [posts[1]])
+    for writer in writers[:2]:
+        writer.rollback()
+    settling.join()
+    assert waiting(database) == []
 
 
 step = st.one_of(

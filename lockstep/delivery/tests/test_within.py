@@ -1,6 +1,7 @@
 """Handlers that only write to our own database: their writes and their ack are one transaction."""
 
 import asyncio
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,9 +10,9 @@ import pytest
 
 from conftest import database_url
 from lockstep.delivery import lanes
-from lockstep.delivery.errors import Refused
+from lockstep.delivery.errors import Lost, Refused
 from lockstep.delivery.subscriptions import Claim, Subscriber
-from lockstep.delivery.tests.support import POST, Steps, insert_post, subscriber, waiting
+from lockstep.delivery.tests.support import POST, Steps, insert_post, rename_post, subscriber, waiting
 from tests.support import BackgroundWorker, drained, eventually
 
 
@@ -95,11 +96,36 @@ def test_a_claim_that_was_lost_writes_nothing(handled: psycopg.Connection, steps
     [stale] = steps.claim(within())
     handled.execute("UPDATE delivery_lane SET next_at = now()")
     [claim] = steps.claim(within())
-    deliver(stale)
+    with pytest.raises(Lost):
+        deliver(stale)
     assert titles(handled) == []
     deliver(claim)
-    deliver(claim)
+    with pytest.raises(Lost):
+        deliver(claim)
     assert (titles(handled), waiting(handled)) == (["a"], [])
+
+
+def test_a_handler_that_takes_its_time_holds_nobody_up(
+    handled: psycopg.Connection, steps: Steps, worker: BackgroundWorker
+):
+    begun, may_end = threading.Event(), threading.Event()
+
+    async def take_time(connection: psycopg.AsyncConnection[Any], claims: Sequence[Claim]) -> None:
+        begun.set()
+        await asyncio.to_thread(may_end.wait, 30)
+        await write_titles(connection, claims)
+
+    worker.subscribers = [within(take_time)]
+    steps.declare(within())
+    post = insert_post(handled, "first")
+    worker.start()
+    assert begun.wait(30)
+    rename_post(handled, post, "second")
+    eventually(lambda: [title for _, title in waiting(handled)] == ["first", "second"])
+    assert titles(handled) == []
+    may_end.set()
+    eventually(lambda: drained(handled))
+    assert titles(handled) == ["first", "second"]
 
 
 def test_a_subscriber_has_one_way_to_deliver():

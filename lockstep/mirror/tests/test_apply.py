@@ -31,7 +31,7 @@ async def held(pool: Pool, object_ids: list[str]) -> AsyncIterator[None]:
     async with asyncio.timeout(PATIENCE), pool.connection() as connection:
         for token in tokens:
             assert token
-            await lanes.release(connection, *token)
+            await lanes.release(connection, token)
 
 
 async def asked_again(pool: Pool, times: int) -> None:
