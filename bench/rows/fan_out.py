@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from bench.row import Comparison, Figures, Goal, Manner, Row
 from bench.tables import Posts, empty, require
-from lockstep.delivery.database import RELAY, open_pool
+from lockstep.delivery.database import FOR_RELAY, open_pool
 from lockstep.delivery.database import Connection as AsyncConnection
 from lockstep.delivery.relay import declare, fan_out, windows
 from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber
@@ -46,7 +46,7 @@ class FanOut(Row):
         return {"fan-out": rate}
 
     async def _declare_and_fan_out(self) -> float:
-        async with open_pool(1, RELAY) as pool, pool.connection() as connection:
+        async with open_pool(1, FOR_RELAY) as pool, pool.connection() as connection:
             await declare(connection, BENCH)
             self._make_changes()
             return await self._rate(connection)

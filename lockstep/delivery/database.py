@@ -19,18 +19,19 @@ APPLICATION_NAME = "lockstep-worker"
 COURIERS = 6  # connections that the couriers share: each has one for a moment
 
 Connection = AsyncConnection[TupleRow]
+Admit = Callable[[Connection], Awaitable[None]]
 
 
 # Custom plans, because a plan that was made while the tables were empty would be kept when they are full.
-HANDLERS = "-c plan_cache_mode=force_custom_plan"
+FOR_HANDLERS = "-c plan_cache_mode=force_custom_plan"
 # The few statements of relay and lanes are planned once: planning them anew each time takes longer than doing them. So
 # that it does not matter when, they go by the indexes whatever the tables hold.
-OWN = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off"
-LANES = f"{OWN} -c enable_hashjoin=off -c enable_mergejoin=off"
-RELAY = f"{OWN} -c enable_nestloop=off"
+PLANNED_ONCE = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off"
+FOR_LANES = f"{PLANNED_ONCE} -c enable_hashjoin=off -c enable_mergejoin=off"
+FOR_RELAY = f"{PLANNED_ONCE} -c enable_nestloop=off"
 
 
-def open_pool(size: int, options: str = HANDLERS, admit: Callable[[Connection], Awaitable[None]] | None = None) -> Pool:
+def open_pool(size: int, options: str = FOR_HANDLERS, admit: Admit | None = None) -> Pool:
     """A pool on Django's default database. Transactions are explicit; a single statement commits by itself.
 
     `admit` sees every new connection before anybody uses it, and raises what keeps it out.
@@ -38,7 +39,7 @@ def open_pool(size: int, options: str = HANDLERS, admit: Callable[[Connection], 
     parameters = connection_parameters() | {
         "application_name": APPLICATION_NAME,
         "autocommit": True,
-        "prepare_threshold": 5 if options == HANDLERS else 0,
+        "prepare_threshold": 5 if options == FOR_HANDLERS else 0,
         "options": f"-c timezone=UTC {options}",
     }
     return AsyncConnectionPool(
@@ -57,11 +58,11 @@ class Pools:
 
 
 @asynccontextmanager
-async def open_pools(handlers: int, admit: Callable[[Connection], Awaitable[None]]) -> AsyncIterator[Pools]:
+async def open_pools(handlers: int, admit: Admit) -> AsyncIterator[Pools]:
     """The pools of one worker, with room for so many handlers."""
     async with (
         open_pool(handlers, admit=admit) as for_handlers,
-        open_pool(COURIERS, LANES, admit) as for_lanes,
-        open_pool(1, RELAY, admit) as for_relay,
+        open_pool(COURIERS, FOR_LANES, admit) as for_lanes,
+        open_pool(1, FOR_RELAY, admit) as for_relay,
     ):
         yield Pools(for_handlers, for_lanes, for_relay)

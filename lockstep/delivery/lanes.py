@@ -1,16 +1,17 @@
 """Claiming lanes and settling claims (sql/lanes.sql says how)."""
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from lockstep.delivery.database import SQL, Connection
 from lockstep.delivery.epochs import Epochs
 from lockstep.delivery.errors import DeliveryError, Lost
 from lockstep.delivery.retry import delay_after
 from lockstep.delivery.subscriptions import Change, Claim, Receipt, Subscriber, WithinHandler
+from lockstep.delivery.values import as_json, bigints, storable
 
 LANES = SQL["lanes"]
 
@@ -33,13 +34,7 @@ class Outcome:
     @property
     def cause(self) -> str:
         """The error, for people."""
-        name = type(self.error).__name__
-        return f"{name}: {self.error}"[:2_000].replace("\0", "\ufffd")  # PostgreSQL's text cannot hold NUL
-
-    @property
-    def told(self) -> str | None:
-        """The receipt as JSON; PostgreSQL's jsonb cannot hold NUL either."""
-        return json.dumps(self.receipt).replace("\\u0000", "\\ufffd") if self.receipt else None
+        return storable(f"{type(self.error).__name__}: {self.error}"[:2_000])
 
 
 async def claim(connection: Connection, subscriber: Subscriber, limit: int, epochs: Epochs) -> list[Claim]:
@@ -49,7 +44,7 @@ async def claim(connection: Connection, subscriber: Subscriber, limit: int, epoc
     tokens: dict[int, int] = dict(await cursor.fetchall())
     if not tokens:
         return []
-    heads = {"lanes": list(tokens), "latest": subscriber.kind == "state"}
+    heads = {"lanes": bigints(tokens), "latest": subscriber.kind == "state"}
     cursor = await connection.execute(LANES["heads"], heads)
     claims = [
         Claim(lane, token, attempts, epochs.message_id(change[0], subscriber.name), Change(*change))
@@ -81,6 +76,7 @@ async def deliver_within(connection: Connection, claims: Sequence[Claim], handle
     """
     async with connection.transaction():
         await handler(connection, claims)
+        await connection.execute(LANES["go_by_index"])
         if len(await _lock_claimed(connection, claims)) < len(claims):
             raise Lost("the lease ended before the handler did")
         await _remove(connection, [Outcome(claim) for claim in claims])
@@ -88,27 +84,29 @@ async def deliver_within(connection: Connection, claims: Sequence[Claim], handle
 
 async def _record(connection: Connection, subscriber: Subscriber, outcomes: Sequence[Outcome]) -> None:
     """Keeps the attempts for those who want to see them; of what was passed over there is nothing to tell."""
-    outcomes = [outcome for outcome in outcomes if outcome.receipt or outcome.error]
-    if not outcomes:
-        return
-    claims = [outcome.claim for outcome in outcomes]
     now = time.monotonic()
-    tried = {
-        "subscription": subscriber.name,
-        "message_ids": [claim.message_id for claim in claims],
-        "models": [claim.change.model for claim in claims],
-        "objects": [claim.change.object_id for claim in claims],
-        "kinds": [claim.change.kind for claim in claims],
-        "seqs": [claim.change.seq for claim in claims],
-        "ats": [claim.change.at for claim in claims],
-        "numbers": [claim.attempts for claim in claims],
-        "agos": [now - outcome.began for outcome in outcomes],
-        "seconds": [outcome.ended - outcome.began for outcome in outcomes],
-        "failures": [outcome.error.failure if outcome.error else None for outcome in outcomes],
-        "causes": [outcome.cause if outcome.error else None for outcome in outcomes],
-        "receipts": [outcome.told for outcome in outcomes],
+    tried = [_attempt(outcome, now) for outcome in outcomes if outcome.receipt or outcome.error]
+    if tried:
+        attempts = {"subscription": subscriber.name, "attempts": as_json(tried)}
+        await connection.execute(LANES["record_attempts"], attempts)
+
+
+def _attempt(outcome: Outcome, now: float) -> dict[str, Any]:
+    claim, change = outcome.claim, outcome.claim.change
+    return {
+        "message_id": str(claim.message_id),
+        "model": change.model,
+        "object_id": change.object_id,
+        "kind": change.kind,
+        "seq": change.seq,
+        "at": change.at.isoformat(),
+        "number": claim.attempts,
+        "ago": now - outcome.began,
+        "seconds": outcome.ended - outcome.began,
+        "failure": outcome.error.failure if outcome.error else None,
+        "cause": outcome.cause if outcome.error else None,
+        "receipt": outcome.receipt,
     }
-    await connection.execute(LANES["record_attempts"], tried)
 
 
 async def settle(connection: Connection, outcomes: Sequence[Outcome], recorded_for: Subscriber | None = None) -> int:
@@ -140,7 +138,7 @@ async def settle(connection: Connection, outcomes: Sequence[Outcome], recorded_f
 
 async def _lock(connection: Connection, held: Sequence[tuple[int, int]]) -> list[int]:
     """Those of the lanes that still have these tokens; they are locked from here on."""
-    claims = {"lanes": [lane for lane, _ in held], "tokens": [token for _, token in held]}
+    claims = {"lanes": bigints(lane for lane, _ in held), "tokens": bigints(token for _, token in held)}
     cursor = await connection.execute(LANES["lock_claimed"], claims)
     return [lane for (lane,) in await cursor.fetchall()]
 
@@ -153,8 +151,8 @@ async def _lock_claimed(connection: Connection, claims: Sequence[Claim]) -> list
 
 async def _bury(connection: Connection, dead: Sequence[Outcome]) -> None:
     letters = {
-        "lanes": [outcome.claim.lane for outcome in dead],
-        "seqs": [outcome.claim.change.seq for outcome in dead],
+        "lanes": bigints(outcome.claim.lane for outcome in dead),
+        "seqs": bigints(outcome.claim.change.seq for outcome in dead),
         "ats": [outcome.claim.change.at for outcome in dead],
         "message_ids": [outcome.claim.message_id for outcome in dead],
         "causes": [outcome.cause for outcome in dead],
@@ -164,20 +162,20 @@ async def _bury(connection: Connection, dead: Sequence[Outcome]) -> None:
 
 async def _remove(connection: Connection, done: Sequence[Outcome]) -> None:
     lanes = [outcome.claim.lane for outcome in done]
-    seqs = [outcome.claim.change.seq for outcome in done]
+    removed = {"lanes": bigints(lanes), "seqs": bigints(outcome.claim.change.seq for outcome in done)}
     async with connection.pipeline():  # one journey for all three
-        await connection.execute(LANES["remove_delivered"], {"lanes": lanes, "seqs": seqs})
+        await connection.execute(LANES["remove_delivered"], removed)
         await _let_go(connection, lanes)
 
 
 async def _let_go(connection: Connection, lanes: Sequence[int]) -> None:
     for statement in ("free", "retire"):
-        await connection.execute(LANES[statement], {"lanes": list(lanes)})
+        await connection.execute(LANES[statement], {"lanes": bigints(lanes)})
 
 
 async def _postpone(connection: Connection, failed: Sequence[tuple[Outcome, float]]) -> None:
     waits = {
-        "lanes": [outcome.claim.lane for outcome, _ in failed],
+        "lanes": bigints(outcome.claim.lane for outcome, _ in failed),
         "ats": [outcome.claim.change.at for outcome, _ in failed],
         "delays": [delay for _, delay in failed],
         "failures": [outcome.error.failure for outcome, _ in failed if outcome.error],

@@ -1,6 +1,7 @@
 """Shapes of endpoints and of what is asked of them."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -41,7 +42,7 @@ class WebhookURL(serializers.CharField):
             self._check(url.host, numeric)
         return str(url.copy_with(fragment=None))
 
-    def _check(self, host: str, addresses: list[str]) -> None:
+    def _check(self, host: str, addresses: Sequence[str]) -> None:
         try:
             check_addresses(host, addresses, settings.WEBHOOK_ALLOW_NETWORKS)
         except ForbiddenAddress as error:

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
@@ -38,7 +39,8 @@ class PublicResolver(AbstractResolver):
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-def numeric_addresses(host: str) -> list[str]:
+@lru_cache(maxsize=4_096)
+def numeric_addresses(host: str) -> Sequence[str]:
     """The addresses of a host that is written as a number in any of the forms that resolvers understand, or localhost.
 
     Empty for a name: it would have to be looked up, and means nothing until it is used.

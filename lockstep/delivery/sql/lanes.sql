@@ -5,7 +5,7 @@
 -- come again after a crash, because a claim does not wait for the disk. Whoever comes back with another token than the
 -- lane's has lost it and changes nothing. A lane that failed waits with `failure` set until its next_at.
 --
--- These statements run on connections that always go by the indexes (database.py).
+-- These statements run on connections that always go by the indexes (database.py), or after go_by_index.
 
 -- name: due
 -- Subscriptions in whose lanes something waits, with the seconds until the first is due; 0 or less when one is. The
@@ -58,7 +58,12 @@ CROSS JOIN LATERAL (
 ) head
 JOIN delivery_delivery d ON d.lane_id = lane.id AND d.seq = head.seq
 JOIN changes_change c ON c.seq = d.seq AND c.at = d.at
-WHERE lane.id = ANY (%(lanes)s);
+WHERE lane.id = ANY (%(lanes)s::bigint[]);
+
+-- name: go_by_index
+-- For the rest of a transaction whose handler wanted other plans than the statements here.
+SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
+       set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true);
 
 -- name: lock_claimed
 -- First statement of every settlement: the lanes of these claims that are still theirs, locked against fan-out. Fan-out
@@ -90,12 +95,12 @@ WHERE d.lane_id = done.lane_id AND (d.seq = done.seq OR s.kind = 'state' AND d.s
 -- name: free
 -- Lanes with more to deliver are due at once. Runs after lock_claimed, so that its snapshot sees all fan-out.
 UPDATE delivery_lane SET next_at = now(), attempts = 0, failure = NULL, cause = NULL
-WHERE id = ANY (%(lanes)s) AND EXISTS (SELECT FROM delivery_delivery d WHERE d.lane_id = delivery_lane.id);
+WHERE id = ANY (%(lanes)s::bigint[]) AND EXISTS (SELECT FROM delivery_delivery d WHERE d.lane_id = delivery_lane.id);
 
 -- name: retire
 -- Lanes with nothing left go; the next change of the object makes a new one.
 DELETE FROM delivery_lane
-WHERE id = ANY (%(lanes)s) AND NOT EXISTS (SELECT FROM delivery_delivery d WHERE d.lane_id = delivery_lane.id);
+WHERE id = ANY (%(lanes)s::bigint[]) AND NOT EXISTS (SELECT FROM delivery_delivery d WHERE d.lane_id = delivery_lane.id);
 
 -- name: postpone
 -- Lanes that failed wait; `failure` says in which way, `cause` why. One that waits for something else to be delivered
@@ -134,7 +139,6 @@ INSERT INTO delivery_attempt
     (subscription_id, message_id, model, object_id, kind, seq, at, number, began, seconds, failure, cause, receipt)
 SELECT %(subscription)s, message_id, model, object_id, kind, seq, at, number,
        clock_timestamp() - make_interval(secs => ago), seconds, failure, cause, receipt
-FROM unnest(%(message_ids)s::uuid[], %(models)s::text[], %(objects)s::text[], %(kinds)s::text[], %(seqs)s::bigint[],
-            %(ats)s::timestamptz[], %(numbers)s::int[], %(agos)s::float8[], %(seconds)s::float8[],
-            %(failures)s::text[], %(causes)s::text[], %(receipts)s::jsonb[])
-     AS tried (message_id, model, object_id, kind, seq, at, number, ago, seconds, failure, cause, receipt);
+FROM jsonb_to_recordset(%(attempts)s::jsonb)
+     AS tried (message_id uuid, model text, object_id text, kind text, seq bigint, at timestamptz, number int, ago float8,
+               seconds float8, failure text, cause text, receipt jsonb);

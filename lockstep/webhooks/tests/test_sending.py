@@ -235,6 +235,18 @@ def test_a_flood_of_an_answer_is_read_to_64_kib_and_never_unpacked(
     assert len(attempt["response"]) <= 2_000
 
 
+def test_an_answer_that_our_database_cannot_hold_is_kept_as_far_as_it_can(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
+):
+    endpoint = make(people.owner, receiver)
+    receiver.answer = lambda request: (200, {"server": "\xff"}, b"\0\\u0000\\\0\xed\xa0\x80")
+    insert_post(database, "a")
+    [attempt] = eventually(lambda: attempts(people.owner, endpoint))
+    assert attempt["delivered"]
+    assert attempt["response"].startswith("\ufffd\\u0000\\\ufffd")
+    eventually(lambda: drained(database))
+
+
 def test_a_receiver_that_drips_is_given_up_at_the_deadline(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection, monkeypatch
 ):

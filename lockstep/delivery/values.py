@@ -1,0 +1,22 @@
+"""Values as PostgreSQL takes them."""
+
+import json
+import re
+from collections.abc import Iterable
+
+NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")  # as JSON writes it; behind an odd number of backslashes it is none
+
+
+def storable(text: str) -> str:
+    """The text without what PostgreSQL cannot hold: NUL and halves of surrogate pairs."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
+def as_json(value: object) -> str:
+    """JSON that PostgreSQL can hold, of whatever a remote may have said."""
+    return storable(NUL.sub(r"\1\\ufffd", json.dumps(value, ensure_ascii=False)))
+
+
+def bigints(values: Iterable[int]) -> str:
+    """A bigint[] as PostgreSQL reads it. psycopg looks at every element, which takes longer than the statement."""
+    return "{" + ",".join(map(str, values)) + "}"
