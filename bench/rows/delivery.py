@@ -1,20 +1,18 @@
 """Delivery: from the change log to handlers, in our own database and over signed HTTP, beside a task queue."""
 
 import asyncio
-import os
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, cast
 
 from psycopg import AsyncConnection
 
-from bench.processes import ROOT, free_port
-from bench.row import Comparison, Figures, Goal, Manner, Row, Unavailable
+from bench.peers import celery_worker, prepare_procrastinate, procrastinate_worker, start, start_redis
+from bench.row import Comparison, Figures, Goal, Manner, Row
 from bench.tables import Posts, WrongRows, count, empty
 from lockstep.delivery.destinations.webhook import Destination, webhook_sender
 from lockstep.delivery.subscriptions import Claim, Handler, Pool, Receipt, Subscriber
@@ -24,6 +22,8 @@ WITHIN, OVER_HTTP, JOBS = 50_000, 10_000, 5_000
 BATCH, REQUESTS = 500, 64
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 PATIENCE = 120.0
+LOOK_SECONDS = 0.01
+LEFT_JOBS = "procrastinate_jobs WHERE status IN ('todo', 'doing')"
 
 SINK = "DROP TABLE IF EXISTS bench_sink; CREATE TABLE bench_sink (object_id uuid NOT NULL, title text NOT NULL)"
 FILL = "INSERT INTO bench_sink SELECT * FROM unnest(%s::uuid[], %s::text[])"
@@ -45,23 +45,22 @@ class Delivery(Row):
         f"handler writes a row in the transaction of its ack, {BATCH} changes at a time. SKIP LOCKED: the same rows, "
         f"moved by one statement a batch of {BATCH}, with neither order nor retries nor leases: the ceiling. Signed "
         f"HTTP: Standard Webhooks to a receiver on the same two cores, {REQUESTS} requests at once, each attempt on "
-        "record. Celery: tasks that do nothing, over Redis, two prefork processes."
+        "record. Celery: tasks that do nothing, over Redis, two prefork processes. Procrastinate: "
+        "the same in PostgreSQL, 20 at once."
     )
     comparisons = (
         Comparison("within our database/s : SKIP LOCKED", "within", "SKIP LOCKED", Goal("at least", 20_000, of="ours")),
         Comparison("signed HTTP/s : Celery, no-op", "signed HTTP", "Celery", Goal("at least", 3)),
+        Comparison("signed HTTP/s : Procrastinate, no-op", "signed HTTP", "Procrastinate"),
     )
 
     def prepare(self) -> None:
-        if not shutil.which("redis-server"):
-            raise Unavailable("redis-server is not installed (Debian: apt install redis-server)")
+        self.redis = start_redis(self.stack)
+        prepare_procrastinate()
         self.database = self.stack.enter_context(self.place.connection())
-        self.receiver = self._start([sys.executable, "-m", "bench.receiver"], stdout=subprocess.PIPE)
-        assert self.receiver.stdout
-        self.url = f"http://127.0.0.1:{int(self.receiver.stdout.readline())}/"
-        self.redis = free_port()
-        quiet = ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1"]
-        self._start(["redis-server", "--port", str(self.redis), *quiet], stdout=subprocess.DEVNULL)
+        receiver = start(self.stack, [sys.executable, "-m", "bench.receiver"], stdout=subprocess.PIPE)
+        assert receiver.stdout
+        self.url = f"http://127.0.0.1:{int(receiver.stdout.readline())}/"
 
     def manners(self) -> dict[str, Manner]:
         return {
@@ -69,13 +68,8 @@ class Delivery(Row):
             "SKIP LOCKED": self._skip_locked,
             "signed HTTP": self._signed_http,
             "Celery": self._celery,
+            "Procrastinate": self._procrastinate,
         }
-
-    def _start(self, command: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":  # noqa: ANN401 - Popen's
-        process = subprocess.Popen(command, cwd=ROOT, **options)
-        self.stack.callback(process.wait)
-        self.stack.callback(process.terminate)
-        return process
 
     def _within(self) -> Figures:
         async def handler(connection: AsyncConnection[Any], claims: Sequence[Claim]) -> None:
@@ -133,10 +127,12 @@ class Delivery(Row):
         end = time.perf_counter() + PATIENCE
         task = asyncio.create_task(worker.run())
         while self.handled < changes // 10:
-            await _wait(end)
+            _keep_patience(end)
+            await asyncio.sleep(LOOK_SECONDS)
         began, first = time.perf_counter(), self.handled
         while not self._is_drained():
-            await _wait(end)
+            _keep_patience(end)
+            await asyncio.sleep(LOOK_SECONDS)
         seconds = time.perf_counter() - began
         worker.stopping.set()
         await task
@@ -163,41 +159,41 @@ class Delivery(Row):
         return {"SKIP LOCKED": changes / (time.perf_counter() - began)}
 
     def _celery(self) -> Figures:
-        os.environ["BENCH_REDIS"] = address = f"redis://127.0.0.1:{self.redis}/0"
         from redis import Redis
 
         from bench.celery_app import app, nothing
 
-        app.conf.broker_url = address
-        queue, jobs = Redis(port=self.redis), self.place.scaled(JOBS)
+        queue, jobs = Redis.from_url(self.redis), self.place.scaled(JOBS)
         with app.connection_for_write() as broker, app.amqp.Producer(broker) as producer:
             for number in range(jobs):
                 nothing.apply_async((number,), producer=producer)
-        words = ["-A", "bench.celery_app", "worker", "--concurrency", "2", "--loglevel", "CRITICAL"]
-        worker = subprocess.Popen([sys.executable, "-m", "celery", *words], cwd=ROOT, stdout=subprocess.DEVNULL)
-        try:
-            return {"Celery": asyncio.run(_rate(queue, jobs))}
-        finally:
-            worker.terminate()
-            worker.wait()
+        with celery_worker():
+            return {"Celery": _rate(jobs, lambda: int(queue.llen("celery")) + int(queue.hlen("unacked")))}
+
+    def _procrastinate(self) -> Figures:
+        from bench.procrastinate_app import app, nothing
+
+        self.database.execute("TRUNCATE procrastinate_jobs CASCADE")
+        jobs = self.place.scaled(JOBS)
+        with app.open():
+            nothing.batch_defer(*cast("Any", [{"number": number} for number in range(jobs)]))
+        with procrastinate_worker():
+            return {"Procrastinate": _rate(jobs, lambda: count(self.database, LEFT_JOBS))}
 
 
-async def _rate(queue: Any, jobs: int) -> float:  # noqa: ANN401 - redis has no types worth naming
+def _rate(jobs: int, left: Callable[[], int]) -> float:
     """Jobs a second between the first tenth and the last of them: starting the processes does not count."""
-
-    def left() -> int:
-        return int(queue.llen("celery")) + int(queue.hlen("unacked"))
-
     end = time.perf_counter() + PATIENCE
     while (first := left()) > 0.9 * jobs:
-        await _wait(end)
+        _keep_patience(end)
+        time.sleep(LOOK_SECONDS)
     began = time.perf_counter()
     while left():
-        await _wait(end)
+        _keep_patience(end)
+        time.sleep(LOOK_SECONDS)
     return first / (time.perf_counter() - began)
 
 
-async def _wait(end: float) -> None:
+def _keep_patience(end: float) -> None:
     if time.perf_counter() > end:
         raise WrongRows(f"not done within {PATIENCE:g} s")
-    await asyncio.sleep(0.01)
