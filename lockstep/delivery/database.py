@@ -1,5 +1,6 @@
 """The worker's own connections: asynchronous, pooled, recognisable in pg_stat_activity."""
 
+import select
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -43,9 +44,17 @@ def open_pool(size: int, options: str = FOR_HANDLERS, admit: Admit | None = None
         "options": f"-c timezone=UTC {options}",
     }
     return AsyncConnectionPool(
-        kwargs=parameters, min_size=1, max_size=size, open=False, check=AsyncConnectionPool.check_connection,
+        kwargs=parameters, min_size=1, max_size=size, open=False, check=_check,
         configure=admit, reconnect_timeout=float("inf"),
     )  # fmt: skip
+
+
+async def _check(connection: Connection) -> None:
+    """Raises where the server is gone. A connection that says nothing is a good one; a server that goes closes it."""
+    said = select.poll()
+    said.register(connection.fileno(), select.POLLIN)
+    if said.poll(0):
+        await AsyncConnectionPool.check_connection(connection)
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,13 @@ BUGS = [
         "lockstep/delivery/tests/test_within.py::test_a_handler_that_takes_its_time_holds_nobody_up",
     ),
     SeededBug(
+        "nobody listens whether a connection was closed",
+        "lockstep/delivery/database.py",
+        "if said.poll(0):",
+        "if False:",
+        "lockstep/delivery/tests/test_database.py::test_a_connection_whose_server_went_away_is_not_given_out",
+    ),
+    SeededBug(
         "imports are echoed back",
         RELAY,
         "chunk.origin IS DISTINCT FROM place.skip_origin",
