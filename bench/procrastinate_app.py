@@ -12,12 +12,12 @@ logging.getLogger("procrastinate").setLevel(logging.WARNING)  # it says that it 
 app = App(connector=PsycopgConnector(conninfo=os.environ.get("DATABASE_URL", "")))
 
 
-@app.task(name="nothing")
+@app.task(name="nothing")  # type: ignore[untyped-decorator,unused-ignore]  # not always installed
 def nothing(number: int) -> None:
     """Does nothing."""
 
 
-@app.task(name="note")
+@app.task(name="note")  # type: ignore[untyped-decorator,unused-ignore]  # not always installed
 async def note(title: str) -> None:
     """Says when it was called."""
     stamp(title)

@@ -36,6 +36,7 @@ class Courier:
         self.epochs = epochs
         self.leaves = leaves
         self.wakened = asyncio.Event()
+        self.horizon = lanes.Horizon()
         self._in_flight: set[asyncio.Task[None]] = set()
         self._ended: list[Outcome] = []
         self._silent = True  # the remote did not answer last time, as far as we know
@@ -93,7 +94,7 @@ class Courier:
             await self._probe()
         batch = self.subscriber.batch
         async with self.pools.lanes.connection() as connection:
-            claims = await lanes.claim(connection, self.subscriber, room * batch, self.epochs)
+            claims = await lanes.claim(connection, self.subscriber, room * batch, self.epochs, self.horizon)
         for first in range(0, len(claims), batch):
             task = asyncio.create_task(self._deliver(handler, claims[first : first + batch]))
             self._in_flight.add(task)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lockstep.delivery.database import SQL, Connection
@@ -14,6 +14,8 @@ from lockstep.delivery.subscriptions import Change, Claim, Receipt, Subscriber, 
 from lockstep.delivery.values import as_json, bigints, storable
 
 LANES = SQL["lanes"]
+BEGINNING = datetime.min.replace(tzinfo=UTC)
+LATENESS = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +39,36 @@ class Outcome:
         return storable(f"{type(self.error).__name__}: {self.error}"[:2_000])
 
 
-async def claim(connection: Connection, subscriber: Subscriber, limit: int, epochs: Epochs) -> list[Claim]:
-    """Takes up to `limit` due lanes of a subscription, each with the change at its head."""
+@dataclass(slots=True)
+class Horizon:
+    """Where to begin to look for due lanes: those before were taken, but for one that came late, now and then.
+
+    A lane's time may be a little earlier than the moment when others see it.
+    """
+
+    moment: datetime = BEGINNING
+
+    def move(self, latest: datetime) -> None:
+        """Everything up to this was found."""
+        self.moment = max(self.moment, latest - LATENESS)
+
+    def forget(self) -> None:
+        """Look at everything, the next time."""
+        self.moment = BEGINNING
+
+
+async def claim(
+    connection: Connection, subscriber: Subscriber, limit: int, epochs: Epochs, horizon: Horizon | None = None
+) -> list[Claim]:
+    """Takes up to `limit` due lanes of a subscription, each with the change at its head. Moves the horizon."""
+    horizon = horizon or Horizon()
     choice = {"subscription": subscriber.name, "limit": limit, "lease": timedelta(seconds=subscriber.lease)}
-    cursor = await connection.execute(LANES["claim"], choice)
-    tokens: dict[int, int] = dict(await cursor.fetchall())
-    if not tokens:
+    cursor = await connection.execute(LANES["claim"], choice | {"from": horizon.moment})
+    found = await cursor.fetchall()
+    if not found:
         return []
+    horizon.move(max(next_at for _, _, next_at in found))
+    tokens: dict[int, int] = {lane: token for lane, token, _ in found}
     heads = {"lanes": bigints(tokens), "latest": subscriber.kind == "state"}
     cursor = await connection.execute(LANES["heads"], heads)
     claims = [

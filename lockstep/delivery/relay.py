@@ -1,7 +1,8 @@
 """The relay: from the change log to the lanes, for many subscriptions at once (sql/relay.sql says how)."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from lockstep.delivery.database import SQL, Connection
@@ -42,9 +43,13 @@ async def windows(connection: Connection, names: Sequence[str], families: Sequen
     return [Window(*row) for row in await cursor.fetchall()]
 
 
-async def subscriptions_due(connection: Connection) -> dict[str, float]:
-    """Seconds until something is due, of each subscription for which something waits; 0 or less when it is now."""
-    cursor = await connection.execute(SQL["lanes"]["due"])
+async def subscriptions_due(connection: Connection, known: Mapping[str, datetime]) -> dict[str, float]:
+    """Seconds until something is due, of each subscription for which something waits; 0 or less when it is now.
+
+    `known` is where to begin to look, by name.
+    """
+    horizons = {"names": list(known), "from": list(known.values())}
+    cursor = await connection.execute(SQL["lanes"]["due"], horizons)
     return dict(await cursor.fetchall())
 
 

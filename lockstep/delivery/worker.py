@@ -11,6 +11,7 @@ Workers share nothing but the database: locks and leases there keep them out of 
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 SHORTEST_POLL, LONGEST_POLL = 0.02, 0.5  # seconds between looks at the change log
 SHORTEST_LOOK, LONGEST_LOOK = 0.05, 0.5  # seconds between looks at what is due
+THOROUGH_LOOK = 10.0  # seconds between looks at all that is due, however old
 FAMILY_CONNECTIONS = 8  # database connections for the members of all families together
 RECOVERY_SECONDS = 1.0  # between attempts while the database does not answer
 
@@ -49,6 +51,7 @@ class Worker:
         self._cluster = ""
         self._foreign = False
         self._wake: Callable[[str], None] = lambda name: None
+        self._couriers: dict[str, Courier] = {}
 
     async def run(self) -> None:
         """Runs until stopped. A database that goes away is waited for; raises ForeignDatabase."""
@@ -90,7 +93,7 @@ class Worker:
 
     def _employ(self, tasks: asyncio.TaskGroup, pools: Pools, epochs: Epochs) -> None:
         """Couriers for all subscribers; one for a family's member as soon as something is due for it."""
-        couriers: dict[str, Courier] = {}
+        couriers = self._couriers = {}
 
         def employ(subscriber: Subscriber, *, leaves: bool) -> Courier:
             courier = couriers[subscriber.name] = Courier(subscriber, pools, epochs, leaves=leaves)
@@ -148,10 +151,19 @@ class Worker:
                     poll = SHORTEST_POLL
 
     async def _look_out(self, pool: Pool) -> None:
-        """Wakes the couriers of what is due: what others fanned out, what failed and tries again, what was replayed."""
+        """Wakes the couriers of what is due: what others fanned out, what failed and tries again, what was replayed.
+
+        It begins where they last found something, and once in a while at the beginning.
+        """
+        looked_well = 0.0
         while not self.stopping.is_set():
+            if time.monotonic() - looked_well > THOROUGH_LOOK:
+                looked_well = time.monotonic()
+                for courier in self._couriers.values():
+                    courier.horizon.forget()
+            known = {name: courier.horizon.moment for name, courier in self._couriers.items()}
             async with pool.connection() as connection:
-                due = await subscriptions_due(connection)
+                due = await subscriptions_due(connection, known)
             for name in (name for name, seconds in due.items() if seconds <= 0):
                 self._wake(name)
             soonest = min(due.values(), default=LONGEST_LOOK)

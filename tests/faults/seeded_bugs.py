@@ -6,6 +6,7 @@ CAPTURE = "lockstep/changes/sql/capture.sql"
 RELAY = "lockstep/delivery/sql/relay.sql"
 OPERATIONS = "lockstep/delivery/sql/operations.sql"
 LANES = "lockstep/delivery/sql/lanes.sql"
+LANES_PY = "lockstep/delivery/lanes.py"
 COLLECTION = "lockstep/mirror/sql/collection.sql"
 TEST_CAPTURE = "lockstep/changes/tests/test_capture.py"
 TEST_RELAY = "lockstep/delivery/tests/test_relay.py"
@@ -97,6 +98,20 @@ BUGS = [
         "if said.poll(0):",
         "if False:",
         "lockstep/delivery/tests/test_database.py::test_a_connection_whose_server_went_away_is_not_given_out",
+    ),
+    SeededBug(
+        "what came late is never looked for",
+        "lockstep/delivery/worker.py",
+        "courier.horizon.forget()",
+        "pass",
+        f"{TEST_COURIER}::test_a_lane_that_came_late_is_found_by_a_thorough_look",
+    ),
+    SeededBug(
+        "who looks for due lanes begins too late",
+        LANES_PY,
+        "max(self.moment, latest - LATENESS)",
+        "max(self.moment, latest + LATENESS)",
+        f"{TEST_LANES}::test_who_looks_from_a_horizon_finds_what_came_since",
     ),
     SeededBug(
         "imports are echoed back",

@@ -5,15 +5,22 @@
 -- come again after a crash, because a claim does not wait for the disk. Whoever comes back with another token than the
 -- lane's has lost it and changes nothing. A lane that failed waits with `failure` set until its next_at.
 --
+-- A lane's row is written several times in its short life, and as long as somebody holds a transaction open PostgreSQL
+-- keeps every version, in the index too. So who looks for due lanes starts where he last found one (`from`), not at the
+-- beginning of the index.
+--
 -- These statements run on connections that always go by the indexes (database.py), or after go_by_index.
 
 -- name: due
 -- Subscriptions in whose lanes something waits, with the seconds until the first is due; 0 or less when one is. The
--- index on (subscription_id, next_at) answers each with one look.
+-- index on (subscription_id, next_at) answers each with one look, which begins at the moment given for its name.
 SELECT s.name, extract(epoch FROM first.next_at - clock_timestamp())::float8
 FROM delivery_subscription s
+LEFT JOIN unnest(%(names)s::text[], %(from)s::timestamptz[]) AS known (name, next_at) ON known.name = s.name
 CROSS JOIN LATERAL (
-    SELECT next_at FROM delivery_lane lane WHERE lane.subscription_id = s.name ORDER BY next_at LIMIT 1
+    SELECT next_at FROM delivery_lane lane
+    WHERE lane.subscription_id = s.name AND lane.next_at >= coalesce(known.next_at, '-infinity')
+    ORDER BY next_at LIMIT 1
 ) AS first
 WHERE s.state IN ('active', 'full');
 
@@ -24,8 +31,8 @@ SELECT NOT EXISTS (SELECT FROM delivery_lane WHERE subscription_id = %(subscript
 -- Takes lanes that are due, longest waiting first; none of a subscription that stands still. Who crashes has claimed
 -- nothing, so nobody need wait for the disk.
 WITH due AS (
-    SELECT id FROM delivery_lane
-    WHERE subscription_id = %(subscription)s AND next_at <= now()
+    SELECT id, next_at FROM delivery_lane
+    WHERE subscription_id = %(subscription)s AND next_at <= now() AND next_at >= %(from)s
       AND EXISTS (SELECT FROM delivery_subscription s WHERE s.name = %(subscription)s AND s.state IN ('active', 'full'))
     ORDER BY next_at
     LIMIT %(limit)s
@@ -35,7 +42,7 @@ UPDATE delivery_lane lane
 SET token = delivery_draw_token(), next_at = clock_timestamp() + %(lease)s, attempts = attempts + 1, failure = NULL
 FROM due, set_config('synchronous_commit', 'off', true)
 WHERE lane.id = due.id
-RETURNING lane.id, lane.token;
+RETURNING lane.id, lane.token, due.next_at;
 
 -- name: hold
 -- Takes the lane of one object whether or not anything waits in it; no row while somebody else has it.
@@ -94,7 +101,7 @@ WHERE d.lane_id = done.lane_id AND (d.seq = done.seq OR s.kind = 'state' AND d.s
 
 -- name: free
 -- Lanes with more to deliver are due at once. Runs after lock_claimed, so that its snapshot sees all fan-out.
-UPDATE delivery_lane SET next_at = now(), attempts = 0, failure = NULL, cause = NULL
+UPDATE delivery_lane SET next_at = clock_timestamp(), attempts = 0, failure = NULL, cause = NULL
 WHERE id = ANY (%(lanes)s::bigint[]) AND EXISTS (SELECT FROM delivery_delivery d WHERE d.lane_id = delivery_lane.id);
 
 -- name: retire

@@ -12,7 +12,7 @@ from lockstep.delivery import lanes, relay
 from lockstep.delivery.database import SQL
 from lockstep.delivery.epochs import Epochs
 from lockstep.delivery.errors import DeliveryError
-from lockstep.delivery.lanes import Outcome
+from lockstep.delivery.lanes import Horizon, Outcome
 from lockstep.delivery.relay import Window
 from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber
 
@@ -72,8 +72,8 @@ class Steps:
     def give(self, window: Window, chunk: int = relay.CHUNK) -> dict[str, int]:
         return self._run(lambda c: relay.fan_out(c, window, chunk))
 
-    def claim(self, subscriber: Subscriber, limit: int = 100) -> list[Claim]:
-        return self._run(lambda c: lanes.claim(c, subscriber, limit, EPOCHS))
+    def claim(self, subscriber: Subscriber, limit: int = 100, horizon: Horizon | None = None) -> list[Claim]:
+        return self._run(lambda c: lanes.claim(c, subscriber, limit, EPOCHS, horizon))
 
     def settle(self, *claims: Claim, error: DeliveryError | None = None) -> int:
         return self._run(lambda c: lanes.settle(c, [Outcome(claim, error) for claim in claims]))

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from lockstep.delivery import courier as courier_module
+from lockstep.delivery import worker as worker_module
 from lockstep.delivery.errors import Refused, TryAgain, Unreachable
 from lockstep.delivery.subscriptions import Claim
 from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber, waiting
@@ -64,6 +65,41 @@ def start(steps: Steps, worker: BackgroundWorker, receiver: Receiver):
 def hurry(database: psycopg.Connection) -> None:
     """Makes every waiting lane due now, as if its time had come."""
     database.execute("UPDATE delivery_lane SET next_at = now() WHERE failure IS NOT NULL")
+
+
+def test_a_lane_that_came_late_is_found_by_a_thorough_look(
+    start, receiver: Receiver, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+):
+    """Its time is long before the one where the worker begins to look."""
+    monkeypatch.setattr(worker_module, "THOROUGH_LOOK", 0.2)
+    start()
+    insert_post(database, "first")
+    eventually(lambda: drained(database))
+    with database.transaction():
+        database.execute("ALTER TABLE delivery_lane ALTER next_at SET DEFAULT now() - interval '1 hour'")
+    try:
+        insert_post(database, "late")
+        eventually(lambda: drained(database))
+    finally:
+        database.execute("ALTER TABLE delivery_lane ALTER next_at SET DEFAULT statement_timestamp()")
+    assert [title for _, title in receiver.got] == ["first", "late"]
+
+
+def test_one_poison_object_among_ten_thousand_holds_up_none_of_the_others(
+    start, receiver: Receiver, database: psycopg.Connection
+):
+    start(concurrency=32)
+    receiver.errors["666"] = [ValueError("poison") for _ in range(100)]
+    database.execute("INSERT INTO posts_post (title, body) SELECT n, '' FROM generate_series(1, 10000) AS n")
+    eventually(lambda: len(receiver.got) == 9_999, "all the others", patience=60)
+    eventually(
+        lambda: database.execute("SELECT cause FROM delivery_lane").fetchall() == [("TryAgain: ValueError: poison",)],
+        "only the poison to wait",
+    )
+    receiver.errors.clear()
+    hurry(database)
+    eventually(lambda: drained(database))
+    assert len({title for _, title in receiver.got}) == len(receiver.got) == 10_000
 
 
 def test_changes_of_many_objects_arrive_in_order_per_object(start, receiver: Receiver, database: psycopg.Connection):

@@ -7,7 +7,7 @@ import pytest
 
 from conftest import database_url
 from lockstep.delivery.errors import NotYet, Refused, TryAgain, Unreachable
-from lockstep.delivery.lanes import Outcome
+from lockstep.delivery.lanes import BEGINNING, Horizon, Outcome
 from lockstep.delivery.retry import SCHEDULE, delay_after
 from lockstep.delivery.subscriptions import Subscriber, registered
 from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber, waiting
@@ -90,6 +90,40 @@ def test_a_stale_ack_changes_nothing(steps: Steps, database: psycopg.Connection)
     assert database.execute("SELECT * FROM delivery_lane").fetchall() == before
     assert len(waiting(database)) == 2
     assert steps.settle(held) == 1
+
+
+def test_a_thousand_stale_acks_change_nothing(steps: Steps, database: psycopg.Connection):
+    steps.declare(EVENT)
+    database.execute("INSERT INTO posts_post (title, body) SELECT n, '' FROM generate_series(1, 1000) AS n")
+    steps.fan_out()
+    stale = steps.claim(EVENT, limit=1_000)
+    database.execute("UPDATE delivery_lane SET next_at = now()")
+    current = steps.claim(EVENT, limit=1_000)
+    everything = "SELECT * FROM delivery_lane lane JOIN delivery_delivery d ON d.lane_id = lane.id ORDER BY d.seq"
+    before = database.execute(everything).fetchall()
+    assert steps.settle(*stale[:400]) == 0
+    assert steps.settle(*stale[400:700], error=TryAgain("busy")) == 0
+    assert steps.settle(*stale[700:], error=Refused("no")) == 0
+    assert len(stale) == len(before) == 1_000
+    assert database.execute(everything).fetchall() == before
+    assert database.execute("SELECT count(*) FROM delivery_deadletter").fetchone() == (0,)
+    assert steps.settle(*current) == 1_000
+
+
+def test_who_looks_from_a_horizon_finds_what_came_since(steps: Steps, database: psycopg.Connection):
+    horizon = Horizon()
+    write(steps, database, EVENT, "first")
+    steps.settle(*steps.claim(EVENT, horizon=horizon))
+    assert horizon.moment > BEGINNING
+    for title in ("second", "third"):
+        write(steps, database, EVENT, title)
+        [claim] = steps.claim(EVENT, horizon=horizon)
+        steps.settle(claim)
+    write(steps, database, EVENT, "late")
+    database.execute("UPDATE delivery_lane SET next_at = now() - interval '1 hour'")
+    assert steps.claim(EVENT, horizon=horizon) == []
+    horizon.forget()
+    assert len(steps.claim(EVENT, horizon=horizon)) == 1
 
 
 def test_a_token_never_returns_with_a_lane_that_does(steps: Steps, database: psycopg.Connection):
