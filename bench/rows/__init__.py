@@ -10,6 +10,9 @@ ROWS = {
     "fan-out": "bench.rows.fan_out.FanOut",
     "delivery": "bench.rows.delivery.Delivery",
     "latency": "bench.rows.latency.Latency",
+    "neighbours": "bench.rows.neighbours.Neighbours",
+    "held-open": "bench.rows.held_open.HeldOpen",
+    "memory": "bench.rows.memory.Memory",
     "reach": "bench.rows.reach.Reach",
     "plan": "bench.rows.plan.SyncPlan",
 }

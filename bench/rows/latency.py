@@ -1,6 +1,5 @@
 """From a commit to its handler: woken, by looking alone, and through task queues that people know."""
 
-import statistics
 import time
 from collections.abc import Callable
 
@@ -10,20 +9,13 @@ from bench.peers import celery_worker, prepare_procrastinate, procrastinate_work
 from bench.processes import start_listener
 from bench.row import Comparison, Figures, Goal, Manner, Row
 from bench.stamps import stamps
-from bench.tables import WrongRows, empty
+from bench.tables import empty
+from bench.waits import WARM_UP, Write, announced_writes, measure_waits, plain_writes
 from lockstep.changes.attribution import attributed_transaction
-from lockstep.changes.wakeup import announcer
 from lockstep.posts.models import Post
 
 SELDOM, OFTEN = 20, 1_000  # commits a second
 WRITES = {SELDOM: 200, OFTEN: 5_000}
-WARM_UP = 20  # first ones that do not count, for whoever is measured
-PATIENCE = 30.0
-
-INSERT = "INSERT INTO posts_post (title, body) VALUES (%s, 'b')"
-
-Times = dict[str, float]  # seconds since the epoch, by the title of the post
-Write = Callable[[str], float]  # writes a post with this title; returns when it was committed
 
 
 class Latency(Row):
@@ -54,24 +46,18 @@ class Latency(Row):
             "woken": lambda: self._ours("woken", SELDOM, _through_django()),
             "Celery": self._celery,
             "Procrastinate": self._procrastinate,
-            "looking": lambda: self._ours("looking", SELDOM, self._past_django),
-            "often": lambda: self._ours("often", OFTEN, self._and_announced),
+            "looking": lambda: self._ours("looking", SELDOM, plain_writes(self.database)),
+            "often": lambda: self._ours("often", OFTEN, announced_writes(self.database)),
         }
 
-    def _past_django(self, title: str) -> float:
-        self.database.execute(INSERT, [title])
-        return time.time()
-
-    def _and_announced(self, title: str) -> float:
-        """As Django does it, but a thousand times a second."""
-        committed = self._past_django(title)
-        announcer.announce()
-        return committed
+    @property
+    def _seldom(self) -> int:
+        return self.place.scaled(WRITES[SELDOM])
 
     def _ours(self, name: str, rate: int, write: Write) -> Figures:
         empty(self.database)
         with start_listener() as listener:
-            return self._measure(name, rate, write, lambda: listener.arrived)
+            return measure_waits(name, self.place.scaled(WRITES[rate]), rate, write, lambda: listener.arrived)
 
     def _celery(self) -> Figures:
         from bench.celery_app import note
@@ -79,7 +65,7 @@ class Latency(Row):
         empty(self.database)
         file = self.place.folder / "celery"
         with celery_worker(file):
-            return self._measure("Celery", SELDOM, _through_django(note.delay), lambda: stamps(file))
+            return measure_waits("Celery", self._seldom, SELDOM, _through_django(note.delay), lambda: stamps(file))
 
     def _procrastinate(self) -> Figures:
         from bench.procrastinate_app import app, note
@@ -88,18 +74,7 @@ class Latency(Row):
         file = self.place.folder / "procrastinate"
         with procrastinate_worker(file), app.open():
             write = _through_django(lambda title: note.defer(title=title))
-            return self._measure("Procrastinate", SELDOM, write, lambda: stamps(file))
-
-    def _measure(self, name: str, rate: int, write: Write, arrived: Callable[[], Times]) -> Figures:
-        amount = self.place.scaled(WRITES[rate])
-        for n in range(WARM_UP):
-            write(f"warm-{n}")
-        _wait_for(arrived, WARM_UP)
-        sent = _send(amount, rate, write)
-        _wait_for(arrived, WARM_UP + amount)
-        times = arrived()
-        waits = sorted(1000 * (times[title] - moment) for title, moment in sent.items())
-        return {f"{name}, p50": statistics.median(waits), f"{name}, p99": waits[round(0.99 * (len(waits) - 1))]}
+            return measure_waits("Procrastinate", self._seldom, SELDOM, write, lambda: stamps(file))
 
 
 def _through_django(afterwards: Callable[[str], object] = str) -> Write:
@@ -114,21 +89,3 @@ def _through_django(afterwards: Callable[[str], object] = str) -> Write:
         return committed[0]
 
     return write
-
-
-def _send(amount: int, rate: int, write: Write) -> Times:
-    """When each was written, at a steady rate."""
-    sent: Times = {}
-    began = time.monotonic()
-    for n in range(amount):
-        time.sleep(max(began + n / rate - time.monotonic(), 0))
-        sent[f"{n}"] = write(f"{n}")
-    return sent
-
-
-def _wait_for(arrived: Callable[[], Times], amount: int) -> None:
-    end = time.monotonic() + PATIENCE
-    while len(arrived()) < amount:
-        if time.monotonic() > end:
-            raise WrongRows(f"{len(arrived())} of {amount} arrived within {PATIENCE:g} s")
-        time.sleep(0.1)

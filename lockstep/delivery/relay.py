@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from lockstep.delivery.database import SQL, Connection
@@ -43,13 +43,13 @@ async def windows(connection: Connection, names: Sequence[str], families: Sequen
     return [Window(*row) for row in await cursor.fetchall()]
 
 
-async def subscriptions_due(connection: Connection, known: Mapping[str, datetime]) -> dict[str, float]:
-    """Seconds until something is due, of each subscription for which something waits; 0 or less when it is now.
+async def subscriptions_due(connection: Connection, known: Mapping[str, datetime], soon: float) -> dict[str, float]:
+    """Seconds until something is due, of each subscription where that is so many or fewer; 0 or less when it is now.
 
     `known` is where to begin to look, by name.
     """
-    horizons = {"names": list(known), "from": list(known.values())}
-    cursor = await connection.execute(SQL["lanes"]["due"], horizons)
+    choice = {"names": list(known), "from": list(known.values()), "soon": timedelta(seconds=soon)}
+    cursor = await connection.execute(SQL["lanes"]["due"], choice)
     return dict(await cursor.fetchall())
 
 

@@ -163,7 +163,7 @@ class Worker:
                     courier.horizon.forget()
             known = {name: courier.horizon.moment for name, courier in self._couriers.items()}
             async with pool.connection() as connection:
-                due = await subscriptions_due(connection, known)
+                due = await subscriptions_due(connection, known, LONGEST_LOOK)
             for name in (name for name, seconds in due.items() if seconds <= 0):
                 self._wake(name)
             soonest = min(due.values(), default=LONGEST_LOOK)

@@ -12,14 +12,15 @@
 -- These statements run on connections that always go by the indexes (database.py), or after go_by_index.
 
 -- name: due
--- Subscriptions in whose lanes something waits, with the seconds until the first is due; 0 or less when one is. The
--- index on (subscription_id, next_at) answers each with one look, which begins at the moment given for its name.
+-- Subscriptions in whose lanes something is due soon, with the seconds until then; 0 or less when it is due. The index
+-- on (subscription_id, next_at) answers each with one look, which begins at the moment given for its name.
 SELECT s.name, extract(epoch FROM first.next_at - clock_timestamp())::float8
 FROM delivery_subscription s
 LEFT JOIN unnest(%(names)s::text[], %(from)s::timestamptz[]) AS known (name, next_at) ON known.name = s.name
 CROSS JOIN LATERAL (
     SELECT next_at FROM delivery_lane lane
     WHERE lane.subscription_id = s.name AND lane.next_at >= coalesce(known.next_at, '-infinity')
+      AND lane.next_at < now() + %(soon)s
     ORDER BY next_at LIMIT 1
 ) AS first
 WHERE s.state IN ('active', 'full');

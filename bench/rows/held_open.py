@@ -1,0 +1,83 @@
+"""Delivery while somebody holds a transaction open, against delivery while nobody does."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.conninfo import make_conninfo
+
+from bench.row import Comparison, Figures, Goal, Manner, Row
+from bench.tables import Posts, WrongRows, empty
+from lockstep.delivery.subscriptions import Claim, Subscriber
+from lockstep.delivery.worker import Worker
+
+BEFORE, MEASURED, LOT = 400_000, 50_000, 50_000
+PATIENCE = 120.0
+
+
+class HeldOpen(Row):
+    note = (
+        f"changes/s within our database, {MEASURED:,} of them, after {BEFORE:,} others: as many as come in 30 minutes "
+        "at some 200 a second. Held: all the while one transaction that has written is open in our database, and one "
+        "in another database of the cluster, so that PostgreSQL keeps every version of every row."
+    )
+    comparisons = (Comparison("changes/s, held : free", "held", "free", Goal("at least", 0.95)),)
+
+    def prepare(self) -> None:
+        self.database = self.stack.enter_context(self.place.connection())
+
+    def manners(self) -> dict[str, Manner]:
+        return {"free": self._free, "held": self._held}
+
+    def _free(self) -> Figures:
+        return {"free": asyncio.run(self._rate())}
+
+    def _held(self) -> Figures:
+        with self._open("postgres"), self._open(None):
+            return {"held": asyncio.run(self._rate())}
+
+    @contextmanager
+    def _open(self, database: str | None) -> Iterator[None]:
+        other = {"dbname": database} if database else {}
+        with psycopg.connect(make_conninfo(self.place.url, **other)) as connection:
+            connection.execute("CREATE TEMPORARY TABLE held (a int)")
+            yield
+            connection.rollback()
+
+    async def _rate(self) -> float:
+        empty(self.database)
+        self.database.execute(
+            "INSERT INTO delivery_subscription (name, kind, follows) VALUES ('bench', 'event', '{posts.post.*}')"
+        )
+        self.handled = 0
+        worker = Worker([self._subscriber()])
+        task = asyncio.create_task(worker.run())
+        for first in range(1, self.place.scaled(BEFORE), self.place.scaled(LOT)):
+            await self._deliver(first, self.place.scaled(LOT))
+        seconds = await self._deliver(self.place.scaled(BEFORE) + 1, self.place.scaled(MEASURED))
+        worker.stopping.set()
+        await task
+        return self.place.scaled(MEASURED) / seconds
+
+    def _subscriber(self) -> Subscriber:
+        async def handler(connection: AsyncConnection[Any], claims: Sequence[Claim]) -> None:
+            self.handled += len(claims)
+
+        return Subscriber(
+            name="bench", kind="event", models=("posts.post",), within=handler, batch=500, concurrency=2, deadline=60
+        )
+
+    async def _deliver(self, first: int, amount: int) -> float:
+        """Writes so many posts; returns the seconds until all of them were delivered."""
+        end = time.perf_counter() + PATIENCE
+        await asyncio.to_thread(Posts(first, first + amount - 1).insert, self.database)
+        began = time.perf_counter()
+        while self.handled < first + amount - 1:
+            if time.perf_counter() > end:
+                raise WrongRows(f"{self.handled} delivered within {PATIENCE:g} s")
+            await asyncio.sleep(0.02)
+        return time.perf_counter() - began

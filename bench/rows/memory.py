@@ -1,0 +1,59 @@
+"""What a worker's memory grows to while nothing can be delivered."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from bench.processes import ROOT
+from bench.row import Comparison, Goal, Manner, Row
+from bench.tables import Posts, WrongRows, count, empty
+
+WAITING = 1_000_000
+BEGINNING = 100  # changes that wait for the peer
+NOBODY = "http://127.0.0.1:9/"
+PATIENCE = 300.0
+LOOK_AGAIN = 5.0  # seconds of trying, once all of them wait
+
+
+class Memory(Row):
+    note = (
+        f"MB of a worker (resident) whose receiver does not answer, once {WAITING:,} changes wait in its lanes: it has "
+        f"fanned them out and goes on trying. Beside it: {BEGINNING} changes."
+    )
+    comparisons = (
+        Comparison("worker MB, a million wait : hardly any", "many", "few", Goal("at most", 150, of="ours")),
+    )
+
+    def prepare(self) -> None:
+        self.database = self.stack.enter_context(self.place.connection())
+
+    def manners(self) -> dict[str, Manner]:
+        return {
+            "few": lambda: {"few": self._worker_with(BEGINNING)},
+            "many": lambda: {"many": self._worker_with(self.place.scaled(WAITING))},
+        }
+
+    def _worker_with(self, changes: int) -> float:
+        empty(self.database)
+        self.database.execute("""
+            INSERT INTO delivery_subscription (name, kind, follows, cap)
+            VALUES ('bench-0', 'event', '{posts.post.*}', 10000000)""")
+        Posts(1, changes).insert(self.database)
+        command = [sys.executable, "-m", "bench.messenger", NOBODY]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as worker:
+            try:
+                end = time.monotonic() + PATIENCE
+                while count(self.database, "delivery_delivery") < changes:
+                    if time.monotonic() > end:
+                        raise WrongRows(f"{count(self.database, 'delivery_delivery')} changes wait")
+                    time.sleep(1.0)
+                time.sleep(LOOK_AGAIN)
+                return _megabytes(worker.pid)
+            finally:
+                worker.terminate()
+
+
+def _megabytes(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
