@@ -11,6 +11,7 @@ from lockstep.delivery.subscriptions import Subscriber
 logger = logging.getLogger(__name__)
 
 CHUNK = 10_000  # numbers of the log gone past at once, times the subscriptions that are given them
+SMALLEST_CHUNK = 50  # however many they are: most do not follow most changes
 COUNTS_TO_THE_CAP = 8  # how often what waits is counted while a subscription fills up
 
 RELAY = SQL["relay"]
@@ -59,7 +60,7 @@ async def fan_out(connection: Connection, window: Window, chunk: int = CHUNK) ->
     Those that another worker has, or has brought further meanwhile, are left to it and are not in the answer. Where too
     much waits, the subscription takes no more. Writers do not notice; the log keeps what is to come.
     """
-    to_seq = window.seq + max(chunk // len(window.names), 1)
+    to_seq = window.seq + max(chunk // len(window.names), min(chunk, SMALLEST_CHUNK))
     choice = {"to_seq": to_seq, "is_last": to_seq > window.last, "counts": COUNTS_TO_THE_CAP}
     cursor = await connection.execute(RELAY["fan_out"], window._asdict() | choice)
     given = await cursor.fetchall()
