@@ -70,7 +70,7 @@ def killed_postgres(folder: Path, seed: int, changes: int, kills: int) -> None:
                 eventually(lambda: trial.log.exists() and trial.log.stat().st_size > size, "delivery to go on")  # noqa: B023
         wait_for(writers)
         trial.end_workers()
-        trial.drain()
+        trial.drain(patience=120 + changes / 80)  # one change in 17 waits 5 s, and each of 40 objects waits with it
         trial.judge()
 
 
