@@ -17,6 +17,7 @@ from lockstep.changes.attribution import attributed_transaction
 from lockstep.delivery import operations
 from lockstep.delivery.operations import Replayed, Selection, UnknownMessage
 from lockstep.webhooks.deliver import ENDPOINTS, TEST
+from lockstep.webhooks.disabling import disable
 from lockstep.webhooks.models import Endpoint
 from lockstep.webhooks.sealing import seal
 
@@ -56,16 +57,16 @@ def update_endpoint(*, actor: str, endpoint: Endpoint, active: bool | None = Non
             _subscribe(endpoint)
         if active is True and endpoint.disabled:
             _set(endpoint, disabled=None, reason="", failing_since=None)
-            operations.resume(_subscription(endpoint.id))
+            operations.resume(endpoint.subscription)
         if active is False and not endpoint.disabled:
-            _disable(endpoint.id, SWITCHED_OFF)
+            disable(endpoint, reason=SWITCHED_OFF)
 
 
 def delete_endpoint(*, actor: str, endpoint: Endpoint) -> None:
     """It is gone with all that waits for it."""
     with attributed_transaction(actor=actor):
         _set(_locked(endpoint), deleted=Now())
-        operations.unsubscribe(_subscription(endpoint.id))
+        operations.unsubscribe(endpoint.subscription)
 
 
 def rotate_secret(*, actor: str, endpoint: Endpoint) -> Created:
@@ -84,7 +85,7 @@ def send_test(*, actor: str, endpoint: Endpoint) -> None:
     with attributed_transaction(actor=actor):
         _refuse_disabled(_locked(endpoint))
         after = {"endpoint": str(endpoint.id), "message": "This is a test."}
-        operations.send(_subscription(endpoint.id), model=TEST, object_id=str(endpoint.id), after=after)
+        operations.send(endpoint.subscription, model=TEST, object_id=str(endpoint.id), after=after)
 
 
 def redeliver_message(*, actor: str, endpoint: Endpoint, message_id: UUID) -> Replayed:
@@ -92,7 +93,7 @@ def redeliver_message(*, actor: str, endpoint: Endpoint, message_id: UUID) -> Re
     with attributed_transaction(actor=actor):
         _refuse_disabled(_locked(endpoint))
         try:
-            return operations.replay_message(_subscription(endpoint.id), message_id)
+            return operations.replay_message(endpoint.subscription, message_id)
         except UnknownMessage as error:
             raise NotFound(str(error)) from error
 
@@ -101,26 +102,14 @@ def redeliver_dead_letters(*, actor: str, endpoint: Endpoint) -> Replayed:
     """Sends all that was given up again. Raises Conflict when it is disabled."""
     with attributed_transaction(actor=actor):
         _refuse_disabled(_locked(endpoint))
-        return operations.replay_letters(Selection(_subscription(endpoint.id)))
+        return operations.replay_letters(Selection(endpoint.subscription))
 
 
 def redeliver_span(*, actor: str, endpoint: Endpoint, since: datetime, until: datetime | None) -> Replayed:
     """Sends all changes of a time again, delivered or not. Raises Conflict when it is disabled."""
     with attributed_transaction(actor=actor):
         _refuse_disabled(_locked(endpoint))
-        return operations.replay_span(Selection(_subscription(endpoint.id), since=since, until=until))
-
-
-def disable_endpoint(key: UUID, *, reason: str) -> None:
-    """It is told of nothing any more. Its change in the feed is the notice to its owner."""
-    with attributed_transaction():
-        if Endpoint.objects.alive().select_for_update().filter(pk=key, disabled=None).exists():
-            _disable(key, reason)
-
-
-def _disable(key: UUID, reason: str) -> None:
-    Endpoint.objects.filter(pk=key).update(disabled=Now(), reason=reason)
-    operations.disable(_subscription(key), reason=reason)
+        return operations.replay_span(Selection(endpoint.subscription, since=since, until=until))
 
 
 def _locked(endpoint: Endpoint) -> Endpoint:
@@ -140,11 +129,7 @@ def _set(endpoint: Endpoint, **values: Any) -> None:  # noqa: ANN401 - columns
 
 
 def _subscribe(endpoint: Endpoint) -> None:
-    operations.subscribe(ENDPOINTS.member(_subscription(endpoint.id)), follows=endpoint.events)
-
-
-def _subscription(key: UUID) -> str:
-    return ENDPOINTS.subscription(key)
+    operations.subscribe(ENDPOINTS.member(endpoint.subscription), follows=endpoint.events)
 
 
 def _new_secret() -> str:

@@ -18,6 +18,8 @@ from lockstep.changes.sql_file import load
 from lockstep.delivery.destinations.webhook import Destination, Gone, WebhookSender, webhook_sender
 from lockstep.delivery.errors import DeliveryError, TryAgain
 from lockstep.delivery.subscriptions import Claim, Family, Handler, Pool, Receipt, Subscriber
+from lockstep.webhooks.disabling import give_up
+from lockstep.webhooks.models import FAMILY
 from lockstep.webhooks.sealing import Unreadable, unseal
 
 SQL = load(Path(__file__).parent / "sql" / "endpoints.sql")
@@ -104,11 +106,9 @@ class EndpointHandler:
             await self._disable(f"failed for {settings.WEBHOOK_PATIENCE_DAYS} days; the last time: {error}")
 
     async def _disable(self, reason: str) -> None:
-        from lockstep.webhooks.actions import disable_endpoint
-
         def disable() -> None:
             try:
-                disable_endpoint(self.key, reason=reason)
+                give_up(self.key, reason=reason)
             finally:
                 connections.close_all()  # its thread is not coming back
 
@@ -117,7 +117,7 @@ class EndpointHandler:
 
 def member(name: str) -> Subscriber:
     """The subscriber of one endpoint, by the name of its subscription."""
-    key = UUID(name.removeprefix(f"{ENDPOINTS.name}:"))
+    key = UUID(name.removeprefix(f"{FAMILY}:"))
 
     @asynccontextmanager
     async def connect(pool: Pool) -> AsyncIterator[Handler]:
@@ -141,4 +141,4 @@ def member(name: str) -> Subscriber:
     )
 
 
-ENDPOINTS = Family("webhook", member)
+ENDPOINTS = Family(FAMILY, member)

@@ -9,6 +9,8 @@ from django.db import models
 from lockstep.changes.capture import capture
 from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet
 
+FAMILY = "webhook"  # of subscriptions, one for each endpoint
+
 
 class EndpointQuerySet(EntityQuerySet["Endpoint"]):
     """Reads of endpoints."""
@@ -44,3 +46,8 @@ class Endpoint(Entity):
 
     def __str__(self) -> str:
         return f"{self.id} of {self.owner_id}"
+
+    @property
+    def subscription(self) -> str:
+        """The name of its subscription."""
+        return f"{FAMILY}:{self.id}"

@@ -15,7 +15,6 @@ from lockstep.delivery.models import Attempt
 from lockstep.delivery.operations import Replayed
 from lockstep.webhooks import actions
 from lockstep.webhooks.actions import Created
-from lockstep.webhooks.deliver import ENDPOINTS
 from lockstep.webhooks.models import Endpoint
 from lockstep.webhooks.serializers import EndpointSerializer, RedeliverSerializer, shown, shown_attempt
 
@@ -71,7 +70,7 @@ class AttemptListView(APIView):
     """`GET` → every attempt of the last week, newest first; `?delivered=false`, `?message_id=`."""
 
     def get(self, request: Request, key: UUID) -> Response:
-        rows = Attempt.objects.filter(subscription_id=ENDPOINTS.subscription(_endpoint(request, key).id))
+        rows = Attempt.objects.filter(subscription_id=_endpoint(request, key).subscription)
         if delivered := request.query_params.get("delivered"):
             rows = rows.filter(failure__isnull=_boolean("delivered", delivered))
         if message := request.query_params.get("message_id"):
