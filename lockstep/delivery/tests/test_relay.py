@@ -163,7 +163,7 @@ def test_a_window_that_another_worker_fanned_out_meanwhile_is_left_alone(steps: 
     steps.fan_out(chunk=1)
     assert steps.give(seen_open) == {}
     steps.fan_out(chunk=1)
-    assert [title for _, title in waiting(database)] == ["a", "b", "c"]
+    assert sorted(title for _, title in waiting(database)) == ["a", "b", "c"]
 
 
 def test_those_who_stand_at_one_place_are_given_what_each_follows_at_once(steps: Steps, database: psycopg.Connection):
@@ -187,7 +187,7 @@ def test_fan_out_and_settlement_take_lanes_in_one_order(
 ):
     """Else each could wait for the other. The lane of the second post is the older one here."""
     steps.declare(subscriber())
-    posts = [insert_post(database, "first"), insert_post(database, "second")]
+    posts = sorted(insert_post(database, title) for title in ("a", "b"))
     steps.fan_out()
     steps.settle(*steps.claim(subscriber()))
     for post in reversed(posts):
