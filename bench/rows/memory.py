@@ -3,8 +3,8 @@
 import subprocess
 import sys
 import time
-from pathlib import Path
 
+from bench.child import peak
 from bench.processes import ROOT
 from bench.row import Comparison, Goal, Manner, Row
 from bench.tables import Posts, WrongRows, count, empty
@@ -18,11 +18,11 @@ LOOK_AGAIN = 5.0  # seconds of trying, once all of them wait
 
 class Memory(Row):
     note = (
-        f"MB of a worker (resident) whose receiver does not answer, once {WAITING:,} changes wait in its lanes: it has "
-        f"fanned them out and goes on trying. Beside it: {BEGINNING} changes."
+        f"MiB of a worker (resident, at most) whose receiver does not answer, once {WAITING:,} changes wait in its "
+        f"lanes: it has fanned them out and goes on trying. Beside it: {BEGINNING} changes."
     )
     comparisons = (
-        Comparison("worker MB, a million wait : hardly any", "many", "few", Goal("at most", 150, of="ours")),
+        Comparison("worker MiB, a million wait : hardly any", "many", "few", Goal("at most", 150, of="ours")),
     )
 
     def prepare(self) -> None:
@@ -49,11 +49,6 @@ class Memory(Row):
                         raise WrongRows(f"{count(self.database, 'delivery_delivery')} changes wait")
                     time.sleep(1.0)
                 time.sleep(LOOK_AGAIN)
-                return _megabytes(worker.pid)
+                return peak(worker.pid)
             finally:
                 worker.terminate()
-
-
-def _megabytes(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024

@@ -19,7 +19,7 @@ from lockstep.delivery.waiting import first_of
 logger = logging.getLogger(__name__)
 
 PROBE_SECONDS = 5.0  # how often one lane tries again while the remote does not answer
-GATHER_SECONDS = 0.005
+GATHER_SECONDS = 0.005  # how long a settlement waits for others, where many deliveries are under way
 SETTLE_SECONDS = 10.0  # how long a stopping courier waits for deliveries in flight
 IDLE_SECONDS = 30.0  # then the courier of a family's member leaves, when nothing waits for it
 

@@ -49,8 +49,8 @@ WHERE inhparent = 'changes_change'::regclass AND bounds.past <= now() - make_int
 ORDER BY bounds.first;
 
 -- name: needed_by
--- The subscriptions that still need a partition of the log: it is not fanned out to them, waits in their lanes, or is a dead
--- letter that nobody has settled. One that is disabled needs nothing.
+-- The subscriptions that still need a partition of the log: it is not fanned out to them, waits in their lanes, or is a
+-- dead letter that nobody has settled. One that is disabled needs nothing.
 SELECT s.name FROM delivery_subscription s
 WHERE s.state <> 'disabled' AND (EXISTS (
         SELECT FROM changes_change c WHERE c.at >= %(from)s AND c.at < %(to)s
@@ -78,6 +78,7 @@ RETURNING s.name;
 DELETE FROM delivery_attempt WHERE began < now() - %(kept)s::interval;
 
 -- name: note_dropped
--- Whoever follows the log must be told that it does not reach back as far as he left it (following.sql). {{}} is the partition.
+-- Whoever follows the log must be told that it does not reach back as far as he left it (following.sql). {{}} is the
+-- partition.
 UPDATE delivery_epoch SET dropped = greatest(dropped, (SELECT max(xid)::text::bigint FROM {}))
 WHERE began = (SELECT max(began) FROM delivery_epoch);
