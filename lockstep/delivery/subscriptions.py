@@ -61,7 +61,8 @@ class Subscriber:
 
     `concurrency` bounds the handlers at work in one worker, `deadline` (seconds) each of them. Changes whose origin is
     `skip_origin` are not delivered. With `cap` changes waiting it takes no more until half of them are delivered.
-    `recorded` keeps every attempt for a week, with the receipt that the handler returned or its error carried.
+    `recorded` keeps every attempt for a week, with the receipt that the handler returned or its error carried; only what
+    goes out of our database can have it.
     """
 
     name: str
@@ -79,6 +80,8 @@ class Subscriber:
     def __post_init__(self) -> None:
         if (self.connect is None) == (self.within is None):
             raise ValueError(f"The subscriber {self.name!r} needs either connect or within.")
+        if self.within and self.recorded:
+            raise ValueError(f"The subscriber {self.name!r} keeps no attempts: nothing of it leaves our database.")
         if self.connect and self.batch > 1:
             raise ValueError(f"The subscriber {self.name!r} has a batch, which only one within our database can have.")
 

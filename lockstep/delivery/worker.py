@@ -93,16 +93,14 @@ class Worker:
 
     def _employ(self, tasks: asyncio.TaskGroup, pools: Pools, epochs: Epochs) -> None:
         """Couriers for all subscribers; one for a family's member as soon as something is due for it."""
-        couriers = self._couriers = {}
 
-        def employ(subscriber: Subscriber, *, leaves: bool) -> Courier:
-            courier = couriers[subscriber.name] = Courier(subscriber, pools, epochs, leaves=leaves)
+        def employ(subscriber: Subscriber, *, leaves: bool) -> None:
+            courier = self._couriers[subscriber.name] = Courier(subscriber, pools, epochs, leaves=leaves)
             task = tasks.create_task(self._persist(lambda: courier.run(self.stopping)))
-            task.add_done_callback(lambda _: couriers.pop(subscriber.name))
-            return courier
+            task.add_done_callback(lambda _: self._couriers.pop(subscriber.name))
 
         def wake(name: str) -> None:
-            if courier := couriers.get(name):
+            if courier := self._couriers.get(name):
                 courier.wakened.set()
             elif not self.stopping.is_set() and (subscriber := self._subscriber(name)):
                 employ(subscriber, leaves=True)

@@ -136,3 +136,8 @@ def test_a_subscriber_has_one_way_to_deliver():
 def test_only_what_stays_in_our_database_comes_in_batches():
     with pytest.raises(ValueError, match="has a batch"):
         subscriber(batch=10)
+
+
+def test_what_stays_in_our_database_keeps_no_attempts():
+    with pytest.raises(ValueError, match="keeps no attempts"):
+        Subscriber(name="test", kind="event", models=(POST,), within=write_titles, recorded=True)
