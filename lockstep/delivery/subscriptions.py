@@ -61,8 +61,8 @@ class Subscriber:
 
     `concurrency` bounds the handlers at work in one worker, `deadline` (seconds) each of them. Changes whose origin is
     `skip_origin` are not delivered. With `cap` changes waiting it takes no more until half of them are delivered.
-    `recorded` keeps every attempt for a week, with the receipt that the handler returned or its error carried; only what
-    goes out of our database can have it.
+    `recorded` keeps every attempt for a week, with the receipt that the handler returned or its error carried; it is
+    for what leaves our database.
     """
 
     name: str
