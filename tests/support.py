@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import psycopg
 from django.test import Client
 
-from lockstep.accounts.models import Token, User
+from lockstep.accounts.models import User
+from lockstep.accounts.sessions import open_opaque
 from lockstep.delivery.subscriptions import Family, Subscriber, registered, registered_families
 from lockstep.delivery.worker import Worker
 
@@ -31,7 +32,7 @@ class Person:
     @classmethod
     def make(cls, name: str, *, staff: bool = False) -> "Person":
         user = User.objects.create_user(name, password=f"{name}-password", is_staff=staff, is_superuser=staff)
-        client = Client(headers={"authorization": f"Bearer {Token.issue(user)}"}, raise_request_exception=False)
+        client = Client(headers={"authorization": f"Bearer {open_opaque(user)}"}, raise_request_exception=False)
         return cls(user, client)
 
     def post(self, path: str, body: object) -> Any:

@@ -1,28 +1,37 @@
-"""`Authorization: Bearer <token>`: who is asking."""
+"""`Authorization: Bearer <token>`: who is asking, whatever door the token came from."""
 
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
-from lockstep.accounts.models import Token, User
+from lockstep.accounts.models import Session, User
+from lockstep.accounts.sessions import READ, WRITE, find_session
+from lockstep.api.errors import InsufficientScope
+
+LONGEST = 4_096  # bytes; ours have at most some five hundred
 
 
 class BearerAuthentication(BaseAuthentication):
-    """One query for a request with a token, none without."""
+    """One query for a request with a token, none without. What the token may not do is refused here, for every view."""
 
-    def authenticate(self, request: Request) -> tuple[User, Token] | None:
-        """The user and token of the request; None when it carries no bearer token.
+    def authenticate(self, request: Request) -> tuple[User, Session] | None:
+        """The user and session of the request; None when it carries no bearer token.
 
-        Raises AuthenticationFailed (401) for a token that is unknown or expired, or whose user may not sign in.
+        Raises AuthenticationFailed (401) for a token that is unknown, expired or revoked, or whose user may not sign
+        in, and InsufficientScope (403) for one that may only read, or only write.
         """
         scheme, _, secret = get_authorization_header(request).partition(b" ")
         if scheme.lower() != b"bearer":
             return None
-        digest = Token.digest_of(secret.strip().decode("latin-1"))
-        token = Token.objects.valid().select_related("user").filter(digest=digest).first()
-        if token is None:
-            raise AuthenticationFailed("The bearer token is unknown or has expired. Get a new one with POST /auth/.")
-        return token.user, token
+        session = find_session(secret.strip().decode("latin-1")) if len(secret) <= LONGEST else None
+        if session is None:
+            raise AuthenticationFailed("The bearer token is unknown, expired or revoked. Sign in for a new one.")
+        needed = READ if request.method in SAFE_METHODS else WRITE
+        if needed not in session.scopes:
+            raise InsufficientScope(f"This token may not {needed}: it was given for {session.scope or 'nothing'!r}.")
+        return session.user, session
 
     def authenticate_header(self, request: Request) -> str:
-        return 'Bearer realm="lockstep"'
+        given = bool(get_authorization_header(request))
+        return 'Bearer realm="lockstep"' + (', error="invalid_token"' if given else "")

@@ -1,18 +1,33 @@
-"""The two accounts of development. Neither exists anywhere else."""
+"""The accounts and the OAuth 2 client of development. None of them exists anywhere else."""
 
 from django.conf import settings
 from django.core.management import CommandError
+from oauth2_provider.models import Application
 
 from lockstep.accounts.models import User
 
 USERNAME, PASSWORD = "user", "1234"
 ADMIN_USERNAME, ADMIN_PASSWORD = "admin", "12345"
+CLIENT_ID = "lockstep-dev"
 
 
 def refuse_outside_development() -> None:
     """Raises CommandError unless DEBUG is on: these passwords are known to everybody."""
     if not settings.DEBUG:
         raise CommandError("This makes an account with a well-known password: it is for development (DEBUG) only.")
+
+
+def ensure_client() -> None:
+    """The public OAuth 2 client of development; idempotent."""
+    Application.objects.update_or_create(
+        client_id=CLIENT_ID,
+        defaults={
+            "name": "development",
+            "client_type": Application.CLIENT_PUBLIC,
+            "authorization_grant_type": Application.GRANT_PASSWORD,
+            "client_secret": "",
+        },
+    )
 
 
 def ensure_account(username: str, password: str, *, staff: bool = False) -> User:

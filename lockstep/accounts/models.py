@@ -1,17 +1,44 @@
-"""Users and the tokens that they sign in with."""
+"""Users, whom they follow, and the sessions and tokens that they sign in with."""
 
 import hashlib
-import secrets
-from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.db import models
-from django.db.models.functions import Now
-from django.utils import timezone
+from django.db.models.functions import Coalesce, Lower, Now
+from uuid_utils.compat import uuid7
 
 from lockstep.changes.capture import capture
-from lockstep.changes.entities import TOUCH, Entity, number_field
+from lockstep.changes.entities import TOUCH, UUID7, Entity, EntityQuerySet, number_field
+
+
+class UserQuerySet(EntityQuerySet["User"]):
+    """Reads of users."""
+
+    def named(self, name: str) -> "UserQuerySet":
+        """Whoever signs in by this name: a username, or an e-mail address in any case."""
+        if "@" in name:
+            return self.filter(models.Q(username=name) | models.Q(email__iexact=name))
+        return self.filter(username=name)
+
+    def followers_of(self, user: "User") -> "UserQuerySet":
+        """Who follows this user."""
+        return self.filter(follows__followed=user, follows__deleted=None)
+
+    def followed_by(self, user: "User") -> "UserQuerySet":
+        """Whom this user follows."""
+        return self.filter(followings__follower=user, followings__deleted=None)
+
+    def with_follow_counts(self) -> "UserQuerySet":
+        """With `followers` and `following`: how many people who are still here."""
+        return self.annotate(followers=_people("follower", "followed"), following=_people("followed", "follower"))
+
+
+class PeopleManager(UserManager.from_queryset(UserQuerySet)):  # type: ignore[misc]  # made while it runs
+    """Makes users with hashed passwords; reads are UserQuerySet's."""
+
+    use_in_migrations = False
 
 
 class User(Entity, AbstractUser):
@@ -19,22 +46,92 @@ class User(Entity, AbstractUser):
 
     number = number_field("accounts_user_number")
 
-    objects = UserManager()  # type: ignore[misc]  # the stubs know two bases
+    objects = PeopleManager()  # type: ignore[misc]  # the stubs know two bases
 
     class Meta(AbstractUser.Meta):
         abstract = False
+        constraints = [
+            # Two names that differ in case only would be one to a reader.
+            models.UniqueConstraint(Lower("username"), name="accounts_user_username_ci"),
+            models.UniqueConstraint(
+                Lower("email"), name="accounts_user_email_ci", condition=models.Q(deleted=None) & ~models.Q(email="")
+            ),
+        ]
         triggers = [
             *capture("number", "username", "email", "first_name", "last_name", "is_active", "is_staff"),
             TOUCH,
         ]
 
 
+class Follow(Entity):
+    """One user follows another."""
+
+    follower = models.ForeignKey(User, models.CASCADE, related_name="follows")
+    followed = models.ForeignKey(User, models.CASCADE, related_name="followings")
+
+    objects = EntityQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                "follower", "followed", name="accounts_follow_once", condition=models.Q(deleted=None)
+            ),
+            models.CheckConstraint(name="accounts_follow_others", condition=~models.Q(follower=models.F("followed"))),
+        ]
+        triggers = [*capture("follower_id", "followed_id", readers="follower_id"), TOUCH]
+
+    def __str__(self) -> str:
+        return f"{self.follower_id} follows {self.followed_id}"
+
+
+class SessionQuerySet(models.QuerySet["Session"]):
+    """States of sessions."""
+
+    def open(self) -> "SessionQuerySet":
+        """Those whose tokens open the door: neither revoked nor expired, and their user may sign in."""
+        return self.filter(revoked=None, expires__gt=Now(), user__is_active=True, user__deleted=None)
+
+    def of_token(self, secret: str, kind: "Token.Kind") -> "SessionQuerySet":
+        """The one that this token hangs from, if the token has not expired."""
+        digest = Token.digest_of(secret)
+        return self.filter(tokens__digest=digest, tokens__kind=kind, tokens__expires__gt=Now())
+
+    def revoke(self) -> int:
+        """Closes them, with all their tokens; returns how many were open."""
+        return self.filter(revoked=None).update(revoked=Now())
+
+    def expired(self) -> "SessionQuerySet":
+        """Those that the periodic work removes: nothing of them can be used, or misused, any more."""
+        return self.filter(expires__lte=Now())
+
+
+class Session(models.Model):
+    """One sign-in. All tokens that come of it hang from it, so that revoking it closes them at once."""
+
+    uncaptured = "a credential: nothing of it may enter the change log"
+
+    id = models.UUIDField(primary_key=True, editable=False, default=uuid7, db_default=UUID7())
+    user = models.ForeignKey(User, models.CASCADE, related_name="sessions")
+    client = models.ForeignKey(settings.OAUTH2_PROVIDER_APPLICATION_MODEL, models.CASCADE, null=True)
+    scope = models.TextField(help_text="What its tokens may: read, write or both, with a space between them.")
+    address = models.GenericIPAddressField(null=True, help_text="From where it was opened.")
+    created = models.DateTimeField(db_default=Now())
+    expires = models.DateTimeField(db_index=True, help_text="When the last of its tokens has expired.")
+    revoked = models.DateTimeField(null=True)
+
+    objects = SessionQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"session of {self.user_id} until {self.expires:%Y-%m-%d}"
+
+    @property
+    def scopes(self) -> set[str]:
+        """What its tokens may."""
+        return set(self.scope.split())
+
+
 class TokenQuerySet(models.QuerySet["Token"]):
     """States of tokens."""
-
-    def valid(self) -> "TokenQuerySet":
-        """Those that still open the door: not expired, and their user may sign in."""
-        return self.filter(expires__gt=Now(), user__is_active=True, user__deleted=None)
 
     def expired(self) -> "TokenQuerySet":
         """Those that the periodic work removes."""
@@ -42,29 +139,47 @@ class TokenQuerySet(models.QuerySet["Token"]):
 
 
 class Token(models.Model):
-    """An opaque bearer token. Only its SHA-256 is kept: the database cannot give it back."""
+    """A bearer or refresh token. Only its SHA-256 is kept: the database cannot give it back."""
 
     uncaptured = "a credential: nothing of it may enter the change log"
 
+    class Kind(models.TextChoices):
+        ACCESS = "access"
+        REFRESH = "refresh"
+
     digest = models.BinaryField(primary_key=True)
-    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="tokens")
+    session = models.ForeignKey(Session, models.CASCADE, related_name="tokens")
+    kind = models.TextField(choices=Kind)
     created = models.DateTimeField(db_default=Now())
     expires = models.DateTimeField(db_index=True)
+    used = models.DateTimeField(null=True, help_text="When a refresh token was first exchanged.")
 
     objects = TokenQuerySet.as_manager()
 
     def __str__(self) -> str:
-        return f"token of {self.user_id} until {self.expires:%Y-%m-%d}"
+        return f"{self.kind} token until {self.expires:%Y-%m-%d}"
 
     @staticmethod
     def digest_of(secret: str) -> bytes:
         """Tokens are 256 random bits, so a fast hash is enough: there is nothing to guess."""
-        return hashlib.sha256(secret.encode()).digest()
+        return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()
 
-    @classmethod
-    def issue(cls, user: User) -> str:
-        """A new token for this user, valid for TOKEN_DAYS; shown now and never again."""
-        secret = secrets.token_urlsafe(32)
-        expires = timezone.now() + timedelta(days=settings.TOKEN_DAYS)
-        cls.objects.create(digest=cls.digest_of(secret), user=user, expires=expires)
-        return secret
+
+class Tries(models.Model):
+    """How often somebody tried to sign in lately: by account and address, by account, by address."""
+
+    uncaptured = "counts that are forgotten within the hour"
+
+    key = models.BinaryField(primary_key=True)
+    number = models.IntegerField()
+    until = models.DateTimeField(db_index=True, help_text="When it is forgotten.")
+
+    def __str__(self) -> str:
+        return f"{self.number} until {self.until:%H:%M:%S}"
+
+
+def _people(counted: str, by: str) -> Any:  # noqa: ANN401 - a Django expression
+    """How many users stand at the end `counted` of the follows whose other end is the user in question."""
+    rows = Follow.objects.alive().filter(**{by: models.OuterRef("pk"), f"{counted}__deleted": None})
+    counts = rows.order_by().values(by).annotate(n=models.Count("pk")).values("n")
+    return Coalesce(models.Subquery(counts), 0)

@@ -29,7 +29,7 @@ class BodyTooLarge(APIException):
 
 
 class JSONParser(BaseParser):
-    """Parses at most MAX_BODY_BYTES of JSON; depth is bounded by orjson (1,024 levels).
+    """Parses at most MAX_BODY_BYTES of JSON, at most MAX_JSON_DEPTH lists and objects deep.
 
     Raises `BodyTooLarge` (413) and `ParseError` (400), which names the place of the mistake.
     """
@@ -46,9 +46,23 @@ class JSONParser(BaseParser):
         if len(body) > settings.MAX_BODY_BYTES:
             raise BodyTooLarge
         try:
-            return orjson.loads(body)
+            document = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise ParseError(f"The body is not valid JSON: {error}.") from error
+        if body.count(b"[") + body.count(b"{") > settings.MAX_JSON_DEPTH and _is_deep(
+            document, settings.MAX_JSON_DEPTH
+        ):
+            raise ParseError(f"The body is more than {settings.MAX_JSON_DEPTH} lists and objects deep.")
+        return document
+
+
+def _is_deep(document: object, levels: int) -> bool:
+    """Whether something lies deeper than so many levels; level by level, so that depth costs no stack."""
+    level = [document]
+    for _ in range(levels + 1):
+        inner = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, (dict, list))]
+        level = [part for one in inner for part in one]
+    return bool(level)
 
 
 class JSONRenderer(BaseRenderer):

@@ -1,8 +1,10 @@
 """What happens around every request."""
 
+import logging
 import re
 from collections.abc import Callable
 from http import HTTPStatus
+from time import perf_counter
 from uuid import uuid4
 
 from django.core.exceptions import SuspiciousOperation
@@ -13,8 +15,16 @@ from lockstep.changes.attribution import tracing
 
 View = Callable[[HttpRequest], HttpResponse]
 
+logger = logging.getLogger("lockstep.requests")
+
 SAFE_REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 PAGES = ("/admin", "/static/")  # for people with a browser: these keep Django's HTML errors
+PROBES = ("/healthz", "/healthz/", "/readyz", "/readyz/", "/metrics", "/metrics/")
+API_POLICY = "default-src 'none'; frame-ancestors 'none'"
+PAGE_POLICY = (
+    "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
 REMARKS = {
     400: "The server could not understand the request.",
     404: "There is nothing at this address.",
@@ -28,9 +38,35 @@ def request_id(get_response: View) -> View:
     def middleware(request: HttpRequest) -> HttpResponse:
         given = request.headers.get("X-Request-ID", "")
         trace = given if SAFE_REQUEST_ID.fullmatch(given) else str(uuid4())
+        began = perf_counter()
         with tracing(trace):
             response = get_response(request)
+            _log(request, response, perf_counter() - began)
         response["X-Request-ID"] = trace
+        return response
+
+    return middleware
+
+
+def _log(request: HttpRequest, response: HttpResponse, seconds: float) -> None:
+    """One line for each request: what was asked and how it went; not the query, which may hold what is nobody's."""
+    if request.path in PROBES and response.status_code < 500:
+        return
+    user = getattr(response, "user_id", None)
+    facts = {"method": request.method, "path": request.path, "status": response.status_code}
+    logger.info("request", extra={**facts, "ms": round(seconds * 1000, 1), **({"user": user} if user else {})})
+
+
+def secure_headers(get_response: View) -> View:
+    """What browsers are told: nothing of the API is a page, and nothing with somebody's data is kept on the way."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        is_page = response.get("Content-Type", "").startswith("text/html")
+        response.headers.setdefault("Content-Security-Policy", PAGE_POLICY if is_page else API_POLICY)
+        response.headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+        if not request.path.startswith("/static/"):
+            response.headers.setdefault("Cache-Control", "private, no-cache")
         return response
 
     return middleware

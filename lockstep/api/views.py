@@ -1,71 +1,75 @@
-"""Is it alive, is it ready, and what is not there."""
+"""What every endpoint is: a view of REST framework with the manners of this API."""
 
-from hmac import compare_digest
+from collections.abc import Callable
+from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, connection
-from django.db.migrations.executor import MigrationExecutor
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_safe
-from prometheus_client import CONTENT_TYPE_LATEST
+from django.http import HttpResponseBase
+from rest_framework.exceptions import APIException
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
 
-from lockstep.api.errors import problem_response
-from lockstep.delivery.metrics import exposition
+from lockstep.api import idempotency
+from lockstep.api.errors import DomainError, TooManyRequests
+from lockstep.api.json import BodyTooLarge
+from lockstep.api.rates import Rate, counter
+from lockstep.api.requests import address_of
 
-WORKERS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'lockstep-worker'"
-
-
-@csrf_exempt
-@require_safe
-def healthz(request: HttpRequest) -> HttpResponse:
-    """200 as long as this process answers; it asks nothing else."""
-    return JsonResponse({"status": "ok"})
+Handler = Callable[..., Response]
 
 
-@csrf_exempt
-@require_safe
-def readyz(request: HttpRequest) -> HttpResponse:
-    """200 once requests can be served: {"database", "migrations", "worker"}, each "ok" or what is missing.
+class View(APIView):
+    """Parse, call one action, respond: what is written in a subclass. Here is what comes before and after.
 
-    In development, where one command starts everything, a missing worker counts. Elsewhere it is only shown: a web
-    server does not leave the balancer because a worker restarts.
+    1. Who asks (accounts/authentication.py), and whether this endpoint is for them.
+    2. How much they asked for in this minute (rates.py).
+    3. A POST with an Idempotency-Key is carried out once (idempotency.py).
     """
-    checks = _checks()
-    needed = checks if settings.DEBUG else {name: state for name, state in checks.items() if name != "worker"}
-    ready = all(state == "ok" for state in needed.values())
-    return JsonResponse(checks, status=200 if ready else 503, headers={} if ready else {"Retry-After": "1"})
 
+    _rate: Rate | None = None
 
-@csrf_exempt
-@require_safe
-def metrics(request: HttpRequest) -> HttpResponse:
-    """What waits for whom, for Prometheus; with `Authorization: Bearer <METRICS_TOKEN>` outside development."""
-    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    if settings.METRICS_TOKEN and not compare_digest(given.encode(), settings.METRICS_TOKEN.encode()):
-        return problem_response(401, "These figures need their own bearer token.", {"WWW-Authenticate": "Bearer"})
-    if not settings.METRICS_TOKEN and not settings.DEBUG:
-        return not_found(request)
-    return HttpResponse(exposition(), content_type=CONTENT_TYPE_LATEST)
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - the route's arguments
+        """What is asked before the method is called."""
+        self.format_kwarg = None
+        if int(request.META.get("CONTENT_LENGTH") or 0) > settings.MAX_BODY_BYTES:
+            raise BodyTooLarge
+        if idempotency.HEADER in request.headers:
+            request._request.body  # noqa: B018 - read before a parser does, which keeps nothing
+        request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
+        self._count(request)
+        self.check_permissions(request)
+        self.check_throttles(request)
+        if request.method == "POST" and idempotency.HEADER in request.headers:
+            self.post = self._once(request, self.post)  # type: ignore[attr-defined]  # a POST that is not taken is a 405
 
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Adds what every answer tells."""
+        answer = super().finalize_response(request, response, *args, **kwargs)
+        if self._rate:
+            for name, value in self._rate.headers.items():
+                answer[name] = value
+        return answer
 
-def _checks() -> dict[str, str]:
-    try:
-        executor = MigrationExecutor(connection)
-        pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
-        with connection.cursor() as cursor:
-            cursor.execute(WORKERS)
-            workers = cursor.fetchone()[0]
-    except DatabaseError:
-        return {"database": "does not answer", "migrations": "unknown", "worker": "unknown"}
-    return {
-        "database": "ok",
-        "migrations": "pending: run manage.py migrate" if pending else "ok",
-        "worker": "ok" if workers else "none is running: manage.py worker",
-    }
+    def _count(self, request: Request) -> None:
+        """Counts the request for its user; for its address when there is none, or none that is let in."""
+        try:
+            self.perform_authentication(request)
+        except (APIException, DomainError):
+            self._limit(f"address:{address_of(request)}")
+            raise
+        user = request.user
+        self._limit(f"user:{user.pk}" if user.is_authenticated else f"address:{address_of(request)}")
 
+    def _limit(self, who: str) -> None:
+        self._rate = counter.count(who)
+        if self._rate.remaining < 0:
+            raise TooManyRequests(retry_after=self._rate.reset)
 
-@csrf_exempt
-def not_found(request: HttpRequest) -> HttpResponse:
-    """The last route: whatever no other one knows."""
-    return problem_response(404, "There is nothing at this address.")
+    def _once(self, request: Request, post: Handler) -> Callable[..., HttpResponseBase]:
+        def carried_out(*args: Any, **kwargs: Any) -> Response:  # noqa: ANN401 - the route's arguments
+            response = post(request, *args, **kwargs)
+            rendered: Response = super(View, self).finalize_response(request, response).render()
+            return rendered
+
+        return lambda _, *args, **kwargs: idempotency.once(request, lambda: carried_out(*args, **kwargs))

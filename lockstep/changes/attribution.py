@@ -20,6 +20,11 @@ SET_LOCAL = (
 )
 
 
+def current_trace() -> str:
+    """The request or command that is being carried out; "" for none."""
+    return _trace.get()
+
+
 @contextmanager
 def tracing(trace: str) -> Iterator[None]:
     """Everything written inside carries this trace (the request's id, a command's name)."""

@@ -45,6 +45,8 @@ class Entity(models.Model):
     created = models.DateTimeField(editable=False, db_default=Now())
     updated = models.DateTimeField(editable=False, db_default=Now())
     deleted = models.DateTimeField(editable=False, null=True, default=None)
+    # Counted by the database at every change of the row: what an ETag is made of.
+    version = models.BigIntegerField(editable=False, db_default=1)
 
     class Meta:
         abstract = True
@@ -55,7 +57,7 @@ TOUCH = pgtrigger.Trigger(
     when=pgtrigger.Before,
     operation=pgtrigger.Update,
     condition=pgtrigger.AnyChange(),
-    func="NEW.updated := now(); RETURN NEW;",
+    func="NEW.updated := now(); NEW.version := OLD.version + 1; RETURN NEW;",
 )
 
 

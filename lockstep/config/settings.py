@@ -12,6 +12,8 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError, validate
 
+from lockstep.config.logs import formatter
+
 BASE_DIR = Path(__file__).resolve().parents[2]
 
 env = Env()
@@ -45,6 +47,8 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
+    "corsheaders",
+    "oauth2_provider",
     "rest_framework",
     "pgtrigger",
     "lockstep.changes",
@@ -55,9 +59,12 @@ INSTALLED_APPS = [
     "lockstep.webhooks",
     "lockstep.feed",
     "lockstep.posts",
+    "lockstep.compat",
 ]
 MIDDLEWARE = [
     "lockstep.api.middleware.request_id",
+    "lockstep.api.middleware.secure_headers",
+    "corsheaders.middleware.CorsMiddleware",
     "lockstep.api.middleware.problems",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -86,6 +93,8 @@ TEMPLATES = [
     }
 ]
 AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["lockstep.accounts.backends.NameOrEmailBackend"]
+PASSWORD_HASHERS = ["lockstep.accounts.hashers.Argon2", "django.contrib.auth.hashers.PBKDF2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -108,6 +117,22 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", not DEBUG)
 SECURE_HSTS_SECONDS = 0 if DEBUG else 365 * 24 * 3600
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
+# Proxies of ours, whose X-Forwarded-For and X-Forwarded-Proto are believed; nobody else may reach the web server then.
+try:
+    TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", [], subcast=ip_network)
+except ValueError as error:
+    raise ImproperlyConfigured(f"TRUSTED_PROXIES is a list of networks such as 10.0.0.0/8: {error}.") from error
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+# Pages of other origins may read nothing, unless they are named.
+CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ALLOWED_ORIGINS", [])
+CORS_ALLOW_HEADERS = [
+    *("accept", "authorization", "content-type", "if-match", "if-none-match"),
+    *("idempotency-key", "last-event-id", "x-request-id"),
+]
+CORS_EXPOSE_HEADERS = [
+    *("etag", "link", "ratelimit", "ratelimit-policy", "retry-after"),
+    *("idempotent-replayed", "x-request-id", "x-total-count"),
+]
 
 # --- PostgreSQL -----------------------------------------------------------------------------------------
 DATABASES["default"].update(
@@ -128,9 +153,34 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PARSER_CLASSES": ["lockstep.api.json.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["lockstep.api.json.JSONRenderer"],
-    "EXCEPTION_HANDLER": "lockstep.api.errors.exception_handler",
+    "EXCEPTION_HANDLER": "lockstep.api.exception_handler.exception_handler",
 }
 MAX_BODY_BYTES = DATA_UPLOAD_MAX_MEMORY_SIZE
+MAX_JSON_DEPTH = 32
+# Requests a minute of one user, or one address, to one web process.
+RATE_LIMIT = env.int("RATE_LIMIT", 600_000 if DEBUG else 6_000, validate=validate.Range(min=1))
+# A statement of a request that takes longer is given up (503).
+STATEMENT_SECONDS = env.float("STATEMENT_SECONDS", 15.0, validate=validate.Range(min=0.1, max=600))
+
+# --- Signing in -----------------------------------------------------------------------------------------
+TOKEN_DAYS = env.int("TOKEN_DAYS", 30, validate=validate.Range(min=1, max=365))
+ACCESS_MINUTES = env.int("ACCESS_MINUTES", 15, validate=validate.Range(min=1, max=1_440))
+REFRESH_DAYS = env.int("REFRESH_DAYS", 30, validate=validate.Range(min=1, max=365))
+REGISTRATIONS_PER_HOUR = env.int("REGISTRATIONS_PER_HOUR", 10_000 if DEBUG else 100, validate=validate.Range(min=0))
+OAUTH2_PROVIDER_APPLICATION_MODEL = "oauth2_provider.Application"
+OAUTH2_PROVIDER = {
+    "SCOPES": {"read": "Read what is yours", "write": "Change what is yours"},
+    # The flow without a browser is what our clients have (decision 16); all else as RFC 9700 wants it.
+    "COMPLIANT_BCP_RFC9700_PASSWORD_GRANT": False,
+    "COMPLIANT_BCP_RFC9700_IMPLICIT_GRANT": True,
+    "COMPLIANT_BCP_RFC9700_PKCE_METHOD": True,
+    "COMPLIANT_BCP_RFC9700_ACCESS_TOKEN_TRANSPORT": True,
+    "COMPLIANT_BCP_RFC9700_AUTHZ_RESPONSE_ISS": True,
+    "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE": True,
+    "REFRESH_TOKEN_REUSE_PROTECTION": True,
+    "ALLOWED_REDIRECT_URI_SCHEMES": ["https"],
+}
+SILENCED_SYSTEM_CHECKS = ["oauth2_provider.W002"]  # the password flow is on, on purpose
 
 # --- Lockstep -------------------------------------------------------------------------------------------
 # Apps whose every model must be captured, unless the model says why not (checked by `manage.py check`).
@@ -163,13 +213,12 @@ METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 WORKER_METRICS_PORT = env.int("WORKER_METRICS_PORT", 0, validate=validate.Range(min=0, max=65_535))
 WORKER_METRICS_HOST = env.str("WORKER_METRICS_HOST", "127.0.0.1")
 DRIFT_CHECK_SECONDS = env.int("DRIFT_CHECK_SECONDS", 3600)
-TOKEN_DAYS = env.int("TOKEN_DAYS", 30)
 
 # --- Logging --------------------------------------------------------------------------------------------
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "formatters": {"line": formatter(for_people=DEBUG)},
     "filters": {
         # Not being ready yet is what /readyz is there to say.
         "not_readyz": {

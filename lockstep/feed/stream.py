@@ -10,7 +10,8 @@ import orjson
 from django.conf import settings
 from django.http import StreamingHttpResponse
 
-from lockstep.api.errors import DomainError
+from lockstep.api import problems
+from lockstep.api.errors import DomainError, Unavailable
 from lockstep.delivery.following import Follower, Forgotten, NoPlace, Place, following
 from lockstep.delivery.subscriptions import Change
 from lockstep.feed.shapes import shown
@@ -30,13 +31,12 @@ class NotAPlace(DomainError):
 class Gone(DomainError):
     """The log does not reach back to this Last-Event-ID any more. Leave it out to start from now."""
 
-    status = 410
+    problem = problems.GONE
 
 
-class Busy(DomainError):
+class Busy(Unavailable):
     """This server has as many streams as it can serve. Try again in a moment."""
 
-    status = 503
     retry_after = 5
 
 

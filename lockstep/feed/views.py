@@ -12,11 +12,11 @@ from rest_framework.fields import DateTimeField
 from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from lockstep.api.errors import NotFound
 from lockstep.api.json import JSONRenderer
 from lockstep.api.paging import cursor_page
+from lockstep.api.views import View
 from lockstep.changes.capture import models_to_capture
 from lockstep.changes.models import Change
 from lockstep.changes.readers import event_types, may_read, names
@@ -33,7 +33,7 @@ class EventStreamRenderer(JSONRenderer):
     format = "event-stream"
 
 
-class ChangeListView(APIView):
+class ChangeListView(View):
     """`GET changes/` for staff: newest first; with `Accept: text/event-stream` live, from `Last-Event-ID` on.
 
     The list is narrowed by `model`, `object_id`, `kind`, `actor`, `origin`, `trace`, `since` and `until`; the stream by
@@ -49,7 +49,7 @@ class ChangeListView(APIView):
         return cursor_page(request, _narrowed(request), order="-seq", shape=shown)
 
 
-class HistoryView(APIView):
+class HistoryView(View):
     """`GET history/<app.model>/<id or number>/`: who changed what, and when, newest first."""
 
     def get(self, request: Request, model: str, object_id: str) -> Response:

@@ -4,24 +4,24 @@ from typing import Any
 
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from lockstep.api.errors import NotFound
 from lockstep.api.paging import array_page
 from lockstep.api.requests import actor_of
+from lockstep.api.views import View
 from lockstep.posts import actions
 from lockstep.posts.models import Comment, Post
 from lockstep.posts.serializers import CommentSerializer, PostSerializer
 
 
-class PostListView(APIView):
+class PostListView(View):
     """`GET posts/` → a bare array of {id, userId, title, body}."""
 
     def get(self, request: Request) -> Response:
         return array_page(request, Post.objects.alive().as_provider_shows())
 
 
-class PostCreateView(APIView):
+class PostCreateView(View):
     """`POST posts/create/` {title, body} → 201 with the post."""
 
     def post(self, request: Request) -> Response:
@@ -31,14 +31,14 @@ class PostCreateView(APIView):
         return Response(_post(post.number), status=201)
 
 
-class PostReadView(APIView):
+class PostReadView(View):
     """`GET posts/<id>/` → the post."""
 
     def get(self, request: Request, number: int) -> Response:
         return Response(_post(number))
 
 
-class PostUpdateView(APIView):
+class PostUpdateView(View):
     """`PUT posts/update/<id>/` {title, body} → the post."""
 
     def put(self, request: Request, number: int) -> Response:
@@ -48,7 +48,7 @@ class PostUpdateView(APIView):
         return Response(_post(number))
 
 
-class PostDeleteView(APIView):
+class PostDeleteView(View):
     """`DELETE posts/delete/<id>/` → 204; its comments go with it."""
 
     def delete(self, request: Request, number: int) -> Response:
@@ -56,7 +56,7 @@ class PostDeleteView(APIView):
         return Response(status=204)
 
 
-class CommentListView(APIView):
+class CommentListView(View):
     """`GET posts/<id>/comments/` → a bare array of {id, postId, name, email, body}."""
 
     def get(self, request: Request, post_number: int) -> Response:
@@ -65,7 +65,7 @@ class CommentListView(APIView):
         return array_page(request, Comment.objects.alive().filter(post__number=post_number).as_provider_shows())
 
 
-class CommentCreateView(APIView):
+class CommentCreateView(View):
     """`POST posts/<id>/comments/create/` {name, email, body} → 201 with the comment."""
 
     def post(self, request: Request, post_number: int) -> Response:
@@ -75,14 +75,14 @@ class CommentCreateView(APIView):
         return Response(_comment(post_number, comment.number), status=201)
 
 
-class CommentReadView(APIView):
+class CommentReadView(View):
     """`GET posts/<id>/comments/<id>/` → the comment."""
 
     def get(self, request: Request, post_number: int, number: int) -> Response:
         return Response(_comment(post_number, number))
 
 
-class CommentUpdateView(APIView):
+class CommentUpdateView(View):
     """`PUT posts/<id>/comments/update/<id>/` {name, email, body} → the comment."""
 
     def put(self, request: Request, post_number: int, number: int) -> Response:
@@ -92,7 +92,7 @@ class CommentUpdateView(APIView):
         return Response(_comment(post_number, number))
 
 
-class CommentDeleteView(APIView):
+class CommentDeleteView(View):
     """`DELETE posts/<id>/comments/delete/<id>/` → 204."""
 
     def delete(self, request: Request, post_number: int, number: int) -> Response:

@@ -12,14 +12,15 @@ from django.conf import settings
 from django.db.models import F
 from django.db.models.functions import Now
 
+from lockstep.api.concurrency import ANY_VERSION, Match, lock
 from lockstep.api.errors import Conflict, NotFound
+from lockstep.api.sealing import seal
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.delivery import operations
 from lockstep.delivery.operations import Replayed, Selection, UnknownMessage
 from lockstep.webhooks.deliver import ENDPOINTS, TEST
 from lockstep.webhooks.disabling import disable
-from lockstep.webhooks.models import Endpoint
-from lockstep.webhooks.sealing import seal
+from lockstep.webhooks.models import SECRETS, Endpoint
 
 SECRET_BYTES = 32
 SWITCHED_OFF = "switched off by its owner"
@@ -40,16 +41,21 @@ def create_endpoint(*, actor: str, owner: Any, url: str, events: Sequence[str], 
         if Endpoint.objects.alive().of(owner).count() >= settings.WEBHOOKS_PER_USER:
             raise Conflict(f"You have {settings.WEBHOOKS_PER_USER} endpoints already. Delete one first.")
         endpoint = Endpoint.objects.create(
-            owner=owner, url=url, events=list(events), description=description, secret=seal(secret)
+            owner=owner, url=url, events=list(events), description=description, secret=seal(SECRETS, secret.encode())
         )
         _subscribe(endpoint)
     return Created(endpoint, secret)
 
 
-def update_endpoint(*, actor: str, endpoint: Endpoint, active: bool | None = None, **values: Any) -> None:  # noqa: ANN401 - columns
-    """Changes url, events, description; switches it off or on. One that is switched on starts from now."""
+def update_endpoint(
+    *, actor: str, endpoint: Endpoint, match: Match = ANY_VERSION, active: bool | None = None, **values: object
+) -> None:
+    """Changes url, events, description; switches it off or on. One that is switched on starts from now.
+
+    Raises OutOfDate.
+    """
     with attributed_transaction(actor=actor):
-        endpoint = _locked(endpoint)
+        endpoint = _locked(endpoint, match)
         for name, value in values.items():
             setattr(endpoint, name, value)
         if values:
@@ -62,10 +68,10 @@ def update_endpoint(*, actor: str, endpoint: Endpoint, active: bool | None = Non
             disable(endpoint, reason=SWITCHED_OFF)
 
 
-def delete_endpoint(*, actor: str, endpoint: Endpoint) -> None:
-    """It is gone with all that waits for it."""
+def delete_endpoint(*, actor: str, endpoint: Endpoint, match: Match = ANY_VERSION) -> None:
+    """It is gone with all that waits for it. Raises OutOfDate."""
     with attributed_transaction(actor=actor):
-        _set(_locked(endpoint), deleted=Now())
+        _set(_locked(endpoint, match), deleted=Now())
         operations.unsubscribe(endpoint.subscription)
 
 
@@ -75,7 +81,7 @@ def rotate_secret(*, actor: str, endpoint: Endpoint) -> Created:
     with attributed_transaction(actor=actor):
         endpoint = _locked(endpoint)
         overlap = Now() + timedelta(hours=settings.WEBHOOK_OVERLAP_HOURS)
-        _set(endpoint, old_secret=F("secret"), old_secret_until=overlap, secret=seal(secret))
+        _set(endpoint, old_secret=F("secret"), old_secret_until=overlap, secret=seal(SECRETS, secret.encode()))
     endpoint.refresh_from_db()
     return Created(endpoint, secret)
 
@@ -112,11 +118,8 @@ def redeliver_span(*, actor: str, endpoint: Endpoint, since: datetime, until: da
         return operations.replay_span(Selection(endpoint.subscription, since=since, until=until))
 
 
-def _locked(endpoint: Endpoint) -> Endpoint:
-    found = Endpoint.objects.alive().select_for_update().filter(pk=endpoint.pk).first()
-    if found is None:
-        raise NotFound("There is no such endpoint any more.")
-    return found
+def _locked(endpoint: Endpoint, match: Match = ANY_VERSION) -> Endpoint:
+    return lock(Endpoint.objects.alive(), match, pk=endpoint.pk)
 
 
 def _refuse_disabled(endpoint: Endpoint) -> None:

@@ -13,14 +13,14 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import connections
 
+from lockstep.api.sealing import Unreadable, unseal
 from lockstep.changes.readers import may_read
 from lockstep.changes.sql_file import load
 from lockstep.delivery.destinations.webhook import Destination, Gone, WebhookSender, webhook_sender
 from lockstep.delivery.errors import DeliveryError, TryAgain
 from lockstep.delivery.subscriptions import Claim, Family, Handler, Pool, Receipt, Subscriber
 from lockstep.webhooks.disabling import give_up
-from lockstep.webhooks.models import FAMILY
-from lockstep.webhooks.sealing import Unreadable, unseal
+from lockstep.webhooks.models import FAMILY, SECRETS
 
 SQL = load(Path(__file__).parent / "sql" / "endpoints.sql")
 KNOWN_SECONDS = 1.0  # how long an endpoint is remembered: what its owner changes holds within a second
@@ -84,9 +84,9 @@ class EndpointHandler:
             return None
         url, secret, old_secret, failing, owner, is_staff = row
         try:
-            secrets = tuple(unseal(sealed) for sealed in (secret, old_secret) if sealed)
+            secrets = tuple(unseal(SECRETS, sealed).decode() for sealed in (secret, old_secret) if sealed)
         except Unreadable as error:
-            raise TryAgain(str(error)) from error
+            raise TryAgain(f"its secret cannot be read: {error}; rotate it") from error
         return _Endpoint(Destination(url, secrets), failing, owner, is_staff)
 
     async def _answered(self) -> None:

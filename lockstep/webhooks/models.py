@@ -10,6 +10,7 @@ from lockstep.changes.capture import capture
 from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet
 
 FAMILY = "webhook"  # of subscriptions, one for each endpoint
+SECRETS = "lockstep webhook secrets"  # what they are sealed for
 
 
 class EndpointQuerySet(EntityQuerySet["Endpoint"]):

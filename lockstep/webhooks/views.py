@@ -6,11 +6,12 @@ from uuid import UUID
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
+from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import NotFound
 from lockstep.api.paging import cursor_page
 from lockstep.api.requests import actor_of
+from lockstep.api.views import View
 from lockstep.delivery.models import Attempt
 from lockstep.delivery.operations import Replayed
 from lockstep.webhooks import actions
@@ -19,7 +20,7 @@ from lockstep.webhooks.models import Endpoint
 from lockstep.webhooks.serializers import EndpointSerializer, RedeliverSerializer, shown, shown_attempt
 
 
-class EndpointListView(APIView):
+class EndpointListView(View):
     """`GET` own endpoints, newest first; `POST` {url, events} → 201 with the `secret`, shown once."""
 
     def get(self, request: Request) -> Response:
@@ -33,32 +34,35 @@ class EndpointListView(APIView):
         return Response(_with_secret(created), status=201)
 
 
-class EndpointView(APIView):
+class EndpointView(View):
     """`GET`, `PATCH` {url, events, description, active}, `DELETE` → 204."""
 
     def get(self, request: Request, key: UUID) -> Response:
-        return Response(shown(_endpoint(request, key)))
+        return _shown(request, _endpoint(request, key))
 
     def patch(self, request: Request, key: UUID) -> Response:
         endpoint = _endpoint(request, key)
         given = EndpointSerializer(data=request.data, context={"user": request.user}, partial=True)
         given.is_valid(raise_exception=True)
-        actions.update_endpoint(actor=actor_of(request), endpoint=endpoint, **given.validated_data)
-        return Response(shown(_endpoint(request, key)))
+        actions.update_endpoint(
+            actor=actor_of(request), endpoint=endpoint, match=if_match(request), **given.validated_data
+        )
+        return _shown(request, _endpoint(request, key))
 
     def delete(self, request: Request, key: UUID) -> Response:
-        actions.delete_endpoint(actor=actor_of(request), endpoint=_endpoint(request, key))
+        endpoint = _endpoint(request, key)
+        actions.delete_endpoint(actor=actor_of(request), endpoint=endpoint, match=if_match(request))
         return Response(status=204)
 
 
-class RotateView(APIView):
+class RotateView(View):
     """`POST` → the endpoint with a new `secret`, shown once; the old one signs beside it for a day."""
 
     def post(self, request: Request, key: UUID) -> Response:
         return Response(_with_secret(actions.rotate_secret(actor=actor_of(request), endpoint=_endpoint(request, key))))
 
 
-class TestView(APIView):
+class TestView(View):
     """`POST` → 202: an event of type webhooks.test.created is on its way; the attempts tell how it went."""
 
     def post(self, request: Request, key: UUID) -> Response:
@@ -66,7 +70,7 @@ class TestView(APIView):
         return Response({"detail": "The test event is on its way; see attempts."}, status=202)
 
 
-class AttemptListView(APIView):
+class AttemptListView(View):
     """`GET` → every attempt of the last week, newest first; `?delivered=false`, `?message_id=`."""
 
     def get(self, request: Request, key: UUID) -> Response:
@@ -78,7 +82,7 @@ class AttemptListView(APIView):
         return cursor_page(request, rows, order="-id", shape=shown_attempt)
 
 
-class RedeliverView(APIView):
+class RedeliverView(View):
     """`POST` {message_id}, {dead_letters: true} or {since, until} → 202 {changes, objects}."""
 
     def post(self, request: Request, key: UUID) -> Response:
@@ -102,6 +106,10 @@ def _endpoint(request: Request, key: UUID) -> Endpoint:
     if endpoint is None:
         raise NotFound("You have no such endpoint.")
     return endpoint
+
+
+def _shown(request: Request, endpoint: Endpoint) -> Response:
+    return answer(request, shown(endpoint), endpoint.version)
 
 
 def _with_secret(created: Created) -> dict[str, Any]:

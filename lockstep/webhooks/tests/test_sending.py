@@ -346,7 +346,7 @@ def test_a_secret_key_that_was_lost_says_so(
     database.execute("UPDATE webhooks_endpoint SET secret = 'nonsense'")
     insert_post(database, "a")
     [attempt] = eventually(lambda: attempts(people.owner, endpoint))
-    assert attempt["cause"] == "TryAgain: its secret was sealed under another SECRET_KEY: rotate it"
+    assert attempt["cause"] == "TryAgain: its secret cannot be read: it was sealed under another SECRET_KEY; rotate it"
     assert receiver.requests == []
 
 

@@ -3,7 +3,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from lockstep.accounts.development import PASSWORD, USERNAME, ensure_account, refuse_outside_development
-from lockstep.accounts.models import Token
+from lockstep.accounts.sessions import open_opaque
 
 
 class Command(BaseCommand):
@@ -11,5 +11,5 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature
         refuse_outside_development()
-        token = Token.issue(ensure_account(USERNAME, PASSWORD))
+        token = open_opaque(ensure_account(USERNAME, PASSWORD))
         self.stdout.write(f"{USERNAME} / {PASSWORD}\nAuthorization: Bearer {token}")

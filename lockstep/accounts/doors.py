@@ -1,0 +1,185 @@
+"""Signing in: three kinds of token by three doors, and nothing about any of them anywhere else.
+
+The routes of the predecessor APIs lie in compat/, on what stands here.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, cast
+
+from django.contrib.auth import authenticate
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.parsers import FormParser
+from rest_framework.permissions import AllowAny, IsAdminUser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from lockstep.accounts import actions, oauth, sessions, signed
+from lockstep.accounts.models import Session, Token, User
+from lockstep.accounts.serializers import NameOrEmailSerializer, RefreshSerializer, TokenSerializer
+from lockstep.accounts.throttling import Try
+from lockstep.api.errors import CONTENT_TYPE, document
+from lockstep.api.problems import UNAUTHENTICATED, problem_of
+from lockstep.api.requests import address_of
+from lockstep.api.views import View
+
+NO_STORE = {"Cache-Control": "no-store"}
+NAMES = ("username", "email", "name")
+
+
+class DoorView(View):
+    """A route that takes credentials. Nobody is signed in here, so that no token is looked at."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    def get_authenticate_header(self, request: Request) -> str:
+        """Makes a refusal a 401: REST framework asks the authentication classes, and there are none here."""
+        return 'Bearer realm="lockstep"'
+
+
+class SignInView(DoorView):
+    """A route that takes a name and a password. A try counts before it is looked at (throttling.py)."""
+
+    sign_in_try: Try | None = None
+
+    def check_throttles(self, request: Request) -> None:
+        """Counts the try; outside the transaction of the request, so that nothing takes it back but success."""
+        super().check_throttles(request)
+        given = request.data if request.method == "POST" and isinstance(request.data, Mapping) else {}
+        name = next((given[field] for field in NAMES if isinstance(given.get(field), str)), "")
+        if name and "\0" not in name:  # else nobody can be called so, and the serializer says it
+            self.sign_in_try = Try(name, address_of(request))
+            self.sign_in_try.count()
+
+    def signed_in(self, request: Request, *, username: str, password: str) -> User:
+        """The user with this name and password. Raises AuthenticationFailed, which does not tell which is wrong."""
+        user = authenticate(request._request, username=username, password=password)
+        if not isinstance(user, User):
+            raise AuthenticationFailed("The username or the password is wrong.")
+        self.succeeded()
+        return user
+
+    def succeeded(self) -> None:
+        """Takes the try back."""
+        if self.sign_in_try:
+            self.sign_in_try.forgive()
+
+
+class PairView(SignInView):
+    """`POST` {username or email, password} → {access, refresh}."""
+
+    def post(self, request: Request) -> Response:
+        given = NameOrEmailSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        user = self.signed_in(request, **given.validated_data)
+        return pair_response(sessions.open_pair(user, address=address_of(request)))
+
+
+class RefreshView(DoorView):
+    """`POST` {refresh} → the next {access, refresh}. Coming again with an old one ends the session."""
+
+    def post(self, request: Request) -> Response:
+        given = RefreshSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        secret = given.validated_data["refresh"]
+        session = sessions.exchange(secret) if signed.read(secret, Token.Kind.REFRESH) else None
+        if session is None:
+            return _refused("The refresh token is unknown, expired or was used before. Sign in again.")
+        return pair_response(sessions.next_pair(session))
+
+
+class VerifyView(DoorView):
+    """`POST` {token} → {} when it would be taken now, 401 when not; of what kind it is is not told."""
+
+    def post(self, request: Request) -> Response:
+        given = TokenSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        if not sessions.is_valid(given.validated_data["token"]):
+            return _refused("The token is unknown, expired or revoked.")
+        return Response({})
+
+
+class SignOutView(View):
+    """`POST` → 204: the session of the bearer token is closed, with all its tokens."""
+
+    def post(self, request: Request) -> Response:
+        actions.sign_out(session=session_of(request))
+        return Response(status=204)
+
+
+class OAuthTokenView(SignInView):
+    """`POST` a form: grant_type=password or refresh_token, as RFC 6749 has it → access_token, refresh_token, …"""
+
+    parser_classes = (FormParser,)
+
+    def post(self, request: Request) -> Response:
+        request.data  # noqa: B018 - parses the form, which the protocol reads from Django's request
+        answer = oauth.token_answer(request._request, address_of(request))
+        if answer.status == 200:
+            self.succeeded()
+        return _oauth_response(answer)
+
+
+class OAuthRevocationView(DoorView):
+    """`POST` a form: token, and the client's credentials, as RFC 7009 has it → 200, whatever the token was."""
+
+    parser_classes = (FormParser,)
+
+    def post(self, request: Request) -> Response:
+        request.data  # noqa: B018 - see above
+        return _oauth_response(oauth.revocation_answer(request._request))
+
+
+class OAuthIntrospectionView(View):
+    """`POST` a form: token, as RFC 7662 has it → {active, …}; for staff."""
+
+    permission_classes = (IsAdminUser,)
+    parser_classes = (FormParser,)
+
+    def post(self, request: Request) -> Response:
+        given = TokenSerializer(data=request.data.dict())  # type: ignore[union-attr]  # a form
+        given.is_valid(raise_exception=True)
+        secret = given.validated_data["token"]
+        session, expires = sessions.find_session(secret), sessions.expiry_of(secret)
+        if session is None or expires is None:
+            return Response({"active": False}, headers=NO_STORE)
+        return Response({"active": True, **_introspected(session, expires)}, headers=NO_STORE)
+
+
+def session_of(request: Request) -> Session:
+    """The session that a request which was let in came with."""
+    return cast(Session, request.auth)
+
+
+def pair_response(pair: sessions.Pair) -> Response:
+    """A pair of tokens, which nobody on the way should keep."""
+    return Response({"access": pair.access, "refresh": pair.refresh}, headers=NO_STORE)
+
+
+def _introspected(session: Session, expires: datetime) -> dict[str, Any]:
+    return {
+        "scope": session.scope,
+        "username": session.user.username,
+        "sub": str(session.user_id),
+        "client_id": session.client.client_id if session.client else None,
+        "token_type": "Bearer",
+        "iat": int(session.created.timestamp()),
+        "exp": int(expires.timestamp()),
+    }
+
+
+def _refused(detail: str) -> Response:
+    """A 401 that is answered and not raised: what was done about the token must hold."""
+    headers = {"WWW-Authenticate": 'Bearer realm="lockstep", error="invalid_token"', **NO_STORE}
+    return Response(document(UNAUTHENTICATED, detail), 401, headers=headers, content_type=CONTENT_TYPE)
+
+
+def _oauth_response(answer: oauth.Answer) -> Response:
+    """The protocol's own answer; a refusal is a problem as well, with the members that RFC 6749 wants."""
+    headers = {name: value for name, value in answer.headers.items() if name != "Content-Type"} | NO_STORE
+    if answer.status < 400:
+        return Response(answer.body, answer.status, headers=headers)
+    detail = answer.body.get("error_description") or answer.body.get("error", "")
+    body = document(problem_of(answer.status), detail, **answer.body)
+    return Response(body, answer.status, headers=headers, content_type=CONTENT_TYPE)

@@ -1,0 +1,94 @@
+"""OAuth 2: django-oauth-toolkit speaks the protocol and knows the clients, and our sessions keep the tokens.
+
+Its own tables would be a second kind of token with its own expiry, revocation and look-up; see docs/decisions/0016.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import orjson
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils import timezone
+from oauth2_provider.oauth2_backends import OAuthLibCore
+from oauth2_provider.oauth2_validators import OAuth2Validator
+from oauthlib.common import Request as OAuthRequest
+from oauthlib.oauth2 import Server
+
+from lockstep.accounts import sessions
+from lockstep.accounts.models import Session, Token
+
+GRANT_TYPES = ("password", "refresh_token")
+ACCESS_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The body, status and headers of an answer of the protocol."""
+
+    body: dict[str, Any]
+    status: int
+    headers: dict[str, str]
+
+
+class SessionValidator(OAuth2Validator):  # type: ignore[misc]  # it is untyped
+    """What the protocol asks of us. `request.session` is the session that a refresh goes on with."""
+
+    def __init__(self, address: str | None) -> None:
+        self.address = address
+
+    def validate_grant_type(
+        self, client_id: str, grant_type: str, client: object, request: OAuthRequest, *_: object
+    ) -> bool:
+        """The two flows that need no browser."""
+        return grant_type in GRANT_TYPES and bool(super().validate_grant_type(client_id, grant_type, client, request))
+
+    def validate_refresh_token(self, refresh_token: str, client: object, request: OAuthRequest, *_: object) -> bool:
+        """Uses the refresh token up, if it is this client's; notes who goes on with what."""
+        if not Session.objects.of_token(refresh_token, Token.Kind.REFRESH).filter(client=client).exists():
+            return False
+        request.session = sessions.exchange(refresh_token)
+        request.user = request.session.user if request.session else None
+        return request.session is not None
+
+    def get_original_scopes(self, refresh_token: str, request: OAuthRequest, *_: object) -> list[str]:
+        """A refresh may ask for less than this, never for more."""
+        return sorted(request.session.scopes)
+
+    def save_bearer_token(self, token: dict[str, Any], request: OAuthRequest, *_: object, **__: object) -> None:
+        """Keeps the pair that the answer tells: in a new session, or in the one that is refreshed."""
+        expires = timezone.now() + timedelta(seconds=token["expires_in"])
+        session = getattr(request, "session", None) or sessions.open_session(
+            request.user, expires=expires, address=self.address, scope=token["scope"], client=request.client
+        )
+        sessions.keep(session, token["access_token"], Token.Kind.ACCESS, expires)
+        refresh_expires = timezone.now() + timedelta(days=settings.REFRESH_DAYS)
+        sessions.keep(session, token["refresh_token"], Token.Kind.REFRESH, refresh_expires)
+
+    def revoke_token(self, token: str, token_type_hint: str, request: OAuthRequest, *_: object) -> None:
+        """Closes the session of this token, if it is this client's. Who asks does not learn whether there was one."""
+        digest = Token.digest_of(token)
+        Session.objects.filter(tokens__digest=digest, client=request.client).revoke()
+
+
+def token_answer(request: HttpRequest, address: str | None) -> Answer:
+    """What the protocol answers to this form at the token route."""
+    _, headers, body, status = _core(address).create_token_response(request)
+    return Answer(orjson.loads(body), status, headers)
+
+
+def revocation_answer(request: HttpRequest) -> Answer:
+    """What it answers at the revocation route: nothing, where the client is who it says."""
+    _, headers, body, status = _core(None).create_revocation_response(request)
+    return Answer(orjson.loads(body) if body else {}, status, headers)
+
+
+def _core(address: str | None) -> OAuthLibCore:
+    server = Server(
+        SessionValidator(address),
+        token_expires_in=ACCESS_SECONDS,
+        token_generator=lambda request: f"lso_{sessions.new_secret()}",
+        refresh_token_generator=lambda request: f"lsr_{sessions.new_secret()}",
+    )
+    return OAuthLibCore(server)

@@ -1,0 +1,131 @@
+"""Sessions: opened by a sign-in, kept alive by refresh tokens, closed by whoever they belong to.
+
+    door                            access token            refresh token
+    POST /auth/                     opaque, TOKEN_DAYS      none
+    POST /oauth/token/              opaque, an hour         opaque
+    POST /api/v1/auth/token/ …      signed (JWT), minutes   signed (JWT)
+
+Whatever the token, a request is let in by one query: its session is open. A refresh token is exchanged for the next
+one; whoever comes with one that was exchanged before has a stolen copy, or was robbed of theirs, and the whole session
+ends. Two tabs that refresh at once are neither, so that the first seconds after an exchange are forgiven.
+"""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from oauth2_provider.models import Application
+
+from lockstep.accounts import signed
+from lockstep.accounts.models import Session, Token, User
+
+READ, WRITE = "read", "write"
+EVERYTHING = f"{READ} {WRITE}"
+FORGIVEN = timedelta(seconds=10)  # after an exchange, in which the same refresh token may be exchanged again
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """An access token and what it is refreshed with."""
+
+    access: str
+    refresh: str
+
+
+def find_session(secret: str) -> Session | None:
+    """The open session, with its user, that this access token is of; None when it opens nothing. One query at most."""
+    sessions = Session.objects.open().select_related("user")
+    if signed.looks_signed(secret):
+        claims = signed.read(secret, Token.Kind.ACCESS)
+        return sessions.filter(pk=claims.session).first() if claims else None
+    return sessions.of_token(secret, Token.Kind.ACCESS).first()
+
+
+def expiry_of(secret: str) -> datetime | None:
+    """When this access token expires; None when there is none."""
+    if signed.looks_signed(secret):
+        claims = signed.read(secret, Token.Kind.ACCESS)
+        return claims.expires if claims else None
+    return Token.objects.filter(digest=Token.digest_of(secret)).values_list("expires", flat=True).first()
+
+
+def is_valid(secret: str) -> bool:
+    """Whether this token, of either kind, would be taken now. A refresh token that was exchanged would not."""
+    if find_session(secret) is not None:
+        return True
+    if signed.looks_signed(secret) and not signed.read(secret, Token.Kind.REFRESH):
+        return False
+    session = Session.objects.open().of_token(secret, Token.Kind.REFRESH).first()
+    return session is not None and session.tokens.filter(digest=Token.digest_of(secret), used=None).exists()
+
+
+def open_session(
+    user: User,
+    *,
+    expires: datetime,
+    address: str | None,
+    scope: str = EVERYTHING,
+    client: Application | None = None,
+) -> Session:
+    """A new session of this user."""
+    return Session.objects.create(user=user, scope=scope, address=address, expires=expires, client=client)
+
+
+def open_opaque(user: User, *, address: str | None = None) -> str:
+    """A session with one opaque token, valid for TOKEN_DAYS; shown now and never again."""
+    expires = timezone.now() + timedelta(days=settings.TOKEN_DAYS)
+    secret = f"lsk_{new_secret()}"
+    with transaction.atomic():
+        keep(open_session(user, expires=expires, address=address), secret, Token.Kind.ACCESS, expires)
+    return secret
+
+
+def open_pair(user: User, *, address: str | None = None) -> Pair:
+    """A session with a pair of signed tokens."""
+    with transaction.atomic():
+        return next_pair(open_session(user, expires=timezone.now(), address=address))
+
+
+def next_pair(session: Session) -> Pair:
+    """The next pair of signed tokens of this session, which lasts as long as the refresh token."""
+    refresh = signed.sign(session, Token.Kind.REFRESH, timedelta(days=settings.REFRESH_DAYS))
+    keep(session, refresh.secret, Token.Kind.REFRESH, refresh.expires)
+    access = signed.sign(session, Token.Kind.ACCESS, timedelta(minutes=settings.ACCESS_MINUTES))
+    return Pair(access.secret, refresh.secret)
+
+
+def keep(session: Session, secret: str, kind: Token.Kind, expires: datetime) -> None:
+    """Writes down a token of this session, which lasts at least as long."""
+    Token.objects.create(digest=Token.digest_of(secret), session=session, kind=kind, expires=expires)
+    if expires > session.expires:
+        session.expires = expires
+        session.save(update_fields=["expires"])
+
+
+def exchange(secret: str) -> Session | None:
+    """The session whose refresh token this is, for the next one; None when it is to be refused.
+
+    Coming a second time with a token closes its session. The caller answers the refusal, and does not raise it: an
+    error would undo that.
+    """
+    with transaction.atomic():
+        sessions = Session.objects.open().select_for_update(of=("self",)).select_related("user")
+        session = sessions.of_token(secret, Token.Kind.REFRESH).first()
+        if session is None:
+            return None
+        token = session.tokens.get(digest=Token.digest_of(secret))
+        now = timezone.now()
+        if token.used is None:
+            session.tokens.filter(pk=token.pk).update(used=now)
+        elif now - token.used > FORGIVEN:
+            Session.objects.filter(pk=session.pk).revoke()
+            return None
+        return session
+
+
+def new_secret() -> str:
+    """256 random bits."""
+    return secrets.token_urlsafe(32)

@@ -1,0 +1,231 @@
+"""Registering, one's own account, and what others see of it."""
+
+import pytest
+from django.db import connection
+from django.test import Client
+
+from lockstep.accounts import sessions
+from lockstep.accounts.models import Follow, Session, User
+from lockstep.changes.models import Change
+from tests.support import Cast, Person
+
+pytestmark = pytest.mark.django_db
+
+USERS = "/api/v1/users/"
+ME = f"{USERS}me/"
+PASSWORD = "correct horse battery"
+
+
+def register(client: Client, **body: object):
+    return client.post(f"{USERS}register/", {"password": PASSWORD, **body}, content_type="application/json")
+
+
+def fields_of(answer) -> list[str]:
+    assert answer.status_code == 400, answer.content
+    return [error["field"] for error in answer.json()["errors"]]
+
+
+@pytest.mark.parametrize(
+    ("given", "username", "email"),
+    [
+        ({"username": "new"}, "new", ""),
+        ({"email": "New@example.com"}, "New@example.com", "New@example.com"),
+        ({"username": "new", "email": "new@example.com"}, "new", "new@example.com"),
+        ({"username": "new@example.com", "email": "New@example.com"}, "new@example.com", "New@example.com"),
+    ],
+)
+def test_registering_answers_with_the_profile(client: Client, given: dict, username: str, email: str):
+    answer = register(client, **given, first_name="N", last_name="W")
+    assert answer.status_code == 201
+    profile = answer.json()
+    assert (profile["username"], profile["email"], profile["first_name"]) == (username, email, "N")
+    assert "password" not in profile
+    assert answer["ETag"]
+    user = User.objects.get(username=username)
+    assert user.check_password(PASSWORD)
+    assert Change.objects.get(model="accounts.user").actor == f"user:{user.pk}"
+    signed_in = client.post("/auth/", {"username": username, "password": PASSWORD}, content_type="application/json")
+    assert signed_in.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({}, "non_field_errors"),
+        ({"username": ""}, "username"),
+        ({"username": "has space"}, "username"),
+        ({"username": "x" * 151}, "username"),
+        ({"username": "victim@example.com"}, "username"),
+        ({"username": "victim@example.com", "email": "mine@example.com"}, "username"),
+        ({"username": "OWNER"}, "username"),
+        ({"username": "new", "email": "no address"}, "email"),
+        ({"username": "new", "email": "OWNER@example.com"}, "email"),
+        ({"username": "new", "password": "1234"}, "password"),
+        ({"username": "new", "password": "password"}, "password"),
+        ({"username": "magnificent", "password": "magnificent1"}, "password"),
+        ({"username": "new", "is_staff": True}, "is_staff"),
+        ({"username": "new", "number": 1}, None),
+        ({"username": "new", "id": "x"}, "id"),
+    ],
+)
+def test_what_cannot_be_registered(client: Client, given: dict, field: str | None):
+    User.objects.create_user("owner", "owner@example.com")
+    if field is not None:
+        assert fields_of(register(client, **given)) == [field]
+        assert User.objects.count() == 1
+
+
+def test_the_frozen_route_registers_by_name(client: Client):
+    body = {"name": "user1", "password": "123abc#$%"}
+    answer = client.post("/api/register/", body, content_type="application/json")
+    assert answer.status_code == 201
+    assert answer.json() == {"id": User.objects.get().number, "name": "user1"}
+    assert fields_of(client.post("/api/register/", body, content_type="application/json")) == ["name"]
+    weak = client.post("/api/register/", {"name": "user2", "password": "1234"}, content_type="application/json")
+    assert fields_of(weak) == ["password"]
+
+
+def test_ones_own_profile(cast: Cast):
+    profile = cast.owner.get(ME).json()
+    assert (profile["username"], profile["number"]) == ("owner", cast.owner.user.number)
+    changed = cast.owner.client.patch(
+        ME, {"first_name": "O", "email": "o@example.com"}, content_type="application/json"
+    )
+    assert changed.status_code == 200
+    assert cast.owner.get(ME).json() == changed.json()
+    assert changed.json()["email"] == "o@example.com"
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"username": "colleague"}, "username"),
+        ({"username": "Colleague"}, "username"),
+        ({"username": "x@example.com"}, "username"),
+        ({"is_staff": True}, None),
+        ({"password": "x"}, "password"),
+        ({"is_superuser": True}, "is_superuser"),
+    ],
+)
+def test_what_a_profile_does_not_take(cast: Cast, given: dict, field: str | None):
+    answer = cast.owner.client.patch(ME, given, content_type="application/json")
+    if field:
+        assert fields_of(answer) == [field]
+    user = User.objects.get(pk=cast.owner.user.pk)
+    assert (user.is_staff, user.is_superuser, user.username) == (False, False, "owner")
+
+
+def test_who_goes_by_an_address_goes_on_by_the_new_one(client: Client):
+    register(client, email="old@example.com")
+    user = User.objects.get()
+    person = Person(user, Client(headers={"authorization": f"Bearer {sessions.open_opaque(user)}"}))
+    person.client.patch(ME, {"email": "new@example.com"}, content_type="application/json")
+    user.refresh_from_db()
+    assert (user.username, user.email) == ("new@example.com", "new@example.com")
+
+
+def change_password(person: Person, current: str, new: str, method: str = "post"):
+    body = {"current_password": current, "new_password": new}
+    return getattr(person.client, method)(f"{ME}password/", body, content_type="application/json")
+
+
+@pytest.mark.parametrize("method", ["post", "put"])
+def test_a_new_password_signs_out_everywhere_else(cast: Cast, client: Client, method: str):
+    elsewhere = sessions.open_pair(cast.owner.user)
+    assert change_password(cast.owner, "owner-password", PASSWORD, method).status_code == 204
+    assert cast.owner.get(ME).status_code == 200
+    assert client.get(ME, headers={"authorization": f"Bearer {elsewhere.access}"}).status_code == 401
+    assert cast.colleague.get(ME).status_code == 200
+    for password, status in (("owner-password", 401), (PASSWORD, 200)):
+        body = {"username": "owner", "password": password}
+        assert client.post("/auth/", body, content_type="application/json").status_code == status
+
+
+@pytest.mark.parametrize(
+    ("current", "new", "field"),
+    [("wrong", PASSWORD, "current_password"), ("owner-password", "1234", "new_password")],
+)
+def test_what_a_password_is_not_changed_by(cast: Cast, current: str, new: str, field: str):
+    assert fields_of(change_password(cast.owner, current, new)) == [field]
+    assert User.objects.get(pk=cast.owner.user.pk).check_password("owner-password")
+
+
+def test_deleting_the_account_signs_out_everywhere_and_leaves_nothing_to_see(cast: Cast, client: Client):
+    User.objects.filter(pk=cast.owner.user.pk).update(email="owner@example.com")
+    elsewhere = sessions.open_pair(cast.owner.user)
+    cast.colleague.client.post(f"{USERS}{cast.owner.user.pk}/follow/")
+    cast.owner.client.post(f"{USERS}{cast.outsider.user.pk}/follow/")
+    assert cast.owner.delete(ME).status_code == 204
+    assert cast.owner.get(ME).status_code == 401
+    refreshed = client.post("/api/v1/auth/refresh/", {"refresh": elsewhere.refresh}, content_type="application/json")
+    assert refreshed.status_code == 401
+    assert not Session.objects.filter(user=cast.owner.user, revoked=None).exists()
+    assert cast.colleague.get(f"{USERS}{cast.owner.user.pk}/").status_code == 404
+    assert cast.colleague.get(f"{USERS}{cast.owner.user.number}/").status_code == 404
+    assert not Follow.objects.alive().exists()
+    signed_in = client.post(
+        "/auth/", {"username": "owner", "password": "owner-password"}, content_type="application/json"
+    )
+    assert signed_in.status_code == 401
+    assert register(client, username="owner", email="owner@example.com").status_code == 201
+    history = Change.objects.history(cast.owner.user.pk)
+    assert [change.kind for change in history][-1] == "deleted"
+    assert history.last().before["username"] == "owner"
+
+
+@pytest.mark.parametrize("by", ["pk", "number"])
+def test_what_others_see(cast: Cast, by: str):
+    User.objects.filter(pk=cast.owner.user.pk).update(email="owner@example.com", first_name="O")
+    person = cast.outsider.get(f"{USERS}{getattr(cast.owner.user, by)}/").json()
+    assert set(person) == {
+        *("id", "number", "username", "first_name", "last_name", "followers", "following", "created")
+    }
+    assert (person["username"], person["first_name"]) == ("owner", "O")
+
+
+@pytest.mark.parametrize("key", ["999999999", "0190163d-8694-739b-aea5-966c26f8ad91", "nobody"])
+def test_nobody_of_that_name(cast: Cast, key: str):
+    for answer in (cast.owner.get(f"{USERS}{key}/"), cast.owner.client.post(f"{USERS}{key}/follow/")):
+        assert answer.status_code == 404
+
+
+def test_following_and_unfollowing(cast: Cast):
+    path = f"{USERS}{cast.owner.user.pk}/"
+    for _ in range(2):  # once is enough
+        assert cast.colleague.client.post(f"{path}follow/").status_code == 204
+    cast.outsider.client.post(f"{USERS}{cast.owner.user.number}/follow/")
+    person = cast.staff.get(path).json()
+    assert (person["followers"], person["following"]) == (2, 0)
+    followers = cast.staff.get(f"{path}followers/").json()["results"]
+    assert sorted(one["username"] for one in followers) == ["colleague", "outsider"]
+    following = cast.staff.get(f"{USERS}{cast.colleague.user.pk}/following/").json()["results"]
+    assert [(one["username"], one["followers"]) for one in following] == [("owner", 2)]
+    for _ in range(2):
+        assert cast.colleague.delete(f"{path}follow/").status_code == 204
+    assert cast.staff.get(path).json()["followers"] == 1
+    assert cast.colleague.client.post(f"{path}follow/").status_code == 204
+    assert cast.staff.get(path).json()["followers"] == 2
+
+
+def test_nobody_follows_themselves(cast: Cast):
+    answer = cast.owner.client.post(f"{USERS}{cast.owner.user.pk}/follow/")
+    assert answer.status_code == 409
+    assert not Follow.objects.exists()
+
+
+@pytest.mark.parametrize("people", [2, 40])
+def test_a_list_of_followers_costs_as_many_queries_however_long(cast: Cast, people: int, django_assert_num_queries):
+    followers = User.objects.bulk_create([User(username=f"f{n}") for n in range(people)])
+    Follow.objects.bulk_create([Follow(follower=one, followed=cast.owner.user) for one in followers])
+    with django_assert_num_queries(5):  # session, person, savepoint, the page, release
+        answer = cast.staff.get(f"{USERS}{cast.owner.user.pk}/followers/?limit=100")
+    assert len(answer.json()["results"]) == people
+
+
+def test_two_who_take_one_name_at_once_are_told(client: Client):
+    with connection.cursor() as cursor:  # what the check before the write cannot see
+        cursor.execute(
+            "INSERT INTO accounts_user (username, password, is_superuser, first_name, last_name, email,"
+            " is_staff, is_active, date_joined) VALUES ('Taken', '', false, '', '', '', false, true, now())"
+        )
+    assert fields_of(register(client, username="taken")) == ["username"]

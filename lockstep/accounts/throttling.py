@@ -1,0 +1,113 @@
+"""Sign-in is throttled, by account and by address, and nobody is locked out by what others try.
+
+A try is counted before the password is looked at, so that a hundred at once do not all pass, and taken back when it was
+right. Three counts, each for a while after its first try:
+
+    who, from where    guessing one account                     also for its owner, from there only
+    from where         guessing many accounts, or making many   \\ not for an account that has been signed in to
+    who                guessing one account from many addresses /  from this very address lately
+"""
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import ip_address, ip_network
+from math import ceil
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Q
+
+from lockstep.accounts.models import Session
+from lockstep.api.errors import TooManyRequests
+from lockstep.api.sealing import derived_key
+
+COUNT = """
+INSERT INTO accounts_tries AS t (key, number, until)
+SELECT key, 1, now() + seconds * interval '1 second'
+FROM unnest(%s::bytea[], %s::float8[]) AS k (key, seconds)
+ORDER BY key
+ON CONFLICT (key) DO UPDATE SET
+    number = CASE WHEN t.until <= now() THEN 1 ELSE t.number + 1 END,
+    until = CASE WHEN t.until <= now() THEN excluded.until ELSE t.until END
+RETURNING key, number, extract(epoch FROM until - now())::float8
+"""
+FORGIVE = "UPDATE accounts_tries SET number = greatest(number - 1, 0) WHERE key = ANY(%s::bytea[])"
+FORGET = "DELETE FROM accounts_tries WHERE until <= now()"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """So many tries within so many seconds."""
+
+    name: str
+    number: int
+    seconds: float
+
+
+PAIR = Limit("account and address", 10, 300.0)
+ACCOUNT = Limit("account", 100, 3600.0)
+ADDRESS = Limit("address", 100, 300.0)
+
+
+class Try:
+    """One try to sign in as somebody, from somewhere."""
+
+    def __init__(self, name: str, address: str | None) -> None:
+        self.name = name.strip().lower()
+        self.address = address
+        self._keys: list[bytes] = []
+
+    def count(self) -> None:
+        """Raises TooManyRequests, with the seconds after which another try may help."""
+        limits = {PAIR: f"{self.name}\n{_network(self.address)}"}
+        if not self._at_home:
+            limits |= {ACCOUNT: self.name, ADDRESS: _network(self.address)}
+        self._keys = _count(limits)
+
+    def forgive(self) -> None:
+        """It was right: it does not count."""
+        with connection.cursor() as cursor:
+            cursor.execute(FORGIVE, [self._keys])
+
+    @cached_property
+    def _at_home(self) -> bool:
+        """Whether this account has a session that was opened from this very address."""
+        who = Q(user__username__iexact=self.name) | (Q(user__email__iexact=self.name) if "@" in self.name else Q())
+        return self.address is not None and Session.objects.filter(who, address=self.address).exists()
+
+
+def count_registration(address: str | None) -> None:
+    """Raises TooManyRequests when too many accounts were made from there."""
+    _count({Limit("registrations", settings.REGISTRATIONS_PER_HOUR, 3600.0): _network(address)})
+
+
+def forget_tries() -> None:
+    """Removes what is no longer counted: periodic work."""
+    with connection.cursor() as cursor:
+        cursor.execute(FORGET)
+
+
+def _count(limits: Mapping[Limit, str]) -> list[bytes]:
+    """Counts one try under each limit; raises TooManyRequests when one is passed."""
+    keys = {_key(limit, who): limit for limit, who in limits.items()}
+    with connection.cursor() as cursor:
+        cursor.execute(COUNT, [list(keys), [limit.seconds for limit in keys.values()]])
+        counted = [(keys[bytes(key)], number, seconds) for key, number, seconds in cursor.fetchall()]
+    if waits := [seconds for limit, number, seconds in counted if number > limit.number]:
+        raise TooManyRequests(retry_after=max(1, ceil(max(waits))))
+    return list(keys)
+
+
+def _key(limit: Limit, who: str) -> bytes:
+    """What is counted under: names of people and their addresses are not kept in the clear."""
+    return hmac.digest(derived_key("lockstep tries", settings.SECRET_KEY), f"{limit.name}\n{who}".encode(), "sha256")
+
+
+def _network(address: str | None) -> str:
+    """What one person is taken to have: an IPv4 address, or 64 bits of IPv6."""
+    if address is None:
+        return ""
+    given = ip_address(address)
+    return address if given.version == 4 else str(ip_network((given, 64), strict=False))

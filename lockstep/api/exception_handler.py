@@ -1,0 +1,64 @@
+"""Any error becomes an answer here, and nowhere else."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from django.db import IntegrityError, InterfaceError, OperationalError
+from psycopg.errors import DiskFull, QueryCanceled
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import exception_handler as drf_exception_handler
+
+from lockstep.api import problems
+from lockstep.api.errors import CONTENT_TYPE, Conflict, DomainError, Errors, Unavailable, document
+from lockstep.api.problems import Problem, problem_of
+
+logger = logging.getLogger(__name__)
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """REST framework's hook. None hands the error on: it becomes a 500, logged with its traceback."""
+    if isinstance(error, IntegrityError):
+        error = Conflict("Somebody else wrote the same at the same moment, and theirs came first. Try again.")
+    elif isinstance(error, (OperationalError, InterfaceError)):
+        error = _of_the_database(error)
+    if isinstance(error, DomainError):
+        return _answer(error.problem, str(error), error.errors, retry_after=error.retry_after)
+    response = drf_exception_handler(error, context)
+    if response is None:
+        return None
+    errors = list(_flatten(response.data)) if isinstance(error, exceptions.ValidationError) else []
+    problem = problems.INVALID if errors else problem_of(response.status_code)
+    detail = "The request has mistakes; see errors." if errors else str(response.data["detail"])
+    response.data = document(problem, detail, errors)
+    response.content_type = CONTENT_TYPE
+    return response
+
+
+def _answer(problem: Problem, detail: str, errors: Errors, *, retry_after: int | None) -> Response:
+    headers = {"Retry-After": str(retry_after)} if retry_after else None
+    body = document(problem, detail, errors)
+    return Response(body, problem.status, headers=headers, content_type=CONTENT_TYPE)
+
+
+def _of_the_database(error: Exception) -> Unavailable:
+    """What a database that does not serve a request is to the client, and to whoever reads the log."""
+    logger.error("a request met a database that does not serve it: %s", str(error).partition("\n")[0])
+    if isinstance(error.__cause__, QueryCanceled):
+        return Unavailable("This took too long and was given up. Nothing was changed; ask for less.", retry_after=2)
+    what = "has no room left for this" if isinstance(error.__cause__, DiskFull) else "does not answer"
+    return Unavailable(f"The database {what} right now. Nothing was changed; try again in a moment.", retry_after=2)
+
+
+def _flatten(data: object, path: str = "") -> Iterator[dict[str, str]]:
+    """REST framework's nested error lists as flat {"field": "lines.0.quantity", "detail": …}."""
+    if isinstance(data, dict):
+        for key, value in data.items():
+            yield from _flatten(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(data, list):
+        for index, value in enumerate(data):
+            nested = isinstance(value, (dict, list))
+            yield from _flatten(value, f"{path}.{index}".lstrip(".") if nested else path)
+    else:
+        yield {"field": path or "non_field_errors", "detail": str(data)}

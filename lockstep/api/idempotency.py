@@ -1,0 +1,104 @@
+"""Idempotency-Key: a POST that is sent again is answered again, and carried out once.
+
+1. Whoever comes with a key takes a lock of that key, which ends with the transaction: a second one is told to wait.
+2. An answer that is kept is given again, byte for byte; with another body the key is refused.
+3. Otherwise the request is carried out and its answer kept, in one transaction: a process that is killed leaves both or
+   neither. A request that is refused leaves nothing, and may be mended and sent again under its key.
+"""
+
+import hmac
+import re
+from collections.abc import Callable
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.http import HttpResponse, HttpResponseBase
+from rest_framework.exceptions import ParseError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from lockstep.api import problems
+from lockstep.api.errors import Conflict
+from lockstep.api.models import Answer
+from lockstep.api.requests import address_of
+from lockstep.api.sealing import Unreadable, derived_key, seal, unseal
+
+HEADER = "Idempotency-Key"
+KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
+PURPOSE = "lockstep idempotency"
+LOCK = "SELECT pg_try_advisory_xact_lock(%s)"
+
+
+class InFlight(Conflict):
+    """A request with this Idempotency-Key is being carried out."""
+
+    problem = problems.IN_FLIGHT
+
+
+class KeyReused(Conflict):
+    """This Idempotency-Key was used for another request."""
+
+    problem = problems.KEY_REUSED
+
+
+def once(request: Request, carry_out: Callable[[], Response]) -> HttpResponseBase:
+    """The answer to this request, which has a key: what `carry_out` gives, rendered, or what it gave before.
+
+    Raises ParseError, InFlight and KeyReused, and whatever `carry_out` does, undoing its effect.
+    """
+    digest, fingerprint = _digest(request), _fingerprint(request)
+    with transaction.atomic():
+        if not _locked(digest):
+            raise InFlight(retry_after=1)
+        if kept := Answer.objects.valid().filter(pk=digest).first():
+            return _given_again(kept, fingerprint)
+        response = carry_out()
+        if response.status_code < 400:
+            _keep(digest, fingerprint, response)
+        return response
+
+
+def _digest(request: Request) -> bytes:
+    """Keys belong to a user, or before anybody is signed in to an address."""
+    key = request.headers[HEADER]
+    if not KEY.fullmatch(key):
+        raise ParseError("An Idempotency-Key is 1 to 255 visible ASCII characters; a UUID is a good one.")
+    owner = f"user:{request.user.pk}" if request.user.is_authenticated else f"address:{address_of(request)}"
+    return _hmac(owner.encode(), key.encode())
+
+
+def _fingerprint(request: Request) -> bytes:
+    """What the request asks for. Keyed, because a body may hold a password."""
+    return _hmac((request.method or "").encode(), request.get_full_path().encode(), request._request.body)
+
+
+def _hmac(*parts: bytes) -> bytes:
+    framed = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+    return hmac.digest(derived_key(PURPOSE, settings.SECRET_KEY), framed, "sha256")
+
+
+def _locked(digest: bytes) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(LOCK, [int.from_bytes(digest[:8], "big", signed=True)])
+        return bool(cursor.fetchone()[0])
+
+
+def _given_again(kept: Answer, fingerprint: bytes) -> HttpResponse:
+    if not hmac.compare_digest(bytes(kept.fingerprint), fingerprint):
+        raise KeyReused
+    try:
+        body = unseal(PURPOSE, bytes(kept.body))
+    except Unreadable as error:
+        raise Conflict("It was carried out, and its answer can no longer be read. Look at what there is.") from error
+    return HttpResponse(body, status=kept.status, headers={**kept.headers, "Idempotent-Replayed": "true"})
+
+
+def _keep(digest: bytes, fingerprint: bytes, response: Response) -> None:
+    values = {
+        "fingerprint": fingerprint,
+        "status": response.status_code,
+        "headers": dict(response.items()),
+        "body": seal(PURPOSE, response.content),
+    }
+    Answer.objects.expired().filter(pk=digest).delete()
+    Answer.objects.create(digest=digest, **values)

@@ -1,0 +1,153 @@
+"""The kinds of problem that a client may meet, each with a stable `type` (RFC 9457) that says what to do.
+
+`type` is a path on this very server, GET of which gives what stands here; docs/problems.md is made from it.
+"""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One kind: `name` is the end of its `type`; `remedy` is what a client does about it."""
+
+    name: str
+    status: int
+    title: str
+    remedy: str
+
+    @property
+    def type(self) -> str:
+        """What stands in the answer; about:blank where the status says it all."""
+        return f"/problems/{self.name}" if self.name else "about:blank"
+
+
+PROBLEMS: dict[str, Problem] = {}
+
+
+def _problem(name: str, status: int, title: str, remedy: str) -> Problem:
+    PROBLEMS[name] = problem = Problem(name, status, title, remedy)
+    return problem
+
+
+BAD_REQUEST = _problem(
+    "bad-request",
+    400,
+    "The request cannot be read",
+    "Mend what `detail` names; the same request will be refused again.",
+)
+INVALID = _problem(
+    "invalid",
+    400,
+    "The request has mistakes",
+    "`errors` has one `{field, detail}` for each thing to mend; a field inside a list is named `lines.0.quantity`.",
+)
+UNAUTHENTICATED = _problem(
+    "unauthenticated",
+    401,
+    "Nobody is signed in",
+    "Send `Authorization: Bearer <token>`. A token that was valid has expired or was revoked: refresh it, or sign in.",
+)
+FORBIDDEN = _problem(
+    "forbidden",
+    403,
+    "This is not yours to do",
+    "Ask as somebody who may; signing in again does not help.",
+)
+INSUFFICIENT_SCOPE = _problem(
+    "insufficient-scope",
+    403,
+    "The token may not do this",
+    "Get a token with the scope that `detail` names: reading needs `read`, everything else `write`.",
+)
+NOT_FOUND = _problem(
+    "not-found",
+    404,
+    "There is no such thing",
+    "It never was, it is deleted, or it is somebody else's: which of these is not told.",
+)
+METHOD_NOT_ALLOWED = _problem(
+    "method-not-allowed",
+    405,
+    "This address does not take this method",
+    "The header `Allow` lists those that it takes.",
+)
+NOT_ACCEPTABLE = _problem(
+    "not-acceptable",
+    406,
+    "There is no such representation",
+    "Leave `Accept` out, or ask for application/json.",
+)
+CONFLICT = _problem(
+    "conflict",
+    409,
+    "The state of the object does not allow this",
+    "Read the object again, and decide anew.",
+)
+IN_FLIGHT = _problem(
+    "in-flight",
+    409,
+    "The same request is being carried out",
+    "Another request with this Idempotency-Key has not been answered yet. Send it again after `Retry-After` seconds.",
+)
+GONE = _problem(
+    "gone",
+    410,
+    "It was here and is not kept any more",
+    "`detail` says from where to go on.",
+)
+LENGTH_REQUIRED = _problem(
+    "length-required",
+    411,
+    "The body has no length",
+    "Send it with a Content-Length, not in chunks.",
+)
+OUT_OF_DATE = _problem(
+    "out-of-date",
+    412,
+    "Somebody else has changed it",
+    "The object is no longer the one whose ETag stands in If-Match. Read it again, and decide anew.",
+)
+TOO_LARGE = _problem(
+    "too-large",
+    413,
+    "The body is too large",
+    "Send less at once; `detail` has the limit.",
+)
+UNSUPPORTED_MEDIA_TYPE = _problem(
+    "unsupported-media-type",
+    415,
+    "The body is of a kind that is not read here",
+    "Send JSON, with `Content-Type: application/json`; the OAuth 2 routes take a form.",
+)
+KEY_REUSED = _problem(
+    "key-reused",
+    422,
+    "This Idempotency-Key was used for another request",
+    "A key stands for one request with one body. Make a new key for a new request.",
+)
+TOO_MANY_REQUESTS = _problem(
+    "too-many-requests",
+    429,
+    "Too many requests",
+    "Wait for `Retry-After` seconds.",
+)
+INTERNAL_ERROR = _problem(
+    "internal-error",
+    500,
+    "Something went wrong here",
+    "It is logged under the `X-Request-ID` of the answer. Trying again is safe with an Idempotency-Key.",
+)
+UNAVAILABLE = _problem(
+    "unavailable",
+    503,
+    "Not right now",
+    "Nothing was changed. Try again after `Retry-After` seconds.",
+)
+
+_BY_STATUS = {problem.status: problem for problem in reversed(PROBLEMS.values())}
+
+
+def problem_of(status: int) -> Problem:
+    """What is meant where only a status is known: the first of that status above, or nothing in particular."""
+    return _BY_STATUS.get(status) or Problem("", status, HTTPStatus(status).phrase, "")

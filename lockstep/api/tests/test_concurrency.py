@@ -1,0 +1,106 @@
+"""ETag, If-None-Match and If-Match: nobody overwrites what they have not seen."""
+
+import threading
+
+import pytest
+from django.db import connection
+
+from lockstep.accounts.models import User
+from tests.support import Cast
+
+pytestmark = pytest.mark.django_db
+
+ME = "/api/v1/users/me/"
+
+
+def patch(cast: Cast, name: str, **headers: str):
+    body = {"first_name": name}
+    return cast.owner.client.patch(ME, body, content_type="application/json", headers=headers)
+
+
+def test_an_etag_is_the_version_of_the_row_and_changes_with_it(cast: Cast):
+    first = cast.owner.get(ME)["ETag"]
+    assert cast.owner.get(ME)["ETag"] == first
+    changed = patch(cast, "new")
+    assert changed["ETag"] != first
+    assert cast.owner.get(ME)["ETag"] == changed["ETag"]
+    with connection.cursor() as cursor:  # whoever writes
+        cursor.execute("UPDATE accounts_user SET last_name = 'x' WHERE id = %s", [cast.owner.user.pk])
+    assert cast.owner.get(ME)["ETag"] not in (first, changed["ETag"])
+
+
+def test_a_write_that_changes_nothing_changes_no_version(cast: Cast):
+    assert patch(cast, "new")["ETag"] == patch(cast, "new")["ETag"]
+
+
+def test_nobody_chooses_a_version(cast: Cast):
+    User.objects.filter(pk=cast.owner.user.pk).update(version=99, first_name="x")
+    assert User.objects.get(pk=cast.owner.user.pk).version == 2
+
+
+@pytest.mark.parametrize("condition", ["{}", "W/{}", '"x", {}', "*", '"x" ,W/"y",{}'])
+def test_what_the_client_has_is_not_sent_again(cast: Cast, condition: str):
+    tag = cast.owner.get(ME)["ETag"]
+    answer = cast.owner.client.get(ME, headers={"if-none-match": condition.format(tag)})
+    assert (answer.status_code, answer.content, answer["ETag"]) == (304, b"", tag)
+
+
+def test_what_the_client_has_not_is_sent(cast: Cast):
+    assert cast.owner.client.get(ME, headers={"if-none-match": '"x"'}).status_code == 200
+
+
+@pytest.mark.parametrize("condition", ["{}", '"x", {}', "*"])
+def test_a_change_of_what_was_seen_is_made(cast: Cast, condition: str):
+    tag = cast.owner.get(ME)["ETag"]
+    assert patch(cast, "new", **{"if-match": condition.format(tag)}).status_code == 200
+
+
+@pytest.mark.parametrize("condition", ['"x"', "W/{}", '"x", "y"'])
+def test_a_change_of_something_else_is_412_and_nothing_happens(cast: Cast, condition: str):
+    tag = cast.owner.get(ME)["ETag"]
+    for refused in (
+        patch(cast, "new", **{"if-match": condition.format(tag)}),
+        cast.owner.client.delete(ME, headers={"if-match": condition.format(tag)}),
+    ):
+        assert refused.status_code == 412
+        assert refused.json()["type"] == "/problems/out-of-date"
+    assert cast.owner.get(ME)["ETag"] == tag
+
+
+@pytest.mark.parametrize("condition", ["", "x", '"x', '"a" "b"', '"a",', "7", '"\x00"'])
+def test_what_is_no_condition_is_400(cast: Cast, condition: str):
+    assert patch(cast, "new", **{"if-match": condition}).status_code == 400
+    assert cast.owner.client.get(ME, headers={"if-none-match": condition}).status_code == 400
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_who_saw_the_same_one_changes_it(cast: Cast):
+    tag = cast.owner.get(ME)["ETag"]
+    statuses: list[int] = []
+
+    def change(name: str) -> None:
+        try:
+            statuses.append(patch(cast, name, **{"if-match": tag}).status_code)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=change, args=(f"name-{number}",)) for number in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(statuses) == [200] + [412] * 9
+
+
+def test_endpoints_of_webhooks_have_them_too(cast: Cast, settings):
+    settings.DEBUG = True
+    body = {"url": "https://example.com/x", "events": ["posts.post.*"]}
+    path = f"/api/v1/webhooks/{cast.owner.post('/api/v1/webhooks/', body).json()['id']}/"
+    tag = cast.owner.get(path)["ETag"]
+    change = {"description": "new"}
+    stale = cast.owner.client.patch(path, change, content_type="application/json", headers={"if-match": '"0"'})
+    assert stale.status_code == 412
+    fresh = cast.owner.client.patch(path, change, content_type="application/json", headers={"if-match": tag})
+    assert (fresh.status_code, fresh["ETag"] != tag) == (200, True)
+    assert cast.owner.client.delete(path, headers={"if-match": tag}).status_code == 412
+    assert cast.owner.client.delete(path, headers={"if-match": fresh["ETag"]}).status_code == 204

@@ -1,0 +1,45 @@
+"""The literal routes of the predecessor APIs: other names, the same actions."""
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from lockstep.accounts import actions, sessions
+from lockstep.accounts.doors import NO_STORE, SignInView, pair_response
+from lockstep.accounts.serializers import CredentialsSerializer
+from lockstep.accounts.views import RegistrationView
+from lockstep.api.errors import Invalid
+from lockstep.api.requests import address_of
+from lockstep.compat.serializers import NamedCredentialsSerializer, NamedRegistrationSerializer
+
+
+class AuthView(SignInView):
+    """`POST auth/` {username, password} → {token}: an opaque bearer token."""
+
+    def post(self, request: Request) -> Response:
+        given = CredentialsSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        user = self.signed_in(request, **given.validated_data)
+        return Response({"token": sessions.open_opaque(user, address=address_of(request))}, headers=NO_STORE)
+
+
+class NamedPairView(SignInView):
+    """`POST api/token/` {name, password} → {access, refresh}."""
+
+    def post(self, request: Request) -> Response:
+        given = NamedCredentialsSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        user = self.signed_in(request, username=given.validated_data["name"], password=given.validated_data["password"])
+        return pair_response(sessions.open_pair(user, address=address_of(request)))
+
+
+class NamedRegisterView(RegistrationView):
+    """`POST api/register/` {name, password} → 201 {id, name}; `id` is the number."""
+
+    def post(self, request: Request) -> Response:
+        given = NamedRegistrationSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        try:
+            user = actions.register(username=given.validated_data["name"], password=given.validated_data["password"])
+        except Invalid as error:
+            raise error.renamed(username="name") from error
+        return Response({"id": user.number, "name": user.username}, status=201)

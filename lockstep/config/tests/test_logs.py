@@ -1,0 +1,67 @@
+"""Log lines: JSON with the request they belong to, and no secrets."""
+
+import json
+import logging
+import logging.config
+
+import pytest
+
+from lockstep.changes.attribution import tracing
+from lockstep.config.logs import formatter
+
+
+def line(message: str, *, for_people: bool = False, **extra: object) -> str:
+    options = formatter(for_people=for_people)
+    made = options.pop("()")(**options)
+    record = logging.getLogger("lockstep.test").makeRecord(
+        "lockstep.test", logging.INFO, "f", 1, message, (), None, extra=extra
+    )
+    return made.format(record)
+
+
+def test_a_line_is_json_with_its_request():
+    with tracing("request-1"):
+        told = json.loads(line("it happened", method="GET", ms=1.5))
+    assert told["event"] == "it happened"
+    assert (told["trace"], told["logger"], told["level"]) == ("request-1", "lockstep.test", "info")
+    assert (told["method"], told["ms"]) == ("GET", 1.5)
+    assert told["timestamp"].endswith("Z")
+
+
+@pytest.mark.parametrize("for_people", [True, False])
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "lsk_0123456789abcdefghij",
+        "lso_0123456789abcdefghij",
+        "lsr_0123456789abcdefghij",
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+        "Bearer abcdefghijklmnop",
+    ],
+)
+def test_a_token_is_struck_out_wherever_it_stands(secret: str, for_people: bool):
+    told = line(f"it went wrong with {secret}, sadly", for_people=for_people, header=secret)
+    assert secret not in told
+    assert secret.removeprefix("Bearer ") not in told
+    assert "sadly" in told
+
+
+@pytest.mark.parametrize(
+    "text", ["connecting to postgresql://user:hunter22@127.0.0.1/x", "password='hunter22'", '{"password": "hunter22"}']
+)
+def test_a_password_is_struck_out(text: str):
+    assert "hunter22" not in line(text)
+
+
+def test_an_exception_is_told_without_its_secrets():
+    try:
+        raise ValueError("refused lsk_0123456789abcdefghij")
+    except ValueError as error:
+        record = logging.LogRecord(
+            "lockstep.test", logging.ERROR, "f", 1, "failed", (), (ValueError, error, error.__traceback__)
+        )
+    options = formatter(for_people=False)
+    told = options.pop("()")(**options).format(record)
+    assert "ValueError" in json.loads(told)["exception"]
+    assert "lsk_0123456789" not in told
