@@ -32,6 +32,7 @@ def ensure_client() -> None:
 
 def ensure_account(username: str, password: str, *, staff: bool = False) -> User:
     """The account with this password, made or mended; idempotent."""
+    user: User
     user, made = User.objects.get_or_create(username=username)
     as_it_should = user.is_active and user.is_staff == staff and user.deleted is None
     if made or not as_it_should or not user.check_password(password):

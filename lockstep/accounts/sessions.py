@@ -13,6 +13,8 @@ ends. Two tabs that refresh at once are neither, so that the first seconds after
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -21,9 +23,15 @@ from oauth2_provider.models import Application
 
 from lockstep.accounts import signed
 from lockstep.accounts.models import Session, Token, User
+from lockstep.api.statements import row
+from lockstep.changes.sql_file import load
 
 READ, WRITE = "read", "write"
 EVERYTHING = f"{READ} {WRITE}"
+SELDOM = {"password", "last_login", "date_joined"}  # asked for when they are used
+USER = [field.attname for field in User._meta.concrete_fields if field.attname not in SELDOM]
+COLUMNS = ", ".join(f"u.{column}" for column in USER)
+SQL = {name: text.format(user=COLUMNS) for name, text in load(Path(__file__).parent / "sql" / "sessions.sql").items()}
 FORGIVEN = timedelta(seconds=10)  # after an exchange, in which the same refresh token may be exchanged again
 
 
@@ -37,11 +45,21 @@ class Pair:
 
 def find_session(secret: str) -> Session | None:
     """The open session, with its user, that this access token is of; None when it opens nothing. One query at most."""
-    sessions = Session.objects.open().select_related("user")
     if signed.looks_signed(secret):
         claims = signed.read(secret, Token.Kind.ACCESS)
-        return sessions.filter(pk=claims.session).first() if claims else None
-    return sessions.of_token(secret, Token.Kind.ACCESS).first()
+        found = row(SQL["of_id"], [claims.session]) if claims else None
+    else:
+        found = row(SQL["of_token"], [Token.digest_of(secret)])
+    return _session(found) if found else None
+
+
+def _session(found: tuple[Any, ...]) -> Session:
+    """The session and its user; what a request seldom needs of either is asked for when it is used."""
+    key, scope, *values = found
+    user = User.from_db("default", USER, values)
+    session = Session.from_db("default", ["id", "user_id", "scope"], [key, user.pk, scope])
+    session.user = user
+    return session
 
 
 def expiry_of(secret: str) -> datetime | None:

@@ -6,6 +6,7 @@ query) is what sessions.py does differently (docs/decisions/0017).
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from uuid import UUID, uuid4
 
 import jwt
@@ -61,13 +62,22 @@ def read(secret: str, kind: Token.Kind) -> Claims | None:
     """What this token says; None when it is not ours, not of this kind, or has expired."""
     for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS):
         try:
-            claims = jwt.decode(
-                secret, derived_key(PURPOSE, key), [ALGORITHM], issuer=ISSUER, options={"require": REQUIRED}
-            )
-            expires = datetime.fromtimestamp(claims["exp"], UTC)
-            return Claims(UUID(claims["sid"]), expires) if claims["token_type"] == kind else None
+            claims = _verified(secret, kind, key)
         except jwt.InvalidSignatureError:
             continue
         except (jwt.InvalidTokenError, ValueError, AttributeError):  # no UUID, no text
             return None
+        return claims if claims.expires > datetime.now(UTC) else None
     return None
+
+
+@lru_cache(maxsize=4_096)
+def _verified(secret: str, kind: Token.Kind, key: str) -> Claims:
+    """What a token says that this key signed. It is looked into once: what it says does not change.
+
+    Raises what PyJWT does, and ValueError; what is raised is not remembered, so that guesses push nothing out.
+    """
+    claims = jwt.decode(secret, derived_key(PURPOSE, key), [ALGORITHM], issuer=ISSUER, options={"require": REQUIRED})
+    if claims["token_type"] != kind:
+        raise ValueError(f"a token for {claims['token_type']!r}")
+    return Claims(UUID(claims["sid"]), datetime.fromtimestamp(claims["exp"], UTC))

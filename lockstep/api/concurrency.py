@@ -57,11 +57,14 @@ def answer(request: Request, data: Any, *versions: object, status: int = 200) ->
     return Response(data, status=status, headers={"ETag": tag})
 
 
-def lock(rows: models.QuerySet[M], match: Match, **which: object) -> M:
-    """The row, locked until the end of the transaction. Raises NotFound, and OutOfDate when it is not the one meant."""
+def lock(rows: models.QuerySet[M], match: Match, missing: str | None = None, **which: object) -> M:
+    """The row, locked until the end of the transaction.
+
+    Raises NotFound, with what is said when it is `missing`, and OutOfDate when it is not the one meant.
+    """
     row = rows.select_for_update(no_key=True, of=("self",)).filter(**which).first()
     if row is None:
-        raise NotFound
+        raise NotFound(missing)
     match.check(row.version)  # type: ignore[attr-defined]  # every entity has one
     return row
 

@@ -15,7 +15,6 @@ from django.db import connection, transaction
 from django.http import HttpResponse, HttpResponseBase
 from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from lockstep.api import problems
 from lockstep.api.errors import Conflict
@@ -41,7 +40,7 @@ class KeyReused(Conflict):
     problem = problems.KEY_REUSED
 
 
-def once(request: Request, carry_out: Callable[[], Response]) -> HttpResponseBase:
+def once(request: Request, carry_out: Callable[[], HttpResponse]) -> HttpResponseBase:
     """The answer to this request, which has a key: what `carry_out` gives, rendered, or what it gave before.
 
     Raises ParseError, InFlight and KeyReused, and whatever `carry_out` does, undoing its effect.
@@ -93,7 +92,7 @@ def _given_again(kept: Answer, fingerprint: bytes) -> HttpResponse:
     return HttpResponse(body, status=kept.status, headers={**kept.headers, "Idempotent-Replayed": "true"})
 
 
-def _keep(digest: bytes, fingerprint: bytes, response: Response) -> None:
+def _keep(digest: bytes, fingerprint: bytes, response: HttpResponse) -> None:
     values = {
         "fingerprint": fingerprint,
         "status": response.status_code,

@@ -1,6 +1,8 @@
 """Pages: of a bare array, as JSONPlaceholder gives them (`_page`, `_limit`, `Link`, `X-Total-Count`), and by cursor."""
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,6 +17,7 @@ from rest_framework.response import Response
 UNASKED_LIMIT = 1_000
 LARGEST_LIMIT = 10_000
 LARGEST_PAGE = 10**9
+QUICKLY_COUNTED, REMEMBERED_SECONDS = 10_000, 1.0
 
 
 class CursorPage(CursorPagination):
@@ -40,15 +43,41 @@ def cursor_page(
     return pages.get_paginated_response([shape(row) for row in page or ()])
 
 
-def array_page(request: Request, rows: QuerySet[Any, dict[str, Any]]) -> Response:
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows of one page as JSON, and how many they are."""
+
+    body: bytes
+    number: int
+
+
+class Counted:
+    """How many rows there are; a number that takes long to find is remembered for a second."""
+
+    def __init__(self, count: Callable[[], int]) -> None:
+        self._count = count
+        self._known = 0
+        self._until = 0.0
+
+    def __call__(self) -> int:
+        if time.monotonic() >= self._until:
+            self._known = self._count()
+            self._until = time.monotonic() + REMEMBERED_SECONDS if self._known > QUICKLY_COUNTED else 0.0
+        return self._known
+
+
+def array_page(request: Request, read: Callable[[int, int], Page], count: Callable[[], int]) -> Response:
     """The page that `_page` and `_limit` ask for, at most 1,000 rows unless `_limit` says otherwise.
 
-    The headers tell how many rows there are and where the first, previous, next and last pages lie.
+    `read` takes limit and offset. The headers tell how many rows there are (`count`, where the page does not tell)
+    and where the first, previous, next and last pages lie.
     """
     page = _positive(request, "_page", 1, LARGEST_PAGE)
     limit = _positive(request, "_limit", UNASKED_LIMIT, LARGEST_LIMIT)
-    total = rows.count()
-    response = Response(list(rows[(page - 1) * limit : page * limit]))
+    found = read(limit, (page - 1) * limit)
+    is_last = found.number < limit and (found.number or page == 1)
+    total = (page - 1) * limit + found.number if is_last else count()
+    response = Response(found.body)
     response["X-Total-Count"] = str(total)
     last = max(1, -(-total // limit))
     if last > 1:

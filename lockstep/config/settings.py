@@ -137,11 +137,12 @@ CORS_EXPOSE_HEADERS = [
 # --- PostgreSQL -----------------------------------------------------------------------------------------
 DATABASES["default"].update(
     CONN_MAX_AGE=None,  # a new connection costs 4.6 ms a request
-    CONN_HEALTH_CHECKS=True,  # a restarted server costs one probe, not one failed request
+    CONN_HEALTH_CHECKS=False,  # api/connections.py finds out for less
     OPTIONS={
         **DATABASES["default"].get("OPTIONS", {}),
         "connect_timeout": 5,
         "application_name": "lockstep-web",
+        "prepare_threshold": 3,  # of api/statements.py: the ORM's own are not prepared
     },
 )
 if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":

@@ -30,16 +30,8 @@ def at_most(requests: int, application: Application) -> Application:
 django_application = get_wsgi_application()
 
 from django.conf import settings  # noqa: E402 - there are none before Django is set up
-from django.db.backends.signals import connection_created  # noqa: E402
 
+from lockstep.api.connections import look_after_connections  # noqa: E402
 
-def bound_statements(connection: Any, **_: Any) -> None:  # noqa: ANN401 - a signal's arguments
-    """Requests do not hold a connection for long; commands and workers may."""
-    milliseconds = int(settings.STATEMENT_SECONDS * 1000)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('statement_timeout', %s, false)", [str(milliseconds)])
-
-
-connection_created.connect(bound_statements)
-
+look_after_connections()
 application = at_most(settings.WEB_REQUESTS, django_application)

@@ -3,7 +3,7 @@ from django.urls import re_path
 from lockstep.feed import views
 
 MODEL = r"(?P<model>[a-z_]+\.[a-z_]+)"
-OBJECT = r"(?P<object_id>[0-9]{1,19}|[0-9a-fA-F-]{36})"
+OBJECT = r"(?P<object_id>[0-9]{1,18}|[0-9a-fA-F-]{36})"
 
 urlpatterns = [
     re_path(r"^changes/?$", views.ChangeListView.as_view()),

@@ -2,7 +2,7 @@
 
 from django.db.models.functions import Now
 
-from lockstep.api.errors import NotFound
+from lockstep.api.concurrency import ANY_VERSION, Match, lock
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.posts.models import Comment, Post
 
@@ -13,41 +13,47 @@ def create_post(*, actor: str, title: str, body: str) -> Post:
         return Post.objects.create(title=title, body=body)
 
 
-def update_post(*, actor: str, number: int, title: str, body: str) -> None:
-    """Replaces title and body. Raises NotFound."""
+def update_post(*, actor: str, number: int, title: str, body: str, match: Match = ANY_VERSION) -> None:
+    """Replaces title and body. Raises NotFound, OutOfDate."""
     with attributed_transaction(actor=actor):
-        _changed(Post.objects.alive().filter(number=number).update(title=title, body=body), f"post {number}")
+        post = _locked_post(number, match)
+        Post.objects.filter(pk=post.pk).update(title=title, body=body)
 
 
-def delete_post(*, actor: str, number: int) -> None:
-    """Deletes the post and its comments. Raises NotFound."""
+def delete_post(*, actor: str, number: int, match: Match = ANY_VERSION) -> None:
+    """Deletes the post and its comments. Raises NotFound, OutOfDate."""
     with attributed_transaction(actor=actor):
-        _changed(Post.objects.alive().filter(number=number).update(deleted=Now()), f"post {number}")
+        post = _locked_post(number, match)
+        Post.objects.filter(pk=post.pk).update(deleted=Now())
 
 
 def create_comment(*, actor: str, post_number: int, name: str, email: str, body: str) -> Comment:
     """A new comment on a post, whose row is locked so that it cannot be deleted meanwhile. Raises NotFound."""
     with attributed_transaction(actor=actor):
-        post = Post.objects.alive().select_for_update(no_key=True).filter(number=post_number).first()
-        if post is None:
-            raise NotFound(f"There is no post {post_number}.")
+        post = _locked_post(post_number)
         return Comment.objects.create(post=post, name=name, email=email, body=body)
 
 
-def update_comment(*, actor: str, post_number: int, number: int, name: str, email: str, body: str) -> None:
-    """Replaces name, email and body. Raises NotFound, also when the comment is another post's."""
+def update_comment(
+    *, actor: str, post_number: int, number: int, name: str, email: str, body: str, match: Match = ANY_VERSION
+) -> None:
+    """Replaces name, email and body. Raises OutOfDate, and NotFound, also when the comment is another post's."""
     with attributed_transaction(actor=actor):
-        comments = Comment.objects.alive().filter(number=number, post__number=post_number)
-        _changed(comments.update(name=name, email=email, body=body), f"comment {number} on post {post_number}")
+        comment = _locked_comment(post_number, number, match)
+        Comment.objects.filter(pk=comment.pk).update(name=name, email=email, body=body)
 
 
-def delete_comment(*, actor: str, post_number: int, number: int) -> None:
-    """Deletes one comment. Raises NotFound, also when the comment is another post's."""
+def delete_comment(*, actor: str, post_number: int, number: int, match: Match = ANY_VERSION) -> None:
+    """Deletes one comment. Raises OutOfDate, and NotFound, also when the comment is another post's."""
     with attributed_transaction(actor=actor):
-        comments = Comment.objects.alive().filter(number=number, post__number=post_number)
-        _changed(comments.update(deleted=Now()), f"comment {number} on post {post_number}")
+        comment = _locked_comment(post_number, number, match)
+        Comment.objects.filter(pk=comment.pk).update(deleted=Now())
 
 
-def _changed(rows: int, what: str) -> None:
-    if not rows:
-        raise NotFound(f"There is no {what}.")
+def _locked_post(number: int, match: Match = ANY_VERSION) -> Post:
+    return lock(Post.objects.alive(), match, f"There is no post {number}.", number=number)
+
+
+def _locked_comment(post_number: int, number: int, match: Match) -> Comment:
+    missing = f"There is no comment {number} on post {post_number}."
+    return lock(Comment.objects.alive(), match, missing, number=number, post__number=post_number)

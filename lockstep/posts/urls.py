@@ -2,8 +2,8 @@ from django.urls import re_path
 
 from lockstep.posts import views
 
-NUMBER = r"(?P<number>[0-9]{1,19})"  # as far as 64 bits go; nothing longer names anything
-POST_NUMBER = r"(?P<post_number>[0-9]{1,19})"
+NUMBER = r"(?P<number>[0-9]{1,18})"  # nothing longer names anything
+POST_NUMBER = r"(?P<post_number>[0-9]{1,18})"
 COMMENTS = rf"posts/{POST_NUMBER}/comments"
 
 urlpatterns = [

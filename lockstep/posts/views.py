@@ -1,16 +1,15 @@
 """The frozen routes of posts and comments, below `fakeapi/v1/`. Views parse, call one action, respond."""
 
-from typing import Any
+from functools import partial
 
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from lockstep.api.errors import NotFound
+from lockstep.api.concurrency import answer, if_match
 from lockstep.api.paging import array_page
 from lockstep.api.requests import actor_of
 from lockstep.api.views import View
-from lockstep.posts import actions
-from lockstep.posts.models import Comment, Post
+from lockstep.posts import actions, reads
 from lockstep.posts.serializers import CommentSerializer, PostSerializer
 
 
@@ -18,7 +17,7 @@ class PostListView(View):
     """`GET posts/` → a bare array of {id, userId, title, body}."""
 
     def get(self, request: Request) -> Response:
-        return array_page(request, Post.objects.alive().as_provider_shows())
+        return array_page(request, reads.posts_page, reads.number_of_posts)
 
 
 class PostCreateView(View):
@@ -28,14 +27,14 @@ class PostCreateView(View):
         given = PostSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         post = actions.create_post(actor=actor_of(request), **given.validated_data)
-        return Response(_post(post.number), status=201)
+        return _shown(request, reads.post(post.number), status=201)
 
 
 class PostReadView(View):
     """`GET posts/<id>/` → the post."""
 
     def get(self, request: Request, number: int) -> Response:
-        return Response(_post(number))
+        return _shown(request, reads.post(number))
 
 
 class PostUpdateView(View):
@@ -44,15 +43,15 @@ class PostUpdateView(View):
     def put(self, request: Request, number: int) -> Response:
         given = PostSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        actions.update_post(actor=actor_of(request), number=number, **given.validated_data)
-        return Response(_post(number))
+        actions.update_post(actor=actor_of(request), number=number, match=if_match(request), **given.validated_data)
+        return _shown(request, reads.post(number))
 
 
 class PostDeleteView(View):
     """`DELETE posts/delete/<id>/` → 204; its comments go with it."""
 
     def delete(self, request: Request, number: int) -> Response:
-        actions.delete_post(actor=actor_of(request), number=number)
+        actions.delete_post(actor=actor_of(request), number=number, match=if_match(request))
         return Response(status=204)
 
 
@@ -60,9 +59,8 @@ class CommentListView(View):
     """`GET posts/<id>/comments/` → a bare array of {id, postId, name, email, body}."""
 
     def get(self, request: Request, post_number: int) -> Response:
-        if not Post.objects.alive().filter(number=post_number).exists():
-            raise NotFound(f"There is no post {post_number}.")
-        return array_page(request, Comment.objects.alive().filter(post__number=post_number).as_provider_shows())
+        read = partial(reads.comments_page, post_number)
+        return array_page(request, read, partial(reads.number_of_comments, post_number))
 
 
 class CommentCreateView(View):
@@ -72,14 +70,14 @@ class CommentCreateView(View):
         given = CommentSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         comment = actions.create_comment(actor=actor_of(request), post_number=post_number, **given.validated_data)
-        return Response(_comment(post_number, comment.number), status=201)
+        return _shown(request, reads.comment(post_number, comment.number), status=201)
 
 
 class CommentReadView(View):
     """`GET posts/<id>/comments/<id>/` → the comment."""
 
     def get(self, request: Request, post_number: int, number: int) -> Response:
-        return Response(_comment(post_number, number))
+        return _shown(request, reads.comment(post_number, number))
 
 
 class CommentUpdateView(View):
@@ -88,29 +86,23 @@ class CommentUpdateView(View):
     def put(self, request: Request, post_number: int, number: int) -> Response:
         given = CommentSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        actions.update_comment(actor=actor_of(request), post_number=post_number, number=number, **given.validated_data)
-        return Response(_comment(post_number, number))
+        actions.update_comment(
+            actor=actor_of(request),
+            post_number=post_number,
+            number=number,
+            match=if_match(request),
+            **given.validated_data,
+        )
+        return _shown(request, reads.comment(post_number, number))
 
 
 class CommentDeleteView(View):
     """`DELETE posts/<id>/comments/delete/<id>/` → 204."""
 
     def delete(self, request: Request, post_number: int, number: int) -> Response:
-        actions.delete_comment(actor=actor_of(request), post_number=post_number, number=number)
+        actions.delete_comment(actor=actor_of(request), post_number=post_number, number=number, match=if_match(request))
         return Response(status=204)
 
 
-def _post(number: int) -> dict[str, Any]:
-    row: dict[str, Any] | None = Post.objects.alive().filter(number=number).as_provider_shows().first()
-    if row is None:
-        raise NotFound(f"There is no post {number}.")
-    return row
-
-
-def _comment(post_number: int, number: int) -> dict[str, Any]:
-    row: dict[str, Any] | None = (
-        Comment.objects.alive().filter(number=number, post__number=post_number).as_provider_shows().first()
-    )
-    if row is None:
-        raise NotFound(f"There is no comment {number} on post {post_number}.")
-    return row
+def _shown(request: Request, one: reads.Shown, status: int = 200) -> Response:
+    return answer(request, one.body, one.version, status=status)

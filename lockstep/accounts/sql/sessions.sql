@@ -1,0 +1,17 @@
+-- Who is asking. {user} are the columns of the user that a request may need.
+
+-- name: of_token
+-- The open session that an opaque access token hangs from.
+SELECT s.id, s.scope, {user}
+FROM accounts_token t
+JOIN accounts_session s ON s.id = t.session_id
+JOIN accounts_user u ON u.id = s.user_id
+WHERE t.digest = %s AND t.kind = 'access' AND t.expires > now()
+  AND s.revoked IS NULL AND s.expires > now() AND u.is_active AND u.deleted IS NULL;
+
+-- name: of_id
+-- The open session that a signed access token names.
+SELECT s.id, s.scope, {user}
+FROM accounts_session s
+JOIN accounts_user u ON u.id = s.user_id
+WHERE s.id = %s AND s.revoked IS NULL AND s.expires > now() AND u.is_active AND u.deleted IS NULL;
