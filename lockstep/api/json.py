@@ -5,19 +5,9 @@ from typing import IO, Any
 
 import orjson
 from django.conf import settings
-from django.db import models
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
-
-
-def as_json(**fields: str) -> models.Func:
-    """An object built by PostgreSQL, its names in this order: a list of them costs no model instances.
-
-    It is json, which keeps the order, and psycopg reads that by itself; jsonb would not, and Django would read it.
-    """
-    pairs = [part for name, field in fields.items() for part in (models.Value(name), models.F(field))]
-    return models.Func(*pairs, function="json_build_object", output_field=models.TextField())
 
 
 class BodyTooLarge(APIException):

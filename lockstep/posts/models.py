@@ -1,34 +1,13 @@
 """Posts and their comments: a mirror of JSONPlaceholder of which we are the MASTER."""
 
-from typing import Any
-
 import pgtrigger
 from django.db import models
 
-from lockstep.api.json import as_json
 from lockstep.changes.capture import EVERYBODY, NEW_ROWS, capture
 from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, number_field
 
 # The provider's user that our own posts belong to: it has users, we mirror none.
 OUR_USER_ID = 99999942
-
-
-class PostQuerySet(EntityQuerySet["Post"]):
-    """Reads of posts."""
-
-    def as_provider_shows(self) -> models.QuerySet[Any, Any]:
-        """Rows of {id, userId, title, body}, in the order of their numbers."""
-        shown = as_json(userId="user_id", id="number", title="title", body="body")
-        return self.order_by("number").values_list(shown, flat=True)
-
-
-class CommentQuerySet(EntityQuerySet["Comment"]):
-    """Reads of comments."""
-
-    def as_provider_shows(self) -> models.QuerySet[Any, Any]:
-        """Rows of {id, postId, name, email, body}, in the order of their numbers."""
-        shown = as_json(postId="post__number", id="number", name="name", email="email", body="body")
-        return self.order_by("number").values_list(shown, flat=True)
 
 
 class Post(Entity):
@@ -39,7 +18,7 @@ class Post(Entity):
     title = models.TextField()
     body = models.TextField()
 
-    objects = PostQuerySet.as_manager()
+    objects = EntityQuerySet.as_manager()
 
     class Meta:
         triggers = [
@@ -73,7 +52,7 @@ class Comment(Entity):
     email = models.TextField()
     body = models.TextField()
 
-    objects = CommentQuerySet.as_manager()
+    objects = EntityQuerySet.as_manager()
 
     class Meta:
         triggers = [

@@ -17,6 +17,8 @@ TEST_PARTITIONS = "lockstep/delivery/tests/test_partitions.py"
 TEST_SCHEDULES = "tests/faults/test_schedules.py::test_schedules"
 TEST_ADDRESSES = "lockstep/delivery/destinations/tests/test_addresses.py"
 TEST_SENDING = "lockstep/webhooks/tests/test_sending.py"
+TEST_BEARER = "lockstep/accounts/tests/test_bearer.py"
+TEST_DOORS = "lockstep/accounts/tests/test_doors.py"
 TEST_PUSH = "lockstep/mirror/tests/test_push.py"
 TEST_APPLY = "lockstep/mirror/tests/test_apply.py"
 TEST_SYNC = "lockstep/mirror/tests/test_sync.py"
@@ -439,5 +441,83 @@ BUGS = [
         "of_row IS DISTINCT FROM of_log",
         "false",
         "lockstep/delivery/tests/test_audit.py::test_a_change_that_slipped_past_the_log_is_found",
+    ),
+    SeededBug(
+        "a session that was revoked goes on",
+        "lockstep/accounts/sql/sessions.sql",
+        "s.revoked IS NULL AND s.expires > now()",
+        "s.expires > now()",
+        f"{TEST_BEARER}::test_a_revoked_session_is_401_at_once",
+        times=2,
+    ),
+    SeededBug(
+        "a refresh token opens the door",
+        "lockstep/accounts/sql/sessions.sql",
+        "AND t.kind = 'access' ",
+        "",
+        f"{TEST_BEARER}::test_a_refresh_token_opens_nothing",
+    ),
+    SeededBug(
+        "a token for reading writes",
+        "lockstep/accounts/authentication.py",
+        "if needed not in session.scopes:",
+        "if False:",
+        f"{TEST_BEARER}::test_a_token_does_what_it_was_given_for",
+    ),
+    SeededBug(
+        "a signed token is not looked at again once it was verified",
+        "lockstep/accounts/signed.py",
+        "return claims if claims.expires > datetime.now(UTC) else None",
+        "return claims",
+        f"{TEST_DOORS}::test_a_signed_token_that_was_seen_before_expires_all_the_same",
+    ),
+    SeededBug(
+        "a refresh token that comes again ends nothing",
+        "lockstep/accounts/sessions.py",
+        "            Session.objects.filter(pk=session.pk).revoke()\n            return None\n",
+        "            return None\n",
+        f"{TEST_DOORS}::test_a_refresh_token_that_comes_again_ends_the_whole_family",
+    ),
+    SeededBug(
+        "two tabs that refresh at once end each other",
+        "lockstep/accounts/sessions.py",
+        "FORGIVEN = timedelta(seconds=10)",
+        "FORGIVEN = timedelta(seconds=0)",
+        f"{TEST_DOORS}::test_two_tabs_that_refresh_at_once_both_go_on",
+    ),
+    SeededBug(
+        "a try counts once the password was looked at",
+        "lockstep/accounts/throttling.py",
+        "if number > limit.number",
+        "if number > limit.number + 1",
+        "lockstep/accounts/tests/test_throttling.py::test_guesses_sent_all_at_once_do_not_slip_through",
+    ),
+    SeededBug(
+        "the same key is carried out twice at once",
+        "lockstep/api/idempotency.py",
+        "        if not _locked(digest):\n            raise InFlight(retry_after=1)\n",
+        "",
+        "lockstep/api/tests/test_idempotency.py::test_one_that_is_under_way_is_409_with_a_time_to_come_again",
+    ),
+    SeededBug(
+        "the answer is kept in another transaction than its effect",
+        "lockstep/api/idempotency.py",
+        "    with transaction.atomic():\n        if not _locked(digest):",
+        "    if True:\n        if not _locked(digest):",
+        "tests/faults/test_killed_requests.py",
+    ),
+    SeededBug(
+        "the same key answers whatever is asked",
+        "lockstep/api/idempotency.py",
+        "if not hmac.compare_digest(bytes(kept.fingerprint), fingerprint):",
+        "if False:",
+        "lockstep/api/tests/test_idempotency.py::test_the_same_key_for_another_request_is_422",
+    ),
+    SeededBug(
+        "the version is compared before the row is locked",
+        "lockstep/api/concurrency.py",
+        'rows.select_for_update(no_key=True, of=("self",)).filter(**which)',
+        "rows.filter(**which)",
+        "lockstep/api/tests/test_concurrency.py::test_who_comes_while_another_is_changing_it_is_told",
     ),
 ]

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
 
 import jwt
 import pytest
@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 from oauth2_provider.models import Application
 
-from lockstep.accounts import sessions
+from lockstep.accounts import sessions, signed
 from lockstep.accounts.development import ensure_client
 from lockstep.accounts.models import Session, Token, User
 
@@ -207,6 +207,19 @@ def test_a_pair_of_another_key_is_refused_and_one_of_a_former_key_is_not(client:
     settings.SECRET_KEY_FALLBACKS = [former]
     assert opens(client, pair["access"])
     assert refresh(client, pair["refresh"]).status_code == 200
+
+
+def test_a_signed_token_that_was_seen_before_expires_all_the_same(client: Client, somebody: User, monkeypatch):
+    access = by_username(client, "somebody", "right").json()["access"]
+    assert opens(client, access)
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, zone: tzinfo | None = None) -> datetime:
+            return datetime.now(zone) + timedelta(hours=1)
+
+    monkeypatch.setattr(signed, "datetime", Later)
+    assert not opens(client, access)
 
 
 def test_a_signed_token_says_who_and_until_when(client: Client, somebody: User, settings):

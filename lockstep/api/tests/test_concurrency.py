@@ -2,15 +2,18 @@
 
 import threading
 
+import psycopg
 import pytest
 from django.db import connection
 
+from conftest import database_url
 from lockstep.accounts.models import User
-from tests.support import Cast
+from tests.support import Cast, eventually
 
 pytestmark = pytest.mark.django_db
 
 ME = "/api/v1/users/me/"
+WAITING = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 
 def patch(cast: Cast, name: str, **headers: str):
@@ -74,22 +77,24 @@ def test_what_is_no_condition_is_400(cast: Cast, condition: str):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_who_saw_the_same_one_changes_it(cast: Cast):
+def test_who_comes_while_another_is_changing_it_is_told(cast: Cast, database: psycopg.Connection):
     tag = cast.owner.get(ME)["ETag"]
     statuses: list[int] = []
 
-    def change(name: str) -> None:
+    def change() -> None:
         try:
-            statuses.append(patch(cast, name, **{"if-match": tag}).status_code)
+            statuses.append(patch(cast, "mine", **{"if-match": tag}).status_code)
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=change, args=(f"name-{number}",)) for number in range(10)]
-    for thread in threads:
+    thread = threading.Thread(target=change)
+    with psycopg.connect(database_url()) as other:
+        other.execute("UPDATE accounts_user SET first_name = 'theirs' WHERE id = %s", [cast.owner.user.pk])
         thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(statuses) == [200] + [412] * 9
+        eventually(lambda: database.execute(WAITING).fetchone())
+    thread.join()
+    assert statuses == [412]
+    assert cast.owner.get(ME).json()["first_name"] == "theirs"
 
 
 def test_endpoints_of_webhooks_have_them_too(cast: Cast, settings):

@@ -91,6 +91,18 @@ def run_sync(*arguments: str) -> tuple[int, str]:
 
 def ours() -> tuple[dict[int, dict[str, Any]], dict[int, dict[str, Any]]]:
     """Posts and comments as we have them, by number."""
-    posts = {row["id"]: dict(row) for row in Post.objects.alive().as_provider_shows()}
-    comments = {row["id"]: dict(row) for row in Comment.objects.alive().as_provider_shows()}
+    posts = {
+        post.number: {"userId": post.user_id, "id": post.number, "title": post.title, "body": post.body}
+        for post in Post.objects.alive()
+    }
+    comments = {
+        one.number: {
+            "postId": one.post.number,
+            "id": one.number,
+            "name": one.name,
+            "email": one.email,
+            "body": one.body,
+        }
+        for one in Comment.objects.alive().select_related("post")
+    }
     return posts, comments

@@ -1,0 +1,42 @@
+"""kill -9 in the middle of a POST with an Idempotency-Key: sending it again has the effect once, never twice."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from django.test import Client
+
+from conftest import database_url
+from lockstep.accounts.models import User
+from lockstep.accounts.sessions import open_opaque
+from lockstep.posts.models import Post
+from tests.acceptance.running import ROOT
+from tests.faults.doomed_request import BODY, HEADERS, PATH
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("point", "left_behind"), [("effect", 0), ("kept", 0), ("committed", 1)])
+def test_a_request_that_was_killed_is_sent_again(point: str, left_behind: int):
+    token = open_opaque(User.objects.create_user("somebody"))
+    environment = os.environ | {"DATABASE_URL": url(), "DJANGO_SETTINGS_MODULE": "lockstep.config.settings"}
+    command = [sys.executable, "-m", "tests.faults.doomed_request", point, token]
+    doomed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=60)
+    assert doomed.returncode == -signal.SIGKILL, doomed.stderr.decode()[-2000:]
+    assert Post.objects.count() == left_behind
+
+    headers = HEADERS | {"authorization": f"Bearer {token}"}
+    answers = [Client().post(PATH, BODY, content_type="application/json", headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert ("Idempotent-Replayed" in answers[0]) == bool(left_behind)
+    assert answers[0].content == answers[1].content
+    assert Post.objects.count() == 1
+
+
+def url() -> str:
+    """The test database, for a process of its own."""
+    parts = dict(part.split("=", 1) for part in database_url().split())
+    password = f":{parts['password']}" if "password" in parts else ""
+    return f"postgresql://{parts['user']}{password}@{parts['host']}:{parts['port']}/{parts['dbname']}"
