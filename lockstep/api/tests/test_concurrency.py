@@ -13,7 +13,7 @@ from tests.support import Cast, eventually
 pytestmark = pytest.mark.django_db
 
 ME = "/api/v1/users/me/"
-WAITING = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+WAITING = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 
 def patch(cast: Cast, name: str, **headers: str):
