@@ -8,9 +8,10 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
-from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from lockstep.api.errors import problem_response
+from lockstep.api.middleware import REGISTRY
 from lockstep.api.problems import PROBLEMS, Problem
 from lockstep.delivery.metrics import exposition
 
@@ -41,13 +42,13 @@ def readyz(request: HttpRequest) -> HttpResponse:
 @csrf_exempt
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """What waits for whom, for Prometheus; with `Authorization: Bearer <METRICS_TOKEN>` outside development."""
+    """What waits for whom, and what this process answered; with `Authorization: Bearer <METRICS_TOKEN>` in production."""
     given = request.headers.get("Authorization", "").removeprefix("Bearer ")
     if settings.METRICS_TOKEN and not compare_digest(given.encode(), settings.METRICS_TOKEN.encode()):
         return problem_response(401, "These figures need their own bearer token.", {"WWW-Authenticate": "Bearer"})
     if not settings.METRICS_TOKEN and not settings.DEBUG:
         return not_found(request)
-    return HttpResponse(exposition(), content_type=CONTENT_TYPE_LATEST)
+    return HttpResponse(exposition() + generate_latest(REGISTRY), content_type=CONTENT_TYPE_LATEST)
 
 
 def _checks() -> dict[str, str]:

@@ -38,6 +38,7 @@ def _places(environment: Environment, values: Mapping[str, str], *, embedded: bo
 def _accounts() -> Iterator[RenderableType]:
     yield _row("Sign in", "user / 1234", "   for the API")
     yield _row("", "admin / 12345", " for the admin as well")
+    yield _row("OAuth 2", "lockstep-dev", "  a public client")
     yield ""
 
 

@@ -167,6 +167,16 @@ def test_each_request_is_one_line_without_what_was_sent(cast: Cast, caplog: pyte
     assert "owner-password" not in str(line.__dict__)
 
 
+def test_requests_are_figures(cast: Cast, settings):
+    settings.DEBUG = True
+    cast.owner.get(f"{POSTS}999/")
+    cast.owner.client.generic("NONSENSE", ME)
+    told = cast.staff.get("/metrics").content.decode()
+    assert 'lockstep_http_request_seconds_count{method="GET",status="404"}' in told
+    assert 'method="other"' in told
+    assert "NONSENSE" not in told
+
+
 def test_probes_are_no_lines(client: Client, caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.INFO, "lockstep.requests"):
         client.get("/healthz")
