@@ -15,6 +15,7 @@ ROWS = {
     "memory": "bench.rows.memory.Memory",
     "reach": "bench.rows.reach.Reach",
     "plan": "bench.rows.plan.SyncPlan",
+    "web": "bench.rows.web.Web",
 }
 
 

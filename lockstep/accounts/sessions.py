@@ -14,7 +14,6 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -23,7 +22,7 @@ from oauth2_provider.models import Application
 
 from lockstep.accounts import signed
 from lockstep.accounts.models import Session, Token, User
-from lockstep.api.statements import row
+from lockstep.api.statements import Row, row
 from lockstep.changes.sql_file import load
 
 READ, WRITE = "read", "write"
@@ -53,10 +52,10 @@ def find_session(secret: str) -> Session | None:
     return _session(found) if found else None
 
 
-def _session(found: tuple[Any, ...]) -> Session:
+def _session(found: Row) -> Session:
     """The session and its user; what a request seldom needs of either is asked for when it is used."""
-    key, scope, *values = found
-    user = User.from_db("default", USER, values)
+    key, scope = found.pop("session"), found.pop("scope")
+    user = User.from_db("default", USER, list(found.values()))
     session = Session.from_db("default", ["id", "user_id", "scope"], [key, user.pk, scope])
     session.user = user
     return session

@@ -4,7 +4,8 @@ import select
 from typing import Any
 
 from django.conf import settings
-from django.core.signals import request_started
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from django.db import connection as default
 from django.db.backends.signals import connection_created
 
@@ -12,7 +13,9 @@ from django.db.backends.signals import connection_created
 def look_after_connections() -> None:
     """Called by whoever serves requests; commands and workers have their own ways."""
     connection_created.connect(_bound_statements)
-    request_started.connect(_leave_what_was_closed)
+    request_started.disconnect(close_old_connections)
+    request_finished.disconnect(close_old_connections)
+    request_started.connect(_leave_what_is_of_no_use)
 
 
 def _bound_statements(connection: Any, **_: object) -> None:  # noqa: ANN401 - any of Django's connections
@@ -22,11 +25,17 @@ def _bound_statements(connection: Any, **_: object) -> None:  # noqa: ANN401 - a
         cursor.execute("SELECT set_config('statement_timeout', %s, false)", [str(milliseconds)])
 
 
-def _leave_what_was_closed(**_: object) -> None:
+def _leave_what_is_of_no_use(**_: object) -> None:
     """A connection that says nothing is a good one; a server that goes closes it. Django would ask it each time."""
-    if default.connection is None or default.connection.closed or default.in_atomic_block:
+    if default.connection is None or default.in_atomic_block:
         return
+    if default.errors_occurred or default.connection.closed or _says_something(default.connection):
+        if not default.is_usable():
+            default.close()
+        default.errors_occurred = False
+
+
+def _says_something(connection: Any) -> bool:  # noqa: ANN401 - psycopg's
     said = select.poll()
-    said.register(default.connection.fileno(), select.POLLIN)
-    if said.poll(0) and not default.is_usable():
-        default.close()
+    said.register(connection.fileno(), select.POLLIN)
+    return bool(said.poll(0))

@@ -42,7 +42,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
 @csrf_exempt
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """What waits for whom, and what this process answered; with `Authorization: Bearer <METRICS_TOKEN>` in production."""
+    """What waits for whom, and what this process answered; outside development with `Bearer <METRICS_TOKEN>`."""
     given = request.headers.get("Authorization", "").removeprefix("Bearer ")
     if settings.METRICS_TOKEN and not compare_digest(given.encode(), settings.METRICS_TOKEN.encode()):
         return problem_response(401, "These figures need their own bearer token.", {"WWW-Authenticate": "Bearer"})

@@ -68,6 +68,4 @@ class JSONRenderer(BaseRenderer):
         accepted_media_type: str | None = None,
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
-        if isinstance(data, bytes):
-            return data  # PostgreSQL wrote it
         return b"" if data is None else orjson.dumps(data, default=str, option=orjson.OPT_UTC_Z)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,6 +12,8 @@ from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
+
+from lockstep.api.statements import Row
 
 UNASKED_LIMIT = 1_000
 LARGEST_LIMIT = 10_000
@@ -43,14 +44,6 @@ def cursor_page(
     return pages.get_paginated_response([shape(row) for row in page or ()])
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Rows of one page as JSON, and how many they are."""
-
-    body: bytes
-    number: int
-
-
 class Counted:
     """How many rows there are; a number that takes long to find is remembered for a second."""
 
@@ -66,7 +59,7 @@ class Counted:
         return self._known
 
 
-def array_page(request: Request, read: Callable[[int, int], Page], count: Callable[[], int]) -> Response:
+def array_page(request: Request, read: Callable[[int, int], list[Row]], count: Callable[[], int]) -> Response:
     """The page that `_page` and `_limit` ask for, at most 1,000 rows unless `_limit` says otherwise.
 
     `read` takes limit and offset. The headers tell how many rows there are (`count`, where the page does not tell)
@@ -75,9 +68,9 @@ def array_page(request: Request, read: Callable[[int, int], Page], count: Callab
     page = _positive(request, "_page", 1, LARGEST_PAGE)
     limit = _positive(request, "_limit", UNASKED_LIMIT, LARGEST_LIMIT)
     found = read(limit, (page - 1) * limit)
-    is_last = found.number < limit and (found.number or page == 1)
-    total = (page - 1) * limit + found.number if is_last else count()
-    response = Response(found.body)
+    is_last = len(found) < limit and (found or page == 1)
+    total = (page - 1) * limit + len(found) if is_last else count()
+    response = Response(found)
     response["X-Total-Count"] = str(total)
     last = max(1, -(-total // limit))
     if last > 1:

@@ -10,19 +10,21 @@ from typing import Any
 from django.db import connection
 from django.db.backends.postgresql.base import ServerBindingCursor
 
+Row = dict[str, Any]  # by the names that the statement gives its columns
 
-def rows(statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+
+def rows(statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
     """What a statement gives, as Django's default connection sees it: in its transaction, with its errors."""
     connection.ensure_connection()
     with connection.wrap_database_errors:
-        plain = ServerBindingCursor(connection.connection)  # type: ignore[call-arg]  # the stubs know another one
-    # Counted and logged as Django's own are.
-    with connection._prepare_cursor(plain) as cursor:  # type: ignore[attr-defined]
+        cursor: Any = ServerBindingCursor(connection.connection)  # type: ignore[call-arg]  # the stubs know another one
+        if connection.queries_logged:  # somebody counts: tests do, and development
+            cursor = connection._prepare_cursor(cursor)  # type: ignore[attr-defined]
         cursor.execute(statement, parameters)
-        found: list[tuple[Any, ...]] = cursor.fetchall()
-        return found
+        names = [column.name for column in cursor.description]
+        return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
 
 
-def row(statement: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+def row(statement: str, parameters: Sequence[Any] = ()) -> Row | None:
     """The first row; None when there is none."""
     return next(iter(rows(statement, parameters)), None)

@@ -1,60 +1,68 @@
-"""Log lines: JSON outside development, for people in it; each with the request it belongs to, none with secrets.
+"""Log lines: JSON outside development, text in it; each with the request it belongs to, none with secrets.
 
 What a client sends (headers, bodies, queries) is never logged. Tokens that get into a message all the same, by way of
 an exception for example, are struck out here.
 """
 
+import logging
 import re
-from collections.abc import MutableMapping
-from typing import Any
+from datetime import UTC, datetime
 
-import structlog
+import orjson
 
 from lockstep.changes.attribution import current_trace
 
-Event = MutableMapping[str, Any]
-
+USUAL = frozenset((*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"))
+HINT = re.compile(r"ls[kor]_|whsec_|eyJ|earer|://|assword")  # nothing is struck out of a line without one of these
 SECRETS = re.compile(
-    r"(?i)\b(?:ls[kor]_[\w-]{8,}|whsec_[\w+/=-]{8,}|eyJ[\w-]{8,}\.[\w-]+\.[\w-]+|bearer\s+[\w.~+/=-]{8,})"
+    r"\b(?:ls[kor]_[\w-]{8,}|whsec_[\w+/=-]{8,}|eyJ[\w-]{8,}\.[\w-]+\.[\w-]+|(?i:bearer)\s+[\w.~+/=-]{8,})"
     r"|(?<=://)[^\s/@]+:[^\s/@]+(?=@)"  # user:password@ in an address
-    r"|(?<=password)\W{1,4}[^\s,;}]{3,}"
+    r"|(?<=assword)[\W_]{1,6}[^\s,;}\"'\\]{3,}"
 )
 STRUCK_OUT = "[secret]"
 
 
-def add_trace(logger: object, method: str, event: Event) -> Event:
-    """The X-Request-ID of the request, or the command, that this line is about."""
-    if trace := current_trace():
-        event["trace"] = trace
-    return event
+class Formatter(logging.Formatter):
+    """One line for a record, as text."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its secrets."""
+        line = self.line(record)
+        return SECRETS.sub(STRUCK_OUT, line) if HINT.search(line) else line
+
+    def line(self, record: logging.LogRecord) -> str:
+        """Time, level, logger, message, what was told beside it, and the request."""
+        facts = "".join(f" {name}={value}" for name, value in extras(record).items())
+        first = f"{_moment(record)} {record.levelname} {record.name} {record.getMessage()}{facts}"
+        return "\n".join([first, *self.trouble(record)])
+
+    def trouble(self, record: logging.LogRecord) -> list[str]:
+        """The traceback of an error, if there is one."""
+        return [self.formatException(record.exc_info)] if record.exc_info else []
 
 
-def strike_secrets_out(logger: object, method: str, event: Event) -> Event:
-    """The second line of defence; the first is not to log what clients send."""
-    for name, value in event.items():
-        if isinstance(value, str):
-            event[name] = SECRETS.sub(STRUCK_OUT, value)
-    return event
+class JSONFormatter(Formatter):
+    """One line for a record, as JSON."""
+
+    def line(self, record: logging.LogRecord) -> str:
+        """{time, level, logger, event, …}; what was told beside the message, the request, the traceback."""
+        told = {
+            "time": _moment(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+            **extras(record),
+        }
+        if trouble := self.trouble(record):
+            told["exception"] = trouble[0]
+        return orjson.dumps(told, default=str).decode()
 
 
-def formatter(*, for_people: bool) -> dict[str, Any]:
-    """The formatter of all handlers, as logging's dictConfig takes it."""
-    before: list[Any] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.ExtraAdder(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        add_trace,
-        structlog.processors.format_exc_info,
-        strike_secrets_out,
-    ]
-    last: Any = (
-        structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, sort_keys=False)
-        if for_people
-        else structlog.processors.JSONRenderer()
-    )
-    return {
-        "()": structlog.stdlib.ProcessorFormatter,
-        "foreign_pre_chain": before,
-        "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
-    }
+def extras(record: logging.LogRecord) -> dict[str, object]:
+    """What was told beside the message, and the X-Request-ID, or the command, that the line is about."""
+    told = {name: value for name, value in record.__dict__.items() if name not in USUAL and name != "request"}
+    return told | ({"trace": trace} if (trace := current_trace()) else {})
+
+
+def _moment(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

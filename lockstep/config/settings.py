@@ -12,7 +12,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError, validate
 
-from lockstep.config.logs import formatter
+from lockstep.config.logs import Formatter, JSONFormatter
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 
@@ -68,11 +68,11 @@ MIDDLEWARE = [
     "lockstep.api.middleware.problems",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "lockstep.api.pages.Sessions",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "lockstep.api.pages.Authentication",
+    "lockstep.api.pages.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "lockstep.config.urls"
@@ -219,7 +219,7 @@ DRIFT_CHECK_SECONDS = env.int("DRIFT_CHECK_SECONDS", 3600)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": formatter(for_people=DEBUG)},
+    "formatters": {"line": {"()": Formatter if DEBUG else JSONFormatter}},
     "filters": {
         # Not being ready yet is what /readyz is there to say.
         "not_readyz": {

@@ -11,11 +11,11 @@ urlpatterns = [
     re_path(r"^metrics/?$", metrics),
     re_path(r"^problems/?$", problem_list),
     re_path(r"^problems/(?P<name>[a-z-]+)/?$", problem_detail),
+    path("fakeapi/v1/", include("lockstep.posts.urls")),
     path("", include("lockstep.accounts.urls")),
     path("", include("lockstep.compat.urls")),
     path("api/v1/", include("lockstep.feed.urls")),
     path("api/v1/webhooks", include("lockstep.webhooks.urls")),
-    path("fakeapi/v1/", include("lockstep.posts.urls")),
     path("admin/", admin_site.urls),
     re_path(r"", not_found),
 ]

@@ -17,7 +17,7 @@ class PostListView(View):
     """`GET posts/` → a bare array of {id, userId, title, body}."""
 
     def get(self, request: Request) -> Response:
-        return array_page(request, reads.posts_page, reads.number_of_posts)
+        return array_page(request, reads.posts, reads.number_of_posts)
 
 
 class PostCreateView(View):
@@ -59,7 +59,7 @@ class CommentListView(View):
     """`GET posts/<id>/comments/` → a bare array of {id, postId, name, email, body}."""
 
     def get(self, request: Request, post_number: int) -> Response:
-        read = partial(reads.comments_page, post_number)
+        read = partial(reads.comments, post_number)
         return array_page(request, read, partial(reads.number_of_comments, post_number))
 
 
@@ -105,4 +105,4 @@ class CommentDeleteView(View):
 
 
 def _shown(request: Request, one: reads.Shown, status: int = 200) -> Response:
-    return answer(request, one.body, one.version, status=status)
+    return answer(request, one.fields, one.version, status=status)

@@ -2,7 +2,7 @@
 
 -- name: of_token
 -- The open session that an opaque access token hangs from.
-SELECT s.id, s.scope, {user}
+SELECT s.id AS session, s.scope, {user}
 FROM accounts_token t
 JOIN accounts_session s ON s.id = t.session_id
 JOIN accounts_user u ON u.id = s.user_id
@@ -11,7 +11,7 @@ WHERE t.digest = %s AND t.kind = 'access' AND t.expires > now()
 
 -- name: of_id
 -- The open session that a signed access token names.
-SELECT s.id, s.scope, {user}
+SELECT s.id AS session, s.scope, {user}
 FROM accounts_session s
 JOIN accounts_user u ON u.id = s.user_id
 WHERE s.id = %s AND s.revoked IS NULL AND s.expires > now() AND u.is_active AND u.deleted IS NULL;

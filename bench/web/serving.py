@@ -1,0 +1,62 @@
+"""Starting web servers, and asking them for as much as they give."""
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+import httpx
+
+from bench.processes import ROOT, free_port
+from bench.row import Unavailable
+
+WORKERS = 2  # one a core, as with every peer
+CONNECTIONS = 16
+PATIENCE = 30.0
+
+
+@contextmanager
+def serving(application: str, interface: str, threads: int, errors: IO[str] | None = None) -> Iterator[str]:
+    """granian with this application, until the end of the block; its address."""
+    port = free_port()
+    options = ["--host", "127.0.0.1", "--port", str(port), "--workers", str(WORKERS), "--log-level", "error"]
+    threading = ["--blocking-threads", str(threads)] if interface == "wsgi" else []
+    command = [sys.executable, "-m", "granian", "--interface", interface, *options, *threading, application]
+    with subprocess.Popen(command, cwd=ROOT, stderr=errors) as process:
+        try:
+            yield _answering(f"http://127.0.0.1:{port}")
+        finally:
+            process.terminate()
+
+
+def _answering(address: str) -> str:
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            httpx.get(address, timeout=1.0, trust_env=False)
+            return address
+        except httpx.TransportError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+
+
+def requests_per_second(url: str, token: str, seconds: float) -> float:
+    """What wrk gets from this address with 16 connections. Raises Unavailable, and ValueError for any refusal."""
+    if not shutil.which("wrk"):
+        raise Unavailable("wrk is not installed (Debian: apt install wrk)")
+    header = f"Authorization: Bearer {token}"
+    answer = httpx.get(url, headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+    if answer.status_code != 200:
+        raise ValueError(f"{url} answered {answer.status_code}: {answer.text[:300]}")
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "-H", header, url]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if refused := re.search(r"Non-2xx or 3xx responses: (\d+)", told):
+        raise ValueError(f"{url} refused {refused[1]} requests")
+    found = re.search(r"Requests/sec:\s+([\d.]+)", told)
+    assert found
+    return float(found[1])
