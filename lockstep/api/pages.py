@@ -1,5 +1,7 @@
 """Django's middleware of pages with sessions, which only the admin has: it passes everything else by."""
 
+from collections.abc import Awaitable
+
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
@@ -10,9 +12,9 @@ PAGES = "/admin"
 
 
 class _ForPages(MiddlewareMixin):
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if request.path_info.startswith(PAGES):
-            return super().__call__(request)  # type: ignore[return-value]  # synchronous, as all of this is
+            return super().__call__(request)
         return self.get_response(request)
 
 
