@@ -19,7 +19,7 @@ from lockstep.accounts.serializers import (
 from lockstep.accounts.throttling import count_registration
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import NotFound
-from lockstep.api.paging import cursor_page
+from lockstep.api.paging import page
 from lockstep.api.requests import actor_of, address_of
 from lockstep.api.views import View
 
@@ -107,7 +107,7 @@ class FollowerListView(View):
 
     def get(self, request: Request, key: str) -> Response:
         people = User.objects.alive().followers_of(_person(key))
-        return cursor_page(request, people.with_follow_counts(), order="-id", shape=shown_person)
+        return page(request, people.with_follow_counts(), order="-id", shape=shown_person)
 
 
 class FollowingListView(View):
@@ -115,7 +115,7 @@ class FollowingListView(View):
 
     def get(self, request: Request, key: str) -> Response:
         people = User.objects.alive().followed_by(_person(key))
-        return cursor_page(request, people.with_follow_counts(), order="-id", shape=shown_person)
+        return page(request, people.with_follow_counts(), order="-id", shape=shown_person)
 
 
 def _me(request: Request) -> User:

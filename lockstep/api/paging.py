@@ -1,7 +1,8 @@
-"""Pages: of a bare array, as JSONPlaceholder gives them (`_page`, `_limit`, `Link`, `X-Total-Count`), and by cursor."""
+"""Pages: by cursor or offset; or of a bare array, as JSONPlaceholder has them (`_page`, `_limit`, `Link`)."""
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,6 +19,7 @@ from lockstep.api.statements import Row
 UNASKED_LIMIT = 1_000
 LARGEST_LIMIT = 10_000
 LARGEST_PAGE = 10**9
+LARGEST_OFFSET = 10_000  # further down goes by cursor: an offset reads all that it skips
 QUICKLY_COUNTED, REMEMBERED_SECONDS = 10_000, 1.0
 
 
@@ -30,10 +32,13 @@ class CursorPage(CursorPagination):
     invalid_cursor_message = "The cursor is not one of ours. Take it from `next` or `previous`."
 
 
-def cursor_page(
-    request: Request, rows: QuerySet[Any, Any], *, order: str, shape: Callable[[Any], dict[str, Any]]
-) -> Response:
-    """One page of `rows` in this order, a column that is unique; `shape` makes each row what the client sees."""
+def page(request: Request, rows: QuerySet[Any, Any], *, order: str, shape: Callable[[Any], dict[str, Any]]) -> Response:
+    """One page of `rows` in this order, a column that is unique; `shape` makes each row what the client sees.
+
+    By `cursor`, as deep as you like and without a count; or by `offset`, with a count, where somebody asks for that.
+    """
+    if "offset" in request.query_params:
+        return _offset_page(request, rows.order_by(order), shape)
     pages = CursorPage()
     pages.ordering = (order,)
     try:
@@ -42,6 +47,29 @@ def cursor_page(
     except (ValueError, TypeError, ValidationFailed, DataError) as error:
         raise NotFound(CursorPage.invalid_cursor_message) from error
     return pages.get_paginated_response([shape(row) for row in page or ()])
+
+
+def _offset_page(request: Request, rows: QuerySet[Any, Any], shape: Callable[[Any], dict[str, Any]]) -> Response:
+    limit = _whole(request, "limit", CursorPage.page_size, 1, CursorPage.max_page_size)
+    offset = _whole(request, "offset", 0, 0, LARGEST_OFFSET)
+    count, is_exact = _count(rows)
+    after, before = offset + limit, max(offset - limit, 0)
+    body = {
+        "count": count,
+        "next": _url(request, {"limit": limit, "offset": after}) if after < count else None,
+        "previous": _url(request, {"limit": limit, "offset": before}) if offset else None,
+        "results": [shape(row) for row in rows[offset:after]],
+    }
+    return Response(body, headers={} if is_exact else {"X-Count": "estimated"})
+
+
+def _count(rows: QuerySet[Any, Any]) -> tuple[int, bool]:
+    """How many rows there are, and whether that is exact: beyond 10,000 the planner's estimate must do."""
+    number = rows.order_by()[: QUICKLY_COUNTED + 1].count()
+    if number <= QUICKLY_COUNTED:
+        return number, True
+    [told] = json.loads(rows.order_by().explain(format="json"))
+    return max(number, int(told["Plan"]["Plan Rows"])), False
 
 
 class Counted:
@@ -65,32 +93,34 @@ def array_page(request: Request, read: Callable[[int, int], list[Row]], count: C
     `read` takes limit and offset. The headers tell how many rows there are (`count`, where the page does not tell)
     and where the first, previous, next and last pages lie.
     """
-    page = _positive(request, "_page", 1, LARGEST_PAGE)
-    limit = _positive(request, "_limit", UNASKED_LIMIT, LARGEST_LIMIT)
-    found = read(limit, (page - 1) * limit)
-    is_last = len(found) < limit and (found or page == 1)
-    total = (page - 1) * limit + len(found) if is_last else count()
+    number = _whole(request, "_page", 1, 1, LARGEST_PAGE)
+    limit = _whole(request, "_limit", UNASKED_LIMIT, 1, LARGEST_LIMIT)
+    found = read(limit, (number - 1) * limit)
+    is_last = len(found) < limit and (found or number == 1)
+    total = (number - 1) * limit + len(found) if is_last else count()
     response = Response(found)
     response["X-Total-Count"] = str(total)
     last = max(1, -(-total // limit))
     if last > 1:
-        pages = {"first": 1, "prev": page - 1, "next": page + 1, "last": last}
+        pages = {"first": 1, "prev": number - 1, "next": number + 1, "last": last}
         response["Link"] = ", ".join(
-            f'<{_page_url(request, number, limit)}>; rel="{relation}"'
-            for relation, number in pages.items()
-            if 1 <= number <= last
+            f'<{_url(request, {"_page": one, "_limit": limit})}>; rel="{relation}"'
+            for relation, one in pages.items()
+            if 1 <= one <= last
         )
     return response
 
 
-def _positive(request: Request, name: str, default: int, largest: int) -> int:
+def _whole(request: Request, name: str, default: int, smallest: int, largest: int) -> int:
     given = request.query_params.get(name, "")
     if not given:
         return default
-    if not (given.isascii() and given.isdigit() and len(given) < 20 and 1 <= int(given) <= largest):
-        raise ValidationError({name: [f"A whole number from 1 to {largest:,}."]})
+    if not (given.isascii() and given.isdigit() and len(given) < 20 and smallest <= int(given) <= largest):
+        raise ValidationError({name: [f"A whole number from {smallest} to {largest:,}."]})
     return int(given)
 
 
-def _page_url(request: Request, page: int, limit: int) -> str:
-    return f"{request.build_absolute_uri(request.path)}?{urlencode({'_page': page, '_limit': limit})}"
+def _url(request: Request, change: Mapping[str, int]) -> str:
+    """This very address, filters included, at another place of the list."""
+    parameters = request.query_params.dict() | {name: str(value) for name, value in change.items()}
+    return f"{request.build_absolute_uri(request.path)}?{urlencode(parameters)}"

@@ -22,6 +22,12 @@ class Problem:
         return f"/problems/{self.name}" if self.name else "about:blank"
 
 
+HEADING = """# Problems
+
+Every error is `application/problem+json` (RFC 9457): `type`, `title`, `status`, `detail` and `errors`. `type` is stable:
+a program decides by it, and by nothing else. It is a path of the server that answered, where this page stands as JSON.
+`detail` is for people. Written by `make schema` from `lockstep/api/problems.py`.
+"""
 PROBLEMS: dict[str, Problem] = {}
 
 
@@ -144,6 +150,13 @@ UNAVAILABLE = _problem(
     "Not right now",
     "Nothing was changed. Try again after `Retry-After` seconds.",
 )
+
+
+def as_markdown() -> str:
+    """docs/problems.md."""
+    sections = [f"## {one.type}\n\n{one.status}. {one.title}.\n\n{one.remedy}\n" for one in PROBLEMS.values()]
+    return "\n".join([HEADING, *sections])
+
 
 _BY_STATUS = {problem.status: problem for problem in reversed(PROBLEMS.values())}
 

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from lockstep.api.errors import NotFound
 from lockstep.api.json import JSONRenderer
-from lockstep.api.paging import cursor_page
+from lockstep.api.paging import page
 from lockstep.api.views import View
 from lockstep.changes.capture import models_to_capture
 from lockstep.changes.models import Change
@@ -46,7 +46,7 @@ class ChangeListView(View):
     def get(self, request: Request) -> HttpResponseBase:
         if isinstance(request.accepted_renderer, EventStreamRenderer):
             return _live(request)
-        return cursor_page(request, _narrowed(request), order="-seq", shape=shown)
+        return page(request, _narrowed(request), order="-seq", shape=shown)
 
 
 class HistoryView(View):
@@ -57,7 +57,7 @@ class HistoryView(View):
         if not _visible(request, rows[:1]):
             raise NotFound("There is no such object, or nothing of its history that you may see.")
         people = _People()
-        return cursor_page(
+        return page(
             request, rows, order="-seq", shape=lambda row: _entry(row, people, seen=bool(_visible(request, [row])))
         )
 

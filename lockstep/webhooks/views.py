@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import NotFound
-from lockstep.api.paging import cursor_page
+from lockstep.api.paging import page
 from lockstep.api.requests import actor_of
 from lockstep.api.views import View
 from lockstep.delivery.models import Attempt
@@ -24,7 +24,7 @@ class EndpointListView(View):
     """`GET` own endpoints, newest first; `POST` {url, events} → 201 with the `secret`, shown once."""
 
     def get(self, request: Request) -> Response:
-        return cursor_page(request, Endpoint.objects.alive().of(request.user), order="-id", shape=shown)
+        return page(request, Endpoint.objects.alive().of(request.user), order="-id", shape=shown)
 
     def post(self, request: Request) -> Response:
         given = EndpointSerializer(data=request.data, context={"user": request.user})
@@ -79,7 +79,7 @@ class AttemptListView(View):
             rows = rows.filter(failure__isnull=_boolean("delivered", delivered))
         if message := request.query_params.get("message_id"):
             rows = rows.filter(message_id=_uuid("message_id", message))
-        return cursor_page(request, rows, order="-id", shape=shown_attempt)
+        return page(request, rows, order="-id", shape=shown_attempt)
 
 
 class RedeliverView(View):

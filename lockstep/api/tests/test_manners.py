@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from lockstep.api import rates
-from lockstep.api.problems import PROBLEMS
+from lockstep.api.problems import PROBLEMS, as_markdown
 from tests.support import Cast
 
 pytestmark = pytest.mark.django_db
@@ -149,6 +149,10 @@ def test_the_type_of_a_problem_is_an_address_that_explains_it(client: Client, na
         "status": PROBLEMS[name].status,
         "remedy": PROBLEMS[name].remedy,
     }
+
+
+def test_the_page_of_problems_is_true(settings):
+    assert (settings.BASE_DIR / "docs" / "problems.md").read_text() == as_markdown(), "run make schema"
 
 
 def test_all_problems_are_listed(client: Client):
