@@ -24,8 +24,8 @@ class Problem:
 
 HEADING = """# Problems
 
-Every error is `application/problem+json` (RFC 9457): `type`, `title`, `status`, `detail` and `errors`. `type` is stable:
-a program decides by it, and by nothing else. It is a path of the server that answered, where this page stands as JSON.
+Every error is `application/problem+json` (RFC 9457): `type`, `title`, `status`, `detail`, `errors`. `type` is stable: a
+program decides by it, and by nothing else. It is a path of the server that answered, where this page stands as JSON.
 `detail` is for people. Written by `make schema` from `lockstep/api/problems.py`.
 """
 PROBLEMS: dict[str, Problem] = {}
