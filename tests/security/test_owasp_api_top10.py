@@ -371,13 +371,17 @@ def test_guessing_is_stopped_whatever_a_guesser_varies(cast: Cast, door: tuple[s
 @pytest.mark.xfail(
     strict=True, reason="the admin's form asks the backend directly; only the doors of the API count tries"
 )
-@vectors("API2", "name", ["staff", "owner"])
-def test_guessing_at_the_admin_is_stopped(cast: Cast, client: Client, name: str):
-    for number in range(10):
-        client.post("/admin/login/", {"username": name, "password": f"guess-{number}"})
-    client.post("/admin/login/", {"username": name, "password": f"{name}-password"})
+@vectors("API2", "evasion", ["nothing", "X-Forwarded-For", "case", "blanks"])
+def test_guessing_at_the_admin_is_stopped(cast: Cast, client: Client, evasion: str):
+    def sign_in(number: int, password: str) -> None:
+        name, headers = EVASIONS[evasion](number)
+        fields = {"username": name.lower().replace("owner", "staff"), "password": password}
+        client.post("/admin/login/", fields, headers=headers)
+
+    for number in range(11):
+        sign_in(number, f"guess-{number}")
+    sign_in(12, "staff-password")
     assert "_auth_user_id" not in client.session
-    assert client.post("/admin/login/", {"username": name, "password": "guess"}).status_code == 429
 
 
 WEAK = ["", "1234", "12345678", "password", "qwertyuiop", "newcomer", "newcomer1", "short1!", "iloveyou", "x" * 1_025]
@@ -430,7 +434,7 @@ def test_tokens_are_not_kept_on_the_way(cast: Cast, door: tuple[str, str]):
     assert not answer.cookies
 
 
-TAKEN = ["OWNER", "Owner", "owner ", " owner", "owner\n", "owner\t", "owner\0", "owner\u200b", "o\u0301wner", "ow ner"]
+TAKEN = ["OWNER", "Owner", "owner ", " owner", "owner\n", "owner\t", "owner\0", "owner\u200b", "ow ner"]
 FULL_WIDTH = ["\uff4f\uff57\uff4e\uff45\uff52", "\uff2f\uff37\uff2e\uff25\uff32", "\u24de\u24e6\u24dd\u24d4\u24e1"]
 NOT_NORMAL = pytest.mark.xfail(strict=True, reason="a username is not normalised (NFKC) before it is compared and kept")
 
@@ -713,12 +717,11 @@ SLOW_HEADERS = {
 
 @vectors("API4", "name", SLOW_HEADERS)
 def test_no_header_takes_long_to_read(cast: Cast, name: str):
-    began = time.monotonic()
-    answer = cast.staff.client.post(
-        HOOKS, json.dumps(HOOK), **{"content_type": "application/json"}, headers={name: SLOW_HEADERS[name]}
-    )
+    began = time.process_time()  # ours alone: a busy machine does not make a header slow
+    headers = {name: SLOW_HEADERS[name]}
+    answer = cast.staff.client.post(HOOKS, json.dumps(HOOK), content_type="application/json", headers=headers)
     assert answer.status_code < 500
-    assert time.monotonic() - began < 1.0
+    assert time.process_time() - began < 1.0
 
 
 SLOW_BODIES = {
@@ -737,9 +740,9 @@ SLOW_BODIES = {
 @vectors("API4", "what", SLOW_BODIES)
 def test_no_body_takes_long_to_read(cast: Cast, what: str):
     path, body = SLOW_BODIES[what]
-    began = time.monotonic()
+    began = time.process_time()
     assert ask(cast.staff.client, "POST", path, body).status_code < 500
-    assert time.monotonic() - began < 2.0
+    assert time.process_time() - began < 2.0
 
 
 @vectors("API4", "who", ["a user", "an address", "a wrong token", "another token of the user"])
