@@ -1,0 +1,321 @@
+"""Who may do what: every route of the URL resolver, every method that it takes, everybody who may ask."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+import pytest
+from django.http import HttpRequest
+from django.test import Client, RequestFactory
+from django.urls import URLPattern, URLResolver, get_resolver, resolve
+
+from lockstep.accounts import sessions
+from lockstep.accounts.development import ensure_client
+from lockstep.accounts.models import Session, User
+from lockstep.api import rates
+from lockstep.changes.models import Change
+from lockstep.posts import actions as posts
+from lockstep.webhooks import actions as webhooks
+from lockstep.webhooks.models import Endpoint
+from tests.support import Cast
+
+pytestmark = pytest.mark.django_db
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+ACTORS = ("nobody", "outsider", "colleague", "owner", "staff", "read-only", "revoked")
+FORM = "application/x-www-form-urlencoded"
+FOUND = 200  # let in: any 2xx, or a conflict with the state of things
+
+# Parts of the resolver that have no row here, each with the test that looks after it. Static files are no route: the
+# middleware serves them.
+LEFT_OUT = {"admin/": "Django's own pages: lockstep/posts/tests/test_admin.py and API5 and API8 of the OWASP vectors"}
+
+
+@dataclass(frozen=True)
+class Access:
+    """What each actor is answered. A route that looks at no token lets a bad one pass like none."""
+
+    answers: Mapping[str, int]
+    looks_at_tokens: bool = True
+
+    def status(self, actor: str, method: str) -> int:
+        """A token with the scope `read` may do what is safe, and nothing else."""
+        if self.looks_at_tokens and actor == "read-only" and method != "GET":
+            return 403
+        return self.answers[actor]
+
+
+def signed_in(others: int, *, owner: int = FOUND, staff: int = FOUND) -> Access:
+    strangers = {"nobody": 401, "revoked": 401, "outsider": others, "colleague": others}
+    return Access({**strangers, "owner": owner, "read-only": owner, "staff": staff})
+
+
+def everybody(status: int) -> Access:
+    return Access(dict.fromkeys(ACTORS, status), looks_at_tokens=False)
+
+
+PUBLIC = everybody(FOUND)
+CREDENTIALS = everybody(FOUND)  # what the body shows opens the door, whoever sends it
+REFUSED = everybody(401)  # a body that shows nothing opens nothing, not even for staff
+REFUSED_BY_OAUTH = everybody(400)  # the same, as RFC 6749 has it
+NOWHERE = everybody(404)
+SIGNED_IN = signed_in(FOUND)
+OWN_LIST = signed_in(FOUND)  # everybody sees their own, so that only the owner sees the owner's
+OWNER_ONLY = signed_in(404, staff=404)
+OWNER_OR_STAFF = signed_in(404)
+STAFF_ONLY = signed_in(403, owner=403)
+STAFF_ONLY_HIDDEN = signed_in(404, owner=404)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is expected of one method of one route. Names in braces are objects of the owner."""
+
+    method: str
+    path: str
+    access: Access
+    body: Mapping[str, Any] | None = None
+    form: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+POST = {"title": "t", "body": "b"}
+COMMENT = {"name": "n", "email": "e@example.com", "body": "b"}
+HOOK = {"url": "https://example.com/hook", "events": ["posts.post.*"]}
+CLIENT = {"client_id": "lockstep-dev"}
+BY_PASSWORD = {**CLIENT, "grant_type": "password", "username": "owner"}
+PASSWORDS = {"current_password": "{actor}-password", "new_password": "correct horse battery"}
+RIGHT, WRONG = {"password": "owner-password"}, {"password": "colleague-password"}
+FAKE, USERS, WEBHOOKS = "/fakeapi/v1/posts/", "/api/v1/users/", "/api/v1/webhooks/"
+
+TABLE = [
+    # What everybody may ask
+    Row("GET", "/healthz/", PUBLIC),
+    Row("GET", "/readyz/", PUBLIC),
+    Row("GET", "/metrics/", REFUSED),  # it has a token of its own, which is nobody's here
+    Row("GET", "/problems/", PUBLIC),
+    Row("GET", "/problems/not-found/", PUBLIC),
+    *(Row(method, "/nowhere/", NOWHERE) for method in METHODS),
+    # Signing in
+    Row("POST", "/auth/", CREDENTIALS, {"username": "owner", **RIGHT}),
+    Row("POST", "/auth/", REFUSED, {"username": "owner", **WRONG}),
+    Row("POST", "/api/token/", CREDENTIALS, {"name": "owner", **RIGHT}),
+    Row("POST", "/api/token/", REFUSED, {"name": "owner", **WRONG}),
+    Row("POST", "/api/v1/auth/token/", CREDENTIALS, {"username": "owner", **RIGHT}),
+    Row("POST", "/api/v1/auth/token/", REFUSED, {"username": "owner", **WRONG}),
+    Row("POST", "/api/v1/auth/refresh/", CREDENTIALS, {"refresh": "{refresh}"}),
+    Row("POST", "/api/v1/auth/refresh/", REFUSED, {"refresh": "{access}"}),
+    Row("POST", "/api/v1/auth/verify/", CREDENTIALS, {"token": "{access}"}),
+    Row("POST", "/api/v1/auth/verify/", REFUSED, {"token": "{revoked}"}),
+    Row("POST", "/oauth/token/", CREDENTIALS, {**BY_PASSWORD, **RIGHT}, form=True),
+    Row("POST", "/oauth/token/", REFUSED_BY_OAUTH, {**BY_PASSWORD, **WRONG}, form=True),
+    Row("POST", "/oauth/revoke_token/", CREDENTIALS, {**CLIENT, "token": "{access}"}, form=True),
+    Row("POST", "/oauth/revoke_token/", REFUSED, {"client_id": "unknown", "token": "{access}"}, form=True),
+    Row("POST", "/oauth/introspect/", STAFF_ONLY, {"token": "{access}"}, form=True),
+    Row("POST", "/api/v1/auth/sign-out/", SIGNED_IN),
+    # People
+    Row("POST", "/api/register/", PUBLIC, {"name": "newcomer", "password": "correct horse battery"}),
+    Row("POST", f"{USERS}register/", PUBLIC, {"username": "newcomer", "password": "correct horse battery"}),
+    Row("GET", f"{USERS}me/", SIGNED_IN),
+    Row("PATCH", f"{USERS}me/", SIGNED_IN, {"first_name": "F"}),
+    Row("DELETE", f"{USERS}me/", SIGNED_IN),
+    Row("POST", f"{USERS}me/password/", SIGNED_IN, PASSWORDS),
+    Row("PUT", f"{USERS}me/password/", SIGNED_IN, PASSWORDS),
+    Row("GET", USERS + "{user}/", SIGNED_IN),
+    Row("POST", USERS + "{user}/follow/", SIGNED_IN),
+    Row("DELETE", USERS + "{user}/follow/", SIGNED_IN),
+    Row("GET", USERS + "{user}/followers/", SIGNED_IN),
+    Row("GET", USERS + "{user}/following/", SIGNED_IN),
+    # The change log
+    Row("GET", "/api/v1/changes/", STAFF_ONLY),
+    Row("GET", "/api/v1/history/posts.post/{post}/", SIGNED_IN),
+    Row("GET", "/api/v1/history/webhooks.endpoint/{endpoint}/", OWNER_OR_STAFF),
+    Row("GET", "/api/v1/history/accounts.user/{user}/", STAFF_ONLY_HIDDEN),
+    # Webhooks
+    Row("GET", WEBHOOKS, OWN_LIST),
+    Row("POST", WEBHOOKS, SIGNED_IN, HOOK),
+    Row("GET", WEBHOOKS + "{endpoint}/", OWNER_ONLY),
+    Row("PATCH", WEBHOOKS + "{endpoint}/", OWNER_ONLY, {"active": False}),
+    Row("DELETE", WEBHOOKS + "{endpoint}/", OWNER_ONLY),
+    Row("POST", WEBHOOKS + "{endpoint}/rotate/", OWNER_ONLY),
+    Row("POST", WEBHOOKS + "{endpoint}/test/", OWNER_ONLY),
+    Row("GET", WEBHOOKS + "{endpoint}/attempts/", OWNER_ONLY),
+    Row("POST", WEBHOOKS + "{endpoint}/redeliver/", OWNER_ONLY, {"dead_letters": True}),
+    # Posts and comments are everybody's who is signed in
+    Row("GET", FAKE, SIGNED_IN),
+    Row("POST", FAKE + "create/", SIGNED_IN, POST),
+    Row("GET", FAKE + "{post}/", SIGNED_IN),
+    Row("PUT", FAKE + "update/{post}/", SIGNED_IN, POST),
+    Row("DELETE", FAKE + "delete/{post}/", SIGNED_IN),
+    Row("GET", FAKE + "{post}/comments/", SIGNED_IN),
+    Row("POST", FAKE + "{post}/comments/create/", SIGNED_IN, COMMENT),
+    Row("GET", FAKE + "{post}/comments/{comment}/", SIGNED_IN),
+    Row("PUT", FAKE + "{post}/comments/update/{comment}/", SIGNED_IN, COMMENT),
+    Row("DELETE", FAKE + "{post}/comments/delete/{comment}/", SIGNED_IN),
+]
+
+
+# --- The table and the resolver say the same --------------------------------------------------------------
+
+View = Callable[..., Any]
+ANY_NAMES = {"user": UUID(int=1), "endpoint": UUID(int=1), "post": 1, "comment": 1}
+
+
+def routes(resolver: URLResolver, prefix: str = "") -> Iterator[tuple[str, URLPattern]]:
+    """Every route below, as ResolverMatch.route names it."""
+    for pattern in resolver.url_patterns:
+        route = prefix + str(pattern.pattern).removeprefix("^")
+        if route in LEFT_OUT:
+            continue
+        if isinstance(pattern, URLResolver):
+            yield from routes(pattern, route)
+        else:
+            yield route, pattern
+
+
+def methods_taken(pattern: URLPattern) -> list[str]:
+    view: View = pattern.callback
+    if made_of := getattr(view, "cls", None) or getattr(view, "view_class", None):
+        return [method for method in METHODS if hasattr(made_of, method.lower())]
+    names = dict.fromkeys(pattern.pattern.regex.groupindex, "1")
+    return [method for method in METHODS if view(request(method), **names).status_code != 405]
+
+
+def request(method: str) -> HttpRequest:
+    return RequestFactory().generic(method, "/")
+
+
+def route_of(row: Row) -> str:
+    return resolve(row.path.format(**ANY_NAMES)).route.removeprefix("^")
+
+
+def there_are() -> set[str]:
+    found = routes(get_resolver())
+    return {f"{method} {route or '<any other>'}" for route, pattern in found for method in methods_taken(pattern)}
+
+
+def declared() -> set[str]:
+    return {f"{row.method} {route_of(row) or '<any other>'}" for row in TABLE}
+
+
+def test_every_route_and_method_is_declared():
+    missing = sorted(there_are() - declared())
+    assert not missing, (
+        f"Nobody said who may do this: {missing}. Add for each a line such as "
+        'Row("GET", "/api/v1/things/{thing}/", OWNER_ONLY) to TABLE in tests/security/test_authorisation_matrix.py, '
+        "and what {thing} stands for to its fixture `names` and to ANY_NAMES."
+    )
+
+
+def test_every_declared_row_is_a_route():
+    gone = sorted(declared() - there_are())
+    assert not gone, f"TABLE declares what there is not: {gone}. Remove these rows, or bring the routes back."
+    elsewhere = [str(row) for row in TABLE if not route_of(row) and row.access is not NOWHERE]
+    assert not elsewhere, f"No route knows these paths of TABLE: {elsewhere}. Mend them, or bring the routes back."
+
+
+def test_what_is_left_out_is_there():
+    left_out = {str(pattern.pattern) for pattern in get_resolver().url_patterns} & set(LEFT_OUT)
+    assert left_out == set(LEFT_OUT)
+
+
+# --- What each is answered --------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def limits(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How much is asked for is not the matter here; the figures are behind a token, as outside development."""
+    monkeypatch.setattr("lockstep.api.views.counter", rates.Counter())
+    settings.RATE_LIMIT = settings.REGISTRATIONS_PER_HOUR = 1_000_000
+    settings.METRICS_TOKEN = "the-token-of-the-figures"
+
+
+@pytest.fixture
+def names(cast: Cast) -> dict[str, Any]:
+    """The owner's objects, by the names that stand in the table."""
+    ensure_client()
+    owner, actor = cast.owner.user, f"user:{cast.owner.user.pk}"
+    post = posts.create_post(actor=actor, **POST)
+    post.refresh_from_db()
+    comment = posts.create_comment(actor=actor, post_number=post.number, **COMMENT)
+    comment.refresh_from_db()
+    pair = sessions.open_pair(owner)
+    return {
+        "user": owner.pk,
+        "post": post.number,
+        "comment": comment.number,
+        "endpoint": webhooks.create_endpoint(actor=actor, owner=owner, **HOOK).endpoint.pk,
+        "access": pair.access,
+        "refresh": pair.refresh,
+        "revoked": revoked(owner),
+    }
+
+
+def revoked(user: User) -> str:
+    secret = sessions.open_opaque(user)
+    session = sessions.find_session(secret)
+    assert session
+    Session.objects.filter(pk=session.pk).revoke()
+    return secret
+
+
+def read_only(user: User) -> str:
+    secret = sessions.open_opaque(user)
+    session = sessions.find_session(secret)
+    assert session
+    Session.objects.filter(pk=session.pk).update(scope="read")
+    return secret
+
+
+def client_of(actor: str, cast: Cast, names: Mapping[str, Any]) -> Client:
+    if actor == "nobody":
+        return Client(raise_request_exception=False)
+    if actor not in ("read-only", "revoked"):
+        return getattr(cast, actor).client
+    secret = names["revoked"] if actor == "revoked" else read_only(cast.owner.user)
+    return Client(headers={"authorization": f"Bearer {secret}"}, raise_request_exception=False)
+
+
+def ask(client: Client, row: Row, names: Mapping[str, Any]) -> Any:
+    body = {
+        name: value.format(**names) if isinstance(value, str) else value for name, value in (row.body or {}).items()
+    }
+    send = getattr(client, row.method.lower())
+    if row.method == "GET":
+        return send(row.path.format(**names))
+    content = (urlencode(body), FORM) if row.form else (body, "application/json")
+    return send(row.path.format(**names), content[0], content_type=content[1])
+
+
+def state() -> list[Any]:
+    """All that somebody who is refused must not have moved; the change log has the rest of it."""
+    users = User.objects.order_by("pk").values_list("pk", "password", "is_active", "is_staff")
+    open_sessions = Session.objects.open().order_by("pk").values_list("pk", "scope")
+    endpoints = [bytes(secret) for secret in Endpoint.objects.order_by("pk").values_list("secret", flat=True)]
+    return [Change.objects.count(), list(users), list(open_sessions), endpoints]
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+@pytest.mark.parametrize("row", TABLE, ids=str)
+def test_everybody_is_answered_as_declared(cast: Cast, names: dict[str, Any], row: Row, actor: str):
+    expected = row.access.status(actor, row.method)
+    client = client_of(actor, cast, names)
+    before = state()
+    answer = ask(client, row, {**names, "actor": actor})
+    if expected == FOUND:
+        assert answer.status_code < 300 or answer.status_code == 409, answer.content
+    else:
+        assert answer.status_code == expected, answer.content
+        assert answer["Content-Type"] == "application/problem+json"
+        assert state() == before
+    if row.access is OWN_LIST and expected == FOUND:
+        assert (str(names["endpoint"]) in answer.content.decode()) is (actor in ("owner", "read-only"))
+
+
+def test_the_figures_open_to_their_own_token(client: Client, settings):
+    headers = {"authorization": f"Bearer {settings.METRICS_TOKEN}"}
+    assert client.get("/metrics/", headers=headers).status_code == 200
