@@ -18,6 +18,7 @@ class UserQuerySet(EntityQuerySet["User"]):
 
     def named(self, name: str) -> "UserQuerySet":
         """Whoever signs in by this name: a username, or an e-mail address in any case."""
+        name = User.normalize_username(name)
         if "@" in name:
             return self.filter(models.Q(username=name) | models.Q(email__iexact=name))
         return self.filter(username=name)

@@ -22,6 +22,10 @@ class Username(serializers.CharField):
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
         super().__init__(max_length=150, validators=[UnicodeUsernameValidator()], **options)
 
+    def to_internal_value(self, data: Any) -> str:  # noqa: ANN401 - REST framework's signature
+        """In the form in which names are compared: what looks like another name is that name."""
+        return User.normalize_username(super().to_internal_value(data))
+
 
 class CredentialsSerializer(StrictSerializer):
     """What signs in: {username, password}; an e-mail address is taken as a username."""

@@ -46,7 +46,7 @@ def find_session(secret: str) -> Session | None:
     """The open session, with its user, that this access token is of; None when it opens nothing. One query at most."""
     if signed.looks_signed(secret):
         claims = signed.read(secret, Token.Kind.ACCESS)
-        found = row(SQL["of_id"], [claims.session]) if claims else None
+        found = row(SQL["of_id"], [claims.session, claims.user]) if claims else None
     else:
         found = row(SQL["of_token"], [Token.digest_of(secret)])
     return _session(found) if found else None

@@ -4,6 +4,7 @@ simplejwt would do this with PyJWT too; what it has beyond that (a list of token
 query) is what sessions.py does differently (docs/decisions/0017).
 """
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -17,6 +18,7 @@ from lockstep.accounts.models import Session, Token
 from lockstep.api.sealing import derived_key
 
 ALGORITHM, ISSUER, PURPOSE = "HS256", "lockstep", "lockstep json web tokens"
+COMPACT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)  # RFC 7515: no padding, no other letters
 REQUIRED = ["exp", "iat", "iss", "jti", "sid", "sub", "token_type"]
 
 
@@ -30,9 +32,10 @@ class Signed:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Which session a token is of, and when it expires."""
+    """Which session a token is of, whose it is, and when it expires."""
 
     session: UUID
+    user: UUID
     expires: datetime
 
 
@@ -60,13 +63,15 @@ def looks_signed(secret: str) -> bool:
 
 def read(secret: str, kind: Token.Kind) -> Claims | None:
     """What this token says; None when it is not ours, not of this kind, or has expired."""
+    if not COMPACT.fullmatch(secret):
+        return None
     for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS):
         try:
             claims = _verified(secret, kind, key)
         except jwt.InvalidSignatureError:
             continue
-        except (jwt.InvalidTokenError, ValueError, AttributeError):  # no UUID, no text
-            return None
+        except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError, OverflowError, OSError):
+            return None  # no token, or claims that are no UUID and no time
         return claims if claims.expires > datetime.now(UTC) else None
     return None
 
@@ -80,4 +85,4 @@ def _verified(secret: str, kind: Token.Kind, key: str) -> Claims:
     claims = jwt.decode(secret, derived_key(PURPOSE, key), [ALGORITHM], issuer=ISSUER, options={"require": REQUIRED})
     if claims["token_type"] != kind:
         raise ValueError(f"a token for {claims['token_type']!r}")
-    return Claims(UUID(claims["sid"]), datetime.fromtimestamp(claims["exp"], UTC))
+    return Claims(UUID(claims["sid"]), UUID(claims["sub"]), datetime.fromtimestamp(claims["exp"], UTC))

@@ -2,8 +2,11 @@
 
 from django.urls import include, path, re_path
 
+from lockstep.accounts.admin_sign_in import AdminSignInForm
 from lockstep.api.admin_site import admin_site
 from lockstep.api.health import healthz, metrics, not_found, problem_detail, problem_list, readyz
+
+admin_site.login_form = AdminSignInForm
 
 urlpatterns = [
     re_path(r"^healthz/?$", healthz),

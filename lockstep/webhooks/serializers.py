@@ -31,15 +31,20 @@ class WebhookURL(serializers.CharField):
         text = super().to_internal_value(data)
         try:
             url = httpx.URL(text)
-        except httpx.InvalidURL as error:
+            host = url.host
+        except (httpx.InvalidURL, UnicodeError) as error:
             raise serializers.ValidationError("Not a URL.") from error
         schemes = ("https", "http") if settings.DEBUG else ("https",)
-        if url.scheme not in schemes or not HOST.fullmatch(url.raw_host) or not 0 < (url.port or 443) < 65_536:
+        if (
+            url.scheme not in schemes
+            or not HOST.fullmatch(url.raw_host)
+            or not 0 < (443 if url.port is None else url.port) < 65_536
+        ):
             raise serializers.ValidationError(f"A whole URL is needed, beginning with {schemes[0]}://.")
         if url.userinfo:
             raise serializers.ValidationError("No user or password in the URL: the signature says who is calling.")
-        if numeric := numeric_addresses(url.host):
-            self._check(url.host, numeric)
+        if numeric := numeric_addresses(host):
+            self._check(host, numeric)
         return str(url.copy_with(fragment=None))
 
     def _check(self, host: str, addresses: Sequence[str]) -> None:

@@ -14,4 +14,4 @@ WHERE t.digest = %s AND t.kind = 'access' AND t.expires > now()
 SELECT s.id AS session, s.scope, {user}
 FROM accounts_session s
 JOIN accounts_user u ON u.id = s.user_id
-WHERE s.id = %s AND s.revoked IS NULL AND s.expires > now() AND u.is_active AND u.deleted IS NULL;
+WHERE s.id = %s AND u.id = %s AND s.revoked IS NULL AND s.expires > now() AND u.is_active AND u.deleted IS NULL;

@@ -9,6 +9,9 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # IPv6 that carries an IPv4 address to a translator (RFC 6052 and 8215): the inner one is where it ends.
 _TRANSLATED = tuple(ipaddress.IPv6Network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48"))
 
+# Older Pythons take most of these for public; one of them is a cloud's metadata.
+_PROTOCOL_ASSIGNMENTS = ipaddress.IPv4Network("192.0.0.0/24")
+
 
 class ForbiddenAddress(Exception):
     """The name leads to an address that webhooks may not reach. It is not told which: that is our network's matter."""
@@ -36,7 +39,8 @@ def may_be_reached(text: str, opened: Sequence[Network] = ()) -> bool:
 
 def _is_public(address: Address) -> bool:
     site_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local  # the old private range
-    return address.is_global and not (address.is_multicast or address.is_reserved or site_local)
+    special = address in _PROTOCOL_ASSIGNMENTS or address.is_multicast or address.is_reserved or site_local
+    return address.is_global and not special
 
 
 def _layers(address: Address) -> Iterable[Address]:

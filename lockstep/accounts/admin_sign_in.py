@@ -1,0 +1,28 @@
+"""The admin's door: the same account, the same limits."""
+
+from typing import Any
+
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.core.exceptions import ValidationError
+
+from lockstep.accounts.throttling import Try
+from lockstep.api.errors import TooManyRequests
+from lockstep.api.requests import address_of
+
+
+class AdminSignInForm(AdminAuthenticationForm):
+    """Counts a try before the password is looked at (throttling.py)."""
+
+    def clean(self) -> dict[str, Any]:
+        """Raises ValidationError for what Django refuses, and for too many tries."""
+        name = self.cleaned_data.get("username", "")
+        if not name or self.request is None:
+            return super().clean()
+        attempt = Try(name, address_of(self.request))
+        try:
+            attempt.count()
+        except TooManyRequests as error:
+            raise ValidationError(f"Too many tries. Wait {error.retry_after} seconds.") from error
+        cleaned = super().clean()
+        attempt.forgive()
+        return cleaned
