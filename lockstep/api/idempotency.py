@@ -9,23 +9,27 @@
 import hmac
 import re
 from collections.abc import Callable
+from pathlib import Path
 
+import orjson
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.http import HttpResponse, HttpResponseBase
+from psycopg.types.numeric import Int8
 from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 
 from lockstep.api import problems
 from lockstep.api.errors import Conflict
-from lockstep.api.models import Answer
 from lockstep.api.requests import address_of
 from lockstep.api.sealing import Unreadable, derived_key, seal, unseal
+from lockstep.api.statements import Row, row, rows
+from lockstep.changes.sql_file import load
 
 HEADER = "Idempotency-Key"
 KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 PURPOSE = "lockstep idempotency"
-LOCK = "SELECT pg_try_advisory_xact_lock(%s)"
+SQL = load(Path(__file__).parent / "sql" / "answers.sql")
 
 
 class InFlight(Conflict):
@@ -49,7 +53,7 @@ def once(request: Request, carry_out: Callable[[], HttpResponse]) -> HttpRespons
     with transaction.atomic():
         if not _locked(digest):
             raise InFlight(retry_after=1)
-        if kept := Answer.objects.valid().filter(pk=digest).first():
+        if kept := row(SQL["kept"], [digest]):
             return _given_again(kept, fingerprint)
         response = carry_out()
         if response.status_code < 400:
@@ -77,27 +81,21 @@ def _hmac(*parts: bytes) -> bytes:
 
 
 def _locked(digest: bytes) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(LOCK, [int.from_bytes(digest[:8], "big", signed=True)])
-        return bool(cursor.fetchone()[0])
+    [found] = rows(SQL["lock"], [Int8(int.from_bytes(digest[:8], "big", signed=True))])
+    return bool(found["locked"])
 
 
-def _given_again(kept: Answer, fingerprint: bytes) -> HttpResponse:
-    if not hmac.compare_digest(bytes(kept.fingerprint), fingerprint):
+def _given_again(kept: Row, fingerprint: bytes) -> HttpResponse:
+    if not hmac.compare_digest(bytes(kept["fingerprint"]), fingerprint):
         raise KeyReused
     try:
-        body = unseal(PURPOSE, bytes(kept.body))
+        body = unseal(PURPOSE, kept["body"])
     except Unreadable as error:
         raise Conflict("It was carried out, and its answer can no longer be read. Look at what there is.") from error
-    return HttpResponse(body, status=kept.status, headers={**kept.headers, "Idempotent-Replayed": "true"})
+    headers = {**orjson.loads(kept["headers"]), "Idempotent-Replayed": "true"}
+    return HttpResponse(body, status=kept["status"], headers=headers)
 
 
 def _keep(digest: bytes, fingerprint: bytes, response: HttpResponse) -> None:
-    values = {
-        "fingerprint": fingerprint,
-        "status": response.status_code,
-        "headers": dict(response.items()),
-        "body": seal(PURPOSE, response.content),
-    }
-    Answer.objects.expired().filter(pk=digest).delete()
-    Answer.objects.create(digest=digest, **values)
+    headers = orjson.dumps(dict(response.items())).decode()
+    row(SQL["keep"], [digest, fingerprint, response.status_code, headers, seal(PURPOSE, response.content)])

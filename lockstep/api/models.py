@@ -12,10 +12,6 @@ KEPT = timedelta(hours=24)
 class AnswerQuerySet(models.QuerySet["Answer"]):
     """States of answers."""
 
-    def valid(self) -> "AnswerQuerySet":
-        """Those that are still given again."""
-        return self.filter(created__gt=Now() - KEPT)
-
     def expired(self) -> "AnswerQuerySet":
         """Those that the periodic work removes."""
         return self.filter(created__lte=Now() - KEPT)

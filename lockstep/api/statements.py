@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import connection
 from django.db.backends.postgresql.base import ServerBindingCursor
+from psycopg.rows import dict_row
 
 Row = dict[str, Any]  # by the names that the statement gives its columns
 
@@ -17,12 +18,13 @@ def rows(statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
     """What a statement gives, as Django's default connection sees it: in its transaction, with its errors."""
     connection.ensure_connection()
     with connection.wrap_database_errors:
-        cursor: Any = ServerBindingCursor(connection.connection)  # type: ignore[call-arg]  # the stubs know another one
+        plain: Any = ServerBindingCursor  # the stubs know another one
+        cursor = plain(connection.connection, row_factory=dict_row)
         if connection.queries_logged:  # somebody counts: tests do, and development
             cursor = connection._prepare_cursor(cursor)  # type: ignore[attr-defined]
         cursor.execute(statement, parameters)
-        names = [column.name for column in cursor.description]
-        return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
+        found: list[Row] = cursor.fetchall()
+        return found
 
 
 def row(statement: str, parameters: Sequence[Any] = ()) -> Row | None:
