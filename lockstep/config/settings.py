@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError, validate
 
 from lockstep.config.logs import formatter
+from lockstep.config.openapi import SCHEMA_TAGS, SPECTACULAR_SETTINGS  # noqa: F401 - settings, too
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 
@@ -50,6 +51,8 @@ INSTALLED_APPS = [
     "corsheaders",
     "oauth2_provider",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "pgtrigger",
     "lockstep.changes",
     "lockstep.delivery",
@@ -154,6 +157,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PARSER_CLASSES": ["lockstep.api.json.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["lockstep.api.json.JSONRenderer"],
     "EXCEPTION_HANDLER": "lockstep.api.exception_handler.exception_handler",
+    "DEFAULT_SCHEMA_CLASS": "lockstep.api.schema.AutoSchema",
 }
 MAX_BODY_BYTES = DATA_UPLOAD_MAX_MEMORY_SIZE
 MAX_JSON_DEPTH = 32
