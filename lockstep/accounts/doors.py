@@ -22,7 +22,7 @@ from lockstep.accounts.serializers import (
     NameOrEmailSerializer,
     OAuthGrantSerializer,
     OAuthProblemSerializer,
-    OAuthRevocationSerializer,
+    OAuthTokenFormSerializer,
     OAuthTokensSerializer,
     PairSerializer,
     RefreshSerializer,
@@ -163,7 +163,7 @@ class OAuthRevocationView(DoorView):
     parser_classes = (FormParser,)
 
     @extend_schema(
-        operation_id="revoke_oauth_token", request=OAuthRevocationSerializer, responses={200: EMPTY, **OAUTH_PROBLEMS}
+        operation_id="revoke_oauth_token", request=OAuthTokenFormSerializer, responses={200: EMPTY, **OAUTH_PROBLEMS}
     )
     def post(self, request: Request) -> Response:
         request.data  # noqa: B018 - see above
@@ -176,9 +176,9 @@ class OAuthIntrospectionView(View):
     permission_classes = (IsAdminUser,)
     parser_classes = (FormParser,)
 
-    @extend_schema(operation_id="introspect_token", request=TokenSerializer, responses=IntrospectionSerializer)
+    @extend_schema(operation_id="introspect_token", request=OAuthTokenFormSerializer, responses=IntrospectionSerializer)
     def post(self, request: Request) -> Response:
-        given = TokenSerializer(data=request.data.dict())  # type: ignore[union-attr]  # a form
+        given = OAuthTokenFormSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         secret = given.validated_data["token"]
         session, expires = sessions.find_session(secret), sessions.expiry_of(secret)

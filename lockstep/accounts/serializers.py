@@ -150,10 +150,10 @@ class OAuthTokensSerializer(serializers.Serializer[Any]):
     }
 
 
-class OAuthRevocationSerializer(serializers.Serializer[Any]):
-    """A form of RFC 7009: a token, of either kind; and the client, here or by HTTP Basic."""
+class OAuthTokenFormSerializer(serializers.Serializer[Any]):
+    """A form of RFC 7009 or RFC 7662: a token; and the client, here or by HTTP Basic, where one is asked for."""
 
-    token = serializers.CharField()
+    token = serializers.CharField(max_length=4_096)
     token_type_hint = serializers.CharField(required=False)
     client_id = serializers.CharField(required=False)
     client_secret = serializers.CharField(required=False)

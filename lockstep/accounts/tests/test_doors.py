@@ -367,6 +367,20 @@ def test_staff_may_look_into_a_token_and_nobody_else(client: Client, somebody: U
     assert introspect(client, somebody, tokens["access_token"]).status_code == 403
 
 
+@pytest.mark.parametrize("content_type", [FORM, ""])
+def test_looking_into_no_token_is_a_mistake(client: Client, content_type: str):
+    staff = User.objects.create_user("staff", is_staff=True)
+    headers = {"authorization": f"Bearer {sessions.open_opaque(staff)}"}
+    answer = client.generic("POST", "/oauth/introspect/", b"", content_type, headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["errors"] == [{"field": "token", "detail": "This field is required."}]
+
+
+def test_looking_into_a_token_may_come_with_a_hint(client: Client):
+    staff = User.objects.create_user("staff", is_staff=True)
+    assert introspect(client, staff, "unknown&token_type_hint=access_token").json() == {"active": False}
+
+
 # --- Forgeries ------------------------------------------------------------------------------------------
 
 
