@@ -321,7 +321,7 @@ def _ref(kind: str, name: str) -> Tree:
 
 def _without_limits(schema: Tree) -> Tree:
     kept = {name: value for name, value in schema.items() if name not in LIMITS or value in KEPT_FORMATS}
-    if "oneOf" in kept and "type" not in kept:  # a text with limits, or nothing
+    if all(one.get("type") == "string" for one in kept.get("oneOf", [{}])):  # a text with limits, or none
         kept = {"type": "string", **{name: value for name, value in kept.items() if name != "oneOf"}}
     if "items" in kept:
         kept["items"] = _without_limits(kept["items"])
