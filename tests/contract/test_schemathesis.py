@@ -7,9 +7,7 @@ there for the next one. Where a case asks for some object, every other one gets 
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -47,14 +45,13 @@ CHECKS = [
     status_code_conformance,
     content_type_conformance,
     response_headers_conformance,
-    response_schema_conformance,
-]
+]  # and response_schema_conformance, but for the description itself: it takes a while to read, and is any object
 PASSWORD = "a long one, please"
 
 
 def described() -> Any:
     """The committed description, in which answers have no members but those that are described."""
-    raw = deepcopy(read_yaml((Path(settings.BASE_DIR) / "docs" / "openapi.yaml").read_bytes()))
+    raw = yaml.safe_load((Path(settings.BASE_DIR) / "docs" / "openapi.yaml").read_text())
     for name, schema in raw["components"]["schemas"].items():
         if not name.endswith("Request") and "properties" in schema:
             schema["additionalProperties"] = False
@@ -62,17 +59,6 @@ def described() -> Any:
     schema.app = WSGIHandler()
     schema.config.generation.update(with_security_parameters=False)
     return schema
-
-
-@schemathesis.deserializer("application/yaml", "application/vnd.oai.openapi")
-def read_description(_: schemathesis.DeserializationContext, response: schemathesis.Response) -> Any:
-    """The description itself, which is the same each time and takes a second to read."""
-    return read_yaml(response.content)
-
-
-@cache
-def read_yaml(content: bytes) -> Any:
-    return yaml.load(content, Loader=yaml.CSafeLoader)
 
 
 schema = described()
@@ -199,8 +185,9 @@ def ask(case: schemathesis.Case, there: There) -> None:
     with transaction.atomic():
         response = case.call(headers={"Authorization": f"Bearer {there.token}"})
         transaction.set_rollback(True)
-    answered[case.operation.definition.raw["operationId"]].add(response.status_code)
-    case.validate_response(response, checks=CHECKS)
+    name = case.operation.definition.raw["operationId"]
+    answered[name].add(response.status_code)
+    case.validate_response(response, checks=CHECKS if name == "get_schema" else [*CHECKS, response_schema_conformance])
 
 
 def _known(all_known: Mapping[str, Any], path: str, generated: Mapping[str, object] | None) -> dict[str, object]:
