@@ -8,7 +8,7 @@ BUILT := $(VENV)/.built
 BUILDING := $(VENV)/.building
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-unit test-faults lint bench clean
+.PHONY: help run build test test-unit test-faults lint schema bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -43,14 +43,18 @@ test-faults: build ## the long fault runs
 	@exec $(PY) -m lockstep.launcher exec -- $(PY) -m pytest -m faults $(ARGS)
 
 # The types of Django's models come from importing the settings, which refuse to be without these; nothing connects.
-lint: export SECRET_KEY = for-the-type-checker-only
-lint: export DEBUG = true
-lint: export DATABASE_URL = postgresql://127.0.0.1/nothing-connects
+lint schema: export SECRET_KEY = for-the-type-checker-only
+lint schema: export DEBUG = true
+lint schema: export DATABASE_URL = postgresql://127.0.0.1/nothing-connects
 lint: build ## style, types, direction of dependencies
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports
+
+schema: build ## write docs/openapi.yaml and docs/problems.md anew, from the code
+	@$(PY) manage.py spectacular --file docs/openapi.yaml --validate --fail-on-warn
+	@$(PY) -c 'from lockstep.api.problems import as_markdown; print(as_markdown(), end="")' > docs/problems.md
 
 bench: build ## the side-by-side figures
 	@env -u VIRTUAL_ENV $(PY) -m uv sync --quiet --frozen --group bench --python $(PY)

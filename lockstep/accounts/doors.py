@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from django.contrib.auth import authenticate
+from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.parsers import FormParser
 from rest_framework.permissions import AllowAny, IsAdminUser
@@ -16,7 +17,17 @@ from rest_framework.response import Response
 
 from lockstep.accounts import actions, oauth, sessions, signed
 from lockstep.accounts.models import Session, Token, User
-from lockstep.accounts.serializers import NameOrEmailSerializer, RefreshSerializer, TokenSerializer
+from lockstep.accounts.serializers import (
+    IntrospectionSerializer,
+    NameOrEmailSerializer,
+    OAuthGrantSerializer,
+    OAuthProblemSerializer,
+    OAuthTokenFormSerializer,
+    OAuthTokensSerializer,
+    PairSerializer,
+    RefreshSerializer,
+    TokenSerializer,
+)
 from lockstep.accounts.throttling import Try
 from lockstep.api.errors import CONTENT_TYPE, document
 from lockstep.api.problems import UNAUTHENTICATED, problem_of
@@ -25,6 +36,8 @@ from lockstep.api.views import View
 
 NO_STORE = {"Cache-Control": "no-store"}
 NAMES = ("username", "email", "name")
+EMPTY = {"type": "object", "additionalProperties": False}
+OAUTH_PROBLEMS = {(status, CONTENT_TYPE): OAuthProblemSerializer for status in (400, 401)}
 
 
 class DoorView(View):
@@ -67,8 +80,14 @@ class SignInView(DoorView):
 
 
 class PairView(SignInView):
-    """`POST` {username or email, password} → {access, refresh}."""
+    """Signs in by username or email: a pair of JSON Web Tokens.
 
+    The access token is valid for minutes. Before it expires the pair is refreshed.
+    """
+
+    @extend_schema(
+        operation_id="create_pair", request=NameOrEmailSerializer, responses={200: PairSerializer, 401: None}
+    )
     def post(self, request: Request) -> Response:
         given = NameOrEmailSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -77,8 +96,12 @@ class PairView(SignInView):
 
 
 class RefreshView(DoorView):
-    """`POST` {refresh} → the next {access, refresh}. Coming again with an old one ends the session."""
+    """The next pair.
 
+    A refresh token is used once. Coming again with one that was used ends the session, with all its tokens.
+    """
+
+    @extend_schema(operation_id="refresh_pair", request=RefreshSerializer, responses={200: PairSerializer, 401: None})
     def post(self, request: Request) -> Response:
         given = RefreshSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -90,8 +113,12 @@ class RefreshView(DoorView):
 
 
 class VerifyView(DoorView):
-    """`POST` {token} → {} when it would be taken now, 401 when not; of what kind it is is not told."""
+    """Whether a token would be taken now: 200, or 401.
 
+    It may be of any kind, and of which it is is not told.
+    """
+
+    @extend_schema(operation_id="verify_token", request=TokenSerializer, responses={200: EMPTY, 401: None})
     def post(self, request: Request) -> Response:
         given = TokenSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -101,18 +128,24 @@ class VerifyView(DoorView):
 
 
 class SignOutView(View):
-    """`POST` → 204: the session of the bearer token is closed, with all its tokens."""
+    """Signs out: closes the session of the bearer token, with all its tokens."""
 
+    @extend_schema(operation_id="sign_out", request=None, responses={204: None})
     def post(self, request: Request) -> Response:
         actions.sign_out(session=session_of(request))
         return Response(status=204)
 
 
 class OAuthTokenView(SignInView):
-    """`POST` a form: grant_type=password or refresh_token, as RFC 6749 has it → access_token, refresh_token, …"""
+    """Signs in, or refreshes, by OAuth 2 (RFC 6749): the grants `password` and `refresh_token`."""
 
     parser_classes = (FormParser,)
 
+    @extend_schema(
+        operation_id="create_oauth_tokens",
+        request=OAuthGrantSerializer,
+        responses={200: OAuthTokensSerializer, **OAUTH_PROBLEMS},
+    )
     def post(self, request: Request) -> Response:
         request.data  # noqa: B018 - parses the form, which the protocol reads from Django's request
         answer = oauth.token_answer(request._request, address_of(request))
@@ -122,23 +155,30 @@ class OAuthTokenView(SignInView):
 
 
 class OAuthRevocationView(DoorView):
-    """`POST` a form: token, and the client's credentials, as RFC 7009 has it → 200, whatever the token was."""
+    """Revokes a token by OAuth 2 (RFC 7009).
+
+    The answer is 200 also when there is no such token.
+    """
 
     parser_classes = (FormParser,)
 
+    @extend_schema(
+        operation_id="revoke_oauth_token", request=OAuthTokenFormSerializer, responses={200: EMPTY, **OAUTH_PROBLEMS}
+    )
     def post(self, request: Request) -> Response:
         request.data  # noqa: B018 - see above
         return _oauth_response(oauth.revocation_answer(request._request))
 
 
 class OAuthIntrospectionView(View):
-    """`POST` a form: token, as RFC 7662 has it → {active, …}; for staff."""
+    """What a token is (RFC 7662), for staff."""
 
     permission_classes = (IsAdminUser,)
     parser_classes = (FormParser,)
 
+    @extend_schema(operation_id="introspect_token", request=OAuthTokenFormSerializer, responses=IntrospectionSerializer)
     def post(self, request: Request) -> Response:
-        given = TokenSerializer(data=request.data.dict())  # type: ignore[union-attr]  # a form
+        given = OAuthTokenFormSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         secret = given.validated_data["token"]
         session, expires = sessions.find_session(secret), sessions.expiry_of(secret)

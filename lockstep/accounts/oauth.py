@@ -38,6 +38,10 @@ class SessionValidator(OAuth2Validator):  # type: ignore[misc]  # it is untyped
     def __init__(self, address: str | None) -> None:
         self.address = address
 
+    def _load_application(self, client_id: str | None, request: OAuthRequest) -> object:
+        """The client of this name, from the form or from HTTP Basic. None is called by a name with NUL in it."""
+        return None if "\0" in (client_id or "") else super()._load_application(client_id, request)
+
     def validate_grant_type(
         self, client_id: str, grant_type: str, client: object, request: OAuthRequest, *_: object
     ) -> bool:

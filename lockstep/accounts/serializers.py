@@ -8,6 +8,8 @@ from rest_framework import serializers
 from lockstep.accounts.models import User
 from lockstep.api.serializers import StrictSerializer
 
+JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIwMTk4In0.c2lnbmF0dXJl"  # an example
+
 
 class Password(serializers.CharField):
     """A password as it was typed: nothing is trimmed."""
@@ -28,18 +30,20 @@ class Username(serializers.CharField):
 
 
 class CredentialsSerializer(StrictSerializer):
-    """What signs in: {username, password}; an e-mail address is taken as a username."""
+    """What signs in; an e-mail address is taken as a username."""
 
     username = serializers.CharField(max_length=254)
     password = Password()
+    example = {"username": "user", "password": "1234"}
 
 
 class NameOrEmailSerializer(StrictSerializer):
-    """{username or email, password}"""
+    """What signs in: either username or email, and the password."""
 
     username = serializers.CharField(max_length=254, required=False)
     email = serializers.CharField(max_length=254, required=False)
     password = Password()
+    example = {"username": "user", "password": "1234"}
 
     def validate(self, given: dict[str, Any]) -> dict[str, Any]:
         """One of the two names."""
@@ -50,32 +54,36 @@ class NameOrEmailSerializer(StrictSerializer):
 
 
 class RefreshSerializer(StrictSerializer):
-    """{refresh}"""
+    """What a pair is refreshed with."""
 
     refresh = serializers.CharField(max_length=4_096)
+    example = {"refresh": JWT}
 
 
-class PairSerializer(StrictSerializer):
-    """{access, refresh}"""
+class PairSerializer(serializers.Serializer[Any]):
+    """An access token, and what it is refreshed with."""
 
     access = serializers.CharField()
     refresh = serializers.CharField()
+    example = {"access": JWT, "refresh": JWT}
 
 
 class TokenSerializer(StrictSerializer):
-    """{token}"""
+    """A token."""
 
     token = serializers.CharField(max_length=4_096)
+    example = {"token": "lsk_w1ZkTk0yQ0o5Z3h0d2JtQ1hXb2pYc0Z4a2p6U2Q"}
 
 
 class RegistrationSerializer(StrictSerializer):
-    """{username and/or email, password, first_name, last_name}"""
+    """A new account: username or email, or both, and a password."""
 
     username = Username(required=False)
     email = serializers.EmailField(max_length=254, required=False)
     password = Password()
     first_name = serializers.CharField(max_length=150, required=False, allow_blank=True)
     last_name = serializers.CharField(max_length=150, required=False, allow_blank=True)
+    example = {"username": "ada", "email": "ada@example.com", "password": "a long one, please", "first_name": "Ada"}
 
     def validate(self, given: dict[str, Any]) -> dict[str, Any]:
         """Somebody must be called something; an address alone must do as a name."""
@@ -103,13 +111,103 @@ class ProfileSerializer(StrictSerializer):
     is_staff = serializers.BooleanField(read_only=True)
     created = serializers.DateTimeField(read_only=True)
     updated = serializers.DateTimeField(read_only=True)
+    example = {
+        "id": "019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2b",
+        "number": 7,
+        "username": "ada",
+        "email": "ada@example.com",
+        "first_name": "Ada",
+        "last_name": "Lovelace",
+        "is_staff": False,
+        "created": "2026-01-31T12:00:00Z",
+        "updated": "2026-01-31T12:00:00Z",
+    }
+
+
+class OAuthGrantSerializer(serializers.Serializer[Any]):
+    """A form of RFC 6749: name and password, or a refresh token; and the client, here or by HTTP Basic."""
+
+    grant_type = serializers.ChoiceField(["password", "refresh_token"])
+    username = serializers.CharField(required=False)
+    password = serializers.CharField(required=False)
+    refresh_token = serializers.CharField(required=False)
+    scope = serializers.CharField(required=False, help_text="`read`, `write`, or both with a space between them.")
+    client_id = serializers.CharField(required=False)
+    client_secret = serializers.CharField(required=False)
+    example = {"grant_type": "password", "username": "user", "password": "1234", "client_id": "lockstep-dev"}
+
+
+class OAuthTokensSerializer(serializers.Serializer[Any]):
+    """An access token by OAuth 2, and what it is refreshed with."""
+
+    access_token = serializers.CharField()
+    token_type = serializers.ChoiceField(["Bearer"])
+    expires_in = serializers.IntegerField(help_text="Seconds.")
+    refresh_token = serializers.CharField()
+    scope = serializers.CharField()
+    example = {
+        "access_token": "lso_w1ZkTk0yQ0o5Z3h0d2JtQ1hXb2pYc0Z4a2p6U2Q",
+        "token_type": "Bearer",
+        "expires_in": 3600,
+        "refresh_token": "lsr_Q0o5Z3h0d2JtQ1hXb2pYc0Z4a2p6U2Rw1ZkTk0y",
+        "scope": "read write",
+    }
+
+
+class OAuthTokenFormSerializer(serializers.Serializer[Any]):
+    """A form of RFC 7009 or RFC 7662: a token; and the client, here or by HTTP Basic, where one is asked for."""
+
+    token = serializers.CharField(max_length=4_096)
+    token_type_hint = serializers.CharField(required=False)
+    client_id = serializers.CharField(required=False)
+    client_secret = serializers.CharField(required=False)
+    example = {"token": "lso_w1ZkTk0yQ0o5Z3h0d2JtQ1hXb2pYc0Z4a2p6U2Q", "client_id": "lockstep-dev"}
+
+
+class OAuthProblemSerializer(serializers.Serializer[Any]):
+    """A problem, with the members that RFC 6749 wants."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    errors = serializers.ListField(child=serializers.DictField(child=serializers.CharField()))  # type: ignore[assignment]
+    error = serializers.CharField(required=False, help_text="Its code in OAuth 2, such as `invalid_grant`.")
+    error_description = serializers.CharField(required=False)
+    error_uri = serializers.CharField(required=False)
+    optional = ("error", "error_description", "error_uri")
+    example = {
+        "type": "/problems/bad-request",
+        "title": "The request cannot be read",
+        "status": 400,
+        "detail": "Invalid credentials given.",
+        "errors": [],
+        "error": "invalid_grant",
+        "error_description": "Invalid credentials given.",
+    }
+
+
+class IntrospectionSerializer(serializers.Serializer[Any]):
+    """Whether a token opens anything, and what."""
+
+    active = serializers.BooleanField()
+    scope = serializers.CharField(required=False)
+    username = serializers.CharField(required=False)
+    sub = serializers.UUIDField(required=False, help_text="The user's id.")
+    client_id = serializers.CharField(required=False, allow_null=True)
+    token_type = serializers.ChoiceField(["Bearer"], required=False)
+    iat = serializers.IntegerField(required=False, help_text="Seconds since 1970 at which it was given.")
+    exp = serializers.IntegerField(required=False, help_text="Seconds since 1970 at which it expires.")
+    optional = ("scope", "username", "sub", "client_id", "token_type", "iat", "exp")
+    example = {"active": False}
 
 
 class PasswordSerializer(StrictSerializer):
-    """{current_password, new_password}"""
+    """A new password, and the one that it replaces."""
 
     current_password = Password()
     new_password = Password()
+    example = {"current_password": "a long one, please", "new_password": "a longer one, please"}
 
 
 class PersonSerializer(StrictSerializer):
@@ -123,6 +221,16 @@ class PersonSerializer(StrictSerializer):
     followers = serializers.IntegerField(read_only=True)
     following = serializers.IntegerField(read_only=True)
     created = serializers.DateTimeField(read_only=True)
+    example = {
+        "id": "019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2b",
+        "number": 7,
+        "username": "ada",
+        "first_name": "Ada",
+        "last_name": "Lovelace",
+        "followers": 3,
+        "following": 2,
+        "created": "2026-01-31T12:00:00Z",
+    }
 
 
 def shown_profile(user: User) -> dict[str, Any]:

@@ -11,8 +11,10 @@ oauth = [
 ]
 auth = [
     re_path(r"^token/?$", doors.PairView.as_view()),
-    re_path(r"^(?:token/)?refresh/?$", doors.RefreshView.as_view()),
-    re_path(r"^(?:token/)?verify/?$", doors.VerifyView.as_view()),
+    re_path(r"^refresh/?$", doors.RefreshView.as_view()),
+    re_path(r"^token/refresh/?$", doors.RefreshView.as_view()),
+    re_path(r"^verify/?$", doors.VerifyView.as_view()),
+    re_path(r"^token/verify/?$", doors.VerifyView.as_view()),
     re_path(r"^sign-out/?$", doors.SignOutView.as_view()),
 ]
 users = [

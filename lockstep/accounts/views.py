@@ -3,6 +3,7 @@
 from typing import Any, cast
 from uuid import UUID
 
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -11,6 +12,7 @@ from lockstep.accounts.doors import DoorView, session_of
 from lockstep.accounts.models import User, UserQuerySet
 from lockstep.accounts.serializers import (
     PasswordSerializer,
+    PersonSerializer,
     ProfileSerializer,
     RegistrationSerializer,
     shown_person,
@@ -21,6 +23,8 @@ from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import NotFound
 from lockstep.api.paging import page
 from lockstep.api.requests import actor_of, address_of
+from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION
+from lockstep.api.serializers import page_of
 from lockstep.api.views import View
 
 
@@ -35,8 +39,17 @@ class RegistrationView(DoorView):
 
 
 class RegisterView(RegistrationView):
-    """`POST` {username and/or email, password, first_name, last_name} → 201 with the profile."""
+    """Makes an account.
 
+    Without a username it goes by its e-mail address.
+    """
+
+    @extend_schema(
+        operation_id="register_user",
+        parameters=CREATES_VERSION,
+        request=RegistrationSerializer,
+        responses={201: ProfileSerializer},
+    )
     def post(self, request: Request) -> Response:
         given = RegistrationSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -45,12 +58,18 @@ class RegisterView(RegistrationView):
 
 
 class MeView(View):
-    """`GET` own profile; `PATCH` {username, email, first_name, last_name}; `DELETE` → 204, signed out everywhere."""
+    """One's own account."""
 
+    @extend_schema(operation_id="get_me", parameters=READS_VERSION, responses=ProfileSerializer)
     def get(self, request: Request) -> Response:
+        """Your own profile."""
         return answer(request, shown_profile(_me(request)), _me(request).version)
 
+    @extend_schema(
+        operation_id="update_me", parameters=CHANGES_VERSION, request=ProfileSerializer, responses=ProfileSerializer
+    )
     def patch(self, request: Request) -> Response:
+        """Changes your profile."""
         given = ProfileSerializer(data=request.data, partial=True)
         given.is_valid(raise_exception=True)
         user = actions.update_profile(
@@ -58,15 +77,19 @@ class MeView(View):
         )
         return answer(request, shown_profile(user), user.version)
 
+    @extend_schema(operation_id="delete_me", parameters=DELETES_VERSION, responses={204: None})
     def delete(self, request: Request) -> Response:
+        """Deletes your account, and signs you out everywhere."""
         actions.delete_account(actor=actor_of(request), user=_me(request), match=if_match(request))
         return Response(status=204)
 
 
 class PasswordView(View):
-    """`POST` or `PUT` {current_password, new_password} → 204; all other sessions are signed out."""
+    """One's own password, by either method."""
 
+    @extend_schema(operation_id="change_password", request=PasswordSerializer, responses={204: None})
     def post(self, request: Request) -> Response:
+        """Changes your password, and signs you out everywhere else."""
         given = PasswordSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         actions.change_password(
@@ -78,41 +101,50 @@ class PasswordView(View):
         )
         return Response(status=204)
 
+    @extend_schema(operation_id="replace_password", request=PasswordSerializer, responses={204: None})
     def put(self, request: Request) -> Response:
+        """Changes your password, and signs you out everywhere else."""
         return self.post(request)
 
 
 class PersonView(View):
-    """`GET` somebody's public profile, by id or number."""
+    """The public profile of somebody."""
 
+    @extend_schema(operation_id="get_user", parameters=READS_VERSION, responses=PersonSerializer)
     def get(self, request: Request, key: str) -> Response:
         person = _person(key, User.objects.alive().with_follow_counts())
         return answer(request, shown_person(person), person.version, person.followers, person.following)
 
 
 class FollowView(View):
-    """`POST` → 204: you follow them; `DELETE` → 204: no more. Both may be said again."""
+    """Following somebody. Both methods may be said again."""
 
+    @extend_schema(operation_id="follow_user", request=None, responses={204: None})
     def post(self, request: Request, key: str) -> Response:
+        """Follows somebody; doing so again changes nothing."""
         actions.follow(actor=actor_of(request), follower=_me(request), followed=_person(key))
         return Response(status=204)
 
+    @extend_schema(operation_id="unfollow_user", responses={204: None})
     def delete(self, request: Request, key: str) -> Response:
+        """Follows somebody no more."""
         actions.unfollow(actor=actor_of(request), follower=_me(request), followed=_person(key))
         return Response(status=204)
 
 
 class FollowerListView(View):
-    """`GET` who follows somebody, the newest accounts first."""
+    """Who follows somebody, the newest accounts first."""
 
+    @extend_schema(operation_id="list_followers", parameters=CURSOR_PAGE, responses=page_of(PersonSerializer))
     def get(self, request: Request, key: str) -> Response:
         people = User.objects.alive().followers_of(_person(key))
         return page(request, people.with_follow_counts(), order="-id", shape=shown_person)
 
 
 class FollowingListView(View):
-    """`GET` whom somebody follows, the newest accounts first."""
+    """Whom somebody follows, the newest accounts first."""
 
+    @extend_schema(operation_id="list_following", parameters=CURSOR_PAGE, responses=page_of(PersonSerializer))
     def get(self, request: Request, key: str) -> Response:
         people = User.objects.alive().followed_by(_person(key))
         return page(request, people.with_follow_counts(), order="-id", shape=shown_person)

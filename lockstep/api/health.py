@@ -1,54 +1,112 @@
 """Is it alive, is it ready, what its problems mean, and what is not there."""
 
 from hmac import compare_digest
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_safe
+from drf_spectacular.utils import extend_schema
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.views import APIView
 
 from lockstep.api.errors import problem_response
 from lockstep.api.middleware import REGISTRY
 from lockstep.api.problems import PROBLEMS, Problem
+from lockstep.api.serializers import HealthSerializer, ProblemKindSerializer, ReadinessSerializer
 from lockstep.delivery.metrics import exposition
 
 WORKERS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'lockstep-worker'"
 
 
-@csrf_exempt
-@require_safe
-def healthz(request: HttpRequest) -> HttpResponse:
-    """200 as long as this process answers; it asks nothing else."""
-    return JsonResponse({"status": "ok"})
+class AsItIs(BaseContentNegotiation):
+    """There is one representation, whatever was asked for: a probe gets its answer."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:  # noqa: ANN401 - REST framework's signature
+        return parsers[0]
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:  # noqa: ANN401
+        return renderers[0], renderers[0].media_type
 
 
-@csrf_exempt
-@require_safe
-def readyz(request: HttpRequest) -> HttpResponse:
-    """200 once requests can be served: {"database", "migrations", "worker"}, each "ok" or what is missing.
+class ProbeView(APIView):
+    """Not one of the API's own: nobody is signed in, nothing is counted, and any client gets its answer."""
 
-    In development, where one command starts everything, a missing worker counts. Elsewhere it is only shown: a web
-    server does not leave the balancer because a worker restarts.
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    content_negotiation_class = AsItIs
+    http_method_names = ["get", "head"]
+
+
+class HealthView(ProbeView):
+    """Whether this process answers. It asks nothing else."""
+
+    @extend_schema(operation_id="check_health", responses=HealthSerializer)
+    def get(self, request: Request) -> HttpResponse:
+        return JsonResponse({"status": "ok"})
+
+
+class ReadinessView(ProbeView):
+    """Whether requests can be served.
+
+    Each part is "ok", or what is missing. In development, where one command starts everything, a missing worker counts.
+    Elsewhere it is only shown: a web server does not leave the balancer because a worker restarts.
     """
-    checks = _checks()
-    needed = checks if settings.DEBUG else {name: state for name, state in checks.items() if name != "worker"}
-    ready = all(state == "ok" for state in needed.values())
-    return JsonResponse(checks, status=200 if ready else 503, headers={} if ready else {"Retry-After": "1"})
+
+    @extend_schema(operation_id="check_readiness", responses={200: ReadinessSerializer, 503: ReadinessSerializer})
+    def get(self, request: Request) -> HttpResponse:
+        checks = _checks()
+        needed = checks if settings.DEBUG else {name: state for name, state in checks.items() if name != "worker"}
+        ready = all(state == "ok" for state in needed.values())
+        return JsonResponse(checks, status=200 if ready else 503, headers={} if ready else {"Retry-After": "1"})
+
+
+class MetricsView(ProbeView):
+    """What waits for whom, for Prometheus.
+
+    Outside development with `Authorization: Bearer <METRICS_TOKEN>`, and nothing is here without that setting.
+    """
+
+    @extend_schema(
+        operation_id="read_metrics",
+        auth=[{"bearer": []}, {}],  # type: ignore[list-item]  # it is annotated otherwise than it is documented
+        responses={(200, "text/plain"): str, 401: None, 404: None},
+    )
+    def get(self, request: Request) -> HttpResponse:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if settings.METRICS_TOKEN and not compare_digest(given.encode(), settings.METRICS_TOKEN.encode()):
+            return problem_response(401, "These figures need their own bearer token.", {"WWW-Authenticate": "Bearer"})
+        if not settings.METRICS_TOKEN and not settings.DEBUG:
+            return not_found(request._request)
+        return HttpResponse(exposition() + generate_latest(REGISTRY), content_type=CONTENT_TYPE_LATEST)
+
+
+class ProblemListView(ProbeView):
+    """Every kind of problem that a client may meet."""
+
+    @extend_schema(operation_id="list_problems", responses=ProblemKindSerializer(many=True))
+    def get(self, request: Request) -> HttpResponse:
+        return JsonResponse([_explained(problem) for problem in PROBLEMS.values()], safe=False)
+
+
+class ProblemView(ProbeView):
+    """One kind of problem: what the `type` of a problem points at."""
+
+    @extend_schema(operation_id="get_problem", responses={200: ProblemKindSerializer, 404: None})
+    def get(self, request: Request, name: str) -> HttpResponse:
+        problem = PROBLEMS.get(name)
+        return JsonResponse(_explained(problem)) if problem else not_found(request._request)
 
 
 @csrf_exempt
-@require_safe
-def metrics(request: HttpRequest) -> HttpResponse:
-    """What waits for whom, and what this process answered; outside development with `Bearer <METRICS_TOKEN>`."""
-    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    if settings.METRICS_TOKEN and not compare_digest(given.encode(), settings.METRICS_TOKEN.encode()):
-        return problem_response(401, "These figures need their own bearer token.", {"WWW-Authenticate": "Bearer"})
-    if not settings.METRICS_TOKEN and not settings.DEBUG:
-        return not_found(request)
-    return HttpResponse(exposition() + generate_latest(REGISTRY), content_type=CONTENT_TYPE_LATEST)
+def not_found(request: HttpRequest) -> HttpResponse:
+    """The last route: whatever no other one knows."""
+    return problem_response(404, "There is nothing at this address.")
 
 
 def _checks() -> dict[str, str]:
@@ -67,26 +125,5 @@ def _checks() -> dict[str, str]:
     }
 
 
-@csrf_exempt
-@require_safe
-def problem_list(request: HttpRequest) -> HttpResponse:
-    """Every kind of problem that a client may meet."""
-    return JsonResponse([_explained(problem) for problem in PROBLEMS.values()], safe=False)
-
-
-@csrf_exempt
-@require_safe
-def problem_detail(request: HttpRequest, name: str) -> HttpResponse:
-    """One kind: what the `type` of a problem points at."""
-    problem = PROBLEMS.get(name)
-    return JsonResponse(_explained(problem)) if problem else not_found(request)
-
-
 def _explained(problem: Problem) -> dict[str, str | int]:
     return {"type": problem.type, "title": problem.title, "status": problem.status, "remedy": problem.remedy}
-
-
-@csrf_exempt
-def not_found(request: HttpRequest) -> HttpResponse:
-    """The last route: whatever no other one knows."""
-    return problem_response(404, "There is nothing at this address.")

@@ -7,15 +7,17 @@ from lockstep.api.serializers import StrictSerializer
 
 
 class NamedCredentialsSerializer(StrictSerializer):
-    """{name, password}"""
+    """What signs in, the username being called name."""
 
     name = serializers.CharField(max_length=254)
     password = Password()
+    example = {"name": "user", "password": "1234"}
 
 
 class NamedRegistrationSerializer(StrictSerializer):
-    """{name, password}"""
+    """A new account, the username being called name."""
 
-    id = serializers.IntegerField(read_only=True)
+    id = serializers.IntegerField(read_only=True, help_text="Its number.")
     name = Username()
     password = Password()
+    example = {"id": 7, "name": "ada", "password": "a long one, please"}

@@ -1,11 +1,12 @@
 """The literal routes of the predecessor APIs: other names, the same actions."""
 
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from lockstep.accounts import actions, sessions
 from lockstep.accounts.doors import NO_STORE, SignInView, pair_response
-from lockstep.accounts.serializers import CredentialsSerializer
+from lockstep.accounts.serializers import CredentialsSerializer, PairSerializer, TokenSerializer
 from lockstep.accounts.views import RegistrationView
 from lockstep.api.errors import Invalid
 from lockstep.api.requests import address_of
@@ -13,8 +14,11 @@ from lockstep.compat.serializers import NamedCredentialsSerializer, NamedRegistr
 
 
 class AuthView(SignInView):
-    """`POST auth/` {username, password} → {token}: an opaque bearer token."""
+    """Signs in: one opaque bearer token, valid for a month."""
 
+    @extend_schema(
+        operation_id="create_token", request=CredentialsSerializer, responses={200: TokenSerializer, 401: None}
+    )
     def post(self, request: Request) -> Response:
         given = CredentialsSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -23,8 +27,11 @@ class AuthView(SignInView):
 
 
 class NamedPairView(SignInView):
-    """`POST api/token/` {name, password} → {access, refresh}."""
+    """Signs in by name: a pair of JSON Web Tokens."""
 
+    @extend_schema(
+        operation_id="create_named_pair", request=NamedCredentialsSerializer, responses={200: PairSerializer, 401: None}
+    )
     def post(self, request: Request) -> Response:
         given = NamedCredentialsSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -33,8 +40,13 @@ class NamedPairView(SignInView):
 
 
 class NamedRegisterView(RegistrationView):
-    """`POST api/register/` {name, password} → 201 {id, name}; `id` is the number."""
+    """Makes an account by name; its `id` is the number."""
 
+    @extend_schema(
+        operation_id="register_named_user",
+        request=NamedRegistrationSerializer,
+        responses={201: NamedRegistrationSerializer},
+    )
     def post(self, request: Request) -> Response:
         given = NamedRegistrationSerializer(data=request.data)
         given.is_valid(raise_exception=True)

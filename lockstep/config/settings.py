@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError, validate
 
 from lockstep.config.logs import Formatter, JSONFormatter
+from lockstep.config.openapi import SCHEMA_TAGS, SPECTACULAR_SETTINGS  # noqa: F401 - settings, too
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 
@@ -50,6 +51,8 @@ INSTALLED_APPS = [
     "corsheaders",
     "oauth2_provider",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "pgtrigger",
     "lockstep.changes",
     "lockstep.delivery",
@@ -69,10 +72,10 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "lockstep.api.pages.Sessions",
+    "lockstep.api.admin_middleware.Sessions",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "lockstep.api.pages.Authentication",
-    "lockstep.api.pages.Messages",
+    "lockstep.api.admin_middleware.Authentication",
+    "lockstep.api.admin_middleware.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "lockstep.config.urls"
@@ -156,6 +159,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PARSER_CLASSES": ["lockstep.api.json.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["lockstep.api.json.JSONRenderer"],
     "EXCEPTION_HANDLER": "lockstep.api.exception_handler.exception_handler",
+    "DEFAULT_SCHEMA_CLASS": "lockstep.api.schema.AutoSchema",
 }
 MAX_BODY_BYTES = DATA_UPLOAD_MAX_MEMORY_SIZE
 MAX_JSON_DEPTH = 32

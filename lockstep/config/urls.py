@@ -4,16 +4,20 @@ from django.urls import include, path, re_path
 
 from lockstep.accounts.admin_sign_in import AdminSignInForm
 from lockstep.api.admin_site import admin_site
-from lockstep.api.health import healthz, metrics, not_found, problem_detail, problem_list, readyz
+from lockstep.api.health import HealthView, MetricsView, ProblemListView, ProblemView, ReadinessView, not_found
+from lockstep.api.pages import RedocView, SchemaView, SwaggerView
 
 admin_site.login_form = AdminSignInForm
 
 urlpatterns = [
-    re_path(r"^healthz/?$", healthz),
-    re_path(r"^readyz/?$", readyz),
-    re_path(r"^metrics/?$", metrics),
-    re_path(r"^problems/?$", problem_list),
-    re_path(r"^problems/(?P<name>[a-z-]+)/?$", problem_detail),
+    re_path(r"^healthz/?$", HealthView.as_view()),
+    re_path(r"^readyz/?$", ReadinessView.as_view()),
+    re_path(r"^metrics/?$", MetricsView.as_view()),
+    re_path(r"^problems/?$", ProblemListView.as_view()),
+    re_path(r"^problems/(?P<name>[a-z-]+)/?$", ProblemView.as_view()),
+    re_path(r"^api/schema/?$", SchemaView.as_view()),
+    re_path(r"^api/schema/swagger-ui/?$", SwaggerView.as_view()),
+    re_path(r"^api/schema/redoc/?$", RedocView.as_view()),
     path("fakeapi/v1/", include("lockstep.posts.urls")),
     path("", include("lockstep.accounts.urls")),
     path("", include("lockstep.compat.urls")),

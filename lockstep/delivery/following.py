@@ -29,6 +29,10 @@ class NoPlace(Exception):
     """This is not a place in this log."""
 
 
+class NoLog(Exception):
+    """This database has no epoch yet: no worker has ever run on it."""
+
+
 class Forgotten(Exception):
     """The log does not reach back to this place any more: start anew, and read what you missed elsewhere."""
 
@@ -62,12 +66,12 @@ class Follower:
         self._connection = connection
 
     def now(self) -> Place:
-        """The place from which on everything is new."""
+        """The place from which on everything is new. Raises NoLog."""
         epoch, snapshot = self._row("now")
         return Place(epoch, snapshot, snapshot, 0)
 
     def examine(self, place: Place) -> None:
-        """Raises NoPlace or Forgotten where nobody can go on."""
+        """Raises NoPlace, NoLog or Forgotten where nobody can go on."""
         try:
             future, ours, kept = self._row("examine", epoch=place.epoch, start=place.start, end=place.end)
         except psycopg.DataError as error:
@@ -102,7 +106,7 @@ class Follower:
     def _one(self, statement: str, parameters: dict[str, Any]) -> tuple[Any, ...]:
         row: tuple[Any, ...] | None = self._connection.execute(statement, parameters).fetchone()
         if row is None:
-            raise NoPlace("This database has no epoch yet: start a worker.")
+            raise NoLog(NoLog.__doc__)
         return row
 
 

@@ -12,7 +12,7 @@ from django.http import StreamingHttpResponse
 
 from lockstep.api import problems
 from lockstep.api.errors import DomainError, Unavailable
-from lockstep.delivery.following import Follower, Forgotten, NoPlace, Place, following
+from lockstep.delivery.following import Follower, Forgotten, NoLog, NoPlace, Place, following
 from lockstep.delivery.subscriptions import Change
 from lockstep.feed.shapes import shown
 
@@ -32,6 +32,12 @@ class Gone(DomainError):
     """The log does not reach back to this Last-Event-ID any more. Leave it out to start from now."""
 
     problem = problems.GONE
+
+
+class NotYet(Unavailable):
+    """There is nothing to follow before a worker has run for the first time. Try again in a moment."""
+
+    retry_after = 5
 
 
 class Busy(Unavailable):
@@ -63,7 +69,7 @@ class Stream:
 
 
 def event_stream(last_event_id: str, wanted: Wanted) -> StreamingHttpResponse:
-    """An endless answer of the changes that are `wanted`. Raises NotAPlace, Gone and Busy before it begins."""
+    """An endless answer of the changes that are `wanted`. Raises NotAPlace, Gone, NotYet and Busy before it begins."""
     with ExitStack() as resources:
         resources.enter_context(_seat())
         follower = resources.enter_context(following())
@@ -84,11 +90,13 @@ def _seat() -> Iterator[None]:
 
 
 def _begin(follower: Follower, last_event_id: str) -> Place:
-    if not last_event_id:
-        return follower.now()
     try:
+        if not last_event_id:
+            return follower.now()
         place = Place.parse(last_event_id)
         follower.examine(place)
+    except NoLog as error:
+        raise NotYet from error
     except NoPlace as error:
         raise NotAPlace from error
     except Forgotten as error:

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from django.http import HttpResponseBase
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.fields import DateTimeField
 from rest_framework.permissions import IsAdminUser
@@ -16,13 +17,24 @@ from rest_framework.response import Response
 from lockstep.api.errors import NotFound
 from lockstep.api.json import JSONRenderer
 from lockstep.api.paging import page
+from lockstep.api.schema import CURSOR_PAGE
+from lockstep.api.serializers import page_of
 from lockstep.api.views import View
 from lockstep.changes.capture import models_to_capture
 from lockstep.changes.models import Change
 from lockstep.changes.readers import event_types, may_read, names
+from lockstep.feed.serializers import (
+    ChangeSerializer,
+    FollowingSerializer,
+    HistoryEntrySerializer,
+    NarrowingSerializer,
+)
 from lockstep.feed.shapes import differences, shown
 from lockstep.feed.stream import event_stream
 
+PLACE = OpenApiParameter(
+    "Last-Event-ID", str, OpenApiParameter.HEADER, description="From where a stream goes on; from now without it."
+)
 EQUAL = ("model", "object_id", "kind", "actor", "origin", "trace")
 
 
@@ -34,15 +46,20 @@ class EventStreamRenderer(JSONRenderer):
 
 
 class ChangeListView(View):
-    """`GET changes/` for staff: newest first; with `Accept: text/event-stream` live, from `Last-Event-ID` on.
+    """The change log, for staff: newest first, or live.
 
-    The list is narrowed by `model`, `object_id`, `kind`, `actor`, `origin`, `trace`, `since` and `until`; the stream by
-    `events`, patterns such as posts.post.*, with commas between them.
+    With `Accept: text/event-stream` the answer is a stream of server-sent events: what is committed from now on, or
+    after `Last-Event-ID`. The list is narrowed by all parameters but `events`, and the stream by that one.
     """
 
     permission_classes = (IsAdminUser,)
     renderer_classes = (JSONRenderer, EventStreamRenderer)
 
+    @extend_schema(
+        operation_id="list_changes",
+        parameters=[NarrowingSerializer, FollowingSerializer, PLACE, *CURSOR_PAGE],
+        responses={(200, "application/json"): page_of(ChangeSerializer), (200, "text/event-stream"): str, 410: None},
+    )
     def get(self, request: Request) -> HttpResponseBase:
         if isinstance(request.accepted_renderer, EventStreamRenderer):
             return _live(request)
@@ -50,8 +67,9 @@ class ChangeListView(View):
 
 
 class HistoryView(View):
-    """`GET history/<app.model>/<id or number>/`: who changed what, and when, newest first."""
+    """Who changed an object, when, and what it was before and after; newest first."""
 
+    @extend_schema(operation_id="list_history", parameters=CURSOR_PAGE, responses=page_of(HistoryEntrySerializer))
     def get(self, request: Request, model: str, object_id: str) -> Response:
         rows = Change.objects.filter(model=model, object_id=_key(model, object_id))
         if not _visible(request, rows[:1]):

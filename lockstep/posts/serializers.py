@@ -8,19 +8,21 @@ MAX_TITLE, MAX_BODY = 1_000, 100_000
 
 
 class PostSerializer(StrictSerializer):
-    """{id, userId, title, body}"""
+    """A post, as the provider shows it."""
 
     id = serializers.IntegerField(read_only=True)
-    userId = serializers.IntegerField(read_only=True)
+    userId = serializers.IntegerField(read_only=True, help_text="The provider's user; 99999942 is ours.")
     title = serializers.CharField(max_length=MAX_TITLE)
     body = serializers.CharField(max_length=MAX_BODY, trim_whitespace=False)
+    example = {"id": 101, "userId": 99999942, "title": "Hello", "body": "In step."}
 
 
 class CommentSerializer(StrictSerializer):
-    """{id, postId, name, email, body}"""
+    """A comment, as the provider shows it."""
 
     id = serializers.IntegerField(read_only=True)
     postId = serializers.IntegerField(read_only=True)
     name = serializers.CharField(max_length=MAX_TITLE)
     email = serializers.EmailField(max_length=254)
     body = serializers.CharField(max_length=MAX_BODY, trim_whitespace=False)
+    example = {"id": 501, "postId": 101, "name": "Ada", "email": "ada@example.com", "body": "So it is."}

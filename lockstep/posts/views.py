@@ -2,27 +2,31 @@
 
 from functools import partial
 
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.paging import array_page
 from lockstep.api.requests import actor_of
+from lockstep.api.schema import ARRAY_PAGE
 from lockstep.api.views import View
 from lockstep.posts import actions, reads
 from lockstep.posts.serializers import CommentSerializer, PostSerializer
 
 
 class PostListView(View):
-    """`GET posts/` → a bare array of {id, userId, title, body}."""
+    """All posts, in the order of their numbers."""
 
+    @extend_schema(operation_id="list_posts", parameters=ARRAY_PAGE, responses=PostSerializer(many=True))
     def get(self, request: Request) -> Response:
         return array_page(request, reads.posts, reads.number_of_posts)
 
 
 class PostCreateView(View):
-    """`POST posts/create/` {title, body} → 201 with the post."""
+    """A new post of ours; its user is always 99999942."""
 
+    @extend_schema(operation_id="create_post", request=PostSerializer, responses={201: PostSerializer})
     def post(self, request: Request) -> Response:
         given = PostSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -31,15 +35,17 @@ class PostCreateView(View):
 
 
 class PostReadView(View):
-    """`GET posts/<id>/` → the post."""
+    """One post."""
 
+    @extend_schema(operation_id="get_post", responses=PostSerializer)
     def get(self, request: Request, number: int) -> Response:
         return _shown(request, reads.post(number))
 
 
 class PostUpdateView(View):
-    """`PUT posts/update/<id>/` {title, body} → the post."""
+    """Other words for a post; its number and its user stay."""
 
+    @extend_schema(operation_id="update_post", request=PostSerializer, responses=PostSerializer)
     def put(self, request: Request, number: int) -> Response:
         given = PostSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -48,24 +54,27 @@ class PostUpdateView(View):
 
 
 class PostDeleteView(View):
-    """`DELETE posts/delete/<id>/` → 204; its comments go with it."""
+    """Deletes a post, and its comments with it."""
 
+    @extend_schema(operation_id="delete_post", responses={204: None})
     def delete(self, request: Request, number: int) -> Response:
         actions.delete_post(actor=actor_of(request), number=number, match=if_match(request))
         return Response(status=204)
 
 
 class CommentListView(View):
-    """`GET posts/<id>/comments/` → a bare array of {id, postId, name, email, body}."""
+    """All comments on a post, in the order of their numbers."""
 
+    @extend_schema(operation_id="list_comments", parameters=ARRAY_PAGE, responses=CommentSerializer(many=True))
     def get(self, request: Request, post_number: int) -> Response:
         read = partial(reads.comments, post_number)
         return array_page(request, read, partial(reads.number_of_comments, post_number))
 
 
 class CommentCreateView(View):
-    """`POST posts/<id>/comments/create/` {name, email, body} → 201 with the comment."""
+    """A new comment on a post."""
 
+    @extend_schema(operation_id="create_comment", request=CommentSerializer, responses={201: CommentSerializer})
     def post(self, request: Request, post_number: int) -> Response:
         given = CommentSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -74,15 +83,17 @@ class CommentCreateView(View):
 
 
 class CommentReadView(View):
-    """`GET posts/<id>/comments/<id>/` → the comment."""
+    """One comment on a post."""
 
+    @extend_schema(operation_id="get_comment", responses=CommentSerializer)
     def get(self, request: Request, post_number: int, number: int) -> Response:
         return _shown(request, reads.comment(post_number, number))
 
 
 class CommentUpdateView(View):
-    """`PUT posts/<id>/comments/update/<id>/` {name, email, body} → the comment."""
+    """Other words for a comment; it stays with its post."""
 
+    @extend_schema(operation_id="update_comment", request=CommentSerializer, responses=CommentSerializer)
     def put(self, request: Request, post_number: int, number: int) -> Response:
         given = CommentSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -97,8 +108,9 @@ class CommentUpdateView(View):
 
 
 class CommentDeleteView(View):
-    """`DELETE posts/<id>/comments/delete/<id>/` → 204."""
+    """Deletes a comment."""
 
+    @extend_schema(operation_id="delete_comment", responses={204: None})
     def delete(self, request: Request, post_number: int, number: int) -> Response:
         actions.delete_comment(actor=actor_of(request), post_number=post_number, number=number, match=if_match(request))
         return Response(status=204)

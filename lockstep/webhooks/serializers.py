@@ -56,17 +56,35 @@ class WebhookURL(serializers.CharField):
 
 
 class EndpointSerializer(StrictSerializer):
-    """{url, events, description, active}, and what is only shown."""
+    """An endpoint: who is told of what."""
 
     id = serializers.UUIDField(read_only=True)
     url = WebhookURL()
-    events = serializers.ListField(child=serializers.CharField(max_length=200), min_length=1, max_length=50)
+    events = serializers.ListField(
+        child=serializers.CharField(max_length=200),
+        min_length=1,
+        max_length=50,
+        help_text="Patterns of types: `posts.post.created`, `posts.post.*`, `posts.*` or `*`.",
+    )
     description = serializers.CharField(max_length=500, allow_blank=True, required=False)
     active = serializers.BooleanField(required=False)
-    reason = serializers.CharField(read_only=True)
-    failing_since = serializers.DateTimeField(read_only=True)
+    reason = serializers.CharField(read_only=True, help_text="Why it is switched off.")
+    failing_since = serializers.DateTimeField(
+        read_only=True, allow_null=True, help_text="The first failure since the last success."
+    )
     created = serializers.DateTimeField(read_only=True)
     updated = serializers.DateTimeField(read_only=True)
+    example = {
+        "id": "019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2b",
+        "url": "https://example.com/hook",
+        "events": ["posts.post.*"],
+        "description": "The search index.",
+        "active": True,
+        "reason": "",
+        "failing_since": None,
+        "created": "2026-01-31T12:00:00Z",
+        "updated": "2026-01-31T12:00:00Z",
+    }
 
     def validate_events(self, patterns: list[str]) -> list[str]:
         """Each must take some type that this user may ever see."""
@@ -80,13 +98,21 @@ class EndpointSerializer(StrictSerializer):
         return sorted(set(patterns))
 
 
+class EndpointWithSecretSerializer(EndpointSerializer):
+    """An endpoint with the secret that its messages are signed with, shown this once."""
+
+    secret = serializers.CharField(read_only=True)
+    example = {**EndpointSerializer.example, "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
+
+
 class RedeliverSerializer(StrictSerializer):
-    """One of {message_id}, {dead_letters: true} and {since, until}."""
+    """What to send again: one of message_id, dead_letters and since."""
 
     message_id = serializers.UUIDField(required=False)
     dead_letters = serializers.BooleanField(required=False)
     since = serializers.DateTimeField(required=False)
-    until = serializers.DateTimeField(required=False)
+    until = serializers.DateTimeField(required=False, help_text="Together with since; until now without it.")
+    example = {"dead_letters": True}
 
     def validate(self, given: dict[str, Any]) -> dict[str, Any]:
         """One way of choosing, not two."""
@@ -94,6 +120,52 @@ class RedeliverSerializer(StrictSerializer):
         if len(chosen) != 1 or ("until" in given and chosen != ["since"]):
             raise serializers.ValidationError("Give message_id, or dead_letters: true, or since (and until).")
         return given
+
+
+class RedeliveredSerializer(serializers.Serializer[Any]):
+    """How much is sent again."""
+
+    changes = serializers.IntegerField()
+    objects = serializers.IntegerField()
+    example = {"changes": 12, "objects": 3}
+
+
+class TestSentSerializer(serializers.Serializer[Any]):
+    """What was done."""
+
+    detail = serializers.CharField()
+    example = {"detail": "The test event is on its way; see attempts."}
+
+
+class AttemptSerializer(serializers.Serializer[Any]):
+    """One try to deliver one message: what was sent, what came back, how long it took."""
+
+    id = serializers.UUIDField()
+    message_id = serializers.UUIDField(help_text="As in the header webhook-id.")
+    type = serializers.CharField(help_text="The type of the event.")
+    number = serializers.IntegerField(help_text="1 for the first try.")
+    at = serializers.DateTimeField()
+    seconds = serializers.FloatField()
+    delivered = serializers.BooleanField()
+    cause = serializers.CharField(allow_null=True, help_text="Why it was not delivered.")
+    status = serializers.IntegerField(allow_null=True, help_text="Of the answer, when there was one.")
+    request_headers = serializers.DictField(child=serializers.CharField(), allow_null=True)
+    response_headers = serializers.DictField(child=serializers.CharField(), allow_null=True)
+    response = serializers.CharField(allow_null=True, help_text="The beginning of the answer.")
+    example = {
+        "id": "019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2c",
+        "message_id": "0f8fad5b-d9cb-469f-a165-70867728950e",
+        "type": "posts.post.created",
+        "number": 1,
+        "at": "2026-01-31T12:00:00Z",
+        "seconds": 0.042,
+        "delivered": True,
+        "cause": None,
+        "status": 204,
+        "request_headers": {"Content-Type": "application/json"},
+        "response_headers": {},
+        "response": "",
+    }
 
 
 def shown(endpoint: Endpoint) -> dict[str, Any]:

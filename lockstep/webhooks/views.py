@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -11,22 +12,47 @@ from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import NotFound
 from lockstep.api.paging import page
 from lockstep.api.requests import actor_of
+from lockstep.api.schema import CHANGES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION
+from lockstep.api.serializers import page_of
 from lockstep.api.views import View
 from lockstep.delivery.models import Attempt
 from lockstep.delivery.operations import Replayed
 from lockstep.webhooks import actions
 from lockstep.webhooks.actions import Created
 from lockstep.webhooks.models import Endpoint
-from lockstep.webhooks.serializers import EndpointSerializer, RedeliverSerializer, shown, shown_attempt
+from lockstep.webhooks.serializers import (
+    AttemptSerializer,
+    EndpointSerializer,
+    EndpointWithSecretSerializer,
+    RedeliveredSerializer,
+    RedeliverSerializer,
+    TestSentSerializer,
+    shown,
+    shown_attempt,
+)
+
+ATTEMPTS = [
+    OpenApiParameter("delivered", bool, description="Only those that succeeded, or only those that failed."),
+    OpenApiParameter("message_id", UUID, description="Only those of one message."),
+]
 
 
 class EndpointListView(View):
-    """`GET` own endpoints, newest first; `POST` {url, events} → 201 with the `secret`, shown once."""
+    """All of somebody's endpoints."""
 
+    @extend_schema(operation_id="list_webhooks", parameters=CURSOR_PAGE, responses=page_of(EndpointSerializer))
     def get(self, request: Request) -> Response:
+        """Your endpoints, newest first."""
         return page(request, Endpoint.objects.alive().of(request.user), order="-id", shape=shown)
 
+    @extend_schema(
+        operation_id="create_webhook", request=EndpointSerializer, responses={201: EndpointWithSecretSerializer}
+    )
     def post(self, request: Request) -> Response:
+        """A new endpoint, told of what is committed from now on.
+
+        The answer has its secret, this once.
+        """
         given = EndpointSerializer(data=request.data, context={"user": request.user})
         given.is_valid(raise_exception=True)
         values = {name: value for name, value in given.validated_data.items() if name != "active"}
@@ -35,12 +61,21 @@ class EndpointListView(View):
 
 
 class EndpointView(View):
-    """`GET`, `PATCH` {url, events, description, active}, `DELETE` → 204."""
+    """One of them."""
 
+    @extend_schema(operation_id="get_webhook", parameters=READS_VERSION, responses=EndpointSerializer)
     def get(self, request: Request, key: UUID) -> Response:
+        """One endpoint."""
         return _shown(request, _endpoint(request, key))
 
+    @extend_schema(
+        operation_id="update_webhook",
+        parameters=CHANGES_VERSION,
+        request=EndpointSerializer,
+        responses=EndpointSerializer,
+    )
     def patch(self, request: Request, key: UUID) -> Response:
+        """Changes an endpoint; `active` switches it off and on."""
         endpoint = _endpoint(request, key)
         given = EndpointSerializer(data=request.data, context={"user": request.user}, partial=True)
         given.is_valid(raise_exception=True)
@@ -49,30 +84,37 @@ class EndpointView(View):
         )
         return _shown(request, _endpoint(request, key))
 
+    @extend_schema(operation_id="delete_webhook", parameters=DELETES_VERSION, responses={204: None})
     def delete(self, request: Request, key: UUID) -> Response:
+        """Deletes an endpoint, with all that waits for it."""
         endpoint = _endpoint(request, key)
         actions.delete_endpoint(actor=actor_of(request), endpoint=endpoint, match=if_match(request))
         return Response(status=204)
 
 
 class RotateView(View):
-    """`POST` → the endpoint with a new `secret`, shown once; the old one signs beside it for a day."""
+    """A new secret, shown once; the old one signs beside it for a day."""
 
+    @extend_schema(operation_id="rotate_webhook_secret", request=None, responses=EndpointWithSecretSerializer)
     def post(self, request: Request, key: UUID) -> Response:
         return Response(_with_secret(actions.rotate_secret(actor=actor_of(request), endpoint=_endpoint(request, key))))
 
 
 class TestView(View):
-    """`POST` → 202: an event of type webhooks.test.created is on its way; the attempts tell how it went."""
+    """Sends an event of type webhooks.test.created; the attempts tell how it went."""
 
+    @extend_schema(operation_id="test_webhook", request=None, responses={202: TestSentSerializer})
     def post(self, request: Request, key: UUID) -> Response:
         actions.send_test(actor=actor_of(request), endpoint=_endpoint(request, key))
         return Response({"detail": "The test event is on its way; see attempts."}, status=202)
 
 
 class AttemptListView(View):
-    """`GET` → every attempt of the last week, newest first; `?delivered=false`, `?message_id=`."""
+    """Every attempt of the last week, newest first."""
 
+    @extend_schema(
+        operation_id="list_webhook_attempts", parameters=[*ATTEMPTS, *CURSOR_PAGE], responses=page_of(AttemptSerializer)
+    )
     def get(self, request: Request, key: UUID) -> Response:
         rows = Attempt.objects.filter(subscription_id=_endpoint(request, key).subscription)
         if delivered := request.query_params.get("delivered"):
@@ -83,8 +125,11 @@ class AttemptListView(View):
 
 
 class RedeliverView(View):
-    """`POST` {message_id}, {dead_letters: true} or {since, until} → 202 {changes, objects}."""
+    """Sends messages again: one, all that were given up, or all of a time."""
 
+    @extend_schema(
+        operation_id="redeliver_webhook", request=RedeliverSerializer, responses={202: RedeliveredSerializer}
+    )
     def post(self, request: Request, key: UUID) -> Response:
         endpoint = _endpoint(request, key)
         given = RedeliverSerializer(data=request.data)

@@ -99,6 +99,9 @@ TABLE = [
     Row("GET", "/metrics/", REFUSED),  # it has a token of its own, which is nobody's here
     Row("GET", "/problems/", PUBLIC),
     Row("GET", "/problems/not-found/", PUBLIC),
+    Row("GET", "/api/schema/", PUBLIC),
+    Row("GET", "/api/schema/swagger-ui/", PUBLIC),
+    Row("GET", "/api/schema/redoc/", PUBLIC),
     *(Row(method, "/nowhere/", NOWHERE) for method in METHODS),
     # Signing in
     Row("POST", "/auth/", CREDENTIALS, {"username": "owner", **RIGHT}),
@@ -111,6 +114,8 @@ TABLE = [
     Row("POST", "/api/v1/auth/refresh/", REFUSED, {"refresh": "{access}"}),
     Row("POST", "/api/v1/auth/verify/", CREDENTIALS, {"token": "{access}"}),
     Row("POST", "/api/v1/auth/verify/", REFUSED, {"token": "{revoked}"}),
+    Row("POST", "/api/v1/auth/token/refresh/", CREDENTIALS, {"refresh": "{refresh}"}),
+    Row("POST", "/api/v1/auth/token/verify/", CREDENTIALS, {"token": "{access}"}),
     Row("POST", "/oauth/token/", CREDENTIALS, {**BY_PASSWORD, **RIGHT}, form=True),
     Row("POST", "/oauth/token/", REFUSED_BY_OAUTH, {**BY_PASSWORD, **WRONG}, form=True),
     Row("POST", "/oauth/revoke_token/", CREDENTIALS, {**CLIENT, "token": "{access}"}, form=True),

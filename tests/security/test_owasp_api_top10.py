@@ -1458,6 +1458,7 @@ def test_every_route_is_declared_with_who_may_use_it(method: str):
 
 
 PUBLIC = {"GET healthz/?$", "GET readyz/?$", "GET problems/?$", "GET problems/(?P<name>[a-z-]+)/?$"}
+PUBLIC |= {"GET api/schema/?$", "GET api/schema/swagger-ui/?$", "GET api/schema/redoc/?$"}
 PUBLIC |= {"POST api/register/?$", "POST api/v1/users/register/?$"}
 
 

@@ -380,6 +380,37 @@ def test_staff_may_look_into_a_token_and_nobody_else(client: Client, somebody: U
     assert introspect(client, somebody, tokens["access_token"]).status_code == 403
 
 
+@pytest.mark.parametrize("content_type", [FORM, ""])
+def test_looking_into_no_token_is_a_mistake(client: Client, content_type: str):
+    staff = User.objects.create_user("staff", is_staff=True)
+    headers = {"authorization": f"Bearer {sessions.open_opaque(staff)}"}
+    answer = client.generic("POST", "/oauth/introspect/", b"", content_type, headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["errors"] == [{"field": "token", "detail": "This field is required."}]
+
+
+def test_looking_into_a_token_may_come_with_a_hint(client: Client):
+    staff = User.objects.create_user("staff", is_staff=True)
+    assert introspect(client, staff, "unknown&token_type_hint=access_token").json() == {"active": False}
+
+
+@pytest.mark.parametrize("path", ["/oauth/token/", "/oauth/revoke_token/"])
+@pytest.mark.parametrize("way", ["form", "basic", "encoded basic"])
+def test_no_client_has_nul_in_its_name(client: Client, path: str, way: str):
+    fields = {"grant_type": "password", "username": "u", "password": "p", "token": "t"}
+    if way == "form":
+        answer = form(client, path, client_id="a\0b", client_secret="s", **fields)
+    else:
+        credentials = base64.b64encode(b"a\0b:s" if way == "basic" else b"a%00b:s").decode()
+        client.defaults["HTTP_AUTHORIZATION"] = f"Basic {credentials}"
+        answer = form(client, path, **fields)
+    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+
+
+def test_nobody_has_nul_in_their_name(client: Client, somebody: User):
+    assert by_oauth(client, "some\0body", "right").status_code == 400
+
+
 # --- Forgeries ------------------------------------------------------------------------------------------
 
 

@@ -156,3 +156,11 @@ def test_there_are_so_many_streams_and_each_gives_its_seat_back(staff: Person, m
         first.close()  # never read
     assert staff.client.get(PATH, headers=LIVE | {"last-event-id": "nonsense"}).status_code == 400
     staff.client.get(PATH, headers=LIVE).close()
+
+
+def test_before_a_worker_has_ever_run_there_is_nothing_to_follow(staff: Person, database: psycopg.Connection):
+    database.execute("DELETE FROM delivery_epoch")
+    for place in ("", "0000000a/1:1:/1:1:/0"):
+        answer = staff.client.get(PATH, headers=LIVE | {"last-event-id": place})
+        assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+        assert answer.json()["type"] == "/problems/unavailable"

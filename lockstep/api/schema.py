@@ -1,0 +1,334 @@
+"""The OpenAPI description: what every endpoint shares is said here once, the rest beside each view.
+
+A view says what it takes and what it answers (`@extend_schema`), and its docstring is its description. Which problems
+it may meet, which headers it reads and what it needs a token for follow from the view by rule. A status from 400 on
+that is no rule is declared with None, or with a shape of its own.
+"""
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from drf_spectacular import openapi
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.permissions import SAFE_METHODS
+from rest_framework.serializers import BaseSerializer
+
+from lockstep.api.errors import CONTENT_TYPE, document
+from lockstep.api.paging import LARGEST_LIMIT, LARGEST_OFFSET, LARGEST_PAGE, UNASKED_LIMIT, CursorPage
+from lockstep.api.problems import PROBLEMS, Problem, problem_of
+from lockstep.api.serializers import StrictSerializer
+from lockstep.api.views import View
+
+Tree = dict[str, Any]
+
+# --- What a view declares with parameters=… -------------------------------------------------------------
+
+
+def _header(name: str, description: str, *statuses: int, **options: Any) -> OpenApiParameter:  # noqa: ANN401 - options
+    return OpenApiParameter(
+        name, str, OpenApiParameter.HEADER, description=description, response=list(statuses) or False, **options
+    )
+
+
+def _count(name: str, description: str, largest: int, default: int) -> OpenApiParameter:
+    schema = {"type": "integer", "minimum": 1, "maximum": largest, "default": default}
+    return OpenApiParameter(name, schema, description=description)
+
+
+# Versions (concurrency.py): of what is read, deleted, changed and created. What is read may be answered with 304.
+READS_VERSION = [
+    _header("If-None-Match", 'The ETags that you have, such as `"7"`: when it is one of them, the answer is 304.'),
+    _header("ETag", 'The version of the object, such as `"7"`.', 200, 304, required=True),
+]
+DELETES_VERSION = [
+    _header("If-Match", 'The ETag that you have seen, such as `"7"`: when it is another by now, the answer is 412.')
+]
+CHANGES_VERSION = [*DELETES_VERSION, _header("ETag", "The new version of the object.", 200, required=True)]
+CREATES_VERSION = [_header("ETag", "The version of the object.", 201, required=True)]
+
+CURSOR_PAGE = [
+    OpenApiParameter("cursor", str, description="Where the page begins: taken from `next` or `previous`."),
+    _count("limit", "Rows of a page; more are taken as the most.", CursorPage.max_page_size, CursorPage.page_size),
+    OpenApiParameter(
+        "offset",
+        {"type": "integer", "minimum": 0, "maximum": LARGEST_OFFSET},
+        description="Pages by offset instead, with a `count`: rows to pass over.",
+    ),
+    _header("X-Count", "`estimated`, where `count` is: there are more than ten thousand.", 200),
+]
+ARRAY_PAGE = [
+    _count("_page", "Which page.", LARGEST_PAGE, 1),
+    _count("_limit", "Rows of a page.", LARGEST_LIMIT, UNASKED_LIMIT),
+    OpenApiParameter(
+        "X-Total-Count",
+        int,
+        OpenApiParameter.HEADER,
+        description="How many rows there are.",
+        response=[200],
+        required=True,
+    ),
+    _header("Link", "Where the first, previous, next and last pages are (RFC 8288), when there are several.", 200),
+]
+
+# --- What follows by rule -------------------------------------------------------------------------------
+
+NUMBER = "^[0-9]{1,18}$"
+UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+KNOWN = {
+    NUMBER: {"schema": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}, "description": "A number."},
+    UUID: {"schema": {"type": "string", "format": "uuid"}, "description": "An id."},
+}
+LIMITS = ("maxLength", "minLength", "pattern", "maxItems", "minItems", "format")
+KEPT_FORMATS = ("date-time", "uuid", "uri")
+
+
+class AutoSchema(openapi.AutoSchema):
+    """The operation of one method of one view."""
+
+    def get_operation(self, *args: Any, **kwargs: Any) -> Tree | None:  # noqa: ANN401 - the library's arguments
+        """What the view says, and what every endpoint shares."""
+        operation: Tree | None = super().get_operation(*args, **kwargs)
+        if operation is None:
+            return None
+        operation["parameters"] = [*operation.get("parameters", ()), *self._shared_parameters()]
+        answers = {int(status): answer for status, answer in operation["responses"].items()}
+        for status in self._by_rule(operation):
+            answers.setdefault(status, {})
+        if any(one.get("name") == "If-None-Match" for one in operation["parameters"]):
+            headers = self._get_response_headers_for_code("304")
+            answers[304] = {"description": "You have this version.", "headers": headers}
+        for status, answer in answers.items():
+            if status >= 400 and "content" not in answer:
+                answers[status] = _ref("responses", _component(problem_of(status)))
+                continue
+            headers = self._shared_headers() if status < 400 else _problem_headers(status)
+            answer["headers"] = {**answer.get("headers", {}), **headers}
+            answer["description"] = answer["description"] or HTTPStatus(status).phrase
+        operation["responses"] = {str(status): answers[status] for status in sorted(answers)}
+        return operation
+
+    def get_tags(self) -> list[str]:
+        """The system that the view, or what it inherits from, is a part of."""
+        modules = [cls.__module__ for cls in type(self.view).__mro__]
+        return [next(settings.SCHEMA_TAGS[module] for module in modules if module in settings.SCHEMA_TAGS)]
+
+    def get_summary(self) -> str | None:
+        """The first paragraph of the docstring."""
+        summary: str = super().get_description().partition("\n\n")[0]
+        return " ".join(summary.split()).removesuffix(".")
+
+    def get_description(self) -> str:  # type: ignore[override]  # the library's own has no arguments, too
+        """What comes after it."""
+        description: str = super().get_description().partition("\n\n")[2]
+        return description
+
+    def get_auth(self) -> list[Tree]:
+        """A bearer token that may read, or write; nothing where nobody is signed in."""
+        needed = "read" if self.method in SAFE_METHODS else "write"
+        return [{"bearer": [needed]}] if self.view.get_authenticators() else []
+
+    def _resolve_path_parameters(self, variables: list[str]) -> list[Tree]:
+        parameters: list[Tree] = super()._resolve_path_parameters(variables)  # type: ignore[no-untyped-call]
+        for parameter in parameters:
+            pattern = parameter["schema"].get("pattern", "")
+            if "|" in pattern:
+                parameter["schema"] = {"type": "string", "pattern": f"^(?:{pattern[1:-1]})$"}
+                parameter["description"] = "An id, or a number."
+            parameter.update(KNOWN.get(pattern, {}))
+        return parameters
+
+    def _postprocess_serializer_schema(self, schema: Tree, serializer: BaseSerializer[Any], direction: str) -> Tree:
+        """What is taken is limited; what is shown may be older than the limits, and is always all there."""
+        schema = super()._postprocess_serializer_schema(schema, serializer, direction)  # type: ignore[no-untyped-call]
+        properties: Tree = schema.get("properties", {})
+        if direction == "request" and isinstance(serializer, StrictSerializer):
+            schema["additionalProperties"] = False
+        if direction == "response":
+            schema["required"] = sorted(set(properties) - set(getattr(serializer, "optional", ())))
+            schema["properties"] = {name: _without_limits(one) for name, one in properties.items()}
+        example = getattr(serializer, "example", {})
+        if shown := {name: value for name, value in example.items() if name in properties}:
+            schema["examples"] = [shown]
+        return schema
+
+    def _shared_parameters(self) -> Iterator[Tree]:
+        yield _ref("parameters", "RequestId")
+        if self.method == "POST":
+            yield _ref("parameters", "IdempotencyKey")
+
+    def _shared_headers(self) -> Tree:
+        names = ["X-Request-ID"]
+        if isinstance(self.view, View):
+            names += ["RateLimit", "RateLimit-Policy"]
+        if self.method == "POST":
+            names += ["Idempotent-Replayed"]
+        return {name: _ref("headers", name) for name in names}
+
+    def _by_rule(self, operation: Tree) -> Iterator[int]:
+        """The problems that any such operation may meet."""
+        if not isinstance(self.view, View):
+            return
+        own = {one["name"]: one["in"] for one in operation["parameters"] if "name" in one}
+        safe = self.method in SAFE_METHODS
+        yield from (406, 429, 503)
+        yield from (400,) if not safe or set(own.values()) - {"path"} else ()
+        yield from (401, 403) if self.view.get_authenticators() else ()
+        yield from (404,) if "path" in own.values() or own.keys() & {"cursor", "format"} else ()
+        yield from (409,) if not safe else ()
+        yield from (422,) if self.method == "POST" else ()
+        yield from (412,) if "If-Match" in own else ()
+        yield from (411, 413, 415) if "requestBody" in operation else ()
+
+
+# --- Hooks ----------------------------------------------------------------------------------------------
+
+
+def name_aliases(result: Tree, **_: Any) -> Tree:  # noqa: ANN401 - the library's arguments
+    """A view at two addresses is two operations, and each needs a name."""
+    seen: set[str] = set()
+    for path in sorted(result["paths"], key=len):
+        for operation in result["paths"][path].values():
+            if operation["operationId"] in seen:
+                operation["operationId"] += "_alias"
+            seen.add(operation["operationId"])
+    return result
+
+
+def add_shared(result: Tree, **_: Any) -> Tree:  # noqa: ANN401 - the library's arguments
+    """What the operations refer to."""
+    components = result["components"]
+    components["schemas"]["Problem"] = PROBLEM
+    components["schemas"] = dict(sorted(components["schemas"].items()))
+    components["headers"] = HEADERS
+    components["parameters"] = PARAMETERS
+    components["responses"] = {_component(problem_of(status)): _response(status) for status in _statuses()}
+    components["securitySchemes"] = {"bearer": BEARER}
+    return result
+
+
+BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": (
+        "An access token of any of the three doors, as `Authorization: Bearer <token>`. A token has scopes: `read` is "
+        "needed for GET and HEAD, `write` for everything else. Tokens have both, but for those of OAuth 2, which have "
+        "what was asked for."
+    ),
+}
+PROBLEM = {
+    "type": "object",
+    "description": "What went wrong (RFC 9457).",
+    "properties": {
+        "type": {"type": "string", "description": "Its kind: the address on this server of what to do about it."},
+        "title": {"type": "string", "description": "The kind in words."},
+        "status": {"type": "integer", "description": "The status of the answer."},
+        "detail": {"type": "string", "description": "What it was this time."},
+        "errors": {
+            "type": "array",
+            "description": "Each thing to mend.",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "field": {"type": "string", "description": "The field; inside a list such as `lines.0.quantity`."},
+                    "detail": {"type": "string", "description": "What is wrong with it."},
+                },
+                "required": ["field", "detail"],
+            },
+        },
+    },
+    "required": ["type", "title", "status", "detail", "errors"],
+}
+HEADERS = {
+    "X-Request-ID": {
+        "required": True,
+        "description": "Under which the request is logged: yours, or one that was made.",
+        "schema": {"type": "string"},
+    },
+    "RateLimit": {
+        "description": "What is left (`r`) and for how many seconds (`t`): draft-ietf-httpapi-ratelimit-headers.",
+        "schema": {"type": "string"},
+        "example": '"default";r=5999;t=42',
+    },
+    "RateLimit-Policy": {
+        "description": "How many requests (`q`) in how many seconds (`w`).",
+        "schema": {"type": "string"},
+        "example": '"default";q=6000;w=60',
+    },
+    "Idempotent-Replayed": {
+        "description": "`true` when this answer was given before to the same Idempotency-Key.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},
+    "WWW-Authenticate": {
+        "description": "How to sign in.",
+        "schema": {"type": "string"},
+        "example": 'Bearer realm="lockstep"',
+    },
+}
+PARAMETERS = {
+    "RequestId": {
+        "name": "X-Request-ID",
+        "in": "header",
+        "description": "Your name for this request, in answer and change log; at most 128 of `A-Za-z0-9_.:/+=-`.",
+        "schema": {"type": "string"},
+        "example": "checkout-4711",
+    },
+    "IdempotencyKey": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": (
+            "Makes it safe to send the request again: for 24 hours the same key with the same body is answered with "
+            "what was answered before, and carried out once. A UUID is a good key."
+        ),
+        "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+        "example": "6f1b8f0e-7c1c-4b53-9d3c-3d0a3f6f4a55",
+    },
+}
+MISTAKES = [{"field": "title", "detail": "This field may not be blank."}]
+ANSWER_HEADERS = {401: "WWW-Authenticate", 409: "Retry-After", 429: "Retry-After", 503: "Retry-After"}
+
+
+def _statuses() -> list[int]:
+    return sorted({problem.status for problem in PROBLEMS.values()} - {405, 500})
+
+
+def _response(status: int) -> Tree:
+    kinds = [problem for problem in PROBLEMS.values() if problem.status == status]
+    return {
+        "description": "\n\n".join(f"{kind.title}. {kind.remedy}" for kind in kinds),
+        "headers": _problem_headers(status),
+        "content": {
+            CONTENT_TYPE: {
+                "schema": _ref("schemas", "Problem"),
+                "examples": {kind.name: {"summary": kind.title, "value": _example(kind)} for kind in kinds},
+            }
+        },
+    }
+
+
+def _problem_headers(status: int) -> Tree:
+    names = ["X-Request-ID", *([ANSWER_HEADERS[status]] if status in ANSWER_HEADERS else [])]
+    return {name: _ref("headers", name) for name in names}
+
+
+def _example(kind: Problem) -> Tree:
+    return document(kind, kind.title + ".", MISTAKES if kind.name == "invalid" else ())
+
+
+def _component(problem: Problem) -> str:
+    return problem.name.title().replace("-", "")
+
+
+def _ref(kind: str, name: str) -> Tree:
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+def _without_limits(schema: Tree) -> Tree:
+    kept = {name: value for name, value in schema.items() if name not in LIMITS or value in KEPT_FORMATS}
+    if all(one.get("type") == "string" for one in kept.get("oneOf", [{}])):  # a text with limits, or none
+        kept = {"type": "string", **{name: value for name, value in kept.items() if name != "oneOf"}}
+    if "items" in kept:
+        kept["items"] = _without_limits(kept["items"])
+    return kept
