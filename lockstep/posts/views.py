@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.paging import array_page
 from lockstep.api.requests import actor_of
-from lockstep.api.schema import ARRAY_PAGE
+from lockstep.api.schema import ARRAY_PAGE, CHANGES_VERSION, CREATES_VERSION, DELETES_VERSION, READS_VERSION
 from lockstep.api.views import View
 from lockstep.posts import actions, reads
 from lockstep.posts.serializers import CommentSerializer, PostSerializer
@@ -26,7 +26,9 @@ class PostListView(View):
 class PostCreateView(View):
     """A new post of ours; its user is always 99999942."""
 
-    @extend_schema(operation_id="create_post", request=PostSerializer, responses={201: PostSerializer})
+    @extend_schema(
+        operation_id="create_post", parameters=CREATES_VERSION, request=PostSerializer, responses={201: PostSerializer}
+    )
     def post(self, request: Request) -> Response:
         given = PostSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -37,7 +39,7 @@ class PostCreateView(View):
 class PostReadView(View):
     """One post."""
 
-    @extend_schema(operation_id="get_post", responses=PostSerializer)
+    @extend_schema(operation_id="get_post", parameters=READS_VERSION, responses=PostSerializer)
     def get(self, request: Request, number: int) -> Response:
         return _shown(request, reads.post(number))
 
@@ -45,7 +47,9 @@ class PostReadView(View):
 class PostUpdateView(View):
     """Other words for a post; its number and its user stay."""
 
-    @extend_schema(operation_id="update_post", request=PostSerializer, responses=PostSerializer)
+    @extend_schema(
+        operation_id="update_post", parameters=CHANGES_VERSION, request=PostSerializer, responses=PostSerializer
+    )
     def put(self, request: Request, number: int) -> Response:
         given = PostSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -56,7 +60,7 @@ class PostUpdateView(View):
 class PostDeleteView(View):
     """Deletes a post, and its comments with it."""
 
-    @extend_schema(operation_id="delete_post", responses={204: None})
+    @extend_schema(operation_id="delete_post", parameters=DELETES_VERSION, responses={204: None})
     def delete(self, request: Request, number: int) -> Response:
         actions.delete_post(actor=actor_of(request), number=number, match=if_match(request))
         return Response(status=204)
@@ -74,7 +78,12 @@ class CommentListView(View):
 class CommentCreateView(View):
     """A new comment on a post."""
 
-    @extend_schema(operation_id="create_comment", request=CommentSerializer, responses={201: CommentSerializer})
+    @extend_schema(
+        operation_id="create_comment",
+        parameters=CREATES_VERSION,
+        request=CommentSerializer,
+        responses={201: CommentSerializer},
+    )
     def post(self, request: Request, post_number: int) -> Response:
         given = CommentSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -85,7 +94,7 @@ class CommentCreateView(View):
 class CommentReadView(View):
     """One comment on a post."""
 
-    @extend_schema(operation_id="get_comment", responses=CommentSerializer)
+    @extend_schema(operation_id="get_comment", parameters=READS_VERSION, responses=CommentSerializer)
     def get(self, request: Request, post_number: int, number: int) -> Response:
         return _shown(request, reads.comment(post_number, number))
 
@@ -93,7 +102,12 @@ class CommentReadView(View):
 class CommentUpdateView(View):
     """Other words for a comment; it stays with its post."""
 
-    @extend_schema(operation_id="update_comment", request=CommentSerializer, responses=CommentSerializer)
+    @extend_schema(
+        operation_id="update_comment",
+        parameters=CHANGES_VERSION,
+        request=CommentSerializer,
+        responses=CommentSerializer,
+    )
     def put(self, request: Request, post_number: int, number: int) -> Response:
         given = CommentSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -110,7 +124,7 @@ class CommentUpdateView(View):
 class CommentDeleteView(View):
     """Deletes a comment."""
 
-    @extend_schema(operation_id="delete_comment", responses={204: None})
+    @extend_schema(operation_id="delete_comment", parameters=DELETES_VERSION, responses={204: None})
     def delete(self, request: Request, post_number: int, number: int) -> Response:
         actions.delete_comment(actor=actor_of(request), post_number=post_number, number=number, match=if_match(request))
         return Response(status=204)
