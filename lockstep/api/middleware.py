@@ -51,20 +51,18 @@ def request_id(get_response: View) -> View:
         began = perf_counter()
         with tracing(trace):
             response = get_response(request)
-            seconds = perf_counter() - began
-            SECONDS.labels(request.method if request.method in METHODS else "other", response.status_code).observe(
-                seconds
-            )
-            _log(request, response, seconds)
+            _tell(request, response, perf_counter() - began)
         response["X-Request-ID"] = trace
         return response
 
     return middleware
 
 
-def _log(request: HttpRequest, response: HttpResponse, seconds: float) -> None:
-    """One line for each request: what was asked and how it went; not the query, which may hold what is nobody's."""
-    if request.path in PROBES and response.status_code < 500:
+def _tell(request: HttpRequest, response: HttpResponse, seconds: float) -> None:
+    """A figure, and one line: what was asked and how it went; not the query, which may hold what is nobody's."""
+    method = request.method if request.method in METHODS else "other"
+    SECONDS.labels(method, response.status_code).observe(seconds)
+    if request.path in PROBES:
         return
     facts = {"method": request.method, "path": request.path, "status": response.status_code}
     logger.info("request", extra={**facts, "ms": round(seconds * 1000, 1)})

@@ -28,6 +28,7 @@ def _places(environment: Environment, values: Mapping[str, str], *, embedded: bo
     stand_in = "" if "POSTS_PROVIDER_URL" in environment.given else "   a stand-in for JSONPlaceholder"
     engine = "embedded PostgreSQL, " if embedded else ""
     yield _row("API", f"{environment.address}/fakeapi/v1/posts/")
+    yield _row("", f"{environment.address}/api/schema/swagger-ui/", "   to read and try out")
     yield _row("Admin", f"{environment.address}/admin/")
     yield _row("Provider", values["POSTS_PROVIDER_URL"], stand_in)
     yield _row("Database", without_password(values["DATABASE_URL"]))
