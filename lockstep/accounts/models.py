@@ -19,9 +19,12 @@ class UserQuerySet(EntityQuerySet["User"]):
     def named(self, name: str) -> "UserQuerySet":
         """Whoever signs in by this name: a username, or an e-mail address in any case."""
         name = User.normalize_username(name)
-        if "@" in name:
-            return self.filter(models.Q(username=name) | models.Q(email__iexact=name))
-        return self.filter(username=name)
+        by_name = models.Q(username=name)
+        if "@" not in name:
+            return self.filter(by_name)
+        # Written as the index is: of addresses that somebody has.
+        by_address = models.Q(lower_email=name.lower(), deleted=None) & ~models.Q(email="")
+        return self.alias(lower_email=Lower("email")).filter(by_name | by_address)
 
     def followers_of(self, user: "User") -> "UserQuerySet":
         """Who follows this user."""

@@ -17,9 +17,8 @@ from math import ceil
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Q
 
-from lockstep.accounts.models import Session
+from lockstep.accounts.models import Session, User
 from lockstep.api.errors import TooManyRequests
 from lockstep.api.sealing import derived_key
 
@@ -55,15 +54,16 @@ class Try:
     """One try to sign in as somebody, from somewhere."""
 
     def __init__(self, name: str, address: str | None) -> None:
-        self.name = name.strip().lower()
+        self.name = User.normalize_username(name.strip())  # as it will be looked for: other spellings are no new tries
         self.address = address
         self._keys: list[bytes] = []
 
     def count(self) -> None:
         """Raises TooManyRequests, with the seconds after which another try may help."""
-        limits = {PAIR: f"{self.name}\n{_network(self.address)}"}
+        name, network = self.name.lower(), _network(self.address)
+        limits = {PAIR: f"{name}\n{network}"}
         if not self._at_home:
-            limits |= {ACCOUNT: self.name, ADDRESS: _network(self.address)}
+            limits |= {ACCOUNT: name, ADDRESS: network}
         self._keys = _count(limits)
 
     def forgive(self) -> None:
@@ -74,8 +74,8 @@ class Try:
     @cached_property
     def _at_home(self) -> bool:
         """Whether this account has a session that was opened from this very address."""
-        who = Q(user__username__iexact=self.name) | (Q(user__email__iexact=self.name) if "@" in self.name else Q())
-        return self.address is not None and Session.objects.filter(who, address=self.address).exists()
+        who = User.objects.named(self.name)
+        return self.address is not None and Session.objects.filter(user__in=who, address=self.address).exists()
 
 
 def count_registration(address: str | None) -> None:

@@ -49,6 +49,11 @@ def test_guessing_one_account_is_stopped_and_says_when_to_come_again():
     assert 0 < int(refused["Retry-After"]) <= PAIR.seconds
 
 
+def test_other_spellings_of_the_name_are_the_same_try():
+    names = ["somebody", "\uff53omebody", "\uff53\uff4fmebody", " somebody", "SOMEBODY"]  # some in full width
+    assert [sign_in(name).status_code for name in names] == [401, 401, 401, 429, 429]
+
+
 def test_the_right_password_does_not_pass_either_once_it_is_stopped():
     tries(4)
     assert sign_in(password="right").status_code == 429
