@@ -93,7 +93,7 @@ def ours() -> tuple[dict[int, dict[str, Any]], dict[int, dict[str, Any]]]:
     """Posts and comments as we have them, by number."""
     posts = {
         post.number: {"userId": post.user_id, "id": post.number, "title": post.title, "body": post.body}
-        for post in Post.objects.alive()
+        for post in Post.objects.alive().order_by("number")
     }
     comments = {
         one.number: {
@@ -103,6 +103,6 @@ def ours() -> tuple[dict[int, dict[str, Any]], dict[int, dict[str, Any]]]:
             "email": one.email,
             "body": one.body,
         }
-        for one in Comment.objects.alive().select_related("post")
+        for one in Comment.objects.alive().select_related("post").order_by("number")
     }
     return posts, comments
