@@ -7,6 +7,7 @@ an exception for example, are struck out here.
 import logging
 import re
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 
@@ -20,6 +21,32 @@ SECRETS = re.compile(
     r"|(?<=assword)[\W_]{1,6}[^\s,;}\"'\\]{3,}"
 )
 STRUCK_OUT = "[secret]"
+
+
+def logging_config(level: str, *, for_people: bool) -> dict[str, Any]:
+    """What logging's dictConfig takes."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"()": Formatter if for_people else JSONFormatter}},
+        "filters": {
+            # Not being ready yet is what /readyz is there to say.
+            "not_readyz": {
+                "()": "django.utils.log.CallbackFilter",
+                "callback": lambda record: record.getMessage() != "Service Unavailable: /readyz",
+            }
+        },
+        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"handlers": ["console"], "level": level},
+        "loggers": {
+            "django": {"handlers": [], "propagate": True},  # its own handler would write each line a second time
+            # What clients do wrong is in the line of their request; what we do wrong is here, with its traceback.
+            "django.request": {"level": "ERROR", "filters": ["not_readyz"]},
+            "httpx": {"level": "WARNING"},
+            "httpcore": {"level": "WARNING"},
+            "psycopg.pool": {"level": "ERROR"},  # the worker says itself, once, that the database does not answer
+        },
+    }
 
 
 class Formatter(logging.Formatter):

@@ -12,7 +12,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError, validate
 
-from lockstep.config.logs import Formatter, JSONFormatter
+from lockstep.config.logs import logging_config
 from lockstep.config.openapi import SCHEMA_TAGS, SPECTACULAR_SETTINGS  # noqa: F401 - settings, too
 
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -67,7 +67,6 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "lockstep.api.middleware.request_id",
     "lockstep.api.middleware.secure_headers",
-    "corsheaders.middleware.CorsMiddleware",
     "lockstep.api.middleware.problems",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -133,6 +132,8 @@ CORS_ALLOW_HEADERS = [
     *("accept", "authorization", "content-type", "if-match", "if-none-match"),
     *("idempotency-key", "last-event-id", "x-request-id"),
 ]
+if CORS_ALLOWED_ORIGINS:
+    MIDDLEWARE.insert(2, "corsheaders.middleware.CorsMiddleware")
 CORS_EXPOSE_HEADERS = [
     *("etag", "link", "ratelimit", "ratelimit-policy", "retry-after"),
     *("idempotent-replayed", "x-request-id", "x-total-count"),
@@ -221,26 +222,5 @@ WORKER_METRICS_HOST = env.str("WORKER_METRICS_HOST", "127.0.0.1")
 DRIFT_CHECK_SECONDS = env.int("DRIFT_CHECK_SECONDS", 3600)
 
 # --- Logging --------------------------------------------------------------------------------------------
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"()": Formatter if DEBUG else JSONFormatter}},
-    "filters": {
-        # Not being ready yet is what /readyz is there to say.
-        "not_readyz": {
-            "()": "django.utils.log.CallbackFilter",
-            "callback": lambda record: record.getMessage() != "Service Unavailable: /readyz",
-        }
-    },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["not_readyz"]}},
-    "root": {
-        "handlers": ["console"],
-        "level": env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"])),
-    },
-    "loggers": {
-        "django": {"handlers": [], "propagate": True},  # its own handler would write each line a second time
-        "httpx": {"level": "WARNING"},
-        "httpcore": {"level": "WARNING"},
-        "psycopg.pool": {"level": "ERROR"},  # the worker says itself, once, that the database does not answer
-    },
-}
+LOG_LEVEL = env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]))
+LOGGING = logging_config(LOG_LEVEL, for_people=DEBUG)

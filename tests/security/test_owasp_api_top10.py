@@ -1219,6 +1219,7 @@ EVIL += ["https://app.example.com@evil.com", "https://APP.example.com.", "file:/
 @vectors("API8", "origin", EVIL)
 def test_pages_of_other_origins_read_nothing(cast: Cast, settings, origin: str):
     settings.CORS_ALLOWED_ORIGINS = [GOOD]
+    settings.MIDDLEWARE = ["corsheaders.middleware.CorsMiddleware", *settings.MIDDLEWARE]
     assert cast.owner.client.get(ME, headers={"origin": GOOD})["Access-Control-Allow-Origin"] == GOOD
     for method, more in (("GET", {}), ("OPTIONS", {"access-control-request-method": "DELETE"})):
         answer = ask(cast.owner.client, method, ME, None, origin=origin, **more)

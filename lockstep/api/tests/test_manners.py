@@ -98,6 +98,7 @@ def test_other_origins_read_nothing(cast: Cast):
 
 def test_an_origin_that_is_named_may_read_and_use_the_manners(cast: Cast, settings):
     settings.CORS_ALLOWED_ORIGINS = ["https://app.example.com"]
+    settings.MIDDLEWARE = ["corsheaders.middleware.CorsMiddleware", *settings.MIDDLEWARE]
     answer = cast.owner.client.get(ME, headers={"origin": "https://app.example.com"})
     assert answer["Access-Control-Allow-Origin"] == "https://app.example.com"
     assert "etag" in answer["Access-Control-Expose-Headers"].lower()

@@ -38,6 +38,10 @@ def manage(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.Co
         ({"POSTS_PROVIDER_URL": "http://127.0.0.1:abc"}, "POSTS_PROVIDER_URL"),
         ({"POSTS_PROVIDER_CONCURRENCY": "0"}, "POSTS_PROVIDER_CONCURRENCY"),
         ({"LOG_LEVEL": "nope"}, "LOG_LEVEL"),
+        ({"TRUSTED_PROXIES": "everybody"}, "TRUSTED_PROXIES is a list of networks"),
+        ({"RATE_LIMIT": "0"}, "RATE_LIMIT"),
+        ({"STATEMENT_SECONDS": "0"}, "STATEMENT_SECONDS"),
+        ({"ACCESS_MINUTES": "100000"}, "ACCESS_MINUTES"),
     ],
 )
 def test_what_is_missing_or_unsafe_is_a_sentence(tmp_path: Path, change: dict[str, str | None], sentence: str):
@@ -52,6 +56,13 @@ def test_what_is_missing_or_unsafe_is_a_sentence(tmp_path: Path, change: dict[st
 def test_production_settings_pass_djangos_own_checks(tmp_path: Path):
     run = manage(tmp_path, "check", "--deploy", "--fail-level", "WARNING", **GOOD)
     assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("origins", ["*", "app.example.com", "https://app.example.com/path"])
+def test_origins_that_are_none_are_refused(tmp_path: Path, origins: str):
+    run = manage(tmp_path, "check", "--deploy", **GOOD, CORS_ALLOWED_ORIGINS=origins)
+    assert run.returncode == 1
+    assert "CORS_ALLOWED_ORIGINS" in run.stderr
 
 
 @pytest.mark.parametrize("command", ["import_data_from_api", "sync_with_fake_system", "migrate"])
