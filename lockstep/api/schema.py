@@ -45,7 +45,8 @@ READS_VERSION = [
 DELETES_VERSION = [
     _header("If-Match", 'The ETag that you have seen, such as `"7"`: when it is another by now, the answer is 412.')
 ]
-CHANGES_VERSION = [*DELETES_VERSION, _header("ETag", "The new version of the object.", 200, required=True)]
+SHOWS_VERSION = [_header("ETag", "The new version of the object.", 200, required=True)]
+CHANGES_VERSION = [*DELETES_VERSION, *SHOWS_VERSION]
 CREATES_VERSION = [_header("ETag", "The version of the object.", 201, required=True)]
 
 CURSOR_PAGE = [

@@ -159,6 +159,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PARSER_CLASSES": ["lockstep.api.json.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["lockstep.api.json.JSONRenderer"],
+    "URL_FORMAT_OVERRIDE": None,  # a representation is asked for by Accept
     "EXCEPTION_HANDLER": "lockstep.api.exception_handler.exception_handler",
     "DEFAULT_SCHEMA_CLASS": "lockstep.api.schema.AutoSchema",
 }

@@ -12,7 +12,14 @@ from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import NotFound
 from lockstep.api.paging import page
 from lockstep.api.requests import actor_of
-from lockstep.api.schema import CHANGES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION
+from lockstep.api.schema import (
+    CHANGES_VERSION,
+    CREATES_VERSION,
+    CURSOR_PAGE,
+    DELETES_VERSION,
+    READS_VERSION,
+    SHOWS_VERSION,
+)
 from lockstep.api.serializers import page_of
 from lockstep.api.views import View
 from lockstep.delivery.models import Attempt
@@ -46,7 +53,10 @@ class EndpointListView(View):
         return page(request, Endpoint.objects.alive().of(request.user), order="-id", shape=shown)
 
     @extend_schema(
-        operation_id="create_webhook", request=EndpointSerializer, responses={201: EndpointWithSecretSerializer}
+        operation_id="create_webhook",
+        parameters=CREATES_VERSION,
+        request=EndpointSerializer,
+        responses={201: EndpointWithSecretSerializer},
     )
     def post(self, request: Request) -> Response:
         """A new endpoint, told of what is committed from now on.
@@ -57,7 +67,7 @@ class EndpointListView(View):
         given.is_valid(raise_exception=True)
         values = {name: value for name, value in given.validated_data.items() if name != "active"}
         created = actions.create_endpoint(actor=actor_of(request), owner=request.user, **values)
-        return Response(_with_secret(created), status=201)
+        return _with_secret(request, created, 201)
 
 
 class EndpointView(View):
@@ -95,9 +105,15 @@ class EndpointView(View):
 class RotateView(View):
     """A new secret, shown once; the old one signs beside it for a day."""
 
-    @extend_schema(operation_id="rotate_webhook_secret", request=None, responses=EndpointWithSecretSerializer)
+    @extend_schema(
+        operation_id="rotate_webhook_secret",
+        parameters=SHOWS_VERSION,
+        request=None,
+        responses=EndpointWithSecretSerializer,
+    )
     def post(self, request: Request, key: UUID) -> Response:
-        return Response(_with_secret(actions.rotate_secret(actor=actor_of(request), endpoint=_endpoint(request, key))))
+        rotated = actions.rotate_secret(actor=actor_of(request), endpoint=_endpoint(request, key))
+        return _with_secret(request, rotated, 200)
 
 
 class TestView(View):
@@ -157,8 +173,9 @@ def _shown(request: Request, endpoint: Endpoint) -> Response:
     return answer(request, shown(endpoint), endpoint.version)
 
 
-def _with_secret(created: Created) -> dict[str, Any]:
-    return {**shown(created.endpoint), "secret": created.secret}
+def _with_secret(request: Request, created: Created, status: int) -> Response:
+    body = {**shown(created.endpoint), "secret": created.secret}
+    return answer(request, body, created.endpoint.version, status=status)
 
 
 def _boolean(name: str, text: str) -> bool:

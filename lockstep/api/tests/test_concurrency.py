@@ -100,8 +100,11 @@ def test_who_comes_while_another_is_changing_it_is_told(cast: Cast, database: ps
 def test_endpoints_of_webhooks_have_them_too(cast: Cast, settings):
     settings.DEBUG = True
     body = {"url": "https://example.com/x", "events": ["posts.post.*"]}
-    path = f"/api/v1/webhooks/{cast.owner.post('/api/v1/webhooks/', body).json()['id']}/"
-    tag = cast.owner.get(path)["ETag"]
+    made = cast.owner.post("/api/v1/webhooks/", body)
+    path = f"/api/v1/webhooks/{made.json()['id']}/"
+    assert cast.owner.get(path)["ETag"] == made["ETag"]
+    tag = cast.owner.client.post(f"{path}rotate/")["ETag"]
+    assert cast.owner.get(path)["ETag"] == tag != made["ETag"]
     change = {"description": "new"}
     stale = cast.owner.client.patch(path, change, content_type="application/json", headers={"if-match": '"0"'})
     assert stale.status_code == 412
