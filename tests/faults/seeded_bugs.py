@@ -509,7 +509,7 @@ BUGS = [
     SeededBug(
         "the same key answers whatever is asked",
         "lockstep/api/idempotency.py",
-        "if not hmac.compare_digest(bytes(kept.fingerprint), fingerprint):",
+        'if not hmac.compare_digest(bytes(kept["fingerprint"]), fingerprint):',
         "if False:",
         "lockstep/api/tests/test_idempotency.py::test_the_same_key_for_another_request_is_422",
     ),

@@ -13,7 +13,7 @@ from lockstep.accounts.models import User
 from lockstep.api.models import Answer
 from lockstep.api.subscribers import remove_expired
 from lockstep.posts.models import Post
-from tests.support import Cast, Person
+from tests.support import PATIENCE, Cast, Person
 
 pytestmark = pytest.mark.django_db
 
@@ -145,7 +145,7 @@ def test_one_that_is_under_way_is_409_with_a_time_to_come_again(cast: Cast, monk
 
     def slow(**given: str) -> Post:
         begun.set()
-        assert may_end.wait(30)
+        assert may_end.wait(PATIENCE)
         return create(**given)
 
     monkeypatch.setattr(actions, "create_post", slow)
@@ -158,7 +158,7 @@ def test_one_that_is_under_way_is_409_with_a_time_to_come_again(cast: Cast, monk
 
     first = threading.Thread(target=ask)
     first.start()
-    assert begun.wait(30)
+    assert begun.wait(PATIENCE)
     refused = send(cast.owner)
     may_end.set()
     first.join()

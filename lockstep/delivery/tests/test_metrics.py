@@ -21,6 +21,7 @@ def figures(client: Client, **headers: str) -> dict[tuple[str, str], float]:
         (sample.name.removeprefix("lockstep_subscription_"), sample.labels["subscription"]): sample.value
         for family in text_string_to_metric_families(response.content.decode())
         for sample in family.samples
+        if "subscription" in sample.labels
     }
 
 

@@ -13,7 +13,7 @@ from lockstep.delivery import lanes
 from lockstep.delivery.errors import Lost, Refused
 from lockstep.delivery.subscriptions import Claim, Subscriber
 from lockstep.delivery.tests.support import POST, Steps, insert_post, rename_post, subscriber, waiting
-from tests.support import BackgroundWorker, drained, eventually
+from tests.support import PATIENCE, BackgroundWorker, drained, eventually
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_a_handler_that_takes_its_time_holds_nobody_up(
     steps.declare(within())
     post = insert_post(handled, "first")
     worker.start()
-    assert begun.wait(30)
+    assert begun.wait(PATIENCE)
     rename_post(handled, post, "second")
     eventually(lambda: [title for _, title in waiting(handled)] == ["first", "second"])
     assert titles(handled) == []
