@@ -52,7 +52,7 @@ class Web(Row):
     def _ours(self) -> Figures:
         with ExitStack() as stack:
             errors = stack.enter_context((self.place.folder / "requests.log").open("w"))
-            address = stack.enter_context(serving("lockstep.config.wsgi:application", "wsgi", 4, errors=errors))
+            address = stack.enter_context(serving("lockstep.config.wsgi:application", "wsgi", 2, errors=errors))
             get = address + OURS.format(f"{self.number}/")
             return {
                 "list": requests_per_second(address + OURS.format("?_limit=50"), self.signed, SECONDS),
