@@ -73,6 +73,13 @@ class SignInView(DoorView):
         self.succeeded()
         return user
 
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """An answer that is given again was a success."""
+        answer = super().finalize_response(request, response, *args, **kwargs)
+        if "Idempotent-Replayed" in answer:
+            self.succeeded()
+        return answer
+
     def succeeded(self) -> None:
         """Takes the try back."""
         if self.sign_in_try:

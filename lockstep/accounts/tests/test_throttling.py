@@ -79,6 +79,11 @@ def test_an_idempotency_key_takes_no_try_back():
     assert statuses == [401, 401, 401, 429]
 
 
+def test_an_answer_that_is_given_again_does_not_count():
+    tokens = {sign_in(password="right", **{"idempotency-key": "1"}).json()["token"] for _ in range(6)}
+    assert len(tokens) == 1
+
+
 def test_somebody_else_at_the_same_address_still_signs_in():
     tries(5)
     assert sign_in("another", "right").status_code == 200
