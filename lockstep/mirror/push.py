@@ -136,7 +136,7 @@ class Pusher:
             return True
         await self._require_forgetful()
         await remote.acknowledge(object_id, remote_id, None)
-        await remote.verify(object_id, remote_id, seen=False)
+        await remote.miss(object_id, remote_id)
         return False
 
     async def _digest_of(self, collection: Collection, remote_id: str | None) -> str | None:
@@ -150,11 +150,14 @@ class Pusher:
             found = await self.client.get(collection.name, remote_id)
         except ProviderError:
             return False
-        seen = found is not None and same(found, body)
-        await self.remotes[collection.name].verify(object_id, remote_id, seen=seen)
-        if not seen:
+        remote = self.remotes[collection.name]
+        if found is None or not same(found, body):
+            await remote.miss(object_id, remote_id)
             await self._require_forgetful()
-        return seen
+            return False
+        if await remote.verify(object_id, remote_id):
+            await self.unsettled()
+        return True
 
     async def _require_forgetful(self) -> None:
         """For a write that is not to be seen: raises TryAgain when the provider keeps what it says yes to."""

@@ -1,6 +1,8 @@
 """The rows of mirror_remoteobject, one object at a time (sql/remote.sql)."""
 
 import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ from lockstep.mirror.collections import Collection, Mirror
 SQL = load(Path(__file__).parent / "sql" / "remote.sql")
 
 Body = dict[str, Any]
-Pool = AsyncConnectionPool[AsyncConnection[Any]]
+Connection = AsyncConnection[Any]
+Pool = AsyncConnectionPool[Connection]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ def fingerprint(collection: Collection, body: Body) -> UUID:
     return UUID(hex=digest(collection, body))
 
 
-async def keeps_writes(connection: AsyncConnection[Any], mirror: Mirror) -> bool:
+async def keeps_writes(connection: Connection, mirror: Mirror) -> bool:
     """Whether the provider is one that shows what it said yes to; False while that is not known."""
     cursor = await connection.execute(SQL["keeps_writes"], {"collections": mirror.keys})
     row = await cursor.fetchone()
@@ -78,6 +81,7 @@ class Remote:
         self._pool = pool
         self._mirrored = collection
         self._collection = mirror.key(collection.name)
+        self._collections = mirror.keys
 
     async def find(self, object_id: str) -> Known:
         """What we know of the object's copy."""
@@ -100,11 +104,9 @@ class Remote:
         id one after the other come one at a time, so that one of them has it in the end.
         """
         mark = fingerprint(self._mirrored, body) if body else None
-        parameters = {"object_id": object_id, "collection": self._collection, "remote_id": remote_id}
-        async with self._pool.connection() as connection, connection.transaction():
-            await connection.execute(SQL["lock_remote_id"], parameters)
+        async with self._deciding(object_id, remote_id) as (connection, parameters):
             await connection.execute(SQL["acknowledge"], parameters | {"fingerprint": mark})
-            cursor = await connection.execute(SQL["dispossess"], parameters)
+            cursor = await connection.execute(SQL["dispossess"], parameters | {"collections": self._collections})
             return await cursor.fetchone() is not None
 
     async def acknowledge_update(self, object_id: str, remote_id: str, body: Body) -> bool:
@@ -118,15 +120,22 @@ class Remote:
 
     async def take(self, object_id: str, remote_id: str) -> bool:
         """Makes a copy that was found this object's; False when it is another one's."""
-        parameters = {"object_id": object_id, "collection": self._collection, "remote_id": remote_id}
-        async with self._pool.connection() as connection, connection.transaction():
-            await connection.execute(SQL["lock_remote_id"], parameters)
+        async with self._deciding(object_id, remote_id) as (connection, parameters):
             cursor = await connection.execute(SQL["take"], parameters)
             return await cursor.fetchone() is not None
 
-    async def verify(self, object_id: str, remote_id: str, *, seen: bool) -> None:
-        """What the provider acknowledged was seen there under this id, or looked for and not seen."""
-        await self._run("verify", object_id, remote_id=remote_id, seen=seen)
+    async def verify(self, object_id: str, remote_id: str) -> bool:
+        """What the provider acknowledged was seen there under this id.
+
+        Returns whether an object of ours (it may be this one) has lost the id, because another one was given it later.
+        """
+        async with self._deciding(object_id, remote_id) as (connection, parameters):
+            cursor = await connection.execute(SQL["verify"], parameters)
+            return any(lost for _, lost in await cursor.fetchall())
+
+    async def miss(self, object_id: str, remote_id: str) -> None:
+        """What the provider acknowledged was looked for under this id and not seen."""
+        await self._run("miss", object_id, remote_id=remote_id)
 
     async def forget(self, object_id: str) -> None:
         """There is no copy any more."""
@@ -136,6 +145,14 @@ class Remote:
         """Those of the ids that belong to no other object of ours."""
         taken = {row[0] for row in await self._run("taken", object_id, remote_ids=remote_ids)}
         return [remote_id for remote_id in remote_ids if remote_id not in taken]
+
+    @asynccontextmanager
+    async def _deciding(self, object_id: str, remote_id: str) -> AsyncIterator[tuple[Connection, dict[str, str]]]:
+        """A transaction in which nobody else decides who has this id, and the parameters of its statements."""
+        parameters = {"object_id": object_id, "collection": self._collection, "remote_id": remote_id}
+        async with self._pool.connection() as connection, connection.transaction():
+            await connection.execute(SQL["lock_remote_id"], parameters)
+            yield connection, parameters
 
     async def _run(self, name: str, object_id: str, **parameters: object) -> list[tuple[Any, ...]]:
         parameters |= {"object_id": object_id, "collection": self._collection}

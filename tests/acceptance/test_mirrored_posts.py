@@ -120,9 +120,6 @@ def test_what_was_rolled_back_does_not_arrive(running: NodeServer, database: psy
     assert "never" not in {row["title"] for row in theirs(running.url, "posts")}
 
 
-# A fault of ours that is known, and not mended yet: the aftermath takes an object for there whose remote id json-server
-# gave to another one after it had swept it away. It shows in one run of three.
-@pytest.mark.xfail(strict=False, reason="a remote id that was given again hides the object that had it before")
 def test_a_thousand_writes_while_the_provider_is_down_are_there_once_when_it_is_back(
     transactional_db: None, tmp_path: Path, worker: BackgroundWorker, database: psycopg.Connection, cast: Cast
 ):
@@ -140,7 +137,7 @@ def test_a_thousand_writes_while_the_provider_is_down_are_there_once_when_it_is_
             cast.owner.delete(f"{POSTS}{n % 50 + 1}/comments/delete/{n % 50 * 5 + n % 5 + 1}/")
         assert database.execute("SELECT count(*) FROM delivery_deadletter").fetchone() == (0,)
     with start_json_server(tmp_path, port) as server:
-        eventually(lambda: drained(database) and in_step(server.url), "everything to be there", patience=60)
+        eventually(lambda: drained(database) and in_step(server.url), "everything to be there", patience=300)
         assert run_plan()[0] == 0
 
 

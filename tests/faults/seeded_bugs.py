@@ -302,10 +302,37 @@ BUGS = [
     SeededBug(
         "two that were given one id lose it to each other",
         "lockstep/mirror/remote.py",
-        'connection.transaction():\n            await connection.execute(SQL["lock_remote_id"], parameters)\n'
-        '            await connection.execute(SQL["acknowledge"]',
-        'connection.pipeline():\n            await connection.execute(SQL["acknowledge"]',
+        'connection.transaction():\n            await connection.execute(SQL["lock_remote_id"], parameters)\n',
+        "connection.pipeline():\n",
         f"{TEST_PUSH}::test_of_two_that_were_given_the_same_id_one_has_it_in_the_end",
+    ),
+    SeededBug(
+        "an id that was given again stays with both until its own collection was seen to keep a write",
+        "lockstep/mirror/sql/remote.sql",
+        "kept.collection = ANY (%(collections)s)",
+        "kept.collection = %(collection)s",
+        f"{TEST_PUSH}::test_an_id_given_again_is_the_heirs_where_any_collection_was_seen_to_keep_a_write",
+    ),
+    SeededBug(
+        "the first write that is seen leaves an id with both that were given it",
+        "lockstep/mirror/sql/remote.sql",
+        "copy.acknowledged_at < last.acknowledged_at",
+        "false",
+        f"{TEST_PUSH}::test_the_first_write_that_is_seen_settles_who_has_an_id_that_was_given_twice",
+    ),
+    SeededBug(
+        "nobody looks after who lost an id when a write was seen",
+        "lockstep/mirror/push.py",
+        "if await remote.verify(object_id, remote_id):",
+        "if not await remote.verify(object_id, remote_id):",
+        f"{TEST_PUSH}::test_a_push_that_settles_who_has_an_id_asks_for_a_look_at_the_provider",
+    ),
+    SeededBug(
+        "what lost its id long ago is taken for others' drift",
+        COLLECTION,
+        "OR ours.remote_id IS NULL AND ours.acknowledged_at IS NOT NULL",
+        "",
+        f"{TEST_SYNC}::test_the_check_mends_what_lost_its_id_to_another_object_long_ago",
     ),
     SeededBug(
         "a provider's yes is believed although it shows nothing",
@@ -317,8 +344,8 @@ BUGS = [
     SeededBug(
         "acknowledged counts as verified",
         "lockstep/mirror/push.py",
-        "seen = found is not None and same(found, body)",
-        "seen = True",
+        "if found is None or not same(found, body):",
+        "if False:",
         f"{TEST_PUSH}::test_acknowledged_is_not_verified",
     ),
     SeededBug(

@@ -48,8 +48,8 @@ COPY {listing} (remote_id, fingerprint, body) FROM STDIN;
 -- What we pushed after the listing began is left out, since the listing may be older; so is what is being pushed now.
 -- "unkept" is a difference that the provider once said yes to and never showed, where it keeps no writes: pushing again
 -- cannot mend it.
--- "owed" copies were seen at the provider before and are gone, or were not seen (or not seen to go) after a push, or were
--- pushed so lately that something else may have gone over them since.
+-- "owed" copies were seen at the provider before and are gone, or were not seen (or not seen to go) after a push, or lost
+-- their id to another one, or were pushed so lately that something else may have gone over them since.
 CREATE TEMPORARY TABLE {plan} AS
 SELECT CASE
            WHEN NOT %(keeps_writes)s AND ours.object_id IS NULL AND known.object_id IS NOT NULL
@@ -63,6 +63,7 @@ SELECT CASE
        coalesce(ours.object_id, known.object_id) AS object_id, ours.number,
        coalesce(listed.remote_id, ours.remote_id) AS remote_id, listed.body AS theirs,
        coalesce(listed.remote_id IS NULL AND ours.verified_at IS NOT NULL OR ours.unkept_at IS NOT NULL
+                OR ours.remote_id IS NULL AND ours.acknowledged_at IS NOT NULL
                 OR ours.acknowledged_at > %(began)s - interval '10 s' OR known.unkept_at IS NOT NULL, false) AS owed
 FROM (
     SELECT t.id AS object_id, t.number, known.remote_id, {fingerprint_of_t} AS fingerprint,

@@ -17,9 +17,10 @@ VALUES (%(object_id)s, %(collection)s, %(intent)s)
 ON CONFLICT (object_id, collection) DO UPDATE SET intent = excluded.intent;
 
 -- name: acknowledge
--- The provider said yes to the body with this fingerprint (NULL: to the deletion) under this id.
+-- The provider said yes to the body with this fingerprint (NULL: to the deletion) under this id. The time is of the
+-- clock, not of the transaction: who waited for the lock came later.
 INSERT INTO mirror_remoteobject (object_id, collection, remote_id, acknowledged, acknowledged_at)
-VALUES (%(object_id)s, %(collection)s, %(remote_id)s, %(fingerprint)s, now())
+VALUES (%(object_id)s, %(collection)s, %(remote_id)s, %(fingerprint)s, clock_timestamp())
 ON CONFLICT (object_id, collection) DO UPDATE
 SET remote_id = excluded.remote_id, acknowledged = excluded.acknowledged, acknowledged_at = excluded.acknowledged_at,
     intent = NULL, verified_at = NULL, unkept_at = NULL;
@@ -27,18 +28,19 @@ SET remote_id = excluded.remote_id, acknowledged = excluded.acknowledged, acknow
 -- name: acknowledge_update
 -- The same for a copy that was there before; no row when the id was given to another object meanwhile.
 UPDATE mirror_remoteobject
-SET acknowledged = %(fingerprint)s, acknowledged_at = now(), intent = NULL, verified_at = NULL, unkept_at = NULL
+SET acknowledged = %(fingerprint)s, acknowledged_at = clock_timestamp(), intent = NULL, verified_at = NULL,
+    unkept_at = NULL
 WHERE object_id = %(object_id)s AND collection = %(collection)s AND remote_id = %(remote_id)s
 RETURNING remote_id;
 
 -- name: dispossess
 -- An id that was given to this object is nobody else's any more: the other copy is gone. Where no write of ours was ever
--- seen the others keep it: a provider that forgets gives every object the same id.
+-- seen, in any collection of the provider, the others keep it: a provider that forgets gives every object the same id.
 UPDATE mirror_remoteobject SET remote_id = NULL
 WHERE collection = %(collection)s AND remote_id = %(remote_id)s AND object_id <> %(object_id)s
   AND (verified_at IS NOT NULL OR EXISTS (
       SELECT FROM mirror_remoteobject kept
-      WHERE kept.collection = %(collection)s AND kept.verified_at > kept.acknowledged_at))
+      WHERE kept.collection = ANY (%(collections)s) AND kept.verified_at > kept.acknowledged_at))
 RETURNING object_id;
 
 -- name: disown
@@ -70,9 +72,22 @@ SELECT remote_id FROM mirror_remoteobject
 WHERE collection = %(collection)s AND remote_id = ANY (%(remote_ids)s) AND object_id <> %(object_id)s;
 
 -- name: verify
--- Seen at the provider after it said yes, or looked for and not seen.
-UPDATE mirror_remoteobject
-SET verified_at = CASE WHEN %(seen)s THEN now() END, unkept_at = CASE WHEN NOT %(seen)s THEN now() END
+-- Seen at the provider after it said yes. So it keeps writes, and of all that were given this id only the last still has
+-- it: returns those that have lost it.
+UPDATE mirror_remoteobject copy
+SET remote_id = CASE WHEN copy.acknowledged_at < last.acknowledged_at THEN NULL ELSE copy.remote_id END,
+    verified_at = CASE WHEN copy.object_id = %(object_id)s THEN now() ELSE copy.verified_at END,
+    unkept_at = CASE WHEN copy.object_id = %(object_id)s THEN NULL ELSE copy.unkept_at END
+FROM (
+    SELECT max(acknowledged_at) AS acknowledged_at FROM mirror_remoteobject
+    WHERE collection = %(collection)s AND remote_id = %(remote_id)s
+) AS last
+WHERE copy.collection = %(collection)s AND copy.remote_id = %(remote_id)s
+RETURNING copy.object_id, copy.remote_id IS NULL;
+
+-- name: miss
+-- Looked for after the provider said yes, and not seen.
+UPDATE mirror_remoteobject SET verified_at = NULL, unkept_at = now()
 WHERE object_id = %(object_id)s AND collection = %(collection)s AND remote_id = %(remote_id)s;
 
 -- name: keeps_writes

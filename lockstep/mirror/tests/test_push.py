@@ -1,7 +1,7 @@
 """Pushing one object: once, under the right id, and with open eyes."""
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -9,10 +9,10 @@ import pytest
 from lockstep.delivery.errors import NotYet, Refused, TryAgain, Unreachable
 from lockstep.mirror.collections import Client
 from lockstep.mirror.models import RemoteObject
-from lockstep.mirror.push import LARGEST_BODY
+from lockstep.mirror.push import LARGEST_BODY, Pusher
 from lockstep.mirror.remote import Pool, Remote
 from lockstep.mirror.tests.support import Provider, push, run_import, with_client
-from lockstep.posts.mirror import JSONPLACEHOLDER, POSTS
+from lockstep.posts.mirror import COMMENTS, JSONPLACEHOLDER, POSTS
 from lockstep.posts.models import Comment, Post
 from lockstep.providers.jsonplaceholder import JsonPlaceholder
 
@@ -317,3 +317,60 @@ def test_of_two_that_were_given_the_same_id_one_has_it_in_the_end(provider: Prov
     for _ in range(20):
         with_client(acknowledge)
         assert RemoteObject.objects.filter(remote_id="99").count() == 1
+
+
+def test_an_id_given_again_is_the_heirs_where_any_collection_was_seen_to_keep_a_write(provider: Provider, post: Post):
+    push(post)
+    first, heir = (Comment.objects.create(post=post, name="n", email="e", body="b") for _ in range(2))
+    body = {"postId": 11, "name": "n", "email": "e", "body": "b"}
+
+    async def acknowledge(client: Client, pool: Pool) -> list[bool]:
+        remote = Remote(pool, JSONPLACEHOLDER, COMMENTS)
+        return [await remote.acknowledge(str(comment.pk), "21", body) for comment in (first, heir)]
+
+    assert with_client(acknowledge) == [False, True]
+    assert (remote(first).remote_id, remote(heir).remote_id) == (None, "21")
+
+
+@pytest.mark.parametrize("seen_first", [0, 1])
+def test_the_first_write_that_is_seen_settles_who_has_an_id_that_was_given_twice(post: Post, seen_first: int):
+    """Before it nobody could know whether the provider forgets, and both had the id."""
+    heir = Post.objects.create(title="heir", body="b")
+    rows = [str(post.pk), str(heir.pk)]
+
+    async def acknowledge_and_verify(client: Client, pool: Pool) -> tuple[list[bool], bool]:
+        remote = Remote(pool, JSONPLACEHOLDER, POSTS)
+        body = {"userId": 1, "title": "t", "body": "b"}
+        lost = [await remote.acknowledge(row, "99", body) for row in rows]
+        return lost, await remote.verify(rows[seen_first], "99")
+
+    assert with_client(acknowledge_and_verify) == ([False, False], True)
+    assert (remote(post).remote_id, remote(heir).remote_id) == (None, "99")
+
+
+def test_a_push_that_settles_who_has_an_id_asks_for_a_look_at_the_provider(provider: Provider, post: Post):
+    """The copy is swept away, and its id given to another one, after it was read back and before that is noted."""
+    heir = Post.objects.create(title="heir", body="b")
+    heirs_body = {"userId": 1, "title": "heir", "body": "b"}
+    asked: list[str] = []
+
+    async def push_late(client: Client, pool: Pool) -> None:
+        async def unsettled() -> None:
+            asked.append("for a look")
+
+        class Late:
+            """The client, whose answer to GET is late."""
+
+            create = client.create
+
+            async def get(self, collection: str, remote_id: str) -> dict[str, Any] | None:
+                found = await client.get(collection, remote_id)
+                await Remote(pool, JSONPLACEHOLDER, POSTS).acknowledge(str(heir.pk), remote_id, heirs_body)
+                return found
+
+        row = {"user_id": post.user_id, "title": post.title, "body": post.body}
+        await Pusher(JSONPLACEHOLDER, cast("Client", Late()), pool, unsettled).push(POSTS, str(post.pk), row)
+
+    with_client(push_late)
+    assert asked == ["for a look"]
+    assert (remote(post).remote_id, remote(heir).remote_id) == (None, "11")

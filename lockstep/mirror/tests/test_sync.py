@@ -213,6 +213,19 @@ def test_the_check_mends_what_a_provider_said_yes_to_before_it_was_known_to_keep
     eventually(lambda: 1 not in imported.posts() and imported.posts()[2]["title"] == "edited")
 
 
+def test_the_check_mends_what_lost_its_id_to_another_object_long_ago(imported: Provider, worker: BackgroundWorker):
+    """It was never seen there, and the look that was asked for when it lost its id never came."""
+    post = Post.objects.create(title="lost", body="b")
+    push(post)
+    imported.http.delete("/posts/11")
+    RemoteObject.objects.filter(object_id=post.pk).update(
+        remote_id=None, verified_at=None, acknowledged_at="2026-01-01T00:00Z"
+    )
+    worker.subscribers = []
+    worker.start()
+    eventually(lambda: "lost" in {row["title"] for row in imported.posts().values()})
+
+
 @pytest.fixture
 def sweeping(transactional_db: None) -> Iterator[Provider]:
     """A provider with users, which removes at any DELETE every post whose user it does not know."""
