@@ -1,5 +1,6 @@
 """What people do with their accounts. Each action is one transaction and names its actor."""
 
+import psycopg
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -9,6 +10,12 @@ from lockstep.accounts.models import Follow, Session, User
 from lockstep.api.concurrency import ANY_VERSION, Match, lock
 from lockstep.api.errors import Conflict, Invalid, NotFound
 from lockstep.changes.attribution import attributed_transaction
+
+TAKEN = {  # the field by the constraint that is hurt
+    "accounts_user_username_key": "username",
+    "accounts_user_username_ci": "username",
+    "accounts_user_email_ci": "email",
+}
 
 
 def register(*, username: str = "", email: str = "", password: str, **names: str) -> User:
@@ -42,10 +49,11 @@ def update_profile(*, actor: str, user: User, match: Match = ANY_VERSION, **valu
     return mine
 
 
-def change_password(*, actor: str, user: User, session: Session | None, current: str, new: str) -> None:
-    """A new password. All other sessions of the user end: whoever knew the old one is out. Raises Invalid."""
-    if not user.check_password(current):
-        raise Invalid({"current_password": "This is not your password."})
+def change_password(*, actor: str, user: User, session: Session | None, new: str) -> None:
+    """A new password, for somebody who has just shown the old one. Raises Invalid for one that is too easy.
+
+    All other sessions of the user end: whoever knew the old one is out.
+    """
     _check_password(new, user, field="new_password")
     with attributed_transaction(actor=actor):
         mine = lock(User.objects.alive(), ANY_VERSION, pk=user.pk)
@@ -95,8 +103,10 @@ def _save_unless_taken(user: User) -> None:
         with transaction.atomic():
             user.save()
     except IntegrityError as error:
-        taken = "email" if "email" in str(error) else "username"
-        raise Invalid({taken: "Somebody has this one already."}) from error
+        hurt = error.__cause__.diag.constraint_name if isinstance(error.__cause__, psycopg.Error) else None
+        if hurt not in TAKEN:
+            raise
+        raise Invalid({TAKEN[hurt]: "Somebody has this one already."}) from error
 
 
 def _check_password(password: str, user: User, *, field: str) -> None:

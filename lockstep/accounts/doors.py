@@ -51,39 +51,51 @@ class DoorView(View):
         return 'Bearer realm="lockstep"'
 
 
-class SignInView(DoorView):
-    """A route that takes a name and a password. A try counts before it is looked at (throttling.py)."""
+class PasswordView(View):
+    """A route that takes a password. A try counts before it is looked at (throttling.py)."""
 
-    sign_in_try: Try | None = None
+    password_try: Try | None = None
+
+    def tried(self, request: Request) -> str:
+        """Whose password it is said to be; nothing when nobody can be called so."""
+        raise NotImplementedError
 
     def check_throttles(self, request: Request) -> None:
         """Counts the try; outside the transaction of the request, so that nothing takes it back but success."""
         super().check_throttles(request)
+        if name := self.tried(request):
+            self.password_try = Try(name, address_of(request))
+            self.password_try.count()
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """An answer that is given again was a success."""
+        answer = super().finalize_response(request, response, *args, **kwargs)
+        if "Idempotent-Replayed" in answer:
+            self.password_was_right()
+        return answer
+
+    def password_was_right(self) -> None:
+        """Takes the try back."""
+        if self.password_try:
+            self.password_try.forgive()
+
+
+class SignInView(PasswordView, DoorView):
+    """A route that takes a name and a password."""
+
+    def tried(self, request: Request) -> str:
+        """The name that is given, by whichever of its names."""
         given = request.data if request.method == "POST" and isinstance(request.data, Mapping) else {}
         name = next((given[field] for field in NAMES if isinstance(given.get(field), str)), "")
-        if name and "\0" not in name:  # else nobody can be called so, and the serializer says it
-            self.sign_in_try = Try(name, address_of(request))
-            self.sign_in_try.count()
+        return "" if "\0" in name else name  # the serializer says what is wrong with it
 
     def signed_in(self, request: Request, *, username: str, password: str) -> User:
         """The user with this name and password. Raises AuthenticationFailed, which does not tell which is wrong."""
         user = authenticate(request._request, username=username, password=password)
         if not isinstance(user, User):
             raise AuthenticationFailed("The username or the password is wrong.")
-        self.succeeded()
+        self.password_was_right()
         return user
-
-    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        """An answer that is given again was a success."""
-        answer = super().finalize_response(request, response, *args, **kwargs)
-        if "Idempotent-Replayed" in answer:
-            self.succeeded()
-        return answer
-
-    def succeeded(self) -> None:
-        """Takes the try back."""
-        if self.sign_in_try:
-            self.sign_in_try.forgive()
 
 
 class PairView(SignInView):
@@ -157,7 +169,7 @@ class OAuthTokenView(SignInView):
         request.data  # noqa: B018 - parses the form, which the protocol reads from Django's request
         answer = oauth.token_answer(request._request, address_of(request))
         if answer.status == 200:
-            self.succeeded()
+            self.password_was_right()
         return _oauth_response(answer)
 
 

@@ -1,7 +1,7 @@
 """JSON Web Tokens: signed with a key made from SECRET_KEY, and still valid after it was rotated.
 
 simplejwt would do this with PyJWT too; what it has beyond that (a list of tokens in plain text, no families, a second
-query) is what sessions.py does differently (docs/decisions/0017).
+query) is what sessions.py does differently (docs/decisions/0016).
 """
 
 import re

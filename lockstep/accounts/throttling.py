@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import ip_address, ip_network
 from math import ceil
+from pathlib import Path
 
 from django.conf import settings
 from django.db import connection
@@ -21,19 +22,9 @@ from django.db import connection
 from lockstep.accounts.models import Session, User
 from lockstep.api.errors import TooManyRequests
 from lockstep.api.sealing import derived_key
+from lockstep.changes.sql_file import load
 
-COUNT = """
-INSERT INTO accounts_tries AS t (key, number, until)
-SELECT key, 1, now() + seconds * interval '1 second'
-FROM unnest(%s::bytea[], %s::float8[]) AS k (key, seconds)
-ORDER BY key
-ON CONFLICT (key) DO UPDATE SET
-    number = CASE WHEN t.until <= now() THEN 1 ELSE t.number + 1 END,
-    until = CASE WHEN t.until <= now() THEN excluded.until ELSE t.until END
-RETURNING key, number, extract(epoch FROM until - now())::float8
-"""
-FORGIVE = "UPDATE accounts_tries SET number = greatest(number - 1, 0) WHERE key = ANY(%s::bytea[])"
-FORGET = "DELETE FROM accounts_tries WHERE until <= now()"
+SQL = load(Path(__file__).parent / "sql" / "tries.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +60,7 @@ class Try:
     def forgive(self) -> None:
         """It was right: it does not count."""
         with connection.cursor() as cursor:
-            cursor.execute(FORGIVE, [self._keys])
+            cursor.execute(SQL["forgive"], [self._keys])
 
     @cached_property
     def _at_home(self) -> bool:
@@ -86,14 +77,14 @@ def count_registration(address: str | None) -> None:
 def forget_tries() -> None:
     """Removes what is no longer counted: periodic work."""
     with connection.cursor() as cursor:
-        cursor.execute(FORGET)
+        cursor.execute(SQL["forget"])
 
 
 def _count(limits: Mapping[Limit, str]) -> list[bytes]:
     """Counts one try under each limit; raises TooManyRequests when one is passed."""
     keys = {_key(limit, who): limit for limit, who in limits.items()}
     with connection.cursor() as cursor:
-        cursor.execute(COUNT, [list(keys), [limit.seconds for limit in keys.values()]])
+        cursor.execute(SQL["count"], [list(keys), [limit.seconds for limit in keys.values()]])
         counted = [(keys[bytes(key)], number, seconds) for key, number, seconds in cursor.fetchall()]
     if waits := [seconds for limit, number, seconds in counted if number > limit.number]:
         raise TooManyRequests(retry_after=max(1, ceil(max(waits))))

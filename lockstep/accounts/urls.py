@@ -20,7 +20,7 @@ auth = [
 users = [
     re_path(r"^register/?$", views.RegisterView.as_view()),
     re_path(r"^me/?$", views.MeView.as_view()),
-    re_path(r"^me/password/?$", views.PasswordView.as_view()),
+    re_path(r"^me/password/?$", views.MyPasswordView.as_view()),
     re_path(rf"^{PERSON}/?$", views.PersonView.as_view()),
     re_path(rf"^{PERSON}/follow/?$", views.FollowView.as_view()),
     re_path(rf"^{PERSON}/followers/?$", views.FollowerListView.as_view()),

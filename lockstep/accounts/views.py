@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from lockstep.accounts import actions
-from lockstep.accounts.doors import DoorView, session_of
+from lockstep.accounts.doors import DoorView, PasswordView, session_of
 from lockstep.accounts.models import User, UserQuerySet
 from lockstep.accounts.serializers import (
     PasswordSerializer,
@@ -20,7 +20,7 @@ from lockstep.accounts.serializers import (
 )
 from lockstep.accounts.throttling import count_registration
 from lockstep.api.concurrency import answer, if_match
-from lockstep.api.errors import NotFound
+from lockstep.api.errors import Invalid, NotFound
 from lockstep.api.paging import page
 from lockstep.api.requests import actor_of, address_of
 from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION
@@ -84,19 +84,25 @@ class MeView(View):
         return Response(status=204)
 
 
-class PasswordView(View):
-    """One's own password, by either method."""
+class MyPasswordView(PasswordView):
+    """One's own password, by either method. Who has found a token shall not guess the password with it."""
+
+    def tried(self, request: Request) -> str:
+        """One's own name."""
+        return _me(request).username
 
     @extend_schema(operation_id="change_password", request=PasswordSerializer, responses={204: None})
     def post(self, request: Request) -> Response:
         """Changes your password, and signs you out everywhere else."""
         given = PasswordSerializer(data=request.data)
         given.is_valid(raise_exception=True)
+        if not _me(request).check_password(given.validated_data["current_password"]):
+            raise Invalid({"current_password": "This is not your password."})
+        self.password_was_right()
         actions.change_password(
             actor=actor_of(request),
             user=_me(request),
             session=session_of(request),
-            current=given.validated_data["current_password"],
             new=given.validated_data["new_password"],
         )
         return Response(status=204)

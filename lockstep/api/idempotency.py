@@ -21,6 +21,7 @@ from rest_framework.request import Request
 
 from lockstep.api import problems
 from lockstep.api.errors import Conflict
+from lockstep.api.models import KEPT
 from lockstep.api.requests import address_of
 from lockstep.api.sealing import Unreadable, derived_key, seal, unseal
 from lockstep.api.statements import Row, row, rows
@@ -53,7 +54,7 @@ def once(request: Request, carry_out: Callable[[], HttpResponse]) -> HttpRespons
     with transaction.atomic():
         if not _locked(digest):
             raise InFlight(retry_after=1)
-        if kept := row(SQL["kept"], [digest]):
+        if kept := row(SQL["kept"], [digest, KEPT]):
             return _given_again(kept, fingerprint)
         response = carry_out()
         if response.status_code < 400:

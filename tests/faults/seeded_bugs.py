@@ -513,6 +513,13 @@ BUGS = [
         f"{TEST_DOORS}::test_two_tabs_that_refresh_at_once_both_go_on",
     ),
     SeededBug(
+        "who has a token may guess the password with it",
+        "lockstep/accounts/views.py",
+        "return _me(request).username",
+        'return ""',
+        "lockstep/accounts/tests/test_people.py::test_who_has_a_token_cannot_guess_the_password_with_it",
+    ),
+    SeededBug(
         "a try counts once the password was looked at",
         "lockstep/accounts/throttling.py",
         "if number > limit.number",

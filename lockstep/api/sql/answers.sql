@@ -6,7 +6,7 @@
 SELECT pg_try_advisory_xact_lock(%s) AS locked;
 
 -- name: kept
-SELECT fingerprint, status, headers, body FROM api_answer WHERE digest = %s AND created > now() - interval '24 hours';
+SELECT fingerprint, status, headers, body FROM api_answer WHERE digest = %s AND created > now() - %s;
 
 -- name: keep
 -- In the place of one that has expired and is not removed yet.

@@ -114,12 +114,12 @@ def test_an_origin_that_is_named_may_read_and_use_the_manners(cast: Cast, settin
 # --- Limits ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("depth", "status"), [(31, 400), (32, 400), (33, 400)])
+@pytest.mark.parametrize("depth", [31, 32, 33])
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
-def test_depth_is_limited(cast: Cast, depth: int, status: int, opening: str, closing: str):
+def test_depth_is_limited(cast: Cast, depth: int, opening: str, closing: str):
     body = '{"title": "t", "body": ' + opening * (depth - 1) + "1" + closing * (depth - 1) + "}"
     answer = cast.owner.client.post(f"{POSTS}create/", body, content_type="application/json")
-    assert answer.status_code == status
+    assert answer.status_code == 400  # shallow enough, it is still no text
     assert ("deep" in answer.json()["detail"]) == (depth > 32)
 
 
