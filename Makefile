@@ -36,8 +36,8 @@ $(BUILT): uv.lock pyproject.toml
 test: build ## the whole suite but for the long fault runs, on a throwaway PostgreSQL
 	@exec $(PY) -m lockstep.launcher exec -- $(PY) -m pytest -m "not faults" $(ARGS)
 
-test-unit: build ## what takes seconds
-	@exec $(PY) -m lockstep.launcher exec -- $(PY) -m pytest -m "not slow and not faults" --ignore=tests/contract $(ARGS)
+test-unit: build ## the quick part: what lies beside the code that it tests
+	@exec $(PY) -m lockstep.launcher exec -- $(PY) -m pytest -m "not slow and not faults" lockstep $(ARGS)
 
 test-faults: build ## the long fault runs
 	@exec $(PY) -m lockstep.launcher exec -- $(PY) -m pytest -m faults $(ARGS)

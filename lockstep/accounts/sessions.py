@@ -27,7 +27,7 @@ from lockstep.changes.sql_file import load
 
 READ, WRITE = "read", "write"
 EVERYTHING = f"{READ} {WRITE}"
-SELDOM = {"password", "last_login", "date_joined", "deleted"}  # asked for when they are used
+SELDOM = {"password", "last_login", "date_joined", "created", "updated", "deleted"}  # asked for when they are used
 USER = [field.attname for field in User._meta.concrete_fields if field.attname not in SELDOM]
 COLUMNS = ", ".join(f"u.{column}" for column in USER)
 SQL = {name: text.format(user=COLUMNS) for name, text in load(Path(__file__).parent / "sql" / "sessions.sql").items()}

@@ -6,6 +6,7 @@ from threading import BoundedSemaphore
 from typing import Any
 
 from django.core.wsgi import get_wsgi_application
+from django.http import HttpResponse
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockstep.config.settings")
 
@@ -22,9 +23,18 @@ def at_most(requests: int, application: Application) -> Application:
 
     def guarded(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401 - WSGI's callable
         with places:
-            return application(environ, start_response)
+            return _whole(application(environ, start_response))
 
     return guarded
+
+
+def _whole(answer: Iterable[bytes]) -> Iterable[bytes]:
+    """An answer that is there already, as a list: granian sends one at once, and anything else piece by piece."""
+    if not isinstance(answer, HttpResponse):
+        return answer
+    body = answer.content
+    answer.close()
+    return [body]
 
 
 django_application = get_wsgi_application()

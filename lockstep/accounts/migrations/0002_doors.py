@@ -114,9 +114,11 @@ class Migration(migrations.Migration):
         # A token that somebody holds goes on opening the door: it gets a session of its own.
         migrations.RunSQL(
             """
-            UPDATE accounts_token SET session_id = lockstep_uuid7();
-            INSERT INTO accounts_session (id, user_id, scope, created, expires)
-            SELECT session_id, user_id, 'read write', created, expires FROM accounts_token;
+            WITH opened AS MATERIALIZED (SELECT *, lockstep_uuid7() AS opened_id FROM accounts_token), sessions AS (
+                INSERT INTO accounts_session (id, user_id, scope, created, expires)
+                SELECT opened_id, user_id, 'read write', created, expires FROM opened
+            )
+            UPDATE accounts_token t SET session_id = opened.opened_id FROM opened WHERE opened.digest = t.digest;
             SET CONSTRAINTS ALL IMMEDIATE;
             """,
             "SET CONSTRAINTS ALL IMMEDIATE",

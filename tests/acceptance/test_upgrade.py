@@ -1,0 +1,56 @@
+"""What an older version left in the database is there after an upgrade, and goes on working."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from conftest import database_url
+from tests.acceptance.running import ROOT
+
+pytestmark = pytest.mark.slow
+
+OPENS = "from lockstep.accounts.sessions import find_session; print(find_session('held').user.username)"
+
+
+@pytest.fixture
+def empty(transactional_db: None) -> Iterator[str]:
+    """The address of an empty database."""
+    name = f"lockstep_upgrade_{uuid4().hex}"
+    with psycopg.connect(database_url(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        yield urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def manage(url: str, *words: str) -> str:
+    environment = {**os.environ, "DATABASE_URL": url}
+    command = [sys.executable, "manage.py", *words]
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_a_token_from_before_there_were_sessions_still_opens(empty: str):
+    manage(empty, "migrate", "delivery")  # what `migrate` itself looks at afterwards
+    manage(empty, "migrate", "accounts", "0001_initial")
+    with psycopg.connect(empty) as connection:
+        connection.execute(
+            "INSERT INTO accounts_user"
+            " (username, password, first_name, last_name, email, is_staff, is_superuser, is_active, date_joined)"
+            " VALUES ('somebody', '!', '', '', '', false, false, true, now())"
+        )
+        for secret in ("held", "another"):
+            connection.execute(
+                "INSERT INTO accounts_token (digest, user_id, expires)"
+                " SELECT %s, id, now() + interval '1 day' FROM accounts_user",
+                [hashlib.sha256(secret.encode()).digest()],
+            )
+    manage(empty, "migrate")
+    assert manage(empty, "shell", "--verbosity", "0", "-c", OPENS).strip() == "somebody"
