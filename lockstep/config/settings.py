@@ -62,6 +62,7 @@ INSTALLED_APPS = [
     "lockstep.webhooks",
     "lockstep.feed",
     "lockstep.posts",
+    "lockstep.shop",
     "lockstep.compat",
 ]
 MIDDLEWARE = [
@@ -192,7 +193,7 @@ SILENCED_SYSTEM_CHECKS = ["oauth2_provider.W002"]  # the password flow is on, on
 
 # --- Lockstep -------------------------------------------------------------------------------------------
 # Apps whose every model must be captured, unless the model says why not (checked by `manage.py check`).
-CAPTURED_APPS = ["accounts", "webhooks", "posts"]
+CAPTURED_APPS = ["accounts", "webhooks", "posts", "shop"]
 POSTS_PROVIDER_URL = env.str(
     "POSTS_PROVIDER_URL",
     "http://127.0.0.1:3001" if DEBUG else "https://jsonplaceholder.typicode.com",
@@ -221,6 +222,7 @@ METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 WORKER_METRICS_PORT = env.int("WORKER_METRICS_PORT", 0, validate=validate.Range(min=0, max=65_535))
 WORKER_METRICS_HOST = env.str("WORKER_METRICS_HOST", "127.0.0.1")
 DRIFT_CHECK_SECONDS = env.int("DRIFT_CHECK_SECONDS", 3600)
+ORDER_CONFIRM_SECONDS = env.int("ORDER_CONFIRM_SECONDS", 300, validate=validate.Range(min=1, max=86_400))
 
 # --- Logging --------------------------------------------------------------------------------------------
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]))
