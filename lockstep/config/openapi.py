@@ -34,6 +34,10 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "lockstep.api.schema.add_shared",
     ],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "ProductState": "lockstep.shop.machines.PRODUCT_STATES",
+        "OrderState": "lockstep.shop.machines.ORDER_STATES",
+    },
     "TAGS": [
         {"name": "signing in", "description": "Three doors to a bearer token, and the way out."},
         {"name": "people", "description": "Accounts, profiles, and who follows whom."},
@@ -50,6 +54,7 @@ SCHEMA_TAGS = {
     "lockstep.accounts.views": "people",
     "lockstep.posts.views": "posts",
     "lockstep.shop.views": "shop",
+    "lockstep.compat.shop": "shop",
     "lockstep.webhooks.views": "webhooks",
     "lockstep.feed.views": "changes",
     "lockstep.api.health": "operations",

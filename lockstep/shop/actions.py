@@ -38,18 +38,26 @@ class InsufficientStock(Conflict):
 
     problem = problems.INSUFFICIENT_STOCK
 
-    def __init__(self, found: Sequence[Row]) -> None:
+    def __init__(self, found: Sequence[Row], field: str = "lines") -> None:
         super().__init__()
+        self.found = found
         self.more = {
             "lines": [
                 {"product": str(row["id"]), "asked": row["quantity"], "available": row["available"]} for row in found
             ]
         }
         self.errors = [
-            {"field": f"lines.{index}", "detail": f"{row['quantity']} are asked for, {row['available']} are there."}
-            for index, row in enumerate(found)
+            {
+                "field": f"{field}.{row['index']}",
+                "detail": f"{row['quantity']} are asked for, {row['available']} are there.",
+            }
+            for row in found
             if row["available"] < row["quantity"]
         ]
+
+    def of(self, field: str) -> "InsufficientStock":
+        """The same for a route that calls its lines otherwise."""
+        return InsufficientStock(self.found, field)
 
 
 # --- Products and tags ----------------------------------------------------------------------------------

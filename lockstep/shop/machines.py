@@ -106,3 +106,4 @@ ORDER = Machine(
     ),
 )
 MACHINES = (PRODUCT, BAG, ORDER)
+PRODUCT_STATES, ORDER_STATES = PRODUCT.choices(), ORDER.choices()  # names of the API's description

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from lockstep.api.serializers import StrictSerializer
@@ -32,6 +33,9 @@ class Quantity(serializers.IntegerField):
         super().__init__(min_value=1, max_value=MOST_OF_ONE, **options)
 
 
+@extend_schema_field(
+    {"anyOf": [{"type": "integer", "minimum": 0, "maximum": LARGEST_NUMBER}, {"type": "string", "format": "uuid"}]}
+)
 class ProductKey(serializers.Field):  # type: ignore[type-arg]  # it takes none at run time
     """The id of a product, or its number."""
 
@@ -59,7 +63,7 @@ class NewProductSerializer(StrictSerializer):
     description = serializers.CharField(max_length=MAX_DESCRIPTION, allow_blank=True, required=False)
     price = Money()
     stock = serializers.IntegerField(min_value=0, max_value=MOST_STOCK, required=False)
-    state = serializers.ChoiceField(machines.PRODUCT.states, read_only=True)
+    state = serializers.ChoiceField(machines.PRODUCT_STATES, read_only=True)
     tags = serializers.ListField(child=serializers.CharField(), read_only=True)
     created = serializers.DateTimeField(read_only=True)
     updated = serializers.DateTimeField(read_only=True)
@@ -81,7 +85,7 @@ class NewProductSerializer(StrictSerializer):
 class ProductSerializer(NewProductSerializer):
     """A product. Others see it while it is on sale."""
 
-    state = serializers.ChoiceField(machines.PRODUCT.states, required=False)
+    state = serializers.ChoiceField(machines.PRODUCT_STATES, required=False)
 
 
 class TagSerializer(StrictSerializer):
@@ -154,7 +158,7 @@ class OrderLineSerializer(serializers.Serializer[Any]):
 class OrderStepSerializer(serializers.Serializer[Any]):
     """One step of an order's life."""
 
-    state = serializers.ChoiceField(machines.ORDER.states)
+    state = serializers.ChoiceField(machines.ORDER_STATES)
     at = serializers.DateTimeField()
     reason = serializers.CharField(allow_blank=True)
 
@@ -164,7 +168,7 @@ class OrderSerializer(serializers.Serializer[Any]):
 
     id = serializers.UUIDField()
     number = serializers.IntegerField()
-    state = serializers.ChoiceField(machines.ORDER.states)
+    state = serializers.ChoiceField(machines.ORDER_STATES)
     reason = serializers.CharField(allow_blank=True, help_text="Why it is in its state, where that needs a word.")
     lines = OrderLineSerializer(many=True)
     total = serializers.CharField()

@@ -4,7 +4,7 @@
 
 -- name: place
 -- All or nothing. One row for each product asked for, given by id or by number: what was asked, what is available, and
--- `placed`, which is the order's number where the stock was enough for every line.
+-- `index`, where it first stands among the lines, and `placed`, the order's number where the stock was enough for every line.
 WITH given AS (
     SELECT coalesce(g.product, (SELECT p.id FROM shop_product p WHERE p.number = g.number)) AS id,
            coalesce(g.product::text, g.number::text) AS name, g.position, g.quantity
@@ -41,7 +41,8 @@ WITH given AS (
     SELECT lines.id, placed.id, -lines.quantity, 'ORDER', nullif(current_setting('lockstep.actor', true), '')
     FROM lines, placed
 )
-SELECT asked_for, id, available, quantity, (SELECT number FROM placed) AS placed FROM lines ORDER BY position;
+SELECT asked_for, position - 1 AS index, id, available, quantity, (SELECT number FROM placed) AS placed
+FROM lines ORDER BY position;
 
 -- name: give_back
 -- Ends orders that are in the state `source`, at most so many of them, and gives their stock back. Which: those of
