@@ -19,7 +19,7 @@ from lockstep.api.statements import Row, rows
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.changes.sql_file import load
 from lockstep.shop import machines
-from lockstep.shop.models import Bag, BagItem, Movement, Order, Product, ProductTag, Somebody, Tag
+from lockstep.shop.models import Bag, BagItem, Movement, Order, Payment, Product, ProductTag, Somebody, Tag
 
 SQL = load(Path(__file__).parent / "sql" / "orders.sql")
 BATCH = 500  # orders that expire in one transaction
@@ -168,6 +168,19 @@ def cancel_order(*, actor: str, order: Order) -> None:
             raise _out_of_place("cancel", order)
 
 
+def confirm_order(*, actor: str, order: Order, token: str) -> None:
+    """Says how an order is paid; a worker sees to that. `token` stands for a card at the payment gateway.
+
+    Raises Conflict for an order that cannot be confirmed, or not any more.
+    """
+    step = machines.ORDER.transition("confirm")
+    with attributed_transaction(actor=actor):
+        in_time = Order.objects.filter(pk=order.pk, state=step.source, confirm_until__gt=Now())
+        if not in_time.update(state=step.target):
+            raise _out_of_place("confirm", order)
+        Payment.objects.create(order=order, token=token, amount=order.total)
+
+
 def expire_orders() -> int:
     """Ends every order whose time to confirm is over, some hundreds at once; how many there were."""
     ended = 0
@@ -179,13 +192,18 @@ def expire_orders() -> int:
             return ended
 
 
-def give_back(transition: str, orders: Sequence[UUID] | None = None, reason: str = "") -> int:
+def give_back(transition: str, orders: Sequence[UUID] | None = None) -> int:
     """Ends these orders, or those that are due, by a transition that gives their stock back; how many it ended.
 
     Those that are in another state by now are left alone.
     """
+    return len(rows(SQL["give_back"], giving_back(transition, orders)))
+
+
+def giving_back(transition: str, orders: Sequence[UUID] | None, reason: str = "") -> dict[str, Any]:
+    """The parameters of that statement."""
     step = machines.ORDER.transition(transition)
-    parameters = {
+    return {
         "orders": None if orders is None else list(orders),
         "source": step.source,
         "target": step.target,
@@ -193,7 +211,6 @@ def give_back(transition: str, orders: Sequence[UUID] | None = None, reason: str
         "movement": Movement.Reason[transition.upper()].value,
         "most": BATCH,
     }
-    return len(rows(SQL["give_back"], parameters))
 
 
 def _place(key: UUID, buyer: Somebody, lines: Sequence[Line], state: str) -> int:
@@ -219,6 +236,8 @@ def _place(key: UUID, buyer: Somebody, lines: Sequence[Line], state: str) -> int
 def _out_of_place(transition: str, order: Order) -> Conflict:
     order.refresh_from_db(fields=["state"])
     step = machines.ORDER.transition(transition)
+    if order.state == step.source:
+        return Conflict("The time to confirm this order is over.")
     return Conflict(f"The order is {order.state}; only one that is {step.source} can do this: {step.name}.")
 
 

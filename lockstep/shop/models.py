@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib.postgres.indexes import OpClass
 from django.db import models
 from django.db.models.functions import Lower, Now
+from uuid_utils.compat import uuid7
 
 from lockstep.changes.capture import BOTH_ROWS, EVERYBODY, NEW_ROWS, capture
 from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, number_field
@@ -236,6 +237,24 @@ class Movement(models.Model):
 
     def __str__(self) -> str:
         return f"{self.delta:+} {self.reason}"
+
+
+class Payment(models.Model):
+    """How a confirmed order is paid: once, or not at all. Its id is what the gateway knows the charge by."""
+
+    uncaptured = "what stands for a card is nobody's to see; the order's own change has what became of it"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    order = models.OneToOneField(Order, models.PROTECT, related_name="payment")
+    token = models.TextField(blank=True, help_text="Stands for the card at the gateway; nothing once it is decided.")
+    amount = models.DecimalField(max_digits=24, decimal_places=2)
+    charge = models.TextField(blank=True, db_default="", help_text="The gateway's own id of the charge.")
+    asked = models.DateTimeField(db_default=Now())
+    decided = models.DateTimeField(null=True)
+    reason = models.TextField(blank=True, db_default="", help_text="Why it was declined.")
+
+    def __str__(self) -> str:
+        return f"payment of order {self.order_id}"
 
 
 class Bag(Entity):

@@ -145,6 +145,22 @@ class AskedOrderSerializer(StrictSerializer):
     example = {"lines": [{"product": ID, "quantity": 2}]}
 
 
+class CardSerializer(StrictSerializer):
+    """A card. It is handed to the payment gateway and kept nowhere."""
+
+    card_number = serializers.RegexField(r"^[0-9 -]{12,30}$", write_only=True)
+    expiry = serializers.RegexField(r"^[0-9]{2}/[0-9]{2}$", write_only=True, help_text="MM/YY")
+    cvc = serializers.RegexField(r"^[0-9]{3,4}$", write_only=True)
+    example = {"card_number": "4242424242424242", "expiry": "12/40", "cvc": "123"}
+
+
+class ConfirmationSerializer(StrictSerializer):
+    """How an order is paid."""
+
+    payment = CardSerializer()
+    example = {"payment": CardSerializer.example}
+
+
 class OrderLineSerializer(serializers.Serializer[Any]):
     """So many of one product, at the price of the moment of ordering."""
 

@@ -18,5 +18,6 @@ urlpatterns = [
     re_path(r"^bag/order/?$", views.BagOrderView.as_view()),
     re_path(r"^orders/?$", views.OrderListView.as_view()),
     re_path(rf"^orders/{KEY}/?$", views.OrderView.as_view()),
+    re_path(rf"^orders/{KEY}/confirm/?$", views.ConfirmView.as_view()),
     re_path(rf"^orders/{KEY}/cancel/?$", views.CancelView.as_view()),
 ]

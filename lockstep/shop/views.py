@@ -17,12 +17,14 @@ from lockstep.api.requests import actor_of
 from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION
 from lockstep.api.serializers import page_of
 from lockstep.api.views import View
-from lockstep.shop import actions, reads
+from lockstep.shop import actions, machines, reads
 from lockstep.shop.actions import Line
 from lockstep.shop.models import Order, ProductQuerySet, Tag
+from lockstep.shop.payments import token_of
 from lockstep.shop.serializers import (
     AskedOrderSerializer,
     BagSerializer,
+    ConfirmationSerializer,
     Money,
     NewProductSerializer,
     OrderSerializer,
@@ -262,6 +264,34 @@ class OrderView(View):
         return _order(request, key)
 
 
+class ConfirmView(View):
+    """Confirms an order, in time, by saying how it is paid.
+
+    The answer does not wait for the payment: the order is CONFIRMED, and ACCEPTED or REJECTED soon after.
+    """
+
+    _token = ""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - the route's arguments
+        """Hands the card to the gateway, before any transaction begins. An order that is past that needs none."""
+        super().initial(request, *args, **kwargs)
+        if request.method == "POST":
+            given = ConfirmationSerializer(data=request.data)
+            given.is_valid(raise_exception=True)
+            if reads.order(kwargs["key"], request.user).state == machines.PENDING_CONFIRMATION:
+                self._token = token_of(**given.validated_data["payment"])
+
+    @extend_schema(
+        operation_id="confirm_order",
+        request=ConfirmationSerializer,
+        responses={200: OrderWithHistorySerializer},
+    )
+    def post(self, request: Request, key: str) -> Response:
+        order = reads.order(key, request.user)
+        actions.confirm_order(actor=actor_of(request), order=order, token=self._token)
+        return _order(request, key)
+
+
 class CancelView(View):
     """Ends an order that is not confirmed yet."""
 
@@ -269,7 +299,7 @@ class CancelView(View):
     def post(self, request: Request, key: str) -> Response:
         order = reads.order(key, request.user)
         actions.cancel_order(actor=actor_of(request), order=order)
-        return _order(request, str(order.pk))
+        return _order(request, key)
 
 
 def _narrowed(request: Request) -> ProductQuerySet:

@@ -89,6 +89,7 @@ POST = {"title": "t", "body": "b"}
 COMMENT = {"name": "n", "email": "e@example.com", "body": "b"}
 PRODUCT = {"name": "n", "price": "1.00", "stock": 5}
 LINES = {"lines": [{"product": "{product}", "quantity": 1}]}
+CARD = {"payment": {"card_number": "4242424242424242", "expiry": "12/40", "cvc": "123"}}
 HOOK = {"url": "https://example.com/hook", "events": ["posts.post.*"]}
 CLIENT = {"client_id": "lockstep-dev"}
 BY_PASSWORD = {**CLIENT, "grant_type": "password", "username": "owner"}
@@ -178,6 +179,7 @@ TABLE = [
     Row("POST", ORDERS, SIGNED_IN, LINES),
     Row("GET", ORDERS + "{order}/", OWNER_ONLY),
     Row("POST", ORDERS + "{order}/cancel/", OWNER_ONLY),
+    Row("POST", ORDERS + "{order}/confirm/", OWNER_ONLY, CARD),
     Row("GET", "/api/v1/history/shop.order/{order}/", OWNER_OR_STAFF),
     Row("GET", "/api/v1/history/shop.product/{product}/", SIGNED_IN),
     Row("GET", OLD_PRODUCT, SIGNED_IN),
@@ -287,13 +289,9 @@ def names(cast: Cast) -> dict[str, Any]:
     post.refresh_from_db()
     comment = posts.create_comment(actor=actor, post_number=post.number, **COMMENT)
     comment.refresh_from_db()
-    product = shop.create_product(actor=actor, owner=owner, **PRODUCT)
-    order = shop.place_order(actor=actor, buyer=owner, lines=[shop.Line(product.pk, 1)])
     pair = sessions.open_pair(owner)
     return {
-        "product": product.pk,
-        "tag": shop.create_tag(actor=actor, name="tag").pk,
-        "order": order,
+        **made_by(owner),
         "user": owner.pk,
         "post": post.number,
         "comment": comment.number,
@@ -302,6 +300,14 @@ def names(cast: Cast) -> dict[str, Any]:
         "refresh": pair.refresh,
         "revoked": revoked(owner),
     }
+
+
+def made_by(owner: User) -> dict[str, Any]:
+    """The owner's things in the shop, and a tag."""
+    actor = f"user:{owner.pk}"
+    product = shop.create_product(actor=actor, owner=owner, **PRODUCT)
+    order = shop.place_order(actor=actor, buyer=owner, lines=[shop.Line(product.pk, 1)])
+    return {"product": product.pk, "tag": shop.create_tag(actor=actor, name="tag").pk, "order": order}
 
 
 def revoked(user: User) -> str:
