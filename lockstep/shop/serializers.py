@@ -10,6 +10,7 @@ from rest_framework import serializers
 
 from lockstep.api.serializers import StrictSerializer
 from lockstep.shop import machines
+from lockstep.shop.diagrams import mermaid
 from lockstep.shop.models import Order, OrderTransition, Tag
 
 MAX_NAME, MAX_DESCRIPTION, MAX_TAG = 200, 20_000, 50
@@ -214,12 +215,28 @@ class OrderWithHistorySerializer(OrderSerializer):
     }
 
 
-class ShortageSerializer(serializers.Serializer[Any]):
-    """What of an order is not there."""
+class TransitionSerializer(serializers.Serializer[Any]):
+    """What leads from one state to another."""
 
-    product = serializers.UUIDField()
-    asked = serializers.IntegerField()
-    available = serializers.IntegerField()
+    name = serializers.CharField()
+    from_state = serializers.CharField()
+    to_state = serializers.CharField()
+    meaning = serializers.CharField()
+
+
+class MachineSerializer(serializers.Serializer[Any]):
+    """All states of one thing."""
+
+    name = serializers.CharField()
+    initial = serializers.ListField(child=serializers.CharField())
+    transitions = TransitionSerializer(many=True)
+    diagram = serializers.CharField(help_text="The same as a state diagram in Mermaid.")
+    example = {
+        "name": "a bag",
+        "initial": ["OPEN"],
+        "transitions": [{"name": "order", "from_state": "OPEN", "to_state": "ORDERED", "meaning": "It is ordered."}],
+        "diagram": "stateDiagram-v2\n    [*] --> OPEN\n    OPEN --> ORDERED: order\n    ORDERED --> [*]",
+    }
 
 
 def shown_product(product: Any) -> dict[str, Any]:  # noqa: ANN401 - a product, with its tags beside
@@ -236,6 +253,19 @@ def shown_product(product: Any) -> dict[str, Any]:  # noqa: ANN401 - a product, 
         "tags": product.tags,
         "created": product.created,
         "updated": product.updated,
+    }
+
+
+def shown_machine(machine: machines.Machine) -> dict[str, Any]:
+    """The states of one thing as everybody sees them."""
+    return {
+        "name": machine.name,
+        "initial": list(machine.initial),
+        "transitions": [
+            {"name": one.name, "from_state": one.source, "to_state": one.target, "meaning": one.meaning}
+            for one in machine.transitions
+        ],
+        "diagram": mermaid(machine),
     }
 
 

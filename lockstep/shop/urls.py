@@ -13,6 +13,7 @@ urlpatterns = [
     re_path(rf"^users/{KEY}/products/?$", views.StoreView.as_view()),
     re_path(r"^tags/?$", views.TagListView.as_view()),
     re_path(rf"^tags/{TAG}/?$", views.TagView.as_view()),
+    re_path(r"^states/?$", views.StateListView.as_view()),
     re_path(r"^bag/?$", views.BagView.as_view()),
     re_path(rf"^bag/items/{KEY}/?$", views.BagItemView.as_view()),
     re_path(r"^bag/order/?$", views.BagOrderView.as_view()),

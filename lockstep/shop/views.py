@@ -25,6 +25,7 @@ from lockstep.shop.serializers import (
     AskedOrderSerializer,
     BagSerializer,
     ConfirmationSerializer,
+    MachineSerializer,
     Money,
     NewProductSerializer,
     OrderSerializer,
@@ -33,6 +34,7 @@ from lockstep.shop.serializers import (
     QuantitySerializer,
     TagSerializer,
     shown_bag,
+    shown_machine,
     shown_order,
     shown_order_with_history,
     shown_product,
@@ -300,6 +302,14 @@ class CancelView(View):
         order = reads.order(key, request.user)
         actions.cancel_order(actor=actor_of(request), order=order)
         return _order(request, key)
+
+
+class StateListView(View):
+    """The states of the shop's things, and what leads from one to another."""
+
+    @extend_schema(operation_id="list_states", responses=MachineSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        return Response([shown_machine(machine) for machine in machines.MACHINES])
 
 
 def _narrowed(request: Request) -> ProductQuerySet:

@@ -111,6 +111,7 @@ def there(
 ) -> Iterator[There]:
     """Somebody of the staff with all that a case can ask for. Streams end after what they begin with."""
     monkeypatch.setattr("lockstep.feed.stream.LIFE_SECONDS", 0.0)
+    monkeypatch.setattr("lockstep.shop.views.token_of", lambda **card: "tok_1")
     settings.RATE_LIMIT = 10**9
     user = User.objects.create_user("ada", "ada@example.com", PASSWORD, is_staff=True)
     token, pair = open_opaque(user), open_pair(user)

@@ -171,6 +171,7 @@ TABLE = [
     Row("GET", TAGS + "{tag}/", SIGNED_IN),
     Row("PATCH", TAGS + "{tag}/", STAFF_ONLY, {"name": "new"}),
     Row("DELETE", TAGS + "{tag}/", STAFF_ONLY),
+    Row("GET", "/api/v1/states/", SIGNED_IN),
     Row("GET", BAG, SIGNED_IN),
     Row("PUT", BAG + "items/{product}/", SIGNED_IN, {"quantity": 1}),
     Row("DELETE", BAG + "items/{product}/", SIGNED_IN),
@@ -182,6 +183,7 @@ TABLE = [
     Row("POST", ORDERS + "{order}/confirm/", OWNER_ONLY, CARD),
     Row("GET", "/api/v1/history/shop.order/{order}/", OWNER_OR_STAFF),
     Row("GET", "/api/v1/history/shop.product/{product}/", SIGNED_IN),
+    Row("GET", PRODUCTS + "{product}/history/", SIGNED_IN),
     Row("GET", OLD_PRODUCT, SIGNED_IN),
     Row("POST", OLD_PRODUCT, SIGNED_IN, PRODUCT),
     Row("GET", OLD_PRODUCT + "{product}/", SIGNED_IN),
@@ -277,6 +279,7 @@ def limits(settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """How much is asked for is not the matter here; the figures are behind a token, as outside development."""
     monkeypatch.setattr("lockstep.api.views.counter", rates.Counter())
     settings.RATE_LIMIT = settings.REGISTRATIONS_PER_HOUR = 1_000_000
+    monkeypatch.setattr("lockstep.shop.views.token_of", lambda **card: "tok_1")  # nobody is charged here
     settings.METRICS_TOKEN = "the-token-of-the-figures"
 
 

@@ -6,6 +6,7 @@ from django.db.models import F, Sum
 
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.changes.models import Change
+from lockstep.shop.ledger import check_ledger
 from lockstep.shop.models import Movement, Product
 from lockstep.shop.tests.conftest import MakeProduct
 from tests.support import Cast
@@ -76,6 +77,16 @@ def test_what_changes_something_else_of_a_product_moves_nothing(product: MakePro
     made = product()
     Product.objects.filter(pk=made.pk).update(name="another name")
     assert ledger(made) == [(10, "OPENING")]
+
+
+def test_the_audit_compares_both(product: MakeProduct):
+    made = product(stock=10)
+    assert (check_ledger().objects, check_ledger().differing) == (1, [])
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")  # no trigger sees the next one
+        cursor.execute("UPDATE shop_product SET stock = 11")
+        cursor.execute("SET LOCAL session_replication_role = origin")
+    assert check_ledger().differing == [f"product {made.number}: stock 11, ledger 10"]
 
 
 @pytest.mark.parametrize("statement", ["UPDATE shop_movement SET delta = 99", "DELETE FROM shop_movement"])

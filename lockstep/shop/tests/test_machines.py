@@ -1,9 +1,14 @@
 """States change along the transitions that machines.py declares, and along no other, whoever changes them."""
 
+import re
+from pathlib import Path
+
 import pytest
+from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from lockstep.shop import machines
+from lockstep.shop.diagrams import as_markdown, mermaid
 from lockstep.shop.machines import MACHINES, Machine
 from lockstep.shop.models import Bag, Order, OrderTransition, Product
 from lockstep.shop.tests.conftest import MakeProduct
@@ -72,6 +77,21 @@ def test_every_step_of_an_order_is_recorded(cast: Cast):
         ("PENDING_CONFIRMATION", "CONFIRMED", ""),
         ("CONFIRMED", "REJECTED", "card_declined"),
     ]
+
+
+def test_the_diagrams_are_the_table():
+    """What is drawn, and served, is what the database takes; the page of it is the committed one."""
+    assert (Path(settings.BASE_DIR) / "docs" / "states.md").read_text() == as_markdown(), "Run `make schema`."
+    for machine in MACHINES:
+        arrows = set(re.findall(r"(\w+) --> (\w+): (\w+)", mermaid(machine)))
+        assert arrows == {(one.source, one.target, one.name) for one in machine.transitions}
+        begins = re.findall(r"\[\*\] --> (\w+)", mermaid(machine))
+        assert begins == list(machine.initial)
+
+
+def test_the_states_are_served(cast: Cast):
+    served = cast.outsider.get("/api/v1/states/").json()
+    assert [one["diagram"] for one in served] == [mermaid(machine) for machine in MACHINES]
 
 
 def test_a_product_starts_on_sale(product: MakeProduct):
