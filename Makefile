@@ -52,9 +52,10 @@ lint: build ## style, types, direction of dependencies
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports
 
-schema: build ## write docs/openapi.yaml and docs/problems.md anew, from the code
+schema: build ## write docs/openapi.yaml, docs/problems.md and docs/states.md anew, from the code
 	@$(PY) manage.py spectacular --file docs/openapi.yaml --validate --fail-on-warn
 	@$(PY) -c 'from lockstep.api.problems import as_markdown; print(as_markdown(), end="")' > docs/problems.md
+	@$(PY) -c 'from lockstep.shop.diagrams import as_markdown; print(as_markdown(), end="")' > docs/states.md
 
 bench: build ## the side-by-side figures
 	@env -u VIRTUAL_ENV $(PY) -m uv sync --quiet --frozen --group bench --python $(PY)

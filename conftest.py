@@ -86,4 +86,5 @@ def test_settings() -> None:
     """No test reaches a provider that it did not start, or spends its time on hashing passwords."""
     settings.POSTS_PROVIDER_URL = "http://127.0.0.1:9"  # nothing listens there
     settings.POSTS_PROVIDER_CONCURRENCY = 8
+    settings.PAYMENTS_URL = "http://127.0.0.1:9"
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

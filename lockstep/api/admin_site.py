@@ -18,7 +18,7 @@ View = Callable[..., HttpResponseBase]
 class EntityAdmin(ModelAdmin):  # type: ignore[type-arg]  # it takes none at run time
     """Shows what is alive; deletes softly."""
 
-    made_by_database = ("id", "number", "created", "updated")
+    made_by_database: tuple[str, ...] = ("id", "number", "created", "updated")
     one_line: tuple[str, ...] = ()
     show_full_result_count = False
     list_per_page = 50

@@ -32,6 +32,7 @@ class DomainError(Exception):
     problem: Problem = problems.BAD_REQUEST
     retry_after: int | None = None
     errors: Errors = ()
+    more: Mapping[str, Any] = {}  # members that only this kind of problem has
 
     def __init__(self, detail: str | None = None, *, retry_after: int | None = None) -> None:
         super().__init__(detail or type(self).__doc__)

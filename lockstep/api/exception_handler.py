@@ -11,8 +11,8 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
 from lockstep.api import problems
-from lockstep.api.errors import CONTENT_TYPE, Conflict, DomainError, Errors, Unavailable, document
-from lockstep.api.problems import Problem, problem_of
+from lockstep.api.errors import CONTENT_TYPE, Conflict, DomainError, Unavailable, document
+from lockstep.api.problems import problem_of
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     elif isinstance(error, (OperationalError, InterfaceError)):
         error = _of_the_database(error)
     if isinstance(error, DomainError):
-        return _answer(error.problem, str(error), error.errors, retry_after=error.retry_after)
+        return _answer(error)
     response = drf_exception_handler(error, context)
     if response is None:
         return None
@@ -36,10 +36,10 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     return response
 
 
-def _answer(problem: Problem, detail: str, errors: Errors, *, retry_after: int | None) -> Response:
-    headers = {"Retry-After": str(retry_after)} if retry_after else None
-    body = document(problem, detail, errors)
-    return Response(body, problem.status, headers=headers, content_type=CONTENT_TYPE)
+def _answer(error: DomainError) -> Response:
+    headers = {"Retry-After": str(error.retry_after)} if error.retry_after else None
+    body = document(error.problem, str(error), error.errors, **error.more)
+    return Response(body, error.problem.status, headers=headers, content_type=CONTENT_TYPE)
 
 
 def _of_the_database(error: Exception) -> Unavailable:

@@ -38,7 +38,7 @@ def page(request: Request, rows: QuerySet[Any, Any], *, order: str, shape: Calla
     By `cursor`, as deep as you like and without a count; or by `offset`, with a count, where somebody asks for that.
     """
     if "offset" in request.query_params:
-        return _offset_page(request, rows.order_by(order), shape)
+        return offset_page(request, rows, order=order, shape=shape)
     pages = CursorPage()
     pages.ordering = (order,)
     try:
@@ -49,7 +49,11 @@ def page(request: Request, rows: QuerySet[Any, Any], *, order: str, shape: Calla
     return pages.get_paginated_response([shape(row) for row in page or ()])
 
 
-def _offset_page(request: Request, rows: QuerySet[Any, Any], shape: Callable[[Any], dict[str, Any]]) -> Response:
+def offset_page(
+    request: Request, rows: QuerySet[Any, Any], *, order: str, shape: Callable[[Any], dict[str, Any]]
+) -> Response:
+    """The page that `limit` and `offset` ask for, with a count; `page` says more."""
+    rows = rows.order_by(order)
     limit = _whole(request, "limit", CursorPage.page_size, 1, CursorPage.max_page_size)
     offset = _whole(request, "offset", 0, 0, LARGEST_OFFSET)
     count, is_exact = _count(rows)

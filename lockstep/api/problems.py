@@ -90,6 +90,12 @@ CONFLICT = _problem(
     "The state of the object does not allow this",
     "Read the object again, and decide anew.",
 )
+INSUFFICIENT_STOCK = _problem(
+    "insufficient-stock",
+    409,
+    "There is not enough of everything",
+    "Nothing was ordered. `lines` has, for each product asked for, `{product, asked, available}`: ask for less.",
+)
 IN_FLIGHT = _problem(
     "in-flight",
     409,

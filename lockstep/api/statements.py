@@ -4,7 +4,7 @@ The ORM takes half a millisecond to write a statement, and PostgreSQL a tenth to
 What they read lies in .sql files, like all SQL that matters.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import connection
@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 Row = dict[str, Any]  # by the names that the statement gives its columns
 
 
-def rows(statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
+def rows(statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[Row]:
     """What a statement gives, as Django's default connection sees it: in its transaction, with its errors."""
     connection.ensure_connection()
     with connection.wrap_database_errors:

@@ -62,6 +62,7 @@ INSTALLED_APPS = [
     "lockstep.webhooks",
     "lockstep.feed",
     "lockstep.posts",
+    "lockstep.shop",
     "lockstep.compat",
 ]
 MIDDLEWARE = [
@@ -192,14 +193,17 @@ SILENCED_SYSTEM_CHECKS = ["oauth2_provider.W002"]  # the password flow is on, on
 
 # --- Lockstep -------------------------------------------------------------------------------------------
 # Apps whose every model must be captured, unless the model says why not (checked by `manage.py check`).
-CAPTURED_APPS = ["accounts", "webhooks", "posts"]
+CAPTURED_APPS = ["accounts", "webhooks", "posts", "shop"]
+http_url = validate.URL(schemes={"http", "https"}, require_tld=False)
 POSTS_PROVIDER_URL = env.str(
     "POSTS_PROVIDER_URL",
     "http://127.0.0.1:3001" if DEBUG else "https://jsonplaceholder.typicode.com",
-    validate=validate.URL(schemes={"http", "https"}, require_tld=False),
+    validate=http_url,
 )
 POSTS_PROVIDER_CONCURRENCY = env.int("POSTS_PROVIDER_CONCURRENCY", 8, validate=validate.Range(min=1, max=256))
 POSTS_PROVIDER_DEADLINE = env.float("POSTS_PROVIDER_DEADLINE", 10.0, validate=validate.Range(min=0.1, max=600))
+# There is no public gateway: outside development nobody is charged until one is named.
+PAYMENTS_URL = env.str("PAYMENTS_URL", "http://127.0.0.1:3002" if DEBUG else "", validate=http_url)
 CHANGE_LOG_RETENTION_DAYS = env.int("CHANGE_LOG_RETENTION_DAYS", 30, validate=validate.Range(min=1, max=36_500))
 # Webhooks go to whatever address a user names, as long as it is public. Private networks are opened here, by name.
 try:
@@ -221,6 +225,7 @@ METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 WORKER_METRICS_PORT = env.int("WORKER_METRICS_PORT", 0, validate=validate.Range(min=0, max=65_535))
 WORKER_METRICS_HOST = env.str("WORKER_METRICS_HOST", "127.0.0.1")
 DRIFT_CHECK_SECONDS = env.int("DRIFT_CHECK_SECONDS", 3600)
+ORDER_CONFIRM_SECONDS = env.int("ORDER_CONFIRM_SECONDS", 300, validate=validate.Range(min=1, max=86_400))
 
 # --- Logging --------------------------------------------------------------------------------------------
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]))

@@ -80,6 +80,16 @@ class HistoryView(View):
         )
 
 
+class ProductHistoryView(HistoryView):
+    """Who changed a product, when, and what it was before and after; newest first."""
+
+    @extend_schema(
+        operation_id="list_product_history", parameters=CURSOR_PAGE, responses=page_of(HistoryEntrySerializer)
+    )
+    def get(self, request: Request, object_id: str) -> Response:  # type: ignore[override]  # the route names the model
+        return super().get(request, "shop.product", object_id)
+
+
 class _People:
     """Names of those who act, each asked for once."""
 

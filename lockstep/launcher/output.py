@@ -17,6 +17,7 @@ COLOURS = {
     "web": "green",
     "worker": "magenta",
     "provider": "yellow",
+    "payments": "bright_yellow",
     "prepare": "blue",
 }
 LONGEST_NAME = max(map(len, COLOURS))

@@ -18,7 +18,12 @@ from lockstep.launcher.output import Output
 
 PREPARATIONS = 3
 # Together below the 10 s within which everything must be gone.
-STOP_STAGES = ((("web", "worker", "prepare", "provider"), 5.0), (("postgres",), 4.0))
+STOP_STAGES = ((("web", "worker", "prepare", "provider", "payments"), 5.0), (("postgres",), 4.0))
+# What runs in the place of a remote system, unless its variable names one: child, variable, module.
+STAND_INS = (
+    ("provider", "POSTS_PROVIDER_URL", "lockstep.sandbox.jsonplaceholder"),
+    ("payments", "PAYMENTS_URL", "lockstep.sandbox.payments"),
+)
 
 
 def run() -> int:
@@ -54,7 +59,7 @@ class System:
 
     def run(self) -> None:
         """Start in order; then look after it until a signal comes; then end all of it, whatever happened."""
-        steps = (self._check, self._start_database, self._start_provider, self._prepare, self._start_services)
+        steps = (self._check, self._start_database, self._start_stand_ins, self._prepare, self._start_services)
         try:
             for step in steps:
                 if self.supervisor.stopping:
@@ -141,35 +146,33 @@ class System:
         """Tell settings.py, here and in other terminals."""
         given, previous = self.environment.given, self.previous
         key = given.get("SECRET_KEY") or previous.get("SECRET_KEY") or secrets.token_urlsafe(50)
-        provider = given.get("POSTS_PROVIDER_URL") or self.values.get("POSTS_PROVIDER_URL")
-        if not provider:
-            provider = f"http://127.0.0.1:{free_port(local_port(previous.get('POSTS_PROVIDER_URL', '')))}"
         self.values = {
             "DEBUG": "true",
             **given,
             "SECRET_KEY": key,
             "DATABASE_URL": database_url,
-            "POSTS_PROVIDER_URL": provider,
+            **{variable: self._address(variable) for _, variable, _ in STAND_INS},
             "PORT": str(self.environment.port),
             "HOST": self.environment.host,
         }
         self.home.write_environment(self.values)
 
-    def _start_provider(self) -> None:
-        if "POSTS_PROVIDER_URL" in self.environment.given:
-            return
-        port = local_port(self.values["POSTS_PROVIDER_URL"]) or 0
-        command = [
-            "-m",
-            "lockstep.sandbox.jsonplaceholder",
-            "--port",
-            str(port),
-            "--folder",
-            str(self.home.sandbox),
-        ]
-        self.supervisor.add(self._python("provider", command))
+    def _address(self, variable: str) -> str:
+        """The remote system that we were told of, else where its stand-in is: if it can, where it was."""
+        known = self.environment.given.get(variable) or self.values.get(variable)
+        return known or f"http://127.0.0.1:{free_port(local_port(self.previous.get(variable, '')))}"
+
+    def _start_stand_ins(self) -> None:
+        missing = [stand_in for stand_in in STAND_INS if stand_in[1] not in self.environment.given]
+        ports = [self._start_stand_in(*stand_in) for stand_in in missing]
         deadline = time.monotonic() + 15
-        self.supervisor.wait(lambda: _answers(port) or time.monotonic() > deadline)
+        self.supervisor.wait(lambda: all(map(_answers, ports)) or time.monotonic() > deadline)
+
+    def _start_stand_in(self, name: str, variable: str, module: str) -> int:
+        port = local_port(self.values[variable]) or 0
+        command = ["-m", module, "--port", str(port), "--folder", str(self.home.sandbox)]
+        self.supervisor.add(self._python(name, command))
+        return port
 
     def _prepare(self) -> None:
         """Migrations, accounts, first import. All may be repeated, and are when PostgreSQL died meanwhile."""

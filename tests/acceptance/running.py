@@ -14,7 +14,10 @@ from urllib.request import urlopen
 
 ROOT = Path(__file__).resolve().parents[2]
 # The variables of the run that these tests are part of must not reach the systems that they start.
-OURS = ("DATABASE_URL", "SECRET_KEY", "DEBUG", "POSTS_PROVIDER_URL", "LOCKSTEP_HOME", "PORT", "HOST", "MAKEFLAGS")
+OURS = (
+    *("DATABASE_URL", "SECRET_KEY", "DEBUG", "POSTS_PROVIDER_URL", "PAYMENTS_URL"),
+    *("LOCKSTEP_HOME", "PORT", "HOST", "MAKEFLAGS"),
+)
 
 
 def free_port() -> int:

@@ -67,10 +67,10 @@ def test_first_start_prints_what_works_and_second_start_keeps_the_data(run: Call
     assert post["id"] in [one["id"] for one in json.load(urlopen(request, timeout=10))]
 
 
-def test_manage_py_in_another_terminal_finds_the_same_database(run: Callable[..., Run]) -> None:
+def test_manage_py_in_another_terminal_finds_the_same_systems(run: Callable[..., Run]) -> None:
     one = run()
     one.until_ready()
-    script = "from django.conf import settings; print(settings.DATABASES['default']['PORT'])"
+    script = "from django.conf import settings as s; print(s.PAYMENTS_URL, s.DATABASES['default']['PORT'])"
     environment = {"PATH": os.environ["PATH"], "LOCKSTEP_HOME": str(one.home)}
     result = subprocess.run(
         [ROOT / ".venv/bin/python", "manage.py", "shell", "-c", script],
@@ -80,7 +80,11 @@ def test_manage_py_in_another_terminal_finds_the_same_database(run: Callable[...
         text=True,
         check=True,
     )
-    assert f":{result.stdout.split()[-1]}/" in (one.home / "environment").read_text()
+    payments, port = result.stdout.split()[-2:]
+    assert f":{port}/" in (one.home / "environment").read_text()
+    assert f"PAYMENTS_URL='{payments}'" in (one.home / "environment").read_text()
+    assert "4242424242424242" in json.load(urlopen(payments, timeout=5))["cards"]
+    assert payments in one.output
     assert (one.home / "environment").stat().st_mode & 0o777 == 0o600
 
 
@@ -107,7 +111,10 @@ def test_control_c_ends_everything_without_a_traceback(run: Callable[..., Run]) 
     assert "Traceback" not in one.output
 
 
-@pytest.mark.parametrize("words", ["bin/postgres -D", "-m granian", "manage.py worker", "sandbox.jsonplaceholder"])
+@pytest.mark.parametrize(
+    "words",
+    ["bin/postgres -D", "-m granian", "manage.py worker", "sandbox.jsonplaceholder", "sandbox.payments"],
+)
 def test_a_killed_child_comes_back(run: Callable[..., Run], words: str) -> None:
     one = run()
     one.until_ready()

@@ -8,6 +8,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -36,6 +37,7 @@ from lockstep.accounts.sessions import open_opaque, open_pair
 from lockstep.changes.connecting import connection_parameters
 from lockstep.delivery.tests.support import begin_epoch
 from lockstep.posts.models import Comment, Post
+from lockstep.shop import actions as shop
 from lockstep.webhooks.actions import create_endpoint
 
 CASES = int(os.environ.get("SCHEMATHESIS_CASES", "100000"))  # of the long form
@@ -109,6 +111,7 @@ def there(
 ) -> Iterator[There]:
     """Somebody of the staff with all that a case can ask for. Streams end after what they begin with."""
     monkeypatch.setattr("lockstep.feed.stream.LIFE_SECONDS", 0.0)
+    monkeypatch.setattr("lockstep.shop.views.token_of", lambda **card: "tok_1")
     settings.RATE_LIMIT = 10**9
     user = User.objects.create_user("ada", "ada@example.com", PASSWORD, is_staff=True)
     token, pair = open_opaque(user), open_pair(user)
@@ -120,12 +123,22 @@ def there(
     Application.objects.create(
         client_id="lockstep-dev", client_type="public", authorization_grant_type="password", name="lockstep-dev"
     )
+    product = shop.create_product(actor="", owner=user, name="Bread", price=Decimal("2.50"), stock=1_000)
+    product.refresh_from_db()
+    tag = shop.create_tag(actor="", name="food")
+    order = shop.place_order(actor="", buyer=user, lines=[shop.Line(product.pk, 1)])
+    shop.put_in_bag(actor="", user=user, product=product, quantity=1)
     yield There(
         token,
         path={
             "/api/v1/users": {"key": str(other.number)},
             "/api/v1/webhooks": {"key": str(endpoint.endpoint.pk)},
             "/api/v1/history": {"model": "posts.post", "object_id": str(post.number)},
+            "/api/v1/products": {"key": str(product.pk), "tag": str(tag.pk)},
+            "/api/v1/tags": {"tag": str(tag.pk)},
+            "/api/v1/bag": {"key": str(product.number)},
+            "/api/v1/orders": {"key": str(order)},
+            "/api/product": {"key": str(product.number)},
             "/fakeapi/v1/posts/{post_number}/comments": {"post_number": post.number, "number": comment.number},
             "/fakeapi": {"number": post.number},
             "/problems": {"name": "not-found"},
@@ -148,6 +161,8 @@ def there(
                 "scope": "read",
             },
             "/oauth/revoke_token": {"token": token, "client_id": "lockstep-dev"},
+            "/api/v1/orders": {"lines": [{"product": str(product.pk), "quantity": 1}]},
+            "/api/order": {"products": [{"id": product.number, "quantity": 1}]},
             "/api/v1/webhooks": {"url": "https://example.com/hook", "events": ["posts.post.*"]},
             "/api/v1/webhooks/{key}": {"description": "mine", "active": False},
         },

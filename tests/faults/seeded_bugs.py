@@ -8,6 +8,8 @@ OPERATIONS = "lockstep/delivery/sql/operations.sql"
 LANES = "lockstep/delivery/sql/lanes.sql"
 LANES_PY = "lockstep/delivery/lanes.py"
 COLLECTION = "lockstep/mirror/sql/collection.sql"
+SHOP_ORDERS = "lockstep/shop/sql/orders.sql"
+TEST_SHOP = "lockstep/shop/tests"
 TEST_CAPTURE = "lockstep/changes/tests/test_capture.py"
 TEST_RELAY = "lockstep/delivery/tests/test_relay.py"
 TEST_LANES = "lockstep/delivery/tests/test_lanes.py"
@@ -553,5 +555,89 @@ BUGS = [
         'rows.select_for_update(no_key=True, of=("self",)).filter(**which)',
         "rows.filter(**which)",
         "lockstep/api/tests/test_concurrency.py::test_who_comes_while_another_is_changing_it_is_told",
+    ),
+    SeededBug(
+        "an order takes what is not there",
+        SHOP_ORDERS,
+        "coalesce(bool_and(available >= quantity), false)",
+        "true",
+        f"{TEST_SHOP}/test_orders.py::test_a_decline_says_what_was_asked_and_what_is_there_and_takes_nothing",
+    ),
+    SeededBug(
+        "equal lines are checked one by one",
+        SHOP_ORDERS,
+        "sum(quantity)::bigint AS quantity",
+        "min(quantity) AS quantity",
+        f"{TEST_SHOP}/test_orders.py::test_equal_lines_are_summed_before_the_check",
+    ),
+    SeededBug(
+        "an order is not held while its products are counted",
+        SHOP_ORDERS,
+        "    ORDER BY p.id\n    FOR NO KEY UPDATE\n), lines",
+        "    ORDER BY p.id\n), lines",
+        f"{TEST_SHOP}/test_orders.py::test_of_a_hundred_things_a_hundred_are_sold_to_a_thousand_buyers",
+    ),
+    SeededBug(
+        "stock comes back of orders in any state",
+        SHOP_ORDERS,
+        "WHERE o.state = %(source)s",
+        "WHERE true",
+        f"{TEST_SHOP}/test_orders.py::test_cancelling_gives_the_stock_back_once",
+    ),
+    SeededBug(
+        "an order is confirmed although its time is over",
+        "lockstep/shop/actions.py",
+        ", confirm_until__gt=Now())",
+        ")",
+        f"{TEST_SHOP}/test_payments.py::test_an_order_is_confirmed_once_and_in_time",
+    ),
+    SeededBug(
+        "orders are anybody's",
+        "lockstep/shop/reads.py",
+        "Order.objects.alive().of(user)",
+        "Order.objects.alive()",
+        f"{TEST_SHOP}/test_orders.py::test_orders_are_their_buyers_own",
+    ),
+    SeededBug(
+        "a stock that somebody sets is not explained",
+        "lockstep/shop/migrations/0001_initial.py",
+        "WHERE n.stock <> o.stock;",
+        "WHERE false;",
+        f"{TEST_SHOP}/test_ledger.py::test_whoever_sets_the_stock_writes_the_ledger",
+    ),
+    SeededBug(
+        "a movement moves nothing",
+        "lockstep/shop/migrations/0001_initial.py",
+        "SET stock = p.stock + d.delta",
+        "SET stock = p.stock",
+        f"{TEST_SHOP}/test_ledger.py::test_whoever_writes_the_ledger_moves_the_stock",
+    ),
+    SeededBug(
+        "an undecided charge counts as declined",
+        "lockstep/shop/payments.py",
+        'if charge.status == "pending":',
+        "if False:",
+        f"{TEST_SHOP}/test_payments.py::test_a_gateway_that_takes_its_time_is_waited_for",
+    ),
+    SeededBug(
+        "every attempt to charge is another charge",
+        "lockstep/shop/payments.py",
+        "CURRENCY, key)",
+        "CURRENCY, str(claim.message_id))",
+        f"{TEST_SHOP}/test_payments.py::test_killed_anywhere_it_is_paid_once_or_not_at_all",
+    ),
+    SeededBug(
+        "the gateway's charge is noted and its order is not",
+        "lockstep/shop/payments.py",
+        "if await cursor.fetchone():",
+        "if not await cursor.fetchone():",
+        f"{TEST_SHOP}/test_payments.py::test_every_mood_of_the_gateway_ends",
+    ),
+    SeededBug(
+        "what stands for the card is kept for ever",
+        "lockstep/shop/sql/payments.sql",
+        ", token = ''",
+        "",
+        f"{TEST_SHOP}/test_payments.py::test_every_mood_of_the_gateway_ends",
     ),
 ]

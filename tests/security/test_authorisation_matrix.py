@@ -17,6 +17,7 @@ from lockstep.accounts.models import Session, User
 from lockstep.api import rates
 from lockstep.changes.models import Change
 from lockstep.posts import actions as posts
+from lockstep.shop import actions as shop
 from lockstep.webhooks import actions as webhooks
 from lockstep.webhooks.models import Endpoint
 from tests.support import Cast
@@ -65,6 +66,7 @@ SIGNED_IN = signed_in(FOUND)
 OWN_LIST = signed_in(FOUND)  # everybody sees their own, so that only the owner sees the owner's
 OWNER_ONLY = signed_in(404, staff=404)
 OWNER_OR_STAFF = signed_in(404)
+SHOWN_BUT_OWNERS = signed_in(403, staff=403)
 STAFF_ONLY = signed_in(403, owner=403)
 STAFF_ONLY_HIDDEN = signed_in(404, owner=404)
 
@@ -85,12 +87,17 @@ class Row:
 
 POST = {"title": "t", "body": "b"}
 COMMENT = {"name": "n", "email": "e@example.com", "body": "b"}
+PRODUCT = {"name": "n", "price": "1.00", "stock": 5}
+LINES = {"lines": [{"product": "{product}", "quantity": 1}]}
+CARD = {"payment": {"card_number": "4242424242424242", "expiry": "12/40", "cvc": "123"}}
 HOOK = {"url": "https://example.com/hook", "events": ["posts.post.*"]}
 CLIENT = {"client_id": "lockstep-dev"}
 BY_PASSWORD = {**CLIENT, "grant_type": "password", "username": "owner"}
 PASSWORDS = {"current_password": "{actor}-password", "new_password": "correct horse battery"}
 RIGHT, WRONG = {"password": "owner-password"}, {"password": "colleague-password"}
 FAKE, USERS, WEBHOOKS = "/fakeapi/v1/posts/", "/api/v1/users/", "/api/v1/webhooks/"
+PRODUCTS, TAGS, BAG, ORDERS = "/api/v1/products/", "/api/v1/tags/", "/api/v1/bag/", "/api/v1/orders/"
+OLD_PRODUCT, OLD_ORDER = "/api/product/", "/api/order/"
 
 TABLE = [
     # What everybody may ask
@@ -150,6 +157,40 @@ TABLE = [
     Row("POST", WEBHOOKS + "{endpoint}/test/", OWNER_ONLY),
     Row("GET", WEBHOOKS + "{endpoint}/attempts/", OWNER_ONLY),
     Row("POST", WEBHOOKS + "{endpoint}/redeliver/", OWNER_ONLY, {"dead_letters": True}),
+    # The shop: products are everybody's to see and their owner's to change, bags and orders are one's own
+    Row("GET", PRODUCTS, SIGNED_IN),
+    Row("POST", PRODUCTS, SIGNED_IN, PRODUCT),
+    Row("GET", PRODUCTS + "{product}/", SIGNED_IN),
+    Row("PATCH", PRODUCTS + "{product}/", SHOWN_BUT_OWNERS, {"price": "2.00"}),
+    Row("DELETE", PRODUCTS + "{product}/", SHOWN_BUT_OWNERS),
+    Row("PUT", PRODUCTS + "{product}/tags/{tag}/", SHOWN_BUT_OWNERS),
+    Row("DELETE", PRODUCTS + "{product}/tags/{tag}/", SHOWN_BUT_OWNERS),
+    Row("GET", USERS + "{user}/products/", SIGNED_IN),
+    Row("GET", TAGS, SIGNED_IN),
+    Row("POST", TAGS, STAFF_ONLY, {"name": "new"}),
+    Row("GET", TAGS + "{tag}/", SIGNED_IN),
+    Row("PATCH", TAGS + "{tag}/", STAFF_ONLY, {"name": "new"}),
+    Row("DELETE", TAGS + "{tag}/", STAFF_ONLY),
+    Row("GET", "/api/v1/states/", SIGNED_IN),
+    Row("GET", BAG, SIGNED_IN),
+    Row("PUT", BAG + "items/{product}/", SIGNED_IN, {"quantity": 1}),
+    Row("DELETE", BAG + "items/{product}/", SIGNED_IN),
+    Row("POST", BAG + "order/", SIGNED_IN),
+    Row("GET", ORDERS, SIGNED_IN),
+    Row("POST", ORDERS, SIGNED_IN, LINES),
+    Row("GET", ORDERS + "{order}/", OWNER_ONLY),
+    Row("POST", ORDERS + "{order}/cancel/", OWNER_ONLY),
+    Row("POST", ORDERS + "{order}/confirm/", OWNER_ONLY, CARD),
+    Row("GET", "/api/v1/history/shop.order/{order}/", OWNER_OR_STAFF),
+    Row("GET", "/api/v1/history/shop.product/{product}/", SIGNED_IN),
+    Row("GET", PRODUCTS + "{product}/history/", SIGNED_IN),
+    Row("GET", OLD_PRODUCT, SIGNED_IN),
+    Row("POST", OLD_PRODUCT, SIGNED_IN, PRODUCT),
+    Row("GET", OLD_PRODUCT + "{product}/", SIGNED_IN),
+    Row("PUT", OLD_PRODUCT + "{product}/", SHOWN_BUT_OWNERS, PRODUCT),
+    Row("DELETE", OLD_PRODUCT + "{product}/", SHOWN_BUT_OWNERS),
+    Row("GET", OLD_ORDER, SIGNED_IN),
+    Row("POST", OLD_ORDER, SIGNED_IN, {"products": [{"id": "{product}", "quantity": 1}]}),
     # Posts and comments are everybody's who is signed in
     Row("GET", FAKE, SIGNED_IN),
     Row("POST", FAKE + "create/", SIGNED_IN, POST),
@@ -167,7 +208,9 @@ TABLE = [
 # --- The table and the resolver say the same --------------------------------------------------------------
 
 View = Callable[..., Any]
-ANY_NAMES = {"user": UUID(int=1), "endpoint": UUID(int=1), "post": 1, "comment": 1}
+ANY_NAMES = {name: UUID(int=1) for name in ("user", "endpoint", "product", "tag")} | dict.fromkeys(
+    ("post", "comment", "order"), 1
+)
 
 
 def routes(resolver: URLResolver, prefix: str = "") -> Iterator[tuple[str, URLPattern]]:
@@ -236,6 +279,7 @@ def limits(settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """How much is asked for is not the matter here; the figures are behind a token, as outside development."""
     monkeypatch.setattr("lockstep.api.views.counter", rates.Counter())
     settings.RATE_LIMIT = settings.REGISTRATIONS_PER_HOUR = 1_000_000
+    monkeypatch.setattr("lockstep.shop.views.token_of", lambda **card: "tok_1")  # nobody is charged here
     settings.METRICS_TOKEN = "the-token-of-the-figures"
 
 
@@ -250,6 +294,7 @@ def names(cast: Cast) -> dict[str, Any]:
     comment.refresh_from_db()
     pair = sessions.open_pair(owner)
     return {
+        **made_by(owner),
         "user": owner.pk,
         "post": post.number,
         "comment": comment.number,
@@ -258,6 +303,14 @@ def names(cast: Cast) -> dict[str, Any]:
         "refresh": pair.refresh,
         "revoked": revoked(owner),
     }
+
+
+def made_by(owner: User) -> dict[str, Any]:
+    """The owner's things in the shop, and a tag."""
+    actor = f"user:{owner.pk}"
+    product = shop.create_product(actor=actor, owner=owner, **PRODUCT)
+    order = shop.place_order(actor=actor, buyer=owner, lines=[shop.Line(product.pk, 1)])
+    return {"product": product.pk, "tag": shop.create_tag(actor=actor, name="tag").pk, "order": order}
 
 
 def revoked(user: User) -> str:
@@ -285,10 +338,17 @@ def client_of(actor: str, cast: Cast, names: Mapping[str, Any]) -> Client:
     return Client(headers={"authorization": f"Bearer {secret}"}, raise_request_exception=False)
 
 
+def filled(value: Any, names: Mapping[str, Any]) -> Any:
+    """The value with the names in it replaced, however deep they stand."""
+    if isinstance(value, Mapping):
+        return {name: filled(one, names) for name, one in value.items()}
+    if isinstance(value, list):
+        return [filled(one, names) for one in value]
+    return value.format(**names) if isinstance(value, str) else value
+
+
 def ask(client: Client, row: Row, names: Mapping[str, Any]) -> Any:
-    body = {
-        name: value.format(**names) if isinstance(value, str) else value for name, value in (row.body or {}).items()
-    }
+    body = filled(row.body or {}, names)
     send = getattr(client, row.method.lower())
     if row.method == "GET":
         return send(row.path.format(**names))

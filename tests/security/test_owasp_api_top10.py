@@ -803,7 +803,8 @@ UNSAFE = [row for row in matrix.TABLE if row.method != "GET" and row.access.look
 @vectors("API5", "row", [str(row) for row in UNSAFE])
 def test_a_token_that_may_read_writes_nothing(cast: Cast, hook: dict, post: int, comment: int, row: str):
     method, path = row.split(" ")
-    path = path.format(endpoint=hook["id"], post=post, comment=comment, user=cast.colleague.user.pk)
+    made = matrix.made_by(cast.owner.user)
+    path = path.format(endpoint=hook["id"], post=post, comment=comment, user=cast.colleague.user.pk, **made)
     reader = stranger(authorization=f"Bearer {limited(cast.owner.user, 'read')}")
     before = everything()
     assert assert_problem(ask(reader, method, path, {}), 403)["type"] == "/problems/insufficient-scope"

@@ -27,6 +27,7 @@ VALUES = {
     "{number}": "7",
     "{post_number}": "7",
     "{key}": "019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2b",
+    "{tag}": "019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2b",
 }
 
 

@@ -36,6 +36,8 @@ def manage(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.Co
         ({"POSTS_PROVIDER_URL": "notaurl"}, "POSTS_PROVIDER_URL"),
         ({"POSTS_PROVIDER_URL": "ftp://127.0.0.1/"}, "POSTS_PROVIDER_URL"),
         ({"POSTS_PROVIDER_URL": "http://127.0.0.1:abc"}, "POSTS_PROVIDER_URL"),
+        ({"PAYMENTS_URL": "notaurl"}, "PAYMENTS_URL"),
+        ({"PAYMENTS_URL": "ftp://127.0.0.1/"}, "PAYMENTS_URL"),
         ({"POSTS_PROVIDER_CONCURRENCY": "0"}, "POSTS_PROVIDER_CONCURRENCY"),
         ({"LOG_LEVEL": "nope"}, "LOG_LEVEL"),
         ({"TRUSTED_PROXIES": "everybody"}, "TRUSTED_PROXIES is a list of networks"),

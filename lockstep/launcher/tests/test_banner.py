@@ -9,11 +9,12 @@ VALUES = {
     "DEBUG": "true",
     "DATABASE_URL": "postgresql://lockstep:secret@127.0.0.1:5433/lockstep",
     "POSTS_PROVIDER_URL": "http://127.0.0.1:3001",
+    "PAYMENTS_URL": "http://127.0.0.1:3002",
 }
 
 
-def shown(capsys, **changes):
-    environment = Environment(Path("/home/me/.lockstep"), "127.0.0.1", 8000, {})
+def shown(capsys, given=(), **changes):
+    environment = Environment(Path("/home/me/.lockstep"), "127.0.0.1", 8000, {name: VALUES[name] for name in given})
     console = Console(width=40, soft_wrap=True)
     for part in banner.parts(environment, {**VALUES, **changes}, embedded=True):
         console.print(part)
@@ -33,6 +34,15 @@ def test_the_database_is_shown_without_its_password(capsys):
     assert "postgresql://lockstep@127.0.0.1:5433/lockstep" in text
     assert "password in /home/me/.lockstep/environment" in text
     assert "secret" not in text
+
+
+def test_a_stand_in_is_called_one(capsys):
+    lines = shown(capsys).splitlines()
+    assert [line.split()[:4] for line in lines if "stand-in" in line] == [
+        ["Provider", "http://127.0.0.1:3001", "a", "stand-in"],
+        ["Payments", "http://127.0.0.1:3002", "a", "stand-in;"],
+    ]
+    assert "stand-in" not in shown(capsys, given=("POSTS_PROVIDER_URL", "PAYMENTS_URL"))
 
 
 def test_there_are_no_known_passwords_outside_development(capsys):

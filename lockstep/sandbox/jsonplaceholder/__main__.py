@@ -1,20 +1,20 @@
 """python -m lockstep.sandbox.jsonplaceholder --port 3001"""
 
 import argparse
-import signal
-import sys
 from pathlib import Path
 
 from lockstep.sandbox.jsonplaceholder import Mode, StandIn
+from lockstep.sandbox.process import serve
 
 
 def main() -> None:
     """Serves until SIGTERM or SIGINT."""
-    signals = {signal.SIGTERM, signal.SIGINT}
-    # Blocked before any thread is made, so that only sigwait sees them, also while the data are made.
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     asked = _arguments()
-    with StandIn(
+    serve(lambda: _stand_in(asked), f"JSONPlaceholder stand-in ({_mode(asked)})")
+
+
+def _stand_in(asked: argparse.Namespace) -> StandIn:
+    return StandIn(
         _mode(asked),
         folder=asked.folder,
         host=asked.host,
@@ -22,10 +22,7 @@ def main() -> None:
         posts=asked.posts,
         comments_per_post=asked.comments_per_post,
         users=asked.users,
-    ) as server:
-        sys.stdout.write(f"JSONPlaceholder stand-in ({_mode(asked)}) listens on {server.url}\n")
-        sys.stdout.flush()
-        signal.sigwait(signals)
+    )
 
 
 def _mode(asked: argparse.Namespace) -> Mode:

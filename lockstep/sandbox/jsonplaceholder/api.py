@@ -1,71 +1,33 @@
 """What the stand-in answers, without the network: one request in, one answer out."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping
 from urllib.parse import parse_qsl, quote, unquote
 
 import orjson
 
+from lockstep.sandbox.faults import Fault
 from lockstep.sandbox.jsonplaceholder.habits import Habits, as_number
 from lockstep.sandbox.jsonplaceholder.query import NotImitated, listing
 from lockstep.sandbox.jsonplaceholder.store import COLLECTIONS, Store
+from lockstep.sandbox.messages import Answer, Document, Request
 
-JSON = "application/json; charset=utf-8"
-HTML = "text/html; charset=utf-8"
 LARGEST_BODY = 10 * 1024 * 1024
-
-Document = dict[str, Any]
 
 
 class Malformed(ValueError):
     """The body is not JSON."""
 
 
-@dataclass(frozen=True)
-class Request:
-    """A request as it came; `url` is the whole of it."""
-
-    method: str
-    path: str
-    query: str = ""
-    url: str = ""
-    content_type: str = ""
-    body: bytes = b""
-
-
-@dataclass
-class Answer:
-    """An answer whose body is text, one document, or the texts of a list's elements in pages."""
-
-    status: int
-    document: Document = field(default_factory=dict)
-    pages: Iterator[list[bytes]] | None = None
-    text: str | None = None
-    headers: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def content_type(self) -> str:
-        """What the body is."""
-        return JSON if self.text is None else HTML
-
-    def chunks(self) -> Iterator[bytes]:
-        """The body, a piece for each page."""
-        if self.text is not None:
-            yield self.text.encode()
-        elif self.pages is not None:
-            yield from _array(self.pages)
-        else:
-            yield orjson.dumps(self.document, option=orjson.OPT_INDENT_2)
-
-    def with_ids_as_strings(self) -> "Answer":
-        """The same answer, its ids and references as strings."""
-        pages = self.pages and ([_element_with_strings(text) for text in page] for page in self.pages)
-        return Answer(self.status, _with_strings(self.document), pages, self.text, self.headers)
-
-
 class Api:
     """The routes of one server."""
+
+    headers: Mapping[str, str] = {
+        "Access-Control-Allow-Credentials": "true",
+        "Cache-Control": "no-cache",
+        "Pragma": "no-cache",
+        "Expires": "-1",
+        "X-Content-Type-Options": "nosniff",
+    }
 
     def __init__(self, store: Store, habits: Habits) -> None:
         self._store = store
@@ -81,6 +43,10 @@ class Api:
             return Answer(400, {"error": str(error)})
         except Malformed as error:
             return Answer(self._habits.malformed, text=f"SyntaxError: {error}")
+
+    def trouble(self, request: Request) -> Fault:
+        """None of its own."""
+        return Fault()
 
     def _route(self, request: Request) -> Answer:
         match [unquote(segment) for segment in request.path.strip("/").split("/")]:
@@ -194,25 +160,3 @@ def _body(request: Request) -> Document:
     if not isinstance(document, dict):
         raise Malformed(f"{document!r:.50} is neither an object nor a list")
     return document
-
-
-def _array(pages: Iterator[list[bytes]]) -> Iterator[bytes]:
-    """The text of a list, as theirs indents it."""
-    opening = b"[\n"
-    for page in pages:
-        if page:
-            yield opening + b",\n".join(page)
-            opening = b",\n"
-    yield b"[]" if opening == b"[\n" else b"\n]"
-
-
-def _with_strings(document: Document) -> Document:
-    return {
-        name: str(value) if (name == "id" or name.endswith("Id")) and value is not None else value
-        for name, value in document.items()
-    }
-
-
-def _element_with_strings(text: bytes) -> bytes:
-    document = _with_strings(orjson.loads(text))
-    return b"  " + orjson.dumps(document, option=orjson.OPT_INDENT_2).replace(b"\n", b"\n  ")

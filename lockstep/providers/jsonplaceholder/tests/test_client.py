@@ -1,5 +1,6 @@
 import asyncio
 from contextlib import aclosing
+from functools import partial
 
 import httpx
 import orjson
@@ -10,37 +11,23 @@ from lockstep.providers.errors import (
     Garbled,
     NotFound,
     Overloaded,
-    ProviderError,
     Refused,
     Unreachable,
 )
+from lockstep.providers.http import LARGEST_ANSWER
 from lockstep.providers.jsonplaceholder import JsonPlaceholder, remote_id
-from lockstep.providers.jsonplaceholder.client import LARGEST_ANSWER
+from lockstep.providers.tests import support
 from lockstep.version import VERSION
 
 QUICK = 0.1
+talk = partial(support.talk, JsonPlaceholder)
+fails = partial(support.fails, JsonPlaceholder)
 READS = [lambda client: client.get("posts", "1"), lambda client: client.find("posts", {"id": 1})]
 WRITES = [
     lambda client: client.create("posts", {"title": "t"}),
     lambda client: client.update("posts", "1", {"title": "t"}),
     lambda client: client.delete("posts", "1"),
 ]
-
-
-def talk(handler, work, **options):
-    """What `work` returns, with a client whose requests `handler` answers."""
-
-    async def run():
-        async with JsonPlaceholder("http://provider", transport=httpx.MockTransport(handler), **options) as client:
-            return await work(client)
-
-    return asyncio.run(run())
-
-
-def fails(handler, work, **options):
-    with pytest.raises(ProviderError) as caught:
-        talk(handler, work, **options)
-    return caught.value
 
 
 def answering(status=200, document=None, **options):

@@ -1,29 +1,35 @@
-"""The network side of the stand-in: HTTP/1.1 with connections that stay, faults, and the control routes."""
+"""The network side of a stand-in: HTTP/1.1 with connections that stay, faults, and the control routes."""
 
 import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
-from lockstep.sandbox.jsonplaceholder import faults
-from lockstep.sandbox.jsonplaceholder.api import HTML, JSON, Answer, Api, Request
-from lockstep.sandbox.jsonplaceholder.faults import Fault, Faults
-from lockstep.sandbox.jsonplaceholder.journal import Journal
+from lockstep.sandbox import faults
+from lockstep.sandbox.faults import Fault, Faults
+from lockstep.sandbox.journal import Journal
+from lockstep.sandbox.messages import HTML, JSON, Answer, Request
 
 _GARBAGE = b'<html><body>{"id": </body></html>'
-_ALWAYS = {
-    "Access-Control-Allow-Credentials": "true",
-    "Cache-Control": "no-cache",
-    "Pragma": "no-cache",
-    "Expires": "-1",
-    "X-Content-Type-Options": "nosniff",
-}
+
+
+class Api(Protocol):
+    """The routes of a stand-in, without the network."""
+
+    headers: Mapping[str, str]
+    """Sent with every answer."""
+
+    def answer(self, request: Request) -> Answer:
+        """What it answers to this request, having done what it asks for."""
+
+    def trouble(self, request: Request) -> Fault:
+        """What goes wrong with this request by the nature of the thing; asked once for each."""
 
 
 class Server(ThreadingHTTPServer):
@@ -94,7 +100,8 @@ class Handler(BaseHTTPRequestHandler):
         url = f"http://{self.headers.get('Host', '')}{self.path}"
         self.server.journal.note(self.command, self.path)
         content_type = self.headers.get("Content-Type", "").lower()
-        self._answer(Request(self.command, path, query, url, content_type, body))
+        key = self.headers.get("Idempotency-Key", "")
+        self._answer(Request(self.command, path, query, url, content_type, key, body))
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 
@@ -108,7 +115,7 @@ class Handler(BaseHTTPRequestHandler):
         has none and is always made. 3. What is slow after its effect waits here. 4. The answer, or what
         stands in its place.
         """
-        fault = self.server.faults.draw(request.method, request.path)
+        fault = self.server.faults.draw(request.method, request.path) or self.server.api.trouble(request)
         reads = request.method in ("GET", "HEAD")
         if not fault.after_effect and not self._wait(fault.latency):
             return
@@ -177,7 +184,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _head(self, status: int, headers: dict[str, str], content_type: str, framing: dict[str, str]) -> None:
         self.send_response(status)
-        for name, value in {**_ALWAYS, **headers, "Content-Type": content_type, **framing}.items():
+        for name, value in {**self.server.api.headers, **headers, "Content-Type": content_type, **framing}.items():
             self.send_header(name, value)
         self.end_headers()
 

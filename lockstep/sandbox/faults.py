@@ -67,15 +67,15 @@ class Faults:
         with self._lock:
             return [asdict(fault) for fault in self._faults]
 
-    def draw(self, method: str, path: str) -> Fault:
-        """The first fault that meets this request, else one that does nothing."""
+    def draw(self, method: str, path: str) -> Fault | None:
+        """The first fault that meets this request."""
         with self._lock:
             for fault in self._faults:
                 if self._meets(fault, method, path):
                     if fault.times is not None:
                         fault.times -= 1
                     return fault
-        return Fault()
+        return None
 
     def _meets(self, fault: Fault, method: str, path: str) -> bool:
         if method not in fault.methods or not path.startswith(fault.path) or fault.times == 0:

@@ -1,0 +1,198 @@
+"""The shop as its predecessor had it: `id` is a number, an order is final at once."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from lockstep.api.concurrency import answer, if_match
+from lockstep.api.errors import Invalid
+from lockstep.api.paging import offset_page
+from lockstep.api.requests import actor_of
+from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION
+from lockstep.api.serializers import StrictSerializer, page_of
+from lockstep.api.views import View
+from lockstep.shop import actions, reads
+from lockstep.shop.actions import InsufficientStock, Line
+from lockstep.shop.models import Order, Product
+from lockstep.shop.serializers import MAX_NAME, MOST_LINES, MOST_STOCK, Money, ProductKey, Quantity
+
+OFFSET_PAGE = [parameter for parameter in CURSOR_PAGE if parameter.name != "cursor"]
+NARROWING = [
+    OpenApiParameter("keyword", str, description="Only those with this in their name, whatever the case."),
+    OpenApiParameter("keywords", str, description="The same."),
+    OpenApiParameter("max_price", str, description="Only those that cost so much, or less."),
+]
+
+
+class NumberedProductSerializer(StrictSerializer):
+    """A product, by its number."""
+
+    id = serializers.IntegerField(read_only=True)
+    name = serializers.CharField(max_length=MAX_NAME)
+    price = Money()
+    stock = serializers.IntegerField(min_value=0, max_value=MOST_STOCK)
+    example = {"id": 1001, "name": "RedBull", "price": "2.20", "stock": 100}
+
+
+class NumberedLineSerializer(StrictSerializer):
+    """So many of one product."""
+
+    id = ProductKey()
+    quantity = Quantity()
+    example = {"id": 1001, "quantity": 15}
+
+
+class FinalOrderSerializer(StrictSerializer):
+    """What is to be ordered, final at once."""
+
+    products = serializers.ListField(child=NumberedLineSerializer(), min_length=1, max_length=MOST_LINES)
+    example = {"products": [{"id": 1001, "quantity": 15}, {"id": 1002, "quantity": 13}]}
+
+
+class OrderedLineSerializer(serializers.Serializer[Any]):
+    """So many of one product, at the price of the moment of ordering."""
+
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    price = Money()
+    quantity = serializers.IntegerField()
+
+
+class NumberedOrderSerializer(serializers.Serializer[Any]):
+    """An order, by its number."""
+
+    id = serializers.IntegerField()
+    state = serializers.CharField()
+    products = OrderedLineSerializer(many=True)
+    total = serializers.CharField()
+    created = serializers.DateTimeField()
+    example = {
+        "id": 4711,
+        "state": "ACCEPTED",
+        "products": [{"id": 1001, "name": "RedBull", "price": "2.20", "quantity": 15}],
+        "total": "33.00",
+        "created": "2026-01-31T12:00:00Z",
+    }
+
+
+class NumberedProductListView(View):
+    """Everything that is on sale."""
+
+    @extend_schema(
+        operation_id="list_numbered_products",
+        parameters=[*NARROWING, *OFFSET_PAGE],
+        responses=page_of(NumberedProductSerializer),
+    )
+    def get(self, request: Request) -> Response:
+        """What is on sale, and all of your own; newest first."""
+        return offset_page(request, _narrowed(request), order="-id", shape=_shown)
+
+    @extend_schema(
+        operation_id="create_numbered_product",
+        parameters=CREATES_VERSION,
+        request=NumberedProductSerializer,
+        responses={201: NumberedProductSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """A new product of yours, on sale at once."""
+        given = NumberedProductSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        created = actions.create_product(actor=actor_of(request), owner=request.user, **given.validated_data)
+        return _product(request, str(created.pk), status=201)
+
+
+class NumberedProductView(View):
+    """One product."""
+
+    @extend_schema(operation_id="get_numbered_product", parameters=READS_VERSION, responses=NumberedProductSerializer)
+    def get(self, request: Request, key: str) -> Response:
+        return _product(request, key)
+
+    @extend_schema(
+        operation_id="replace_numbered_product",
+        parameters=CHANGES_VERSION,
+        request=NumberedProductSerializer,
+        responses=NumberedProductSerializer,
+    )
+    def put(self, request: Request, key: str) -> Response:
+        """Name, price and stock of a product of yours."""
+        product = reads.own_product(key, request.user)
+        given = NumberedProductSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        actions.update_product(
+            actor=actor_of(request), product=product, match=if_match(request), **given.validated_data
+        )
+        return _product(request, key)
+
+    @extend_schema(operation_id="delete_numbered_product", parameters=DELETES_VERSION, responses={204: None})
+    def delete(self, request: Request, key: str) -> Response:
+        """Deletes a product of yours; orders that have it go on."""
+        product = reads.own_product(key, request.user)
+        actions.delete_product(actor=actor_of(request), product=product, match=if_match(request))
+        return Response(status=204)
+
+
+class FinalOrderView(View):
+    """Orders that are final at once."""
+
+    @extend_schema(
+        operation_id="list_numbered_orders", parameters=OFFSET_PAGE, responses=page_of(NumberedOrderSerializer)
+    )
+    def get(self, request: Request) -> Response:
+        """Your orders, by whichever route they came; newest first."""
+        return offset_page(request, Order.objects.alive().of(request.user), order="-id", shape=_shown_order)
+
+    @extend_schema(
+        operation_id="create_final_order",
+        parameters=CREATES_VERSION,
+        request=FinalOrderSerializer,
+        responses={201: NumberedOrderSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """Orders all of it or nothing."""
+        given = FinalOrderSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        lines = [Line(line["id"], line["quantity"]) for line in given.validated_data["products"]]
+        try:
+            number = actions.place_order(actor=actor_of(request), buyer=request.user, lines=lines, final=True)
+        except InsufficientStock as error:
+            raise error.of("products") from error
+        except Invalid as error:
+            raise error.renamed(lines="products") from error
+        order = reads.order(str(number), request.user)
+        return answer(request, _shown_order(order), order.version, status=201)
+
+
+def _narrowed(request: Request) -> QuerySet[Product]:
+    rows = Product.objects.visible_to(request.user)
+    asked = request.query_params
+    for name in ("keyword", "keywords"):
+        if word := asked.get(name, "").replace("\0", ""):
+            rows = rows.filter(name__icontains=word)
+    if price := asked.get("max_price"):
+        rows = rows.filter(price__lte=Money().run_validation(price))
+    return rows
+
+
+def _product(request: Request, key: str, status: int = 200) -> Response:
+    product = reads.product(key, request.user)
+    return answer(request, _shown(product), product.version, status=status)
+
+
+def _shown(product: Product) -> dict[str, Any]:
+    return {"id": product.number, "name": product.name, "price": str(product.price), "stock": product.stock}
+
+
+def _shown_order(order: Order) -> dict[str, Any]:
+    names = {"id": "number", "name": "name", "price": "price", "quantity": "quantity"}
+    return {
+        "id": order.number,
+        "state": order.state,
+        "products": [{name: line[ours] for name, ours in names.items()} for line in order.lines],
+        "total": str(order.total),
+        "created": order.created,
+    }

@@ -1,0 +1,278 @@
+"""Writes of the shop. Each is one transaction; what follows from it (payment, search, feeds) leaves by delivery."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+from uuid_utils.compat import uuid7
+
+from lockstep.api import problems
+from lockstep.api.concurrency import ANY_VERSION, Match, lock
+from lockstep.api.errors import Conflict, Invalid
+from lockstep.api.statements import Row, rows
+from lockstep.changes.attribution import attributed_transaction
+from lockstep.changes.sql_file import load
+from lockstep.shop import machines
+from lockstep.shop.models import Bag, BagItem, Movement, Order, Payment, Product, ProductTag, Somebody, Tag
+
+SQL = load(Path(__file__).parent / "sql" / "orders.sql")
+BATCH = 500  # orders that expire in one transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """So many of one product, named by its id or its number."""
+
+    product: UUID | int
+    quantity: int
+
+
+class InsufficientStock(Conflict):
+    """There is not enough of everything; nothing was ordered."""
+
+    problem = problems.INSUFFICIENT_STOCK
+
+    def __init__(self, found: Sequence[Row], field: str = "lines") -> None:
+        super().__init__()
+        self.found = found
+        self.more = {
+            "lines": [
+                {"product": str(row["id"]), "asked": row["quantity"], "available": row["available"]} for row in found
+            ]
+        }
+        self.errors = [
+            {
+                "field": f"{field}.{row['index']}",
+                "detail": f"{row['quantity']} are asked for, {row['available']} are there.",
+            }
+            for row in found
+            if row["available"] < row["quantity"]
+        ]
+
+    def of(self, field: str) -> "InsufficientStock":
+        """The same for a route that calls its lines otherwise."""
+        return InsufficientStock(self.found, field)
+
+
+# --- Products and tags ----------------------------------------------------------------------------------
+
+
+def create_product(
+    *,
+    actor: str,
+    owner: Somebody,
+    name: str,
+    price: Decimal,
+    stock: int = 0,
+    description: str = "",
+) -> Product:
+    """A new product, on sale at once."""
+    with attributed_transaction(actor=actor):
+        return Product.objects.create(owner=owner, name=name, price=price, stock=stock, description=description)
+
+
+def update_product(*, actor: str, product: Product, match: Match = ANY_VERSION, **values: Any) -> None:  # noqa: ANN401 - columns
+    """Changes columns of a product; what is set as its stock is a correction in the ledger.
+
+    Raises NotFound, OutOfDate.
+    """
+    with attributed_transaction(actor=actor):
+        lock(Product.objects.alive(), match, pk=product.pk)
+        Product.objects.filter(pk=product.pk).update(**values)
+
+
+def delete_product(*, actor: str, product: Product, match: Match = ANY_VERSION) -> None:
+    """Deletes a product; orders that have it keep their lines. Raises NotFound, OutOfDate."""
+    with attributed_transaction(actor=actor):
+        lock(Product.objects.alive(), match, pk=product.pk)
+        Product.objects.filter(pk=product.pk).update(deleted=Now())
+        ProductTag.objects.alive().filter(product=product).update(deleted=Now())
+
+
+def add_tag(*, actor: str, product: Product, tag: Tag) -> None:
+    """Once is enough: a tag that is there already changes nothing."""
+    with attributed_transaction(actor=actor):
+        lock(Product.objects.alive(), ANY_VERSION, pk=product.pk)
+        lock(Tag.objects.alive(), ANY_VERSION, "There is no such tag.", pk=tag.pk)
+        ProductTag.objects.bulk_create([ProductTag(product=product, tag=tag)], ignore_conflicts=True)
+        _touch(product)
+
+
+def remove_tag(*, actor: str, product: Product, tag: Tag) -> None:
+    """A tag that is not there is no error."""
+    with attributed_transaction(actor=actor):
+        ProductTag.objects.alive().filter(product=product, tag=tag).update(deleted=Now())
+        _touch(product)
+
+
+def _touch(product: Product) -> None:
+    """Its tags are a part of how it is shown: it has another version now."""
+    Product.objects.filter(pk=product.pk).update(updated=Now())
+
+
+def create_tag(*, actor: str, name: str, description: str = "") -> Tag:
+    """A new tag. Raises Invalid for a name that another one has, whatever its case."""
+    with attributed_transaction(actor=actor):
+        return _saved_unless_taken(Tag(name=name, description=description))
+
+
+def update_tag(*, actor: str, tag: Tag, match: Match = ANY_VERSION, **values: str) -> None:
+    """Changes a tag. Raises NotFound, OutOfDate, Invalid."""
+    with attributed_transaction(actor=actor):
+        locked = lock(Tag.objects.alive(), match, pk=tag.pk)
+        for name, value in values.items():
+            setattr(locked, name, value)
+        _saved_unless_taken(locked)
+
+
+def delete_tag(*, actor: str, tag: Tag, match: Match = ANY_VERSION) -> None:
+    """Deletes a tag, and takes it off every product. Raises NotFound, OutOfDate."""
+    with attributed_transaction(actor=actor):
+        lock(Tag.objects.alive(), match, pk=tag.pk)
+        Tag.objects.filter(pk=tag.pk).update(deleted=Now())
+        ProductTag.objects.alive().filter(tag=tag).update(deleted=Now())
+
+
+def _saved_unless_taken(tag: Tag) -> Tag:
+    try:
+        with transaction.atomic():
+            tag.save()
+    except IntegrityError as error:  # the name is all that is unique
+        raise Invalid({"name": "There is a tag of this name already."}) from error
+    return tag
+
+
+# --- Orders ---------------------------------------------------------------------------------------------
+
+
+def place_order(*, actor: str, buyer: Somebody, lines: Sequence[Line], final: bool = False) -> int:
+    """Orders all of it or nothing; a product that is named twice is one line. Its number.
+
+    The buyer has ORDER_CONFIRM_SECONDS to confirm it; a `final` one is accepted at once. Raises Invalid for products
+    that there are not, and InsufficientStock.
+    """
+    with attributed_transaction(actor=actor):
+        return _place(uuid7(), buyer, lines, machines.ACCEPTED if final else machines.PENDING_CONFIRMATION)
+
+
+def cancel_order(*, actor: str, order: Order) -> None:
+    """Ends an order that is not confirmed yet; its stock is back. Raises Conflict for any other."""
+    with attributed_transaction(actor=actor):
+        if not give_back("cancel", [order.pk]):
+            raise _out_of_place("cancel", order)
+
+
+def confirm_order(*, actor: str, order: Order, token: str) -> None:
+    """Says how an order is paid; a worker sees to that. `token` stands for a card at the payment gateway.
+
+    Raises Conflict for an order that cannot be confirmed, or not any more.
+    """
+    step = machines.ORDER.transition("confirm")
+    with attributed_transaction(actor=actor):
+        in_time = Order.objects.filter(pk=order.pk, state=step.source, confirm_until__gt=Now())
+        if not in_time.update(state=step.target):
+            raise _out_of_place("confirm", order)
+        Payment.objects.create(order=order, token=token, amount=order.total)
+
+
+def expire_orders() -> int:
+    """Ends every order whose time to confirm is over, some hundreds at once; how many there were."""
+    ended = 0
+    while True:
+        with attributed_transaction():
+            batch = give_back("expire")
+        ended += batch
+        if batch < BATCH:
+            return ended
+
+
+def give_back(transition: str, orders: Sequence[UUID] | None = None) -> int:
+    """Ends these orders, or those that are due, by a transition that gives their stock back; how many it ended.
+
+    Those that are in another state by now are left alone.
+    """
+    return len(rows(SQL["give_back"], giving_back(transition, orders)))
+
+
+def giving_back(transition: str, orders: Sequence[UUID] | None, reason: str = "") -> dict[str, Any]:
+    """The parameters of that statement."""
+    step = machines.ORDER.transition(transition)
+    return {
+        "orders": None if orders is None else list(orders),
+        "source": step.source,
+        "target": step.target,
+        "reason": reason,
+        "movement": Movement.Reason[transition.upper()].value,
+        "most": BATCH,
+    }
+
+
+def _place(key: UUID, buyer: Somebody, lines: Sequence[Line], state: str) -> int:
+    found = rows(
+        SQL["place"],
+        {
+            "id": key,
+            "buyer": buyer.pk,
+            "state": state,
+            "products": [line.product if isinstance(line.product, UUID) else None for line in lines],
+            "numbers": [line.product if isinstance(line.product, int) else None for line in lines],
+            "quantities": [line.quantity for line in lines],
+            "seconds": settings.ORDER_CONFIRM_SECONDS if state == machines.PENDING_CONFIRMATION else None,
+        },
+    )
+    if found and found[0]["placed"] is not None:
+        return int(found[0]["placed"])
+    if missing := [row["asked_for"] for row in found if row["id"] is None]:
+        raise Invalid({"lines": f"There is no product {', '.join(missing)}."})
+    raise InsufficientStock(found)
+
+
+def _out_of_place(transition: str, order: Order) -> Conflict:
+    order.refresh_from_db(fields=["state"])
+    step = machines.ORDER.transition(transition)
+    if order.state == step.source:
+        return Conflict("The time to confirm this order is over.")
+    return Conflict(f"The order is {order.state}; only one that is {step.source} can do this: {step.name}.")
+
+
+# --- Bags -----------------------------------------------------------------------------------------------
+
+
+def put_in_bag(*, actor: str, user: Somebody, product: Product, quantity: int) -> None:
+    """So many of a product in the user's bag, instead of what was there of it."""
+    with attributed_transaction(actor=actor):
+        BagItem.objects.update_or_create(bag=_open_bag(user), product=product, defaults={"quantity": quantity})
+
+
+def take_from_bag(*, actor: str, user: Somebody, product: Product) -> None:
+    """What is not in the bag is no error; what is not sold any more can be taken out, too."""
+    with attributed_transaction(actor=actor):
+        BagItem.objects.filter(bag=_open_bag(user), product=product).delete()
+
+
+def order_bag(*, actor: str, user: Somebody) -> int:
+    """Orders what is in the bag, at today's prices; the next thing goes into a new one. The order's number.
+
+    Raises Conflict for an empty bag, and InsufficientStock: the bag is then as it was.
+    """
+    with attributed_transaction(actor=actor):
+        bag = _open_bag(user)
+        lines = [Line(item.product_id, item.quantity) for item in bag.items.order_by("added", "product")]
+        if not lines:
+            raise Conflict("There is nothing in the bag.")
+        key = uuid7()
+        number = _place(key, user, lines, machines.PENDING_CONFIRMATION)
+        Bag.objects.filter(pk=bag.pk).update(state=machines.ORDERED, order_id=key)
+        return number
+
+
+def _open_bag(user: Somebody) -> Bag:
+    """The user's bag, locked until the end of the transaction, so that two orders of it are not one order twice."""
+    Bag.objects.bulk_create([Bag(user=user)], ignore_conflicts=True)
+    return lock(Bag.objects.alive(), ANY_VERSION, user=user, state=machines.OPEN)

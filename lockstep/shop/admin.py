@@ -1,0 +1,115 @@
+"""The shop in the admin: products and tags to look after, orders with their history and the ledger to look at."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html_join
+
+from lockstep.api.admin_site import EntityAdmin, admin_site
+from lockstep.shop import actions
+from lockstep.shop.models import Movement, Order, OrderTransition, Product, ProductTag, Tag
+
+SHOWN_MOVEMENTS = 20
+
+
+class ReadOnly:
+    """What only the shop itself writes."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ANN401 - any entity
+        """Nobody adds one here."""
+        return False
+
+    has_change_permission = has_delete_permission = has_add_permission
+
+
+class ProductTagInline(admin.TabularInline):  # type: ignore[type-arg]  # it takes none at run time
+    model = ProductTag
+    fields = ("tag",)
+    extra = 0
+    can_delete = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).filter(deleted=None)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ANN401 - any entity
+        return False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ANN401 - any entity
+        return False
+
+
+@admin.register(Product, site=admin_site)
+class ProductAdmin(EntityAdmin):
+    """What is set as the stock here is a correction in the ledger."""
+
+    one_line = ("name",)
+    list_display = ("number", "name", "owner", "price", "stock", "state", "updated")
+    list_filter = ("state",)
+    list_select_related = ("owner",)
+    search_fields = ("name", "description")
+    raw_id_fields = ("owner",)
+    ordering = ("-id",)
+    inlines = (ProductTagInline,)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:  # noqa: ANN401
+        return (*super().get_readonly_fields(request, obj), *(["owner", "ledger"] if obj else []))
+
+    @admin.display(description="Latest movements")
+    def ledger(self, product: Product) -> str:
+        """The end of the product's ledger."""
+        latest = product.movements.order_by("-id")[:SHOWN_MOVEMENTS]
+        rows = [(f"{one.at:%Y-%m-%d %H:%M}", f"{one.delta:+,}", one.get_reason_display()) for one in latest]
+        return format_html_join("", "<div>{} · {} · {}</div>", rows)
+
+
+@admin.register(Tag, site=admin_site)
+class TagAdmin(EntityAdmin):
+    """Deleting a tag takes it off every product."""
+
+    made_by_database = ("id", "created", "updated")
+    one_line = ("name",)
+    list_display = ("name", "description", "updated")
+    search_fields = ("name",)
+    ordering = ("-id",)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for tag in queryset:
+            actions.delete_tag(actor=f"user:{request.user.pk}", tag=tag)
+
+
+class TransitionInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
+    model = OrderTransition
+    fields = readonly_fields = ("at", "source", "target", "actor", "reason")
+    ordering = ("id",)
+    extra = 0
+
+
+class MovementInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
+    model = Movement
+    fields = readonly_fields = ("at", "product", "delta", "reason", "actor")
+    ordering = ("id",)
+    extra = 0
+
+
+@admin.register(Order, site=admin_site)
+class OrderAdmin(ReadOnly, EntityAdmin):
+    list_display = ("number", "buyer", "state", "total", "created", "reason")
+    list_filter = ("state",)
+    list_select_related = ("buyer",)
+    search_fields = ("number", "buyer__username")
+    ordering = ("-id",)
+    inlines = (TransitionInline, MovementInline)
+
+
+@admin.register(Movement, site=admin_site)
+class MovementAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    """The whole ledger."""
+
+    list_display = ("at", "product", "delta", "reason", "order", "actor")
+    list_filter = ("reason",)
+    list_select_related = ("product", "order")
+    search_fields = ("product__name", "=product__number", "=order__number")
+    ordering = ("-id",)
+    show_full_result_count = False

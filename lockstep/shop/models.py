@@ -1,0 +1,295 @@
+"""One shop: products that belong to users, their stock as a ledger, bags and orders."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import pgtrigger
+from django.conf import settings
+from django.contrib.postgres.indexes import OpClass
+from django.db import models
+from django.db.models.functions import Lower, Now
+from uuid_utils.compat import uuid7
+
+from lockstep.changes.capture import BOTH_ROWS, EVERYBODY, NEW_ROWS, capture
+from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, number_field
+from lockstep.changes.sql_file import load
+from lockstep.shop import machines
+
+Somebody = Any  # the project's user, whichever model that is
+TRIGGERS = load(Path(__file__).parent / "sql" / "triggers.sql")
+BY_THEMSELVES = pgtrigger.Condition("pg_trigger_depth() = 0")  # not by one of our triggers
+
+
+class ProductQuerySet(EntityQuerySet["Product"]):
+    """Reads of products."""
+
+    def visible_to(self, user: Somebody) -> Self:
+        """What is on sale, and all of one's own."""
+        return self.alive().filter(models.Q(state=machines.ON_SALE) | models.Q(owner=user))
+
+    def of(self, owner: Somebody) -> Self:
+        """Those of one user."""
+        return self.filter(owner=owner)
+
+    def tagged(self, name: str) -> Self:
+        """Those with this tag, whatever its case."""
+        links = ProductTag.objects.alive().filter(tag__deleted=None, tag__name__iexact=name)
+        return self.filter(pk__in=links.values("product"))
+
+
+class Product(Entity):
+    """Something that is sold. Its stock is what the movements of the ledger sum to: the database sees to that."""
+
+    number = number_field("shop_product_number")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="products")
+    name = models.TextField()
+    description = models.TextField(blank=True, db_default="")
+    price = models.DecimalField(max_digits=12, decimal_places=2)
+    stock = models.BigIntegerField(db_default=0)
+    state = models.TextField(choices=machines.PRODUCT.choices(), db_default=machines.ON_SALE)
+
+    objects = ProductQuerySet.as_manager()
+
+    class Meta:
+        triggers = [
+            *capture("number", "owner_id", "name", "description", "price", "stock", "state", readers=EVERYBODY),
+            TOUCH,
+            *machines.PRODUCT.guard(),
+            pgtrigger.Trigger(
+                name="open_ledger",
+                level=pgtrigger.Statement,
+                when=pgtrigger.After,
+                operation=pgtrigger.Insert,
+                referencing=NEW_ROWS,
+                func=TRIGGERS["open_ledger"],
+            ),
+            pgtrigger.Trigger(
+                name="correct_ledger",
+                level=pgtrigger.Statement,
+                when=pgtrigger.After,
+                operation=pgtrigger.Update,
+                referencing=BOTH_ROWS,
+                condition=BY_THEMSELVES,
+                func=TRIGGERS["correct_ledger"],
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(name="shop_product_stock", condition=models.Q(stock__gte=0)),
+            models.CheckConstraint(name="shop_product_price", condition=models.Q(price__gte=0)),
+            machines.PRODUCT.check("shop_product_state"),
+        ]
+        indexes = [
+            models.Index(fields=["-id"], name="shop_product_newest", condition=models.Q(deleted=None, state="ON_SALE")),
+            models.Index(fields=["owner", "-id"], name="shop_product_of", condition=models.Q(deleted=None)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.name[:60]}"
+
+
+class Tag(Entity):
+    """A word that staff keep and owners put on their products."""
+
+    name = models.TextField()
+    description = models.TextField(blank=True, db_default="")
+
+    objects = EntityQuerySet.as_manager()
+
+    class Meta:
+        triggers = [*capture("name", "description", readers=EVERYBODY), TOUCH]
+        constraints = [
+            models.UniqueConstraint(Lower("name"), name="shop_tag_name", condition=models.Q(deleted=None)),
+        ]
+        indexes = [models.Index(OpClass(Lower("name"), "text_pattern_ops"), name="shop_tag_prefix")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ProductTag(Entity):
+    """That a product has a tag."""
+
+    product = models.ForeignKey(Product, models.CASCADE, related_name="links")
+    tag = models.ForeignKey(Tag, models.CASCADE, related_name="links")
+
+    objects = EntityQuerySet.as_manager()
+
+    class Meta:
+        triggers = [*capture("product_id", "tag_id", readers=EVERYBODY), TOUCH]
+        constraints = [
+            models.UniqueConstraint("product", "tag", name="shop_product_tag_once", condition=models.Q(deleted=None)),
+        ]
+        indexes = [models.Index(fields=["tag", "-product"], name="shop_tagged", condition=models.Q(deleted=None))]
+
+    def __str__(self) -> str:
+        return f"{self.product_id} {self.tag_id}"
+
+
+class OrderQuerySet(EntityQuerySet["Order"]):
+    """Reads of orders."""
+
+    def of(self, buyer: Somebody) -> Self:
+        """Those of one user."""
+        return self.filter(buyer=buyer)
+
+    def due(self) -> Self:
+        """Those whose time to confirm is over."""
+        return self.filter(state=machines.PENDING_CONFIRMATION, confirm_until__lte=Now())
+
+
+class Order(Entity):
+    """What somebody ordered, at the prices of that moment. Its lines never change, so they are a part of the row."""
+
+    number = number_field("shop_order_number")
+    buyer = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="orders")
+    state = models.TextField(choices=machines.ORDER.choices(), db_default=machines.PENDING_CONFIRMATION)
+    lines = models.JSONField(help_text='[{"product", "number", "name", "price", "quantity"}], by product')
+    total = models.DecimalField(max_digits=24, decimal_places=2)
+    confirm_until = models.DateTimeField(null=True, help_text="Until when it can be confirmed.")
+    reason = models.TextField(blank=True, db_default="", help_text="Why it is in its state, where that needs a word.")
+
+    objects = OrderQuerySet.as_manager()
+
+    class Meta:
+        triggers = [
+            *capture("number", "buyer_id", "state", "lines", "total", "confirm_until", "reason", readers="buyer_id"),
+            TOUCH,
+            *machines.ORDER.guard(),
+            pgtrigger.Trigger(
+                name="record_transition",
+                level=pgtrigger.Statement,
+                when=pgtrigger.After,
+                operation=pgtrigger.Update,
+                referencing=BOTH_ROWS,
+                func=TRIGGERS["record_transition"],
+            ),
+        ]
+        constraints = [machines.ORDER.check("shop_order_state")]
+        indexes = [
+            models.Index(fields=["buyer", "-id"], name="shop_order_of"),
+            models.Index(
+                fields=["confirm_until"],
+                name="shop_order_due",
+                condition=models.Q(state=machines.PENDING_CONFIRMATION),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"order {self.number}"
+
+
+class OrderTransition(models.Model):
+    """One step of an order's life; written by the database at any change of its state."""
+
+    uncaptured = "a history itself; the order's own change has the state"
+
+    id = models.BigAutoField(primary_key=True)
+    order = models.ForeignKey(Order, models.CASCADE, related_name="transitions")
+    source = models.TextField()
+    target = models.TextField()
+    at = models.DateTimeField(db_default=Now())
+    actor = models.TextField(null=True, help_text="user:<id>; null for the system itself.")
+    reason = models.TextField(blank=True, db_default="")
+
+    def __str__(self) -> str:
+        return f"{self.source} → {self.target}"
+
+
+class Movement(models.Model):
+    """A row of the stock ledger: so much more, or less, of one product.
+
+    Whoever writes one moves the stock, and whoever sets the stock writes one: either way both say the same.
+    """
+
+    uncaptured = "a log itself; the product's own change has the stock"
+
+    class Reason(models.TextChoices):
+        OPENING = "OPENING", "the stock that the product began with"
+        CORRECTION = "CORRECTION", "somebody set the stock"
+        ORDER = "ORDER", "ordered"
+        EXPIRE = "EXPIRE", "back: the order was not confirmed in time"
+        CANCEL = "CANCEL", "back: the order was cancelled"
+        REJECT = "REJECT", "back: the payment was declined"
+
+    id = models.BigAutoField(primary_key=True)
+    # No constraints: rows of either are never removed, and checking them would cost an order a quarter of its time.
+    product = models.ForeignKey(Product, models.DO_NOTHING, related_name="movements", db_constraint=False)
+    order = models.ForeignKey(Order, models.DO_NOTHING, related_name="movements", null=True, db_constraint=False)
+    delta = models.BigIntegerField()
+    reason = models.TextField(choices=Reason)
+    at = models.DateTimeField(db_default=Now())
+    actor = models.TextField(null=True, help_text="user:<id>; null for the system itself.")
+
+    class Meta:
+        triggers = [
+            pgtrigger.Trigger(
+                name="move_stock",
+                level=pgtrigger.Statement,
+                when=pgtrigger.After,
+                operation=pgtrigger.Insert,
+                referencing=NEW_ROWS,
+                condition=BY_THEMSELVES,
+                func=TRIGGERS["move_stock"],
+            ),
+            pgtrigger.Protect(name="never_rewritten", operation=pgtrigger.Update | pgtrigger.Delete),
+        ]
+        constraints = [models.CheckConstraint(name="shop_movement_moves", condition=~models.Q(delta=0))]
+
+    def __str__(self) -> str:
+        return f"{self.delta:+} {self.reason}"
+
+
+class Payment(models.Model):
+    """How a confirmed order is paid: once, or not at all. Its id is what the gateway knows the charge by."""
+
+    uncaptured = "what stands for a card is nobody's to see; the order's own change has what became of it"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    order = models.OneToOneField(Order, models.PROTECT, related_name="payment")
+    token = models.TextField(blank=True, help_text="Stands for the card at the gateway; nothing once it is decided.")
+    amount = models.DecimalField(max_digits=24, decimal_places=2)
+    charge = models.TextField(blank=True, db_default="", help_text="The gateway's own id of the charge.")
+    asked = models.DateTimeField(db_default=Now())
+    decided = models.DateTimeField(null=True)
+    reason = models.TextField(blank=True, db_default="", help_text="Why it was declined.")
+
+    def __str__(self) -> str:
+        return f"payment of order {self.order_id}"
+
+
+class Bag(Entity):
+    """What somebody means to order; everybody has one open bag at most."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="bags")
+    state = models.TextField(choices=machines.BAG.choices(), db_default=machines.OPEN)
+    order = models.OneToOneField(Order, models.PROTECT, null=True, related_name="bag", help_text="What became of it.")
+
+    objects = EntityQuerySet.as_manager()
+
+    class Meta:
+        triggers = [*capture("user_id", "state", "order_id", readers="user_id"), TOUCH, *machines.BAG.guard()]
+        constraints = [
+            models.UniqueConstraint("user", name="shop_bag_open_once", condition=models.Q(deleted=None, state="OPEN")),
+            machines.BAG.check("shop_bag_state"),
+        ]
+
+    def __str__(self) -> str:
+        return f"bag of {self.user_id}"
+
+
+class BagItem(models.Model):
+    """So many of one product in a bag."""
+
+    uncaptured = "what somebody thinks of buying is nobody else's matter"
+
+    pk = models.CompositePrimaryKey("bag", "product")
+    bag = models.ForeignKey(Bag, models.CASCADE, related_name="items")
+    product = models.ForeignKey(Product, models.CASCADE, related_name="+")
+    quantity = models.BigIntegerField()
+    added = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.CheckConstraint(name="shop_bag_item_some", condition=models.Q(quantity__gt=0))]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} of {self.product_id}"

@@ -1,0 +1,124 @@
+"""How a confirmed order is paid: a worker charges the gateway, once or not at all.
+
+1. Confirming an order leaves a payment with a token of the card, in the transaction of the order's change.
+2. The change reaches the subscriber here. It charges the token under the payment's id, under which the gateway charges
+   once however often it is asked: after a kill, a time-out or a repeat the same is asked again, and never guessed.
+3. Paid: the order is ACCEPTED. Declined: it is REJECTED, and its stock is back. Undecided: it waits, and is asked for
+   again. What the gateway refuses to charge at all is a dead letter; the order is CONFIRMED until somebody looks.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+
+from lockstep.api.errors import Invalid, Unavailable
+from lockstep.changes.sql_file import load
+from lockstep.delivery import errors as delivery
+from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber
+from lockstep.providers.errors import ProviderError, Unreachable
+from lockstep.providers.payments import Card, CardRefused, Charge, PaymentGateway, tokenise
+from lockstep.shop import machines
+from lockstep.shop.actions import SQL as ORDERS
+from lockstep.shop.actions import giving_back
+
+SQL = load(Path(__file__).parent / "sql" / "payments.sql")
+CURRENCY = "EUR"
+CARD_SECONDS = 5.0  # what the buyer waits for the gateway
+CHARGE_SECONDS = 10.0
+
+
+def token_of(*, card_number: str, expiry: str, cvc: str) -> str:
+    """What stands for a card at the gateway. Raises Invalid for one that it refuses, and Unavailable."""
+    try:
+        return tokenise(settings.PAYMENTS_URL, Card(card_number, expiry, cvc), CARD_SECONDS)
+    except CardRefused as refused:
+        raise Invalid({f"payment.{refused.field}": refused.detail}) from None
+    except ProviderError as error:
+        raise Unavailable(
+            "The payment gateway does not answer right now. Nothing was changed; try again in a moment.", retry_after=2
+        ) from error
+
+
+class Cashier:
+    """Sees to it that confirmed orders are paid. One at a time for each order: the caller holds its lane."""
+
+    def __init__(self, gateway: PaymentGateway, pool: Pool) -> None:
+        self.gateway = gateway
+        self.pool = pool
+
+    async def deliver(self, claim: Claim) -> None:
+        """Charges for an order that is CONFIRMED, and for no other. Raises delivery errors."""
+        after = claim.change.after
+        if after is None or after["state"] != machines.CONFIRMED:
+            return
+        order = claim.change.object_id
+        waiting = await self._waiting(order)
+        if waiting is None:
+            return
+        key, token, amount = waiting
+        if amount == 0:
+            await self._accept(order, charge="")
+            return
+        charge = await self._charge(claim, token, amount, key)
+        if charge.status == "pending":
+            raise delivery.NotYet("the payment gateway has not decided yet")
+        if charge.amount != amount:
+            raise delivery.Refused(f"the gateway charged {charge.amount} for {amount}")
+        if charge.status == "approved":
+            await self._accept(order, charge=charge.id)
+        else:
+            await self._reject(order, charge=charge.id, reason=charge.reason or "declined")
+
+    async def _charge(self, claim: Claim, token: str, amount: Any, key: str) -> Charge:  # noqa: ANN401 - a decimal
+        """What became of the charge. After a first try it is looked up, and asked for anew where there is none."""
+        try:
+            known = await self.gateway.look_up(key) if claim.attempts else None
+            return known or await self.gateway.charge(token, amount, CURRENCY, key)
+        except Unreachable as error:
+            if error.maybe_applied:
+                raise delivery.TryAgain(str(error)) from error
+            raise delivery.Unreachable(str(error)) from error
+        except ProviderError as error:
+            if error.retryable:
+                raise delivery.TryAgain(str(error), error.retry_after) from error
+            raise delivery.Refused(str(error)) from error
+
+    async def _waiting(self, order: str) -> tuple[str, str, Any] | None:
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(SQL["waiting"], {"order": order})
+            row: tuple[str, str, Any] | None = await cursor.fetchone()
+            return row
+
+    async def _accept(self, order: str, *, charge: str) -> None:
+        await self._decide(order, charge, "", SQL["accept"], {"order": order})
+
+    async def _reject(self, order: str, *, charge: str, reason: str) -> None:
+        await self._decide(order, charge, reason, ORDERS["give_back"], giving_back("reject", [UUID(order)], reason))
+
+    async def _decide(self, order: str, charge: str, reason: str, statement: str, parameters: dict[str, Any]) -> None:
+        async with self.pool.connection() as connection, connection.transaction():
+            decided = {"order": order, "charge": charge, "reason": reason}
+            cursor = await connection.execute(SQL["decide"], decided)
+            if await cursor.fetchone():
+                await connection.execute(statement, parameters)
+
+
+@asynccontextmanager
+async def _connect(pool: Pool) -> AsyncIterator[Handler]:
+    if not settings.PAYMENTS_URL:
+        yield _nobody_to_ask
+        return
+    async with PaymentGateway(settings.PAYMENTS_URL, deadline=CHARGE_SECONDS) as gateway:
+        yield Cashier(gateway, pool).deliver
+
+
+async def _nobody_to_ask(claim: Claim) -> None:
+    if claim.change.after and claim.change.after["state"] == machines.CONFIRMED:
+        raise delivery.Unreachable("there is no payment gateway: set PAYMENTS_URL")
+
+
+CASHIER = Subscriber(name="payments", kind="event", models=("shop.order",), connect=_connect, recorded=True)

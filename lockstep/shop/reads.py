@@ -1,0 +1,81 @@
+"""What views of the shop ask for."""
+
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import OuterRef
+from django.db.models.functions import Lower
+from rest_framework.exceptions import PermissionDenied
+
+from lockstep.api.errors import NotFound
+from lockstep.shop import machines
+from lockstep.shop.models import BagItem, Order, Product, ProductQuerySet, ProductTag, Somebody, Tag
+
+
+def products() -> ProductQuerySet:
+    """Products with the names of their tags, in one query."""
+    links = ProductTag.objects.alive().filter(product=OuterRef("pk"), tag__deleted=None)
+    names = links.order_by(Lower("tag__name")).values("tag__name")
+    return Product.objects.alive().annotate(tags=ArraySubquery(names))
+
+
+def product(key: str, user: Somebody) -> Any:  # noqa: ANN401 - a product, with its tags beside
+    """A product that this user may see, by id or number. Raises NotFound."""
+    found = products().visible_to(user).filter(**_by(key)).first()
+    if found is None:
+        raise NotFound("There is no such product.")
+    return found
+
+
+def any_product(key: str) -> Product:
+    """A product whether or not it is on sale, or there at all any more. Raises NotFound."""
+    found = Product.objects.filter(**_by(key)).first()
+    if found is None:
+        raise NotFound("There is no such product.")
+    return found
+
+
+def own_product(key: str, user: Somebody) -> Product:
+    """The same, to change it. Raises NotFound, and PermissionDenied for somebody else's."""
+    found: Product = product(key, user)
+    if found.owner_id != user.pk:
+        raise PermissionDenied("This product is somebody else's.")
+    return found
+
+
+def tag(key: UUID | str) -> Tag:
+    """A tag by its id. Raises NotFound."""
+    found = Tag.objects.alive().filter(pk=key).first()
+    if found is None:
+        raise NotFound("There is no such tag.")
+    return found
+
+
+def order(key: str, user: Somebody) -> Order:
+    """An order of this user's, by id or number. Raises NotFound."""
+    found = Order.objects.alive().of(user).filter(**_by(key)).first()
+    if found is None:
+        raise NotFound("You have no such order.")
+    return found
+
+
+def bag(user: Somebody) -> list[dict[str, Any]]:
+    """The lines of the user's open bag, in the order in which they came; a product that is gone is none."""
+    items = BagItem.objects.filter(bag__user=user, bag__state=machines.OPEN, bag__deleted=None, product__deleted=None)
+    return [
+        {
+            "product": item.product.pk,
+            "number": item.product.number,
+            "name": item.product.name,
+            "price": Decimal(item.product.price),
+            "quantity": item.quantity,
+            "available": item.product.stock if item.product.state == machines.ON_SALE else 0,
+        }
+        for item in items.select_related("product").order_by("added", "product")
+    ]
+
+
+def _by(key: str) -> dict[str, object]:
+    return {"number": int(key)} if key.isdigit() else {"pk": UUID(key)}

@@ -1,0 +1,304 @@
+"""Shapes of the shop. Money is a decimal string with two places; nothing is decided here."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from lockstep.api.serializers import StrictSerializer
+from lockstep.shop import machines
+from lockstep.shop.diagrams import mermaid
+from lockstep.shop.models import Order, OrderTransition, Tag
+
+MAX_NAME, MAX_DESCRIPTION, MAX_TAG = 200, 20_000, 50
+MOST_LINES, MOST_OF_ONE, MOST_STOCK = 100, 1_000_000, 1_000_000_000_000
+LARGEST_NUMBER = 10**18 - 1
+ID, NUMBER = "019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2b", 1001
+TIME = "2026-01-31T12:00:00Z"
+
+
+class Money(serializers.DecimalField):
+    """A price: not below zero, in hundredths."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
+        super().__init__(max_digits=12, decimal_places=2, min_value=Decimal(0), **options)
+
+
+class Quantity(serializers.IntegerField):
+    """So many of one product."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
+        super().__init__(min_value=1, max_value=MOST_OF_ONE, **options)
+
+
+@extend_schema_field(
+    {"anyOf": [{"type": "integer", "minimum": 0, "maximum": LARGEST_NUMBER}, {"type": "string", "format": "uuid"}]}
+)
+class ProductKey(serializers.Field):  # type: ignore[type-arg]  # it takes none at run time
+    """The id of a product, or its number."""
+
+    def to_internal_value(self, data: object) -> UUID | int:
+        """A number may come as a string of digits, as the predecessors took it."""
+        text = str(data)
+        if isinstance(data, (int, str)) and not isinstance(data, bool) and text.isascii() and text.isdigit():
+            if len(text) < 19:
+                return int(text)
+        elif isinstance(data, str):
+            try:
+                return UUID(data)
+            except ValueError:
+                pass
+        raise serializers.ValidationError("The id of a product, or its number.")
+
+
+class NewProductSerializer(StrictSerializer):
+    """A new product, which is on sale at once."""
+
+    id = serializers.UUIDField(read_only=True)
+    number = serializers.IntegerField(read_only=True)
+    owner = serializers.UUIDField(read_only=True)
+    name = serializers.CharField(max_length=MAX_NAME)
+    description = serializers.CharField(max_length=MAX_DESCRIPTION, allow_blank=True, required=False)
+    price = Money()
+    stock = serializers.IntegerField(min_value=0, max_value=MOST_STOCK, required=False)
+    state = serializers.ChoiceField(machines.PRODUCT_STATES, read_only=True)
+    tags = serializers.ListField(child=serializers.CharField(), read_only=True)
+    created = serializers.DateTimeField(read_only=True)
+    updated = serializers.DateTimeField(read_only=True)
+    example = {
+        "id": ID,
+        "number": NUMBER,
+        "owner": "019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2c",
+        "name": "Red bicycle",
+        "description": "Rides by itself, almost.",
+        "price": "249.90",
+        "stock": 12,
+        "state": "ON_SALE",
+        "tags": ["bicycle", "red"],
+        "created": TIME,
+        "updated": TIME,
+    }
+
+
+class ProductSerializer(NewProductSerializer):
+    """A product. Others see it while it is on sale."""
+
+    state = serializers.ChoiceField(machines.PRODUCT_STATES, required=False)
+
+
+class TagSerializer(StrictSerializer):
+    """A tag, kept by staff."""
+
+    id = serializers.UUIDField(read_only=True)
+    name = serializers.CharField(max_length=MAX_TAG)
+    description = serializers.CharField(max_length=MAX_DESCRIPTION, allow_blank=True, required=False)
+    created = serializers.DateTimeField(read_only=True)
+    updated = serializers.DateTimeField(read_only=True)
+    example = {"id": ID, "name": "bicycle", "description": "Has two wheels.", "created": TIME, "updated": TIME}
+
+
+class QuantitySerializer(StrictSerializer):
+    """How many of a product are to be in the bag."""
+
+    quantity = Quantity()
+    example = {"quantity": 2}
+
+
+class BagLineSerializer(serializers.Serializer[Any]):
+    """So many of one product, at today's price."""
+
+    product = serializers.UUIDField()
+    number = serializers.IntegerField()
+    name = serializers.CharField()
+    price = Money()
+    quantity = Quantity()
+    available = serializers.IntegerField(help_text="How many there are to order right now.")
+
+
+class BagSerializer(serializers.Serializer[Any]):
+    """What somebody means to order."""
+
+    lines = BagLineSerializer(many=True)
+    total = serializers.CharField(help_text="What it would cost now.")
+    example = {
+        "lines": [
+            {"product": ID, "number": NUMBER, "name": "Red bicycle", "price": "249.90", "quantity": 1, "available": 12}
+        ],
+        "total": "249.90",
+    }
+
+
+class AskedLineSerializer(StrictSerializer):
+    """So many of one product."""
+
+    product = ProductKey()
+    quantity = Quantity()
+    example = {"product": ID, "quantity": 2}
+
+
+class AskedOrderSerializer(StrictSerializer):
+    """What is to be ordered; a product that is named twice is one line."""
+
+    lines = serializers.ListField(child=AskedLineSerializer(), min_length=1, max_length=MOST_LINES)
+    example = {"lines": [{"product": ID, "quantity": 2}]}
+
+
+class CardSerializer(StrictSerializer):
+    """A card. It is handed to the payment gateway and kept nowhere."""
+
+    card_number = serializers.RegexField(r"^[0-9 -]{12,30}$", write_only=True)
+    expiry = serializers.RegexField(r"^[0-9]{2}/[0-9]{2}$", write_only=True, help_text="MM/YY")
+    cvc = serializers.RegexField(r"^[0-9]{3,4}$", write_only=True)
+    example = {"card_number": "4242424242424242", "expiry": "12/40", "cvc": "123"}
+
+
+class ConfirmationSerializer(StrictSerializer):
+    """How an order is paid."""
+
+    payment = CardSerializer()
+    example = {"payment": CardSerializer.example}
+
+
+class OrderLineSerializer(serializers.Serializer[Any]):
+    """So many of one product, at the price of the moment of ordering."""
+
+    product = serializers.UUIDField()
+    number = serializers.IntegerField()
+    name = serializers.CharField()
+    price = Money()
+    quantity = serializers.IntegerField()
+
+
+class OrderStepSerializer(serializers.Serializer[Any]):
+    """One step of an order's life."""
+
+    state = serializers.ChoiceField(machines.ORDER_STATES)
+    at = serializers.DateTimeField()
+    reason = serializers.CharField(allow_blank=True)
+
+
+class OrderSerializer(serializers.Serializer[Any]):
+    """An order of one's own."""
+
+    id = serializers.UUIDField()
+    number = serializers.IntegerField()
+    state = serializers.ChoiceField(machines.ORDER_STATES)
+    reason = serializers.CharField(allow_blank=True, help_text="Why it is in its state, where that needs a word.")
+    lines = OrderLineSerializer(many=True)
+    total = serializers.CharField()
+    confirm_until = serializers.DateTimeField(allow_null=True, help_text="Until when it can be confirmed.")
+    created = serializers.DateTimeField()
+    updated = serializers.DateTimeField()
+    example = {
+        "id": ID,
+        "number": 4711,
+        "state": "PENDING_CONFIRMATION",
+        "reason": "",
+        "lines": [{"product": ID, "number": NUMBER, "name": "Red bicycle", "price": "249.90", "quantity": 2}],
+        "total": "499.80",
+        "confirm_until": "2026-01-31T12:05:00Z",
+        "created": TIME,
+        "updated": TIME,
+    }
+
+
+class OrderWithHistorySerializer(OrderSerializer):
+    """An order with each step of its life, the first one first."""
+
+    history = OrderStepSerializer(many=True)
+    example = {
+        **OrderSerializer.example,
+        "history": [{"state": "PENDING_CONFIRMATION", "at": TIME, "reason": ""}],
+    }
+
+
+class TransitionSerializer(serializers.Serializer[Any]):
+    """What leads from one state to another."""
+
+    name = serializers.CharField()
+    from_state = serializers.CharField()
+    to_state = serializers.CharField()
+    meaning = serializers.CharField()
+
+
+class MachineSerializer(serializers.Serializer[Any]):
+    """All states of one thing."""
+
+    name = serializers.CharField()
+    initial = serializers.ListField(child=serializers.CharField())
+    transitions = TransitionSerializer(many=True)
+    diagram = serializers.CharField(help_text="The same as a state diagram in Mermaid.")
+    example = {
+        "name": "a bag",
+        "initial": ["OPEN"],
+        "transitions": [{"name": "order", "from_state": "OPEN", "to_state": "ORDERED", "meaning": "It is ordered."}],
+        "diagram": "stateDiagram-v2\n    [*] --> OPEN\n    OPEN --> ORDERED: order\n    ORDERED --> [*]",
+    }
+
+
+def shown_product(product: Any) -> dict[str, Any]:  # noqa: ANN401 - a product, with its tags beside
+    """A product as everybody sees it."""
+    return {
+        "id": product.pk,
+        "number": product.number,
+        "owner": product.owner_id,
+        "name": product.name,
+        "description": product.description,
+        "price": str(product.price),
+        "stock": product.stock,
+        "state": product.state,
+        "tags": product.tags,
+        "created": product.created,
+        "updated": product.updated,
+    }
+
+
+def shown_machine(machine: machines.Machine) -> dict[str, Any]:
+    """The states of one thing as everybody sees them."""
+    return {
+        "name": machine.name,
+        "initial": list(machine.initial),
+        "transitions": [
+            {"name": one.name, "from_state": one.source, "to_state": one.target, "meaning": one.meaning}
+            for one in machine.transitions
+        ],
+        "diagram": mermaid(machine),
+    }
+
+
+def shown_tag(tag: Tag) -> dict[str, Any]:
+    """A tag as everybody sees it."""
+    names = ("id", "name", "description", "created", "updated")
+    return {name: getattr(tag, name) for name in names}
+
+
+def shown_bag(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A bag as its owner sees it."""
+    total = sum((line["price"] * line["quantity"] for line in lines), Decimal("0.00"))
+    return {"lines": [{**line, "price": str(line["price"])} for line in lines], "total": str(total)}
+
+
+def shown_order(order: Order) -> dict[str, Any]:
+    """An order as its buyer sees it."""
+    return {
+        "id": order.pk,
+        "number": order.number,
+        "state": order.state,
+        "reason": order.reason,
+        "lines": order.lines,
+        "total": str(order.total),
+        "confirm_until": order.confirm_until if order.state == machines.PENDING_CONFIRMATION else None,
+        "created": order.created,
+        "updated": order.updated,
+    }
+
+
+def shown_order_with_history(order: Order, steps: list[OrderTransition]) -> dict[str, Any]:
+    """The same with all that happened to it."""
+    begun = steps[0].source if steps else order.state
+    history = [{"state": begun, "at": order.created, "reason": ""}]
+    history += [{"state": step.target, "at": step.at, "reason": step.reason} for step in steps]
+    return {**shown_order(order), "history": history}

@@ -1,0 +1,73 @@
+-- Orders: each is placed, given back or ended by one statement, whatever number of products it touches. Products are
+-- always locked in the order of their ids, and after the order, so that two statements wait for each other and never
+-- each for the other.
+
+-- name: place
+-- All or nothing. One row for each product asked for, given by id or by number: what was asked, what is available, and
+-- `index`, where it first stands among the lines, and `placed`, the order's number where the stock was enough for every line.
+WITH given AS (
+    SELECT coalesce(g.product, (SELECT p.id FROM shop_product p WHERE p.number = g.number)) AS id,
+           coalesce(g.product::text, g.number::text) AS name, g.position, g.quantity
+    FROM unnest(%(products)s::uuid[], %(numbers)s::bigint[], %(quantities)s::bigint[])
+         WITH ORDINALITY AS g (product, number, quantity, position)
+), asked AS (
+    SELECT id, min(name) AS name, min(position) AS position, sum(quantity)::bigint AS quantity
+    FROM given GROUP BY id, CASE WHEN id IS NULL THEN position END
+), locked AS MATERIALIZED (
+    SELECT p.id, p.number, p.name, p.price, p.stock, p.state
+    FROM shop_product p
+    WHERE p.id = ANY (ARRAY(SELECT id FROM asked)) AND p.deleted IS NULL
+    ORDER BY p.id
+    FOR NO KEY UPDATE
+), lines AS MATERIALIZED (
+    SELECT a.name AS asked_for, a.position, a.quantity, l.id, l.number, l.name, l.price,
+           CASE WHEN l.state = 'ON_SALE' THEN l.stock ELSE 0 END AS available
+    FROM asked a LEFT JOIN locked l ON l.id = a.id
+), verdict AS MATERIALIZED (
+    SELECT coalesce(bool_and(available >= quantity), false) AND bool_and(id IS NOT NULL) AS enough,
+           sum(price * quantity) AS total
+    FROM lines
+), placed AS (
+    INSERT INTO shop_order (id, buyer_id, state, lines, total, confirm_until)
+    SELECT %(id)s, %(buyer)s, %(state)s,
+           (SELECT jsonb_agg(jsonb_build_object(
+                'product', id, 'number', number, 'name', name, 'price', price::text, 'quantity', quantity)
+                ORDER BY id) FROM lines),
+           total, now() + %(seconds)s * interval '1 second'
+    FROM verdict WHERE enough
+    RETURNING id, number
+), moved AS (
+    INSERT INTO shop_movement (product_id, order_id, delta, reason, actor)
+    SELECT lines.id, placed.id, -lines.quantity, 'ORDER', nullif(current_setting('lockstep.actor', true), '')
+    FROM lines, placed
+)
+SELECT asked_for, position - 1 AS index, id, available, quantity, (SELECT number FROM placed) AS placed
+FROM lines ORDER BY position;
+
+-- name: give_back
+-- Ends orders that are in the state `source`, at most so many of them, and gives their stock back. Which: those of
+-- `orders`, or without them those whose time to confirm is over; what somebody else is ending just now is left to them.
+WITH ended AS MATERIALIZED (
+    SELECT o.id FROM shop_order o
+    WHERE o.state = %(source)s
+      AND CASE WHEN %(orders)s::uuid[] IS NULL THEN o.confirm_until <= now() ELSE o.id = ANY (%(orders)s) END
+    ORDER BY o.id LIMIT %(most)s
+    FOR NO KEY UPDATE
+), back AS MATERIALIZED (
+    SELECT m.product_id, m.order_id, -sum(m.delta)::bigint AS delta
+    FROM shop_movement m JOIN ended ON ended.id = m.order_id
+    GROUP BY m.product_id, m.order_id
+), locked AS MATERIALIZED (
+    SELECT p.id FROM shop_product p
+    WHERE p.id = ANY (ARRAY(SELECT product_id FROM back))
+    ORDER BY p.id
+    FOR NO KEY UPDATE
+), moved AS (
+    INSERT INTO shop_movement (product_id, order_id, delta, reason, actor)
+    SELECT back.product_id, back.order_id, back.delta, %(movement)s, nullif(current_setting('lockstep.actor', true), '')
+    FROM back JOIN locked ON locked.id = back.product_id
+), gone AS (
+    UPDATE shop_order o SET state = %(target)s, reason = %(reason)s FROM ended WHERE o.id = ended.id
+    RETURNING o.id
+)
+SELECT id::text FROM gone;

@@ -1,0 +1,28 @@
+-- What the database does by itself, whoever writes. Bodies of statement-level triggers; models.py says of which.
+
+-- name: open_ledger
+-- A product begins with the stock that it was made with.
+INSERT INTO shop_movement (product_id, delta, reason, actor)
+SELECT n.id, n.stock, 'OPENING', nullif(current_setting('lockstep.actor', true), '')
+FROM new_rows n WHERE n.stock <> 0;
+RETURN NULL;
+
+-- name: correct_ledger
+-- Somebody set the stock: the ledger says by how much. A product that changes nothing here changes nothing there.
+INSERT INTO shop_movement (product_id, delta, reason, actor)
+SELECT n.id, n.stock - o.stock, 'CORRECTION', nullif(current_setting('lockstep.actor', true), '')
+FROM new_rows n JOIN old_rows o ON o.id = n.id WHERE n.stock <> o.stock;
+RETURN NULL;
+
+-- name: move_stock
+-- Somebody wrote movements: the stock follows, and never below zero.
+UPDATE shop_product p SET stock = p.stock + d.delta
+FROM (SELECT product_id, sum(delta)::bigint AS delta FROM new_rows GROUP BY product_id) AS d
+WHERE p.id = d.product_id;
+RETURN NULL;
+
+-- name: record_transition
+INSERT INTO shop_ordertransition (order_id, source, target, actor, reason)
+SELECT n.id, o.state, n.state, nullif(current_setting('lockstep.actor', true), ''), n.reason
+FROM new_rows n JOIN old_rows o ON o.id = n.id WHERE n.state <> o.state;
+RETURN NULL;

@@ -1,0 +1,286 @@
+"""Orders: all or nothing, at the prices of the moment, and never more than there is."""
+
+import threading
+from collections import Counter
+from uuid import uuid4
+
+import pytest
+from django.db import connection, connections
+from django.db.models import Sum
+
+from lockstep.api.errors import DomainError
+from lockstep.shop import actions
+from lockstep.shop.actions import Line
+from lockstep.shop.models import Bag, Movement, Order, Product
+from lockstep.shop.tests.conftest import MakeProduct
+from tests.support import Cast, Person
+
+pytestmark = pytest.mark.django_db
+
+ORDERS, BAG = "/api/v1/orders/", "/api/v1/bag/"
+
+
+def order(person: Person, *lines: tuple[object, object]):
+    return person.post(ORDERS, {"lines": [{"product": str(key), "quantity": number} for key, number in lines]})
+
+
+def stocks() -> dict[str, int]:
+    """By name; each is what the ledger sums to."""
+    sums = dict(Movement.objects.values_list("product").annotate(Sum("delta")))
+    found = {one.name: (one.stock, sums.get(one.pk, 0)) for one in Product.objects.all()}
+    assert all(stock == summed for stock, summed in found.values()), found
+    return {name: stock for name, (stock, _) in found.items()}
+
+
+def test_an_order_takes_the_stock_and_keeps_the_prices(cast: Cast, product: MakeProduct):
+    bread, milk = product("bread", price="2.50"), product("milk", price="0.99", stock=3)
+    answer = order(cast.colleague, (milk.pk, 3), (bread.number, 2))
+    assert answer.status_code == 201
+    placed = answer.json()
+    assert placed["state"] == "PENDING_CONFIRMATION"
+    assert placed["total"] == "7.97"
+    lines = {(line["name"], line["price"], line["quantity"]) for line in placed["lines"]}
+    assert lines == {("bread", "2.50", 2), ("milk", "0.99", 3)}
+    assert placed["confirm_until"] > placed["created"]
+    assert [step["state"] for step in placed["history"]] == ["PENDING_CONFIRMATION"]
+    assert answer["ETag"] == '"1"'
+    assert stocks() == {"bread": 8, "milk": 0}
+    Product.objects.update(price=99, name="dear")
+    assert cast.colleague.get(f"{ORDERS}{placed['number']}/").json()["lines"] == placed["lines"]
+    moved = Movement.objects.filter(order=placed["id"]).values_list("reason", "actor")
+    assert set(moved) == {("ORDER", f"user:{cast.colleague.user.pk}")}
+
+
+def test_equal_lines_are_summed_before_the_check(cast: Cast, product: MakeProduct):
+    bread = product("bread", stock=5)
+    answer = order(cast.owner, (bread.pk, 3), (bread.number, 3))
+    assert answer.status_code == 409
+    assert answer.json()["lines"] == [{"product": str(bread.pk), "asked": 6, "available": 5}]
+    assert order(cast.owner, (bread.pk, 2), (bread.number, 3)).json()["lines"][0]["quantity"] == 5
+    assert stocks() == {"bread": 0}
+
+
+def test_a_decline_says_what_was_asked_and_what_is_there_and_takes_nothing(cast: Cast, product: MakeProduct):
+    bread, milk = product("bread"), product("milk", stock=1)
+    answer = order(cast.owner, (bread.pk, 2), (milk.pk, 2))
+    assert answer.status_code == 409
+    problem = answer.json()
+    assert problem["type"] == "/problems/insufficient-stock"
+    assert problem["lines"] == [
+        {"product": str(bread.pk), "asked": 2, "available": 10},
+        {"product": str(milk.pk), "asked": 2, "available": 1},
+    ]
+    assert problem["errors"] == [{"field": "lines.1", "detail": "2 are asked for, 1 are there."}]
+    assert stocks() == {"bread": 10, "milk": 1}
+    assert not Order.objects.exists()
+
+
+def test_what_is_not_on_sale_is_not_there(cast: Cast, product: MakeProduct):
+    bread = product("bread")
+    Product.objects.update(state="OFF_SALE")
+    assert order(cast.owner, (bread.pk, 1)).json()["lines"][0]["available"] == 0
+
+
+@pytest.mark.parametrize("key", [uuid4(), 999_999])
+def test_what_there_is_not_cannot_be_ordered(cast: Cast, product: MakeProduct, key: object):
+    bread = product("bread")
+    answer = order(cast.owner, (bread.pk, 1), (key, 1))
+    assert answer.status_code == 400
+    assert answer.json()["errors"] == [{"field": "lines", "detail": f"There is no product {key}."}]
+    assert stocks() == {"bread": 10}
+
+
+def test_a_deleted_product_cannot_be_ordered(cast: Cast, product: MakeProduct):
+    bread = product("bread")
+    cast.owner.delete(f"/api/v1/products/{bread.pk}/")
+    assert order(cast.colleague, (bread.pk, 1)).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("lines", "field"),
+    [
+        ([], "lines"),
+        ([{"product": 1, "quantity": 0}], "lines.0.quantity"),
+        ([{"product": 1, "quantity": -1}], "lines.0.quantity"),
+        ([{"product": 1, "quantity": 1_000_001}], "lines.0.quantity"),
+        ([{"product": 1, "quantity": "many"}], "lines.0.quantity"),
+        ([{"product": True, "quantity": 1}], "lines.0.product"),
+        ([{"product": "x", "quantity": 1}], "lines.0.product"),
+        ([{"product": 10**18, "quantity": 1}], "lines.0.product"),
+        ([{"product": 1, "quantity": 1, "price": "0.01"}], "lines.0.price"),
+        ([{"product": 1, "quantity": 1}] * 101, "lines"),
+    ],
+)
+def test_what_cannot_be_asked_for(cast: Cast, lines: list, field: str):
+    answer = cast.owner.post(ORDERS, {"lines": lines})
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["field"] == field
+
+
+def test_orders_are_their_buyers_own(cast: Cast, product: MakeProduct):
+    placed = order(cast.colleague, (product().pk, 1)).json()
+    for path in (f"{ORDERS}{placed['id']}/", f"{ORDERS}{placed['number']}/"):
+        assert cast.colleague.get(path).status_code == 200
+        assert cast.owner.get(path).status_code == cast.staff.get(path).status_code == 404
+        assert cast.owner.post(f"{path}cancel/", {}).status_code == 404
+    assert [one["id"] for one in cast.colleague.get(ORDERS).json()["results"]] == [placed["id"]]
+    assert cast.owner.get(ORDERS).json()["results"] == []
+
+
+def test_cancelling_gives_the_stock_back_once(cast: Cast, product: MakeProduct):
+    bread, milk = product("bread"), product("milk")
+    placed = order(cast.owner, (bread.pk, 4), (milk.pk, 1)).json()
+    cancelled = cast.owner.post(f"{ORDERS}{placed['id']}/cancel/", {})
+    assert (cancelled.status_code, cancelled.json()["state"]) == (200, "CANCELLED")
+    assert [step["state"] for step in cancelled.json()["history"]] == ["PENDING_CONFIRMATION", "CANCELLED"]
+    assert stocks() == {"bread": 10, "milk": 10}
+    again = cast.owner.post(f"{ORDERS}{placed['id']}/cancel/", {})
+    assert (again.status_code, again.json()["type"]) == (409, "/problems/conflict")
+    assert "CANCELLED" in again.json()["detail"]
+    assert stocks() == {"bread": 10, "milk": 10}
+    back = Movement.objects.filter(reason="CANCEL").values_list("delta", "order")
+    assert sorted(delta for delta, _ in back) == [1, 4]
+    assert {str(key) for _, key in back} == {placed["id"]}
+
+
+def test_what_is_not_confirmed_in_time_expires(cast: Cast, product: MakeProduct, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(actions, "BATCH", 2)
+    bread, milk = product("bread", stock=100), product("milk", stock=100)
+    for _ in range(5):
+        order(cast.owner, (bread.pk, 3), (milk.pk, 1))
+    kept = order(cast.owner, (bread.pk, 1)).json()
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE shop_order SET confirm_until = now() - interval '1 s' WHERE id <> %s", [kept["id"]])
+    assert actions.expire_orders() == 5
+    assert actions.expire_orders() == 0
+    assert stocks() == {"bread": 99, "milk": 100}
+    assert Counter(Order.objects.values_list("state", flat=True)) == {"NOT_CONFIRMED": 5, "PENDING_CONFIRMATION": 1}
+    assert Movement.objects.filter(reason="EXPIRE").values("order").distinct().count() == 5
+
+
+def test_an_order_that_is_final_waits_for_nothing(cast: Cast, product: MakeProduct):
+    bread = product("bread")
+    number = actions.place_order(actor="", buyer=cast.owner.user, lines=[Line(bread.pk, 1)], final=True)
+    placed = Order.objects.get(number=number)
+    assert (placed.state, placed.confirm_until) == ("ACCEPTED", None)
+    assert actions.expire_orders() == 0
+
+
+def test_a_repeat_is_not_a_second_order(cast: Cast, product: MakeProduct):
+    bread = product("bread")
+    body = {"lines": [{"product": str(bread.pk), "quantity": 1}]}
+    headers = {"idempotency-key": "once"}
+    answers = [cast.owner.client.post(ORDERS, body, content_type="application/json", headers=headers) for _ in range(3)]
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.content for answer in answers}) == 1
+    assert stocks() == {"bread": 9}
+
+
+# --- Bags -----------------------------------------------------------------------------------------------
+
+
+def put(person: Person, product: Product, quantity: int):
+    return person.put(f"{BAG}items/{product.pk}/", {"quantity": quantity})
+
+
+def test_a_bag_becomes_an_order(cast: Cast, product: MakeProduct):
+    bread, milk = product("bread", price="2.50"), product("milk", price="1.00")
+    assert cast.colleague.get(BAG).json() == {"lines": [], "total": "0.00"}
+    put(cast.colleague, bread, 5)
+    put(cast.colleague, milk, 1)
+    shown = put(cast.colleague, bread, 2).json()
+    assert [(line["name"], line["quantity"], line["available"]) for line in shown["lines"]] == [
+        ("bread", 2, 10),
+        ("milk", 1, 10),
+    ]
+    assert shown["total"] == "6.00"
+    assert cast.owner.get(BAG).json()["lines"] == []
+    Product.objects.filter(pk=milk.pk).update(price="3.00")
+    assert cast.colleague.get(BAG).json()["total"] == "8.00"
+    placed = cast.colleague.post(f"{BAG}order/", {})
+    assert (placed.status_code, placed.json()["total"]) == (201, "8.00")
+    assert cast.colleague.get(BAG).json()["lines"] == []
+    assert cast.colleague.post(f"{BAG}order/", {}).status_code == 409
+    assert Bag.objects.get(state="ORDERED").order_id == Order.objects.get().pk
+
+
+def test_a_bag_of_which_there_is_not_enough_stays_as_it_is(cast: Cast, product: MakeProduct):
+    bread = product("bread", stock=1)
+    put(cast.owner, bread, 2)
+    declined = cast.owner.post(f"{BAG}order/", {})
+    assert (declined.status_code, declined.json()["type"]) == (409, "/problems/insufficient-stock")
+    assert cast.owner.get(BAG).json()["lines"][0]["quantity"] == 2
+    assert cast.owner.delete(f"{BAG}items/{bread.number}/").status_code == 204
+    assert cast.owner.delete(f"{BAG}items/{bread.number}/").status_code == 204
+    assert cast.owner.get(BAG).json()["lines"] == []
+
+
+def test_what_is_not_there_is_not_put_in_a_bag(cast: Cast):
+    assert cast.owner.put(f"{BAG}items/{uuid4()}/", {"quantity": 1}).status_code == 404
+
+
+# --- At once --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_a_hundred_things_a_hundred_are_sold_to_a_thousand_buyers(cast: Cast, product: MakeProduct):
+    hot = product("hot", stock=100)
+    outcomes: Counter[str] = Counter()
+    waiting = [cast.owner.user] * 1_000
+
+    def buy() -> None:
+        try:
+            while waiting:
+                try:
+                    buyer = waiting.pop()
+                except IndexError:
+                    return
+                try:
+                    actions.place_order(actor="", buyer=buyer, lines=[Line(hot.pk, 1)])
+                    outcomes["sold"] += 1
+                except DomainError as error:
+                    outcomes[type(error).__name__] += 1
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=buy) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes == {"sold": 100, "InsufficientStock": 900}
+    assert stocks() == {"hot": 0}
+    assert Order.objects.count() == 100
+
+
+@pytest.mark.django_db(transaction=True)
+def test_orders_of_the_same_things_in_any_order_end_without_deadlock(cast: Cast, product: MakeProduct):
+    """While orders are placed, others are cancelled and expire, and somebody corrects the stock."""
+    keys = [product(f"thing {n}", stock=10_000).pk for n in range(5)]
+    failures: list[Exception] = []
+
+    def work(seed: int) -> None:
+        try:
+            for turn in range(40):
+                chosen = keys[(seed + turn) % 5 :] + keys[: (seed + turn) % 5]
+                lines = [Line(key, 1 + turn % 3) for key in (chosen if seed % 2 else reversed(chosen))]
+                number = actions.place_order(actor="", buyer=cast.owner.user, lines=lines)
+                if turn % 3 == 0:
+                    actions.cancel_order(actor="", order=Order.objects.get(number=number))
+                if turn % 10 == 0:
+                    Order.objects.filter(number=number).update(confirm_until="2026-01-01T00:00Z")
+                    actions.expire_orders()
+                    product_row = Product.objects.get(pk=chosen[0])
+                    actions.update_product(actor="", product=product_row, stock=10_000)
+        except Exception as error:
+            failures.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=work, args=[seed]) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    stocks()

@@ -1,0 +1,191 @@
+"""Products, their tags, and the stores of their owners."""
+
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from lockstep.changes.models import Change
+from lockstep.shop.models import Movement, Product, ProductTag, Tag
+from lockstep.shop.tests.conftest import MakeProduct
+from tests.support import Cast, Person
+
+pytestmark = pytest.mark.django_db
+
+PRODUCTS, TAGS = "/api/v1/products/", "/api/v1/tags/"
+BICYCLE = {"name": "Red bicycle", "description": "Two wheels.", "price": "249.90", "stock": 12}
+
+
+def create(person: Person, **changes: object):
+    return person.post(PRODUCTS, BICYCLE | changes)
+
+
+def patch(person: Person, key: object, headers: dict | None = None, **values: object):
+    return person.client.patch(f"{PRODUCTS}{key}/", values, content_type="application/json", headers=headers)
+
+
+def names(person: Person, path: str = PRODUCTS) -> list[str]:
+    answer = person.get(path)
+    assert answer.status_code == 200, answer.content
+    return [one["name"] for one in answer.json()["results"]]
+
+
+def tag(name: str = "red") -> Tag:
+    return Tag.objects.create(name=name)
+
+
+def test_a_new_product_is_on_sale_for_everybody(cast: Cast):
+    answer = create(cast.owner)
+    assert answer.status_code == 201
+    made = answer.json()
+    assert made.items() >= (BICYCLE | {"state": "ON_SALE", "tags": [], "owner": str(cast.owner.user.pk)}).items()
+    for key in (made["id"], made["number"]):
+        assert cast.outsider.get(f"{PRODUCTS}{key}/").json() == made
+    assert Change.objects.get(model="shop.product").actor == f"user:{cast.owner.user.pk}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "x" * 201}, "name"),
+        ({"price": "-0.01"}, "price"),
+        ({"price": "1.001"}, "price"),
+        ({"price": "12345678901.00"}, "price"),
+        ({"price": "NaN"}, "price"),
+        ({"price": None}, "price"),
+        ({"stock": -1}, "stock"),
+        ({"stock": 10**13}, "stock"),
+        ({"stock": 1.5}, "stock"),
+        ({"owner_id": 1}, "owner_id"),
+        ({"description": "x" * 20_001}, "description"),
+    ],
+)
+def test_what_is_no_product(cast: Cast, changes: dict, field: str):
+    answer = create(cast.owner, **changes)
+    assert answer.status_code == 400
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+def test_only_its_owner_changes_a_product(cast: Cast):
+    made = create(cast.owner).json()
+    changed = patch(cast.owner, made["id"], price="10.00", stock=3, description="")
+    assert changed.status_code == 200
+    assert changed.json().items() >= {"price": "10.00", "stock": 3, "description": "", "name": "Red bicycle"}.items()
+    for other in (cast.colleague, cast.staff):
+        assert patch(other, made["id"], price="0.01").status_code == 403
+        assert other.delete(f"{PRODUCTS}{made['id']}/").status_code == 403
+    assert Product.objects.get().price == 10
+    assert list(Movement.objects.order_by("id").values_list("delta", flat=True)) == [12, -9]
+
+
+def test_who_was_second_is_told(cast: Cast):
+    made = create(cast.owner)
+    headers = {"if-match": made["ETag"]}
+    assert patch(cast.owner, made.json()["id"], headers, price="10.00").status_code == 200
+    assert patch(cast.owner, made.json()["id"], headers, price="11.00").status_code == 412
+
+
+def test_off_sale_is_its_owners_matter(cast: Cast):
+    made = create(cast.owner).json()
+    assert patch(cast.owner, made["id"], state="OFF_SALE").json()["state"] == "OFF_SALE"
+    assert cast.colleague.get(f"{PRODUCTS}{made['id']}/").status_code == 404
+    assert cast.owner.get(f"{PRODUCTS}{made['id']}/").status_code == 200
+    assert (names(cast.colleague), names(cast.owner)) == ([], ["Red bicycle"])
+    assert patch(cast.owner, made["id"], state="ON_SALE").status_code == 200
+    assert names(cast.colleague) == ["Red bicycle"]
+
+
+def test_a_deleted_product_is_gone(cast: Cast):
+    made = create(cast.owner).json()
+    assert cast.owner.delete(f"{PRODUCTS}{made['id']}/").status_code == 204
+    assert cast.owner.get(f"{PRODUCTS}{made['id']}/").status_code == 404
+    assert patch(cast.owner, made["id"], price="1.00").status_code == 404
+    assert names(cast.owner) == []
+
+
+def test_the_list_is_narrowed_newest_first(cast: Cast, product: MakeProduct):
+    red = tag("Red")
+    for n in range(4):
+        made = product(f"thing {n}", price=n, owner=(cast.owner if n % 2 else cast.colleague).user)
+        if n < 2:
+            ProductTag.objects.create(product=made, tag=red)
+    assert names(cast.owner) == ["thing 3", "thing 2", "thing 1", "thing 0"]
+    assert names(cast.owner, f"{PRODUCTS}?min_price=1&max_price=2.00") == ["thing 2", "thing 1"]
+    assert names(cast.owner, f"{PRODUCTS}?tag=rED") == ["thing 1", "thing 0"]
+    assert names(cast.owner, f"{PRODUCTS}?owner={cast.owner.user.pk}&limit=1") == ["thing 3"]
+    for store in (cast.colleague.user.pk, cast.colleague.user.number):
+        assert names(cast.owner, f"/api/v1/users/{store}/products/") == ["thing 2", "thing 0"]
+    assert cast.owner.get(f"/api/v1/users/{uuid4()}/products/").status_code == 404
+
+
+@pytest.mark.parametrize("query", ["max_price=dear", "min_price=-1", "owner=me", "max_price=NaN"])
+def test_what_the_list_cannot_be_narrowed_by(cast: Cast, query: str):
+    assert cast.owner.get(f"{PRODUCTS}?{query}").status_code == 400
+
+
+@pytest.mark.parametrize("path", [PRODUCTS, TAGS, "/api/v1/orders/", "/api/v1/bag/"])
+def test_lists_take_as_many_queries_for_many_as_for_few(cast: Cast, product: MakeProduct, path: str):
+    def add(number: int) -> None:
+        for _ in range(number):
+            made, word = product(str(uuid4())), tag(str(uuid4()))
+            ProductTag.objects.create(product=made, tag=word)
+            cast.owner.put(f"/api/v1/bag/items/{made.pk}/", {"quantity": 1})
+            cast.owner.post("/api/v1/orders/", {"lines": [{"product": made.number, "quantity": 1}]})
+
+    def queries() -> int:
+        with CaptureQueriesContext(
+            connection,
+        ) as captured:
+            assert cast.owner.get(f"{path}?limit=500").status_code == 200
+        return len(captured)
+
+    add(2)
+    few = queries()
+    add(20)
+    assert queries() == few
+
+
+# --- Tags -----------------------------------------------------------------------------------------------
+
+
+def test_staff_keep_tags_and_everybody_finds_them(cast: Cast):
+    made = cast.staff.post(TAGS, {"name": "Bicycle", "description": "Two wheels."})
+    assert made.status_code == 201
+    path = f"{TAGS}{made.json()['id']}/"
+    cast.staff.post(TAGS, {"name": "big"})
+    assert sorted(names(cast.owner, f"{TAGS}?prefix=BI")) == ["Bicycle", "big"]
+    assert names(cast.owner, f"{TAGS}?prefix=bic") == ["Bicycle"]
+    assert names(cast.owner, f"{TAGS}?prefix=%25") == []
+    assert cast.owner.post(TAGS, {"name": "mine"}).status_code == 403
+    assert cast.owner.client.patch(path, {"name": "mine"}, content_type="application/json").status_code == 403
+    assert cast.owner.delete(path).status_code == 403
+    renamed = cast.staff.client.patch(path, {"name": "bike"}, content_type="application/json")
+    assert renamed.json()["name"] == cast.owner.get(path).json()["name"] == "bike"
+    assert cast.staff.delete(path).status_code == 204
+    assert cast.owner.get(path).status_code == 404
+
+
+def test_two_tags_do_not_differ_in_case_only(cast: Cast):
+    cast.staff.post(TAGS, {"name": "Red"})
+    again = cast.staff.post(TAGS, {"name": "rED"})
+    assert (again.status_code, again.json()["errors"][0]["field"]) == (400, "name")
+
+
+def test_owners_put_tags_on_their_products(cast: Cast, product: MakeProduct):
+    made, red, round_ = product(), tag("red"), tag("Round")
+    path = f"{PRODUCTS}{made.pk}/"
+    before = cast.owner.get(path)["ETag"]
+    for one in (round_, red, red):
+        assert cast.owner.put(f"{path}tags/{one.pk}/", {}).status_code == 204
+    assert cast.owner.get(path).json()["tags"] == ["red", "Round"]
+    assert cast.owner.get(path)["ETag"] != before
+    assert cast.colleague.put(f"{path}tags/{red.pk}/", {}).status_code == 403
+    assert cast.colleague.delete(f"{path}tags/{red.pk}/").status_code == 403
+    assert cast.owner.put(f"{path}tags/{uuid4()}/", {}).status_code == 404
+    for _ in range(2):
+        assert cast.owner.delete(f"{path}tags/{red.pk}/").status_code == 204
+    assert cast.owner.get(path).json()["tags"] == ["Round"]
+    cast.staff.delete(f"{TAGS}{round_.pk}/")
+    assert cast.owner.get(path).json()["tags"] == []

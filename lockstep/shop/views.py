@@ -1,0 +1,352 @@
+"""The shop below `api/v1/`. Views parse, call one action, respond."""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth import get_user_model
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import ValidationError
+from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from lockstep.api.concurrency import answer, if_match
+from lockstep.api.errors import NotFound
+from lockstep.api.paging import page
+from lockstep.api.requests import actor_of
+from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION
+from lockstep.api.serializers import page_of
+from lockstep.api.views import View
+from lockstep.shop import actions, machines, reads
+from lockstep.shop.actions import Line
+from lockstep.shop.models import Order, ProductQuerySet, Tag
+from lockstep.shop.payments import token_of
+from lockstep.shop.serializers import (
+    AskedOrderSerializer,
+    BagSerializer,
+    ConfirmationSerializer,
+    MachineSerializer,
+    Money,
+    NewProductSerializer,
+    OrderSerializer,
+    OrderWithHistorySerializer,
+    ProductSerializer,
+    QuantitySerializer,
+    TagSerializer,
+    shown_bag,
+    shown_machine,
+    shown_order,
+    shown_order_with_history,
+    shown_product,
+    shown_tag,
+)
+
+NARROWING = [
+    OpenApiParameter("tag", str, description="Only those with this tag."),
+    OpenApiParameter("owner", UUID, description="Only those of this user."),
+    OpenApiParameter("min_price", str, description="Only those that cost so much, or more."),
+    OpenApiParameter("max_price", str, description="Only those that cost so much, or less."),
+]
+PREFIX = OpenApiParameter("prefix", str, description="Only those whose name begins so, whatever the case.")
+
+
+class StaffWrite(BasePermission):
+    """Everybody who is signed in reads, staff write."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ANN401 - any view
+        return request.method in SAFE_METHODS or bool(getattr(request.user, "is_staff", False))
+
+
+class ProductListView(View):
+    """Everything that is on sale."""
+
+    @extend_schema(
+        operation_id="list_products", parameters=[*NARROWING, *CURSOR_PAGE], responses=page_of(ProductSerializer)
+    )
+    def get(self, request: Request) -> Response:
+        """What is on sale, and all of your own; newest first."""
+        return page(request, _narrowed(request), order="-id", shape=shown_product)
+
+    @extend_schema(
+        operation_id="create_product",
+        parameters=CREATES_VERSION,
+        request=NewProductSerializer,
+        responses={201: ProductSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """A new product of yours, on sale at once."""
+        given = NewProductSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        created = actions.create_product(actor=actor_of(request), owner=request.user, **given.validated_data)
+        return _product(request, str(created.pk), status=201)
+
+
+class ProductView(View):
+    """One product."""
+
+    @extend_schema(operation_id="get_product", parameters=READS_VERSION, responses=ProductSerializer)
+    def get(self, request: Request, key: str) -> Response:
+        return _product(request, key)
+
+    @extend_schema(
+        operation_id="update_product",
+        parameters=CHANGES_VERSION,
+        request=ProductSerializer,
+        responses=ProductSerializer,
+    )
+    def patch(self, request: Request, key: str) -> Response:
+        """Changes a product of yours; `state` takes it off sale and back."""
+        product = reads.own_product(key, request.user)
+        given = ProductSerializer(data=request.data, partial=True)
+        given.is_valid(raise_exception=True)
+        actions.update_product(
+            actor=actor_of(request), product=product, match=if_match(request), **given.validated_data
+        )
+        return _product(request, str(product.pk))
+
+    @extend_schema(operation_id="delete_product", parameters=DELETES_VERSION, responses={204: None})
+    def delete(self, request: Request, key: str) -> Response:
+        """Deletes a product of yours; orders that have it go on."""
+        product = reads.own_product(key, request.user)
+        actions.delete_product(actor=actor_of(request), product=product, match=if_match(request))
+        return Response(status=204)
+
+
+class ProductTagView(View):
+    """A tag on a product of one's own. Both methods may be said again."""
+
+    @extend_schema(operation_id="add_product_tag", request=None, responses={204: None})
+    def put(self, request: Request, key: str, tag: UUID) -> Response:
+        """Puts a tag on a product of yours."""
+        product = reads.own_product(key, request.user)
+        actions.add_tag(actor=actor_of(request), product=product, tag=reads.tag(tag))
+        return Response(status=204)
+
+    @extend_schema(operation_id="remove_product_tag", responses={204: None})
+    def delete(self, request: Request, key: str, tag: UUID) -> Response:
+        """Takes a tag off a product of yours."""
+        product = reads.own_product(key, request.user)
+        actions.remove_tag(actor=actor_of(request), product=product, tag=reads.tag(tag))
+        return Response(status=204)
+
+
+class StoreView(View):
+    """What somebody sells, newest first."""
+
+    @extend_schema(
+        operation_id="list_user_products", parameters=[*NARROWING, *CURSOR_PAGE], responses=page_of(ProductSerializer)
+    )
+    def get(self, request: Request, key: str) -> Response:
+        which = {"number": int(key)} if key.isdigit() else {"pk": UUID(key)}
+        owner = get_user_model().objects.filter(deleted=None, **which).first()
+        if owner is None:
+            raise NotFound("There is no such user.")
+        return page(request, _narrowed(request).of(owner), order="-id", shape=shown_product)
+
+
+class TagListView(View):
+    """All tags, newest first."""
+
+    permission_classes = (IsAuthenticated, StaffWrite)
+
+    @extend_schema(operation_id="list_tags", parameters=[PREFIX, *CURSOR_PAGE], responses=page_of(TagSerializer))
+    def get(self, request: Request) -> Response:
+        """Tags; with `prefix` those that somebody may be about to type."""
+        tags = Tag.objects.alive()
+        if prefix := request.query_params.get("prefix", "").replace("\0", ""):
+            tags = tags.filter(name__istartswith=prefix)
+        return page(request, tags, order="-id", shape=shown_tag)
+
+    @extend_schema(
+        operation_id="create_tag", parameters=CREATES_VERSION, request=TagSerializer, responses={201: TagSerializer}
+    )
+    def post(self, request: Request) -> Response:
+        """A new tag, by staff."""
+        given = TagSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        created = actions.create_tag(actor=actor_of(request), **given.validated_data)
+        return _tag(request, created.pk, status=201)
+
+
+class TagView(View):
+    """One tag."""
+
+    permission_classes = (IsAuthenticated, StaffWrite)
+
+    @extend_schema(operation_id="get_tag", parameters=READS_VERSION, responses=TagSerializer)
+    def get(self, request: Request, tag: UUID) -> Response:
+        return _tag(request, tag)
+
+    @extend_schema(
+        operation_id="update_tag", parameters=CHANGES_VERSION, request=TagSerializer, responses=TagSerializer
+    )
+    def patch(self, request: Request, tag: UUID) -> Response:
+        """Changes a tag, by staff."""
+        given = TagSerializer(data=request.data, partial=True)
+        given.is_valid(raise_exception=True)
+        found, match = reads.tag(tag), if_match(request)
+        actions.update_tag(actor=actor_of(request), tag=found, match=match, **given.validated_data)
+        return _tag(request, tag)
+
+    @extend_schema(operation_id="delete_tag", parameters=DELETES_VERSION, responses={204: None})
+    def delete(self, request: Request, tag: UUID) -> Response:
+        """Deletes a tag, by staff; it is taken off every product."""
+        actions.delete_tag(actor=actor_of(request), tag=reads.tag(tag), match=if_match(request))
+        return Response(status=204)
+
+
+class BagView(View):
+    """What somebody means to order."""
+
+    @extend_schema(operation_id="get_bag", responses=BagSerializer)
+    def get(self, request: Request) -> Response:
+        """Your bag, at today's prices."""
+        return _bag(request)
+
+
+class BagItemView(View):
+    """One product in one's bag. Both methods may be said again."""
+
+    @extend_schema(operation_id="put_in_bag", request=QuantitySerializer, responses=BagSerializer)
+    def put(self, request: Request, key: str) -> Response:
+        """So many of it, instead of what was there."""
+        given = QuantitySerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        product = reads.product(key, request.user)
+        actions.put_in_bag(actor=actor_of(request), user=request.user, product=product, **given.validated_data)
+        return _bag(request)
+
+    @extend_schema(operation_id="take_from_bag", responses={204: None})
+    def delete(self, request: Request, key: str) -> Response:
+        """None of it."""
+        product = reads.any_product(key)
+        actions.take_from_bag(actor=actor_of(request), user=request.user, product=product)
+        return Response(status=204)
+
+
+class BagOrderView(View):
+    """Orders what is in the bag."""
+
+    @extend_schema(
+        operation_id="order_bag", parameters=CREATES_VERSION, request=None, responses={201: OrderWithHistorySerializer}
+    )
+    def post(self, request: Request) -> Response:
+        return _order(request, actions.order_bag(actor=actor_of(request), user=request.user), status=201)
+
+
+class OrderListView(View):
+    """One's own orders."""
+
+    @extend_schema(operation_id="list_orders", parameters=CURSOR_PAGE, responses=page_of(OrderSerializer))
+    def get(self, request: Request) -> Response:
+        """Your orders, newest first."""
+        return page(request, Order.objects.alive().of(request.user), order="-id", shape=shown_order)
+
+    @extend_schema(
+        operation_id="create_order",
+        parameters=CREATES_VERSION,
+        request=AskedOrderSerializer,
+        responses={201: OrderWithHistorySerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """Orders all of it or nothing, to be confirmed until `confirm_until`."""
+        given = AskedOrderSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        lines = [Line(**line) for line in given.validated_data["lines"]]
+        number = actions.place_order(actor=actor_of(request), buyer=request.user, lines=lines)
+        return _order(request, number, status=201)
+
+
+class OrderView(View):
+    """One of one's own orders."""
+
+    @extend_schema(operation_id="get_order", parameters=READS_VERSION, responses=OrderWithHistorySerializer)
+    def get(self, request: Request, key: str) -> Response:
+        """An order of yours, with all that happened to it."""
+        return _order(request, key)
+
+
+class ConfirmView(View):
+    """Confirms an order, in time, by saying how it is paid.
+
+    The answer does not wait for the payment: the order is CONFIRMED, and ACCEPTED or REJECTED soon after.
+    """
+
+    _token = ""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - the route's arguments
+        """Hands the card to the gateway, before any transaction begins. An order that is past that needs none."""
+        super().initial(request, *args, **kwargs)
+        if request.method == "POST":
+            given = ConfirmationSerializer(data=request.data)
+            given.is_valid(raise_exception=True)
+            if reads.order(kwargs["key"], request.user).state == machines.PENDING_CONFIRMATION:
+                self._token = token_of(**given.validated_data["payment"])
+
+    @extend_schema(
+        operation_id="confirm_order",
+        request=ConfirmationSerializer,
+        responses={200: OrderWithHistorySerializer},
+    )
+    def post(self, request: Request, key: str) -> Response:
+        order = reads.order(key, request.user)
+        actions.confirm_order(actor=actor_of(request), order=order, token=self._token)
+        return _order(request, key)
+
+
+class CancelView(View):
+    """Ends an order that is not confirmed yet."""
+
+    @extend_schema(operation_id="cancel_order", request=None, responses={200: OrderWithHistorySerializer})
+    def post(self, request: Request, key: str) -> Response:
+        order = reads.order(key, request.user)
+        actions.cancel_order(actor=actor_of(request), order=order)
+        return _order(request, key)
+
+
+class StateListView(View):
+    """The states of the shop's things, and what leads from one to another."""
+
+    @extend_schema(operation_id="list_states", responses=MachineSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        return Response([shown_machine(machine) for machine in machines.MACHINES])
+
+
+def _narrowed(request: Request) -> ProductQuerySet:
+    rows = reads.products().visible_to(request.user)
+    asked = request.query_params
+    if tag := asked.get("tag", "").replace("\0", ""):
+        rows = rows.tagged(tag)
+    if owner := asked.get("owner"):
+        rows = rows.of(_parameter("owner", owner, UUID, "A UUID."))
+    for name, comparison in (("min_price", "price__gte"), ("max_price", "price__lte")):
+        if text := asked.get(name):
+            rows = rows.filter(**{comparison: Money().run_validation(text)})
+    return rows
+
+
+def _parameter(name: str, text: str, read: Any, hint: str) -> Any:  # noqa: ANN401 - whatever `read` makes of it
+    try:
+        return read(text)
+    except ValueError as error:
+        raise ValidationError({name: [hint]}) from error
+
+
+def _product(request: Request, key: str, status: int = 200) -> Response:
+    product = reads.product(key, request.user)
+    return answer(request, shown_product(product), product.version, status=status)
+
+
+def _tag(request: Request, key: UUID, status: int = 200) -> Response:
+    tag = reads.tag(key)
+    return answer(request, shown_tag(tag), tag.version, status=status)
+
+
+def _bag(request: Request) -> Response:
+    return Response(shown_bag(reads.bag(request.user)))
+
+
+def _order(request: Request, key: str | int, status: int = 200) -> Response:
+    order = reads.order(str(key), request.user)
+    steps = list(order.transitions.order_by("id"))
+    return answer(request, shown_order_with_history(order, steps), order.version, status=status)
