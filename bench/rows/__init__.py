@@ -16,6 +16,7 @@ ROWS = {
     "reach": "bench.rows.reach.Reach",
     "plan": "bench.rows.plan.SyncPlan",
     "web": "bench.rows.web.Web",
+    "shop": "bench.rows.shop.Shop",
     "manners": "bench.rows.manners.Manners",
 }
 

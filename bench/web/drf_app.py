@@ -1,4 +1,4 @@
-"""The two routes as REST framework's tutorial has them: ModelSerializer, generic views, a token with its user."""
+"""The routes as REST framework's tutorial has them: ModelSerializer, generic views, a token with its user."""
 
 import os
 
@@ -19,6 +19,7 @@ from rest_framework.request import Request  # noqa: E402
 
 from lockstep.accounts.models import User  # noqa: E402
 from lockstep.posts.models import Post  # noqa: E402
+from lockstep.shop.models import Product  # noqa: E402
 
 
 class Authentication(BaseAuthentication):
@@ -68,7 +69,49 @@ class PostDetail(generics.RetrieveAPIView[Post]):
     lookup_field = "number"
 
 
-urlpatterns = [path("posts", PostList.as_view()), path("posts/<int:number>", PostDetail.as_view())]
+class ProductSerializer(serializers.ModelSerializer[Product]):
+    """A product with the names of its tags."""
+
+    tags = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Product
+        fields = (
+            *("id", "number", "owner", "name", "description", "price", "stock", "state", "created", "updated"),
+            "tags",
+        )
+
+    def get_tags(self, product: Product) -> list[str]:
+        """From what was prefetched."""
+        return [link.tag.name for link in product.links.all()]
+
+
+class ProductList(generics.ListAPIView[Product]):
+    """The newest products."""
+
+    authentication_classes = (Authentication,)
+    renderer_classes = (JSONRenderer,)
+    queryset = Product.objects.filter(deleted=None).prefetch_related("links__tag").order_by("-id")
+    serializer_class = ProductSerializer
+    pagination_class = Pages
+
+
+class ProductDetail(generics.RetrieveAPIView[Product]):
+    """One product."""
+
+    authentication_classes = (Authentication,)
+    renderer_classes = (JSONRenderer,)
+    queryset = Product.objects.filter(deleted=None).prefetch_related("links__tag")
+    serializer_class = ProductSerializer
+    lookup_field = "number"
+
+
+urlpatterns = [
+    path("posts", PostList.as_view()),
+    path("posts/<int:number>", PostDetail.as_view()),
+    path("products", ProductList.as_view()),
+    path("products/<int:number>", ProductDetail.as_view()),
+]
 
 settings.ROOT_URLCONF = __name__
 settings.MIDDLEWARE = [

@@ -1,6 +1,7 @@
-"""What a careful engineer would write for these two routes with FastAPI, asyncpg and orjson, and nothing else."""
+"""What a careful engineer would write for these routes with FastAPI, asyncpg and orjson, and nothing else."""
 
 import os
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
@@ -9,6 +10,7 @@ import asyncpg
 import jwt
 import orjson
 from fastapi import Depends, FastAPI, Header, HTTPException, Query, Response
+from pydantic import BaseModel, Field
 
 KEY = os.environ["BENCH_KEY"]
 LIST = """
@@ -16,6 +18,22 @@ SELECT user_id AS "userId", number AS id, title, body
 FROM posts_post WHERE deleted IS NULL ORDER BY number LIMIT $1 OFFSET $2
 """
 GET = 'SELECT user_id AS "userId", number AS id, title, body FROM posts_post WHERE number = $1 AND deleted IS NULL'
+
+PRODUCT = """
+SELECT p.id, p.number, p.owner_id AS owner, p.name, p.description, p.price::text, p.stock, p.state,
+       p.created, p.updated,
+       array(SELECT t.name FROM shop_producttag l JOIN shop_tag t ON t.id = l.tag_id
+             WHERE l.product_id = p.id AND l.deleted IS NULL AND t.deleted IS NULL ORDER BY lower(t.name)) AS tags
+FROM shop_product p WHERE p.deleted IS NULL AND p.state = 'ON_SALE'
+"""
+PRODUCTS = f"{PRODUCT} ORDER BY p.id DESC LIMIT $1"
+ONE_PRODUCT = f"{PRODUCT} AND p.number = $1"
+LOCK = "SELECT id, number, name, price, stock FROM bench_product WHERE number = ANY($1) ORDER BY id FOR NO KEY UPDATE"
+TAKE = "UPDATE bench_product SET stock = stock - $2 WHERE id = $1"
+PLACE = """
+INSERT INTO bench_order (buyer_id, total) VALUES ($1, $2) RETURNING id
+"""
+LINE = "INSERT INTO bench_line (order_id, product_id, price, quantity) VALUES ($1, $2, $3, $4)"
 
 
 @asynccontextmanager
@@ -54,3 +72,50 @@ async def post(number: int, who: Annotated[str, Depends(user)]) -> Response:
     if row is None:
         raise HTTPException(404)
     return Response(orjson.dumps(dict(row)), media_type="application/json")
+
+
+class Line(BaseModel):
+    """So many of one product."""
+
+    product: int
+    quantity: Annotated[int, Field(ge=1)]
+
+
+class Order(BaseModel):
+    """What is to be ordered."""
+
+    lines: list[Line]
+
+
+@app.get("/products")
+async def products(who: Annotated[str, Depends(user)], limit: Annotated[int, Query(le=500)] = 50) -> Response:
+    """The newest products, with the names of their tags."""
+    rows = await app.state.pool.fetch(PRODUCTS, limit)
+    return Response(orjson.dumps([dict(row) for row in rows], default=str), media_type="application/json")
+
+
+@app.get("/products/{number}")
+async def product(number: int, who: Annotated[str, Depends(user)]) -> Response:
+    """One product."""
+    row = await app.state.pool.fetchrow(ONE_PRODUCT, number)
+    if row is None:
+        raise HTTPException(404)
+    return Response(orjson.dumps(dict(row), default=str), media_type="application/json")
+
+
+@app.post("/orders", status_code=201)
+async def order(given: Order, who: Annotated[str, Depends(user)]) -> Response:
+    """All of it or nothing; the products are locked in the order of their ids."""
+    wanted = Counter[int]()
+    for line in given.lines:
+        wanted[line.product] += line.quantity
+    async with app.state.pool.acquire() as connection, connection.transaction():
+        found = await connection.fetch(LOCK, list(wanted))
+        if len(found) < len(wanted) or any(row["stock"] < wanted[row["number"]] for row in found):
+            raise HTTPException(409)
+        total = sum(row["price"] * wanted[row["number"]] for row in found)
+        key = await connection.fetchval(PLACE, who, total)
+        lines = [(key, row["id"], row["price"], wanted[row["number"]]) for row in found]
+        await connection.executemany(TAKE, [(product, quantity) for _, product, _, quantity in lines])
+        await connection.executemany(LINE, lines)
+    return Response(orjson.dumps({"id": key, "total": str(total)}), status_code=201, media_type="application/json")

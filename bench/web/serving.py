@@ -5,8 +5,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
 
 import httpx
@@ -17,6 +18,18 @@ from bench.row import Unavailable
 WORKERS = 2  # one a core, as with every peer
 CONNECTIONS = 16
 PATIENCE = 30.0
+ORDER = """
+local numbers = {%(numbers)s}
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+function request()
+  local lines = {}
+  for i = 1, %(lines)d do
+    lines[i] = string.format('{"product":%%d,"quantity":1}', numbers[math.random(#numbers)])
+  end
+  return wrk.format(nil, nil, nil, '{"lines":[' .. table.concat(lines, ",") .. "]}")
+end
+"""
 
 
 @contextmanager
@@ -47,13 +60,24 @@ def _answering(address: str) -> str:
 
 def requests_per_second(url: str, token: str, seconds: float) -> float:
     """What wrk gets from this address with 16 connections. Raises Unavailable, and ValueError for any refusal."""
-    if not shutil.which("wrk"):
-        raise Unavailable("wrk is not installed (Debian: apt install wrk)")
-    header = f"Authorization: Bearer {token}"
     answer = httpx.get(url, headers={"Authorization": f"Bearer {token}"}, trust_env=False)
     if answer.status_code != 200:
         raise ValueError(f"{url} answered {answer.status_code}: {answer.text[:300]}")
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "-H", header, url]
+    return _wrk(url, token, seconds)
+
+
+def orders_per_second(url: str, token: str, seconds: float, products: Sequence[int], lines: int, folder: Path) -> float:
+    """The same for orders of so many products each, chosen at random among these numbers."""
+    script = folder / "order.lua"
+    script.write_text(ORDER % {"numbers": ",".join(map(str, products)), "lines": lines})
+    return _wrk(url, token, seconds, "-s", str(script))
+
+
+def _wrk(url: str, token: str, seconds: float, *options: str) -> float:
+    if not shutil.which("wrk"):
+        raise Unavailable("wrk is not installed (Debian: apt install wrk)")
+    header = f"Authorization: Bearer {token}"
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "-H", header, *options, url]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if refused := re.search(r"Non-2xx or 3xx responses: (\d+)", told):
         raise ValueError(f"{url} refused {refused[1]} requests")

@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.core.exceptions import ValidationError as ValidationFailed
 from django.db import DataError, transaction
 from django.db.models import QuerySet
+from orjson import Fragment
 from rest_framework.exceptions import NotFound, ValidationError
-from rest_framework.pagination import CursorPagination
+from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -20,6 +22,7 @@ UNASKED_LIMIT = 1_000
 LARGEST_LIMIT = 10_000
 LARGEST_PAGE = 10**9
 LARGEST_OFFSET = 10_000  # further down goes by cursor: an offset reads all that it skips
+Read = Callable[[UUID | None, int], list[Row]]
 QUICKLY_COUNTED, REMEMBERED_SECONDS = 10_000, 1.0
 
 
@@ -47,6 +50,35 @@ def page(request: Request, rows: QuerySet[Any, Any], *, order: str, shape: Calla
     except (ValueError, TypeError, ValidationFailed, DataError) as error:
         raise NotFound(CursorPage.invalid_cursor_message) from error
     return pages.get_paginated_response([shape(row) for row in page or ()])
+
+
+def keyset_page(request: Request, older: Read, newer: Read) -> Response:
+    """One page of statements' rows, newest first, by the same `limit` and `cursor` as `page`.
+
+    `older` and `newer` take a key (None: from the newest on) and how many rows; each row has its `key`, and is `shown`.
+    """
+    pages = CursorPage()
+    pages.base_url = request.build_absolute_uri()
+    cursor = pages.decode_cursor(request)
+    place, backwards = (_key(str(cursor.position)), cursor.reverse) if cursor else (None, False)
+    limit = pages.get_page_size(request) or CursorPage.page_size
+    found = (newer if backwards else older)(place, limit + 1)
+    rows, more = found[:limit], len(found) > limit
+    if backwards:
+        rows.reverse()
+    links = {
+        "next": rows and (more or backwards) and Cursor(0, False, rows[-1]["key"]),
+        "previous": rows and (more if backwards else place) and Cursor(0, True, rows[0]["key"]),
+    }
+    body: dict[str, Any] = {name: pages.encode_cursor(link) if link else None for name, link in links.items()}
+    return Response(body | {"results": [Fragment(row["shown"]) for row in rows]})
+
+
+def _key(position: str) -> UUID:
+    try:
+        return UUID(position)
+    except ValueError as error:
+        raise NotFound(CursorPage.invalid_cursor_message) from error
 
 
 def offset_page(

@@ -27,6 +27,6 @@ def rows(statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> 
         return found
 
 
-def row(statement: str, parameters: Sequence[Any] = ()) -> Row | None:
+def row(statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Row | None:
     """The first row; None when there is none."""
     return next(iter(rows(statement, parameters)), None)

@@ -257,13 +257,14 @@ def take_from_bag(*, actor: str, user: Somebody, product: Product) -> None:
 
 
 def order_bag(*, actor: str, user: Somebody) -> int:
-    """Orders what is in the bag, at today's prices; the next thing goes into a new one. The order's number.
+    """Orders what is in the bag and not deleted meanwhile, at today's prices; the next thing goes into a new one.
 
-    Raises Conflict for an empty bag, and InsufficientStock: the bag is then as it was.
+    Returns the order's number. Raises Conflict for an empty bag, and InsufficientStock: the bag is then as it was.
     """
     with attributed_transaction(actor=actor):
         bag = _open_bag(user)
-        lines = [Line(item.product_id, item.quantity) for item in bag.items.order_by("added", "product")]
+        items = bag.items.filter(product__deleted=None).order_by("added", "product")
+        lines = [Line(item.product_id, item.quantity) for item in items]
         if not lines:
             raise Conflict("There is nothing in the bag.")
         key = uuid7()

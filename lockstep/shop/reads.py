@@ -1,17 +1,25 @@
 """What views of the shop ask for."""
 
+from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import OuterRef
 from django.db.models.functions import Lower
+from orjson import Fragment
 from rest_framework.exceptions import PermissionDenied
 
 from lockstep.api.errors import NotFound
+from lockstep.api.statements import Row, row, rows
+from lockstep.changes.sql_file import load
 from lockstep.shop import machines
 from lockstep.shop.models import BagItem, Order, Product, ProductQuerySet, ProductTag, Somebody, Tag
+
+_TEXTS = load(Path(__file__).parent / "sql" / "products.sql")
+SQL = {name: text.replace("{shown}", _TEXTS["shown"]) for name, text in _TEXTS.items()}
 
 
 def products() -> ProductQuerySet:
@@ -19,6 +27,33 @@ def products() -> ProductQuerySet:
     links = ProductTag.objects.alive().filter(product=OuterRef("pk"), tag__deleted=None)
     names = links.order_by(Lower("tag__name")).values("tag__name")
     return Product.objects.alive().annotate(tags=ArraySubquery(names))
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A product as it is shown, in JSON, and the version of its row."""
+
+    body: Fragment
+    version: int
+
+
+def older(user: Somebody, place: UUID | None, limit: int) -> list[Row]:
+    """The newest products before this one (None: of all) that this user may see, newest first."""
+    return rows(SQL["older"], {"user": user.pk, "place": place, "limit": limit})
+
+
+def newer(user: Somebody, place: UUID | None, limit: int) -> list[Row]:
+    """The oldest products after this one that this user may see, oldest first."""
+    return rows(SQL["newer"], {"user": user.pk, "place": place, "limit": limit})
+
+
+def shown(key: str, user: Somebody) -> Shown:
+    """A product that this user may see, by id or number. Raises NotFound."""
+    statement, value = ("by_number", int(key)) if key.isdigit() else ("by_id", UUID(key))
+    found = row(SQL[statement], {"user": user.pk, "key": value})
+    if found is None:
+        raise NotFound("There is no such product.")
+    return Shown(Fragment(found["shown"]), found["version"])
 
 
 def product(key: str, user: Somebody) -> Any:  # noqa: ANN401 - a product, with its tags beside

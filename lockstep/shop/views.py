@@ -1,5 +1,6 @@
 """The shop below `api/v1/`. Views parse, call one action, respond."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from rest_framework.response import Response
 
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import NotFound
-from lockstep.api.paging import page
+from lockstep.api.paging import keyset_page, page
 from lockstep.api.requests import actor_of
 from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION
 from lockstep.api.serializers import page_of
@@ -47,6 +48,7 @@ NARROWING = [
     OpenApiParameter("min_price", str, description="Only those that cost so much, or more."),
     OpenApiParameter("max_price", str, description="Only those that cost so much, or less."),
 ]
+NARROWED = {parameter.name for parameter in NARROWING} | {"offset"}
 PREFIX = OpenApiParameter("prefix", str, description="Only those whose name begins so, whatever the case.")
 
 
@@ -65,7 +67,9 @@ class ProductListView(View):
     )
     def get(self, request: Request) -> Response:
         """What is on sale, and all of your own; newest first."""
-        return page(request, _narrowed(request), order="-id", shape=shown_product)
+        if request.query_params.keys() & NARROWED:
+            return page(request, _narrowed(request), order="-id", shape=shown_product)
+        return keyset_page(request, partial(reads.older, request.user), partial(reads.newer, request.user))
 
     @extend_schema(
         operation_id="create_product",
@@ -333,8 +337,8 @@ def _parameter(name: str, text: str, read: Any, hint: str) -> Any:  # noqa: ANN4
 
 
 def _product(request: Request, key: str, status: int = 200) -> Response:
-    product = reads.product(key, request.user)
-    return answer(request, shown_product(product), product.version, status=status)
+    product = reads.shown(key, request.user)
+    return answer(request, product.body, product.version, status=status)
 
 
 def _tag(request: Request, key: UUID, status: int = 200) -> Response:

@@ -105,6 +105,39 @@ def test_a_deleted_product_is_gone(cast: Cast):
     assert names(cast.owner) == []
 
 
+def test_the_list_is_paged_both_ways(cast: Cast, product: MakeProduct):
+    for n in range(7):
+        product(f"thing {n}")
+    product("hidden", owner=cast.colleague.user)
+    Product.objects.filter(name="hidden").update(state="OFF_SALE")
+    whole = [f"thing {n}" for n in reversed(range(7))]
+    seen, path, pages = [], f"{PRODUCTS}?limit=3", []
+    while path:
+        answer = cast.owner.get(path).json()
+        pages.append([one["name"] for one in answer["results"]])
+        seen, path, back = seen + pages[-1], answer["next"], answer["previous"]
+    assert seen == whole
+    assert [len(names) for names in pages] == [3, 3, 1]
+    answer = cast.owner.get(back).json()
+    assert [one["name"] for one in answer["results"]] == pages[1]
+    assert [one["name"] for one in cast.owner.get(answer["next"]).json()["results"]] == pages[2]
+    first = cast.owner.get(answer["previous"]).json()
+    assert [one["name"] for one in first["results"]] == pages[0]
+    assert first["previous"] is None
+    assert cast.owner.get(f"{PRODUCTS}?cursor=cD0x").status_code == 404
+
+
+def test_the_list_shows_what_the_object_shows(cast: Cast, product: MakeProduct):
+    made = product('a "thing" \u2603', description="two\nlines", price="0.10")
+    ProductTag.objects.create(product=made, tag=tag())
+    whole = cast.owner.get(f"{PRODUCTS}{made.pk}/").json()
+    assert whole["tags"] == ["red"]
+    assert whole["description"] == "two\nlines"
+    assert cast.owner.get(PRODUCTS).json()["results"] == [whole]
+    assert cast.owner.get(f"{PRODUCTS}?max_price=1").json()["results"] == [whole]
+    assert cast.owner.get(f"{PRODUCTS}?offset=0").json()["results"] == [whole]
+
+
 def test_the_list_is_narrowed_newest_first(cast: Cast, product: MakeProduct):
     red = tag("Red")
     for n in range(4):

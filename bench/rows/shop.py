@@ -1,0 +1,160 @@
+"""The shop over HTTP, with every manner and capture on, beside the same by hand, and the database's own limit."""
+
+import os
+import secrets
+from contextlib import ExitStack
+
+import jwt
+
+from bench.processes import run_pgbench
+from bench.row import Comparison, Figures, Goal, Manner, Row
+from bench.web.serving import WORKERS, orders_per_second, requests_per_second, serving
+from lockstep.accounts.models import User
+from lockstep.accounts.sessions import open_pair
+from lockstep.shop.actions import SQL as ORDERS
+from lockstep.shop.models import Order, Product, ProductTag, Tag
+from lockstep.shop.reads import SQL as READS
+
+PRODUCTS, TAGS, SECONDS = 100_000, 1_000, 4.0
+SPREAD, LINES = 5_000, 2
+THEIRS = """
+CREATE TABLE bench_product AS SELECT id, number, name, price, stock FROM shop_product;
+ALTER TABLE bench_product ADD PRIMARY KEY (id), ADD UNIQUE (number), ADD CHECK (stock >= 0);
+CREATE TABLE bench_order (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, buyer_id uuid NOT NULL REFERENCES accounts_user,
+    total numeric NOT NULL, state text NOT NULL DEFAULT 'PENDING', created timestamptz NOT NULL DEFAULT now());
+CREATE TABLE bench_line (
+    order_id bigint NOT NULL REFERENCES bench_order, product_id uuid NOT NULL REFERENCES bench_product,
+    price numeric NOT NULL, quantity int NOT NULL, PRIMARY KEY (order_id, product_id))
+"""
+
+
+class Shop(Row):
+    note = (
+        f"requests/s of wrk with 16 connections, {PRODUCTS:,} products with two tags each, {WORKERS} processes of "
+        "granian, on two cores with PostgreSQL and wrk. List: the 50 newest with their tags. Orders: two lines among "
+        f"{SPREAD:,} products, or one of a single product. Ours: every manner, capture and the ledger on. FastAPI: "
+        "asyncpg, orjson, tokens that cannot be revoked; its orders lock, take and insert in one transaction, in "
+        "tables of their own, without capture and ledger. pgbench: our own statements, 16 "
+        "clients."
+    )
+    comparisons = (
+        Comparison("list of 50 : FastAPI + asyncpg + orjson", "list", "FastAPI, list", Goal("at least", 1.2)),
+        Comparison("list of 50 : REST framework", "list", "REST framework, list", Goal("at least", 8)),
+        Comparison("get : FastAPI + asyncpg + orjson", "get", "FastAPI, get", Goal("at least", 1.2)),
+        Comparison("get : REST framework", "get", "REST framework, get"),
+        Comparison("order, spread : FastAPI", "order", "FastAPI, order", Goal("at least", 1.5)),
+        Comparison("order, hot : FastAPI", "order, hot", "FastAPI, order, hot", Goal("at least", 1.5)),
+        Comparison("order, hot : pgbench", "order, hot", "pgbench, order, hot", Goal("at least", 0.75)),
+        Comparison("order, spread : pgbench", "order", "pgbench, order"),
+        Comparison("list of 50 : pgbench", "list", "pgbench, list"),
+    )
+
+    def prepare(self) -> None:
+        os.environ |= {"BENCH_KEY": secrets.token_urlsafe(48), "RATE_LIMIT": "1000000000", "LOG_LEVEL": "INFO"}
+        os.environ["SECURE_SSL_REDIRECT"] = "false"  # wrk comes without TLS
+        user = User.objects.create_user("shop-bench", password=secrets.token_urlsafe())
+        self.user = user
+        tags = Tag.objects.bulk_create(Tag(name=f"tag {n}") for n in range(TAGS))
+        number = self.place.scaled(PRODUCTS)
+        made = Product.objects.bulk_create(
+            (
+                Product(owner=user, name=f"Product {n}", description="word " * 40, price="9.90", stock=10**9)
+                for n in range(number)
+            ),
+            batch_size=10_000,
+        )
+        ProductTag.objects.bulk_create(
+            (
+                ProductTag(product=product, tag=tags[(n + k * 7) % TAGS])
+                for n, product in enumerate(made)
+                for k in range(2)
+            ),
+            batch_size=10_000,
+        )
+        with self.place.connection() as connection:
+            connection.execute("VACUUM ANALYZE")
+            for statement in THEIRS.split(";"):
+                connection.execute(statement)
+        self.numbers = list(Product.objects.order_by("-number").values_list("number", flat=True)[:SPREAD])
+        self.signed = open_pair(user).access
+        self.foreign = jwt.encode({"sub": str(user.pk)}, os.environ["BENCH_KEY"], "HS256")
+
+    def manners(self) -> dict[str, Manner]:
+        return {
+            "Lockstep": self._ours,
+            "FastAPI": self._fastapi,
+            "REST framework": self._rest_framework,
+            "pgbench": self._pgbench,
+        }
+
+    def _ours(self) -> Figures:
+        with ExitStack() as stack:
+            errors = stack.enter_context((self.place.folder / "requests.log").open("w"))
+            address = stack.enter_context(serving("lockstep.config.wsgi:application", "wsgi", 1, errors=errors))
+            before = Order.objects.count()
+            figures = self._asked(f"{address}/api/v1", self.signed, "/", "?limit=50")
+            if Order.objects.count() == before:
+                raise ValueError("no order was placed: look at the answers")
+            return figures
+
+    def _fastapi(self) -> Figures:
+        with serving("bench.web.fastapi_app:app", "asgi", 1) as address:
+            figures = self._asked(address, self.foreign, "", "?limit=50")
+            return {f"FastAPI, {name}": rate for name, rate in figures.items()}
+
+    def _asked(self, address: str, token: str, slash: str, page: str) -> Figures:
+        orders = f"{address}/orders{slash}"
+        return {
+            "list": requests_per_second(f"{address}/products{slash}{page}", token, SECONDS),
+            "get": requests_per_second(f"{address}/products/{self.numbers[0]}{slash}", token, SECONDS),
+            "order": orders_per_second(orders, token, SECONDS, self.numbers, LINES, self.place.folder),
+            "order, hot": orders_per_second(orders, token, SECONDS, self.numbers[:1], 1, self.place.folder),
+        }
+
+    def _rest_framework(self) -> Figures:
+        with serving("bench.web.drf_app:application", "wsgi", 1) as address:
+            return {
+                "REST framework, list": requests_per_second(f"{address}/products?limit=50", self.foreign, SECONDS),
+                "REST framework, get": requests_per_second(
+                    f"{address}/products/{self.numbers[0]}", self.foreign, SECONDS
+                ),
+            }
+
+    def _pgbench(self) -> Figures:
+        return {f"pgbench, {name}": self._statement(name, text) for name, text in self._statements().items()}
+
+    def _statement(self, name: str, text: str) -> float:
+        script = self.place.folder / "statement.sql"
+        script.write_text(text)
+        return run_pgbench(self.place.url, script, clients=16, seconds=int(SECONDS))
+
+    def _statements(self) -> dict[str, str]:
+        """Our own, as pgbench takes them."""
+        low, high = min(self.numbers), max(self.numbers)
+        chosen = "".join(f"\\set n{line} random({low}, {high})\n" for line in range(LINES))
+        numbers = ", ".join(f":n{line}" for line in range(LINES))
+        return {
+            "list": _filled(READS["older"], user=f"'{self.user.pk}'", place="NULL", limit="50"),
+            "order": chosen + self._place(numbers, LINES),
+            "order, hot": self._place(str(self.numbers[0]), 1),
+        }
+
+    def _place(self, numbers: str, lines: int) -> str:
+        nothing, ones = ", ".join(["NULL"] * lines), ", ".join(["1"] * lines)
+        return _filled(
+            ORDERS["place"],
+            id="lockstep_uuid7()",
+            buyer=f"'{self.user.pk}'",
+            state="'PENDING_CONFIRMATION'",
+            products=f"ARRAY[{nothing}]",
+            numbers=f"ARRAY[{numbers}]",
+            quantities=f"ARRAY[{ones}]",
+            seconds="300",
+        )
+
+
+def _filled(statement: str, **values: str) -> str:
+    for name, value in values.items():
+        statement = statement.replace(f"%({name})s", value)
+    return " ".join(statement.split()) + ("" if statement.rstrip().endswith(";") else ";")
