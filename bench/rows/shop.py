@@ -155,6 +155,7 @@ class Shop(Row):
 
 
 def _filled(statement: str, **values: str) -> str:
+    statement = statement.replace("HH24:MI:SS", "HH24.MI.SS")  # pgbench takes :MI for a variable
     for name, value in values.items():
         statement = statement.replace(f"%({name})s", value)
     return " ".join(statement.split()) + ("" if statement.rstrip().endswith(";") else ";")

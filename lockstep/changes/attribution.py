@@ -35,6 +35,20 @@ def tracing(trace: str) -> Iterator[None]:
         _trace.reset(token)
 
 
+def attribution(*, actor: str = "", origin: str = "") -> dict[str, str]:
+    """The same as parameters of a statement that says it itself, for what is written by one statement alone.
+
+    It has to set `lockstep.actor`, `lockstep.origin` and `lockstep.trace` to them. Who executes it calls
+    `announce_commit` afterwards.
+    """
+    return {"actor": actor, "origin": origin, "trace": _trace.get()}
+
+
+def announce_commit() -> None:
+    """Those who read the change log are told once what was written just now is committed."""
+    transaction.on_commit(announcer.announce)
+
+
 @contextmanager
 def attributed_transaction(*, actor: str = "", origin: str = "") -> Iterator[None]:
     """A transaction whose changes name their actor ("user:<id>") and origin (a provider, or "" for ourselves).
@@ -45,5 +59,5 @@ def attributed_transaction(*, actor: str = "", origin: str = "") -> Iterator[Non
     """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(SET_LOCAL, [actor, origin, _trace.get()])
-        transaction.on_commit(announcer.announce)
+        announce_commit()
         yield

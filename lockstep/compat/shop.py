@@ -158,12 +158,12 @@ class FinalOrderView(View):
         given.is_valid(raise_exception=True)
         lines = [Line(line["id"], line["quantity"]) for line in given.validated_data["products"]]
         try:
-            number = actions.place_order(actor=actor_of(request), buyer=request.user, lines=lines, final=True)
+            placed = actions.place_order(actor=actor_of(request), buyer=request.user, lines=lines, final=True)
         except InsufficientStock as error:
             raise error.of("products") from error
         except Invalid as error:
             raise error.renamed(lines="products") from error
-        order = reads.order(str(number), request.user)
+        order = reads.order(str(placed.number), request.user)
         return answer(request, _shown_order(order), order.version, status=201)
 
 

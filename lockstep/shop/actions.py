@@ -16,7 +16,7 @@ from lockstep.api import problems
 from lockstep.api.concurrency import ANY_VERSION, Match, lock
 from lockstep.api.errors import Conflict, Invalid
 from lockstep.api.statements import Row, rows
-from lockstep.changes.attribution import attributed_transaction
+from lockstep.changes.attribution import announce_commit, attributed_transaction, attribution
 from lockstep.changes.sql_file import load
 from lockstep.shop import machines
 from lockstep.shop.models import Bag, BagItem, Movement, Order, Payment, Product, ProductTag, Somebody, Tag
@@ -31,6 +31,14 @@ class Line:
 
     product: UUID | int
     quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An order that was placed just now."""
+
+    number: int
+    shown: bytes  # what its buyer sees, as JSON
 
 
 class InsufficientStock(Conflict):
@@ -151,14 +159,13 @@ def _saved_unless_taken(tag: Tag) -> Tag:
 # --- Orders ---------------------------------------------------------------------------------------------
 
 
-def place_order(*, actor: str, buyer: Somebody, lines: Sequence[Line], final: bool = False) -> int:
-    """Orders all of it or nothing; a product that is named twice is one line. Its number.
+def place_order(*, actor: str, buyer: Somebody, lines: Sequence[Line], final: bool = False) -> Placed:
+    """Orders all of it or nothing; a product that is named twice is one line. One statement.
 
     The buyer has ORDER_CONFIRM_SECONDS to confirm it; a `final` one is accepted at once. Raises Invalid for products
     that there are not, and InsufficientStock.
     """
-    with attributed_transaction(actor=actor):
-        return _place(uuid7(), buyer, lines, machines.ACCEPTED if final else machines.PENDING_CONFIRMATION)
+    return _place(actor, uuid7(), buyer, lines, machines.ACCEPTED if final else machines.PENDING_CONFIRMATION)
 
 
 def cancel_order(*, actor: str, order: Order) -> None:
@@ -213,10 +220,11 @@ def giving_back(transition: str, orders: Sequence[UUID] | None, reason: str = ""
     }
 
 
-def _place(key: UUID, buyer: Somebody, lines: Sequence[Line], state: str) -> int:
-    found = rows(
+def _place(actor: str, key: UUID, buyer: Somebody, lines: Sequence[Line], state: str) -> Placed:
+    [found] = rows(
         SQL["place"],
         {
+            **attribution(actor=actor),
             "id": key,
             "buyer": buyer.pk,
             "state": state,
@@ -226,11 +234,12 @@ def _place(key: UUID, buyer: Somebody, lines: Sequence[Line], state: str) -> int
             "seconds": settings.ORDER_CONFIRM_SECONDS if state == machines.PENDING_CONFIRMATION else None,
         },
     )
-    if found and found[0]["placed"] is not None:
-        return int(found[0]["placed"])
-    if missing := [row["asked_for"] for row in found if row["id"] is None]:
+    if found["number"] is not None:
+        announce_commit()
+        return Placed(found["number"], found["shown"].encode())
+    if missing := [line["asked_for"] for line in found["lines"] if line["id"] is None]:
         raise Invalid({"lines": f"There is no product {', '.join(missing)}."})
-    raise InsufficientStock(found)
+    raise InsufficientStock(found["lines"])
 
 
 def _out_of_place(transition: str, order: Order) -> Conflict:
@@ -256,10 +265,10 @@ def take_from_bag(*, actor: str, user: Somebody, product: Product) -> None:
         BagItem.objects.filter(bag=_open_bag(user), product=product).delete()
 
 
-def order_bag(*, actor: str, user: Somebody) -> int:
+def order_bag(*, actor: str, user: Somebody) -> Placed:
     """Orders what is in the bag and not deleted meanwhile, at today's prices; the next thing goes into a new one.
 
-    Returns the order's number. Raises Conflict for an empty bag, and InsufficientStock: the bag is then as it was.
+    Raises Conflict for an empty bag, and InsufficientStock: the bag is then as it was.
     """
     with attributed_transaction(actor=actor):
         bag = _open_bag(user)
@@ -268,9 +277,9 @@ def order_bag(*, actor: str, user: Somebody) -> int:
         if not lines:
             raise Conflict("There is nothing in the bag.")
         key = uuid7()
-        number = _place(key, user, lines, machines.PENDING_CONFIRMATION)
+        placed = _place(actor, key, user, lines, machines.PENDING_CONFIRMATION)
         Bag.objects.filter(pk=bag.pk).update(state=machines.ORDERED, order_id=key)
-        return number
+        return placed
 
 
 def _open_bag(user: Somebody) -> Bag:

@@ -1,8 +1,9 @@
 """Shapes of the shop. Money is a decimal string with two places; nothing is decided here."""
 
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema_field
@@ -16,6 +17,7 @@ from lockstep.shop.models import Order, OrderTransition, Tag
 MAX_NAME, MAX_DESCRIPTION, MAX_TAG = 200, 20_000, 50
 MOST_LINES, MOST_OF_ONE, MOST_STOCK = 100, 1_000_000, 1_000_000_000_000
 LARGEST_NUMBER = 10**18 - 1
+PLAIN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 ID, NUMBER = "019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2b", 1001
 TIME = "2026-01-31T12:00:00Z"
 
@@ -237,6 +239,28 @@ class MachineSerializer(serializers.Serializer[Any]):
         "transitions": [{"name": "order", "from_state": "OPEN", "to_state": "ORDERED", "meaning": "It is ordered."}],
         "diagram": "stateDiagram-v2\n    [*] --> OPEN\n    OPEN --> ORDERED: order\n    ORDERED --> [*]",
     }
+
+
+def plain_lines(data: object) -> list[tuple[UUID | int, int]]:
+    """The lines of an order in which everything is as it should be; none where the serializer has to look."""
+    given = data["lines"] if isinstance(data, dict) and data.keys() == {"lines"} else None
+    if not isinstance(given, list) or len(given) > MOST_LINES:
+        return []
+    lines = [_plain_line(line) for line in given]
+    return [] if None in lines else cast("list[tuple[UUID | int, int]]", lines)
+
+
+def _plain_line(line: object) -> tuple[UUID | int, int] | None:
+    if not isinstance(line, dict) or line.keys() != {"product", "quantity"}:
+        return None
+    product, quantity = line["product"], line["quantity"]
+    if type(quantity) is not int or not 0 < quantity <= MOST_OF_ONE:
+        return None
+    if type(product) is int and 0 <= product <= LARGEST_NUMBER:
+        return product, quantity
+    if type(product) is str and PLAIN_ID.fullmatch(product):
+        return UUID(product), quantity
+    return None
 
 
 def shown_product(product: Any) -> dict[str, Any]:  # noqa: ANN401 - a product, with its tags beside

@@ -126,7 +126,7 @@ def there(
     product = shop.create_product(actor="", owner=user, name="Bread", price=Decimal("2.50"), stock=1_000)
     product.refresh_from_db()
     tag = shop.create_tag(actor="", name="food")
-    order = shop.place_order(actor="", buyer=user, lines=[shop.Line(product.pk, 1)])
+    order = shop.place_order(actor="", buyer=user, lines=[shop.Line(product.pk, 1)]).number
     shop.put_in_bag(actor="", user=user, product=product, quantity=1)
     yield There(
         token,

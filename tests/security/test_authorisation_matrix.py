@@ -309,7 +309,7 @@ def made_by(owner: User) -> dict[str, Any]:
     """The owner's things in the shop, and a tag."""
     actor = f"user:{owner.pk}"
     product = shop.create_product(actor=actor, owner=owner, **PRODUCT)
-    order = shop.place_order(actor=actor, buyer=owner, lines=[shop.Line(product.pk, 1)])
+    order = shop.place_order(actor=actor, buyer=owner, lines=[shop.Line(product.pk, 1)]).number
     return {"product": product.pk, "tag": shop.create_tag(actor=actor, name="tag").pk, "order": order}
 
 

@@ -3,9 +3,14 @@
 -- each for the other.
 
 -- name: place
--- All or nothing. One row for each product asked for, given by id or by number: what was asked, what is available, and
--- `index`, where it first stands among the lines, and `placed`, the order's number where the stock was enough for every line.
-WITH given AS (
+-- All or nothing. One row: the order's `number` and how it is `shown`, as JSON, where the stock was enough for every line;
+-- else `lines`, with what was asked of each product, given by id or by number, where it first stands among the lines
+-- (`index`), and what is available. It says itself who is writing, so that it needs no transaction around it: products
+-- are locked for as long as it takes, and not for as long as a client takes to say COMMIT.
+WITH said AS MATERIALIZED (
+    SELECT set_config('lockstep.actor', %(actor)s, true), set_config('lockstep.origin', %(origin)s, true),
+           set_config('lockstep.trace', %(trace)s, true)
+), given AS (
     SELECT coalesce(g.product, (SELECT p.id FROM shop_product p WHERE p.number = g.number)) AS id,
            coalesce(g.product::text, g.number::text) AS name, g.position, g.quantity
     FROM unnest(%(products)s::uuid[], %(numbers)s::bigint[], %(quantities)s::bigint[])
@@ -26,7 +31,7 @@ WITH given AS (
 ), verdict AS MATERIALIZED (
     SELECT coalesce(bool_and(available >= quantity), false) AND bool_and(id IS NOT NULL) AS enough,
            sum(price * quantity) AS total
-    FROM lines
+    FROM lines CROSS JOIN said
 ), placed AS (
     INSERT INTO shop_order (id, buyer_id, state, lines, total, confirm_until)
     SELECT %(id)s, %(buyer)s, %(state)s,
@@ -35,14 +40,23 @@ WITH given AS (
                 ORDER BY id) FROM lines),
            total, now() + %(seconds)s * interval '1 second'
     FROM verdict WHERE enough
-    RETURNING id, number
+    RETURNING id, number, state, reason, lines, total::text,
+              to_char(confirm_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS confirm_until,
+              to_char(created AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created,
+              to_char(updated AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated
 ), moved AS (
     INSERT INTO shop_movement (product_id, order_id, delta, reason, actor)
     SELECT lines.id, placed.id, -lines.quantity, 'ORDER', nullif(current_setting('lockstep.actor', true), '')
     FROM lines, placed
 )
-SELECT asked_for, position - 1 AS index, id, available, quantity, (SELECT number FROM placed) AS placed
-FROM lines ORDER BY position;
+SELECT placed.number, row_to_json(placed.*)::text AS shown,
+       CASE WHEN placed.number IS NULL THEN (
+           SELECT json_agg(json_build_object(
+               'asked_for', asked_for, 'index', position - 1, 'id', id, 'available', available, 'quantity', quantity)
+               ORDER BY position)
+           FROM lines)
+       END AS lines
+FROM verdict LEFT JOIN placed ON true;
 
 -- name: give_back
 -- Ends orders that are in the state `source`, at most so many of them, and gives their stock back. Which: those of

@@ -101,7 +101,7 @@ class Shop(RuleBasedStateMachine):
         if not lines:
             with pytest.raises(Conflict):
                 actions.order_bag(actor="", user=self.buyer)
-        elif self.order(lines, lambda: actions.order_bag(actor="", user=self.buyer)):
+        elif self.order(lines, lambda: actions.order_bag(actor="", user=self.buyer).number):
             self.bag = {}
 
     @precondition(lambda self: self.products)
@@ -112,7 +112,7 @@ class Shop(RuleBasedStateMachine):
         for line in lines:
             assert isinstance(line.product, UUID)
             wanted[line.product] += line.quantity
-        self.order(dict(wanted), lambda: actions.place_order(actor="", buyer=self.buyer, lines=lines))
+        self.order(dict(wanted), lambda: actions.place_order(actor="", buyer=self.buyer, lines=lines).number)
 
     def order(self, lines: dict[UUID, int], place: Callable[[], int]) -> bool:
         """Places it; whether it was to be placed."""

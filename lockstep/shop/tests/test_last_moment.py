@@ -41,7 +41,7 @@ def test_one_of_them_wins(cast: Cast, product: MakeProduct, rounds: int):
 def one_round(cast: Cast, thing: Product) -> Counter[str]:
     """What a hundred orders became; and that whoever was told so had it so."""
     buyer = cast.owner.user
-    numbers = [actions.place_order(actor="", buyer=buyer, lines=[Line(thing.pk, 1)]) for _ in range(AT_ONCE)]
+    numbers = [actions.place_order(actor="", buyer=buyer, lines=[Line(thing.pk, 1)]).number for _ in range(AT_ONCE)]
     orders = list(Order.objects.filter(number__in=numbers).order_by("number"))
     first = numbers[0]
     Order.objects.filter(number__in=numbers).update(confirm_until=Now() + APART * (F("number") - first + 1))

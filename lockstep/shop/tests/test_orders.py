@@ -9,6 +9,7 @@ from django.db import connection, connections
 from django.db.models import Sum
 
 from lockstep.api.errors import DomainError
+from lockstep.changes.models import Change
 from lockstep.shop import actions
 from lockstep.shop.actions import Line
 from lockstep.shop.models import Bag, Movement, Order, Product
@@ -42,11 +43,14 @@ def test_an_order_takes_the_stock_and_keeps_the_prices(cast: Cast, product: Make
     lines = {(line["name"], line["price"], line["quantity"]) for line in placed["lines"]}
     assert lines == {("bread", "2.50", 2), ("milk", "0.99", 3)}
     assert placed["confirm_until"] > placed["created"]
-    assert [step["state"] for step in placed["history"]] == ["PENDING_CONFIRMATION"]
+    shown = cast.colleague.get(f"{ORDERS}{placed['id']}/").json()
+    assert [step["state"] for step in shown.pop("history")] == ["PENDING_CONFIRMATION"]
+    assert shown == placed
     assert answer["ETag"] == '"1"'
     assert stocks() == {"bread": 8, "milk": 0}
     Product.objects.update(price=99, name="dear")
     assert cast.colleague.get(f"{ORDERS}{placed['number']}/").json()["lines"] == placed["lines"]
+    assert Change.objects.get(model="shop.order").actor == f"user:{cast.colleague.user.pk}"
     moved = Movement.objects.filter(order=placed["id"]).values_list("reason", "actor")
     assert set(moved) == {("ORDER", f"user:{cast.colleague.user.pk}")}
 
@@ -160,7 +164,7 @@ def test_what_is_not_confirmed_in_time_expires(cast: Cast, product: MakeProduct,
 
 def test_an_order_that_is_final_waits_for_nothing(cast: Cast, product: MakeProduct):
     bread = product("bread")
-    number = actions.place_order(actor="", buyer=cast.owner.user, lines=[Line(bread.pk, 1)], final=True)
+    number = actions.place_order(actor="", buyer=cast.owner.user, lines=[Line(bread.pk, 1)], final=True).number
     placed = Order.objects.get(number=number)
     assert (placed.state, placed.confirm_until) == ("ACCEPTED", None)
     assert actions.expire_orders() == 0
@@ -264,7 +268,7 @@ def test_orders_of_the_same_things_in_any_order_end_without_deadlock(cast: Cast,
             for turn in range(40):
                 chosen = keys[(seed + turn) % 5 :] + keys[: (seed + turn) % 5]
                 lines = [Line(key, 1 + turn % 3) for key in (chosen if seed % 2 else reversed(chosen))]
-                number = actions.place_order(actor="", buyer=cast.owner.user, lines=lines)
+                number = actions.place_order(actor="", buyer=cast.owner.user, lines=lines).number
                 if turn % 3 == 0:
                     actions.cancel_order(actor="", order=Order.objects.get(number=number))
                 if turn % 10 == 0:

@@ -50,7 +50,7 @@ def card(number: str = moods.PAYS, **changes: str) -> dict:
 
 def placed(cast: Cast, product: MakeProduct, **columns: object) -> Order:
     thing = product("thing", **columns)
-    number = actions.place_order(actor="", buyer=cast.owner.user, lines=[Line(thing.pk, 2)])
+    number = actions.place_order(actor="", buyer=cast.owner.user, lines=[Line(thing.pk, 2)]).number
     return Order.objects.get(number=number)
 
 
