@@ -91,7 +91,7 @@ class Shop(Row):
     def _ours(self) -> Figures:
         with ExitStack() as stack:
             errors = stack.enter_context((self.place.folder / "requests.log").open("w"))
-            address = stack.enter_context(serving("lockstep.config.wsgi:application", "wsgi", 1, errors=errors))
+            address = stack.enter_context(serving("lockstep.config.wsgi:application", "wsgi", 2, errors=errors))
             before = Order.objects.count()
             figures = self._asked(f"{address}/api/v1", self.signed, "/", "?limit=50")
             if Order.objects.count() == before:
@@ -144,6 +144,9 @@ class Shop(Row):
         nothing, ones = ", ".join(["NULL"] * lines), ", ".join(["1"] * lines)
         return _filled(
             ORDERS["place"],
+            actor=f"'user:{self.user.pk}'",
+            origin="''",
+            trace="''",
             id="lockstep_uuid7()",
             buyer=f"'{self.user.pk}'",
             state="'PENDING_CONFIRMATION'",

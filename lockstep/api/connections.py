@@ -19,10 +19,17 @@ def look_after_connections() -> None:
 
 
 def _bound_statements(connection: Any, **_: object) -> None:  # noqa: ANN401 - any of Django's connections
-    """A request does not hold a connection for long."""
+    """A request does not hold a connection for long; and what is prepared (statements.py) is planned once.
+
+    Left to itself PostgreSQL takes a LIMIT that it does not know for a tenth of the table, finds that dear, and plans a
+    list of products anew each time: 165 of its 530 µs.
+    """
     milliseconds = int(settings.STATEMENT_SECONDS * 1000)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('statement_timeout', %s, false)", [str(milliseconds)])
+        cursor.execute(
+            "SELECT set_config('statement_timeout', %s, false), set_config('plan_cache_mode', %s, false)",
+            [str(milliseconds), "force_generic_plan"],
+        )
 
 
 def _leave_what_is_of_no_use(**_: object) -> None:

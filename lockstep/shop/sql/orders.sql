@@ -63,9 +63,11 @@ FROM verdict LEFT JOIN placed ON true;
 -- `orders`, or without them those whose time to confirm is over; what somebody else is ending just now is left to them.
 WITH ended AS MATERIALIZED (
     SELECT o.id FROM shop_order o
-    WHERE o.state = %(source)s
-      AND CASE WHEN %(orders)s::uuid[] IS NULL THEN o.confirm_until <= now() ELSE o.id = ANY (%(orders)s) END
-    ORDER BY o.id LIMIT %(most)s
+    WHERE o.state = %(source)s AND o.id = ANY (coalesce(%(orders)s::uuid[], ARRAY(
+        SELECT id FROM shop_order due
+        WHERE due.state = 'PENDING_CONFIRMATION' AND due.confirm_until <= now()
+        ORDER BY due.confirm_until LIMIT %(most)s)))
+    ORDER BY o.id
     FOR NO KEY UPDATE
 ), back AS MATERIALIZED (
     SELECT m.product_id, m.order_id, -sum(m.delta)::bigint AS delta
