@@ -15,6 +15,7 @@ from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, number_fiel
 from lockstep.changes.sql_file import load
 from lockstep.shop import machines
 
+MOST_LINES = 100  # of an order, and so of a bag
 Somebody = Any  # the project's user, whichever model that is
 TRIGGERS = load(Path(__file__).parent / "sql" / "triggers.sql")
 BY_THEMSELVES = pgtrigger.Condition("pg_trigger_depth() = 0")  # not by one of our triggers
