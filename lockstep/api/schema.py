@@ -5,7 +5,7 @@ it may meet, which headers it reads and what it needs a token for follow from th
 that is no rule is declared with None, or with a shape of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -48,6 +48,15 @@ DELETES_VERSION = [
 SHOWS_VERSION = [_header("ETag", "The new version of the object.", 200, required=True)]
 CHANGES_VERSION = [*DELETES_VERSION, *SHOWS_VERSION]
 CREATES_VERSION = [_header("ETag", "The version of the object.", 201, required=True)]
+
+
+def ordering(names: Collection[str]) -> OpenApiParameter:
+    """What a list may be ordered by; the first is how it is where nobody asks."""
+    first, *_ = names
+    return OpenApiParameter(
+        "ordering", str, enum=list(names), default=first, description="What comes first; `-` is downwards."
+    )
+
 
 CURSOR_PAGE = [
     OpenApiParameter("cursor", str, description="Where the page begins: taken from `next` or `previous`."),

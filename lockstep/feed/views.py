@@ -16,8 +16,8 @@ from rest_framework.response import Response
 
 from lockstep.api.errors import NotFound
 from lockstep.api.json import JSONRenderer
-from lockstep.api.paging import page
-from lockstep.api.schema import CURSOR_PAGE
+from lockstep.api.paging import Ordering, ordering_of, page
+from lockstep.api.schema import CURSOR_PAGE, ordering
 from lockstep.api.serializers import page_of
 from lockstep.api.views import View
 from lockstep.changes.capture import models_to_capture
@@ -35,6 +35,7 @@ from lockstep.feed.stream import event_stream
 PLACE = OpenApiParameter(
     "Last-Event-ID", str, OpenApiParameter.HEADER, description="From where a stream goes on; from now without it."
 )
+ORDERINGS: dict[str, Ordering] = {"-seq": ("-seq",), "seq": ("seq",)}
 EQUAL = ("model", "object_id", "kind", "actor", "origin", "trace")
 
 
@@ -57,13 +58,13 @@ class ChangeListView(View):
 
     @extend_schema(
         operation_id="list_changes",
-        parameters=[NarrowingSerializer, FollowingSerializer, PLACE, *CURSOR_PAGE],
+        parameters=[NarrowingSerializer, FollowingSerializer, PLACE, ordering(ORDERINGS), *CURSOR_PAGE],
         responses={(200, "application/json"): page_of(ChangeSerializer), (200, "text/event-stream"): str, 410: None},
     )
     def get(self, request: Request) -> HttpResponseBase:
         if isinstance(request.accepted_renderer, EventStreamRenderer):
             return _live(request)
-        return page(request, _narrowed(request), order="-seq", shape=shown)
+        return page(request, _narrowed(request), order=ordering_of(request, ORDERINGS), shape=shown)
 
 
 class HistoryView(View):
@@ -76,7 +77,10 @@ class HistoryView(View):
             raise NotFound("There is no such object, or nothing of its history that you may see.")
         people = _People()
         return page(
-            request, rows, order="-seq", shape=lambda row: _entry(row, people, seen=bool(_visible(request, [row])))
+            request,
+            rows,
+            order=ORDERINGS["-seq"],
+            shape=lambda row: _entry(row, people, seen=bool(_visible(request, [row]))),
         )
 
 
