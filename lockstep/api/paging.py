@@ -25,6 +25,7 @@ LARGEST_PAGE = 10**9
 LARGEST_OFFSET = 10_000  # further down goes by cursor: an offset reads all that it skips
 Ordering = tuple[str, ...]  # columns as order_by takes them, in one direction; none is ever null, the last is unique
 NEWEST: Ordering = ("-id",)  # ids are made in the order of time
+BY_TIME: Mapping[str, Ordering] = {"-created": NEWEST, "created": ("id",)}
 Read = Callable[[UUID | None, int], list[Row]]
 Placed = tuple[Any, Any]  # where a row stands in its list, a text, and the row
 Reading = Callable[[str | None, bool, int], list[Placed]]  # after which place, backwards or not, how many
@@ -49,16 +50,21 @@ def ordering_of(request: Request, orderings: Mapping[str, Ordering]) -> Ordering
 
 
 def page(
-    request: Request, rows: QuerySet[Any, Any], *, order: Ordering = NEWEST, shape: Callable[[Any], dict[str, Any]]
+    request: Request,
+    rows: QuerySet[Any, Any],
+    *,
+    order: Ordering = NEWEST,
+    size: int = CursorPage.page_size,
+    shape: Callable[[Any], dict[str, Any]],
 ) -> Response:
-    """One page of `rows` in this order; `shape` makes each row what the client sees.
+    """One page of `rows` in this order, of `size` unless `limit` asks otherwise; `shape` makes what the client sees.
 
     By `cursor`, as deep as you like and without a count; or by `offset`, with a count, where somebody asks for that.
     A cursor holds all columns of the order. The library's own know the first, count how many rows are equal in that,
     and repeat a page for ever beyond a thousand.
     """
     if "offset" in request.query_params:
-        return offset_page(request, rows, order=order, shape=shape)
+        return offset_page(request, rows, order=order, size=size, shape=shape)
     columns = [column.removeprefix("-") for column in order]
 
     def read(place: str | None, backwards: bool, limit: int) -> list[Placed]:
@@ -71,7 +77,7 @@ def page(
 
     try:
         with transaction.atomic():  # a cursor that the database refuses must not end the request's transaction
-            return _cursor_page(request, read, shape)
+            return _cursor_page(request, read, shape, size)
     except DataError as error:
         raise NotFound(CursorPage.invalid_cursor_message) from error
 
@@ -104,7 +110,7 @@ def keyset_page(request: Request, older: Read, newer: Read) -> Response:
         found = (newer if backwards else older)(None if place is None else _key(place), limit)
         return [(row["key"], row["shown"]) for row in found]
 
-    return _cursor_page(request, read, Fragment)
+    return _cursor_page(request, read, Fragment, CursorPage.page_size)
 
 
 def _key(position: str) -> UUID:
@@ -114,12 +120,13 @@ def _key(position: str) -> UUID:
         raise NotFound(CursorPage.invalid_cursor_message) from error
 
 
-def _cursor_page(request: Request, read: Reading, shape: Callable[[Any], Any]) -> Response:
+def _cursor_page(request: Request, read: Reading, shape: Callable[[Any], Any], size: int) -> Response:
     pages = CursorPage()
+    pages.page_size = size
     pages.base_url = request.build_absolute_uri()
     cursor = pages.decode_cursor(request)
     place, backwards = (str(cursor.position), cursor.reverse) if cursor else (None, False)
-    limit = pages.get_page_size(request) or CursorPage.page_size
+    limit = pages.get_page_size(request) or size
     found = read(place, backwards, limit + 1)
     rows, more = found[:limit], len(found) > limit
     if backwards:
@@ -133,11 +140,16 @@ def _cursor_page(request: Request, read: Reading, shape: Callable[[Any], Any]) -
 
 
 def offset_page(
-    request: Request, rows: QuerySet[Any, Any], *, order: Ordering = NEWEST, shape: Callable[[Any], dict[str, Any]]
+    request: Request,
+    rows: QuerySet[Any, Any],
+    *,
+    order: Ordering = NEWEST,
+    size: int = CursorPage.page_size,
+    shape: Callable[[Any], dict[str, Any]],
 ) -> Response:
     """The page that `limit` and `offset` ask for, with a count; `page` says more."""
     rows = rows.order_by(*order)
-    limit = _whole(request, "limit", CursorPage.page_size, 1, CursorPage.max_page_size)
+    limit = _whole(request, "limit", size, 1, CursorPage.max_page_size)
     offset = _whole(request, "offset", 0, 0, LARGEST_OFFSET)
     count, is_exact = _count(rows)
     after, before = offset + limit, max(offset - limit, 0)

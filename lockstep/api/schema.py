@@ -58,16 +58,21 @@ def ordering(names: Collection[str]) -> OpenApiParameter:
     )
 
 
-CURSOR_PAGE = [
-    OpenApiParameter("cursor", str, description="Where the page begins: taken from `next` or `previous`."),
-    _count("limit", "Rows of a page; more are taken as the most.", CursorPage.max_page_size, CursorPage.page_size),
-    OpenApiParameter(
-        "offset",
-        {"type": "integer", "minimum": 0, "maximum": LARGEST_OFFSET},
-        description="Pages by offset instead, with a `count`: rows to pass over.",
-    ),
-    _header("X-Count", "`estimated`, where `count` is: there are more than ten thousand.", 200),
-]
+def cursor_page(size: int) -> list[OpenApiParameter]:
+    """How a list is paged that has so many rows on a page where nobody asks."""
+    return [
+        OpenApiParameter("cursor", str, description="Where the page begins: taken from `next` or `previous`."),
+        _count("limit", "Rows of a page; more are taken as the most.", CursorPage.max_page_size, size),
+        OpenApiParameter(
+            "offset",
+            {"type": "integer", "minimum": 0, "maximum": LARGEST_OFFSET},
+            description="Pages by offset instead, with a `count`: rows to pass over.",
+        ),
+        _header("X-Count", "`estimated`, where `count` is: there are more than ten thousand.", 200),
+    ]
+
+
+CURSOR_PAGE = cursor_page(CursorPage.page_size)
 ARRAY_PAGE = [
     _count("_page", "Which page.", LARGEST_PAGE, 1),
     _count("_limit", "Rows of a page.", LARGEST_LIMIT, UNASKED_LIMIT),

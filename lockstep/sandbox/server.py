@@ -100,8 +100,8 @@ class Handler(BaseHTTPRequestHandler):
         url = f"http://{self.headers.get('Host', '')}{self.path}"
         self.server.journal.note(self.command, self.path)
         content_type = self.headers.get("Content-Type", "").lower()
-        key = self.headers.get("Idempotency-Key", "")
-        self._answer(Request(self.command, path, query, url, content_type, key, body))
+        key, message_id = self.headers.get("Idempotency-Key", ""), self.headers.get("webhook-id", "")
+        self._answer(Request(self.command, path, query, url, content_type, key, message_id, body))
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 

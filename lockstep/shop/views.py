@@ -1,5 +1,6 @@
 """The shop below `api/v1/`. Views parse, call one action, respond."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,7 @@ from rest_framework.response import Response
 
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import NotFound
-from lockstep.api.paging import Ordering, keyset_page, ordering_of, page
+from lockstep.api.paging import BY_TIME, Ordering, keyset_page, ordering_of, page
 from lockstep.api.requests import actor_of, by_key, uuid_parameter
 from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION, ordering
 from lockstep.api.serializers import page_of
@@ -50,9 +51,8 @@ NARROWING = [
     OpenApiParameter("min_price", str, description="Only those that cost so much, or more."),
     OpenApiParameter("max_price", str, description="Only those that cost so much, or less."),
 ]
-BY_TIME: dict[str, Ordering] = {"-created": ("-id",), "created": ("id",)}
-PRODUCT_ORDERINGS = BY_TIME | {"price": ("price", "id"), "-price": ("-price", "-id")}
-TAG_ORDERINGS = BY_TIME | {"name": ("lower", "id"), "-name": ("-lower", "-id")}
+PRODUCT_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "price": ("price", "id"), "-price": ("-price", "-id")}
+TAG_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "name": ("lower", "id"), "-name": ("-lower", "-id")}
 NARROWED = {parameter.name for parameter in NARROWING} | {"ordering", "offset"}
 PRODUCT_LIST = [*NARROWING, ordering(PRODUCT_ORDERINGS), *CURSOR_PAGE]
 IN_STATE = OpenApiParameter("state", str, enum=machines.ORDER.states, description="Only those in this state.")

@@ -10,6 +10,7 @@ LANES_PY = "lockstep/delivery/lanes.py"
 COLLECTION = "lockstep/mirror/sql/collection.sql"
 SHOP_ORDERS = "lockstep/shop/sql/orders.sql"
 TEST_SHOP = "lockstep/shop/tests"
+TEST_BROADCAST = "lockstep/defects/tests/test_broadcast.py"
 TEST_CAPTURE = "lockstep/changes/tests/test_capture.py"
 TEST_RELAY = "lockstep/delivery/tests/test_relay.py"
 TEST_LANES = "lockstep/delivery/tests/test_lanes.py"
@@ -653,5 +654,33 @@ BUGS = [
         "(Tuple(*map(F, columns)), values)",
         "(Tuple(*map(F, columns[:1])), values[:1])",
         f"{TEST_SHOP}/test_products.py::test_products_are_ordered_as_asked",
+    ),
+    SeededBug(
+        "every attempt to tell the counter is another message",
+        "lockstep/defects/broadcast.py",
+        "claim.message_id, body)",
+        "__import__('uuid').uuid4(), body)",
+        f"{TEST_BROADCAST}::test_a_repeat_is_known_by_its_id",
+    ),
+    SeededBug(
+        "the counter hears of defects that were only worded better",
+        "lockstep/defects/broadcast.py",
+        """if action and captured""",
+        """if captured""",
+        f"{TEST_BROADCAST}::test_what_the_text_prints_and_nothing_else_is_sent",
+    ),
+    SeededBug(
+        "what is older than the log is not expected of the counter",
+        "lockstep/defects/sql/gap.sql",
+        "SELECT d.user_id, 'deleted' FROM defects_defect d\n    WHERE",
+        "SELECT d.user_id, 'deleted' FROM defects_defect d\n    WHERE false AND",
+        f"{TEST_BROADCAST}::test_what_the_log_does_not_have_any_more_the_rows_say",
+    ),
+    SeededBug(
+        "whoever likes takes a defect back",
+        "lockstep/defects/actions.py",
+        "if defect.user_id != user.number:",
+        "if False:",
+        "lockstep/defects/tests/test_defects.py::test_only_who_reported_it_deletes_it",
     ),
 ]
