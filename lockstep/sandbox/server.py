@@ -144,6 +144,8 @@ class Handler(BaseHTTPRequestHandler):
         if fault.status is not None:
             extra = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
             self._send(fault.status, extra, JSON, b"" if fault.status in (204, 304) else b"{}")
+        elif fault.empty:
+            self._send(200, {}, JSON, b"")
         elif fault.garbage:
             self._send(200, {}, HTML, _GARBAGE)
         else:

@@ -6,7 +6,6 @@ import pytest
 from django.test import Client, RequestFactory
 
 from lockstep.api.admin_site import admin_site
-from lockstep.defects.actions import create_defect
 from lockstep.posts.models import Comment, Post
 from lockstep.shop import actions as shop
 from lockstep.shop.models import Order, Product
@@ -28,7 +27,6 @@ def something_of_each(cast: Cast) -> None:
     post = Post.objects.create(title="a title", body="a body")
     Comment.objects.create(post=post, name="n", email="e", body="b")
     made = made_by(cast.owner.user)
-    create_defect(actor="", user=cast.owner.user, comment="a thing")
     product = Product.objects.get(pk=made["product"])
     shop.add_tag(actor="", product=product, tag=shop.create_tag(actor="", name="another"))
     shop.give_back("cancel", [Order.objects.get().pk])

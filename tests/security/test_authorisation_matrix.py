@@ -312,7 +312,6 @@ def names(cast: Cast) -> dict[str, Any]:
     return {
         **made_by(owner),
         "user": owner.pk,
-        "defect": create_defect(actor=actor, user=owner, comment="c").pk,
         "post": post.number,
         "comment": comment.number,
         "endpoint": webhooks.create_endpoint(actor=actor, owner=owner, **HOOK).endpoint.pk,
@@ -323,11 +322,16 @@ def names(cast: Cast) -> dict[str, Any]:
 
 
 def made_by(owner: User) -> dict[str, Any]:
-    """The owner's things in the shop, and a tag."""
+    """The owner's things in the shop, a tag, and a defect."""
     actor = f"user:{owner.pk}"
     product = shop.create_product(actor=actor, owner=owner, **PRODUCT)
     order = shop.place_order(actor=actor, buyer=owner, lines=[shop.Line(product.pk, 1)]).number
-    return {"product": product.pk, "tag": shop.create_tag(actor=actor, name="tag").pk, "order": order}
+    return {
+        "product": product.pk,
+        "tag": shop.create_tag(actor=actor, name="tag").pk,
+        "order": order,
+        "defect": create_defect(actor=actor, user=owner, comment="a thing").pk,
+    }
 
 
 def revoked(user: User) -> str:
