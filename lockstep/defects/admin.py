@@ -17,10 +17,12 @@ class DefectAdmin(EntityAdmin):
     list_select_related = ("user",)
     search_fields = ("comment", "user__username")
     ordering = ("-id",)
-    readonly_fields = ("user",)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:  # noqa: ANN401 - a defect
+        return ("comment", "user", *self.made_by_database) if obj else ("comment",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:  # noqa: ANN401
-        return (*super().get_readonly_fields(request, obj), "user")
+        return ("user", *super().get_readonly_fields(request, obj))
 
     def save_model(self, request: HttpRequest, obj: Defect, form: Any, change: bool) -> None:  # noqa: ANN401
         """Sets the user of a new one."""

@@ -164,6 +164,7 @@ class Catalogue(models.Model):
     lease_until = models.DateTimeField(db_default=Now(), help_text="Until then somebody is fetching.")
 
     class Meta:
+        verbose_name_plural = "catalogue"
         constraints = [models.CheckConstraint(name="movies_catalogue_one", condition=models.Q(id=1))]
 
     def __str__(self) -> str:

@@ -75,6 +75,7 @@ class Migration(migrations.Migration):
                 ('lease_until', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), help_text='Until then somebody is fetching.')),
             ],
             options={
+                'verbose_name_plural': 'catalogue',
                 'constraints': [models.CheckConstraint(condition=models.Q(('id', 1)), name='movies_catalogue_one')],
             },
         ),
