@@ -23,6 +23,7 @@ from lockstep.shop import actions, machines, reads
 from lockstep.shop.actions import Line, Placed
 from lockstep.shop.models import Order, ProductQuerySet, Tag
 from lockstep.shop.payments import token_of
+from lockstep.shop.search import search_engine
 from lockstep.shop.serializers import (
     AskedOrderSerializer,
     BagSerializer,
@@ -44,7 +45,14 @@ from lockstep.shop.serializers import (
     shown_tag,
 )
 
+LONGEST_SEARCH = 200  # characters
 NARROWING = [
+    OpenApiParameter(
+        "search",
+        str,
+        description="Only those with all these words in name, description or tags. The last may be only begun, and "
+        "words may be misspelt.",
+    ),
     OpenApiParameter("tag", str, description="Only those with this tag."),
     OpenApiParameter("owner", UUID, description="Only those of this user."),
     OpenApiParameter("min_price", str, description="Only those that cost so much, or more."),
@@ -319,6 +327,8 @@ def _narrowed(request: Request) -> ProductQuerySet:
     asked = request.query_params
     if tag := asked.get("tag", "").replace("\0", ""):
         rows = rows.tagged(tag)
+    if text := asked.get("search"):
+        rows = search_engine().narrow(rows, text[:LONGEST_SEARCH])
     if owner := asked.get("owner"):
         rows = rows.of(_parameter("owner", owner, UUID, "A UUID."))
     for name, comparison in (("min_price", "price__gte"), ("max_price", "price__lte")):
