@@ -19,7 +19,7 @@ from lockstep.api.statements import Row, rows
 from lockstep.changes.attribution import announce_commit, attributed_transaction, attribution
 from lockstep.changes.sql_file import load
 from lockstep.shop import machines
-from lockstep.shop.models import Bag, BagItem, Movement, Order, Payment, Product, ProductTag, Somebody, Tag
+from lockstep.shop.models import MOST_LINES, Bag, BagItem, Movement, Order, Payment, Product, ProductTag, Somebody, Tag
 
 SQL = load(Path(__file__).parent / "sql" / "orders.sql")
 BATCH = 500  # orders that expire in one transaction
@@ -254,9 +254,12 @@ def _out_of_place(transition: str, order: Order) -> Conflict:
 
 
 def put_in_bag(*, actor: str, user: Somebody, product: Product, quantity: int) -> None:
-    """So many of a product in the user's bag, instead of what was there of it."""
+    """So many of a product in the user's bag, instead of what was there of it. Raises Conflict for a full bag."""
     with attributed_transaction(actor=actor):
-        BagItem.objects.update_or_create(bag=_open_bag(user), product=product, defaults={"quantity": quantity})
+        bag = _open_bag(user)
+        if bag.items.exclude(product=product).count() >= MOST_LINES:
+            raise Conflict(f"A bag holds {MOST_LINES} different products. Order it, or take something out.")
+        BagItem.objects.update_or_create(bag=bag, product=product, defaults={"quantity": quantity})
 
 
 def take_from_bag(*, actor: str, user: Somebody, product: Product) -> None:

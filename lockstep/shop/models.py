@@ -16,6 +16,7 @@ from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, number_fiel
 from lockstep.changes.sql_file import load
 from lockstep.shop import machines
 
+MOST_LINES = 100  # of an order, and so of a bag
 Somebody = Any  # the project's user, whichever model that is
 # pgtrigger leaves these untyped.
 OF_WORDS: Any = pgtrigger.UpdateOf("name", "description", "deleted")  # type: ignore[no-untyped-call]

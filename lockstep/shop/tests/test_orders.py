@@ -219,6 +219,14 @@ def test_a_bag_of_which_there_is_not_enough_stays_as_it_is(cast: Cast, product: 
     assert cast.owner.get(BAG).json()["lines"] == []
 
 
+def test_a_bag_is_full_at_some_time(cast: Cast, product: MakeProduct, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(actions, "MOST_LINES", 2)
+    first, second, third = (product(f"thing {n}") for n in range(3))
+    assert [put(cast.owner, one, 1).status_code for one in (first, second, third)] == [200, 200, 409]
+    assert put(cast.owner, first, 5).status_code == 200
+    assert [line["quantity"] for line in cast.owner.get(BAG).json()["lines"]] == [5, 1]
+
+
 def test_what_is_not_there_is_not_put_in_a_bag(cast: Cast):
     assert cast.owner.put(f"{BAG}items/{uuid4()}/", {"quantity": 1}).status_code == 404
 

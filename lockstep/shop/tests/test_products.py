@@ -7,9 +7,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from lockstep.changes.models import Change
+from lockstep.shop.leavers import LEAVERS
 from lockstep.shop.models import Movement, Product, ProductTag, Tag
 from lockstep.shop.tests.conftest import MakeProduct
-from tests.support import Cast, Person
+from tests.support import BackgroundWorker, Cast, Person, eventually
 
 pytestmark = pytest.mark.django_db
 
@@ -78,6 +79,11 @@ def test_only_its_owner_changes_a_product(cast: Cast):
         assert other.delete(f"{PRODUCTS}{made['id']}/").status_code == 403
     assert Product.objects.get().price == 10
     assert list(Movement.objects.order_by("id").values_list("delta", flat=True)) == [12, -9]
+
+
+def test_changing_nothing_is_no_error(cast: Cast):
+    made = create(cast.owner).json()
+    assert patch(cast.owner, made["id"]).json() == made
 
 
 def test_who_was_second_is_told(cast: Cast):
@@ -178,6 +184,17 @@ def test_lists_take_as_many_queries_for_many_as_for_few(cast: Cast, product: Mak
     few = queries()
     add(20)
     assert queries() == few
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_deletes_their_account_leaves_the_shop(cast: Cast, product: MakeProduct, worker: BackgroundWorker):
+    product("theirs")
+    product("others", owner=cast.colleague.user)
+    worker.subscribers = [LEAVERS]
+    worker.start()
+    assert cast.owner.delete("/api/v1/users/me/").status_code == 204
+    eventually(lambda: names(cast.colleague) == ["others"])
+    assert Product.objects.get(name="theirs").deleted
 
 
 # --- Tags -----------------------------------------------------------------------------------------------
