@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from django.conf import settings
-from django.contrib.postgres.search import SearchQueryField
-from django.db.models import Value
-from django.db.models.functions import Cast
+from django.contrib.postgres.search import SearchQuery
 from django.utils.module_loading import import_string
 
 from lockstep.api.statements import rows
@@ -45,7 +43,7 @@ class PostgresSearch:
             return products.none()
         [asked] = rows(SQL["ask"], [words])
         # As a literal, so that PostgreSQL knows how rare the words are before it decides how to look for them.
-        found = SearchEntry.objects.filter(document=Cast(Value(asked["query"]), SearchQueryField()))
+        found = SearchEntry.objects.filter(document=SearchQuery(asked["query"], search_type="raw", config="simple"))
         return products.filter(pk__in=found.values("product"))
 
 

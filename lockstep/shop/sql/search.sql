@@ -26,7 +26,8 @@ $$;
 -- name: query
 -- The query that all words are a part of. The last one may be only begun; one that no product is known to have stands for
 -- those most like it, too. Begun words by range and not by LIKE, whose index needs to see the pattern when it is planned.
-CREATE FUNCTION shop_query(words text[]) RETURNS tsquery LANGUAGE sql STABLE AS $$
+CREATE FUNCTION shop_query(words text[]) RETURNS tsquery LANGUAGE sql STABLE
+SET pg_trgm.similarity_threshold = 0.2 AS $$
     SELECT string_agg('(' || concat_ws(' | ', quote_literal(given) || CASE WHEN is_last THEN ':*' ELSE '' END, alike) || ')',
                       ' & ')::tsquery
     FROM (
@@ -40,7 +41,7 @@ CREATE FUNCTION shop_query(words text[]) RETURNS tsquery LANGUAGE sql STABLE AS 
         ) AS most
         WHERE length(given) > 2 AND NOT EXISTS (
             SELECT FROM shop_searchword w
-            WHERE w.word ~>=~ given AND w.word ~<~ given || CASE WHEN is_last THEN U&'\+10FFFF' ELSE ' ' END)
+            WHERE w.word ~>=~ given AND w.word ~<~ (given || CASE WHEN is_last THEN U&'\+10FFFF' ELSE ' ' END))
     ) AS likely ON true
 $$;
 
