@@ -10,6 +10,7 @@ from django.db.models import Sum
 
 from lockstep.api.errors import DomainError
 from lockstep.changes.models import Change
+from lockstep.changes.wakeup import announcer
 from lockstep.shop import actions
 from lockstep.shop.actions import Line
 from lockstep.shop.models import Bag, Movement, Order, Product
@@ -232,6 +233,16 @@ def test_what_is_not_there_is_not_put_in_a_bag(cast: Cast):
 
 
 # --- At once --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_order_is_heard_of(cast: Cast, product: MakeProduct, monkeypatch: pytest.MonkeyPatch):
+    """It has no transaction of Django's around it, and workers are told of it all the same; not of what is declined."""
+    bread, announced = product("bread", stock=1), []
+    monkeypatch.setattr(announcer, "announce", lambda: announced.append(True))
+    assert order(cast.owner, (bread.pk, 1)).status_code == 201
+    assert order(cast.owner, (bread.pk, 1)).status_code == 409
+    assert announced == [True]
 
 
 @pytest.mark.django_db(transaction=True)
