@@ -46,7 +46,7 @@ class Search(Row):
             number = self.place.scaled(PRODUCTS)
             with connection.cursor().copy(
                 "COPY shop_product (owner_id, name, description, price, stock) FROM STDIN"
-            ) as c:
+            ) as copy:
                 for _ in range(number):
                     chosen = self.dice.choices(self.words, weights, k=WORDS)
                     copy.write_row((user.pk, " ".join(chosen[:3]), " ".join(chosen[3:]), "1.00", 1))
