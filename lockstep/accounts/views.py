@@ -1,7 +1,6 @@
 """People: registering, one's own account, and what everybody sees of everybody."""
 
 from typing import Any, cast
-from uuid import UUID
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -22,7 +21,7 @@ from lockstep.accounts.throttling import count_registration
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import Invalid, NotFound
 from lockstep.api.paging import page
-from lockstep.api.requests import actor_of, address_of
+from lockstep.api.requests import actor_of, address_of, by_key
 from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION
 from lockstep.api.serializers import page_of
 from lockstep.api.views import View
@@ -162,8 +161,7 @@ def _me(request: Request) -> User:
 
 def _person(key: str, rows: UserQuerySet | None = None) -> Any:  # noqa: ANN401 - a user, with what `rows` has beside
     """Somebody by id or number. Raises NotFound."""
-    which = {"number": key} if key.isdigit() else {"pk": UUID(key)}
-    person = (User.objects.alive() if rows is None else rows).filter(**which).first()
+    person = (User.objects.alive() if rows is None else rows).filter(**by_key(key)).first()
     if person is None:
         raise NotFound("There is no such user.")
     return person

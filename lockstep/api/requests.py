@@ -1,15 +1,30 @@
 """What a view reads off a request."""
 
 from ipaddress import ip_address
+from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 
 def actor_of(request: Request) -> str:
     """How the change log names who is asking."""
     return f"user:{request.user.pk}"
+
+
+def by_key(key: str) -> dict[str, object]:
+    """What an object is looked for by: its id or its number, whichever stands in the address."""
+    return {"number": int(key)} if key.isdigit() else {"pk": UUID(key)}
+
+
+def uuid_parameter(name: str, text: str) -> UUID:
+    """A UUID of the query. Raises ValidationError, which names the parameter."""
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise ValidationError({name: ["A UUID."]}) from error
 
 
 def address_of(request: HttpRequest | Request) -> str | None:

@@ -1,8 +1,7 @@
 from django.urls import re_path
 
 from lockstep.compat import shop, views
-
-KEY = r"(?P<key>[0-9]{1,18}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
+from lockstep.shop.urls import KEY
 
 urlpatterns = [
     re_path(r"^auth/?$", views.AuthView.as_view()),

@@ -131,7 +131,7 @@ class Remote:
         """
         async with self._deciding(object_id, remote_id) as (connection, parameters):
             cursor = await connection.execute(SQL["verify"], parameters)
-            return any(lost for _, lost in await cursor.fetchall())
+            return any(lost for (lost,) in await cursor.fetchall())
 
     async def miss(self, object_id: str, remote_id: str) -> None:
         """What the provider acknowledged was looked for under this id and not seen."""

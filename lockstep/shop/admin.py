@@ -24,20 +24,13 @@ class ReadOnly:
     has_change_permission = has_delete_permission = has_add_permission
 
 
-class ProductTagInline(admin.TabularInline):  # type: ignore[type-arg]  # it takes none at run time
+class ProductTagInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]  # it takes none at run time
     model = ProductTag
     fields = ("tag",)
     extra = 0
-    can_delete = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).filter(deleted=None)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ANN401 - any entity
-        return False
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ANN401 - any entity
-        return False
 
 
 @admin.register(Product, site=admin_site)

@@ -38,7 +38,7 @@ class ProductQuerySet(EntityQuerySet["Product"]):
 
     def tagged(self, name: str) -> Self:
         """Those with this tag, whatever its case."""
-        links = ProductTag.objects.alive().filter(tag__deleted=None, tag__name__iexact=name)
+        links = ProductTag.objects.alive().filter(tag__in=Tag.objects.alive().named(name))
         return self.filter(pk__in=links.values("product"))
 
 
@@ -108,13 +108,25 @@ class Product(Entity):
         return f"{self.number} {self.name[:60]}"
 
 
+class TagQuerySet(EntityQuerySet["Tag"]):
+    """Reads of tags. Names are compared in lower case, as their indexes have them."""
+
+    def named(self, name: str) -> Self:
+        """The one of this name, whatever its case."""
+        return self.alias(lower=Lower("name")).filter(lower=name.lower())
+
+    def beginning(self, prefix: str) -> Self:
+        """Those whose name begins so, whatever the case."""
+        return self.alias(lower=Lower("name")).filter(lower__startswith=prefix.lower())
+
+
 class Tag(Entity):
     """A word that staff keep and owners put on their products."""
 
     name = models.TextField()
     description = models.TextField(blank=True, db_default="")
 
-    objects = EntityQuerySet.as_manager()
+    objects = TagQuerySet.as_manager()
 
     class Meta:
         triggers = [

@@ -19,6 +19,7 @@ from lockstep.api.errors import Invalid, Unavailable
 from lockstep.changes.sql_file import load
 from lockstep.delivery import errors as delivery
 from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber
+from lockstep.mirror.push import provider_errors_as_delivery_errors
 from lockstep.providers.errors import ProviderError, Unreachable
 from lockstep.providers.payments import Card, CardRefused, Charge, PaymentGateway, tokenise
 from lockstep.shop import machines
@@ -75,17 +76,14 @@ class Cashier:
 
     async def _charge(self, claim: Claim, token: str, amount: Any, key: str) -> Charge:  # noqa: ANN401 - a decimal
         """What became of the charge. After a first try it is looked up, and asked for anew where there is none."""
-        try:
-            known = await self.gateway.look_up(key) if claim.attempts else None
-            return known or await self.gateway.charge(token, amount, CURRENCY, key)
-        except Unreachable as error:
-            if error.maybe_applied:
-                raise delivery.TryAgain(str(error)) from error
-            raise delivery.Unreachable(str(error)) from error
-        except ProviderError as error:
-            if error.retryable:
-                raise delivery.TryAgain(str(error), error.retry_after) from error
-            raise delivery.Refused(str(error)) from error
+        with provider_errors_as_delivery_errors():
+            try:
+                known = await self.gateway.look_up(key) if claim.attempts else None
+                return known or await self.gateway.charge(token, amount, CURRENCY, key)
+            except Unreachable as error:
+                if error.maybe_applied:  # it took the charge and kept silent: that is this order's trouble alone
+                    raise delivery.TryAgain(str(error)) from error
+                raise
 
     async def _waiting(self, order: str) -> tuple[str, str, Any] | None:
         async with self.pool.connection() as connection:

@@ -13,6 +13,7 @@ from orjson import Fragment
 from rest_framework.exceptions import PermissionDenied
 
 from lockstep.api.errors import NotFound
+from lockstep.api.requests import by_key
 from lockstep.api.statements import Row, row, rows
 from lockstep.changes.sql_file import load
 from lockstep.shop import machines
@@ -58,7 +59,7 @@ def shown(key: str, user: Somebody) -> Shown:
 
 def product(key: str, user: Somebody) -> Any:  # noqa: ANN401 - a product, with its tags beside
     """A product that this user may see, by id or number. Raises NotFound."""
-    found = products().visible_to(user).filter(**_by(key)).first()
+    found = products().visible_to(user).filter(**by_key(key)).first()
     if found is None:
         raise NotFound("There is no such product.")
     return found
@@ -66,7 +67,7 @@ def product(key: str, user: Somebody) -> Any:  # noqa: ANN401 - a product, with 
 
 def any_product(key: str) -> Product:
     """A product whether or not it is on sale, or there at all any more. Raises NotFound."""
-    found = Product.objects.filter(**_by(key)).first()
+    found = Product.objects.filter(**by_key(key)).first()
     if found is None:
         raise NotFound("There is no such product.")
     return found
@@ -90,7 +91,7 @@ def tag(key: UUID | str) -> Tag:
 
 def order(key: str, user: Somebody) -> Order:
     """An order of this user's, by id or number. Raises NotFound."""
-    found = Order.objects.alive().of(user).filter(**_by(key)).first()
+    found = Order.objects.alive().of(user).filter(**by_key(key)).first()
     if found is None:
         raise NotFound("You have no such order.")
     return found
@@ -110,7 +111,3 @@ def bag(user: Somebody) -> list[dict[str, Any]]:
         }
         for item in items.select_related("product").order_by("added", "product")
     ]
-
-
-def _by(key: str) -> dict[str, object]:
-    return {"number": int(key)} if key.isdigit() else {"pk": UUID(key)}

@@ -7,7 +7,6 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from orjson import Fragment
-from rest_framework.exceptions import ValidationError
 from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,7 +14,7 @@ from rest_framework.response import Response
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import NotFound
 from lockstep.api.paging import keyset_page, page
-from lockstep.api.requests import actor_of
+from lockstep.api.requests import actor_of, by_key, uuid_parameter
 from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION
 from lockstep.api.serializers import page_of
 from lockstep.api.views import View
@@ -151,8 +150,7 @@ class StoreView(View):
         operation_id="list_user_products", parameters=[*NARROWING, *CURSOR_PAGE], responses=page_of(ProductSerializer)
     )
     def get(self, request: Request, key: str) -> Response:
-        which = {"number": int(key)} if key.isdigit() else {"pk": UUID(key)}
-        owner = get_user_model().objects.filter(deleted=None, **which).first()
+        owner = get_user_model().objects.filter(deleted=None, **by_key(key)).first()
         if owner is None:
             raise NotFound("There is no such user.")
         return page(request, _narrowed(request).of(owner), order="-id", shape=shown_product)
@@ -166,9 +164,7 @@ class TagListView(View):
     @extend_schema(operation_id="list_tags", parameters=[PREFIX, *CURSOR_PAGE], responses=page_of(TagSerializer))
     def get(self, request: Request) -> Response:
         """Tags; with `prefix` those that somebody may be about to type."""
-        tags = Tag.objects.alive()
-        if prefix := request.query_params.get("prefix", "").replace("\0", ""):
-            tags = tags.filter(name__istartswith=prefix)
+        tags = Tag.objects.alive().beginning(request.query_params.get("prefix", "").replace("\0", ""))
         return page(request, tags, order="-id", shape=shown_tag)
 
     @extend_schema(
@@ -282,6 +278,7 @@ class ConfirmView(View):
     The answer does not wait for the payment: the order is CONFIRMED, and ACCEPTED or REJECTED soon after.
     """
 
+    _order: Order
     _token = ""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - the route's arguments
@@ -290,7 +287,8 @@ class ConfirmView(View):
         if request.method == "POST":
             given = ConfirmationSerializer(data=request.data)
             given.is_valid(raise_exception=True)
-            if reads.order(kwargs["key"], request.user).state == machines.PENDING_CONFIRMATION:
+            self._order = reads.order(kwargs["key"], request.user)
+            if self._order.state == machines.PENDING_CONFIRMATION:
                 self._token = token_of(**given.validated_data["payment"])
 
     @extend_schema(
@@ -299,8 +297,7 @@ class ConfirmView(View):
         responses={200: OrderWithHistorySerializer},
     )
     def post(self, request: Request, key: str) -> Response:
-        order = reads.order(key, request.user)
-        actions.confirm_order(actor=actor_of(request), order=order, token=self._token)
+        actions.confirm_order(actor=actor_of(request), order=self._order, token=self._token)
         return _order(request, key)
 
 
@@ -330,18 +327,11 @@ def _narrowed(request: Request) -> ProductQuerySet:
     if text := asked.get("search"):
         rows = search_engine().narrow(rows, text[:LONGEST_SEARCH])
     if owner := asked.get("owner"):
-        rows = rows.of(_parameter("owner", owner, UUID, "A UUID."))
+        rows = rows.of(uuid_parameter("owner", owner))
     for name, comparison in (("min_price", "price__gte"), ("max_price", "price__lte")):
         if text := asked.get(name):
             rows = rows.filter(**{comparison: Money().run_validation(text)})
     return rows
-
-
-def _parameter(name: str, text: str, read: Any, hint: str) -> Any:  # noqa: ANN401 - whatever `read` makes of it
-    try:
-        return read(text)
-    except ValueError as error:
-        raise ValidationError({name: [hint]}) from error
 
 
 def _product(request: Request, key: str, status: int = 200) -> Response:

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import NotFound
 from lockstep.api.paging import page
-from lockstep.api.requests import actor_of
+from lockstep.api.requests import actor_of, uuid_parameter
 from lockstep.api.schema import (
     CHANGES_VERSION,
     CREATES_VERSION,
@@ -136,7 +136,7 @@ class AttemptListView(View):
         if delivered := request.query_params.get("delivered"):
             rows = rows.filter(failure__isnull=_boolean("delivered", delivered))
         if message := request.query_params.get("message_id"):
-            rows = rows.filter(message_id=_uuid("message_id", message))
+            rows = rows.filter(message_id=uuid_parameter("message_id", message))
         return page(request, rows, order="-id", shape=shown_attempt)
 
 
@@ -182,10 +182,3 @@ def _boolean(name: str, text: str) -> bool:
     if text not in ("true", "false"):
         raise ValidationError({name: ["true or false."]})
     return text == "true"
-
-
-def _uuid(name: str, text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise ValidationError({name: ["A UUID."]}) from error

@@ -8,7 +8,7 @@ from django.test import Client, RequestFactory
 from lockstep.api.admin_site import admin_site
 from lockstep.posts.models import Comment, Post
 from lockstep.shop import actions as shop
-from lockstep.shop.models import Product
+from lockstep.shop.models import Order, Product
 from tests.security.test_authorisation_matrix import made_by
 from tests.support import Cast
 
@@ -29,7 +29,7 @@ def something_of_each(cast: Cast) -> None:
     made = made_by(cast.owner.user)
     product = Product.objects.get(pk=made["product"])
     shop.add_tag(actor="", product=product, tag=shop.create_tag(actor="", name="another"))
-    shop.give_back("cancel", [shop.Order.objects.get().pk])
+    shop.give_back("cancel", [Order.objects.get().pk])
 
 
 @pytest.mark.parametrize("model", list(admin_site._registry), ids=lambda model: model._meta.label_lower)

@@ -73,7 +73,7 @@ WHERE collection = %(collection)s AND remote_id = ANY (%(remote_ids)s) AND objec
 
 -- name: verify
 -- Seen at the provider after it said yes. So it keeps writes, and of all that were given this id only the last still has
--- it: returns those that have lost it.
+-- it: returns for each whether it has lost it.
 UPDATE mirror_remoteobject copy
 SET remote_id = CASE WHEN copy.acknowledged_at < last.acknowledged_at THEN NULL ELSE copy.remote_id END,
     verified_at = CASE WHEN copy.object_id = %(object_id)s THEN now() ELSE copy.verified_at END,
@@ -83,7 +83,7 @@ FROM (
     WHERE collection = %(collection)s AND remote_id = %(remote_id)s
 ) AS last
 WHERE copy.collection = %(collection)s AND copy.remote_id = %(remote_id)s
-RETURNING copy.object_id, copy.remote_id IS NULL;
+RETURNING copy.remote_id IS NULL;
 
 -- name: miss
 -- Looked for after the provider said yes, and not seen.

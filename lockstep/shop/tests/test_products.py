@@ -1,9 +1,11 @@
 """Products, their tags, and the stores of their owners."""
 
+from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
 from django.db import connection
+from django.db.models import QuerySet
 from django.test.utils import CaptureQueriesContext
 
 from lockstep.changes.models import Change
@@ -215,6 +217,19 @@ def test_staff_keep_tags_and_everybody_finds_them(cast: Cast):
     assert renamed.json()["name"] == cast.owner.get(path).json()["name"] == "bike"
     assert cast.staff.delete(path).status_code == 204
     assert cast.owner.get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("tags", "index"),
+    [
+        (lambda: Tag.objects.alive().named("Red"), "shop_tag_name"),
+        (lambda: Tag.objects.beginning("Re"), "shop_tag_prefix"),
+    ],
+)
+def test_tags_are_found_by_their_index(cast: Cast, tags: Callable[[], QuerySet[Tag]], index: str):
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")  # the table is too small for it to matter
+    assert index in tags().explain()
 
 
 def test_two_tags_do_not_differ_in_case_only(cast: Cast):
