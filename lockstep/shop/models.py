@@ -205,10 +205,8 @@ class SearchWord(models.Model):
     word = models.TextField(primary_key=True)
 
     class Meta:
-        indexes = [
-            GinIndex(OpClass("word", "gin_trgm_ops"), name="shop_search_word_like"),
-            models.Index(OpClass("word", "text_pattern_ops"), name="shop_search_word_prefix"),
-        ]
+        # The key's own index for LIKE serves begun words.
+        indexes = [GinIndex(OpClass("word", "gin_trgm_ops"), name="shop_search_word_like")]
 
     def __str__(self) -> str:
         return self.word

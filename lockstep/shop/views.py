@@ -22,7 +22,7 @@ from lockstep.shop import actions, machines, reads
 from lockstep.shop.actions import Line, Placed
 from lockstep.shop.models import Order, ProductQuerySet, Tag
 from lockstep.shop.payments import token_of
-from lockstep.shop.search import search_engine
+from lockstep.shop.search import NEWER, OLDER, search_engine
 from lockstep.shop.serializers import (
     AskedOrderSerializer,
     BagSerializer,
@@ -77,7 +77,7 @@ class ProductListView(View):
     def get(self, request: Request) -> Response:
         """What is on sale, and all of your own; newest first."""
         if request.query_params.keys() & NARROWED:
-            return page(request, _narrowed(request), order="-id", shape=shown_product)
+            return _page(request, _narrowed(request))
         return keyset_page(request, partial(reads.older, request.user), partial(reads.newer, request.user))
 
     @extend_schema(
@@ -153,7 +153,7 @@ class StoreView(View):
         owner = get_user_model().objects.filter(deleted=None, **by_key(key)).first()
         if owner is None:
             raise NotFound("There is no such user.")
-        return page(request, _narrowed(request).of(owner), order="-id", shape=shown_product)
+        return _page(request, _narrowed(request).of(owner))
 
 
 class TagListView(View):
@@ -324,14 +324,23 @@ def _narrowed(request: Request) -> ProductQuerySet:
     asked = request.query_params
     if tag := asked.get("tag", "").replace("\0", ""):
         rows = rows.tagged(tag)
-    if text := asked.get("search"):
-        rows = search_engine().narrow(rows, text[:LONGEST_SEARCH])
     if owner := asked.get("owner"):
         rows = rows.of(uuid_parameter("owner", owner))
     for name, comparison in (("min_price", "price__gte"), ("max_price", "price__lte")):
         if text := asked.get(name):
             rows = rows.filter(**{comparison: Money().run_validation(text)})
     return rows
+
+
+def _page(request: Request, rows: ProductQuerySet) -> Response:
+    """One page of these products, or of those among them that are searched for."""
+    text = request.query_params.get("search", "").replace("\0", " ")[:LONGEST_SEARCH]
+    if text and "offset" not in request.query_params:
+        older, newer = (partial(reads.found, request.user, rows, text, way) for way in (OLDER, NEWER))
+        return keyset_page(request, older, newer)
+    if text:
+        rows = search_engine().narrow(rows, text)
+    return page(request, rows, order="-id", shape=shown_product)
 
 
 def _product(request: Request, key: str, status: int = 200) -> Response:

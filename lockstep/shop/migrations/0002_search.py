@@ -41,6 +41,7 @@ class Migration(migrations.Migration):
                 ('product', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='+', serialize=False, to='shop.product')),
             ],
         ),
+        migrations.RunSQL(SQL["plain"], "DROP FUNCTION shop_plain"),
         migrations.RunSQL(SQL["index"], "DROP FUNCTION shop_index"),
         migrations.RunSQL(SQL["query"], "DROP FUNCTION shop_query"),
         migrations.RunSQL("SELECT shop_index(ARRAY(SELECT id FROM shop_product))", migrations.RunSQL.noop),
@@ -71,9 +72,5 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='searchword',
             index=django.contrib.postgres.indexes.GinIndex(django.contrib.postgres.indexes.OpClass('word', 'gin_trgm_ops'), name='shop_search_word_like'),
-        ),
-        migrations.AddIndex(
-            model_name='searchword',
-            index=models.Index(django.contrib.postgres.indexes.OpClass('word', 'text_pattern_ops'), name='shop_search_word_prefix'),
         ),
     ]
