@@ -23,7 +23,7 @@ from lockstep.shop.models import ProductQuerySet, SearchEntry
 
 SQL = load(Path(__file__).parent / "sql" / "search.sql")
 MOST_WORDS = 8
-NEAR = 10_000  # entries that may be looked through one by one
+NEAR, FURTHER = 1_000, 15  # entries that are looked through one by one; so many times as many where that pays
 AT_ONCE = 20_000  # products
 
 
@@ -71,7 +71,7 @@ class PostgresSearch(SearchEngine):
         return products.filter(pk__in=_by_index(query).values("pk")) if query else products.none()
 
     def page(self, products: ProductQuerySet, text: str, way: Way, place: UUID | None, limit: int) -> list[UUID]:
-        """First among some thousand entries that are near, one by one; then among all that match, by their index.
+        """First among the entries that are near, one by one; then among all that match, by their index.
 
         The planner would do one or the other for all of it, by how frequent it takes the words to be: to sort every
         tenth product takes long, and so does to go through all products for a word that only the oldest have.
@@ -79,21 +79,31 @@ class PostgresSearch(SearchEngine):
         query = _query(text)
         if query is None:
             return []
-        near = way.after(SearchEntry.objects.all(), place)
-        edge = near.order_by(way.order).values_list("pk", flat=True)[NEAR:].first()
-        if edge is not None:
-            near = near.filter(**{way.up_to: edge})
-        found = way.keys(products.filter(pk__in=near.filter(_matches(query)).values("pk")), limit)
-        if edge is not None and len(found) < limit:
-            far = way.after(_by_index(query), edge)
-            found += way.keys(products.filter(_is_one_of(far)), limit - len(found))
-        return found
+        found: list[UUID] = []
+        for number in (NEAR, NEAR * FURTHER):
+            entries, edge = _stretch(way, place, number)
+            near = entries.filter(_matches(query)).values("pk")
+            found += way.keys(products.filter(pk__in=near), limit - len(found))
+            if edge is None or len(found) == limit:
+                return found
+            place = edge
+            if len(found) * FURTHER < limit:
+                break  # so rare that going on is not likely to be enough
+        far = way.after(_by_index(query), place)
+        return found + way.keys(products.filter(_is_one_of(far)), limit - len(found))
 
 
 def _query(text: str) -> SearchQuery | None:
     """What the database makes of the text; a literal for the next statement, so that its plan knows the words."""
     [asked] = rows(SQL["ask"], [text, MOST_WORDS])
     return SearchQuery(asked["query"], search_type="raw", config="simple") if asked["query"] else None
+
+
+def _stretch(way: Way, place: UUID | None, number: int) -> tuple[QuerySet[SearchEntry], UUID | None]:
+    """The next so many entries, this way from this place, and the last one's key; without a key they are all."""
+    entries = way.after(SearchEntry.objects.all(), place)
+    edge = entries.order_by(way.order).values_list("pk", flat=True)[number:].first()
+    return (entries if edge is None else entries.filter(**{way.up_to: edge})), edge
 
 
 def _by_index(query: SearchQuery) -> QuerySet[SearchEntry]:
