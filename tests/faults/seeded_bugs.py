@@ -673,7 +673,7 @@ BUGS = [
     SeededBug(
         "the far part of a page begins at its beginning",
         "lockstep/shop/search.py",
-        "way.after(_by_index(query), edge)",
+        "way.after(_by_index(query), place)",
         "_by_index(query)",
         f"{TEST_SEARCH}::test_pages_have_each_once_newest_first_both_ways",
     ),
@@ -687,8 +687,15 @@ BUGS = [
     SeededBug(
         "the words of a product that is being written are never learnt",
         SHOP_SEARCH,
-        "ON CONFLICT (product_id) DO UPDATE SET product_id = excluded.product_id",
-        "ON CONFLICT DO NOTHING",
+        "ON CONFLICT (product_id) DO UPDATE SET product_id = excluded.product_id;",
+        "ON CONFLICT DO NOTHING;",
         f"{TEST_SEARCH}::test_nobody_learns_of_a_product_that_is_being_written",
+    ),
+    SeededBug(
+        "words that two write at the same time are lost",
+        SHOP_SEARCH,
+        "ON CONFLICT (product_id) DO UPDATE SET product_id = excluded.product_id;",
+        "ON CONFLICT DO NOTHING;",
+        f"{TEST_SEARCH}::test_who_writes_at_the_same_time_loses_nobodys_words",
     ),
 ]

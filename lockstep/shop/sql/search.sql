@@ -15,8 +15,11 @@ $format$, coalesce((SELECT collname FROM pg_collation WHERE collname = 'pg_c_utf
 -- name: index
 -- Writes the rows of these products anew. `simple`: a shop's words are names, and stemming one language hurts the others.
 -- Without places: nobody asks where a word stands, and the table is a quarter smaller.
--- A product that is to be looked through already is locked, so that no worker looks before this transaction is over.
+-- First it holds the products' places among those to be looked through: no worker looks before this transaction is over,
+-- and whoever writes another word of the same product meanwhile waits here, and then reads what this one wrote.
 CREATE FUNCTION shop_index(products uuid[]) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO shop_unlearntproduct (product_id) SELECT DISTINCT id FROM unnest(products) AS id ORDER BY id
+    ON CONFLICT (product_id) DO UPDATE SET product_id = excluded.product_id;
     WITH texts AS MATERIALIZED (
         SELECT p.id, p.name, p.description,
                (SELECT coalesce(string_agg(t.name, ' '), '')
@@ -27,13 +30,10 @@ CREATE FUNCTION shop_index(products uuid[]) RETURNS void LANGUAGE sql AS $$
     ), gone AS (
         DELETE FROM shop_searchentry e
         WHERE e.product_id = ANY (products) AND NOT EXISTS (SELECT FROM texts WHERE texts.id = e.product_id)
-    ), entries AS (
-        INSERT INTO shop_searchentry (product_id, document)
-        SELECT id, strip(to_tsvector('simple', shop_plain(name || ' ' || tags || ' ' || description))) FROM texts
-        ON CONFLICT (product_id) DO UPDATE SET document = excluded.document
     )
-    INSERT INTO shop_unlearntproduct (product_id) SELECT id FROM texts
-    ON CONFLICT (product_id) DO UPDATE SET product_id = excluded.product_id
+    INSERT INTO shop_searchentry (product_id, document)
+    SELECT id, strip(to_tsvector('simple', shop_plain(name || ' ' || tags || ' ' || description))) FROM texts
+    ON CONFLICT (product_id) DO UPDATE SET document = excluded.document;
 $$;
 
 -- name: query

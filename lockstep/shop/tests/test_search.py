@@ -1,8 +1,10 @@
 """Search: whole words, begun ones and misspelt ones, in name, description and tags, as soon as they are written."""
 
+import threading
+
 import psycopg
 import pytest
-from django.db import connection
+from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from conftest import database_url
@@ -10,7 +12,7 @@ from lockstep.shop import actions, search
 from lockstep.shop.models import Product, ProductTag, SearchEntry, SearchWord, Tag, UnlearntProduct
 from lockstep.shop.search import forget_words, learn_words
 from lockstep.shop.tests.conftest import MakeProduct
-from tests.support import Cast, Person
+from tests.support import Cast, Person, eventually
 
 pytestmark = pytest.mark.django_db
 
@@ -123,6 +125,26 @@ def test_whoever_writes_it_is_found(cast: Cast, shelves: dict[str, Product]):
         ProductTag(product=one, tag=Tag.objects.create(name=f"t{n}ag")) for n, one in enumerate(shelves.values())
     )
     assert found(cast, "t1ag") == ["Blue bicycle"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_writes_at_the_same_time_loses_nobodys_words(cast: Cast, product: MakeProduct):
+    thing, royal = product("chair"), Tag.objects.create(name="royal")
+
+    def rename() -> None:
+        Product.objects.update(name="throne")
+        connections.close_all()
+
+    def somebody_waits() -> bool:
+        return slow.execute("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted").fetchone() == (True,)
+
+    renaming = threading.Thread(target=rename)
+    with psycopg.connect(database_url()) as slow:
+        slow.execute("INSERT INTO shop_producttag (product_id, tag_id) VALUES (%s, %s)", [thing.pk, royal.pk])
+        renaming.start()
+        eventually(somebody_waits)
+    renaming.join()
+    assert found(cast, "royal throne") == ["throne"]
 
 
 def test_a_sale_does_not_touch_the_index(cast: Cast, shelves: dict[str, Product]):
