@@ -8,7 +8,7 @@ BUILT := $(VENV)/.built
 BUILDING := $(VENV)/.building
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-unit test-faults lint schema bench clean
+.PHONY: help run build test test-unit test-faults lint schema movies-client bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -56,6 +56,11 @@ schema: build ## write docs/openapi.yaml, docs/problems.md and docs/states.md an
 	@$(PY) manage.py spectacular --file docs/openapi.yaml --validate --fail-on-warn
 	@$(PY) -c 'from lockstep.api.problems import as_markdown; print(as_markdown(), end="")' > docs/problems.md
 	@$(PY) -c 'from lockstep.shop.diagrams import as_markdown; print(as_markdown(), end="")' > docs/states.md
+
+NOVEMBER7 := lockstep/providers/november7
+movies-client: build ## make the client of the movies' provider anew, from its openapi.yaml
+	@PATH="$(abspath $(VENV)/bin):$$PATH" openapi-python-client generate --meta none --overwrite \
+	  --path $(NOVEMBER7)/openapi.yaml --config $(NOVEMBER7)/generate.yaml --output-path $(NOVEMBER7)/generated
 
 bench: build ## the side-by-side figures
 	@env -u VIRTUAL_ENV $(PY) -m uv sync --quiet --frozen --group bench --python $(PY)

@@ -12,7 +12,7 @@ from django.db import connections
 
 from lockstep.changes.wakeup import announcer
 from lockstep.delivery.tests.support import Steps
-from tests.contract.providers import node_modules
+from tests.contract.providers import deno, node_modules
 from tests.support import BackgroundWorker, Cast, Person
 
 PROGRAMS = {
@@ -20,12 +20,14 @@ PROGRAMS = {
     "mount": lambda: os.geteuid() == 0 and shutil.which("mount") is not None,
     "linux": lambda: Path("/proc/self/stat").exists(),
     "npm-packages": lambda: (node_modules() / "json-server").is_dir(),
+    "deno": lambda: deno().exists(),
 }
 MISSING = {
     "node": "node is not installed",
     "mount": "only root can make a small disk",
     "linux": "it finds processes through /proc",
     "npm-packages": "jsonplaceholder@0.3.3 and json-server@0.17.4 are not in .lockstep/npm; .ci/run installs them",
+    "deno": "deno@2.9.6 is not in .lockstep/npm; .ci/run installs it",
 }
 
 
@@ -87,4 +89,5 @@ def test_settings() -> None:
     settings.POSTS_PROVIDER_URL = "http://127.0.0.1:9"  # nothing listens there
     settings.POSTS_PROVIDER_CONCURRENCY = 8
     settings.PAYMENTS_URL = "http://127.0.0.1:9"
+    settings.COUNTER_URL = "http://127.0.0.1:9"
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -15,7 +15,7 @@ DEADLINE, CONCURRENCY = 15.0, 8
 
 async def main(urls: Sequence[str]) -> None:
     """Delivers until it is told to stop."""
-    from lockstep.delivery.destinations.webhook import Destination, webhook_sender
+    from lockstep.delivery.destinations.webhook import Destination, body_of, webhook_sender
     from lockstep.delivery.subscriptions import Claim, Handler, Pool, Receipt, Subscriber
     from lockstep.delivery.worker import Worker
 
@@ -28,7 +28,7 @@ async def main(urls: Sequence[str]) -> None:
             async with webhook_sender(concurrency=CONCURRENCY, deadline=DEADLINE, opened=opened) as sender:
 
                 async def handler(claim: Claim) -> Receipt:
-                    return await sender.send(destination, claim)
+                    return await sender.send(destination, claim.message_id, body_of(claim))
 
                 if number == 0:
                     print("ready", flush=True)

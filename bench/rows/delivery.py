@@ -14,7 +14,7 @@ from psycopg import AsyncConnection
 from bench.peers import celery_worker, prepare_procrastinate, procrastinate_worker, start, start_redis
 from bench.row import Comparison, Figures, Goal, Manner, Row
 from bench.tables import Posts, WrongRows, count, empty
-from lockstep.delivery.destinations.webhook import Destination, webhook_sender
+from lockstep.delivery.destinations.webhook import Destination, body_of, webhook_sender
 from lockstep.delivery.subscriptions import Claim, Handler, Pool, Receipt, Subscriber
 from lockstep.delivery.worker import Worker
 
@@ -94,7 +94,7 @@ class Delivery(Row):
             async with webhook_sender(concurrency=REQUESTS, deadline=30, opened=[ip_network("127.0.0.0/8")]) as sender:
 
                 async def handler(claim: Claim) -> Receipt:
-                    receipt = await sender.send(destination, claim)
+                    receipt = await sender.send(destination, claim.message_id, body_of(claim))
                     self.handled += 1
                     return receipt
 

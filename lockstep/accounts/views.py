@@ -143,7 +143,7 @@ class FollowerListView(View):
     @extend_schema(operation_id="list_followers", parameters=CURSOR_PAGE, responses=page_of(PersonSerializer))
     def get(self, request: Request, key: str) -> Response:
         people = User.objects.alive().followers_of(_person(key))
-        return page(request, people.with_follow_counts(), order="-id", shape=shown_person)
+        return page(request, people.with_follow_counts(), shape=shown_person)
 
 
 class FollowingListView(View):
@@ -152,7 +152,7 @@ class FollowingListView(View):
     @extend_schema(operation_id="list_following", parameters=CURSOR_PAGE, responses=page_of(PersonSerializer))
     def get(self, request: Request, key: str) -> Response:
         people = User.objects.alive().followed_by(_person(key))
-        return page(request, people.with_follow_counts(), order="-id", shape=shown_person)
+        return page(request, people.with_follow_counts(), shape=shown_person)
 
 
 def _me(request: Request) -> User:

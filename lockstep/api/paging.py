@@ -2,15 +2,16 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 from django.core.exceptions import ValidationError as ValidationFailed
 from django.db import DataError, transaction
-from django.db.models import QuerySet
-from orjson import Fragment
+from django.db.models import F, Field, Lookup, QuerySet
+from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, TupleLessThan
+from orjson import Fragment, dumps, loads
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
@@ -22,7 +23,12 @@ UNASKED_LIMIT = 1_000
 LARGEST_LIMIT = 10_000
 LARGEST_PAGE = 10**9
 LARGEST_OFFSET = 10_000  # further down goes by cursor: an offset reads all that it skips
+Ordering = tuple[str, ...]  # columns as order_by takes them, in one direction; none is ever null, the last is unique
+NEWEST: Ordering = ("-id",)  # ids are made in the order of time
+BY_TIME: Mapping[str, Ordering] = {"-created": NEWEST, "created": ("id",)}
 Read = Callable[[UUID | None, int], list[Row]]
+Placed = tuple[Any, Any]  # where a row stands in its list, a text, and the row
+Reading = Callable[[str | None, bool, int], list[Placed]]  # after which place, backwards or not, how many
 QUICKLY_COUNTED, REMEMBERED_SECONDS = 10_000, 1.0
 
 
@@ -35,21 +41,63 @@ class CursorPage(CursorPagination):
     invalid_cursor_message = "The cursor is not one of ours. Take it from `next` or `previous`."
 
 
-def page(request: Request, rows: QuerySet[Any, Any], *, order: str, shape: Callable[[Any], dict[str, Any]]) -> Response:
-    """One page of `rows` in this order, a column that is unique; `shape` makes each row what the client sees.
+def ordering_of(request: Request, orderings: Mapping[str, Ordering]) -> Ordering:
+    """The one that `ordering` asks for by name; the first where nothing is asked for. Raises ValidationError."""
+    name = request.query_params.get("ordering") or next(iter(orderings))
+    if name not in orderings:
+        raise ValidationError({"ordering": [f"One of {', '.join(orderings)}."]})
+    return orderings[name]
+
+
+def page(
+    request: Request,
+    rows: QuerySet[Any, Any],
+    *,
+    order: Ordering = NEWEST,
+    size: int = CursorPage.page_size,
+    shape: Callable[[Any], dict[str, Any]],
+) -> Response:
+    """One page of `rows` in this order, of `size` unless `limit` asks otherwise; `shape` makes what the client sees.
 
     By `cursor`, as deep as you like and without a count; or by `offset`, with a count, where somebody asks for that.
+    A cursor holds all columns of the order. The library's own know the first, count how many rows are equal in that,
+    and repeat a page for ever beyond a thousand.
     """
     if "offset" in request.query_params:
-        return offset_page(request, rows, order=order, shape=shape)
-    pages = CursorPage()
-    pages.ordering = (order,)
+        return offset_page(request, rows, order=order, size=size, shape=shape)
+    columns = [column.removeprefix("-") for column in order]
+
+    def read(place: str | None, backwards: bool, limit: int) -> list[Placed]:
+        found = rows.order_by(*order)
+        if backwards:
+            found = found.reverse()
+        if place is not None:
+            found = found.filter(_beyond(rows, columns, place, down=order[0].startswith("-") != backwards))
+        return [(_place(row, columns), row) for row in found[:limit]]
+
     try:
         with transaction.atomic():  # a cursor that the database refuses must not end the request's transaction
-            page = pages.paginate_queryset(rows, request)
-    except (ValueError, TypeError, ValidationFailed, DataError) as error:
+            return _cursor_page(request, read, shape, size)
+    except DataError as error:
         raise NotFound(CursorPage.invalid_cursor_message) from error
-    return pages.get_paginated_response([shape(row) for row in page or ()])
+
+
+def _place(row: Any, columns: Sequence[str]) -> str:  # noqa: ANN401 - any row
+    return dumps([getattr(row, column) for column in columns], default=str).decode()
+
+
+def _beyond(rows: QuerySet[Any, Any], columns: Sequence[str], place: str, *, down: bool) -> Lookup:
+    """What comes after this place, as one comparison of rows, which an index over these columns answers."""
+    try:
+        values = [_field(rows, column).to_python(value) for column, value in zip(columns, loads(place), strict=True)]
+    except (TypeError, ValueError, ValidationFailed) as error:
+        raise NotFound(CursorPage.invalid_cursor_message) from error
+    return (TupleLessThan if down else TupleGreaterThan)(Tuple(*map(F, columns)), values)
+
+
+def _field(rows: QuerySet[Any, Any], column: str) -> "Field[Any, Any]":
+    computed = rows.query.annotations.get(column)
+    return computed.output_field if computed else rows.model._meta.get_field(column)
 
 
 def keyset_page(request: Request, older: Read, newer: Read) -> Response:
@@ -57,21 +105,12 @@ def keyset_page(request: Request, older: Read, newer: Read) -> Response:
 
     `older` and `newer` take a key (None: from the newest on) and how many rows; each row has its `key`, and is `shown`.
     """
-    pages = CursorPage()
-    pages.base_url = request.build_absolute_uri()
-    cursor = pages.decode_cursor(request)
-    place, backwards = (_key(str(cursor.position)), cursor.reverse) if cursor else (None, False)
-    limit = pages.get_page_size(request) or CursorPage.page_size
-    found = (newer if backwards else older)(place, limit + 1)
-    rows, more = found[:limit], len(found) > limit
-    if backwards:
-        rows.reverse()
-    links = {
-        "next": rows and (more or backwards) and Cursor(0, False, rows[-1]["key"]),
-        "previous": rows and (more if backwards else place) and Cursor(0, True, rows[0]["key"]),
-    }
-    body: dict[str, Any] = {name: pages.encode_cursor(link) if link else None for name, link in links.items()}
-    return Response(body | {"results": [Fragment(row["shown"]) for row in rows]})
+
+    def read(place: str | None, backwards: bool, limit: int) -> list[Placed]:
+        found = (newer if backwards else older)(None if place is None else _key(place), limit)
+        return [(row["key"], row["shown"]) for row in found]
+
+    return _cursor_page(request, read, Fragment, CursorPage.page_size)
 
 
 def _key(position: str) -> UUID:
@@ -81,12 +120,36 @@ def _key(position: str) -> UUID:
         raise NotFound(CursorPage.invalid_cursor_message) from error
 
 
+def _cursor_page(request: Request, read: Reading, shape: Callable[[Any], Any], size: int) -> Response:
+    pages = CursorPage()
+    pages.page_size = size
+    pages.base_url = request.build_absolute_uri()
+    cursor = pages.decode_cursor(request)
+    place, backwards = (str(cursor.position), cursor.reverse) if cursor else (None, False)
+    limit = pages.get_page_size(request) or size
+    found = read(place, backwards, limit + 1)
+    rows, more = found[:limit], len(found) > limit
+    if backwards:
+        rows.reverse()
+    links = {
+        "next": rows and (more or backwards) and Cursor(0, False, rows[-1][0]),
+        "previous": rows and (more if backwards else place) and Cursor(0, True, rows[0][0]),
+    }
+    body: dict[str, Any] = {name: pages.encode_cursor(link) if link else None for name, link in links.items()}
+    return Response(body | {"results": [shape(row) for _, row in rows]})
+
+
 def offset_page(
-    request: Request, rows: QuerySet[Any, Any], *, order: str, shape: Callable[[Any], dict[str, Any]]
+    request: Request,
+    rows: QuerySet[Any, Any],
+    *,
+    order: Ordering = NEWEST,
+    size: int = CursorPage.page_size,
+    shape: Callable[[Any], dict[str, Any]],
 ) -> Response:
     """The page that `limit` and `offset` ask for, with a count; `page` says more."""
-    rows = rows.order_by(order)
-    limit = _whole(request, "limit", CursorPage.page_size, 1, CursorPage.max_page_size)
+    rows = rows.order_by(*order)
+    limit = _whole(request, "limit", size, 1, CursorPage.max_page_size)
     offset = _whole(request, "offset", 0, 0, LARGEST_OFFSET)
     count, is_exact = _count(rows)
     after, before = offset + limit, max(offset - limit, 0)

@@ -19,6 +19,13 @@ def by_key(key: str) -> dict[str, object]:
     return {"number": int(key)} if key.isdigit() else {"pk": UUID(key)}
 
 
+def key_parameter(name: str, text: str) -> dict[str, object]:
+    """The same for an object that the query names. Raises ValidationError, which names the parameter."""
+    if text.isascii() and text.isdigit() and len(text) < 19:
+        return {"number": int(text)}
+    return {"pk": uuid_parameter(name, text)}
+
+
 def uuid_parameter(name: str, text: str) -> UUID:
     """A UUID of the query. Raises ValidationError, which names the parameter."""
     try:

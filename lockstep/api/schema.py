@@ -5,7 +5,7 @@ it may meet, which headers it reads and what it needs a token for follow from th
 that is no rule is declared with None, or with a shape of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -49,16 +49,30 @@ SHOWS_VERSION = [_header("ETag", "The new version of the object.", 200, required
 CHANGES_VERSION = [*DELETES_VERSION, *SHOWS_VERSION]
 CREATES_VERSION = [_header("ETag", "The version of the object.", 201, required=True)]
 
-CURSOR_PAGE = [
-    OpenApiParameter("cursor", str, description="Where the page begins: taken from `next` or `previous`."),
-    _count("limit", "Rows of a page; more are taken as the most.", CursorPage.max_page_size, CursorPage.page_size),
-    OpenApiParameter(
-        "offset",
-        {"type": "integer", "minimum": 0, "maximum": LARGEST_OFFSET},
-        description="Pages by offset instead, with a `count`: rows to pass over.",
-    ),
-    _header("X-Count", "`estimated`, where `count` is: there are more than ten thousand.", 200),
-]
+
+def ordering(names: Collection[str]) -> OpenApiParameter:
+    """What a list may be ordered by; the first is how it is where nobody asks."""
+    first, *_ = names
+    return OpenApiParameter(
+        "ordering", str, enum=list(names), default=first, description="What comes first; `-` is downwards."
+    )
+
+
+def cursor_page(size: int) -> list[OpenApiParameter]:
+    """How a list is paged that has so many rows on a page where nobody asks."""
+    return [
+        OpenApiParameter("cursor", str, description="Where the page begins: taken from `next` or `previous`."),
+        _count("limit", "Rows of a page; more are taken as the most.", CursorPage.max_page_size, size),
+        OpenApiParameter(
+            "offset",
+            {"type": "integer", "minimum": 0, "maximum": LARGEST_OFFSET},
+            description="Pages by offset instead, with a `count`: rows to pass over.",
+        ),
+        _header("X-Count", "`estimated`, where `count` is: there are more than ten thousand.", 200),
+    ]
+
+
+CURSOR_PAGE = cursor_page(CursorPage.page_size)
 ARRAY_PAGE = [
     _count("_page", "Which page.", LARGEST_PAGE, 1),
     _count("_limit", "Rows of a page.", LARGEST_LIMIT, UNASKED_LIMIT),

@@ -89,7 +89,7 @@ class NumberedProductListView(View):
     )
     def get(self, request: Request) -> Response:
         """What is on sale, and all of your own; newest first."""
-        return offset_page(request, _narrowed(request), order="-id", shape=_shown)
+        return offset_page(request, _narrowed(request), shape=_shown)
 
     @extend_schema(
         operation_id="create_numbered_product",
@@ -144,7 +144,7 @@ class FinalOrderView(View):
     )
     def get(self, request: Request) -> Response:
         """Your orders, by whichever route they came; newest first."""
-        return offset_page(request, Order.objects.alive().of(request.user), order="-id", shape=_shown_order)
+        return offset_page(request, Order.objects.alive().of(request.user), shape=_shown_order)
 
     @extend_schema(
         operation_id="create_final_order",

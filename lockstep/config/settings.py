@@ -7,6 +7,7 @@ start with a sentence; nothing here starts a server.
 
 from ipaddress import ip_network
 from pathlib import Path
+from re import fullmatch
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -63,6 +64,7 @@ INSTALLED_APPS = [
     "lockstep.feed",
     "lockstep.posts",
     "lockstep.shop",
+    "lockstep.defects",
     "lockstep.compat",
 ]
 MIDDLEWARE = [
@@ -193,7 +195,7 @@ SILENCED_SYSTEM_CHECKS = ["oauth2_provider.W002"]  # the password flow is on, on
 
 # --- Lockstep -------------------------------------------------------------------------------------------
 # Apps whose every model must be captured, unless the model says why not (checked by `manage.py check`).
-CAPTURED_APPS = ["accounts", "webhooks", "posts", "shop"]
+CAPTURED_APPS = ["accounts", "webhooks", "posts", "shop", "defects"]
 http_url = validate.URL(schemes={"http", "https"}, require_tld=False)
 POSTS_PROVIDER_URL = env.str(
     "POSTS_PROVIDER_URL",
@@ -204,6 +206,13 @@ POSTS_PROVIDER_CONCURRENCY = env.int("POSTS_PROVIDER_CONCURRENCY", 8, validate=v
 POSTS_PROVIDER_DEADLINE = env.float("POSTS_PROVIDER_DEADLINE", 10.0, validate=validate.Range(min=0.1, max=600))
 # There is no public gateway: outside development nobody is charged until one is named.
 PAYMENTS_URL = env.str("PAYMENTS_URL", "http://127.0.0.1:3002" if DEBUG else "", validate=http_url)
+# Who is told of defects, and what those messages are signed with. Development: the secret that examples/ has as well.
+COUNTER_URL = env.str("COUNTER_URL", "http://127.0.0.1:8888" if DEBUG else "", validate=http_url)
+COUNTER_SECRET = env.str("COUNTER_SECRET", "whsec_bG9ja3N0ZXAsIGluIGRldmVsb3BtZW50" if DEBUG else "")
+if COUNTER_URL and not fullmatch("whsec_[A-Za-z0-9+/]{32,}={0,2}", COUNTER_SECRET):
+    raise ImproperlyConfigured(
+        "COUNTER_SECRET is what messages to COUNTER_URL are signed with: whsec_ and at least 24 bytes in base64."
+    )
 CHANGE_LOG_RETENTION_DAYS = env.int("CHANGE_LOG_RETENTION_DAYS", 30, validate=validate.Range(min=1, max=36_500))
 # Webhooks go to whatever address a user names, as long as it is public. Private networks are opened here, by name.
 try:

@@ -23,6 +23,7 @@ urlpatterns = [
     path("", include("lockstep.compat.urls")),
     path("api/v1/", include("lockstep.feed.urls")),
     path("api/v1/", include("lockstep.shop.urls")),
+    path("api/v1/", include("lockstep.defects.urls")),
     path("api/v1/webhooks", include("lockstep.webhooks.urls")),
     path("admin/", admin_site.urls),
     re_path(r"", not_found),

@@ -8,5 +8,6 @@ OBJECT = r"(?P<object_id>[0-9]{1,18}|[0-9a-fA-F-]{36})"
 urlpatterns = [
     re_path(r"^changes/?$", views.ChangeListView.as_view()),
     re_path(rf"^products/{OBJECT}/history/?$", views.ProductHistoryView.as_view()),
+    re_path(rf"^defects/{OBJECT}/history/?$", views.DefectHistoryView.as_view()),
     re_path(rf"^history/{MODEL}/{OBJECT}/?$", views.HistoryView.as_view()),
 ]

@@ -1,13 +1,13 @@
 """Reading the change log: all of it for staff, as a list or live, and the history of one object for who may see it."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from django.http import HttpResponseBase
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.exceptions import ValidationError
 from rest_framework.fields import DateTimeField
 from rest_framework.permissions import IsAdminUser
@@ -16,8 +16,8 @@ from rest_framework.response import Response
 
 from lockstep.api.errors import NotFound
 from lockstep.api.json import JSONRenderer
-from lockstep.api.paging import page
-from lockstep.api.schema import CURSOR_PAGE
+from lockstep.api.paging import Ordering, ordering_of, page
+from lockstep.api.schema import CURSOR_PAGE, ordering
 from lockstep.api.serializers import page_of
 from lockstep.api.views import View
 from lockstep.changes.capture import models_to_capture
@@ -35,6 +35,8 @@ from lockstep.feed.stream import event_stream
 PLACE = OpenApiParameter(
     "Last-Event-ID", str, OpenApiParameter.HEADER, description="From where a stream goes on; from now without it."
 )
+ORDERINGS: dict[str, Ordering] = {"-seq": ("-seq",), "seq": ("seq",)}
+F = TypeVar("F", bound=Callable[..., Response])
 EQUAL = ("model", "object_id", "kind", "actor", "origin", "trace")
 
 
@@ -57,37 +59,57 @@ class ChangeListView(View):
 
     @extend_schema(
         operation_id="list_changes",
-        parameters=[NarrowingSerializer, FollowingSerializer, PLACE, *CURSOR_PAGE],
+        parameters=[NarrowingSerializer, FollowingSerializer, PLACE, ordering(ORDERINGS), *CURSOR_PAGE],
         responses={(200, "application/json"): page_of(ChangeSerializer), (200, "text/event-stream"): str, 410: None},
     )
     def get(self, request: Request) -> HttpResponseBase:
         if isinstance(request.accepted_renderer, EventStreamRenderer):
             return _live(request)
-        return page(request, _narrowed(request), order="-seq", shape=shown)
+        return page(request, _narrowed(request), order=ordering_of(request, ORDERINGS), shape=shown)
+
+
+def _history_schema(name: str) -> Callable[[F], F]:
+    return extend_schema(operation_id=name, parameters=CURSOR_PAGE, responses=page_of(HistoryEntrySerializer))
 
 
 class HistoryView(View):
     """Who changed an object, when, and what it was before and after; newest first."""
 
-    @extend_schema(operation_id="list_history", parameters=CURSOR_PAGE, responses=page_of(HistoryEntrySerializer))
+    @_history_schema("list_history")
     def get(self, request: Request, model: str, object_id: str) -> Response:
         rows = Change.objects.filter(model=model, object_id=_key(model, object_id))
         if not _visible(request, rows[:1]):
             raise NotFound("There is no such object, or nothing of its history that you may see.")
         people = _People()
         return page(
-            request, rows, order="-seq", shape=lambda row: _entry(row, people, seen=bool(_visible(request, [row])))
+            request,
+            rows,
+            order=ORDERINGS["-seq"],
+            shape=lambda row: _entry(row, people, seen=bool(_visible(request, [row]))),
         )
 
 
-class ProductHistoryView(HistoryView):
+class NamedHistoryView(HistoryView):
+    """The history of an object whose model the route names."""
+
+    model: str
+
+    def get(self, request: Request, object_id: str) -> Response:  # type: ignore[override]  # the route names the model
+        return super().get(request, self.model, object_id)
+
+
+@extend_schema_view(get=_history_schema("list_product_history"))
+class ProductHistoryView(NamedHistoryView):
     """Who changed a product, when, and what it was before and after; newest first."""
 
-    @extend_schema(
-        operation_id="list_product_history", parameters=CURSOR_PAGE, responses=page_of(HistoryEntrySerializer)
-    )
-    def get(self, request: Request, object_id: str) -> Response:  # type: ignore[override]  # the route names the model
-        return super().get(request, "shop.product", object_id)
+    model = "shop.product"
+
+
+@extend_schema_view(get=_history_schema("list_defect_history"))
+class DefectHistoryView(NamedHistoryView):
+    """Who changed a defect, when, and what it was before and after; newest first."""
+
+    model = "defects.defect"
 
 
 class _People:

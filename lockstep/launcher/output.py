@@ -18,6 +18,7 @@ COLOURS = {
     "worker": "magenta",
     "provider": "yellow",
     "payments": "bright_yellow",
+    "counter": "bright_magenta",
     "prepare": "blue",
 }
 LONGEST_NAME = max(map(len, COLOURS))

@@ -30,6 +30,8 @@ class Fault:
     """The connection ends in the middle of a read's body, or before a write's answer."""
     garbage: bool = False
     """A 200 whose body is not JSON."""
+    empty: bool = False
+    """A 200 whose body is nothing."""
     pace: int | None = None
     """Bytes a second at most of a body of several pages: a slow link. Fails nothing."""
     ids_as_strings: bool = False
@@ -46,7 +48,7 @@ class Fault:
     @property
     def fails(self) -> bool:
         """Whether the real answer never arrives."""
-        return self.status is not None or self.cut or self.garbage
+        return self.status is not None or self.cut or self.garbage or self.empty
 
 
 class Faults:
@@ -136,6 +138,7 @@ _WISHES: dict[str, tuple[str, Any]] = {
     "status": ("a status from 200 to 599", lambda value: value is None or _is_whole(value, 200, 599)),
     "retry_after": ("seconds from 0 to 86400 or an HTTP date", _is_retry_after),
     "cut": ("true or false", _is_flag),
+    "empty": ("true or false", _is_flag),
     "garbage": ("true or false", _is_flag),
     "pace": ("bytes a second from 1", lambda value: value is None or _is_whole(value, 1, 1 << 40)),
     "ids_as_strings": ("true or false", _is_flag),

@@ -14,7 +14,7 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it came; `url` is the whole of it."""
+    """A request as it came; `url` is the whole of it, `message_id` that of a webhook."""
 
     method: str
     path: str
@@ -22,6 +22,7 @@ class Request:
     url: str = ""
     content_type: str = ""
     idempotency_key: str = ""
+    message_id: str = ""
     body: bytes = field(default=b"", repr=False)
 
 

@@ -100,8 +100,8 @@ class Handler(BaseHTTPRequestHandler):
         url = f"http://{self.headers.get('Host', '')}{self.path}"
         self.server.journal.note(self.command, self.path)
         content_type = self.headers.get("Content-Type", "").lower()
-        key = self.headers.get("Idempotency-Key", "")
-        self._answer(Request(self.command, path, query, url, content_type, key, body))
+        key, message_id = self.headers.get("Idempotency-Key", ""), self.headers.get("webhook-id", "")
+        self._answer(Request(self.command, path, query, url, content_type, key, message_id, body))
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 
@@ -144,6 +144,8 @@ class Handler(BaseHTTPRequestHandler):
         if fault.status is not None:
             extra = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
             self._send(fault.status, extra, JSON, b"" if fault.status in (204, 304) else b"{}")
+        elif fault.empty:
+            self._send(200, {}, JSON, b"")
         elif fault.garbage:
             self._send(200, {}, HTML, _GARBAGE)
         else:

@@ -102,6 +102,7 @@ class Product(Entity):
         indexes = [
             models.Index(fields=["-id"], name="shop_product_newest", condition=models.Q(deleted=None, state="ON_SALE")),
             models.Index(fields=["owner", "-id"], name="shop_product_of", condition=models.Q(deleted=None)),
+            models.Index(fields=["price", "id"], name="shop_product_price_first", condition=models.Q(deleted=None)),
         ]
 
     def __str__(self) -> str:
@@ -113,11 +114,11 @@ class TagQuerySet(EntityQuerySet["Tag"]):
 
     def named(self, name: str) -> Self:
         """The one of this name, whatever its case."""
-        return self.alias(lower=Lower("name")).filter(lower=name.lower())
+        return self.annotate(lower=Lower("name")).filter(lower=name.lower())
 
     def beginning(self, prefix: str) -> Self:
         """Those whose name begins so, whatever the case."""
-        return self.alias(lower=Lower("name")).filter(lower__startswith=prefix.lower())
+        return self.annotate(lower=Lower("name")).filter(lower__startswith=prefix.lower())
 
 
 class Tag(Entity):

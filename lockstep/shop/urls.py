@@ -1,9 +1,8 @@
 from django.urls import re_path
 
+from lockstep.api.routes import ID, KEY
 from lockstep.shop import views
 
-ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-KEY = rf"(?P<key>[0-9]{{1,18}}|{ID})"
 TAG = rf"(?P<tag>{ID})"
 
 urlpatterns = [

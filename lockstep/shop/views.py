@@ -1,5 +1,6 @@
 """The shop below `api/v1/`. Views parse, call one action, respond."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -7,15 +8,16 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from orjson import Fragment
+from rest_framework.exceptions import ValidationError
 from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import NotFound
-from lockstep.api.paging import keyset_page, page
+from lockstep.api.paging import BY_TIME, NEWEST, Ordering, keyset_page, ordering_of, page
 from lockstep.api.requests import actor_of, by_key, uuid_parameter
-from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION
+from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION, ordering
 from lockstep.api.serializers import page_of
 from lockstep.api.views import View
 from lockstep.shop import actions, machines, reads
@@ -57,7 +59,11 @@ NARROWING = [
     OpenApiParameter("min_price", str, description="Only those that cost so much, or more."),
     OpenApiParameter("max_price", str, description="Only those that cost so much, or less."),
 ]
-NARROWED = {parameter.name for parameter in NARROWING} | {"offset"}
+PRODUCT_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "price": ("price", "id"), "-price": ("-price", "-id")}
+TAG_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "name": ("lower", "id"), "-name": ("-lower", "-id")}
+NARROWED = {parameter.name for parameter in NARROWING} | {"ordering", "offset"}
+PRODUCT_LIST = [*NARROWING, ordering(PRODUCT_ORDERINGS), *CURSOR_PAGE]
+IN_STATE = OpenApiParameter("state", str, enum=machines.ORDER.states, description="Only those in this state.")
 PREFIX = OpenApiParameter("prefix", str, description="Only those whose name begins so, whatever the case.")
 
 
@@ -71,13 +77,11 @@ class StaffWrite(BasePermission):
 class ProductListView(View):
     """Everything that is on sale."""
 
-    @extend_schema(
-        operation_id="list_products", parameters=[*NARROWING, *CURSOR_PAGE], responses=page_of(ProductSerializer)
-    )
+    @extend_schema(operation_id="list_products", parameters=PRODUCT_LIST, responses=page_of(ProductSerializer))
     def get(self, request: Request) -> Response:
         """What is on sale, and all of your own; newest first."""
         if request.query_params.keys() & NARROWED:
-            return _page(request, _narrowed(request))
+            return _products(request, _narrowed(request))
         return keyset_page(request, partial(reads.older, request.user), partial(reads.newer, request.user))
 
     @extend_schema(
@@ -146,14 +150,12 @@ class ProductTagView(View):
 class StoreView(View):
     """What somebody sells, newest first."""
 
-    @extend_schema(
-        operation_id="list_user_products", parameters=[*NARROWING, *CURSOR_PAGE], responses=page_of(ProductSerializer)
-    )
+    @extend_schema(operation_id="list_user_products", parameters=PRODUCT_LIST, responses=page_of(ProductSerializer))
     def get(self, request: Request, key: str) -> Response:
         owner = get_user_model().objects.filter(deleted=None, **by_key(key)).first()
         if owner is None:
             raise NotFound("There is no such user.")
-        return _page(request, _narrowed(request).of(owner))
+        return _products(request, _narrowed(request).of(owner))
 
 
 class TagListView(View):
@@ -161,11 +163,15 @@ class TagListView(View):
 
     permission_classes = (IsAuthenticated, StaffWrite)
 
-    @extend_schema(operation_id="list_tags", parameters=[PREFIX, *CURSOR_PAGE], responses=page_of(TagSerializer))
+    @extend_schema(
+        operation_id="list_tags",
+        parameters=[PREFIX, ordering(TAG_ORDERINGS), *CURSOR_PAGE],
+        responses=page_of(TagSerializer),
+    )
     def get(self, request: Request) -> Response:
         """Tags; with `prefix` those that somebody may be about to type."""
         tags = Tag.objects.alive().beginning(request.query_params.get("prefix", "").replace("\0", ""))
-        return page(request, tags, order="-id", shape=shown_tag)
+        return page(request, tags, order=ordering_of(request, TAG_ORDERINGS), shape=shown_tag)
 
     @extend_schema(
         operation_id="create_tag", parameters=CREATES_VERSION, request=TagSerializer, responses={201: TagSerializer}
@@ -245,10 +251,17 @@ class BagOrderView(View):
 class OrderListView(View):
     """One's own orders."""
 
-    @extend_schema(operation_id="list_orders", parameters=CURSOR_PAGE, responses=page_of(OrderSerializer))
+    @extend_schema(
+        operation_id="list_orders",
+        parameters=[IN_STATE, ordering(BY_TIME), *CURSOR_PAGE],
+        responses=page_of(OrderSerializer),
+    )
     def get(self, request: Request) -> Response:
         """Your orders, newest first."""
-        return page(request, Order.objects.alive().of(request.user), order="-id", shape=shown_order)
+        orders = Order.objects.alive().of(request.user)
+        if state := request.query_params.get("state"):
+            orders = orders.filter(state=_state(state))
+        return page(request, orders, order=ordering_of(request, BY_TIME), shape=shown_order)
 
     @extend_schema(
         operation_id="create_order",
@@ -332,15 +345,22 @@ def _narrowed(request: Request) -> ProductQuerySet:
     return rows
 
 
-def _page(request: Request, rows: ProductQuerySet) -> Response:
+def _products(request: Request, rows: ProductQuerySet) -> Response:
     """One page of these products, or of those among them that are searched for."""
+    order = ordering_of(request, PRODUCT_ORDERINGS)
     text = request.query_params.get("search", "").replace("\0", " ")[:LONGEST_SEARCH]
-    if text and "offset" not in request.query_params:
+    if text and order == NEWEST and "offset" not in request.query_params:
         older, newer = (partial(reads.found, request.user, rows, text, way) for way in (OLDER, NEWER))
         return keyset_page(request, older, newer)
     if text:
         rows = search_engine().narrow(rows, text)
-    return page(request, rows, order="-id", shape=shown_product)
+    return page(request, rows, order=order, shape=shown_product)
+
+
+def _state(name: str) -> str:
+    if name not in machines.ORDER.states:
+        raise ValidationError({"state": [f"One of {', '.join(machines.ORDER.states)}."]})
+    return name
 
 
 def _product(request: Request, key: str, status: int = 200) -> Response:

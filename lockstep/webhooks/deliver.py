@@ -16,7 +16,7 @@ from django.db import connections
 from lockstep.api.sealing import Unreadable, unseal
 from lockstep.changes.readers import may_read
 from lockstep.changes.sql_file import load
-from lockstep.delivery.destinations.webhook import Destination, Gone, WebhookSender, webhook_sender
+from lockstep.delivery.destinations.webhook import Destination, Gone, WebhookSender, body_of, webhook_sender
 from lockstep.delivery.errors import DeliveryError, TryAgain
 from lockstep.delivery.subscriptions import Claim, Family, Handler, Pool, Receipt, Subscriber
 from lockstep.webhooks.disabling import give_up
@@ -61,7 +61,7 @@ class EndpointHandler:
         if endpoint is None or not endpoint.may_read(claim):
             return None
         try:
-            receipt = await self.sender.send(endpoint.destination, claim)
+            receipt = await self.sender.send(endpoint.destination, claim.message_id, body_of(claim))
         except DeliveryError as error:
             await self._failed(error)
             raise

@@ -1,8 +1,9 @@
 from django.urls import re_path
 
+from lockstep.api.routes import ID
 from lockstep.webhooks import views
 
-KEY = r"(?P<key>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
+KEY = rf"(?P<key>{ID})"
 
 urlpatterns = [
     re_path(r"^/?$", views.EndpointListView.as_view()),

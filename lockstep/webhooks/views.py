@@ -50,7 +50,7 @@ class EndpointListView(View):
     @extend_schema(operation_id="list_webhooks", parameters=CURSOR_PAGE, responses=page_of(EndpointSerializer))
     def get(self, request: Request) -> Response:
         """Your endpoints, newest first."""
-        return page(request, Endpoint.objects.alive().of(request.user), order="-id", shape=shown)
+        return page(request, Endpoint.objects.alive().of(request.user), shape=shown)
 
     @extend_schema(
         operation_id="create_webhook",
@@ -137,7 +137,7 @@ class AttemptListView(View):
             rows = rows.filter(failure__isnull=_boolean("delivered", delivered))
         if message := request.query_params.get("message_id"):
             rows = rows.filter(message_id=uuid_parameter("message_id", message))
-        return page(request, rows, order="-id", shape=shown_attempt)
+        return page(request, rows, shape=shown_attempt)
 
 
 class RedeliverView(View):

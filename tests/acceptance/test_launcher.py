@@ -113,7 +113,14 @@ def test_control_c_ends_everything_without_a_traceback(run: Callable[..., Run]) 
 
 @pytest.mark.parametrize(
     "words",
-    ["bin/postgres -D", "-m granian", "manage.py worker", "sandbox.jsonplaceholder", "sandbox.payments"],
+    [
+        "bin/postgres -D",
+        "-m granian",
+        "manage.py worker",
+        "sandbox.jsonplaceholder",
+        "sandbox.payments",
+        "sandbox.counter",
+    ],
 )
 def test_a_killed_child_comes_back(run: Callable[..., Run], words: str) -> None:
     one = run()

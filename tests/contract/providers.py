@@ -23,6 +23,11 @@ def node_modules() -> Path:
     return Path(os.environ.get("LOCKSTEP_NODE_MODULES") or ROOT / ".lockstep" / "npm" / "node_modules").resolve()
 
 
+def deno() -> Path:
+    """The program, which comes as an npm package."""
+    return node_modules() / ".bin" / "deno"
+
+
 class NodeServer:
     """A server run by node on 127.0.0.1, from `with` to its end; `url` is where it listens."""
 

@@ -35,6 +35,7 @@ from schemathesis.specs.openapi.checks import (
 from lockstep.accounts.models import User
 from lockstep.accounts.sessions import open_opaque, open_pair
 from lockstep.changes.connecting import connection_parameters
+from lockstep.defects.actions import create_defect
 from lockstep.delivery.tests.support import begin_epoch
 from lockstep.posts.models import Comment, Post
 from lockstep.shop import actions as shop
@@ -128,6 +129,7 @@ def there(
     tag = shop.create_tag(actor="", name="food")
     order = shop.place_order(actor="", buyer=user, lines=[shop.Line(product.pk, 1)]).number
     shop.put_in_bag(actor="", user=user, product=product, quantity=1)
+    defect = create_defect(actor="", user=user, comment="The door does not close.")
     yield There(
         token,
         path={
@@ -138,6 +140,8 @@ def there(
             "/api/v1/tags": {"tag": str(tag.pk)},
             "/api/v1/bag": {"key": str(product.number)},
             "/api/v1/orders": {"key": str(order)},
+            "/api/v1/defects": {"key": str(defect.pk), "object_id": str(defect.pk)},
+            "/api/defects": {"key": str(defect.pk)},
             "/api/product": {"key": str(product.number)},
             "/fakeapi/v1/posts/{post_number}/comments": {"post_number": post.number, "number": comment.number},
             "/fakeapi": {"number": post.number},

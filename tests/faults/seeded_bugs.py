@@ -12,6 +12,7 @@ SHOP_ORDERS = "lockstep/shop/sql/orders.sql"
 SHOP_SEARCH = "lockstep/shop/sql/search.sql"
 TEST_SHOP = "lockstep/shop/tests"
 TEST_SEARCH = "lockstep/shop/tests/test_search.py"
+TEST_BROADCAST = "lockstep/defects/tests/test_broadcast.py"
 TEST_CAPTURE = "lockstep/changes/tests/test_capture.py"
 TEST_RELAY = "lockstep/delivery/tests/test_relay.py"
 TEST_LANES = "lockstep/delivery/tests/test_lanes.py"
@@ -658,7 +659,7 @@ BUGS = [
     ),
     SeededBug(
         "a product is found by the words that it had",
-        "lockstep/shop/migrations/0002_search.py",
+        "lockstep/shop/migrations/0003_search.py",
         "PERFORM shop_index(ARRAY[NEW.id]);",
         "",
         f"{TEST_SEARCH}::test_what_was_written_is_found_at_once",
@@ -697,5 +698,40 @@ BUGS = [
         "ON CONFLICT (product_id) DO UPDATE SET product_id = excluded.product_id;",
         "ON CONFLICT DO NOTHING;",
         f"{TEST_SEARCH}::test_who_writes_at_the_same_time_loses_nobodys_words",
+    ),
+    SeededBug(
+        "rows that are equal in what the list is ordered by are passed over",
+        "lockstep/api/paging.py",
+        "(Tuple(*map(F, columns)), values)",
+        "(Tuple(*map(F, columns[:1])), values[:1])",
+        f"{TEST_SHOP}/test_products.py::test_products_are_ordered_as_asked",
+    ),
+    SeededBug(
+        "every attempt to tell the counter is another message",
+        "lockstep/defects/broadcast.py",
+        "claim.message_id, body)",
+        "__import__('uuid').uuid4(), body)",
+        f"{TEST_BROADCAST}::test_a_repeat_is_known_by_its_id",
+    ),
+    SeededBug(
+        "the counter hears of defects that were only worded better",
+        "lockstep/defects/broadcast.py",
+        """if action and captured""",
+        """if captured""",
+        f"{TEST_BROADCAST}::test_what_the_text_prints_and_nothing_else_is_sent",
+    ),
+    SeededBug(
+        "what is older than the log is not expected of the counter",
+        "lockstep/defects/sql/gap.sql",
+        "SELECT d.user_id, 'deleted' FROM defects_defect d\n    WHERE",
+        "SELECT d.user_id, 'deleted' FROM defects_defect d\n    WHERE false AND",
+        f"{TEST_BROADCAST}::test_what_the_log_does_not_have_any_more_the_rows_say",
+    ),
+    SeededBug(
+        "whoever likes takes a defect back",
+        "lockstep/defects/actions.py",
+        "if defect.user_id != user.number:",
+        "if False:",
+        "lockstep/defects/tests/test_defects.py::test_only_who_reported_it_deletes_it",
     ),
 ]

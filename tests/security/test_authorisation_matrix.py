@@ -16,6 +16,7 @@ from lockstep.accounts.development import ensure_client
 from lockstep.accounts.models import Session, User
 from lockstep.api import rates
 from lockstep.changes.models import Change
+from lockstep.defects.actions import create_defect
 from lockstep.posts import actions as posts
 from lockstep.shop import actions as shop
 from lockstep.webhooks import actions as webhooks
@@ -98,6 +99,7 @@ RIGHT, WRONG = {"password": "owner-password"}, {"password": "colleague-password"
 FAKE, USERS, WEBHOOKS = "/fakeapi/v1/posts/", "/api/v1/users/", "/api/v1/webhooks/"
 PRODUCTS, TAGS, BAG, ORDERS = "/api/v1/products/", "/api/v1/tags/", "/api/v1/bag/", "/api/v1/orders/"
 OLD_PRODUCT, OLD_ORDER = "/api/product/", "/api/order/"
+DEFECTS, OLD_DEFECTS = "/api/v1/defects/", "/api/defects/"
 
 TABLE = [
     # What everybody may ask
@@ -191,6 +193,20 @@ TABLE = [
     Row("DELETE", OLD_PRODUCT + "{product}/", SHOWN_BUT_OWNERS),
     Row("GET", OLD_ORDER, SIGNED_IN),
     Row("POST", OLD_ORDER, SIGNED_IN, {"products": [{"id": "{product}", "quantity": 1}]}),
+    # Defects are everybody's to see and to word better, and their reporter's to take back
+    *(
+        row
+        for path in (DEFECTS, OLD_DEFECTS)
+        for row in (
+            Row("GET", path, SIGNED_IN),
+            Row("POST", path, SIGNED_IN, {"comment": "c"}),
+            Row("GET", path + "{defect}/", SIGNED_IN),
+            Row("PUT", path + "{defect}/", SIGNED_IN, {"comment": "c"}),
+            Row("PATCH", path + "{defect}/", SIGNED_IN, {"comment": "c"}),
+            Row("DELETE", path + "{defect}/", SHOWN_BUT_OWNERS),
+        )
+    ),
+    Row("GET", DEFECTS + "{defect}/history/", SIGNED_IN),
     # Posts and comments are everybody's who is signed in
     Row("GET", FAKE, SIGNED_IN),
     Row("POST", FAKE + "create/", SIGNED_IN, POST),
@@ -208,7 +224,7 @@ TABLE = [
 # --- The table and the resolver say the same --------------------------------------------------------------
 
 View = Callable[..., Any]
-ANY_NAMES = {name: UUID(int=1) for name in ("user", "endpoint", "product", "tag")} | dict.fromkeys(
+ANY_NAMES = {name: UUID(int=1) for name in ("user", "endpoint", "product", "tag", "defect")} | dict.fromkeys(
     ("post", "comment", "order"), 1
 )
 
@@ -306,11 +322,16 @@ def names(cast: Cast) -> dict[str, Any]:
 
 
 def made_by(owner: User) -> dict[str, Any]:
-    """The owner's things in the shop, and a tag."""
+    """The owner's things in the shop, a tag, and a defect."""
     actor = f"user:{owner.pk}"
     product = shop.create_product(actor=actor, owner=owner, **PRODUCT)
     order = shop.place_order(actor=actor, buyer=owner, lines=[shop.Line(product.pk, 1)]).number
-    return {"product": product.pk, "tag": shop.create_tag(actor=actor, name="tag").pk, "order": order}
+    return {
+        "product": product.pk,
+        "tag": shop.create_tag(actor=actor, name="tag").pk,
+        "order": order,
+        "defect": create_defect(actor=actor, user=owner, comment="a thing").pk,
+    }
 
 
 def revoked(user: User) -> str:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from ssl import SSLContext
 from typing import Any
+from uuid import UUID
 
 import httpx
 import orjson
@@ -75,13 +76,12 @@ class WebhookSender:
         self._deadline = deadline
         self._opened = opened
 
-    async def send(self, destination: Destination, claim: Claim) -> Receipt:
-        """Sends one change; returns the receipt of an answer of 2xx.
+    async def send(self, destination: Destination, message_id: UUID, body: bytes) -> Receipt:
+        """Sends one message; returns the receipt of an answer of 2xx.
 
         Raises Unreachable, TryAgain, Refused or Gone, with the receipt of what came back, if anything did.
         """
-        body = body_of(claim)
-        headers = signed_headers(destination, str(claim.message_id), body, datetime.now(UTC))
+        headers = signed_headers(destination, str(message_id), body, datetime.now(UTC))
         sent = {"request_headers": headers | {"webhook-signature": REDACTED}}
         try:
             async with asyncio.timeout(self._deadline):

@@ -67,7 +67,7 @@ def test_it_is_narrowed(cast: Cast):
         ("until=%00", 400),
         ("model=%00", 400),
         ("cursor=cD1hYmM=", 404),  # p=abc
-        ("cursor=cD0xMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Ng==", 200),  # a number past 64 bits
+        ("cursor=cD1bMTIzNDU2Nzg5MDEyMzQ1Njc4OTBd", 200),  # p=[12345678901234567890]: past 64 bits
         ("cursor=bz0tMQ==", 404),  # o=-1
     ],
 )
@@ -84,6 +84,8 @@ def test_pages_go_newest_first_to_the_end(cast: Cast):
         titles += [entry["after"]["title"] for entry in page["results"]]
         path = page["next"]
     assert titles == [f"{n}" for n in reversed(range(7))]
+    oldest = cast.staff.get(f"{PATH}?model=posts.post&limit=1&ordering=seq").json()["results"]
+    assert oldest[0]["after"]["title"] == "0"
 
 
 def test_the_history_of_a_post_is_for_everybody_who_may_read_it(cast: Cast):

@@ -10,6 +10,7 @@ VALUES = {
     "DATABASE_URL": "postgresql://lockstep:secret@127.0.0.1:5433/lockstep",
     "POSTS_PROVIDER_URL": "http://127.0.0.1:3001",
     "PAYMENTS_URL": "http://127.0.0.1:3002",
+    "COUNTER_URL": "http://127.0.0.1:8888",
 }
 
 
@@ -41,8 +42,9 @@ def test_a_stand_in_is_called_one(capsys):
     assert [line.split()[:4] for line in lines if "stand-in" in line] == [
         ["Provider", "http://127.0.0.1:3001", "a", "stand-in"],
         ["Payments", "http://127.0.0.1:3002", "a", "stand-in;"],
+        ["Counter", "http://127.0.0.1:8888", "a", "stand-in;"],
     ]
-    assert "stand-in" not in shown(capsys, given=("POSTS_PROVIDER_URL", "PAYMENTS_URL"))
+    assert "stand-in" not in shown(capsys, given=("POSTS_PROVIDER_URL", "PAYMENTS_URL", "COUNTER_URL"))
 
 
 def test_there_are_no_known_passwords_outside_development(capsys):

@@ -132,6 +132,20 @@ def test_orders_are_their_buyers_own(cast: Cast, product: MakeProduct):
     assert cast.owner.get(ORDERS).json()["results"] == []
 
 
+def test_ones_orders_by_state_and_time(cast: Cast, product: MakeProduct):
+    first, second, third = (order(cast.owner, (product().pk, 1)).json()["number"] for _ in range(3))
+    cast.owner.post(f"{ORDERS}{second}/cancel/", {})
+
+    def numbers(query: str) -> list[int]:
+        return [one["number"] for one in cast.owner.get(f"{ORDERS}?{query}").json()["results"]]
+
+    assert numbers("ordering=created") == [first, second, third]
+    assert numbers("state=PENDING_CONFIRMATION") == [third, first]
+    assert numbers("state=CANCELLED&ordering=-created") == [second]
+    answer = cast.owner.get(f"{ORDERS}?state=GONE")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "state")
+
+
 def test_cancelling_gives_the_stock_back_once(cast: Cast, product: MakeProduct):
     bread, milk = product("bread"), product("milk")
     placed = order(cast.owner, (bread.pk, 4), (milk.pk, 1)).json()

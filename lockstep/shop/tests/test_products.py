@@ -1,6 +1,8 @@
 """Products, their tags, and the stores of their owners."""
 
+from base64 import b64encode
 from collections.abc import Callable
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import pytest
@@ -17,6 +19,7 @@ from tests.support import BackgroundWorker, Cast, Person, eventually
 pytestmark = pytest.mark.django_db
 
 PRODUCTS, TAGS = "/api/v1/products/", "/api/v1/tags/"
+CHEAP = b64encode(urlencode({"p": '["0.01", "019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2b"]'}).encode()).decode()
 BICYCLE = {"name": "Red bicycle", "description": "Two wheels.", "price": "249.90", "stock": 12}
 
 
@@ -135,6 +138,73 @@ def test_the_list_is_paged_both_ways(cast: Cast, product: MakeProduct):
     assert cast.owner.get(f"{PRODUCTS}?cursor=cD0x").status_code == 404
 
 
+def walked(person: Person, path: str) -> list[str]:
+    """The names on all pages, there and, checked against that, back again."""
+    there, back, last, following = [], [], path, path
+    while following:
+        answer = person.get(following).json()
+        there += [one["name"] for one in answer["results"]]
+        last, following = following, answer["next"]
+    while last:
+        answer = person.get(last).json()
+        back = [one["name"] for one in answer["results"]] + back
+        last = answer["previous"]
+    assert back == there
+    return there
+
+
+@pytest.mark.parametrize(
+    ("ordering", "expected"),
+    [
+        ("", "gfedcba"),
+        ("-created", "gfedcba"),
+        ("created", "abcdefg"),
+        ("price", "gbcdefa"),
+        ("-price", "afedcbg"),
+    ],
+)
+@pytest.mark.parametrize("store", [False, True])
+def test_products_are_ordered_as_asked(cast: Cast, product: MakeProduct, ordering: str, expected: str, store: bool):
+    """Equal prices, more of them than a page holds, are all there, once, on the way there and on the way back."""
+    prices = {"a": "10.00", "g": "0.50"}
+    for name in "abcdefg":
+        product(name, price=prices.get(name, "9.00"))
+    path = f"/api/v1/users/{cast.owner.user.pk}/products/" if store else PRODUCTS
+    assert "".join(walked(cast.colleague, f"{path}?limit=2&ordering={ordering}")) == expected
+    assert "".join(names(cast.colleague, f"{path}?offset=0&ordering={ordering}")) == expected
+
+
+@pytest.mark.parametrize("path", [PRODUCTS, TAGS, "/api/v1/orders/"])
+@pytest.mark.parametrize("ordering", ["stock", "-id", "owner__password", "price,created", "%00", "--price"])
+def test_no_other_order_than_those_that_are_offered(cast: Cast, path: str, ordering: str):
+    answer = cast.owner.get(f"{path}?ordering={ordering}")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "ordering")
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["", "x", "{}", "[]", '["1.00"]', '["x", "y"]', '["1.00", 7, 8]', '[null, "x"]', "[[], {}]", '["1e9", 10e99]'],
+)
+def test_a_cursor_that_is_not_ours(cast: Cast, place: str):
+    cursor = b64encode(urlencode({"p": place}).encode()).decode()
+    assert cast.owner.get(f"{PRODUCTS}?ordering=price&cursor={cursor}").status_code == 404
+
+
+def test_the_cheapest_are_found_by_their_index(cast: Cast, product: MakeProduct):
+    product()
+    with CaptureQueriesContext(connection) as captured:
+        answer = cast.owner.get(f"{PRODUCTS}?ordering=price&limit=1&cursor={CHEAP}")
+    assert answer.status_code == 200
+    [statement] = [query["sql"] for query in captured if "ORDER BY" in query["sql"]]
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")  # the table is too small for it to matter
+        cursor.execute("SET LOCAL enable_sort = off")
+        cursor.execute(f"EXPLAIN {statement}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "shop_product_price_first" in plan
+    assert "Index Cond: (ROW(price, id) > ROW(" in plan
+
+
 def test_the_list_shows_what_the_object_shows(cast: Cast, product: MakeProduct):
     made = product('a "thing" \u2603', description="two\nlines", price="0.10")
     ProductTag.objects.create(product=made, tag=tag())
@@ -230,6 +300,16 @@ def test_tags_are_found_by_their_index(cast: Cast, tags: Callable[[], QuerySet[T
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")  # the table is too small for it to matter
     assert index in tags().explain()
+
+
+@pytest.mark.parametrize(
+    ("ordering", "expected"), [("", "dBaC"), ("created", "CaBd"), ("name", "aBCd"), ("-name", "dCBa")]
+)
+def test_tags_are_ordered_as_asked(cast: Cast, ordering: str, expected: str):
+    """By name means whatever the case."""
+    for name in "CaBd":
+        tag(name)
+    assert "".join(walked(cast.owner, f"{TAGS}?limit=1&ordering={ordering}")) == expected
 
 
 def test_two_tags_do_not_differ_in_case_only(cast: Cast):

@@ -158,6 +158,7 @@ def test_it_goes_together_with_everything_else(cast: Cast, shelves: dict[str, Pr
     assert found(cast, "bicycle", max_price=50) == ["Red bicycle"]
     assert found(cast, "bicycle", limit=1) == ["Blue bicycle"]
     assert found(cast, "bicycle", offset=1) == ["Red bicycle"]
+    assert found(cast, "bicycle", ordering="price") == ["Red bicycle", "Blue bicycle"]
     assert page(cast.colleague, "bicycle", offset=0)["count"] == 2
     store = f"/api/v1/users/{cast.owner.user.pk}/products/"
     assert names(cast.outsider.get(f"{store}?search=blue").json()) == ["Blue bicycle"]

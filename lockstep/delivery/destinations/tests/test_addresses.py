@@ -4,7 +4,6 @@ import asyncio
 import ipaddress
 import socket
 import threading
-from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -14,12 +13,9 @@ from lockstep.delivery.destinations.addresses import ForbiddenAddress, check_add
 from lockstep.delivery.destinations.resolving import PublicResolver
 from lockstep.delivery.destinations.webhook import Destination
 from lockstep.delivery.errors import DeliveryError
-from lockstep.delivery.subscriptions import Change, Claim
 from lockstep.webhooks.tests.receiver import receiving
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-CHANGE = Change(1, datetime(2026, 1, 1, tzinfo=UTC), "posts.post", "1", "created", None, {"title": "a"})
-CLAIM = Claim(lane=1, token=1, attempts=1, message_id=UUID(int=1), change=CHANGE)
 
 PUBLIC = ["93.184.216.34", "1.1.1.1", "2606:4700:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101", "2002:101:101::1"]
 PRIVATE = [
@@ -81,7 +77,7 @@ def send(url: str, times: int = 1, opened: list = LOOPBACK, idle: float = 0.0) -
             found = []
             for _ in range(times):
                 try:
-                    found.append(str((await sender.send(Destination(url, (SECRET,)), CLAIM))["status"]))
+                    found.append(str((await sender.send(Destination(url, (SECRET,)), UUID(int=1), b"{}"))["status"]))
                 except DeliveryError as error:
                     found.append(str(error))
                 await asyncio.sleep(idle)

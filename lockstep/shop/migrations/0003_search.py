@@ -17,7 +17,7 @@ SQL = load(Path(__file__).parents[1] / "sql" / "search.sql")
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('shop', '0001_initial'),
+        ('shop', '0002_orderings'),
     ]
 
     operations = [

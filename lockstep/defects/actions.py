@@ -1,0 +1,40 @@
+"""Writes of defects. Each is one transaction; the broadcast follows from the change, by delivery."""
+
+from typing import Any
+
+from django.db.models.functions import Now
+from rest_framework.exceptions import PermissionDenied
+
+from lockstep.api.concurrency import ANY_VERSION, Match, lock
+from lockstep.api.requests import by_key
+from lockstep.changes.attribution import attributed_transaction
+from lockstep.defects.models import Defect
+
+Somebody = Any  # the project's user, whichever model that is
+
+
+def create_defect(*, actor: str, user: Somebody, comment: str) -> Defect:
+    """A new defect, reported by this user."""
+    with attributed_transaction(actor=actor):
+        return Defect.objects.create(user=user, comment=comment)
+
+
+def update_defect(*, actor: str, key: str, comment: str, match: Match = ANY_VERSION) -> None:
+    """Other words for a defect, by whoever knows better; it stays its reporter's. Raises NotFound, OutOfDate."""
+    with attributed_transaction(actor=actor):
+        defect = _locked(key, match)
+        Defect.objects.filter(pk=defect.pk).update(comment=comment)
+
+
+def delete_defect(*, actor: str, key: str, user: Somebody, match: Match = ANY_VERSION) -> None:
+    """Takes a defect back. Raises NotFound, OutOfDate, and PermissionDenied for somebody else's."""
+    with attributed_transaction(actor=actor):
+        defect = _locked(key, ANY_VERSION)
+        if defect.user_id != user.number:
+            raise PermissionDenied("This defect is somebody else's: only who reported it may delete it.")
+        match.check(defect.version)
+        Defect.objects.filter(pk=defect.pk).update(deleted=Now())
+
+
+def _locked(key: str, match: Match) -> Defect:
+    return lock(Defect.objects.alive(), match, "There is no such defect.", **by_key(key))

@@ -1,0 +1,72 @@
+import json
+import sys
+from argparse import ArgumentParser
+from dataclasses import asdict
+from typing import IO, Any, cast
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from rich.console import Console
+from rich.table import Table
+
+from lockstep.defects.broadcast import NAME
+from lockstep.defects.gap import Line, compare, counted_tallies, expected_tallies
+from lockstep.delivery import operations
+from lockstep.delivery.operations import Status
+from lockstep.providers.errors import ProviderError
+
+
+class Command(BaseCommand):
+    help = "Shows what the counter of defects should say, what it says, and the gap; exits 2 where there is one."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true", help="for programs")
+
+    def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+        if not settings.COUNTER_URL:
+            raise CommandError("There is no counter: set COUNTER_URL.")
+        try:
+            counted = counted_tallies()
+        except ProviderError as error:
+            raise CommandError(f"The counter at {settings.COUNTER_URL} cannot be read: {error}") from error
+        lines = compare(expected_tallies(), counted)
+        if options["json"]:
+            shown = [asdict(line) | {"gap": dict(zip(("create", "delete"), line.gap, strict=True))} for line in lines]
+            self.stdout.write(json.dumps(shown))
+        else:
+            Console(file=cast("IO[str]", self.stdout._out)).print(_table(lines))
+            self.stdout.write(_verdict(lines))
+        if any(any(line.gap) for line in lines):
+            sys.exit(2)
+
+
+def _table(lines: list[Line]) -> Table:
+    table = Table("user", *(f"{action}: {what}" for action in ("created", "deleted") for what in ("log", "counter")))
+    for column in table.columns:
+        column.justify = "right"
+    for line in lines:
+        expected, counted = line.expected, line.counted
+        cells = (line.user, expected.create, counted.create, expected.delete, counted.delete)
+        table.add_row(*(f"{cell:,}" for cell in cells), style="bold red" if any(line.gap) else "")
+    return table
+
+
+def _verdict(lines: list[Line]) -> str:
+    """What the gap is, and what to do about it."""
+    created, deleted = (sum(column) for column in zip(*(line.gap for line in lines), strict=True)) if lines else (0, 0)
+    if not any(any(line.gap) for line in lines):
+        return "No gap: the counter says what the log says."
+    said = f"The counter lacks {created:+,} creations and {deleted:+,} deletions."
+    status = next((one for one in operations.status() if one.name == NAME), None)
+    return f"{said} {_advice(status)}"
+
+
+def _advice(status: Status | None) -> str:
+    if status is None:
+        return "Nothing was ever sent: start a worker."
+    if status.dead:
+        return f"{status.dead:,} messages were refused: see `delivery letters {NAME}`, then `delivery replay-letters`."
+    if status.behind or status.waiting:
+        return f"{status.behind + status.waiting:,} changes are still on their way."
+    again = f"`delivery rewind {NAME}` sends all again that the log has, under the same ids"
+    return f"Nothing is on its way; {again}."

@@ -1,0 +1,41 @@
+"""Shapes of defects."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from lockstep.api.serializers import StrictSerializer
+from lockstep.defects.models import Defect
+
+MAX_COMMENT = 10_000
+
+
+class DefectSerializer(StrictSerializer):
+    """A defect. The user is whoever asks; nobody reports in another's name."""
+
+    id = serializers.UUIDField(read_only=True)
+    number = serializers.IntegerField(read_only=True)
+    user = serializers.IntegerField(read_only=True, help_text="The number of the user who reported it.")
+    comment = serializers.CharField(max_length=MAX_COMMENT)
+    created = serializers.DateTimeField(read_only=True)
+    updated = serializers.DateTimeField(read_only=True)
+    example = {
+        "id": "019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2b",
+        "number": 17,
+        "user": 1,
+        "comment": "The door of coach 3 does not close.",
+        "created": "2026-01-31T12:00:00Z",
+        "updated": "2026-01-31T12:00:00Z",
+    }
+
+
+def shown_defect(defect: Defect) -> dict[str, Any]:
+    """As DefectSerializer describes it."""
+    return {
+        "id": defect.pk,
+        "number": defect.number,
+        "user": defect.user_id,
+        "comment": defect.comment,
+        "created": defect.created,
+        "updated": defect.updated,
+    }

@@ -1,0 +1,108 @@
+"""Defects, below `api/v1/defects/` and at the predecessor's `/api/defects`. Views parse, call one action, respond."""
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.fields import DateTimeField
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from lockstep.api.concurrency import answer, if_match
+from lockstep.api.errors import NotFound
+from lockstep.api.paging import BY_TIME, ordering_of, page
+from lockstep.api.requests import actor_of, by_key, key_parameter
+from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, DELETES_VERSION, READS_VERSION, cursor_page, ordering
+from lockstep.api.serializers import page_of
+from lockstep.api.views import View
+from lockstep.defects import actions
+from lockstep.defects.models import Defect, DefectQuerySet
+from lockstep.defects.serializers import DefectSerializer, shown_defect
+
+PAGE = 200  # rows of a page that nobody asked to be shorter: the predecessor's
+NARROWING = [
+    OpenApiParameter("search", str, description="Only those with this in their comment, whatever its case."),
+    OpenApiParameter("user", str, description="Only those that this user reported: a number, or an id."),
+    OpenApiParameter("since", {"type": "string", "format": "date-time"}, description="Only those from then on."),
+    OpenApiParameter("until", {"type": "string", "format": "date-time"}, description="Only those from before."),
+]
+
+
+class DefectListView(View):
+    """What is wrong, and who said so."""
+
+    @extend_schema(
+        operation_id="list_defects",
+        parameters=[*NARROWING, ordering(BY_TIME), *cursor_page(PAGE)],
+        responses=page_of(DefectSerializer),
+    )
+    def get(self, request: Request) -> Response:
+        """Everybody's defects, newest first."""
+        order = ordering_of(request, BY_TIME)
+        return page(request, _narrowed(request), order=order, size=PAGE, shape=shown_defect)
+
+    @extend_schema(
+        operation_id="create_defect",
+        parameters=CREATES_VERSION,
+        request=DefectSerializer,
+        responses={201: DefectSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """A new defect, reported by you."""
+        made = actions.create_defect(actor=actor_of(request), user=request.user, **_given(request))
+        return _defect(request, str(made.pk), status=201)
+
+
+class DefectView(View):
+    """One defect."""
+
+    @extend_schema(operation_id="get_defect", parameters=READS_VERSION, responses=DefectSerializer)
+    def get(self, request: Request, key: str) -> Response:
+        return _defect(request, key)
+
+    @extend_schema(
+        operation_id="replace_defect",
+        parameters=CHANGES_VERSION,
+        request=DefectSerializer,
+        responses=DefectSerializer,
+    )
+    def put(self, request: Request, key: str) -> Response:
+        """Other words for a defect, by whoever knows better; its history tells who. It stays its reporter's."""
+        actions.update_defect(actor=actor_of(request), key=key, match=if_match(request), **_given(request))
+        return _defect(request, key)
+
+    @extend_schema(
+        operation_id="update_defect", parameters=CHANGES_VERSION, request=DefectSerializer, responses=DefectSerializer
+    )
+    def patch(self, request: Request, key: str) -> Response:
+        """The same."""
+        return self.put(request, key)
+
+    @extend_schema(operation_id="delete_defect", parameters=DELETES_VERSION, responses={204: None})
+    def delete(self, request: Request, key: str) -> Response:
+        """Takes back a defect that you reported."""
+        actions.delete_defect(actor=actor_of(request), key=key, user=request.user, match=if_match(request))
+        return Response(status=204)
+
+
+def _given(request: Request) -> dict[str, str]:
+    given = DefectSerializer(data=request.data)
+    given.is_valid(raise_exception=True)
+    return dict(given.validated_data)
+
+
+def _narrowed(request: Request) -> DefectQuerySet:
+    rows = Defect.objects.alive()
+    asked = request.query_params
+    if text := asked.get("search", "").replace("\0", ""):
+        rows = rows.saying(text)
+    if user := asked.get("user"):
+        rows = rows.filter(**{f"user__{name}": value for name, value in key_parameter("user", user).items()})
+    for name, comparison in (("since", "created__gte"), ("until", "created__lt")):
+        if value := asked.get(name):
+            rows = rows.filter(**{comparison: DateTimeField().run_validation(value)})
+    return rows
+
+
+def _defect(request: Request, key: str, status: int = 200) -> Response:
+    defect = Defect.objects.alive().filter(**by_key(key)).first()
+    if defect is None:
+        raise NotFound("There is no such defect.")
+    return answer(request, shown_defect(defect), defect.version, status=status)

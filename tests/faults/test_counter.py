@@ -1,0 +1,118 @@
+"""Defects come and go, the counter loses half of what it is told, and the worker is killed: it ends exactly right."""
+
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from conftest import database_url
+from lockstep.defects.broadcast import NAME
+from lockstep.defects.gap import compare, counted_tallies, expected_tallies
+from lockstep.delivery import operations
+from lockstep.delivery.operations import Selection
+from lockstep.sandbox.counter import StandIn
+from tests.acceptance.running import ROOT
+from tests.faults.test_killed_requests import url
+from tests.support import Cast, eventually
+
+WRITERS = 4
+# Half of all messages fail: some are counted and their answer is lost, in either of two ways, some never arrive.
+FAILING = [
+    {"methods": ["POST"], "share": 0.2, "status": 500, "after_effect": True},
+    {"methods": ["POST"], "share": 0.2, "cut": True, "after_effect": True},
+    {"methods": ["POST"], "share": 0.2, "status": 503},
+]
+REPORT = "INSERT INTO defects_defect (user_id, comment) VALUES (%s, 'a') RETURNING id"
+TAKE_BACK = "UPDATE defects_defect SET deleted = now() WHERE id = %s"
+
+
+def write(users: list[int], defects: int, seed: int) -> None:
+    """Each defect is a transaction; a third is taken back soon, some are never committed."""
+    dice, open_ones = random.Random(seed), []
+    with psycopg.connect(database_url()) as connection:
+        for _ in range(defects):
+            open_ones += connection.execute(REPORT, [dice.choice(users)]).fetchall()
+            if dice.random() < 0.05:
+                connection.rollback()
+                open_ones.pop()
+            connection.commit()
+            if open_ones and dice.random() < 0.33:
+                connection.execute(TAKE_BACK, open_ones.pop(dice.randrange(len(open_ones))))
+                connection.commit()
+
+
+@contextmanager
+def working(counter: StandIn, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker of its own, killed in the end."""
+    own = {"DATABASE_URL": url(), "COUNTER_URL": counter.url, "LOG_LEVEL": "WARNING"}
+    command = [sys.executable, "manage.py", "worker"]
+    with (folder / "worker.log").open("ab") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | own, stdout=log, stderr=log)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def is_subscribed() -> bool:
+    return any(status.name == NAME for status in operations.status())
+
+
+def is_done(database: psycopg.Connection) -> bool:
+    """Whether nothing is on its way. What waits to be tried again is due at once, and what was given up is replayed."""
+    database.execute("UPDATE delivery_lane SET next_at = now() WHERE failure IS NOT NULL")
+    if operations.letters(Selection(NAME), limit=1):
+        operations.replay_letters(Selection(NAME))
+        return False
+    [status] = [status for status in operations.status() if status.name == NAME]
+    return not (status.behind or status.waiting)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("defects", "kills"),
+    [pytest.param(400, 3, marks=pytest.mark.slow), pytest.param(10_000, 50, marks=pytest.mark.faults)],
+)
+@pytest.mark.timeout(1_800)
+def test_the_counter_ends_exactly_right(
+    cast: Cast, settings, database: psycopg.Connection, tmp_path: Path, defects: int, kills: int
+):
+    database.execute("DELETE FROM delivery_subscription")
+    users = [person.user.number for person in (cast.owner, cast.colleague, cast.outsider)]
+    dice = random.Random(defects)
+    with StandIn() as counter:
+        settings.COUNTER_URL = counter.url
+        counter.faults(*FAILING)
+        with working(counter, tmp_path):
+            eventually(is_subscribed, "the worker")
+        writers = [
+            threading.Thread(target=write, args=(users, defects // WRITERS, seed), daemon=True)
+            for seed in range(WRITERS)
+        ]
+        for writer in writers:
+            writer.start()
+        for _ in range(kills):
+            seen = counter.shown()
+            with working(counter, tmp_path):
+                eventually(lambda seen=seen: counter.shown() != seen or is_done(database), "anything to happen")
+                time.sleep(dice.uniform(0, 1.5))  # when it dies is chance
+                is_done(database)
+        for writer in writers:
+            writer.join()
+        with working(counter, tmp_path):
+            eventually(lambda: is_done(database), "everything to arrive", 600)
+        lines = compare(expected_tallies(), counted_tallies())
+        assert [line.user for line in lines] == users
+        assert [line.gap for line in lines] == [(0, 0)] * len(users)
+        shown = counter.shown()
+        assert shown["messages"] == sum(line.expected.create + line.expected.delete for line in lines) >= defects
+        assert shown["repeats"] >= defects // 10, "nothing was put to the test"
