@@ -89,5 +89,6 @@ def test_settings() -> None:
     settings.POSTS_PROVIDER_URL = "http://127.0.0.1:9"  # nothing listens there
     settings.POSTS_PROVIDER_CONCURRENCY = 8
     settings.PAYMENTS_URL = "http://127.0.0.1:9"
+    settings.MOVIES_PROVIDER_URL = "http://127.0.0.1:9"
     settings.COUNTER_URL = "http://127.0.0.1:9"
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

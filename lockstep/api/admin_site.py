@@ -41,6 +41,16 @@ class EntityAdmin(ModelAdmin):  # type: ignore[type-arg]  # it takes none at run
         queryset.update(deleted=Now())
 
 
+class ReadOnly:
+    """What is there to be looked at: something else writes it."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ANN401 - any entity
+        """Nobody adds one here."""
+        return False
+
+    has_change_permission = has_delete_permission = has_add_permission
+
+
 class LockstepAdminSite(AdminSite):
     """Django's admin under our name."""
 

@@ -29,6 +29,7 @@ BY_TIME: Mapping[str, Ordering] = {"-created": NEWEST, "created": ("id",)}
 Read = Callable[[UUID | None, int], list[Row]]
 Placed = tuple[Any, Any]  # where a row stands in its list, a text, and the row
 Reading = Callable[[str | None, bool, int], list[Placed]]  # after which place, backwards or not, how many
+NUMBERED_SIZE = 10
 QUICKLY_COUNTED, REMEMBERED_SECONDS = 10_000, 1.0
 
 
@@ -160,6 +161,23 @@ def offset_page(
         "results": [shape(row) for row in rows[offset:after]],
     }
     return Response(body, headers={} if is_exact else {"X-Count": "estimated"})
+
+
+def numbered_page(
+    request: Request, rows: QuerySet[Any, Any], *, shape: Callable[[Any], dict[str, Any]]
+) -> dict[str, Any]:
+    """{"count", "next", "previous", "results"} by `page`, or by `skip`; `limit` (10, at most 1,000) rows a page."""
+    limit = _whole(request, "limit", NUMBERED_SIZE, 1, UNASKED_LIMIT)
+    by, first, step = ("skip", 0, limit) if "skip" in request.query_params else ("page", 1, 1)
+    place = _whole(request, by, first, first, LARGEST_OFFSET)
+    offset = place if by == "skip" else (place - 1) * limit
+    count = rows.count()
+    return {
+        "count": count,
+        "next": _url(request, {by: place + step}) if offset + limit < count else None,
+        "previous": _url(request, {by: max(place - step, first)}) if place > first else None,
+        "results": [shape(row) for row in rows[offset : offset + limit]],
+    }
 
 
 def _count(rows: QuerySet[Any, Any]) -> tuple[int, bool]:

@@ -16,7 +16,14 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.serializers import BaseSerializer
 
 from lockstep.api.errors import CONTENT_TYPE, document
-from lockstep.api.paging import LARGEST_LIMIT, LARGEST_OFFSET, LARGEST_PAGE, UNASKED_LIMIT, CursorPage
+from lockstep.api.paging import (
+    LARGEST_LIMIT,
+    LARGEST_OFFSET,
+    LARGEST_PAGE,
+    NUMBERED_SIZE,
+    UNASKED_LIMIT,
+    CursorPage,
+)
 from lockstep.api.problems import PROBLEMS, Problem, problem_of
 from lockstep.api.serializers import StrictSerializer
 from lockstep.api.views import View
@@ -73,6 +80,17 @@ def cursor_page(size: int) -> list[OpenApiParameter]:
 
 
 CURSOR_PAGE = cursor_page(CursorPage.page_size)
+NUMBERED_PAGE = [
+    OpenApiParameter(
+        "page", {"type": "integer", "minimum": 1, "maximum": LARGEST_OFFSET, "default": 1}, description="Which page."
+    ),
+    OpenApiParameter(
+        "skip",
+        {"type": "integer", "minimum": 0, "maximum": LARGEST_OFFSET},
+        description="Instead of `page`: how many to pass over.",
+    ),
+    _count("limit", "How many on a page.", UNASKED_LIMIT, NUMBERED_SIZE),
+]
 ARRAY_PAGE = [
     _count("_page", "Which page.", LARGEST_PAGE, 1),
     _count("_limit", "Rows of a page.", LARGEST_LIMIT, UNASKED_LIMIT),

@@ -37,6 +37,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "ENUM_NAME_OVERRIDES": {
         "ProductState": "lockstep.shop.machines.PRODUCT_STATES",
         "OrderState": "lockstep.shop.machines.ORDER_STATES",
+        "RatingType": "lockstep.movies.models.Rating.Type",
     },
     "TAGS": [
         {"name": "signing in", "description": "Three doors to a bearer token, and the way out."},
@@ -44,6 +45,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         {"name": "posts", "description": "Posts and comments, in the shape of their provider."},
         {"name": "shop", "description": "Products and their tags, bags and orders."},
         {"name": "defects", "description": "What is wrong, and who said so; a counter hears of it."},
+        {"name": "movies", "description": "Somebody else's catalogue, searched here, and what users think of it."},
         {"name": "webhooks", "description": "Being told of changes by HTTP (Standard Webhooks)."},
         {"name": "changes", "description": "The change log: as a list, live, and the history of one object."},
         {"name": "operations", "description": "For whoever looks after the system, and these pages."},
@@ -57,6 +59,7 @@ SCHEMA_TAGS = {
     "lockstep.shop.views": "shop",
     "lockstep.compat.shop": "shop",
     "lockstep.defects.views": "defects",
+    "lockstep.movies.views": "movies",
     "lockstep.webhooks.views": "webhooks",
     "lockstep.feed.views": "changes",
     "lockstep.api.health": "operations",

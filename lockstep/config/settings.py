@@ -65,6 +65,7 @@ INSTALLED_APPS = [
     "lockstep.posts",
     "lockstep.shop",
     "lockstep.defects",
+    "lockstep.movies",
     "lockstep.compat",
 ]
 MIDDLEWARE = [
@@ -195,7 +196,7 @@ SILENCED_SYSTEM_CHECKS = ["oauth2_provider.W002"]  # the password flow is on, on
 
 # --- Lockstep -------------------------------------------------------------------------------------------
 # Apps whose every model must be captured, unless the model says why not (checked by `manage.py check`).
-CAPTURED_APPS = ["accounts", "webhooks", "posts", "shop", "defects"]
+CAPTURED_APPS = ["accounts", "webhooks", "posts", "shop", "defects", "movies"]
 http_url = validate.URL(schemes={"http", "https"}, require_tld=False)
 POSTS_PROVIDER_URL = env.str(
     "POSTS_PROVIDER_URL",
@@ -213,6 +214,14 @@ if COUNTER_URL and not fullmatch("whsec_[A-Za-z0-9+/]{32,}={0,2}", COUNTER_SECRE
     raise ImproperlyConfigured(
         "COUNTER_SECRET is what messages to COUNTER_URL are signed with: whsec_ and at least 24 bytes in base64."
     )
+MOVIES_PROVIDER_URL = env.str(
+    "MOVIES_PROVIDER_URL",
+    "http://127.0.0.1:3003" if DEBUG else "https://november7-730026606190.europe-west1.run.app",
+    validate=http_url,
+)
+# How old the catalogue of movies may be before the provider is asked again, and before an answer says that it is stale.
+MOVIES_REFRESH_SECONDS = env.int("MOVIES_REFRESH_SECONDS", 300, validate=validate.Range(min=1))
+MOVIES_STALE_SECONDS = env.int("MOVIES_STALE_SECONDS", 900, validate=validate.Range(min=1))
 CHANGE_LOG_RETENTION_DAYS = env.int("CHANGE_LOG_RETENTION_DAYS", 30, validate=validate.Range(min=1, max=36_500))
 # Webhooks go to whatever address a user names, as long as it is public. Private networks are opened here, by name.
 try:

@@ -24,6 +24,7 @@ urlpatterns = [
     path("api/v1/", include("lockstep.feed.urls")),
     path("api/v1/", include("lockstep.shop.urls")),
     path("api/v1/", include("lockstep.defects.urls")),
+    path("api/v1/", include("lockstep.movies.urls")),
     path("api/v1/webhooks", include("lockstep.webhooks.urls")),
     path("admin/", admin_site.urls),
     re_path(r"", not_found),

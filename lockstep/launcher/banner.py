@@ -28,6 +28,7 @@ def _places(environment: Environment, values: Mapping[str, str], *, embedded: bo
     provider = "" if "POSTS_PROVIDER_URL" in environment.given else "   a stand-in for JSONPlaceholder"
     payments = "" if "PAYMENTS_URL" in environment.given else "   a stand-in; its page lists the test cards"
     counter = "" if "COUNTER_URL" in environment.given else "   a stand-in; it counts defects"
+    movies = "" if "MOVIES_PROVIDER_URL" in environment.given else "   a stand-in for November 7"
     engine = "embedded PostgreSQL, " if embedded else ""
     yield _row("API", f"{environment.address}/fakeapi/v1/posts/")
     yield _row("", f"{environment.address}/api/schema/swagger-ui/", "   to read and try out")
@@ -35,6 +36,7 @@ def _places(environment: Environment, values: Mapping[str, str], *, embedded: bo
     yield _row("Provider", values["POSTS_PROVIDER_URL"], provider)
     yield _row("Payments", values["PAYMENTS_URL"], payments)
     yield _row("Counter", values["COUNTER_URL"], counter)
+    yield _row("Movies", values["MOVIES_PROVIDER_URL"], movies)
     yield _row("Database", without_password(values["DATABASE_URL"]))
     yield _row("", "", f"{engine}password in {environment.home / 'environment'}")
     yield ""

@@ -19,6 +19,7 @@ COLOURS = {
     "provider": "yellow",
     "payments": "bright_yellow",
     "counter": "bright_magenta",
+    "movies": "bright_green",
     "prepare": "blue",
 }
 LONGEST_NAME = max(map(len, COLOURS))

@@ -18,12 +18,13 @@ from lockstep.launcher.output import Output
 
 PREPARATIONS = 3
 # Together below the 10 s within which everything must be gone.
-STOP_STAGES = ((("web", "worker", "prepare", "provider", "payments", "counter"), 5.0), (("postgres",), 4.0))
+STOP_STAGES = ((("web", "worker", "prepare", "provider", "payments", "counter", "movies"), 5.0), (("postgres",), 4.0))
 # What runs in the place of a remote system, unless its variable names one: child, variable, module.
 STAND_INS = (
     ("provider", "POSTS_PROVIDER_URL", "lockstep.sandbox.jsonplaceholder"),
     ("payments", "PAYMENTS_URL", "lockstep.sandbox.payments"),
     ("counter", "COUNTER_URL", "lockstep.sandbox.counter"),
+    ("movies", "MOVIES_PROVIDER_URL", "lockstep.sandbox.november7"),
 )
 
 

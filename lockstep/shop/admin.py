@@ -7,21 +7,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 
-from lockstep.api.admin_site import EntityAdmin, admin_site
+from lockstep.api.admin_site import EntityAdmin, ReadOnly, admin_site
 from lockstep.shop import actions
 from lockstep.shop.models import Movement, Order, OrderTransition, Product, ProductTag, Tag
 
 SHOWN_MOVEMENTS = 20
-
-
-class ReadOnly:
-    """What only the shop itself writes."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ANN401 - any entity
-        """Nobody adds one here."""
-        return False
-
-    has_change_permission = has_delete_permission = has_add_permission
 
 
 class ProductTagInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]  # it takes none at run time

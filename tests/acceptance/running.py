@@ -15,7 +15,15 @@ from urllib.request import urlopen
 ROOT = Path(__file__).resolve().parents[2]
 # The variables of the run that these tests are part of must not reach the systems that they start.
 OURS = (
-    *("DATABASE_URL", "SECRET_KEY", "DEBUG", "POSTS_PROVIDER_URL", "PAYMENTS_URL", "COUNTER_URL"),
+    *(
+        "DATABASE_URL",
+        "SECRET_KEY",
+        "DEBUG",
+        "POSTS_PROVIDER_URL",
+        "PAYMENTS_URL",
+        "COUNTER_URL",
+        "MOVIES_PROVIDER_URL",
+    ),
     *("LOCKSTEP_HOME", "PORT", "HOST", "MAKEFLAGS"),
 )
 

@@ -120,6 +120,7 @@ def test_control_c_ends_everything_without_a_traceback(run: Callable[..., Run]) 
         "sandbox.jsonplaceholder",
         "sandbox.payments",
         "sandbox.counter",
+        "sandbox.november7",
     ],
 )
 def test_a_killed_child_comes_back(run: Callable[..., Run], words: str) -> None:

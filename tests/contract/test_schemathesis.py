@@ -21,6 +21,7 @@ from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, transaction
+from django.utils import timezone
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from oauth2_provider.models import Application
@@ -37,6 +38,7 @@ from lockstep.accounts.sessions import open_opaque, open_pair
 from lockstep.changes.connecting import connection_parameters
 from lockstep.defects.actions import create_defect
 from lockstep.delivery.tests.support import begin_epoch
+from lockstep.movies.models import Catalogue, Movie, Rating
 from lockstep.posts.models import Comment, Post
 from lockstep.shop import actions as shop
 from lockstep.webhooks.actions import create_endpoint
@@ -130,6 +132,10 @@ def there(
     order = shop.place_order(actor="", buyer=user, lines=[shop.Line(product.pk, 1)]).number
     shop.put_in_bag(actor="", user=user, product=product, quantity=1)
     defect = create_defect(actor="", user=user, comment="The door does not close.")
+    movie = Movie.objects.create(remote_id=UUID(int=1), title="The Quiet Harbour")
+    unrated = Movie.objects.create(remote_id=UUID(int=2), title="The Last Signal")
+    Catalogue.objects.update_or_create(id=1, defaults={"refreshed": timezone.now()})
+    rating = Rating.objects.create(user=user, movie=movie, rating_type="UPVOTE").pk
     yield There(
         token,
         path={
@@ -140,6 +146,8 @@ def there(
             "/api/v1/tags": {"tag": str(tag.pk)},
             "/api/v1/bag": {"key": str(product.number)},
             "/api/v1/orders": {"key": str(order)},
+            "/api/v1/movies/ratings": {"key": str(rating)},
+            "/api/v1/movies": {"key": str(movie.pk)},
             "/api/v1/defects": {"key": str(defect.pk), "object_id": str(defect.pk)},
             "/api/defects": {"key": str(defect.pk)},
             "/api/product": {"key": str(product.number)},
@@ -148,6 +156,7 @@ def there(
             "/problems": {"name": "not-found"},
         },
         body={
+            "/api/v1/movies/ratings": {"movie_id": str(unrated.pk), "rating_type": "UPVOTE"},
             "/auth": {"username": "ada", "password": PASSWORD},
             "/api/token": {"name": "ada", "password": PASSWORD},
             "/api/v1/auth/token/verify": {"token": token},

@@ -12,6 +12,7 @@ SHOP_ORDERS = "lockstep/shop/sql/orders.sql"
 SHOP_SEARCH = "lockstep/shop/sql/search.sql"
 TEST_SHOP = "lockstep/shop/tests"
 TEST_SEARCH = "lockstep/shop/tests/test_search.py"
+TEST_MOVIES = "lockstep/movies/tests"
 TEST_BROADCAST = "lockstep/defects/tests/test_broadcast.py"
 TEST_CAPTURE = "lockstep/changes/tests/test_capture.py"
 TEST_RELAY = "lockstep/delivery/tests/test_relay.py"
@@ -733,5 +734,54 @@ BUGS = [
         "if defect.user_id != user.number:",
         "if False:",
         "lockstep/defects/tests/test_defects.py::test_only_who_reported_it_deletes_it",
+    ),
+    SeededBug(
+        "whoever saw an empty catalogue fetches although it is full by now",
+        "lockstep/movies/sql/catalogue.sql",
+        "AND (c.refreshed IS NULL OR NOT %(first)s)",
+        "AND (NOT %(first)s OR c.refreshed IS NOT NULL OR true)",
+        f"{TEST_MOVIES}/test_catalogue.py::test_500_searches_at_once_on_a_cold_catalogue_are_one_call",
+    ),
+    SeededBug(
+        "an older schema erases what it leaves out",
+        "lockstep/movies/sql/catalogue.sql",
+        "    description = coalesce(excluded.description, m.description),",
+        "    description = excluded.description,",
+        f"{TEST_MOVIES}/test_catalogue.py::TestRefresh::test_the_older_schema_erases_nothing",
+    ),
+    SeededBug(
+        "what a partial listing lacks counts as missing",
+        "lockstep/movies/catalogue.py",
+        "if listing.is_whole:",
+        "if listing.movies:",
+        f"{TEST_MOVIES}/test_catalogue.py::TestRefresh::test_that_lacks_a_part_erases_nothing",
+    ),
+    SeededBug(
+        "a vote that is taken back still counts",
+        "lockstep/movies/migrations/0001_initial.py",
+        "SELECT movie_id, rating_type, 1 AS by FROM new_rows WHERE deleted IS NULL",
+        "SELECT movie_id, rating_type, 1 AS by FROM new_rows WHERE true",
+        f"{TEST_MOVIES}/test_ratings.py::TestOneVote::test_is_cast_changed_and_taken_back",
+    ),
+    SeededBug(
+        "a redirect leads away",
+        "lockstep/providers/november7/client.py",
+        "host=base.host, ",
+        "",
+        "lockstep/providers/november7/tests/test_client.py::test_a_redirect_leads_nowhere_else",
+    ),
+    SeededBug(
+        "a 404 of the movies' provider means what it says",
+        "lockstep/providers/november7/client.py",
+        "if status == 422",
+        "if status in (404, 422)",
+        "lockstep/providers/november7/tests/test_client.py::test_whatever_passes_is_waited_out",
+    ),
+    SeededBug(
+        "votes are anybody's",
+        "lockstep/movies/actions.py",
+        "Rating.objects.alive().of(user)",
+        "Rating.objects.alive()",
+        f"{TEST_MOVIES}/test_ratings.py::TestOneVote::test_is_nobody_elses",
     ),
 ]

@@ -10,6 +10,7 @@ import pytest
 from django.http import HttpRequest
 from django.test import Client, RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver, resolve
+from django.utils import timezone
 
 from lockstep.accounts import sessions
 from lockstep.accounts.development import ensure_client
@@ -17,6 +18,7 @@ from lockstep.accounts.models import Session, User
 from lockstep.api import rates
 from lockstep.changes.models import Change
 from lockstep.defects.actions import create_defect
+from lockstep.movies.models import Catalogue, Movie, Rating
 from lockstep.posts import actions as posts
 from lockstep.shop import actions as shop
 from lockstep.webhooks import actions as webhooks
@@ -99,6 +101,7 @@ RIGHT, WRONG = {"password": "owner-password"}, {"password": "colleague-password"
 FAKE, USERS, WEBHOOKS = "/fakeapi/v1/posts/", "/api/v1/users/", "/api/v1/webhooks/"
 PRODUCTS, TAGS, BAG, ORDERS = "/api/v1/products/", "/api/v1/tags/", "/api/v1/bag/", "/api/v1/orders/"
 OLD_PRODUCT, OLD_ORDER = "/api/product/", "/api/order/"
+MOVIES = "/api/v1/movies/"
 DEFECTS, OLD_DEFECTS = "/api/v1/defects/", "/api/defects/"
 
 TABLE = [
@@ -207,6 +210,16 @@ TABLE = [
         )
     ),
     Row("GET", DEFECTS + "{defect}/history/", SIGNED_IN),
+    # Movies are everybody's to see, votes are one's own
+    Row("GET", MOVIES, SIGNED_IN),
+    Row("GET", MOVIES + "{movie}/", SIGNED_IN),
+    Row("GET", MOVIES + "ratings/", SIGNED_IN),
+    Row("POST", MOVIES + "ratings/", SIGNED_IN, {"movie_id": "{unrated}", "rating_type": "UPVOTE"}),
+    Row("GET", MOVIES + "ratings/{rating}/", OWNER_ONLY),
+    Row("PUT", MOVIES + "ratings/{rating}/", OWNER_ONLY, {"rating_type": "UPVOTE"}),
+    Row("PATCH", MOVIES + "ratings/{rating}/", OWNER_ONLY, {"rating_type": "UPVOTE"}),
+    Row("DELETE", MOVIES + "ratings/{rating}/", OWNER_ONLY),
+    Row("GET", "/api/v1/history/movies.rating/{rating}/", OWNER_OR_STAFF),
     # Posts and comments are everybody's who is signed in
     Row("GET", FAKE, SIGNED_IN),
     Row("POST", FAKE + "create/", SIGNED_IN, POST),
@@ -224,9 +237,9 @@ TABLE = [
 # --- The table and the resolver say the same --------------------------------------------------------------
 
 View = Callable[..., Any]
-ANY_NAMES = {name: UUID(int=1) for name in ("user", "endpoint", "product", "tag", "defect")} | dict.fromkeys(
-    ("post", "comment", "order"), 1
-)
+ANY_NAMES = {
+    name: UUID(int=1) for name in ("user", "endpoint", "product", "tag", "defect", "movie", "rating")
+} | dict.fromkeys(("post", "comment", "order"), 1)
 
 
 def routes(resolver: URLResolver, prefix: str = "") -> Iterator[tuple[str, URLPattern]]:
@@ -322,7 +335,7 @@ def names(cast: Cast) -> dict[str, Any]:
 
 
 def made_by(owner: User) -> dict[str, Any]:
-    """The owner's things in the shop, a tag, and a defect."""
+    """The owner's things in the shop, a tag, a defect and a vote."""
     actor = f"user:{owner.pk}"
     product = shop.create_product(actor=actor, owner=owner, **PRODUCT)
     order = shop.place_order(actor=actor, buyer=owner, lines=[shop.Line(product.pk, 1)]).number
@@ -330,8 +343,17 @@ def made_by(owner: User) -> dict[str, Any]:
         "product": product.pk,
         "tag": shop.create_tag(actor=actor, name="tag").pk,
         "order": order,
+        **rated_by(owner),
         "defect": create_defect(actor=actor, user=owner, comment="a thing").pk,
     }
+
+
+def rated_by(user: User) -> dict[str, Any]:
+    """A movie with this user's vote, and one without."""
+    movies = [Movie.objects.create(remote_id=UUID(int=n), title=f"thing {n}") for n in (1, 2)]
+    Catalogue.objects.update_or_create(id=1, defaults={"refreshed": timezone.now()})
+    rating = Rating.objects.create(user=user, movie=movies[0], rating_type="UPVOTE")
+    return {"movie": movies[0].pk, "unrated": movies[1].pk, "rating": rating.pk}
 
 
 def revoked(user: User) -> str:

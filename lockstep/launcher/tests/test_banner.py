@@ -11,6 +11,7 @@ VALUES = {
     "POSTS_PROVIDER_URL": "http://127.0.0.1:3001",
     "PAYMENTS_URL": "http://127.0.0.1:3002",
     "COUNTER_URL": "http://127.0.0.1:8888",
+    "MOVIES_PROVIDER_URL": "http://127.0.0.1:3003",
 }
 
 
@@ -43,8 +44,11 @@ def test_a_stand_in_is_called_one(capsys):
         ["Provider", "http://127.0.0.1:3001", "a", "stand-in"],
         ["Payments", "http://127.0.0.1:3002", "a", "stand-in;"],
         ["Counter", "http://127.0.0.1:8888", "a", "stand-in;"],
+        ["Movies", "http://127.0.0.1:3003", "a", "stand-in"],
     ]
-    assert "stand-in" not in shown(capsys, given=("POSTS_PROVIDER_URL", "PAYMENTS_URL", "COUNTER_URL"))
+    assert "stand-in" not in shown(
+        capsys, given=("POSTS_PROVIDER_URL", "PAYMENTS_URL", "COUNTER_URL", "MOVIES_PROVIDER_URL")
+    )
 
 
 def test_there_are_no_known_passwords_outside_development(capsys):

@@ -1,0 +1,45 @@
+"""Writes of ratings. Each is one transaction, in which the database counts the votes, too."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from lockstep.api.concurrency import ANY_VERSION, Match, lock
+from lockstep.api.errors import Invalid
+from lockstep.changes.attribution import attributed_transaction
+from lockstep.movies.models import Movie, Rating, Somebody
+
+
+def create_rating(*, actor: str, user: Somebody, movie_id: UUID, rating_type: str) -> Rating:
+    """A user's vote on a movie, by our id or the provider's. Raises Invalid for no movie, and for a second vote."""
+    movie = Movie.objects.alive().filter(Q(pk=movie_id) | Q(remote_id=movie_id)).first()
+    if movie is None:
+        raise Invalid({"movie_id": "There is no such movie."})
+    try:
+        with attributed_transaction(actor=actor), transaction.atomic():
+            return Rating.objects.create(user=user, movie=movie, rating_type=rating_type)
+    except IntegrityError as error:
+        if "movies_rating_once" not in str(error):
+            raise
+        raise Invalid({"movie_id": "You have rated this movie already: change that rating."}) from error
+
+
+def update_rating(*, actor: str, user: Somebody, key: UUID, match: Match = ANY_VERSION, **changes: Any) -> None:  # noqa: ANN401
+    """Changes one's vote. Raises NotFound, OutOfDate."""
+    with attributed_transaction(actor=actor):
+        rating = _locked(user, key, match)
+        Rating.objects.filter(pk=rating.pk).update(**changes)
+
+
+def delete_rating(*, actor: str, user: Somebody, key: UUID, match: Match = ANY_VERSION) -> None:
+    """Takes one's vote back. Raises NotFound, OutOfDate."""
+    with attributed_transaction(actor=actor):
+        rating = _locked(user, key, match)
+        Rating.objects.filter(pk=rating.pk).update(deleted=Now())
+
+
+def _locked(user: Somebody, key: UUID, match: Match) -> Rating:
+    return lock(Rating.objects.alive().of(user), match, "You have no such rating.", pk=key)

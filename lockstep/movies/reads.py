@@ -1,0 +1,49 @@
+"""What views of the movies ask for."""
+
+from uuid import UUID
+
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.db.models import F, OrderBy, Q, Window
+from django.db.models.functions import Lower, RowNumber
+
+from lockstep.api.errors import NotFound
+from lockstep.movies.models import Movie, MovieQuerySet, Rating, Somebody
+
+ORDERINGS: dict[str, list[OrderBy]] = {
+    "title": [Lower("title").asc(), F("id").asc()],
+    "-title": [Lower("title").desc(), F("id").desc()],
+    "votes": [F("tally__score").asc(), F("id").asc()],
+    "-votes": [F("tally__score").desc(), F("id").desc()],
+    "rating": [F("rating").asc(nulls_last=True), F("id").asc()],
+    "-rating": [F("rating").desc(nulls_last=True), F("id").desc()],
+}
+
+
+def movies(user: Somebody, query: str = "") -> MovieQuerySet:
+    """The movies that match, with all votes and this user's own."""
+    return Movie.objects.alive().matching(query).counted_for(user)
+
+
+def one_of_each_title(rows: MovieQuerySet) -> MovieQuerySet:
+    """The movie of each title that is liked best, with the ids of all that have this title."""
+    best_first = [F("tally__score").desc(), F("id").asc()]
+    return rows.annotate(
+        place=Window(RowNumber(), partition_by=Lower("title"), order_by=best_first),
+        of_this_title=Window(ArrayAgg("id"), partition_by=Lower("title")),
+    ).filter(place=1)
+
+
+def movie(key: UUID, user: Somebody) -> Movie:
+    """A movie by our id, or the provider's. Raises NotFound."""
+    found = movies(user).filter(Q(pk=key) | Q(remote_id=key)).first()
+    if found is None:
+        raise NotFound("There is no such movie.")
+    return found
+
+
+def rating(key: UUID, user: Somebody) -> Rating:
+    """A vote of this user's. Raises NotFound."""
+    found = Rating.objects.alive().of(user).filter(pk=key).first()
+    if found is None:
+        raise NotFound("You have no such rating.")
+    return found

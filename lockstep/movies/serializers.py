@@ -1,0 +1,106 @@
+"""Shapes of movies and ratings."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rest_framework import serializers
+
+from lockstep.api.serializers import StrictSerializer
+from lockstep.movies.catalogue import Freshness
+from lockstep.movies.models import Movie, Rating
+
+MOVIE = {
+    "id": "019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2b",
+    "title": "The Quiet Harbour",
+    "description": "A drama in a small town by the sea.",
+    "image_url": "https://images.example/1.jpg",
+    "rating": 7.5,
+    "upvotes": 12,
+    "downvotes": 3,
+    "my_rating": "UPVOTE",
+}
+
+
+class MovieSerializer(serializers.Serializer[Any]):
+    """A movie of the provider's, with what our users think of it."""
+
+    id = serializers.UUIDField()
+    title = serializers.CharField()
+    description = serializers.CharField(allow_null=True)
+    image_url = serializers.URLField(allow_null=True)
+    rating = serializers.FloatField(allow_null=True, help_text="The provider's own.")
+    upvotes = serializers.IntegerField()
+    downvotes = serializers.IntegerField()
+    my_rating = serializers.ChoiceField(Rating.Type.choices, allow_null=True, help_text="Your own; null without one.")
+    same_title = serializers.ListField(
+        child=serializers.UUIDField(), required=False, help_text="With `group=title`: the others of this title."
+    )
+    optional = ("same_title",)
+    example: Mapping[str, object] = MOVIE
+
+
+class MoviePageSerializer(serializers.Serializer[Any]):
+    """Some movies, and how fresh they are."""
+
+    count = serializers.IntegerField(help_text="How many there are.")
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+    stale = serializers.BooleanField(help_text="Whether the catalogue is older than it should be; `Age` says how old.")
+    results = MovieSerializer(many=True)
+
+
+class NewRatingSerializer(StrictSerializer):
+    """A vote on a movie."""
+
+    id = serializers.UUIDField(read_only=True)
+    movie_id = serializers.UUIDField()
+    rating_type = serializers.ChoiceField(Rating.Type.choices)
+    created = serializers.DateTimeField(read_only=True)
+    updated = serializers.DateTimeField(read_only=True)
+    example: Mapping[str, object] = {
+        "id": "019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2d",
+        "movie_id": MOVIE["id"],
+        "rating_type": "UPVOTE",
+        "created": "2026-01-31T12:00:00Z",
+        "updated": "2026-01-31T12:00:00Z",
+    }
+
+
+class RatingSerializer(NewRatingSerializer):
+    """A vote on a movie, which stays with its movie."""
+
+    movie_id = serializers.UUIDField(read_only=True)
+
+
+def shown_movie(movie: Movie) -> dict[str, Any]:
+    """As MovieSerializer describes it; of a movie with its counts."""
+    counted: Any = movie
+    shown = {
+        "id": movie.pk,
+        "title": movie.title,
+        "description": movie.description,
+        "image_url": movie.image_url,
+        "rating": movie.rating,
+        "upvotes": counted.upvotes,
+        "downvotes": counted.downvotes,
+        "my_rating": counted.my_rating,
+    }
+    if hasattr(movie, "of_this_title"):
+        shown["same_title"] = sorted(key for key in counted.of_this_title if key != movie.pk)
+    return shown
+
+
+def shown_freshness(freshness: Freshness) -> dict[str, str]:
+    """As headers."""
+    return {"Age": str(freshness.age)}
+
+
+def shown_rating(rating: Rating) -> dict[str, Any]:
+    """As RatingSerializer describes it."""
+    return {
+        "id": rating.pk,
+        "movie_id": rating.movie_id,
+        "rating_type": rating.rating_type,
+        "created": rating.created,
+        "updated": rating.updated,
+    }

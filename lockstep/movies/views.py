@@ -1,0 +1,186 @@
+"""Movies and ratings, below `api/v1/movies/`. Views parse, call one action, respond."""
+
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from lockstep.api.concurrency import answer, if_match
+from lockstep.api.errors import Unavailable
+from lockstep.api.paging import BY_TIME, numbered_page, ordering_of, page
+from lockstep.api.requests import actor_of
+from lockstep.api.schema import (
+    CHANGES_VERSION,
+    CREATES_VERSION,
+    CURSOR_PAGE,
+    DELETES_VERSION,
+    NUMBERED_PAGE,
+    READS_VERSION,
+    ordering,
+)
+from lockstep.api.serializers import page_of
+from lockstep.api.views import View
+from lockstep.movies import actions, catalogue, reads
+from lockstep.movies.catalogue import Freshness
+from lockstep.movies.metrics import ANSWERS
+from lockstep.movies.models import Rating
+from lockstep.movies.serializers import (
+    MoviePageSerializer,
+    MovieSerializer,
+    NewRatingSerializer,
+    RatingSerializer,
+    shown_freshness,
+    shown_movie,
+    shown_rating,
+)
+
+LONGEST_QUERY = 200
+SEARCH = [
+    OpenApiParameter(
+        "query",
+        {"type": "string", "maxLength": LONGEST_QUERY},
+        description="Only those that have all of these words in their title or description.",
+    ),
+    OpenApiParameter("group", str, enum=["title"], description="One movie of each title, and the ids of the others."),
+    ordering(reads.ORDERINGS),
+    *NUMBERED_PAGE,
+    OpenApiParameter(
+        "Age",
+        int,
+        OpenApiParameter.HEADER,
+        description="How old the catalogue is, in seconds.",
+        response=[200],
+        required=True,
+    ),
+]
+OF_TYPE = OpenApiParameter("rating_type", str, enum=Rating.Type.values, description="Only those of this type.")
+
+
+class MovieListView(View):
+    """Somebody else's movies, searched here."""
+
+    @extend_schema(operation_id="list_movies", parameters=SEARCH, responses={200: MoviePageSerializer, 503: None})
+    def get(self, request: Request) -> Response:
+        """Movies that match, with everybody's votes and your own.
+
+        The provider may be down: the answer is then as old as `Age` says, and `stale`. Where nothing has ever come in,
+        it is 503.
+        """
+        freshness = _freshness()
+        rows = reads.movies(request.user, _query(request))
+        if _one_of(request, "group", ("title",)):
+            rows = reads.one_of_each_title(rows)
+        rows = rows.order_by(*reads.ORDERINGS[_one_of(request, "ordering", reads.ORDERINGS) or "title"])
+        found = numbered_page(request, rows, shape=shown_movie)
+        return Response(found | {"stale": freshness.is_stale}, headers=shown_freshness(freshness))
+
+
+class MovieView(View):
+    """One movie."""
+
+    @extend_schema(operation_id="get_movie", parameters=SEARCH[-1:], responses={200: MovieSerializer, 503: None})
+    def get(self, request: Request, key: UUID) -> Response:
+        """A movie, by our id or the provider's."""
+        freshness = _freshness()
+        return Response(shown_movie(reads.movie(key, request.user)), headers=shown_freshness(freshness))
+
+
+class RatingListView(View):
+    """One's own ratings."""
+
+    @extend_schema(
+        operation_id="list_ratings",
+        parameters=[OF_TYPE, ordering(BY_TIME), *CURSOR_PAGE],
+        responses=page_of(RatingSerializer),
+    )
+    def get(self, request: Request) -> Response:
+        """Your ratings, newest first."""
+        rows = Rating.objects.alive().of(request.user)
+        if wanted := _one_of(request, "rating_type", Rating.Type.values):
+            rows = rows.filter(rating_type=wanted)
+        return page(request, rows, order=ordering_of(request, BY_TIME), shape=shown_rating)
+
+    @extend_schema(
+        operation_id="create_rating",
+        parameters=CREATES_VERSION,
+        request=NewRatingSerializer,
+        responses={201: RatingSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """Your vote on a movie; there is one of each user for each movie."""
+        given = NewRatingSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        made = actions.create_rating(actor=actor_of(request), user=request.user, **given.validated_data)
+        return _rating(request, made.pk, status=201)
+
+
+class RatingView(View):
+    """One of one's own ratings."""
+
+    @extend_schema(operation_id="get_rating", parameters=READS_VERSION, responses=RatingSerializer)
+    def get(self, request: Request, key: UUID) -> Response:
+        return _rating(request, key)
+
+    @extend_schema(
+        operation_id="replace_rating",
+        parameters=CHANGES_VERSION,
+        request=RatingSerializer,
+        responses=RatingSerializer,
+    )
+    def put(self, request: Request, key: UUID) -> Response:
+        """The other vote."""
+        return self._change(request, key, partial=False)
+
+    @extend_schema(
+        operation_id="update_rating", parameters=CHANGES_VERSION, request=RatingSerializer, responses=RatingSerializer
+    )
+    def patch(self, request: Request, key: UUID) -> Response:
+        """The same."""
+        return self._change(request, key, partial=True)
+
+    @extend_schema(operation_id="delete_rating", parameters=DELETES_VERSION, responses={204: None})
+    def delete(self, request: Request, key: UUID) -> Response:
+        """Takes your vote back."""
+        actions.delete_rating(actor=actor_of(request), user=request.user, key=key, match=if_match(request))
+        return Response(status=204)
+
+    def _change(self, request: Request, key: UUID, *, partial: bool) -> Response:
+        given = RatingSerializer(data=request.data, partial=partial)
+        given.is_valid(raise_exception=True)
+        actions.update_rating(
+            actor=actor_of(request), user=request.user, key=key, match=if_match(request), **given.validated_data
+        )
+        return _rating(request, key)
+
+
+def _freshness() -> Freshness:
+    try:
+        freshness = catalogue.freshness()
+    except Unavailable:
+        ANSWERS.labels("none").inc()
+        raise
+    ANSWERS.labels("stale" if freshness.is_stale else "fresh").inc()
+    return freshness
+
+
+def _query(request: Request) -> str:
+    query = request.query_params.get("query", "").replace("\0", "")
+    if len(query) > LONGEST_QUERY:
+        raise ValidationError({"query": [f"At most {LONGEST_QUERY} characters."]})
+    return query
+
+
+def _one_of(request: Request, name: str, choices: Any) -> str | None:  # noqa: ANN401 - names in a container
+    """What the query says, if it is one of these; None when it says nothing. Raises ValidationError."""
+    given = request.query_params.get(name) or None
+    if given and given not in choices:
+        raise ValidationError({name: [f"One of {', '.join(choices)}."]})
+    return given
+
+
+def _rating(request: Request, key: UUID, status: int = 200) -> Response:
+    rating = reads.rating(key, request.user)
+    return answer(request, shown_rating(rating), rating.version, status=status)
