@@ -127,6 +127,12 @@ class TestRefresh:
         catalogue.refresh_when_due()
         assert provider.counts() == {}
 
+    def test_who_saw_an_empty_catalogue_and_comes_late_does_not_call(self, provider: StandIn, movies: list[Movie]):
+        provider.forget_requests()
+        with pytest.raises(Fetching):
+            catalogue.refresh(first=True)
+        assert provider.counts() == {}
+
     def test_the_command_says_what_is_wrong(self, provider: StandIn, settings, movies: list[Movie]):
         with (
             pytest.raises(CommandError, match="Somebody is fetching"),
