@@ -17,6 +17,7 @@ ROWS = {
     "plan": "bench.rows.plan.SyncPlan",
     "web": "bench.rows.web.Web",
     "shop": "bench.rows.shop.Shop",
+    "search": "bench.rows.search.Search",
     "manners": "bench.rows.manners.Manners",
 }
 

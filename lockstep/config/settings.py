@@ -243,6 +243,7 @@ METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 WORKER_METRICS_PORT = env.int("WORKER_METRICS_PORT", 0, validate=validate.Range(min=0, max=65_535))
 WORKER_METRICS_HOST = env.str("WORKER_METRICS_HOST", "127.0.0.1")
 DRIFT_CHECK_SECONDS = env.int("DRIFT_CHECK_SECONDS", 3600)
+SHOP_SEARCH = env.str("SHOP_SEARCH", "lockstep.shop.search.PostgresSearch")
 ORDER_CONFIRM_SECONDS = env.int("ORDER_CONFIRM_SECONDS", 300, validate=validate.Range(min=1, max=86_400))
 
 # --- Logging --------------------------------------------------------------------------------------------

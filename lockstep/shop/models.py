@@ -5,7 +5,8 @@ from typing import Any, Self
 
 import pgtrigger
 from django.conf import settings
-from django.contrib.postgres.indexes import OpClass
+from django.contrib.postgres.indexes import GinIndex, OpClass
+from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 from django.db.models.functions import Lower, Now
 from uuid_utils.compat import uuid7
@@ -17,6 +18,9 @@ from lockstep.shop import machines
 
 MOST_LINES = 100  # of an order, and so of a bag
 Somebody = Any  # the project's user, whichever model that is
+# pgtrigger leaves these untyped.
+OF_WORDS: Any = pgtrigger.UpdateOf("name", "description", "deleted")  # type: ignore[no-untyped-call]
+OF_NAME: Any = pgtrigger.UpdateOf("name", "deleted")  # type: ignore[no-untyped-call]
 TRIGGERS = load(Path(__file__).parent / "sql" / "triggers.sql")
 BY_THEMSELVES = pgtrigger.Condition("pg_trigger_depth() = 0")  # not by one of our triggers
 
@@ -73,6 +77,22 @@ class Product(Entity):
                 condition=BY_THEMSELVES,
                 func=TRIGGERS["correct_ledger"],
             ),
+            pgtrigger.Trigger(
+                name="index_new",
+                level=pgtrigger.Statement,
+                when=pgtrigger.After,
+                operation=pgtrigger.Insert,
+                referencing=NEW_ROWS,
+                func=TRIGGERS["index_new"],
+            ),
+            # By row: a statement's trigger would be asked at every sale, this one when words change.
+            pgtrigger.Trigger(
+                name="index_words",
+                when=pgtrigger.After,
+                operation=OF_WORDS,
+                condition=pgtrigger.AnyChange("name", "description", "deleted"),
+                func="PERFORM shop_index(ARRAY[NEW.id]); RETURN NULL;",
+            ),
         ]
         constraints = [
             models.CheckConstraint(name="shop_product_stock", condition=models.Q(stock__gte=0)),
@@ -110,7 +130,17 @@ class Tag(Entity):
     objects = TagQuerySet.as_manager()
 
     class Meta:
-        triggers = [*capture("name", "description", readers=EVERYBODY), TOUCH]
+        triggers = [
+            *capture("name", "description", readers=EVERYBODY),
+            TOUCH,
+            pgtrigger.Trigger(
+                name="index_tagged",
+                when=pgtrigger.After,
+                operation=OF_NAME,
+                condition=pgtrigger.AnyChange("name", "deleted"),
+                func=TRIGGERS["index_tagged"],
+            ),
+        ]
         constraints = [
             models.UniqueConstraint(Lower("name"), name="shop_tag_name", condition=models.Q(deleted=None)),
         ]
@@ -129,7 +159,21 @@ class ProductTag(Entity):
     objects = EntityQuerySet.as_manager()
 
     class Meta:
-        triggers = [*capture("product_id", "tag_id", readers=EVERYBODY), TOUCH]
+        triggers = [
+            *capture("product_id", "tag_id", readers=EVERYBODY),
+            TOUCH,
+            *(
+                pgtrigger.Trigger(
+                    name=f"index_{name}",
+                    level=pgtrigger.Statement,
+                    when=pgtrigger.After,
+                    operation=operation,
+                    referencing=NEW_ROWS,
+                    func=TRIGGERS["index_linked"],
+                )
+                for name, operation in (("linked", pgtrigger.Insert), ("unlinked", pgtrigger.Update))
+            ),
+        ]
         constraints = [
             models.UniqueConstraint("product", "tag", name="shop_product_tag_once", condition=models.Q(deleted=None)),
         ]
@@ -137,6 +181,47 @@ class ProductTag(Entity):
 
     def __str__(self) -> str:
         return f"{self.product_id} {self.tag_id}"
+
+
+class SearchEntry(models.Model):
+    """What a product is found by (search.py); written by the database whenever its words change."""
+
+    uncaptured = "made of the product and its tags, which are captured"
+
+    product = models.OneToOneField(Product, models.CASCADE, primary_key=True, related_name="+", db_constraint=False)
+    document = SearchVectorField()
+
+    class Meta:
+        indexes = [GinIndex(fields=["document"], name="shop_search_document", fastupdate=False)]
+
+    def __str__(self) -> str:
+        return f"{self.product_id}"
+
+
+class SearchWord(models.Model):
+    """A word that was in some product; what a misspelt one is held against."""
+
+    uncaptured = "made of products and tags, which are captured"
+
+    word = models.TextField(primary_key=True)
+
+    class Meta:
+        # The key's own index for LIKE serves begun words.
+        indexes = [GinIndex(OpClass("word", "gin_trgm_ops"), name="shop_search_word_like")]
+
+    def __str__(self) -> str:
+        return self.word
+
+
+class UnlearntProduct(models.Model):
+    """A product whose words a worker has still to look through."""
+
+    uncaptured = "a list of work"
+
+    product = models.OneToOneField(Product, models.CASCADE, primary_key=True, related_name="+", db_constraint=False)
+
+    def __str__(self) -> str:
+        return f"{self.product_id}"
 
 
 class OrderQuerySet(EntityQuerySet["Order"]):

@@ -18,6 +18,7 @@ from lockstep.api.statements import Row, row, rows
 from lockstep.changes.sql_file import load
 from lockstep.shop import machines
 from lockstep.shop.models import BagItem, Order, Product, ProductQuerySet, ProductTag, Somebody, Tag
+from lockstep.shop.search import Way, search_engine
 
 _TEXTS = load(Path(__file__).parent / "sql" / "products.sql")
 SQL = {name: text.replace("{shown}", _TEXTS["shown"]) for name, text in _TEXTS.items()}
@@ -46,6 +47,13 @@ def older(user: Somebody, place: UUID | None, limit: int) -> list[Row]:
 def newer(user: Somebody, place: UUID | None, limit: int) -> list[Row]:
     """The oldest products after this one that this user may see, oldest first."""
     return rows(SQL["newer"], {"user": user.pk, "place": place, "limit": limit})
+
+
+def found(user: Somebody, products: ProductQuerySet, text: str, way: Way, place: UUID | None, limit: int) -> list[Row]:
+    """Those of these products that match the text, this way from this place, as this user sees them."""
+    keys = search_engine().page(products, text, way, place, limit)
+    shown = {one["key"]: one for one in rows(SQL["among"], {"user": user.pk, "keys": keys})}
+    return [shown[str(key)] for key in keys if str(key) in shown]  # whatever was deleted meanwhile is left out
 
 
 def shown(key: str, user: Somebody) -> Shown:

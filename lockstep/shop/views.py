@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import NotFound
-from lockstep.api.paging import BY_TIME, Ordering, keyset_page, ordering_of, page
+from lockstep.api.paging import BY_TIME, NEWEST, Ordering, keyset_page, ordering_of, page
 from lockstep.api.requests import actor_of, by_key, uuid_parameter
 from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION, ordering
 from lockstep.api.serializers import page_of
@@ -24,6 +24,7 @@ from lockstep.shop import actions, machines, reads
 from lockstep.shop.actions import Line, Placed
 from lockstep.shop.models import Order, ProductQuerySet, Tag
 from lockstep.shop.payments import token_of
+from lockstep.shop.search import NEWER, OLDER, search_engine
 from lockstep.shop.serializers import (
     AskedOrderSerializer,
     BagSerializer,
@@ -45,7 +46,14 @@ from lockstep.shop.serializers import (
     shown_tag,
 )
 
+LONGEST_SEARCH = 200  # characters
 NARROWING = [
+    OpenApiParameter(
+        "search",
+        str,
+        description="Only those with all these words in name, description or tags. The last may be only begun, and "
+        "words may be misspelt.",
+    ),
     OpenApiParameter("tag", str, description="Only those with this tag."),
     OpenApiParameter("owner", UUID, description="Only those of this user."),
     OpenApiParameter("min_price", str, description="Only those that cost so much, or more."),
@@ -338,7 +346,15 @@ def _narrowed(request: Request) -> ProductQuerySet:
 
 
 def _products(request: Request, rows: ProductQuerySet) -> Response:
-    return page(request, rows, order=ordering_of(request, PRODUCT_ORDERINGS), shape=shown_product)
+    """One page of these products, or of those among them that are searched for."""
+    order = ordering_of(request, PRODUCT_ORDERINGS)
+    text = request.query_params.get("search", "").replace("\0", " ")[:LONGEST_SEARCH]
+    if text and order == NEWEST and "offset" not in request.query_params:
+        older, newer = (partial(reads.found, request.user, rows, text, way) for way in (OLDER, NEWER))
+        return keyset_page(request, older, newer)
+    if text:
+        rows = search_engine().narrow(rows, text)
+    return page(request, rows, order=order, shape=shown_product)
 
 
 def _state(name: str) -> str:

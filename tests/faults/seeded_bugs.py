@@ -9,7 +9,9 @@ LANES = "lockstep/delivery/sql/lanes.sql"
 LANES_PY = "lockstep/delivery/lanes.py"
 COLLECTION = "lockstep/mirror/sql/collection.sql"
 SHOP_ORDERS = "lockstep/shop/sql/orders.sql"
+SHOP_SEARCH = "lockstep/shop/sql/search.sql"
 TEST_SHOP = "lockstep/shop/tests"
+TEST_SEARCH = "lockstep/shop/tests/test_search.py"
 TEST_MOVIES = "lockstep/movies/tests"
 TEST_BROADCAST = "lockstep/defects/tests/test_broadcast.py"
 TEST_CAPTURE = "lockstep/changes/tests/test_capture.py"
@@ -648,6 +650,55 @@ BUGS = [
         ", token = ''",
         "",
         f"{TEST_SHOP}/test_payments.py::test_every_mood_of_the_gateway_ends",
+    ),
+    SeededBug(
+        "a product is not found by its tags",
+        SHOP_SEARCH,
+        " || tags || ' ' || ",
+        " || ",
+        f"{TEST_SEARCH}::test_what_was_written_is_found_at_once",
+    ),
+    SeededBug(
+        "a product is found by the words that it had",
+        "lockstep/shop/migrations/0003_search.py",
+        "PERFORM shop_index(ARRAY[NEW.id]);",
+        "",
+        f"{TEST_SEARCH}::test_what_was_written_is_found_at_once",
+    ),
+    SeededBug(
+        "what is not on sale is found",
+        "lockstep/shop/views.py",
+        "reads.products().visible_to(request.user)",
+        "reads.products()",
+        f"{TEST_SEARCH}::test_what_is_not_on_sale_is_its_owners",
+    ),
+    SeededBug(
+        "the far part of a page begins at its beginning",
+        "lockstep/shop/search.py",
+        "way.after(_by_index(query), place)",
+        "_by_index(query)",
+        f"{TEST_SEARCH}::test_pages_have_each_once_newest_first_both_ways",
+    ),
+    SeededBug(
+        "words are not forgotten",
+        SHOP_SEARCH,
+        "WHERE NOT EXISTS (SELECT FROM ts_stat(",
+        "WHERE false AND EXISTS (SELECT FROM ts_stat(",
+        f"{TEST_SEARCH}::test_a_word_that_nobody_has_any_more_is_misspelt",
+    ),
+    SeededBug(
+        "the words of a product that is being written are never learnt",
+        SHOP_SEARCH,
+        "ON CONFLICT (product_id) DO UPDATE SET product_id = excluded.product_id;",
+        "ON CONFLICT DO NOTHING;",
+        f"{TEST_SEARCH}::test_nobody_learns_of_a_product_that_is_being_written",
+    ),
+    SeededBug(
+        "words that two write at the same time are lost",
+        SHOP_SEARCH,
+        "ON CONFLICT (product_id) DO UPDATE SET product_id = excluded.product_id;",
+        "ON CONFLICT DO NOTHING;",
+        f"{TEST_SEARCH}::test_who_writes_at_the_same_time_loses_nobodys_words",
     ),
     SeededBug(
         "rows that are equal in what the list is ordered by are passed over",

@@ -23,6 +23,9 @@ ORDER BY p.id DESC LIMIT %(limit)s;
 -- The oldest ones that are newer than this one, oldest first.
 SELECT p.id::text AS key, {shown} AND p.id > %(place)s::uuid ORDER BY p.id LIMIT %(limit)s;
 
+-- name: among
+SELECT p.id::text AS key, {shown} AND p.id = ANY (%(keys)s);
+
 -- name: by_id
 SELECT p.version, {shown} AND p.id = %(key)s;
 

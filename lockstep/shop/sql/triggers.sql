@@ -26,3 +26,16 @@ INSERT INTO shop_ordertransition (order_id, source, target, actor, reason)
 SELECT n.id, o.state, n.state, nullif(current_setting('lockstep.actor', true), ''), n.reason
 FROM new_rows n JOIN old_rows o ON o.id = n.id WHERE n.state <> o.state;
 RETURN NULL;
+
+-- name: index_new
+PERFORM shop_index(ARRAY(SELECT id FROM new_rows));
+RETURN NULL;
+
+-- name: index_linked
+-- A product's tags are words that it is found by.
+PERFORM shop_index(ARRAY(SELECT DISTINCT product_id FROM new_rows));
+RETURN NULL;
+
+-- name: index_tagged
+PERFORM shop_index(ARRAY(SELECT product_id FROM shop_producttag WHERE tag_id = NEW.id AND deleted IS NULL));
+RETURN NULL;

@@ -1,0 +1,178 @@
+"""Searching a million products, and listing the newest of them, in the database and through the API."""
+
+import os
+import random
+import secrets
+import statistics
+import time
+from collections.abc import Callable
+from itertools import accumulate
+from typing import Any
+from unittest import mock
+
+import httpx
+import psycopg
+
+from bench import tables
+from bench.place import Connection
+from bench.row import Comparison, Figures, Goal, Manner, Row
+from bench.web.serving import serving
+from lockstep.accounts.models import User
+from lockstep.accounts.sessions import open_pair
+from lockstep.shop import reads
+from lockstep.shop.search import OLDER, learn_words
+
+PRODUCTS, VOCABULARY, WORDS, ASKED, WARM_UP = 1_000_000, 50_000, 12, 300, 100
+SHOWN, LISTED = 20, 50
+# What is asked for, and in how many milliseconds 99 of 100 must be answered in the database; by the API in twice that.
+BOUNDS = {"one word": 10, "common word": 10, "two words": 10, "prefix": 25, "misspelt": 60}
+INDEX = "shop_search_document"
+Ask = Callable[[str], object]
+Time = Callable[[Ask, str], float]
+in_database = 0.0  # seconds
+
+
+class Search(Row):
+    note = (
+        f"milliseconds of one search among {PRODUCTS:,} products of {WORDS} words each, out of {VOCABULARY:,} whose "
+        f"frequencies fall as in a language; the {SHOWN} newest that match, {ASKED} searches of each kind, one at a "
+        "time. In the database: what psycopg takes for our own statements as the API sends them. Words are among the "
+        "5,000 most frequent ones, common ones among the first hundred; a prefix has three letters; misspelt: a letter "
+        f"of the first of two words is left out. List: the {LISTED} newest of all."
+    )
+    comparisons = (
+        *(
+            Comparison(f"{kind}, {rank}, ms: database", f"{kind}, {rank}", f"{kind}, {rank}, API", goal)
+            for kind, bound in BOUNDS.items()
+            for rank, goal in (("p50", None), ("p99", Goal("at most", bound, of="ours")))
+        ),
+        *(
+            Comparison(
+                f"{kind}, p99, ms: API", f"{kind}, p99, API", f"{kind}, p99", Goal("at most", 2 * bound, of="ours")
+            )
+            for kind, bound in BOUNDS.items()
+        ),
+        Comparison(f"list of {LISTED}, p50, ms: API : statement", "list, p50, API", "list, p50"),
+        Comparison(f"list of {LISTED}, p99, ms: API : statement", "list, p99, API", "list, p99"),
+    )
+
+    def prepare(self) -> None:
+        os.environ |= {"RATE_LIMIT": "1000000000", "LOG_LEVEL": "INFO", "SECURE_SSL_REDIRECT": "false"}
+        self.user = User.objects.create_user("search-bench", password=secrets.token_urlsafe())
+        self.token = open_pair(self.user).access
+        self.dice = random.Random(7)
+        letters = "abcdefghijklmnopqrstuvwxyz"
+        self.words = ["".join(self.dice.choices(letters, k=self.dice.randint(4, 10))) for _ in range(VOCABULARY)]
+        with self.place.connection() as connection:
+            self._fill(connection)
+            learn_words()
+            connection.execute("VACUUM ANALYZE")
+            connection.execute("CHECKPOINT")
+
+    def _fill(self, connection: Connection) -> None:
+        """Without triggers, the costly index last: it is searching that is measured."""
+        number = self.place.scaled(PRODUCTS)
+        frequencies = list(accumulate(1 / (rank + 10) for rank in range(VOCABULARY)))
+        connection.execute("SET session_replication_role = replica")
+        connection.execute("SET maintenance_work_mem = '1GB'")
+        with connection.cursor().copy(
+            "COPY shop_product (owner_id, name, description, price, stock) FROM STDIN"
+        ) as copy:
+            for _ in range(number):
+                chosen = self.dice.choices(self.words, cum_weights=frequencies, k=WORDS)
+                copy.write_row((self.user.pk, " ".join(chosen[:3]), " ".join(chosen[3:]), "1.00", 1))
+        ((index,),) = connection.execute("SELECT indexdef FROM pg_indexes WHERE indexname = %s", [INDEX]).fetchall()
+        connection.execute(f"DROP INDEX {INDEX}")
+        connection.execute(
+            "INSERT INTO shop_searchentry"
+            " SELECT p.id, strip(to_tsvector('simple', shop_plain(p.name || ' ' || p.description))) FROM shop_product p"
+            " WHERE NOT EXISTS (SELECT FROM shop_searchentry e WHERE e.product_id = p.id)"
+        )
+        connection.execute(index)
+        connection.execute("INSERT INTO shop_unlearntproduct SELECT product_id FROM shop_searchentry")
+        tables.require(connection, shop_searchentry=tables.count(connection, "shop_product"))
+
+    def manners(self) -> dict[str, Manner]:
+        return {"database": self._database, "API": self._api}
+
+    def _texts(self) -> dict[str, Callable[[], str]]:
+        def word(most: int = VOCABULARY // 10) -> str:
+            return self.dice.choice(self.words[:most])
+
+        return {
+            "one word": word,
+            "common word": lambda: word(100),
+            "two words": lambda: f"{word()} {word()}",
+            "prefix": lambda: word()[:3],
+            "misspelt": lambda: f"{_without_a_letter(word(), self.dice)} {word()}",
+        }
+
+    def _database(self) -> Figures:
+        products = reads.products().visible_to(self.user)
+        with mock.patch.object(psycopg.Cursor, "execute", _timed(psycopg.Cursor.execute)):
+            return self._measured(
+                lambda text: reads.found(self.user, products, text, OLDER, None, SHOWN + 1),
+                lambda _: reads.older(self.user, None, LISTED + 1),
+                milliseconds=_milliseconds_in_database,
+            )
+
+    def _api(self) -> Figures:
+        with (
+            (self.place.folder / "requests.log").open("w") as log,
+            serving("lockstep.config.wsgi:application", "wsgi", 1, errors=log) as address,
+            httpx.Client(base_url=address, headers={"Authorization": f"Bearer {self.token}"}, trust_env=False) as http,
+        ):
+
+            def get(**asked: str | int) -> None:
+                found = http.get("/api/v1/products/", params=asked).raise_for_status()
+                if "search" not in asked:
+                    assert len(found.json()["results"]) == LISTED
+
+            figures = self._measured(
+                lambda text: get(search=text, limit=SHOWN),
+                lambda _: get(limit=LISTED),
+                milliseconds=_milliseconds,
+                warm_up=WARM_UP,
+            )
+            return {f"{name}, API": value for name, value in figures.items()}
+
+    def _measured(self, search: Ask, newest: Ask, *, milliseconds: Time, warm_up: int = WARM_UP) -> Figures:
+        kinds = {kind: (search, text) for kind, text in self._texts().items()} | {"list": (newest, str)}
+        figures: Figures = {}
+        for kind, (ask, text) in kinds.items():
+            for _ in range(warm_up):
+                ask(text())
+            taken = sorted(milliseconds(ask, text()) for _ in range(ASKED))
+            figures |= {f"{kind}, p50": statistics.median(taken), f"{kind}, p99": taken[-ASKED // 100]}
+        return figures
+
+
+def _milliseconds(ask: Ask, text: str) -> float:
+    began = time.perf_counter()
+    ask(text)
+    return (time.perf_counter() - began) * 1000
+
+
+def _milliseconds_in_database(ask: Ask, text: str) -> float:
+    before = in_database
+    ask(text)
+    return (in_database - before) * 1000
+
+
+def _timed(execute: Callable[..., Any]) -> Callable[..., Any]:
+    """The same method, whose time is added up: a statement's rows are all there when it is over."""
+
+    def timed(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever psycopg takes
+        global in_database
+        began = time.perf_counter()
+        try:
+            return execute(*args, **kwargs)
+        finally:
+            in_database += time.perf_counter() - began
+
+    return timed
+
+
+def _without_a_letter(word: str, dice: random.Random) -> str:
+    place = dice.randrange(1, len(word))
+    return word[:place] + word[place + 1 :]
