@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -52,16 +52,17 @@ class ShortLease(Subscriber):
         return LEASE
 
 
-def watch_statements(doom: Doom) -> None:
-    """Passes every statement of the worker by the doom."""
-    names = {text: name for statements in SQL.values() for name, text in statements.items()}
+def watch_statements(reached: Callable[[str], None], names: Mapping[str, str]) -> None:
+    """Tells when a statement of this process begins and ends, of those whose texts have a name."""
     execute = psycopg.AsyncConnection.execute
 
     async def watched(self: Any, query: Any, *arguments: Any, **options: Any) -> Any:
         name = names.get(query) if isinstance(query, str) else None
-        doom.reached(f"before {name}")
+        if name is None:
+            return await execute(self, query, *arguments, **options)
+        reached(f"before {name}")
         result = await execute(self, query, *arguments, **options)
-        doom.reached(f"after {name}")
+        reached(f"after {name}")
         return result
 
     psycopg.AsyncConnection.execute = watched
@@ -93,7 +94,7 @@ def main(log: str, point: str, times: str, offset: str = "0") -> None:
     right_time = time.time
     time.time = lambda: right_time() + float(offset)
     doom = Doom(point, int(times))
-    watch_statements(doom)
+    watch_statements(doom.reached, {text: name for file in SQL.values() for name, text in file.items()})
 
     async def run() -> None:
         worker = Worker([subscriber(log, doom)])

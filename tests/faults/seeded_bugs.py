@@ -645,6 +645,13 @@ BUGS = [
         f"{TEST_SHOP}/test_payments.py::test_every_mood_of_the_gateway_ends",
     ),
     SeededBug(
+        "a payment is decided, and its order a moment later",
+        "lockstep/shop/payments.py",
+        "as connection, connection.transaction():",
+        "as connection:",
+        "tests/faults/test_payment_kills.py::test_killed_at_any_step_it_is_charged_once_or_not_at_all[is declined]",
+    ),
+    SeededBug(
         "what stands for the card is kept for ever",
         "lockstep/shop/sql/payments.sql",
         ", token = ''",

@@ -1,0 +1,141 @@
+"""kill -9 of the worker at every step of a payment, in every mood of the gateway: charged at most once, and it shows.
+
+Each step is the end of one worker, in a process of its own; then another one comes whom nobody kills. Judged is by what
+the gateway has charged: the order is ACCEPTED exactly if that is so, REJECTED if it was declined, and what the gateway
+refuses to decide at all is a dead letter, with the order CONFIRMED until somebody looks.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from lockstep.delivery.models import DeadLetter
+from lockstep.sandbox.payments import Delays, StandIn, moods
+from lockstep.shop import actions, machines
+from lockstep.shop.actions import Line
+from lockstep.shop.models import Order, Payment, Product
+from tests.acceptance.running import ROOT
+from tests.faults.test_killed_requests import url
+from tests.support import Cast
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+UNKNOWN = "unknown"  # a token that the gateway never gave
+IN_CI = (moods.CUTS_THE_LINE, moods.IS_DECLINED, UNKNOWN)
+DECLINED = {number for number, mood in moods.CARDS.items() if mood.reason}
+# Where some worker must have died, whatever the mood: the test does not pass by missing them.
+BEFORE_THE_END = {"handler of CONFIRMED", "after waiting", "before charge", "sent charge", "before lock_claimed"}
+STEPS_OF_A_DECISION = {"before decide", "after decide", "after decision", "after retire"}
+STOCK, TAKEN = 10_000, 2
+
+
+class Lives:
+    """Workers, one after the other."""
+
+    def __init__(self, gateway: StandIn, errors: Path) -> None:
+        own = {"DATABASE_URL": url(), "PAYMENTS_URL": gateway.url, "LOG_LEVEL": "ERROR"}
+        self.errors = errors
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.doomed_cashier"],
+            cwd=ROOT,
+            env={**os.environ, **own, "DJANGO_SETTINGS_MODULE": "lockstep.config.settings"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors.open("wb"),
+            text=True,
+            start_new_session=True,
+        )
+
+    def live(self, step: int = 0) -> str:
+        """Where it was killed; nothing when it came to its end."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(f"{step}\n")
+        self.process.stdin.flush()
+        where, _, code = self.process.stdout.readline().rstrip("\n").rpartition(" ")
+        assert code == (f"{-signal.SIGKILL}" if where else "0"), self.errors.read_text()[-3000:]
+        return where
+
+    def end(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)  # and whoever still lives of its own
+        self.process.wait()
+
+
+@pytest.fixture
+def gateway() -> Iterator[StandIn]:
+    """It keeps silent for longer than a worker waits, and what is late is first not found, then undecided."""
+    with StandIn(delays=Delays(silence=600, hidden=0.5, undecided=0.7)) as server:
+        yield server
+
+
+@pytest.fixture
+def lives(gateway: StandIn, database: psycopg.Connection, tmp_path: Path) -> Iterator[Lives]:
+    database.execute("DELETE FROM delivery_subscription")
+    lives = Lives(gateway, tmp_path / "stderr")
+    lives.live()  # it has nothing to do, but from now on the subscription is there
+    yield lives
+    lives.end()
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(number, marks=pytest.mark.slow if number in IN_CI else pytest.mark.faults, id=name)
+        for number, name in [(UNKNOWN, "unknown"), *((number, mood.name) for number, mood in moods.CARDS.items())]
+    ],
+)
+def test_killed_at_any_step_it_is_charged_once_or_not_at_all(
+    cast: Cast, gateway: StandIn, lives: Lives, database: psycopg.Connection, number: str
+):
+    product = Product.objects.create(owner=cast.owner.user, name="thing", price="2.50", stock=STOCK)
+    died = set[str]()
+    for step in count(1):
+        order = confirmed(cast, product, gateway, number)
+        where = lives.live(step)
+        time_passes(database)
+        lives.live()
+        judge(order, gateway, number)
+        if not where:
+            break
+        died.add(where)
+    wanted = BEFORE_THE_END | ({"after bury"} if number == UNKNOWN else STEPS_OF_A_DECISION)
+    assert wanted <= died
+    accepted = Order.objects.filter(state=machines.ACCEPTED).count()
+    product.refresh_from_db()
+    waiting = Order.objects.filter(state=machines.CONFIRMED).count()
+    assert product.stock == STOCK - TAKEN * (accepted + waiting)
+
+
+def confirmed(cast: Cast, product: Product, gateway: StandIn, number: str) -> Order:
+    line = Line(product.pk, TAKEN)
+    order = Order.objects.get(number=actions.place_order(actor="", buyer=cast.owner.user, lines=[line]).number)
+    token = "tok_unknown" if number == UNKNOWN else gateway.token(number)
+    actions.confirm_order(actor="", order=order, token=token)
+    return order
+
+
+def time_passes(database: psycopg.Connection) -> None:
+    """What the dead one held is let go of: nobody lives who could hold anything."""
+    database.execute("UPDATE delivery_lane SET next_at = now()")
+
+
+def judge(order: Order, gateway: StandIn, number: str) -> None:
+    order.refresh_from_db()
+    payment = Payment.objects.get(order=order)
+    charges = gateway.charges()
+    assert len({charge["key"] for charge in charges}) == len(charges) <= Payment.objects.count(), "charged twice"
+    of_this = [charge for charge in charges if charge["key"] == str(payment.pk)]
+    letters = DeadLetter.objects.filter(object_id=str(order.pk)).count()
+    if number == UNKNOWN:
+        assert (order.state, of_this, letters) == (machines.CONFIRMED, [], 1)
+        return
+    status, state = ("declined", machines.REJECTED) if number in DECLINED else ("approved", machines.ACCEPTED)
+    assert [(charge["status"], charge["id"]) for charge in of_this] == [(status, payment.charge)]
+    assert (order.state, letters, payment.token) == (state, 0, "")

@@ -1,0 +1,274 @@
+"""kill -9 of the web server, the worker and PostgreSQL, while many order, cancel and pay: nothing is oversold.
+
+Each request is sent under a key until it is answered, so that its buyer knows in the end what must become of each
+order: what was answered 201 is one, what was declined is none. Of each product stock and sold are together what there
+was in the beginning, and the ledger says the same, order by order.
+
+LOCKSTEP_ORDERS=<n> makes the long form one of so many attempts to order; 1000000 of them take some hours.
+"""
+
+import contextlib
+import logging
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import psycopg
+import pytest
+
+from lockstep.sandbox.payments import StandIn, moods
+from lockstep.shop import machines
+from tests.acceptance.running import Run, free_port
+from tests.faults.test_kills import VICTIMS, database_url, sign_in
+from tests.support import eventually
+
+logger = logging.getLogger(__name__)
+
+BUYERS, PRODUCTS = 16, 50
+CONFIRM_SECONDS = 5
+ORDERS = int(os.environ.get("LOCKSTEP_ORDERS", "50000"))
+CARDS = (moods.PAYS, moods.PAYS, moods.PAYS, moods.IS_DECLINED, moods.CUTS_THE_LINE, moods.FAILS_TWICE)
+# What failed some times waits for minutes; nobody holds it, and nobody waits for it here. `leases`: what is held, too.
+TIME_PASSES = """
+    UPDATE delivery_lane SET next_at = now() WHERE id IN (
+        SELECT id FROM delivery_lane WHERE next_at > now() AND (failure IS NOT NULL OR %(leases)s)
+        FOR UPDATE SKIP LOCKED)"""
+PATIENCE = 120  # seconds in which whatever was killed must serve again
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How much is ordered, of how much, and how often somebody dies: all three, so many rounds, with pauses between."""
+
+    seed: int
+    orders: int
+    stock: int  # of each product
+    rounds: int
+    pauses: tuple[float, float]  # seconds
+    leases_end: bool  # those of the dead are not waited for
+
+
+QUICK = Trial(seed=1, orders=300, stock=15, rounds=2, pauses=(0.5, 2.0), leases_end=True)
+LONG = Trial(seed=2, orders=ORDERS, stock=max(1, ORDERS // 25), rounds=10, pauses=(5.0, 15.0), leases_end=False)
+
+
+class Buyer:
+    """Orders at random, and then confirms, cancels, or forgets about it. `ends` is what each order must come to."""
+
+    def __init__(self, url: str, token: str, products: list[int], seed: int) -> None:
+        self.products, self.dice = products, random.Random(seed)
+        self.ends: dict[int, str] = {}
+        self.answers: Counter[str] = Counter()
+        self.http = httpx.Client(base_url=f"{url}/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=20)
+
+    def live(self, closing: threading.Event) -> None:
+        with self.http:
+            while not closing.is_set():
+                self.order()
+
+    def order(self) -> None:
+        lines = [
+            {"product": self.dice.choice(self.products), "quantity": self.dice.randint(1, 3)}
+            for _ in range(self.dice.randint(1, 5))
+        ]
+        answer = self.send("order", "orders/", {"lines": lines})
+        if answer.status_code == 201:
+            number = answer.json()["number"]
+            assert number not in self.ends, "one order for two requests"
+            self.ends[number] = self.go_on(number)
+
+    def go_on(self, number: int) -> str:
+        """The state in which the order must end."""
+        chance, told = self.dice.random(), 0
+        if chance < 0.4:
+            number_of_card = self.dice.choice(CARDS)
+            card = {"card_number": number_of_card, "expiry": "12/40", "cvc": "123"}
+            told = self.send("confirm", f"orders/{number}/confirm/", {"payment": card}).status_code
+            paid = machines.REJECTED if number_of_card == moods.IS_DECLINED else machines.ACCEPTED
+            return paid if told == 200 else machines.NOT_CONFIRMED
+        if chance < 0.7:
+            told = self.send("cancel", f"orders/{number}/cancel/", {}).status_code
+        return machines.CANCELLED if told == 200 else machines.NOT_CONFIRMED
+
+    def send(self, what: str, path: str, body: dict[str, Any]) -> httpx.Response:
+        """The answer, however often it takes. Only a server that says so, or none, is asked again."""
+        key, until = str(uuid4()), time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            try:
+                answer = self.http.post(path, json=body, headers={"Idempotency-Key": key})
+            except httpx.TransportError:
+                time.sleep(0.05)  # the server is coming back
+                continue
+            problem = "" if answer.is_success else answer.json()["type"].rpartition("/")[2]
+            if answer.status_code == 503 or problem == "in-flight":
+                time.sleep(0.1)
+                continue
+            self.answers[f"{what} {answer.status_code} {problem}".strip()] += 1
+            return answer
+        raise AssertionError(f"nobody answered for {PATIENCE} s: {what}")
+
+
+EXPECTED = {
+    *("order 201", "order 409 insufficient-stock"),
+    *("confirm 200", "confirm 409 conflict", "cancel 200", "cancel 409 conflict"),  # its time was over
+}
+
+
+@pytest.fixture
+def gateway() -> Iterator[StandIn]:
+    with StandIn() as server:
+        yield server
+
+
+@pytest.fixture
+def system(tmp_path: Path, gateway: StandIn) -> Iterator[Run]:
+    options = {"ORDER_CONFIRM_SECONDS": str(CONFIRM_SECONDS), "RATE_LIMIT": "1000000000"}
+    run = Run(tmp_path / "home", free_port(), PAYMENTS_URL=gateway.url, **options)
+    run.until_ready()
+    yield run
+    run.end()
+
+
+@pytest.mark.needs("linux")
+@pytest.mark.parametrize(
+    "trial",
+    [
+        pytest.param(QUICK, marks=pytest.mark.slow, id="quick"),
+        pytest.param(LONG, marks=[pytest.mark.faults, pytest.mark.timeout(3_600 + ORDERS // 20)], id="long"),
+    ],
+)
+def test_nothing_is_oversold_whoever_dies(system: Run, gateway: StandIn, trial: Trial):
+    token, url = sign_in(system), f"http://127.0.0.1:{system.port}"
+    products = stocked(url, token, trial.stock)
+    buyers = [Buyer(url, token, products, trial.seed * 100 + n) for n in range(BUYERS)]
+    killed = kill_while_they_buy(system, trial, buyers)
+    answers = all_answers(buyers)
+    logger.info("killed: %s; answers: %s", dict(killed), dict(answers))
+    assert set(answers) <= EXPECTED
+    settle(system, leases_end=trial.leases_end)
+    assert_nobody_was_in_anybodys_way(system, killed["PostgreSQL"])
+    with psycopg.connect(database_url(system)) as connection:
+        assert_orders_are_what_buyers_were_told(connection, buyers)
+        assert_stock_and_sold_are_what_there_was(connection, trial.stock)
+        assert_money_was_taken_for_what_is_accepted(connection, gateway)
+
+
+def stocked(url: str, token: str, stock: int) -> list[int]:
+    """The numbers of the products."""
+    with httpx.Client(headers={"Authorization": f"Bearer {token}"}) as http:
+        bodies = [{"name": f"thing {n}", "price": f"{n}.50", "stock": stock} for n in range(PRODUCTS)]
+        return [http.post(f"{url}/api/v1/products/", json=body).json()["number"] for body in bodies]
+
+
+def all_answers(buyers: list[Buyer]) -> Counter[str]:
+    return sum((buyer.answers.copy() for buyer in buyers), Counter[str]())
+
+
+def kill_while_they_buy(system: Run, trial: Trial, buyers: list[Buyer]) -> Counter[str]:
+    """Who died how often, until all rounds are over and there were orders enough, some of them declined."""
+
+    def enough() -> bool:
+        answers = all_answers(buyers)
+        declined = answers["order 409 insufficient-stock"]
+        return answers["order 201"] + declined >= trial.orders and declined > 0
+
+    closing, killed = threading.Event(), Counter[str]()
+    dice = random.Random(trial.seed)
+    with ThreadPoolExecutor(BUYERS) as pool:
+        lives = [pool.submit(buyer.live, closing) for buyer in buyers]
+        try:
+            while killed.total() < trial.rounds * len(VICTIMS) or not enough():
+                for victim in dice.sample(list(VICTIMS), len(VICTIMS)):
+                    time.sleep(dice.uniform(*trial.pauses))  # the load that it is killed under
+                    killed[victim] += kill(system, victim, lambda: all_answers(buyers).total())
+        finally:
+            closing.set()
+        for life in lives:
+            life.result()
+    return killed
+
+
+def kill(system: Run, victim: str, served: Callable[[], int]) -> bool:
+    """kill -9, once somebody is served again: who waits for the last one to come back does not notice this one."""
+    before = served()
+    eventually(lambda: served() > before, "somebody to be served", PATIENCE)
+    with contextlib.suppress(ValueError, ProcessLookupError):  # it is still coming back from the last time
+        os.kill(system.find(VICTIMS[victim]), signal.SIGKILL)
+        return True
+    return False
+
+
+def settle(system: Run, *, leases_end: bool) -> None:
+    """Waits until all orders have ended: for 35 s where a killed worker held one, unless leases end at once.
+
+    Those of a living worker then end, too: who delivers after the end of its lease must do no harm.
+    """
+    system.until_ready()
+
+    def settled() -> bool:
+        time.sleep(0.5)
+        with psycopg.connect(database_url(system), autocommit=True) as connection:
+            connection.execute(TIME_PASSES, {"leases": leases_end})
+            letters = connection.execute("SELECT subscription_id, object_id, cause FROM delivery_deadletter").fetchall()
+            assert letters == [], "it would wait for people"
+            waiting = "SELECT count(*) FROM shop_order WHERE state IN ('PENDING_CONFIRMATION', 'CONFIRMED')"
+            return connection.execute(waiting).fetchone() == (0,)
+
+    eventually(settled, "all orders to end", patience=600)
+
+
+def assert_nobody_was_in_anybodys_way(system: Run, deaths: int) -> None:
+    """No deadlock in any life of PostgreSQL, tried again or not. Its counters die with it, its log does not."""
+    log = (system.home / "logs" / "postgres.log").read_text()
+    assert log.count("database system is ready to accept connections") > deaths, "this is not the whole log"
+    assert "deadlock detected" not in log
+
+
+def assert_orders_are_what_buyers_were_told(connection: psycopg.Connection, buyers: list[Buyer]) -> None:
+    told = {number: state for buyer in buyers for number, state in buyer.ends.items()}
+    assert len(told) == sum(buyer.answers["order 201"] for buyer in buyers), "one order for two requests"
+    found = dict(connection.execute("SELECT number, state FROM shop_order").fetchall())
+    wrong = {number: (told.get(number), found.get(number)) for number in told | found}
+    assert {number: both for number, both in wrong.items() if both[0] != both[1]} == {}
+
+
+def assert_stock_and_sold_are_what_there_was(connection: psycopg.Connection, stock: int) -> None:
+    of_products = """
+        SELECT p.stock + coalesce(sum(sold.quantity), 0),
+               (SELECT sum(delta) FROM shop_movement m WHERE m.product_id = p.id) - p.stock
+        FROM shop_product p
+        LEFT JOIN (
+            SELECT (line ->> 'product')::uuid AS product, (line ->> 'quantity')::bigint AS quantity
+            FROM shop_order CROSS JOIN jsonb_array_elements(lines) AS line WHERE state = 'ACCEPTED'
+        ) AS sold ON sold.product = p.id
+        GROUP BY p.id"""
+    assert connection.execute(of_products).fetchall() == [(stock, 0)] * PRODUCTS
+    of_orders = """
+        SELECT o.number, o.state, line, m.delta FROM shop_order o CROSS JOIN jsonb_array_elements(o.lines) AS line
+        LEFT JOIN (
+            SELECT order_id, product_id, sum(delta) AS delta FROM shop_movement GROUP BY order_id, product_id
+        ) AS m ON m.order_id = o.id AND m.product_id = (line ->> 'product')::uuid
+        WHERE m.delta IS DISTINCT FROM CASE o.state WHEN 'ACCEPTED' THEN -(line ->> 'quantity')::bigint ELSE 0 END"""
+    assert connection.execute(of_orders).fetchall() == []
+
+
+def assert_money_was_taken_for_what_is_accepted(connection: psycopg.Connection, gateway: StandIn) -> None:
+    payments = "SELECT p.id::text, o.state, o.total FROM shop_payment p JOIN shop_order o ON o.id = p.order_id"
+    due = {
+        key: ("approved" if state == machines.ACCEPTED else "declined", total)
+        for key, state, total in connection.execute(payments).fetchall()
+    }
+    charges = gateway.charges()
+    assert {charge["key"]: (charge["status"], Decimal(charge["amount"])) for charge in charges} == due
+    assert len(charges) == len(due), "charged twice"
