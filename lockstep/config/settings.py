@@ -207,6 +207,8 @@ POSTS_PROVIDER_CONCURRENCY = env.int("POSTS_PROVIDER_CONCURRENCY", 8, validate=v
 POSTS_PROVIDER_DEADLINE = env.float("POSTS_PROVIDER_DEADLINE", 10.0, validate=validate.Range(min=0.1, max=600))
 # There is no public gateway: outside development nobody is charged until one is named.
 PAYMENTS_URL = env.str("PAYMENTS_URL", "http://127.0.0.1:3002" if DEBUG else "", validate=http_url)
+if not DEBUG and PAYMENTS_URL.startswith("http://"):
+    raise ImproperlyConfigured("PAYMENTS_URL must begin with https:// outside development: cards go there.")
 # Who is told of defects, and what those messages are signed with. Development: the secret that examples/ has as well.
 COUNTER_URL = env.str("COUNTER_URL", "http://127.0.0.1:8888" if DEBUG else "", validate=http_url)
 COUNTER_SECRET = env.str("COUNTER_SECRET", "whsec_bG9ja3N0ZXAsIGluIGRldmVsb3BtZW50" if DEBUG else "")

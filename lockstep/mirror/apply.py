@@ -12,8 +12,9 @@ from lockstep.delivery.errors import DeliveryError, TryAgain
 from lockstep.delivery.subscriptions import Subscriber
 from lockstep.mirror.collection_sql import statements
 from lockstep.mirror.collections import Client, Collection, Mirror
+from lockstep.mirror.failures import provider_errors_as_delivery_errors
 from lockstep.mirror.plan import Kind, Plan, Step
-from lockstep.mirror.push import Pusher, Unsettled, provider_errors_as_delivery_errors
+from lockstep.mirror.push import Pusher, Unsettled
 from lockstep.mirror.remote import Pool
 from lockstep.providers.errors import ProviderError
 

@@ -1,15 +1,15 @@
 """Pushing one object: the provider is made to have it as we have it."""
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 
 import orjson
 
 from lockstep.delivery import errors as delivery
 from lockstep.delivery.subscriptions import Claim
 from lockstep.mirror.collections import Client, Collection, Mirror
+from lockstep.mirror.failures import provider_errors_as_delivery_errors
 from lockstep.mirror.remote import Body, Known, Pool, Remote, digest, keeps_writes, projection
-from lockstep.providers.errors import NotFound, ProviderError, Unreachable
+from lockstep.providers.errors import NotFound, ProviderError
 
 Unsettled = Callable[[], Awaitable[None]]
 
@@ -173,16 +173,3 @@ async def _nothing() -> None:
 def same(found: Body, body: Body) -> bool:
     """Whether a provider's object has the fields of a body. As text: some give their numbers as strings."""
     return all(name in found and str(found[name]) == str(value) for name, value in body.items())
-
-
-@contextmanager
-def provider_errors_as_delivery_errors() -> Iterator[None]:
-    """What the provider did, in the words that the worker understands."""
-    try:
-        yield
-    except Unreachable as error:
-        raise delivery.Unreachable(str(error)) from error
-    except ProviderError as error:
-        if error.retryable:
-            raise delivery.TryAgain(str(error), error.retry_after) from error
-        raise delivery.Refused(str(error)) from error

@@ -19,7 +19,7 @@ from lockstep.api.errors import Invalid, Unavailable
 from lockstep.changes.sql_file import load
 from lockstep.delivery import errors as delivery
 from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber
-from lockstep.mirror.push import provider_errors_as_delivery_errors
+from lockstep.mirror.failures import provider_errors_as_delivery_errors
 from lockstep.providers.errors import ProviderError, Unreachable
 from lockstep.providers.payments import Card, CardRefused, Charge, PaymentGateway, tokenise
 from lockstep.shop import machines

@@ -38,6 +38,7 @@ def manage(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.Co
         ({"POSTS_PROVIDER_URL": "http://127.0.0.1:abc"}, "POSTS_PROVIDER_URL"),
         ({"PAYMENTS_URL": "notaurl"}, "PAYMENTS_URL"),
         ({"PAYMENTS_URL": "ftp://127.0.0.1/"}, "PAYMENTS_URL"),
+        ({"PAYMENTS_URL": "http://payments.example/"}, "PAYMENTS_URL must begin with https://"),
         ({"COUNTER_URL": "notaurl"}, "COUNTER_URL"),
         ({"COUNTER_URL": "https://counter.example/"}, "COUNTER_SECRET is what messages to COUNTER_URL are signed with"),
         ({"COUNTER_URL": "https://counter.example/", "COUNTER_SECRET": "whsec_c2hvcnQ="}, "at least 24 bytes"),
