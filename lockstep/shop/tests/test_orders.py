@@ -2,8 +2,10 @@
 
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
+import psycopg
 import pytest
 from django.db import connection, connections
 from django.db.models import Sum
@@ -15,7 +17,7 @@ from lockstep.shop import actions
 from lockstep.shop.actions import Line
 from lockstep.shop.models import Bag, Movement, Order, Product
 from lockstep.shop.tests.conftest import MakeProduct
-from tests.support import Cast, Person
+from tests.support import Cast, Person, eventually
 
 pytestmark = pytest.mark.django_db
 
@@ -288,6 +290,37 @@ def test_of_a_hundred_things_a_hundred_are_sold_to_a_thousand_buyers(cast: Cast,
     assert outcomes == {"sold": 100, "InsufficientStock": 900}
     assert stocks() == {"hot": 0}
     assert Order.objects.count() == 100
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_order_waits_for_whoever_changes_its_products(
+    cast: Cast, product: MakeProduct, database: psycopg.Connection
+):
+    """What it counts is what is there when it has them, and not what was there when it came."""
+    last = product("last", stock=1)
+
+    def buy() -> str:
+        try:
+            actions.place_order(actor="", buyer=cast.owner.user, lines=[Line(last.pk, 1)])
+        except DomainError as error:
+            return type(error).__name__
+        else:
+            return "sold"
+        finally:
+            connections.close_all()
+
+    def somebody_waits() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            return cursor.fetchone()[0] > 0
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction():
+            database.execute("UPDATE shop_product SET stock = 0 WHERE id = %s", [last.pk])
+            outcome = pool.submit(buy)
+            eventually(somebody_waits)
+        assert outcome.result() == "InsufficientStock"
+    assert stocks() == {"last": 0}
 
 
 @pytest.mark.django_db(transaction=True)
