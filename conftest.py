@@ -7,8 +7,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from django.apps import apps
 from django.conf import settings
 from django.db import connection, connections
+from django.db.models.signals import post_migrate
 from django.test import TransactionTestCase
 
 from lockstep.changes.wakeup import announcer
@@ -44,14 +46,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def empty_tables(_: TransactionTestCase) -> None:
-    """What Django does after a test that commits, in a tenth of the time: it truncates, and makes content types anew.
+    """What Django does after a test that commits, in a tenth of the time: it truncates, and migrates every app anew.
 
-    Without triggers, and past the log that refuses to lose a row.
+    Without triggers, and past the log that refuses to lose a row. Subscriptions begin with the migration of `delivery`.
     """
     tables = set(connection.introspection.django_table_names(only_existing=True, include_views=False))
     deletions = "".join(f'DELETE FROM "{table}";' for table in sorted(tables - MADE_BY_MIGRATIONS))  # noqa: S608
     with connection.cursor() as cursor:
         cursor.execute(f"SET session_replication_role = replica; {deletions} SET session_replication_role = origin")
+    delivery = apps.get_app_config("delivery")
+    post_migrate.send(
+        delivery, app_config=delivery, using="default", apps=apps, plan=[], verbosity=0, interactive=False
+    )
 
 
 TransactionTestCase._fixture_teardown = empty_tables

@@ -111,17 +111,13 @@ def test_control_c_ends_everything_without_a_traceback(run: Callable[..., Run]) 
     assert "Traceback" not in one.output
 
 
+STAND_INS = ("sandbox.jsonplaceholder", "sandbox.payments", "sandbox.counter", "sandbox.november7")
+
+
 @pytest.mark.parametrize(
     "words",
-    [
-        "bin/postgres -D",
-        "-m granian",
-        "manage.py worker",
-        "sandbox.jsonplaceholder",
-        "sandbox.payments",
-        "sandbox.counter",
-        "sandbox.november7",
-    ],
+    ["bin/postgres -D", "-m granian", "manage.py worker", STAND_INS[0]]
+    + [pytest.param(name, marks=pytest.mark.faults) for name in STAND_INS[1:]],
 )
 def test_a_killed_child_comes_back(run: Callable[..., Run], words: str) -> None:
     one = run()
