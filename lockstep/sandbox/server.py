@@ -93,6 +93,9 @@ class Handler(BaseHTTPRequestHandler):
             self._tell(411, {"error": "a body needs a Content-Length"})
             return
         body = self.rfile.read(int(length))
+        if len(body) < int(length):  # whoever sent it died over it: nothing has happened
+            self.close_connection = True
+            return
         path, _, query = self.path.partition("?")
         if path.startswith("/_"):
             self._control(path, body)

@@ -2,11 +2,13 @@
 
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -356,3 +358,12 @@ def test_the_process_says_where_it_listens_and_ends_when_told(tmp_path, number):
             process.kill()
     assert "listens on http://127.0.0.1:" in line
     assert (process.returncode, rest, errors) == (0, "", "")
+
+
+def test_a_write_whose_sender_died_in_the_middle_of_it_has_not_happened(server):
+    before, address = server.rows("posts"), urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port)) as sender:
+        sender.sendall(b'POST /posts HTTP/1.1\r\nHost: x\r\nContent-Length: 30\r\n\r\n{"title"')
+        sender.shutdown(socket.SHUT_WR)
+        assert sender.recv(100) == b""
+    assert server.rows("posts") == before
