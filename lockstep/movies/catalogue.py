@@ -31,6 +31,8 @@ ORIGIN = "november7"
 FETCH_SECONDS = 2.5  # for one fetch with all its attempts: a request of ours is answered within 3 s
 LEASE = timedelta(seconds=FETCH_SECONDS + 2)
 PATIENCE_SECONDS = 2.8
+MISSED = timedelta(seconds=30)  # how old the movies are before one that is not among them is looked for at the provider
+EVER = timedelta(days=36_500)
 LOOK_SECONDS = 0.05
 KNOWN_SECONDS = 1.0
 
@@ -86,12 +88,12 @@ def freshness() -> Freshness:
     return Freshness(age, age > settings.MOVIES_STALE_SECONDS)
 
 
-def refresh(*, now: bool = False, first: bool = False) -> Refreshed:
-    """Brings in what the provider has; with `now` also shortly after a failure, with `first` only where nothing is.
+def refresh(*, now: bool = False, older_than: timedelta = timedelta(0)) -> Refreshed:
+    """Brings in what the provider has, where what is here is so old; with `now` also shortly after a failure.
 
     Raises Fetching, and ProviderError when the provider does not give anything that can be used.
     """
-    if not _execute("claim", lease=LEASE, now=now, first=first):
+    if not _execute("claim", lease=LEASE, now=now, older_than=older_than):
         raise Fetching
     try:
         listing = _fetch()
@@ -102,6 +104,18 @@ def refresh(*, now: bool = False, first: bool = False) -> Refreshed:
         _execute("fail", outcome="the refresh was broken off")
         raise
     return _take_in(listing)
+
+
+def look_again() -> bool:
+    """For what is not here: brings the movies in unless that was done a moment ago, and says whether it did.
+
+    Whoever looks for something while somebody else fetches does not wait for it.
+    """
+    try:
+        refresh(older_than=MISSED)
+    except (Fetching, ProviderError):
+        return False
+    return True
 
 
 def refresh_when_due() -> None:
@@ -139,7 +153,7 @@ def _first_time() -> datetime:
     until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:
         try:
-            refresh(first=True)
+            refresh(older_than=EVER)
         except Fetching:
             if _failed_a_moment_ago():
                 break

@@ -1,12 +1,12 @@
 -- Bringing the provider's movies in, and who does it.
 
 -- name: claim
--- One at a time over all processes fetches, and after a failure nobody does for a while. Whoever wants the very first
--- movies (`first`) does not, where somebody has brought them in meanwhile.
+-- One at a time over all processes fetches, after a failure nobody does for a while, and nobody where somebody has done so
+-- meanwhile: what is here must be older than the one who claims takes it to be.
 INSERT INTO movies_catalogue AS c (id, lease_until) VALUES (1, clock_timestamp() + %(lease)s)
 ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until
 WHERE c.lease_until <= clock_timestamp() AND (c.retry_at <= clock_timestamp() OR %(now)s)
-  AND (c.refreshed IS NULL OR NOT %(first)s);
+  AND (c.refreshed IS NULL OR c.refreshed <= clock_timestamp() - %(older_than)s);
 
 -- name: take_in
 -- New movies, and what has changed of known ones. What a listing of the older schema leaves out stays as it was.

@@ -130,7 +130,7 @@ class TestRefresh:
     def test_who_saw_an_empty_catalogue_and_comes_late_does_not_call(self, provider: StandIn, movies: list[Movie]):
         provider.forget_requests()
         with pytest.raises(Fetching):
-            catalogue.refresh(first=True)
+            catalogue.refresh(older_than=catalogue.EVER)
         assert provider.counts() == {}
 
     def test_the_command_says_what_is_wrong(self, provider: StandIn, settings, movies: list[Movie]):
@@ -174,6 +174,30 @@ class TestAnAnswer:
             assert (answer.status_code, answer["Content-Type"]) == (503, "application/problem+json")
             assert int(answer["Retry-After"]) > 0
         assert Catalogue.objects.get().failures == 1
+
+    def test_looks_at_the_provider_for_what_is_not_here_and_not_again_soon(
+        self, cast: Cast, provider: StandIn, movies: list[Movie]
+    ):
+        new = dict(provider.movies[0], id=str(UUID(int=7)), title="Unheard of")
+        provider.movies.append(new)
+        provider.forget_requests()
+        for path in (f"{PATH}?query=unheard", f"{PATH}{UUID(int=7)}"):  # what is here came a moment ago
+            assert cast.owner.get(path).json().get("count", 0) == 0
+        assert provider.counts() == {}
+        age(60)
+        assert cast.owner.get(f"{PATH}{UUID(int=7)}").json()["title"] == "Unheard of"
+        assert cast.owner.get(f"{PATH}?query=unheard").json()["count"] == 1
+        assert cast.owner.get(f"{PATH}?query=nowhere").json()["count"] == 0
+        assert provider.counts() == {"GET /movies": 1}
+
+    def test_finds_nothing_where_the_provider_fails(self, cast: Cast, provider: StandIn, movies: list[Movie]):
+        provider.temper(BROKEN)
+        provider.forget_requests()
+        age(60)
+        answers = [cast.owner.get(f"{PATH}?query=nowhere") for _ in range(3)]
+        assert [(answer.status_code, answer.json()["count"]) for answer in answers] == [(200, 0)] * 3
+        assert cast.owner.get(f"{PATH}{UUID(int=7)}").status_code == 404
+        assert provider.counts() == {"GET /movies": 5}  # one fetch, with all its attempts
 
     def test_fetches_what_was_never_here(self, cast: Cast, provider: StandIn):
         assert cast.owner.get(PATH).json()["count"] == 96
