@@ -1,6 +1,5 @@
 """The provider's movies, kept here whatever the provider does."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from unittest.mock import patch
@@ -164,13 +163,11 @@ class TestAnAnswer:
         figures = Client().get("/metrics", headers={"authorization": "Bearer figures"}).content.decode()
         assert 'lockstep_movies_answers_total{freshness="stale"}' in figures
 
-    @pytest.mark.parametrize("temper", [BROKEN, Temper(hanging=1.0)])
-    def test_is_503_in_time_where_there_is_nothing_at_all(self, cast: Cast, provider: StandIn, temper: Temper):
+    @pytest.mark.parametrize("temper", [BROKEN, Temper(hanging=1.0, hang=3_600.0)])
+    def test_is_503_and_no_long_wait_where_there_is_nothing_at_all(self, cast: Cast, provider: StandIn, temper: Temper):
         provider.temper(temper)
         for path in (PATH, f"{PATH}{UUID(int=1)}/"):
-            began = time.monotonic()
             answer = cast.owner.get(path)
-            assert time.monotonic() - began < 10  # it is 3 s by its own clock, on a machine that is not busy
             assert (answer.status_code, answer["Content-Type"]) == (503, "application/problem+json")
             assert int(answer["Retry-After"]) > 0
         assert Catalogue.objects.get().failures == 1
