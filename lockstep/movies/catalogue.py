@@ -109,8 +109,12 @@ def refresh(*, now: bool = False, older_than: timedelta = timedelta(0)) -> Refre
 def look_again() -> bool:
     """For what is not here: brings the movies in unless that was done a moment ago, and says whether it did.
 
-    Whoever looks for something while somebody else fetches does not wait for it.
+    Whoever looks for something while somebody else fetches does not wait for it. Most searches without a result come
+    when nobody may ask: they read that, because a claim that fails locks the one row all the same.
     """
+    at = timezone.now()
+    if not Catalogue.objects.filter(refreshed__lte=at - MISSED, retry_at__lte=at, lease_until__lte=at).exists():
+        return False
     try:
         refresh(older_than=MISSED)
     except (Fetching, ProviderError):

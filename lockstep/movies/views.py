@@ -38,6 +38,14 @@ from lockstep.movies.serializers import (
 )
 
 LONGEST_QUERY = 200
+AGE = OpenApiParameter(
+    "Age",
+    int,
+    OpenApiParameter.HEADER,
+    description="How old the catalogue is, in seconds.",
+    response=[200],
+    required=True,
+)
 SEARCH = [
     OpenApiParameter(
         "query",
@@ -47,14 +55,7 @@ SEARCH = [
     OpenApiParameter("group", str, enum=["title"], description="One movie of each title, and the ids of the others."),
     ordering(reads.ORDERINGS),
     *NUMBERED_PAGE,
-    OpenApiParameter(
-        "Age",
-        int,
-        OpenApiParameter.HEADER,
-        description="How old the catalogue is, in seconds.",
-        response=[200],
-        required=True,
-    ),
+    AGE,
 ]
 OF_TYPE = OpenApiParameter("rating_type", str, enum=Rating.Type.values, description="Only those of this type.")
 
@@ -79,7 +80,7 @@ class MovieListView(View):
 class MovieView(View):
     """One movie."""
 
-    @extend_schema(operation_id="get_movie", parameters=SEARCH[-1:], responses={200: MovieSerializer, 503: None})
+    @extend_schema(operation_id="get_movie", parameters=[AGE], responses={200: MovieSerializer, 503: None})
     def get(self, request: Request, key: UUID) -> Response:
         """A movie, by our id or the provider's."""
         freshness = _freshness()

@@ -9,6 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, connections
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from prometheus_client import REGISTRY
 
 from lockstep.accounts.models import User
@@ -195,6 +196,9 @@ class TestAnAnswer:
         assert [(answer.status_code, answer.json()["count"]) for answer in answers] == [(200, 0)] * 3
         assert cast.owner.get(f"{PATH}{UUID(int=7)}").status_code == 404
         assert provider.counts() == {"GET /movies": 5}  # one fetch, with all its attempts
+        with CaptureQueriesContext(connection) as captured:
+            cast.owner.get(f"{PATH}?query=nowhere")
+        assert not [query for query in captured if "INSERT INTO movies_catalogue" in str(query["sql"])]
 
     def test_fetches_what_was_never_here(self, cast: Cast, provider: StandIn):
         assert cast.owner.get(PATH).json()["count"] == 96
