@@ -1,7 +1,6 @@
 import os
 import subprocess
 import sys
-import time
 
 SPEAK = """
 from lockstep.launcher.output import Output
@@ -21,9 +20,7 @@ def test_a_long_line_stays_one_line_out_of_a_pipe():
 
 def test_nobody_reading_holds_nothing_up():
     with subprocess.Popen([sys.executable, "-c", SPEAK.format(count=20_000)], stdout=subprocess.PIPE) as process:
-        started = time.monotonic()
         assert process.wait(60) == 0
-        assert time.monotonic() - started < 60
 
 
 def test_a_closed_reader_is_no_error():
