@@ -53,11 +53,13 @@ class Courier:
         """
         async with AsyncExitStack() as stack:
             handler = await self._connect(stack)
+            stack.push_async_callback(self._let_all_end)
             while not stopping.is_set() and not await self._is_over():
                 await self._round(handler)
                 await first_of(self.wakened, stopping, seconds=PROBE_SECONDS)
                 await self._let_more_end()
-            await self._finish()
+            await self._let_all_end()
+            await self._settle()
 
     async def _connect(self, stack: AsyncExitStack) -> LotHandler:
         if connect := self.subscriber.connect:
@@ -172,9 +174,9 @@ class Courier:
         async with self.pools.lanes.connection() as connection:
             await connection.execute(SQL["lanes"]["probe"], {"subscription": self.subscriber.name})
 
-    async def _finish(self) -> None:
+    async def _let_all_end(self) -> None:
+        """Before what they deliver with is closed, also when the database died: the next life settles them then."""
         if self._in_flight:
             await asyncio.wait(self._in_flight, timeout=SETTLE_SECONDS - 3.0)
         for task in list(self._in_flight):
             task.cancel()
-        await self._settle()

@@ -3,6 +3,8 @@
 import asyncio
 import threading
 from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 import psycopg
@@ -11,8 +13,8 @@ import pytest
 from lockstep.delivery import courier as courier_module
 from lockstep.delivery import worker as worker_module
 from lockstep.delivery.errors import Refused, TryAgain, Unreachable
-from lockstep.delivery.subscriptions import Claim
-from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber, waiting
+from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber
+from lockstep.delivery.tests.support import POST, Steps, insert_post, rename_post, subscriber, waiting
 from tests.support import BackgroundWorker, drained, eventually
 
 
@@ -250,6 +252,44 @@ def test_a_worker_outlives_its_connections(start, receiver: Receiver, database: 
     insert_post(database, "after")
     eventually(lambda: drained(database))
     assert [title for _, title in receiver.got] == ["before", "after"]
+
+
+def test_what_is_under_way_when_the_database_dies_ends_and_counts(
+    steps: Steps, worker: BackgroundWorker, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(courier_module, "PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(worker_module, "RECOVERY_SECONDS", 0.05)
+    delivering, died, got = asyncio.Event(), asyncio.Event(), list[tuple[UUID, bool]]()
+
+    @asynccontextmanager
+    async def connect(pool: Pool) -> AsyncIterator[Handler]:
+        is_open = True
+
+        async def deliver(claim: Claim) -> None:
+            delivering.set()
+            await died.wait()
+            for _ in range(100):  # the courier's end needs far fewer steps
+                await asyncio.sleep(0)
+            got.append((claim.message_id, is_open))
+
+        try:
+            yield deliver
+        finally:
+            is_open = False
+
+    async def die(self: courier_module.Courier) -> bool:
+        if delivering.is_set() and not died.is_set():
+            died.set()
+            raise psycopg.OperationalError("the server closed the connection")
+        return False
+
+    monkeypatch.setattr(courier_module.Courier, "_is_over", die)
+    worker.subscribers = [Subscriber(name="test", kind="event", models=(POST,), connect=connect)]
+    steps.declare(worker.subscribers[0])
+    worker.start()
+    insert_post(database, "a")
+    eventually(lambda: got and drained(database))
+    assert [was_open for _, was_open in got] == [True]
 
 
 def test_a_worker_refuses_a_database_from_another_cluster(
