@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
@@ -90,13 +90,34 @@ def run_child(task: str, url: str) -> Figures:
 
 def run_pgbench(url: str, script: Path, *, clients: int, seconds: int) -> float:
     """Transactions per second of one script."""
-    command = [str(program("pgbench")), "--no-vacuum", "--protocol=prepared", f"--file={script}"]
     load = [f"--client={clients}", f"--jobs={min(clients, 2)}", f"--time={seconds}"]
+    told = _pgbench(url, ["--protocol=prepared", f"--file={script}", *load])
+    return float(told.split("tps = ")[1].split()[0])
+
+
+def as_in_pgbench(statement: str) -> str:
+    """A statement on one line; :MI would be a variable, which is why the time's format changes."""
+    line = " ".join(statement.replace("HH24:MI:SS", "HH24.MI.SS").split())
+    return line if line.endswith(";") else f"{line};"
+
+
+def pgbench_latencies(url: str, scripts: Sequence[Path], protocol: str, transactions: int, log: Path) -> list[float]:
+    """Milliseconds of each of so many transactions by one client, each one of these scripts (128 at most) by chance."""
+    files = [f"--file={script}" for script in scripts]
+    _pgbench(url, [f"--protocol={protocol}", *files, f"--transactions={transactions}", "--log", f"--log-prefix={log}"])
+    [written] = log.parent.glob(f"{log.name}.*")  # by the number of pgbench's process
+    lines = written.read_text().splitlines()
+    written.unlink()
+    return [int(line.split()[2]) / 1000 for line in lines]
+
+
+def _pgbench(url: str, options: list[str]) -> str:
     environment = {**os.environ, **_libpq_environment(url)}
-    done = subprocess.run([*command, *load], env=environment, capture_output=True, text=True, check=False)
+    command = [str(program("pgbench")), "--no-vacuum", *options]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"pgbench ended with {done.returncode}: {done.stderr.strip()}")
-    return float(done.stdout.split("tps = ")[1].split()[0])
+    return done.stdout
 
 
 def _libpq_environment(url: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ import psycopg
 
 from bench import tables
 from bench.place import Connection
+from bench.processes import as_in_pgbench, pgbench_latencies
 from bench.row import Comparison, Figures, Goal, Manner, Row
 from bench.web.serving import serving
 from lockstep.accounts.models import User
@@ -27,16 +28,17 @@ SHOWN, LISTED = 20, 50
 # What is asked for, and in how many milliseconds 99 of 100 must be answered in the database; by the API in twice that.
 BOUNDS = {"one word": 10, "common word": 10, "two words": 10, "prefix": 25, "misspelt": 60}
 INDEX = "shop_search_document"
+SCRIPTS = 100  # searches that pgbench chooses from
 Ask = Callable[[str], object]
-Time = Callable[[Ask, str], float]
-in_database = 0.0  # seconds
+Time = Callable[[str, Ask, str], float]  # milliseconds of one question of a kind
 
 
 class Search(Row):
     note = (
         f"milliseconds of one search among {PRODUCTS:,} products of {WORDS} words each, out of {VOCABULARY:,} whose "
         f"frequencies fall as in a language; the {SHOWN} newest that match, {ASKED} searches of each kind, one at a "
-        "time. In the database: what psycopg takes for our own statements as the API sends them. Words are among the "
+        "time. In the database: what psycopg takes for our own statements as the API sends them; pgbench: the same "
+        f"statements of {SCRIPTS} of these searches, by one client. Words are among the "
         "5,000 most frequent ones, common ones among the first hundred; a prefix has three letters; misspelt: a letter "
         f"of the first of two words is left out. List: the {LISTED} newest of all."
     )
@@ -52,8 +54,11 @@ class Search(Row):
             )
             for kind, bound in BOUNDS.items()
         ),
-        Comparison(f"list of {LISTED}, p50, ms: API : statement", "list, p50, API", "list, p50"),
-        Comparison(f"list of {LISTED}, p99, ms: API : statement", "list, p99, API", "list, p99"),
+        *(
+            Comparison(f"{kind}, {rank}, ms: API : pgbench", f"{kind}, {rank}, API", f"{kind}, {rank}, pgbench")
+            for kind in (*BOUNDS, "list")
+            for rank in ("p50", "p99")
+        ),
     )
 
     def prepare(self) -> None:
@@ -93,7 +98,7 @@ class Search(Row):
         tables.require(connection, shop_searchentry=tables.count(connection, "shop_product"))
 
     def manners(self) -> dict[str, Manner]:
-        return {"database": self._database, "API": self._api}
+        return {"database": self._database, "API": self._api, "pgbench": self._pgbench}
 
     def _texts(self) -> dict[str, Callable[[], str]]:
         def word(most: int = VOCABULARY // 10) -> str:
@@ -109,11 +114,12 @@ class Search(Row):
 
     def _database(self) -> Figures:
         products = reads.products().visible_to(self.user)
-        with mock.patch.object(psycopg.Cursor, "execute", _timed(psycopg.Cursor.execute)):
+        self.watch = Watch()
+        with mock.patch.object(psycopg.Cursor, "execute", self.watch.around(psycopg.Cursor.execute)):
             return self._measured(
                 lambda text: reads.found(self.user, products, text, OLDER, None, SHOWN + 1),
                 lambda _: reads.older(self.user, None, LISTED + 1),
-                milliseconds=_milliseconds_in_database,
+                milliseconds=self.watch.milliseconds,
             )
 
     def _api(self) -> Figures:
@@ -132,45 +138,65 @@ class Search(Row):
                 lambda text: get(search=text, limit=SHOWN),
                 lambda _: get(limit=LISTED),
                 milliseconds=_milliseconds,
-                warm_up=WARM_UP,
             )
             return {f"{name}, API": value for name, value in figures.items()}
 
-    def _measured(self, search: Ask, newest: Ask, *, milliseconds: Time, warm_up: int = WARM_UP) -> Figures:
+    def _pgbench(self) -> Figures:
+        """What the database was asked above, with nothing between. Our list is prepared, and searches are not."""
+        figures: Figures = {}
+        for kind, asked in self.watch.sent.items():
+            scripts = [self.place.folder / f"search{n}.sql" for n in range(SCRIPTS)]
+            for script, statements in zip(scripts, asked[:SCRIPTS], strict=True):
+                script.write_text("".join(as_in_pgbench(statement) + "\n" for statement in statements))
+            protocol, log = "prepared" if kind == "list" else "simple", self.place.folder / "latencies"
+            figures |= _ranks(kind, pgbench_latencies(self.place.url, scripts, protocol, ASKED, log))
+        return {f"{name}, pgbench": value for name, value in figures.items()}
+
+    def _measured(self, search: Ask, newest: Ask, *, milliseconds: Time) -> Figures:
         kinds = {kind: (search, text) for kind, text in self._texts().items()} | {"list": (newest, str)}
         figures: Figures = {}
         for kind, (ask, text) in kinds.items():
-            for _ in range(warm_up):
+            for _ in range(WARM_UP):
                 ask(text())
-            taken = sorted(milliseconds(ask, text()) for _ in range(ASKED))
-            figures |= {f"{kind}, p50": statistics.median(taken), f"{kind}, p99": taken[-ASKED // 100]}
+            figures |= _ranks(kind, [milliseconds(kind, ask, text()) for _ in range(ASKED)])
         return figures
 
 
-def _milliseconds(ask: Ask, text: str) -> float:
+class Watch:
+    """What psycopg was asked to execute for each question, and how long that took."""
+
+    def __init__(self) -> None:
+        self.sent: dict[str, list[list[str]]] = {}  # by kind: the statements of each question
+        self._seconds, self._statements = 0.0, list[str]()
+
+    def milliseconds(self, kind: str, ask: Ask, text: str) -> float:
+        """Of the statements of one question, together."""
+        self._seconds, self._statements = 0.0, []
+        ask(text)
+        self.sent.setdefault(kind, []).append(self._statements)
+        return self._seconds * 1000
+
+    def around(self, execute: Callable[..., Any]) -> Callable[..., Any]:
+        """The same method under watch: a statement's rows are all there when it is over."""
+
+        def watched(cursor: Any, statement: str, *given: Any, **options: Any) -> Any:  # noqa: ANN401 - as psycopg's
+            began = time.perf_counter()
+            answer = execute(cursor, statement, *given, **options)
+            self._seconds += time.perf_counter() - began
+            self._statements.append(psycopg.ClientCursor(cursor.connection).mogrify(statement, *given))
+            return answer
+
+        return watched
+
+
+def _milliseconds(_: str, ask: Ask, text: str) -> float:
     began = time.perf_counter()
     ask(text)
     return (time.perf_counter() - began) * 1000
 
 
-def _milliseconds_in_database(ask: Ask, text: str) -> float:
-    before = in_database
-    ask(text)
-    return (in_database - before) * 1000
-
-
-def _timed(execute: Callable[..., Any]) -> Callable[..., Any]:
-    """The same method, whose time is added up: a statement's rows are all there when it is over."""
-
-    def timed(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever psycopg takes
-        global in_database
-        began = time.perf_counter()
-        try:
-            return execute(*args, **kwargs)
-        finally:
-            in_database += time.perf_counter() - began
-
-    return timed
+def _ranks(kind: str, milliseconds: list[float]) -> Figures:
+    return {f"{kind}, p50": statistics.median(milliseconds), f"{kind}, p99": sorted(milliseconds)[-ASKED // 100]}
 
 
 def _without_a_letter(word: str, dice: random.Random) -> str:

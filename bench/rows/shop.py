@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import jwt
 
-from bench.processes import run_pgbench
+from bench.processes import as_in_pgbench, run_pgbench
 from bench.row import Comparison, Figures, Goal, Manner, Row
 from bench.web.serving import WORKERS, orders_per_second, requests_per_second, serving
 from lockstep.accounts.models import User
@@ -158,7 +158,6 @@ class Shop(Row):
 
 
 def _filled(statement: str, **values: str) -> str:
-    statement = statement.replace("HH24:MI:SS", "HH24.MI.SS")  # pgbench takes :MI for a variable
     for name, value in values.items():
         statement = statement.replace(f"%({name})s", value)
-    return " ".join(statement.split()) + ("" if statement.rstrip().endswith(";") else ";")
+    return as_in_pgbench(statement)
