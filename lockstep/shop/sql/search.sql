@@ -4,13 +4,14 @@
 
 -- name: plain
 -- A text as its words in lower case: what is written and what is asked for go through here alike. Without it PostgreSQL
--- takes black/white for a path and shop.example for a host, each one word. Where it can, it knows all letters of Unicode
--- whatever the database's locale (from PostgreSQL 17 on); a lexeme's vector has room for some 100,000 characters.
+-- takes black/white for a path and shop.example for a host, each one word. It knows all letters of Unicode whatever the
+-- database's locale: by its own collation from PostgreSQL 17 on, by ICU's before. A lexeme's vector has room for some
+-- 100,000 characters.
 DO $do$ BEGIN EXECUTE format($format$
     CREATE FUNCTION shop_plain(given text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
         SELECT lower(regexp_replace(left(given, 100000) COLLATE %I, '[[:punct:][:space:]]+', ' ', 'g'))
     $$
-$format$, coalesce((SELECT collname FROM pg_collation WHERE collname = 'pg_c_utf8'), 'default')); END $do$
+$format$, coalesce((SELECT min(collname) FROM pg_collation WHERE collname IN ('pg_c_utf8', 'und-x-icu')), 'default')); END $do$
 
 -- name: index
 -- Writes the rows of these products anew. `simple`: a shop's words are names, and stemming one language hurts the others.
