@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -39,16 +40,23 @@ NO_SPACE = re.compile(r"No space left on device|Disk quota exceeded")
 
 class Server:
     """A cluster in `folder` (made when absent) and the server on it. `durable=False` is fast and survives
-    `kill -9`, but not a power cut.
+    `kill -9`, but not a power cut. `settings` of the server are added to ours.
 
     `start` returns when the server answers; `kill` is `kill -9`, after which `start` works again.
     """
 
     def __init__(
-        self, folder: Path | str, *, durable: bool = True, port: int | None = None, log: Path | None = None
+        self,
+        folder: Path | str,
+        *,
+        durable: bool = True,
+        port: int | None = None,
+        log: Path | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = Path(folder).resolve()
         self.durable = durable
+        self.settings = settings or {}
         self.port = port
         self.log = log or self.folder.with_name(f"{self.folder.name}.log")
         self._account: Account | None = None
@@ -93,7 +101,7 @@ class Server:
 
     def _command(self) -> list[str]:
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
-        settings = {**SETTINGS, "port": self.port, **({} if self.durable else THROWAWAY_SETTINGS)}
+        settings = {**SETTINGS, "port": self.port, **({} if self.durable else THROWAWAY_SETTINGS), **self.settings}
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         return [str(cluster.program("postgres")), "-D", str(self.folder), *words]
 
