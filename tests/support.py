@@ -101,6 +101,11 @@ def eventually(look: Callable[[], T], what: str = "", patience: float = PATIENCE
     return seen
 
 
+def somebody_waits(connection: psycopg.Connection) -> bool:
+    """Whether any session waits for a lock. Unlike pg_stat_activity, pg_locks is read anew within a transaction."""
+    return connection.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)").fetchone() == (True,)
+
+
 def drained(connection: psycopg.Connection) -> bool:
     """Whether every change is fanned out and nothing waits in any lane."""
     behind = """

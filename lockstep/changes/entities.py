@@ -1,6 +1,6 @@
 """What every entity has: an id, its times, and a soft deletion that keeps its history."""
 
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import pgtrigger
 from django.db import models
@@ -27,6 +27,7 @@ class NextNumber(models.Func):
 
 
 E = TypeVar("E", bound=models.Model)
+Somebody = Any  # the project's user, whichever model that is: the apps below the accounts do not know it
 
 
 class EntityQuerySet(models.QuerySet[E]):

@@ -1,16 +1,13 @@
 """Writes of defects. Each is one transaction; the broadcast follows from the change, by delivery."""
 
-from typing import Any
-
 from django.db.models.functions import Now
 from rest_framework.exceptions import PermissionDenied
 
 from lockstep.api.concurrency import ANY_VERSION, Match, lock
 from lockstep.api.requests import by_key
 from lockstep.changes.attribution import attributed_transaction
+from lockstep.changes.entities import Somebody
 from lockstep.defects.models import Defect
-
-Somebody = Any  # the project's user, whichever model that is
 
 
 def create_defect(*, actor: str, user: Somebody, comment: str) -> Defect:

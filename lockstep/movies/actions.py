@@ -10,7 +10,8 @@ from django.db.models.functions import Now
 from lockstep.api.concurrency import ANY_VERSION, Match, lock
 from lockstep.api.errors import Invalid
 from lockstep.changes.attribution import attributed_transaction
-from lockstep.movies.models import Movie, Rating, Somebody
+from lockstep.changes.entities import Somebody
+from lockstep.movies.models import Movie, Rating
 
 
 def create_rating(*, actor: str, user: Somebody, movie_id: UUID, rating_type: str) -> Rating:

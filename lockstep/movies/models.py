@@ -10,12 +10,11 @@ from django.db import models
 from django.db.models.functions import Now, Upper
 
 from lockstep.changes.capture import BOTH_ROWS, EVERYBODY, NEW_ROWS, OLD_ROWS, capture
-from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet
+from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, Somebody
 from lockstep.changes.sql_file import load
 
 TRIGGERS = load(Path(__file__).parent / "sql" / "triggers.sql")
 MOST_WORDS = 8  # of a search
-Somebody = Any  # the project's user, whichever model that is
 
 
 class MovieQuerySet(EntityQuerySet["Movie"]):

@@ -7,7 +7,8 @@ from django.db.models import F, OrderBy, Q, Window
 from django.db.models.functions import Lower, RowNumber
 
 from lockstep.api.errors import NotFound
-from lockstep.movies.models import Movie, MovieQuerySet, Rating, Somebody
+from lockstep.changes.entities import Somebody
+from lockstep.movies.models import Movie, MovieQuerySet, Rating
 
 ORDERINGS: dict[str, list[OrderBy]] = {
     "title": [Lower("title").asc(), F("id").asc()],

@@ -17,9 +17,10 @@ from lockstep.api.concurrency import ANY_VERSION, Match, lock
 from lockstep.api.errors import Conflict, Invalid
 from lockstep.api.statements import Row, rows
 from lockstep.changes.attribution import announce_commit, attributed_transaction, attribution
+from lockstep.changes.entities import Somebody
 from lockstep.changes.sql_file import load
 from lockstep.shop import machines
-from lockstep.shop.models import MOST_LINES, Bag, BagItem, Movement, Order, Payment, Product, ProductTag, Somebody, Tag
+from lockstep.shop.models import MOST_LINES, Bag, BagItem, Movement, Order, Payment, Product, ProductTag, Tag
 
 SQL = load(Path(__file__).parent / "sql" / "orders.sql")
 BATCH = 500  # orders that expire in one transaction

@@ -12,12 +12,11 @@ from django.db.models.functions import Lower, Now
 from uuid_utils.compat import uuid7
 
 from lockstep.changes.capture import BOTH_ROWS, EVERYBODY, NEW_ROWS, capture
-from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, number_field
+from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, Somebody, number_field
 from lockstep.changes.sql_file import load
 from lockstep.shop import machines
 
 MOST_LINES = 100  # of an order, and so of a bag
-Somebody = Any  # the project's user, whichever model that is
 # pgtrigger leaves these untyped.
 OF_WORDS: Any = pgtrigger.UpdateOf("name", "description", "deleted")  # type: ignore[no-untyped-call]
 OF_NAME: Any = pgtrigger.UpdateOf("name", "deleted")  # type: ignore[no-untyped-call]

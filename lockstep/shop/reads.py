@@ -15,9 +15,10 @@ from rest_framework.exceptions import PermissionDenied
 from lockstep.api.errors import NotFound
 from lockstep.api.requests import by_key
 from lockstep.api.statements import Row, row, rows
+from lockstep.changes.entities import Somebody
 from lockstep.changes.sql_file import load
 from lockstep.shop import machines
-from lockstep.shop.models import BagItem, Order, Product, ProductQuerySet, ProductTag, Somebody, Tag
+from lockstep.shop.models import BagItem, Order, Product, ProductQuerySet, ProductTag, Tag
 from lockstep.shop.search import Way, search_engine
 
 _TEXTS = load(Path(__file__).parent / "sql" / "products.sql")

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -16,6 +17,7 @@ from lockstep.api.concurrency import ANY_VERSION, Match, lock
 from lockstep.api.errors import Conflict, NotFound
 from lockstep.api.sealing import seal
 from lockstep.changes.attribution import attributed_transaction
+from lockstep.changes.entities import Somebody
 from lockstep.delivery import operations
 from lockstep.delivery.operations import Replayed, Selection, UnknownMessage
 from lockstep.webhooks.deliver import ENDPOINTS, TEST
@@ -34,10 +36,11 @@ class Created:
     secret: str
 
 
-def create_endpoint(*, actor: str, owner: Any, url: str, events: Sequence[str], description: str = "") -> Created:  # noqa: ANN401 - the project's user
+def create_endpoint(*, actor: str, owner: Somebody, url: str, events: Sequence[str], description: str = "") -> Created:
     """A new endpoint, told of what is committed from now on. Raises Conflict when its owner has enough of them."""
     secret = _new_secret()
     with attributed_transaction(actor=actor):
+        lock(get_user_model().objects.all(), ANY_VERSION, pk=owner.pk)  # two at once would each count without the other
         if Endpoint.objects.alive().of(owner).count() >= settings.WEBHOOKS_PER_USER:
             raise Conflict(f"You have {settings.WEBHOOKS_PER_USER} endpoints already. Delete one first.")
         endpoint = Endpoint.objects.create(

@@ -1,13 +1,11 @@
 """Endpoints of people outside, each with a subscription of its own in delivery."""
 
-from typing import Any
-
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from lockstep.changes.capture import capture
-from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet
+from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, Somebody
 
 FAMILY = "webhook"  # of subscriptions, one for each endpoint
 SECRETS = "lockstep webhook secrets"  # what they are sealed for
@@ -16,7 +14,7 @@ SECRETS = "lockstep webhook secrets"  # what they are sealed for
 class EndpointQuerySet(EntityQuerySet["Endpoint"]):
     """Reads of endpoints."""
 
-    def of(self, user: Any) -> "EndpointQuerySet":  # noqa: ANN401 - the project's user
+    def of(self, user: Somebody) -> "EndpointQuerySet":
         """Those of one user."""
         return self.filter(owner=user)
 

@@ -8,12 +8,11 @@ from django.db import connection
 
 from conftest import database_url
 from lockstep.accounts.models import User
-from tests.support import Cast, eventually
+from tests.support import Cast, eventually, somebody_waits
 
 pytestmark = pytest.mark.django_db
 
 ME = "/api/v1/users/me/"
-WAITING = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 
 def patch(cast: Cast, name: str, **headers: str):
@@ -91,7 +90,7 @@ def test_who_comes_while_another_is_changing_it_is_told(cast: Cast, database: ps
     with psycopg.connect(database_url()) as other:
         other.execute("UPDATE accounts_user SET first_name = 'theirs' WHERE id = %s", [cast.owner.user.pk])
         thread.start()
-        eventually(lambda: database.execute(WAITING).fetchone())
+        eventually(lambda: somebody_waits(database))
     thread.join()
     assert statuses == [412]
     assert cast.owner.get(ME).json()["first_name"] == "theirs"

@@ -66,6 +66,14 @@ def gap(*arguments: str) -> str:
     return said.getvalue()
 
 
+def advice() -> str:
+    """What is said where there is a gap."""
+    said = StringIO()
+    with pytest.raises(SystemExit):
+        call_command("counter_gap", stdout=said)
+    return said.getvalue().strip().rpartition("deletions. ")[2]
+
+
 def test_what_the_text_prints_and_nothing_else_is_sent(
     cast: Cast, settings, receiver: Receiver, database: psycopg.Connection
 ):
@@ -119,6 +127,18 @@ def test_a_gap_is_found_and_closed(cast: Cast, counter: StandIn, database: psyco
     eventually(lambda: drained(database))
     assert counter.shown()["repeats"] == 1
     assert "No gap" in gap()
+
+
+def test_a_gap_says_what_to_do_about_it(cast: Cast, counter: StandIn, database: psycopg.Connection):
+    operations.pause(NAME, reason="the counter moves")
+    report(cast)
+    assert advice() == f"{NAME} is paused (the counter moves): `delivery resume {NAME}` lets it go on."
+    counter.faults(status=422, times=1)
+    operations.resume(NAME)
+    eventually(lambda: operations.letters(Selection(NAME)))
+    assert advice().startswith("1 messages were refused")
+    operations.discard_letters(Selection(NAME), reason="nobody needs it")
+    assert advice().startswith("Nothing is on its way")
 
 
 def test_what_the_log_does_not_have_any_more_the_rows_say(cast: Cast, database: psycopg.Connection):

@@ -11,6 +11,7 @@ from lockstep.delivery.lanes import BEGINNING, Horizon, Outcome
 from lockstep.delivery.retry import SCHEDULE, delay_after
 from lockstep.delivery.subscriptions import Subscriber, registered
 from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber, waiting
+from tests.support import eventually, somebody_waits
 
 EVENT, STATE = subscriber("test", "event"), subscriber("test", "state")
 
@@ -246,16 +247,10 @@ def test_a_change_that_is_fanned_out_while_its_lane_is_acked_is_not_lost(steps: 
             " WHERE model = 'posts.post' AND kind = 'updated'",
             [claim.lane],
         )
-        while not _blocked(database):
-            assert acking.is_alive()
+        eventually(lambda: somebody_waits(database))
     acking.join()
     assert [title for _, title in waiting(database)] == ["b"]
     assert lane(database, "next_at <= now()")
-
-
-def _blocked(database: psycopg.Connection) -> bool:
-    row = database.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)").fetchone()
-    return bool(row and row[0])
 
 
 @pytest.mark.parametrize("who", [EVENT, *registered()], ids=lambda who: who.name)

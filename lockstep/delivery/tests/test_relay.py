@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 
 from conftest import database_url
 from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber, waiting
-from tests.support import eventually
+from tests.support import eventually, somebody_waits
 
 WRITERS, OBJECTS = 4, 3
-WAITS_FOR_A_LOCK = """
-    SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"""
 
 
 @pytest.fixture
@@ -198,7 +196,7 @@ def test_fan_out_and_settlement_take_lanes_in_one_order(
     writers[0].execute(lock, [posts[0]])
     settling = threading.Thread(target=steps.settle, args=claims)
     settling.start()
-    eventually(lambda: database.execute(WAITS_FOR_A_LOCK).fetchone() == (1,))
+    eventually(lambda: somebody_waits(database))
     writers[1].execute(lock, [posts[1]])
     for writer in writers[:2]:
         writer.rollback()

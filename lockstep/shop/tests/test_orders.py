@@ -17,7 +17,7 @@ from lockstep.shop import actions
 from lockstep.shop.actions import Line
 from lockstep.shop.models import Bag, Movement, Order, Product
 from lockstep.shop.tests.conftest import MakeProduct
-from tests.support import Cast, Person, eventually
+from tests.support import Cast, Person, eventually, somebody_waits
 
 pytestmark = pytest.mark.django_db
 
@@ -309,16 +309,11 @@ def test_an_order_waits_for_whoever_changes_its_products(
         finally:
             connections.close_all()
 
-    def somebody_waits() -> bool:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-            return cursor.fetchone()[0] > 0
-
     with ThreadPoolExecutor(1) as pool:
         with database.transaction():
             database.execute("UPDATE shop_product SET stock = 0 WHERE id = %s", [last.pk])
             outcome = pool.submit(buy)
-            eventually(somebody_waits)
+            eventually(lambda: somebody_waits(database))
         assert outcome.result() == "InsufficientStock"
     assert stocks() == {"last": 0}
 

@@ -12,7 +12,7 @@ from lockstep.shop import actions, search
 from lockstep.shop.models import Product, ProductTag, SearchEntry, SearchWord, Tag, UnlearntProduct
 from lockstep.shop.search import forget_words, learn_words
 from lockstep.shop.tests.conftest import MakeProduct
-from tests.support import Cast, Person, eventually
+from tests.support import Cast, Person, eventually, somebody_waits
 
 pytestmark = pytest.mark.django_db
 
@@ -135,14 +135,11 @@ def test_who_writes_at_the_same_time_loses_nobodys_words(cast: Cast, product: Ma
         Product.objects.update(name="throne")
         connections.close_all()
 
-    def somebody_waits() -> bool:
-        return slow.execute("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted").fetchone() == (True,)
-
     renaming = threading.Thread(target=rename)
     with psycopg.connect(database_url()) as slow:
         slow.execute("INSERT INTO shop_producttag (product_id, tag_id) VALUES (%s, %s)", [thing.pk, royal.pk])
         renaming.start()
-        eventually(somebody_waits)
+        eventually(lambda: somebody_waits(slow))
     renaming.join()
     assert found(cast, "royal throne") == ["throne"]
 

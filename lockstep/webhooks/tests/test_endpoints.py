@@ -1,16 +1,20 @@
 """Endpoints over REST: their life, their secrets, what may be asked for and by whom."""
 
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_network
 from uuid import uuid4
 
+import psycopg
 import pytest
 from django.conf import settings
+from django.db import connection
+from uuid_utils.compat import uuid7
 
 from lockstep.api.sealing import Unreadable, unseal
 from lockstep.changes.models import Change
 from lockstep.delivery.models import Subscription
 from lockstep.webhooks.models import SECRETS, Endpoint
-from tests.support import Cast, Person
+from tests.support import Cast, Person, eventually, somebody_waits
 
 pytestmark = pytest.mark.django_db
 
@@ -176,6 +180,30 @@ def test_one_user_cannot_have_any_number_of_them(cast: Cast, monkeypatch: pytest
     make(cast.owner)
     assert cast.owner.post(PATH, {"url": URL, "events": ["*"]}).status_code == 409
     make(cast.colleague)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_at_once_are_counted_one_after_the_other(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, database: psycopg.Connection
+):
+    monkeypatch.setattr(settings, "WEBHOOKS_PER_USER", 1)
+
+    def make_another() -> int:
+        try:
+            return cast.owner.post(PATH, {"url": URL, "events": ["*"]}).status_code
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction():  # the first one, which has not committed yet
+            database.execute("SELECT FROM accounts_user WHERE id = %s FOR NO KEY UPDATE", [cast.owner.user.pk])
+            second = pool.submit(make_another)
+            eventually(lambda: somebody_waits(database))
+            database.execute(
+                "INSERT INTO webhooks_endpoint (id, owner_id, url, events, secret) VALUES (%s, %s, %s, '{*}', '')",
+                [uuid7(), cast.owner.user.pk, URL],
+            )
+        assert second.result() == 409
 
 
 def test_pages_go_newest_first(cast: Cast):

@@ -64,6 +64,8 @@ def _verdict(lines: list[Line]) -> str:
 def _advice(status: Status | None) -> str:
     if status is None:
         return "Nothing was ever sent: start a worker."
+    if status.state == "paused":
+        return f"{NAME} is paused ({status.reason or 'without a reason'}): `delivery resume {NAME}` lets it go on."
     if status.dead:
         return f"{status.dead:,} messages were refused: see `delivery letters {NAME}`, then `delivery replay-letters`."
     if status.behind or status.waiting:
