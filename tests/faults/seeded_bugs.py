@@ -791,4 +791,18 @@ BUGS = [
         "Rating.objects.alive()",
         f"{TEST_MOVIES}/test_ratings.py::TestOneVote::test_is_nobody_elses",
     ),
+    SeededBug(
+        "a client is closed under what it delivers",
+        "lockstep/delivery/courier.py",
+        "            stack.push_async_callback(self._let_all_end)\n",
+        "",
+        f"{TEST_COURIER}::test_what_is_under_way_when_the_database_dies_ends_and_counts",
+    ),
+    SeededBug(
+        "two make their last free webhook at once",
+        "lockstep/webhooks/actions.py",
+        "        lock(get_user_model().objects.all(), ANY_VERSION, pk=owner.pk)",
+        "        pass",
+        "lockstep/webhooks/tests/test_endpoints.py::test_two_at_once_are_counted_one_after_the_other",
+    ),
 ]
