@@ -107,8 +107,9 @@ def delete_product(*, actor: str, product: Product, match: Match = ANY_VERSION) 
 def add_tag(*, actor: str, product: Product, tag: Tag) -> None:
     """Once is enough: a tag that is there already changes nothing."""
     with attributed_transaction(actor=actor):
-        lock(Product.objects.alive(), ANY_VERSION, pk=product.pk)
+        # In this order, which is that of who renames a tag.
         lock(Tag.objects.alive(), ANY_VERSION, "There is no such tag.", pk=tag.pk)
+        lock(Product.objects.alive(), ANY_VERSION, pk=product.pk)
         ProductTag.objects.bulk_create([ProductTag(product=product, tag=tag)], ignore_conflicts=True)
         _touch(product)
 
@@ -116,6 +117,7 @@ def add_tag(*, actor: str, product: Product, tag: Tag) -> None:
 def remove_tag(*, actor: str, product: Product, tag: Tag) -> None:
     """A tag that is not there is no error."""
     with attributed_transaction(actor=actor):
+        lock(Product.objects.alive(), ANY_VERSION, pk=product.pk)
         ProductTag.objects.alive().filter(product=product, tag=tag).update(deleted=Now())
         _touch(product)
 

@@ -62,7 +62,7 @@ class Trial:
 
 
 QUICK = Trial(seed=1, orders=300, stock=15, rounds=2, pauses=(0.5, 2.0), leases_end=True)
-MOST_STOCK = 10_000  # of a product: a million attempts sell all of it, and go on asking
+MOST_STOCK = 2_000  # of a product: a million attempts soon sell all of it, and go on asking
 LONG = Trial(
     seed=2, orders=ORDERS, stock=max(1, min(ORDERS // 25, MOST_STOCK)), rounds=10, pauses=(5.0, 15.0), leases_end=False
 )

@@ -37,5 +37,16 @@ PERFORM shop_index(ARRAY(SELECT DISTINCT product_id FROM new_rows));
 RETURN NULL;
 
 -- name: index_tagged
+-- A tag is a part of how its products are shown: they have another version now. They are locked before what is found by
+-- them, as by whoever writes a product.
+UPDATE shop_product p SET updated = clock_timestamp()
+FROM (
+    SELECT held.id FROM shop_product held
+    WHERE held.deleted IS NULL
+      AND held.id = ANY (ARRAY(SELECT product_id FROM shop_producttag WHERE tag_id = NEW.id AND deleted IS NULL))
+    ORDER BY held.id
+    FOR NO KEY UPDATE
+) AS held
+WHERE p.id = held.id;
 PERFORM shop_index(ARRAY(SELECT product_id FROM shop_producttag WHERE tag_id = NEW.id AND deleted IS NULL));
 RETURN NULL;

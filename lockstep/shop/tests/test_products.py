@@ -332,5 +332,10 @@ def test_owners_put_tags_on_their_products(cast: Cast, product: MakeProduct):
     for _ in range(2):
         assert cast.owner.delete(f"{path}tags/{red.pk}/").status_code == 204
     assert cast.owner.get(path).json()["tags"] == ["Round"]
+    seen = cast.owner.get(path)["ETag"]
+    cast.staff.client.patch(f"{TAGS}{round_.pk}/", {"name": "Oval"}, content_type="application/json")
+    renamed = cast.owner.client.get(path, headers={"if-none-match": seen})
+    assert (renamed.status_code, renamed.json()["tags"]) == (200, ["Oval"])
     cast.staff.delete(f"{TAGS}{round_.pk}/")
-    assert cast.owner.get(path).json()["tags"] == []
+    gone = cast.owner.client.get(path, headers={"if-none-match": renamed["ETag"]})
+    assert (gone.status_code, gone.json()["tags"]) == (200, [])
