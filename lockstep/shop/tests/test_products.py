@@ -1,5 +1,6 @@
 """Products, their tags, and the stores of their owners."""
 
+import re
 from base64 import b64encode
 from collections.abc import Callable
 from urllib.parse import urlencode
@@ -290,16 +291,12 @@ def test_staff_keep_tags_and_everybody_finds_them(cast: Cast):
 
 
 @pytest.mark.parametrize(
-    ("tags", "index"),
-    [
-        (lambda: Tag.objects.alive().named("Red"), "shop_tag_name"),
-        (lambda: Tag.objects.beginning("Re"), "shop_tag_prefix"),
-    ],
+    "tags", [lambda: Tag.objects.alive().named("Red"), lambda: Tag.objects.beginning("Re")], ids=["named", "beginning"]
 )
-def test_tags_are_found_by_their_index(cast: Cast, tags: Callable[[], QuerySet[Tag]], index: str):
+def test_tags_are_found_by_an_index(cast: Cast, tags: Callable[[], QuerySet[Tag]]):
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")  # the table is too small for it to matter
-    assert index in tags().explain()
+    assert re.search(r"Index Cond: \(+lower\(name\)", tags().explain())
 
 
 @pytest.mark.parametrize(
