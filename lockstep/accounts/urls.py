@@ -1,8 +1,7 @@
 from django.urls import include, path, re_path
 
 from lockstep.accounts import doors, views
-
-PERSON = r"(?P<key>[0-9]{1,18}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
+from lockstep.api.routes import KEY
 
 oauth = [
     re_path(r"^token/?$", doors.OAuthTokenView.as_view()),
@@ -21,10 +20,10 @@ users = [
     re_path(r"^register/?$", views.RegisterView.as_view()),
     re_path(r"^me/?$", views.MeView.as_view()),
     re_path(r"^me/password/?$", views.MyPasswordView.as_view()),
-    re_path(rf"^{PERSON}/?$", views.PersonView.as_view()),
-    re_path(rf"^{PERSON}/follow/?$", views.FollowView.as_view()),
-    re_path(rf"^{PERSON}/followers/?$", views.FollowerListView.as_view()),
-    re_path(rf"^{PERSON}/following/?$", views.FollowingListView.as_view()),
+    re_path(rf"^{KEY}/?$", views.PersonView.as_view()),
+    re_path(rf"^{KEY}/follow/?$", views.FollowView.as_view()),
+    re_path(rf"^{KEY}/followers/?$", views.FollowerListView.as_view()),
+    re_path(rf"^{KEY}/following/?$", views.FollowingListView.as_view()),
 ]
 
 urlpatterns = [

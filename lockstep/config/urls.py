@@ -10,6 +10,9 @@ from lockstep.api.pages import RedocView, SchemaView, SwaggerView
 admin_site.login_form = AdminSignInForm
 
 urlpatterns = [
+    # Routes are tried one after the other: what is asked most stands first.
+    path("api/v1/", include("lockstep.shop.urls")),
+    path("fakeapi/v1/", include("lockstep.posts.urls")),
     re_path(r"^healthz/?$", HealthView.as_view()),
     re_path(r"^readyz/?$", ReadinessView.as_view()),
     re_path(r"^metrics/?$", MetricsView.as_view()),
@@ -18,11 +21,9 @@ urlpatterns = [
     re_path(r"^api/schema/?$", SchemaView.as_view()),
     re_path(r"^api/schema/swagger-ui/?$", SwaggerView.as_view()),
     re_path(r"^api/schema/redoc/?$", RedocView.as_view()),
-    path("fakeapi/v1/", include("lockstep.posts.urls")),
     path("", include("lockstep.accounts.urls")),
     path("", include("lockstep.compat.urls")),
     path("api/v1/", include("lockstep.feed.urls")),
-    path("api/v1/", include("lockstep.shop.urls")),
     path("api/v1/", include("lockstep.defects.urls")),
     path("api/v1/", include("lockstep.movies.urls")),
     path("api/v1/webhooks", include("lockstep.webhooks.urls")),

@@ -1,23 +1,36 @@
-from django.urls import re_path
+from django.urls import include, path, re_path
 
 from lockstep.api.routes import ID, KEY
 from lockstep.shop import views
 
 TAG = rf"(?P<tag>{ID})"
 
+products = [
+    re_path(r"^/?$", views.ProductListView.as_view()),
+    re_path(rf"^/{KEY}/?$", views.ProductView.as_view()),
+    re_path(rf"^/{KEY}/tags/{TAG}/?$", views.ProductTagView.as_view()),
+]
+orders = [
+    re_path(r"^/?$", views.OrderListView.as_view()),
+    re_path(rf"^/{KEY}/?$", views.OrderView.as_view()),
+    re_path(rf"^/{KEY}/confirm/?$", views.ConfirmView.as_view()),
+    re_path(rf"^/{KEY}/cancel/?$", views.CancelView.as_view()),
+]
+bag = [
+    re_path(r"^/?$", views.BagView.as_view()),
+    re_path(rf"^/items/{KEY}/?$", views.BagItemView.as_view()),
+    re_path(r"^/order/?$", views.BagOrderView.as_view()),
+]
+tags = [
+    re_path(r"^/?$", views.TagListView.as_view()),
+    re_path(rf"^/{TAG}/?$", views.TagView.as_view()),
+]
+
 urlpatterns = [
-    re_path(r"^products/?$", views.ProductListView.as_view()),
-    re_path(rf"^products/{KEY}/?$", views.ProductView.as_view()),
-    re_path(rf"^products/{KEY}/tags/{TAG}/?$", views.ProductTagView.as_view()),
+    path("products", include(products)),
+    path("orders", include(orders)),
+    path("bag", include(bag)),
+    path("tags", include(tags)),
     re_path(rf"^users/{KEY}/products/?$", views.StoreView.as_view()),
-    re_path(r"^tags/?$", views.TagListView.as_view()),
-    re_path(rf"^tags/{TAG}/?$", views.TagView.as_view()),
     re_path(r"^states/?$", views.StateListView.as_view()),
-    re_path(r"^bag/?$", views.BagView.as_view()),
-    re_path(rf"^bag/items/{KEY}/?$", views.BagItemView.as_view()),
-    re_path(r"^bag/order/?$", views.BagOrderView.as_view()),
-    re_path(r"^orders/?$", views.OrderListView.as_view()),
-    re_path(rf"^orders/{KEY}/?$", views.OrderView.as_view()),
-    re_path(rf"^orders/{KEY}/confirm/?$", views.ConfirmView.as_view()),
-    re_path(rf"^orders/{KEY}/cancel/?$", views.CancelView.as_view()),
 ]
