@@ -133,6 +133,7 @@ class Rating(Entity):
             _count("count_insert", operation=pgtrigger.Insert, referencing=NEW_ROWS),
             _count("count_update", operation=pgtrigger.Update, referencing=BOTH_ROWS),
             _count("count_delete", operation=pgtrigger.Delete, referencing=OLD_ROWS),
+            _count("count_truncate", operation=pgtrigger.Truncate),
         ]
         constraints = [
             models.UniqueConstraint("user", "movie", name="movies_rating_once", condition=models.Q(deleted=None)),

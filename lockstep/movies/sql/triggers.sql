@@ -44,3 +44,7 @@ FROM (
 ) AS v
 WHERE t.movie_id = v.movie_id;
 RETURN NULL;
+
+-- name: count_truncate
+UPDATE movies_tally SET upvotes = 0, downvotes = 0 WHERE upvotes + downvotes > 0;
+RETURN NULL;
