@@ -49,7 +49,7 @@ class Run:
         self.home, self.port = home, port
         inherited = {name: value for name, value in os.environ.items() if name not in OURS}
         self.environment = {**inherited, "LOCKSTEP_HOME": str(home), "PORT": str(port), **environment}
-        self.output = ""
+        self._lines: list[str] = []
         self.started = time.monotonic()
         self.make = subprocess.Popen(
             ["make", "--no-print-directory", "run"],
@@ -65,7 +65,12 @@ class Run:
     def _read(self) -> None:
         assert self.make.stdout
         for line in self.make.stdout:
-            self.output += line
+            self._lines.append(line)
+
+    @property
+    def output(self) -> str:
+        """All that it has printed until now."""
+        return "".join(self._lines)
 
     def status(self, path: str = "/readyz") -> int:
         try:

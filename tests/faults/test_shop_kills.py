@@ -64,7 +64,7 @@ class Trial:
 QUICK = Trial(seed=1, orders=300, stock=15, rounds=2, pauses=(0.5, 2.0), leases_end=True)
 MOST_STOCK = 2_000  # of a product: a million attempts soon sell all of it, and go on asking
 LONG = Trial(
-    seed=2, orders=ORDERS, stock=max(1, min(ORDERS // 25, MOST_STOCK)), rounds=10, pauses=(5.0, 15.0), leases_end=False
+    seed=2, orders=ORDERS, stock=max(1, min(ORDERS // 25, MOST_STOCK)), rounds=10, pauses=(10.0, 30.0), leases_end=False
 )
 
 
@@ -159,7 +159,7 @@ def gateway() -> Iterator[StandIn]:
 
 @pytest.fixture
 def system(tmp_path: Path, gateway: StandIn) -> Iterator[Run]:
-    options = {"ORDER_CONFIRM_SECONDS": str(CONFIRM_SECONDS), "RATE_LIMIT": "1000000000"}
+    options = {"ORDER_CONFIRM_SECONDS": str(CONFIRM_SECONDS), "RATE_LIMIT": "1000000000", "LOG_LEVEL": "WARNING"}
     run = Run(tmp_path / "home", free_port(), PAYMENTS_URL=gateway.url, **options)
     run.until_ready()
     yield run
