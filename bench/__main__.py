@@ -28,11 +28,13 @@ def _run(place: Place, names: list[str], runs: int) -> None:
     for name in names:
         try:
             results[name] = measure(row(name), place, runs, partial(told.progress, name))
+            if place.scale == 1:
+                report.keep(name, results[name], place, runs)
         except Unavailable as error:
             told.progress(name, f"left out: {error}", {})
-    path = report.write(results, place, runs=runs, seconds=time.monotonic() - began)
     told.table(results)
-    told.console.print(f"{time.monotonic() - began:.0f} s; everything is in {path.name} of bench/results", style="dim")
+    kept = "every run is in bench/results/latest.json" if place.scale == 1 else "at this scale nothing is kept"
+    told.console.print(f"{time.monotonic() - began:.0f} s; {kept}", style="dim")
 
 
 def _arguments() -> argparse.Namespace:

@@ -73,18 +73,12 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def write(results: Results, place: Place, *, runs: int, seconds: float) -> Path:
-    """Keeps everything that was measured."""
-    document = {
-        "machine": machine(place),
-        "scale": place.scale,
-        "runs": runs,
-        "took_seconds": round(seconds),
-        "rows": {name: _row(measured) for name, measured in results.items()},
-    }
+def keep(name: str, measured: Measured, place: Place, runs: int) -> None:
+    """Puts all that was measured of a row in the place of what was known of it. The other rows stay as they were."""
+    known: dict[str, Any] = orjson.loads(RESULTS.read_bytes()) if RESULTS.exists() else {}
+    known[name] = {"machine": machine(place), "rounds": runs, **_row(measured)}
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    return RESULTS
+    RESULTS.write_bytes(orjson.dumps(known, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
 def machine(place: Place) -> dict[str, Any]:
