@@ -94,7 +94,9 @@ class Search(Row):
             " WHERE NOT EXISTS (SELECT FROM shop_searchentry e WHERE e.product_id = p.id)"
         )
         connection.execute(index)
-        connection.execute("INSERT INTO shop_unlearntproduct SELECT product_id FROM shop_searchentry")
+        connection.execute(
+            "INSERT INTO shop_unlearntproduct SELECT product_id FROM shop_searchentry ON CONFLICT DO NOTHING"
+        )
         tables.require(connection, shop_searchentry=tables.count(connection, "shop_product"))
 
     def manners(self) -> dict[str, Manner]:
