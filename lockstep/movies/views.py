@@ -89,7 +89,7 @@ class MovieView(View):
         except NotFound:
             if not catalogue.look_again():
                 raise
-            movie = reads.movie(key, request.user)
+            freshness, movie = _freshness(), reads.movie(key, request.user)
         return Response(shown_movie(movie), headers=shown_freshness(freshness))
 
 

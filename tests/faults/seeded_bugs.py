@@ -805,4 +805,27 @@ BUGS = [
         "        pass",
         "lockstep/webhooks/tests/test_endpoints.py::test_two_at_once_are_counted_one_after_the_other",
     ),
+    SeededBug(
+        "who puts a tag on locks the product before the tag",
+        "lockstep/shop/actions.py",
+        '        lock(Tag.objects.alive(), ANY_VERSION, "There is no such tag.", pk=tag.pk)\n'
+        "        lock(Product.objects.alive(), ANY_VERSION, pk=product.pk)\n",
+        "        lock(Product.objects.alive(), ANY_VERSION, pk=product.pk)\n"
+        '        lock(Tag.objects.alive(), ANY_VERSION, "There is no such tag.", pk=tag.pk)\n',
+        f"{TEST_SHOP}/test_products.py::test_who_puts_a_tag_on_locks_it_before_the_product",
+    ),
+    SeededBug(
+        "a renamed tag leaves its products as they were",
+        "lockstep/shop/migrations/0004_tags_touch_products.py",
+        "SET updated = clock_timestamp()",
+        "SET updated = p.updated",
+        f"{TEST_SHOP}/test_products.py::test_owners_put_tags_on_their_products",
+    ),
+    SeededBug(
+        "votes that are truncated still count",
+        "lockstep/movies/migrations/0002_count_truncate.py",
+        "SET upvotes = 0, downvotes = 0",
+        "SET upvotes = upvotes, downvotes = downvotes",
+        f"{TEST_MOVIES}/test_ratings.py::test_whatever_writes_a_vote_it_is_counted",
+    ),
 ]

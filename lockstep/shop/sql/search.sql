@@ -8,7 +8,7 @@
 -- database's locale: by its own collation from PostgreSQL 17 on, by ICU's before. A lexeme's vector has room for some
 -- 100,000 characters.
 DO $do$ BEGIN EXECUTE format($format$
-    CREATE FUNCTION shop_plain(given text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    CREATE OR REPLACE FUNCTION shop_plain(given text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
         SELECT lower(regexp_replace(left(given, 100000) COLLATE %I, '[[:punct:][:space:]]+', ' ', 'g'))
     $$
 $format$, coalesce((SELECT min(collname) FROM pg_collation WHERE collname IN ('pg_c_utf8', 'und-x-icu')), 'default')); END $do$

@@ -3,9 +3,11 @@
 import re
 from base64 import b64encode
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlencode
 from uuid import uuid4
 
+import psycopg
 import pytest
 from django.db import connection
 from django.db.models import QuerySet
@@ -15,7 +17,7 @@ from lockstep.changes.models import Change
 from lockstep.shop.leavers import LEAVERS
 from lockstep.shop.models import Movement, Product, ProductTag, Tag
 from lockstep.shop.tests.conftest import MakeProduct
-from tests.support import BackgroundWorker, Cast, Person, eventually
+from tests.support import BackgroundWorker, Cast, Person, eventually, somebody_waits
 
 pytestmark = pytest.mark.django_db
 
@@ -307,6 +309,26 @@ def test_tags_are_ordered_as_asked(cast: Cast, ordering: str, expected: str):
     for name in "CaBd":
         tag(name)
     assert "".join(walked(cast.owner, f"{TAGS}?limit=1&ordering={ordering}")) == expected
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_puts_a_tag_on_locks_it_before_the_product(cast: Cast, product: MakeProduct, database: psycopg.Connection):
+    """As whoever renames it does: the other way round each would wait for the other."""
+    made, red = product(), tag("red")
+
+    def put() -> int:
+        try:
+            return cast.owner.put(f"{PRODUCTS}{made.pk}/tags/{red.pk}/", {}).status_code
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction():
+            database.execute("SELECT FROM shop_tag WHERE id = %s FOR NO KEY UPDATE", [red.pk])
+            putting = pool.submit(put)
+            eventually(lambda: somebody_waits(database))
+            database.execute("SELECT FROM shop_product WHERE id = %s FOR NO KEY UPDATE NOWAIT", [made.pk])
+        assert putting.result() == 204
 
 
 def test_two_tags_do_not_differ_in_case_only(cast: Cast):
