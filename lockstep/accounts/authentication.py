@@ -6,8 +6,9 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
 from lockstep.accounts.models import Session, User
-from lockstep.accounts.sessions import READ, WRITE, find_session
+from lockstep.accounts.sessions import READ, WRITE, find
 from lockstep.api.errors import InsufficientScope
+from lockstep.api.requests import Asking
 
 LONGEST = 4_096  # bytes; ours have at most some five hundred
 
@@ -24,9 +25,13 @@ class BearerAuthentication(BaseAuthentication):
         scheme, _, secret = get_authorization_header(request).partition(b" ")
         if scheme.lower() != b"bearer":
             return None
-        session = find_session(secret.strip().decode("latin-1")) if len(secret) <= LONGEST else None
-        if session is None:
+        reading = request.reading() if isinstance(request, Asking) and request.reading else None
+        asked = find(secret.strip().decode("latin-1"), reading) if len(secret) <= LONGEST else None
+        if asked is None:
             raise AuthenticationFailed("The bearer token is unknown, expired or revoked. Sign in for a new one.")
+        session = asked.session
+        if isinstance(request, Asking):
+            request.found = asked.found
         needed = READ if request.method in SAFE_METHODS else WRITE
         if needed not in session.scopes:
             raise InsufficientScope(f"This token may not {needed}: it was given for {session.scope or 'nothing'!r}.")

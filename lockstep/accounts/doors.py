@@ -13,7 +13,6 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.parsers import FormParser
 from rest_framework.permissions import AllowAny, IsAdminUser
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from lockstep.accounts import actions, oauth, sessions, signed
 from lockstep.accounts.models import Session, Token, User
@@ -29,6 +28,7 @@ from lockstep.accounts.serializers import (
     TokenSerializer,
 )
 from lockstep.accounts.throttling import Try
+from lockstep.api.answers import Answer
 from lockstep.api.errors import CONTENT_TYPE, document
 from lockstep.api.problems import UNAUTHENTICATED, problem_of
 from lockstep.api.requests import address_of
@@ -107,7 +107,7 @@ class PairView(SignInView):
     @extend_schema(
         operation_id="create_pair", request=NameOrEmailSerializer, responses={200: PairSerializer, 401: None}
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         given = NameOrEmailSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         user = self.signed_in(request, **given.validated_data)
@@ -121,7 +121,7 @@ class RefreshView(DoorView):
     """
 
     @extend_schema(operation_id="refresh_pair", request=RefreshSerializer, responses={200: PairSerializer, 401: None})
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         given = RefreshSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         secret = given.validated_data["refresh"]
@@ -138,21 +138,21 @@ class VerifyView(DoorView):
     """
 
     @extend_schema(operation_id="verify_token", request=TokenSerializer, responses={200: EMPTY, 401: None})
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         given = TokenSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         if not sessions.is_valid(given.validated_data["token"]):
             return _refused("The token is unknown, expired or revoked.")
-        return Response({})
+        return Answer({})
 
 
 class SignOutView(View):
     """Signs out: closes the session of the bearer token, with all its tokens."""
 
     @extend_schema(operation_id="sign_out", request=None, responses={204: None})
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         actions.sign_out(session=session_of(request))
-        return Response(status=204)
+        return Answer(status=204)
 
 
 class OAuthTokenView(SignInView):
@@ -165,7 +165,7 @@ class OAuthTokenView(SignInView):
         request=OAuthGrantSerializer,
         responses={200: OAuthTokensSerializer, **OAUTH_PROBLEMS},
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         request.data  # noqa: B018 - parses the form, which the protocol reads from Django's request
         answer = oauth.token_answer(request._request, address_of(request))
         if answer.status == 200:
@@ -184,7 +184,7 @@ class OAuthRevocationView(DoorView):
     @extend_schema(
         operation_id="revoke_oauth_token", request=OAuthTokenFormSerializer, responses={200: EMPTY, **OAUTH_PROBLEMS}
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         request.data  # noqa: B018 - see above
         return _oauth_response(oauth.revocation_answer(request._request))
 
@@ -196,14 +196,14 @@ class OAuthIntrospectionView(View):
     parser_classes = (FormParser,)
 
     @extend_schema(operation_id="introspect_token", request=OAuthTokenFormSerializer, responses=IntrospectionSerializer)
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         given = OAuthTokenFormSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         secret = given.validated_data["token"]
         session, expires = sessions.find_session(secret), sessions.expiry_of(secret)
         if session is None or expires is None:
-            return Response({"active": False}, headers=NO_STORE)
-        return Response({"active": True, **_introspected(session, expires)}, headers=NO_STORE)
+            return Answer({"active": False}, headers=NO_STORE)
+        return Answer({"active": True, **_introspected(session, expires)}, headers=NO_STORE)
 
 
 def session_of(request: Request) -> Session:
@@ -211,9 +211,9 @@ def session_of(request: Request) -> Session:
     return cast(Session, request.auth)
 
 
-def pair_response(pair: sessions.Pair) -> Response:
+def pair_response(pair: sessions.Pair) -> Answer:
     """A pair of tokens, which nobody on the way should keep."""
-    return Response({"access": pair.access, "refresh": pair.refresh}, headers=NO_STORE)
+    return Answer({"access": pair.access, "refresh": pair.refresh}, headers=NO_STORE)
 
 
 def _introspected(session: Session, expires: datetime) -> dict[str, Any]:
@@ -228,17 +228,17 @@ def _introspected(session: Session, expires: datetime) -> dict[str, Any]:
     }
 
 
-def _refused(detail: str) -> Response:
+def _refused(detail: str) -> Answer:
     """A 401 that is answered and not raised: what was done about the token must hold."""
     headers = {"WWW-Authenticate": 'Bearer realm="lockstep", error="invalid_token"', **NO_STORE}
-    return Response(document(UNAUTHENTICATED, detail), 401, headers=headers, content_type=CONTENT_TYPE)
+    return Answer(document(UNAUTHENTICATED, detail), 401, headers=headers, content_type=CONTENT_TYPE)
 
 
-def _oauth_response(answer: oauth.Answer) -> Response:
+def _oauth_response(answer: oauth.Answer) -> Answer:
     """The protocol's own answer; a refusal is a problem as well, with the members that RFC 6749 wants."""
     headers = {name: value for name, value in answer.headers.items() if name != "Content-Type"} | NO_STORE
     if answer.status < 400:
-        return Response(answer.body, answer.status, headers=headers)
+        return Answer(answer.body, answer.status, headers=headers)
     detail = answer.body.get("error_description") or answer.body.get("error", "")
     body = document(problem_of(answer.status), detail, **answer.body)
-    return Response(body, answer.status, headers=headers, content_type=CONTENT_TYPE)
+    return Answer(body, answer.status, headers=headers, content_type=CONTENT_TYPE)

@@ -11,18 +11,22 @@ ends. Two tabs that refresh at once are neither, so that the first seconds after
 """
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
+from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, models, transaction
+from django.db.models.base import ModelState
 from django.utils import timezone
 from oauth2_provider.models import Application
 
 from lockstep.accounts import signed
 from lockstep.accounts.models import Session, Token, User
-from lockstep.api.statements import Row, row
+from lockstep.api.statements import Reading, Values, values
 from lockstep.changes.sql_file import load
 
 READ, WRITE = "read", "write"
@@ -30,7 +34,9 @@ EVERYTHING = f"{READ} {WRITE}"
 SELDOM = {"password", "last_login", "date_joined", "created", "updated", "deleted"}  # asked for when they are used
 USER = [field.attname for field in User._meta.concrete_fields if field.attname not in SELDOM]
 COLUMNS = ", ".join(f"u.{column}" for column in USER)
-SQL = {name: text.format(user=COLUMNS) for name, text in load(Path(__file__).parent / "sql" / "sessions.sql").items()}
+SESSION = ("id", "scope", "user_id")
+SQL = load(Path(__file__).parent / "sql" / "sessions.sql")
+M = TypeVar("M", bound=models.Model)
 FORGIVEN = timedelta(seconds=10)  # after an exchange, in which the same refresh token may be exchanged again
 
 
@@ -42,23 +48,60 @@ class Pair:
     refresh: str
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who is asking, and what was read for them by the way; None where nothing was there, or nothing to be read."""
+
+    session: Session
+    found: Values | None = None
+
+
 def find_session(secret: str) -> Session | None:
-    """The open session, with its user, that this access token is of; None when it opens nothing. One query at most."""
+    """The open session, with its user, that this access token is of; None when it opens nothing."""
+    asked = find(secret)
+    return asked.session if asked else None
+
+
+def find(secret: str, reading: Reading | None = None) -> Asked | None:
+    """The same, and what is to be read for its user. One query at most."""
     if signed.looks_signed(secret):
         claims = signed.read(secret, Token.Kind.ACCESS)
-        found = row(SQL["of_id"], [claims.session, claims.user]) if claims else None
+        if claims is None:
+            return None
+        who, parameters = "of_id", dict[str, Any](session=claims.session, owner=claims.user)
     else:
-        found = row(SQL["of_token"], [Token.digest_of(secret)])
-    return _session(found) if found else None
+        who, parameters = "of_token", {"digest": Token.digest_of(secret)}
+    if reading is None:
+        row = values(_statement(who), parameters)
+    else:
+        row = values(_statement(who, reading.statement), parameters | dict(reading.parameters))
+    return _asked(row) if row else None
 
 
-def _session(found: Row) -> Session:
-    """The session and its user; what a request seldom needs of either is asked for when it is used."""
-    key, scope = found.pop("session"), found.pop("scope")
-    user = User.from_db("default", USER, list(found.values()))
-    session = Session.from_db("default", ["id", "user_id", "scope"], [key, user.pk, scope])
-    session.user = user
-    return session
+@cache
+def _statement(who: str, reading: str | None = None) -> str:
+    who = SQL[who].format(user=COLUMNS)
+    return who if reading is None else SQL["reading"].format(who=who, reading=reading.replace("{user}", "who.id"))
+
+
+def _asked(row: Values) -> Asked:
+    key, scope, *rest = row
+    user = _known(User, USER, rest)
+    session = _known(Session, SESSION, [key, scope, user.pk])
+    session._state.fields_cache = {"user": user}
+    return Asked(session, found if (found := row[2 + len(USER) :]) and found[0] is not None else None)
+
+
+def _known(model: type[M], columns: Sequence[str], values: Sequence[Any]) -> M:
+    """A row of which these columns are known; what else a request needs of it is asked for when it is used.
+
+    This is `Model.from_db` without its signals, in a tenth of its time: two of these come with each request.
+    """
+    row = model.__new__(model)
+    row._state = ModelState()
+    row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
+    row.__dict__.update(zip(columns, values, strict=False))
+    return row
 
 
 def expiry_of(secret: str) -> datetime | None:

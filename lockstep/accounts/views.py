@@ -4,7 +4,6 @@ from typing import Any, cast
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from lockstep.accounts import actions
 from lockstep.accounts.doors import DoorView, PasswordView, session_of
@@ -18,6 +17,7 @@ from lockstep.accounts.serializers import (
     shown_profile,
 )
 from lockstep.accounts.throttling import count_registration
+from lockstep.api.answers import Answer
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import Invalid, NotFound
 from lockstep.api.paging import page
@@ -49,7 +49,7 @@ class RegisterView(RegistrationView):
         request=RegistrationSerializer,
         responses={201: ProfileSerializer},
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         given = RegistrationSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         user = actions.register(**given.validated_data)
@@ -60,14 +60,14 @@ class MeView(View):
     """One's own account."""
 
     @extend_schema(operation_id="get_me", parameters=READS_VERSION, responses=ProfileSerializer)
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> Answer:
         """Your own profile."""
         return answer(request, shown_profile(_me(request)), _me(request).version)
 
     @extend_schema(
         operation_id="update_me", parameters=CHANGES_VERSION, request=ProfileSerializer, responses=ProfileSerializer
     )
-    def patch(self, request: Request) -> Response:
+    def patch(self, request: Request) -> Answer:
         """Changes your profile."""
         given = ProfileSerializer(data=request.data, partial=True)
         given.is_valid(raise_exception=True)
@@ -77,10 +77,10 @@ class MeView(View):
         return answer(request, shown_profile(user), user.version)
 
     @extend_schema(operation_id="delete_me", parameters=DELETES_VERSION, responses={204: None})
-    def delete(self, request: Request) -> Response:
+    def delete(self, request: Request) -> Answer:
         """Deletes your account, and signs you out everywhere."""
         actions.delete_account(actor=actor_of(request), user=_me(request), match=if_match(request))
-        return Response(status=204)
+        return Answer(status=204)
 
 
 class MyPasswordView(PasswordView):
@@ -91,7 +91,7 @@ class MyPasswordView(PasswordView):
         return _me(request).username
 
     @extend_schema(operation_id="change_password", request=PasswordSerializer, responses={204: None})
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         """Changes your password, and signs you out everywhere else."""
         given = PasswordSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -104,10 +104,10 @@ class MyPasswordView(PasswordView):
             session=session_of(request),
             new=given.validated_data["new_password"],
         )
-        return Response(status=204)
+        return Answer(status=204)
 
     @extend_schema(operation_id="replace_password", request=PasswordSerializer, responses={204: None})
-    def put(self, request: Request) -> Response:
+    def put(self, request: Request) -> Answer:
         """Changes your password, and signs you out everywhere else."""
         return self.post(request)
 
@@ -116,7 +116,7 @@ class PersonView(View):
     """The public profile of somebody."""
 
     @extend_schema(operation_id="get_user", parameters=READS_VERSION, responses=PersonSerializer)
-    def get(self, request: Request, key: str) -> Response:
+    def get(self, request: Request, key: str) -> Answer:
         person = _person(key, User.objects.alive().with_follow_counts())
         return answer(request, shown_person(person), person.version, person.followers, person.following)
 
@@ -125,23 +125,23 @@ class FollowView(View):
     """Following somebody. Both methods may be said again."""
 
     @extend_schema(operation_id="follow_user", request=None, responses={204: None})
-    def post(self, request: Request, key: str) -> Response:
+    def post(self, request: Request, key: str) -> Answer:
         """Follows somebody; doing so again changes nothing."""
         actions.follow(actor=actor_of(request), follower=_me(request), followed=_person(key))
-        return Response(status=204)
+        return Answer(status=204)
 
     @extend_schema(operation_id="unfollow_user", responses={204: None})
-    def delete(self, request: Request, key: str) -> Response:
+    def delete(self, request: Request, key: str) -> Answer:
         """Follows somebody no more."""
         actions.unfollow(actor=actor_of(request), follower=_me(request), followed=_person(key))
-        return Response(status=204)
+        return Answer(status=204)
 
 
 class FollowerListView(View):
     """Who follows somebody, the newest accounts first."""
 
     @extend_schema(operation_id="list_followers", parameters=CURSOR_PAGE, responses=page_of(PersonSerializer))
-    def get(self, request: Request, key: str) -> Response:
+    def get(self, request: Request, key: str) -> Answer:
         people = User.objects.alive().followers_of(_person(key))
         return page(request, people.with_follow_counts(), shape=shown_person)
 
@@ -150,7 +150,7 @@ class FollowingListView(View):
     """Whom somebody follows, the newest accounts first."""
 
     @extend_schema(operation_id="list_following", parameters=CURSOR_PAGE, responses=page_of(PersonSerializer))
-    def get(self, request: Request, key: str) -> Response:
+    def get(self, request: Request, key: str) -> Answer:
         people = User.objects.alive().followed_by(_person(key))
         return page(request, people.with_follow_counts(), shape=shown_person)
 

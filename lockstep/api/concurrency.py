@@ -12,8 +12,8 @@ from django.db import models
 from rest_framework.exceptions import ParseError
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
-from rest_framework.response import Response
 
+from lockstep.api.answers import Answer
 from lockstep.api.errors import NotFound, OutOfDate
 
 M = TypeVar("M", bound=models.Model)
@@ -48,13 +48,13 @@ def if_match(request: Request) -> Match:
     return Match(None if tags is None or "*" in tags else tags)
 
 
-def answer(request: Request, data: Any, *versions: object, status: int = 200) -> Response:  # noqa: ANN401 - whatever a view answers
+def answer(request: Request, data: Any, *versions: object, status: int = 200) -> Answer:  # noqa: ANN401 - whatever a view answers
     """An object with its ETag; 304 without a body when the client has just this one."""
     tag = etag(*versions)
     known = (_tags(request, "If-None-Match") or frozenset()) if request.method in SAFE_METHODS else frozenset()
     if "*" in known or tag in {given.removeprefix("W/") for given in known}:
-        return Response(status=304, headers={"ETag": tag})
-    return Response(data, status=status, headers={"ETag": tag})
+        return Answer(status=304, headers={"ETag": tag})
+    return Answer(data, status=status, headers={"ETag": tag})
 
 
 def lock(rows: models.QuerySet[M], match: Match, missing: str | None = None, **which: object) -> M:
@@ -70,7 +70,7 @@ def lock(rows: models.QuerySet[M], match: Match, missing: str | None = None, **w
 
 
 def _tags(request: Request, header: str) -> frozenset[str] | None:
-    given = request.headers.get(header)
+    given = request.META.get(f"HTTP_{header.upper().replace('-', '_')}")
     if given is None:
         return None
     if given.strip() == "*":

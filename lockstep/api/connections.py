@@ -5,8 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.signals import request_finished, request_started
-from django.db import close_old_connections
-from django.db import connection as default
+from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections
 from django.db.backends.signals import connection_created
 
 
@@ -34,6 +33,7 @@ def _bound_statements(connection: Any, **_: object) -> None:  # noqa: ANN401 - a
 
 def _leave_what_is_of_no_use(**_: object) -> None:
     """A connection that says nothing is a good one; a server that goes closes it. Django would ask it each time."""
+    default: Any = connections[DEFAULT_DB_ALIAS]  # the proxy `connection` would look this up for each attribute
     if default.connection is None or default.in_atomic_block:
         return
     if default.errors_occurred or default.connection.closed or _says_something(default.connection):

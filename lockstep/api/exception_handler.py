@@ -7,17 +7,17 @@ from typing import Any
 from django.db import IntegrityError, InterfaceError, OperationalError
 from psycopg.errors import DiskFull, QueryCanceled
 from rest_framework import exceptions
-from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
 from lockstep.api import problems
+from lockstep.api.answers import Answer
 from lockstep.api.errors import CONTENT_TYPE, Conflict, DomainError, Unavailable, document
 from lockstep.api.problems import problem_of
 
 logger = logging.getLogger(__name__)
 
 
-def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+def exception_handler(error: Exception, context: dict[str, Any]) -> Answer | None:
     """REST framework's hook. None hands the error on: it becomes a 500, logged with its traceback."""
     if isinstance(error, IntegrityError):
         error = Conflict("Somebody else wrote the same at the same moment, and theirs came first. Try again.")
@@ -31,15 +31,14 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     errors = list(_flatten(response.data)) if isinstance(error, exceptions.ValidationError) else []
     problem = problems.INVALID if errors else problem_of(response.status_code)
     detail = "The request has mistakes; see errors." if errors else str(response.data["detail"])
-    response.data = document(problem, detail, errors)
-    response.content_type = CONTENT_TYPE
-    return response
+    headers = {name: response[name] for name in ("WWW-Authenticate", "Retry-After") if name in response}
+    return Answer(document(problem, detail, errors), response.status_code, headers, CONTENT_TYPE)
 
 
-def _answer(error: DomainError) -> Response:
+def _answer(error: DomainError) -> Answer:
     headers = {"Retry-After": str(error.retry_after)} if error.retry_after else None
     body = document(error.problem, str(error), error.errors, **error.more)
-    return Response(body, error.problem.status, headers=headers, content_type=CONTENT_TYPE)
+    return Answer(body, error.problem.status, headers=headers, content_type=CONTENT_TYPE)
 
 
 def _of_the_database(error: Exception) -> Unavailable:

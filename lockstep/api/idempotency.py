@@ -27,7 +27,7 @@ from lockstep.api.sealing import Unreadable, derived_key, seal, unseal
 from lockstep.api.statements import Row, row, rows
 from lockstep.changes.sql_file import load
 
-HEADER = "Idempotency-Key"
+META = "HTTP_IDEMPOTENCY_KEY"  # the header, as Django has it
 KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 PURPOSE = "lockstep idempotency"
 SQL = load(Path(__file__).parent / "sql" / "answers.sql")
@@ -45,8 +45,8 @@ class KeyReused(Conflict):
     problem = problems.KEY_REUSED
 
 
-def once(request: Request, carry_out: Callable[[], HttpResponse]) -> HttpResponseBase:
-    """The answer to this request, which has a key: what `carry_out` gives, rendered, or what it gave before.
+def once(request: Request, carry_out: Callable[[], HttpResponseBase]) -> HttpResponseBase:
+    """The answer to this request, which has a key: what `carry_out` gives, or what it gave before.
 
     Raises ParseError, InFlight and KeyReused, and whatever `carry_out` does, undoing its effect.
     """
@@ -57,14 +57,14 @@ def once(request: Request, carry_out: Callable[[], HttpResponse]) -> HttpRespons
         if kept := row(SQL["kept"], [digest, KEPT]):
             return _given_again(kept, fingerprint)
         response = carry_out()
-        if response.status_code < 400:
+        if isinstance(response, HttpResponse) and response.status_code < 400:
             _keep(digest, fingerprint, response)
         return response
 
 
 def _digest(request: Request) -> bytes:
     """Keys belong to a user, or before anybody is signed in to an address."""
-    key = request.headers[HEADER]
+    key = request._request.META[META]
     if not KEY.fullmatch(key):
         raise ParseError("An Idempotency-Key is 1 to 255 visible ASCII characters; a UUID is a good one.")
     owner = f"user:{request.user.pk}" if request.user.is_authenticated else f"address:{address_of(request)}"

@@ -3,13 +3,14 @@
 import logging
 import re
 from collections.abc import Callable
+from functools import cache
 from http import HTTPStatus
 from time import perf_counter
-from uuid import uuid4
 
 from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import CollectorRegistry, Histogram
+from uuid_utils import uuid4
 
 from lockstep.api.errors import CONTENT_TYPE, problem_response
 from lockstep.changes.attribution import tracing
@@ -46,8 +47,8 @@ def request_id(get_response: View) -> View:
     """Takes over the caller's X-Request-ID, or makes one; it is in the answer and in the change log."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        given = request.headers.get("X-Request-ID", "")
-        trace = given if SAFE_REQUEST_ID.fullmatch(given) else str(uuid4())
+        given = request.META.get("HTTP_X_REQUEST_ID")
+        trace = given if given and SAFE_REQUEST_ID.fullmatch(given) else str(uuid4())
         began = perf_counter()
         with tracing(trace):
             response = get_response(request)
@@ -61,11 +62,16 @@ def request_id(get_response: View) -> View:
 def _tell(request: HttpRequest, response: HttpResponse, seconds: float) -> None:
     """A figure, and one line: what was asked and how it went; not the query, which may hold what is nobody's."""
     method = request.method if request.method in METHODS else "other"
-    SECONDS.labels(method, response.status_code).observe(seconds)
+    _seconds(method, response.status_code).observe(seconds)
     if request.path in PROBES:
         return
     facts = {"method": request.method, "path": request.path, "status": response.status_code}
     logger.info("request", extra={**facts, "ms": round(seconds * 1000, 1)})
+
+
+@cache
+def _seconds(method: str, status: int) -> Histogram:
+    return SECONDS.labels(method, status)
 
 
 def secure_headers(get_response: View) -> View:
@@ -103,10 +109,11 @@ def problems(get_response: View) -> View:
 
 def _unreadable(request: HttpRequest) -> HttpResponse | None:
     """The refusal of a request that Django could not read, and would not say so."""
-    if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
+    if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
         return problem_response(411, "Send the body with a Content-Length, not in chunks.")
     try:
-        request.GET  # noqa: B018 - reading it is the check
+        if request.META.get("QUERY_STRING"):
+            request.GET  # noqa: B018 - reading it is the check
     except SuspiciousOperation:
         return problem_response(400, "The address has too many parameters.")
     return None

@@ -15,8 +15,8 @@ from orjson import Fragment, dumps, loads
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
-from rest_framework.response import Response
 
+from lockstep.api.answers import Answer
 from lockstep.api.statements import Row
 
 UNASKED_LIMIT = 1_000
@@ -57,7 +57,7 @@ def page(
     order: Ordering = NEWEST,
     size: int = CursorPage.page_size,
     shape: Callable[[Any], dict[str, Any]],
-) -> Response:
+) -> Answer:
     """One page of `rows` in this order, of `size` unless `limit` asks otherwise; `shape` makes what the client sees.
 
     By `cursor`, as deep as you like and without a count; or by `offset`, with a count, where somebody asks for that.
@@ -101,7 +101,7 @@ def _field(rows: QuerySet[Any, Any], column: str) -> "Field[Any, Any]":
     return computed.output_field if computed else rows.model._meta.get_field(column)
 
 
-def keyset_page(request: Request, older: Read, newer: Read) -> Response:
+def keyset_page(request: Request, older: Read, newer: Read) -> Answer:
     """One page of statements' rows, newest first, by the same `limit` and `cursor` as `page`.
 
     `older` and `newer` take a key (None: from the newest on) and how many rows; each row has its `key`, and is `shown`.
@@ -121,7 +121,7 @@ def _key(position: str) -> UUID:
         raise NotFound(CursorPage.invalid_cursor_message) from error
 
 
-def _cursor_page(request: Request, read: Reading, shape: Callable[[Any], Any], size: int) -> Response:
+def _cursor_page(request: Request, read: Reading, shape: Callable[[Any], Any], size: int) -> Answer:
     pages = CursorPage()
     pages.page_size = size
     pages.base_url = request.build_absolute_uri()
@@ -137,7 +137,7 @@ def _cursor_page(request: Request, read: Reading, shape: Callable[[Any], Any], s
         "previous": rows and (more if backwards else place) and Cursor(0, True, rows[0][0]),
     }
     body: dict[str, Any] = {name: pages.encode_cursor(link) if link else None for name, link in links.items()}
-    return Response(body | {"results": [shape(row) for _, row in rows]})
+    return Answer(body | {"results": [shape(row) for _, row in rows]})
 
 
 def offset_page(
@@ -147,7 +147,7 @@ def offset_page(
     order: Ordering = NEWEST,
     size: int = CursorPage.page_size,
     shape: Callable[[Any], dict[str, Any]],
-) -> Response:
+) -> Answer:
     """The page that `limit` and `offset` ask for, with a count; `page` says more."""
     rows = rows.order_by(*order)
     limit = _whole(request, "limit", size, 1, CursorPage.max_page_size)
@@ -160,7 +160,7 @@ def offset_page(
         "previous": _url(request, {"limit": limit, "offset": before}) if offset else None,
         "results": [shape(row) for row in rows[offset:after]],
     }
-    return Response(body, headers={} if is_exact else {"X-Count": "estimated"})
+    return Answer(body, headers={} if is_exact else {"X-Count": "estimated"})
 
 
 def numbered_page(
@@ -204,7 +204,7 @@ class Counted:
         return self._known
 
 
-def array_page(request: Request, read: Callable[[int, int], list[Row]], count: Callable[[], int]) -> Response:
+def array_page(request: Request, read: Callable[[int, int], list[Row]], count: Callable[[], int]) -> Answer:
     """The page that `_page` and `_limit` ask for, at most 1,000 rows unless `_limit` says otherwise.
 
     `read` takes limit and offset. The headers tell how many rows there are (`count`, where the page does not tell)
@@ -215,7 +215,7 @@ def array_page(request: Request, read: Callable[[int, int], list[Row]], count: C
     found = read(limit, (number - 1) * limit)
     is_last = len(found) < limit and (found or number == 1)
     total = (number - 1) * limit + len(found) if is_last else count()
-    response = Response(found)
+    response = Answer(found)
     response["X-Total-Count"] = str(total)
     last = max(1, -(-total // limit))
     if last > 1:

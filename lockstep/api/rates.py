@@ -44,7 +44,8 @@ class Counter:
         if minute != self._minute or len(self._counts) > MOST_COUNTED:
             self._minute, self._counts = minute, {}
         self._counts[who] = number = self._counts.get(who, 0) + 1
-        return Rate(settings.RATE_LIMIT, settings.RATE_LIMIT - number, WINDOW - int(now % WINDOW))
+        limit = settings.RATE_LIMIT
+        return Rate(limit, limit - number, WINDOW - int(now % WINDOW))
 
 
 counter = Counter()

@@ -1,5 +1,6 @@
 """What a view reads off a request."""
 
+from collections.abc import Callable
 from ipaddress import ip_address
 from uuid import UUID
 
@@ -7,6 +8,15 @@ from django.conf import settings
 from django.http import HttpRequest
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
+
+from lockstep.api.statements import Reading, Values
+
+
+class Asking(Request):
+    """A request of which a part is read in the same round trip as who is asking."""
+
+    reading: Callable[[], Reading | None] | None = None  # what is to be read, asked by who authenticates
+    found: Values | None = None  # what was there
 
 
 def actor_of(request: Request) -> str:

@@ -4,30 +4,73 @@ The ORM takes half a millisecond to write a statement, and PostgreSQL a tenth to
 What they read lies in .sql files, like all SQL that matters.
 """
 
+import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.postgresql.base import ServerBindingCursor
-from psycopg.rows import dict_row
+from psycopg.rows import dict_row, tuple_row
 
 Row = dict[str, Any]  # by the names that the statement gives its columns
+Values = tuple[Any, ...]  # in the order in which the statement names them
+Parameters = Sequence[Any] | Mapping[str, Any]
 
 
-def rows(statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[Row]:
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """At most one row that is read in the same round trip as who asks for it.
+
+    The statement calls whoever that is {user}, which is no parameter: it is found by what is sent with it.
+    """
+
+    statement: str
+    parameters: Mapping[str, Any]
+
+
+class _Cursors(threading.local):
+    """Of this thread's connection, by statement and kind of row: a cursor that is used again knows its types."""
+
+    connection: Any = None
+    cursors: dict[tuple[str, Any], Any]
+
+    def get(self, connection: Any, statement: str, factory: Any) -> Any:  # noqa: ANN401 - psycopg's
+        if self.connection is not connection:
+            self.connection, self.cursors = connection, {}
+        cursor = self.cursors.get((statement, factory))
+        if cursor is None:
+            plain: Any = ServerBindingCursor  # the stubs know another one
+            cursor = self.cursors[statement, factory] = plain(connection, row_factory=factory)
+        return cursor
+
+
+_cursors = _Cursors()
+
+
+def rows(statement: str, parameters: Parameters = ()) -> list[Row]:
     """What a statement gives, as Django's default connection sees it: in its transaction, with its errors."""
+    return _fetched(statement, parameters, dict_row)
+
+
+def row(statement: str, parameters: Parameters = ()) -> Row | None:
+    """The first row; None when there is none."""
+    return next(iter(rows(statement, parameters)), None)
+
+
+def values(statement: str, parameters: Parameters = ()) -> Values | None:
+    """The first row without its names; None when there is none."""
+    return next(iter(_fetched(statement, parameters, tuple_row)), None)
+
+
+def _fetched(statement: str, parameters: Parameters, factory: Any) -> list[Any]:  # noqa: ANN401 - psycopg's
     connection: Any = connections[DEFAULT_DB_ALIAS]  # the proxy `connection` would look this up for each attribute
-    connection.ensure_connection()
+    if connection.connection is None:
+        connection.ensure_connection()
     with connection.wrap_database_errors:
-        plain: Any = ServerBindingCursor  # the stubs know another one
-        cursor = plain(connection.connection, row_factory=dict_row)
+        cursor = _cursors.get(connection.connection, statement, factory)
         if connection.queries_logged:  # somebody counts: tests do, and development
             cursor = connection._prepare_cursor(cursor)
         cursor.execute(statement, parameters)
-        found: list[Row] = cursor.fetchall()
+        found: list[Any] = cursor.fetchall()
         return found
-
-
-def row(statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Row | None:
-    """The first row; None when there is none."""
-    return next(iter(rows(statement, parameters)), None)

@@ -1,19 +1,25 @@
 """What every endpoint is: a view of REST framework with the manners of this API."""
 
-from typing import Any
+from functools import cache, partial
+from typing import Any, ClassVar
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from rest_framework.exceptions import APIException
+from rest_framework.metadata import SimpleMetadata
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from lockstep.api import idempotency
+from lockstep.api.answers import JSON, Answer
 from lockstep.api.errors import DomainError, TooManyRequests
 from lockstep.api.json import BodyTooLarge
 from lockstep.api.rates import Rate, counter
-from lockstep.api.requests import address_of
+from lockstep.api.requests import Asking, address_of
+from lockstep.api.statements import Reading
+
+ANYTHING = frozenset((None, "", "*/*", JSON))  # Accept headers that JSON is an answer to, without a closer look
+READS = frozenset(("GET", "HEAD"))
 
 
 class View(APIView):
@@ -23,59 +29,100 @@ class View(APIView):
     2. Who asks (accounts/authentication.py), and how much they asked for in this minute (rates.py).
     3. Whether this endpoint is for them.
     4. A POST with an Idempotency-Key is carried out once (idempotency.py).
+
+    What REST framework makes anew for each request (parsers, permissions, what is allowed here) is made once for each
+    view: none of ours remembers anything.
     """
 
     format_kwarg = None  # the format of an answer is asked for by Accept alone
     _rate: Rate | None = None
+    _always: ClassVar[dict[str, str]]  # the headers of every answer
+
+    def __init_subclass__(cls) -> None:
+        methods = [name for name in cls.http_method_names if hasattr(cls, "get" if name == "head" else name)]
+        varies = {"Vary": "Accept"} if len(cls.renderer_classes) > 1 else {}
+        cls._always = {"Allow": ", ".join(name.upper() for name in methods), **varies}
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # noqa: ANN401 - the route's
         """The answer to a request, whatever becomes of it."""
-        self.args, self.kwargs, self.headers = args, kwargs, self.default_response_headers
-        asked = self.request = self.initialize_request(request, *args, **kwargs)
+        self.args, self.kwargs, self.headers = args, kwargs, {}
+        asked = self.request = self._asking(request)
         try:
             self.initial(asked, *args, **kwargs)
-            given = self._answer(asked)
+            answer = self._answer(asked)
         except Exception as error:
-            given = self.handle_exception(error)
-        self.response = self.finalize_response(asked, given, *args, **kwargs)
+            answer = self.handle_exception(error)
+        self.response = self.finalize_response(asked, answer, *args, **kwargs)
         return self.response
+
+    def reading(self, request: Asking) -> Reading | None:
+        """What a GET reads in the same round trip as who asks for it, for `get` to find as `request.found`."""
+        return None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - the route's arguments
         """What is asked before the method is called."""
-        request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
-        if int(request.META.get("CONTENT_LENGTH") or 0) > settings.MAX_BODY_BYTES:
+        told = request._request.META
+        self._negotiate(request, told.get("HTTP_ACCEPT"))
+        if (length := told.get("CONTENT_LENGTH")) and int(length) > settings.MAX_BODY_BYTES:
             raise BodyTooLarge
-        if idempotency.HEADER in request.headers:
+        if idempotency.META in told:
             request._request.body  # noqa: B018 - read before a parser does, which keeps nothing
         self._count(request)
         self.check_permissions(request)
         self.check_throttles(request)
 
+    def check_throttles(self, request: Request) -> None:
+        """What else is counted before the method is called: nothing, unless a view says so."""
+
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Adds what every answer tells."""
-        answer = super().finalize_response(request, response, *args, **kwargs)
-        if self._rate:
-            for name, value in self._rate.headers.items():
-                answer[name] = value
-        return answer
+        told = self._always | self._rate.headers if self._rate else self._always
+        for name, value in told.items():
+            response.headers[name] = value
+        return response
+
+    def options(self, request: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the route's arguments
+        """What REST framework tells of an endpoint."""
+        return Answer(SimpleMetadata().determine_metadata(request, self))
+
+    def get_parsers(self) -> Any:  # noqa: ANN401 - instances of what the class names, as in the next three
+        return _made(tuple(self.parser_classes))
+
+    def get_authenticators(self) -> Any:  # noqa: ANN401
+        return _made(tuple(self.authentication_classes))
+
+    def get_permissions(self) -> Any:  # noqa: ANN401
+        return _made(tuple(self.permission_classes))
+
+    def get_content_negotiator(self) -> Any:  # noqa: ANN401
+        return _made((self.content_negotiation_class,))[0]
+
+    def _asking(self, request: HttpRequest) -> Asking:
+        asked = Asking(
+            request,
+            parsers=self.get_parsers(),
+            authenticators=self.get_authenticators(),
+            negotiator=self.get_content_negotiator(),
+            parser_context={"view": self, "args": self.args, "kwargs": self.kwargs},
+        )
+        asked.reading = partial(self.reading, asked) if request.method in READS else None
+        return asked
+
+    def _negotiate(self, request: Request, accept: str | None) -> None:
+        """How to answer. Only who can be answered in several ways, or asks for something particular, is looked at."""
+        if accept in ANYTHING and self.renderer_classes is APIView.renderer_classes:
+            return
+        request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
 
     def _answer(self, request: Request) -> HttpResponseBase:
-        if request.method == "POST" and idempotency.HEADER in request.headers:
-            return idempotency.once(request, lambda: self._rendered(request))
+        if request._request.method == "POST" and idempotency.META in request._request.META:
+            return idempotency.once(request, lambda: self._handled(request))
         return self._handled(request)
 
     def _handled(self, request: Request) -> HttpResponseBase:
         name = (request.method or "").lower()
         handler = getattr(self, name, None) if name in self.http_method_names else None
         answer: HttpResponseBase = (handler or self.http_method_not_allowed)(request, *self.args, **self.kwargs)
-        return answer
-
-    def _rendered(self, request: Request) -> HttpResponse:
-        """The answer with its bytes, for whoever keeps it."""
-        given: Any = self._handled(request)
-        answer: HttpResponse = super().finalize_response(request, given)
-        if isinstance(answer, Response):
-            answer.render()
         return answer
 
     def _count(self, request: Request) -> None:
@@ -92,3 +139,8 @@ class View(APIView):
         self._rate = counter.count(who)
         if self._rate.remaining < 0:
             raise TooManyRequests(retry_after=self._rate.reset)
+
+
+@cache
+def _made(classes: tuple[type, ...]) -> list[Any]:
+    return [one() for one in classes]

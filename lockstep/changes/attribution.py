@@ -25,14 +25,22 @@ def current_trace() -> str:
     return _trace.get()
 
 
-@contextmanager
-def tracing(trace: str) -> Iterator[None]:
-    """Everything written inside carries this trace (the request's id, a command's name)."""
-    token = _trace.set(trace)
-    try:
-        yield
-    finally:
-        _trace.reset(token)
+class tracing:
+    """Everything written inside carries this trace (the request's id, a command's name).
+
+    What `contextmanager` makes of a function does the same at five times the price, and one comes with each request.
+    """
+
+    __slots__ = ("token", "trace")
+
+    def __init__(self, trace: str) -> None:
+        self.trace = trace
+
+    def __enter__(self) -> None:
+        self.token = _trace.set(self.trace)
+
+    def __exit__(self, *error: object) -> None:
+        _trace.reset(self.token)
 
 
 def attribution(*, actor: str = "", origin: str = "") -> dict[str, str]:

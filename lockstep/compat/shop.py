@@ -6,8 +6,8 @@ from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
-from rest_framework.response import Response
 
+from lockstep.api.answers import Answer
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import Invalid
 from lockstep.api.paging import offset_page
@@ -87,7 +87,7 @@ class NumberedProductListView(View):
         parameters=[*NARROWING, *OFFSET_PAGE],
         responses=page_of(NumberedProductSerializer),
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> Answer:
         """What is on sale, and all of your own; newest first."""
         return offset_page(request, _narrowed(request), shape=_shown)
 
@@ -97,7 +97,7 @@ class NumberedProductListView(View):
         request=NumberedProductSerializer,
         responses={201: NumberedProductSerializer},
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         """A new product of yours, on sale at once."""
         given = NumberedProductSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -109,7 +109,7 @@ class NumberedProductView(View):
     """One product."""
 
     @extend_schema(operation_id="get_numbered_product", parameters=READS_VERSION, responses=NumberedProductSerializer)
-    def get(self, request: Request, key: str) -> Response:
+    def get(self, request: Request, key: str) -> Answer:
         return _product(request, key)
 
     @extend_schema(
@@ -118,7 +118,7 @@ class NumberedProductView(View):
         request=NumberedProductSerializer,
         responses=NumberedProductSerializer,
     )
-    def put(self, request: Request, key: str) -> Response:
+    def put(self, request: Request, key: str) -> Answer:
         """Name, price and stock of a product of yours."""
         product = reads.own_product(key, request.user)
         given = NumberedProductSerializer(data=request.data)
@@ -129,11 +129,11 @@ class NumberedProductView(View):
         return _product(request, key)
 
     @extend_schema(operation_id="delete_numbered_product", parameters=DELETES_VERSION, responses={204: None})
-    def delete(self, request: Request, key: str) -> Response:
+    def delete(self, request: Request, key: str) -> Answer:
         """Deletes a product of yours; orders that have it go on."""
         product = reads.own_product(key, request.user)
         actions.delete_product(actor=actor_of(request), product=product, match=if_match(request))
-        return Response(status=204)
+        return Answer(status=204)
 
 
 class FinalOrderView(View):
@@ -142,7 +142,7 @@ class FinalOrderView(View):
     @extend_schema(
         operation_id="list_numbered_orders", parameters=OFFSET_PAGE, responses=page_of(NumberedOrderSerializer)
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> Answer:
         """Your orders, by whichever route they came; newest first."""
         return offset_page(request, Order.objects.alive().of(request.user), shape=_shown_order)
 
@@ -152,7 +152,7 @@ class FinalOrderView(View):
         request=FinalOrderSerializer,
         responses={201: NumberedOrderSerializer},
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         """Orders all of it or nothing."""
         given = FinalOrderSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -178,7 +178,7 @@ def _narrowed(request: Request) -> QuerySet[Product]:
     return rows
 
 
-def _product(request: Request, key: str, status: int = 200) -> Response:
+def _product(request: Request, key: str, status: int = 200) -> Answer:
     product = reads.product(key, request.user)
     return answer(request, _shown(product), product.version, status=status)
 

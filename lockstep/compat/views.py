@@ -2,12 +2,12 @@
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from lockstep.accounts import actions, sessions
 from lockstep.accounts.doors import NO_STORE, SignInView, pair_response
 from lockstep.accounts.serializers import CredentialsSerializer, PairSerializer, TokenSerializer
 from lockstep.accounts.views import RegistrationView
+from lockstep.api.answers import Answer
 from lockstep.api.errors import Invalid
 from lockstep.api.requests import address_of
 from lockstep.compat.serializers import NamedCredentialsSerializer, NamedRegistrationSerializer
@@ -19,11 +19,11 @@ class AuthView(SignInView):
     @extend_schema(
         operation_id="create_token", request=CredentialsSerializer, responses={200: TokenSerializer, 401: None}
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         given = CredentialsSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         user = self.signed_in(request, **given.validated_data)
-        return Response({"token": sessions.open_opaque(user, address=address_of(request))}, headers=NO_STORE)
+        return Answer({"token": sessions.open_opaque(user, address=address_of(request))}, headers=NO_STORE)
 
 
 class NamedPairView(SignInView):
@@ -32,7 +32,7 @@ class NamedPairView(SignInView):
     @extend_schema(
         operation_id="create_named_pair", request=NamedCredentialsSerializer, responses={200: PairSerializer, 401: None}
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         given = NamedCredentialsSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         user = self.signed_in(request, username=given.validated_data["name"], password=given.validated_data["password"])
@@ -47,11 +47,11 @@ class NamedRegisterView(RegistrationView):
         request=NamedRegistrationSerializer,
         responses={201: NamedRegistrationSerializer},
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         given = NamedRegistrationSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         try:
             user = actions.register(username=given.validated_data["name"], password=given.validated_data["password"])
         except Invalid as error:
             raise error.renamed(username="name") from error
-        return Response({"id": user.number, "name": user.username}, status=201)
+        return Answer({"id": user.number, "name": user.username}, status=201)

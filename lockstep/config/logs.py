@@ -7,13 +7,17 @@ an exception for example, are struck out here.
 import logging
 import re
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 import orjson
 
 from lockstep.changes.attribution import current_trace
 
-USUAL = frozenset((*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"))
+# Looked up for each record otherwise, and in none of our lines.
+logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+BLANK = logging.makeLogRecord({}).__dict__
+USUAL = frozenset((*BLANK, "message", "asctime", "taskName"))
 HINT = re.compile(r"ls[kor]_|whsec_|eyJ|earer|://|assword")  # nothing is struck out of a line without one of these
 SECRETS = re.compile(
     r"\b(?:ls[kor]_[\w-]{8,}|whsec_[\w+/=-]{8,}|eyJ[\w-]{8,}\.[\w-]+\.[\w-]+|(?i:bearer)\s+[\w.~+/=-]{8,})"
@@ -87,7 +91,9 @@ class JSONFormatter(Formatter):
 
 def extras(record: logging.LogRecord) -> dict[str, object]:
     """What was told beside the message, and the X-Request-ID, or the command, that the line is about."""
-    told = {name: value for name, value in record.__dict__.items() if name not in USUAL and name != "request"}
+    # A record has the same attributes first, always in this order: what was told beside the message comes after them.
+    more = islice(record.__dict__.items(), len(BLANK), None)
+    told = {name: value for name, value in more if name not in USUAL and name != "request"}
     return told | ({"trace": trace} if (trace := current_trace()) else {})
 
 

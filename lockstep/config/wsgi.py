@@ -1,5 +1,6 @@
 """The WSGI application that the web server runs."""
 
+import gc
 import os
 from collections.abc import Callable, Iterable
 from threading import BoundedSemaphore
@@ -44,4 +45,6 @@ from django.conf import settings  # noqa: E402 - there are none before Django is
 from lockstep.api.connections import look_after_connections  # noqa: E402
 
 look_after_connections()
+gc.collect()
+gc.freeze()  # what is here now stays: it need not be looked through again and again
 application = at_most(settings.WEB_REQUESTS, django_application)

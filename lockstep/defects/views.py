@@ -3,8 +3,8 @@
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.fields import DateTimeField
 from rest_framework.request import Request
-from rest_framework.response import Response
 
+from lockstep.api.answers import Answer
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import NotFound
 from lockstep.api.paging import BY_TIME, ordering_of, page
@@ -33,7 +33,7 @@ class DefectListView(View):
         parameters=[*NARROWING, ordering(BY_TIME), *cursor_page(PAGE)],
         responses=page_of(DefectSerializer),
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> Answer:
         """Everybody's defects, newest first."""
         order = ordering_of(request, BY_TIME)
         return page(request, _narrowed(request), order=order, size=PAGE, shape=shown_defect)
@@ -44,7 +44,7 @@ class DefectListView(View):
         request=DefectSerializer,
         responses={201: DefectSerializer},
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         """A new defect, reported by you."""
         made = actions.create_defect(actor=actor_of(request), user=request.user, **_given(request))
         return _defect(request, str(made.pk), status=201)
@@ -54,7 +54,7 @@ class DefectView(View):
     """One defect."""
 
     @extend_schema(operation_id="get_defect", parameters=READS_VERSION, responses=DefectSerializer)
-    def get(self, request: Request, key: str) -> Response:
+    def get(self, request: Request, key: str) -> Answer:
         return _defect(request, key)
 
     @extend_schema(
@@ -63,7 +63,7 @@ class DefectView(View):
         request=DefectSerializer,
         responses=DefectSerializer,
     )
-    def put(self, request: Request, key: str) -> Response:
+    def put(self, request: Request, key: str) -> Answer:
         """Other words for a defect, by whoever knows better; its history tells who. It stays its reporter's."""
         actions.update_defect(actor=actor_of(request), key=key, match=if_match(request), **_given(request))
         return _defect(request, key)
@@ -71,15 +71,15 @@ class DefectView(View):
     @extend_schema(
         operation_id="update_defect", parameters=CHANGES_VERSION, request=DefectSerializer, responses=DefectSerializer
     )
-    def patch(self, request: Request, key: str) -> Response:
+    def patch(self, request: Request, key: str) -> Answer:
         """The same."""
         return self.put(request, key)
 
     @extend_schema(operation_id="delete_defect", parameters=DELETES_VERSION, responses={204: None})
-    def delete(self, request: Request, key: str) -> Response:
+    def delete(self, request: Request, key: str) -> Answer:
         """Takes back a defect that you reported."""
         actions.delete_defect(actor=actor_of(request), key=key, user=request.user, match=if_match(request))
-        return Response(status=204)
+        return Answer(status=204)
 
 
 def _given(request: Request) -> dict[str, str]:
@@ -101,7 +101,7 @@ def _narrowed(request: Request) -> DefectQuerySet:
     return rows
 
 
-def _defect(request: Request, key: str, status: int = 200) -> Response:
+def _defect(request: Request, key: str, status: int = 200) -> Answer:
     defect = Defect.objects.alive().filter(**by_key(key)).first()
     if defect is None:
         raise NotFound("There is no such defect.")

@@ -12,8 +12,8 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.fields import DateTimeField
 from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
-from rest_framework.response import Response
 
+from lockstep.api.answers import Answer
 from lockstep.api.errors import NotFound
 from lockstep.api.json import JSONRenderer
 from lockstep.api.paging import Ordering, ordering_of, page
@@ -36,7 +36,7 @@ PLACE = OpenApiParameter(
     "Last-Event-ID", str, OpenApiParameter.HEADER, description="From where a stream goes on; from now without it."
 )
 ORDERINGS: dict[str, Ordering] = {"-seq": ("-seq",), "seq": ("seq",)}
-F = TypeVar("F", bound=Callable[..., Response])
+F = TypeVar("F", bound=Callable[..., Answer])
 EQUAL = ("model", "object_id", "kind", "actor", "origin", "trace")
 
 
@@ -76,7 +76,7 @@ class HistoryView(View):
     """Who changed an object, when, and what it was before and after; newest first."""
 
     @_history_schema("list_history")
-    def get(self, request: Request, model: str, object_id: str) -> Response:
+    def get(self, request: Request, model: str, object_id: str) -> Answer:
         rows = Change.objects.filter(model=model, object_id=_key(model, object_id))
         if not _visible(request, rows[:1]):
             raise NotFound("There is no such object, or nothing of its history that you may see.")
@@ -94,7 +94,7 @@ class NamedHistoryView(HistoryView):
 
     model: str
 
-    def get(self, request: Request, object_id: str) -> Response:  # type: ignore[override]  # the route names the model
+    def get(self, request: Request, object_id: str) -> Answer:  # type: ignore[override]  # the route names the model
         return super().get(request, self.model, object_id)
 
 

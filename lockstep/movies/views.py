@@ -6,8 +6,8 @@ from uuid import UUID
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
-from rest_framework.response import Response
 
+from lockstep.api.answers import Answer
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import NotFound, Unavailable
 from lockstep.api.paging import BY_TIME, numbered_page, ordering_of, page
@@ -64,7 +64,7 @@ class MovieListView(View):
     """Somebody else's movies, searched here."""
 
     @extend_schema(operation_id="list_movies", parameters=SEARCH, responses={200: MoviePageSerializer, 503: None})
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> Answer:
         """Movies that match, with everybody's votes and your own.
 
         The provider may be down: the answer is then as old as `Age` says, and `stale`. Where nothing has ever come in,
@@ -74,14 +74,14 @@ class MovieListView(View):
         found = _search(request)
         if not found["count"] and catalogue.look_again():
             freshness, found = _freshness(), _search(request)
-        return Response(found | {"stale": freshness.is_stale}, headers=shown_freshness(freshness))
+        return Answer(found | {"stale": freshness.is_stale}, headers=shown_freshness(freshness))
 
 
 class MovieView(View):
     """One movie."""
 
     @extend_schema(operation_id="get_movie", parameters=[AGE], responses={200: MovieSerializer, 503: None})
-    def get(self, request: Request, key: UUID) -> Response:
+    def get(self, request: Request, key: UUID) -> Answer:
         """A movie, by our id or the provider's."""
         freshness = _freshness()
         try:
@@ -90,7 +90,7 @@ class MovieView(View):
             if not catalogue.look_again():
                 raise
             freshness, movie = _freshness(), reads.movie(key, request.user)
-        return Response(shown_movie(movie), headers=shown_freshness(freshness))
+        return Answer(shown_movie(movie), headers=shown_freshness(freshness))
 
 
 class RatingListView(View):
@@ -101,7 +101,7 @@ class RatingListView(View):
         parameters=[OF_TYPE, ordering(BY_TIME), *CURSOR_PAGE],
         responses=page_of(RatingSerializer),
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> Answer:
         """Your ratings, newest first."""
         rows = Rating.objects.alive().of(request.user)
         if wanted := _one_of(request, "rating_type", Rating.Type.values):
@@ -114,7 +114,7 @@ class RatingListView(View):
         request=NewRatingSerializer,
         responses={201: RatingSerializer},
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         """Your vote on a movie; there is one of each user for each movie."""
         given = NewRatingSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -126,7 +126,7 @@ class RatingView(View):
     """One of one's own ratings."""
 
     @extend_schema(operation_id="get_rating", parameters=READS_VERSION, responses=RatingSerializer)
-    def get(self, request: Request, key: UUID) -> Response:
+    def get(self, request: Request, key: UUID) -> Answer:
         return _rating(request, key)
 
     @extend_schema(
@@ -135,24 +135,24 @@ class RatingView(View):
         request=RatingSerializer,
         responses=RatingSerializer,
     )
-    def put(self, request: Request, key: UUID) -> Response:
+    def put(self, request: Request, key: UUID) -> Answer:
         """The other vote."""
         return self._change(request, key, partial=False)
 
     @extend_schema(
         operation_id="update_rating", parameters=CHANGES_VERSION, request=RatingSerializer, responses=RatingSerializer
     )
-    def patch(self, request: Request, key: UUID) -> Response:
+    def patch(self, request: Request, key: UUID) -> Answer:
         """The same."""
         return self._change(request, key, partial=True)
 
     @extend_schema(operation_id="delete_rating", parameters=DELETES_VERSION, responses={204: None})
-    def delete(self, request: Request, key: UUID) -> Response:
+    def delete(self, request: Request, key: UUID) -> Answer:
         """Takes your vote back."""
         actions.delete_rating(actor=actor_of(request), user=request.user, key=key, match=if_match(request))
-        return Response(status=204)
+        return Answer(status=204)
 
-    def _change(self, request: Request, key: UUID, *, partial: bool) -> Response:
+    def _change(self, request: Request, key: UUID, *, partial: bool) -> Answer:
         given = RatingSerializer(data=request.data, partial=partial)
         given.is_valid(raise_exception=True)
         actions.update_rating(
@@ -194,6 +194,6 @@ def _one_of(request: Request, name: str, choices: Any) -> str | None:  # noqa: A
     return given
 
 
-def _rating(request: Request, key: UUID, status: int = 200) -> Response:
+def _rating(request: Request, key: UUID, status: int = 200) -> Answer:
     rating = reads.rating(key, request.user)
     return answer(request, shown_rating(rating), rating.version, status=status)

@@ -4,8 +4,8 @@ from functools import partial
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
-from rest_framework.response import Response
 
+from lockstep.api.answers import Answer
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.paging import array_page
 from lockstep.api.requests import actor_of
@@ -19,7 +19,7 @@ class PostListView(View):
     """All posts, in the order of their numbers."""
 
     @extend_schema(operation_id="list_posts", parameters=ARRAY_PAGE, responses=PostSerializer(many=True))
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> Answer:
         return array_page(request, reads.posts, reads.number_of_posts)
 
 
@@ -29,7 +29,7 @@ class PostCreateView(View):
     @extend_schema(
         operation_id="create_post", parameters=CREATES_VERSION, request=PostSerializer, responses={201: PostSerializer}
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         given = PostSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         post = actions.create_post(actor=actor_of(request), **given.validated_data)
@@ -40,7 +40,7 @@ class PostReadView(View):
     """One post."""
 
     @extend_schema(operation_id="get_post", parameters=READS_VERSION, responses=PostSerializer)
-    def get(self, request: Request, number: int) -> Response:
+    def get(self, request: Request, number: int) -> Answer:
         return _shown(request, reads.post(number))
 
 
@@ -50,7 +50,7 @@ class PostUpdateView(View):
     @extend_schema(
         operation_id="update_post", parameters=CHANGES_VERSION, request=PostSerializer, responses=PostSerializer
     )
-    def put(self, request: Request, number: int) -> Response:
+    def put(self, request: Request, number: int) -> Answer:
         given = PostSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         actions.update_post(actor=actor_of(request), number=number, match=if_match(request), **given.validated_data)
@@ -61,16 +61,16 @@ class PostDeleteView(View):
     """Deletes a post, and its comments with it."""
 
     @extend_schema(operation_id="delete_post", parameters=DELETES_VERSION, responses={204: None})
-    def delete(self, request: Request, number: int) -> Response:
+    def delete(self, request: Request, number: int) -> Answer:
         actions.delete_post(actor=actor_of(request), number=number, match=if_match(request))
-        return Response(status=204)
+        return Answer(status=204)
 
 
 class CommentListView(View):
     """All comments on a post, in the order of their numbers."""
 
     @extend_schema(operation_id="list_comments", parameters=ARRAY_PAGE, responses=CommentSerializer(many=True))
-    def get(self, request: Request, post_number: int) -> Response:
+    def get(self, request: Request, post_number: int) -> Answer:
         read = partial(reads.comments, post_number)
         return array_page(request, read, partial(reads.number_of_comments, post_number))
 
@@ -84,7 +84,7 @@ class CommentCreateView(View):
         request=CommentSerializer,
         responses={201: CommentSerializer},
     )
-    def post(self, request: Request, post_number: int) -> Response:
+    def post(self, request: Request, post_number: int) -> Answer:
         given = CommentSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         comment = actions.create_comment(actor=actor_of(request), post_number=post_number, **given.validated_data)
@@ -95,7 +95,7 @@ class CommentReadView(View):
     """One comment on a post."""
 
     @extend_schema(operation_id="get_comment", parameters=READS_VERSION, responses=CommentSerializer)
-    def get(self, request: Request, post_number: int, number: int) -> Response:
+    def get(self, request: Request, post_number: int, number: int) -> Answer:
         return _shown(request, reads.comment(post_number, number))
 
 
@@ -108,7 +108,7 @@ class CommentUpdateView(View):
         request=CommentSerializer,
         responses=CommentSerializer,
     )
-    def put(self, request: Request, post_number: int, number: int) -> Response:
+    def put(self, request: Request, post_number: int, number: int) -> Answer:
         given = CommentSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         actions.update_comment(
@@ -125,10 +125,10 @@ class CommentDeleteView(View):
     """Deletes a comment."""
 
     @extend_schema(operation_id="delete_comment", parameters=DELETES_VERSION, responses={204: None})
-    def delete(self, request: Request, post_number: int, number: int) -> Response:
+    def delete(self, request: Request, post_number: int, number: int) -> Answer:
         actions.delete_comment(actor=actor_of(request), post_number=post_number, number=number, match=if_match(request))
-        return Response(status=204)
+        return Answer(status=204)
 
 
-def _shown(request: Request, one: reads.Shown, status: int = 200) -> Response:
+def _shown(request: Request, one: reads.Shown, status: int = 200) -> Answer:
     return answer(request, one.fields, one.version, status=status)

@@ -14,7 +14,7 @@ from rest_framework.exceptions import PermissionDenied
 
 from lockstep.api.errors import NotFound
 from lockstep.api.requests import by_key
-from lockstep.api.statements import Row, row, rows
+from lockstep.api.statements import Reading, Row, Values, rows, values
 from lockstep.changes.entities import Somebody
 from lockstep.changes.sql_file import load
 from lockstep.shop import machines
@@ -22,7 +22,8 @@ from lockstep.shop.models import BagItem, Order, Product, ProductQuerySet, Produ
 from lockstep.shop.search import Way, search_engine
 
 _TEXTS = load(Path(__file__).parent / "sql" / "products.sql")
-SQL = {name: text.replace("{shown}", _TEXTS["shown"]) for name, text in _TEXTS.items()}
+TOGETHER = {name: text.replace("{shown}", _TEXTS["shown"]).rstrip(";") for name, text in _TEXTS.items()}
+SQL = {name: text.replace("{user}", "%(user)s") for name, text in TOGETHER.items()}
 
 
 def products() -> ProductQuerySet:
@@ -57,13 +58,30 @@ def found(user: Somebody, products: ProductQuerySet, text: str, way: Way, place:
     return [shown[str(key)] for key in keys if str(key) in shown]  # whatever was deleted meanwhile is left out
 
 
+def reading(key: str) -> Reading:
+    """A product, by id or number, to be read together with who asks for it."""
+    return Reading(TOGETHER[_by(key)], {"key": _key(key)})
+
+
 def shown(key: str, user: Somebody) -> Shown:
     """A product that this user may see, by id or number. Raises NotFound."""
-    statement, value = ("by_number", int(key)) if key.isdigit() else ("by_id", UUID(key))
-    found = row(SQL[statement], {"user": user.pk, "key": value})
+    return as_shown(values(SQL[_by(key)], {"user": user.pk, "key": _key(key)}))
+
+
+def as_shown(found: Values | None) -> Shown:
+    """The product that was read. Raises NotFound."""
     if found is None:
         raise NotFound("There is no such product.")
-    return Shown(Fragment(found["shown"]), found["version"])
+    version, body = found
+    return Shown(Fragment(body), version)
+
+
+def _by(key: str) -> str:
+    return "by_number" if key.isdigit() else "by_id"
+
+
+def _key(key: str) -> int | UUID:
+    return int(key) if key.isdigit() else UUID(key)
 
 
 def product(key: str, user: Somebody) -> Any:  # noqa: ANN401 - a product, with its tags beside

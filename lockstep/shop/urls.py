@@ -1,4 +1,4 @@
-from django.urls import include, path, re_path
+from django.urls import re_path
 
 from lockstep.api.routes import ID, KEY
 from lockstep.shop import views
@@ -27,10 +27,6 @@ tags = [
 ]
 
 urlpatterns = [
-    path("products", include(products)),
-    path("orders", include(orders)),
-    path("bag", include(bag)),
-    path("tags", include(tags)),
     re_path(rf"^users/{KEY}/products/?$", views.StoreView.as_view()),
     re_path(r"^states/?$", views.StateListView.as_view()),
 ]

@@ -11,14 +11,15 @@ from orjson import Fragment
 from rest_framework.exceptions import ValidationError
 from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthenticated
 from rest_framework.request import Request
-from rest_framework.response import Response
 
+from lockstep.api.answers import Answer
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import NotFound
 from lockstep.api.paging import BY_TIME, NEWEST, Ordering, keyset_page, ordering_of, page
-from lockstep.api.requests import actor_of, by_key, uuid_parameter
+from lockstep.api.requests import Asking, actor_of, by_key, uuid_parameter
 from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION, ordering
 from lockstep.api.serializers import page_of
+from lockstep.api.statements import Reading
 from lockstep.api.views import View
 from lockstep.shop import actions, machines, reads
 from lockstep.shop.actions import Line, Placed
@@ -78,7 +79,7 @@ class ProductListView(View):
     """Everything that is on sale."""
 
     @extend_schema(operation_id="list_products", parameters=PRODUCT_LIST, responses=page_of(ProductSerializer))
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> Answer:
         """What is on sale, and all of your own; newest first."""
         if request.query_params.keys() & NARROWED:
             return _products(request, _narrowed(request))
@@ -90,7 +91,7 @@ class ProductListView(View):
         request=NewProductSerializer,
         responses={201: ProductSerializer},
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         """A new product of yours, on sale at once."""
         given = NewProductSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -101,9 +102,12 @@ class ProductListView(View):
 class ProductView(View):
     """One product."""
 
+    def reading(self, request: Asking) -> Reading:
+        return reads.reading(self.kwargs["key"])
+
     @extend_schema(operation_id="get_product", parameters=READS_VERSION, responses=ProductSerializer)
-    def get(self, request: Request, key: str) -> Response:
-        return _product(request, key)
+    def get(self, request: Asking, key: str) -> Answer:
+        return _shown(request, reads.as_shown(request.found))
 
     @extend_schema(
         operation_id="update_product",
@@ -111,7 +115,7 @@ class ProductView(View):
         request=ProductSerializer,
         responses=ProductSerializer,
     )
-    def patch(self, request: Request, key: str) -> Response:
+    def patch(self, request: Request, key: str) -> Answer:
         """Changes a product of yours; `state` takes it off sale and back."""
         product = reads.own_product(key, request.user)
         given = ProductSerializer(data=request.data, partial=True)
@@ -122,36 +126,36 @@ class ProductView(View):
         return _product(request, str(product.pk))
 
     @extend_schema(operation_id="delete_product", parameters=DELETES_VERSION, responses={204: None})
-    def delete(self, request: Request, key: str) -> Response:
+    def delete(self, request: Request, key: str) -> Answer:
         """Deletes a product of yours; orders that have it go on."""
         product = reads.own_product(key, request.user)
         actions.delete_product(actor=actor_of(request), product=product, match=if_match(request))
-        return Response(status=204)
+        return Answer(status=204)
 
 
 class ProductTagView(View):
     """A tag on a product of one's own. Both methods may be said again."""
 
     @extend_schema(operation_id="add_product_tag", request=None, responses={204: None})
-    def put(self, request: Request, key: str, tag: UUID) -> Response:
+    def put(self, request: Request, key: str, tag: UUID) -> Answer:
         """Puts a tag on a product of yours."""
         product = reads.own_product(key, request.user)
         actions.add_tag(actor=actor_of(request), product=product, tag=reads.tag(tag))
-        return Response(status=204)
+        return Answer(status=204)
 
     @extend_schema(operation_id="remove_product_tag", responses={204: None})
-    def delete(self, request: Request, key: str, tag: UUID) -> Response:
+    def delete(self, request: Request, key: str, tag: UUID) -> Answer:
         """Takes a tag off a product of yours."""
         product = reads.own_product(key, request.user)
         actions.remove_tag(actor=actor_of(request), product=product, tag=reads.tag(tag))
-        return Response(status=204)
+        return Answer(status=204)
 
 
 class StoreView(View):
     """What somebody sells, newest first."""
 
     @extend_schema(operation_id="list_user_products", parameters=PRODUCT_LIST, responses=page_of(ProductSerializer))
-    def get(self, request: Request, key: str) -> Response:
+    def get(self, request: Request, key: str) -> Answer:
         owner = get_user_model().objects.filter(deleted=None, **by_key(key)).first()
         if owner is None:
             raise NotFound("There is no such user.")
@@ -168,7 +172,7 @@ class TagListView(View):
         parameters=[PREFIX, ordering(TAG_ORDERINGS), *CURSOR_PAGE],
         responses=page_of(TagSerializer),
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> Answer:
         """Tags; with `prefix` those that somebody may be about to type."""
         tags = Tag.objects.alive().beginning(request.query_params.get("prefix", "").replace("\0", ""))
         return page(request, tags, order=ordering_of(request, TAG_ORDERINGS), shape=shown_tag)
@@ -176,7 +180,7 @@ class TagListView(View):
     @extend_schema(
         operation_id="create_tag", parameters=CREATES_VERSION, request=TagSerializer, responses={201: TagSerializer}
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         """A new tag, by staff."""
         given = TagSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -190,13 +194,13 @@ class TagView(View):
     permission_classes = (IsAuthenticated, StaffWrite)
 
     @extend_schema(operation_id="get_tag", parameters=READS_VERSION, responses=TagSerializer)
-    def get(self, request: Request, tag: UUID) -> Response:
+    def get(self, request: Request, tag: UUID) -> Answer:
         return _tag(request, tag)
 
     @extend_schema(
         operation_id="update_tag", parameters=CHANGES_VERSION, request=TagSerializer, responses=TagSerializer
     )
-    def patch(self, request: Request, tag: UUID) -> Response:
+    def patch(self, request: Request, tag: UUID) -> Answer:
         """Changes a tag, by staff."""
         given = TagSerializer(data=request.data, partial=True)
         given.is_valid(raise_exception=True)
@@ -205,17 +209,17 @@ class TagView(View):
         return _tag(request, tag)
 
     @extend_schema(operation_id="delete_tag", parameters=DELETES_VERSION, responses={204: None})
-    def delete(self, request: Request, tag: UUID) -> Response:
+    def delete(self, request: Request, tag: UUID) -> Answer:
         """Deletes a tag, by staff; it is taken off every product."""
         actions.delete_tag(actor=actor_of(request), tag=reads.tag(tag), match=if_match(request))
-        return Response(status=204)
+        return Answer(status=204)
 
 
 class BagView(View):
     """What somebody means to order."""
 
     @extend_schema(operation_id="get_bag", responses=BagSerializer)
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> Answer:
         """Your bag, at today's prices."""
         return _bag(request)
 
@@ -224,7 +228,7 @@ class BagItemView(View):
     """One product in one's bag. Both methods may be said again."""
 
     @extend_schema(operation_id="put_in_bag", request=QuantitySerializer, responses=BagSerializer)
-    def put(self, request: Request, key: str) -> Response:
+    def put(self, request: Request, key: str) -> Answer:
         """So many of it, instead of what was there."""
         given = QuantitySerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -233,18 +237,18 @@ class BagItemView(View):
         return _bag(request)
 
     @extend_schema(operation_id="take_from_bag", responses={204: None})
-    def delete(self, request: Request, key: str) -> Response:
+    def delete(self, request: Request, key: str) -> Answer:
         """None of it."""
         product = reads.any_product(key)
         actions.take_from_bag(actor=actor_of(request), user=request.user, product=product)
-        return Response(status=204)
+        return Answer(status=204)
 
 
 class BagOrderView(View):
     """Orders what is in the bag."""
 
     @extend_schema(operation_id="order_bag", parameters=CREATES_VERSION, request=None, responses={201: OrderSerializer})
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         return _placed(request, actions.order_bag(actor=actor_of(request), user=request.user))
 
 
@@ -256,7 +260,7 @@ class OrderListView(View):
         parameters=[IN_STATE, ordering(BY_TIME), *CURSOR_PAGE],
         responses=page_of(OrderSerializer),
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> Answer:
         """Your orders, newest first."""
         orders = Order.objects.alive().of(request.user)
         if state := request.query_params.get("state"):
@@ -269,7 +273,7 @@ class OrderListView(View):
         request=AskedOrderSerializer,
         responses={201: OrderSerializer},
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         """Orders all of it or nothing, to be confirmed until `confirm_until`."""
         return _placed(
             request, actions.place_order(actor=actor_of(request), buyer=request.user, lines=_lines(request.data))
@@ -280,7 +284,7 @@ class OrderView(View):
     """One of one's own orders."""
 
     @extend_schema(operation_id="get_order", parameters=READS_VERSION, responses=OrderWithHistorySerializer)
-    def get(self, request: Request, key: str) -> Response:
+    def get(self, request: Request, key: str) -> Answer:
         """An order of yours, with all that happened to it."""
         return _order(request, key)
 
@@ -309,7 +313,7 @@ class ConfirmView(View):
         request=ConfirmationSerializer,
         responses={200: OrderWithHistorySerializer},
     )
-    def post(self, request: Request, key: str) -> Response:
+    def post(self, request: Request, key: str) -> Answer:
         actions.confirm_order(actor=actor_of(request), order=self._order, token=self._token)
         return _order(request, key)
 
@@ -318,7 +322,7 @@ class CancelView(View):
     """Ends an order that is not confirmed yet."""
 
     @extend_schema(operation_id="cancel_order", request=None, responses={200: OrderWithHistorySerializer})
-    def post(self, request: Request, key: str) -> Response:
+    def post(self, request: Request, key: str) -> Answer:
         order = reads.order(key, request.user)
         actions.cancel_order(actor=actor_of(request), order=order)
         return _order(request, key)
@@ -328,8 +332,8 @@ class StateListView(View):
     """The states of the shop's things, and what leads from one to another."""
 
     @extend_schema(operation_id="list_states", responses=MachineSerializer(many=True))
-    def get(self, request: Request) -> Response:
-        return Response([shown_machine(machine) for machine in machines.MACHINES])
+    def get(self, request: Request) -> Answer:
+        return Answer([shown_machine(machine) for machine in machines.MACHINES])
 
 
 def _narrowed(request: Request) -> ProductQuerySet:
@@ -345,7 +349,7 @@ def _narrowed(request: Request) -> ProductQuerySet:
     return rows
 
 
-def _products(request: Request, rows: ProductQuerySet) -> Response:
+def _products(request: Request, rows: ProductQuerySet) -> Answer:
     """One page of these products, or of those among them that are searched for."""
     order = ordering_of(request, PRODUCT_ORDERINGS)
     text = request.query_params.get("search", "").replace("\0", " ")[:LONGEST_SEARCH]
@@ -363,18 +367,21 @@ def _state(name: str) -> str:
     return name
 
 
-def _product(request: Request, key: str, status: int = 200) -> Response:
-    product = reads.shown(key, request.user)
+def _product(request: Request, key: str, status: int = 200) -> Answer:
+    return _shown(request, reads.shown(key, request.user), status)
+
+
+def _shown(request: Request, product: reads.Shown, status: int = 200) -> Answer:
     return answer(request, product.body, product.version, status=status)
 
 
-def _tag(request: Request, key: UUID, status: int = 200) -> Response:
+def _tag(request: Request, key: UUID, status: int = 200) -> Answer:
     tag = reads.tag(key)
     return answer(request, shown_tag(tag), tag.version, status=status)
 
 
-def _bag(request: Request) -> Response:
-    return Response(shown_bag(reads.bag(request.user)))
+def _bag(request: Request) -> Answer:
+    return Answer(shown_bag(reads.bag(request.user)))
 
 
 def _lines(data: Any) -> list[Line]:  # noqa: ANN401 - whatever JSON holds
@@ -386,11 +393,11 @@ def _lines(data: Any) -> list[Line]:  # noqa: ANN401 - whatever JSON holds
     return [Line(**line) for line in given.validated_data["lines"]]
 
 
-def _placed(request: Request, placed: Placed) -> Response:
+def _placed(request: Request, placed: Placed) -> Answer:
     return answer(request, Fragment(placed.shown), 1, status=201)
 
 
-def _order(request: Request, key: str) -> Response:
+def _order(request: Request, key: str) -> Answer:
     order = reads.order(key, request.user)
     steps = list(order.transitions.order_by("id"))
     return answer(request, shown_order_with_history(order, steps), order.version)

@@ -6,8 +6,8 @@ from uuid import UUID
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
-from rest_framework.response import Response
 
+from lockstep.api.answers import Answer
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import NotFound
 from lockstep.api.paging import page
@@ -48,7 +48,7 @@ class EndpointListView(View):
     """All of somebody's endpoints."""
 
     @extend_schema(operation_id="list_webhooks", parameters=CURSOR_PAGE, responses=page_of(EndpointSerializer))
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> Answer:
         """Your endpoints, newest first."""
         return page(request, Endpoint.objects.alive().of(request.user), shape=shown)
 
@@ -58,7 +58,7 @@ class EndpointListView(View):
         request=EndpointSerializer,
         responses={201: EndpointWithSecretSerializer},
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> Answer:
         """A new endpoint, told of what is committed from now on.
 
         The answer has its secret, this once.
@@ -74,7 +74,7 @@ class EndpointView(View):
     """One of them."""
 
     @extend_schema(operation_id="get_webhook", parameters=READS_VERSION, responses=EndpointSerializer)
-    def get(self, request: Request, key: UUID) -> Response:
+    def get(self, request: Request, key: UUID) -> Answer:
         """One endpoint."""
         return _shown(request, _endpoint(request, key))
 
@@ -84,7 +84,7 @@ class EndpointView(View):
         request=EndpointSerializer,
         responses=EndpointSerializer,
     )
-    def patch(self, request: Request, key: UUID) -> Response:
+    def patch(self, request: Request, key: UUID) -> Answer:
         """Changes an endpoint; `active` switches it off and on."""
         endpoint = _endpoint(request, key)
         given = EndpointSerializer(data=request.data, context={"user": request.user}, partial=True)
@@ -95,11 +95,11 @@ class EndpointView(View):
         return _shown(request, _endpoint(request, key))
 
     @extend_schema(operation_id="delete_webhook", parameters=DELETES_VERSION, responses={204: None})
-    def delete(self, request: Request, key: UUID) -> Response:
+    def delete(self, request: Request, key: UUID) -> Answer:
         """Deletes an endpoint, with all that waits for it."""
         endpoint = _endpoint(request, key)
         actions.delete_endpoint(actor=actor_of(request), endpoint=endpoint, match=if_match(request))
-        return Response(status=204)
+        return Answer(status=204)
 
 
 class RotateView(View):
@@ -111,7 +111,7 @@ class RotateView(View):
         request=None,
         responses=EndpointWithSecretSerializer,
     )
-    def post(self, request: Request, key: UUID) -> Response:
+    def post(self, request: Request, key: UUID) -> Answer:
         rotated = actions.rotate_secret(actor=actor_of(request), endpoint=_endpoint(request, key))
         return _with_secret(request, rotated, 200)
 
@@ -120,9 +120,9 @@ class TestView(View):
     """Sends an event of type webhooks.test.created; the attempts tell how it went."""
 
     @extend_schema(operation_id="test_webhook", request=None, responses={202: TestSentSerializer})
-    def post(self, request: Request, key: UUID) -> Response:
+    def post(self, request: Request, key: UUID) -> Answer:
         actions.send_test(actor=actor_of(request), endpoint=_endpoint(request, key))
-        return Response({"detail": "The test event is on its way; see attempts."}, status=202)
+        return Answer({"detail": "The test event is on its way; see attempts."}, status=202)
 
 
 class AttemptListView(View):
@@ -131,7 +131,7 @@ class AttemptListView(View):
     @extend_schema(
         operation_id="list_webhook_attempts", parameters=[*ATTEMPTS, *CURSOR_PAGE], responses=page_of(AttemptSerializer)
     )
-    def get(self, request: Request, key: UUID) -> Response:
+    def get(self, request: Request, key: UUID) -> Answer:
         rows = Attempt.objects.filter(subscription_id=_endpoint(request, key).subscription)
         if delivered := request.query_params.get("delivered"):
             rows = rows.filter(failure__isnull=_boolean("delivered", delivered))
@@ -146,12 +146,12 @@ class RedeliverView(View):
     @extend_schema(
         operation_id="redeliver_webhook", request=RedeliverSerializer, responses={202: RedeliveredSerializer}
     )
-    def post(self, request: Request, key: UUID) -> Response:
+    def post(self, request: Request, key: UUID) -> Answer:
         endpoint = _endpoint(request, key)
         given = RedeliverSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         done = _redeliver(actor_of(request), endpoint, given.validated_data)
-        return Response({"changes": done.changes, "objects": done.objects}, status=202)
+        return Answer({"changes": done.changes, "objects": done.objects}, status=202)
 
 
 def _redeliver(actor: str, endpoint: Endpoint, given: dict[str, Any]) -> Replayed:
@@ -169,11 +169,11 @@ def _endpoint(request: Request, key: UUID) -> Endpoint:
     return endpoint
 
 
-def _shown(request: Request, endpoint: Endpoint) -> Response:
+def _shown(request: Request, endpoint: Endpoint) -> Answer:
     return answer(request, shown(endpoint), endpoint.version)
 
 
-def _with_secret(request: Request, created: Created, status: int) -> Response:
+def _with_secret(request: Request, created: Created, status: int) -> Answer:
     body = {**shown(created.endpoint), "secret": created.secret}
     return answer(request, body, created.endpoint.version, status=status)
 

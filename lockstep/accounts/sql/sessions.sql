@@ -6,12 +6,18 @@ SELECT s.id AS session, s.scope, {user}
 FROM accounts_token t
 JOIN accounts_session s ON s.id = t.session_id
 JOIN accounts_user u ON u.id = s.user_id
-WHERE t.digest = %s AND t.kind = 'access' AND t.expires > now()
-  AND s.revoked IS NULL AND s.expires > now() AND u.is_active AND u.deleted IS NULL;
+WHERE t.digest = %(digest)s AND t.kind = 'access' AND t.expires > now()
+  AND s.revoked IS NULL AND s.expires > now() AND u.is_active AND u.deleted IS NULL
 
 -- name: of_id
 -- The open session that a signed access token names.
 SELECT s.id AS session, s.scope, {user}
 FROM accounts_session s
 JOIN accounts_user u ON u.id = s.user_id
-WHERE s.id = %s AND u.id = %s AND s.revoked IS NULL AND s.expires > now() AND u.is_active AND u.deleted IS NULL;
+WHERE s.id = %(session)s AND u.id = %(owner)s
+  AND s.revoked IS NULL AND s.expires > now() AND u.is_active AND u.deleted IS NULL
+
+-- name: reading
+-- One of the two above, and what else was asked for, as the user who was found may see it.
+WITH who AS MATERIALIZED ({who})
+SELECT who.*, found.* FROM who LEFT JOIN LATERAL ({reading}) AS found ON true

@@ -1,5 +1,5 @@
 -- Products as everybody sees them, written as JSON here: a list of fifty has some six hundred values that Python need not
--- look at. Others see what is on sale, owners see all of their own. {shown} is the JSON of a product p.
+-- look at. Others see what is on sale, owners see all of their own. {shown} is the JSON of a product p, {user} who asks.
 
 -- name: shown
 row_to_json(shown.*)::text AS shown
@@ -11,7 +11,7 @@ FROM shop_product p, LATERAL (
            to_char(p.created AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created,
            to_char(p.updated AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated
 ) AS shown
-WHERE p.deleted IS NULL AND (p.state = 'ON_SALE' OR p.owner_id = %(user)s)
+WHERE p.deleted IS NULL AND (p.state = 'ON_SALE' OR p.owner_id = {user})
 
 -- name: older
 -- The newest ones that are older than this one, newest first; without one, the newest of all.
