@@ -21,6 +21,7 @@ from bench.web.serving import serving
 from lockstep.accounts.models import User
 from lockstep.accounts.sessions import open_pair
 from lockstep.shop import reads
+from lockstep.shop.models import Product
 from lockstep.shop.search import OLDER, learn_words
 
 PRODUCTS, VOCABULARY, WORDS, ASKED, WARM_UP = 1_000_000, 50_000, 12, 300, 100
@@ -115,7 +116,7 @@ class Search(Row):
         }
 
     def _database(self) -> Figures:
-        products = reads.products().visible_to(self.user)
+        products = Product.objects.visible_to(self.user)
         self.watch = Watch()
         with mock.patch.object(psycopg.Cursor, "execute", self.watch.around(psycopg.Cursor.execute)):
             return self._measured(

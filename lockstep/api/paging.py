@@ -2,7 +2,9 @@
 
 import json
 import time
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -30,6 +32,7 @@ Read = Callable[[UUID | None, int], list[Row]]
 Placed = tuple[Any, Any]  # where a row stands in its list, a text, and the row
 Reading = Callable[[str | None, bool, int], list[Placed]]  # after which place, backwards or not, how many
 NUMBERED_SIZE = 10
+QUOTED = str.maketrans({"+": "%2B", "/": "%2F", "=": "%3D"})  # what base64 has that an address has not
 QUICKLY_COUNTED, REMEMBERED_SECONDS = 10_000, 1.0
 
 
@@ -99,6 +102,40 @@ def _beyond(rows: QuerySet[Any, Any], columns: Sequence[str], place: str, *, dow
 def _field(rows: QuerySet[Any, Any], column: str) -> "Field[Any, Any]":
     computed = rows.query.annotations.get(column)
     return computed.output_field if computed else rows.model._meta.get_field(column)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The part of a list, newest first, that a page shows: so many after a place, or before it (`backwards`)."""
+
+    place: UUID | None
+    backwards: bool
+    limit: int
+
+
+def part_of(request: Request) -> Part:
+    """What `limit` and `cursor` ask for, as `page` takes them. Raises NotFound for a cursor that is none of ours."""
+    pages = CursorPage()
+    cursor = pages.decode_cursor(request)
+    limit = pages.get_page_size(request) or CursorPage.page_size
+    return Part(_key(str(cursor.position)), cursor.reverse, limit) if cursor else Part(None, False, limit)
+
+
+def part_page(request: Request, part: Part, shown: str, first: str | None, last: str | None, more: bool) -> Answer:
+    """A page of what a statement shows of this part: a JSON array, its first and last key, whether there is more."""
+    after = last if more or part.backwards else None
+    before = first if (more if part.backwards else part.place) else None
+    return Answer({"next": _at(request, after), "previous": _at(request, before, backwards=True), "results": Fragment(shown)})
+
+
+def _at(request: Request, key: str | None, *, backwards: bool = False) -> str | None:
+    """This list at a key of it, with a cursor as the library makes them."""
+    if key is None:
+        return None
+    cursor = b64encode(f"r=1&p={key}".encode() if backwards else f"p={key}".encode()).decode().translate(QUOTED)
+    address, _, query = _url(request, {}).partition("?")
+    rest = "&".join(one for one in query.split("&") if one and not one.startswith("cursor="))
+    return f"{address}?{rest}&cursor={cursor}" if rest else f"{address}?cursor={cursor}"
 
 
 def keyset_page(request: Request, older: Read, newer: Read) -> Answer:

@@ -111,7 +111,6 @@ def add_tag(*, actor: str, product: Product, tag: Tag) -> None:
         lock(Tag.objects.alive(), ANY_VERSION, "There is no such tag.", pk=tag.pk)
         lock(Product.objects.alive(), ANY_VERSION, pk=product.pk)
         ProductTag.objects.bulk_create([ProductTag(product=product, tag=tag)], ignore_conflicts=True)
-        _touch(product)
 
 
 def remove_tag(*, actor: str, product: Product, tag: Tag) -> None:
@@ -119,12 +118,6 @@ def remove_tag(*, actor: str, product: Product, tag: Tag) -> None:
     with attributed_transaction(actor=actor):
         lock(Product.objects.alive(), ANY_VERSION, pk=product.pk)
         ProductTag.objects.alive().filter(product=product, tag=tag).update(deleted=Now())
-        _touch(product)
-
-
-def _touch(product: Product) -> None:
-    """Its tags are a part of how it is shown: it has another version now."""
-    Product.objects.filter(pk=product.pk).update(updated=Now())
 
 
 def create_tag(*, actor: str, name: str, description: str = "") -> Tag:

@@ -5,13 +5,14 @@ from typing import Any, Self
 
 import pgtrigger
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 from django.db.models.functions import Lower, Now
 from uuid_utils.compat import uuid7
 
-from lockstep.changes.capture import BOTH_ROWS, EVERYBODY, NEW_ROWS, capture
+from lockstep.changes.capture import BOTH_ROWS, EVERYBODY, NEW_ROWS, OLD_ROWS, capture
 from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, Somebody, number_field
 from lockstep.changes.sql_file import load
 from lockstep.shop import machines
@@ -51,6 +52,8 @@ class Product(Entity):
     price = models.DecimalField(max_digits=12, decimal_places=2)
     stock = models.BigIntegerField(db_default=0)
     state = models.TextField(choices=machines.PRODUCT.choices(), db_default=machines.ON_SALE)
+    # The names of its tags by the alphabet: ProductTag says which; the database keeps them here for whoever shows it.
+    tags = ArrayField(models.TextField(), editable=False, db_default=[])
 
     objects = ProductQuerySet.as_manager()
 
@@ -133,11 +136,11 @@ class Tag(Entity):
             *capture("name", "description", readers=EVERYBODY),
             TOUCH,
             pgtrigger.Trigger(
-                name="index_tagged",
+                name="tagged",
                 when=pgtrigger.After,
                 operation=OF_NAME,
                 condition=pgtrigger.AnyChange("name", "deleted"),
-                func=TRIGGERS["index_tagged"],
+                func=TRIGGERS["tagged"],
             ),
         ]
         constraints = [
@@ -163,14 +166,18 @@ class ProductTag(Entity):
             TOUCH,
             *(
                 pgtrigger.Trigger(
-                    name=f"index_{name}",
+                    name=name,
                     level=pgtrigger.Statement,
                     when=pgtrigger.After,
                     operation=operation,
-                    referencing=NEW_ROWS,
-                    func=TRIGGERS["index_linked"],
+                    referencing=referencing,
+                    func=TRIGGERS[name],
                 )
-                for name, operation in (("linked", pgtrigger.Insert), ("unlinked", pgtrigger.Update))
+                for name, operation, referencing in (
+                    ("linked", pgtrigger.Insert, NEW_ROWS),
+                    ("relinked", pgtrigger.Update, BOTH_ROWS),
+                    ("unlinked", pgtrigger.Delete, OLD_ROWS),
+                )
             ),
         ]
         constraints = [

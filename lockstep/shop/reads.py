@@ -6,31 +6,24 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import OuterRef
-from django.db.models.functions import Lower
 from orjson import Fragment
 from rest_framework.exceptions import PermissionDenied
 
 from lockstep.api.errors import NotFound
+from lockstep.api.paging import Part
 from lockstep.api.requests import by_key
 from lockstep.api.statements import Reading, Row, Values, rows, values
 from lockstep.changes.entities import Somebody
 from lockstep.changes.sql_file import load
 from lockstep.shop import machines
-from lockstep.shop.models import BagItem, Order, Product, ProductQuerySet, ProductTag, Tag
+from lockstep.shop.models import BagItem, Order, Product, ProductQuerySet, Tag
 from lockstep.shop.search import Way, search_engine
 
 _TEXTS = load(Path(__file__).parent / "sql" / "products.sql")
 TOGETHER = {name: text.replace("{shown}", _TEXTS["shown"]).rstrip(";") for name, text in _TEXTS.items()}
+for _name, _order in {"older": "row", "newer": "row DESC"}.items():
+    TOGETHER[_name] = _TEXTS["page"].rstrip(";").replace("{rows}", TOGETHER[_name]).replace("{order}", _order)
 SQL = {name: text.replace("{user}", "%(user)s") for name, text in TOGETHER.items()}
-
-
-def products() -> ProductQuerySet:
-    """Products with the names of their tags, in one query."""
-    links = ProductTag.objects.alive().filter(product=OuterRef("pk"), tag__deleted=None)
-    names = links.order_by(Lower("tag__name")).values("tag__name")
-    return Product.objects.alive().annotate(tags=ArraySubquery(names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +34,9 @@ class Shown:
     version: int
 
 
-def older(user: Somebody, place: UUID | None, limit: int) -> list[Row]:
-    """The newest products before this one (None: of all) that this user may see, newest first."""
-    return rows(SQL["older"], {"user": user.pk, "place": place, "limit": limit})
-
-
-def newer(user: Somebody, place: UUID | None, limit: int) -> list[Row]:
-    """The oldest products after this one that this user may see, oldest first."""
-    return rows(SQL["newer"], {"user": user.pk, "place": place, "limit": limit})
+def listing(part: Part) -> Reading:
+    """The part of what is on sale, and of one's own, that a page shows; to be read together with who asks for it."""
+    return Reading(TOGETHER["newer" if part.backwards else "older"], {"place": part.place, "limit": part.limit})
 
 
 def found(user: Somebody, products: ProductQuerySet, text: str, way: Way, place: UUID | None, limit: int) -> list[Row]:
@@ -84,9 +72,9 @@ def _key(key: str) -> int | UUID:
     return int(key) if key.isdigit() else UUID(key)
 
 
-def product(key: str, user: Somebody) -> Any:  # noqa: ANN401 - a product, with its tags beside
+def product(key: str, user: Somebody) -> Product:
     """A product that this user may see, by id or number. Raises NotFound."""
-    found = products().visible_to(user).filter(**by_key(key)).first()
+    found = Product.objects.visible_to(user).filter(**by_key(key)).first()
     if found is None:
         raise NotFound("There is no such product.")
     return found
@@ -102,7 +90,7 @@ def any_product(key: str) -> Product:
 
 def own_product(key: str, user: Somebody) -> Product:
     """The same, to change it. Raises NotFound, and PermissionDenied for somebody else's."""
-    found: Product = product(key, user)
+    found = product(key, user)
     if found.owner_id != user.pk:
         raise PermissionDenied("This product is somebody else's.")
     return found

@@ -12,7 +12,7 @@ from rest_framework import serializers
 from lockstep.api.serializers import StrictSerializer
 from lockstep.shop import machines
 from lockstep.shop.diagrams import mermaid
-from lockstep.shop.models import MOST_LINES, Order, OrderTransition, Tag
+from lockstep.shop.models import MOST_LINES, Order, OrderTransition, Product, Tag
 
 MAX_NAME, MAX_DESCRIPTION, MAX_TAG = 200, 20_000, 50
 MOST_OF_ONE, MOST_STOCK = 1_000_000, 1_000_000_000_000
@@ -263,7 +263,7 @@ def _plain_line(line: object) -> tuple[UUID | int, int] | None:
     return None
 
 
-def shown_product(product: Any) -> dict[str, Any]:  # noqa: ANN401 - a product, with its tags beside
+def shown_product(product: Product) -> dict[str, Any]:
     """A product as everybody sees it."""
     return {
         "id": product.pk,

@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from lockstep.api.answers import Answer
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import NotFound
-from lockstep.api.paging import BY_TIME, NEWEST, Ordering, keyset_page, ordering_of, page
+from lockstep.api.paging import BY_TIME, NEWEST, Ordering, Part, keyset_page, ordering_of, page, part_of, part_page
 from lockstep.api.requests import Asking, actor_of, by_key, uuid_parameter
 from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION, ordering
 from lockstep.api.serializers import page_of
@@ -23,7 +23,7 @@ from lockstep.api.statements import Reading
 from lockstep.api.views import View
 from lockstep.shop import actions, machines, reads
 from lockstep.shop.actions import Line, Placed
-from lockstep.shop.models import Order, ProductQuerySet, Tag
+from lockstep.shop.models import Order, Product, ProductQuerySet, Tag
 from lockstep.shop.payments import token_of
 from lockstep.shop.search import NEWER, OLDER, search_engine
 from lockstep.shop.serializers import (
@@ -78,12 +78,20 @@ class StaffWrite(BasePermission):
 class ProductListView(View):
     """Everything that is on sale."""
 
+    _part: Part
+
+    def reading(self, request: Asking) -> Reading | None:
+        if request._request.GET.keys() & NARROWED:
+            return None
+        self._part = part_of(request)
+        return reads.listing(self._part)
+
     @extend_schema(operation_id="list_products", parameters=PRODUCT_LIST, responses=page_of(ProductSerializer))
-    def get(self, request: Request) -> Answer:
+    def get(self, request: Asking) -> Answer:
         """What is on sale, and all of your own; newest first."""
-        if request.query_params.keys() & NARROWED:
+        if request.found is None:
             return _products(request, _narrowed(request))
-        return keyset_page(request, partial(reads.older, request.user), partial(reads.newer, request.user))
+        return part_page(request, self._part, *request.found)
 
     @extend_schema(
         operation_id="create_product",
@@ -337,7 +345,7 @@ class StateListView(View):
 
 
 def _narrowed(request: Request) -> ProductQuerySet:
-    rows = reads.products().visible_to(request.user)
+    rows = Product.objects.visible_to(request.user)
     asked = request.query_params
     if tag := asked.get("tag", "").replace("\0", ""):
         rows = rows.tagged(tag)

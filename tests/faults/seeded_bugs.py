@@ -675,8 +675,8 @@ BUGS = [
     SeededBug(
         "what is not on sale is found",
         "lockstep/shop/views.py",
-        "reads.products().visible_to(request.user)",
-        "reads.products()",
+        "Product.objects.visible_to(request.user)",
+        "Product.objects.alive()",
         f"{TEST_SEARCH}::test_what_is_not_on_sale_is_its_owners",
     ),
     SeededBug(

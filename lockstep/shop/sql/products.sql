@@ -4,10 +4,7 @@
 -- name: shown
 row_to_json(shown.*)::text AS shown
 FROM shop_product p, LATERAL (
-    SELECT p.id, p.number, p.owner_id AS owner, p.name, p.description, p.price::text, p.stock, p.state,
-           ARRAY(SELECT t.name FROM shop_producttag l JOIN shop_tag t ON t.id = l.tag_id
-                 WHERE l.product_id = p.id AND l.deleted IS NULL AND t.deleted IS NULL
-                 ORDER BY lower(t.name)) AS tags,
+    SELECT p.id, p.number, p.owner_id AS owner, p.name, p.description, p.price::text, p.stock, p.state, p.tags,
            to_char(p.created AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created,
            to_char(p.updated AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated
 ) AS shown
@@ -17,11 +14,18 @@ WHERE p.deleted IS NULL AND (p.state = 'ON_SALE' OR p.owner_id = {user})
 -- The newest ones that are older than this one, newest first; without one, the newest of all.
 SELECT p.id::text AS key, {shown}
   AND p.id < coalesce(%(place)s::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-ORDER BY p.id DESC LIMIT %(limit)s;
+ORDER BY p.id DESC LIMIT %(limit)s + 1;
 
 -- name: newer
 -- The oldest ones that are newer than this one, oldest first.
-SELECT p.id::text AS key, {shown} AND p.id > %(place)s::uuid ORDER BY p.id LIMIT %(limit)s;
+SELECT p.id::text AS key, {shown} AND p.id > %(place)s::uuid ORDER BY p.id LIMIT %(limit)s + 1;
+
+-- name: page
+-- Either of them, {rows}, as one row: the JSON of a page, newest first, its first and last key, and whether there are more.
+SELECT coalesce('[' || string_agg(shown, ',' ORDER BY {order}) FILTER (WHERE row <= %(limit)s) || ']', '[]') AS shown,
+       max(key) FILTER (WHERE row <= %(limit)s) AS first, min(key) FILTER (WHERE row <= %(limit)s) AS last,
+       count(*) > %(limit)s AS more
+FROM (SELECT key, shown, row_number() OVER () AS row FROM ({rows}) AS rows) AS rows;
 
 -- name: among
 SELECT p.id::text AS key, {shown} AND p.id = ANY (%(keys)s);

@@ -31,22 +31,24 @@ RETURN NULL;
 PERFORM shop_index(ARRAY(SELECT id FROM new_rows));
 RETURN NULL;
 
--- name: index_linked
--- A product's tags are words that it is found by.
+-- name: linked
+-- A product's tags are a part of how it is shown, and words that it is found by.
+PERFORM shop_show_tags(ARRAY(SELECT DISTINCT product_id FROM new_rows));
 PERFORM shop_index(ARRAY(SELECT DISTINCT product_id FROM new_rows));
 RETURN NULL;
 
--- name: index_tagged
--- A tag is a part of how its products are shown: they have another version now. They are locked before what is found by
--- them, as by whoever writes a product.
-UPDATE shop_product p SET updated = clock_timestamp()
-FROM (
-    SELECT held.id FROM shop_product held
-    WHERE held.deleted IS NULL
-      AND held.id = ANY (ARRAY(SELECT product_id FROM shop_producttag WHERE tag_id = NEW.id AND deleted IS NULL))
-    ORDER BY held.id
-    FOR NO KEY UPDATE
-) AS held
-WHERE p.id = held.id;
+-- name: relinked
+PERFORM shop_show_tags(ARRAY(SELECT product_id FROM old_rows UNION SELECT product_id FROM new_rows));
+PERFORM shop_index(ARRAY(SELECT product_id FROM old_rows UNION SELECT product_id FROM new_rows));
+RETURN NULL;
+
+-- name: unlinked
+PERFORM shop_show_tags(ARRAY(SELECT DISTINCT product_id FROM old_rows));
+PERFORM shop_index(ARRAY(SELECT DISTINCT product_id FROM old_rows));
+RETURN NULL;
+
+-- name: tagged
+-- A tag has another name, or is gone. Products are locked before what they are found by, as by whoever writes a product.
+PERFORM shop_show_tags(ARRAY(SELECT product_id FROM shop_producttag WHERE tag_id = NEW.id AND deleted IS NULL));
 PERFORM shop_index(ARRAY(SELECT product_id FROM shop_producttag WHERE tag_id = NEW.id AND deleted IS NULL));
 RETURN NULL;
