@@ -20,6 +20,7 @@ from bench.row import Comparison, Figures, Goal, Manner, Row
 from bench.web.serving import serving
 from lockstep.accounts.models import User
 from lockstep.accounts.sessions import open_pair
+from lockstep.api.statements import rows
 from lockstep.shop import reads
 from lockstep.shop.models import Product
 from lockstep.shop.search import OLDER, learn_words
@@ -121,7 +122,7 @@ class Search(Row):
         with mock.patch.object(psycopg.Cursor, "execute", self.watch.around(psycopg.Cursor.execute)):
             return self._measured(
                 lambda text: reads.found(self.user, products, text, OLDER, None, SHOWN + 1),
-                lambda _: reads.older(self.user, None, LISTED + 1),
+                lambda _: rows(reads.SQL["older"], {"user": self.user.pk, "place": None, "limit": LISTED}),
                 milliseconds=self.watch.milliseconds,
             )
 

@@ -35,7 +35,7 @@ Application = Any  # a WSGI callable
 
 def plain(request: HttpRequest, number: int) -> HttpResponse:
     """Django and the row."""
-    return HttpResponse(orjson.dumps(reads.post(number).fields), content_type="application/json")
+    return HttpResponse(orjson.dumps(reads.shown(reads.post(number)).body), content_type="application/json")
 
 
 class InFramework(APIView):
@@ -46,7 +46,7 @@ class InFramework(APIView):
 
     def get(self, request: Request, number: int) -> Response:
         """The row."""
-        return Response(reads.post(number).fields)
+        return Response(reads.shown(reads.post(number)).body)
 
 
 class Asked(APIView):
@@ -54,7 +54,7 @@ class Asked(APIView):
 
     def get(self, request: Request, number: int) -> Response:
         """The row."""
-        return Response(reads.post(number).fields)
+        return Response(reads.shown(reads.post(number)).body)
 
 
 urlpatterns = [

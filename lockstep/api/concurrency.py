@@ -9,17 +9,35 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from django.db import models
+from orjson import Fragment
 from rest_framework.exceptions import ParseError
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
 from lockstep.api.answers import Answer
 from lockstep.api.errors import NotFound, OutOfDate
+from lockstep.api.statements import Values
 
 M = TypeVar("M", bound=models.Model)
 
 TAGS = re.compile(r'\s*(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"\s*(?:,\s*(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"\s*)*', re.ASCII)
 TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An object as it is shown, in JSON, and the version of its row."""
+
+    body: Fragment
+    version: int
+
+
+def found_or_missing(found: Values | None, missing: str) -> Shown:
+    """The object of which version and JSON were read. Raises NotFound, which says what is missing."""
+    if found is None:
+        raise NotFound(missing)
+    version, body = found
+    return Shown(Fragment(body), version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,15 @@
 """JSON in and out: fast, and strict about what a stranger may send."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import IO, Any
 
 import orjson
 from django.conf import settings
 from rest_framework.exceptions import APIException, ParseError
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
 
 
 class BodyTooLarge(APIException):
@@ -44,6 +46,16 @@ class JSONParser(BaseParser):
         ):
             raise ParseError(f"The body is more than {settings.MAX_JSON_DEPTH} lists and objects deep.")
         return document
+
+
+class Negotiation(DefaultContentNegotiation):
+    """REST framework's; what everybody sends is recognised at once."""
+
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
+        first = next(iter(parsers), None)
+        if first and request.content_type == first.media_type:
+            return first
+        return super().select_parser(request, parsers)
 
 
 def _is_deep(document: object, levels: int) -> bool:

@@ -19,6 +19,8 @@ from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 
 from lockstep.api.answers import Answer
+from lockstep.api.errors import NotFound as Missing
+from lockstep.api.requests import Asking
 from lockstep.api.statements import Row
 
 UNASKED_LIMIT = 1_000
@@ -125,7 +127,9 @@ def part_page(request: Request, part: Part, shown: str, first: str | None, last:
     """A page of what a statement shows of this part: a JSON array, its first and last key, whether there is more."""
     after = last if more or part.backwards else None
     before = first if (more if part.backwards else part.place) else None
-    return Answer({"next": _at(request, after), "previous": _at(request, before, backwards=True), "results": Fragment(shown)})
+    return Answer(
+        {"next": _at(request, after), "previous": _at(request, before, backwards=True), "results": Fragment(shown)}
+    )
 
 
 def _at(request: Request, key: str | None, *, backwards: bool = False) -> str | None:
@@ -241,18 +245,34 @@ class Counted:
         return self._known
 
 
-def array_page(request: Request, read: Callable[[int, int], list[Row]], count: Callable[[], int]) -> Answer:
-    """The page that `_page` and `_limit` ask for, at most 1,000 rows unless `_limit` says otherwise.
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The rows of a list that a page shows: so many, from the one of this number on."""
 
-    `read` takes limit and offset. The headers tell how many rows there are (`count`, where the page does not tell)
-    and where the first, previous, next and last pages lie.
-    """
+    limit: int
+    offset: int
+
+
+def stretch_of(request: Request) -> Stretch:
+    """What `_page` and `_limit` ask for, at most 1,000 rows unless `_limit` says otherwise. Raises ValidationError."""
     number = _whole(request, "_page", 1, 1, LARGEST_PAGE)
     limit = _whole(request, "_limit", UNASKED_LIMIT, 1, LARGEST_LIMIT)
-    found = read(limit, (number - 1) * limit)
-    is_last = len(found) < limit and (found or number == 1)
-    total = (number - 1) * limit + len(found) if is_last else count()
-    response = Answer(found)
+    return Stretch(limit, (number - 1) * limit)
+
+
+def array_page(request: Asking, stretch: Stretch, count: Callable[[], int], missing: str | None = None) -> Answer:
+    """A page of rows as a bare array: what was read for the request is the array, and how many are in it.
+
+    The headers tell how many rows there are (`count`, where the page does not tell) and where the first, previous, next
+    and last pages lie. Raises NotFound, which says what is `missing`, where nothing was read.
+    """
+    if request.found is None:
+        raise Missing(missing)
+    shown, found = request.found
+    limit, number = stretch.limit, stretch.offset // stretch.limit + 1
+    is_last = found < limit and (found or number == 1)
+    total = stretch.offset + found if is_last else count()
+    response = Answer(Fragment(shown))
     response["X-Total-Count"] = str(total)
     last = max(1, -(-total // limit))
     if last > 1:

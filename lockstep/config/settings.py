@@ -163,6 +163,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PARSER_CLASSES": ["lockstep.api.json.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["lockstep.api.json.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "lockstep.api.json.Negotiation",
     "URL_FORMAT_OVERRIDE": None,  # a representation is asked for by Accept
     "EXCEPTION_HANDLER": "lockstep.api.exception_handler.exception_handler",
     "DEFAULT_SCHEMA_CLASS": "lockstep.api.schema.AutoSchema",

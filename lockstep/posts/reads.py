@@ -1,62 +1,54 @@
-"""What the frozen routes show: plain rows, without a model instance for each."""
+"""What the frozen routes show. Each is read together with who asks for it, or by itself after a change."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from lockstep.api.errors import NotFound
-from lockstep.api.paging import Counted
-from lockstep.api.statements import Row, row, rows
+from lockstep.api.concurrency import Shown, found_or_missing
+from lockstep.api.paging import Counted, Stretch
+from lockstep.api.statements import Reading, Values, row, values
 from lockstep.changes.sql_file import load
 
-SQL = load(Path(__file__).parent / "sql" / "reads.sql")
+SQL = {name: text.rstrip(";") for name, text in load(Path(__file__).parent / "sql" / "reads.sql").items()}
 
-number_of_posts = Counted(lambda: _number(SQL["number_of_posts"]))
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """An object as it is shown, and the version of its row."""
-
-    fields: Row
-    version: int
+number_of_posts = Counted(lambda: _number("number_of_posts"))
 
 
-def posts(limit: int, offset: int) -> list[Row]:
-    """Posts by number, as {userId, id, title, body}."""
-    return rows(SQL["posts"], [limit, offset])
+def posts(stretch: Stretch) -> Reading:
+    """Posts by number, as an array of {userId, id, title, body}, and how many."""
+    return Reading(SQL["posts"], {"limit": stretch.limit, "offset": stretch.offset})
 
 
-def comments(post_number: int, limit: int, offset: int) -> list[Row]:
-    """A post's comments by number, as {postId, id, name, email, body}. Raises NotFound."""
-    found = rows(SQL["comments"], [limit, offset, post_number])
-    if not found:
-        raise NotFound(f"There is no post {post_number}.")
-    return [one for one in found if one["id"] is not None]
+def comments(post: int, stretch: Stretch) -> Reading:
+    """A post's comments by number, as an array of {postId, id, name, email, body}, and how many; nothing without it."""
+    return Reading(SQL["comments"], {"post": post, "limit": stretch.limit, "offset": stretch.offset})
 
 
-def number_of_comments(post_number: int) -> int:
+def number_of_comments(post: int) -> int:
     """How many comments a post has."""
-    return _number(SQL["number_of_comments"], post_number)
+    return _number("number_of_comments", post=post)
 
 
-def post(number: int) -> Shown:
-    """{userId, id, title, body}. Raises NotFound."""
-    return _shown(row(SQL["post"], [number]), f"There is no post {number}.")
+def post(number: int) -> Reading:
+    """{userId, id, title, body}."""
+    return Reading(SQL["post"], {"number": number})
 
 
-def comment(post_number: int, number: int) -> Shown:
-    """{postId, id, name, email, body}. Raises NotFound, also when it is another post's."""
-    missing = f"There is no comment {number} on post {post_number}."
-    return _shown(row(SQL["comment"], [number, post_number]), missing)
+def comment(post: int, number: int) -> Reading:
+    """{postId, id, name, email, body}; none when it is another post's."""
+    return Reading(SQL["comment"], {"post": post, "number": number})
 
 
-def _shown(found: Row | None, missing: str) -> Shown:
-    if found is None:
-        raise NotFound(missing)
-    return Shown(found, found.pop("version"))
+def shown(reading: Reading) -> Shown:
+    """The post or comment that is to be read. Raises NotFound."""
+    return as_shown(values(reading.statement, reading.parameters), reading)
 
 
-def _number(statement: str, *parameters: Any) -> int:  # noqa: ANN401 - whatever the statement takes
-    [found] = rows(statement, parameters)
-    return int(found["count"])
+def as_shown(found: Values | None, reading: Reading) -> Shown:
+    """The post or comment that was read. Raises NotFound."""
+    asked = reading.parameters
+    what = f"comment {asked['number']} on post {asked['post']}" if "post" in asked else f"post {asked['number']}"
+    return found_or_missing(found, f"There is no {what}.")
+
+
+def _number(statement: str, **parameters: int) -> int:
+    found = row(SQL[statement], parameters)
+    return int(found["count"]) if found else 0

@@ -6,10 +6,11 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
 from lockstep.api.answers import Answer
-from lockstep.api.concurrency import answer, if_match
-from lockstep.api.paging import array_page
-from lockstep.api.requests import actor_of
+from lockstep.api.concurrency import Shown, answer, if_match
+from lockstep.api.paging import Stretch, array_page, stretch_of
+from lockstep.api.requests import Asking, actor_of
 from lockstep.api.schema import ARRAY_PAGE, CHANGES_VERSION, CREATES_VERSION, DELETES_VERSION, READS_VERSION
+from lockstep.api.statements import Reading
 from lockstep.api.views import View
 from lockstep.posts import actions, reads
 from lockstep.posts.serializers import CommentSerializer, PostSerializer
@@ -18,9 +19,15 @@ from lockstep.posts.serializers import CommentSerializer, PostSerializer
 class PostListView(View):
     """All posts, in the order of their numbers."""
 
+    _stretch: Stretch
+
+    def reading(self, request: Asking) -> Reading:
+        self._stretch = stretch_of(request)
+        return reads.posts(self._stretch)
+
     @extend_schema(operation_id="list_posts", parameters=ARRAY_PAGE, responses=PostSerializer(many=True))
-    def get(self, request: Request) -> Answer:
-        return array_page(request, reads.posts, reads.number_of_posts)
+    def get(self, request: Asking) -> Answer:
+        return array_page(request, self._stretch, reads.number_of_posts)
 
 
 class PostCreateView(View):
@@ -33,15 +40,18 @@ class PostCreateView(View):
         given = PostSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         post = actions.create_post(actor=actor_of(request), **given.validated_data)
-        return _shown(request, reads.post(post.number), status=201)
+        return _shown(request, reads.shown(reads.post(post.number)), status=201)
 
 
 class PostReadView(View):
     """One post."""
 
+    def reading(self, request: Asking) -> Reading:
+        return reads.post(self.kwargs["number"])
+
     @extend_schema(operation_id="get_post", parameters=READS_VERSION, responses=PostSerializer)
-    def get(self, request: Request, number: int) -> Answer:
-        return _shown(request, reads.post(number))
+    def get(self, request: Asking, number: int) -> Answer:
+        return _shown(request, reads.as_shown(request.found, reads.post(number)))
 
 
 class PostUpdateView(View):
@@ -54,7 +64,7 @@ class PostUpdateView(View):
         given = PostSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         actions.update_post(actor=actor_of(request), number=number, match=if_match(request), **given.validated_data)
-        return _shown(request, reads.post(number))
+        return _shown(request, reads.shown(reads.post(number)))
 
 
 class PostDeleteView(View):
@@ -69,10 +79,16 @@ class PostDeleteView(View):
 class CommentListView(View):
     """All comments on a post, in the order of their numbers."""
 
+    _stretch: Stretch
+
+    def reading(self, request: Asking) -> Reading:
+        self._stretch = stretch_of(request)
+        return reads.comments(self.kwargs["post_number"], self._stretch)
+
     @extend_schema(operation_id="list_comments", parameters=ARRAY_PAGE, responses=CommentSerializer(many=True))
-    def get(self, request: Request, post_number: int) -> Answer:
-        read = partial(reads.comments, post_number)
-        return array_page(request, read, partial(reads.number_of_comments, post_number))
+    def get(self, request: Asking, post_number: int) -> Answer:
+        count = partial(reads.number_of_comments, post_number)
+        return array_page(request, self._stretch, count, f"There is no post {post_number}.")
 
 
 class CommentCreateView(View):
@@ -88,15 +104,18 @@ class CommentCreateView(View):
         given = CommentSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         comment = actions.create_comment(actor=actor_of(request), post_number=post_number, **given.validated_data)
-        return _shown(request, reads.comment(post_number, comment.number), status=201)
+        return _shown(request, reads.shown(reads.comment(post_number, comment.number)), status=201)
 
 
 class CommentReadView(View):
     """One comment on a post."""
 
+    def reading(self, request: Asking) -> Reading:
+        return reads.comment(self.kwargs["post_number"], self.kwargs["number"])
+
     @extend_schema(operation_id="get_comment", parameters=READS_VERSION, responses=CommentSerializer)
-    def get(self, request: Request, post_number: int, number: int) -> Answer:
-        return _shown(request, reads.comment(post_number, number))
+    def get(self, request: Asking, post_number: int, number: int) -> Answer:
+        return _shown(request, reads.as_shown(request.found, reads.comment(post_number, number)))
 
 
 class CommentUpdateView(View):
@@ -118,7 +137,7 @@ class CommentUpdateView(View):
             match=if_match(request),
             **given.validated_data,
         )
-        return _shown(request, reads.comment(post_number, number))
+        return _shown(request, reads.shown(reads.comment(post_number, number)))
 
 
 class CommentDeleteView(View):
@@ -130,5 +149,5 @@ class CommentDeleteView(View):
         return Answer(status=204)
 
 
-def _shown(request: Request, one: reads.Shown, status: int = 200) -> Answer:
-    return answer(request, one.fields, one.version, status=status)
+def _shown(request: Request, one: Shown, status: int = 200) -> Answer:
+    return answer(request, one.body, one.version, status=status)

@@ -1,14 +1,13 @@
 """What views of the shop ask for."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from orjson import Fragment
 from rest_framework.exceptions import PermissionDenied
 
+from lockstep.api.concurrency import Shown, found_or_missing
 from lockstep.api.errors import NotFound
 from lockstep.api.paging import Part
 from lockstep.api.requests import by_key
@@ -24,14 +23,6 @@ TOGETHER = {name: text.replace("{shown}", _TEXTS["shown"]).rstrip(";") for name,
 for _name, _order in {"older": "row", "newer": "row DESC"}.items():
     TOGETHER[_name] = _TEXTS["page"].rstrip(";").replace("{rows}", TOGETHER[_name]).replace("{order}", _order)
 SQL = {name: text.replace("{user}", "%(user)s") for name, text in TOGETHER.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A product as it is shown, in JSON, and the version of its row."""
-
-    body: Fragment
-    version: int
 
 
 def listing(part: Part) -> Reading:
@@ -58,10 +49,7 @@ def shown(key: str, user: Somebody) -> Shown:
 
 def as_shown(found: Values | None) -> Shown:
     """The product that was read. Raises NotFound."""
-    if found is None:
-        raise NotFound("There is no such product.")
-    version, body = found
-    return Shown(Fragment(body), version)
+    return found_or_missing(found, "There is no such product.")
 
 
 def _by(key: str) -> str:

@@ -13,7 +13,7 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthentic
 from rest_framework.request import Request
 
 from lockstep.api.answers import Answer
-from lockstep.api.concurrency import answer, if_match
+from lockstep.api.concurrency import Shown, answer, if_match
 from lockstep.api.errors import NotFound
 from lockstep.api.paging import BY_TIME, NEWEST, Ordering, Part, keyset_page, ordering_of, page, part_of, part_page
 from lockstep.api.requests import Asking, actor_of, by_key, uuid_parameter
@@ -379,7 +379,7 @@ def _product(request: Request, key: str, status: int = 200) -> Answer:
     return _shown(request, reads.shown(key, request.user), status)
 
 
-def _shown(request: Request, product: reads.Shown, status: int = 200) -> Answer:
+def _shown(request: Request, product: Shown, status: int = 200) -> Answer:
     return answer(request, product.body, product.version, status=status)
 
 
