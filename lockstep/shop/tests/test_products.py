@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from django.db import connection
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
 from lockstep.changes.models import Change
@@ -329,6 +330,57 @@ def test_who_puts_a_tag_on_locks_it_before_the_product(cast: Cast, product: Make
             eventually(lambda: somebody_waits(database))
             database.execute("SELECT FROM shop_product WHERE id = %s FOR NO KEY UPDATE NOWAIT", [made.pk])
         assert putting.result() == 204
+
+
+@pytest.mark.django_db(transaction=True)
+def test_tags_that_two_put_on_at_the_same_time_are_both_shown(product: MakeProduct, database: psycopg.Connection):
+    """Past the actions, which lock the product first: who comes second reads what the first one wrote."""
+    made, red, round_ = product(), tag("red"), tag("round")
+
+    def put() -> None:
+        try:
+            ProductTag.objects.create(product=made, tag=round_)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction():
+            database.execute("INSERT INTO shop_producttag (product_id, tag_id) VALUES (%s, %s)", [made.pk, red.pk])
+            putting = pool.submit(put)
+            eventually(lambda: somebody_waits(database))
+        putting.result()
+    assert Product.objects.get().tags == ["red", "round"]
+
+
+def test_whatever_moves_a_tag_it_is_shown_where_it_is(product: MakeProduct):
+    first, second = product(), product()
+    link = ProductTag.objects.create(product=first, tag=tag("red"))
+
+    def shown() -> list[list[str]]:
+        return [Product.objects.get(pk=one.pk).tags for one in (first, second)]
+
+    assert shown() == [["red"], []]
+    ProductTag.objects.update(product=second)
+    assert shown() == [[], ["red"]]
+    link.delete()
+    assert shown() == [[], []]
+
+
+def test_tags_that_stay_as_they_are_make_no_other_version(product: MakeProduct):
+    made = product()
+    ProductTag.objects.create(product=made, tag=tag("red"))
+    before = Product.objects.get().version
+    ProductTag.objects.update(updated=Now())
+    assert Product.objects.get().version == before
+
+
+@pytest.mark.parametrize("path", [PRODUCTS, f"{PRODUCTS}{{}}/"], ids=["list", "one"])
+def test_what_is_asked_most_is_one_query(cast: Cast, product: MakeProduct, path: str, django_assert_num_queries):
+    """Who asks, and what is shown to them."""
+    made = product()
+    for person in (cast.owner, cast.outsider):
+        with django_assert_num_queries(1):
+            assert person.get(path.format(made.number)).status_code == 200
 
 
 def test_two_tags_do_not_differ_in_case_only(cast: Cast):

@@ -1,0 +1,70 @@
+"""Statements past the ORM, and what is read together with who asks."""
+
+import pytest
+from django.db import DataError, connection, transaction
+
+from lockstep.accounts import sessions
+from lockstep.accounts.models import Session
+from lockstep.api.statements import Reading, row, rows, values
+from tests.support import Cast
+
+WHO = Reading("SELECT {user} AS who, %(what)s::text AS what WHERE %(what)s <> ''", {"what": "this"})
+
+
+@pytest.mark.django_db
+def test_a_statement_gives_its_rows():
+    statement = "SELECT number FROM generate_series(1, %(most)s) AS number"
+    assert rows(statement, {"most": 2}) == [{"number": 1}, {"number": 2}]
+    assert row(statement, {"most": 3}) == {"number": 1}
+    assert values(statement, {"most": 1}) == (1,)
+    none = {"most": 0}
+    assert (row(statement, none), values(statement, none), rows(statement, none)) == (None, None, [])
+
+
+@pytest.mark.django_db
+def test_a_statement_that_failed_may_be_asked_again():
+    statement = "SELECT 1 / %(by)s AS one"
+    for _ in range(3):
+        with pytest.raises(DataError, match="division by zero"), transaction.atomic():
+            row(statement, {"by": 0})
+        assert row(statement, {"by": 1}) == {"one": 1}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_statement_goes_to_the_connection_that_there_is():
+    """Cursors are kept; a connection that was closed has left none behind."""
+    statement = "SELECT pg_backend_pid() AS pid"
+    first = row(statement)
+    connection.close()
+    assert row(statement) != first
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("door", ["opaque", "signed"])
+def test_what_is_read_together_is_for_who_asks(cast: Cast, door: str):
+    user = cast.owner.user
+    secret = sessions.open_opaque(user) if door == "opaque" else sessions.open_pair(user).access
+    asked = sessions.find(secret, WHO)
+    assert asked is not None
+    assert (asked.session.user, asked.found) == (user, (user.pk, "this"))
+    nothing = sessions.find(secret, Reading(WHO.statement, {"what": ""}))
+    assert nothing is not None
+    assert (nothing.session.user, nothing.found) == (user, None)
+    Session.objects.filter(user=user).revoke()
+    assert sessions.find(secret, WHO) is None
+
+
+@pytest.mark.django_db
+def test_who_asks_is_whole(cast: Cast, django_assert_num_queries):
+    """What came with the session is there; anything else is looked up when it is asked for."""
+    asked = sessions.find(sessions.open_opaque(cast.owner.user))
+    assert asked is not None
+    with django_assert_num_queries(0):
+        assert asked.session.user.username == cast.owner.user.username
+        assert asked.session.scopes == {"read", "write"}
+        assert asked.session.user_id == cast.owner.user.pk
+    assert asked.session.expires > asked.session.created
+    asked.session.user.first_name = "Ada"
+    asked.session.user.save(update_fields=["first_name"])
+    cast.owner.user.refresh_from_db()
+    assert cast.owner.user.first_name == "Ada"
