@@ -817,15 +817,15 @@ BUGS = [
     SeededBug(
         "a renamed tag leaves its products as they were",
         "lockstep/shop/migrations/0006_tags_in_products.py",
-        "PERFORM shop_show_tags(ARRAY(SELECT product_id FROM shop_producttag WHERE tag_id = NEW.id AND deleted IS NULL));",
-        "",
+        "shop_show_tags(ARRAY(SELECT product_id FROM shop_producttag WHERE tag_id = NEW.id AND deleted IS NULL))",
+        "shop_show_tags(NULL)",
         f"{TEST_SHOP}/test_products.py::test_owners_put_tags_on_their_products",
     ),
     SeededBug(
         "tags that two put on at the same time are lost",
         "lockstep/shop/sql/tags.sql",
-        "    SELECT FROM shop_product p WHERE p.id = ANY (products) AND p.deleted IS NULL ORDER BY p.id FOR NO KEY UPDATE;\n",
-        "",
+        "ORDER BY p.id FOR NO KEY UPDATE;",
+        ";",
         f"{TEST_SHOP}/test_products.py::test_tags_that_two_put_on_at_the_same_time_are_both_shown",
     ),
     SeededBug(

@@ -20,7 +20,14 @@ from tests.faults.seeded_bugs import BUGS, SeededBug
 FAILED = 1  # pytest's exit code when tests ran and some failed; anything above is an error of another kind
 AT_ONCE = 2
 KEEP_OUT = shutil.ignore_patterns(".*", "node_modules", "__pycache__", "staticfiles")
-SCHEMA = ("capture.sql", "schema.sql", "search.sql", "migrations/", "models.py")  # what a database is made of
+SCHEMA = (
+    "capture.sql",
+    "schema.sql",
+    "search.sql",
+    "tags.sql",
+    "migrations/",
+    "models.py",
+)  # what a database is made of
 QUICKER = {"PYTHONDONTWRITEBYTECODE": "1", "LOCKSTEP_TEST_PATIENCE": "6"}
 QUICKER |= {"LOCKSTEP_NO_SHRINK": "1", "LOCKSTEP_SCHEDULES": "300"}  # that it fails is enough
 
