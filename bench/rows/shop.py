@@ -33,10 +33,10 @@ class Shop(Row):
     note = (
         f"requests/s of wrk with 16 connections, {PRODUCTS:,} products with two tags each, {WORKERS} processes of "
         "granian, on two cores with PostgreSQL and wrk. List: the 50 newest with their tags. Orders: two lines among "
-        f"{SPREAD:,} products, or one of a single product. Ours: every manner, capture and the ledger on. FastAPI: "
-        "asyncpg, orjson, tokens that cannot be revoked; its orders lock, take and insert in one transaction, in "
-        "tables of their own, without capture and ledger. pgbench: our own statements, 16 "
-        "clients."
+        f"{SPREAD:,} products, or one of a single product. Ours: every manner, capture and the ledger on; a product "
+        "holds the names of its tags (decision 27). FastAPI looks them up: asyncpg, orjson, tokens that cannot be "
+        "revoked; its orders lock, take and insert in one transaction, in tables of their own, without capture and "
+        "ledger. pgbench: our own statements, 16 clients."
     )
     comparisons = (
         Comparison("list of 50 : FastAPI + asyncpg + orjson", "list", "FastAPI, list", Goal("at least", 1.2)),

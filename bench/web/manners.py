@@ -73,7 +73,7 @@ def kinds(number: str) -> dict[str, tuple[list[str], str]]:
         "Django and the row": ([], f"/plain/{number}/"),
         "REST framework": ([], f"/framework/{number}/"),
         "who asks": ([], f"/asked/{number}/"),
-        "rate, limits, ETag": ([], post),
+        "our view: who asks and the row at once, rate, limits, ETag": ([], post),
         "request id, log line, figures, headers, problems": (OURS, post),
         "everything": (list(settings.MIDDLEWARE), post),
     }

@@ -72,9 +72,10 @@ def find(secret: str, reading: Reading | None = None) -> Asked | None:
     else:
         who, parameters = "of_token", {"digest": Token.digest_of(secret)}
     if reading is None:
-        row = values(_statement(who), parameters)
+        row = values(_statement(who), parameters, is_small=True)
     else:
-        row = values(_statement(who, reading.statement), parameters | dict(reading.parameters))
+        statement, together = _statement(who, reading.statement), {**parameters, **reading.parameters}
+        row = values(statement, together, is_small=reading.is_small)
     return _asked(row) if row else None
 
 

@@ -4,8 +4,9 @@ import select
 from typing import Any
 
 from django.conf import settings
+from django.core.cache import close_caches
 from django.core.signals import request_finished, request_started
-from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections
+from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections, reset_queries
 from django.db.backends.signals import connection_created
 
 
@@ -15,6 +16,9 @@ def look_after_connections() -> None:
     request_started.disconnect(close_old_connections)
     request_finished.disconnect(close_old_connections)
     request_started.connect(_leave_what_is_of_no_use)
+    request_finished.disconnect(close_caches)  # nobody uses Django's
+    if not settings.DEBUG:
+        request_started.disconnect(reset_queries)  # nobody counts them
 
 
 def _bound_statements(connection: Any, **_: object) -> None:  # noqa: ANN401 - any of Django's connections

@@ -28,6 +28,7 @@ SECONDS = Histogram(
     registry=REGISTRY,
 )
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+LINE = {"name": logger.name, "levelno": logging.INFO, "levelname": "INFO", "msg": "request"}
 SAFE_REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 PAGES = ("/admin", "/static/")  # for people with a browser: these keep Django's HTML errors
 PROBES = ("/healthz", "/healthz/", "/readyz", "/readyz/", "/metrics", "/metrics/")
@@ -65,8 +66,9 @@ def _tell(request: HttpRequest, response: HttpResponse, seconds: float) -> None:
     _seconds(method, response.status_code).observe(seconds)
     if request.path in PROBES:
         return
-    facts = {"method": request.method, "path": request.path, "status": response.status_code}
-    logger.info("request", extra={**facts, "ms": round(seconds * 1000, 1)})
+    if logger.isEnabledFor(logging.INFO):
+        facts = {"method": request.method, "path": request.path, "status": response.status_code}
+        logger.handle(logging.makeLogRecord({**LINE, **facts, "ms": round(seconds * 1000, 1)}))
 
 
 @cache

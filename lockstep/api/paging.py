@@ -137,9 +137,8 @@ def _at(request: Request, key: str | None, *, backwards: bool = False) -> str | 
     if key is None:
         return None
     cursor = b64encode(f"r=1&p={key}".encode() if backwards else f"p={key}".encode()).decode().translate(QUOTED)
-    address, _, query = _url(request, {}).partition("?")
-    rest = "&".join(one for one in query.split("&") if one and not one.startswith("cursor="))
-    return f"{address}?{rest}&cursor={cursor}" if rest else f"{address}?cursor={cursor}"
+    address = _url(request, {}, leave="cursor")
+    return f"{address}{'&' if '?' in address else '?'}cursor={cursor}"
 
 
 def keyset_page(request: Request, older: Read, newer: Read) -> Answer:
@@ -277,10 +276,9 @@ def array_page(request: Asking, stretch: Stretch, count: Callable[[], int], miss
     last = max(1, -(-total // limit))
     if last > 1:
         pages = {"first": 1, "prev": number - 1, "next": number + 1, "last": last}
+        address, _, rest = _url(request, {"_limit": limit}, leave="_page").partition("?")
         response["Link"] = ", ".join(
-            f'<{_url(request, {"_page": one, "_limit": limit})}>; rel="{relation}"'
-            for relation, one in pages.items()
-            if 1 <= one <= last
+            f'<{address}?_page={one}&{rest}>; rel="{relation}"' for relation, one in pages.items() if 1 <= one <= last
         )
     return response
 
@@ -294,7 +292,9 @@ def _whole(request: Request, name: str, default: int, smallest: int, largest: in
     return int(given)
 
 
-def _url(request: Request, change: Mapping[str, int]) -> str:
-    """This very address, filters included, at another place of the list."""
+def _url(request: Request, change: Mapping[str, int], *, leave: str = "") -> str:
+    """This very address, filters included, at another place of the list; without the parameter that is to be left."""
     parameters = request.query_params.dict() | {name: str(value) for name, value in change.items()}
-    return f"{request.build_absolute_uri(request.path)}?{urlencode(parameters)}"
+    parameters.pop(leave, None)
+    address = request.build_absolute_uri(request.path)
+    return f"{address}?{urlencode(parameters)}" if parameters else address

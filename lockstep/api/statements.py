@@ -27,22 +27,27 @@ class Reading:
 
     statement: str
     parameters: Mapping[str, Any]
+    is_small: bool = False  # so that it may lie about until the statement is asked again
 
 
 class _Cursors(threading.local):
-    """Of this thread's connection, by statement and kind of row: a cursor that is used again knows its types."""
+    """Of this thread's connection, by statement: a cursor that is used again knows the types of its columns."""
 
     connection: Any = None
-    cursors: dict[tuple[str, Any], Any]
+    cursors: dict[str, Any]
 
     def get(self, connection: Any, statement: str, factory: Any) -> Any:  # noqa: ANN401 - psycopg's
         if self.connection is not connection:
             self.connection, self.cursors = connection, {}
-        cursor = self.cursors.get((statement, factory))
+        cursor = self.cursors.get(statement)
         if cursor is None:
-            plain: Any = ServerBindingCursor  # the stubs know another one
-            cursor = self.cursors[statement, factory] = plain(connection, row_factory=factory)
+            cursor = self.cursors[statement] = _new_cursor(connection, statement, factory)
         return cursor
+
+
+def _new_cursor(connection: Any, _: str, factory: Any) -> Any:  # noqa: ANN401 - psycopg's
+    plain: Any = ServerBindingCursor  # the stubs know another one
+    return plain(connection, row_factory=factory)
 
 
 _cursors = _Cursors()
@@ -58,17 +63,18 @@ def row(statement: str, parameters: Parameters = ()) -> Row | None:
     return next(iter(rows(statement, parameters)), None)
 
 
-def values(statement: str, parameters: Parameters = ()) -> Values | None:
-    """The first row without its names; None when there is none."""
-    return next(iter(_fetched(statement, parameters, tuple_row)), None)
+def values(statement: str, parameters: Parameters = (), *, is_small: bool = False) -> Values | None:
+    """The first row without its names; None when there is none. One that is small is kept a while, with its cursor."""
+    return next(iter(_fetched(statement, parameters, tuple_row, keep=is_small)), None)
 
 
-def _fetched(statement: str, parameters: Parameters, factory: Any) -> list[Any]:  # noqa: ANN401 - psycopg's
+def _fetched(statement: str, parameters: Parameters, factory: Any, *, keep: bool = False) -> list[Any]:  # noqa: ANN401
     connection: Any = connections[DEFAULT_DB_ALIAS]  # the proxy `connection` would look this up for each attribute
     if connection.connection is None:
         connection.ensure_connection()
     with connection.wrap_database_errors:
-        cursor = _cursors.get(connection.connection, statement, factory)
+        make: Any = _cursors.get if keep else _new_cursor
+        cursor = make(connection.connection, statement, factory)
         if connection.queries_logged:  # somebody counts: tests do, and development
             cursor = connection._prepare_cursor(cursor)
         cursor.execute(statement, parameters)

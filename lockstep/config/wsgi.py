@@ -1,7 +1,6 @@
 """The WSGI application that the web server runs."""
 
 import gc
-import logging
 import os
 from collections.abc import Callable, Iterable
 from queue import SimpleQueue
@@ -51,7 +50,7 @@ from django.conf import settings  # noqa: E402 - there are none before Django is
 from lockstep.api.connections import look_after_connections  # noqa: E402
 
 look_after_connections()
-logging._srcfile = None  # from where a line was logged is in none of ours (logging's HOWTO)
 gc.collect()
 gc.freeze()  # what is here now stays: it need not be looked through again and again
+gc.set_threshold(10_000)  # a request makes some hundred objects, and few that only this would find
 application = at_most(settings.WEB_REQUESTS, django_application)

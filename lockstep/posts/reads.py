@@ -29,12 +29,12 @@ def number_of_comments(post: int) -> int:
 
 def post(number: int) -> Reading:
     """{userId, id, title, body}."""
-    return Reading(SQL["post"], {"number": number})
+    return Reading(SQL["post"], {"number": number}, is_small=True)
 
 
 def comment(post: int, number: int) -> Reading:
     """{postId, id, name, email, body}; none when it is another post's."""
-    return Reading(SQL["comment"], {"post": post, "number": number})
+    return Reading(SQL["comment"], {"post": post, "number": number}, is_small=True)
 
 
 def shown(reading: Reading) -> Shown:

@@ -39,7 +39,7 @@ def found(user: Somebody, products: ProductQuerySet, text: str, way: Way, place:
 
 def reading(key: str) -> Reading:
     """A product, by id or number, to be read together with who asks for it."""
-    return Reading(TOGETHER[_by(key)], {"key": _key(key)})
+    return Reading(TOGETHER[_by(key)], {"key": _key(key)}, is_small=True)
 
 
 def shown(key: str, user: Somebody) -> Shown:
