@@ -27,12 +27,12 @@ class BearerAuthentication(BaseAuthentication):
         if scheme.lower() != "bearer":
             return None
         reading = request.reading() if isinstance(request, Asking) and request.reading else None
-        asked = find(secret.strip(), reading) if len(secret) <= LONGEST else None
-        if asked is None:
+        caller = find(secret.strip(), reading) if len(secret) <= LONGEST else None
+        if caller is None:
             raise AuthenticationFailed("The bearer token is unknown, expired or revoked. Sign in for a new one.")
-        session = asked.session
+        session = caller.session
         if isinstance(request, Asking):
-            request.found = asked.found
+            request.found = caller.found
         needed = READ if request.method in SAFE_METHODS else WRITE
         if needed not in session.scopes:
             raise InsufficientScope(f"This token may not {needed}: it was given for {session.scope or 'nothing'!r}.")

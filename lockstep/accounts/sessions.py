@@ -49,7 +49,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Caller:
     """Who is asking, and what was read for them by the way; None where nothing was there, or nothing to be read."""
 
     session: Session
@@ -58,25 +58,25 @@ class Asked:
 
 def find_session(secret: str) -> Session | None:
     """The open session, with its user, that this access token is of; None when it opens nothing."""
-    asked = find(secret)
-    return asked.session if asked else None
+    caller = find(secret)
+    return caller.session if caller else None
 
 
-def find(secret: str, reading: Reading | None = None) -> Asked | None:
+def find(secret: str, reading: Reading | None = None) -> Caller | None:
     """The same, and what is to be read for its user. One query at most."""
     if signed.looks_signed(secret):
         claims = signed.read(secret, Token.Kind.ACCESS)
         if claims is None:
             return None
-        who, parameters = "of_id", dict[str, Any](session=claims.session, owner=claims.user)
+        who, parameters = "of_id", dict[str, Any](who_session=claims.session, who_user=claims.user)
     else:
-        who, parameters = "of_token", {"digest": Token.digest_of(secret)}
+        who, parameters = "of_token", {"who_digest": Token.digest_of(secret)}
     if reading is None:
         row = values(_statement(who), parameters, is_small=True)
     else:
-        statement, together = _statement(who, reading.statement), {**parameters, **reading.parameters}
+        statement, together = _statement(who, reading.statement), {**reading.parameters, **parameters}
         row = values(statement, together, is_small=reading.is_small)
-    return _asked(row) if row else None
+    return _caller(row) if row else None
 
 
 @cache
@@ -85,12 +85,13 @@ def _statement(who: str, reading: str | None = None) -> str:
     return who if reading is None else SQL["reading"].format(who=who, reading=reading.replace("{user}", "who.id"))
 
 
-def _asked(row: Values) -> Asked:
+def _caller(row: Values) -> Caller:
     key, scope, *rest = row
     user = _known(User, USER, rest)
     session = _known(Session, SESSION, [key, scope, user.pk])
     session._state.fields_cache = {"user": user}
-    return Asked(session, found if (found := row[2 + len(USER) :]) and found[0] is not None else None)
+    found = row[2 + len(USER) :]
+    return Caller(session, found if found and found[0] is not None else None)
 
 
 def _known(model: type[M], columns: Sequence[str], values: Sequence[Any]) -> M:

@@ -28,6 +28,7 @@ SECONDS = Histogram(
     registry=REGISTRY,
 )
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+# As logging takes it; a line of its own would look for the line of code that wrote it.
 LINE = {"name": logger.name, "levelno": logging.INFO, "levelname": "INFO", "msg": "request"}
 SAFE_REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 PAGES = ("/admin", "/static/")  # for people with a browser: these keep Django's HTML errors

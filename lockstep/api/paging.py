@@ -18,8 +18,8 @@ from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 
+from lockstep.api import errors
 from lockstep.api.answers import Answer
-from lockstep.api.errors import NotFound as Missing
 from lockstep.api.requests import Asking
 from lockstep.api.statements import Row
 
@@ -266,7 +266,7 @@ def array_page(request: Asking, stretch: Stretch, count: Callable[[], int], miss
     and last pages lie. Raises NotFound, which says what is `missing`, where nothing was read.
     """
     if request.found is None:
-        raise Missing(missing)
+        raise errors.NotFound(missing)
     shown, found = request.found
     limit, number = stretch.limit, stretch.offset // stretch.limit + 1
     is_last = found < limit and (found or number == 1)

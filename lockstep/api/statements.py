@@ -22,7 +22,8 @@ Parameters = Sequence[Any] | Mapping[str, Any]
 class Reading:
     """At most one row that is read in the same round trip as who asks for it.
 
-    The statement calls whoever that is {user}, which is no parameter: it is found by what is sent with it.
+    The statement calls whoever that is {user}, which is no parameter: it is found by what is sent with it. The first
+    column of a row is never null.
     """
 
     statement: str

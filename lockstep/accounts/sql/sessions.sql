@@ -6,7 +6,7 @@ SELECT s.id AS session, s.scope, {user}
 FROM accounts_token t
 JOIN accounts_session s ON s.id = t.session_id
 JOIN accounts_user u ON u.id = s.user_id
-WHERE t.digest = %(digest)s AND t.kind = 'access' AND t.expires > now()
+WHERE t.digest = %(who_digest)s AND t.kind = 'access' AND t.expires > now()
   AND s.revoked IS NULL AND s.expires > now() AND u.is_active AND u.deleted IS NULL
 
 -- name: of_id
@@ -14,7 +14,7 @@ WHERE t.digest = %(digest)s AND t.kind = 'access' AND t.expires > now()
 SELECT s.id AS session, s.scope, {user}
 FROM accounts_session s
 JOIN accounts_user u ON u.id = s.user_id
-WHERE s.id = %(session)s AND u.id = %(owner)s
+WHERE s.id = %(who_session)s AND u.id = %(who_user)s
   AND s.revoked IS NULL AND s.expires > now() AND u.is_active AND u.deleted IS NULL
 
 -- name: reading

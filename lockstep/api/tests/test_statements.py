@@ -44,9 +44,9 @@ def test_a_statement_goes_to_the_connection_that_there_is():
 def test_what_is_read_together_is_for_who_asks(cast: Cast, door: str):
     user = cast.owner.user
     secret = sessions.open_opaque(user) if door == "opaque" else sessions.open_pair(user).access
-    asked = sessions.find(secret, WHO)
-    assert asked is not None
-    assert (asked.session.user, asked.found) == (user, (user.pk, "this"))
+    caller = sessions.find(secret, WHO)
+    assert caller is not None
+    assert (caller.session.user, caller.found) == (user, (user.pk, "this"))
     nothing = sessions.find(secret, Reading(WHO.statement, {"what": ""}))
     assert nothing is not None
     assert (nothing.session.user, nothing.found) == (user, None)
@@ -57,14 +57,14 @@ def test_what_is_read_together_is_for_who_asks(cast: Cast, door: str):
 @pytest.mark.django_db
 def test_who_asks_is_whole(cast: Cast, django_assert_num_queries):
     """What came with the session is there; anything else is looked up when it is asked for."""
-    asked = sessions.find(sessions.open_opaque(cast.owner.user))
-    assert asked is not None
+    caller = sessions.find(sessions.open_opaque(cast.owner.user))
+    assert caller is not None
     with django_assert_num_queries(0):
-        assert asked.session.user.username == cast.owner.user.username
-        assert asked.session.scopes == {"read", "write"}
-        assert asked.session.user_id == cast.owner.user.pk
-    assert asked.session.expires > asked.session.created
-    asked.session.user.first_name = "Ada"
-    asked.session.user.save(update_fields=["first_name"])
+        assert caller.session.user.username == cast.owner.user.username
+        assert caller.session.scopes == {"read", "write"}
+        assert caller.session.user_id == cast.owner.user.pk
+    assert caller.session.expires > caller.session.created
+    caller.session.user.first_name = "Ada"
+    caller.session.user.save(update_fields=["first_name"])
     cast.owner.user.refresh_from_db()
     assert cast.owner.user.first_name == "Ada"
