@@ -54,3 +54,27 @@ def test_a_token_from_before_there_were_sessions_still_opens(empty: str):
             )
     manage(empty, "migrate")
     assert manage(empty, "shell", "--verbosity", "0", "-c", OPENS).strip() == "somebody"
+
+
+def test_products_from_before_they_held_their_tags_show_them_and_nothing_is_told_of_it(empty: str):
+    manage(empty, "migrate", "delivery")
+    manage(empty, "migrate", "shop", "0005_all_letters")
+    told = "SELECT (SELECT version FROM shop_product), (SELECT count(*) FROM changes_change)"
+    with psycopg.connect(empty) as connection:
+        connection.execute(
+            "WITH owner AS ("
+            " INSERT INTO accounts_user"
+            " (username, password, first_name, last_name, email, is_staff, is_superuser, is_active, date_joined)"
+            " VALUES ('somebody', '!', '', '', '', false, false, true, now()) RETURNING id)"
+            " INSERT INTO shop_product (owner_id, name, price) SELECT id, 'Bicycle', 9.90 FROM owner"
+        )
+        connection.execute("INSERT INTO shop_tag (name) VALUES ('Round'), ('blue'), ('nobody''s')")
+        connection.execute(
+            "INSERT INTO shop_producttag (product_id, tag_id)"
+            " SELECT p.id, t.id FROM shop_product p, shop_tag t WHERE t.name <> 'nobody''s'"
+        )
+        before = connection.execute(told).fetchone()
+    manage(empty, "migrate")
+    with psycopg.connect(empty) as connection:
+        assert connection.execute("SELECT tags FROM shop_product").fetchone() == (["blue", "Round"],)
+        assert connection.execute(told).fetchone() == before
