@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 from uuid import UUID
 
 from django.core.exceptions import ValidationError as ValidationFailed
@@ -15,7 +15,7 @@ from django.db.models import F, Field, Lookup, QuerySet
 from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, TupleLessThan
 from orjson import Fragment, dumps, loads
 from rest_framework.exceptions import NotFound, ValidationError
-from rest_framework.pagination import Cursor, CursorPagination
+from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 
 from lockstep.api import errors
@@ -32,7 +32,7 @@ NEWEST: Ordering = ("-id",)  # ids are made in the order of time
 BY_TIME: Mapping[str, Ordering] = {"-created": NEWEST, "created": ("id",)}
 Read = Callable[[UUID | None, int], list[Row]]
 Placed = tuple[Any, Any]  # where a row stands in its list, a text, and the row
-Reading = Callable[[str | None, bool, int], list[Placed]]  # after which place, backwards or not, how many
+ReadPlaced = Callable[[str | None, bool, int], list[Placed]]  # after which place, backwards or not, how many
 NUMBERED_SIZE = 10
 QUOTED = str.maketrans({"+": "%2B", "/": "%2F", "=": "%3D"})  # what base64 has that an address has not
 QUICKLY_COUNTED, REMEMBERED_SECONDS = 10_000, 1.0
@@ -108,35 +108,39 @@ def _field(rows: QuerySet[Any, Any], column: str) -> "Field[Any, Any]":
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The part of a list, newest first, that a page shows: so many after a place, or before it (`backwards`)."""
+    """The part of a list that a page shows: so many after a place, or before it (`backwards`)."""
 
-    place: UUID | None
+    place: str | None
     backwards: bool
     limit: int
 
+    @property
+    def key(self) -> UUID | None:
+        """The place in a list by key. Raises NotFound."""
+        return None if self.place is None else _key(self.place)
 
-def part_of(request: Request) -> Part:
-    """What `limit` and `cursor` ask for, as `page` takes them. Raises NotFound for a cursor that is none of ours."""
+
+def part_of(request: Request, size: int = CursorPage.page_size) -> Part:
+    """What `limit` and `cursor` ask for. Raises NotFound for a cursor that is none of ours."""
     pages = CursorPage()
+    pages.page_size = size
     cursor = pages.decode_cursor(request)
-    limit = pages.get_page_size(request) or CursorPage.page_size
-    return Part(_key(str(cursor.position)), cursor.reverse, limit) if cursor else Part(None, False, limit)
+    limit = pages.get_page_size(request) or size
+    return Part(str(cursor.position), cursor.reverse, limit) if cursor else Part(None, False, limit)
 
 
-def part_page(request: Request, part: Part, shown: str, first: str | None, last: str | None, more: bool) -> Answer:
-    """A page of what a statement shows of this part: a JSON array, its first and last key, whether there is more."""
+def part_page(request: Request, part: Part, shown: Any, first: str | None, last: str | None, more: bool) -> Answer:  # noqa: ANN401 - JSON
+    """A page of this part: what is shown, the places of its first and last row, and whether there is more."""
     after = last if more or part.backwards else None
     before = first if (more if part.backwards else part.place) else None
-    return Answer(
-        {"next": _at(request, after), "previous": _at(request, before, backwards=True), "results": Fragment(shown)}
-    )
+    return Answer({"next": _at(request, after), "previous": _at(request, before, backwards=True), "results": shown})
 
 
-def _at(request: Request, key: str | None, *, backwards: bool = False) -> str | None:
-    """This list at a key of it, with a cursor as the library makes them."""
-    if key is None:
+def _at(request: Request, place: str | None, *, backwards: bool = False) -> str | None:
+    """This list at a place of it, with a cursor as the library makes them."""
+    if place is None:
         return None
-    cursor = b64encode(f"r=1&p={key}".encode() if backwards else f"p={key}".encode()).decode().translate(QUOTED)
+    cursor = b64encode(f"{'r=1&' if backwards else ''}p={quote_plus(place)}".encode()).decode().translate(QUOTED)
     address = _url(request, {}, leave="cursor")
     return f"{address}{'&' if '?' in address else '?'}cursor={cursor}"
 
@@ -161,23 +165,14 @@ def _key(position: str) -> UUID:
         raise NotFound(CursorPage.invalid_cursor_message) from error
 
 
-def _cursor_page(request: Request, read: Reading, shape: Callable[[Any], Any], size: int) -> Answer:
-    pages = CursorPage()
-    pages.page_size = size
-    pages.base_url = request.build_absolute_uri()
-    cursor = pages.decode_cursor(request)
-    place, backwards = (str(cursor.position), cursor.reverse) if cursor else (None, False)
-    limit = pages.get_page_size(request) or size
-    found = read(place, backwards, limit + 1)
-    rows, more = found[:limit], len(found) > limit
-    if backwards:
+def _cursor_page(request: Request, read: ReadPlaced, shape: Callable[[Any], Any], size: int) -> Answer:
+    part = part_of(request, size)
+    found = read(part.place, part.backwards, part.limit + 1)
+    rows, more = found[: part.limit], len(found) > part.limit
+    if part.backwards:
         rows.reverse()
-    links = {
-        "next": rows and (more or backwards) and Cursor(0, False, rows[-1][0]),
-        "previous": rows and (more if backwards else place) and Cursor(0, True, rows[0][0]),
-    }
-    body: dict[str, Any] = {name: pages.encode_cursor(link) if link else None for name, link in links.items()}
-    return Answer(body | {"results": [shape(row) for _, row in rows]})
+    first, last = (rows[0][0], rows[-1][0]) if rows else (None, None)
+    return part_page(request, part, [shape(row) for _, row in rows], first, last, more)
 
 
 def offset_page(
@@ -294,7 +289,7 @@ def _whole(request: Request, name: str, default: int, smallest: int, largest: in
 
 def _url(request: Request, change: Mapping[str, int], *, leave: str = "") -> str:
     """This very address, filters included, at another place of the list; without the parameter that is to be left."""
-    parameters = request.query_params.dict() | {name: str(value) for name, value in change.items()}
+    parameters = dict(request.query_params.lists()) | {name: [str(value)] for name, value in change.items()}
     parameters.pop(leave, None)
     address = request.build_absolute_uri(request.path)
-    return f"{address}?{urlencode(parameters)}" if parameters else address
+    return f"{address}?{urlencode(parameters, doseq=True)}" if parameters else address

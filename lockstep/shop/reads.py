@@ -27,7 +27,7 @@ SQL = {name: text.replace("{user}", "%(user)s") for name, text in TOGETHER.items
 
 def listing(part: Part) -> Reading:
     """The part of what is on sale, and of one's own, that a page shows; to be read together with who asks for it."""
-    return Reading(TOGETHER["newer" if part.backwards else "older"], {"place": part.place, "limit": part.limit})
+    return Reading(TOGETHER["newer" if part.backwards else "older"], {"place": part.key, "limit": part.limit})
 
 
 def found(user: Somebody, products: ProductQuerySet, text: str, way: Way, place: UUID | None, limit: int) -> list[Row]:

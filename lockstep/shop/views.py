@@ -91,7 +91,8 @@ class ProductListView(View):
         """What is on sale, and all of your own; newest first."""
         if request.found is None:
             return _products(request, _narrowed(request))
-        return part_page(request, self._part, *request.found)
+        shown, first, last, more = request.found
+        return part_page(request, self._part, Fragment(shown), first, last, more)
 
     @extend_schema(
         operation_id="create_product",

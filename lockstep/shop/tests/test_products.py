@@ -4,7 +4,7 @@ import re
 from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import uuid4
 
 import psycopg
@@ -381,6 +381,16 @@ def test_what_is_asked_most_is_one_query(cast: Cast, product: MakeProduct, path:
     for person in (cast.owner, cast.outsider):
         with django_assert_num_queries(1):
             assert person.get(path.format(made.number)).status_code == 200
+
+
+def test_the_next_page_is_asked_for_as_this_one_was(cast: Cast, product: MakeProduct):
+    """With all that was asked, also more than once, and one cursor."""
+    for _ in range(3):
+        product()
+    second = cast.owner.get(cast.owner.get(f"{PRODUCTS}?limit=1&x=a&x=b%26c").json()["next"]).json()
+    for link in (second["next"], second["previous"]):
+        asked = parse_qs(urlsplit(link).query)
+        assert (asked["limit"], asked["x"], len(asked["cursor"])) == (["1"], ["a", "b&c"], 1)
 
 
 def test_two_tags_do_not_differ_in_case_only(cast: Cast):
