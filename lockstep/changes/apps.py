@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class ChangesConfig(AppConfig):
@@ -6,3 +7,6 @@ class ChangesConfig(AppConfig):
 
     def ready(self) -> None:
         from lockstep.changes import checks  # noqa: F401 - registers the system checks
+        from lockstep.changes.triggers import let_nobody_ignore
+
+        post_migrate.connect(let_nobody_ignore, sender=self)

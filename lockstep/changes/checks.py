@@ -5,11 +5,12 @@ from typing import Any, cast
 
 import pgtrigger
 from django.apps import AppConfig
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections, models
 from django.db.migrations.executor import MigrationExecutor
 
 from lockstep.changes.capture import captured_columns, captures_of, column_of, models_to_capture
+from lockstep.changes.triggers import can_be_ignored
 
 
 @register(Tags.models)
@@ -40,7 +41,12 @@ def every_trigger_is_in_force(databases: Sequence[str] | None = None, **kwargs: 
     """
     if not databases or "default" not in databases or _migrations_are_pending():
         return []
-    return [message for model in models_to_capture() for message in _dead_triggers(model)]
+    found: list[CheckMessage] = [message for model in models_to_capture() for message in _dead_triggers(model)]
+    if can_be_ignored():
+        hint = "Run `manage.py migrate`, which mends it."
+        # A warning: `migrate` runs this check before it does anything.
+        found.append(Warning("A session can switch triggers off (pgtrigger.ignore).", hint=hint, id="changes.W005"))
+    return found
 
 
 def _migrations_are_pending() -> bool:
@@ -54,7 +60,7 @@ def _dead_triggers(model: type[models.Model]) -> Iterator[CheckMessage]:
         uri = trigger.get_uri(cast("models.Model", model))
         status, enabled = trigger.get_installation_status(cast("models.Model", model), database="default")
         if status != pgtrigger.core.INSTALLED:
-            hint = f"Run `manage.py pgtrigger install {uri}`. Changes since it went are not in the log."
+            hint = f"Run `manage.py pgtrigger install {uri}`, then migrate. Changes since it went are not in the log."
             yield Error(f"{name} is {status.lower()}.", hint=hint, id="changes.E003")
         elif not enabled:
             hint = f"Run `manage.py pgtrigger enable {uri}`. Changes since then are not in the log."

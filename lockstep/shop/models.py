@@ -246,7 +246,8 @@ class Order(Entity):
     """What somebody ordered, at the prices of that moment. Its lines never change, so they are a part of the row."""
 
     number = number_field("shop_order_number")
-    buyer = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="orders")
+    # shop_order_of begins with it.
+    buyer = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="orders", db_index=False)
     state = models.TextField(choices=machines.ORDER.choices(), db_default=machines.PENDING_CONFIRMATION)
     lines = models.JSONField(help_text='[{"product", "number", "name", "price", "quantity"}], by product')
     total = models.DecimalField(max_digits=24, decimal_places=2)

@@ -186,6 +186,13 @@ BUGS = [
         f"{TEST_COURIER}::test_what_waited_for_a_silent_remote_goes_on_when_it_answers",
     ),
     SeededBug(
+        "a session can switch capture off",
+        "lockstep/changes/triggers.py",
+        "cursor.execute(NEVER)",
+        'cursor.execute("SELECT")',
+        f"{TEST_CAPTURE}::test_no_session_writes_past_the_log",
+    ),
+    SeededBug(
         "attribution outlives its transaction",
         "lockstep/changes/attribution.py",
         "set_config('lockstep.origin', %s, true)",

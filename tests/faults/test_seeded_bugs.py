@@ -25,6 +25,7 @@ SCHEMA = (
     "schema.sql",
     "search.sql",
     "tags.sql",
+    "changes/triggers.py",
     "migrations/",
     "models.py",
 )  # what a database is made of

@@ -6,6 +6,7 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from lockstep.changes.attribution import attributed_transaction, tracing
+from lockstep.changes.capture import captures_of
 from lockstep.changes.models import Change
 from lockstep.posts.models import Comment, Post
 
@@ -188,6 +189,14 @@ def test_uuids_made_by_the_database_are_version_7_and_ordered_by_time():
     assert [uuid.version for uuid in (first, second)] == [7, 7]
     assert [uuid.variant for uuid in (first, second)] == ["specified in RFC 4122"] * 2
     assert first < second
+
+
+def test_no_session_writes_past_the_log():
+    capturing = [trigger.get_pgid(Post) for trigger in captures_of(Post)]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('pgtrigger.ignore', %s, true)", [f"{{{','.join(capturing)}}}"])
+    Post.objects.create(title="a", body="x")
+    assert titles() == [("created", None, "a")]
 
 
 def test_updated_moves_with_every_write_also_of_raw_sql(database: psycopg.Connection):
