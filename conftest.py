@@ -107,10 +107,11 @@ def database_url() -> str:
 
 @pytest.fixture(autouse=True)
 def test_settings() -> None:
-    """No test reaches a provider that it did not start, or spends its time on hashing passwords."""
+    """No test reaches a provider that it did not start, or spends its time on hashing passwords and listing files."""
     settings.POSTS_PROVIDER_URL = "http://127.0.0.1:9"  # nothing listens there
     settings.POSTS_PROVIDER_CONCURRENCY = 8
     settings.PAYMENTS_URL = "http://127.0.0.1:9"
     settings.MOVIES_PROVIDER_URL = "http://127.0.0.1:9"
     settings.COUNTER_URL = "http://127.0.0.1:9"
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.WHITENOISE_AUTOREFRESH = True  # else every client begins with a list of all static files

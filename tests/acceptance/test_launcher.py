@@ -67,6 +67,7 @@ def test_first_start_prints_what_works_and_second_start_keeps_the_data(run: Call
     assert post["id"] in [one["id"] for one in json.load(urlopen(request, timeout=10))]
 
 
+@pytest.mark.usefixtures("home")
 def test_manage_py_in_another_terminal_finds_the_same_systems(run: Callable[..., Run]) -> None:
     one = run()
     one.until_ready()
@@ -88,6 +89,7 @@ def test_manage_py_in_another_terminal_finds_the_same_systems(run: Callable[...,
     assert (one.home / "environment").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.usefixtures("home")
 @pytest.mark.parametrize("target", ["make", "launcher"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_a_signal_ends_everything(run: Callable[..., Run], target: str, number: signal.Signals) -> None:
@@ -102,6 +104,7 @@ def test_a_signal_ends_everything(run: Callable[..., Run], target: str, number: 
     assert "Traceback" not in one.output
 
 
+@pytest.mark.usefixtures("home")
 def test_control_c_ends_everything_without_a_traceback(run: Callable[..., Run]) -> None:
     one = run()
     one.until_ready()
@@ -114,6 +117,7 @@ def test_control_c_ends_everything_without_a_traceback(run: Callable[..., Run]) 
 STAND_INS = ("sandbox.jsonplaceholder", "sandbox.payments", "sandbox.counter", "sandbox.november7")
 
 
+@pytest.mark.usefixtures("home")
 @pytest.mark.parametrize(
     "words",
     ["bin/postgres -D", "-m granian", "manage.py worker", STAND_INS[0]]
@@ -131,6 +135,7 @@ def test_a_killed_child_comes_back(run: Callable[..., Run], words: str) -> None:
     assert posted(f"http://127.0.0.1:{one.port}/fakeapi/v1/posts/create/", {"title": "a", "body": "b"}, token)["id"]
 
 
+@pytest.mark.usefixtures("home")
 def test_postgres_comes_back_beside_a_backend_in_a_long_query(run: Callable[..., Run]) -> None:
     import psycopg
 
@@ -160,6 +165,7 @@ def test_postgres_comes_back_beside_a_backend_in_a_long_query(run: Callable[...,
     assert not thread.is_alive()
 
 
+@pytest.mark.usefixtures("home")
 def test_nothing_outlives_a_killed_launcher_and_the_next_start_works(run: Callable[..., Run]) -> None:
     one = run()
     one.until_ready()
@@ -179,6 +185,7 @@ def test_a_first_start_killed_at_any_moment_is_taken_up_by_the_next(run: Callabl
     again.until_ready(60)
 
 
+@pytest.mark.usefixtures("home")
 def test_a_stale_process_number_is_no_obstacle(run: Callable[..., Run]) -> None:
     one = run()
     one.until_ready()
@@ -215,6 +222,7 @@ class TestSentences:
     def test_port_that_is_none(self, run: Callable[..., Run], port: str) -> None:
         self.refused(run(PORT=port), f"PORT={port} cannot be used")
 
+    @pytest.mark.usefixtures("home")
     def test_already_running(self, run: Callable[..., Run]) -> None:
         one = run()
         one.until_ready()
@@ -234,6 +242,7 @@ class TestSentences:
         (tmp_path / "file").write_text("")
         self.refused(run(LOCKSTEP_HOME=str(tmp_path / "file" / "home")), "cannot be used as LOCKSTEP_HOME")
 
+    @pytest.mark.usefixtures("home")
     def test_data_of_another_version_and_damaged_data(self, run: Callable[..., Run]) -> None:
         one = run()
         one.until_ready()

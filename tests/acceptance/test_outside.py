@@ -18,8 +18,8 @@ STREAMS = 6  # more than the requests that are worked on at once
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Run]:
-    run = Run(tmp_path / "home", free_port(), WEBHOOK_ALLOW_NETWORKS="127.0.0.0/8")
+def running(home: Path) -> Iterator[Run]:
+    run = Run(home, free_port(), WEBHOOK_ALLOW_NETWORKS="127.0.0.0/8")
     run.until_ready()
     yield run
     run.end()

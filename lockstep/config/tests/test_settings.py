@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # each starts a manage.py
+
 ROOT = Path(__file__).resolve().parents[3]
 GOOD = {
     "SECRET_KEY": "a-long-one-" * 5,

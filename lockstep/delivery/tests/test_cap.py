@@ -67,6 +67,7 @@ def test_another_subscription_is_not_held_up(full: Subscriber, steps: Steps, dat
     assert state("other") == ("active", 0, 1)
 
 
+@pytest.mark.slow
 def test_it_is_counted_before_it_is_called_full(steps: Steps, database: psycopg.Connection):
     """What was placed and delivered since the last count does not count."""
     who = subscriber(cap=10)

@@ -211,6 +211,7 @@ step = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(schedule=st.lists(step, max_size=40))
 def test_any_schedule_of_writers_and_relays(

@@ -2,6 +2,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 SPEAK = """
 from lockstep.launcher.output import Output
 output = Output()
@@ -18,6 +20,7 @@ def test_a_long_line_stays_one_line_out_of_a_pipe():
     assert result.stdout.splitlines() == [f"web      │ {'x' * 300}0", "lockstep │ done"]
 
 
+@pytest.mark.slow
 def test_nobody_reading_holds_nothing_up():
     with subprocess.Popen([sys.executable, "-c", SPEAK.format(count=20_000)], stdout=subprocess.PIPE) as process:
         assert process.wait(60) == 0

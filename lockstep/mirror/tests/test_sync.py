@@ -261,6 +261,7 @@ def test_a_deletion_whose_answer_was_lost_is_looked_after_too(
     eventually(lambda: drained(database) and equal(sweeping))
 
 
+@pytest.mark.slow
 def test_ids_that_a_provider_gives_again_are_nobodys_stale_ones(imported: Provider):
     for n in range(20):
         push(Post.objects.create(title=f"ours {n}", body="b"))

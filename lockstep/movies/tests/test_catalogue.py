@@ -206,6 +206,7 @@ class TestAnAnswer:
         assert provider.counts() == {"GET /movies": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(300)
 def test_500_searches_at_once_on_a_cold_catalogue_are_one_call(provider: StandIn):

@@ -135,6 +135,7 @@ MISCOUNTED = """
         FROM movies_rating r WHERE r.movie_id = t.movie_id AND deleted IS NULL)"""
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(300)
 def test_1000_votes_at_once_are_one_each_and_counted_right_at_every_instant(

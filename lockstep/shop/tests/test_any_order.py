@@ -258,6 +258,7 @@ class Shop(RuleBasedStateMachine):
             self.products[key]["stock"] += quantity
 
 
+@pytest.mark.slow
 def test_any_order():
     Shop.reached.clear()
     run_state_machine_as_test(

@@ -291,6 +291,7 @@ def live(url: str, order: Order, attempts: int, step: int = 1_000) -> None:
         deliver(url, order, attempts, dies_at=step)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", list(moods.CARDS))
 def test_killed_anywhere_it_is_paid_once_or_not_at_all(cast: Cast, product: MakeProduct, gateway: StandIn, number: str):
     """Each life dies one step later than the one before it; the last one is left to end by itself."""
