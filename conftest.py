@@ -7,16 +7,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from django.apps import apps
 from django.conf import settings
-from django.db import connection, connections
-from django.db.models.signals import post_migrate
+from django.db import connections
 from django.test import TransactionTestCase
 
 from lockstep.changes.wakeup import announcer
 from lockstep.delivery.tests.support import Steps
 from tests.contract.providers import deno, node_modules
-from tests.support import BackgroundWorker, Cast, Person
+from tests.support import BackgroundWorker, Cast, empty_tables
 
 PROGRAMS = {
     "node": lambda: shutil.which("node") is not None,
@@ -25,7 +23,6 @@ PROGRAMS = {
     "npm-packages": lambda: (node_modules() / "json-server").is_dir(),
     "deno": lambda: deno().exists(),
 }
-MADE_BY_MIGRATIONS = {"django_migrations", "django_content_type", "auth_permission"}
 MISSING = {
     "node": "node is not installed",
     "mount": "only root can make a small disk",
@@ -45,22 +42,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(MISSING[program])
 
 
-def empty_tables(_: TransactionTestCase) -> None:
-    """What Django does after a test that commits, in a tenth of the time: it truncates, and migrates every app anew.
-
-    Without triggers, and past the log that refuses to lose a row. Subscriptions begin with the migration of `delivery`.
-    """
-    tables = set(connection.introspection.django_table_names(only_existing=True, include_views=False))
-    deletions = "".join(f'DELETE FROM "{table}";' for table in sorted(tables - MADE_BY_MIGRATIONS))  # noqa: S608
-    with connection.cursor() as cursor:
-        cursor.execute(f"SET session_replication_role = replica; {deletions} SET session_replication_role = origin")
-    delivery = apps.get_app_config("delivery")
-    post_migrate.send(
-        delivery, app_config=delivery, using="default", apps=apps, plan=[], verbosity=0, interactive=False
-    )
-
-
-TransactionTestCase._fixture_teardown = empty_tables
+TransactionTestCase._fixture_teardown = lambda _: empty_tables()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -73,7 +55,7 @@ def nobody_is_left_connected(django_db_setup: None) -> Iterator[None]:
 @pytest.fixture
 def cast(db: None) -> Cast:
     """Owner, colleague, outsider and staff, each with a bearer token."""
-    return Cast(*(Person.make(name, staff=name == "staff") for name in ("owner", "colleague", "outsider", "staff")))
+    return Cast.make()
 
 
 @pytest.fixture

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import psycopg
+from django.apps import apps
+from django.db import connection
+from django.db.models.signals import post_migrate
 from django.test import Client
 
 from lockstep.accounts.models import User
@@ -18,6 +21,7 @@ from lockstep.delivery.worker import Worker
 
 T = TypeVar("T")
 
+MADE_BY_MIGRATIONS = {"django_migrations", "django_content_type", "auth_permission"}
 # Seconds until a test gives up waiting for something that should happen at once; seeded bugs are given up sooner.
 PATIENCE = float(os.environ.get("LOCKSTEP_TEST_PATIENCE", "30"))
 
@@ -56,6 +60,25 @@ class Cast:
     colleague: Person
     outsider: Person
     staff: Person
+
+    @classmethod
+    def make(cls) -> "Cast":
+        return cls(*(Person.make(name, staff=name == "staff") for name in ("owner", "colleague", "outsider", "staff")))
+
+
+def empty_tables() -> None:
+    """What Django does after a test that commits, in a tenth of the time: it truncates, and migrates every app anew.
+
+    Without triggers, and past the log that refuses to lose a row. Subscriptions begin with the migration of `delivery`.
+    """
+    tables = set(connection.introspection.django_table_names(only_existing=True, include_views=False))
+    deletions = "".join(f'DELETE FROM "{table}";' for table in sorted(tables - MADE_BY_MIGRATIONS))
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET session_replication_role = replica; {deletions} SET session_replication_role = origin")
+    delivery = apps.get_app_config("delivery")
+    post_migrate.send(
+        delivery, app_config=delivery, using="default", apps=apps, plan=[], verbosity=0, interactive=False
+    )
 
 
 @dataclass

@@ -23,7 +23,7 @@ from lockstep.posts import actions as posts
 from lockstep.shop import actions as shop
 from lockstep.webhooks import actions as webhooks
 from lockstep.webhooks.models import Endpoint
-from tests.support import Cast
+from tests.support import Cast, empty_tables
 
 pytestmark = pytest.mark.django_db
 
@@ -312,11 +312,32 @@ def limits(settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.METRICS_TOKEN = "the-token-of-the-figures"
 
 
+@pytest.fixture(scope="module")
+def people(django_db_setup: None, django_db_blocker: Any) -> Iterator[tuple[Cast, dict[str, Any]]]:
+    """The cast and what the owner has, committed once; what a test does to them is rolled back."""
+    with django_db_blocker.unblock():
+        cast = Cast.make()
+        yield cast, made_for(cast.owner.user)
+        empty_tables()
+
+
 @pytest.fixture
-def names(cast: Cast) -> dict[str, Any]:
+def cast(people: tuple[Cast, dict[str, Any]]) -> Cast:
+    cast, _ = people
+    for actor in ("owner", "colleague", "outsider", "staff"):
+        getattr(cast, actor).client.cookies.clear()
+    return cast
+
+
+@pytest.fixture
+def names(people: tuple[Cast, dict[str, Any]]) -> dict[str, Any]:
     """The owner's objects, by the names that stand in the table."""
+    return people[1]
+
+
+def made_for(owner: User) -> dict[str, Any]:
     ensure_client()
-    owner, actor = cast.owner.user, f"user:{cast.owner.user.pk}"
+    actor = f"user:{owner.pk}"
     post = posts.create_post(actor=actor, **POST)
     post.refresh_from_db()
     comment = posts.create_comment(actor=actor, post_number=post.number, **COMMENT)

@@ -29,7 +29,7 @@ def development(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def people(transactional_db: None) -> Cast:
-    return Cast(*(Person.make(name, staff=name == "staff") for name in ("owner", "colleague", "outsider", "staff")))
+    return Cast.make()
 
 
 @pytest.fixture
