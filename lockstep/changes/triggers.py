@@ -8,25 +8,26 @@ from (decision 28). Here the answer is always no, which PostgreSQL knows when it
 
 from typing import Any
 
-from django.db import connections
+from django.db import connection
 
 NEVER = """
 CREATE OR REPLACE FUNCTION public._pgtrigger_should_ignore(trigger_name name) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT false'
 """
-IGNORABLE = "SELECT prosrc <> 'SELECT false' FROM pg_proc WHERE oid = to_regproc('public._pgtrigger_should_ignore')"
+# pgtrigger's own has to look at the session, and is volatile.
+IGNORABLE = "SELECT provolatile <> 'i' FROM pg_proc WHERE oid = to_regproc('public._pgtrigger_should_ignore')"
 
 
 def let_nobody_ignore(using: str, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
     """After each `migrate`: a migration that brings triggers brings pgtrigger's function again."""
     if using == "default":
-        with connections[using].cursor() as cursor:
+        with connection.cursor() as cursor:
             cursor.execute(NEVER)
 
 
-def can_be_ignored(using: str = "default") -> bool:
+def can_be_ignored() -> bool:
     """Whether a session could switch triggers off, because pgtrigger's own function is (again) in its place."""
-    with connections[using].cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute(IGNORABLE)
         found = cursor.fetchone()
     return bool(found and found[0])

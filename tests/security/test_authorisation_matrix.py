@@ -324,8 +324,8 @@ def people(django_db_setup: None, django_db_blocker: Any) -> Iterator[tuple[Cast
 @pytest.fixture
 def cast(people: tuple[Cast, dict[str, Any]]) -> Cast:
     cast, _ = people
-    for actor in ("owner", "colleague", "outsider", "staff"):
-        getattr(cast, actor).client.cookies.clear()
+    for person in vars(cast).values():
+        person.client.cookies.clear()
     return cast
 
 
