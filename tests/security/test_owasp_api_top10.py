@@ -1192,7 +1192,8 @@ EVERY_KIND = {
 
 
 @vectors("API8", "what", EVERY_KIND)
-def test_every_answer_tells_browsers_to_keep_off(cast: Cast, what: str):
+def test_every_answer_tells_browsers_to_keep_off(cast: Cast, settings, what: str):
+    settings.WHITENOISE_AUTOREFRESH = False  # as outside development
     method, path, status = EVERY_KIND[what]
     answer = ask(cast.owner.client, method, path, {})
     assert answer.status_code == status
@@ -1334,8 +1335,11 @@ FILES += [
 ]
 
 
+@pytest.mark.parametrize("looked_up", [False, True], ids=["listed at the start", "looked up"])
 @vectors("API8", "path", FILES)
-def test_no_file_of_ours_is_served(cast: Cast, path: str):
+def test_no_file_of_ours_is_served(cast: Cast, settings, path: str, looked_up: bool):
+    """As static files are served outside development, and in it."""
+    settings.WHITENOISE_AUTOREFRESH = looked_up
     assert_problem(cast.staff.get(path), 404)
 
 
