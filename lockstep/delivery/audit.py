@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from django.db import connection, models
 
 from lockstep.changes.capture import captured_columns, column_of, document, models_to_capture, quote, seen
+from lockstep.changes.commands import counted
 from lockstep.delivery import operations
 from lockstep.delivery.database import SQL
 
@@ -63,15 +64,17 @@ def _rows_and_log(model: type[models.Model]) -> Finding:
     with connection.cursor() as cursor:
         cursor.execute(statement)
         objects, older, of_rows, of_log, differing = cursor.fetchone()
-    remark = f"{older:,} are older than the log reaches" if older else ""
+    remark = f"{counted(older, 'object')} older than the log" if older else ""
     return Finding(f"{model._meta.label_lower}: rows = log", objects, differing, (_hex(of_rows), _hex(of_log)), remark)
 
 
 def _log_and_subscription(status: operations.Status) -> Finding:
     """What is on its way is no difference; what was given up is one, until somebody settles it."""
     under_way = status.behind + status.waiting
-    remark = f"{under_way:,} changes on their way" if under_way and status.state != "disabled" else ""
-    letters = [f"{status.dead:,} dead letters: see manage.py delivery letters {status.name}"] if status.dead else []
+    remark = f"{counted(under_way, 'change')} on the way" if under_way and status.state != "disabled" else ""
+    letters = []
+    if status.dead:
+        letters = [f"{counted(status.dead, 'dead letter')}: see manage.py delivery letters {status.name}"]
     return Finding(f"log = {status.name}", status.objects, letters, remark=remark)
 
 

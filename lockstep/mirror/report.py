@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.markup import escape
 
+from lockstep.changes.commands import counted
 from lockstep.mirror.apply import Result
 from lockstep.mirror.plan import Kind, Plan, Step
 
@@ -28,7 +29,7 @@ async def describe_plan(console: Console, plan: Plan, *, full: bool) -> None:
                 _describe(console, step)
                 shown += 1
     if not plan.drift:
-        console.print(f"No drift: the provider has all {plan.listed.total():,} objects as we have them.")
+        console.print(f"No drift: {counted(plan.listed.total(), 'object')} here and at the provider are equal.")
         return
     console.print("Plan: " + ", ".join(f"{plan.counts[kind]:,} {_verb(kind)}" for kind in KINDS) + ".")
     if plan.counts["unkept"]:
@@ -64,6 +65,6 @@ def describe_result(console: Console, plan: Plan, result: Result) -> None:
     if plan.counts["unkept"]:
         console.print(UNKEPT.format(count=plan.counts["unkept"]))
     if plan.todo:
-        console.print(f"{plan.todo:,} objects still differ. Run this again once the cause is mended.")
+        console.print(f"{counted(plan.todo, 'difference')} left. Run this again once the cause is mended.")
     elif not plan.drift:
-        console.print(f"The provider has all {plan.listed.total():,} objects as we have them.")
+        console.print(f"{counted(plan.listed.total(), 'object')} here and at the provider are equal.")

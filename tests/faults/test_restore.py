@@ -61,7 +61,7 @@ def test_a_restored_dump_is_refused_until_a_new_epoch_begins(
     assert (refused.returncode, "delivery new-epoch" in refused.stderr) == (1, True), refused.stderr
     with psycopg.connect(younger, autocommit=True) as connection:
         rename_post(connection, post, "written since")
-    assert "test: 2 changes would go out" in manage(younger, "delivery", "new-epoch", "--plan").stdout
+    assert "test: changes to send: 2" in manage(younger, "delivery", "new-epoch", "--plan").stdout
     begun = manage(younger, "delivery", "new-epoch")
     assert begun.returncode == 0, begun.stderr
     there, titles = Steps(younger), []

@@ -136,7 +136,7 @@ def test_a_gap_says_what_to_do_about_it(cast: Cast, counter: StandIn, database: 
     counter.faults(status=422, times=1)
     operations.resume(NAME)
     eventually(lambda: operations.letters(Selection(NAME)))
-    assert advice().startswith("1 messages were refused")
+    assert advice().startswith("1 message refused")
     operations.discard_letters(Selection(NAME), reason="nobody needs it")
     assert advice().startswith("Nothing is on its way")
 

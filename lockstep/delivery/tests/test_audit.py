@@ -70,7 +70,7 @@ def test_a_row_that_never_was_in_the_log_is_found_unless_the_log_forgot(
         finding = posts()
     finally:
         database.execute("UPDATE delivery_epoch SET dropped = NULL")
-    assert (finding.objects, finding.differing, finding.remark) == (5, [], "1 are older than the log reaches")
+    assert (finding.objects, finding.differing, finding.remark) == (5, [], "1 object older than the log")
     assert finding.digests[0] == finding.digests[1]
 
 
@@ -92,7 +92,7 @@ def test_dead_letters_differ_and_what_is_on_its_way_does_not(steps: Steps, datab
     insert_post(database, "b")
     steps.fan_out()
     [finding] = [finding for finding in audit(outside=False) if finding.what == "log = test"]
-    assert (finding.differing, finding.remark) == ([], "2 changes on their way")
+    assert (finding.differing, finding.remark) == ([], "2 changes on the way")
     steps.settle(*steps.claim(subscriber()), error=Refused("no"))
     [finding] = [finding for finding in audit(outside=False) if finding.what == "log = test"]
     assert finding.differing == ["2 dead letters: see manage.py delivery letters test"]

@@ -44,20 +44,20 @@ def test_letters_say_their_cause(dead: Steps):
 
 
 def test_a_plan_changes_nothing(dead: Steps):
-    assert delivery("replay-letters", "test", "--all", "--plan").startswith(
-        "Would replay 1 changes of 1 objects, from "
+    assert delivery("replay-letters", "test", "--all", "--plan").startswith("Would replay 1 change of 1 object, from ")
+    assert delivery("discard-letters", "test", "--all", "--reason", "r", "--plan").startswith(
+        "Would discard 1 change of"
     )
-    assert delivery("discard-letters", "test", "--all", "--reason", "r", "--plan").startswith("Would discard 1 changes")
-    assert delivery("replay-span", "test", "--since", HOUR_AGO, "--plan").startswith("Would replay 1 changes")
+    assert delivery("replay-span", "test", "--since", HOUR_AGO, "--plan").startswith("Would replay 1 change ")
     assert delivery("replay-span", "test", "--since", "0s", "--plan") == "Nothing to replay.\n"
     assert len(json.loads(delivery("letters", "test", "--json"))) == 1
     assert deliver(dead, EVENT) == []
 
 
 def test_replaying(dead: Steps):
-    assert delivery("replay-letters", "test", "--cause", "refuses") == "Replaying 1 changes of 1 objects.\n"
+    assert delivery("replay-letters", "test", "--cause", "refuses") == "Replaying 1 change of 1 object.\n"
     assert deliver(dead, EVENT) == ["a"]
-    assert delivery("replay-span", "test", "--since", HOUR_AGO) == "Replaying 1 changes of 1 objects.\n"
+    assert delivery("replay-span", "test", "--since", HOUR_AGO) == "Replaying 1 change of 1 object.\n"
     assert deliver(dead, EVENT) == ["a"]
     assert delivery("rewind", "test").startswith("test starts again there")
     dead.fan_out()
@@ -66,7 +66,7 @@ def test_replaying(dead: Steps):
 
 
 def test_discarding(dead: Steps):
-    assert delivery("discard-letters", "test", "--all", "--reason", "not wanted") == "Discarded 1 dead letters.\n"
+    assert delivery("discard-letters", "test", "--all", "--reason", "not wanted") == "Discarded 1 dead letter.\n"
     assert delivery("letters", "test") == "No dead letters.\n"
 
 

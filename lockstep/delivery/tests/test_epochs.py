@@ -145,9 +145,9 @@ def test_the_command_shows_before_it_acts(restore: Callable[[], None], steps: St
     restore()
     out = StringIO()
     call_command("delivery", "new-epoch", "--plan", stdout=out)
-    assert out.getvalue() == "test: 1 changes would go out\n"
+    assert out.getvalue() == "test: changes to send: 1\n"
     assert waiting(database) == []
     out = StringIO()
     call_command("delivery", "new-epoch", stdout=out)
-    assert out.getvalue() == "test: 1 changes go out\nA new epoch has begun. Start the workers.\n"
+    assert out.getvalue() == "test: changes to send: 1\nA new epoch has begun. Start the workers.\n"
     assert len(waiting(database)) == 1

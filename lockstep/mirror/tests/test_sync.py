@@ -34,7 +34,7 @@ def equal(provider: Provider) -> bool:
 
 
 def test_no_drift_exits_0(imported: Provider):
-    assert run_plan() == (0, "\nNo drift: the provider has all 30 objects as we have them.\n")
+    assert run_plan() == (0, "\nNo drift: 30 objects here and at the provider are equal.\n")
 
 
 def test_drift_made_by_hand_is_shown_exactly_and_nothing_is_changed(imported: Provider):

@@ -98,9 +98,9 @@ class TestRefresh:
 
     def test_what_a_whole_listing_lacks_goes_when_staff_say_so(self, provider: StandIn, movies: list[Movie]):
         gone = provider.movies.pop()
-        assert "1 movies of ours are not in it; --prune deletes them." in command()
+        assert "Not in the catalogue: 1 movie of ours; --prune deletes them." in command()
         assert Movie.objects.alive().count() == 96
-        assert "1 movies were deleted" in command("--prune")
+        assert "Deleted 1 movie." in command("--prune")
         assert Movie.objects.alive().count() == 95
         assert Change.objects.get(model="movies.movie", kind="deleted").before["title"] == gone["title"]
         provider.movies.append(gone)
@@ -135,7 +135,7 @@ class TestRefresh:
 
     def test_the_command_says_what_is_wrong(self, provider: StandIn, settings, movies: list[Movie]):
         with (
-            pytest.raises(CommandError, match="Somebody is fetching"),
+            pytest.raises(CommandError, match="Another process is refreshing"),
             patch("lockstep.movies.catalogue.refresh", side_effect=Fetching),
         ):
             command()

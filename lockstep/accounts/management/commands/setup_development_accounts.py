@@ -1,11 +1,10 @@
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from lockstep.accounts import development
+from lockstep.changes import commands
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = "Creates what development signs in with: user / 1234, the admin admin / 12345, the client lockstep-dev."
 
     def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature

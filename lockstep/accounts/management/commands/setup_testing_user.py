@@ -1,12 +1,11 @@
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from lockstep.accounts.development import PASSWORD, USERNAME, ensure_account, refuse_outside_development
 from lockstep.accounts.sessions import open_opaque
+from lockstep.changes import commands
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = "Creates the account user / 1234 and prints a bearer token for it. Development only."
 
     def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature

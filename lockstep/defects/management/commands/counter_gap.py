@@ -5,10 +5,12 @@ from dataclasses import asdict
 from typing import IO, Any, cast
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from rich.console import Console
 from rich.table import Table
 
+from lockstep.changes import commands
+from lockstep.changes.commands import counted
 from lockstep.defects.broadcast import NAME
 from lockstep.defects.gap import Line, compare, counted_tallies, expected_tallies
 from lockstep.delivery import operations
@@ -16,7 +18,7 @@ from lockstep.delivery.operations import Status
 from lockstep.providers.errors import ProviderError
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = "Shows what the counter of defects should say, what it says, and the gap; exits 2 where there is one."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -67,8 +69,10 @@ def _advice(status: Status | None) -> str:
     if status.state == "paused":
         return f"{NAME} is paused ({status.reason or 'without a reason'}): `delivery resume {NAME}` lets it go on."
     if status.dead:
-        return f"{status.dead:,} messages were refused: see `delivery letters {NAME}`, then `delivery replay-letters`."
+        return (
+            f"{counted(status.dead, 'message')} refused: see `delivery letters {NAME}`, then `delivery replay-letters`."
+        )
     if status.behind or status.waiting:
-        return f"{status.behind + status.waiting:,} changes are still on their way."
+        return f"{counted(status.behind + status.waiting, 'change')} still on the way."
     again = f"`delivery rewind {NAME}` sends all again that the log has, under the same ids"
     return f"Nothing is on its way; {again}."

@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from rich.console import Console
 from rich.table import Table
 
+from lockstep.changes import commands
+from lockstep.changes.commands import counted
 from lockstep.delivery import operations
 from lockstep.delivery.audit import Finding, audit
 from lockstep.delivery.epochs import SameCluster, begin_new_epoch, preview_new_epoch
@@ -21,21 +23,21 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 NARROWING = ("letters", "model", "object_id", "cause", "since", "until")
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = "Shows what waits and what was given up; pauses, replays, discards, rewinds."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+        subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
         def add(name: str, text: str, *, named: bool = True) -> ArgumentParser:
-            command = commands.add_parser(name, help=text, description=text)
+            command = subparsers.add_parser(name, help=text, description=text, allow_abbrev=False)
             if named:
                 command.add_argument("subscription", help="its name; `delivery status` lists them")
             return command
 
         _json(add("status", "every subscription: how far it is and what waits", named=False))
         letters = add("letters", "the dead letters of a subscription, oldest first")
-        letters.add_argument("--limit", type=int, default=50, help="how many at most (default 50)")
+        letters.add_argument("--limit", type=commands.whole_number(1), default=50, help="how many at most (default 50)")
         _json(_choice(letters))
         _plan(_choice(add("replay-letters", "sends dead letters again, under the same message ids"), every=True))
         discard = _plan(
@@ -75,7 +77,7 @@ class Command(BaseCommand):
             self._say_json(rows)
             return
         for row in rows:
-            what = f"{row.model} {row.object_id} of {row.at:%Y-%m-%d %H:%M:%S} UTC, {row.attempts} attempts"
+            what = f"{row.model} {row.object_id} of {row.at:%Y-%m-%d %H:%M:%S} UTC, {counted(row.attempts, 'attempt')}"
             self.stdout.write(f"{row.id}  {what}\n    {row.cause}")
         if not rows:
             self.stdout.write("No dead letters.")
@@ -86,7 +88,7 @@ class Command(BaseCommand):
             self._say_preview("replay", operations.preview_letters(selection))
             return
         done = operations.replay_letters(selection)
-        self.stdout.write(f"Replaying {done.changes:,} changes of {done.objects:,} objects.")
+        self.stdout.write(f"Replaying {counted(done.changes, 'change')} of {counted(done.objects, 'object')}.")
 
     def _discard_letters(self, options: dict[str, Any]) -> None:
         selection = _narrowed(options)
@@ -94,14 +96,14 @@ class Command(BaseCommand):
             self._say_preview("discard", operations.preview_letters(selection))
             return
         count = operations.discard_letters(selection, reason=options["reason"])
-        self.stdout.write(f"Discarded {count:,} dead letters.")
+        self.stdout.write(f"Discarded {counted(count, 'dead letter')}.")
 
     def _replay_span(self, options: dict[str, Any]) -> None:
         if options["plan"]:
             self._say_preview("replay", operations.preview_span(_selection(options)))
             return
         done = operations.replay_span(_selection(options))
-        self.stdout.write(f"Replaying {done.changes:,} changes of {done.objects:,} objects.")
+        self.stdout.write(f"Replaying {counted(done.changes, 'change')} of {counted(done.objects, 'object')}.")
 
     def _pause(self, options: dict[str, Any]) -> None:
         operations.pause(options["subscription"], reason=options["reason"])
@@ -143,7 +145,7 @@ class Command(BaseCommand):
     def _new_epoch(self, options: dict[str, Any]) -> None:
         chosen = preview_new_epoch() if options["plan"] else begin_new_epoch()
         for name, count in chosen.items():
-            self.stdout.write(f"{name}: {count:,} changes {'would go' if options['plan'] else 'go'} out")
+            self.stdout.write(f"{name}: changes to send: {count:,}")
         if not options["plan"]:
             self.stdout.write("A new epoch has begun. Start the workers.")
 
@@ -152,7 +154,9 @@ class Command(BaseCommand):
             self.stdout.write(f"Nothing to {verb}.")
             return
         span = f"from {preview.first:%Y-%m-%d %H:%M:%S} to {preview.last:%Y-%m-%d %H:%M:%S} UTC"
-        self.stdout.write(f"Would {verb} {preview.changes:,} changes of {preview.objects:,} objects, {span}.")
+        self.stdout.write(
+            f"Would {verb} {counted(preview.changes, 'change')} of {counted(preview.objects, 'object')}, {span}."
+        )
 
     def _say_json(self, rows: Sequence[Status | Letter | Finding]) -> None:
         self.stdout.write(json.dumps([asdict(row) for row in rows], default=str, indent=2))

@@ -3,16 +3,17 @@ import signal
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from prometheus_client import start_http_server
 
+from lockstep.changes import commands
 from lockstep.changes.checks import every_trigger_is_in_force
 from lockstep.delivery.epochs import ForeignDatabase
 from lockstep.delivery.subscriptions import registered, registered_families
 from lockstep.delivery.worker import Worker
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = "Delivers changes and runs the periodic work. As many as you like, on as many machines."
 
     def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature

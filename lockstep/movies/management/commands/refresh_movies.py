@@ -2,14 +2,16 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from lockstep.changes import commands
+from lockstep.changes.commands import counted
 from lockstep.movies import catalogue
 from lockstep.movies.catalogue import Fetching
 from lockstep.providers.errors import ProviderError
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = "Brings in the provider's movies now. A refresh that fails, is empty or lacks a part erases nothing."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -19,18 +21,18 @@ class Command(BaseCommand):
         try:
             done = catalogue.refresh(now=True)
         except Fetching:
-            raise CommandError("Somebody is fetching them at this moment. Try again in a few seconds.") from None
+            raise CommandError("Another process is refreshing the movies. Try again in a few seconds.") from None
         except ProviderError as error:
             raise CommandError(
                 f"The provider at {settings.MOVIES_PROVIDER_URL} gave nothing: {error} Nothing was erased."
             ) from error
-        part = (
-            "the whole catalogue" if done.whole else f"{done.total:,} are said to be there; nothing counts as missing"
-        )
-        self.stdout.write(f"{done.movies:,} movies came: {part}.")
+        part = "the whole catalogue"
+        if not done.whole:
+            part = f"not all of the {done.total:,} that the provider says it has, so none counts as missing"
+        self.stdout.write(f"{counted(done.movies, 'movie')} received: {part}.")
         if prune and not done.whole:
             raise CommandError("Nothing was deleted: that takes a whole catalogue. Try again.")
         if prune:
-            self.stdout.write(f"{catalogue.prune():,} movies were deleted.")
+            self.stdout.write(f"Deleted {counted(catalogue.prune(), 'movie')}.")
         elif done.missing:
-            self.stdout.write(f"{done.missing:,} movies of ours are not in it; --prune deletes them.")
+            self.stdout.write(f"Not in the catalogue: {counted(done.missing, 'movie')} of ours; --prune deletes them.")

@@ -3,18 +3,20 @@ from argparse import ArgumentParser
 from typing import IO, Any, cast
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from lockstep.changes import commands
+from lockstep.changes.commands import counted
 from lockstep.delivery.database import open_pool
 from lockstep.mirror.importing import Report, import_all
 from lockstep.mirror.models import Import
 from lockstep.posts.mirror import JSONPLACEHOLDER
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = (
         "Imports posts and comments from the provider for the first time. Safe to repeat: it goes on where it was cut, "
         "and neither changes nor erases anything that is here."
@@ -74,5 +76,5 @@ def _problem(reports: list[Report]) -> str:
     if not reports[0].seen:
         return f"{where} gave no {reports[0].collection} at all. Nothing was imported and nothing was erased."
     if refused := sum(report.refused for report in reports):
-        return f"{refused:,} objects could not be used; the rest came in. The reasons are above."
+        return f"{counted(refused, 'object')} could not be used; all others were imported. The reasons are above."
     return ""

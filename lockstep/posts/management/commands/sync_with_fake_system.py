@@ -4,11 +4,13 @@ from argparse import ArgumentParser
 from typing import IO, Any, cast
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from psycopg import AsyncConnection
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from lockstep.changes import commands
+from lockstep.changes.commands import counted
 from lockstep.delivery.database import open_pool
 from lockstep.delivery.relay import declare
 from lockstep.mirror.apply import Applier
@@ -24,7 +26,7 @@ DRIFT = 2  # exit code of --plan
 ROUNDS = 3  # a push may unsettle other objects there (see mirror/aftermath.py): apply until a plan is empty
 
 
-class Command(BaseCommand):
+class Command(commands.Command):
     help = (
         "Makes the provider equal to us. --plan only shows what differs, field by field, and exits with 2 when "
         "something does and 0 when nothing does."
@@ -34,7 +36,7 @@ class Command(BaseCommand):
         parser.add_argument("--plan", action="store_true", help="show what would be done, change nothing")
         parser.add_argument("--full", action="store_true", help="show every difference, not only the first ones")
         parser.add_argument(
-            "--max-delete", type=int, default=100, metavar="N",
+            "--max-delete", type=commands.whole_number(0), default=100, metavar="N",
             help="refuse when more than N objects would be deleted at the provider (default 100)",
         )  # fmt: skip
 
@@ -58,8 +60,8 @@ class TooManyDeletions(Exception):
 
     def __init__(self, planned: int, allowed: int) -> None:
         super().__init__(
-            f"The plan deletes {planned:,} objects at the provider, more than --max-delete {allowed:,}. Nothing was "
-            f"changed. Look with --plan; if that is right, run with --max-delete {planned}."
+            f"The plan deletes {counted(planned, 'object')} at the provider, more than --max-delete {allowed:,}. "
+            f"Nothing was changed. Look with --plan; if that is right, run with --max-delete {planned}."
         )
 
 

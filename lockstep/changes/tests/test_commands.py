@@ -1,0 +1,151 @@
+"""Commands: full option names, bounded numbers, and output that may fail without stopping the work."""
+
+import errno
+import io
+import os
+import subprocess
+import sys
+from argparse import ArgumentTypeError
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command, get_commands, load_command_class
+
+from lockstep.changes.commands import Command, counted, whole_number
+from lockstep.changes.sql_file import load
+
+OURS = sorted(name for name, app in get_commands().items() if str(app).startswith("lockstep."))
+
+
+class Failing(io.StringIO):
+    """A target whose reader has gone, or whose disk is full."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+    def write(self, text: str) -> int:
+        raise OSError(self.number, os.strerror(self.number))
+
+
+class Working(Command):
+    """Writes before, between and after its work."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = 0
+
+    def handle(self, **options: Any) -> None:
+        for _ in range(3):
+            self.stdout.write("a line")
+            self.stderr.write("a warning")
+            self.steps += 1
+
+
+def test_there_are_commands_of_ours():
+    assert "sync_with_fake_system" in OURS
+    assert "delivery" in OURS
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_commands_share_one_base(name: str):
+    assert isinstance(load_command_class(get_commands()[name], name), Command)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("sync_with_fake_system", "--pla"),
+        ("refresh_movies", "--prun"),
+        ("import_data_from_api", "--if-nev"),
+        ("delivery", "audit", "--no-out"),
+        ("delivery", "discard-letters", "name", "--al", "--reason", "r"),
+    ],
+)
+def test_abbreviated_options_are_refused(words: tuple[str, ...]):
+    with pytest.raises(CommandError, match="unrecognized arguments: --"):
+        call_command(*words)
+
+
+@pytest.mark.parametrize("text", ["-1", "1_0", "\u0661", "+1", " 1", "1.0", "", "9" * 30])
+def test_what_is_no_whole_number_is_refused(text: str):
+    with pytest.raises(ArgumentTypeError, match="not a whole number"):
+        whole_number(0)(text)
+    with pytest.raises(CommandError, match="not a whole number"):
+        call_command("sync_with_fake_system", f"--max-delete={text}")
+
+
+def test_whole_numbers_from_the_minimum_on():
+    assert whole_number(0)("0") == 0
+    assert whole_number(1)("12") == 12
+    with pytest.raises(ArgumentTypeError, match="at least 1"):
+        whole_number(1)("0")
+
+
+def test_work_goes_on_when_the_reader_has_gone():
+    command = Working()
+    call_command(command, stdout=Failing(errno.EPIPE))
+    assert command.steps == 3
+
+
+def test_work_goes_on_when_output_is_lost_and_the_loss_is_reported():
+    command = Working()
+    with pytest.raises(CommandError, match="No space left on device"):
+        call_command(command, stdout=Failing(errno.ENOSPC))
+    assert command.steps == 3
+
+
+def test_lost_error_output_does_not_stop_the_work():
+    command, out = Working(), io.StringIO()
+    call_command(command, stdout=out, stderr=Failing(errno.EPIPE))
+    assert (command.steps, out.getvalue()) == (3, "a line\n" * 3)
+
+
+def test_the_exit_code_of_the_work_stands_unless_its_output_is_lost():
+    class Drifting(Working):
+        def handle(self, **options: Any) -> None:
+            super().handle(**options)
+            sys.exit(2)
+
+    with pytest.raises(SystemExit, match="2"):
+        call_command(Drifting(), stdout=Failing(errno.EPIPE))
+    with pytest.raises(CommandError, match="could not be written"):
+        call_command(Drifting(), stdout=Failing(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("target", ["/dev/full", "| true"])
+@pytest.mark.needs("linux")
+def test_processes_end_without_a_traceback_when_output_fails(target: str):
+    """The same as a process: the interpreter itself writes to the stream once more when it ends."""
+    script = (
+        "import sys; from django.conf import settings; settings.configure(); import django; django.setup()\n"
+        "from lockstep.changes.tests.test_commands import Working\n"
+        "Working().run_from_argv(['manage.py', 'working'])\n"
+    )
+    if target.startswith("|"):
+        read, write = os.pipe()
+        os.close(read)
+    else:
+        write = os.open(target, os.O_WRONLY)
+    ended = subprocess.run([sys.executable, "-c", script], stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    disk_is_full = target == "/dev/full"
+    assert ended.returncode == (1 if disk_is_full else 0)
+    assert ("CommandError: The output could not be written" in ended.stderr) == disk_is_full
+    assert ended.stderr.count("a warning") == 3
+    assert "Traceback" not in ended.stderr
+
+
+def test_one_of_something_has_its_singular():
+    assert [counted(number, "change") for number in (0, 1, 2_000)] == ["0 changes", "1 change", "2,000 changes"]
+
+
+def test_statements_are_utf_8_whatever_the_locale(tmp_path: Path):
+    file = tmp_path / "statements.sql"
+    file.write_bytes("-- name: é_free\nSELECT 'é'\n".replace("é_free", "first").encode())
+    script = "import sys; from pathlib import Path; from lockstep.changes.sql_file import load\n"
+    script += "sys.stdout.buffer.write(load(Path(sys.argv[1]))['first'].encode())"
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    ended = subprocess.run([sys.executable, "-c", script, file], env=environment, capture_output=True, check=True)
+    assert ended.stdout.decode() == load(file)["first"] == "SELECT 'é'"
