@@ -28,9 +28,7 @@ $(BUILT): uv.lock pyproject.toml
 	@if [ -e $(BUILDING) ]; then echo "Starting an interrupted build over."; rm -rf $(VENV); fi
 	@echo "Installing what uv.lock names into $(VENV) …"
 	@mkdir -p $(VENV) && touch $(BUILDING)
-	@$(PYTHON) -m venv $(VENV)
-	@$(PY) -m pip install --quiet --disable-pip-version-check uv
-	@env -u VIRTUAL_ENV $(PY) -m uv sync --quiet --frozen --python $(PY)
+	@$(PYTHON) -B -m lockstep.launcher.install
 	@rm -f $(BUILDING) && touch $(BUILT)
 
 test: build ## the whole suite but for the long fault runs, on a throwaway PostgreSQL
@@ -63,7 +61,7 @@ movies-client: build ## make the client of the movies' provider anew, from its o
 	  --path $(NOVEMBER7)/openapi.yaml --config $(NOVEMBER7)/generate.yaml --output-path $(NOVEMBER7)/generated
 
 bench: build ## the side-by-side figures
-	@env -u VIRTUAL_ENV $(PY) -m uv sync --quiet --frozen --group bench --python $(PY)
+	@$(PY) -m lockstep.launcher.install bench
 	@exec $(PY) -m bench $(ARGS)
 
 clean: ## back to a bare clone, data included; not while it is running

@@ -9,6 +9,7 @@ from lockstep.accounts.models import User
 USERNAME, PASSWORD = "user", "1234"
 ADMIN_USERNAME, ADMIN_PASSWORD = "admin", "12345"
 CLIENT_ID = "lockstep-dev"
+CREDENTIALS = {USERNAME: PASSWORD, ADMIN_USERNAME: ADMIN_PASSWORD}
 
 
 def refuse_outside_development() -> None:

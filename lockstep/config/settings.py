@@ -32,7 +32,8 @@ try:
     DATABASES: dict[str, dict[str, Any]] = {"default": dict(env.dj_db_url("DATABASE_URL"))}
 except EnvError as error:
     raise ImproperlyConfigured(
-        f"{str(error).rstrip('.')}. For development, `make run` sets everything up: start it and leave it running. "
+        f"{str(error).rstrip('.')}. In development `make run` keeps all settings in {LOCKSTEP_HOME}/environment while "
+        "it runs: start it, or, where it has a LOCKSTEP_HOME of its own, set LOCKSTEP_HOME to the same folder here. "
         "Elsewhere set SECRET_KEY, ALLOWED_HOSTS and DATABASE_URL; .env.example explains them."
     ) from error
 if not DEBUG and (not ALLOWED_HOSTS or "*" in ALLOWED_HOSTS):

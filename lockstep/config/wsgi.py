@@ -47,8 +47,10 @@ django_application = get_wsgi_application()
 
 from django.conf import settings  # noqa: E402 - there are none before Django is set up
 
+from lockstep.accounts.checks import refuse_development_accounts  # noqa: E402
 from lockstep.api.connections import look_after_connections  # noqa: E402
 
+refuse_development_accounts()
 look_after_connections()
 gc.collect()
 gc.freeze()  # what is here now stays: it need not be looked through again and again

@@ -16,7 +16,20 @@ def main() -> None:
     call_command("migrate", verbosity=0, interactive=False)
     if settings.DEBUG:
         call_command("setup_development_accounts")
+    else:
+        _refuse_development_accounts()
     _import_once()
+
+
+def _refuse_development_accounts() -> None:
+    from django.core.exceptions import ImproperlyConfigured
+
+    from lockstep.accounts.checks import refuse_development_accounts
+
+    try:
+        refuse_development_accounts()
+    except ImproperlyConfigured as error:
+        sys.exit(f"Lockstep cannot start: {error}")
 
 
 def _import_once() -> None:

@@ -58,6 +58,7 @@ class System:
         self.previous = home.read_environment()
         self.values: dict[str, str] = {}
         self.server: postgres.Server | None = None
+        self._last_readiness = "nothing"
 
     def run(self) -> None:
         """Start in order; then look after it until a signal comes; then end all of it, whatever happened."""
@@ -192,8 +193,8 @@ class System:
     def _start_services(self) -> None:
         self.supervisor.add(self._python("web", self._web_arguments()))
         self.supervisor.add(self._python("worker", ["manage.py", "worker"]))
-        patience = Patience(10.0, lambda: self.output.say(f"not ready yet: /readyz answers {self._readiness()}"))
-        if self.supervisor.wait(lambda: self._readiness() == "200" or patience.is_tried()):
+        patience = Patience(10.0, lambda: self.output.say(f"not ready yet: /readyz answers {self._last_readiness}"))
+        if self.supervisor.wait(lambda: self._is_ready() or patience.is_tried()):
             for part in banner.parts(self.environment, self.values, embedded=self.server is not None):
                 self.output.show(part)
 
@@ -232,6 +233,10 @@ class System:
             "NO_PROXY": direct,
             "no_proxy": direct,
         }
+
+    def _is_ready(self) -> bool:
+        self._last_readiness = self._readiness()
+        return self._last_readiness == "200"
 
     def _readiness(self) -> str:
         """The status of our own /readyz, or why there is none."""

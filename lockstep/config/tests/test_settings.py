@@ -1,6 +1,7 @@
 """Settings that are missing or unsafe stop the start with a sentence that says what to do."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +27,7 @@ def manage(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.Co
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"SECRET_KEY": None}, '"SECRET_KEY" not set. For development, `make run` sets everything up'),
+        ({"SECRET_KEY": None}, '"SECRET_KEY" not set. In development `make run` keeps all settings in'),
         ({"ALLOWED_HOSTS": None}, "ALLOWED_HOSTS must name the hosts"),
         ({"DATABASE_URL": None}, '"DATABASE_URL" not set'),
         ({"SECRET_KEY": "short"}, "at least 50 random characters"),
@@ -92,3 +93,34 @@ def test_the_file_that_make_run_keeps_is_read_and_the_environment_wins(tmp_path:
         ALLOWED_HOSTS="other.example",
     )
     assert shown.stdout.split() == ["['other.example']", "d"], shown.stderr
+
+
+def test_settings_of_a_run_elsewhere_are_found_by_naming_its_home(tmp_path: Path):
+    ended = manage(tmp_path, "check")
+    assert f"keeps all settings in {tmp_path}/environment while it runs" in ended.stderr
+    assert "set LOCKSTEP_HOME to the same folder" in ended.stderr
+
+
+def test_a_database_that_does_not_answer_names_the_home(tmp_path: Path):
+    ended = manage(tmp_path, "showmigrations", **GOOD)
+    assert ended.returncode == 1
+    assert "set the same LOCKSTEP_HOME here" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_an_early_interrupt_is_no_traceback(tmp_path: Path):
+    (tmp_path / "django").mkdir()
+    interrupt = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(30)\n"
+    (tmp_path / "django" / "__init__.py").write_text(interrupt)
+    ended = manage(tmp_path, "check", PYTHONPATH=str(tmp_path), **GOOD)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
+def test_the_example_explains_each_variable_once():
+    example = re.findall(r"^# ([A-Z][A-Z_]+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
+    settings = (ROOT / "lockstep" / "config" / "settings.py").read_text(encoding="utf-8")
+    read = set(re.findall(r"env\.\w+\(\s*\"([A-Z][A-Z_]+)\"", settings))
+    assert len(read) > 40
+    assert sorted(example) == sorted(set(example)), "a variable stands in .env.example twice"
+    assert read - set(example) == set(), "a variable is missing from .env.example"
+    assert set(example) - read == {"PORT", "HOST"}, "a variable of .env.example is read by nothing"
