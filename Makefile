@@ -31,14 +31,20 @@ $(BUILT): uv.lock pyproject.toml
 	@$(PYTHON) -B -m lockstep.launcher.install
 	@rm -f $(BUILDING) && touch $(BUILT)
 
-test: build ## the whole suite but for the long fault runs, on a throwaway PostgreSQL
-	@exec $(PY) -m lockstep.launcher exec -- $(PY) -m pytest -m "not faults" $(ARGS)
+# Side by side, with a PostgreSQL for each process. Tests wait more than they compute: more processes than two cores.
+TEST_SERVERS ?= 4
+PYTEST = $(PY) -m lockstep.launcher exec --test-servers $(TEST_SERVERS) -- $(PY) -m pytest -n auto --dist worksteal
+# Tests start a great many processes of Python: compiled once, also where the environment says otherwise.
+test test-unit test-faults: export PYTHONDONTWRITEBYTECODE =
+test test-unit test-faults: export PYTHONPYCACHEPREFIX = $(abspath .lockstep/bytecode)
+test: build ## the whole suite but for the long fault runs, on throwaway PostgreSQLs
+	@exec $(PYTEST) -m "not faults" $(ARGS)
 
 test-unit: build ## the quick part: what lies beside the code that it tests
-	@exec $(PY) -m lockstep.launcher exec -- $(PY) -m pytest -m "not slow and not faults" lockstep $(ARGS)
+	@exec $(PYTEST) -m "not slow and not faults" lockstep $(ARGS)
 
 test-faults: build ## the long fault runs
-	@exec $(PY) -m lockstep.launcher exec -- $(PY) -m pytest -m faults $(ARGS)
+	@exec $(PYTEST) -m faults $(ARGS)
 
 # The types of Django's models come from importing the settings, which refuse to be without these; nothing connects.
 lint schema: export SECRET_KEY = for-the-type-checker-only

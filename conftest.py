@@ -10,10 +10,13 @@ import pytest
 from django.conf import settings
 from django.db import connections
 from django.test import TransactionTestCase
+from pytest_django import DjangoDbBlocker
 
 from lockstep.changes.wakeup import announcer
 from lockstep.delivery.tests.support import Steps
+from lockstep.launcher.template import TEST_DATABASE
 from tests.contract.providers import deno, node_modules
+from tests.side_by_side import SERVERS
 from tests.support import BackgroundWorker, Cast, empty_tables
 
 PROGRAMS = {
@@ -43,6 +46,22 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 TransactionTestCase._fixture_teardown = lambda _: empty_tables()
+
+
+if SERVERS:
+
+    @pytest.fixture(scope="session")
+    def django_db_modify_db_settings_xdist_suffix() -> None:
+        """Processes that share no server (tests/side_by_side.py) need no names of their own for their databases."""
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """A copy of the template begins with the subscriptions that this code declares, not an earlier one."""
+    # Where no test asks for a database, the connection is still to the one that DATABASE_URL names.
+    if SERVERS and connections["default"].settings_dict["NAME"] == TEST_DATABASE:
+        with django_db_blocker.unblock():
+            empty_tables()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,7 @@
-"""`python -m lockstep.launcher` runs the system; `… exec -- COMMAND` lends COMMAND a throwaway PostgreSQL."""
+"""`python -m lockstep.launcher` runs the system; `… exec -- COMMAND` lends COMMAND a throwaway PostgreSQL.
+
+`… exec --test-servers N -- COMMAND` lends it N of them, with a test database in each.
+"""
 
 import signal
 import sys
@@ -20,8 +23,12 @@ def main(arguments: list[str]) -> int:
                 from lockstep.launcher.throwaway import run_with_database
 
                 return run_with_database(arguments[2:])
+            case ["exec", "--test-servers", number, "--", _, *_] if number.isdecimal() and int(number):
+                from lockstep.launcher.throwaway import run_with_database
+
+                return run_with_database(arguments[4:], test_servers=int(number))
             case _:
-                sys.stderr.write("usage: python -m lockstep.launcher [exec -- COMMAND …]\n")
+                sys.stderr.write("usage: python -m lockstep.launcher [exec [--test-servers N] -- COMMAND …]\n")
                 return 2
     except LauncherError as error:
         sys.stderr.write(f"\nlockstep: {error}\n")

@@ -119,6 +119,11 @@ def _run(owner: Account | None, *command: str | Path, statement: str = "") -> No
         raise FailedToCreate((result.stderr or result.stdout).strip())
 
 
+def sync(data: Path, owner: Account | None) -> None:
+    """Write down what was made without syncing, so that it may be kept."""
+    _run(owner, program("initdb"), "--sync-only", f"--pgdata={data}")
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

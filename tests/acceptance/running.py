@@ -24,7 +24,7 @@ OURS = (
         "COUNTER_URL",
         "MOVIES_PROVIDER_URL",
     ),
-    *("LOCKSTEP_HOME", "PORT", "HOST", "MAKEFLAGS"),
+    *("LOCKSTEP_HOME", "PORT", "HOST", "MAKEFLAGS", "LOCKSTEP_TEST_SERVERS"),
 )
 
 

@@ -5,10 +5,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
-from queue import Queue
 from urllib.parse import urlsplit
 
 import psycopg
@@ -16,9 +15,9 @@ import pytest
 
 from tests.acceptance.running import ROOT
 from tests.faults.seeded_bugs import BUGS, SeededBug
+from tests.side_by_side import SERVERS
 
 FAILED = 1  # pytest's exit code when tests ran and some failed; anything above is an error of another kind
-AT_ONCE = 2
 KEEP_OUT = shutil.ignore_patterns(".*", "node_modules", "__pycache__", "staticfiles")
 SCHEMA = (
     "capture.sql",
@@ -29,7 +28,7 @@ SCHEMA = (
     "migrations/",
     "models.py",
 )  # what a database is made of
-QUICKER = {"PYTHONDONTWRITEBYTECODE": "1", "LOCKSTEP_TEST_PATIENCE": "6"}
+QUICKER = {"LOCKSTEP_TEST_PATIENCE": "6"}
 QUICKER |= {"LOCKSTEP_NO_SHRINK": "1", "LOCKSTEP_SCHEDULES": "300"}  # that it fails is enough
 
 Run = subprocess.CompletedProcess[str]
@@ -40,50 +39,42 @@ class Place:
     """A copy of the project, and one test database for all bugs that change no schema: to make it takes long."""
 
     folder: Path
-    database: str
+    moments: Iterator[int] = field(default_factory=lambda: count(1))
 
     def run(self, bug: SeededBug) -> Run:
         """The run of the test that is there to catch it."""
         file = self.folder / bug.file
         right = file.read_text()
         assert right.count(bug.right) == bug.times, f"{bug.file} has changed: mend this seeded bug"
-        file.write_text(right.replace(bug.right, bug.wrong))
+        self._write(file, right.replace(bug.right, bug.wrong))
         try:
             return self._run(bug.caught_by, reuse=not any(part in bug.file for part in SCHEMA))
         finally:
-            file.write_text(right)
+            self._write(file, right)
+
+    def _write(self, file: Path, text: str) -> None:
+        """Python compiles a module anew when its time or its size differs; within a second, neither may."""
+        file.write_text(text)
+        os.utime(file, times=(moment := next(self.moments), moment))
 
     def _run(self, test: str, *, reuse: bool) -> Run:
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test]
-        command += ["--reuse-db"] if reuse else []
+        command += ["--reuse-db"] if reuse else ["--create-db"]
         # Under another name Django makes another test database, so that this run leaves the one around it alone.
-        name = self.database if reuse else f"{self.database}_anew"
-        environment = os.environ | QUICKER | {"DATABASE_URL": _url(name)}
-        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=120)
+        environment = os.environ | QUICKER | {"DATABASE_URL": _url("seeded" if reuse else "seeded_anew")}
+        environment.pop("LOCKSTEP_TEST_SERVERS", None)
+        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture(scope="module")
-def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Run]]]:
-    """The runs of all bugs that were asked for, two at a time."""
-    places: Queue[Place] = Queue()
-    for number in range(AT_ONCE):
-        folder = tmp_path_factory.mktemp("seeded") / "project"
-        shutil.copytree(ROOT, folder, ignore=KEEP_OUT)
-        places.put(Place(folder, f"seeded_{number}"))
-
-    def run(bug: SeededBug) -> Run:
-        place = places.get()
-        try:
-            return place.run(bug)
-        finally:
-            places.put(place)
-
-    asked = [item.callspec.params["bug"] for item in request.session.items if item.module is request.module]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield {bug.name: pool.submit(run, bug) for bug in asked}
-    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
-        for number in range(AT_ONCE):
-            connection.execute(f"DROP DATABASE IF EXISTS test_seeded_{number} WITH (FORCE)")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("seeded") / "project"
+    shutil.copytree(ROOT, folder, ignore=KEEP_OUT)
+    with psycopg.connect(_url("postgres"), autocommit=True) as connection:
+        if SERVERS:  # whose database `lockstep` is migrated; a server of the user's has it made by the first run
+            connection.execute("CREATE DATABASE test_seeded TEMPLATE lockstep")
+        yield Place(folder)
+        connection.execute("DROP DATABASE IF EXISTS test_seeded WITH (FORCE)")
 
 
 # Each takes some seconds: every fifth is a part of every run, and the others are of the long one.
@@ -91,8 +82,8 @@ PARTS = [pytest.param(bug, marks=pytest.mark.slow if n % 5 == 0 else pytest.mark
 
 
 @pytest.mark.parametrize("bug", PARTS, ids=lambda bug: bug.name)
-def test_a_seeded_bug_is_caught(runs: dict[str, Future[Run]], bug: SeededBug):
-    run = runs[bug.name].result()
+def test_a_seeded_bug_is_caught(place: Place, bug: SeededBug):
+    run = place.run(bug)
     assert run.returncode == FAILED, run.stdout[-3000:]
 
 

@@ -1,0 +1,49 @@
+"""Tests in several processes, each on a PostgreSQL of its own.
+
+Snapshots and pg_locks show the other databases of a cluster: two processes on one server would see each other. `make test`
+starts the servers and names them in LOCKSTEP_TEST_SERVERS; `-n auto` is as many processes as there are servers, and none
+without. A plugin (`-p` in pyproject.toml) is loaded before Django's settings, which read DATABASE_URL.
+"""
+
+import os
+from itertools import chain
+
+import pytest
+
+# What runs below a test must neither take a server of ours for its own nor think that it is a process of pytest-xdist.
+OURS = ("LOCKSTEP_TEST_SERVERS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID")
+SERVERS = os.environ.get("LOCKSTEP_TEST_SERVERS", "").split()
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")  # gw0, gw1, …
+
+if SERVERS and WORKER:
+    os.environ["DATABASE_URL"] = SERVERS[int(WORKER.removeprefix("gw"))]
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_xdist_auto_num_workers() -> int:
+    return len(SERVERS) if len(SERVERS) > 1 else 0
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    if SERVERS:
+        config.option.reuse_db = True  # it was made by the migrations of this very code: launcher/template.py
+        # A process in place of one that died would have no server; its death is a failure anyway.
+        config.option.maxworkerrestart = "0"
+    if WORKER:
+        for name in OURS:
+            os.environ.pop(name, None)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Each process begins with its share of the slow tests, so that none of them is what all wait for in the end.
+
+    pytest-xdist (`--dist worksteal`) gives each process a stretch of the list of about the same length.
+    """
+    processes = getattr(config, "workerinput", {}).get("workercount", 1)
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    quick = [item for item in items if not item.get_closest_marker("slow")]
+    length = -(-len(quick) // processes)
+    shares = ([*slow[n::processes], *quick[n * length : (n + 1) * length]] for n in range(processes))
+    items[:] = chain(*shares)
