@@ -5,10 +5,10 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 
 from lockstep.accounts import actions
-from lockstep.accounts.models import Session, User
+from lockstep.accounts.models import User
 from lockstep.api.admin_site import EntityAdmin, admin_site
 
 
@@ -30,10 +30,3 @@ class AccountAdmin(EntityAdmin, UserAdmin):  # type: ignore[type-arg]  # it take
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         for user in queryset:
             actions.delete_account(actor=f"user:{request.user.pk}", user=user)
-
-    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
-        """A new password that somebody else gave: whoever knew the old one is out."""
-        response = super().user_change_password(request, id, form_url)
-        if request.method == "POST" and response.status_code == 302:
-            Session.objects.filter(user__pk=id).revoke()
-        return response

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib.admin import AdminSite, ModelAdmin
 from django.contrib.admin.widgets import AdminTextInputWidget
+from django.contrib.auth import get_user_model
 from django.db.models import Field, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponseBase
@@ -63,13 +64,19 @@ class LockstepAdminSite(AdminSite):
 
 
 def _attributed(view: View) -> View:
-    """The view in one transaction that names its user as the actor; reads are left alone."""
+    """The view in one transaction that names its user as the actor; reads are left alone.
+
+    The form is read first, and the user is read again once the actor is confirmed: permissions are those of the moment
+    of the write, and not of the moment at which the headers came.
+    """
 
     @wraps(view)
     def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # noqa: ANN401 - any view
         if request.method != "POST" or not request.user.is_authenticated:
             return view(request, *args, **kwargs)
-        with attributed_transaction(actor=f"user:{request.user.pk}"):
+        request.POST  # noqa: B018 - reads the body, which may take a while
+        with attributed_transaction(actor=request.user.admin_actor):
+            request.user = get_user_model()._default_manager.get(pk=request.user.pk)
             return view(request, *args, **kwargs)
 
     return wrapped
