@@ -5,12 +5,15 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser, UserManager
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Coalesce, Lower, Now
 from uuid_utils.compat import uuid7
 
 from lockstep.changes.capture import capture
 from lockstep.changes.entities import TOUCH, UUID7, Entity, EntityQuerySet, number_field
+
+ALREADY_IN_USE = "Already in use."
 
 
 class UserQuerySet(EntityQuerySet["User"]):
@@ -44,6 +47,12 @@ class PeopleManager(UserManager.from_queryset(UserQuerySet)):  # type: ignore[mi
 
     use_in_migrations = False
 
+    def _create_user_object(self, *args: Any, **values: Any) -> "User":  # noqa: ANN401 - the base's arguments
+        """Raises ValidationError for a name that no user may have; `createsuperuser` comes here, too."""
+        user: User = super()._create_user_object(*args, **values)
+        user.clean()
+        return user
+
 
 class User(Entity, AbstractUser):
     """Somebody who may sign in. `number` is what outside systems call them by."""
@@ -56,15 +65,26 @@ class User(Entity, AbstractUser):
         abstract = False
         constraints = [
             # Two names that differ in case only would be one to a reader.
-            models.UniqueConstraint(Lower("username"), name="accounts_user_username_ci"),
             models.UniqueConstraint(
-                Lower("email"), name="accounts_user_email_ci", condition=models.Q(deleted=None) & ~models.Q(email="")
+                Lower("username"), name="accounts_user_username_ci", violation_error_message=ALREADY_IN_USE
+            ),
+            models.UniqueConstraint(
+                Lower("email"),
+                name="accounts_user_email_ci",
+                condition=models.Q(deleted=None) & ~models.Q(email=""),
+                violation_error_message=ALREADY_IN_USE,
             ),
         ]
         triggers = [
             *capture("number", "username", "email", "first_name", "last_name", "is_active", "is_staff"),
             TOUCH,
         ]
+
+    def clean(self) -> None:
+        """Raises ValidationError for a username that is an e-mail address, unless it is the user's own."""
+        super().clean()
+        if "@" in self.username and self.username.lower() != self.email.lower():
+            raise ValidationError({"username": "A username with an @ must be the user's own e-mail address."})
 
 
 class Follow(Entity):

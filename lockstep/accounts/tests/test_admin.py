@@ -6,6 +6,7 @@ from django.test import Client
 from lockstep.accounts import sessions
 from lockstep.accounts.models import User
 from lockstep.changes.models import Change
+from tests.admin_pages import opened
 from tests.support import Cast
 
 pytestmark = pytest.mark.django_db
@@ -50,6 +51,10 @@ def test_a_new_password_signs_the_account_out_everywhere(admin: Client, cast: Ca
 
 
 def test_an_account_that_is_switched_off_is_out_at_once(admin: Client, cast: Cast):
-    form = {"username": "owner", "first_name": "", "last_name": "", "email": ""}
-    assert admin.post(f"{PAGE}{cast.owner.user.pk}/change/", form).status_code == 302
+    page = f"{PAGE}{cast.owner.user.pk}/change/"
+    form = opened(admin, page)
+    assert form.pop("is_active") == "on"
+    assert admin.post(page, form).status_code == 302
     assert cast.owner.get(ME).status_code == 401
+    assert admin.post(page, opened(admin, page) | {"is_active": "on"}).status_code == 302
+    assert cast.owner.get(ME).status_code == 401  # it is signed out, and signs in again
