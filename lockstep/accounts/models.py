@@ -48,9 +48,10 @@ class PeopleManager(UserManager.from_queryset(UserQuerySet)):  # type: ignore[mi
     use_in_migrations = False
 
     def _create_user_object(self, *args: Any, **values: Any) -> "User":  # noqa: ANN401 - the base's arguments
-        """Raises ValidationError for a name that no user may have; `createsuperuser` comes here, too."""
+        """Raises ValidationError for a name or an address that this user cannot have; `createsuperuser` comes here."""
         user: User = super()._create_user_object(*args, **values)
         user.clean()
+        user.validate_constraints()
         return user
 
 
@@ -83,7 +84,8 @@ class User(Entity, AbstractUser):
     def clean(self) -> None:
         """Raises ValidationError for a username that is an e-mail address, unless it is the user's own."""
         super().clean()
-        if "@" in self.username and self.username.lower() != self.email.lower():
+        name = self.username or ""  # a form that refused it leaves none
+        if "@" in name and name.lower() != self.email.lower():
             raise ValidationError({"username": "A username with an @ must be the user's own e-mail address."})
 
 
