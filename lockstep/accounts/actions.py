@@ -1,6 +1,5 @@
 """What people do with their accounts. Each action is one transaction and names its actor."""
 
-import psycopg
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -13,13 +12,9 @@ from lockstep.api import endings
 from lockstep.api.concurrency import ANY_VERSION, Match, lock
 from lockstep.api.errors import Conflict, Invalid, NotFound
 from lockstep.changes.attribution import attributed_transaction
+from lockstep.changes.violations import violation
 
 MISMATCH = "This is not your password."
-TAKEN = {  # the field by the constraint that is hurt
-    "accounts_user_username_key": "username",
-    "accounts_user_username_ci": "username",
-    "accounts_user_email_ci": "email",
-}
 
 
 def register(*, username: str = "", email: str = "", password: str, **names: str) -> User:
@@ -28,8 +23,7 @@ def register(*, username: str = "", email: str = "", password: str, **names: str
     Raises Invalid for a name or address that is taken, and for a password that is too easy.
     """
     user = User(username=username or email, email=email, **names)
-    if "@" in user.username and user.username.lower() != email.lower():
-        raise Invalid({"username": "A username with an @ must be your own e-mail address."})
+    _check_name(user)
     _check_password(password, user, field="password")
     user.set_password(password)
     with attributed_transaction(actor=f"user:{user.pk}"):
@@ -46,8 +40,7 @@ def update_profile(*, actor: str, user: User, match: Match = ANY_VERSION, **valu
             setattr(mine, name, value)
         if named_by_address and "username" not in values and mine.email:
             mine.username = mine.email
-        if "@" in mine.username and mine.username.lower() != mine.email.lower():
-            raise Invalid({"username": "A username with an @ must be your own e-mail address."})
+        _check_name(mine)
         _save_unless_taken(mine)
         mine.refresh_from_db()
     return mine
@@ -115,10 +108,17 @@ def _save_unless_taken(user: User) -> None:
         with transaction.atomic():
             user.save()
     except IntegrityError as error:
-        hurt = error.__cause__.diag.constraint_name if isinstance(error.__cause__, psycopg.Error) else None
-        if hurt not in TAKEN:
+        field, sentence = violation(User, error)
+        if field is None:
             raise
-        raise Invalid({TAKEN[hurt]: "Somebody has this one already."}) from error
+        raise Invalid({field: sentence}) from error
+
+
+def _check_name(user: User) -> None:
+    try:
+        user.clean()
+    except ValidationError as error:
+        raise Invalid({field: " ".join(texts) for field, texts in error.message_dict.items()}) from error
 
 
 def _check_password(password: str, user: User, *, field: str) -> None:

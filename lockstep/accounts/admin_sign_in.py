@@ -1,8 +1,8 @@
-"""The admin's door: the same account, the same limits."""
+"""Signing in to the admin, and one's own password there: the same account, the same limits."""
 
 from typing import Any
 
-from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
 from django.core.exceptions import ValidationError
 
 from lockstep.accounts.throttling import Try
@@ -26,3 +26,24 @@ class AdminSignInForm(AdminAuthenticationForm):
         cleaned = super().clean()
         attempt.forgive()
         return cleaned
+
+
+class OwnPasswordForm(AdminPasswordChangeForm):
+    """Counts each try of the old password, and ends all sessions of the API that began with it."""
+
+    def clean_old_password(self) -> str:
+        """Raises ValidationError for a wrong password, and for too many tries."""
+        attempt = Try(self.user.get_username(), None)
+        try:
+            attempt.count()
+        except TooManyRequests as error:
+            raise ValidationError(f"Too many tries. Wait {error.retry_after} seconds.") from error
+        old: str = super().clean_old_password()
+        attempt.forgive()
+        return old
+
+    def save(self, commit: bool = True) -> Any:  # noqa: ANN401 - the base's signature
+        """The user's row was locked and read in this transaction (api/admin_site.py)."""
+        user = super().save(commit)
+        user.sessions.revoke()
+        return user

@@ -8,6 +8,7 @@ import pgtrigger
 from django.conf import settings
 from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.models import AbstractUser, UserManager
+from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models.functions import Coalesce, Lower, Now
 from uuid_utils.compat import uuid7
@@ -20,6 +21,8 @@ from lockstep.changes.entities import TOUCH, UUID7, AliveParent, Entity, EntityQ
 from lockstep.changes.sql_file import load
 
 WITHDRAWAL = load(Path(__file__).parent / "sql" / "withdrawal.sql")
+
+ALREADY_IN_USE = "Already in use."
 
 
 class UserQuerySet(EntityQuerySet["User"]):
@@ -53,6 +56,13 @@ class PeopleManager(UserManager.from_queryset(UserQuerySet)):  # type: ignore[mi
 
     use_in_migrations = False
 
+    def _create_user_object(self, *args: Any, **values: Any) -> "User":  # noqa: ANN401 - the base's arguments
+        """Raises ValidationError for a name or an address that this user cannot have; `createsuperuser` comes here."""
+        user: User = super()._create_user_object(*args, **values)
+        user.clean()
+        user.validate_constraints()
+        return user
+
 
 class User(Entity, AbstractUser):
     """Somebody who may sign in. `number` is what outside systems call them by."""
@@ -65,9 +75,14 @@ class User(Entity, AbstractUser):
         abstract = False
         constraints = [
             # Two names that differ in case only would be one to a reader.
-            models.UniqueConstraint(Lower("username"), name="accounts_user_username_ci"),
             models.UniqueConstraint(
-                Lower("email"), name="accounts_user_email_ci", condition=models.Q(deleted=None) & ~models.Q(email="")
+                Lower("username"), name="accounts_user_username_ci", violation_error_message=ALREADY_IN_USE
+            ),
+            models.UniqueConstraint(
+                Lower("email"),
+                name="accounts_user_email_ci",
+                condition=models.Q(deleted=None) & ~models.Q(email=""),
+                violation_error_message=ALREADY_IN_USE,
             ),
         ]
         triggers = [
@@ -118,6 +133,13 @@ class User(Entity, AbstractUser):
     def admin_actor(self) -> Actor:
         """This user as the actor of a request of the admin (entitlement.py)."""
         return admin_actor(user=self.pk, password=self.password)
+
+    def clean(self) -> None:
+        """Raises ValidationError for a username that is an e-mail address, unless it is the user's own."""
+        super().clean()
+        name = self.username or ""  # a form that refused it leaves none
+        if "@" in name and name.lower() != self.email.lower():
+            raise ValidationError({"username": "A username with an @ must be the user's own e-mail address."})
 
 
 class Follow(Entity):

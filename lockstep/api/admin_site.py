@@ -1,32 +1,59 @@
-"""The admin, whose every write is attributed to who clicked."""
+"""The admin: each write is one transaction, attributed to its user, who is entitled to it in that very transaction."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
+from django import forms
+from django.contrib import messages
 from django.contrib.admin import AdminSite, ModelAdmin
+from django.contrib.admin.forms import AdminPasswordChangeForm
 from django.contrib.admin.widgets import AdminTextInputWidget
-from django.contrib.auth import get_user_model
+from django.contrib.auth import get_user, get_user_model
+from django.contrib.auth.views import PasswordChangeView
+from django.contrib.sessions.models import Session
+from django.db import DatabaseError, DataError, IntegrityError, OperationalError, models
 from django.db.models import Field, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponseBase
+from django.urls import reverse
+from psycopg.errors import DeadlockDetected
 
+from lockstep.api.admin_forms import EntityForm, PlainTextarea
+from lockstep.api.concurrency import ANY_VERSION, lock
+from lockstep.api.errors import DomainError, Invalid, NotFound
 from lockstep.changes.attribution import attributed_transaction
+from lockstep.changes.entities import Entity
+from lockstep.changes.violations import violation
 
 View = Callable[..., HttpResponseBase]
 
+MAX_ATTEMPTS = 3  # of a request whose transaction the database ended to resolve a deadlock
+MAX_LISTED = 100  # objects on the page that asks whether to delete them
+
 
 class EntityAdmin(ModelAdmin):  # type: ignore[type-arg]  # it takes none at run time
-    """Shows what is alive; deletes softly."""
+    """Shows what is alive, deletes softly, and writes only what was changed in a form (admin_forms.py)."""
 
     made_by_database: tuple[str, ...] = ("id", "number", "created", "updated")
     one_line: tuple[str, ...] = ()
+    verbatim: tuple[str, ...] = ()  # texts whose first and last spaces are a part of them
+    form = EntityForm
+    formfield_overrides = {models.TextField: {"widget": PlainTextarea}}
+    change_form_template = "admin/entity/change_form.html"
+    delete_confirmation_template = "admin/entity/delete_confirmation.html"
+    delete_selected_confirmation_template = "admin/entity/delete_selected_confirmation.html"
     show_full_result_count = False
     list_per_page = 50
+
+    class Media:
+        css = {"all": ["api/admin.css"]}
 
     def formfield_for_dbfield(self, db_field: "Field[Any, Any]", request: HttpRequest, **kwargs: Any) -> Any:  # noqa: ANN401
         if db_field.name in self.one_line:
             kwargs["widget"] = AdminTextInputWidget
+        if db_field.name in self.verbatim:
+            kwargs["strip"] = False
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:  # noqa: ANN401 - any entity
@@ -35,11 +62,70 @@ class EntityAdmin(ModelAdmin):  # type: ignore[type-arg]  # it takes none at run
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).filter(deleted=None)
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:  # noqa: ANN401
+        """The object; locked until the end of the transaction when it is about to be written."""
+        found = super().get_object(request, object_id, from_field)
+        if found is None or request.method != "POST":
+            return found
+        return self.get_queryset(request).select_for_update(no_key=True, of=("self",)).filter(pk=found.pk).first()
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: ANN401
+        form = super().get_form(request, obj, change=change, **kwargs)
+        return type(form.__name__, (form,), {"refusals": getattr(request, "refusals", {})})
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - the base's signature
+        """What the database or an action refuses is an error of the form, as any other."""
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except (IntegrityError, DataError, DomainError) as error:
+            request.refusals = _refusals(self.model, error)  # type: ignore[attr-defined]  # for get_form
+            return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # noqa: ANN401 - any entity
+        """Writes a new object, of parents that are alive; of one that is there, the columns that were changed."""
+        if not change:
+            _lock_parents(obj)
+            obj.save()
+            return
+        obj.save(update_fields=[field.name for field in obj._meta.concrete_fields if field.name in form.changed_data])
+        if kept := [str(form[name].label) for name in form.moved if name not in form.changed_data]:
+            messages.info(request, f"Changed by others since you opened the page, and kept: {', '.join(kept)}.")
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:  # noqa: ANN401 - the base's signature
+        """What a soft deletion does. Objects that refer to these stay, and protect nothing."""
+        chosen = list(self._locked(objs) if request.POST.get("post") else objs)
+        listed = [line for one in chosen[:MAX_LISTED] for line in (str(one), self.consequences(one)) if line]
+        if len(chosen) > MAX_LISTED:
+            listed.append(f"and {len(chosen) - MAX_LISTED:,} more")
+        forbidden = set() if self.may_delete(request, chosen) else {str(self.opts.verbose_name)}
+        return listed, {self.opts.verbose_name_plural: len(chosen)}, forbidden, []
+
+    def consequences(self, obj: Any) -> list[str]:  # noqa: ANN401 - any entity
+        """What happens beside, when this object is deleted."""
+        return []
+
+    def may_delete(self, request: HttpRequest, objs: Sequence[Any]) -> bool:
+        """Whether the request's user may delete each of these."""
+        return all(self.has_delete_permission(request, one) for one in objs)
+
     def delete_model(self, request: HttpRequest, obj: Any) -> None:  # noqa: ANN401 - any entity
-        self.delete_queryset(request, self.model._default_manager.filter(pk=obj.pk))
+        self.delete_queryset(request, self.model._default_manager.filter(pk=obj.pk, deleted=None))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         queryset.update(deleted=Now())
+
+    def _locked(self, objs: Any) -> Iterable[Any]:  # noqa: ANN401 - a queryset, or a list
+        """The same objects, locked in the order in which orders lock theirs."""
+        if not isinstance(objs, QuerySet):
+            return list(objs)  # get_object has locked it
+        rows: QuerySet[Any] = self.model._default_manager.filter(pk__in=objs.values("pk"), deleted=None).order_by("pk")
+        return rows.select_for_update(no_key=True, of=("self",))
 
 
 class ReadOnly:
@@ -58,9 +144,20 @@ class LockstepAdminSite(AdminSite):
     site_header = site_title = "Lockstep"
     index_title = "What is here"
     site_url = None  # there is no page beside the admin
+    own_password_form: type[forms.Form] = AdminPasswordChangeForm
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:  # noqa: ANN401 - any view
-        return super().admin_view(_attributed(view), cacheable)
+        return _attributed(super().admin_view(view, cacheable))
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:  # noqa: ANN401
+        """Django's own page, with our form."""
+        request.current_app = self.name  # for the page's links
+        view = PasswordChangeView.as_view(
+            form_class=self.own_password_form,
+            success_url=reverse("admin:password_change_done", current_app=self.name),
+            extra_context={**self.each_context(request), **(extra_context or {})},
+        )
+        return view(request)
 
 
 def _attributed(view: View) -> View:
@@ -75,11 +172,55 @@ def _attributed(view: View) -> View:
         if request.method != "POST" or not request.user.is_authenticated:
             return view(request, *args, **kwargs)
         request.POST  # noqa: B018 - reads the body, which may take a while
-        with attributed_transaction(actor=request.user.admin_actor):
-            request.user = get_user_model()._default_manager.get(pk=request.user.pk)
-            return view(request, *args, **kwargs)
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            try:
+                with attributed_transaction(actor=f"user:{request.user.pk}"):
+                    _hold_user(request)
+                    return view(request, *args, **kwargs)
+            except OperationalError as error:
+                if attempt == MAX_ATTEMPTS or not isinstance(error.__cause__, DeadlockDetected):
+                    raise
+        raise AssertionError("unreachable")  # pragma: no cover - the last attempt returns or raises
 
     return wrapped
+
+
+def _hold_user(request: HttpRequest) -> None:
+    """Reads the request's user anew, so that what the view decides is decided by what holds until it commits.
+
+    Signing out, deletion, demotion and a new password wait for the transaction; whichever of them came first leaves
+    the request without a user, and the view answers it with the sign-in page.
+    """
+    session = Session.objects.select_for_update().filter(pk=request.session.session_key)
+    account = get_user_model()._default_manager.select_for_update(no_key=True).filter(pk=request.user.pk)
+    if session.exists() and account.exists():
+        request.user = get_user(request)
+    else:
+        request.session.flush()
+        request.user = get_user(request)
+
+
+def _lock_parents(obj: Any) -> None:  # noqa: ANN401 - any entity
+    """Locks the objects that a new one refers to. Raises Invalid for one that is deleted."""
+    for field in obj._meta.concrete_fields:
+        parent = field.related_model
+        if parent is None or not issubclass(parent, Entity) or getattr(obj, field.attname) is None:
+            continue
+        key = {field.target_field.name: getattr(obj, field.attname)}
+        try:
+            lock(parent._default_manager.filter(deleted=None), ANY_VERSION, **key)
+        except NotFound as error:
+            raise Invalid({field.name: f"This {parent._meta.verbose_name} does not exist, or was deleted."}) from error
+
+
+def _refusals(model: type[models.Model], error: Exception) -> Mapping[str | None, str]:
+    """Sentences by the field that each is about; None for all of the form."""
+    if isinstance(error, DatabaseError):
+        field, sentence = violation(model, error)
+        return {field: sentence}
+    if isinstance(error, DomainError) and error.errors:
+        return {one["field"]: one["detail"] for one in error.errors}
+    return {None: str(error)}
 
 
 admin_site = LockstepAdminSite()

@@ -1,11 +1,16 @@
 """What every entity has: an id, its times, and a soft deletion that keeps its history."""
 
+from collections import defaultdict
+from collections.abc import Collection
 from typing import Any, Self, TypeVar
 
 import pgtrigger
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import models
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
+
+from lockstep.changes.violations import field_of
 
 
 class UUID7(models.Func):
@@ -51,6 +56,23 @@ class Entity(models.Model):
 
     class Meta:
         abstract = True
+
+    def validate_constraints(self, exclude: Collection[str] | None = None) -> None:
+        """Raises ValidationError, with each sentence under the field that it is about.
+
+        `deleted` is excluded by every form, as a field that no form has; what holds for rows that are not deleted
+        would then be left out.
+        """
+        considered = set(exclude or ()) - {"deleted"}
+        sentences = defaultdict(list)
+        for model, constraints in self.get_constraints():
+            for constraint in constraints:
+                try:
+                    constraint.validate(model, self, exclude=considered)
+                except ValidationError as error:
+                    sentences[field_of(constraint) or NON_FIELD_ERRORS].extend(error.messages)
+        if sentences:
+            raise ValidationError(sentences)
 
 
 TOUCH = pgtrigger.Trigger(

@@ -17,8 +17,8 @@ from lockstep.api.serializers import StrictSerializer, page_of
 from lockstep.api.views import View
 from lockstep.shop import actions, reads
 from lockstep.shop.actions import InsufficientStock, Line
-from lockstep.shop.models import MOST_LINES, Order, Product
-from lockstep.shop.serializers import MAX_NAME, MOST_STOCK, Money, ProductKey, Quantity
+from lockstep.shop.models import MAX_NAME, MOST_LINES, MOST_STOCK, Order, Product
+from lockstep.shop.serializers import Money, ProductKey, Quantity
 
 OFFSET_PAGE = [parameter for parameter in CURSOR_PAGE if parameter.name != "cursor"]
 NARROWING = [

@@ -2,13 +2,13 @@
 
 from django.urls import include, path, re_path
 
-from lockstep.accounts.admin_sign_in import AdminSignInForm
+from lockstep.accounts.admin_sign_in import AdminSignInForm, OwnPasswordForm
 from lockstep.api.admin_site import admin_site
 from lockstep.api.health import HealthView, MetricsView, ProblemListView, ProblemView, ReadinessView, not_found
 from lockstep.api.pages import RedocView, SchemaView, SwaggerView
 from lockstep.shop import urls as shop
 
-admin_site.login_form = AdminSignInForm
+admin_site.login_form, admin_site.own_password_form = AdminSignInForm, OwnPasswordForm
 
 urlpatterns = [
     # Routes are tried one after the other: what is asked most stands first.

@@ -4,11 +4,14 @@ from typing import Self
 
 from django.conf import settings
 from django.contrib.postgres.indexes import GinIndex, OpClass
+from django.core.validators import MaxLengthValidator
 from django.db import models
 from django.db.models.functions import Upper
 
 from lockstep.changes.capture import EVERYBODY, capture
 from lockstep.changes.entities import TOUCH, AliveParent, Entity, EntityQuerySet, number_field
+
+MAX_COMMENT = 10_000
 
 
 class DefectQuerySet(EntityQuerySet["Defect"]):
@@ -25,7 +28,7 @@ class Defect(Entity):
     number = number_field("defects_defect_number")
     # By the number: it is captured, and so a change alone says whom to count, whatever becomes of the account.
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="defects", to_field="number")
-    comment = models.TextField()
+    comment = models.TextField(validators=[MaxLengthValidator(MAX_COMMENT)])
 
     objects = DefectQuerySet.as_manager()
 

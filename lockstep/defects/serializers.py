@@ -5,9 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from lockstep.api.serializers import StrictSerializer
-from lockstep.defects.models import Defect
-
-MAX_COMMENT = 10_000
+from lockstep.defects.models import MAX_COMMENT, Defect
 
 
 class DefectSerializer(StrictSerializer):

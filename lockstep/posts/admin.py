@@ -12,14 +12,21 @@ from lockstep.posts.models import Comment, Post
 @admin.register(Post, site=admin_site)
 class PostAdmin(EntityAdmin):
     one_line = ("title",)
+    verbatim = ("body",)
     list_display = ("number", "title", "user_id", "updated")
     search_fields = ("title", "body")
     ordering = ("-number",)
+
+    def consequences(self, obj: Post) -> list[str]:
+        """Its comments are deleted, too."""
+        comments = obj.comments.filter(deleted=None).count()
+        return [f"{comments:,} of its comments {'is' if comments == 1 else 'are'} deleted."] if comments else []
 
 
 @admin.register(Comment, site=admin_site)
 class CommentAdmin(EntityAdmin):
     one_line = ("name", "email")
+    verbatim = ("body",)
     list_display = ("number", "post", "name", "email", "updated")
     search_fields = ("name", "email", "body")
     ordering = ("-number",)

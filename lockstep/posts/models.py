@@ -1,6 +1,7 @@
 """Posts and their comments: a mirror of JSONPlaceholder of which we are the MASTER."""
 
 import pgtrigger
+from django.core.validators import MaxLengthValidator, validate_email
 from django.db import models
 
 from lockstep.changes.capture import EVERYBODY, NEW_ROWS, capture
@@ -8,6 +9,7 @@ from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, number_fiel
 
 # The provider's user that our own posts belong to: it has users, we mirror none.
 OUR_USER_ID = 99999942
+MAX_TITLE, MAX_BODY, MAX_EMAIL = 1_000, 100_000, 254
 
 
 class Post(Entity):
@@ -15,8 +17,8 @@ class Post(Entity):
 
     number = number_field("posts_post_number")
     user_id = models.BigIntegerField(db_default=OUR_USER_ID, editable=False, help_text="The provider's user.")
-    title = models.TextField()
-    body = models.TextField()
+    title = models.TextField(validators=[MaxLengthValidator(MAX_TITLE)])
+    body = models.TextField(validators=[MaxLengthValidator(MAX_BODY)])
 
     objects = EntityQuerySet.as_manager()
 
@@ -48,9 +50,9 @@ class Comment(Entity):
     post = models.ForeignKey(
         Post, models.CASCADE, related_name="comments", db_constraint=False, limit_choices_to={"deleted": None}
     )
-    name = models.TextField()
-    email = models.TextField()
-    body = models.TextField()
+    name = models.TextField(validators=[MaxLengthValidator(MAX_TITLE)])
+    email = models.TextField(validators=[validate_email, MaxLengthValidator(MAX_EMAIL)])
+    body = models.TextField(validators=[MaxLengthValidator(MAX_BODY)])
 
     objects = EntityQuerySet.as_manager()
 

@@ -3,8 +3,7 @@
 from rest_framework import serializers
 
 from lockstep.api.serializers import StrictSerializer
-
-MAX_TITLE, MAX_BODY = 1_000, 100_000
+from lockstep.posts.models import MAX_BODY, MAX_EMAIL, MAX_TITLE
 
 
 class PostSerializer(StrictSerializer):
@@ -23,6 +22,6 @@ class CommentSerializer(StrictSerializer):
     id = serializers.IntegerField(read_only=True)
     postId = serializers.IntegerField(read_only=True)
     name = serializers.CharField(max_length=MAX_TITLE)
-    email = serializers.EmailField(max_length=254)
+    email = serializers.EmailField(max_length=MAX_EMAIL)
     body = serializers.CharField(max_length=MAX_BODY, trim_whitespace=False)
     example = {"id": 501, "postId": 101, "name": "Ada", "email": "ada@example.com", "body": "So it is."}

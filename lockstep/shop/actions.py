@@ -25,6 +25,7 @@ from lockstep.changes.attribution import (
 )
 from lockstep.changes.entities import Somebody
 from lockstep.changes.sql_file import load
+from lockstep.changes.violations import violation
 from lockstep.shop import machines
 from lockstep.shop.models import MOST_LINES, Bag, BagItem, Movement, Order, Payment, Product, ProductTag, Tag
 
@@ -154,7 +155,8 @@ def _saved_unless_taken(tag: Tag) -> Tag:
         with transaction.atomic():
             tag.save()
     except IntegrityError as error:  # the name is all that is unique
-        raise Invalid({"name": "There is a tag of this name already."}) from error
+        field, sentence = violation(Tag, error)
+        raise Invalid({field or "name": sentence}) from error
     return tag
 
 

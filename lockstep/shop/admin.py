@@ -39,6 +39,17 @@ class ProductAdmin(EntityAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:  # noqa: ANN401
         return (*super().get_readonly_fields(request, obj), *(["owner", "ledger"] if obj else []))
 
+    def get_exclude(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:  # noqa: ANN401 - a product
+        return () if obj else ("state",)  # a new product is on sale
+
+    def consequences(self, obj: Product) -> list[str]:
+        """Its tags are taken off; orders of it go on."""
+        return ["It is no longer on sale, and its tags are taken off. Orders of it stay as they are."]
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for product in queryset:
+            actions.delete_product(actor=f"user:{request.user.pk}", product=product)
+
     @admin.display(description="Latest movements")
     def ledger(self, product: Product) -> str:
         """The end of the product's ledger."""
@@ -56,6 +67,11 @@ class TagAdmin(EntityAdmin):
     list_display = ("name", "description", "updated")
     search_fields = ("name",)
     ordering = ("-id",)
+
+    def consequences(self, obj: Tag) -> list[str]:
+        """It is taken off its products."""
+        products = obj.links.filter(deleted=None).count()
+        return [f"It is taken off {products:,} product{'' if products == 1 else 's'}."] if products else []
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         for tag in queryset:

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.contrib.postgres.search import SearchVectorField
+from django.core.validators import MaxLengthValidator, MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Lower, Now
 from uuid_utils.compat import uuid7
@@ -18,6 +19,10 @@ from lockstep.changes.sql_file import load
 from lockstep.shop import machines
 
 MOST_LINES = 100  # of an order, and so of a bag
+# What people may set. The database refuses a stock beyond MAX_STORED_STOCK: all that JavaScript can count, and so far
+# above MOST_STOCK that what a cancelled order gives back always fits.
+MAX_NAME, MAX_DESCRIPTION, MAX_TAG = 200, 20_000, 50
+MOST_STOCK, MAX_STORED_STOCK = 1_000_000_000_000, 2**53 - 1
 # pgtrigger leaves these untyped.
 OF_WORDS: Any = pgtrigger.UpdateOf("name", "description", "deleted")  # type: ignore[no-untyped-call]
 OF_NAME: Any = pgtrigger.UpdateOf("name", "deleted")  # type: ignore[no-untyped-call]
@@ -47,10 +52,10 @@ class Product(Entity):
 
     number = number_field("shop_product_number")
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="products")
-    name = models.TextField()
-    description = models.TextField(blank=True, db_default="")
-    price = models.DecimalField(max_digits=12, decimal_places=2)
-    stock = models.BigIntegerField(db_default=0)
+    name = models.TextField(validators=[MaxLengthValidator(MAX_NAME)])
+    description = models.TextField(blank=True, db_default="", validators=[MaxLengthValidator(MAX_DESCRIPTION)])
+    price = models.DecimalField(max_digits=12, decimal_places=2, validators=[MinValueValidator(0)])
+    stock = models.BigIntegerField(db_default=0, validators=[MinValueValidator(0), MaxValueValidator(MOST_STOCK)])
     state = models.TextField(choices=machines.PRODUCT.choices(), db_default=machines.ON_SALE)
     # The names of its tags by the alphabet: ProductTag says which; the database keeps them here for whoever shows it.
     tags = ArrayField(models.TextField(), editable=False, db_default=[])
@@ -98,8 +103,21 @@ class Product(Entity):
             ),
         ]
         constraints = [
-            models.CheckConstraint(name="shop_product_stock", condition=models.Q(stock__gte=0)),
-            models.CheckConstraint(name="shop_product_price", condition=models.Q(price__gte=0)),
+            models.CheckConstraint(
+                name="shop_product_stock",
+                condition=models.Q(stock__gte=0),
+                violation_error_message="The stock cannot be below zero.",
+            ),
+            models.CheckConstraint(
+                name="shop_product_stock_most",
+                condition=models.Q(stock__lte=MAX_STORED_STOCK),
+                violation_error_message=f"The stock cannot be above {MAX_STORED_STOCK}.",
+            ),
+            models.CheckConstraint(
+                name="shop_product_price",
+                condition=models.Q(price__gte=0),
+                violation_error_message="The price cannot be below zero.",
+            ),
             machines.PRODUCT.check("shop_product_state"),
         ]
         indexes = [
@@ -127,8 +145,8 @@ class TagQuerySet(EntityQuerySet["Tag"]):
 class Tag(Entity):
     """A word that staff keep and owners put on their products."""
 
-    name = models.TextField()
-    description = models.TextField(blank=True, db_default="")
+    name = models.TextField(validators=[MaxLengthValidator(MAX_TAG)])
+    description = models.TextField(blank=True, db_default="", validators=[MaxLengthValidator(MAX_DESCRIPTION)])
 
     objects = TagQuerySet.as_manager()
 
@@ -145,7 +163,12 @@ class Tag(Entity):
             ),
         ]
         constraints = [
-            models.UniqueConstraint(Lower("name"), name="shop_tag_name", condition=models.Q(deleted=None)),
+            models.UniqueConstraint(
+                Lower("name"),
+                name="shop_tag_name",
+                condition=models.Q(deleted=None),
+                violation_error_message="A tag with this name exists already.",
+            ),
         ]
         indexes = [models.Index(OpClass(Lower("name"), "text_pattern_ops"), name="shop_tag_prefix")]
 

@@ -1,11 +1,22 @@
 """Accounts in the admin."""
 
+from decimal import Decimal
+from uuid import uuid4
+
 import pytest
+from django.contrib.auth.models import Permission
 from django.test import Client
 
 from lockstep.accounts import sessions
 from lockstep.accounts.models import User
 from lockstep.changes.models import Change
+from lockstep.defects.models import Defect
+from lockstep.movies.actions import create_rating
+from lockstep.movies.models import Movie
+from lockstep.shop import actions as shop
+from lockstep.shop.actions import Line
+from lockstep.shop.models import Order
+from tests.admin_pages import admin_of, opened
 from tests.support import Cast
 
 pytestmark = pytest.mark.django_db
@@ -38,6 +49,38 @@ def test_deleting_an_account_signs_it_out_and_keeps_its_history(admin: Client, c
     assert "owner" not in admin.get(PAGE).content.decode()
 
 
+@pytest.fixture
+def with_history(cast: Cast) -> None:
+    """An owner with an order, a rating and a defect."""
+    product = shop.create_product(actor="", owner=cast.colleague.user, name="lamp", price=Decimal(5), stock=10)
+    shop.place_order(actor="", buyer=cast.owner.user, lines=[Line(product.pk, 1)])
+    movie = Movie.objects.create(remote_id=uuid4(), title="a movie")
+    create_rating(actor="", user=cast.owner.user, movie_id=movie.pk, rating_type="UPVOTE")
+    Defect.objects.create(user=cast.owner.user, comment="it squeaks")
+
+
+@pytest.mark.parametrize("is_superuser", [True, False])
+def test_what_an_account_has_does_not_protect_it(cast: Cast, with_history: None, is_superuser: bool):
+    clerk = User.objects.create_user("clerk", password="x", is_staff=True, is_superuser=is_superuser)
+    clerk.user_permissions.set(Permission.objects.filter(codename__in=["view_user", "change_user", "delete_user"]))
+    admin, page = admin_of(clerk), f"{PAGE}{cast.owner.user.pk}/delete/"
+    asked = admin.get(page).content.decode()
+    assert "Its products are deleted. Its orders, defects and ratings stay." in asked
+    assert "protected" not in asked
+    assert admin.post(page, {"post": "yes"}).status_code == 302
+    assert User.objects.get(pk=cast.owner.user.pk).deleted
+    assert (Order.objects.alive().count(), Defect.objects.alive().count()) == (1, 1)
+
+
+def test_nor_does_it_keep_others_from_being_deleted(admin: Client, cast: Cast, with_history: None):
+    chosen = [str(person.user.pk) for person in (cast.owner, cast.colleague, cast.outsider)]
+    form = {"action": "delete_selected", "_selected_action": chosen}
+    asked = admin.post(PAGE, form).content.decode()
+    assert asked.count("It is signed out everywhere") == 3
+    assert admin.post(PAGE, form | {"post": "yes"}).status_code == 302
+    assert User.objects.alive().filter(pk__in=chosen).count() == 0
+
+
 def test_a_new_password_signs_the_account_out_everywhere(admin: Client, cast: Cast):
     pair = sessions.open_pair(cast.owner.user)
     form = {"usable_password": "true", "password1": "correct horse", "password2": "correct horse"}
@@ -50,6 +93,10 @@ def test_a_new_password_signs_the_account_out_everywhere(admin: Client, cast: Ca
 
 
 def test_an_account_that_is_switched_off_is_out_at_once(admin: Client, cast: Cast):
-    form = {"username": "owner", "first_name": "", "last_name": "", "email": ""}
-    assert admin.post(f"{PAGE}{cast.owner.user.pk}/change/", form).status_code == 302
+    page = f"{PAGE}{cast.owner.user.pk}/change/"
+    form = opened(admin, page)
+    assert form.pop("is_active") == "on"
+    assert admin.post(page, form).status_code == 302
     assert cast.owner.get(ME).status_code == 401
+    assert admin.post(page, opened(admin, page) | {"is_active": "on"}).status_code == 302
+    assert cast.owner.get(ME).status_code == 401  # it is signed out, and signs in again

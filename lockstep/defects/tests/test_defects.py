@@ -7,6 +7,7 @@ from django.test import Client
 
 from lockstep.changes.models import Change
 from lockstep.defects.models import Defect
+from tests.admin_pages import opened
 from tests.support import Cast, Person
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("cast")]
@@ -159,6 +160,6 @@ def test_in_the_admin_whoever_adds_one_is_its_user(cast: Cast):
     assert ">staff<" in admin.get("/admin/defects/defect/").content.decode()
     page = f"/admin/defects/defect/{made.pk}/change/"
     assert ">staff<" in admin.get(page).content.decode()
-    admin.post(page, {"comment": "b", "user": cast.owner.user.pk})
+    admin.post(page, opened(admin, page) | {"comment": "b", "user": cast.owner.user.pk})
     made.refresh_from_db()
     assert (made.comment, made.user) == ("b", cast.staff.user)

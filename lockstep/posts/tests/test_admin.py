@@ -5,6 +5,7 @@ from django.test import Client
 
 from lockstep.changes.models import Change
 from lockstep.posts.models import Comment, Post
+from tests.admin_pages import opened
 from tests.support import Cast
 
 pytestmark = pytest.mark.django_db
@@ -33,7 +34,9 @@ def test_adding(admin: Client, cast: Cast):
 
 
 def test_editing(admin: Client, cast: Cast, post: Post):
-    assert admin.post(f"/admin/posts/post/{post.pk}/change/", {"title": "edited", "body": "b"}).status_code == 302
+    page = f"/admin/posts/post/{post.pk}/change/"
+    assert admin.post(page, opened(admin, page) | {"title": "edited"}).status_code == 302
+    assert Post.objects.get().title == "edited"
     assert last_change() == ("updated", f"user:{cast.staff.user.pk}")
 
 
@@ -57,7 +60,8 @@ def test_a_comment_is_added_and_keeps_its_post(admin: Client, post: Post):
     words = {"name": "n", "email": "e@example.com", "body": "b"}
     assert admin.post("/admin/posts/comment/add/", words | {"post": str(post.pk)}).status_code == 302
     comment = Comment.objects.get()
-    admin.post(f"/admin/posts/comment/{comment.pk}/change/", words | {"body": "edited", "post": str(other.pk)})
+    page = f"/admin/posts/comment/{comment.pk}/change/"
+    admin.post(page, opened(admin, page) | {"body": "edited", "post": str(other.pk)})
     comment.refresh_from_db()
     assert (comment.post_id, comment.body) == (post.pk, "edited")
 
