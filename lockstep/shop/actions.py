@@ -20,7 +20,7 @@ from lockstep.changes.attribution import announce_commit, attributed_transaction
 from lockstep.changes.entities import Somebody
 from lockstep.changes.sql_file import load
 from lockstep.shop import machines
-from lockstep.shop.models import MOST_LINES, Bag, BagItem, Movement, Order, Payment, Product, ProductTag, Tag
+from lockstep.shop.models import MOST_LINES, MOST_OF_ONE, Bag, BagItem, Movement, Order, Payment, Product, ProductTag, Tag
 
 SQL = load(Path(__file__).parent / "sql" / "orders.sql")
 BATCH = 500  # orders that expire in one transaction
@@ -67,6 +67,36 @@ class InsufficientStock(Conflict):
     def of(self, field: str) -> "InsufficientStock":
         """The same for a route that calls its lines otherwise."""
         return InsufficientStock(self.found, field)
+
+
+class UnknownProducts(Invalid):
+    """The order names products that do not exist, or that its buyer may not see."""
+
+    def __init__(self, missing: Sequence[str]) -> None:
+        super().__init__({"lines": f"There is no product {', '.join(missing)}."})
+        self.missing = missing
+
+
+class TooManyUnpaid(Conflict):
+    """The buyer's unpaid orders hold as much stock as they may."""
+
+    def __init__(self, excess: str) -> None:
+        most = settings.UNPAID_ORDERS_PER_USER if excess == "orders" else settings.UNPAID_UNITS_PER_USER
+        super().__init__(
+            f"Your unpaid orders may be at most {most:,} {excess} together. Confirm or cancel one, or wait until one expires."
+        )
+
+
+class ProductsGone(Conflict):
+    """Some products of the bag are no longer sold. Nothing was ordered; read the bag again."""
+
+    def __init__(self, lines: Sequence[Row], unknown: UnknownProducts) -> None:
+        super().__init__()
+        self.errors = [
+            {"field": f"lines.{index}", "detail": f"{line['name']} (product {line['number']}) is no longer sold."}
+            for index, line in enumerate(lines)
+            if str(line["product"]) in unknown.missing
+        ]
 
 
 # --- Products and tags ----------------------------------------------------------------------------------
@@ -158,8 +188,8 @@ def _saved_unless_taken(tag: Tag) -> Tag:
 def place_order(*, actor: str, buyer: Somebody, lines: Sequence[Line], final: bool = False) -> Placed:
     """Orders all of it or nothing; a product that is named twice is one line. One statement.
 
-    The buyer has ORDER_CONFIRM_SECONDS to confirm it; a `final` one is accepted at once. Raises Invalid for products
-    that there are not, and InsufficientStock.
+    The buyer has ORDER_CONFIRM_SECONDS to confirm it; a `final` one is accepted at once. Raises UnknownProducts,
+    Invalid for too many of one product, TooManyUnpaid and InsufficientStock.
     """
     return _place(actor, uuid7(), buyer, lines, machines.ACCEPTED if final else machines.PENDING_CONFIRMATION)
 
@@ -224,6 +254,8 @@ def _place(actor: str, key: UUID, buyer: Somebody, lines: Sequence[Line], state:
             "id": key,
             "buyer": buyer.pk,
             "state": state,
+            "most_of_one": MOST_OF_ONE,
+            **_limits(state),
             "products": _array(line.product if isinstance(line.product, UUID) else None for line in lines),
             "numbers": _array(line.product if isinstance(line.product, int) else None for line in lines),
             "quantities": _array(line.quantity for line in lines),
@@ -234,8 +266,25 @@ def _place(actor: str, key: UUID, buyer: Somebody, lines: Sequence[Line], state:
         announce_commit()
         return Placed(found["number"], found["shown"].encode())
     if missing := [line["asked_for"] for line in found["lines"] if line["id"] is None]:
-        raise Invalid({"lines": f"There is no product {', '.join(missing)}."})
+        raise UnknownProducts(missing)
+    if beyond := [line for line in found["lines"] if line["quantity"] > MOST_OF_ONE]:
+        raise Invalid({f"lines.{line['index']}": _too_many(line) for line in beyond})
+    if found["excess"]:
+        raise TooManyUnpaid(found["excess"])
     raise InsufficientStock(found["lines"])
+
+
+def _limits(state: str) -> dict[str, int | None]:
+    """How much a buyer may have in orders that are not paid yet; nothing limits what is accepted at once."""
+    limited = state == machines.PENDING_CONFIRMATION
+    return {
+        "most_orders": (settings.UNPAID_ORDERS_PER_USER or None) if limited else None,
+        "most_units": (settings.UNPAID_UNITS_PER_USER or None) if limited else None,
+    }
+
+
+def _too_many(line: Row) -> str:
+    return f"At most {MOST_OF_ONE} of one product in one order; the lines of this product sum to {line['quantity']}."
 
 
 def _array(values: Iterable[UUID | int | None]) -> str:
@@ -254,39 +303,58 @@ def _out_of_place(transition: str, order: Order) -> Conflict:
 # --- Bags -----------------------------------------------------------------------------------------------
 
 
-def put_in_bag(*, actor: str, user: Somebody, product: Product, quantity: int) -> None:
-    """So many of a product in the user's bag, instead of what was there of it. Raises Conflict for a full bag."""
+def put_in_bag(*, actor: str, user: Somebody, product: Product, quantity: int) -> list[Row]:
+    """Sets how many of a product are in the user's bag; returns the bag's lines. Raises Conflict for a full bag."""
     with attributed_transaction(actor=actor):
         bag = _open_bag(user)
         if bag.items.exclude(product=product).count() >= MOST_LINES:
             raise Conflict(f"A bag holds {MOST_LINES} different products. Order it, or take something out.")
         BagItem.objects.update_or_create(bag=bag, product=product, defaults={"quantity": quantity})
+        return BagItem.objects.filter(bag=bag).lines(user)
 
 
 def take_from_bag(*, actor: str, user: Somebody, product: Product) -> None:
-    """What is not in the bag is no error; what is not sold any more can be taken out, too."""
+    """Takes a product out of the user's bag, also one that is not sold any more; one that is not in it is no error."""
     with attributed_transaction(actor=actor):
-        BagItem.objects.filter(bag=_open_bag(user), product=product).delete()
+        if bag := _locked_bag(user):
+            BagItem.objects.filter(bag=bag, product=product).delete()
 
 
 def order_bag(*, actor: str, user: Somebody) -> Placed:
-    """Orders what is in the bag and not deleted meanwhile, at today's prices; the next thing goes into a new one.
+    """Orders the lines of the bag that the user sees, at today's prices; the next thing goes into a new one.
 
-    Raises Conflict for an empty bag, and InsufficientStock: the bag is then as it was.
+    Raises Conflict for an empty bag and for a product that is withdrawn at the same moment, and InsufficientStock: the
+    bag is then as it was.
     """
     with attributed_transaction(actor=actor):
-        bag = _open_bag(user)
-        items = bag.items.filter(product__deleted=None).order_by("added", "product")
-        lines = [Line(item.product_id, item.quantity) for item in items]
-        if not lines:
-            raise Conflict("There is nothing in the bag.")
+        bag = _locked_bag(user)
+        lines = BagItem.objects.filter(bag=bag).lines(user) if bag else []
+        if not bag or not lines:
+            raise Conflict("The bag is empty.")
         key = uuid7()
-        placed = _place(actor, key, user, lines, machines.PENDING_CONFIRMATION)
+        asked = [Line(line["product"], line["quantity"]) for line in lines]
+        try:
+            placed = _place(actor, key, user, asked, machines.PENDING_CONFIRMATION)
+        except UnknownProducts as error:
+            raise ProductsGone(lines, error) from error
         Bag.objects.filter(pk=bag.pk).update(state=machines.ORDERED, order_id=key)
         return placed
 
 
 def _open_bag(user: Somebody) -> Bag:
-    """The user's bag, locked until the end of the transaction, so that two orders of it are not one order twice."""
-    Bag.objects.bulk_create([Bag(user=user)], ignore_conflicts=True)
-    return lock(Bag.objects.alive(), ANY_VERSION, user=user, state=machines.OPEN)
+    """The user's bag, locked until the end of the transaction; a new one when there is none, or none any more.
+
+    Another transaction may order the bag between our INSERT, which it stopped, and our lock: then there is none again.
+    """
+    while (bag := _locked_bag(user)) is None:
+        Bag.objects.bulk_create([Bag(user=user)], ignore_conflicts=True)
+    return bag
+
+
+def _locked_bag(user: Somebody) -> Bag | None:
+    """The user's open bag, locked, so that two orders of it are not one order twice.
+
+    None where there is none, also when the one that there was is ordered while this waits for it: that is the state of
+    the bag at the moment in which the other transaction commits.
+    """
+    return Bag.objects.alive().select_for_update(no_key=True).filter(user=user, state=machines.OPEN).first()

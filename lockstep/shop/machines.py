@@ -93,6 +93,7 @@ OPEN, ORDERED = "OPEN", "ORDERED"
 BAG = Machine("a bag", (OPEN,), (Transition("order", OPEN, ORDERED, "An order was placed of what is in it."),))
 
 PENDING_CONFIRMATION, CONFIRMED, ACCEPTED = "PENDING_CONFIRMATION", "CONFIRMED", "ACCEPTED"
+UNPAID = (PENDING_CONFIRMATION, CONFIRMED)  # states that hold stock without having paid for it
 NOT_CONFIRMED, CANCELLED, REJECTED = "NOT_CONFIRMED", "CANCELLED", "REJECTED"
 ORDER = Machine(
     "an order",

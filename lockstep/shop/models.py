@@ -1,5 +1,6 @@
 """One shop: products that belong to users, their stock as a ledger, bags and orders."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +19,7 @@ from lockstep.changes.sql_file import load
 from lockstep.shop import machines
 
 MOST_LINES = 100  # of an order, and so of a bag
+MOST_OF_ONE = 1_000_000  # units of one product in an order
 # pgtrigger leaves these untyped.
 OF_WORDS: Any = pgtrigger.UpdateOf("name", "description", "deleted")  # type: ignore[no-untyped-call]
 OF_NAME: Any = pgtrigger.UpdateOf("name", "deleted")  # type: ignore[no-untyped-call]
@@ -25,12 +27,21 @@ TRIGGERS = load(Path(__file__).parent / "sql" / "triggers.sql")
 BY_THEMSELVES = pgtrigger.Condition("pg_trigger_depth() = 0")  # not by one of our triggers
 
 
+def is_visible(user: Somebody, product: str = "") -> models.Q:
+    """That a user may see a product: it is not deleted, and on sale or the user's own. `product` is a path to it.
+
+    The same is said in sql/products.sql, sql/orders.sql (place), and to readers of its changes in Product.Meta.
+    """
+    on_sale = models.Q(**{f"{product}state": machines.ON_SALE})
+    return models.Q(**{f"{product}deleted": None}) & (on_sale | models.Q(**{f"{product}owner": user}))
+
+
 class ProductQuerySet(EntityQuerySet["Product"]):
     """Reads of products."""
 
     def visible_to(self, user: Somebody) -> Self:
         """What is on sale, and all of one's own."""
-        return self.alive().filter(models.Q(state=machines.ON_SALE) | models.Q(owner=user))
+        return self.filter(is_visible(user))
 
     def of(self, owner: Somebody) -> Self:
         """Those of one user."""
@@ -278,6 +289,7 @@ class Order(Entity):
                 name="shop_order_due",
                 condition=models.Q(state=machines.PENDING_CONFIRMATION),
             ),
+            models.Index(fields=["buyer"], name="shop_order_unpaid", condition=models.Q(state__in=machines.UNPAID)),
         ]
 
     def __str__(self) -> str:
@@ -383,6 +395,25 @@ class Bag(Entity):
         return f"bag of {self.user_id}"
 
 
+class BagItemQuerySet(models.QuerySet["BagItem"]):
+    """Reads of what is in bags."""
+
+    def lines(self, user: Somebody) -> list[dict[str, Any]]:
+        """The lines with a product that the user may see, in the order in which they were added."""
+        items = self.filter(is_visible(user, "product__")).select_related("product").order_by("added", "product")
+        return [
+            {
+                "product": item.product.pk,
+                "number": item.product.number,
+                "name": item.product.name,
+                "price": Decimal(item.product.price),
+                "quantity": item.quantity,
+                "available": item.product.stock if item.product.state == machines.ON_SALE else 0,
+            }
+            for item in items
+        ]
+
+
 class BagItem(models.Model):
     """So many of one product in a bag."""
 
@@ -393,6 +424,8 @@ class BagItem(models.Model):
     product = models.ForeignKey(Product, models.CASCADE, related_name="+")
     quantity = models.BigIntegerField()
     added = models.DateTimeField(db_default=Now())
+
+    objects = BagItemQuerySet.as_manager()
 
     class Meta:
         constraints = [models.CheckConstraint(name="shop_bag_item_some", condition=models.Q(quantity__gt=0))]

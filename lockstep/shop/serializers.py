@@ -12,10 +12,10 @@ from rest_framework import serializers
 from lockstep.api.serializers import StrictSerializer
 from lockstep.shop import machines
 from lockstep.shop.diagrams import mermaid
-from lockstep.shop.models import MOST_LINES, Order, OrderTransition, Product, Tag
+from lockstep.shop.models import MOST_LINES, MOST_OF_ONE, Order, OrderTransition, Product, Tag
 
 MAX_NAME, MAX_DESCRIPTION, MAX_TAG = 200, 20_000, 50
-MOST_OF_ONE, MOST_STOCK = 1_000_000, 1_000_000_000_000
+MOST_STOCK = 1_000_000_000_000
 LARGEST_NUMBER = 10**18 - 1
 PLAIN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 ID, NUMBER = "019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2b", 1001
