@@ -131,7 +131,6 @@ def delete_product(*, actor: str, product: Product, match: Match = ANY_VERSION) 
     with attributed_transaction(actor=actor):
         lock(Product.objects.alive(), match, pk=product.pk)
         Product.objects.filter(pk=product.pk).update(deleted=Now())
-        ProductTag.objects.alive().filter(product=product).update(deleted=Now())
 
 
 def add_tag(*, actor: str, product: Product, tag: Tag) -> None:
@@ -170,7 +169,6 @@ def delete_tag(*, actor: str, tag: Tag, match: Match = ANY_VERSION) -> None:
     with attributed_transaction(actor=actor):
         lock(Tag.objects.alive(), match, pk=tag.pk)
         Tag.objects.filter(pk=tag.pk).update(deleted=Now())
-        ProductTag.objects.alive().filter(tag=tag).update(deleted=Now())
 
 
 def _saved_unless_taken(tag: Tag) -> Tag:

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import pgtrigger
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.contrib.postgres.search import SearchVectorField
@@ -14,12 +15,15 @@ from django.db.models.functions import Lower, Now
 from uuid_utils.compat import uuid7
 
 from lockstep.changes.capture import BOTH_ROWS, EVERYBODY, NEW_ROWS, OLD_ROWS, capture
-from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, Somebody, number_field
+from lockstep.changes.dependents import deletes, deletes_of_user
+from lockstep.changes.entities import TOUCH, AliveParent, Entity, EntityQuerySet, Somebody, number_field
 from lockstep.changes.sql_file import load
 from lockstep.shop import machines
 
 MOST_LINES = 100  # of an order, and so of a bag
 MOST_OF_ONE = 1_000_000  # units of one product in an order
+# The largest values of their columns. Without an upper bound NaN passes: PostgreSQL sorts it above every number.
+MOST_PRICE, MOST_TOTAL = Decimal("9999999999.99"), Decimal("9999999999999999999999.99")
 # pgtrigger leaves these untyped.
 OF_WORDS: Any = pgtrigger.UpdateOf("name", "description", "deleted")  # type: ignore[no-untyped-call]
 OF_NAME: Any = pgtrigger.UpdateOf("name", "deleted")  # type: ignore[no-untyped-call]
@@ -72,6 +76,7 @@ class Product(Entity):
         triggers = [
             *capture("number", "owner_id", "name", "description", "price", "stock", "state", readers=EVERYBODY),
             TOUCH,
+            *deletes(("shop_producttag", "product_id")),
             *machines.PRODUCT.guard(),
             pgtrigger.Trigger(
                 name="open_ledger",
@@ -109,7 +114,7 @@ class Product(Entity):
         ]
         constraints = [
             models.CheckConstraint(name="shop_product_stock", condition=models.Q(stock__gte=0)),
-            models.CheckConstraint(name="shop_product_price", condition=models.Q(price__gte=0)),
+            models.CheckConstraint(name="shop_product_price", condition=models.Q(price__range=(0, MOST_PRICE))),
             machines.PRODUCT.check("shop_product_state"),
         ]
         indexes = [
@@ -120,6 +125,17 @@ class Product(Entity):
 
     def __str__(self) -> str:
         return f"{self.number} {self.name[:60]}"
+
+
+class Seller(get_user_model()):  # type: ignore[misc,valid-type]  # the project's user, whichever model that is
+    """A user as the owner of products: they are deleted with the account, in its transaction."""
+
+    uncaptured = "a user, whom the accounts capture"
+
+    class Meta:
+        proxy = True
+        default_permissions = ()
+        triggers = deletes_of_user(("shop_product", "owner_id"))
 
 
 class TagQuerySet(EntityQuerySet["Tag"]):
@@ -146,6 +162,7 @@ class Tag(Entity):
         triggers = [
             *capture("name", "description", readers=EVERYBODY),
             TOUCH,
+            *deletes(("shop_producttag", "tag_id")),
             pgtrigger.Trigger(
                 name="tagged",
                 when=pgtrigger.After,
@@ -175,6 +192,8 @@ class ProductTag(Entity):
         triggers = [
             *capture("product_id", "tag_id", readers=EVERYBODY),
             TOUCH,
+            *AliveParent.of("tag"),
+            *AliveParent.of("product"),
             *(
                 pgtrigger.Trigger(
                     name=name,
@@ -281,7 +300,10 @@ class Order(Entity):
                 func=TRIGGERS["record_transition"],
             ),
         ]
-        constraints = [machines.ORDER.check("shop_order_state")]
+        constraints = [
+            machines.ORDER.check("shop_order_state"),
+            models.CheckConstraint(name="shop_order_total", condition=models.Q(total__range=(0, MOST_TOTAL))),
+        ]
         indexes = [
             models.Index(fields=["buyer", "-id"], name="shop_order_of"),
             models.Index(
@@ -370,6 +392,11 @@ class Payment(models.Model):
     asked = models.DateTimeField(db_default=Now())
     decided = models.DateTimeField(null=True)
     reason = models.TextField(blank=True, db_default="", help_text="Why it was declined.")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(name="shop_payment_amount", condition=models.Q(amount__range=(0, MOST_TOTAL))),
+        ]
 
     def __str__(self) -> str:
         return f"payment of order {self.order_id}"
