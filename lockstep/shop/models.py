@@ -14,7 +14,7 @@ from django.db import models
 from django.db.models.functions import Lower, Now
 from uuid_utils.compat import uuid7
 
-from lockstep.changes.capture import BOTH_ROWS, EVERYBODY, NEW_ROWS, OLD_ROWS, capture
+from lockstep.changes.capture import BOTH_ROWS, EVERYBODY, NEW_ROWS, OLD_ROWS, Visibility, capture
 from lockstep.changes.dependents import deletes, deletes_of_user
 from lockstep.changes.entities import TOUCH, AliveParent, Entity, EntityQuerySet, Somebody, number_field
 from lockstep.changes.sql_file import load
@@ -28,6 +28,7 @@ MOST_PRICE, MOST_TOTAL = Decimal("9999999999.99"), Decimal("99999999999999999999
 OF_WORDS: Any = pgtrigger.UpdateOf("name", "description", "deleted")  # type: ignore[no-untyped-call]
 OF_NAME: Any = pgtrigger.UpdateOf("name", "deleted")  # type: ignore[no-untyped-call]
 TRIGGERS = load(Path(__file__).parent / "sql" / "triggers.sql")
+ON_SALE_OR_OWN = Visibility("state", machines.ON_SALE, owner="owner_id")  # is_visible, for readers of changes
 BY_THEMSELVES = pgtrigger.Condition("pg_trigger_depth() = 0")  # not by one of our triggers
 
 
@@ -74,7 +75,7 @@ class Product(Entity):
 
     class Meta:
         triggers = [
-            *capture("number", "owner_id", "name", "description", "price", "stock", "state", readers=EVERYBODY),
+            *capture("number", "owner_id", "name", "description", "price", "stock", "state", readers=ON_SALE_OR_OWN),
             TOUCH,
             *deletes(("shop_producttag", "product_id")),
             *machines.PRODUCT.guard(),

@@ -31,6 +31,13 @@ REMOVE_SUBSCRIPTION = """
     DELETE FROM delivery_deadletter WHERE subscription_id = 'shop-leavers';
     DELETE FROM delivery_subscription WHERE name = 'shop-leavers'
 """
+# Endpoints that follow creations or deletions alone are told of a product that comes into sight, or goes out of it
+# (changes/readers.py, patterns_to_follow).
+FOLLOW_UPDATES = """
+    UPDATE delivery_subscription SET follows = follows || ARRAY['shop.product.updated']
+    WHERE name LIKE 'webhook:%' AND follows && ARRAY['shop.product.created', 'shop.product.deleted']
+      AND NOT follows && ARRAY['shop.product.updated']
+"""
 
 
 class Migration(migrations.Migration):
@@ -111,4 +118,5 @@ class Migration(migrations.Migration):
         ),
         migrations.RunSQL(DELETE_LEFT_OVER, migrations.RunSQL.noop),
         migrations.RunSQL(REMOVE_SUBSCRIPTION, migrations.RunSQL.noop),
+        migrations.RunSQL(FOLLOW_UPDATES, migrations.RunSQL.noop),
     ]

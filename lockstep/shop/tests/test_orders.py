@@ -262,6 +262,27 @@ def test_a_bag_is_full_at_some_time(cast: Cast, product: MakeProduct, monkeypatc
     assert [line["quantity"] for line in cast.owner.get(BAG).json()["lines"]] == [5, 1]
 
 
+def test_what_is_off_sale_is_not_in_the_bags_of_others(cast: Cast, product: MakeProduct):
+    bread, milk = product("bread"), product("milk")
+    for person in (cast.owner, cast.colleague):
+        put(person, bread, 1)
+        put(person, milk, 1)
+    Product.objects.filter(pk=milk.pk).update(state="OFF_SALE", name="secret")
+    assert [line["name"] for line in cast.colleague.get(BAG).json()["lines"]] == ["bread"]
+    assert [line["available"] for line in cast.owner.get(BAG).json()["lines"]] == [10, 0]
+    assert cast.colleague.post(f"{BAG}order/", {}).json()["total"] == "2.50"
+    assert cast.outsider.delete(f"{BAG}items/{milk.pk}/").status_code == 404
+    assert cast.owner.delete(f"{BAG}items/{milk.pk}/").status_code == 204
+
+
+def test_what_is_out_of_sight_can_be_taken_out_of_the_bag(cast: Cast, product: MakeProduct):
+    bread = product("bread")
+    put(cast.colleague, bread, 1)
+    cast.owner.delete(f"/api/v1/products/{bread.pk}/")
+    assert cast.colleague.delete(f"{BAG}items/{bread.pk}/").status_code == 204
+    assert cast.colleague.post(f"{BAG}order/", {}).json()["detail"] == "The bag is empty."
+
+
 def test_what_is_not_there_is_not_put_in_a_bag(cast: Cast):
     assert cast.owner.put(f"{BAG}items/{uuid4()}/", {"quantity": 1}).status_code == 404
 
