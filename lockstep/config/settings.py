@@ -251,6 +251,11 @@ ORDER_CONFIRM_SECONDS = env.int("ORDER_CONFIRM_SECONDS", 300, validate=validate.
 # What the unpaid orders of one user may hold; 0: no limit.
 UNPAID_ORDERS_PER_USER = env.int("UNPAID_ORDERS_PER_USER", 1_000 if DEBUG else 100, validate=validate.Range(min=0))
 UNPAID_UNITS_PER_USER = env.int("UNPAID_UNITS_PER_USER", 1_000_000, validate=validate.Range(min=0))
+# Cards that may be tried: for one order, and by one user in an hour.
+CARD_TRIES_PER_ORDER = env.int("CARD_TRIES_PER_ORDER", 5, validate=validate.Range(min=1))
+CARD_TRIES_PER_HOUR = env.int("CARD_TRIES_PER_HOUR", 1_000 if DEBUG else 30, validate=validate.Range(min=1))
+# Whether POST /api/order/, whose orders are final without payment, takes orders. A shop with a gateway wants payment.
+ORDERS_WITHOUT_PAYMENT = env.bool("ORDERS_WITHOUT_PAYMENT", DEBUG or not PAYMENTS_URL)
 
 # --- Logging --------------------------------------------------------------------------------------------
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]))

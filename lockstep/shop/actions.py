@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 from uuid_utils.compat import uuid7
 
 from lockstep.api import problems
@@ -210,6 +210,20 @@ def confirm_order(*, actor: str, order: Order, token: str) -> None:
         if not in_time.update(state=step.target):
             raise _out_of_place("confirm", order)
         Payment.objects.create(order=order, token=token, amount=order.total)
+
+
+def end_order(*, actor: str, order: Order) -> None:
+    """Lets a worker end a confirmed order whose payment cannot be decided.
+
+    Nothing is charged from now on. The worker looks the charge up at the gateway: an order that was charged is accepted,
+    and any other one rejected, with its stock back. Raises Conflict for an order that is not confirmed.
+    """
+    step = machines.ORDER.transition("end")
+    with attributed_transaction(actor=actor):
+        # The change of the order, in its own lane of deliveries, is what the worker hears of.
+        if not Order.objects.filter(pk=order.pk, state=step.source).update(reason="Staff are ending this order."):
+            raise _out_of_place("end", order)
+        Payment.objects.filter(order=order, decided=None).update(ending=Coalesce("ending", Now()), token="")
 
 
 def expire_orders() -> int:

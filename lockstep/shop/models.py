@@ -351,6 +351,7 @@ class Movement(models.Model):
         EXPIRE = "EXPIRE", "back: the order was not confirmed in time"
         CANCEL = "CANCEL", "back: the order was cancelled"
         REJECT = "REJECT", "back: the payment was declined"
+        END = "END", "back: staff ended the order"
 
     id = models.BigAutoField(primary_key=True)
     # No constraints: rows of either are never removed, and checking them would cost an order a quarter of its time.
@@ -391,6 +392,7 @@ class Payment(models.Model):
     amount = models.DecimalField(max_digits=24, decimal_places=2)
     charge = models.TextField(blank=True, db_default="", help_text="The gateway's own id of the charge.")
     asked = models.DateTimeField(db_default=Now())
+    ending = models.DateTimeField(null=True, help_text="Since when staff want no further charge, and the order to end.")
     decided = models.DateTimeField(null=True)
     reason = models.TextField(blank=True, db_default="", help_text="Why it was declined.")
 
@@ -401,6 +403,19 @@ class Payment(models.Model):
 
     def __str__(self) -> str:
         return f"payment of order {self.order_id}"
+
+
+class CardTry(models.Model):
+    """How many cards were tried lately, for one order and by one user (card_tries.py)."""
+
+    uncaptured = "counts that are forgotten within the hour"
+
+    key = models.TextField(primary_key=True)
+    number = models.IntegerField()
+    until = models.DateTimeField(db_index=True, help_text="When it is forgotten.")
+
+    def __str__(self) -> str:
+        return f"{self.number} until {self.until:%H:%M:%S}"
 
 
 class Bag(Entity):

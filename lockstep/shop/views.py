@@ -21,7 +21,7 @@ from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, D
 from lockstep.api.serializers import page_of
 from lockstep.api.statements import Reading
 from lockstep.api.views import View
-from lockstep.shop import actions, machines, reads
+from lockstep.shop import actions, card_tries, machines, reads
 from lockstep.shop.actions import Line, Placed
 from lockstep.shop.models import Order, Product, ProductQuerySet, Tag
 from lockstep.shop.payments import token_of
@@ -315,7 +315,8 @@ class ConfirmView(View):
             given.is_valid(raise_exception=True)
             self._order = reads.order(kwargs["key"], request.user)
             if self._order.state == machines.PENDING_CONFIRMATION:
-                self._token = token_of(**given.validated_data["payment"])
+                with card_tries.counted(self._order, request.user):
+                    self._token = token_of(**given.validated_data["payment"])
 
     @extend_schema(
         operation_id="confirm_order",

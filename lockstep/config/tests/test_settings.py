@@ -92,3 +92,19 @@ def test_the_file_that_make_run_keeps_is_read_and_the_environment_wins(tmp_path:
         ALLOWED_HOSTS="other.example",
     )
     assert shown.stdout.split() == ["['other.example']", "d"], shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "accepted"),
+    [
+        ({}, True),
+        ({"PAYMENTS_URL": "https://payments.example"}, False),
+        ({"PAYMENTS_URL": "https://payments.example", "ORDERS_WITHOUT_PAYMENT": "true"}, True),
+        ({"ORDERS_WITHOUT_PAYMENT": "false"}, False),
+        ({"DEBUG": "true"}, True),
+    ],
+)
+def test_orders_without_payment_end_with_a_gateway(tmp_path: Path, environment: dict[str, str], accepted: bool):
+    show = "from django.conf import settings; print(settings.ORDERS_WITHOUT_PAYMENT)"
+    shown = manage(tmp_path, "shell", "-v0", "-c", show, **GOOD | environment)
+    assert shown.stdout.split() == [str(accepted)], shown.stderr
