@@ -1,15 +1,15 @@
 """What hangs from a deleted row is deleted with it, in its transaction, whatever deletes it.
 
-    class Post(Entity):
+    class Movie(Entity):
         class Meta:
-            triggers = [*deletes("posts_comment", "post_id"), …]
-    class Comment(Entity):
+            triggers = [*deletes(("movies_rating", "movie_id")), …]
+    class Rating(Entity):
         class Meta:
-            triggers = [*AliveParent.of("post"), …]
+            triggers = [*AliveParent.of("movie"), …]
 
-Both sides are needed. A new row locks its parent as a foreign key does, and a deletion waits for that lock before it looks
-for rows: either the deletion finds the new row, or the new row finds its parent deleted and is refused. A model of another
-app is the parent by a proxy of it, which brings the triggers: see shop's Seller.
+Both sides are needed. A new row locks its parent as a foreign key does, and a deletion waits for that lock before it
+looks for rows: either the deletion finds the new row, or the new row finds its parent deleted and is refused. A model
+of another app is the parent by a proxy of it, which brings the triggers: see shop's Seller.
 """
 
 from typing import Any
@@ -17,6 +17,9 @@ from typing import Any
 import pgtrigger
 
 IS_DELETED = pgtrigger.Q(old__deleted__isnull=True, new__deleted__isnull=False)
+WAIT: Any = pgtrigger.Func(  # type: ignore[no-untyped-call]  # pgtrigger leaves it untyped
+    "PERFORM FROM {meta.db_table} WHERE id = NEW.id FOR UPDATE; RETURN NEW;"
+)
 ROWS = """
 UPDATE {table} SET deleted = NEW.deleted WHERE id = ANY (ARRAY(
     SELECT id FROM {table} WHERE {column} = NEW.id AND deleted IS NULL ORDER BY id FOR NO KEY UPDATE));
@@ -44,7 +47,7 @@ def wait_for_dependents() -> pgtrigger.Trigger:
         when=pgtrigger.Before,
         operation=_deletion(),
         condition=IS_DELETED,
-        func=pgtrigger.Func("PERFORM FROM {meta.db_table} WHERE id = NEW.id FOR UPDATE; RETURN NEW;"),
+        func=WAIT,
     )
 
 

@@ -82,7 +82,7 @@ RETURN NEW;
 class AliveParent(pgtrigger.Trigger):
     """Refuses a row whose parent is softly deleted: one that is inserted, revived, or handed to another parent.
 
-    The parent is locked as a foreign key locks it, so that it is not deleted meanwhile; whatever deletes it finds the row.
+    The parent is locked as a foreign key locks it: it is not deleted meanwhile, and whatever deletes it finds the row.
     """
 
     def __init__(self, *, field: str, **options: Any) -> None:  # noqa: ANN401 - pgtrigger's options
@@ -98,9 +98,9 @@ class AliveParent(pgtrigger.Trigger):
             cls(name=f"alive_{field}_update", field=field, operation=changed),
         ]
 
-    def get_condition(self, model: type[models.Model]) -> Any:  # noqa: ANN401 - pgtrigger's conditions
+    def get_condition(self, model: Any) -> Any:  # noqa: ANN401 - pgtrigger means the class, and has conditions
         """Only rows that are there; of updated ones those that were not, or belonged to another parent."""
-        column = self._column(model)
+        column = model._meta.get_field(self.field).column
         if self.operation == pgtrigger.Insert:
             return pgtrigger.Condition("NEW.deleted IS NULL")
         return pgtrigger.Condition(
@@ -118,6 +118,3 @@ class AliveParent(pgtrigger.Trigger):
             label=parent.label_lower,
             constraint=f"{model._meta.db_table}_{field.column}_alive",
         )
-
-    def _column(self, model: type[models.Model]) -> str:
-        return str(model._meta.get_field(self.field).column)  # type: ignore[union-attr]

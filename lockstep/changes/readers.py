@@ -1,4 +1,4 @@
-"""Who may read which changes, and how much of them. Staff read all; for others each model says it beside what it captures.
+"""Who may read which changes, and how much of them. Staff read all; for others each model says it beside its capture.
 
 A row may be out of a user's sight before a change, after it, or both. The user reads the change as if the row were not
 there then: what goes out of sight is a deletion, without the new contents, and what comes into sight is a creation.
@@ -35,8 +35,10 @@ def readable_part(
 ) -> Part | None:
     """The part of this change that a user may read; None when there is none."""
     readers = _readers().get(model, STAFF)
-    if is_staff or not isinstance(readers, Visibility):
-        return Part(kind, before, after) if is_staff or _is_reader(readers, before, after, user_id) else None
+    if is_staff:
+        return Part(kind, before, after)
+    if not isinstance(readers, Visibility):
+        return Part(kind, before, after) if _is_reader(readers, before, after, user_id) else None
     seen, sees = _if_visible(readers, before, user_id), _if_visible(readers, after, user_id)
     if seen is None and sees is None:
         return None
@@ -46,7 +48,7 @@ def readable_part(
 def may_read_object(model: str, last: Mapping[str, Any], *, user_id: str, is_staff: bool) -> bool:
     """Whether a user may read the history of an object, by its last change: {"kind", "before", "after"}.
 
-    The history of what is out of a user's sight, or was deleted, is for its owner and staff, where there is a Visibility.
+    Where there is a Visibility, the history of what is out of sight, or was deleted, is for its owner and staff.
     """
     readers = _readers().get(model, STAFF)
     before, after = last["before"], last["after"]

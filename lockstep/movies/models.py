@@ -159,7 +159,7 @@ class Rating(Entity):
         return self.rating_type
 
 
-class Voter(get_user_model()):  # type: ignore[misc,valid-type]  # the project's user, whichever model that is
+class Voter(get_user_model()):  # type: ignore[misc]  # the project's user, whichever model that is
     """A user as the one who votes: with the account its votes are deleted, and no longer count."""
 
     uncaptured = "a user, whom the accounts capture"

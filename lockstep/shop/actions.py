@@ -20,7 +20,18 @@ from lockstep.changes.attribution import announce_commit, attributed_transaction
 from lockstep.changes.entities import Somebody
 from lockstep.changes.sql_file import load
 from lockstep.shop import machines
-from lockstep.shop.models import MOST_LINES, MOST_OF_ONE, Bag, BagItem, Movement, Order, Payment, Product, ProductTag, Tag
+from lockstep.shop.models import (
+    MOST_LINES,
+    MOST_OF_ONE,
+    Bag,
+    BagItem,
+    Movement,
+    Order,
+    Payment,
+    Product,
+    ProductTag,
+    Tag,
+)
 
 SQL = load(Path(__file__).parent / "sql" / "orders.sql")
 BATCH = 500  # orders that expire in one transaction
@@ -83,7 +94,8 @@ class TooManyUnpaid(Conflict):
     def __init__(self, excess: str) -> None:
         most = settings.UNPAID_ORDERS_PER_USER if excess == "orders" else settings.UNPAID_UNITS_PER_USER
         super().__init__(
-            f"Your unpaid orders may be at most {most:,} {excess} together. Confirm or cancel one, or wait until one expires."
+            f"Your unpaid orders may be at most {most} {excess} together. "
+            "Confirm or cancel one, or wait until one expires."
         )
 
 
@@ -215,8 +227,8 @@ def confirm_order(*, actor: str, order: Order, token: str) -> None:
 def end_order(*, actor: str, order: Order) -> None:
     """Lets a worker end a confirmed order whose payment cannot be decided.
 
-    Nothing is charged from now on. The worker looks the charge up at the gateway: an order that was charged is accepted,
-    and any other one rejected, with its stock back. Raises Conflict for an order that is not confirmed.
+    Nothing is charged from now on. The worker looks the charge up at the gateway: an order that was charged is
+    accepted, and any other one rejected, with its stock back. Raises Conflict for an order that is not confirmed.
     """
     step = machines.ORDER.transition("end")
     with attributed_transaction(actor=actor):

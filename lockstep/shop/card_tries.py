@@ -1,7 +1,7 @@
 """Limits how many cards are tried: a shop that takes any number of them tells stolen cards from dead ones.
 
-A try is counted before the gateway is asked, so that of many at once no more than the limit reach it. One that the gateway
-did not answer is taken back. A card that it accepts counts, too: it may still be declined when it is charged.
+A try is counted before the gateway is asked, so that of many at once no more than the limit reach it. One that the
+gateway did not answer is taken back. A card that it accepts counts, too: it may still be declined when it is charged.
 """
 
 from collections.abc import Iterator

@@ -128,7 +128,7 @@ class Product(Entity):
         return f"{self.number} {self.name[:60]}"
 
 
-class Seller(get_user_model()):  # type: ignore[misc,valid-type]  # the project's user, whichever model that is
+class Seller(get_user_model()):  # type: ignore[misc]  # the project's user, whichever model that is
     """A user as the owner of products: they are deleted with the account, in its transaction."""
 
     uncaptured = "a user, whom the accounts capture"

@@ -77,7 +77,9 @@ class Cashier:
         elif ending < HIDDEN_SECONDS:
             raise delivery.NotYet("staff end it; the payment gateway may still show a charge")
         else:
-            await self._reject("end", order, charge="", reason="The payment could not be decided; staff ended the order.")
+            await self._reject(
+                "end", order, charge="", reason="The payment could not be decided; staff ended the order."
+            )
 
     async def _settle(self, order: str, amount: Decimal, charge: Charge) -> None:
         """Does with the order what the gateway decided of its charge. Raises delivery errors."""

@@ -101,7 +101,11 @@ def test_the_history_of_a_post_is_for_everybody_who_may_read_it(cast: Cast):
 def test_history_of_a_product_out_of_sight_is_for_its_owner_and_staff(cast: Cast):
     made = cast.owner.post("/api/v1/products/", {"name": "open", "price": "1.00"}).json()
     path = f"/api/v1/products/{made['id']}/"
-    histories = (f"{path}history/", f"/api/v1/products/{made['number']}/history/", f"/api/v1/history/shop.product/{made['id']}/")
+    histories = (
+        f"{path}history/",
+        f"/api/v1/products/{made['number']}/history/",
+        f"/api/v1/history/shop.product/{made['id']}/",
+    )
 
     def statuses() -> set[tuple[int, int, int]]:
         people = (cast.owner, cast.staff, cast.outsider)

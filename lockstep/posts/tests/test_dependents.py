@@ -25,7 +25,9 @@ def test_comment_that_was_begun_goes_with_its_post(database: psycopg.Connection)
 
     with ThreadPoolExecutor(1) as pool:
         with database.transaction():
-            database.execute("INSERT INTO posts_comment (post_id, name, email, body) VALUES (%s, 'n', 'e', 'b')", [post.pk])
+            database.execute(
+                "INSERT INTO posts_comment (post_id, name, email, body) VALUES (%s, 'n', 'e', 'b')", [post.pk]
+            )
             deletion = pool.submit(delete)
             eventually(lambda: somebody_waits(database))
         deletion.result()

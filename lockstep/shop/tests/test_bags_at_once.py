@@ -55,9 +55,7 @@ def test_put_beside_an_order_opens_a_new_bag(cast: Cast, product: MakeProduct, d
     assert cast.colleague.get(BAG).json() == answer.json()
 
 
-def test_second_order_of_a_bag_is_told_that_it_is_empty(
-    cast: Cast, product: MakeProduct, database: psycopg.Connection
-):
+def test_second_order_of_a_bag_is_told_that_it_is_empty(cast: Cast, product: MakeProduct, database: psycopg.Connection):
     put(cast.colleague, product("bread"))
     answer = while_the_bag_is_ordered(database, lambda: cast.colleague.post(f"{BAG}order/", {}))
     assert (answer.status_code, answer.json()["detail"]) == (409, "The bag is empty.")
@@ -94,7 +92,7 @@ def test_order_beside_the_deletion_of_a_product_names_it_and_keeps_the_bag(
 @pytest.mark.parametrize("rounds", [10, pytest.param(500, marks=[pytest.mark.faults, pytest.mark.timeout(3_600)])])
 def test_any_requests_at_once_are_answered_as_one_after_the_other(cast: Cast, product: MakeProduct, rounds: int):
     """Every unit that a PUT was told to be in the bag is ordered once or is in it, or was taken out."""
-    random, answers = Random(36), Counter[tuple[str, int]]()  # noqa: S311 - a race, no secret
+    random, answers = Random(36), Counter[tuple[str, int]]()
     things = [product(f"thing {n}", stock=10**9) for n in range(3)]
     requests: dict[str, Callable[[], Any]] = {
         "put": lambda: put(cast.colleague, random.choice(things)),

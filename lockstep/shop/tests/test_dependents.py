@@ -97,7 +97,10 @@ def test_link_that_was_begun_goes_with_the_product(cast: Cast, product: MakeProd
     thing, tag = product("thing"), Tag.objects.create(name="red")
     insert = "INSERT INTO shop_producttag (product_id, tag_id) VALUES (%s, %s)"
     outcome = beside(
-        database, insert, [thing.pk, tag.pk], lambda: Product.objects.filter(pk=thing.pk).update(deleted="2026-01-01T00:00Z")
+        database,
+        insert,
+        [thing.pk, tag.pk],
+        lambda: Product.objects.filter(pk=thing.pk).update(deleted="2026-01-01T00:00Z"),
     )
     assert outcome == 1
     assert ProductTag.objects.get().deleted is not None

@@ -57,9 +57,7 @@ def deliver(url: str, order: Order, kind: str = "CONFIRMED") -> None:
 
     async def run() -> None:
         async with PaymentGateway(url, deadline=5.0) as gateway, open_pool(1) as pool:
-            await Cashier(gateway, pool).deliver(
-                Claim(lane=1, token=1, attempts=0, message_id=uuid4(), change=logged)
-            )
+            await Cashier(gateway, pool).deliver(Claim(lane=1, token=1, attempts=0, message_id=uuid4(), change=logged))
 
     asyncio.run(run())
 

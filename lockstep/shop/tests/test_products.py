@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from lockstep.changes.models import Change
 from lockstep.shop.models import Movement, Product, ProductTag, Tag
 from lockstep.shop.tests.conftest import MakeProduct
-from tests.support import BackgroundWorker, Cast, Person, eventually, somebody_waits
+from tests.support import Cast, Person, eventually, somebody_waits
 
 pytestmark = pytest.mark.django_db
 

@@ -115,4 +115,6 @@ def test_limit_holds_for_many_orders_at_once(cast: Cast, product: MakeProduct, s
         with ThreadPoolExecutor(8) as pool:
             outcomes = Counter(one.result() for one in [pool.submit(placing(cast, thing)) for thing in things * 2])
         assert outcomes == {"placed": 5, "TooManyUnpaid": 11}
-        actions.give_back("cancel", list(Order.objects.filter(state="PENDING_CONFIRMATION").values_list("pk", flat=True)))
+        actions.give_back(
+            "cancel", list(Order.objects.filter(state="PENDING_CONFIRMATION").values_list("pk", flat=True))
+        )
