@@ -53,6 +53,7 @@ class Shop(Row):
     def prepare(self) -> None:
         os.environ |= {"BENCH_KEY": secrets.token_urlsafe(48), "RATE_LIMIT": "1000000000", "LOG_LEVEL": "INFO"}
         os.environ["SECURE_SSL_REDIRECT"] = "false"  # wrk comes without TLS
+        os.environ |= {"UNPAID_ORDERS_PER_USER": "0", "UNPAID_UNITS_PER_USER": "0"}  # one user places all of them
         user = User.objects.create_user("shop-bench", password=secrets.token_urlsafe())
         self.user = user
         tags = Tag.objects.bulk_create(Tag(name=f"tag {n}") for n in range(TAGS))
@@ -154,6 +155,9 @@ class Shop(Row):
             numbers=f"ARRAY[{numbers}]",
             quantities=f"ARRAY[{ones}]",
             seconds="300",
+            most_of_one="1000000",
+            most_orders="NULL",
+            most_units="NULL",
         )
 
 

@@ -50,7 +50,11 @@ class Invalid(DomainError):
 
     def renamed(self, **names: str) -> "Invalid":
         """The same about fields that this route calls by other names."""
-        return Invalid({names.get(error["field"], error["field"]): error["detail"] for error in self.errors})
+        renamed = {}
+        for error in self.errors:
+            name, dot, rest = error["field"].partition(".")
+            renamed[f"{names.get(name, name)}{dot}{rest}"] = error["detail"]
+        return Invalid(renamed)
 
 
 class InsufficientScope(DomainError):

@@ -4,9 +4,11 @@
         triggers = capture("title", "body")
 
 The named columns are an allow-list: nothing else of the row ever enters the log. `readers` says who may read what the
-log has of the model: staff only, unless it names everybody (signed in), or the captured column with an owner's id.
+log has of the model: staff only, unless it names everybody (signed in), or the captured column with an owner's id. Rows
+that everybody may read while a column has some value, and only their owner otherwise, have a `Visibility`.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +30,22 @@ OLD_ROWS: Any = pgtrigger.Referencing(old="old_rows")  # type: ignore[no-untyped
 BOTH_ROWS: Any = pgtrigger.Referencing(old="old_rows", new="new_rows")  # type: ignore[no-untyped-call]
 
 
+@dataclass(frozen=True, slots=True)
+class Visibility:
+    """Everybody may read a row while its `column` has this `value`; otherwise the user in `owner`. Captured columns."""
+
+    column: str
+    value: str
+    owner: str
+
+
+Readers = str | Visibility
+
+
 class Capture(pgtrigger.Trigger):
     """One of a model's four capture triggers; `columns` are attribute names of its fields."""
 
-    def __init__(self, *, columns: tuple[str, ...], readers: str, **options: Any) -> None:  # noqa: ANN401 - pgtrigger's
+    def __init__(self, *, columns: tuple[str, ...], readers: Readers, **options: Any) -> None:  # noqa: ANN401 - pgtrigger's
         self.columns = columns
         self.readers = readers
         super().__init__(**options)
@@ -51,10 +65,11 @@ class Capture(pgtrigger.Trigger):
         return f"{body}\nRETURN NULL;"
 
 
-def capture(*columns: str, readers: str = STAFF) -> list[pgtrigger.Trigger]:
+def capture(*columns: str, readers: Readers = STAFF) -> list[pgtrigger.Trigger]:
     """The triggers that capture these columns of a model, for its `Meta.triggers`."""
-    if readers not in (STAFF, EVERYBODY, *columns):
-        raise ValueError(f"The readers of a model are {STAFF}, {EVERYBODY} or a captured column, not {readers!r}.")
+    named = (readers.column, readers.owner) if isinstance(readers, Visibility) else (readers,)
+    if unknown := [name for name in named if name not in (STAFF, EVERYBODY, *columns)]:
+        raise ValueError(f"The readers of a model are {STAFF}, {EVERYBODY} or captured columns, not {unknown[0]!r}.")
     common = {"columns": columns, "readers": readers}
     return [
         _trigger("insert", operation=pgtrigger.Insert, referencing=NEW_ROWS, **common),
@@ -99,8 +114,8 @@ def captures_of(model: type[models.Model]) -> list[Capture]:
     return [trigger for trigger in getattr(model._meta, "triggers", []) if isinstance(trigger, Capture)]
 
 
-def readers_of(model: type[models.Model]) -> str:
-    """Who may read what the log has of a model: STAFF, EVERYBODY, or the column that holds an owner's id."""
+def readers_of(model: type[models.Model]) -> Readers:
+    """Who may read what the log has of a model: STAFF, EVERYBODY, the column with an owner's id, or a Visibility."""
     return next((trigger.readers for trigger in captures_of(model)), STAFF)
 
 

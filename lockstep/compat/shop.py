@@ -2,14 +2,16 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 
+from lockstep.api import problems
 from lockstep.api.answers import Answer
 from lockstep.api.concurrency import answer, if_match
-from lockstep.api.errors import Invalid
+from lockstep.api.errors import DomainError, Invalid
 from lockstep.api.paging import offset_page
 from lockstep.api.requests import actor_of
 from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION
@@ -136,6 +138,12 @@ class NumberedProductView(View):
         return Answer(status=204)
 
 
+class PaymentNeeded(DomainError):
+    """Orders are paid for here: POST /api/v1/orders/, then POST /api/v1/orders/<id>/confirm/ with a card."""
+
+    problem = problems.FORBIDDEN
+
+
 class FinalOrderView(View):
     """Orders that are final at once."""
 
@@ -153,7 +161,9 @@ class FinalOrderView(View):
         responses={201: NumberedOrderSerializer},
     )
     def post(self, request: Request) -> Answer:
-        """Orders all of it or nothing."""
+        """Orders all of it or nothing; 403 where the shop takes no orders without payment."""
+        if not settings.ORDERS_WITHOUT_PAYMENT:
+            raise PaymentNeeded
         given = FinalOrderSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         lines = [Line(line["id"], line["quantity"]) for line in given.validated_data["products"]]

@@ -249,6 +249,14 @@ WORKER_METRICS_HOST = env.str("WORKER_METRICS_HOST", "127.0.0.1")
 DRIFT_CHECK_SECONDS = env.int("DRIFT_CHECK_SECONDS", 3600)
 SHOP_SEARCH = env.str("SHOP_SEARCH", "lockstep.shop.search.PostgresSearch")
 ORDER_CONFIRM_SECONDS = env.int("ORDER_CONFIRM_SECONDS", 300, validate=validate.Range(min=1, max=86_400))
+# What the unpaid orders of one user may hold; 0: no limit.
+UNPAID_ORDERS_PER_USER = env.int("UNPAID_ORDERS_PER_USER", 1_000 if DEBUG else 100, validate=validate.Range(min=0))
+UNPAID_UNITS_PER_USER = env.int("UNPAID_UNITS_PER_USER", 1_000_000, validate=validate.Range(min=0))
+# Cards that may be tried: for one order, and by one user in an hour.
+CARD_TRIES_PER_ORDER = env.int("CARD_TRIES_PER_ORDER", 5, validate=validate.Range(min=1))
+CARD_TRIES_PER_HOUR = env.int("CARD_TRIES_PER_HOUR", 1_000 if DEBUG else 30, validate=validate.Range(min=1))
+# Whether POST /api/order/, whose orders are final without payment, takes orders. A shop with a gateway wants payment.
+ORDERS_WITHOUT_PAYMENT = env.bool("ORDERS_WITHOUT_PAYMENT", DEBUG or not PAYMENTS_URL)
 
 # --- Logging --------------------------------------------------------------------------------------------
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]))

@@ -3,6 +3,7 @@
 from typing import Any
 
 from lockstep.changes.models import Change as Row
+from lockstep.changes.readers import Part
 from lockstep.delivery.subscriptions import Change
 
 Logged = Row | Change  # whoever read it from the log
@@ -25,7 +26,7 @@ def shown(change: Logged) -> dict[str, Any]:
     }
 
 
-def differences(change: Logged) -> dict[str, dict[str, Any]]:
+def differences(change: Logged | Part) -> dict[str, dict[str, Any]]:
     """{column: {"before", "after"}} of what changed; everything there is when an object comes or goes."""
     before, after = change.before or {}, change.after or {}
     return {

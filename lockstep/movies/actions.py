@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -13,19 +14,26 @@ from lockstep.changes.attribution import attributed_transaction
 from lockstep.changes.entities import Somebody
 from lockstep.movies.models import Movie, Rating
 
+NO_MOVIE = "There is no such movie."
+REFUSALS = {  # by the constraint that a vote hurts
+    "movies_rating_once": "You have rated this movie already: change that rating.",
+    "movies_rating_movie_id_alive": NO_MOVIE,  # it was deleted meanwhile
+}
+
 
 def create_rating(*, actor: str, user: Somebody, movie_id: UUID, rating_type: str) -> Rating:
     """A user's vote on a movie, by our id or the provider's. Raises Invalid for no movie, and for a second vote."""
     movie = Movie.objects.alive().filter(Q(pk=movie_id) | Q(remote_id=movie_id)).first()
     if movie is None:
-        raise Invalid({"movie_id": "There is no such movie."})
+        raise Invalid({"movie_id": NO_MOVIE})
     try:
         with attributed_transaction(actor=actor), transaction.atomic():
             return Rating.objects.create(user=user, movie=movie, rating_type=rating_type)
     except IntegrityError as error:
-        if "movies_rating_once" not in str(error):
+        hurt = error.__cause__.diag.constraint_name if isinstance(error.__cause__, psycopg.Error) else None
+        if hurt not in REFUSALS:
             raise
-        raise Invalid({"movie_id": "You have rated this movie already: change that rating."}) from error
+        raise Invalid({"movie_id": REFUSALS[hurt]}) from error
 
 
 def update_rating(*, actor: str, user: Somebody, key: UUID, match: Match = ANY_VERSION, **changes: Any) -> None:  # noqa: ANN401

@@ -1,20 +1,24 @@
 """Movies: somebody else's catalogue, kept here, and what our users think of them."""
 
+import sys
 from pathlib import Path
 from typing import Any, Self
 
 import pgtrigger
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
 from django.db.models.functions import Now, Upper
 
 from lockstep.changes.capture import BOTH_ROWS, EVERYBODY, NEW_ROWS, OLD_ROWS, capture
+from lockstep.changes.dependents import deletes, deletes_of_user
 from lockstep.changes.entities import TOUCH, AliveParent, Entity, EntityQuerySet, Somebody
 from lockstep.changes.sql_file import load
 
 TRIGGERS = load(Path(__file__).parent / "sql" / "triggers.sql")
 MOST_WORDS = 8  # of a search
+FINITE = (-sys.float_info.max, sys.float_info.max)  # PostgreSQL sorts NaN above every number
 
 
 class MovieQuerySet(EntityQuerySet["Movie"]):
@@ -53,6 +57,7 @@ class Movie(Entity):
         triggers = [
             *capture("remote_id", "title", "description", "image_url", "rating", readers=EVERYBODY),
             TOUCH,
+            *deletes(("movies_rating", "movie_id")),
             pgtrigger.Trigger(
                 name="open_tally",
                 level=pgtrigger.Statement,
@@ -61,6 +66,9 @@ class Movie(Entity):
                 referencing=NEW_ROWS,
                 func=TRIGGERS["open_tally"],
             ),
+        ]
+        constraints = [
+            models.CheckConstraint(name="movies_movie_rating", condition=models.Q(rating__range=FINITE)),
         ]
         indexes = [
             GinIndex(OpClass(Upper("title"), "gin_trgm_ops"), name="movies_titled"),
@@ -131,6 +139,7 @@ class Rating(Entity):
             *capture("user_id", "movie_id", "rating_type", readers="user_id"),
             TOUCH,
             *AliveParent.of("user"),
+            *AliveParent.of("movie"),
             _count("count_insert", operation=pgtrigger.Insert, referencing=NEW_ROWS),
             _count("count_update", operation=pgtrigger.Update, referencing=BOTH_ROWS),
             _count("count_delete", operation=pgtrigger.Delete, referencing=OLD_ROWS),
@@ -149,6 +158,17 @@ class Rating(Entity):
 
     def __str__(self) -> str:
         return self.rating_type
+
+
+class Voter(get_user_model()):  # type: ignore[misc]  # the project's user, whichever model that is
+    """A user as the one who votes: with the account its votes are deleted, and no longer count."""
+
+    uncaptured = "a user, whom the accounts capture"
+
+    class Meta:
+        proxy = True
+        default_permissions = ()
+        triggers = deletes_of_user(("movies_rating", "user_id"))
 
 
 class Catalogue(models.Model):

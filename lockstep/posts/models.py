@@ -5,6 +5,7 @@ from django.core.validators import MaxLengthValidator, validate_email
 from django.db import models
 
 from lockstep.changes.capture import EVERYBODY, NEW_ROWS, capture
+from lockstep.changes.dependents import deletes
 from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, number_field
 
 # The provider's user that our own posts belong to: it has users, we mirror none.
@@ -26,16 +27,7 @@ class Post(Entity):
         triggers = [
             *capture("number", "user_id", "title", "body", readers=EVERYBODY),
             TOUCH,
-            pgtrigger.Trigger(
-                name="delete_comments",
-                when=pgtrigger.After,
-                operation=pgtrigger.Update,
-                condition=pgtrigger.Q(old__deleted__isnull=True, new__deleted__isnull=False),
-                func="""
-                    UPDATE posts_comment SET deleted = NEW.deleted WHERE post_id = NEW.id AND deleted IS NULL;
-                    RETURN NULL;
-                """,
-            ),
+            *deletes(("posts_comment", "post_id")),
         ]
 
     def __str__(self) -> str:
@@ -60,6 +52,7 @@ class Comment(Entity):
         triggers = [
             *capture("number", "post_id", "name", "email", "body", readers=EVERYBODY),
             TOUCH,
+            # By statement, unlike AliveParent: an import inserts hundreds of thousands.
             pgtrigger.Trigger(
                 name="refuse_deleted_post",
                 level=pgtrigger.Statement,
@@ -67,6 +60,7 @@ class Comment(Entity):
                 operation=pgtrigger.Insert,
                 referencing=NEW_ROWS,
                 func="""
+                    PERFORM FROM posts_post WHERE id IN (SELECT post_id FROM new_rows) ORDER BY id FOR KEY SHARE;
                     IF EXISTS (SELECT FROM new_rows n JOIN posts_post p ON p.id = n.post_id WHERE p.deleted IS NOT NULL)
                     THEN
                         RAISE EXCEPTION 'A comment needs a post that is not deleted.' USING ERRCODE = 'check_violation';

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 from uuid_utils.compat import uuid7
 
 from lockstep.api import problems
@@ -27,7 +27,18 @@ from lockstep.changes.entities import Somebody
 from lockstep.changes.sql_file import load
 from lockstep.changes.violations import violation
 from lockstep.shop import machines
-from lockstep.shop.models import MOST_LINES, Bag, BagItem, Movement, Order, Payment, Product, ProductTag, Tag
+from lockstep.shop.models import (
+    MOST_LINES,
+    MOST_OF_ONE,
+    Bag,
+    BagItem,
+    Movement,
+    Order,
+    Payment,
+    Product,
+    ProductTag,
+    Tag,
+)
 
 SQL = load(Path(__file__).parent / "sql" / "orders.sql")
 BATCH = 500  # orders that expire in one transaction
@@ -76,6 +87,37 @@ class InsufficientStock(Conflict):
         return InsufficientStock(self.found, field)
 
 
+class UnknownProducts(Invalid):
+    """The order names products that do not exist, or that its buyer may not see."""
+
+    def __init__(self, missing: Sequence[str]) -> None:
+        super().__init__({"lines": f"There is no product {', '.join(missing)}."})
+        self.missing = missing
+
+
+class TooManyUnpaid(Conflict):
+    """The buyer's unpaid orders hold as much stock as they may."""
+
+    def __init__(self, excess: str) -> None:
+        most = settings.UNPAID_ORDERS_PER_USER if excess == "orders" else settings.UNPAID_UNITS_PER_USER
+        super().__init__(
+            f"Your unpaid orders may be at most {most} {excess} together. "
+            "Confirm or cancel one, or wait until one expires."
+        )
+
+
+class ProductsGone(Conflict):
+    """Some products of the bag are no longer sold. Nothing was ordered; read the bag again."""
+
+    def __init__(self, lines: Sequence[Row], unknown: UnknownProducts) -> None:
+        super().__init__()
+        self.errors = [
+            {"field": f"lines.{index}", "detail": f"{line['name']} (product {line['number']}) is no longer sold."}
+            for index, line in enumerate(lines)
+            if str(line["product"]) in unknown.missing
+        ]
+
+
 # --- Products and tags ----------------------------------------------------------------------------------
 
 
@@ -108,7 +150,6 @@ def delete_product(*, actor: str, product: Product, match: Match = ANY_VERSION) 
     with attributed_transaction(actor=actor):
         lock(Product.objects.alive(), match, pk=product.pk)
         Product.objects.filter(pk=product.pk).update(deleted=Now())
-        ProductTag.objects.alive().filter(product=product).update(deleted=Now())
 
 
 def add_tag(*, actor: str, product: Product, tag: Tag) -> None:
@@ -147,7 +188,6 @@ def delete_tag(*, actor: str, tag: Tag, match: Match = ANY_VERSION) -> None:
     with attributed_transaction(actor=actor):
         lock(Tag.objects.alive(), match, pk=tag.pk)
         Tag.objects.filter(pk=tag.pk).update(deleted=Now())
-        ProductTag.objects.alive().filter(tag=tag).update(deleted=Now())
 
 
 def _saved_unless_taken(tag: Tag) -> Tag:
@@ -166,8 +206,8 @@ def _saved_unless_taken(tag: Tag) -> Tag:
 def place_order(*, actor: str, buyer: Somebody, lines: Sequence[Line], final: bool = False) -> Placed:
     """Orders all of it or nothing; a product that is named twice is one line. One statement.
 
-    The buyer has ORDER_CONFIRM_SECONDS to confirm it; a `final` one is accepted at once. Raises Invalid for products
-    that there are not, and InsufficientStock.
+    The buyer has ORDER_CONFIRM_SECONDS to confirm it; a `final` one is accepted at once. Raises UnknownProducts,
+    Invalid for too many of one product, TooManyUnpaid and InsufficientStock.
     """
     return _place(actor, uuid7(), buyer, lines, machines.ACCEPTED if final else machines.PENDING_CONFIRMATION)
 
@@ -190,6 +230,20 @@ def confirm_order(*, actor: str, order: Order, token: str) -> None:
         if not in_time.update(state=step.target):
             raise _out_of_place("confirm", order)
         Payment.objects.create(order=order, token=token, amount=order.total)
+
+
+def end_order(*, actor: str, order: Order) -> None:
+    """Lets a worker end a confirmed order whose payment cannot be decided.
+
+    Nothing is charged from now on. The worker looks the charge up at the gateway: an order that was charged is
+    accepted, and any other one rejected, with its stock back. Raises Conflict for an order that is not confirmed.
+    """
+    step = machines.ORDER.transition("end")
+    with attributed_transaction(actor=actor):
+        # The change of the order, in its own lane of deliveries, is what the worker hears of.
+        if not Order.objects.filter(pk=order.pk, state=step.source).update(reason="Staff are ending this order."):
+            raise _out_of_place("end", order)
+        Payment.objects.filter(order=order, decided=None).update(ending=Coalesce("ending", Now()), token="")
 
 
 def expire_orders() -> int:
@@ -232,6 +286,8 @@ def _place(actor: str, key: UUID, buyer: Somebody, lines: Sequence[Line], state:
             "id": key,
             "buyer": buyer.pk,
             "state": state,
+            "most_of_one": MOST_OF_ONE,
+            **_limits(state),
             "products": _array(line.product if isinstance(line.product, UUID) else None for line in lines),
             "numbers": _array(line.product if isinstance(line.product, int) else None for line in lines),
             "quantities": _array(line.quantity for line in lines),
@@ -243,8 +299,25 @@ def _place(actor: str, key: UUID, buyer: Somebody, lines: Sequence[Line], state:
         announce_commit()
         return Placed(found["number"], found["shown"].encode())
     if missing := [line["asked_for"] for line in found["lines"] if line["id"] is None]:
-        raise Invalid({"lines": f"There is no product {', '.join(missing)}."})
+        raise UnknownProducts(missing)
+    if beyond := [line for line in found["lines"] if line["quantity"] > MOST_OF_ONE]:
+        raise Invalid({f"lines.{line['index']}": _too_many(line) for line in beyond})
+    if found["excess"]:
+        raise TooManyUnpaid(found["excess"])
     raise InsufficientStock(found["lines"])
+
+
+def _limits(state: str) -> dict[str, int | None]:
+    """How much a buyer may have in orders that are not paid yet; nothing limits what is accepted at once."""
+    limited = state == machines.PENDING_CONFIRMATION
+    return {
+        "most_orders": (settings.UNPAID_ORDERS_PER_USER or None) if limited else None,
+        "most_units": (settings.UNPAID_UNITS_PER_USER or None) if limited else None,
+    }
+
+
+def _too_many(line: Row) -> str:
+    return f"At most {MOST_OF_ONE} of one product in one order; the lines of this product sum to {line['quantity']}."
 
 
 def _array(values: Iterable[UUID | int | None]) -> str:
@@ -263,39 +336,58 @@ def _out_of_place(transition: str, order: Order) -> Conflict:
 # --- Bags -----------------------------------------------------------------------------------------------
 
 
-def put_in_bag(*, actor: str, user: Somebody, product: Product, quantity: int) -> None:
-    """So many of a product in the user's bag, instead of what was there of it. Raises Conflict for a full bag."""
+def put_in_bag(*, actor: str, user: Somebody, product: Product, quantity: int) -> list[Row]:
+    """Sets how many of a product are in the user's bag; returns the bag's lines. Raises Conflict for a full bag."""
     with attributed_transaction(actor=actor):
         bag = _open_bag(user)
         if bag.items.exclude(product=product).count() >= MOST_LINES:
             raise Conflict(f"A bag holds {MOST_LINES} different products. Order it, or take something out.")
         BagItem.objects.update_or_create(bag=bag, product=product, defaults={"quantity": quantity})
+        return BagItem.objects.filter(bag=bag).lines(user)
 
 
 def take_from_bag(*, actor: str, user: Somebody, product: Product) -> None:
-    """What is not in the bag is no error; what is not sold any more can be taken out, too."""
+    """Takes a product out of the user's bag, also one that is not sold any more; one that is not in it is no error."""
     with attributed_transaction(actor=actor):
-        BagItem.objects.filter(bag=_open_bag(user), product=product).delete()
+        if bag := _locked_bag(user):
+            BagItem.objects.filter(bag=bag, product=product).delete()
 
 
 def order_bag(*, actor: str, user: Somebody) -> Placed:
-    """Orders what is in the bag and not deleted meanwhile, at today's prices; the next thing goes into a new one.
+    """Orders the lines of the bag that the user sees, at today's prices; the next thing goes into a new one.
 
-    Raises Conflict for an empty bag, and InsufficientStock: the bag is then as it was.
+    Raises Conflict for an empty bag and for a product that is withdrawn at the same moment, and InsufficientStock: the
+    bag is then as it was.
     """
     with attributed_transaction(actor=actor):
-        bag = _open_bag(user)
-        items = bag.items.filter(product__deleted=None).order_by("added", "product")
-        lines = [Line(item.product_id, item.quantity) for item in items]
-        if not lines:
-            raise Conflict("There is nothing in the bag.")
+        bag = _locked_bag(user)
+        lines = BagItem.objects.filter(bag=bag).lines(user) if bag else []
+        if not bag or not lines:
+            raise Conflict("The bag is empty.")
         key = uuid7()
-        placed = _place(actor, key, user, lines, machines.PENDING_CONFIRMATION)
+        asked = [Line(line["product"], line["quantity"]) for line in lines]
+        try:
+            placed = _place(actor, key, user, asked, machines.PENDING_CONFIRMATION)
+        except UnknownProducts as error:
+            raise ProductsGone(lines, error) from error
         Bag.objects.filter(pk=bag.pk).update(state=machines.ORDERED, order_id=key)
         return placed
 
 
 def _open_bag(user: Somebody) -> Bag:
-    """The user's bag, locked until the end of the transaction, so that two orders of it are not one order twice."""
-    Bag.objects.bulk_create([Bag(user=user)], ignore_conflicts=True)
-    return lock(Bag.objects.alive(), ANY_VERSION, user=user, state=machines.OPEN)
+    """The user's bag, locked until the end of the transaction; a new one when there is none, or none any more.
+
+    Another transaction may order the bag between our INSERT, which it stopped, and our lock: then there is none again.
+    """
+    while (bag := _locked_bag(user)) is None:
+        Bag.objects.bulk_create([Bag(user=user)], ignore_conflicts=True)
+    return bag
+
+
+def _locked_bag(user: Somebody) -> Bag | None:
+    """The user's open bag, locked, so that two orders of it are not one order twice.
+
+    None where there is none, also when the one that there was is ordered while this waits for it: that is the state of
+    the bag at the moment in which the other transaction commits.
+    """
+    return Bag.objects.alive().select_for_update(no_key=True).filter(user=user, state=machines.OPEN).first()

@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 
 from lockstep.api.admin_site import EntityAdmin, ReadOnly, admin_site
+from lockstep.api.errors import Conflict
 from lockstep.shop import actions
 from lockstep.shop.models import Movement, Order, OrderTransition, Product, ProductTag, Tag
 
@@ -100,6 +101,23 @@ class OrderAdmin(ReadOnly, EntityAdmin):
     search_fields = ("number", "buyer__username")
     ordering = ("-id",)
     inlines = (TransitionInline, MovementInline)
+    actions = ("end_orders",)
+
+    def has_end_permission(self, request: HttpRequest) -> bool:
+        """Staff who may change orders; there is no form that changes one."""
+        return request.user.has_perm("shop.change_order")
+
+    @admin.action(permissions=["end"], description="End: the payment cannot be decided")
+    def end_orders(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
+        """Lets a worker end confirmed orders; those that the gateway has charged are accepted."""
+        for order in queryset:
+            try:
+                actions.end_order(actor=f"user:{request.user.pk}", order=order)
+            except Conflict as error:
+                self.message_user(request, f"Order {order.number}: {error}", messages.ERROR)
+            else:
+                text = f"Order {order.number}: a worker looks its charge up, and ends it if it was not charged."
+                self.message_user(request, text, messages.SUCCESS)
 
 
 @admin.register(Movement, site=admin_site)

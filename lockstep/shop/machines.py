@@ -53,7 +53,8 @@ class Machine:
 
     def guard(self) -> list[pgtrigger.Trigger]:
         """The triggers that refuse to begin elsewhere, and to go where no transition leads."""
-        pairs = ", ".join(f"('{one.source}', '{one.target}')" for one in self.transitions)
+        steps = dict.fromkeys((one.source, one.target) for one in self.transitions)
+        pairs = ", ".join(f"('{source}', '{target}')" for source, target in steps)
         begins = ", ".join(f"'{state}'" for state in self.initial)
         return [
             pgtrigger.Trigger(
@@ -93,6 +94,7 @@ OPEN, ORDERED = "OPEN", "ORDERED"
 BAG = Machine("a bag", (OPEN,), (Transition("order", OPEN, ORDERED, "An order was placed of what is in it."),))
 
 PENDING_CONFIRMATION, CONFIRMED, ACCEPTED = "PENDING_CONFIRMATION", "CONFIRMED", "ACCEPTED"
+UNPAID = (PENDING_CONFIRMATION, CONFIRMED)  # states that hold stock without having paid for it
 NOT_CONFIRMED, CANCELLED, REJECTED = "NOT_CONFIRMED", "CANCELLED", "REJECTED"
 ORDER = Machine(
     "an order",
@@ -103,6 +105,7 @@ ORDER = Machine(
         Transition("cancel", PENDING_CONFIRMATION, CANCELLED, "The buyer does not want it; the stock is back."),
         Transition("accept", CONFIRMED, ACCEPTED, "It is paid."),
         Transition("reject", CONFIRMED, REJECTED, "The payment was declined; the stock is back."),
+        Transition("end", CONFIRMED, REJECTED, "Staff end it, and it was not charged; the stock is back."),
     ),
 )
 MACHINES = (PRODUCT, BAG, ORDER)

@@ -1,10 +1,12 @@
 """One shop: products that belong to users, their stock as a ledger, bags and orders."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
 
 import pgtrigger
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.contrib.postgres.search import SearchVectorField
@@ -13,7 +15,8 @@ from django.db import models
 from django.db.models.functions import Lower, Now
 from uuid_utils.compat import uuid7
 
-from lockstep.changes.capture import BOTH_ROWS, EVERYBODY, NEW_ROWS, OLD_ROWS, capture
+from lockstep.changes.capture import BOTH_ROWS, EVERYBODY, NEW_ROWS, OLD_ROWS, Visibility, capture
+from lockstep.changes.dependents import deletes, deletes_of_user
 from lockstep.changes.entities import TOUCH, AliveParent, Entity, EntityQuerySet, Somebody, number_field
 from lockstep.changes.sql_file import load
 from lockstep.shop import machines
@@ -23,11 +26,24 @@ MOST_LINES = 100  # of an order, and so of a bag
 # above MOST_STOCK that what a cancelled order gives back always fits.
 MAX_NAME, MAX_DESCRIPTION, MAX_TAG = 200, 20_000, 50
 MOST_STOCK, MAX_STORED_STOCK = 1_000_000_000_000, 2**53 - 1
+MOST_OF_ONE = 1_000_000  # units of one product in an order
+# The largest values of their columns. Without an upper bound NaN passes: PostgreSQL sorts it above every number.
+MOST_PRICE, MOST_TOTAL = Decimal("9999999999.99"), Decimal("9999999999999999999999.99")
 # pgtrigger leaves these untyped.
 OF_WORDS: Any = pgtrigger.UpdateOf("name", "description", "deleted")  # type: ignore[no-untyped-call]
 OF_NAME: Any = pgtrigger.UpdateOf("name", "deleted")  # type: ignore[no-untyped-call]
 TRIGGERS = load(Path(__file__).parent / "sql" / "triggers.sql")
+ON_SALE_OR_OWN = Visibility("state", machines.ON_SALE, owner="owner_id")  # is_visible, for readers of changes
 BY_THEMSELVES = pgtrigger.Condition("pg_trigger_depth() = 0")  # not by one of our triggers
+
+
+def is_visible(user: Somebody, product: str = "") -> models.Q:
+    """That a user may see a product: it is not deleted, and on sale or the user's own. `product` is a path to it.
+
+    The same is said in sql/products.sql, sql/orders.sql (place), and to readers of its changes in Product.Meta.
+    """
+    on_sale = models.Q(**{f"{product}state": machines.ON_SALE})
+    return models.Q(**{f"{product}deleted": None}) & (on_sale | models.Q(**{f"{product}owner": user}))
 
 
 class ProductQuerySet(EntityQuerySet["Product"]):
@@ -35,7 +51,7 @@ class ProductQuerySet(EntityQuerySet["Product"]):
 
     def visible_to(self, user: Somebody) -> Self:
         """What is on sale, and all of one's own."""
-        return self.alive().filter(models.Q(state=machines.ON_SALE) | models.Q(owner=user))
+        return self.filter(is_visible(user))
 
     def of(self, owner: Somebody) -> Self:
         """Those of one user."""
@@ -64,9 +80,10 @@ class Product(Entity):
 
     class Meta:
         triggers = [
-            *capture("number", "owner_id", "name", "description", "price", "stock", "state", readers=EVERYBODY),
+            *capture("number", "owner_id", "name", "description", "price", "stock", "state", readers=ON_SALE_OR_OWN),
             TOUCH,
             *AliveParent.of("owner"),
+            *deletes(("shop_producttag", "product_id")),
             *machines.PRODUCT.guard(),
             pgtrigger.Trigger(
                 name="open_ledger",
@@ -115,8 +132,8 @@ class Product(Entity):
             ),
             models.CheckConstraint(
                 name="shop_product_price",
-                condition=models.Q(price__gte=0),
-                violation_error_message="The price cannot be below zero.",
+                condition=models.Q(price__range=(0, MOST_PRICE)),
+                violation_error_message=f"The price must be from 0 to {MOST_PRICE}.",
             ),
             machines.PRODUCT.check("shop_product_state"),
         ]
@@ -128,6 +145,17 @@ class Product(Entity):
 
     def __str__(self) -> str:
         return f"{self.number} {self.name[:60]}"
+
+
+class Seller(get_user_model()):  # type: ignore[misc]  # the project's user, whichever model that is
+    """A user as the owner of products: they are deleted with the account, in its transaction."""
+
+    uncaptured = "a user, whom the accounts capture"
+
+    class Meta:
+        proxy = True
+        default_permissions = ()
+        triggers = deletes_of_user(("shop_product", "owner_id"))
 
 
 class TagQuerySet(EntityQuerySet["Tag"]):
@@ -154,6 +182,7 @@ class Tag(Entity):
         triggers = [
             *capture("name", "description", readers=EVERYBODY),
             TOUCH,
+            *deletes(("shop_producttag", "tag_id")),
             pgtrigger.Trigger(
                 name="tagged",
                 when=pgtrigger.After,
@@ -188,6 +217,8 @@ class ProductTag(Entity):
         triggers = [
             *capture("product_id", "tag_id", readers=EVERYBODY),
             TOUCH,
+            *AliveParent.of("tag"),
+            *AliveParent.of("product"),
             *(
                 pgtrigger.Trigger(
                     name=name,
@@ -295,7 +326,10 @@ class Order(Entity):
                 func=TRIGGERS["record_transition"],
             ),
         ]
-        constraints = [machines.ORDER.check("shop_order_state")]
+        constraints = [
+            machines.ORDER.check("shop_order_state"),
+            models.CheckConstraint(name="shop_order_total", condition=models.Q(total__range=(0, MOST_TOTAL))),
+        ]
         indexes = [
             models.Index(fields=["buyer", "-id"], name="shop_order_of"),
             models.Index(
@@ -303,6 +337,7 @@ class Order(Entity):
                 name="shop_order_due",
                 condition=models.Q(state=machines.PENDING_CONFIRMATION),
             ),
+            models.Index(fields=["buyer"], name="shop_order_unpaid", condition=models.Q(state__in=machines.UNPAID)),
         ]
 
     def __str__(self) -> str:
@@ -341,6 +376,7 @@ class Movement(models.Model):
         EXPIRE = "EXPIRE", "back: the order was not confirmed in time"
         CANCEL = "CANCEL", "back: the order was cancelled"
         REJECT = "REJECT", "back: the payment was declined"
+        END = "END", "back: staff ended the order"
 
     id = models.BigAutoField(primary_key=True)
     # No constraints: rows of either are never removed, and checking them would cost an order a quarter of its time.
@@ -381,11 +417,30 @@ class Payment(models.Model):
     amount = models.DecimalField(max_digits=24, decimal_places=2)
     charge = models.TextField(blank=True, db_default="", help_text="The gateway's own id of the charge.")
     asked = models.DateTimeField(db_default=Now())
+    ending = models.DateTimeField(null=True, help_text="Since when staff want no further charge, and the order to end.")
     decided = models.DateTimeField(null=True)
     reason = models.TextField(blank=True, db_default="", help_text="Why it was declined.")
 
+    class Meta:
+        constraints = [
+            models.CheckConstraint(name="shop_payment_amount", condition=models.Q(amount__range=(0, MOST_TOTAL))),
+        ]
+
     def __str__(self) -> str:
         return f"payment of order {self.order_id}"
+
+
+class CardTry(models.Model):
+    """How many cards were tried lately, for one order and by one user (card_tries.py)."""
+
+    uncaptured = "counts that are forgotten within the hour"
+
+    key = models.TextField(primary_key=True)
+    number = models.IntegerField()
+    until = models.DateTimeField(db_index=True, help_text="When it is forgotten.")
+
+    def __str__(self) -> str:
+        return f"{self.number} until {self.until:%H:%M:%S}"
 
 
 class Bag(Entity):
@@ -413,6 +468,25 @@ class Bag(Entity):
         return f"bag of {self.user_id}"
 
 
+class BagItemQuerySet(models.QuerySet["BagItem"]):
+    """Reads of what is in bags."""
+
+    def lines(self, user: Somebody) -> list[dict[str, Any]]:
+        """The lines with a product that the user may see, in the order in which they were added."""
+        items = self.filter(is_visible(user, "product__")).select_related("product").order_by("added", "product")
+        return [
+            {
+                "product": item.product.pk,
+                "number": item.product.number,
+                "name": item.product.name,
+                "price": Decimal(item.product.price),
+                "quantity": item.quantity,
+                "available": item.product.stock if item.product.state == machines.ON_SALE else 0,
+            }
+            for item in items
+        ]
+
+
 class BagItem(models.Model):
     """So many of one product in a bag."""
 
@@ -423,6 +497,8 @@ class BagItem(models.Model):
     product = models.ForeignKey(Product, models.CASCADE, related_name="+")
     quantity = models.BigIntegerField()
     added = models.DateTimeField(db_default=Now())
+
+    objects = BagItemQuerySet.as_manager()
 
     class Meta:
         constraints = [models.CheckConstraint(name="shop_bag_item_some", condition=models.Q(quantity__gt=0))]

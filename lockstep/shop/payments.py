@@ -4,11 +4,14 @@
 2. The change reaches the subscriber here. It charges the token under the payment's id, under which the gateway charges
    once however often it is asked: after a kill, a time-out or a repeat the same is asked again, and never guessed.
 3. Paid: the order is ACCEPTED. Declined: it is REJECTED, and its stock is back. Undecided: it waits, and is asked for
-   again. What the gateway refuses to charge at all is a dead letter; the order is CONFIRMED until somebody looks.
+   again. What the gateway refuses to charge at all is a dead letter; the order is CONFIRMED until staff end it.
+4. Ended by staff: nothing is charged any more. What the gateway has charged all the same decides: then the order is
+   ACCEPTED, and else REJECTED. A charge that shows only after that is a dead letter: it has to be refunded there.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -30,6 +33,7 @@ SQL = load(Path(__file__).parent / "sql" / "payments.sql")
 CURRENCY = "EUR"
 CARD_SECONDS = 5.0  # what the buyer waits for the gateway
 CHARGE_SECONDS = 10.0
+HIDDEN_SECONDS = 60.0  # for so long the gateway may not show a charge that it has made
 
 
 def token_of(*, card_number: str, expiry: str, cvc: str) -> str:
@@ -54,17 +58,31 @@ class Cashier:
     async def deliver(self, claim: Claim) -> None:
         """Charges for an order that is CONFIRMED, and for no other. Raises delivery errors."""
         after = claim.change.after
+        order = claim.change.object_id
+        if after is not None and after["state"] == machines.REJECTED:
+            await self._look_for_late_charge(order)
         if after is None or after["state"] != machines.CONFIRMED:
             return
-        order = claim.change.object_id
         waiting = await self._waiting(order)
         if waiting is None:
             return
-        key, token, amount = waiting
+        key, token, amount, ending = waiting
         if amount == 0:
             await self._accept(order, charge="")
             return
-        charge = await self._charge(claim, token, amount, key)
+        if ending is None:
+            await self._settle(order, amount, await self._charge(claim, token, amount, key))
+        elif charge := await self._look_up(key):
+            await self._settle(order, amount, charge)
+        elif ending < HIDDEN_SECONDS:
+            raise delivery.NotYet("staff end it; the payment gateway may still show a charge")
+        else:
+            await self._reject(
+                "end", order, charge="", reason="The payment could not be decided; staff ended the order."
+            )
+
+    async def _settle(self, order: str, amount: Decimal, charge: Charge) -> None:
+        """Does with the order what the gateway decided of its charge. Raises delivery errors."""
         if charge.status == "pending":
             raise delivery.NotYet("the payment gateway has not decided yet")
         if charge.amount != amount:
@@ -72,7 +90,26 @@ class Cashier:
         if charge.status == "approved":
             await self._accept(order, charge=charge.id)
         else:
-            await self._reject(order, charge=charge.id, reason=charge.reason or "declined")
+            await self._reject("reject", order, charge=charge.id, reason=charge.reason or "declined")
+
+    async def _look_for_late_charge(self, order: str) -> None:
+        """Raises Refused for an order that staff ended and that the gateway charged all the same."""
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(SQL["ended"], {"order": order})
+            row = await cursor.fetchone()
+        charge = await self._look_up(row[0]) if row else None
+        if charge and charge.status != "declined":
+            await self._refuse_late_charge(order, charge.id)
+
+    async def _refuse_late_charge(self, order: str, charge: str) -> None:
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(SQL["note_late_charge"], {"order": order, "charge": charge})
+        if cursor.rowcount:
+            raise delivery.Refused(f"charge {charge} was made although the order was ended: refund it at the gateway")
+
+    async def _look_up(self, key: str) -> Charge | None:
+        with provider_errors_as_delivery_errors():
+            return await self.gateway.look_up(key)
 
     async def _charge(self, claim: Claim, token: str, amount: Any, key: str) -> Charge:  # noqa: ANN401 - a decimal
         """What became of the charge. After a first try it is looked up, and asked for anew where there is none."""
@@ -85,24 +122,28 @@ class Cashier:
                     raise delivery.TryAgain(str(error)) from error
                 raise
 
-    async def _waiting(self, order: str) -> tuple[str, str, Any] | None:
+    async def _waiting(self, order: str) -> tuple[str, str, Decimal, float | None] | None:
         async with self.pool.connection() as connection:
             cursor = await connection.execute(SQL["waiting"], {"order": order})
-            row: tuple[str, str, Any] | None = await cursor.fetchone()
+            row: tuple[str, str, Decimal, float | None] | None = await cursor.fetchone()
             return row
 
     async def _accept(self, order: str, *, charge: str) -> None:
-        await self._decide(order, charge, "", SQL["accept"], {"order": order})
+        if not await self._decide(order, charge, "", SQL["accept"], {"order": order}):
+            await self._refuse_late_charge(order, charge)
 
-    async def _reject(self, order: str, *, charge: str, reason: str) -> None:
-        await self._decide(order, charge, reason, ORDERS["give_back"], giving_back("reject", [UUID(order)], reason))
+    async def _reject(self, step: str, order: str, *, charge: str, reason: str) -> None:
+        await self._decide(order, charge, reason, ORDERS["give_back"], giving_back(step, [UUID(order)], reason))
 
-    async def _decide(self, order: str, charge: str, reason: str, statement: str, parameters: dict[str, Any]) -> None:
+    async def _decide(self, order: str, charge: str, reason: str, statement: str, parameters: dict[str, Any]) -> bool:
+        """Decides a payment and its order together; whether it was still to be decided."""
         async with self.pool.connection() as connection, connection.transaction():
             decided = {"order": order, "charge": charge, "reason": reason}
             cursor = await connection.execute(SQL["decide"], decided)
-            if await cursor.fetchone():
+            decides = await cursor.fetchone() is not None
+            if decides:
                 await connection.execute(statement, parameters)
+            return decides
 
 
 @asynccontextmanager

@@ -1,10 +1,10 @@
 """What views of the shop ask for."""
 
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Q
 from rest_framework.exceptions import PermissionDenied
 
 from lockstep.api.concurrency import Shown, found_or_missing
@@ -15,7 +15,7 @@ from lockstep.api.statements import Reading, Row, Values, rows, values
 from lockstep.changes.entities import Somebody
 from lockstep.changes.sql_file import load
 from lockstep.shop import machines
-from lockstep.shop.models import BagItem, Order, Product, ProductQuerySet, Tag
+from lockstep.shop.models import BagItem, Order, Product, ProductQuerySet, Tag, is_visible
 from lockstep.shop.search import Way, search_engine
 
 _TEXTS = load(Path(__file__).parent / "sql" / "products.sql")
@@ -68,9 +68,10 @@ def product(key: str, user: Somebody) -> Product:
     return found
 
 
-def any_product(key: str) -> Product:
-    """A product whether or not it is on sale, or there at all any more. Raises NotFound."""
-    found = Product.objects.filter(**by_key(key)).first()
+def product_in_bag(key: str, user: Somebody) -> Product:
+    """A product that this user may see, or has in the bag although it is not sold any more. Raises NotFound."""
+    in_bag = BagItem.objects.filter(bag__user=user, bag__state=machines.OPEN, bag__deleted=None).values("product")
+    found = Product.objects.filter(is_visible(user) | Q(pk__in=in_bag), **by_key(key)).first()
     if found is None:
         raise NotFound("There is no such product.")
     return found
@@ -101,16 +102,5 @@ def order(key: str, user: Somebody) -> Order:
 
 
 def bag(user: Somebody) -> list[dict[str, Any]]:
-    """The lines of the user's open bag, in the order in which they came; a product that is gone is none."""
-    items = BagItem.objects.filter(bag__user=user, bag__state=machines.OPEN, bag__deleted=None, product__deleted=None)
-    return [
-        {
-            "product": item.product.pk,
-            "number": item.product.number,
-            "name": item.product.name,
-            "price": Decimal(item.product.price),
-            "quantity": item.quantity,
-            "available": item.product.stock if item.product.state == machines.ON_SALE else 0,
-        }
-        for item in items.select_related("product").order_by("added", "product")
-    ]
+    """The lines of the user's open bag, in the order in which they came; a product that is out of sight is none."""
+    return BagItem.objects.filter(bag__user=user, bag__state=machines.OPEN, bag__deleted=None).lines(user)

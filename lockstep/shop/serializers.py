@@ -17,6 +17,7 @@ from lockstep.shop.models import (
     MAX_NAME,
     MAX_TAG,
     MOST_LINES,
+    MOST_OF_ONE,
     MOST_STOCK,
     Order,
     OrderTransition,
@@ -24,7 +25,6 @@ from lockstep.shop.models import (
     Tag,
 )
 
-MOST_OF_ONE = 1_000_000
 LARGEST_NUMBER = 10**18 - 1
 PLAIN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 ID, NUMBER = "019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2b", 1001

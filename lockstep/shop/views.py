@@ -21,7 +21,7 @@ from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, D
 from lockstep.api.serializers import page_of
 from lockstep.api.statements import Reading
 from lockstep.api.views import View
-from lockstep.shop import actions, machines, reads
+from lockstep.shop import actions, card_tries, machines, reads
 from lockstep.shop.actions import Line, Placed
 from lockstep.shop.models import Order, Product, ProductQuerySet, Tag
 from lockstep.shop.payments import token_of
@@ -230,7 +230,7 @@ class BagView(View):
     @extend_schema(operation_id="get_bag", responses=BagSerializer)
     def get(self, request: Request) -> Answer:
         """Your bag, at today's prices."""
-        return _bag(request)
+        return Answer(shown_bag(reads.bag(request.user)))
 
 
 class BagItemView(View):
@@ -242,13 +242,13 @@ class BagItemView(View):
         given = QuantitySerializer(data=request.data)
         given.is_valid(raise_exception=True)
         product = reads.product(key, request.user)
-        actions.put_in_bag(actor=actor_of(request), user=request.user, product=product, **given.validated_data)
-        return _bag(request)
+        lines = actions.put_in_bag(actor=actor_of(request), user=request.user, product=product, **given.validated_data)
+        return Answer(shown_bag(lines))
 
     @extend_schema(operation_id="take_from_bag", responses={204: None})
     def delete(self, request: Request, key: str) -> Answer:
         """None of it."""
-        product = reads.any_product(key)
+        product = reads.product_in_bag(key, request.user)
         actions.take_from_bag(actor=actor_of(request), user=request.user, product=product)
         return Answer(status=204)
 
@@ -315,7 +315,8 @@ class ConfirmView(View):
             given.is_valid(raise_exception=True)
             self._order = reads.order(kwargs["key"], request.user)
             if self._order.state == machines.PENDING_CONFIRMATION:
-                self._token = token_of(**given.validated_data["payment"])
+                with card_tries.counted(self._order, request.user):
+                    self._token = token_of(**given.validated_data["payment"])
 
     @extend_schema(
         operation_id="confirm_order",
@@ -387,10 +388,6 @@ def _shown(request: Request, product: Shown, status: int = 200) -> Answer:
 def _tag(request: Request, key: UUID, status: int = 200) -> Answer:
     tag = reads.tag(key)
     return answer(request, shown_tag(tag), tag.version, status=status)
-
-
-def _bag(request: Request) -> Answer:
-    return Answer(shown_bag(reads.bag(request.user)))
 
 
 def _lines(data: Any) -> list[Line]:  # noqa: ANN401 - whatever JSON holds

@@ -19,6 +19,7 @@ from lockstep.api.errors import Conflict, NotFound
 from lockstep.api.sealing import seal
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.changes.entities import Somebody
+from lockstep.changes.readers import patterns_to_follow
 from lockstep.delivery import operations
 from lockstep.delivery.operations import Replayed, Selection, UnknownMessage
 from lockstep.webhooks.deliver import ENDPOINTS, TEST
@@ -162,7 +163,7 @@ def _set(endpoint: Endpoint, **values: Any) -> None:  # noqa: ANN401 - columns
 
 
 def _subscribe(endpoint: Endpoint) -> None:
-    operations.subscribe(ENDPOINTS.member(endpoint.subscription), follows=endpoint.events)
+    operations.subscribe(ENDPOINTS.member(endpoint.subscription), follows=patterns_to_follow(endpoint.events))
 
 
 def _new_secret() -> str:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -14,7 +14,7 @@ from django.contrib.auth import get_user_model
 from django.db import connections
 
 from lockstep.api.sealing import Unreadable, unseal
-from lockstep.changes.readers import may_read
+from lockstep.changes.readers import names, readable_part
 from lockstep.changes.sql_file import load
 from lockstep.delivery.destinations.webhook import Destination, Gone, WebhookSender, body_of, webhook_sender
 from lockstep.delivery.errors import DeliveryError, TryAgain
@@ -36,13 +36,22 @@ class _Endpoint:
     failing: bool
     owner: str
     is_staff: bool
+    events: list[str]
 
-    def may_read(self, claim: Claim) -> bool:
-        """Asked at every attempt: rights go, and what they gave access to goes with them."""
+    def readable(self, claim: Claim) -> Claim | None:
+        """The claim with the part of its change that the owner may read now, where the endpoint follows that.
+
+        It is decided at every attempt: rights go, and what they gave access to goes with them.
+        """
         change = claim.change
         if change.model == TEST:
-            return True  # it was sent to this endpoint alone
-        return may_read(change.model, change.before, change.after, user_id=self.owner, is_staff=self.is_staff)
+            return claim  # it was sent to this endpoint alone
+        part = readable_part(
+            change.model, change.kind, change.before, change.after, user_id=self.owner, is_staff=self.is_staff
+        )
+        if part is None or names(f"{change.model}.{part.kind}").isdisjoint(self.events):
+            return None
+        return replace(claim, change=replace(change, kind=part.kind, before=part.before, after=part.after))
 
 
 class EndpointHandler:
@@ -58,10 +67,11 @@ class EndpointHandler:
     async def deliver(self, claim: Claim) -> Receipt | None:
         """Sends what the endpoint's owner may see; the rest, and all for an endpoint that is gone, is done with."""
         endpoint = await self._endpoint()
-        if endpoint is None or not endpoint.may_read(claim):
+        readable = endpoint and endpoint.readable(claim)
+        if not endpoint or not readable:
             return None
         try:
-            receipt = await self.sender.send(endpoint.destination, claim.message_id, body_of(claim))
+            receipt = await self.sender.send(endpoint.destination, claim.message_id, body_of(readable))
         except DeliveryError as error:
             await self._failed(error)
             raise
@@ -82,12 +92,12 @@ class EndpointHandler:
             row = await cursor.fetchone()
         if row is None:
             return None
-        url, secret, old_secret, failing, owner, is_staff = row
+        url, secret, old_secret, failing, owner, is_staff, events = row
         try:
             secrets = tuple(unseal(SECRETS, sealed).decode() for sealed in (secret, old_secret) if sealed)
         except Unreadable as error:
             raise TryAgain(f"its secret cannot be read: {error}; rotate it") from error
-        return _Endpoint(Destination(url, secrets), failing, owner, is_staff)
+        return _Endpoint(Destination(url, secrets), failing, owner, is_staff, events)
 
     async def _answered(self) -> None:
         self._until = 0.0

@@ -63,3 +63,13 @@ def test_an_order_is_final_or_declined_whole(cast: Cast):
     assert Movement.objects.filter(order=order.pk).count() == 2
     assert [one["id"] for one in cast.colleague.get(ORDER).json()["results"]] == [order.number]
     assert cast.owner.get(ORDER).json()["results"] == []
+
+
+def test_orders_without_payment_are_a_choice(cast: Cast, settings):
+    made = cast.owner.post(PRODUCT, RED_BULL).json()
+    settings.ORDERS_WITHOUT_PAYMENT = False
+    refused = cast.colleague.post(ORDER, {"products": [{"id": made["id"], "quantity": 1}]})
+    assert (refused.status_code, refused.json()["type"]) == (403, "/problems/forbidden")
+    assert "/api/v1/orders/" in refused.json()["detail"]
+    assert not Order.objects.exists()
+    assert cast.colleague.get(ORDER).status_code == 200

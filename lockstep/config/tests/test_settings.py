@@ -124,3 +124,19 @@ def test_the_example_explains_each_variable_once():
     assert sorted(example) == sorted(set(example)), "a variable stands in .env.example twice"
     assert read - set(example) == set(), "a variable is missing from .env.example"
     assert set(example) - read == {"PORT", "HOST"}, "a variable of .env.example is read by nothing"
+
+
+@pytest.mark.parametrize(
+    ("environment", "accepted"),
+    [
+        ({}, True),
+        ({"PAYMENTS_URL": "https://payments.example"}, False),
+        ({"PAYMENTS_URL": "https://payments.example", "ORDERS_WITHOUT_PAYMENT": "true"}, True),
+        ({"ORDERS_WITHOUT_PAYMENT": "false"}, False),
+        ({"DEBUG": "true"}, True),
+    ],
+)
+def test_orders_without_payment_end_with_a_gateway(tmp_path: Path, environment: dict[str, str], accepted: bool):
+    show = "from django.conf import settings; print(settings.ORDERS_WITHOUT_PAYMENT)"
+    shown = manage(tmp_path, "shell", "-v0", "-c", show, **GOOD | environment)
+    assert shown.stdout.split() == [str(accepted)], shown.stderr

@@ -98,6 +98,34 @@ def test_the_history_of_a_post_is_for_everybody_who_may_read_it(cast: Cast):
         assert history[0]["after"] is None
 
 
+def test_history_of_a_product_out_of_sight_is_for_its_owner_and_staff(cast: Cast):
+    made = cast.owner.post("/api/v1/products/", {"name": "open", "price": "1.00"}).json()
+    path = f"/api/v1/products/{made['id']}/"
+    histories = (
+        f"{path}history/",
+        f"/api/v1/products/{made['number']}/history/",
+        f"/api/v1/history/shop.product/{made['id']}/",
+    )
+
+    def statuses() -> set[tuple[int, int, int]]:
+        people = (cast.owner, cast.staff, cast.outsider)
+        return {tuple(person.get(history).status_code for person in people) for history in histories}
+
+    def change(**values: str) -> None:
+        assert cast.owner.client.patch(path, values, content_type="application/json").status_code == 200
+
+    assert statuses() == {(200, 200, 200)}
+    change(name="secret", state="OFF_SALE")
+    assert statuses() == {(200, 200, 404)}
+    change(name="offered", state="ON_SALE")
+    shown = cast.outsider.get(histories[0])
+    assert b"secret" not in shown.content
+    assert [entry["kind"] for entry in shown.json()["results"]] == ["created", "deleted", "created"]
+    assert b"secret" in cast.owner.get(histories[0]).content
+    assert cast.owner.delete(path).status_code == 204
+    assert statuses() == {(200, 200, 404)}
+
+
 def test_the_history_of_a_user_is_for_staff(cast: Cast):
     user = User.objects.create_user("somebody", email="private@example.com")
     assert cast.outsider.get(f"/api/v1/history/accounts.user/{user.pk}/").status_code == 404

@@ -5,9 +5,10 @@
 -- name: place
 -- All or nothing. One row: the order's `number` and how it is `shown`, as JSON, where the stock was enough for every line;
 -- else `lines`, with what was asked of each product, given by id or by number, where it first stands among the lines
--- (`index`), and what is available. It says itself who is writing, so that it needs no transaction around it: products
--- are locked for as long as it takes, and not for as long as a client takes to say COMMIT. {confirmed} is whether the
--- actor may still write (changes/attribution.py), decided before any product is locked; otherwise nothing is.
+-- (`index`), and what is available; a product that the buyer may not see is unknown. `excess` names the limit of unpaid
+-- orders that it would pass (see `unpaid`). It says itself who is writing, so that it needs no transaction around it:
+-- products are locked for as long as it takes, and not for as long as a client takes to say COMMIT. {confirmed} is whether
+-- the actor may still write (changes/attribution.py), decided before any product is locked; otherwise nothing is.
 WITH said AS MATERIALIZED (
     SELECT set_config('lockstep.actor', %(actor)s, true), set_config('lockstep.origin', %(origin)s, true),
            set_config('lockstep.trace', %(trace)s, true), {confirmed} AS confirmed
@@ -22,7 +23,8 @@ WITH said AS MATERIALIZED (
 ), locked AS MATERIALIZED (
     SELECT p.id, p.number, p.name, p.price, p.stock, p.state
     FROM shop_product p
-    WHERE (SELECT confirmed FROM said) AND p.id = ANY (ARRAY(SELECT id FROM asked)) AND p.deleted IS NULL
+    WHERE (SELECT confirmed FROM said) AND p.id = ANY (ARRAY(SELECT id FROM asked))
+      AND p.deleted IS NULL AND (p.state = 'ON_SALE' OR p.owner_id = %(buyer)s)
     ORDER BY p.id
     FOR NO KEY UPDATE
 ), lines AS MATERIALIZED (
@@ -30,9 +32,15 @@ WITH said AS MATERIALIZED (
            CASE WHEN l.state = 'ON_SALE' THEN l.stock ELSE 0 END AS available
     FROM asked a LEFT JOIN locked l ON l.id = a.id
 ), verdict AS MATERIALIZED (
-    SELECT coalesce(bool_and(available >= quantity), false) AND bool_and(id IS NOT NULL) AS enough,
-           sum(price * quantity) AS total
+    SELECT coalesce(bool_and(available >= quantity), false) AND bool_and(id IS NOT NULL)
+               AND bool_and(quantity <= %(most_of_one)s) AS enough,
+           sum(price * quantity) AS total, sum(quantity)::bigint AS units
     FROM lines CROSS JOIN said
+), decided AS MATERIALIZED (
+    SELECT enough, total,
+           CASE WHEN enough AND (%(most_orders)s::bigint IS NOT NULL OR %(most_units)s::bigint IS NOT NULL)
+                THEN shop_unpaid_excess(%(buyer)s, units, %(most_orders)s::bigint, %(most_units)s::bigint) END AS excess
+    FROM verdict
 ), placed AS (
     INSERT INTO shop_order (id, buyer_id, state, lines, total, confirm_until)
     SELECT %(id)s, %(buyer)s, %(state)s,
@@ -40,7 +48,7 @@ WITH said AS MATERIALIZED (
                 'product', id, 'number', number, 'name', name, 'price', price::text, 'quantity', quantity)
                 ORDER BY id) FROM lines),
            total, now() + %(seconds)s * interval '1 second'
-    FROM verdict WHERE enough
+    FROM decided WHERE enough AND excess IS NULL
     RETURNING id, number, state, reason, lines, total::text,
               to_char(confirm_until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS confirm_until,
               to_char(created AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created,
@@ -50,14 +58,33 @@ WITH said AS MATERIALIZED (
     SELECT lines.id, placed.id, -lines.quantity, 'ORDER', nullif(current_setting('lockstep.actor', true), '')
     FROM lines, placed
 )
-SELECT (SELECT confirmed FROM said), placed.number, row_to_json(placed.*)::text AS shown,
+SELECT (SELECT confirmed FROM said), placed.number, row_to_json(placed.*)::text AS shown, decided.excess,
        CASE WHEN placed.number IS NULL THEN (
            SELECT json_agg(json_build_object(
                'asked_for', asked_for, 'index', position - 1, 'id', id, 'available', available, 'quantity', quantity)
                ORDER BY position)
            FROM lines)
        END AS lines
-FROM verdict LEFT JOIN placed ON true;
+FROM decided LEFT JOIN placed ON true;
+
+-- name: unpaid
+-- Which limit on what a buyer has in unpaid orders one more order of so many units would pass: "orders", "units" or NULL.
+-- Orders of one buyer wait here for each other, until the transaction ends, once they hold their products: what is counted
+-- afterwards, by a statement of its own, includes every order that was placed before. Orders of others do not wait.
+CREATE FUNCTION shop_unpaid_excess(the_buyer uuid, units bigint, most_orders bigint, most_units bigint)
+RETURNS text LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    orders bigint;
+    held bigint;
+BEGIN
+    PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('shop.unpaid ' || the_buyer::text, 0));
+    SELECT count(*), coalesce(sum(
+        (SELECT sum((line ->> 'quantity')::bigint) FROM pg_catalog.jsonb_array_elements(o.lines) AS line)), 0)
+    INTO orders, held
+    FROM public.shop_order o
+    WHERE o.buyer_id = the_buyer AND o.state IN ('PENDING_CONFIRMATION', 'CONFIRMED');
+    RETURN CASE WHEN orders >= most_orders THEN 'orders' WHEN held + units > most_units THEN 'units' END;
+END $$;
 
 -- name: give_back
 -- Ends orders that are in the state `source`, at most so many of them, and gives their stock back. Which: those of

@@ -82,10 +82,28 @@ def test_a_decline_says_what_was_asked_and_what_is_there_and_takes_nothing(cast:
     assert not Order.objects.exists()
 
 
-def test_what_is_not_on_sale_is_not_there(cast: Cast, product: MakeProduct):
+def test_what_is_off_sale_is_unknown_to_others_and_not_available_to_its_owner(cast: Cast, product: MakeProduct):
     bread = product("bread")
     Product.objects.update(state="OFF_SALE")
     assert order(cast.owner, (bread.pk, 1)).json()["lines"][0]["available"] == 0
+    for key in (bread.pk, bread.number):
+        answer = order(cast.colleague, (key, 1))
+        assert answer.status_code == 400
+        assert answer.json()["errors"] == [{"field": "lines", "detail": f"There is no product {key}."}]
+
+
+def test_the_limit_of_one_product_is_for_its_lines_together(cast: Cast, product: MakeProduct):
+    bread = product("bread", stock=10**9)
+    answer = order(cast.colleague, (bread.pk, 1_000_000), (bread.number, 1_000_000), (str(bread.number), 1_000_000))
+    assert answer.status_code == 400
+    [error] = answer.json()["errors"]
+    assert error["field"] == "lines.0"
+    assert error["detail"].startswith("At most 1000000 of one product")
+    frozen = {"products": [{"id": bread.number, "quantity": 1_000_000}] * 2}
+    answer = cast.colleague.post("/api/order/", frozen)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "products.0")
+    assert stocks() == {"bread": 10**9}
+    assert order(cast.colleague, (bread.pk, 999_999), (bread.pk, 1)).status_code == 201
 
 
 @pytest.mark.parametrize("key", [uuid4(), 999_999])
@@ -242,6 +260,27 @@ def test_a_bag_is_full_at_some_time(cast: Cast, product: MakeProduct, monkeypatc
     assert [put(cast.owner, one, 1).status_code for one in (first, second, third)] == [200, 200, 409]
     assert put(cast.owner, first, 5).status_code == 200
     assert [line["quantity"] for line in cast.owner.get(BAG).json()["lines"]] == [5, 1]
+
+
+def test_what_is_off_sale_is_not_in_the_bags_of_others(cast: Cast, product: MakeProduct):
+    bread, milk = product("bread"), product("milk")
+    for person in (cast.owner, cast.colleague):
+        put(person, bread, 1)
+        put(person, milk, 1)
+    Product.objects.filter(pk=milk.pk).update(state="OFF_SALE", name="secret")
+    assert [line["name"] for line in cast.colleague.get(BAG).json()["lines"]] == ["bread"]
+    assert [line["available"] for line in cast.owner.get(BAG).json()["lines"]] == [10, 0]
+    assert cast.colleague.post(f"{BAG}order/", {}).json()["total"] == "2.50"
+    assert cast.outsider.delete(f"{BAG}items/{milk.pk}/").status_code == 404
+    assert cast.owner.delete(f"{BAG}items/{milk.pk}/").status_code == 204
+
+
+def test_what_is_out_of_sight_can_be_taken_out_of_the_bag(cast: Cast, product: MakeProduct):
+    bread = product("bread")
+    put(cast.colleague, bread, 1)
+    cast.owner.delete(f"/api/v1/products/{bread.pk}/")
+    assert cast.colleague.delete(f"{BAG}items/{bread.pk}/").status_code == 204
+    assert cast.colleague.post(f"{BAG}order/", {}).json()["detail"] == "The bag is empty."
 
 
 def test_what_is_not_there_is_not_put_in_a_bag(cast: Cast):

@@ -15,10 +15,9 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
 from lockstep.changes.models import Change
-from lockstep.shop.leavers import LEAVERS
 from lockstep.shop.models import Movement, Product, ProductTag, Tag
 from lockstep.shop.tests.conftest import MakeProduct
-from tests.support import BackgroundWorker, Cast, Person, eventually, somebody_waits
+from tests.support import Cast, Person, eventually, somebody_waits
 
 pytestmark = pytest.mark.django_db
 
@@ -260,17 +259,6 @@ def test_lists_take_as_many_queries_for_many_as_for_few(cast: Cast, product: Mak
     few = queries()
     add(20)
     assert queries() == few
-
-
-@pytest.mark.django_db(transaction=True)
-def test_who_deletes_their_account_leaves_the_shop(cast: Cast, product: MakeProduct, worker: BackgroundWorker):
-    product("theirs")
-    product("others", owner=cast.colleague.user)
-    worker.subscribers = [LEAVERS]
-    worker.start()
-    assert cast.owner.delete("/api/v1/users/me/").status_code == 204
-    eventually(lambda: names(cast.colleague) == ["others"])
-    assert Product.objects.get(name="theirs").deleted
 
 
 # --- Tags -----------------------------------------------------------------------------------------------

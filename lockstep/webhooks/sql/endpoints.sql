@@ -3,7 +3,7 @@
 -- name: endpoint
 -- Where to and for whom; no row when it is gone or disabled, or its owner may not sign in.
 SELECT e.url, e.secret, CASE WHEN e.old_secret_until > now() THEN e.old_secret END,
-       e.failing_since IS NOT NULL, owner.id::text, owner.is_staff
+       e.failing_since IS NOT NULL, owner.id::text, owner.is_staff, e.events
 FROM webhooks_endpoint e JOIN {users} owner ON owner.id = e.owner_id
 WHERE e.id = %(id)s AND e.deleted IS NULL AND e.disabled IS NULL AND owner.is_active AND owner.deleted IS NULL;
 

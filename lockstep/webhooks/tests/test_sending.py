@@ -97,6 +97,44 @@ def test_only_what_its_patterns_name_and_its_owner_may_see_is_sent(
     assert len(sent("posts.post.created")) == 1
 
 
+def test_a_product_out_of_sight_is_a_deletion_to_others_without_its_new_contents(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
+):
+    others = make(people.colleague, receiver, "shop.product.*")
+    gone = make(people.outsider, receiver, "shop.product.deleted")
+    own = make(people.owner, receiver, "shop.product.updated")
+    made = people.owner.post("/api/v1/products/", {"name": "open", "price": "1.00"}).json()
+
+    def change(**values: str) -> None:
+        path = f"/api/v1/products/{made['id']}/"
+        assert people.owner.client.patch(path, values, content_type="application/json").status_code == 200
+
+    change(name="secret 1", state="OFF_SALE")
+    change(name="secret 2")
+    change(name="offered", state="ON_SALE")
+    eventually(lambda: drained(database))
+    eventually(lambda: sum(b"offered" in one.body for one in receiver.requests) == 2)
+
+    def told(endpoint: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+        events = []
+        for request in receiver.requests:
+            try:
+                event = request.verified(endpoint["secret"])
+            except WebhookVerificationError:
+                continue
+            documents = (event["data"][side] for side in ("before", "after"))
+            events.append((event["type"].removeprefix("shop.product."), *(one and one["name"] for one in documents)))
+        return events
+
+    assert told(others) == [("created", None, "open"), ("deleted", "open", None), ("created", None, "offered")]
+    assert told(gone) == [("deleted", "open", None)]
+    assert told(own) == [
+        ("updated", "open", "secret 1"),
+        ("updated", "secret 1", "secret 2"),
+        ("updated", "secret 2", "offered"),
+    ]
+
+
 def test_rights_that_are_taken_away_end_at_once(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
 ):

@@ -1,0 +1,66 @@
+"""What hangs from a deleted row is deleted with it, in its transaction, whatever deletes it.
+
+    class Movie(Entity):
+        class Meta:
+            triggers = [*deletes(("movies_rating", "movie_id")), …]
+    class Rating(Entity):
+        class Meta:
+            triggers = [*AliveParent.of("movie"), …]
+
+Both sides are needed. A new row locks its parent as a foreign key does, and a deletion waits for that lock before it
+looks for rows: either the deletion finds the new row, or the new row finds its parent deleted and is refused. A model
+of another app is the parent by a proxy of it, which brings the triggers: see shop's Seller.
+"""
+
+from typing import Any
+
+import pgtrigger
+
+IS_DELETED = pgtrigger.Q(old__deleted__isnull=True, new__deleted__isnull=False)
+WAIT: Any = pgtrigger.Func(  # type: ignore[no-untyped-call]  # pgtrigger leaves it untyped
+    "PERFORM FROM {meta.db_table} WHERE id = NEW.id FOR UPDATE; RETURN NEW;"
+)
+ROWS = """
+UPDATE {table} SET deleted = NEW.deleted WHERE id = ANY (ARRAY(
+    SELECT id FROM {table} WHERE {column} = NEW.id AND deleted IS NULL ORDER BY id FOR NO KEY UPDATE));
+RETURN NULL;
+"""
+
+
+def deletes(*dependents: tuple[str, str]) -> list[pgtrigger.Trigger]:
+    """The triggers of a parent that delete its rows in these tables, which name it in these columns.
+
+    Rows are locked in the order of their ids, as every statement that writes several of them locks them.
+    """
+    return [wait_for_dependents(), *(_deletes(table, column) for table, column in dependents)]
+
+
+def deletes_of_user(*dependents: tuple[str, str]) -> list[pgtrigger.Trigger]:
+    """The same of a user, whose deletion waits for its dependents already (accounts)."""
+    return [_deletes(table, column) for table, column in dependents]
+
+
+def wait_for_dependents() -> pgtrigger.Trigger:
+    """Lets a deletion wait for transactions that have locked the row as the parent of a new one."""
+    return pgtrigger.Trigger(
+        name="wait_for_dependents",
+        when=pgtrigger.Before,
+        operation=_deletion(),
+        condition=IS_DELETED,
+        func=WAIT,
+    )
+
+
+def _deletes(table: str, column: str) -> pgtrigger.Trigger:
+    return pgtrigger.Trigger(
+        name=f"delete_{table}",
+        when=pgtrigger.After,
+        operation=_deletion(),
+        condition=IS_DELETED,
+        func=ROWS.format(table=table, column=column),
+    )
+
+
+def _deletion() -> Any:  # noqa: ANN401 - pgtrigger leaves it untyped
+    """Fires where `deleted` is set, so that other updates do not even look at the condition."""
+    return pgtrigger.UpdateOf("deleted")  # type: ignore[no-untyped-call]

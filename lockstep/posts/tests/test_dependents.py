@@ -1,0 +1,34 @@
+"""Comments go with their post, also one whose transaction is still open when the post is deleted."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from django.db import connections
+
+from lockstep.posts import actions
+from lockstep.posts.models import Comment, Post
+from tests.support import eventually, somebody_waits
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_comment_that_was_begun_goes_with_its_post(database: psycopg.Connection):
+    post = Post.objects.create(title="a", body="b")
+    post.refresh_from_db()
+
+    def delete() -> None:
+        try:
+            actions.delete_post(actor="", number=post.number)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction():
+            database.execute(
+                "INSERT INTO posts_comment (post_id, name, email, body) VALUES (%s, 'n', 'e', 'b')", [post.pk]
+            )
+            deletion = pool.submit(delete)
+            eventually(lambda: somebody_waits(database))
+        deletion.result()
+    assert Comment.objects.get().deleted is not None

@@ -1,0 +1,25 @@
+"""What a buyer has in unpaid orders is limited where an order is placed (sql/orders.sql, unpaid)."""
+
+from pathlib import Path
+
+from django.db import migrations, models
+
+from lockstep.changes.sql_file import load
+
+SQL = load(Path(__file__).parents[1] / "sql" / "orders.sql")
+
+
+class Migration(migrations.Migration):
+    dependencies = [("shop", "0007_orders_need_one_index_of_buyers")]
+
+    operations = [
+        migrations.AddIndex(
+            model_name="order",
+            index=models.Index(
+                condition=models.Q(("state__in", ("PENDING_CONFIRMATION", "CONFIRMED"))),
+                fields=["buyer"],
+                name="shop_order_unpaid",
+            ),
+        ),
+        migrations.RunSQL(SQL["unpaid"], "DROP FUNCTION shop_unpaid_excess(uuid, bigint, bigint, bigint)"),
+    ]

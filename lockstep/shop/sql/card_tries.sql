@@ -1,0 +1,17 @@
+-- How many cards were tried lately; see card_tries.py.
+
+-- name: count
+-- One more under each key, within so many seconds of the first. In the order of the keys, so that two tries wait for each
+-- other and neither for both.
+INSERT INTO shop_cardtry AS t (key, number, until)
+SELECT key, 1, now() + %(seconds)s * interval '1 second' FROM unnest(%(keys)s::text[]) AS k (key) ORDER BY key
+ON CONFLICT (key) DO UPDATE SET
+    number = CASE WHEN t.until <= now() THEN 1 ELSE t.number + 1 END,
+    until = CASE WHEN t.until <= now() THEN excluded.until ELSE t.until END
+RETURNING key, number, extract(epoch FROM until - now())::float8 AS seconds;
+
+-- name: take_back
+UPDATE shop_cardtry SET number = number - 1 WHERE key = ANY (%(keys)s::text[]) AND number > 0;
+
+-- name: forget
+DELETE FROM shop_cardtry WHERE until <= now();

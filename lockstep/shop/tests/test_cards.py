@@ -1,0 +1,95 @@
+"""How many cards may be tried: at the gateway arrive no more than the limits, however many come at once."""
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from lockstep.sandbox.payments import StandIn, moods
+from lockstep.shop.card_tries import forget_tries
+from lockstep.shop.models import CardTry, Order
+from lockstep.shop.tests.conftest import MakeProduct
+from tests.support import Cast, Person
+
+pytestmark = pytest.mark.django_db
+
+ORDERS = "/api/v1/orders/"
+
+
+@pytest.fixture
+def gateway(settings: Any) -> Iterator[StandIn]:
+    settings.CARD_TRIES_PER_ORDER, settings.CARD_TRIES_PER_HOUR = 3, 5
+    with StandIn() as server:
+        settings.PAYMENTS_URL = server.url
+        yield server
+
+
+def place(person: Person, product: Any) -> int:
+    answer = person.post(ORDERS, {"lines": [{"product": str(product.pk), "quantity": 1}]})
+    return int(answer.json()["number"])
+
+
+def confirm(person: Person, number: int, card: str = "4242424242424241") -> Any:
+    payment = {"card_number": card, "expiry": "12/40", "cvc": "123"}
+    return person.post(f"{ORDERS}{number}/confirm/", {"payment": payment})
+
+
+def asked(gateway: StandIn) -> int:
+    return gateway.counts().get("POST /tokens", 0)
+
+
+def test_so_many_cards_may_be_tried_on_one_order(cast: Cast, product: MakeProduct, gateway: StandIn):
+    number = place(cast.colleague, product())
+    assert [confirm(cast.colleague, number).status_code for _ in range(3)] == [400] * 3
+    refused = confirm(cast.colleague, number, moods.PAYS)
+    assert (refused.status_code, refused.json()["detail"]) == (429, "Too many cards were tried. Try again later.")
+    assert 3500 < int(refused["Retry-After"]) <= 3600
+    assert asked(gateway) == 3
+    assert confirm(cast.owner, place(cast.owner, product()), moods.PAYS).status_code == 200
+
+
+def test_so_many_cards_may_be_tried_by_one_user(cast: Cast, product: MakeProduct, gateway: StandIn):
+    first, second = (place(cast.colleague, product()) for _ in range(2))
+    statuses = [confirm(cast.colleague, number).status_code for number in (first, first, first, second, second)]
+    assert statuses == [400] * 5
+    assert confirm(cast.colleague, second, moods.PAYS).status_code == 429
+    assert asked(gateway) == 5
+
+
+def test_accepted_card_counts_until_the_hour_is_over(cast: Cast, product: MakeProduct, gateway: StandIn):
+    for _ in range(5):
+        assert confirm(cast.colleague, place(cast.colleague, product()), moods.PAYS).status_code == 200
+    last = place(cast.colleague, product())
+    assert confirm(cast.colleague, last, moods.PAYS).status_code == 429
+    CardTry.objects.update(until="2026-01-01T00:00Z")
+    assert confirm(cast.colleague, last, moods.PAYS).status_code == 200
+    CardTry.objects.update(until="2026-01-01T00:00Z")
+    forget_tries()
+    assert not CardTry.objects.exists()
+
+
+def test_gateway_that_does_not_answer_counts_no_try(cast: Cast, product: MakeProduct, gateway: StandIn, settings: Any):
+    number = place(cast.colleague, product())
+    settings.PAYMENTS_URL = "http://127.0.0.1:9"
+    assert [confirm(cast.colleague, number).status_code for _ in range(4)] == [503] * 4
+    assert set(CardTry.objects.values_list("number", flat=True)) == {0}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_forty_cards_at_once_are_three_tries(cast: Cast, product: MakeProduct, gateway: StandIn):
+    number = place(cast.colleague, product())
+
+    def one() -> int:
+        try:
+            return int(confirm(cast.colleague, number).status_code)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = Counter(future.result() for future in [pool.submit(one) for _ in range(40)])
+    assert statuses == {400: 3, 429: 37}
+    assert asked(gateway) == 3
+    assert Order.objects.get().state == "PENDING_CONFIRMATION"

@@ -1,0 +1,169 @@
+"""Staff end an order whose payment cannot be decided: what the gateway has charged decides what becomes of it."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from lockstep.api.errors import Conflict
+from lockstep.changes.models import Change
+from lockstep.delivery.database import open_pool
+from lockstep.delivery.errors import NotYet, Refused
+from lockstep.delivery.models import DeadLetter
+from lockstep.delivery.subscriptions import Change as LoggedChange
+from lockstep.delivery.subscriptions import Claim
+from lockstep.providers.payments import PaymentGateway
+from lockstep.sandbox.payments import Delays, StandIn, moods
+from lockstep.shop import actions, payments
+from lockstep.shop.actions import Line
+from lockstep.shop.models import Movement, Order, Payment, Product
+from lockstep.shop.payments import CASHIER, Cashier, token_of
+from lockstep.shop.tests.conftest import MakeProduct
+from tests.support import BackgroundWorker, Cast, eventually
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LONG = 600.0
+
+
+@pytest.fixture
+def gateway(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    monkeypatch.setattr(payments, "HIDDEN_SECONDS", 0.0)
+    with StandIn(delays=Delays(silence=0.0, hidden=LONG, undecided=2 * LONG)) as server:
+        settings.PAYMENTS_URL = server.url
+        yield server
+
+
+def confirmed(cast: Cast, product: MakeProduct, token: str = "tok_unknown") -> Order:
+    thing = product("thing")
+    number = actions.place_order(actor="", buyer=cast.owner.user, lines=[Line(thing.pk, 2)]).number
+    order = Order.objects.get(number=number)
+    actions.confirm_order(actor="", order=order, token=token)
+    return order
+
+
+def token(settings: Any, number: str) -> str:
+    return token_of(card_number=number, expiry="12/40", cvc="123")
+
+
+def deliver(url: str, order: Order, kind: str = "CONFIRMED") -> None:
+    """One delivery of the order's latest change to this state. Raises delivery errors."""
+    change = Change.objects.filter(object_id=str(order.pk), after__state=kind).order_by("-seq")[0]
+    logged = LoggedChange(change.seq, change.at, change.model, change.object_id, "updated", change.before, change.after)
+
+    async def run() -> None:
+        async with PaymentGateway(url, deadline=5.0) as gateway, open_pool(1) as pool:
+            await Cashier(gateway, pool).deliver(Claim(lane=1, token=1, attempts=0, message_id=uuid4(), change=logged))
+
+    asyncio.run(run())
+
+
+def outcome(order: Order) -> tuple[str, int]:
+    """The order's state, and the product's stock."""
+    order.refresh_from_db()
+    return order.state, Product.objects.get().stock
+
+
+def test_order_that_the_gateway_refuses_is_ended_by_staff(
+    cast: Cast, product: MakeProduct, gateway: StandIn, worker: BackgroundWorker
+):
+    order = confirmed(cast, product)
+    worker.subscribers = [CASHIER]
+    worker.start()
+    eventually(DeadLetter.objects.exists)
+    assert outcome(order) == ("CONFIRMED", 8)
+    client = Client()
+    client.force_login(cast.staff.user)
+    form = {"action": "end_orders", "_selected_action": [str(order.pk)]}
+    page = client.post("/admin/shop/order/", form, follow=True)
+    assert f"Order {order.number}: a worker looks its charge up" in page.content.decode()
+    eventually(lambda: outcome(order) == ("REJECTED", 10))
+    order.refresh_from_db()
+    assert order.reason == "The payment could not be decided; staff ended the order."
+    assert [(one.delta, one.reason) for one in Movement.objects.filter(reason="END")] == [(2, "END")]
+    assert Payment.objects.get().decided
+    with pytest.raises(Conflict, match="REJECTED"):
+        actions.end_order(actor="", order=order)
+
+
+def test_nothing_is_charged_once_staff_end_an_order(cast: Cast, product: MakeProduct, gateway: StandIn, settings: Any):
+    order = confirmed(cast, product, token(settings, moods.PAYS))
+    actions.end_order(actor="", order=order)
+    deliver(gateway.url, order)
+    assert outcome(order) == ("REJECTED", 10)
+    assert gateway.charges() == []
+    deliver(gateway.url, order)
+    deliver(gateway.url, order, "REJECTED")
+    assert outcome(order) == ("REJECTED", 10)
+
+
+def test_ending_waits_as_long_as_the_gateway_may_hide_a_charge(
+    cast: Cast, product: MakeProduct, gateway: StandIn, settings: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(payments, "HIDDEN_SECONDS", 60.0)
+    order = confirmed(cast, product)
+    actions.end_order(actor="", order=order)
+    with pytest.raises(NotYet):
+        deliver(gateway.url, order)
+    assert outcome(order) == ("CONFIRMED", 8)
+    Payment.objects.update(ending="2026-01-01T00:00Z")
+    deliver(gateway.url, order)
+    assert outcome(order) == ("REJECTED", 10)
+
+
+def test_charge_that_the_gateway_shows_decides(cast: Cast, product: MakeProduct, gateway: StandIn, settings: Any):
+    """The worker died after the charge; the order is ended, and the charge is found under the payment's key."""
+    order = confirmed(cast, product, token(settings, moods.PAYS))
+    charge_past_the_worker(gateway, Payment.objects.get())
+    actions.end_order(actor="", order=order)
+    deliver(gateway.url, order)
+    assert outcome(order) == ("ACCEPTED", 8)
+    assert Payment.objects.get().charge == gateway.charges()[0]["id"]
+
+
+def test_late_answer_accepts_nothing_and_is_a_dead_letter(
+    cast: Cast, product: MakeProduct, gateway: StandIn, settings: Any
+):
+    order = confirmed(cast, product, token(settings, moods.PAYS))
+    payment = Payment.objects.get()
+    actions.end_order(actor="", order=order)
+    deliver(gateway.url, order)
+    charge_past_the_worker(gateway, payment)
+    with pytest.raises(Refused, match="refund it at the gateway"):
+        deliver(gateway.url, order, "REJECTED")
+    assert outcome(order) == ("REJECTED", 10)
+    assert Payment.objects.get().charge == gateway.charges()[0]["id"]
+
+
+def charge_past_the_worker(gateway: StandIn, payment: Payment) -> None:
+    async def run() -> None:
+        async with PaymentGateway(gateway.url, deadline=5.0) as client:
+            await client.charge(payment.token, payment.amount, payments.CURRENCY, str(payment.pk))
+
+    asyncio.run(run())
+
+
+def test_command_names_what_it_cannot_end(cast: Cast, product: MakeProduct, gateway: StandIn):
+    order = confirmed(cast, product)
+    call_command("end_order", order.number)
+    assert Payment.objects.get().ending
+    with pytest.raises(CommandError, match="There is no order 999"):
+        call_command("end_order", 999_999)
+    Order.objects.filter(pk=order.pk).update(state="ACCEPTED")
+    with pytest.raises(CommandError, match="ACCEPTED"):
+        call_command("end_order", order.number)
+
+
+def test_staff_without_the_permission_end_nothing(cast: Cast, product: MakeProduct, gateway: StandIn):
+    order = confirmed(cast, product)
+    cast.staff.user.is_superuser = False
+    cast.staff.user.save()
+    client = Client()
+    client.force_login(cast.staff.user)
+    form = {"action": "end_orders", "_selected_action": [str(order.pk)]}
+    client.post("/admin/shop/order/", form, follow=True)
+    assert Payment.objects.get().ending is None

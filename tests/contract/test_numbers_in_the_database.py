@@ -1,0 +1,43 @@
+"""Columns of numbers refuse NaN and Infinity whatever writes: PostgreSQL sorts NaN above every number."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.apps import apps
+from django.conf import settings
+from django.db import Error, connection, models, transaction
+
+from lockstep.movies.models import Movie
+from lockstep.shop import actions
+from lockstep.shop.actions import Line
+from lockstep.shop.models import Order, Product
+from tests.support import Cast
+
+pytestmark = pytest.mark.django_db
+
+
+def columns() -> Iterator[tuple[str, str]]:
+    """Every column of ours that may hold a fraction; what the database computes is computed from others."""
+    for label in settings.CAPTURED_APPS:
+        for model in apps.get_app_config(label).get_models():
+            for field in model._meta.local_concrete_fields:
+                if isinstance(field, (models.DecimalField, models.FloatField)) and not model._meta.proxy:
+                    yield model._meta.db_table, field.column
+
+
+@pytest.fixture
+def row_of_each(cast: Cast) -> None:
+    product = Product.objects.create(owner=cast.owner.user, name="thing", price=1, stock=5)
+    placed = actions.place_order(actor="", buyer=cast.colleague.user, lines=[Line(product.pk, 1)])
+    actions.confirm_order(actor="", order=Order.objects.get(number=placed.number), token="tok_1")
+    Movie.objects.create(remote_id=product.pk, title="A title", rating=1.0)
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize(("table", "column"), list(columns()))
+def test_column_refuses_what_is_no_number(row_of_each: None, table: str, column: str, value: str):
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {table} SET {column} = 1")
+        assert cursor.rowcount > 0
+    with pytest.raises(Error), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {table} SET {column} = %s", [value])
