@@ -10,6 +10,8 @@ from lockstep.accounts.models import Follow, Session, User
 from lockstep.api.concurrency import ANY_VERSION, Match, lock
 from lockstep.api.errors import Conflict, Invalid, NotFound
 from lockstep.changes.attribution import attributed_transaction
+from lockstep.changes.folding import fold
+from lockstep.text import name_or_address
 
 TAKEN = {  # the field by the constraint that is hurt
     "accounts_user_username_key": "username",
@@ -24,7 +26,7 @@ def register(*, username: str = "", email: str = "", password: str, **names: str
     Raises Invalid for a name or address that is taken, and for a password that is too easy.
     """
     user = User(username=username or email, email=email, **names)
-    if "@" in user.username and user.username.lower() != email.lower():
+    if "@" in user.username and not _is_same(user.username, email):
         raise Invalid({"username": "A username with an @ must be your own e-mail address."})
     _check_password(password, user, field="password")
     user.set_password(password)
@@ -37,12 +39,12 @@ def update_profile(*, actor: str, user: User, match: Match = ANY_VERSION, **valu
     """Changes the columns of a profile. Raises OutOfDate, and Invalid for a name or address that is taken."""
     with attributed_transaction(actor=actor):
         mine: User = lock(User.objects.alive(), match, pk=user.pk)
-        named_by_address = mine.username.lower() == mine.email.lower()
+        named_by_address = "@" in mine.username and _is_same(mine.username, mine.email)
         for name, value in values.items():
             setattr(mine, name, value)
         if named_by_address and "username" not in values and mine.email:
             mine.username = mine.email
-        if "@" in mine.username and mine.username.lower() != mine.email.lower():
+        if "@" in mine.username and not _is_same(mine.username, mine.email):
             raise Invalid({"username": "A username with an @ must be your own e-mail address."})
         _save_unless_taken(mine)
         mine.refresh_from_db()
@@ -107,6 +109,10 @@ def _save_unless_taken(user: User) -> None:
         if hurt not in TAKEN:
             raise
         raise Invalid({TAKEN[hurt]: "Somebody has this one already."}) from error
+
+
+def _is_same(name: str, address: str) -> bool:
+    return fold(name_or_address(name)) == fold(name_or_address(address))
 
 
 def _check_password(password: str, user: User, *, field: str) -> None:

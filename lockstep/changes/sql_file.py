@@ -15,5 +15,5 @@ def load(path: Path) -> dict[str, str]:
     A statement starts with `-- name: <name>` and goes on to the next one. Lines of comment are for its readers and
     are left out.
     """
-    _, *parts = NAME.split(path.read_text())
+    _, *parts = NAME.split(path.read_text(encoding="utf-8"))
     return {name: COMMENT.sub("", text).strip() for name, text in zip(parts[::2], parts[1::2], strict=True)}

@@ -9,11 +9,12 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.contrib.postgres.search import SearchVectorField
 from django.db import models
-from django.db.models.functions import Lower, Now
+from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
 from lockstep.changes.capture import BOTH_ROWS, EVERYBODY, NEW_ROWS, OLD_ROWS, capture
 from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, Somebody, number_field
+from lockstep.changes.folding import Fold, FoldedField, LabelField, NormalTextField, fold_trigger
 from lockstep.changes.sql_file import load
 from lockstep.shop import machines
 
@@ -37,7 +38,7 @@ class ProductQuerySet(EntityQuerySet["Product"]):
         return self.filter(owner=owner)
 
     def tagged(self, name: str) -> Self:
-        """Those with this tag, whatever its case."""
+        """Those with this tag, in any equal spelling."""
         links = ProductTag.objects.alive().filter(tag__in=Tag.objects.alive().named(name))
         return self.filter(pk__in=links.values("product"))
 
@@ -47,8 +48,9 @@ class Product(Entity):
 
     number = number_field("shop_product_number")
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="products")
-    name = models.TextField()
-    description = models.TextField(blank=True, db_default="")
+    name = NormalTextField()
+    folded_name = FoldedField(help_text="The name, as it is searched.")
+    description = NormalTextField(blank=True, db_default="")
     price = models.DecimalField(max_digits=12, decimal_places=2)
     stock = models.BigIntegerField(db_default=0)
     state = models.TextField(choices=machines.PRODUCT.choices(), db_default=machines.ON_SALE)
@@ -61,6 +63,7 @@ class Product(Entity):
         triggers = [
             *capture("number", "owner_id", "name", "description", "price", "stock", "state", readers=EVERYBODY),
             TOUCH,
+            fold_trigger("folded_name", "name"),
             *machines.PRODUCT.guard(),
             pgtrigger.Trigger(
                 name="open_ledger",
@@ -112,22 +115,22 @@ class Product(Entity):
 
 
 class TagQuerySet(EntityQuerySet["Tag"]):
-    """Reads of tags. Names are compared in lower case, as their indexes have them."""
+    """Reads of tags. Names are compared folded, as their indexes have them."""
 
     def named(self, name: str) -> Self:
-        """The one of this name, whatever its case."""
-        return self.annotate(lower=Lower("name")).filter(lower=name.lower())
+        """The one of this name, in any equal spelling."""
+        return self.filter(name__iexact=name)
 
     def beginning(self, prefix: str) -> Self:
-        """Those whose name begins so, whatever the case."""
-        return self.annotate(lower=Lower("name")).filter(lower__startswith=prefix.lower())
+        """Those whose name begins so, in any equal spelling; with the folded name, by which they can be sorted."""
+        return self.annotate(folded=Fold("name")).filter(name__istartswith=prefix)
 
 
 class Tag(Entity):
     """A word that staff keep and owners put on their products."""
 
-    name = models.TextField()
-    description = models.TextField(blank=True, db_default="")
+    name = LabelField()
+    description = NormalTextField(blank=True, db_default="")
 
     objects = TagQuerySet.as_manager()
 
@@ -144,12 +147,12 @@ class Tag(Entity):
             ),
         ]
         constraints = [
-            models.UniqueConstraint(Lower("name"), name="shop_tag_name", condition=models.Q(deleted=None)),
+            models.UniqueConstraint(Fold("name"), name="shop_tag_name", condition=models.Q(deleted=None)),
         ]
-        indexes = [models.Index(OpClass(Lower("name"), "text_pattern_ops"), name="shop_tag_prefix")]
+        indexes = [models.Index(OpClass(Fold("name"), "text_pattern_ops"), name="shop_tag_prefix")]
 
     def __str__(self) -> str:
-        return self.name
+        return str(self.name)
 
 
 class ProductTag(Entity):
