@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
 from lockstep.accounts.entitlement import account_transaction
-from lockstep.accounts.models import Follow, Session, User
+from lockstep.accounts.models import Follow, Session, User, is_same_name
 from lockstep.api import endings
 from lockstep.api.concurrency import ANY_VERSION, Match, lock
 from lockstep.api.errors import Conflict, Invalid, NotFound
@@ -35,7 +35,7 @@ def update_profile(*, actor: str, user: User, match: Match = ANY_VERSION, **valu
     """Changes the columns of a profile. Raises OutOfDate, and Invalid for a name or address that is taken."""
     with account_transaction(actor=actor, user=user.pk):
         mine: User = lock(User.objects.alive(), match, pk=user.pk)
-        named_by_address = mine.username.lower() == mine.email.lower()
+        named_by_address = "@" in mine.username and is_same_name(mine.username, mine.email)
         for name, value in values.items():
             setattr(mine, name, value)
         if named_by_address and "username" not in values and mine.email:

@@ -10,14 +10,16 @@ from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
-from django.db.models.functions import Coalesce, Lower, Now
+from django.db.models.functions import Coalesce, Now
 from uuid_utils.compat import uuid7
 
+from lockstep import text
 from lockstep.accounts.entitlement import admin_actor, session_actor
 from lockstep.api import endings
 from lockstep.changes.attribution import Actor
 from lockstep.changes.capture import capture
 from lockstep.changes.entities import TOUCH, UUID7, AliveParent, Entity, EntityQuerySet, number_field
+from lockstep.changes.folding import AddressField, Fold, UsernameField, fold
 from lockstep.changes.sql_file import load
 
 WITHDRAWAL = load(Path(__file__).parent / "sql" / "withdrawal.sql")
@@ -29,14 +31,15 @@ class UserQuerySet(EntityQuerySet["User"]):
     """Reads of users."""
 
     def named(self, name: str) -> "UserQuerySet":
-        """Whoever signs in by this name: a username, or an e-mail address in any case."""
-        name = User.normalize_username(name)
-        by_name = models.Q(username=name)
+        """The user who signs in by this name: a username or an e-mail address, in any equal spelling."""
+        if len(name) > text.MAX_ADDRESS:
+            return self.none()
+        name = text.name_or_address(name)
+        by_name = models.Q(username__iexact=name)
         if "@" not in name:
             return self.filter(by_name)
-        # Written as the index is: of addresses that somebody has.
-        by_address = models.Q(lower_email=name.lower(), deleted=None) & ~models.Q(email="")
-        return self.alias(lower_email=Lower("email")).filter(by_name | by_address)
+        # Written as the index is: of addresses that are in use.
+        return self.filter(by_name | (models.Q(email__iexact=name, deleted=None) & ~models.Q(email="")))
 
     def followers_of(self, user: "User") -> "UserQuerySet":
         """Who follows this user."""
@@ -69,20 +72,41 @@ class User(Entity, AbstractUser):
 
     number = number_field("accounts_user_number")
 
+    username = UsernameField(
+        AbstractUser._meta.get_field("username").verbose_name,
+        max_length=150,
+        unique=True,
+        help_text=AbstractUser._meta.get_field("username").help_text,
+        validators=[AbstractUser.username_validator],
+        error_messages={"unique": "A user with that username already exists."},
+    )
+    email = AddressField("email address", blank=True)
+
     objects = PeopleManager()  # type: ignore[misc]  # the stubs know two bases
+
+    @classmethod
+    def normalize_username(cls, username: Any) -> Any:  # noqa: ANN401 - the base's signature
+        """As text.py has it: the base's takes the square of the length."""
+        return text.nfkc(username) if isinstance(username, str) else username
 
     class Meta(AbstractUser.Meta):
         abstract = False
         constraints = [
-            # Two names that differ in case only would be one to a reader.
+            # Two names that are one to a reader are one.
             models.UniqueConstraint(
-                Lower("username"), name="accounts_user_username_ci", violation_error_message=ALREADY_IN_USE
+                Fold("username"), name="accounts_user_username_ci", violation_error_message=ALREADY_IN_USE
             ),
             models.UniqueConstraint(
-                Lower("email"),
+                Fold("email"),
                 name="accounts_user_email_ci",
                 condition=models.Q(deleted=None) & ~models.Q(email=""),
                 violation_error_message=ALREADY_IN_USE,
+            ),
+            # One spelling of each domain, also where SQL writes it.
+            models.CheckConstraint(
+                name="accounts_user_email_domain",
+                condition=models.Q(email__regex=r"^[^@]*$|@[ -~]*$"),
+                violation_error_message="Must be a valid e-mail address.",
             ),
         ]
         triggers = [
@@ -138,8 +162,13 @@ class User(Entity, AbstractUser):
         """Raises ValidationError for a username that is an e-mail address, unless it is the user's own."""
         super().clean()
         name = self.username or ""  # a form that refused it leaves none
-        if "@" in name and name.lower() != self.email.lower():
+        if "@" in name and not is_same_name(name, self.email):
             raise ValidationError({"username": "A username with an @ must be the user's own e-mail address."})
+
+
+def is_same_name(name: str, other: str) -> bool:
+    """Whether two names or addresses are one, in any equal spelling."""
+    return fold(text.name_or_address(name)) == fold(text.name_or_address(other))
 
 
 class Follow(Entity):

@@ -5,9 +5,11 @@ from typing import Any
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from rest_framework import serializers
 
+from lockstep import text
 from lockstep.accounts.models import User
 from lockstep.api.serializers import StrictSerializer
 
+MAX_USERNAME = 150
 JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIwMTk4In0.c2lnbmF0dXJl"  # an example
 
 
@@ -22,11 +24,35 @@ class Username(serializers.CharField):
     """Letters, digits and @ . + - _; a name with an @ must be the user's own address (actions.register)."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
-        super().__init__(max_length=150, validators=[UnicodeUsernameValidator()], **options)
+        super().__init__(max_length=MAX_USERNAME, validators=[UnicodeUsernameValidator()], **options)
 
     def to_internal_value(self, data: Any) -> str:  # noqa: ANN401 - REST framework's signature
         """In the form in which names are compared: what looks like another name is that name."""
-        return User.normalize_username(super().to_internal_value(data))
+        name = super().to_internal_value(data)
+        if len(name) > MAX_USERNAME:
+            self.fail("max_length", max_length=MAX_USERNAME)
+        try:
+            text.check_visible(name)
+        except ValueError as error:
+            raise serializers.ValidationError(str(error)) from error
+        return text.nfkc(name)
+
+
+class Address(serializers.EmailField):
+    """An e-mail address, in the form in which addresses are compared: one spelling of each domain."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
+        super().__init__(max_length=text.MAX_ADDRESS, **options)
+
+    def to_internal_value(self, data: Any) -> str:  # noqa: ANN401 - REST framework's signature
+        """With compatibility variants replaced, and the domain as DNS has it."""
+        address = super().to_internal_value(data)
+        if len(address) > text.MAX_ADDRESS:
+            self.fail("max_length", max_length=text.MAX_ADDRESS)
+        try:
+            return text.address(address)
+        except ValueError as error:
+            raise serializers.ValidationError(str(error)) from error
 
 
 class CredentialsSerializer(StrictSerializer):
@@ -79,7 +105,7 @@ class RegistrationSerializer(StrictSerializer):
     """A new account: username or email, or both, and a password."""
 
     username = Username(required=False)
-    email = serializers.EmailField(max_length=254, required=False)
+    email = Address(required=False)
     password = Password()
     first_name = serializers.CharField(max_length=150, required=False, allow_blank=True)
     last_name = serializers.CharField(max_length=150, required=False, allow_blank=True)
@@ -105,7 +131,7 @@ class ProfileSerializer(StrictSerializer):
     id = serializers.UUIDField(read_only=True)
     number = serializers.IntegerField(read_only=True)
     username = Username(required=False)
-    email = serializers.EmailField(max_length=254, required=False, allow_blank=True)
+    email = Address(required=False, allow_blank=True)
     first_name = serializers.CharField(max_length=150, required=False, allow_blank=True)
     last_name = serializers.CharField(max_length=150, required=False, allow_blank=True)
     is_staff = serializers.BooleanField(read_only=True)
@@ -250,7 +276,7 @@ def shown_profile(user: User) -> dict[str, Any]:
         "id": user.pk,
         "number": user.number,
         "username": user.username,
-        "email": user.email,
+        "email": text.readable_address(user.email),
         "first_name": user.first_name,
         "last_name": user.last_name,
         "is_staff": user.is_staff,

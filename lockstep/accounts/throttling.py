@@ -22,7 +22,9 @@ from django.db import connection
 from lockstep.accounts.models import Session, User
 from lockstep.api.errors import TooManyRequests
 from lockstep.api.sealing import derived_key
+from lockstep.changes.folding import fold
 from lockstep.changes.sql_file import load
+from lockstep.text import MAX_ADDRESS, name_or_address
 
 SQL = load(Path(__file__).parent / "sql" / "tries.sql")
 
@@ -45,13 +47,14 @@ class Try:
     """One try to sign in as somebody, from somewhere."""
 
     def __init__(self, name: str, address: str | None) -> None:
-        self.name = User.normalize_username(name.strip())  # as it will be looked for: other spellings are no new tries
+        # As it will be looked for: other spellings are no new tries. A longer name than any is nobody's.
+        self.name = fold(name_or_address(name.strip()[:MAX_ADDRESS]))
         self.address = address
         self._keys: list[bytes] = []
 
     def count(self) -> None:
         """Raises TooManyRequests, with the seconds after which another try may help."""
-        name, network = self.name.lower(), _network(self.address)
+        name, network = self.name, _network(self.address)
         limits = {PAIR: f"{name}\n{network}"}
         if not self._at_home:
             limits |= {ACCOUNT: name, ADDRESS: network}

@@ -88,7 +88,7 @@ class MyPasswordView(PasswordView):
 
     def tried(self, request: Request) -> str:
         """One's own name."""
-        return _me(request).username
+        return str(_me(request).username)
 
     @extend_schema(operation_id="change_password", request=PasswordSerializer, responses={204: None})
     def post(self, request: Request) -> Answer:

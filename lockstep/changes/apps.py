@@ -7,6 +7,8 @@ class ChangesConfig(AppConfig):
 
     def ready(self) -> None:
         from lockstep.changes import checks  # noqa: F401 - registers the system checks
+        from lockstep.changes.folding import register_lookups
         from lockstep.changes.triggers import let_nobody_ignore
 
+        register_lookups()
         post_migrate.connect(let_nobody_ignore, sender=self)

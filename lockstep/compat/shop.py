@@ -24,7 +24,7 @@ from lockstep.shop.serializers import Money, ProductKey, Quantity
 
 OFFSET_PAGE = [parameter for parameter in CURSOR_PAGE if parameter.name != "cursor"]
 NARROWING = [
-    OpenApiParameter("keyword", str, description="Only those with this in their name, whatever the case."),
+    OpenApiParameter("keyword", str, description="Only those with this in their name, in any case and spelling."),
     OpenApiParameter("keywords", str, description="The same."),
     OpenApiParameter("max_price", str, description="Only those that cost so much, or less."),
 ]
@@ -182,7 +182,7 @@ def _narrowed(request: Request) -> QuerySet[Product]:
     asked = request.query_params
     for name in ("keyword", "keywords"):
         if word := asked.get(name, "").replace("\0", ""):
-            rows = rows.filter(name__icontains=word)
+            rows = rows.filter(folded_name__icontains=word)
     if price := asked.get("max_price"):
         rows = rows.filter(price__lte=Money().run_validation(price))
     return rows

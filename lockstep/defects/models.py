@@ -6,10 +6,10 @@ from django.conf import settings
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.core.validators import MaxLengthValidator
 from django.db import models
-from django.db.models.functions import Upper
 
 from lockstep.changes.capture import EVERYBODY, capture
 from lockstep.changes.entities import TOUCH, AliveParent, Entity, EntityQuerySet, number_field
+from lockstep.changes.folding import FoldedField, NormalTextField, fold_trigger
 
 MAX_COMMENT = 10_000
 
@@ -18,8 +18,8 @@ class DefectQuerySet(EntityQuerySet["Defect"]):
     """Reads of defects."""
 
     def saying(self, text: str) -> Self:
-        """Those with this in their comment, whatever its case."""
-        return self.filter(comment__icontains=text)
+        """Those with this in their comment, in any equal spelling."""
+        return self.filter(folded__icontains=text)
 
 
 class Defect(Entity):
@@ -28,7 +28,8 @@ class Defect(Entity):
     number = number_field("defects_defect_number")
     # By the number: it is captured, and so a change alone says whom to count, whatever becomes of the account.
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="defects", to_field="number")
-    comment = models.TextField(validators=[MaxLengthValidator(MAX_COMMENT)])
+    comment = NormalTextField(validators=[MaxLengthValidator(MAX_COMMENT)])
+    folded = FoldedField(help_text="The comment, as it is searched.")
 
     objects = DefectQuerySet.as_manager()
 
@@ -37,11 +38,12 @@ class Defect(Entity):
             *capture("number", "user_id", "comment", readers=EVERYBODY),
             TOUCH,
             *AliveParent.of("user"),
+            fold_trigger("folded", "comment"),
         ]
         indexes = [
             models.Index(fields=["-id"], name="defects_newest", condition=models.Q(deleted=None)),
             models.Index(fields=["user", "-id"], name="defects_of", condition=models.Q(deleted=None)),
-            GinIndex(OpClass(Upper("comment"), "gin_trgm_ops"), name="defects_saying"),
+            GinIndex(OpClass("folded", "gin_trgm_ops"), name="defects_searched"),
         ]
 
     def __str__(self) -> str:

@@ -18,7 +18,7 @@ from lockstep.defects.serializers import DefectSerializer, shown_defect
 
 PAGE = 200  # rows of a page that nobody asked to be shorter: the predecessor's
 NARROWING = [
-    OpenApiParameter("search", str, description="Only those with this in their comment, whatever its case."),
+    OpenApiParameter("search", str, description="Only those with this in their comment, in any case and spelling."),
     OpenApiParameter("user", str, description="Only those that this user reported: a number, or an id."),
     OpenApiParameter("since", {"type": "string", "format": "date-time"}, description="Only those from then on."),
     OpenApiParameter("until", {"type": "string", "format": "date-time"}, description="Only those from before."),

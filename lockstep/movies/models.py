@@ -9,11 +9,12 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
-from django.db.models.functions import Now, Upper
+from django.db.models.functions import Now
 
 from lockstep.changes.capture import BOTH_ROWS, EVERYBODY, NEW_ROWS, OLD_ROWS, capture
 from lockstep.changes.dependents import deletes, deletes_of_user
 from lockstep.changes.entities import TOUCH, AliveParent, Entity, EntityQuerySet, Somebody
+from lockstep.changes.folding import FoldedField, fold_trigger
 from lockstep.changes.sql_file import load
 
 TRIGGERS = load(Path(__file__).parent / "sql" / "triggers.sql")
@@ -25,10 +26,10 @@ class MovieQuerySet(EntityQuerySet["Movie"]):
     """Reads of movies."""
 
     def matching(self, query: str) -> Self:
-        """Those that have every word in their title or their description, whatever its case."""
+        """Those that have every word in their title or their description, in any equal spelling."""
         rows = self
         for word in query.split()[:MOST_WORDS]:
-            rows = rows.filter(models.Q(title__icontains=word) | models.Q(description__icontains=word))
+            rows = rows.filter(folded__icontains=word)
         return rows
 
     def counted_for(self, user: Somebody) -> Self:
@@ -50,6 +51,7 @@ class Movie(Entity):
     image_url = models.TextField(null=True)
     rating = models.FloatField(null=True, help_text="The provider's own.")
     missing_since = models.DateTimeField(null=True, help_text="Since when whole listings of the provider lack it.")
+    folded = FoldedField(help_text="Title and description, as they are searched.")
 
     objects = MovieQuerySet.as_manager()
 
@@ -58,6 +60,7 @@ class Movie(Entity):
             *capture("remote_id", "title", "description", "image_url", "rating", readers=EVERYBODY),
             TOUCH,
             *deletes(("movies_rating", "movie_id")),
+            fold_trigger("folded", "title", "description"),
             pgtrigger.Trigger(
                 name="open_tally",
                 level=pgtrigger.Statement,
@@ -71,8 +74,7 @@ class Movie(Entity):
             models.CheckConstraint(name="movies_movie_rating", condition=models.Q(rating__range=FINITE)),
         ]
         indexes = [
-            GinIndex(OpClass(Upper("title"), "gin_trgm_ops"), name="movies_titled"),
-            GinIndex(OpClass(Upper("description"), "gin_trgm_ops"), name="movies_described"),
+            GinIndex(OpClass("folded", "gin_trgm_ops"), name="movies_searched"),
         ]
 
     def __str__(self) -> str:

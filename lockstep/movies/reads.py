@@ -4,15 +4,16 @@ from uuid import UUID
 
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.models import F, OrderBy, Q, Window
-from django.db.models.functions import Lower, RowNumber
+from django.db.models.functions import RowNumber
 
 from lockstep.api.errors import NotFound
 from lockstep.changes.entities import Somebody
+from lockstep.changes.folding import Fold
 from lockstep.movies.models import Movie, MovieQuerySet, Rating
 
 ORDERINGS: dict[str, list[OrderBy]] = {
-    "title": [Lower("title").asc(), F("id").asc()],
-    "-title": [Lower("title").desc(), F("id").desc()],
+    "title": [Fold("title").asc(), F("id").asc()],
+    "-title": [Fold("title").desc(), F("id").desc()],
     "votes": [F("tally__score").asc(), F("id").asc()],
     "-votes": [F("tally__score").desc(), F("id").desc()],
     "rating": [F("rating").asc(nulls_last=True), F("id").asc()],
@@ -29,8 +30,8 @@ def one_of_each_title(rows: MovieQuerySet) -> MovieQuerySet:
     """The movie of each title that is liked best, with the ids of all that have this title."""
     best_first = [F("tally__score").desc(), F("id").asc()]
     return rows.annotate(
-        place=Window(RowNumber(), partition_by=Lower("title"), order_by=best_first),
-        of_this_title=Window(ArrayAgg("id"), partition_by=Lower("title")),
+        place=Window(RowNumber(), partition_by=Fold("title"), order_by=best_first),
+        of_this_title=Window(ArrayAgg("id"), partition_by=Fold("title")),
     ).filter(place=1)
 
 

@@ -169,7 +169,7 @@ def remove_tag(*, actor: str, product: Product, tag: Tag) -> None:
 
 
 def create_tag(*, actor: str, name: str, description: str = "") -> Tag:
-    """A new tag. Raises Invalid for a name that another one has, whatever its case."""
+    """A new tag. Raises Invalid for a name that another one has, in any equal spelling."""
     with attributed_transaction(actor=actor):
         return _saved_unless_taken(Tag(name=name, description=description))
 

@@ -12,12 +12,13 @@ from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.contrib.postgres.search import SearchVectorField
 from django.core.validators import MaxLengthValidator, MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models.functions import Lower, Now
+from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
 from lockstep.changes.capture import BOTH_ROWS, EVERYBODY, NEW_ROWS, OLD_ROWS, Visibility, capture
 from lockstep.changes.dependents import deletes, deletes_of_user
 from lockstep.changes.entities import TOUCH, AliveParent, Entity, EntityQuerySet, Somebody, number_field
+from lockstep.changes.folding import Fold, FoldedField, LabelField, NormalTextField, fold_trigger
 from lockstep.changes.sql_file import load
 from lockstep.shop import machines
 
@@ -58,7 +59,7 @@ class ProductQuerySet(EntityQuerySet["Product"]):
         return self.filter(owner=owner)
 
     def tagged(self, name: str) -> Self:
-        """Those with this tag, whatever its case."""
+        """Those with this tag, in any equal spelling."""
         links = ProductTag.objects.alive().filter(tag__in=Tag.objects.alive().named(name))
         return self.filter(pk__in=links.values("product"))
 
@@ -68,8 +69,9 @@ class Product(Entity):
 
     number = number_field("shop_product_number")
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="products")
-    name = models.TextField(validators=[MaxLengthValidator(MAX_NAME)])
-    description = models.TextField(blank=True, db_default="", validators=[MaxLengthValidator(MAX_DESCRIPTION)])
+    name = NormalTextField(validators=[MaxLengthValidator(MAX_NAME)])
+    folded_name = FoldedField(help_text="The name, as it is searched.")
+    description = NormalTextField(blank=True, db_default="", validators=[MaxLengthValidator(MAX_DESCRIPTION)])
     price = models.DecimalField(max_digits=12, decimal_places=2, validators=[MinValueValidator(0)])
     stock = models.BigIntegerField(db_default=0, validators=[MinValueValidator(0), MaxValueValidator(MOST_STOCK)])
     state = models.TextField(choices=machines.PRODUCT.choices(), db_default=machines.ON_SALE)
@@ -84,6 +86,7 @@ class Product(Entity):
             TOUCH,
             *AliveParent.of("owner"),
             *deletes(("shop_producttag", "product_id")),
+            fold_trigger("folded_name", "name"),
             *machines.PRODUCT.guard(),
             pgtrigger.Trigger(
                 name="open_ledger",
@@ -159,22 +162,22 @@ class Seller(get_user_model()):  # type: ignore[misc]  # the project's user, whi
 
 
 class TagQuerySet(EntityQuerySet["Tag"]):
-    """Reads of tags. Names are compared in lower case, as their indexes have them."""
+    """Reads of tags. Names are compared folded, as their indexes have them."""
 
     def named(self, name: str) -> Self:
-        """The one of this name, whatever its case."""
-        return self.annotate(lower=Lower("name")).filter(lower=name.lower())
+        """The one of this name, in any equal spelling."""
+        return self.filter(name__iexact=name)
 
     def beginning(self, prefix: str) -> Self:
-        """Those whose name begins so, whatever the case."""
-        return self.annotate(lower=Lower("name")).filter(lower__startswith=prefix.lower())
+        """Those whose name begins so, in any equal spelling; with the folded name, by which they can be sorted."""
+        return self.annotate(folded=Fold("name")).filter(name__istartswith=prefix)
 
 
 class Tag(Entity):
     """A word that staff keep and owners put on their products."""
 
-    name = models.TextField(validators=[MaxLengthValidator(MAX_TAG)])
-    description = models.TextField(blank=True, db_default="", validators=[MaxLengthValidator(MAX_DESCRIPTION)])
+    name = LabelField(validators=[MaxLengthValidator(MAX_TAG)])
+    description = NormalTextField(blank=True, db_default="", validators=[MaxLengthValidator(MAX_DESCRIPTION)])
 
     objects = TagQuerySet.as_manager()
 
@@ -193,16 +196,16 @@ class Tag(Entity):
         ]
         constraints = [
             models.UniqueConstraint(
-                Lower("name"),
+                Fold("name"),
                 name="shop_tag_name",
                 condition=models.Q(deleted=None),
                 violation_error_message="A tag with this name exists already.",
             ),
         ]
-        indexes = [models.Index(OpClass(Lower("name"), "text_pattern_ops"), name="shop_tag_prefix")]
+        indexes = [models.Index(OpClass(Fold("name"), "text_pattern_ops"), name="shop_tag_prefix")]
 
     def __str__(self) -> str:
-        return self.name
+        return str(self.name)
 
 
 class ProductTag(Entity):

@@ -9,6 +9,7 @@ from uuid import UUID
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from lockstep import text
 from lockstep.api.serializers import StrictSerializer
 from lockstep.shop import machines
 from lockstep.shop.diagrams import mermaid
@@ -100,11 +101,29 @@ class ProductSerializer(NewProductSerializer):
     state = serializers.ChoiceField(machines.PRODUCT_STATES, required=False)
 
 
+class TagName(serializers.CharField):
+    """The name of a tag, without anything invisible: two tags that look alike are one."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
+        super().__init__(max_length=MAX_TAG, **options)
+
+    def to_internal_value(self, data: Any) -> str:  # noqa: ANN401 - REST framework's signature
+        """Length before contents."""
+        name = super().to_internal_value(data)
+        if len(name) > MAX_TAG:
+            self.fail("max_length", max_length=MAX_TAG)
+        try:
+            text.check_visible(name)
+        except ValueError as error:
+            raise serializers.ValidationError(str(error)) from error
+        return text.nfc(name)
+
+
 class TagSerializer(StrictSerializer):
     """A tag, kept by staff."""
 
     id = serializers.UUIDField(read_only=True)
-    name = serializers.CharField(max_length=MAX_TAG)
+    name = TagName()
     description = serializers.CharField(max_length=MAX_DESCRIPTION, allow_blank=True, required=False)
     created = serializers.DateTimeField(read_only=True)
     updated = serializers.DateTimeField(read_only=True)

@@ -61,11 +61,11 @@ NARROWING = [
     OpenApiParameter("max_price", str, description="Only those that cost so much, or less."),
 ]
 PRODUCT_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "price": ("price", "id"), "-price": ("-price", "-id")}
-TAG_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "name": ("lower", "id"), "-name": ("-lower", "-id")}
+TAG_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "name": ("folded", "id"), "-name": ("-folded", "-id")}
 NARROWED = {parameter.name for parameter in NARROWING} | {"ordering", "offset"}
 PRODUCT_LIST = [*NARROWING, ordering(PRODUCT_ORDERINGS), *CURSOR_PAGE]
 IN_STATE = OpenApiParameter("state", str, enum=machines.ORDER.states, description="Only those in this state.")
-PREFIX = OpenApiParameter("prefix", str, description="Only those whose name begins so, whatever the case.")
+PREFIX = OpenApiParameter("prefix", str, description="Only those whose name begins so, in any case and spelling.")
 
 
 class StaffWrite(BasePermission):

@@ -139,7 +139,7 @@ def test_defects_are_narrowed(cast: Cast):
     [
         (lambda: Defect.objects.alive().order_by("-id")[:200], "defects_newest"),
         (lambda: Defect.objects.alive().filter(user=1).order_by("-id")[:200], "defects_of"),
-        (lambda: Defect.objects.saying("door of coach"), "defects_saying"),
+        (lambda: Defect.objects.saying("door of coach"), "defects_searched"),
     ],
 )
 def test_defects_are_found_by_their_index(cast: Cast, rows, index: str):

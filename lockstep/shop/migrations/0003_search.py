@@ -12,6 +12,7 @@ from pathlib import Path
 from lockstep.changes.sql_file import load
 
 SQL = load(Path(__file__).parents[1] / "sql" / "search.sql")
+BEFORE = load(Path(__file__).parents[1] / "sql" / "before_folding.sql")
 
 
 class Migration(migrations.Migration):
@@ -41,7 +42,7 @@ class Migration(migrations.Migration):
                 ('product', models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='+', serialize=False, to='shop.product')),
             ],
         ),
-        migrations.RunSQL(SQL["plain"], "DROP FUNCTION shop_plain"),
+        migrations.RunSQL(BEFORE["plain"], "DROP FUNCTION shop_plain"),
         migrations.RunSQL(SQL["index"], "DROP FUNCTION shop_index"),
         migrations.RunSQL(SQL["query"], "DROP FUNCTION shop_query"),
         migrations.RunSQL("SELECT shop_index(ARRAY(SELECT id FROM shop_product))", migrations.RunSQL.noop),

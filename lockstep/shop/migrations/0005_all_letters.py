@@ -4,7 +4,7 @@ from django.db import migrations
 
 from lockstep.changes.sql_file import load
 
-SQL = load(Path(__file__).parents[1] / "sql" / "search.sql")
+SQL = load(Path(__file__).parents[1] / "sql" / "before_folding.sql")
 # Only there does the function find another collation than it did before.
 INDEX_ANEW = """
     SELECT shop_index(ARRAY(SELECT id FROM shop_product)) WHERE current_setting('server_version_num')::int < 170000

@@ -10,6 +10,7 @@ from django.db import migrations, models
 from lockstep.changes.sql_file import load
 
 SQL = load(Path(__file__).parents[1] / "sql" / "tags.sql")
+BEFORE = load(Path(__file__).parents[1] / "sql" / "before_folding.sql")
 
 class Migration(migrations.Migration):
 
@@ -35,7 +36,7 @@ class Migration(migrations.Migration):
             name='tags',
             field=django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), db_default=[], editable=False, size=None),
         ),
-        migrations.RunSQL(SQL["show"], "DROP FUNCTION shop_show_tags(uuid[])"),
+        migrations.RunSQL(BEFORE["show"], "DROP FUNCTION shop_show_tags(uuid[])"),
         pgtrigger.migrations.AddTrigger(
             model_name='producttag',
             trigger=pgtrigger.compiler.Trigger(name='linked', sql=pgtrigger.compiler.UpsertTriggerSql(func='PERFORM shop_show_tags(ARRAY(SELECT DISTINCT product_id FROM new_rows));\nPERFORM shop_index(ARRAY(SELECT DISTINCT product_id FROM new_rows));\nRETURN NULL;', hash='572f141102b3925c3912f2616f11618cfe9b1901', level='STATEMENT', operation='INSERT', pgid='pgtrigger_linked_c68f3', referencing='REFERENCING NEW TABLE AS new_rows ', table='shop_producttag', when='AFTER')),

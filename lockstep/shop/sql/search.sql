@@ -3,15 +3,22 @@
 -- against are learnt a moment later by a worker: two writers of the same new words would wait for each other.
 
 -- name: plain
--- A text as its words in lower case: what is written and what is asked for go through here alike. Without it PostgreSQL
--- takes black/white for a path and shop.example for a host, each one word. It knows all letters of Unicode whatever the
--- database's locale: by its own collation from PostgreSQL 17 on, by ICU's before. A lexeme's vector has room for some
--- 100,000 characters.
+-- A text as its words: what is written and what is asked for go through here alike. They are folded as all that is compared
+-- (changes/sql/folding.sql). Without the blanks PostgreSQL takes black/white for a path and shop.example for a host, each
+-- one word. What is punctuation is known whatever the database's locale: by PostgreSQL's own collation from 17 on, by ICU's
+-- before. A lexeme's vector has room for some 100,000 characters, and folding may make one to eighteen.
 DO $do$ BEGIN EXECUTE format($format$
     CREATE OR REPLACE FUNCTION shop_plain(given text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-        SELECT lower(regexp_replace(left(given, 100000) COLLATE %I, '[[:punct:][:space:]]+', ' ', 'g'))
+        SELECT regexp_replace(left(lockstep_fold(left(given, 100000)), 100000) COLLATE %I,
+                              '[[:punct:][:space:]]+', ' ', 'g')
     $$
 $format$, coalesce((SELECT min(collname) FROM pg_collation WHERE collname IN ('pg_c_utf8', 'und-x-icu')), 'default')); END $do$
+
+-- name: index_folded
+-- Products whose words may be others than before: all that have more than ASCII.
+SELECT shop_index(ARRAY(
+    SELECT id FROM shop_product p, concat(name, description, array_to_string(tags, ' ')) AS words
+    WHERE octet_length(words) <> length(words)));
 
 -- name: index
 -- Writes the rows of these products anew. `simple`: a shop's words are names, and stemming one language hurts the others.
@@ -40,13 +47,14 @@ $$;
 -- name: query
 -- The query that the first words of a text are a part of; nothing where it has none. The last one may be only begun; one
 -- that no product is known to have stands for those most like it, too, unless it has a digit: codes are not guessed.
+-- Words go through the dictionary that indexed ones went through: in some locales it lowers letters that folding leaves.
 -- Begun words by range and not by LIKE, whose index needs to see the pattern when it is planned.
-CREATE FUNCTION shop_query(given text, most int) RETURNS tsquery LANGUAGE sql STABLE
+CREATE OR REPLACE FUNCTION shop_query(given text, most int) RETURNS tsquery LANGUAGE sql STABLE
 SET pg_trgm.similarity_threshold = 0.2 AS $$
     SELECT string_agg('(' || concat_ws(' | ', quote_literal(word) || CASE WHEN is_last THEN ':*' ELSE '' END, alike) || ')',
                       ' & ')::tsquery
     FROM (
-        SELECT token AS word, position = max(position) OVER () AS is_last
+        SELECT (ts_lexize('simple', token))[1] AS word, position = max(position) OVER () AS is_last
         FROM ts_parse('default', shop_plain(given)) WITH ORDINALITY AS parsed (kind, token, position)
         WHERE kind <> 12  -- what lies between words
         ORDER BY position LIMIT most

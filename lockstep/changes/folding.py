@@ -1,0 +1,161 @@
+"""Texts are compared by one function of the database, lockstep_fold (sql/folding.sql), and nowhere else.
+
+Django's lookups that ignore case mean it: `iexact`, `icontains`, `istartswith` and `iendswith` of every text column.
+Where many rows are searched, the folded text is stored: a `FoldedField`, which a trigger writes whoever writes the row.
+"""
+
+from typing import Any
+
+import pgtrigger
+from django.core.exceptions import ValidationError
+from django.db import connection, models
+from django.db.models import lookups
+
+from lockstep import text
+
+
+class Fold(models.Func):
+    """A text in the form in which it is compared."""
+
+    function = "lockstep_fold"
+    arity = 1
+    output_field = models.TextField()
+
+
+class FoldedLookup(lookups.Lookup):
+    """Compares the folded column with the folded value."""
+
+    template = ""
+    prepare_rhs = True
+
+    def as_sql(self, compiler: Any, connection: Any) -> Any:  # noqa: ANN401 - Django's
+        left, left_params = self.process_lhs(compiler, connection)
+        right, right_params = self.process_rhs(compiler, connection)
+        return self.template % (self.left(left), f"lockstep_fold({right})"), [*left_params, *right_params]
+
+    def left(self, column: str) -> str:
+        """The column; one that is folded already is taken as it is."""
+        stored = isinstance(getattr(self.lhs, "target", None), FoldedField)
+        return column if stored else f"lockstep_fold({column})"
+
+
+ESCAPED = r"replace(replace(replace(%s, E'\\', E'\\\\'), '%%%%', E'\\%%%%'), '_', E'\\_')"
+
+
+class FoldedExact(FoldedLookup):
+    """Equal."""
+
+    lookup_name = "iexact"
+    template = "%s = %s"
+
+
+class FoldedContains(FoldedLookup):
+    """Has this in it."""
+
+    lookup_name = "icontains"
+    template = f"%s LIKE '%%%%' || {ESCAPED} || '%%%%'"
+
+
+class FoldedStartsWith(FoldedLookup):
+    """Begins so."""
+
+    lookup_name = "istartswith"
+    template = f"%s LIKE {ESCAPED} || '%%%%'"
+
+
+class FoldedEndsWith(FoldedLookup):
+    """Ends so."""
+
+    lookup_name = "iendswith"
+    template = f"%s LIKE '%%%%' || {ESCAPED}"
+
+
+def register_lookups() -> None:
+    """Makes Django's lookups that ignore case those of lockstep_fold."""
+    for lookup in (FoldedExact, FoldedContains, FoldedStartsWith, FoldedEndsWith):
+        for field in (models.CharField, models.TextField):
+            field.register_lookup(lookup)
+
+
+def fold(value: str) -> str:
+    """The form in which a text is compared, of the database; for keys that are made here."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT lockstep_fold(%s)", [value])
+        [folded] = cursor.fetchone() or [""]
+    return str(folded)
+
+
+class FoldedField(models.TextField):  # type: ignore[type-arg]  # it takes none at run time
+    """A folded text, beside what it is made of; `fold_trigger` writes it."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
+        super().__init__(**{"editable": False, "db_default": "", **options})
+
+
+def fold_trigger(target: str, *sources: str) -> pgtrigger.Trigger:
+    """Writes these columns, folded, into the target. An update of the target alone is undone by it, too."""
+    joined = " || ' ' || ".join(f"coalesce(NEW.{source}, '')" for source in sources)
+    update: Any = pgtrigger.UpdateOf(*sources, target)  # type: ignore[no-untyped-call]
+    return pgtrigger.Trigger(
+        name=f"write_{target}",
+        when=pgtrigger.Before,
+        operation=pgtrigger.Insert | update,
+        func=f"NEW.{target} := lockstep_fold({joined}); RETURN NEW;",
+    )
+
+
+class NormalisedField(models.Field):  # type: ignore[type-arg]  # it takes none at run time
+    """A text column that is stored in one form, whichever way of the ORM it is written, and looked up in it."""
+
+    def deconstruct(self) -> Any:  # noqa: ANN401 - Django's
+        """As Django's own field: the column is the same."""
+        name, _, args, options = super().deconstruct()
+        base = next(cls for cls in type(self).__mro__ if cls.__module__.startswith("django.db.models.fields"))
+        return name, f"django.db.models.{base.__name__}", args, options
+
+    def normalised(self, value: str) -> str:
+        """The form in which it is stored. Raises ValueError where there is none."""
+        return text.nfc(value)
+
+    def to_python(self, value: Any) -> Any:  # noqa: ANN401 - whatever is assigned
+        """What forms and `full_clean` make of a value. Raises ValidationError."""
+        given = super().to_python(value)
+        try:
+            return self.normalised(given) if isinstance(given, str) else given
+        except ValueError as error:
+            raise ValidationError(str(error), code="invalid") from error
+
+    def get_prep_value(self, value: Any) -> Any:  # noqa: ANN401 - whatever is assigned
+        """What is written or compared; what has no such form is left to the database's constraints."""
+        given = super().get_prep_value(value)
+        try:
+            return self.normalised(given) if isinstance(given, str) else given
+        except ValueError:
+            return given
+
+
+class NormalTextField(NormalisedField, models.TextField):  # type: ignore[type-arg]
+    """A text, as NFC."""
+
+
+class LabelField(NormalTextField):
+    """A name that people see and type, as NFC, without anything invisible."""
+
+    def normalised(self, value: str) -> str:
+        text.check_visible(value)
+        return super().normalised(value)
+
+
+class UsernameField(NormalisedField, models.CharField):  # type: ignore[type-arg]
+    """The name of a user, as NFKC, without anything invisible."""
+
+    def normalised(self, value: str) -> str:
+        text.check_visible(value)
+        return text.nfkc(value)
+
+
+class AddressField(NormalisedField, models.EmailField):  # type: ignore[type-arg]
+    """An e-mail address, as NFKC, with its domain as DNS has it."""
+
+    def normalised(self, value: str) -> str:
+        return text.address(value)
