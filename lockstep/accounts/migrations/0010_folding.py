@@ -83,7 +83,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('changes', '0010_folding'),
-        ('accounts', '0002_doors'),
+        ("accounts", "0003_withdrawal"),
     ]
 
     operations = [

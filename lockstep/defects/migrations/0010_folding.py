@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('changes', '0010_folding'),
-        ('defects', '0001_initial'),
+        ("defects", "0002_rules"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0002_doors'),
-        ('movies', '0002_count_truncate'),
+        ("movies", "0003_living_owners"),
     ]
 
     operations = [

@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('changes', '0010_folding'),
-        ('movies', '0002_count_truncate'),
+        ("movies", "0003_votes_of_the_living"),
     ]
 
     operations = [

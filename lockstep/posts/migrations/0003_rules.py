@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('posts', '0002_version'),
+        ("posts", "0003_comments_of_living_posts"),
     ]
 
     operations = [

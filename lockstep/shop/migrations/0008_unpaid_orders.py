@@ -10,7 +10,7 @@ SQL = load(Path(__file__).parents[1] / "sql" / "orders.sql")
 
 
 class Migration(migrations.Migration):
-    dependencies = [("shop", "0007_orders_need_one_index_of_buyers")]
+    dependencies = [("shop", "0008_living_owners")]
 
     operations = [
         migrations.AddIndex(

@@ -49,7 +49,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('changes', '0010_folding'),
-        ('shop', '0007_orders_need_one_index_of_buyers'),
+        ("shop", "0009_end_orders_and_card_tries"),
     ]
 
     operations = [
