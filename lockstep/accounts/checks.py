@@ -5,7 +5,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Info, Tags, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 from oauth2_provider.models import Application
@@ -27,7 +27,7 @@ def no_development_accounts(app_configs: Sequence[AppConfig] | None, **kwargs: A
     except DatabaseError as error:
         hint = "Run the check again where the database can be reached and is migrated."
         message = f"Development accounts could not be looked for ({str(error).strip().splitlines()[0]})."
-        return [Warning(message, hint=hint, id="accounts.W001")]
+        return [Info(message, hint=hint, id="accounts.I001")]
     return [Error(f"{name} is for development only.", hint=REMEDY, id="accounts.E001") for name in found]
 
 
