@@ -158,9 +158,9 @@ def gateway() -> Iterator[StandIn]:
 
 
 @pytest.fixture
-def system(tmp_path: Path, gateway: StandIn) -> Iterator[Run]:
+def system(home: Path, gateway: StandIn) -> Iterator[Run]:
     options = {"ORDER_CONFIRM_SECONDS": str(CONFIRM_SECONDS), "RATE_LIMIT": "1000000000", "LOG_LEVEL": "WARNING"}
-    run = Run(tmp_path / "home", free_port(), PAYMENTS_URL=gateway.url, **options)
+    run = Run(home, free_port(), PAYMENTS_URL=gateway.url, **options)
     run.until_ready()
     yield run
     run.end()
