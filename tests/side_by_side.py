@@ -1,8 +1,8 @@
 """Tests in several processes, each on a PostgreSQL of its own.
 
-Snapshots and pg_locks show the other databases of a cluster: two processes on one server would see each other. `make test`
-starts the servers and names them in LOCKSTEP_TEST_SERVERS; `-n auto` is as many processes as there are servers, and none
-without. A plugin (`-p` in pyproject.toml) is loaded before Django's settings, which read DATABASE_URL.
+Snapshots and pg_locks show the other databases of a cluster: two processes on one server would see each other.
+`make test` starts the servers and names them in LOCKSTEP_TEST_SERVERS; `-n auto` is as many processes as there are
+servers, and none without them. A plugin (`-p` in pyproject.toml) is loaded before Django reads DATABASE_URL.
 """
 
 import os

@@ -3,14 +3,16 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
+
+from lockstep.launcher.home import can_listen
 
 ROOT = Path(__file__).resolve().parents[2]
 # The variables of the run that these tests are part of must not reach the systems that they start.
@@ -28,16 +30,31 @@ OURS = (
 )
 
 
+# Seconds in these tests are those of a quiet machine, and end a test that hangs. Any other has so many times as long.
+SLACK = 5
+# Of each process that runs tests, 100 of its own, below those that the system gives to connections: between the moment
+# at which a port is chosen and the one at which it is listened on, neither another test nor a connection can take it.
+FIRST_PORT = 10_000 + os.getpid() % 220 * 100
+PORTS = cycle(range(FIRST_PORT, FIRST_PORT + 100))
+
+
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port of 127.0.0.1 that nothing listens on, and that no other test is given soon."""
+    return next(port for port in PORTS if is_free(port))
+
+
+def is_free(port: int) -> bool:
+    try:
+        can_listen("127.0.0.1", port)
+    except OSError:
+        return False
+    return True
 
 
 def eventually(question: Callable[[], object], seconds: float, what: str) -> object:
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + SLACK * seconds
     while not (answer := question()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        assert time.monotonic() < deadline, f"not within {SLACK * seconds} s: {what}"
         time.sleep(0.05)
     return answer
 
@@ -111,7 +128,7 @@ class Run:
         os.kill(self.find(words), signal.SIGKILL)
 
     def code(self, seconds: float = 10) -> int:
-        return self.make.wait(seconds)
+        return self.make.wait(SLACK * seconds)
 
     def none_left(self, seconds: float = 0.5) -> None:
         eventually(lambda: not self.processes(), seconds, f"everything ended: {self.processes()}")
@@ -120,7 +137,7 @@ class Run:
         if self.make.poll() is None:
             self.make.terminate()
             try:
-                self.make.wait(12)
+                self.code(12)
             except subprocess.TimeoutExpired:
                 self.make.kill()
         for pid in self.processes():

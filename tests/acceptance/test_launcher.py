@@ -59,7 +59,7 @@ def test_first_start_prints_what_works_and_second_start_keeps_the_data(run: Call
     first.none_left()
 
     second = run(PORT=str(first.port))
-    assert second.until_ready(20) < 20  # measured: below 5 s on an idle machine
+    second.until_ready(20)  # measured: below 5 s on a quiet machine
     token = posted(f"http://127.0.0.1:{second.port}/auth/", {"username": "admin", "password": "12345"})["token"]
     request = Request(
         f"http://127.0.0.1:{second.port}/fakeapi/v1/posts/?_limit=1000", headers={"Authorization": f"Bearer {token}"}

@@ -12,7 +12,8 @@ from django.test import Client
 from lockstep.mirror.models import RemoteObject
 from lockstep.mirror.tests.support import ours, run_import, run_plan, run_sync
 from lockstep.posts.models import Comment, Post
-from tests.contract.providers import NodeServer, free_port, start_json_server, start_real_jsonplaceholder
+from tests.acceptance.running import free_port
+from tests.contract.providers import NodeServer, start_json_server, start_real_jsonplaceholder
 from tests.mirrored import differences, in_step, theirs, until_in_step
 from tests.support import BackgroundWorker, Cast, drained, eventually
 

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -11,6 +10,8 @@ from types import TracebackType
 from typing import Self
 
 import httpx
+
+from tests.acceptance.running import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
@@ -99,11 +100,3 @@ def wait_until(true: Callable[[], bool], seconds: float = START_SECONDS) -> None
         if time.monotonic() > end:
             raise TimeoutError(f"not so within {seconds:g} s")
         time.sleep(_POLL_SECONDS)
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,8 +1,8 @@
 """Workers that charge for orders and kill themselves at a step: `python -m tests.faults.doomed_cashier`.
 
-Each line of stdin begins a life, in a process of its own, and is the number of the step at which it ends: of a
-statement, of a request to the gateway, of what lies between them. 0 is none. Steps are counted while the change that is
-to be paid for is handled. Each line of stdout says how a life ended: "after charge -9", or "0" when all was done.
+Each line of stdin begins a life, in a process of its own, and says at which step it ends, by number or by name: at a
+statement, at a request to the gateway, between them. 0 is none. Steps are counted while the change that is to be paid
+for is handled. Each line of stdout says how a life ended: "after charge -9", or "0" when all was done.
 """
 
 import asyncio
@@ -31,7 +31,6 @@ from lockstep.shop import actions, machines, payments  # noqa: E402
 from tests.faults.doomed_worker import watch_statements  # noqa: E402
 from tests.support import PATIENCE  # noqa: E402
 
-CHARGE_SECONDS = 0.4  # until an answer of the gateway counts as lost
 SETTLEMENT = (
     "lock_claimed", "bury", "remove_delivered", "free", "retire", "postpone", "record_attempts",
 )  # fmt: skip
@@ -43,10 +42,11 @@ ALL_DONE = """
 
 
 class Doom:
-    """Counts steps, where they count, and ends the process at one of them."""
+    """Counts steps, where they count, and ends the process at one of them: the nth, or the first of that name."""
 
-    def __init__(self, step: int) -> None:
-        self.left = step
+    def __init__(self, step: str) -> None:
+        self.left = int(step) if step.isdecimal() else 0
+        self.name = "" if step.isdecimal() else step
         self.counts = False
 
     def handles(self, claim: Claim) -> None:
@@ -61,7 +61,7 @@ class Doom:
         if not self.counts:
             return
         self.left -= 1
-        if self.left == 0:
+        if self.left == 0 or step == self.name:
             os.write(sys.stdout.fileno(), f"{step} ".encode())
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -121,7 +121,7 @@ def doomed(doom: Doom) -> Subscriber:
     return replace(payments.CASHIER, connect=connect)
 
 
-async def live(step: int) -> None:
+async def live(step: str) -> None:
     """Until everything is done, or this step."""
     doom = Doom(step)
     watch_statements(doom.reached, statements())
@@ -145,12 +145,13 @@ async def stop_when_all_is_done(worker: Worker) -> None:
 
 
 def main() -> None:
-    payments.CHARGE_SECONDS = CHARGE_SECONDS
+    # Until an answer of the gateway counts as lost.
+    payments.CHARGE_SECONDS = float(os.environ["CHARGE_SECONDS"])
     retry.SCHEDULE = (0.0, *[0.05] * 20)
     for line in sys.stdin:
         child = os.fork()  # to start Python and Django for each takes many times as long
         if not child:
-            asyncio.run(live(int(line)))
+            asyncio.run(live(line.rstrip()))
             os._exit(0)
         _, status = os.waitpid(child, 0)
         os.write(sys.stdout.fileno(), f"{os.waitstatus_to_exitcode(status)}\n".encode())

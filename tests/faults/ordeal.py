@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psycopg
 
+from lockstep.launcher import template
 from lockstep.launcher.postgres import Server
 from tests.acceptance.running import ROOT
 from tests.support import eventually
@@ -207,10 +208,9 @@ def ordeal(folder: Path, seed: int, *, durable: bool = False, port: int | None =
     """A migrated database with some posts and the subscription of the doomed worker."""
     for parent in (folder, *folder.parents[:2]):
         parent.chmod(0o755)  # PostgreSQL's account passes through when we are root
+    template.copy_to(folder / "postgres")
     with Server(folder / "postgres", durable=durable, port=port) as server:
         ordeal = Ordeal(server, folder, random.Random(seed))
-        migrate = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
-        subprocess.run(migrate, cwd=ROOT, env=ordeal.environment, check=True)
         ordeal.keys = _prepare(server.url)
         try:
             yield ordeal

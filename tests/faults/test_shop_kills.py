@@ -158,10 +158,10 @@ def gateway() -> Iterator[StandIn]:
 
 
 @pytest.fixture
-def system(tmp_path: Path, gateway: StandIn) -> Iterator[Run]:
+def system(home: Path, gateway: StandIn) -> Iterator[Run]:
     options = {"ORDER_CONFIRM_SECONDS": str(CONFIRM_SECONDS), "RATE_LIMIT": "1000000000", "LOG_LEVEL": "WARNING"}
     options |= {"UNPAID_ORDERS_PER_USER": "0", "UNPAID_UNITS_PER_USER": "0", "CARD_TRIES_PER_HOUR": "1000000"}
-    run = Run(tmp_path / "home", free_port(), PAYMENTS_URL=gateway.url, **options)
+    run = Run(home, free_port(), PAYMENTS_URL=gateway.url, **options)
     run.until_ready()
     yield run
     run.end()

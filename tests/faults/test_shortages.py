@@ -11,6 +11,7 @@ from urllib.request import Request, urlopen
 import psycopg
 import pytest
 
+from lockstep.launcher import template
 from lockstep.launcher.postgres import Server
 from tests.acceptance.running import Run, free_port
 from tests.support import eventually
@@ -68,6 +69,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_no_connection_is_left(folder: Path):
+    template.copy_to(folder / "postgres")
     with Server(folder / "postgres", durable=False) as server, running(folder, server) as run:
         token = signed_in(run)
         with ExitStack() as guests:
