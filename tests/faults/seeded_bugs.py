@@ -456,8 +456,8 @@ BUGS = [
     SeededBug(
         "a webhook's owner may see everything",
         "lockstep/webhooks/deliver.py",
-        "if endpoint is None or not endpoint.may_read(claim):",
-        "if endpoint is None:",
+        "readable = endpoint and endpoint.readable(claim)",
+        "readable = endpoint and claim",
         f"{TEST_SENDING}::test_only_what_its_patterns_name_and_its_owner_may_see_is_sent",
     ),
     SeededBug(
@@ -647,8 +647,8 @@ BUGS = [
     SeededBug(
         "the gateway's charge is noted and its order is not",
         "lockstep/shop/payments.py",
-        "if await cursor.fetchone():",
-        "if not await cursor.fetchone():",
+        "            if decides:",
+        "            if not decides:",
         f"{TEST_SHOP}/test_payments.py::test_every_mood_of_the_gateway_ends",
     ),
     SeededBug(
@@ -869,5 +869,41 @@ BUGS = [
         "SET upvotes = 0, downvotes = 0",
         "SET upvotes = upvotes, downvotes = downvotes",
         f"{TEST_MOVIES}/test_ratings.py::test_whatever_writes_a_vote_it_is_counted",
+    ),
+    SeededBug(
+        "a bag that was ordered meanwhile stays ordered for a PUT",
+        "lockstep/shop/actions.py",
+        "while (bag := _locked_bag(user)) is None:",
+        "if (bag := _locked_bag(user)) is None:",
+        f"{TEST_SHOP}/test_bags_at_once.py::test_put_beside_an_order_opens_a_new_bag",
+    ),
+    SeededBug(
+        "unpaid orders of one buyer are counted without waiting for each other",
+        "lockstep/shop/sql/unpaid.sql",
+        "pg_catalog.pg_advisory_xact_lock(",
+        "pg_catalog.pg_try_advisory_xact_lock(",
+        f"{TEST_SHOP}/test_unpaid.py::test_limit_counts_an_order_that_is_being_placed",
+    ),
+    SeededBug(
+        "a deletion does not wait for links that are being made",
+        "lockstep/shop/migrations/0009_dependents.py",
+        "PERFORM FROM shop_product WHERE id = NEW.id FOR UPDATE",
+        "PERFORM FROM shop_product WHERE id = NEW.id FOR NO KEY UPDATE",
+        f"{TEST_SHOP}/test_dependents.py::test_link_that_was_begun_goes_with_the_product",
+    ),
+    SeededBug(
+        "a product that goes out of sight shows its new contents",
+        "lockstep/changes/readers.py",
+        "return document if is_visible else None",
+        "return document",
+        "lockstep/webhooks/tests/test_sending.py"
+        "::test_a_product_out_of_sight_is_a_deletion_to_others_without_its_new_contents",
+    ),
+    SeededBug(
+        "a charge that shows after its order was ended is swallowed",
+        "lockstep/shop/payments.py",
+        "if cursor.rowcount:",
+        "if not cursor.rowcount:",
+        f"{TEST_SHOP}/test_ending.py::test_late_answer_accepts_nothing_and_is_a_dead_letter",
     ),
 ]

@@ -24,6 +24,7 @@ SCHEMA = (
     "schema.sql",
     "search.sql",
     "tags.sql",
+    "unpaid.sql",
     "changes/triggers.py",
     "migrations/",
     "models.py",

@@ -1,4 +1,4 @@
-"""What a buyer has in unpaid orders is limited where an order is placed (sql/orders.sql, unpaid)."""
+"""What a buyer has in unpaid orders is limited where an order is placed (sql/unpaid.sql)."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 from lockstep.changes.sql_file import load
 
-SQL = load(Path(__file__).parents[1] / "sql" / "orders.sql")
+SQL = load(Path(__file__).parents[1] / "sql" / "unpaid.sql")
 
 
 class Migration(migrations.Migration):
@@ -21,5 +21,5 @@ class Migration(migrations.Migration):
                 name="shop_order_unpaid",
             ),
         ),
-        migrations.RunSQL(SQL["unpaid"], "DROP FUNCTION shop_unpaid_excess(uuid, bigint, bigint, bigint)"),
+        migrations.RunSQL(SQL["excess"], "DROP FUNCTION shop_unpaid_excess(uuid, bigint, bigint, bigint)"),
     ]

@@ -6,7 +6,7 @@
 -- All or nothing. One row: the order's `number` and how it is `shown`, as JSON, where the stock was enough for every line;
 -- else `lines`, with what was asked of each product, given by id or by number, where it first stands among the lines
 -- (`index`), and what is available; a product that the buyer may not see is unknown. `excess` names the limit of unpaid
--- orders that it would pass (see `unpaid`). It says itself who is writing, so that it needs no transaction around it:
+-- orders that it would pass (see unpaid.sql). It says itself who is writing, so that it needs no transaction around it:
 -- products are locked for as long as it takes, and not for as long as a client takes to say COMMIT. {confirmed} is whether
 -- the actor may still write (changes/attribution.py), decided before any product is locked; otherwise nothing is.
 WITH said AS MATERIALIZED (
@@ -66,25 +66,6 @@ SELECT (SELECT confirmed FROM said), placed.number, row_to_json(placed.*)::text 
            FROM lines)
        END AS lines
 FROM decided LEFT JOIN placed ON true;
-
--- name: unpaid
--- Which limit on what a buyer has in unpaid orders one more order of so many units would pass: "orders", "units" or NULL.
--- Orders of one buyer wait here for each other, until the transaction ends, once they hold their products: what is counted
--- afterwards, by a statement of its own, includes every order that was placed before. Orders of others do not wait.
-CREATE FUNCTION shop_unpaid_excess(the_buyer uuid, units bigint, most_orders bigint, most_units bigint)
-RETURNS text LANGUAGE plpgsql VOLATILE AS $$
-DECLARE
-    orders bigint;
-    held bigint;
-BEGIN
-    PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('shop.unpaid ' || the_buyer::text, 0));
-    SELECT count(*), coalesce(sum(
-        (SELECT sum((line ->> 'quantity')::bigint) FROM pg_catalog.jsonb_array_elements(o.lines) AS line)), 0)
-    INTO orders, held
-    FROM public.shop_order o
-    WHERE o.buyer_id = the_buyer AND o.state IN ('PENDING_CONFIRMATION', 'CONFIRMED');
-    RETURN CASE WHEN orders >= most_orders THEN 'orders' WHEN held + units > most_units THEN 'units' END;
-END $$;
 
 -- name: give_back
 -- Ends orders that are in the state `source`, at most so many of them, and gives their stock back. Which: those of
