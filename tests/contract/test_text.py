@@ -267,7 +267,7 @@ def test_an_address_is_taken_and_signs_in_in_every_spelling(db: None):
     assert failing(EQUAL_ADDRESSES, holds) == []
 
 
-def test_nobody_takes_the_address_of_another_as_a_name(db: None):
+def test_the_address_of_another_account_is_not_free_as_a_username(db: None):
     def holds(first: str, second: str) -> bool:
         assert register("first", first).status_code == 201
         return register(second).status_code == 400
