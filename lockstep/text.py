@@ -28,10 +28,12 @@ def nfkc(text: str) -> str:
 
 
 def address(text: str) -> str:
-    """An e-mail address as it is stored, with the domain as DNS has it. Raises ValueError for an impossible domain."""
+    """An e-mail address as it is stored, with the domain as DNS has it. Raises ValueError where there is none."""
     local, at, domain = nfkc(text).rpartition("@")
     if not at or domain.startswith("["):
         return nfkc(text)
+    if not local.isascii():
+        raise ValueError("The part of an e-mail address before the @ must consist of ASCII characters.")
     try:
         return f"{local}@{idna.encode(domain, uts46=True, std3_rules=True).decode('ascii')}"
     except (idna.IDNAError, UnicodeError) as error:

@@ -127,11 +127,10 @@ class NormalisedField(models.Field):  # type: ignore[type-arg]  # it takes none 
 
     def get_prep_value(self, value: Any) -> Any:  # noqa: ANN401 - whatever is assigned
         """What is written or compared; what has no such form is left to the database's constraints."""
-        given = super().get_prep_value(value)
         try:
-            return self.normalised(given) if isinstance(given, str) else given
-        except ValueError:
-            return given
+            return super().get_prep_value(value)  # by way of `to_python`
+        except ValidationError:
+            return models.Field.get_prep_value(self, value)
 
 
 class NormalTextField(NormalisedField, models.TextField):  # type: ignore[type-arg]

@@ -15,7 +15,7 @@ class DefectAdmin(EntityAdmin):
 
     list_display = ("number", "comment", "user", "created")
     list_select_related = ("user",)
-    search_fields = ("comment", "user__username")
+    search_fields = ("folded", "user__username")
     ordering = ("-id",)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:  # noqa: ANN401 - a defect

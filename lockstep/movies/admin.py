@@ -13,7 +13,7 @@ class MovieAdmin(ReadOnly, EntityAdmin):
     made_by_database = ("id", "created", "updated")
     list_display = ("title", "rating", "tally", "missing_since", "updated")
     list_select_related = ("tally",)
-    search_fields = ("title", "description")
+    search_fields = ("folded",)
     ordering = ("title", "id")
 
 
@@ -25,7 +25,7 @@ class RatingAdmin(ReadOnly, EntityAdmin):
     list_display = ("movie", "user", "rating_type", "updated")
     list_select_related = ("movie", "user")
     list_filter = ("rating_type",)
-    search_fields = ("movie__title", "user__username")
+    search_fields = ("movie__folded", "user__username")
     ordering = ("-id",)
 
 

@@ -32,7 +32,7 @@ class ProductAdmin(EntityAdmin):
     list_display = ("number", "name", "owner", "price", "stock", "state", "updated")
     list_filter = ("state",)
     list_select_related = ("owner",)
-    search_fields = ("name", "description")
+    search_fields = ("folded_name", "description")
     raw_id_fields = ("owner",)
     ordering = ("-id",)
     inlines = (ProductTagInline,)
@@ -127,6 +127,6 @@ class MovementAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("at", "product", "delta", "reason", "order", "actor")
     list_filter = ("reason",)
     list_select_related = ("product", "order")
-    search_fields = ("product__name", "=product__number", "=order__number")
+    search_fields = ("product__folded_name", "=product__number", "=order__number")
     ordering = ("-id",)
     show_full_result_count = False

@@ -28,6 +28,7 @@ TEST_DOORS = "lockstep/accounts/tests/test_doors.py"
 TEST_PUSH = "lockstep/mirror/tests/test_push.py"
 TEST_APPLY = "lockstep/mirror/tests/test_apply.py"
 TEST_SYNC = "lockstep/mirror/tests/test_sync.py"
+TEST_TEXT = "tests/contract/test_text.py"
 TEST_IMPORT = "lockstep/mirror/tests/test_import.py"
 
 
@@ -905,5 +906,31 @@ BUGS = [
         "if cursor.rowcount:",
         "if not cursor.rowcount:",
         f"{TEST_SHOP}/test_ending.py::test_late_answer_accepts_nothing_and_is_a_dead_letter",
+        "texts are compared as they were typed, in lower case",
+        "lockstep/changes/sql/folding.sql",
+        'lower(normalize(folded, NFKD) COLLATE "C")',
+        'lower(folded COLLATE "C")',
+        f"{TEST_TEXT}::test_a_tag_is_taken_in_every_spelling",
+    ),
+    SeededBug(
+        "marks are sorted however many follow each other",
+        "lockstep/changes/sql/folding.sql",
+        "IF length(folded) > 30 THEN",
+        "IF false THEN",
+        "lockstep/changes/tests/test_folding.py::test_marks_beyond_the_thirtieth_in_a_row_make_no_difference",
+    ),
+    SeededBug(
+        "what is looked for is folded, and what it is looked for in is not",
+        "lockstep/changes/folding.py",
+        'return column if stored else f"lockstep_fold({column})"',
+        "return column",
+        f"{TEST_TEXT}::test_a_username_is_taken_and_signs_in_in_every_spelling",
+    ),
+    SeededBug(
+        "a domain has as many spellings as people write",
+        "lockstep/text.py",
+        "idna.encode(domain, uts46=True, std3_rules=True).decode('ascii')",
+        "domain.lower()",
+        f"{TEST_TEXT}::test_an_address_is_taken_and_signs_in_in_every_spelling",
     ),
 ]

@@ -26,7 +26,7 @@ def settle(apps, schema_editor):
     """Writes addresses in the form in which they are compared, and tells accounts apart that are called the same now.
 
     Of equal names the first account keeps its own; the others get their number behind it. Equal addresses end the
-    migration before anything is changed: without its address nobody may be able to sign in to an account.
+    migration before anything is changed: without its address an account may be lost to its owner.
     """
     with schema_editor.connection.cursor() as cursor:
         _write_addresses(cursor)

@@ -47,6 +47,9 @@ BEGIN
     IF length(folded) > 30 THEN
         folded := regexp_replace(folded, '([' || marks || ']{30})[' || marks || ']+', '\1', 'g');
     END IF;
+    IF folded ~ '[\u0345\u1f80-\u1fff]' THEN  -- before other marks are sorted, an iota below is one beside
+        folded := replace(normalize(folded, NFD), U&'\0345', 'ι');
+    END IF;
     folded := lower(normalize(folded, NFKD) COLLATE "C");
     folded := replace(replace(folded, 'ß', 'ss'), 'ẞ', 'ss');
     IF folded ~ '[\u00c6-\u00de\u0110-\u0166]' THEN  -- Latin
@@ -61,7 +64,7 @@ BEGIN
             'ɓƃƅɔƈɖɗƌǝəɛƒɠɣɩɨƙɯɲɵƣƥʀƨʃƭʈʊʋƴƶʒƹƽǥƕƿȝƞȣȥⱥȼƚⱦɂƀʉʌɇɉɋɍɏỻỽỿⱡɫᵽɽⱨⱪⱬɑɱɐɒⱳⱶȿɀꜣꜥꜧꜩꜫꜭꜯꜳꜵꜷꜹꜻꜽꜿꝁꝃꝅꝇ'
             'ꝉꝋꝍꝏꝑꝓꝕꝗꝙꝛꝝꝟꝡꝣꝥꝧꝩꝫꝭꝯꝺꝼᵹꝿꞁꞃꞅꞇꞌɥꞑꞓꞗꞙꞛꞝꞟꞡꞣꞥꞧꞩɦɜɡɬɪʞʇʝꭓꞵꞷꞹꞻꞽꞿꟁꟃꞔʂᶎꟈꟊɤꟍꟑꟗꟙꟛƛꟶⅎↄ');
     END IF;
-    IF folded ~ '[\u0345\u0370-\u03ff]' THEN  -- Greek; the iota below a letter is one beside it
+    IF folded ~ '[\u0345\u0370-\u03ff]' THEN  -- Greek
         folded := translate(folded,
             U&'\0345'
             'ͰͲͶͿΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩςϏϘϚϜϞϠϷϺϽϾϿ',

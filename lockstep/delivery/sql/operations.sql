@@ -37,7 +37,7 @@ WHERE subscription_id = %(subscription)s AND outcome IS NULL
   AND (%(letters)s::uuid[] IS NULL OR id = ANY (%(letters)s))
   AND (%(model)s::text IS NULL OR model = %(model)s)
   AND (%(object_id)s::text IS NULL OR object_id = %(object_id)s)
-  AND (%(cause)s::text IS NULL OR strpos(lower(cause), lower(%(cause)s)) > 0)
+  AND (%(cause)s::text IS NULL OR strpos(lockstep_fold(cause), lockstep_fold(%(cause)s::text)) > 0)
   AND (%(since)s::timestamptz IS NULL OR at >= %(since)s)
   AND (%(until)s::timestamptz IS NULL OR at < %(until)s)
 ORDER BY died, seq
