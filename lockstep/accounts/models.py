@@ -8,8 +8,10 @@ import pgtrigger
 from django.conf import settings
 from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.models import AbstractUser, UserManager
+from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.db import models, transaction
 from django.db.models.functions import Coalesce, Lower, Now
+from django.utils.deconstruct import deconstructible
 from uuid_utils.compat import uuid7
 
 from lockstep.accounts.entitlement import admin_actor, session_actor
@@ -54,10 +56,25 @@ class PeopleManager(UserManager.from_queryset(UserQuerySet)):  # type: ignore[mi
     use_in_migrations = False
 
 
+@deconstructible
+class HandleValidator(UnicodeUsernameValidator):
+    """Usernames are public: an e-mail address is none."""
+
+    regex = r"^[\w.+-]+\Z"
+    message = "Use letters, digits and . + - _ only. An e-mail address signs in as well, and is not shown to others."
+
+
 class User(Entity, AbstractUser):
     """Somebody who may sign in. `number` is what outside systems call them by."""
 
     number = number_field("accounts_user_number")
+    username = models.CharField(
+        max_length=150,
+        unique=True,
+        validators=[HandleValidator()],
+        help_text="Others see it. Letters, digits and . + - _ only.",
+        error_messages={"unique": "A user with that username already exists."},
+    )
 
     objects = PeopleManager()  # type: ignore[misc]  # the stubs know two bases
 
@@ -66,6 +83,9 @@ class User(Entity, AbstractUser):
         constraints = [
             # Two names that differ in case only would be one to a reader.
             models.UniqueConstraint(Lower("username"), name="accounts_user_username_ci"),
+            models.CheckConstraint(
+                name="accounts_user_username_no_address", condition=~models.Q(username__contains="@")
+            ),
             models.UniqueConstraint(
                 Lower("email"), name="accounts_user_email_ci", condition=models.Q(deleted=None) & ~models.Q(email="")
             ),
