@@ -74,7 +74,7 @@ class AccountAdmin(EntityAdmin, UserAdmin):  # type: ignore[type-arg]  # it take
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def consequences(self, obj: User) -> list[str]:
-        """What deleting an account does beside (accounts.actions.delete_account, shop.leavers)."""
+        """What deleting an account does beside (accounts.actions.delete_account, shop.models.Seller)."""
         return [
             "It is signed out everywhere, its name and address are free again, and it follows and is followed no more.",
             "Its products are deleted. Its orders, defects and ratings stay.",

@@ -8,9 +8,10 @@ import pgtrigger
 from django.conf import settings
 from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.models import AbstractUser, UserManager
-from django.core.exceptions import ValidationError
+from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.db import models, transaction
 from django.db.models.functions import Coalesce, Now
+from django.utils.deconstruct import deconstructible
 from uuid_utils.compat import uuid7
 
 from lockstep import text
@@ -19,7 +20,7 @@ from lockstep.api import endings
 from lockstep.changes.attribution import Actor
 from lockstep.changes.capture import capture
 from lockstep.changes.entities import TOUCH, UUID7, AliveParent, Entity, EntityQuerySet, number_field
-from lockstep.changes.folding import AddressField, Fold, UsernameField, fold
+from lockstep.changes.folding import AddressField, Fold, UsernameField
 from lockstep.changes.sql_file import load
 
 WITHDRAWAL = load(Path(__file__).parent / "sql" / "withdrawal.sql")
@@ -67,17 +68,23 @@ class PeopleManager(UserManager.from_queryset(UserQuerySet)):  # type: ignore[mi
         return user
 
 
+@deconstructible
+class HandleValidator(UnicodeUsernameValidator):
+    """Usernames are public: an e-mail address is none."""
+
+    regex = r"^[\w.+-]+\Z"
+    message = "Use letters, digits and . + - _ only. An e-mail address signs in as well, and is not shown to others."
+
+
 class User(Entity, AbstractUser):
     """Somebody who may sign in. `number` is what outside systems call them by."""
 
     number = number_field("accounts_user_number")
-
     username = UsernameField(
-        AbstractUser._meta.get_field("username").verbose_name,
         max_length=150,
         unique=True,
-        help_text=AbstractUser._meta.get_field("username").help_text,
-        validators=[AbstractUser.username_validator],
+        validators=[HandleValidator()],
+        help_text="Others see it. Letters, digits and . + - _ only.",
         error_messages={"unique": "A user with that username already exists."},
     )
     email = AddressField("email address", blank=True)
@@ -93,6 +100,11 @@ class User(Entity, AbstractUser):
         abstract = False
         constraints = [
             # Two names that are one to a reader are one.
+            models.CheckConstraint(
+                name="accounts_user_username_no_address",
+                condition=~models.Q(username__contains="@"),
+                violation_error_message=HandleValidator.message,
+            ),
             models.UniqueConstraint(
                 Fold("username"), name="accounts_user_username_ci", violation_error_message=ALREADY_IN_USE
             ),
@@ -157,18 +169,6 @@ class User(Entity, AbstractUser):
     def admin_actor(self) -> Actor:
         """This user as the actor of a request of the admin (entitlement.py)."""
         return admin_actor(user=self.pk, password=self.password)
-
-    def clean(self) -> None:
-        """Raises ValidationError for a username that is an e-mail address, unless it is the user's own."""
-        super().clean()
-        name = self.username or ""  # a form that refused it leaves none
-        if "@" in name and not is_same_name(name, self.email):
-            raise ValidationError({"username": "A username with an @ must be the user's own e-mail address."})
-
-
-def is_same_name(name: str, other: str) -> bool:
-    """Whether two names or addresses are one, in any equal spelling."""
-    return fold(text.name_or_address(name)) == fold(text.name_or_address(other))
 
 
 class Follow(Entity):

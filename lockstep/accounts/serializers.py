@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from django.contrib.auth.validators import UnicodeUsernameValidator
 from rest_framework import serializers
 
 from lockstep import text
-from lockstep.accounts.models import User
+from lockstep.accounts.models import HandleValidator, User
 from lockstep.api.serializers import StrictSerializer
 
 MAX_USERNAME = 150
@@ -21,10 +20,10 @@ class Password(serializers.CharField):
 
 
 class Username(serializers.CharField):
-    """Letters, digits and @ . + - _; a name with an @ must be the user's own address (actions.register)."""
+    """Letters, digits and . + - _: everybody sees it, so that no address may be one."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
-        super().__init__(max_length=MAX_USERNAME, validators=[UnicodeUsernameValidator()], **options)
+        super().__init__(max_length=MAX_USERNAME, validators=[HandleValidator()], **options)
 
     def to_internal_value(self, data: Any) -> str:  # noqa: ANN401 - REST framework's signature
         """In the form in which names are compared: what looks like another name is that name."""
@@ -112,16 +111,9 @@ class RegistrationSerializer(StrictSerializer):
     example = {"username": "ada", "email": "ada@example.com", "password": "a long one, please", "first_name": "Ada"}
 
     def validate(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Somebody must be called something; an address alone must do as a name."""
+        """At least one of them signs in."""
         if not given.get("username") and not given.get("email"):
             raise serializers.ValidationError("Give a username, or an email, or both.")
-        if not given.get("username"):
-            try:
-                Username().run_validation(given["email"])
-            except serializers.ValidationError as error:
-                raise serializers.ValidationError(
-                    {"username": ["This address cannot be one: give one, too."]}
-                ) from error
         return given
 
 
