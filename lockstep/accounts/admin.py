@@ -76,8 +76,8 @@ class AccountAdmin(EntityAdmin, UserAdmin):  # type: ignore[type-arg]  # it take
     def consequences(self, obj: User) -> list[str]:
         """What deleting an account does beside (accounts.actions.delete_account, shop.models.Seller)."""
         return [
-            "It is signed out everywhere, its name and address are free again, and it follows and is followed no more.",
-            "Its products are deleted. Its orders, defects and ratings stay.",
+            "The account is signed out everywhere and deleted with its profile, its products and all follows of it.",
+            "Its name and address can be used again. Its orders, defects and ratings stay.",
         ]
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:

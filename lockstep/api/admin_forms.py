@@ -22,8 +22,8 @@ from django.utils.html import format_html
 
 SHOWN = "_shown"  # the name under which a page carries its digests
 STALE = (
-    "This object was changed after you opened this page. Nothing has been saved. The marked fields have both values: "
-    "yours is still in the field. Correct it or leave it, and save again to replace the other one."
+    "This object was changed after you opened this page. Nothing has been saved. Each marked field shows the current "
+    "value and yours. Edit yours if necessary, and save again: it then replaces the current value."
 )
 UNKNOWN_ORIGIN = (
     "This page does not say which values it showed. Nothing has been saved. Check the marked fields, and save again."
@@ -133,7 +133,7 @@ class EntityForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes none at
         field = self.fields[name]
         now = field.prepare_value(self.get_initial_for_field(field, name))
         return format_html(
-            '<span class="both-values"><span>Now: <q>{}</q></span><span>Yours: <q>{}</q></span></span>',
+            '<span class="both-values"><span>Current: <q>{}</q></span><span>Yours: <q>{}</q></span></span>',
             _readable(field, now),
             _readable(field, self._sent(name)),
         )

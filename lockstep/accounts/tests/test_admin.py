@@ -65,7 +65,7 @@ def test_what_an_account_has_does_not_protect_it(cast: Cast, with_history: None,
     clerk.user_permissions.set(Permission.objects.filter(codename__in=["view_user", "change_user", "delete_user"]))
     admin, page = admin_of(clerk), f"{PAGE}{cast.owner.user.pk}/delete/"
     asked = admin.get(page).content.decode()
-    assert "Its products are deleted. Its orders, defects and ratings stay." in asked
+    assert "Its orders, defects and ratings stay." in asked
     assert "protected" not in asked
     assert admin.post(page, {"post": "yes"}).status_code == 302
     assert User.objects.get(pk=cast.owner.user.pk).deleted
@@ -76,7 +76,7 @@ def test_nor_does_it_keep_others_from_being_deleted(admin: Client, cast: Cast, w
     chosen = [str(person.user.pk) for person in (cast.owner, cast.colleague, cast.outsider)]
     form = {"action": "delete_selected", "_selected_action": chosen}
     asked = admin.post(PAGE, form).content.decode()
-    assert asked.count("It is signed out everywhere") == 3
+    assert asked.count("is signed out everywhere") == 3
     assert admin.post(PAGE, form | {"post": "yes"}).status_code == 302
     assert User.objects.alive().filter(pk__in=chosen).count() == 0
 

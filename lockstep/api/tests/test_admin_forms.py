@@ -116,7 +116,7 @@ class TestStaleForms:
         refused = admin.post(page_of(product), form | {"stock": "12", "description": "bright"})
         errors = errors_of(refused)
         assert set(errors) == {"__all__", "stock"}
-        assert "Now: <q>6</q>" in errors["stock"] and "Yours: <q>12</q>" in errors["stock"]
+        assert "Current: <q>6</q>" in errors["stock"] and "Yours: <q>12</q>" in errors["stock"]
         assert "Nothing has been saved" in errors["__all__"]
         assert values_of(product, "stock", "description") == (6, "")
 
@@ -133,7 +133,7 @@ class TestStaleForms:
         shop.update_product(actor="", product=product, stock=6)
         again = sent_by(admin.post(page_of(product), form | {"stock": "12"}))
         shop.update_product(actor="", product=product, stock=5)
-        assert "Now: <q>5</q>" in errors_of(admin.post(page_of(product), again))["stock"]
+        assert "Current: <q>5</q>" in errors_of(admin.post(page_of(product), again))["stock"]
         assert values_of(product, "stock") == (5,)
 
     def test_the_same_change_by_both_is_no_conflict(self, admin: Client, product: Product):
@@ -146,7 +146,7 @@ class TestStaleForms:
         forms = [opened(one, page_of(product)) for one in (admin, other)]
         assert admin.post(page_of(product), forms[0] | {"name": "red lamp"}).status_code == 302
         errors = errors_of(other.post(page_of(product), forms[1] | {"name": "blue lamp"}))
-        assert "Now: <q>red lamp</q>" in errors["name"]
+        assert "Current: <q>red lamp</q>" in errors["name"]
         assert values_of(product, "name") == ("red lamp",)
 
     @pytest.mark.parametrize("shown", [None, "", "forged", "another's"])
