@@ -12,6 +12,8 @@ from uuid_utils.compat import uuid7
 from lockstep.changes.capture import capture
 from lockstep.changes.entities import TOUCH, UUID7, Entity, EntityQuerySet, number_field
 
+MAX_NAME = 254  # characters of a name, or of an address that is used as one
+
 
 class UserQuerySet(EntityQuerySet["User"]):
     """Reads of users."""
@@ -65,6 +67,14 @@ class User(Entity, AbstractUser):
             *capture("number", "username", "email", "first_name", "last_name", "is_active", "is_staff"),
             TOUCH,
         ]
+
+
+    @classmethod
+    def normalize_username(cls, username: str) -> str:
+        """In the form in which names are compared. A text that is too long for a name is no name, and stays as it is:
+        normalising takes the square of the number of its combining marks.
+        """
+        return username if len(username) > MAX_NAME else super().normalize_username(username)
 
 
 class Follow(Entity):
