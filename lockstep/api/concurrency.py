@@ -20,8 +20,9 @@ from lockstep.api.statements import Values
 
 M = TypeVar("M", bound=models.Model)
 
-TAGS = re.compile(r'\s*(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"\s*(?:,\s*(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"\s*)*', re.ASCII)
 TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+# Tags with commas between them; empty elements are ignored (RFC 9110, 5.6.1). Nothing is given back: it is linear.
+TAGS = re.compile(rf"[ \t,]*+(?:{TAG.pattern}[ \t]*+(?:,[ \t,]*+|\Z))++")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,15 @@ def if_match(request: Request) -> Match:
 
 
 def answer(request: Request, data: Any, *versions: object, status: int = 200) -> Answer:  # noqa: ANN401 - whatever a view answers
-    """An object with its ETag; 304 without a body when the client has just this one."""
+    """An object with its ETag; 304 without a body when the client has just this one.
+
+    Raises OutOfDate when a read is meant for another one (If-Match); a write has compared before it wrote.
+    """
     tag = etag(*versions)
-    known = (_tags(request, "If-None-Match") or frozenset()) if request.method in SAFE_METHODS else frozenset()
+    is_read = request.method in SAFE_METHODS
+    if is_read:
+        if_match(request).check(*versions)
+    known = (_tags(request, "If-None-Match") or frozenset()) if is_read else frozenset()
     if "*" in known or tag in {given.removeprefix("W/") for given in known}:
         return Answer(status=304, headers={"ETag": tag})
     return Answer(data, status=status, headers={"ETag": tag})

@@ -25,6 +25,12 @@ from lockstep.api.problems import Problem, problem_of
 CONTENT_TYPE = "application/problem+json"
 Errors = Sequence[Mapping[str, str]]
 
+# What an error may be, whatever caused it: with every character as an escape of six bytes still below 64 KB.
+MAX_ERRORS = 20
+MAX_ERRORS_TEXT = 8_000  # characters of all of them together
+MAX_DETAIL = 2_000
+MAX_QUOTED = 100  # of a name or a value of the client's, quoted in an error
+
 
 class DomainError(Exception):
     """The request cannot be carried out. `retry_after` is seconds, where trying again can help."""
@@ -100,15 +106,32 @@ class Unavailable(DomainError):
 
 
 def document(problem: Problem, detail: str, errors: Errors = (), **more: Any) -> dict[str, Any]:  # noqa: ANN401 - members of JSON
-    """The body of an error: `errors` has one {"field", "detail"} for each thing to mend."""
+    """The body of an error: `errors` has one {"field", "detail"} for each thing to mend, the first twenty of them."""
     return {
         "type": problem.type,
         "title": problem.title,
         "status": problem.status,
-        "detail": detail,
-        "errors": list(errors),
+        "detail": cut(detail, MAX_DETAIL),
+        "errors": _bounded(errors),
         **more,
     }
+
+
+def cut(text: str, length: int) -> str:
+    """The text, or its beginning where it is longer."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def _bounded(errors: Errors) -> list[dict[str, str]]:
+    """As many of the errors as an answer may have, names and values in them cut."""
+    kept, left = [], MAX_ERRORS_TEXT
+    for error in errors[:MAX_ERRORS]:
+        field = cut(error["field"], MAX_QUOTED)
+        kept.append({"field": field, "detail": cut(error["detail"], min(MAX_DETAIL, left - len(field)))})
+        left -= len(field) + len(kept[-1]["detail"])
+        if left < 2 * MAX_QUOTED:
+            break
+    return kept
 
 
 def problem_response(status: int, detail: str, headers: Mapping[str, str] | None = None) -> HttpResponse:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from django.db import IntegrityError, InterfaceError, OperationalError
@@ -11,7 +12,7 @@ from rest_framework.views import exception_handler as drf_exception_handler
 
 from lockstep.api import problems
 from lockstep.api.answers import Answer
-from lockstep.api.errors import CONTENT_TYPE, Conflict, DomainError, Unavailable, document
+from lockstep.api.errors import CONTENT_TYPE, MAX_ERRORS, Conflict, DomainError, Unavailable, document
 from lockstep.api.problems import problem_of
 
 logger = logging.getLogger(__name__)
@@ -28,9 +29,10 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Answer | Non
     response = drf_exception_handler(error, context)
     if response is None:
         return None
-    errors = list(_flatten(response.data)) if isinstance(error, exceptions.ValidationError) else []
+    invalid = isinstance(error, exceptions.ValidationError)
+    errors = list(islice(_flatten(response.data), MAX_ERRORS + 1)) if invalid else []
     problem = problems.INVALID if errors else problem_of(response.status_code)
-    detail = "The request has mistakes; see errors." if errors else str(response.data["detail"])
+    detail = _mistakes(len(errors)) if errors else str(response.data["detail"])
     headers = {name: response[name] for name in ("WWW-Authenticate", "Retry-After") if name in response}
     return Answer(document(problem, detail, errors), response.status_code, headers, CONTENT_TYPE)
 
@@ -40,6 +42,12 @@ def _answer(error: DomainError) -> Answer:
     headers = {**error.headers, **retry}
     body = document(error.problem, str(error), error.errors, **error.more)
     return Answer(body, error.problem.status, headers=headers, content_type=CONTENT_TYPE)
+
+
+def _mistakes(number: int) -> str:
+    if number > MAX_ERRORS:
+        return f"The request has more than {MAX_ERRORS} mistakes; errors has the first."
+    return "The request has mistakes; see errors."
 
 
 def _of_the_database(error: Exception) -> Unavailable:

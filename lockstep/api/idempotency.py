@@ -29,7 +29,9 @@ from lockstep.changes.attribution import confirm
 from lockstep.changes.sql_file import load
 
 META = "HTTP_IDEMPOTENCY_KEY"  # the header, as Django has it
+# A string of Structured Fields (RFC 8941, which the header's draft asks for), or the key as it is: both are one key.
 KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
+QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,255})"', re.ASCII)
 PURPOSE = "lockstep idempotency"
 SQL = load(Path(__file__).parent / "sql" / "answers.sql")
 
@@ -67,11 +69,17 @@ def once(request: Request, carry_out: Callable[[], HttpResponseBase]) -> HttpRes
 
 def _digest(request: Request) -> bytes:
     """Keys belong to a user, or before anybody is signed in to an address."""
-    key = request._request.META[META]
+    key = _plain(request._request.META[META])
     if not KEY.fullmatch(key):
         raise ParseError("An Idempotency-Key is 1 to 255 visible ASCII characters; a UUID is a good one.")
     owner = f"user:{request.user.pk}" if request.user.is_authenticated else f"address:{address_of(request)}"
     return _hmac(owner.encode(), key.encode())
+
+
+def _plain(given: str) -> str:
+    """The key without the quotes and backslashes of a string of Structured Fields."""
+    quoted = QUOTED.fullmatch(given)
+    return re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else given
 
 
 def _fingerprint(request: Request) -> bytes:

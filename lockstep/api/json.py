@@ -1,5 +1,7 @@
 """JSON in and out: fast, and strict about what a stranger may send."""
 
+import json as stdlib
+import re
 from collections.abc import Iterable, Mapping
 from typing import IO, Any
 
@@ -11,6 +13,11 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
+from lockstep.api.errors import MAX_QUOTED
+
+
+TEXTS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)  # of JSON; linear, because nothing is given back
+
 
 class BodyTooLarge(APIException):
     """The body is larger than this server accepts."""
@@ -21,9 +28,10 @@ class BodyTooLarge(APIException):
 
 
 class JSONParser(BaseParser):
-    """Parses at most MAX_BODY_BYTES of JSON, at most MAX_JSON_DEPTH lists and objects deep.
+    """Parses at most MAX_BODY_BYTES of JSON, MAX_JSON_DEPTH lists and objects deep, of MAX_JSON_VALUES values.
 
-    Raises `BodyTooLarge` (413) and `ParseError` (400), which names the place of the mistake.
+    Raises `BodyTooLarge` (413) and `ParseError` (400), which names the place of the mistake. No object may have two
+    members of one name: which of them counts would be a matter of taste (RFC 8259, section 4).
     """
 
     media_type = "application/json"
@@ -37,14 +45,15 @@ class JSONParser(BaseParser):
         body = stream.read(settings.MAX_BODY_BYTES + 1)
         if len(body) > settings.MAX_BODY_BYTES:
             raise BodyTooLarge
+        if body.count(b"[") + body.count(b"{") > settings.MAX_JSON_VALUES:
+            _refuse_many(TEXTS.sub(b"", body))
         try:
             document = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise ParseError(f"The body is not valid JSON: {error}.") from error
-        if body.count(b"[") + body.count(b"{") > settings.MAX_JSON_DEPTH and _is_deep(
-            document, settings.MAX_JSON_DEPTH
-        ):
-            raise ParseError(f"The body is more than {settings.MAX_JSON_DEPTH} lists and objects deep.")
+        names = _count_names(document)
+        if body.count(b":") != names and (twice := _name_of_two_members(body)) is not None:
+            raise ParseError(f"The body has two members {twice[:MAX_QUOTED]!r} in one object.")
         return document
 
 
@@ -58,13 +67,49 @@ class Negotiation(DefaultContentNegotiation):
         return super().select_parser(request, parsers)
 
 
-def _is_deep(document: object, levels: int) -> bool:
-    """Whether something lies deeper than so many levels; level by level, so that depth costs no stack."""
-    level = [document]
-    for _ in range(levels + 1):
-        inner = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, (dict, list))]
-        level = [part for one in inner for part in one]
-    return bool(level)
+def _refuse_many(marks: bytes) -> None:
+    """Raises ParseError for more lists and objects than there may be values: to make them takes a tenth of a second."""
+    if marks.count(b"[") + marks.count(b"{") > settings.MAX_JSON_VALUES:
+        raise _too_many()
+
+
+def _too_many() -> ParseError:
+    return ParseError(f"The body has more than {settings.MAX_JSON_VALUES:,} values.")
+
+
+def _count_names(document: object) -> int:
+    """How many members all objects have together. Raises ParseError where there is more than a body may hold.
+
+    Level by level, so that depth costs no stack, and no level is looked through that has too much in it.
+    """
+    level, values, names = [document], 0, 0
+    for _ in range(settings.MAX_JSON_DEPTH + 1):
+        inner: list[object] = []
+        for one in level:
+            if type(one) is dict:
+                names += len(one)
+                inner.extend(one.values())
+            elif type(one) is list:
+                inner.extend(one)
+        values += len(inner)
+        if values > settings.MAX_JSON_VALUES:
+            raise _too_many()
+        if not inner:
+            return names
+        level = inner
+    raise ParseError(f"The body is more than {settings.MAX_JSON_DEPTH} lists and objects deep.")
+
+
+def _name_of_two_members(body: bytes) -> str | None:
+    """The name of two members of one object, if there are any: orjson would take the last of them."""
+    found: list[str] = []
+
+    def look(members: list[tuple[str, object]]) -> None:
+        if not found and len({name for name, _ in members}) < len(members):
+            found.extend(name for number, (name, _) in enumerate(members) if name in dict(members[:number]))
+
+    stdlib.loads(body, object_pairs_hook=look, parse_int=len, parse_float=len)
+    return found[0] if found else None
 
 
 class JSONRenderer(BaseRenderer):

@@ -2,10 +2,11 @@
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from http import HTTPStatus
 from time import perf_counter
+from typing import Any
 
 from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
@@ -31,6 +32,7 @@ METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # As logging takes it; a line of its own would look for the line of code that wrote it.
 LINE = {"name": logger.name, "levelno": logging.INFO, "levelname": "INFO", "msg": "request"}
 SAFE_REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
+LENGTH = re.compile(r"[0-9]{1,18}")
 PAGES = ("/admin", "/static/")  # for people with a browser: these keep Django's HTML errors
 PROBES = ("/healthz", "/healthz/", "/readyz", "/readyz/", "/metrics", "/metrics/")
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
@@ -49,8 +51,7 @@ def request_id(get_response: View) -> View:
     """Takes over the caller's X-Request-ID, or makes one; it is in the answer and in the change log."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        given = request.META.get("HTTP_X_REQUEST_ID")
-        trace = given if given and SAFE_REQUEST_ID.fullmatch(given) else str(uuid4())
+        trace = trace_of(request.META)
         began = perf_counter()
         with tracing(trace):
             response = get_response(request)
@@ -59,6 +60,12 @@ def request_id(get_response: View) -> View:
         return response
 
     return middleware
+
+
+def trace_of(meta: Mapping[str, Any]) -> str:
+    """The X-Request-ID of a request with these headers, as WSGI has them; a new one where it is missing or unsafe."""
+    given = meta.get("HTTP_X_REQUEST_ID")
+    return given if given and SAFE_REQUEST_ID.fullmatch(given) else str(uuid4())
 
 
 def _tell(request: HttpRequest, response: HttpResponse, seconds: float) -> None:
@@ -96,22 +103,28 @@ def problems(get_response: View) -> View:
     """Django's own HTML errors, the debug pages included, become problem+json for everybody but browsers' pages."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        response = _unreadable(request) or get_response(request)
-        if (
-            response.status_code < 400
-            or response.get("Content-Type", "").startswith(("application/json", CONTENT_TYPE))
-            or request.path.startswith(PAGES)
-        ):
-            return response
-        status = HTTPStatus(response.status_code)
-        allow = {"Allow": response["Allow"]} if "Allow" in response else None
-        return problem_response(status, REMARKS.get(status, f"{status.description or status.phrase}."), allow)
+        return as_problem(request, _unreadable(request) or get_response(request))
 
     return middleware
 
 
+def as_problem(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """The response, or the problem that an HTML error outside of the pages becomes."""
+    if (
+        response.status_code < 400
+        or response.get("Content-Type", "").startswith(("application/json", CONTENT_TYPE))
+        or request.path.startswith(PAGES)
+    ):
+        return response
+    status = HTTPStatus(response.status_code)
+    kept = {name: response[name] for name in ("Allow", "X-Request-ID") if name in response}
+    return problem_response(status, REMARKS.get(status, f"{status.description or status.phrase}."), kept)
+
+
 def _unreadable(request: HttpRequest) -> HttpResponse | None:
     """The refusal of a request that Django could not read, and would not say so."""
+    if not LENGTH.fullmatch(request.META.get("CONTENT_LENGTH") or "0"):
+        return problem_response(400, "The header Content-Length must be a number of bytes.")
     if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
         return problem_response(411, "Send the body with a Content-Length, not in chunks.")
     try:

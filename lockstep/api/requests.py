@@ -13,6 +13,9 @@ from lockstep.api.statements import Reading, Values
 from lockstep.changes.attribution import Actor
 
 
+MAX_HOPS = 20  # proxies of ours in a row
+
+
 class Asking(Request):
     """A request of which a part is read in the same round trip as who is asking."""
 
@@ -55,7 +58,7 @@ def address_of(request: HttpRequest | Request) -> str | None:
     Without TRUSTED_PROXIES that header is what anybody may write, and is not read. None when it comes by a socket.
     """
     address = _address(request.META.get("REMOTE_ADDR", ""))
-    hops = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    hops = request.META.get("HTTP_X_FORWARDED_FOR", "").rsplit(",", MAX_HOPS)[-MAX_HOPS:]
     while hops and address and any(ip_address(address) in network for network in settings.TRUSTED_PROXIES):
         forwarded = _address(hops.pop())
         if forwarded is None:

@@ -46,6 +46,7 @@ def _count(name: str, description: str, largest: int, default: int) -> OpenApiPa
 
 # Versions (concurrency.py): of what is read, deleted, changed and created. What is read may be answered with 304.
 READS_VERSION = [
+    _header("If-Match", 'The ETag that you expect, such as `"7"`: when it is another, the answer is 412.'),
     _header("If-None-Match", 'The ETags that you have, such as `"7"`: when it is one of them, the answer is 304.'),
     _header("ETag", 'The version of the object, such as `"7"`.', 200, 304, required=True),
 ]
@@ -139,6 +140,7 @@ class AutoSchema(openapi.AutoSchema):
             headers = self._shared_headers() if status < 400 else _problem_headers(status)
             answer["headers"] = {**answer.get("headers", {}), **headers}
             answer["description"] = answer["description"] or HTTPStatus(status).phrase
+        operation.setdefault("security", [])  # said where no token is needed, too
         operation["responses"] = {str(status): answers[status] for status in sorted(answers)}
         return operation
 
@@ -232,15 +234,26 @@ class AutoSchema(openapi.AutoSchema):
 # --- Hooks ----------------------------------------------------------------------------------------------
 
 
-def name_aliases(result: Tree, **_: Any) -> Tree:  # noqa: ANN401 - the library's arguments
-    """A view at two addresses is two operations, and each needs a name."""
-    seen: set[str] = set()
-    for path in sorted(result["paths"], key=len):
-        for operation in result["paths"][path].values():
-            if operation["operationId"] in seen:
-                operation["operationId"] += "_alias"
+def order_paths(result: Tree, **_: Any) -> Tree:  # noqa: ANN401 - the library's arguments
+    """Puts canonical routes first. The others are deprecated: those of the predecessors, and second addresses.
+
+    A view at two addresses is two operations, and each needs a name: the canonical one has the plain one.
+    """
+    paths, seen = result["paths"], set()
+    for path in sorted(paths, key=lambda path: (_is_old(path), len(path))):
+        for operation in paths[path].values():
+            is_second = operation["operationId"] in seen
             seen.add(operation["operationId"])
+            if is_second:
+                operation["operationId"] += "_alias"
+            if is_second or _is_old(path):
+                operation["deprecated"] = True
+    result["paths"] = dict(sorted(paths.items(), key=lambda item: "deprecated" in next(iter(item[1].values()))))
     return result
+
+
+def _is_old(path: str) -> bool:
+    return path.startswith(settings.SCHEMA_DEPRECATED)
 
 
 def add_shared(result: Tree, **_: Any) -> Tree:  # noqa: ANN401 - the library's arguments
@@ -314,23 +327,22 @@ HEADERS = {
         "example": 'Bearer realm="lockstep"',
     },
 }
+# Without examples: Swagger UI fills them in, and would send each request under the first one's key.
 PARAMETERS = {
     "RequestId": {
         "name": "X-Request-ID",
         "in": "header",
         "description": "Your name for this request, in answer and change log; at most 128 of `A-Za-z0-9_.:/+=-`.",
         "schema": {"type": "string"},
-        "example": "checkout-4711",
     },
     "IdempotencyKey": {
         "name": "Idempotency-Key",
         "in": "header",
         "description": (
             "Makes it safe to send the request again: for 24 hours the same key with the same body is answered with "
-            "what was answered before, and carried out once. A UUID is a good key."
+            "what was answered before, and carried out once. A UUID is a good key, in quotes or without."
         ),
         "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
-        "example": "6f1b8f0e-7c1c-4b53-9d3c-3d0a3f6f4a55",
     },
 }
 MISTAKES = [{"field": "title", "detail": "This field may not be blank."}]

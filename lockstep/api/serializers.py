@@ -6,19 +6,59 @@ from typing import Any
 
 from rest_framework import serializers
 
+from lockstep.api.errors import MAX_ERRORS
+
+MAX_TOKEN = 1_000  # characters of what is no free text: a number, a time, an id, one of several names
+
 
 class StrictSerializer(serializers.Serializer[Any]):
     """Refuses fields that it does not know, so that a misspelt name is an error and not a silent loss.
 
-    A read-only field may be sent back as it was shown; it is ignored.
+    A read-only field may be sent back as it was shown; it is ignored. Lengths come before contents: a text or a list
+    that is too long is refused before anything in it is looked at, because what looks may take the square of its length.
     """
 
     example: Mapping[str, object] = {}
 
     def to_internal_value(self, data: Any) -> Any:  # noqa: ANN401 - REST framework's signature
-        if isinstance(data, Mapping) and (unknown := set(data) - set(self.fields)):
-            raise serializers.ValidationError({name: ["There is no such field."] for name in sorted(unknown)})
-        return super().to_internal_value(data)
+        if not isinstance(data, Mapping):
+            return super().to_internal_value(data)
+        refused = self._unknown(data) | self._too_long(data)
+        try:
+            value = super().to_internal_value({name: data[name] for name in data if name not in refused})
+        except serializers.ValidationError as error:
+            if isinstance(error.detail, dict):
+                raise serializers.ValidationError({**error.detail, **refused}) from error
+            raise
+        if refused:
+            raise serializers.ValidationError(refused)
+        return value
+
+    def _unknown(self, data: Mapping[str, object]) -> dict[str, list[str]]:
+        """An error for each field that there is not, of the first of them."""
+        unknown = sorted(set(data) - set(self.fields))
+        return {name: ["There is no such field."] for name in unknown[: MAX_ERRORS + 1]}
+
+    def _too_long(self, data: Mapping[str, object]) -> dict[str, list[str]]:
+        """An error for each text and each list that is too long."""
+        errors = {}
+        for name, value in data.items():
+            field = self.fields.get(name)
+            limit = _limit(field) if field and not field.read_only and isinstance(value, (str, list)) else None
+            if limit and len(value) > limit and len(_trimmed(value, field)) > limit:  # type: ignore[arg-type]  # sized
+                kind = "characters" if isinstance(value, str) else "elements"
+                errors[name] = [f"Ensure this field has no more than {limit} {kind}."]
+        return errors
+
+
+def _limit(field: Any) -> int | None:  # noqa: ANN401 - a field; it takes no type at run time
+    """How long a value of this field may be; None for a text without a limit."""
+    limit: int | None = getattr(field, "max_length", None)
+    return limit or (None if isinstance(field, (serializers.CharField, serializers.ListField)) else MAX_TOKEN)
+
+
+def _trimmed(value: Any, field: Any) -> Any:  # noqa: ANN401 - a text or a list, and its field
+    return value.strip() if isinstance(value, str) and getattr(field, "trim_whitespace", True) else value
 
 
 @cache

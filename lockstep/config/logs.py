@@ -18,13 +18,18 @@ from lockstep.changes.attribution import current_trace
 logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 BLANK = logging.makeLogRecord({}).__dict__
 USUAL = frozenset((*BLANK, "message", "asctime", "taskName"))
+# Each alternative is linear over any text: what it repeats ends the search where it began, or is bounded.
 HINT = re.compile(r"ls[kor]_|whsec_|eyJ|earer|://|assword")  # nothing is struck out of a line without one of these
 SECRETS = re.compile(
-    r"\b(?:ls[kor]_[\w-]{8,}|whsec_[\w+/=-]{8,}|eyJ[\w-]{8,}\.[\w-]+\.[\w-]+|(?i:bearer)\s+[\w.~+/=-]{8,})"
-    r"|(?<=://)[^\s/@]+:[^\s/@]+(?=@)"  # user:password@ in an address
+    r"\b(?:ls[kor]_[\w-]{8,}|whsec_[\w+/=-]{8,}|eyJ[\w.-]{8,}|(?i:bearer)\s{1,8}[\w.~+/=-]{8,})"
+    r"|(?<=://)[^\s/@]++(?=@)"  # user:password@ in an address
     r"|(?<=assword)[\W_]{1,6}[^\s,;}\"'\\]{3,}"
 )
 STRUCK_OUT = "[secret]"
+MAX_TEXT = 2_000  # characters of a message, or of one value beside it
+MAX_TRACEBACK = 16_000  # its first and its last half
+# What ends a line, moves a terminal's cursor or reverses its text, and halves of surrogate pairs.
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def logging_config(level: str, *, for_people: bool) -> dict[str, Any]:
@@ -64,12 +69,17 @@ class Formatter(logging.Formatter):
     def line(self, record: logging.LogRecord) -> str:
         """Time, level, logger, message, what was told beside it, and the request."""
         facts = "".join(f" {name}={value}" for name, value in extras(record).items())
-        first = f"{_moment(record)} {record.levelname} {record.name} {record.getMessage()}{facts}"
-        return "\n".join([first, *self.trouble(record)])
+        first = f"{_moment(record)} {record.levelname} {record.name} {_cut(record.getMessage())}{facts}"
+        # Lines of a traceback are indented, so that none that stands in an error's message looks like a record.
+        more = [line for trouble in self.trouble(record) for line in trouble.split("\n")]
+        return "\n    ".join(_visible(line) for line in [first, *more])
 
     def trouble(self, record: logging.LogRecord) -> list[str]:
         """The traceback of an error, if there is one."""
-        return [self.formatException(record.exc_info)] if record.exc_info else []
+        if not record.exc_info:
+            return []
+        text, half = self.formatException(record.exc_info), MAX_TRACEBACK // 2
+        return [text if len(text) <= MAX_TRACEBACK else f"{text[:half]}\n[…]\n{text[-half:]}"]
 
 
 class JSONFormatter(Formatter):
@@ -81,20 +91,38 @@ class JSONFormatter(Formatter):
             "time": _moment(record),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": record.getMessage(),
+            "event": _cut(record.getMessage()),
             **extras(record),
         }
         if trouble := self.trouble(record):
             told["exception"] = trouble[0]
-        return orjson.dumps(told, default=str).decode()
+        try:
+            return _visible(orjson.dumps(told, default=str).decode())
+        except TypeError:  # half of a surrogate pair, or a number beyond 64 bits
+            return orjson.dumps({name: _visible(str(value)) for name, value in told.items()}).decode()
 
 
 def extras(record: logging.LogRecord) -> dict[str, object]:
     """What was told beside the message, and the X-Request-ID, or the command, that the line is about."""
     # A record has the same attributes first, always in this order: what was told beside the message comes after them.
     more = islice(record.__dict__.items(), len(BLANK), None)
-    told = {name: value for name, value in more if name not in USUAL and name != "request"}
+    told = {name: _cut(value) for name, value in more if name not in USUAL and name != "request"}
     return told | ({"trace": trace} if (trace := current_trace()) else {})
+
+
+def _cut(value: object) -> object:
+    """A value as it is logged: at most MAX_TEXT characters of a text, and numbers as they are."""
+    if value is None or isinstance(value, (bool, float)):
+        return value
+    if isinstance(value, int) and abs(value) < 2**63:
+        return value
+    text = value if isinstance(value, str) else str(value)
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}[…]"
+
+
+def _visible(line: str) -> str:
+    """One line with its control characters as escapes, which are JSON's, too."""
+    return CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
 def _moment(record: logging.LogRecord) -> str:

@@ -26,11 +26,12 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "VERSION": VERSION,
     "DESCRIPTION": DESCRIPTION,
     "OAS_VERSION": "3.1.1",
+    "SERVERS": [{"url": "/", "description": "The server that this description comes from."}],
     "COMPONENT_SPLIT_REQUEST": True,
     "SORT_OPERATION_PARAMETERS": False,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "lockstep.api.schema.name_aliases",
+        "lockstep.api.schema.order_paths",
         "lockstep.api.schema.add_shared",
     ],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
@@ -65,3 +66,5 @@ SCHEMA_TAGS = {
     "lockstep.api.health": "operations",
     "lockstep.api.pages": "operations",
 }
+# Routes of the predecessors that have a canonical one: described after it, and as deprecated.
+SCHEMA_DEPRECATED = ("/api/defects/", "/api/order/", "/api/product/", "/api/register/", "/api/token/")

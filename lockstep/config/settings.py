@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError, validate
 
 from lockstep.config.logs import logging_config
-from lockstep.config.openapi import SCHEMA_TAGS, SPECTACULAR_SETTINGS  # noqa: F401 - settings, too
+from lockstep.config.openapi import SCHEMA_DEPRECATED, SCHEMA_TAGS, SPECTACULAR_SETTINGS  # noqa: F401 - settings, too
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 
@@ -171,6 +171,7 @@ REST_FRAMEWORK: dict[str, Any] = {
 }
 MAX_BODY_BYTES = DATA_UPLOAD_MAX_MEMORY_SIZE
 MAX_JSON_DEPTH = 32
+MAX_JSON_VALUES = 10_000
 # Requests a minute of one user, or one address, to one web process.
 RATE_LIMIT = env.int("RATE_LIMIT", 600_000 if DEBUG else 6_000, validate=validate.Range(min=1))
 # A statement of a request that takes longer is given up (503).

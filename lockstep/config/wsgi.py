@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import Any
 
-from django.core.wsgi import get_wsgi_application
+import django
 from django.http import HttpResponse
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockstep.config.settings")
@@ -43,16 +43,17 @@ def _whole(answer: Iterable[bytes]) -> Iterable[bytes]:
     return [body]
 
 
-django_application = get_wsgi_application()
+django.setup(set_prefix=False)
 
 from django.conf import settings  # noqa: E402 - there are none before Django is set up
 
 from lockstep.accounts.checks import refuse_development_accounts  # noqa: E402
 from lockstep.api.connections import look_after_connections  # noqa: E402
+from lockstep.api.handler import Handler  # noqa: E402
 
 refuse_development_accounts()
 look_after_connections()
 gc.collect()
 gc.freeze()  # what is here now stays: it need not be looked through again and again
 gc.set_threshold(10_000)  # a request makes some hundred objects, and few that only this would find
-application = at_most(settings.WEB_REQUESTS, django_application)
+application = at_most(settings.WEB_REQUESTS, Handler())

@@ -40,7 +40,7 @@ def test_nobody_chooses_a_version(cast: Cast):
     assert User.objects.get(pk=cast.owner.user.pk).version == 2
 
 
-@pytest.mark.parametrize("condition", ["{}", "W/{}", '"x", {}', "*", '"x" ,W/"y",{}'])
+@pytest.mark.parametrize("condition", ["{}", "W/{}", '"x", {}', "*", '"x" ,W/"y",{}', ',, {},', '"x",, \t,{} ,', ', W/"x" , {}'])
 def test_what_the_client_has_is_not_sent_again(cast: Cast, condition: str):
     tag = cast.owner.get(ME)["ETag"]
     answer = cast.owner.client.get(ME, headers={"if-none-match": condition.format(tag)})
@@ -49,6 +49,24 @@ def test_what_the_client_has_is_not_sent_again(cast: Cast, condition: str):
 
 def test_what_the_client_has_not_is_sent(cast: Cast):
     assert cast.owner.client.get(ME, headers={"if-none-match": '"x"'}).status_code == 200
+
+
+@pytest.mark.parametrize("condition", ['"x"', '"x", , "y"', "W/{}"])
+def test_a_read_of_what_was_not_expected_is_412(cast: Cast, condition: str):
+    tag = cast.owner.get(ME)["ETag"]
+    refused = cast.owner.client.get(ME, headers={"if-match": condition.format(tag), "if-none-match": tag})
+    assert (refused.status_code, refused.json()["type"]) == (412, "/problems/out-of-date")
+
+
+@pytest.mark.parametrize("condition", ["{}", '"x",,{}', "*"])
+def test_a_read_of_what_was_expected_is_answered(cast: Cast, condition: str):
+    tag = cast.owner.get(ME)["ETag"]
+    assert cast.owner.client.get(ME, headers={"if-match": condition.format(tag)}).status_code == 200
+
+
+@pytest.mark.parametrize("condition", [", ,", "", '"a" "b"', '"a"b"'])
+def test_a_list_of_no_tags_is_400(cast: Cast, condition: str):
+    assert cast.owner.client.get(ME, headers={"if-none-match": condition}).status_code == 400
 
 
 @pytest.mark.parametrize("condition", ["{}", '"x", {}', "*"])
@@ -74,7 +92,7 @@ def test_a_change_of_something_else_is_412_and_nothing_happens(cast: Cast, condi
     assert cast.owner.get(ME)["ETag"] == tag
 
 
-@pytest.mark.parametrize("condition", ["", "x", '"x', '"a" "b"', '"a",', "7", '"\x00"'])
+@pytest.mark.parametrize("condition", ["", "x", '"x', '"a" "b"', ",", "7", '"\x00"'])
 def test_what_is_no_condition_is_400(cast: Cast, condition: str):
     assert patch(cast, "new", **{"if-match": condition}).status_code == 400
     assert cast.owner.client.get(ME, headers={"if-none-match": condition}).status_code == 400

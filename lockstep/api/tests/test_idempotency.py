@@ -51,6 +51,14 @@ def test_the_same_key_for_another_request_is_422(cast: Cast, change: dict):
     assert Post.objects.count() == 1
 
 
+@pytest.mark.parametrize(("one", "other"), [("k", '"k"'), ('a"b', '"a\\"b"'), ("a\\b", '"a\\\\b"')])
+def test_a_key_in_quotes_is_the_key(cast: Cast, one: str, other: str):
+    first, second = send(cast.owner, one), send(cast.owner, other)
+    assert first.content == second.content
+    assert second["Idempotent-Replayed"] == "true"
+    assert Post.objects.count() == 1
+
+
 def test_keys_of_one_are_nothing_to_another(cast: Cast):
     assert send(cast.owner).json()["id"] != send(cast.colleague).json()["id"]
 

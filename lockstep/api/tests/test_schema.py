@@ -111,7 +111,26 @@ def test_what_needs_a_token_says_which(made: dict):
     paths = made["paths"]
     assert paths["/fakeapi/v1/posts/"]["get"]["security"] == [{"bearer": ["read"]}]
     assert paths["/fakeapi/v1/posts/create/"]["post"]["security"] == [{"bearer": ["write"]}]
-    assert "security" not in paths["/auth/"]["post"]
+    assert paths["/auth/"]["post"]["security"] == []
+    assert all("security" in operation for item in paths.values() for operation in item.values())
+
+
+def test_canonical_routes_come_first_and_have_the_plain_names(made: dict):
+    old = [all(one.get("deprecated") for one in item.values()) for item in made["paths"].values()]
+    assert old == sorted(old)
+    assert any(old)
+    assert made["paths"]["/api/v1/defects/"]["get"]["operationId"] == "list_defects"
+    assert made["paths"]["/api/defects/"]["get"]["deprecated"]
+    assert made["paths"]["/api/v1/auth/token/refresh/"]["post"]["deprecated"]
+    assert not any("deprecated" in one for one in made["paths"]["/fakeapi/v1/posts/"].values())
+
+
+def test_optional_headers_have_no_value_that_a_page_would_send(made: dict):
+    operations = [one for item in made["paths"].values() for one in item.values()]
+    parameters = [*made["components"]["parameters"].values(), *(one for op in operations for one in op["parameters"])]
+    headers = [one for one in parameters if one.get("in") == "header"]
+    assert len(headers) > 10
+    assert not [one["name"] for one in headers if {"example", "examples"} & one.keys() or "default" in one["schema"]]
 
 
 @pytest.mark.parametrize("slash", ["", "/"])

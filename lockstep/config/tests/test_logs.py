@@ -7,7 +7,7 @@ import logging.config
 import pytest
 
 from lockstep.changes.attribution import tracing
-from lockstep.config.logs import Formatter, JSONFormatter
+from lockstep.config.logs import MAX_TEXT, MAX_TRACEBACK, Formatter, JSONFormatter
 
 
 def line(message: str, *, for_people: bool = False, **extra: object) -> str:
@@ -63,3 +63,56 @@ def test_an_exception_is_told_without_its_secrets():
     told = JSONFormatter().format(record)
     assert "ValueError" in json.loads(told)["exception"]
     assert "lsk_0123456789" not in told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x://" + ":" * 16_000,
+        "://" * 10_000,
+        "://a" * 10_000,
+        "eyJ-" * 10_000,
+        "eyJaaaaaaaa-" * 5_000,
+        "bearer " * 10_000,
+        "bearer" + " " * 60_000,
+        "password" * 10_000,
+    ],
+    ids=lambda text: text[:12],
+)
+@pytest.mark.parametrize("for_people", [True, False])
+def test_what_is_logged_is_cut_before_secrets_are_sought_in_it(text: str, for_people: bool):
+    told = line(text, for_people=for_people, path=text)
+    assert len(told) < 3 * MAX_TEXT
+
+
+def test_a_traceback_keeps_its_beginning_and_its_end():
+    try:
+        raise ValueError("x" * 1_000_000 + "the end")
+    except ValueError as error:
+        record = logging.LogRecord("n", logging.ERROR, "f", 1, "m", (), (ValueError, error, error.__traceback__))
+    told = json.loads(JSONFormatter().format(record))["exception"]
+    assert len(told) < MAX_TRACEBACK + 100
+    assert told.startswith("Traceback")
+    assert told.endswith("the end")
+
+
+@pytest.mark.parametrize("text", ["\n2026-01-01 INFO forged", "\r", "\x1b[2J", "\x9b2J", "\u2028", "\u202e", "\x00", "\ud800"])
+@pytest.mark.parametrize("for_people", [True, False])
+def test_no_text_of_a_stranger_is_a_line_of_its_own(text: str, for_people: bool):
+    told = line(f"a{text}b", for_people=for_people, path=f"/{text}")
+    assert told.isprintable()
+    told.encode()
+
+
+def test_no_line_of_an_errors_message_looks_like_a_record():
+    try:
+        raise ValueError("first\n2026-01-01 INFO forged\x1b[2J")
+    except ValueError as error:
+        record = logging.LogRecord("n", logging.ERROR, "f", 1, "m", (), (ValueError, error, error.__traceback__))
+    first, *more = Formatter().format(record).split("\n")
+    assert first.endswith(" m")
+    assert all(one.startswith("    ") and one.isprintable() for one in more)
+
+
+def test_a_number_beyond_64_bits_is_logged():
+    assert json.loads(line("it happened", count=10**40))["count"] == str(10**40)

@@ -1,0 +1,104 @@
+"""Bytes in, CPU out in proportion: a megabyte of junk costs no more than it takes to read it, and so does the answer."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import orjson
+import pytest
+from django.db import transaction
+
+from tests.contract.test_schemathesis import (  # noqa: F401 - fixtures
+    OPERATIONS,
+    There,
+    connection_kept,
+    epoch,
+    schema,
+    there,
+)
+from tests.security.strangers import Sent, Server, check
+from tests.security.test_headers_of_strangers import target_of
+
+SIZE = 1_000_000
+MARKS = "\u0301\u0316"  # each pair is put in order by who normalises a text: all of them by the square of their number
+JUNK: dict[str, Callable[[str, object], object]] = {
+    "unknown fields": lambda name, example: {f"{n:06}": n for n in range(SIZE // 16)},
+    "a few unknown fields with long names": lambda name, example: {f"{n:03}" + "x" * 10_000: n for n in range(90)},
+    "a long text": lambda name, example: {**example, name: "x" * SIZE},
+    "combining marks": lambda name, example: {**example, name: MARKS * (SIZE // 4)},
+    "spaces": lambda name, example: {**example, name: " " * (SIZE - 100) + "x"},
+    "digits": lambda name, example: {**example, name: "9" * SIZE},
+    "an address": lambda name, example: {**example, name: "http://" + "a." * (SIZE // 2)},
+    "control characters": lambda name, example: {**example, name: "\x01" * (SIZE // 6)},
+    "a list of numbers": lambda name, example: {**example, name: [1] * (SIZE // 2)},
+    "a list of objects": lambda name, example: {**example, name: [{}] * (SIZE // 3)},
+    "as many objects as are read": lambda name, example: {**example, name: [{"x": "y" * 90}] * 4_999},
+    "an object": lambda name, example: {**example, name: {f"{n:06}": n for n in range(9_900)}},
+}
+FORMS = {
+    "a long name": "username=" + "x" * SIZE,
+    "combining marks": "username=" + "%CC%81%CC%96" * (SIZE // 12),
+    "unknown fields": "&".join(f"{n:06}=1" for n in range(SIZE // 9)),
+    "many of one field": "&".join(["token=1"] * (SIZE // 8)),
+    "a long password": "username=ada&password=" + "%00" * (SIZE // 3),
+    "many scopes": "username=ada&password=x&scope=" + "read+" * (SIZE // 5),
+    "a long token": "token=eyJ" + "." * SIZE,
+}
+MOST_SECONDS = 0.1  # of CPU, on a machine on which _work takes WORK_SECONDS
+WORK_SECONDS = 0.02
+
+
+def bodies(operation: Mapping[str, Any], *, whole: bool) -> Iterator[tuple[str, str, bytes]]:
+    """Junk for one operation: what it is, its media type, and the body."""
+    content = operation.get("requestBody", {}).get("content", {})
+    for media_type, described in content.items():
+        if media_type != "application/json":
+            yield from ((name, media_type, form.encode()) for name, form in FORMS.items())
+            continue
+        shape = schema.raw_schema["components"]["schemas"][described["schema"]["$ref"].rpartition("/")[2]]
+        example = next(iter(shape.get("examples", [{}])))
+        fields = list(shape["properties"]) if whole else []
+        for number, (junk, make) in enumerate(JUNK.items()):
+            for name in fields or [list(shape["properties"])[number % len(shape["properties"])]]:
+                yield f"{junk} in {name}", media_type, orjson.dumps(make(name, example))
+
+
+def send_junk(there: There, *, whole: bool) -> None:  # noqa: F811
+    server, refused = Server(), 0
+    for path, item in OPERATIONS.items():
+        for method, operation in item.items():
+            for name, media_type, body in bodies(operation, whole=whole):
+                headers = {"Content-Type": media_type, "Authorization": f"Bearer {there.token}"}
+                send_and_check(server, name, Sent(method.upper(), target_of(path, there), headers, body))
+                refused += 1
+    assert refused > 300
+
+
+def send_and_check(server: Server, name: str, sent: Sent) -> None:
+    with transaction.atomic():
+        answers = [server.send(sent)]
+        while answers[-1].cpu > MOST_SECONDS * slowness() and len(answers) < 5:
+            answers.append(server.send(sent))
+        transaction.set_rollback(True)
+    check(sent, answers[0])
+    assert answers[-1].cpu <= MOST_SECONDS * slowness(), (name, sent.target, [answer.cpu for answer in answers])
+
+
+def test_a_megabyte_of_junk_costs_little_and_is_refused_briefly(there: There):  # noqa: F811
+    send_junk(there, whole=False)
+
+
+@pytest.mark.faults
+def test_a_megabyte_of_junk_in_every_field_costs_little_and_is_refused_briefly(there: There):  # noqa: F811
+    send_junk(there, whole=True)
+
+
+def slowness() -> float:
+    """How much slower than the machine of MOST_SECONDS this one is right now; at least 1."""
+    return max(1.0, min(_work() for _ in range(3)) / WORK_SECONDS)
+
+
+def _work() -> float:
+    began = time.thread_time()
+    sum(number % 7 for number in range(300_000))
+    return time.thread_time() - began

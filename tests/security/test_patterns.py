@@ -1,0 +1,180 @@
+"""Every regular expression that reads a stranger's text takes time in proportion to it.
+
+They are found by themselves: what modules and classes of ours hold, what the routes are matched with, what fields are
+validated with. Each is tried on texts of its own letters, in a process of its own with a limit of CPU time.
+"""
+
+import importlib
+import json
+import os
+import pkgutil
+import re
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import cache
+
+import django
+from django.core.validators import RegexValidator
+from django.urls import URLPattern, URLResolver, get_resolver
+from rest_framework import serializers
+
+import lockstep
+from lockstep.api.serializers import StrictSerializer
+from tests.acceptance.running import ROOT
+
+SIZE = 64 * 1024
+MOST_SECONDS = 0.3  # of CPU for one text: a linear pattern takes some milliseconds, one that takes the square seconds
+MOST_CPU_SECONDS = 240  # of all of them: one that never ends ends here
+LEFT_OUT = (".tests", ".migrations", ".generated", "lockstep.launcher", "lockstep.sandbox", "__main__", ".wsgi")
+OF_OUR_OWN_FILES = {"lockstep.changes.sql_file.NAME", "lockstep.changes.sql_file.COMMENT"}  # read no stranger's text
+# What patterns are made of, and what they are slow on: repetitions that could begin in many places.
+USUAL = ("a", "A", "0", " ", "\t", "\n", ":", "/", "//", "://", "@", ".", "..", "-", "_", ",", ", ", '"', "\\", '\\"', '""')
+USUAL += ("W/", 'W/"a"', '"a",', "eyJ", "eyJ-", "eyJaaaaaaaa-", "bearer ", "lsk_", "whsec_", "://a:", "password", "{", "}", "[")
+USUAL += ("0.", ".0", "0e", "1:1:", "1,", "\u0301", "\u00e9", "\\u0000", "a.a", "a@a.", "0-", "aaaaaaaa-", "%00", "; ", "=")
+
+
+METHODS: dict[str, Callable[[re.Pattern, str | bytes], object]] = {
+    "search": lambda pattern, text: pattern.search(text),
+    "match": lambda pattern, text: pattern.match(text),
+    "fullmatch": lambda pattern, text: pattern.fullmatch(text),
+    "sub": lambda pattern, text: pattern.sub(text[:0], text),
+    "findall": lambda pattern, text: pattern.findall(text),
+    "finditer": lambda pattern, text: sum(1 for _ in pattern.finditer(text)),
+    "split": lambda pattern, text: pattern.split(text),
+}
+
+
+def patterns() -> dict[str, re.Pattern]:
+    """Every regular expression by its name."""
+    found = dict(_of_modules())
+    found |= {f"route {name}": pattern for name, pattern in _of_routes(get_resolver())}
+    found |= dict(_of_fields())
+    return {name: pattern for name, pattern in found.items() if name not in OF_OUR_OWN_FILES}
+
+
+def _of_modules() -> Iterator[tuple[str, re.Pattern]]:
+    for module in pkgutil.walk_packages(lockstep.__path__, "lockstep."):
+        if any(part in module.name for part in LEFT_OUT):
+            continue
+        loaded = importlib.import_module(module.name)
+        for name, value in vars(loaded).items():
+            if isinstance(value, re.Pattern):
+                yield f"{module.name}.{name}", value
+            elif isinstance(value, type) and value.__module__ == module.name:
+                held = ((f"{module.name}.{name}.{one}", what) for one, what in vars(value).items())
+                yield from ((one, what) for one, what in held if isinstance(what, re.Pattern))
+
+
+def _of_routes(resolver: URLResolver) -> Iterator[tuple[str, re.Pattern]]:
+    for entry in resolver.url_patterns:
+        pattern = getattr(entry.pattern, "regex", None)
+        if pattern is not None:
+            yield str(entry.pattern), pattern
+        if isinstance(entry, URLResolver):
+            yield from _of_routes(entry)
+        assert isinstance(entry, (URLPattern, URLResolver))
+
+
+def _of_fields() -> Iterator[tuple[str, re.Pattern]]:
+    for shape in _below(StrictSerializer):
+        for name, field in shape._declared_fields.items():
+            checks = [one for one in field.validators if isinstance(one, RegexValidator)]
+            yield from ((f"{shape.__name__}.{name}", check.regex) for check in checks)
+    for field in (serializers.IntegerField.re_decimal,):
+        yield "IntegerField", field
+
+
+def _below(shape: type) -> Iterator[type]:
+    for one in shape.__subclasses__():
+        yield one
+        yield from _below(one)
+
+
+def letters(pattern: re.Pattern) -> list[str]:
+    """The characters, and short runs of them, that stand in the pattern itself."""
+    source = pattern.pattern if isinstance(pattern.pattern, str) else pattern.pattern.decode("latin-1")
+    return sorted({*source, *re.findall(r"[A-Za-z0-9_:/.@-]{2,12}", source)})
+
+
+def texts(pattern: re.Pattern) -> Iterator[str | bytes]:
+    """Texts of 64 KB, each of one repetition, with beginnings and ends that let it fail late."""
+    for part in dict.fromkeys([*letters(pattern), *USUAL]):
+        whole = (part * (SIZE // len(part) + 1))[:SIZE]
+        for text in (f"{whole}\x01", f"://{whole}"):
+            yield text if isinstance(pattern.pattern, str) else text.encode("latin-1", "replace")
+
+
+def uses_of(name: str) -> set[str]:
+    """With which methods our code calls a pattern: another one could be slow and does not matter."""
+    called = set(re.findall(rf"\b{re.escape(name.rpartition('.')[2])}\.(\w+)\(", _sources()))
+    return called & METHODS.keys() or {"search"}
+
+
+@cache
+def _sources() -> str:
+    return "\n".join(path.read_text() for path in (ROOT / "lockstep").rglob("*.py") if "tests" not in path.parts)
+
+
+def slow_on(name: str, pattern: re.Pattern) -> str | None:
+    """The beginning of a text on which the pattern takes longer than any that is linear could."""
+    for text in texts(pattern):
+        for use in sorted(uses_of(name)):
+            if _seconds(pattern, use, text) > MOST_SECONDS and _least(pattern, use, text) > MOST_SECONDS:
+                return f"{use} {text[:40]!r}"
+    return None
+
+
+def _least(pattern: re.Pattern, use: str, text: str | bytes) -> float:
+    return min(_seconds(pattern, use, text) for _ in range(3))
+
+
+def _seconds(pattern: re.Pattern, use: str, text: str | bytes) -> float:
+    began = time.thread_time()
+    METHODS[use](pattern, text)
+    return time.thread_time() - began
+
+
+def main() -> None:
+    """Tells each pattern that is slow, the name of each before it is tried."""
+    resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU_SECONDS, MOST_CPU_SECONDS))
+    for name, pattern in patterns().items():
+        print(json.dumps({"tried": name}), flush=True)
+        if text := slow_on(name, pattern):
+            print(json.dumps({"slow": name, "on": text}), flush=True)
+    print(json.dumps({"done": True}), flush=True)
+
+
+def test_patterns_are_found_where_they_are():
+    names = patterns().keys()
+    assert {
+        "lockstep.config.logs.SECRETS",
+        "lockstep.api.concurrency.TAGS",
+        "lockstep.api.middleware.SAFE_REQUEST_ID",
+        "lockstep.delivery.following._PLACE",
+        "lockstep.providers.json_stream._TOKEN",
+        "CardSerializer.card_number",
+    } <= names
+    assert sum(name.startswith("route ") for name in names) > 50
+
+
+def test_no_pattern_takes_more_time_than_its_text_is_long():
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.security.test_patterns"],
+        cwd=ROOT,
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "lockstep.config.settings"},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    told = [json.loads(line) for line in run.stdout.splitlines()]
+    assert told, run.stderr
+    assert not [one for one in told if "slow" in one]
+    assert told[-1] == {"done": True}, f"{told[-1]} took all of the time: {run.stderr[-500:]}"
+
+
+if __name__ == "__main__":
+    django.setup()
+    main()
