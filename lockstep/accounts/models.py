@@ -27,8 +27,6 @@ WITHDRAWAL = load(Path(__file__).parent / "sql" / "withdrawal.sql")
 
 ALREADY_IN_USE = "Already in use."
 
-MAX_NAME = 254  # characters of a name, or of an address that is used as one
-
 
 class UserQuerySet(EntityQuerySet["User"]):
     """Reads of users."""
@@ -171,14 +169,6 @@ class User(Entity, AbstractUser):
     def admin_actor(self) -> Actor:
         """This user as the actor of a request of the admin (entitlement.py)."""
         return admin_actor(user=self.pk, password=self.password)
-
-
-    @classmethod
-    def normalize_username(cls, username: str) -> str:
-        """In the form in which names are compared. A text that is too long for a name is no name, and stays as it is:
-        normalising takes the square of the number of its combining marks.
-        """
-        return username if len(username) > MAX_NAME else super().normalize_username(username)
 
 
 class Follow(Entity):

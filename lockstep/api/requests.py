@@ -12,7 +12,6 @@ from rest_framework.request import Request
 from lockstep.api.statements import Reading, Values
 from lockstep.changes.attribution import Actor
 
-
 MAX_HOPS = 20  # proxies of ours in a row
 
 

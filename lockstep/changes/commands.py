@@ -22,9 +22,11 @@ class Command(BaseCommand):
 
     def execute(self, *args: Any, **options: Any) -> str | None:  # noqa: ANN401 - Django's signature
         """Carries the command out, whatever becomes of its output. Raises CommandError when that was lost."""
-        output = LossyStream(options.pop("stdout", None) or self.stdout._out)
-        errors = LossyStream(options.pop("stderr", None) or self.stderr._out)
-        self.stdout._out, self.stderr._out = output, errors
+        said: Any = self.stdout  # the stubs do not know what an OutputWrapper wraps
+        warned: Any = self.stderr
+        output = LossyStream(options.pop("stdout", None) or said._out)
+        errors = LossyStream(options.pop("stderr", None) or warned._out)
+        said._out, warned._out = output, errors
         try:
             return super().execute(*args, **options)
         finally:

@@ -30,9 +30,17 @@ def main(groups: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         requirement = Path(folder) / "uv.txt"
         requirement.write_text(pinned("uv", ROOT / "uv.lock"), encoding="utf-8")
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+        pip: list[str | Path] = [
+            python,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--require-hashes",
+        ]
         options = [word for group in groups for word in ("--group", group)]
-        uv = [python, "-m", "uv", "sync", "--quiet", "--frozen", "--python", python, *options]
+        uv: list[str | Path] = [python, "-m", "uv", "sync", "--quiet", "--frozen", "--python", python, *options]
         for command in ([*pip, "--requirement", requirement], uv):
             if code := run(command):
                 return code

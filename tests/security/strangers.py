@@ -36,7 +36,10 @@ class Sent:
     def environ(self) -> dict[str, Any]:
         """The environment that granian makes of it."""
         path, _, query = self.target.partition("?")
-        named = {BY_CGI.get(name.lower(), f"HTTP_{name.upper().replace('-', '_')}"): self.headers[name] for name in self.headers}
+        named = {
+            BY_CGI.get(name.lower(), f"HTTP_{name.upper().replace('-', '_')}"): self.headers[name]
+            for name in self.headers
+        }
         return {
             "SCRIPT_NAME": "",
             "SERVER_NAME": "127.0.0.1",

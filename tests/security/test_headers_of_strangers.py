@@ -26,16 +26,116 @@ NAMES = (
     *("X-Forwarded-Port", "X-Forwarded-Proto", "X-HTTP-Method-Override", "X-Request-ID", "X-Requested-With"),
 )
 PIECES = (
-    *("application/json", "text/plain", "x/y", "*/*", "text/*", "application/x-www-form-urlencoded", "text/event-stream"),
+    *(
+        "application/json",
+        "text/plain",
+        "x/y",
+        "*/*",
+        "text/*",
+        "application/x-www-form-urlencoded",
+        "text/event-stream",
+    ),
     *("multipart/form-data", "boundary=x", "boundary=", "charset=", "utf-8", "hex", "idna", "zlib", "base64", "rot13"),
-    *("undefined", "utf-16", "utf-7", "punycode", "unicode_escape", "mbcs", "title*=NOPE''a", "title*=utf-8''%ff", "q=0"),
-    *("q*=hex'en'a", "filename*0*=x''y", "q=1e400", "q=nan", "Bearer", "bearer ", "Basic", "Basic Og==", "Digest", "lsk_"),
-    *("eyJhbGciOiJub25lIn0.e30.", "eyJ", ".", "..", "W/", '"', '"7"', 'W/"7"', "*", ",", ";", "=", "'", "\\", "%", "%00"),
-    *("%ff", "bytes=", "0-", "-1", "0-0", "bytes=0-18446744073709551616", "chunked", "gzip", "identity", "100-continue"),
-    *("127.0.0.1", "[::1]", "[", "]", "[::1%25eth0]", "localhost", ":8000", ":99999", "@", "evil.example", "http://", "//"),
-    *("https", "GET", "DELETE", "sessionid=", "csrftoken=", "$Version=1", "0", "7", "-7", "9" * 30, "1e999", "NaN", " "),
-    *("\t", "\x80", "\xe9", "\xff", "Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 99 Nov 99999999999 08:49:37 GMT", "for=", "unix:"),
-    *("00000000/1:1:/1:1:/0", "posts.post.created", "019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2b", "x" * 300, "(" * 50, "a,a," * 50),
+    *(
+        "undefined",
+        "utf-16",
+        "utf-7",
+        "punycode",
+        "unicode_escape",
+        "mbcs",
+        "title*=NOPE''a",
+        "title*=utf-8''%ff",
+        "q=0",
+    ),
+    *(
+        "q*=hex'en'a",
+        "filename*0*=x''y",
+        "q=1e400",
+        "q=nan",
+        "Bearer",
+        "bearer ",
+        "Basic",
+        "Basic Og==",
+        "Digest",
+        "lsk_",
+    ),
+    *(
+        "eyJhbGciOiJub25lIn0.e30.",
+        "eyJ",
+        ".",
+        "..",
+        "W/",
+        '"',
+        '"7"',
+        'W/"7"',
+        "*",
+        ",",
+        ";",
+        "=",
+        "'",
+        "\\",
+        "%",
+        "%00",
+    ),
+    *(
+        "%ff",
+        "bytes=",
+        "0-",
+        "-1",
+        "0-0",
+        "bytes=0-18446744073709551616",
+        "chunked",
+        "gzip",
+        "identity",
+        "100-continue",
+    ),
+    *(
+        "127.0.0.1",
+        "[::1]",
+        "[",
+        "]",
+        "[::1%25eth0]",
+        "localhost",
+        ":8000",
+        ":99999",
+        "@",
+        "evil.example",
+        "http://",
+        "//",
+    ),
+    *(
+        "https",
+        "GET",
+        "DELETE",
+        "sessionid=",
+        "csrftoken=",
+        "$Version=1",
+        "0",
+        "7",
+        "-7",
+        "9" * 30,
+        "1e999",
+        "NaN",
+        " ",
+    ),
+    *(
+        "\t",
+        "\x80",
+        "\xe9",
+        "\xff",
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Sun, 99 Nov 99999999999 08:49:37 GMT",
+        "for=",
+        "unix:",
+    ),
+    *(
+        "00000000/1:1:/1:1:/0",
+        "posts.post.created",
+        "019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2b",
+        "x" * 300,
+        "(" * 50,
+        "a,a," * 50,
+    ),
 )
 WHOLE = (  # of which some made a mistake of ours once
     *("text/plain; charset=hex", "text/plain; charset=idna", "text/plain; charset=zlib", "x/y; title*=NOPE''a"),
@@ -43,17 +143,75 @@ WHOLE = (  # of which some made a mistake of ours once
     *("multipart/form-data; boundary=" + "x" * 300, '"", "7"', ', , "7",', '"a b"', "bytes=0-0,-1", '"k"', "k" * 256),
 )
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-ODD_METHODS = ("get", "TRACE", "CONNECT", "PROPFIND", "FOO!#$", "_", "dispatch", "options", "http_method_not_allowed", "X" * 999)
-QUERIES = ("", "", "", "?%20", "?%ff=%fe", "?a=%ed%a0%80", "?x=\xff", "?=&&==;", "?%00=%00", "?limit=%20", "?cursor=%20%ff")
-ODD_TARGETS = (
-    *("*", "", "//", "//evil.example/", "/x://" + ":" * 4_000, "/%00", "/%ff", "/%ed%a0%80", "/%f0%9f", "/\xff", "/..%2f..%2f"),
-    *("/static/%00", "/static/..%2f..%2fpyproject.toml", "/static/admin/css/base.css%00", "/admin/%ff", "/problems/%2e"),
-    *("/api/v1/products/%EF%BC%97", "/fakeapi/v1/posts/%D9%A7/", "/api/v1/history/posts.post/%EF%BC%97/", "/admin/login/"),
+ODD_METHODS = (
+    "get",
+    "TRACE",
+    "CONNECT",
+    "PROPFIND",
+    "FOO!#$",
+    "_",
+    "dispatch",
+    "options",
+    "http_method_not_allowed",
+    "X" * 999,
 )
-BODIES = (b"", b"{}", b"[]", b"\xff", b'{"a": "\\ud800"}', b"a=%ff&b=%00", b"--x\r\n\r\n--x--\r\n", b"null", b"1" * 4_000)
+QUERIES = (
+    "",
+    "",
+    "",
+    "?%20",
+    "?%ff=%fe",
+    "?a=%ed%a0%80",
+    "?x=\xff",
+    "?=&&==;",
+    "?%00=%00",
+    "?limit=%20",
+    "?cursor=%20%ff",
+)
+ODD_TARGETS = (
+    *(
+        "*",
+        "",
+        "//",
+        "//evil.example/",
+        "/x://" + ":" * 4_000,
+        "/%00",
+        "/%ff",
+        "/%ed%a0%80",
+        "/%f0%9f",
+        "/\xff",
+        "/..%2f..%2f",
+    ),
+    *(
+        "/static/%00",
+        "/static/..%2f..%2fpyproject.toml",
+        "/static/admin/css/base.css%00",
+        "/admin/%ff",
+        "/problems/%2e",
+    ),
+    *(
+        "/api/v1/products/%EF%BC%97",
+        "/fakeapi/v1/posts/%D9%A7/",
+        "/api/v1/history/posts.post/%EF%BC%97/",
+        "/admin/login/",
+    ),
+)
+BODIES = (
+    b"",
+    b"{}",
+    b"[]",
+    b"\xff",
+    b'{"a": "\\ud800"}',
+    b"a=%ff&b=%00",
+    b"--x\r\n\r\n--x--\r\n",
+    b"null",
+    b"1" * 4_000,
+)
 
-values = st.sampled_from(WHOLE) | st.lists(st.sampled_from(PIECES), max_size=5).map("".join) | st.text(
-    st.characters(codec="latin-1", exclude_characters="\r\n\0"), max_size=30
+values = (
+    st.sampled_from(WHOLE)
+    | st.lists(st.sampled_from(PIECES), max_size=5).map("".join)
+    | st.text(st.characters(codec="latin-1", exclude_characters="\r\n\0"), max_size=30)
 )
 headers = st.dictionaries(st.sampled_from(NAMES), values, max_size=4)
 common = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}

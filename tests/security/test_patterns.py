@@ -31,9 +31,62 @@ MOST_CPU_SECONDS = 240  # of all of them: one that never ends ends here
 LEFT_OUT = (".tests", ".migrations", ".generated", "lockstep.launcher", "lockstep.sandbox", "__main__", ".wsgi")
 OF_OUR_OWN_FILES = {"lockstep.changes.sql_file.NAME", "lockstep.changes.sql_file.COMMENT"}  # read no stranger's text
 # What patterns are made of, and what they are slow on: repetitions that could begin in many places.
-USUAL = ("a", "A", "0", " ", "\t", "\n", ":", "/", "//", "://", "@", ".", "..", "-", "_", ",", ", ", '"', "\\", '\\"', '""')
-USUAL += ("W/", 'W/"a"', '"a",', "eyJ", "eyJ-", "eyJaaaaaaaa-", "bearer ", "lsk_", "whsec_", "://a:", "password", "{", "}", "[")
-USUAL += ("0.", ".0", "0e", "1:1:", "1,", "\u0301", "\u00e9", "\\u0000", "a.a", "a@a.", "0-", "aaaaaaaa-", "%00", "; ", "=")
+USUAL = (
+    "a",
+    "A",
+    "0",
+    " ",
+    "\t",
+    "\n",
+    ":",
+    "/",
+    "//",
+    "://",
+    "@",
+    ".",
+    "..",
+    "-",
+    "_",
+    ",",
+    ", ",
+    '"',
+    "\\",
+    '\\"',
+    '""',
+)
+USUAL += (
+    "W/",
+    'W/"a"',
+    '"a",',
+    "eyJ",
+    "eyJ-",
+    "eyJaaaaaaaa-",
+    "bearer ",
+    "lsk_",
+    "whsec_",
+    "://a:",
+    "password",
+    "{",
+    "}",
+    "[",
+)
+USUAL += (
+    "0.",
+    ".0",
+    "0e",
+    "1:1:",
+    "1,",
+    "\u0301",
+    "\u00e9",
+    "\\u0000",
+    "a.a",
+    "a@a.",
+    "0-",
+    "aaaaaaaa-",
+    "%00",
+    "; ",
+    "=",
+)
 
 
 METHODS: dict[str, Callable[[re.Pattern, str | bytes], object]] = {

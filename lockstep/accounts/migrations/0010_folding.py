@@ -83,7 +83,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('changes', '0010_folding'),
-        ("accounts", "0003_withdrawal"),
+        ("accounts", "0005_usernames_are_public"),
     ]
 
     operations = [
