@@ -1,7 +1,8 @@
 """Who may read which changes, and how much of them. Staff read all; for others each model says it beside its capture.
 
 A row may be out of a user's sight before a change, after it, or both. The user reads the change as if the row were not
-there then: what goes out of sight is a deletion, without the new contents, and what comes into sight is a creation.
+there then: what goes out of sight is a deletion, and what comes into sight is a creation. Such a deletion tells no
+contents, neither new nor old: its reader may not have seen the row, and what was seen once is out of sight now.
 """
 
 from collections.abc import Collection, Mapping
@@ -42,7 +43,15 @@ def readable_part(
     seen, sees = _if_visible(readers, before, user_id), _if_visible(readers, after, user_id)
     if seen is None and sees is None:
         return None
-    return Part("created" if seen is None else "deleted" if sees is None else kind, seen, sees)
+    if sees is None:
+        return Part("deleted", before if _is_owner(readers, before, user_id) else None, None)
+    return Part("created" if seen is None else kind, seen, sees)
+
+
+def sight(model: str, *, is_staff: bool) -> Visibility | None:
+    """What has to hold of the row now, for this user to read older changes of it; None where nothing has to."""
+    readers = _readers().get(model, STAFF)
+    return readers if isinstance(readers, Visibility) and not is_staff else None
 
 
 def may_read_object(model: str, last: Mapping[str, Any], *, user_id: str, is_staff: bool) -> bool:
@@ -53,7 +62,7 @@ def may_read_object(model: str, last: Mapping[str, Any], *, user_id: str, is_sta
     readers = _readers().get(model, STAFF)
     before, after = last["before"], last["after"]
     if not is_staff and isinstance(readers, Visibility) and after is None:
-        return before is not None and str(before[readers.owner]) == user_id
+        return _is_owner(readers, before, user_id)
     part = readable_part(model, last["kind"], before, after, user_id=user_id, is_staff=is_staff)
     return part is not None and (after is None or part.after is not None)
 
@@ -91,8 +100,12 @@ def _is_reader(readers: str, before: Document | None, after: Document | None, us
 def _if_visible(readers: Visibility, document: dict[str, Any] | None, user_id: str) -> dict[str, Any] | None:
     if document is None:
         return None
-    is_visible = document[readers.column] == readers.value or str(document[readers.owner]) == user_id
+    is_visible = document[readers.column] == readers.value or _is_owner(readers, document, user_id)
     return document if is_visible else None
+
+
+def _is_owner(readers: Visibility, document: Document | None, user_id: str) -> bool:
+    return document is not None and str(document[readers.owner]) == user_id
 
 
 def _readers() -> dict[str, Readers]:

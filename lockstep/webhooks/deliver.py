@@ -9,12 +9,13 @@ from pathlib import Path
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import connections
 
 from lockstep.api.sealing import Unreadable, unseal
-from lockstep.changes.readers import names, readable_part
+from lockstep.changes.readers import names, readable_part, sight
 from lockstep.changes.sql_file import load
 from lockstep.delivery.destinations.webhook import Destination, Gone, WebhookSender, body_of, webhook_sender
 from lockstep.delivery.errors import DeliveryError, TryAgain
@@ -68,7 +69,7 @@ class EndpointHandler:
         """Sends what the endpoint's owner may see; the rest, and all for an endpoint that is gone, is done with."""
         endpoint = await self._endpoint()
         readable = endpoint and endpoint.readable(claim)
-        if not endpoint or not readable:
+        if not endpoint or not readable or not await self._is_in_sight(endpoint, readable):
             return None
         try:
             receipt = await self.sender.send(endpoint.destination, claim.message_id, body_of(readable))
@@ -98,6 +99,21 @@ class EndpointHandler:
         except Unreadable as error:
             raise TryAgain(f"its secret cannot be read: {error}; rotate it") from error
         return _Endpoint(Destination(url, secrets), failing, owner, is_staff, events)
+
+    async def _is_in_sight(self, endpoint: _Endpoint, claim: Claim) -> bool:
+        """Whether the owner may see the row that the change shows as it is now.
+
+        A message may be sent long after its change, and again: what is out of sight by then is not shown any more.
+        """
+        visibility = sight(claim.change.model, is_staff=endpoint.is_staff)
+        if visibility is None or claim.change.after is None:
+            return True
+        table = apps.get_model(claim.change.model)._meta.db_table
+        statement = SQL["in_sight"].format(table=table, column=visibility.column, owner=visibility.owner)
+        parameters = {"key": claim.change.object_id, "value": visibility.value, "user": endpoint.owner}
+        async with self.pool.connection() as connection:
+            cursor = await connection.execute(statement, parameters)
+            return await cursor.fetchone() is not None
 
     async def _answered(self) -> None:
         self._until = 0.0

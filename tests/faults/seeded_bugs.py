@@ -886,11 +886,11 @@ BUGS = [
         f"{TEST_SHOP}/test_unpaid.py::test_limit_counts_an_order_that_is_being_placed",
     ),
     SeededBug(
-        "a deletion does not wait for links that are being made",
-        "lockstep/shop/migrations/0009_dependents.py",
-        "PERFORM FROM shop_product WHERE id = NEW.id FOR UPDATE",
-        "PERFORM FROM shop_product WHERE id = NEW.id FOR NO KEY UPDATE",
-        f"{TEST_SHOP}/test_dependents.py::test_link_that_was_begun_goes_with_the_product",
+        "a deletion does not wait for votes that are being cast",
+        "lockstep/movies/migrations/0003_votes_of_the_living.py",
+        "PERFORM FROM movies_movie WHERE id = NEW.id FOR UPDATE",
+        "PERFORM FROM movies_movie WHERE id = NEW.id FOR NO KEY UPDATE",
+        f"{TEST_MOVIES}/test_dependents.py::test_vote_that_was_begun_goes_with_its_movie",
     ),
     SeededBug(
         "a product that goes out of sight shows its new contents",

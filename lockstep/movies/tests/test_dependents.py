@@ -69,3 +69,22 @@ def test_vote_beside_the_deletion_of_its_movie_is_refused(cast: Cast, movie: Mov
             eventually(lambda: somebody_waits(database))
         assert outcome.result() == "There is no such movie."
     assert not Rating.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_vote_that_was_begun_goes_with_its_movie(cast: Cast, movie: Movie, database: psycopg.Connection):
+    def delete() -> None:
+        try:
+            Movie.objects.update(deleted="2026-01-01T00:00Z")
+        finally:
+            connections.close_all()
+
+    insert = "INSERT INTO movies_rating (user_id, movie_id, rating_type) VALUES (%s, %s, 'UPVOTE')"
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction():
+            database.execute(insert, [cast.owner.user.pk, movie.pk])
+            deletion = pool.submit(delete)
+            eventually(lambda: somebody_waits(database))
+        deletion.result()
+    assert Rating.objects.get().deleted is not None
+    assert votes(movie) == (0, 0)

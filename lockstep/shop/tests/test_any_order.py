@@ -119,7 +119,7 @@ class Shop(RuleBasedStateMachine):
 
     @rule()
     def order_bag(self) -> None:
-        lines = {key: quantity for key, quantity in self.bag.items() if not self.products[key]["deleted"]}
+        lines = {key: quantity for key, quantity in self.bag.items() if self.is_visible(key)}
         if not lines:
             with pytest.raises(Conflict):
                 actions.order_bag(actor="", user=self.buyer)
@@ -138,14 +138,11 @@ class Shop(RuleBasedStateMachine):
 
     def order(self, lines: dict[UUID, int], place: Callable[[], int]) -> bool:
         """Places it; whether it was to be placed."""
-        if any(self.products[key]["deleted"] for key in lines):
+        if not all(self.is_visible(key) for key in lines):
             with pytest.raises(Invalid):
                 place()
             return False
-        there = {
-            key: product["stock"] if product["state"] == machines.ON_SALE else 0
-            for key, product in self.products.items()
-        }
+        there = {key: product["stock"] for key, product in self.products.items()}
         if any(quantity > there[key] for key, quantity in lines.items()):
             with pytest.raises(InsufficientStock) as declined:
                 place()
@@ -214,6 +211,21 @@ class Shop(RuleBasedStateMachine):
         assert len(rows(actions.SQL["give_back"], actions.giving_back("reject", [order.pk], "declined"))) == 1
         self.ended(number, machines.REJECTED)
 
+    @precondition(lambda self: self.orders)
+    @rule(pick=picks)
+    def end(self, pick: int) -> None:
+        """What staff do, and the worker after them, where the gateway has no charge."""
+        number = self.one_of(self.orders, pick)
+        order = Order.objects.get(number=number)
+        if self.orders[number]["state"] != CONFIRMED:
+            with pytest.raises(Conflict):
+                actions.end_order(actor="", order=order)
+            return
+        actions.end_order(actor="", order=order)
+        rows(payments.SQL["decide"], {"order": order.pk, "charge": "", "reason": ""})
+        assert len(rows(actions.SQL["give_back"], actions.giving_back("end", [order.pk], "ended"))) == 1
+        self.ended(number, machines.REJECTED)
+
     # --- What must hold
 
     @invariant()
@@ -241,9 +253,13 @@ class Shop(RuleBasedStateMachine):
     @invariant()
     def the_bag_is_as_the_model_has_it(self) -> None:
         shown = {line["product"]: line["quantity"] for line in reads.bag(self.buyer)}
-        assert shown == {key: n for key, n in self.bag.items() if not self.products[key]["deleted"]}
+        assert shown == {key: n for key, n in self.bag.items() if self.is_visible(key)}
 
     # --- Words
+
+    def is_visible(self, key: UUID) -> bool:
+        """To the buyer, who sells nothing."""
+        return not self.products[key]["deleted"] and self.products[key]["state"] == machines.ON_SALE
 
     def alive(self) -> list[UUID]:
         return [key for key, product in self.products.items() if not product["deleted"]]

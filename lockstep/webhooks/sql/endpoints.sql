@@ -7,6 +7,10 @@ SELECT e.url, e.secret, CASE WHEN e.old_secret_until > now() THEN e.old_secret E
 FROM webhooks_endpoint e JOIN {users} owner ON owner.id = e.owner_id
 WHERE e.id = %(id)s AND e.deleted IS NULL AND e.disabled IS NULL AND owner.is_active AND owner.deleted IS NULL;
 
+-- name: in_sight
+-- Whether a user may see a row as it is now; table, column and owner are the model's own.
+SELECT 1 FROM {table} WHERE id = %(key)s::uuid AND deleted IS NULL AND ({column} = %(value)s OR {owner} = %(user)s::uuid);
+
 -- name: answered
 UPDATE webhooks_endpoint SET failing_since = NULL WHERE id = %(id)s;
 

@@ -109,6 +109,7 @@ def test_a_product_out_of_sight_is_a_deletion_to_others_without_its_new_contents
         path = f"/api/v1/products/{made['id']}/"
         assert people.owner.client.patch(path, values, content_type="application/json").status_code == 200
 
+    eventually(lambda: receiver.requests)  # what is out of sight before it is told of is not told of
     change(name="secret 1", state="OFF_SALE")
     change(name="secret 2")
     change(name="offered", state="ON_SALE")
@@ -126,13 +127,31 @@ def test_a_product_out_of_sight_is_a_deletion_to_others_without_its_new_contents
             events.append((event["type"].removeprefix("shop.product."), *(one and one["name"] for one in documents)))
         return events
 
-    assert told(others) == [("created", None, "open"), ("deleted", "open", None), ("created", None, "offered")]
-    assert told(gone) == [("deleted", "open", None)]
+    assert told(others) == [("created", None, "open"), ("deleted", None, None), ("created", None, "offered")]
+    assert told(gone) == [("deleted", None, None)]
     assert told(own) == [
         ("updated", "open", "secret 1"),
         ("updated", "secret 1", "secret 2"),
         ("updated", "secret 2", "offered"),
     ]
+
+
+def test_redelivery_shows_nothing_of_a_product_out_of_sight(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
+):
+    for name, state in (("withdrawn", "OFF_SALE"), ("offered", "ON_SALE")):
+        made = people.owner.post("/api/v1/products/", {"name": name, "price": "1.00"}).json()
+        path = f"/api/v1/products/{made['id']}/"
+        people.owner.client.patch(path, {"stock": 1, "state": state}, content_type="application/json")
+    endpoint = make(people.colleague, receiver, "shop.product.*")
+    again = people.colleague.post(f"{PATH}{endpoint['id']}/redeliver/", {"since": "2026-01-01T00:00:00Z"})
+    assert again.status_code < 300, again.content
+    eventually(lambda: drained(database) and len(receiver.requests) >= 3)
+    events = [request.verified(endpoint["secret"]) for request in receiver.requests]
+    assert sorted(event["type"] for event in events) == [
+        f"shop.product.{kind}" for kind in ("created", "deleted", "updated")
+    ]
+    assert not any(b"withdrawn" in request.body for request in receiver.requests)
 
 
 def test_rights_that_are_taken_away_end_at_once(
