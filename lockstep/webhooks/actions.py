@@ -150,7 +150,7 @@ def redeliver_span(*, actor: str, endpoint: Endpoint, since: datetime, until: da
 
 
 def _locked(endpoint: Endpoint, match: Match = ANY_VERSION) -> Endpoint:
-    return lock(Endpoint.objects.alive(), match, pk=endpoint.pk)
+    return lock(Endpoint.objects.alive().of(endpoint.owner_id), match, pk=endpoint.pk)
 
 
 def _refuse_disabled(endpoint: Endpoint) -> None:

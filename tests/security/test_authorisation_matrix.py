@@ -439,7 +439,7 @@ def test_everybody_is_answered_as_declared(cast: Cast, names: dict[str, Any], ro
         assert answer.status_code < 300 or answer.status_code == 409, answer.content
     else:
         assert answer.status_code == expected, answer.content
-        by_oauth = row.access is REFUSED_BY_OAUTH
+        by_oauth = row.access in (REFUSED, REFUSED_BY_OAUTH) and row.path.startswith("/oauth/")
         assert answer["Content-Type"] == ("application/json" if by_oauth else "application/problem+json")
         assert state() == before
     if row.access is OWN_LIST and expected == FOUND:
