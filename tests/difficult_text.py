@@ -9,7 +9,7 @@ NFD_CAFE = "cafe\u0301"
 ZALGO = "Z" + "\u0301\u0316\u0345\u05b0" * 16_000  # 64,000 marks on one letter, which sorting would interchange
 LONG = "ä" * 65_536
 
-# Each pair is one text in two spellings, also to whoever searches, signs in or gives a name.
+# Each pair is one text in two spellings: for search, for signing in, for names that are unique.
 EQUAL = [
     ("café", NFD_CAFE),  # composed, decomposed
     ("Été", "ÉTÉ"),

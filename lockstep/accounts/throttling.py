@@ -55,7 +55,7 @@ class Try:
     """One try to sign in as a user, by username or e-mail address, from an address."""
 
     def __init__(self, name: str, address: str | None) -> None:
-        # As it will be looked for: other spellings are no new tries. A longer name than any is nobody's.
+        # As it will be looked for: other spellings are no new tries. No account has a longer name.
         self.name = fold(name_or_address(name.strip()[:MAX_ADDRESS]))
         self.address = address
         self._keys: list[bytes] = []

@@ -1,7 +1,7 @@
 """Texts are compared by one function of the database, lockstep_fold (sql/folding.sql), and nowhere else.
 
 Django's lookups that ignore case mean it: `iexact`, `icontains`, `istartswith` and `iendswith` of every text column.
-Where many rows are searched, the folded text is stored: a `FoldedField`, which a trigger writes whoever writes the row.
+Where many rows are searched, the folded text is stored: a `FoldedField`, which a trigger writes.
 """
 
 from typing import Any
@@ -43,28 +43,28 @@ ESCAPED = r"replace(replace(replace(%s, E'\\', E'\\\\'), '%%%%', E'\\%%%%'), '_'
 
 
 class FoldedExact(FoldedLookup):
-    """Equal."""
+    """The column is equal to the value."""
 
     lookup_name = "iexact"
     template = "%s = %s"
 
 
 class FoldedContains(FoldedLookup):
-    """Has this in it."""
+    """The column contains the value."""
 
     lookup_name = "icontains"
     template = f"%s LIKE '%%%%' || {ESCAPED} || '%%%%'"
 
 
 class FoldedStartsWith(FoldedLookup):
-    """Begins so."""
+    """The column starts with the value."""
 
     lookup_name = "istartswith"
     template = f"%s LIKE {ESCAPED} || '%%%%'"
 
 
 class FoldedEndsWith(FoldedLookup):
-    """Ends so."""
+    """The column ends with the value."""
 
     lookup_name = "iendswith"
     template = f"%s LIKE '%%%%' || {ESCAPED}"

@@ -231,12 +231,12 @@ def test_signs_of_patterns_are_only_themselves(cast: Cast, word: str):
 
 # --- Accounts -------------------------------------------------------------------------------------------
 
-_doors = cycle(DOORS)
+_ways = cycle(DOORS)
 
 
-def some_doors() -> list[Door]:
+def two_ways_to_sign_in() -> list[Door]:
     """Two of the ways to sign in, others each time."""
-    return [next(_doors), next(_doors)]
+    return [next(_ways), next(_ways)]
 
 
 def test_a_username_is_taken_and_signs_in_in_every_spelling(db: None):
@@ -244,7 +244,7 @@ def test_a_username_is_taken_and_signs_in_in_every_spelling(db: None):
 
     def holds(first: str, second: str) -> bool:
         made, again = register(first), register(second)
-        signed_in = [door(Client(), second, PASSWORD).status_code for door in some_doors()]
+        signed_in = [door(Client(), second, PASSWORD).status_code for door in two_ways_to_sign_in()]
         return (made.status_code, again.status_code) == (201, 400) and signed_in == [200, 200]
 
     assert failing(NAMES, holds) == []
@@ -261,7 +261,7 @@ def test_usernames_that_are_not_equal_are_two_accounts(db: None):
 def test_an_address_is_taken_and_signs_in_in_every_spelling(db: None):
     def holds(first: str, second: str) -> bool:
         made, again = register("first", first), register("second", second)
-        signed_in = [door(Client(), second, PASSWORD).status_code for door in some_doors()]
+        signed_in = [door(Client(), second, PASSWORD).status_code for door in two_ways_to_sign_in()]
         return (made.status_code, again.status_code) == (201, 400) and signed_in == [200, 200]
 
     assert failing(EQUAL_ADDRESSES, holds) == []

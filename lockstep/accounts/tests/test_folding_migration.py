@@ -8,7 +8,7 @@ from django.core.management import CommandError
 from django.db import connection
 
 from lockstep.accounts.models import User
-from lockstep.shop.models import Tag
+from lockstep.shop.models import Product, ProductTag, Tag
 
 pytestmark = pytest.mark.django_db
 
@@ -62,9 +62,15 @@ def test_addresses_are_written_in_the_new_form():
 
 
 def test_equal_tags_get_a_number_and_keep_their_products(capsys: pytest.CaptureFixture[str]):
-    for name in ("Été", "été", "ete", "ÉTÉ (2)"):
-        Tag.objects.create(name=name)
+    tags = [Tag.objects.create(name=name) for name in ("Été", "été", "ete", "ÉTÉ (2)")]
+    product = Product.objects.create(owner=user("owner"), name="a thing", price=1)
+    ProductTag.objects.bulk_create(ProductTag(product=product, tag=tag) for tag in tags)
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
     with connection.schema_editor(atomic=False) as editor:
         shop.tell_apart(apps, editor)
+        editor.execute("ALTER TABLE shop_product ADD COLUMN next_of_the_migration int")
     assert list(Tag.objects.order_by("id").values_list("name", flat=True)) == ["Été", "été (3)", "ete", "ÉTÉ (2)"]
+    product.refresh_from_db()
+    assert product.tags == ["ete", "Été", "ÉTÉ (2)", "été (3)"]
     assert "'été' is the same as 'Été' by now: it is called 'été (3)'" in capsys.readouterr().err

@@ -32,6 +32,7 @@ def tell_apart(apps, schema_editor):
             new = _free_name(cursor, name)
             cursor.execute("UPDATE shop_tag SET name = %s WHERE id = %s", [new, key])
             sys.stderr.write(f"\nTag {key} {name!r} is the same as {first!r} by now: it is called {new!r}.\n")
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what waits for the commit forbids ALTER TABLE
 
 
 def _free_name(cursor, name):
