@@ -1,15 +1,20 @@
 """What people do with their accounts. Each action is one transaction and names its actor."""
 
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
+from lockstep.accounts.entitlement import account_transaction
 from lockstep.accounts.models import Follow, Session, User
+from lockstep.api import endings
 from lockstep.api.concurrency import ANY_VERSION, Match, lock
 from lockstep.api.errors import Conflict, Invalid, NotFound
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.changes.violations import violation
+
+MISMATCH = "This is not your password."
 
 
 def register(*, username: str = "", email: str = "", password: str, **names: str) -> User:
@@ -28,7 +33,7 @@ def register(*, username: str = "", email: str = "", password: str, **names: str
 
 def update_profile(*, actor: str, user: User, match: Match = ANY_VERSION, **values: str) -> User:
     """Changes the columns of a profile. Raises OutOfDate, and Invalid for a name or address that is taken."""
-    with attributed_transaction(actor=actor):
+    with account_transaction(actor=actor, user=user.pk):
         mine: User = lock(User.objects.alive(), match, pk=user.pk)
         named_by_address = mine.username.lower() == mine.email.lower()
         for name, value in values.items():
@@ -41,31 +46,33 @@ def update_profile(*, actor: str, user: User, match: Match = ANY_VERSION, **valu
     return mine
 
 
-def change_password(*, actor: str, user: User, session: Session | None, new: str) -> None:
-    """A new password, for somebody who has just shown the old one. Raises Invalid for one that is too easy.
+def change_password(*, actor: str, user: User, session: Session | None, new: str, keep_webhooks: bool = False) -> None:
+    """Replaces the password of a user whose old one was verified: `user.password` is the hash that it matched.
 
-    All other sessions of the user end: whoever knew the old one is out.
+    All other sessions end, and webhooks are switched off unless they are kept: the old password may have made them.
+    Raises Invalid for a password that is too easy, and when the old one was replaced meanwhile.
     """
     _check_password(new, user, field="new_password")
-    with attributed_transaction(actor=actor):
-        mine = lock(User.objects.alive(), ANY_VERSION, pk=user.pk)
-        mine.set_password(new)
-        mine.save(update_fields=["password"])
-        mine.sessions.exclude(pk=session.pk if session else None).revoke()
+    replacement = make_password(new)  # outside the transaction: it is slow on purpose
+    with account_transaction(actor=actor, user=user.pk):
+        _refuse_replaced_password(user, "current_password")
+        User.objects.filter(pk=user.pk).update(password=replacement)
+        user.sign_in_replaced(keep_session=session, keep_webhooks=keep_webhooks)
 
 
-def delete_account(*, actor: str, user: User, match: Match = ANY_VERSION) -> None:
-    """Deletes the account and signs out everywhere; whom it followed, and who followed it, is undone with it.
+def delete_account(*, actor: str, user: User, match: Match = ANY_VERSION, verified: bool = False) -> None:
+    """Deletes the account. Its password, rights, sessions and follows go with it, by triggers (sql/withdrawal.sql).
 
-    Its name and address are free again; the change log has what they were.
+    Its name and address are free again; the change log has what they were. `verified` says that `user.password` is the
+    hash that the given password matched: raises Invalid when it was replaced meanwhile.
     """
-    with attributed_transaction(actor=actor):
+    with account_transaction(actor=actor, user=user.pk):
         lock(User.objects.alive(), match, pk=user.pk)
+        if verified:
+            _refuse_replaced_password(user, "password")
         gone = {"username": f"deleted {user.pk}", "email": "", "first_name": "", "last_name": ""}
         User.objects.filter(pk=user.pk).update(deleted=Now(), **gone)
-        Session.objects.filter(user=user).revoke()
-        Follow.objects.alive().filter(follower=user).update(deleted=Now())
-        Follow.objects.alive().filter(followed=user).update(deleted=Now())
+        endings.account_ended(user.pk)
 
 
 def sign_out(*, session: Session) -> None:
@@ -88,6 +95,12 @@ def unfollow(*, actor: str, follower: User, followed: User) -> None:
     """Not following somebody is no error."""
     with attributed_transaction(actor=actor):
         Follow.objects.alive().filter(follower=follower, followed=followed).update(deleted=Now())
+
+
+def _refuse_replaced_password(user: User, field: str) -> None:
+    """Raises Invalid unless the stored hash is still the one that was verified. Within the account's transaction."""
+    if not User.objects.alive().filter(pk=user.pk, password=user.password).exists():
+        raise Invalid({field: MISMATCH})
 
 
 def _save_unless_taken(user: User) -> None:

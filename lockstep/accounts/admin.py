@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group, Permission
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 
 from lockstep.accounts import actions
-from lockstep.accounts.models import Session, User
+from lockstep.accounts.models import User
 from lockstep.api.admin_forms import EntityForm
 from lockstep.api.admin_site import EntityAdmin, admin_site
 
@@ -74,12 +73,6 @@ class AccountAdmin(EntityAdmin, UserAdmin):  # type: ignore[type-arg]  # it take
             kwargs["queryset"] = choices[db_field.name]
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
-    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:  # noqa: ANN401
-        """An account that is switched off is signed out, and stays so when it is switched on again."""
-        super().save_model(request, obj, form, change)
-        if not obj.is_active:
-            Session.objects.filter(user=obj).revoke()
-
     def consequences(self, obj: User) -> list[str]:
         """What deleting an account does beside (accounts.actions.delete_account, shop.leavers)."""
         return [
@@ -90,13 +83,6 @@ class AccountAdmin(EntityAdmin, UserAdmin):  # type: ignore[type-arg]  # it take
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         for user in queryset:
             actions.delete_account(actor=f"user:{request.user.pk}", user=user)
-
-    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
-        """A new password given by staff: all sessions that began with the old one end."""
-        response = super().user_change_password(request, id, form_url)
-        if request.method == "POST" and response.status_code == 302:
-            Session.objects.filter(user__pk=unquote(id)).revoke()
-        return response
 
     def _may_touch(self, request: HttpRequest, users: Sequence[User]) -> bool:
         """Whether none of these has a right that the request's user does not have."""

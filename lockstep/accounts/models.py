@@ -1,17 +1,26 @@
 """Users, whom they follow, and the sessions and tokens that they sign in with."""
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
+import pgtrigger
 from django.conf import settings
+from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
 from django.db.models.functions import Coalesce, Lower, Now
 from uuid_utils.compat import uuid7
 
+from lockstep.accounts.entitlement import admin_actor, session_actor
+from lockstep.api import endings
+from lockstep.changes.attribution import Actor
 from lockstep.changes.capture import capture
-from lockstep.changes.entities import TOUCH, UUID7, Entity, EntityQuerySet, number_field
+from lockstep.changes.entities import TOUCH, UUID7, AliveParent, Entity, EntityQuerySet, number_field
+from lockstep.changes.sql_file import load
+
+WITHDRAWAL = load(Path(__file__).parent / "sql" / "withdrawal.sql")
 
 ALREADY_IN_USE = "Already in use."
 
@@ -79,6 +88,20 @@ class User(Entity, AbstractUser):
         triggers = [
             *capture("number", "username", "email", "first_name", "last_name", "is_active", "is_staff"),
             TOUCH,
+            pgtrigger.Trigger(
+                name="withdraw",
+                when=pgtrigger.Before,
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Condition(WITHDRAWAL["is_withdrawal"]),
+                func=WITHDRAWAL["withdraw"],
+            ),
+            pgtrigger.Trigger(
+                name="close_sessions",
+                when=pgtrigger.After,
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Condition(WITHDRAWAL["ends_sign_in"]),
+                func=WITHDRAWAL["close_sessions"],
+            ),
         ]
 
     def clean(self) -> None:
@@ -87,6 +110,36 @@ class User(Entity, AbstractUser):
         name = self.username or ""  # a form that refused it leaves none
         if "@" in name and name.lower() != self.email.lower():
             raise ValidationError({"username": "A username with an @ must be the user's own e-mail address."})
+
+    def save(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Django's arguments
+        """Ends all sign-ins when a password that was set is saved: by the admin, a command or a shell."""
+        replaced = getattr(self, "_password", None) is not None and not self._state.adding
+        with transaction.atomic():
+            super().save(*args, **options)
+            if replaced:
+                self.sign_in_replaced()
+
+    def check_password(self, raw_password: str | None) -> bool:
+        """Whether this is the password. A better hash of it is kept unless the password was replaced meanwhile."""
+
+        def keep(raw: str) -> None:
+            better = make_password(raw)
+            if User.objects.filter(pk=self.pk, password=self.password).update(password=better):
+                self.password = better
+
+        return check_password(raw_password, self.password, keep)
+
+    def sign_in_replaced(self, *, keep_session: "Session | None" = None, keep_webhooks: bool = False) -> None:
+        """Ends what the old password was good for. Within the transaction that replaced it."""
+        ended = self.sessions.exclude(pk=keep_session.pk) if keep_session else self.sessions.all()
+        ended.revoke()
+        if not keep_webhooks:
+            endings.password_replaced(self.pk)
+
+    @property
+    def admin_actor(self) -> Actor:
+        """This user as the actor of a request of the admin (entitlement.py)."""
+        return admin_actor(user=self.pk, password=self.password)
 
 
 class Follow(Entity):
@@ -104,7 +157,12 @@ class Follow(Entity):
             ),
             models.CheckConstraint(name="accounts_follow_others", condition=~models.Q(follower=models.F("followed"))),
         ]
-        triggers = [*capture("follower_id", "followed_id", readers="follower_id"), TOUCH]
+        triggers = [
+            *capture("follower_id", "followed_id", readers="follower_id"),
+            TOUCH,
+            *AliveParent.of("follower"),
+            *AliveParent.of("followed"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.follower_id} follows {self.followed_id}"
@@ -147,6 +205,17 @@ class Session(models.Model):
 
     objects = SessionQuerySet.as_manager()
 
+    class Meta:
+        triggers = [
+            pgtrigger.Trigger(
+                name="withdraw",
+                when=pgtrigger.Before,
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Condition(WITHDRAWAL["ends_session"]),
+                func=WITHDRAWAL["withdraw_session"],
+            ),
+        ]
+
     def __str__(self) -> str:
         return f"session of {self.user_id} until {self.expires:%Y-%m-%d}"
 
@@ -154,6 +223,11 @@ class Session(models.Model):
     def scopes(self) -> set[str]:
         """What its tokens may."""
         return set(self.scope.split())
+
+    @property
+    def actor(self) -> Actor:
+        """The user as the actor of a request that came with this session (entitlement.py)."""
+        return session_actor(user=self.user_id, session=self.pk, is_staff=self.user.is_staff)
 
 
 class TokenQuerySet(models.QuerySet["Token"]):

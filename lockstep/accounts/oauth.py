@@ -14,7 +14,7 @@ from django.utils import timezone
 from oauth2_provider.oauth2_backends import OAuthLibCore
 from oauth2_provider.oauth2_validators import OAuth2Validator
 from oauthlib.common import Request as OAuthRequest
-from oauthlib.oauth2 import Server
+from oauthlib.oauth2 import InvalidGrantError, Server
 
 from lockstep.accounts import sessions
 from lockstep.accounts.models import Session, Token
@@ -78,7 +78,11 @@ class SessionValidator(OAuth2Validator):  # type: ignore[misc]  # it is untyped
 
 def token_answer(request: HttpRequest, address: str | None) -> Answer:
     """What the protocol answers to this form at the token route."""
-    _, headers, body, status = _core(address).create_token_response(request)
+    try:
+        _, headers, body, status = _core(address).create_token_response(request)
+    except sessions.StaleCredentials:
+        refused = InvalidGrantError("Invalid credentials given.")
+        headers, body, status = refused.headers, refused.json, refused.status_code
     return Answer(orjson.loads(body), status, headers)
 
 

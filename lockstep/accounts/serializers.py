@@ -207,7 +207,18 @@ class PasswordSerializer(StrictSerializer):
 
     current_password = Password()
     new_password = Password()
+    keep_webhooks = serializers.BooleanField(
+        required=False,
+        help_text="Leaves your webhooks on. Without it they are switched off: the old password may have made them.",
+    )
     example = {"current_password": "a long one, please", "new_password": "a longer one, please"}
+
+
+class DeletionSerializer(StrictSerializer):
+    """The password of the account that is to be deleted."""
+
+    password = Password()
+    example = {"password": "a long one, please"}
 
 
 class PersonSerializer(StrictSerializer):

@@ -23,6 +23,7 @@ from django.db import DEFAULT_DB_ALIAS, models, transaction
 from django.db.models.base import ModelState
 from django.utils import timezone
 from oauth2_provider.models import Application
+from rest_framework.exceptions import AuthenticationFailed
 
 from lockstep.accounts import signed
 from lockstep.accounts.models import Session, Token, User
@@ -38,6 +39,12 @@ SESSION = ("id", "scope", "user_id")
 SQL = load(Path(__file__).parent / "sql" / "sessions.sql")
 M = TypeVar("M", bound=models.Model)
 FORGIVEN = timedelta(seconds=10)  # after an exchange, in which the same refresh token may be exchanged again
+
+
+class StaleCredentials(AuthenticationFailed):
+    """What was verified is not true any more."""
+
+    default_detail = "The username or the password is wrong."
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +139,16 @@ def open_session(
     scope: str = EVERYTHING,
     client: Application | None = None,
 ) -> Session:
-    """A new session of this user."""
-    return Session.objects.create(user=user, scope=scope, address=address, expires=expires, client=client)
+    """A new session of this user, whose row has the hash that the password was verified against.
+
+    Raises StaleCredentials when the password was replaced since, or the account may not sign in any more: the row is
+    locked, so that a replacement either is seen here or finds the session and ends it.
+    """
+    with transaction.atomic():
+        rows = User.objects.alive().filter(pk=user.pk, password=user.password, is_active=True)
+        if not rows.select_for_update(no_key=True).values_list("pk").first():
+            raise StaleCredentials
+        return Session.objects.create(user=user, scope=scope, address=address, expires=expires, client=client)
 
 
 def open_opaque(user: User, *, address: str | None = None) -> str:

@@ -103,6 +103,7 @@ class MyPasswordView(PasswordView):
             user=_me(request),
             session=session_of(request),
             new=given.validated_data["new_password"],
+            keep_webhooks=given.validated_data.get("keep_webhooks", False),
         )
         return Answer(status=204)
 

@@ -22,9 +22,10 @@ from rest_framework.request import Request
 from lockstep.api import problems
 from lockstep.api.errors import Conflict
 from lockstep.api.models import KEPT
-from lockstep.api.requests import address_of
+from lockstep.api.requests import actor_of, address_of
 from lockstep.api.sealing import Unreadable, derived_key, seal, unseal
 from lockstep.api.statements import Row, row, rows
+from lockstep.changes.attribution import confirm
 from lockstep.changes.sql_file import load
 
 META = "HTTP_IDEMPOTENCY_KEY"  # the header, as Django has it
@@ -55,6 +56,8 @@ def once(request: Request, carry_out: Callable[[], HttpResponseBase]) -> HttpRes
         if not _locked(digest):
             raise InFlight(retry_after=1)
         if kept := row(SQL["kept"], [digest, KEPT]):
+            if request.user.is_authenticated:
+                confirm(actor_of(request))
             return _given_again(kept, fingerprint)
         response = carry_out()
         if isinstance(response, HttpResponse) and response.status_code < 400:

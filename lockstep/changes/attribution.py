@@ -4,20 +4,54 @@ The capture triggers read the three settings, so a change written by any stateme
 (bulk_update, raw SQL, a cascade) carries them too.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any, Protocol
 
-from django.db import connection, transaction
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db.backends.postgresql.base import ServerBindingCursor
 
 from lockstep.changes.wakeup import announcer
 
 _trace: ContextVar[str] = ContextVar("trace", default="")
 
 SET_LOCAL = (
-    "SELECT set_config('lockstep.actor', %s, true), set_config('lockstep.origin', %s, true),"
-    " set_config('lockstep.trace', %s, true)"
+    "SELECT {confirmed}, set_config('lockstep.actor', %(actor)s, true),"
+    " set_config('lockstep.origin', %(origin)s, true), set_config('lockstep.trace', %(trace)s, true)"
 )
+
+
+class Confirmation(Protocol):
+    """How the database confirms, within the transaction that writes, that an actor may still write.
+
+    `sql` is a boolean expression over `parameters`: true when the actor may write. It locks what it reads, so that
+    nothing of it is withdrawn before the transaction ends.
+    """
+
+    @property
+    def sql(self) -> str: ...
+
+    @property
+    def parameters(self) -> Mapping[str, Any]: ...
+
+    def refusal(self, confirmed: bool | None) -> Exception:
+        """The error for an actor whose expression was not true."""
+
+
+class Actor(str):
+    """The name of an actor in the change log, such as "user:<id>", and how the actor's right to write is confirmed.
+
+    A plain string is an actor that needs no confirmation: the system itself, or a command.
+    """
+
+    __slots__ = ("confirmation",)
+    confirmation: Confirmation
+
+    def __new__(cls, name: str, confirmation: Confirmation) -> "Actor":
+        actor = super().__new__(cls, name)
+        actor.confirmation = confirmation
+        return actor
 
 
 def current_trace() -> str:
@@ -43,13 +77,32 @@ class tracing:
         _trace.reset(self.token)
 
 
-def attribution(*, actor: str = "", origin: str = "") -> dict[str, str]:
+def attribution(*, actor: str = "", origin: str = "") -> dict[str, Any]:
     """The same as parameters of a statement that says it itself, for what is written by one statement alone.
 
-    It has to set `lockstep.actor`, `lockstep.origin` and `lockstep.trace` to them. Who executes it calls
+    It has to set `lockstep.actor`, `lockstep.origin` and `lockstep.trace` to them, and to write nothing unless
+    `confirmation_sql` of the actor is true. The caller passes that result to `refuse_unless`, and calls
     `announce_commit` afterwards.
     """
-    return {"actor": actor, "origin": origin, "trace": _trace.get()}
+    own = actor.confirmation.parameters if isinstance(actor, Actor) else {}
+    return {"actor": str(actor), "origin": origin, "trace": _trace.get(), **own}
+
+
+def confirmation_sql(actor: str) -> str:
+    """A boolean expression, over the parameters of `attribution`: whether this actor may write."""
+    return actor.confirmation.sql if isinstance(actor, Actor) else "true"
+
+
+def refuse_unless(confirmed: bool | None, actor: str) -> None:
+    """Raises the actor's own error when its confirmation was not true."""
+    if confirmed is not True and isinstance(actor, Actor):
+        raise actor.confirmation.refusal(confirmed)
+
+
+def confirm(actor: str) -> None:
+    """Confirms an actor for a request that writes nothing, such as an answer that is replayed. Raises its error."""
+    if isinstance(actor, Actor):
+        refuse_unless(_first_value(f"SELECT {actor.confirmation.sql}", actor.confirmation.parameters), actor)
 
 
 def announce_commit() -> None:
@@ -61,11 +114,28 @@ def announce_commit() -> None:
 def attributed_transaction(*, actor: str = "", origin: str = "") -> Iterator[None]:
     """A transaction whose changes name their actor ("user:<id>") and origin (a provider, or "" for ourselves).
 
-    A change whose origin equals a subscription's own is not delivered to it: nothing is echoed back.
-    Nested inside another one it is a savepoint, and its attribution holds from there on. Once it is committed, those
-    who read the change log are told.
+    An `Actor` is confirmed in the same round trip, and stays entitled until the transaction ends: its error is raised,
+    and nothing written, when it may no longer write.
+
+    A change whose origin equals a subscription's own is not delivered to it: nothing is echoed back. Nested inside
+    another one it is a savepoint, and its attribution holds from there on. Once it is committed, those who read the
+    change log are told.
     """
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(SET_LOCAL, [actor, origin, _trace.get()])
+    with transaction.atomic():
+        statement = SET_LOCAL.format(confirmed=confirmation_sql(actor))
+        refuse_unless(_first_value(statement, attribution(actor=actor, origin=origin)), actor)
         announce_commit()
         yield
+
+
+def _first_value(statement: str, parameters: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever the statement gives
+    """The first column of the row that a statement gives; planned once for each connection, unlike the ORM's own."""
+    connection: Any = connections[DEFAULT_DB_ALIAS]
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        plain: Any = ServerBindingCursor  # the stubs know another one
+        cursor: Any = plain(connection.connection)
+        if connection.queries_logged:
+            cursor = connection._prepare_cursor(cursor)
+        cursor.execute(statement, parameters)
+        return cursor.fetchone()[0]

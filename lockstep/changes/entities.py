@@ -87,3 +87,56 @@ TOUCH = pgtrigger.Trigger(
 def number_field(sequence: str) -> "models.BigIntegerField[int, int]":
     """`number`, drawn from the named sequence (which the app's first migration makes)."""
     return models.BigIntegerField(unique=True, editable=False, db_default=NextNumber(sequence))
+
+
+ALIVE = """
+IF NEW.{column} IS NOT NULL THEN
+    PERFORM FROM {parent} WHERE {key} = NEW.{column} AND deleted IS NULL FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION '{label} % does not exist or is deleted.', NEW.{column}
+            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = '{constraint}';
+    END IF;
+END IF;
+RETURN NEW;
+"""
+
+
+class AliveParent(pgtrigger.Trigger):
+    """Refuses a row whose parent is softly deleted: one that is inserted, revived, or handed to another parent.
+
+    The parent is locked as a foreign key locks it: it is not deleted meanwhile, and whatever deletes it finds the row.
+    """
+
+    def __init__(self, *, field: str, **options: Any) -> None:  # noqa: ANN401 - pgtrigger's options
+        self.field = field
+        super().__init__(when=pgtrigger.Before, **options)
+
+    @classmethod
+    def of(cls, field: str) -> "list[AliveParent]":
+        """The triggers that hold the parent behind this foreign key to be alive."""
+        changed: Any = pgtrigger.UpdateOf(f"{field}_id", "deleted")  # type: ignore[no-untyped-call]
+        return [
+            cls(name=f"alive_{field}_insert", field=field, operation=pgtrigger.Insert),
+            cls(name=f"alive_{field}_update", field=field, operation=changed),
+        ]
+
+    def get_condition(self, model: Any) -> Any:  # noqa: ANN401 - pgtrigger means the class, and has conditions
+        """Only rows that are there; of updated ones those that were not, or belonged to another parent."""
+        column = model._meta.get_field(self.field).column
+        if self.operation == pgtrigger.Insert:
+            return pgtrigger.Condition("NEW.deleted IS NULL")
+        return pgtrigger.Condition(
+            f"NEW.deleted IS NULL AND (OLD.deleted IS NOT NULL OR NEW.{column} IS DISTINCT FROM OLD.{column})"
+        )
+
+    def get_func(self, model: Any) -> str:  # noqa: ANN401 - pgtrigger means the class
+        """The trigger's body."""
+        field = model._meta.get_field(self.field)
+        parent = field.remote_field.model._meta
+        return ALIVE.format(
+            column=field.column,
+            parent=parent.db_table,
+            key=field.target_field.column,
+            label=parent.label_lower,
+            constraint=f"{model._meta.db_table}_{field.column}_alive",
+        )

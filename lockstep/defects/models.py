@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models.functions import Upper
 
 from lockstep.changes.capture import EVERYBODY, capture
-from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, number_field
+from lockstep.changes.entities import TOUCH, AliveParent, Entity, EntityQuerySet, number_field
 
 MAX_COMMENT = 10_000
 
@@ -33,7 +33,11 @@ class Defect(Entity):
     objects = DefectQuerySet.as_manager()
 
     class Meta:
-        triggers = [*capture("number", "user_id", "comment", readers=EVERYBODY), TOUCH]
+        triggers = [
+            *capture("number", "user_id", "comment", readers=EVERYBODY),
+            TOUCH,
+            *AliveParent.of("user"),
+        ]
         indexes = [
             models.Index(fields=["-id"], name="defects_newest", condition=models.Q(deleted=None)),
             models.Index(fields=["user", "-id"], name="defects_of", condition=models.Q(deleted=None)),

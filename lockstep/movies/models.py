@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models.functions import Now, Upper
 
 from lockstep.changes.capture import BOTH_ROWS, EVERYBODY, NEW_ROWS, OLD_ROWS, capture
-from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, Somebody
+from lockstep.changes.entities import TOUCH, AliveParent, Entity, EntityQuerySet, Somebody
 from lockstep.changes.sql_file import load
 
 TRIGGERS = load(Path(__file__).parent / "sql" / "triggers.sql")
@@ -130,6 +130,7 @@ class Rating(Entity):
         triggers = [
             *capture("user_id", "movie_id", "rating_type", readers="user_id"),
             TOUCH,
+            *AliveParent.of("user"),
             _count("count_insert", operation=pgtrigger.Insert, referencing=NEW_ROWS),
             _count("count_update", operation=pgtrigger.Update, referencing=BOTH_ROWS),
             _count("count_delete", operation=pgtrigger.Delete, referencing=OLD_ROWS),

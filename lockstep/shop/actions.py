@@ -16,7 +16,13 @@ from lockstep.api import problems
 from lockstep.api.concurrency import ANY_VERSION, Match, lock
 from lockstep.api.errors import Conflict, Invalid
 from lockstep.api.statements import Row, rows
-from lockstep.changes.attribution import announce_commit, attributed_transaction, attribution
+from lockstep.changes.attribution import (
+    announce_commit,
+    attributed_transaction,
+    attribution,
+    confirmation_sql,
+    refuse_unless,
+)
 from lockstep.changes.entities import Somebody
 from lockstep.changes.sql_file import load
 from lockstep.changes.violations import violation
@@ -220,7 +226,7 @@ def giving_back(transition: str, orders: Sequence[UUID] | None, reason: str = ""
 
 def _place(actor: str, key: UUID, buyer: Somebody, lines: Sequence[Line], state: str) -> Placed:
     [found] = rows(
-        SQL["place"],
+        SQL["place"].replace("{confirmed}", confirmation_sql(actor)),
         {
             **attribution(actor=actor),
             "id": key,
@@ -232,6 +238,7 @@ def _place(actor: str, key: UUID, buyer: Somebody, lines: Sequence[Line], state:
             "seconds": settings.ORDER_CONFIRM_SECONDS if state == machines.PENDING_CONFIRMATION else None,
         },
     )
+    refuse_unless(found["confirmed"], actor)
     if found["number"] is not None:
         announce_commit()
         return Placed(found["number"], found["shown"].encode())

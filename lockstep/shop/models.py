@@ -14,7 +14,7 @@ from django.db.models.functions import Lower, Now
 from uuid_utils.compat import uuid7
 
 from lockstep.changes.capture import BOTH_ROWS, EVERYBODY, NEW_ROWS, OLD_ROWS, capture
-from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, Somebody, number_field
+from lockstep.changes.entities import TOUCH, AliveParent, Entity, EntityQuerySet, Somebody, number_field
 from lockstep.changes.sql_file import load
 from lockstep.shop import machines
 
@@ -66,6 +66,7 @@ class Product(Entity):
         triggers = [
             *capture("number", "owner_id", "name", "description", "price", "stock", "state", readers=EVERYBODY),
             TOUCH,
+            *AliveParent.of("owner"),
             *machines.PRODUCT.guard(),
             pgtrigger.Trigger(
                 name="open_ledger",
@@ -283,6 +284,7 @@ class Order(Entity):
         triggers = [
             *capture("number", "buyer_id", "state", "lines", "total", "confirm_until", "reason", readers="buyer_id"),
             TOUCH,
+            *AliveParent.of("buyer"),
             *machines.ORDER.guard(),
             pgtrigger.Trigger(
                 name="record_transition",
@@ -396,7 +398,12 @@ class Bag(Entity):
     objects = EntityQuerySet.as_manager()
 
     class Meta:
-        triggers = [*capture("user_id", "state", "order_id", readers="user_id"), TOUCH, *machines.BAG.guard()]
+        triggers = [
+            *capture("user_id", "state", "order_id", readers="user_id"),
+            TOUCH,
+            *AliveParent.of("user"),
+            *machines.BAG.guard(),
+        ]
         constraints = [
             models.UniqueConstraint("user", name="shop_bag_open_once", condition=models.Q(deleted=None, state="OPEN")),
             machines.BAG.check("shop_bag_state"),

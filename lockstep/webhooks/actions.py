@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -26,6 +27,7 @@ from lockstep.webhooks.models import SECRETS, Endpoint
 
 SECRET_BYTES = 32
 SWITCHED_OFF = "switched off by its owner"
+OWNER_SIGNED_OUT = "switched off when its owner's password was changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +41,21 @@ class Created:
 def create_endpoint(*, actor: str, owner: Somebody, url: str, events: Sequence[str], description: str = "") -> Created:
     """A new endpoint, told of what is committed from now on. Raises Conflict when its owner has enough of them."""
     secret = _new_secret()
-    with attributed_transaction(actor=actor):
-        lock(get_user_model().objects.all(), ANY_VERSION, pk=owner.pk)  # two at once would each count without the other
-        if Endpoint.objects.alive().of(owner).count() >= settings.WEBHOOKS_PER_USER:
-            raise Conflict(f"You have {settings.WEBHOOKS_PER_USER} endpoints already. Delete one first.")
-        endpoint = Endpoint.objects.create(
-            owner=owner, url=url, events=list(events), description=description, secret=seal(SECRETS, secret.encode())
-        )
-        _subscribe(endpoint)
+    with transaction.atomic():
+        # Two at once would each count without the other. Before the actor is confirmed: whatever withdraws a right of
+        # the owner waits for what was confirmed, and holds this very lock.
+        lock(get_user_model().objects.all(), ANY_VERSION, pk=owner.pk)
+        with attributed_transaction(actor=actor):
+            if Endpoint.objects.alive().of(owner).count() >= settings.WEBHOOKS_PER_USER:
+                raise Conflict(f"You have {settings.WEBHOOKS_PER_USER} endpoints already. Delete one first.")
+            endpoint = Endpoint.objects.create(
+                owner=owner,
+                url=url,
+                events=list(events),
+                description=description,
+                secret=seal(SECRETS, secret.encode()),
+            )
+            _subscribe(endpoint)
     return Created(endpoint, secret)
 
 
@@ -76,6 +85,24 @@ def delete_endpoint(*, actor: str, endpoint: Endpoint, match: Match = ANY_VERSIO
     with attributed_transaction(actor=actor):
         _set(_locked(endpoint, match), deleted=Now())
         operations.unsubscribe(endpoint.subscription)
+
+
+def delete_endpoints(owner: UUID) -> None:
+    """Deletes all endpoints of an account that is deleted. Within its transaction."""
+    for endpoint in Endpoint.objects.alive().filter(owner=owner).order_by("pk").select_for_update(no_key=True):
+        _set(endpoint, deleted=Now())
+        operations.unsubscribe(endpoint.subscription)
+
+
+def disable_endpoints(owner: UUID) -> None:
+    """Switches all endpoints of a user off whose password is replaced. Within its transaction.
+
+    Whoever knew the old password may have made them. Their owner switches them on again, and has what was missed
+    redelivered.
+    """
+    rows = Endpoint.objects.alive().filter(owner=owner, disabled=None)
+    for endpoint in rows.order_by("pk").select_for_update(no_key=True):
+        disable(endpoint, reason=OWNER_SIGNED_OUT)
 
 
 def rotate_secret(*, actor: str, endpoint: Endpoint) -> Created:

@@ -5,7 +5,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from lockstep.changes.capture import capture
-from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, Somebody
+from lockstep.changes.entities import TOUCH, AliveParent, Entity, EntityQuerySet, Somebody
 
 FAMILY = "webhook"  # of subscriptions, one for each endpoint
 SECRETS = "lockstep webhook secrets"  # what they are sealed for
@@ -40,6 +40,7 @@ class Endpoint(Entity):
         triggers = [
             *capture("owner_id", "description", "events", "disabled", "reason", readers="owner_id"),
             TOUCH,
+            *AliveParent.of("owner"),
         ]
         indexes = [models.Index(fields=["owner", "-id"], name="webhooks_endpoint_of")]
 

@@ -25,6 +25,7 @@ TEST_ADDRESSES = "lockstep/delivery/destinations/tests/test_addresses.py"
 TEST_SENDING = "lockstep/webhooks/tests/test_sending.py"
 TEST_BEARER = "lockstep/accounts/tests/test_bearer.py"
 TEST_DOORS = "lockstep/accounts/tests/test_doors.py"
+TEST_ADMIN_FORMS = "lockstep/api/tests/test_admin_forms.py"
 TEST_PUSH = "lockstep/mirror/tests/test_push.py"
 TEST_APPLY = "lockstep/mirror/tests/test_apply.py"
 TEST_SYNC = "lockstep/mirror/tests/test_sync.py"
@@ -869,5 +870,33 @@ BUGS = [
         "SET upvotes = 0, downvotes = 0",
         "SET upvotes = upvotes, downvotes = downvotes",
         f"{TEST_MOVIES}/test_ratings.py::test_whatever_writes_a_vote_it_is_counted",
+    ),
+    SeededBug(
+        "a form of the admin writes all of its fields",
+        "lockstep/api/admin_forms.py",
+        "if sent[name] not in (self._digests_shown.get(name), now[name])",
+        "if sent[name] != now[name]",
+        f"{TEST_ADMIN_FORMS}::TestWhatIsWritten::test_a_sale_beside_an_open_form_stays_a_sale",
+    ),
+    SeededBug(
+        "a form of the admin writes on top of what its page did not show",
+        "lockstep/api/admin_forms.py",
+        "        if self._conflicts:\n",
+        "        if False:\n",
+        f"{TEST_ADMIN_FORMS}::TestStaleForms::test_a_field_that_both_changed_is_refused_with_both_values",
+    ),
+    SeededBug(
+        "a save of the admin does not lock the row that it compares with",
+        "lockstep/api/admin_site.py",
+        '        return self.get_queryset(request).select_for_update(no_key=True, of=("self",)).filter(pk=found.pk).first()',
+        "        return found",
+        "tests/faults/test_admin_races.py::test_what_a_save_compares_with_stays_until_it_has_written",
+    ),
+    SeededBug(
+        "staff with the permission to change users change those who have more rights",
+        "lockstep/accounts/admin.py",
+        "return super().has_change_permission(request, obj) and self._may_touch(request, [obj] if obj else [])",
+        "return super().has_change_permission(request, obj)",
+        "lockstep/accounts/tests/test_admin_rights.py::TestWhomStaffMayTouch",
     ),
 ]

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0002_doors'),
+        ('accounts', '0003_withdrawal'),
         ('auth', '0012_alter_user_first_name_max_length'),
     ]
 

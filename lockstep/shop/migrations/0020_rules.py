@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('shop', '0007_orders_need_one_index_of_buyers'),
+        ('shop', '0008_living_owners'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -6,10 +6,11 @@
 -- All or nothing. One row: the order's `number` and how it is `shown`, as JSON, where the stock was enough for every line;
 -- else `lines`, with what was asked of each product, given by id or by number, where it first stands among the lines
 -- (`index`), and what is available. It says itself who is writing, so that it needs no transaction around it: products
--- are locked for as long as it takes, and not for as long as a client takes to say COMMIT.
+-- are locked for as long as it takes, and not for as long as a client takes to say COMMIT. {confirmed} is whether the
+-- actor may still write (changes/attribution.py), decided before any product is locked; otherwise nothing is.
 WITH said AS MATERIALIZED (
     SELECT set_config('lockstep.actor', %(actor)s, true), set_config('lockstep.origin', %(origin)s, true),
-           set_config('lockstep.trace', %(trace)s, true)
+           set_config('lockstep.trace', %(trace)s, true), {confirmed} AS confirmed
 ), given AS (
     SELECT coalesce(g.product, (SELECT p.id FROM shop_product p WHERE p.number = g.number)) AS id,
            coalesce(g.product::text, g.number::text) AS name, g.position, g.quantity
@@ -21,7 +22,7 @@ WITH said AS MATERIALIZED (
 ), locked AS MATERIALIZED (
     SELECT p.id, p.number, p.name, p.price, p.stock, p.state
     FROM shop_product p
-    WHERE p.id = ANY (ARRAY(SELECT id FROM asked)) AND p.deleted IS NULL
+    WHERE (SELECT confirmed FROM said) AND p.id = ANY (ARRAY(SELECT id FROM asked)) AND p.deleted IS NULL
     ORDER BY p.id
     FOR NO KEY UPDATE
 ), lines AS MATERIALIZED (
@@ -49,7 +50,7 @@ WITH said AS MATERIALIZED (
     SELECT lines.id, placed.id, -lines.quantity, 'ORDER', nullif(current_setting('lockstep.actor', true), '')
     FROM lines, placed
 )
-SELECT placed.number, row_to_json(placed.*)::text AS shown,
+SELECT (SELECT confirmed FROM said), placed.number, row_to_json(placed.*)::text AS shown,
        CASE WHEN placed.number IS NULL THEN (
            SELECT json_agg(json_build_object(
                'asked_for', asked_for, 'index', position - 1, 'id', id, 'available', available, 'quantity', quantity)

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('defects', '0001_initial'),
+        ('defects', '0002_living_owners'),
     ]
 
     operations = [

@@ -1,0 +1,393 @@
+"""Entitlement over time: what is withdrawn, at each step of what a user does.
+
+A request is authenticated by its headers and writes later. Whatever is withdrawn in between holds for the write: it
+commits before the withdrawal, or is refused and leaves nothing.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+from django.test import Client
+
+from conftest import database_url
+from lockstep.accounts import actions
+from lockstep.accounts.models import Follow, Session, User
+from lockstep.api.views import View
+from lockstep.changes import attribution
+from lockstep.changes.models import Change
+from lockstep.movies.models import Movie
+from lockstep.shop.models import Order, Product, Tag
+from lockstep.webhooks.models import Endpoint
+from tests.support import Cast, Person, eventually
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PRODUCT = {"name": "Tea", "price": "1.00", "stock": 5}
+WEBHOOK = {"url": "https://example.com/hook", "events": ["posts.post.*"]}
+
+
+# --- What is withdrawn: each in a transaction of its own ------------------------------------------------------
+
+
+def revoke_token(user: User) -> None:
+    Session.objects.filter(user=user).revoke()
+
+
+def expire_session(user: User) -> None:
+    with psycopg.connect(database_url()) as own:
+        own.execute("UPDATE accounts_session SET expires = now() - interval '1 second' WHERE user_id = %s", [user.pk])
+
+
+def change_password(user: User) -> None:
+    actions.change_password(actor="test", user=User.objects.get(pk=user.pk), session=None, new="another long one")
+
+
+def take_staff(user: User) -> None:
+    User.objects.filter(pk=user.pk).update(is_staff=False)
+
+
+def deactivate(user: User) -> None:
+    User.objects.filter(pk=user.pk).update(is_active=False)
+
+
+def delete_account(user: User) -> None:
+    actions.delete_account(actor="test", user=User.objects.get(pk=user.pk))
+
+
+Withdrawal = Callable[[User], None]
+OF_ACCOUNT: list[Withdrawal] = [revoke_token, expire_session, change_password, deactivate, delete_account]
+WITHDRAWALS = [*OF_ACCOUNT, take_staff]
+
+
+# --- What users write -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shop:
+    """What the requests are about: made by the colleague, for whoever writes."""
+
+    product: Product
+    tag: Tag
+    movie: Movie
+
+    @classmethod
+    def make(cls, cast: Cast) -> "Shop":
+        product = Product.objects.create(owner=cast.colleague.user, name="Coffee", price="2.00", stock=10)
+        movie = Movie.objects.create(remote_id="0190163d-8694-739b-aea5-966c26f8ad91", title="M")
+        return cls(product, Tag.objects.create(name="hot"), movie)
+
+
+Write = Callable[[Person, Shop], Any]
+WRITES: dict[str, Write] = {
+    "post": lambda who, shop: who.post("/fakeapi/v1/posts/create/", {"title": "t", "body": "b"}),
+    "product": lambda who, shop: who.post("/api/v1/products/", PRODUCT),
+    "numbered product": lambda who, shop: who.post("/api/product/", PRODUCT),
+    "order": lambda who, shop: who.post(
+        "/api/v1/orders/", {"lines": [{"product": str(shop.product.pk), "quantity": 1}]}
+    ),
+    "final order": lambda who, shop: who.post(
+        "/api/order/", {"products": [{"id": shop.product.number, "quantity": 1}]}
+    ),
+    "bag": lambda who, shop: who.put(f"/api/v1/bag/items/{shop.product.pk}/", {"quantity": 1}),
+    "webhook": lambda who, shop: who.post("/api/v1/webhooks/", WEBHOOK),
+    "follow": lambda who, shop: who.post(f"/api/v1/users/{shop.product.owner_id}/follow/", {}),
+    "defect": lambda who, shop: who.post("/api/v1/defects/", {"comment": "broken"}),
+    "rating": lambda who, shop: who.post(
+        "/api/v1/movies/ratings/", {"movie_id": str(shop.movie.pk), "rating_type": "UPVOTE"}
+    ),
+    "profile": lambda who, shop: who.client.patch(
+        "/api/v1/users/me/", {"first_name": "Other"}, content_type="application/json"
+    ),
+}
+STAFF_WRITES: dict[str, Write] = {
+    "tag": lambda who, shop: who.post("/api/v1/tags/", {"name": "cold"}),
+    "renamed tag": lambda who, shop: who.client.patch(
+        f"/api/v1/tags/{shop.tag.pk}/", {"name": "warm"}, content_type="application/json"
+    ),
+}
+
+
+def written_by(user: User) -> int:
+    """Changes in the log that name this user as their actor."""
+    return Change.objects.filter(actor=f"user:{user.pk}").count()
+
+
+def belongs_to_deleted() -> list[Any]:
+    """Rows that are there although the user whom they belong to is not."""
+    gone = User.objects.exclude(deleted=None).values("pk")
+    numbers = User.objects.exclude(deleted=None).values("number")
+    return [
+        *Endpoint.objects.alive().filter(owner__in=gone),
+        *Follow.objects.alive().filter(follower__in=gone),
+        *Follow.objects.alive().filter(followed__in=gone),
+        *Session.objects.filter(user__in=gone),
+        *Order.objects.filter(buyer__number__in=numbers, buyer__in=gone, created__gt=models_deleted()),
+    ]
+
+
+def models_deleted() -> Any:
+    from django.db.models import F
+
+    return F("buyer__deleted")
+
+
+@contextmanager
+def between_authentication_and_action(monkeypatch: pytest.MonkeyPatch, what: Callable[[], None]) -> Iterator[None]:
+    """Withdraws once a request is authenticated and its rights are checked, before its method is called."""
+    answer = View._answer
+
+    def later(self: View, request: Any) -> Any:
+        monkeypatch.setattr(View, "_answer", answer)
+        what()
+        return answer(self, request)
+
+    monkeypatch.setattr(View, "_answer", later)
+    yield
+    monkeypatch.setattr(View, "_answer", answer)
+
+
+class Withdrawing(threading.Thread):
+    """A withdrawal on a connection of its own."""
+
+    def __init__(self, what: Withdrawal, user: User) -> None:
+        super().__init__(daemon=True)
+        self.what, self.user = what, user
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self.what(self.user)
+        except BaseException as error:
+            self.error = error
+        finally:
+            connection.close()
+
+    def finish(self) -> None:
+        self.join(30)
+        assert not self.is_alive(), "the withdrawal still waits"
+        assert self.error is None, self.error
+
+
+def waiting(database: psycopg.Connection) -> int:
+    """How many sessions wait for a lock."""
+    row = database.execute("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted").fetchone()
+    return row[0] if row else 0
+
+
+@pytest.fixture
+def shop(cast: Cast) -> Shop:
+    return Shop.make(cast)
+
+
+# --- Before the headers, and between authentication and the action --------------------------------------------
+
+
+@pytest.mark.parametrize("withdrawal", OF_ACCOUNT)
+@pytest.mark.parametrize("write", WRITES)
+def test_write_is_refused_when_the_right_goes_after_authentication(
+    cast: Cast, shop: Shop, monkeypatch: pytest.MonkeyPatch, withdrawal: Withdrawal, write: str
+):
+    before = written_by(cast.owner.user)
+    with between_authentication_and_action(monkeypatch, lambda: withdrawal(cast.owner.user)):
+        refused = WRITES[write](cast.owner, shop)
+    assert refused.status_code == 401, refused.content
+    assert refused.json()["type"] == "/problems/unauthenticated"
+    assert refused["WWW-Authenticate"].startswith("Bearer")
+    assert written_by(cast.owner.user) == before
+    assert Product.objects.get(pk=shop.product.pk).stock == 10
+    assert WRITES[write](cast.owner, shop).status_code == 401  # before the headers
+    assert not belongs_to_deleted()
+
+
+@pytest.mark.parametrize("withdrawal", WITHDRAWALS)
+@pytest.mark.parametrize("write", STAFF_WRITES)
+def test_staff_write_is_refused_when_the_right_goes_after_authentication(
+    cast: Cast, shop: Shop, monkeypatch: pytest.MonkeyPatch, withdrawal: Withdrawal, write: str
+):
+    with between_authentication_and_action(monkeypatch, lambda: withdrawal(cast.staff.user)):
+        refused = STAFF_WRITES[write](cast.staff, shop)
+    status = 403 if withdrawal is take_staff else 401
+    assert refused.status_code == status, refused.content
+    assert written_by(cast.staff.user) == 0
+    assert STAFF_WRITES[write](cast.staff, shop).status_code == status
+
+
+@pytest.mark.parametrize("withdrawal", WITHDRAWALS)
+def test_replay_is_refused_when_the_right_goes_after_authentication(
+    cast: Cast, shop: Shop, monkeypatch: pytest.MonkeyPatch, withdrawal: Withdrawal
+):
+    def create() -> Any:
+        headers = {"idempotency-key": "k"}
+        return cast.staff.client.post(
+            "/api/v1/tags/", {"name": "cold"}, content_type="application/json", headers=headers
+        )
+
+    assert create().status_code == 201
+    assert create()["Idempotent-Replayed"] == "true"
+    with between_authentication_and_action(monkeypatch, lambda: withdrawal(cast.staff.user)):
+        refused = create()
+    assert refused.status_code == (403 if withdrawal is take_staff else 401)
+    assert "Idempotent-Replayed" not in refused
+
+
+# --- Inside the action, before it commits ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("withdrawal", WITHDRAWALS)
+@pytest.mark.parametrize("write", ["product", "webhook", "bag", "follow", "defect", "rating", "post", "profile"])
+def test_withdrawal_waits_for_a_write_that_was_confirmed(
+    cast: Cast,
+    shop: Shop,
+    database: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    withdrawal: Withdrawal,
+    write: str,
+):
+    started: list[Withdrawing] = []
+    announce = attribution.announce_commit
+
+    def after_confirmation() -> None:
+        monkeypatch.setattr(attribution, "announce_commit", announce)
+        started.append(Withdrawing(withdrawal, cast.staff.user))
+        started[0].start()
+        eventually(lambda: waiting(database), "the withdrawal waits for the write")
+        announce()
+
+    monkeypatch.setattr(attribution, "announce_commit", after_confirmation)
+    done = WRITES[write](cast.staff, shop)
+    started[0].finish()
+    assert done.status_code in (200, 201, 204), done.content
+    assert written_by(cast.staff.user) >= 1
+    assert not belongs_to_deleted()
+    again = WRITES[write](cast.staff, shop)
+    assert (again.status_code == 401) is (withdrawal is not take_staff)
+
+
+@pytest.mark.parametrize("withdrawal", WITHDRAWALS)
+@pytest.mark.parametrize("write", ["order", "final order"])
+def test_withdrawal_waits_for_an_order_that_was_confirmed(
+    cast: Cast, shop: Shop, database: psycopg.Connection, withdrawal: Withdrawal, write: str
+):
+    answers: list[Any] = []
+
+    def order() -> None:
+        try:
+            answers.append(WRITES[write](cast.staff, shop))
+        finally:
+            connection.close()
+
+    ordering = threading.Thread(target=order, daemon=True)
+    with psycopg.connect(database_url()) as holding:
+        holding.execute("SELECT FROM shop_product WHERE id = %s FOR UPDATE", [shop.product.pk])
+        ordering.start()
+        eventually(lambda: waiting(database) == 1, "the order waits for the product")
+        withdrawing = Withdrawing(withdrawal, cast.staff.user)
+        withdrawing.start()
+        eventually(lambda: waiting(database) == 2, "the withdrawal waits for the order")
+    ordering.join(30)
+    withdrawing.finish()
+    assert answers[0].status_code == 201, answers[0].content
+    assert Product.objects.get(pk=shop.product.pk).stock == 9
+
+
+@pytest.mark.parametrize("write", ["order", "final order", "product"])
+def test_write_waits_for_a_withdrawal_under_way_and_is_refused(
+    cast: Cast, shop: Shop, database: psycopg.Connection, write: str
+):
+    answers: list[Any] = []
+
+    def send() -> None:
+        try:
+            answers.append(WRITES[write](cast.owner, shop))
+        finally:
+            connection.close()
+
+    sending = threading.Thread(target=send, daemon=True)
+    with psycopg.connect(database_url()) as withdrawing:
+        withdrawing.execute("UPDATE accounts_user SET is_active = false WHERE id = %s", [cast.owner.user.pk])
+        sending.start()
+        eventually(lambda: waiting(database) == 1, "the write waits for the withdrawal")
+    sending.join(30)
+    assert answers[0].status_code == 401, answers[0].content
+    assert written_by(cast.owner.user) == 0
+    assert Product.objects.get(pk=shop.product.pk).stock == 10
+
+
+# --- In the database, whichever way it is written -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO shop_product (owner_id, name, price) VALUES (%(user)s, 'x', 1)",
+        "UPDATE shop_product SET owner_id = %(user)s WHERE id = %(product)s",
+        "UPDATE shop_product SET deleted = NULL WHERE owner_id = %(user)s",
+        "INSERT INTO shop_order (buyer_id, lines, total) VALUES (%(user)s, '[]', 0)",
+        "INSERT INTO shop_bag (user_id) VALUES (%(user)s)",
+        "INSERT INTO accounts_follow (follower_id, followed_id) VALUES (%(user)s, %(other)s)",
+        "INSERT INTO accounts_follow (follower_id, followed_id) VALUES (%(other)s, %(user)s)",
+        "UPDATE accounts_follow SET deleted = NULL WHERE follower_id = %(user)s",
+        "INSERT INTO webhooks_endpoint (owner_id, url, events, secret) VALUES (%(user)s, 'https://x', '{*}', '')",
+        "INSERT INTO movies_rating (user_id, movie_id, rating_type) VALUES (%(user)s, %(movie)s, 'UPVOTE')",
+        "INSERT INTO defects_defect (user_id, comment) VALUES (%(number)s, 'x')",
+    ],
+)
+def test_nothing_new_belongs_to_a_deleted_user(cast: Cast, shop: Shop, database: psycopg.Connection, statement: str):
+    gone = cast.outsider.user
+    Product.objects.create(owner=gone, name="Old", price="1.00")
+    Follow.objects.create(follower=gone, followed=cast.owner.user)
+    delete_account(gone)
+    Product.objects.filter(owner=gone).update(deleted=User.objects.get(pk=gone.pk).deleted)
+    names = {
+        "user": gone.pk,
+        "number": gone.number,
+        "other": cast.owner.user.pk,
+        "product": shop.product.pk,
+        "movie": shop.movie.pk,
+    }
+    with pytest.raises(psycopg.errors.ForeignKeyViolation, match="is deleted"):
+        database.execute(statement, names)
+
+
+def test_row_for_a_user_who_is_being_deleted_waits_and_is_refused(cast: Cast, database: psycopg.Connection):
+    errors: list[BaseException] = []
+
+    def insert() -> None:
+        with psycopg.connect(database_url(), autocommit=True) as own:
+            try:
+                own.execute(
+                    "INSERT INTO shop_product (owner_id, name, price) VALUES (%s, 'x', 1)", [cast.owner.user.pk]
+                )
+            except psycopg.Error as error:
+                errors.append(error)
+
+    inserting = threading.Thread(target=insert, daemon=True)
+    with psycopg.connect(database_url()) as deleting:
+        deleting.execute("UPDATE accounts_user SET deleted = now() WHERE id = %s", [cast.owner.user.pk])
+        inserting.start()
+        eventually(lambda: waiting(database) == 1, "the insert waits for the deletion")
+    inserting.join(30)
+    assert [type(error) for error in errors] == [psycopg.errors.ForeignKeyViolation]
+
+
+def test_deletion_by_plain_sql_takes_password_rights_sessions_and_follows(cast: Cast, database: psycopg.Connection):
+    Follow.objects.create(follower=cast.staff.user, followed=cast.owner.user)
+    database.execute("UPDATE accounts_user SET deleted = now() WHERE id = %s", [cast.staff.user.pk])
+    gone = User.objects.get(pk=cast.staff.user.pk)
+    assert (gone.password, gone.is_staff, gone.is_superuser, gone.last_login) == ("!", False, False, None)
+    assert not belongs_to_deleted()
+    assert cast.staff.get("/api/v1/users/me/").status_code == 401
+
+
+def test_reactivated_account_needs_a_new_sign_in(cast: Cast, client: Client):
+    deactivate(cast.owner.user)
+    User.objects.filter(pk=cast.owner.user.pk).update(is_active=True)
+    assert cast.owner.get("/api/v1/users/me/").status_code == 401
+    body = {"username": "owner", "password": "owner-password"}
+    assert client.post("/auth/", body, content_type="application/json").status_code == 200
