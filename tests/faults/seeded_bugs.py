@@ -888,8 +888,8 @@ BUGS = [
     SeededBug(
         "a save of the admin does not lock the row that it compares with",
         "lockstep/api/admin_site.py",
-        '        return self.get_queryset(request).select_for_update(no_key=True, of=("self",)).filter(pk=found.pk).first()',
-        "        return found",
+        '.select_for_update(no_key=True, of=("self",)).filter(pk=found.pk)',
+        ".filter(pk=found.pk)",
         "tests/faults/test_admin_races.py::test_what_a_save_compares_with_stays_until_it_has_written",
     ),
     SeededBug(
