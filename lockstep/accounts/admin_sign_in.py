@@ -29,7 +29,7 @@ class AdminSignInForm(AdminAuthenticationForm):
 
 
 class OwnPasswordForm(AdminPasswordChangeForm):
-    """Counts each try of the old password, and ends all sessions of the API that began with it."""
+    """Counts each try of the old password."""
 
     def clean_old_password(self) -> str:
         """Raises ValidationError for a wrong password, and for too many tries."""
@@ -41,9 +41,3 @@ class OwnPasswordForm(AdminPasswordChangeForm):
         old: str = super().clean_old_password()
         attempt.forgive()
         return old
-
-    def save(self, commit: bool = True) -> Any:  # noqa: ANN401 - the base's signature
-        """The user's row was locked and read in this transaction (api/admin_site.py)."""
-        user = super().save(commit)
-        user.sessions.revoke()
-        return user

@@ -9,9 +9,10 @@ from django.contrib import messages
 from django.contrib.admin import AdminSite, ModelAdmin
 from django.contrib.admin.forms import AdminPasswordChangeForm
 from django.contrib.admin.widgets import AdminTextInputWidget
-from django.contrib.auth import get_user, get_user_model
+from django.contrib.auth import get_user_model
 from django.contrib.auth.views import PasswordChangeView
 from django.contrib.sessions.models import Session
+from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, DataError, IntegrityError, OperationalError, models
 from django.db.models import Field, QuerySet
 from django.db.models.functions import Now
@@ -147,7 +148,7 @@ class LockstepAdminSite(AdminSite):
     own_password_form: type[forms.Form] = AdminPasswordChangeForm
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:  # noqa: ANN401 - any view
-        return _attributed(super().admin_view(view, cacheable))
+        return super().admin_view(_attributed(view), cacheable)
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:  # noqa: ANN401
         """Django's own page, with our form."""
@@ -174,7 +175,7 @@ def _attributed(view: View) -> View:
         request.POST  # noqa: B018 - reads the body, which may take a while
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
-                with attributed_transaction(actor=f"user:{request.user.pk}"):
+                with attributed_transaction(actor=request.user.admin_actor):
                     _hold_user(request)
                     return view(request, *args, **kwargs)
             except OperationalError as error:
@@ -188,16 +189,12 @@ def _attributed(view: View) -> View:
 def _hold_user(request: HttpRequest) -> None:
     """Reads the request's user anew, so that what the view decides is decided by what holds until it commits.
 
-    Signing out, deletion, demotion and a new password wait for the transaction; whichever of them came first leaves
-    the request without a user, and the view answers it with the sign-in page.
+    The transaction has confirmed the account, and whatever withdraws a right waits for it. Signing out waits for the
+    session's row, and a change of permissions in the admin for the account's, which it locks, too.
     """
-    session = Session.objects.select_for_update().filter(pk=request.session.session_key)
-    account = get_user_model()._default_manager.select_for_update(no_key=True).filter(pk=request.user.pk)
-    if session.exists() and account.exists():
-        request.user = get_user(request)
-    else:
-        request.session.flush()
-        request.user = get_user(request)
+    if not Session.objects.select_for_update().filter(pk=request.session.session_key).exists():
+        raise PermissionDenied("The session ended while the page was being saved. Nothing was saved; sign in again.")
+    request.user = get_user_model()._default_manager.select_for_update(no_key=True).get(pk=request.user.pk)
 
 
 def _lock_parents(obj: Any) -> None:  # noqa: ANN401 - any entity

@@ -25,6 +25,7 @@ TEST_ADDRESSES = "lockstep/delivery/destinations/tests/test_addresses.py"
 TEST_SENDING = "lockstep/webhooks/tests/test_sending.py"
 TEST_BEARER = "lockstep/accounts/tests/test_bearer.py"
 TEST_DOORS = "lockstep/accounts/tests/test_doors.py"
+TEST_ADMIN_FORMS = "lockstep/api/tests/test_admin_forms.py"
 TEST_PUSH = "lockstep/mirror/tests/test_push.py"
 TEST_APPLY = "lockstep/mirror/tests/test_apply.py"
 TEST_SYNC = "lockstep/mirror/tests/test_sync.py"
@@ -932,5 +933,31 @@ BUGS = [
         "idna.encode(domain, uts46=True, std3_rules=True).decode('ascii')",
         "domain.lower()",
         f"{TEST_TEXT}::test_an_address_is_taken_and_signs_in_in_every_spelling",
+        "a form of the admin writes all of its fields",
+        "lockstep/api/admin_forms.py",
+        "if sent[name] not in (self._digests_shown.get(name), now[name])",
+        "if sent[name] != now[name]",
+        f"{TEST_ADMIN_FORMS}::TestWhatIsWritten::test_a_sale_beside_an_open_form_stays_a_sale",
+    ),
+    SeededBug(
+        "a form of the admin writes on top of what its page did not show",
+        "lockstep/api/admin_forms.py",
+        "        if self._conflicts:\n",
+        "        if False:\n",
+        f"{TEST_ADMIN_FORMS}::TestStaleForms::test_a_field_that_both_changed_is_refused_with_both_values",
+    ),
+    SeededBug(
+        "a save of the admin does not lock the row that it compares with",
+        "lockstep/api/admin_site.py",
+        '.select_for_update(no_key=True, of=("self",)).filter(pk=found.pk)',
+        ".filter(pk=found.pk)",
+        "tests/faults/test_admin_races.py::test_what_a_save_compares_with_stays_until_it_has_written",
+    ),
+    SeededBug(
+        "staff with the permission to change users change those who have more rights",
+        "lockstep/accounts/admin.py",
+        "return super().has_change_permission(request, obj) and self._may_touch(request, [obj] if obj else [])",
+        "return super().has_change_permission(request, obj)",
+        "lockstep/accounts/tests/test_admin_rights.py::TestWhomStaffMayTouch",
     ),
 ]

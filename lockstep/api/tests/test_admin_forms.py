@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, Permission
+from django.contrib.sessions.models import Session
 from django.db import IntegrityError, connection
 from django.db.models.functions import Now
 from django.test import Client
 
 from lockstep.accounts import actions as accounts
 from lockstep.accounts.models import User
-from lockstep.api.admin_site import _hold_user, admin_site
+from lockstep.api.admin_site import admin_site
+from lockstep.changes.attribution import attributed_transaction
 from lockstep.changes.models import Change
 from lockstep.changes.violations import violation
 from lockstep.posts.models import Comment, Post
@@ -244,31 +246,28 @@ class TestTheUserWhoWrites:
         assert (answer.status_code, answer["Location"].split("?")[0]) == (302, "/admin/login/")
         assert values_of(product, "name") == ("lamp",)
 
-    def test_what_is_lost_while_the_request_is_read_is_lost(
-        self, cast: Cast, product: Product, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("loss", ["is_staff", "is_active", "permission", "session"])
+    def test_what_is_lost_while_the_body_is_read_is_lost(
+        self, cast: Cast, product: Product, monkeypatch: pytest.MonkeyPatch, loss: str
     ):
-        """The user that the middleware has read is not the one who writes."""
-        admin = admin_of(cast.staff.user)
+        """The user whom the middleware has read, and whose permissions it knows, is not the one who writes."""
+        clerk = User.objects.create_user("clerk", password="x", is_staff=True)
+        clerk.user_permissions.set(Permission.objects.filter(codename__in=["view_product", "change_product"]))
+        admin = admin_of(clerk)
         form = opened(admin, page_of(product))
-        held = admin_site.has_permission
 
-        def demoted_meanwhile(request: Any) -> bool:
-            assert request.user.is_staff is False, "the permission was decided by what was read before"
-            return bool(held(request))
+        def begun(**actor: Any) -> Any:
+            if loss == "permission":
+                clerk.user_permissions.clear()
+            elif loss == "session":
+                Session.objects.all().delete()
+            else:
+                User.objects.filter(pk=clerk.pk).update(**{loss: False})
+            return attributed_transaction(**actor)
 
-        monkeypatch.setattr(admin_site, "has_permission", demoted_meanwhile)
-        monkeypatch.setattr("lockstep.api.admin_site._hold_user", _demoting(cast.staff.user))
-        assert admin.post(page_of(product), form | {"name": "mine"}).status_code == 302
+        monkeypatch.setattr("lockstep.api.admin_site.attributed_transaction", begun)
+        assert admin.post(page_of(product), form | {"name": "mine"}).status_code == 403
         assert values_of(product, "name") == ("lamp",)
 
     def test_no_list_writes_rows_that_it_read_earlier(self):
         assert [pages for pages in admin_site._registry.values() if pages.list_editable] == []
-
-
-def _demoting(user: User) -> Any:
-    def hold(request: Any) -> None:
-        bool(request.user.is_staff)  # read by now, as after the middleware
-        User.objects.filter(pk=user.pk).update(is_staff=False, is_superuser=False)
-        _hold_user(request)
-
-    return hold

@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('changes', '0010_folding'),
-        ("defects", "0002_rules"),
+        ("defects", "0002_living_owners"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("defects", "0002_living_owners"),
+        ("defects", "0010_folding"),
     ]
 
     operations = [
