@@ -30,7 +30,7 @@ from lockstep.accounts.serializers import (
 from lockstep.accounts.throttling import Try
 from lockstep.api.answers import Answer
 from lockstep.api.errors import CONTENT_TYPE, document
-from lockstep.api.problems import UNAUTHENTICATED, problem_of
+from lockstep.api.problems import OAUTH_REFUSED, UNAUTHENTICATED, problem_of
 from lockstep.api.requests import address_of
 from lockstep.api.views import View
 
@@ -240,5 +240,6 @@ def _oauth_response(answer: oauth.Answer) -> Answer:
     if answer.status < 400:
         return Answer(answer.body, answer.status, headers=headers)
     detail = answer.body.get("error_description") or answer.body.get("error", "")
-    body = document(problem_of(answer.status), detail, **answer.body)
+    problem = OAUTH_REFUSED if answer.status == OAUTH_REFUSED.status else problem_of(answer.status)
+    body = document(problem, detail, **answer.body)
     return Answer(body, answer.status, headers=headers, content_type=CONTENT_TYPE)

@@ -870,4 +870,32 @@ BUGS = [
         "SET upvotes = upvotes, downvotes = downvotes",
         f"{TEST_MOVIES}/test_ratings.py::test_whatever_writes_a_vote_it_is_counted",
     ),
+    SeededBug(
+        "what is looked for in a log line takes the square of its length",
+        "lockstep/config/logs.py",
+        r"(?<=://)[^\s/@]++(?=@)",
+        r"(?<=://)[^\s/@]+:[^\s/@]+(?=@)",
+        "tests/security/test_patterns.py::test_no_pattern_takes_more_time_than_its_text_is_long",
+    ),
+    SeededBug(
+        "contents are looked into before lengths",
+        "lockstep/api/serializers.py",
+        "refused = self._unknown(data) | self._too_long(data)",
+        "refused = self._unknown(data)",
+        "lockstep/api/tests/test_bounded_errors.py::test_what_is_too_long_is_not_looked_into",
+    ),
+    SeededBug(
+        "an error has as many mistakes as its cause",
+        "lockstep/api/errors.py",
+        "for error in errors[:MAX_ERRORS]:",
+        "for error in errors:",
+        "lockstep/api/tests/test_bounded_errors.py::test_of_many_small_mistakes_twenty_are_named",
+    ),
+    SeededBug(
+        "a charset decides how the query is read",
+        "lockstep/api/handler.py",
+        'self.content_params.pop("charset", None)',
+        'self.encoding = self.content_params.pop("charset", None)',
+        "lockstep/api/tests/test_handler.py::test_a_content_type_is_no_mistake_of_ours",
+    ),
 ]
