@@ -68,7 +68,6 @@ class User(Entity, AbstractUser):
             TOUCH,
         ]
 
-
     @classmethod
     def normalize_username(cls, username: str) -> str:
         """In the form in which names are compared. A text that is too long for a name is no name, and stays as it is:

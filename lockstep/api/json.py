@@ -15,7 +15,6 @@ from rest_framework.request import Request
 
 from lockstep.api.errors import MAX_QUOTED
 
-
 TEXTS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)  # of JSON; linear, because nothing is given back
 
 

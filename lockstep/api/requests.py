@@ -11,7 +11,6 @@ from rest_framework.request import Request
 
 from lockstep.api.statements import Reading, Values
 
-
 MAX_HOPS = 20  # proxies of ours in a row
 
 

@@ -20,6 +20,8 @@ from lockstep.api.handler import Handler
 from lockstep.api.middleware import PAGES
 
 MAX_ERROR_BYTES = 64 * 1024
+MOST_SECONDS = 0.1  # of CPU, on a machine on which _work takes WORK_SECONDS
+WORK_SECONDS = 0.02
 BY_CGI = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}  # every other name begins with HTTP_
 
 
@@ -39,7 +41,10 @@ class Sent:
     def environ(self) -> dict[str, Any]:
         """The environment that granian makes of it."""
         path, _, query = self.target.partition("?")
-        named = {BY_CGI.get(name.lower(), f"HTTP_{name.upper().replace('-', '_')}"): self.headers[name] for name in self.headers}
+        named = {
+            BY_CGI.get(name.lower(), f"HTTP_{name.upper().replace('-', '_')}"): self.headers[name]
+            for name in self.headers
+        }
         return {
             "SCRIPT_NAME": "",
             "SERVER_NAME": "127.0.0.1",
@@ -114,3 +119,14 @@ def check(sent: Sent, answer: Answered) -> None:
     if sent.method != "HEAD":
         problem = orjson.loads(answer.body)
         assert problem["status"] == answer.status and len(problem["errors"]) <= 20, (sent, answer)
+
+
+def slowness() -> float:
+    """How much slower than the machine of MOST_SECONDS this one is right now; at least 1."""
+    return max(1.0, min(_work() for _ in range(3)) / WORK_SECONDS)
+
+
+def _work() -> float:
+    began = time.thread_time()
+    sum(number % 7 for number in range(300_000))
+    return time.thread_time() - began

@@ -34,9 +34,62 @@ MOST_CPU_SECONDS = 240  # of all of them: one that never ends ends here
 LEFT_OUT = (".tests", ".migrations", ".generated", "lockstep.launcher", "lockstep.sandbox", "__main__", ".wsgi")
 OF_OUR_OWN_FILES = {"lockstep.changes.sql_file.NAME", "lockstep.changes.sql_file.COMMENT"}  # read no stranger's text
 # What patterns are made of, and what they are slow on: repetitions that could begin in many places.
-USUAL = ("a", "A", "0", " ", "\t", "\n", ":", "/", "//", "://", "@", ".", "..", "-", "_", ",", ", ", '"', "\\", '\\"', '""')
-USUAL += ("W/", 'W/"a"', '"a",', "eyJ", "eyJ-", "eyJaaaaaaaa-", "bearer ", "lsk_", "whsec_", "://a:", "password", "{", "}", "[")
-USUAL += ("0.", ".0", "0e", "1:1:", "1,", "\u0301", "\u00e9", "\\u0000", "a.a", "a@a.", "0-", "aaaaaaaa-", "%00", "; ", "=")
+USUAL = (
+    "a",
+    "A",
+    "0",
+    " ",
+    "\t",
+    "\n",
+    ":",
+    "/",
+    "//",
+    "://",
+    "@",
+    ".",
+    "..",
+    "-",
+    "_",
+    ",",
+    ", ",
+    '"',
+    "\\",
+    '\\"',
+    '""',
+)
+USUAL += (
+    "W/",
+    'W/"a"',
+    '"a",',
+    "eyJ",
+    "eyJ-",
+    "eyJaaaaaaaa-",
+    "bearer ",
+    "lsk_",
+    "whsec_",
+    "://a:",
+    "password",
+    "{",
+    "}",
+    "[",
+)
+USUAL += (
+    "0.",
+    ".0",
+    "0e",
+    "1:1:",
+    "1,",
+    "\u0301",
+    "\u00e9",
+    "\\u0000",
+    "a.a",
+    "a@a.",
+    "0-",
+    "aaaaaaaa-",
+    "%00",
+    "; ",
+    "=",
+)
 
 
 METHODS: dict[str, Callable[[re.Pattern, str | bytes], object]] = {
@@ -143,14 +196,19 @@ def _seconds(pattern: re.Pattern, use: str, text: str | bytes) -> float:
     return time.thread_time() - began
 
 
+def tell(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     """Tells each pattern that is slow, the name of each before it is tried."""
     resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU_SECONDS, MOST_CPU_SECONDS))
     for name, pattern in patterns().items():
-        print(json.dumps({"tried": name}), flush=True)
+        tell(json.dumps({"tried": name}))
         if text := slow_on(name, pattern):
-            print(json.dumps({"slow": name, "on": text}), flush=True)
-    print(json.dumps({"done": True}), flush=True)
+            tell(json.dumps({"slow": name, "on": text}))
+    tell(json.dumps({"done": True}))
 
 
 def test_patterns_are_found_where_they_are():

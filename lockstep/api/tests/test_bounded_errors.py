@@ -118,7 +118,11 @@ def test_json_that_is_valid_in_some_way_only_is_refused(cast: Cast, body: bytes,
 
 @pytest.mark.parametrize(
     "value",
-    [{"title": "a: b", "body": '{"title": "a", "title": "b"}'}, {"a": {"b": 1}, "c": {"b": "x:y"}}, [{"a": 1}, {"a": 1}]],
+    [
+        {"title": "a: b", "body": '{"title": "a", "title": "b"}'},
+        {"a": {"b": 1}, "c": {"b": "x:y"}},
+        [{"a": 1}, {"a": 1}],
+    ],
 )
 def test_colons_in_texts_are_no_members(value: object):
     assert JSONParser().parse(io.BytesIO(orjson.dumps(value))) == value

@@ -40,7 +40,9 @@ def test_nobody_chooses_a_version(cast: Cast):
     assert User.objects.get(pk=cast.owner.user.pk).version == 2
 
 
-@pytest.mark.parametrize("condition", ["{}", "W/{}", '"x", {}', "*", '"x" ,W/"y",{}', ',, {},', '"x",, \t,{} ,', ', W/"x" , {}'])
+@pytest.mark.parametrize(
+    "condition", ["{}", "W/{}", '"x", {}', "*", '"x" ,W/"y",{}', ",, {},", '"x",, \t,{} ,', ', W/"x" , {}']
+)
 def test_what_the_client_has_is_not_sent_again(cast: Cast, condition: str):
     tag = cast.owner.get(ME)["ETag"]
     answer = cast.owner.client.get(ME, headers={"if-none-match": condition.format(tag)})

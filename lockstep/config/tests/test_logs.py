@@ -96,7 +96,9 @@ def test_a_traceback_keeps_its_beginning_and_its_end():
     assert told.endswith("the end")
 
 
-@pytest.mark.parametrize("text", ["\n2026-01-01 INFO forged", "\r", "\x1b[2J", "\x9b2J", "\u2028", "\u202e", "\x00", "\ud800"])
+@pytest.mark.parametrize(
+    "text", ["\n2026-01-01 INFO forged", "\r", "\x1b[2J", "\x9b2J", "\u2028", "\u202e", "\x00", "\ud800"]
+)
 @pytest.mark.parametrize("for_people", [True, False])
 def test_no_text_of_a_stranger_is_a_line_of_its_own(text: str, for_people: bool):
     told = line(f"a{text}b", for_people=for_people, path=f"/{text}")

@@ -57,7 +57,9 @@ def may_be_reached(text: str, opened: Sequence[Network] = ()) -> bool:
 def _is_public(address: Address) -> bool:
     site_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local  # the old private range
     translated = address in _LOCALLY_TRANSLATED
-    special = translated or address in _PROTOCOL_ASSIGNMENTS or address.is_multicast or address.is_reserved or site_local
+    special = (
+        translated or address in _PROTOCOL_ASSIGNMENTS or address.is_multicast or address.is_reserved or site_local
+    )
     return address.is_global and not special
 
 

@@ -169,7 +169,7 @@ def _refusal(status: int, headers: dict[str, str], receipt: Receipt) -> Delivery
 
 
 def _cause(error: Exception) -> str:
-    """What went wrong, without the URL that some of these errors tell: its path may be a secret, and causes are logged."""
+    """What went wrong, without the URL that some errors tell: its path may be a secret, and causes are logged."""
     if isinstance(error, ClientResponseError):
         return f"{type(error).__name__}: {error.message}"
     if isinstance(error, InvalidURL):
