@@ -31,7 +31,7 @@ from lockstep.accounts.serializers import (
 from lockstep.accounts.throttling import Try
 from lockstep.api.answers import Answer
 from lockstep.api.errors import CONTENT_TYPE, document
-from lockstep.api.problems import UNAUTHENTICATED, problem_of
+from lockstep.api.problems import OAUTH_REFUSED, UNAUTHENTICATED, problem_of
 from lockstep.api.requests import actor_of, address_of
 from lockstep.api.serializers import StrictSerializer
 from lockstep.api.views import View
@@ -272,4 +272,5 @@ def _oauth_response(answer: oauth.Answer) -> Answer:
     detail = answer.body.get("error_description") or answer.body.get("error", "")
     if answer.status == 401:
         headers["WWW-Authenticate"] = 'Basic realm="lockstep"'
-    return Answer(document(problem_of(answer.status), detail, **answer.body), answer.status, headers=headers)
+    problem = OAUTH_REFUSED if answer.status == OAUTH_REFUSED.status else problem_of(answer.status)
+    return Answer(document(problem, detail, **answer.body), answer.status, headers=headers)

@@ -195,8 +195,8 @@ class OAuthProblemSerializer(serializers.Serializer[Any]):
     error_uri = serializers.CharField(required=False)
     optional = ("error", "error_description", "error_uri")
     example = {
-        "type": "/problems/bad-request",
-        "title": "The request cannot be read",
+        "type": "/problems/oauth-refused",
+        "title": "OAuth 2 refused the request",
         "status": 400,
         "detail": "Invalid credentials given.",
         "errors": [],

@@ -18,6 +18,8 @@ from lockstep.api.errors import problem_response
 from lockstep.api.middleware import REMARKS, as_problem, trace_of
 from lockstep.changes.attribution import tracing
 
+MAX_CONTENT_TYPE = 256  # characters, as REST framework has it: of a longer one the rest is not read
+
 logger = logging.getLogger(__name__)
 
 
@@ -25,12 +27,14 @@ class UTF8Request(WSGIRequest):
     """A request whose texts are UTF-8, whatever its Content-Type says."""
 
     def _set_content_type_params(self, meta: Any) -> None:  # noqa: ANN401 - the environment of WSGI
-        """Sets content_type and content_params; a parameter that cannot be decoded leaves none."""
+        """Sets content_type and content_params; none of these where one cannot be decoded, or where they are too long:
+        they are read in the square of their length.
+        """
         given = meta.get("CONTENT_TYPE", "")
         try:
-            self.content_type, self.content_params = parse_header_parameters(given)
+            self.content_type, self.content_params = parse_header_parameters(given[:MAX_CONTENT_TYPE])
         except (LookupError, ValueError):  # an extended value (RFC 8187) in a charset that is none
-            self.content_type, self.content_params = given.partition(";")[0].strip().lower(), {}
+            self.content_type, self.content_params = given[:MAX_CONTENT_TYPE].partition(";")[0].strip().lower(), {}
             meta["CONTENT_TYPE"] = self.content_type  # REST framework reads it again
         self.content_params.pop("charset", None)
 

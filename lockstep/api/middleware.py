@@ -32,6 +32,8 @@ METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # As logging takes it; a line of its own would look for the line of code that wrote it.
 LINE = {"name": logger.name, "levelno": logging.INFO, "levelname": "INFO", "msg": "request"}
 SAFE_REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
+MAX_PATH = 2_048  # characters: routes are not tried on more, because one of the admin's takes the square of them
+MAX_HEADER = 16_384  # characters of one: several are read by what takes the square of them
 LENGTH = re.compile(r"[0-9]{1,18}")
 PAGES = ("/admin", "/static/")  # for people with a browser: these keep Django's HTML errors
 PROBES = ("/healthz", "/healthz/", "/readyz", "/readyz/", "/metrics", "/metrics/")
@@ -123,6 +125,10 @@ def as_problem(request: HttpRequest, response: HttpResponse) -> HttpResponse:
 
 def _unreadable(request: HttpRequest) -> HttpResponse | None:
     """The refusal of a request that Django could not read, and would not say so."""
+    if len(request.path_info) > MAX_PATH:
+        return problem_response(404, REMARKS[404])
+    if any(name.startswith("HTTP_") and len(value) > MAX_HEADER for name, value in request.META.items()):
+        return problem_response(431, f"A header is longer than {MAX_HEADER:,} characters.")
     if not LENGTH.fullmatch(request.META.get("CONTENT_LENGTH") or "0"):
         return problem_response(400, "The header Content-Length must be a number of bytes.")
     if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():

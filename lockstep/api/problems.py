@@ -48,6 +48,12 @@ INVALID = _problem(
     "The request has mistakes",
     "`errors` has one `{field, detail}` for each thing to mend; a field inside a list is named `lines.0.quantity`.",
 )
+OAUTH_REFUSED = _problem(
+    "oauth-refused",
+    400,
+    "OAuth 2 refused the request",
+    "`error` has its code (RFC 6749): `invalid_grant` is a wrong name or password, or a token that is used or expired.",
+)
 UNAUTHENTICATED = _problem(
     "unauthenticated",
     401,

@@ -15,7 +15,7 @@ class StrictSerializer(serializers.Serializer[Any]):
     """Refuses fields that it does not know, so that a misspelt name is an error and not a silent loss.
 
     A read-only field may be sent back as it was shown; it is ignored. Lengths come before contents: a text or a list
-    that is too long is refused before anything in it is looked at, because what looks may take the square of its length.
+    that is too long is refused before anything in it is looked at: what looks may take the square of its length.
     """
 
     example: Mapping[str, object] = {}

@@ -26,6 +26,8 @@ SECRETS = re.compile(
     r"|(?<=assword)[\W_]{1,6}[^\s,;}\"'\\]{3,}"
 )
 STRUCK_OUT = "[secret]"
+# Of an address only scheme and host are told: the path of a webhook's URL is often its password.
+PATHS = re.compile(r"(https?://[^\s/?#\"'\\]{1,300})[/?#][^\s\"'\\]++")
 MAX_TEXT = 2_000  # characters of a message, or of one value beside it
 MAX_TRACEBACK = 16_000  # its first and its last half
 # What ends a line, moves a terminal's cursor or reverses its text, and halves of surrogate pairs.
@@ -64,7 +66,7 @@ class Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its secrets."""
         line = self.line(record)
-        return SECRETS.sub(STRUCK_OUT, line) if HINT.search(line) else line
+        return PATHS.sub(r"\1/[…]", SECRETS.sub(STRUCK_OUT, line)) if HINT.search(line) else line
 
     def line(self, record: logging.LogRecord) -> str:
         """Time, level, logger, message, what was told beside it, and the request."""

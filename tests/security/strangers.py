@@ -6,17 +6,22 @@ would send. An answer is never 5xx but a stated 503; an error is problem+json of
 
 import io
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import orjson
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 
 from lockstep.api.handler import Handler
 from lockstep.api.middleware import PAGES
 
 MAX_ERROR_BYTES = 64 * 1024
+MOST_SECONDS = 0.1  # of CPU, on a machine on which _work takes WORK_SECONDS
+WORK_SECONDS = 0.02
 BY_CGI = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}  # every other name begins with HTTP_
 
 
@@ -72,6 +77,18 @@ class Answered:
     cpu: float
 
 
+@contextmanager
+def connection_kept() -> Iterator[None]:
+    """The end of a request would close the connection, and with it the transaction that the test is in."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    try:
+        yield
+    finally:
+        for signal in (request_started, request_finished):
+            signal.connect(close_old_connections)
+
+
 class Server:
     """The application as the web server calls it."""
 
@@ -82,11 +99,12 @@ class Server:
         """The whole answer. Whatever the application raises comes out of here: nothing may."""
         told: list[Any] = []
         environ = sent.environ()
-        began = time.thread_time()
-        answer = self.application(environ, lambda status, headers, exc_info=None: told.extend((status, headers)))
-        body = b"".join(answer)
-        cpu = time.thread_time() - began
-        answer.close()
+        with connection_kept():
+            began = time.thread_time()
+            answer = self.application(environ, lambda status, headers, exc_info=None: told.extend((status, headers)))
+            body = b"".join(answer)
+            cpu = time.thread_time() - began
+            answer.close()
         status, headers = told[-2:]
         return Answered(int(status[:3]), {name.lower(): value for name, value in headers}, body, cpu)
 
@@ -101,3 +119,14 @@ def check(sent: Sent, answer: Answered) -> None:
     if sent.method != "HEAD":
         problem = orjson.loads(answer.body)
         assert problem["status"] == answer.status and len(problem["errors"]) <= 20, (sent, answer)
+
+
+def slowness() -> float:
+    """How much slower than the machine of MOST_SECONDS this one is right now; at least 1."""
+    return max(1.0, min(_work() for _ in range(3)) / WORK_SECONDS)
+
+
+def _work() -> float:
+    began = time.thread_time()
+    sum(number % 7 for number in range(300_000))
+    return time.thread_time() - began

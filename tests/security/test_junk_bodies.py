@@ -1,6 +1,5 @@
-"""Bytes in, CPU out in proportion: a megabyte of junk costs no more than it takes to read it, and so does the answer."""
+"""Bytes in, CPU out in proportion: a megabyte of junk costs little, and its answer is short."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -16,7 +15,7 @@ from tests.contract.test_schemathesis import (  # noqa: F401 - fixtures
     schema,
     there,
 )
-from tests.security.strangers import Sent, Server, check
+from tests.security.strangers import MOST_SECONDS, Sent, Server, check, slowness
 from tests.security.test_headers_of_strangers import target_of
 
 SIZE = 1_000_000
@@ -44,8 +43,6 @@ FORMS = {
     "many scopes": "username=ada&password=x&scope=" + "read+" * (SIZE // 5),
     "a long token": "token=eyJ" + "." * SIZE,
 }
-MOST_SECONDS = 0.1  # of CPU, on a machine on which _work takes WORK_SECONDS
-WORK_SECONDS = 0.02
 
 
 def bodies(operation: Mapping[str, Any], *, whole: bool) -> Iterator[tuple[str, str, bytes]]:
@@ -91,14 +88,3 @@ def test_a_megabyte_of_junk_costs_little_and_is_refused_briefly(there: There):  
 @pytest.mark.faults
 def test_a_megabyte_of_junk_in_every_field_costs_little_and_is_refused_briefly(there: There):  # noqa: F811
     send_junk(there, whole=True)
-
-
-def slowness() -> float:
-    """How much slower than the machine of MOST_SECONDS this one is right now; at least 1."""
-    return max(1.0, min(_work() for _ in range(3)) / WORK_SECONDS)
-
-
-def _work() -> float:
-    began = time.thread_time()
-    sum(number % 7 for number in range(300_000))
-    return time.thread_time() - began

@@ -1158,7 +1158,7 @@ def test_a_name_that_leads_inside_is_not_connected_to(monkeypatch: pytest.Monkey
     monkeypatch.setattr(resolving, "_addresses", lambda host, port: ["93.184.215.14", address])
     with pytest.raises(ForbiddenAddress) as refused:
         resolved(name)
-    assert str(refused.value) == f"{name} is not an address on the public internet"
+    assert str(refused.value) == f"{name} has no address on the public internet"
 
 
 @vectors(

@@ -17,13 +17,16 @@ from collections.abc import Callable, Iterator
 from functools import cache
 
 import django
+import pytest
 from django.core.validators import RegexValidator
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework import serializers
 
 import lockstep
+from lockstep.api.middleware import MAX_PATH
 from lockstep.api.serializers import StrictSerializer
 from tests.acceptance.running import ROOT
+from tests.security.strangers import Sent, Server
 
 SIZE = 64 * 1024
 MOST_SECONDS = 0.3  # of CPU for one text: a linear pattern takes some milliseconds, one that takes the square seconds
@@ -152,14 +155,16 @@ def letters(pattern: re.Pattern) -> list[str]:
     return sorted({*source, *re.findall(r"[A-Za-z0-9_:/.@-]{2,12}", source)})
 
 
-def texts(pattern: re.Pattern) -> Iterator[str | bytes]:
-    """Texts of 64 KB, each of one repetition, with beginnings and ends that let it fail late."""
+def texts(pattern: re.Pattern, size: int) -> Iterator[str | bytes]:
+    """Texts of this size, each of one repetition, with beginnings and ends that let it fail late."""
     for part in dict.fromkeys([*letters(pattern), *USUAL]):
-        whole = (part * (SIZE // len(part) + 1))[:SIZE]
-        for text in (f"{whole}\x01", f"://{whole}"):
+        whole = (part * (size // len(part) + 1))[:size]
+        beginning = (re.match(r"\^?([a-z/]*)", str(pattern.pattern)) or [""])[0].removeprefix("^")
+        for text in (f"{whole}\x01", f"://{whole}", f"{beginning}{whole}x"):
             yield text if isinstance(pattern.pattern, str) else text.encode("latin-1", "replace")
 
 
+@cache
 def uses_of(name: str) -> set[str]:
     """With which methods our code calls a pattern: another one could be slow and does not matter."""
     called = set(re.findall(rf"\b{re.escape(name.rpartition('.')[2])}\.(\w+)\(", _sources()))
@@ -173,7 +178,8 @@ def _sources() -> str:
 
 def slow_on(name: str, pattern: re.Pattern) -> str | None:
     """The beginning of a text on which the pattern takes longer than any that is linear could."""
-    for text in texts(pattern):
+    size = MAX_PATH if name.startswith("route ") else SIZE  # a longer path is tried on no route
+    for text in texts(pattern, size):
         for use in sorted(uses_of(name)):
             if _seconds(pattern, use, text) > MOST_SECONDS and _least(pattern, use, text) > MOST_SECONDS:
                 return f"{use} {text[:40]!r}"
@@ -190,14 +196,19 @@ def _seconds(pattern: re.Pattern, use: str, text: str | bytes) -> float:
     return time.thread_time() - began
 
 
+def tell(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     """Tells each pattern that is slow, the name of each before it is tried."""
     resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU_SECONDS, MOST_CPU_SECONDS))
     for name, pattern in patterns().items():
-        print(json.dumps({"tried": name}), flush=True)
+        tell(json.dumps({"tried": name}))
         if text := slow_on(name, pattern):
-            print(json.dumps({"slow": name, "on": text}), flush=True)
-    print(json.dumps({"done": True}), flush=True)
+            tell(json.dumps({"slow": name, "on": text}))
+    tell(json.dumps({"done": True}))
 
 
 def test_patterns_are_found_where_they_are():
@@ -226,6 +237,14 @@ def test_no_pattern_takes_more_time_than_its_text_is_long():
     assert told, run.stderr
     assert not [one for one in told if "slow" in one]
     assert told[-1] == {"done": True}, f"{told[-1]} took all of the time: {run.stderr[-500:]}"
+
+
+@pytest.mark.parametrize("target", ["/admin/r/" + "/" * 60_000 + "x", "/x://" + ":" * 60_000, "/" + "9" * 60_000])
+@pytest.mark.django_db
+def test_a_long_path_is_nowhere_at_once(target: str):
+    answers = [Server().send(Sent("GET", target, {})) for _ in range(3)]
+    assert {answer.status for answer in answers} == {404}
+    assert min(answer.cpu for answer in answers) < MOST_SECONDS
 
 
 if __name__ == "__main__":

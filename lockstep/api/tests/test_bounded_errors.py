@@ -53,6 +53,10 @@ def test_the_largest_error_is_below_64_kilobytes():
     assert len(orjson.dumps(document(INVALID, "\x03" * 100_000, mistakes))) < 64 * 1024
 
 
+def test_of_many_small_mistakes_twenty_are_named():
+    assert len(document(INVALID, "", [{"field": "a", "detail": "b"}] * 50)["errors"]) == MAX_ERRORS
+
+
 def test_errors_of_a_usual_length_are_whole():
     mistakes = [{"field": "events", "detail": "x" * 1_500}, {"field": "url", "detail": "y"}]
     assert document(INVALID, "z" * 2_000, mistakes)["errors"] == mistakes

@@ -118,3 +118,11 @@ def test_no_line_of_an_errors_message_looks_like_a_record():
 
 def test_a_number_beyond_64_bits_is_logged():
     assert json.loads(line("it happened", count=10**40))["count"] == str(10**40)
+
+
+@pytest.mark.parametrize("for_people", [True, False])
+def test_of_an_address_the_path_is_not_told(for_people: bool):
+    told = line("POST 'https://hooks.example:8443/T0/B1/xyzzy?key=plugh' failed", for_people=for_people)
+    assert "https://hooks.example:8443/[…]" in told
+    assert not {"xyzzy", "plugh", "T0"} & set(told.replace("/", " ").split())
+    assert "failed" in told

@@ -9,8 +9,12 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # For a destination that the operator named, not a stranger.
 ANYWHERE: Sequence[Network] = (ipaddress.IPv4Network("0.0.0.0/0"), ipaddress.IPv6Network("::/0"))
 
-# IPv6 that carries an IPv4 address to a translator (RFC 6052 and 8215): the inner one is where it ends.
-_TRANSLATED = tuple(ipaddress.IPv6Network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48"))
+# IPv6 that carries an IPv4 address to a translator (RFC 6052): the inner one is where it ends.
+_TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
+
+# The same within one network (RFC 8215). Where the inner address stands depends on the length of its prefix, which only
+# that network knows: all of it is private, and opened by name where it is needed.
+_LOCALLY_TRANSLATED = ipaddress.IPv6Network("64:ff9b:1::/48")
 
 # Older Pythons take most of these for public; one of them is a cloud's metadata.
 _PROTOCOL_ASSIGNMENTS = ipaddress.IPv4Network("192.0.0.0/24")
@@ -21,6 +25,16 @@ class ForbiddenAddress(Exception):
 
     def __init__(self, host: str) -> None:
         super().__init__(f"{host} is not an address on the public internet")
+
+
+class NoPublicAddress(ForbiddenAddress):
+    """The name leads nowhere on the public internet: to no address, or to one that webhooks may not reach.
+
+    It is not told which: names of our own network are no one else's matter.
+    """
+
+    def __init__(self, host: str) -> None:
+        Exception.__init__(self, f"{host} has no address on the public internet")
 
 
 def check_addresses(host: str, addresses: Iterable[str], opened: Sequence[Network] = ()) -> list[str]:
@@ -42,7 +56,10 @@ def may_be_reached(text: str, opened: Sequence[Network] = ()) -> bool:
 
 def _is_public(address: Address) -> bool:
     site_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local  # the old private range
-    special = address in _PROTOCOL_ASSIGNMENTS or address.is_multicast or address.is_reserved or site_local
+    translated = address in _LOCALLY_TRANSLATED
+    special = (
+        translated or address in _PROTOCOL_ASSIGNMENTS or address.is_multicast or address.is_reserved or site_local
+    )
     return address.is_global and not special
 
 
@@ -56,6 +73,6 @@ def _layers(address: Address) -> Iterable[Address]:
         return [address, address.sixtofour]
     if address.teredo:
         return [address, *address.teredo]
-    if any(address in network for network in _TRANSLATED):
+    if address in _TRANSLATED:
         return [ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)]
     return [address]

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from lockstep.delivery.destinations.addresses import Network, check_addresses
+from lockstep.delivery.destinations.addresses import ForbiddenAddress, Network, NoPublicAddress, check_addresses
 
 
 class PublicResolver(AbstractResolver):
@@ -25,13 +25,13 @@ class PublicResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Raises ForbiddenAddress, and OSError for a name that has no address."""
+        """Raises NoPublicAddress."""
         loop = asyncio.get_running_loop()
         try:
             found = await loop.run_in_executor(self._thread, _addresses, host, port)
-        except UnicodeError as error:
-            raise OSError(f"{host} is no name") from error
-        addresses = check_addresses(host, dict.fromkeys(found), self._opened)
+            addresses = check_addresses(host, dict.fromkeys(found), self._opened)
+        except (OSError, UnicodeError, ForbiddenAddress) as error:
+            raise NoPublicAddress(host) from error
         return [_result(host, address, port) for address in addresses]
 
     async def close(self) -> None:

@@ -12,11 +12,20 @@ from uuid import UUID
 
 import httpx
 import orjson
-from aiohttp import ClientConnectorError, ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp import (
+    ClientConnectorError,
+    ClientError,
+    ClientResponseError,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    InvalidURL,
+    TCPConnector,
+)
 from standardwebhooks import Webhook
 from yarl import URL
 
-from lockstep.delivery.destinations.addresses import ForbiddenAddress, Network, check_addresses
+from lockstep.delivery.destinations.addresses import ForbiddenAddress, Network, NoPublicAddress, check_addresses
 from lockstep.delivery.destinations.resolving import PublicResolver, numeric_addresses
 from lockstep.delivery.errors import DeliveryError, Refused, TryAgain, Unreachable
 from lockstep.delivery.subscriptions import Claim, Receipt
@@ -86,6 +95,8 @@ class WebhookSender:
         try:
             async with asyncio.timeout(self._deadline):
                 answer = await self._exchange(URL(destination.url, encoded=True), headers, body)
+        except NoPublicAddress as error:  # alike whether the name is unknown or leads to a network of ours
+            raise Unreachable(str(error), receipt=sent) from error
         except ForbiddenAddress as error:
             raise Refused(str(error), receipt=sent) from error
         except TimeoutError as error:
@@ -158,4 +169,9 @@ def _refusal(status: int, headers: dict[str, str], receipt: Receipt) -> Delivery
 
 
 def _cause(error: Exception) -> str:
+    """What went wrong, without the URL that some errors tell: its path may be a secret, and causes are logged."""
+    if isinstance(error, ClientResponseError):
+        return f"{type(error).__name__}: {error.message}"
+    if isinstance(error, InvalidURL):
+        return "the URL cannot be called"
     return str(error) or type(error).__name__

@@ -12,7 +12,7 @@ from lockstep.delivery.destinations import resolving, webhook
 from lockstep.delivery.destinations.addresses import ForbiddenAddress, check_addresses, may_be_reached
 from lockstep.delivery.destinations.resolving import PublicResolver
 from lockstep.delivery.destinations.webhook import Destination
-from lockstep.delivery.errors import DeliveryError
+from lockstep.delivery.errors import DeliveryError, Unreachable
 from lockstep.webhooks.tests.receiver import receiving
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -23,7 +23,8 @@ PRIVATE = [
     "172.31.255.255", "192.0.0.1", "192.0.2.1", "192.168.0.1", "198.18.0.1", "198.51.100.1", "203.0.113.1",
     "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255",
     "::", "::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a00:1",
-    "64:ff9b:1::a00:1", "2002:7f00:1::", "2002:a00:1::1", "2001:0:7f00:1::1", "2001:db8::1", "fc00::1", "fd12::1",
+    "64:ff9b:1::a00:1", "64:ff9b:1::101:101", "64:ff9b:1:7f00:0:100:101:101",
+    "2002:7f00:1::", "2002:a00:1::1", "2001:0:7f00:1::1", "2001:db8::1", "fc00::1", "fd12::1",
     "fe80::1", "fe80::1%eth0", "fec0::1", "ff02::1", "100::1",
     "", "nonsense", "127.1", "1.2.3.4.5",
 ]  # fmt: skip
@@ -51,6 +52,10 @@ def test_one_private_address_among_public_ones_is_one_too_many():
         check_addresses("example.com", ["1.1.1.1", "10.0.0.1"])
     with pytest.raises(ForbiddenAddress):
         check_addresses("example.com", [])
+
+
+def test_the_network_of_a_translator_may_be_opened_by_name():
+    assert may_be_reached("64:ff9b:1::101:101", [ipaddress.ip_network("64:ff9b:1::/48")])
 
 
 class Names:
@@ -100,7 +105,7 @@ def test_a_name_that_turns_private_is_refused_at_the_next_connection(monkeypatch
     Names(monkeypatch, ["127.0.0.1"], ["10.0.0.1"])
     with receiving() as receiver:
         found = send(receiver.url.replace("127.0.0.1", "rebound.example"), times=2, idle=0.05)
-        assert found == ["204", "rebound.example is not an address on the public internet"]
+        assert found == ["204", "rebound.example has no address on the public internet"]
         assert len(receiver.requests) == 1
 
 
@@ -112,6 +117,43 @@ def test_every_spelling_of_this_machine_is_refused(host: str):
         [found] = send(receiver.url.replace("127.0.0.1", host), opened=[])
         assert "is not an address on the public internet" in found or "Cannot connect" in found
         assert receiver.requests == []
+
+
+def test_a_name_of_our_network_cannot_be_told_from_an_absent_one(monkeypatch: pytest.MonkeyPatch):
+    def absent(host: str, port: int) -> list[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    causes = []
+    for look_up in (absent, lambda host, port: ["10.0.0.1"], lambda host, port: ["1.1.1.1", "127.0.0.1"]):
+        monkeypatch.setattr(resolving, "_addresses", look_up)
+        with pytest.raises(DeliveryError) as failed:
+            asyncio.run(send_once("http://db.internal.example/"))
+        causes.append((type(failed.value), str(failed.value)))
+    assert set(causes) == {(Unreachable, "db.internal.example has no address on the public internet")}
+
+
+async def send_once(url: str) -> None:
+    async with webhook.webhook_sender(concurrency=1, deadline=5) as sender:
+        await sender.send(Destination(url, (SECRET,)), UUID(int=1), b"{}")
+
+
+def test_a_cause_does_not_tell_the_path_of_the_url():
+    """A receiver that answers with no HTTP: the error of the client names the whole URL."""
+
+    async def run() -> str:
+        async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 nonsense\r\n\r\n")
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with server, webhook.webhook_sender(concurrency=1, deadline=5, opened=LOOPBACK) as sender:
+            with pytest.raises(DeliveryError) as failed:
+                await sender.send(Destination(f"http://127.0.0.1:{port}/the-secret", (SECRET,)), UUID(int=1), b"{}")
+        return str(failed.value)
+
+    assert "the-secret" not in asyncio.run(run())
 
 
 def test_a_slow_name_server_holds_up_nobody_else(monkeypatch: pytest.MonkeyPatch):
