@@ -48,8 +48,11 @@ class Person:
     def get(self, path: str) -> Any:
         return self.client.get(path)
 
-    def delete(self, path: str) -> Any:
-        return self.client.delete(path)
+    def delete(self, path: str, body: object = None) -> Any:
+        return self.client.delete(path, body, content_type="application/json") if body else self.client.delete(path)
+
+    def delete_account(self) -> Any:
+        return self.delete("/api/v1/users/me/", {"password": f"{self.user.username}-password"})
 
 
 @dataclass(frozen=True)

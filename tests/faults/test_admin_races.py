@@ -185,7 +185,7 @@ def race_a_deletion_in_the_admin_and_an_order(arena: Arena) -> None:
 def race_an_account_that_is_deleted(arena: Arena) -> None:
     leaver = Person.make(arena.name("leaver"))
     edit = save(arena.admin(), leaver.user, first_name="Ada", email=f"{leaver.user.username}@example.com")
-    saved, deleted = arena.at_once(edit, lambda: leaver.delete("/api/v1/users/me/"))
+    saved, deleted = arena.at_once(edit, leaver.delete_account)
     was_saved(saved)
     assert deleted.status_code == 204
     user = User.objects.get(pk=leaver.user.pk)

@@ -32,7 +32,7 @@ def test_votes_of_a_deleted_account_no_longer_count(cast: Cast, movie: Movie, wa
         person.post(RATINGS, {"movie_id": str(movie.pk), "rating_type": "UPVOTE"})
     assert votes(movie) == (2, 0)
     if way == "API":
-        assert cast.owner.delete("/api/v1/users/me/").status_code == 204
+        assert cast.owner.delete_account().status_code == 204
     else:
         with connection.cursor() as cursor:
             cursor.execute("UPDATE accounts_user SET deleted = now() WHERE username = 'owner'")

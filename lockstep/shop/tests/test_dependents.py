@@ -35,7 +35,7 @@ def execute(statement: str) -> None:
     [
         lambda cast: Product.objects.update(deleted="2026-01-01T00:00Z"),
         lambda cast: Tag.objects.update(deleted="2026-01-01T00:00Z"),
-        lambda cast: cast.owner.delete("/api/v1/users/me/"),
+        lambda cast: cast.owner.delete_account(),
         lambda cast: execute("UPDATE accounts_user SET deleted = now() WHERE username = 'owner'"),
     ],
     ids=["product", "tag", "account", "account in psql"],
@@ -51,7 +51,7 @@ def test_links_go_with_whatever_they_hang_from(cast: Cast, product: MakeProduct,
 
 def test_products_go_with_their_owner_in_the_same_transaction(cast: Cast, product: MakeProduct):
     thing, other = product("thing"), product("other", owner=cast.colleague.user)
-    assert cast.owner.delete("/api/v1/users/me/").status_code == 204
+    assert cast.owner.delete_account().status_code == 204
     for key, status in ((thing.pk, 404), (other.pk, 200)):
         assert cast.outsider.get(f"/api/v1/products/{key}/").status_code == status
     order = {"lines": [{"product": str(thing.pk), "quantity": 1}]}
