@@ -21,6 +21,9 @@ LOOK_SECONDS = 1.0  # between looks at the log while nobody tells us that it has
 HEARTBEAT_SECONDS = 10.0  # silence that is broken, so that a connection nobody reads is found out
 LIFE_SECONDS = 300.0  # then the client has to come back, and show its token again
 
+EVENT_STREAM = "text/event-stream"
+STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
 Wanted = Callable[[Change], bool]
 
 
@@ -68,15 +71,19 @@ class Stream:
         self._resources.close()
 
 
-def event_stream(last_event_id: str, wanted: Wanted) -> StreamingHttpResponse:
-    """An endless answer of the changes that are `wanted`. Raises NotAPlace, Gone, NotYet and Busy before it begins."""
+def event_stream(
+    last_event_id: str, wanted: Wanted, is_gone: Callable[[], bool] = lambda: False
+) -> StreamingHttpResponse:
+    """An endless answer of the changes that are `wanted`, until the client `is_gone`.
+
+    Raises NotAPlace, Gone, NotYet and Busy before it begins.
+    """
     with ExitStack() as resources:
         resources.enter_context(_seat())
         follower = resources.enter_context(following())
         place = _begin(follower, last_event_id)
-        stream = Stream(resources.pop_all(), _events(follower, place, wanted))
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingHttpResponse(stream, content_type="text/event-stream", headers=headers)
+        stream = Stream(resources.pop_all(), _events(follower, place, wanted, is_gone))
+    return StreamingHttpResponse(stream, content_type=EVENT_STREAM, headers=STREAM_HEADERS)
 
 
 @contextmanager
@@ -104,12 +111,12 @@ def _begin(follower: Follower, last_event_id: str) -> Place:
     return place
 
 
-def _events(follower: Follower, place: Place, wanted: Wanted) -> Generator[bytes]:
+def _events(follower: Follower, place: Place, wanted: Wanted, is_gone: Callable[[], bool]) -> Generator[bytes]:
     """Every wanted change with the place after it. Silence is broken now and then, and tells how far we have read."""
     yield b"retry: %d\nid: %s\n\n" % (RETRY_MILLISECONDS, str(place).encode())
     ends = time.monotonic() + LIFE_SECONDS
     silent_since = time.monotonic()
-    while time.monotonic() < ends:
+    while time.monotonic() < ends and not is_gone():
         found = follower.read(place)
         if not found:
             place = follower.move_on(place)
