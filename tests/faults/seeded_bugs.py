@@ -870,4 +870,32 @@ BUGS = [
         "SET upvotes = upvotes, downvotes = downvotes",
         f"{TEST_MOVIES}/test_ratings.py::test_whatever_writes_a_vote_it_is_counted",
     ),
+    SeededBug(
+        "a body has as much time as its client likes",
+        "lockstep/api/server/bodies.py",
+        "asyncio.timeout(self._limits.seconds)",
+        "asyncio.timeout(None)",
+        "lockstep/api/server/tests/test_bodies.py::test_what_does_not_come_is_refused",
+    ),
+    SeededBug(
+        "a request keeps its connection while it waits for a remote system",
+        "lockstep/api/server/slots.py",
+        "self._start(_detach())",
+        "self._start(None)",
+        "lockstep/api/server/tests/test_slots.py::test_a_wait_lends_the_slot_and_the_connection_and_has_both_back",
+    ),
+    SeededBug(
+        "asking for the head of a stream takes a seat",
+        "lockstep/feed/views.py",
+        'if request.method == "HEAD":',
+        'if request.method == "TRACE":',
+        "lockstep/feed/tests/test_stream.py::test_head_takes_no_seat",
+    ),
+    SeededBug(
+        "probes are sent on to https",
+        "lockstep/config/settings.py",
+        '    "lockstep.api.middleware.probes",\n',
+        "",
+        "lockstep/api/tests/test_health.py::test_probes_answer_over_plain_http_whatever_the_host",
+    ),
 ]

@@ -21,6 +21,7 @@ from lockstep import web_server
 from tests.acceptance.running import ROOT, free_port
 from tests.support import eventually
 
+START_SECONDS = 180.0  # on a machine that does much else
 WAIT_SECONDS = 60.0  # that a client waits for something that must come
 
 
@@ -64,7 +65,7 @@ def serving(folder: Path, **environment: object) -> Iterator[Server]:
     ):
         server = Server(port, process, log)
         try:
-            eventually(lambda: _is_alive(server), "the web server to answer", WAIT_SECONDS)
+            eventually(lambda: _is_alive(server), "the web server to answer", START_SECONDS)
             yield server
         finally:
             process.send_signal(signal.SIGTERM)

@@ -3,7 +3,7 @@
 import select
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -39,6 +39,50 @@ STREAM = "/api/v1/changes/"
 CARD = {"payment": {"card_number": "4242424242424242", "expiry": "12/40", "cvc": "123"}}
 
 
+class Gateway(BaseHTTPRequestHandler):
+    """Gives tokens once it is told to."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.asked.append(self.path)  # type: ignore[attr-defined]
+        self.server.answer.wait()  # type: ignore[attr-defined]
+        body = b'{"token": "tok_abc"}'
+        self.send_response(201)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[Any]:
+    """A payment gateway that keeps silent until `answer` is set."""
+    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Gateway)
+    server.asked, server.answer, server.daemon_threads = [], Event(), True
+    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield server
+    server.answer.set()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def patient(django_db_setup: None, gateway: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that works on one request at once, and waits for clients as long as they like."""
+    address = f"http://127.0.0.1:{gateway.server_port}"
+    with serving(tmp_path_factory.mktemp("patient"), PAYMENTS_URL=address, FEED_STREAMS=1, **PATIENT) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def strict(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that works on one request at once, and waits for no client."""
+    with serving(tmp_path_factory.mktemp("strict"), FEED_STREAMS=2, **STRICT) as server:
+        yield server
+
+
 @pytest.fixture
 def owner(transactional_db: None) -> Person:
     return Person.make("owner")
@@ -58,8 +102,9 @@ def assert_serves(server: Server, token: str) -> None:
             assert client.get(path).status_code in (200, 503), path
 
 
-def test_hundreds_of_half_requests_hold_up_nobody(owner: Person, tmp_path: Path):
-    with serving(tmp_path, **PATIENT) as server, ExitStack() as stack:
+def test_half_requests_by_the_hundred_delay_no_other_client(owner: Person, patient: Server):
+    server = patient
+    with ExitStack() as stack:
         held = [stack.enter_context(half_a_body(server)) for _ in range(HELD)]
         held += [stack.enter_context(server.send("GET /api/v1/products/ HTTP/1.1\nHost: loc")) for _ in range(HELD)]
         held += [stack.enter_context(server.send("")) for _ in range(HELD)]
@@ -69,40 +114,29 @@ def test_hundreds_of_half_requests_hold_up_nobody(owner: Person, tmp_path: Path)
         assert response_on(held[0])[0].status == 401, "its request was not carried out once it was there"
 
 
-def test_a_body_that_does_not_come_is_408(owner: Person, tmp_path: Path):
-    with serving(tmp_path, **STRICT) as server:
-        with half_a_body(server) as held:
-            assert problem_on(held, 408)["type"] == "/problems/request-timeout"
-        with half_a_body(server, length=100_000) as held, pytest.raises(OSError):
-            while True:
-                held.sendall(b" ")
-                select.select([], [], [], 0.01)
-        assert_serves(server, token_of(owner))
+def test_a_body_that_does_not_come_is_408(owner: Person, strict: Server):
+    with half_a_body(strict) as held:
+        assert problem_on(held, 408)["type"] == "/problems/request-timeout"
+    with half_a_body(strict, length=100_000) as held, pytest.raises(OSError):
+        while True:
+            held.sendall(b" ")
+            select.select([], [], [], 0.01)
+    assert_serves(strict, token_of(owner))
 
 
-def test_a_body_that_comes_slowly_but_comes_is_taken(owner: Person, tmp_path: Path):
-    settings = STRICT | {"REQUEST_BODY_SECONDS": 2, "REQUEST_BODY_BYTES_PER_SECOND": 10}
-    with serving(tmp_path, **settings) as server, half_a_body(server) as held:
-        for piece in (b'ername": "owner"', b', "password": "wrong', b' again"}'.ljust(60)):
-            select.select([], [], [], 0.5)
-            held.sendall(piece)
-        assert response_on(held)[0].status == 401
+def test_a_body_that_is_too_large_is_refused_before_it_comes(patient: Server):
+    with half_a_body(patient, length=2_000_000) as held:
+        assert problem_on(held, 413)["detail"] == "The body is larger than 1,048,576 bytes."
+    with patient.send("POST /auth/ HTTP/1.1\nHost: localhost\nTransfer-Encoding: chunked\n\n", b"4\r\n") as held:
+        assert problem_on(held, 411)["type"] == "/problems/length-required"
 
 
-def test_a_body_that_is_too_large_is_refused_before_it_comes(tmp_path: Path):
-    with serving(tmp_path, **PATIENT) as server:
-        with half_a_body(server, length=2_000_000) as held:
-            assert problem_on(held, 413)["detail"] == "The body is larger than 1,048,576 bytes."
-        with server.send("POST /auth/ HTTP/1.1\nHost: localhost\nTransfer-Encoding: chunked\n\n", b"4\r\n") as held:
-            assert problem_on(held, 411)["type"] == "/problems/length-required"
-
-
-def test_a_client_that_leaves_costs_nothing_more(owner: Person, tmp_path: Path):
-    with serving(tmp_path, **PATIENT) as server:
-        for _ in range(HELD):
-            reset(half_a_body(server))
-        assert_serves(server, token_of(owner))
-        assert server.log.read_text() == "", "a client that leaves is no error of ours"
+def test_a_client_that_leaves_costs_nothing_more(owner: Person, patient: Server):
+    logged = patient.log.read_text()
+    for _ in range(HELD):
+        reset(half_a_body(patient))
+    assert_serves(patient, token_of(owner))
+    assert patient.log.read_text() == logged, "a client that leaves is no error of ours"
 
 
 # --- Streams --------------------------------------------------------------------------------------------
@@ -137,10 +171,10 @@ def write_much(database: psycopg.Connection) -> None:
     )
 
 
-def test_a_stream_that_is_not_read_gives_its_seat_and_its_connection_back(tmp_path: Path, database: psycopg.Connection):
+def test_a_stream_that_is_not_read_gives_its_seat_and_its_connection_back(strict: Server, database: psycopg.Connection):
     begin_epoch(database)
-    token = token_of(Person.make("staff", staff=True))
-    with serving(tmp_path, FEED_STREAMS=2, **STRICT) as server, ExitStack() as stack:
+    token, server = token_of(Person.make("staff", staff=True)), strict
+    with ExitStack() as stack:
         held = [stack.enter_context(stream(server, token)) for _ in range(3)]
         assert sorted(map(status_of, held)) == [200, 200, 503]
         assert feed_connections(database) == 2
@@ -151,20 +185,19 @@ def test_a_stream_that_is_not_read_gives_its_seat_and_its_connection_back(tmp_pa
             assert status_of(next_one) == 200
 
 
-def test_a_stream_whose_client_leaves_ends(tmp_path: Path, database: psycopg.Connection):
+def test_a_stream_whose_client_leaves_ends(patient: Server, database: psycopg.Connection):
     begin_epoch(database)
     token = token_of(Person.make("staff", staff=True))
-    with serving(tmp_path, FEED_STREAMS=1, **PATIENT) as server:
-        for _ in range(3):
-            with stream(server, token) as held:
-                assert status_of(held) == 200
-            eventually(lambda: feed_connections(database) == 0, "the stream to end")
+    for _ in range(3):
+        with stream(patient, token) as held:
+            assert status_of(held) == 200
+        eventually(lambda: feed_connections(database) == 0, "the stream to end")
 
 
-def test_head_of_a_stream_takes_no_seat(tmp_path: Path, database: psycopg.Connection):
+def test_head_of_a_stream_takes_no_seat(patient: Server, database: psycopg.Connection):
     begin_epoch(database)
-    token = token_of(Person.make("staff", staff=True))
-    with serving(tmp_path, FEED_STREAMS=1, **PATIENT) as server, ExitStack() as stack:
+    token, server = token_of(Person.make("staff", staff=True)), patient
+    with ExitStack() as stack:
         for _ in range(5):
             response, body = response_on(stack.enter_context(stream(server, token, "HEAD")))
             assert (response.status, response.headers["Content-Type"], body) == (200, "text/event-stream", b"")
@@ -173,72 +206,41 @@ def test_head_of_a_stream_takes_no_seat(tmp_path: Path, database: psycopg.Connec
 
 
 # --- What a request waits for ---------------------------------------------------------------------------
-class Gateway(BaseHTTPRequestHandler):
-    """Gives tokens once it is told to."""
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.asked.append(self.path)  # type: ignore[attr-defined]
-        self.server.answer.wait()  # type: ignore[attr-defined]
-        body = b'{"token": "tok_abc"}'
-        self.send_response(201)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        """Says nothing."""
-
-
-@contextmanager
-def silent_gateway() -> Iterator[Any]:
-    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Gateway)
-    server.asked, server.answer, server.daemon_threads = [], Event(), True
-    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield server
-    finally:
-        server.answer.set()
-        server.shutdown()
-        server.server_close()
-
-
 def order_of(person: Person, product: Product) -> str:
     number = actions.place_order(actor="", buyer=person.user, lines=[Line(product.pk, 1)]).number
     return str(Order.objects.get(number=number).pk)
 
 
-def test_confirming_holds_up_nobody_and_is_limited(cast: Cast, tmp_path: Path, database: psycopg.Connection):
+def test_a_confirmation_that_waits_delays_no_other_client_and_is_limited(
+    cast: Cast, patient: Server, gateway: Any, database: psycopg.Connection
+):
     product = Product.objects.create(owner=cast.staff.user, name="thing", description="", price="1", stock=9)
     tokens = {person: token_of(person) for person in (cast.owner, cast.outsider)}
-    orders = [(cast.owner, order_of(cast.owner, product)) for _ in range(3)]
-    orders.append((cast.outsider, order_of(cast.outsider, product)))
-    outcomes: dict[str, httpx.Response] = {}
+    first, second, third = ((cast.owner, order_of(cast.owner, product)) for _ in range(3))
+    foreign = (cast.outsider, order_of(cast.outsider, product))
+    responses: dict[str, httpx.Response] = {}
 
-    def confirm(server: Server, person: Person, order: str) -> None:
-        with server.client(tokens[person]) as client:
-            outcomes[order] = client.post(f"/api/v1/orders/{order}/confirm/", json=CARD)
+    def confirm(person: Person, order: str) -> None:
+        with patient.client(tokens[person]) as client:
+            responses[order] = client.post(f"/api/v1/orders/{order}/confirm/", json=CARD)
 
-    with silent_gateway() as gateway:
-        address = f"http://127.0.0.1:{gateway.server_port}"
-        with serving(tmp_path, PAYMENTS_URL=address, REMOTE_WAITS_PER_USER=2, **PATIENT) as server:
-            threads = [Thread(target=confirm, args=(server, *order)) for order in orders]
-            for count, thread in enumerate(threads[:2], 1):
-                thread.start()
-                eventually(lambda count=count: len(gateway.asked) == count, "the gateway to be asked")
-            confirm(server, *orders[2])
-            refused = outcomes.pop(orders[2][1])
-            assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
-            threads[3].start()
-            eventually(lambda: len(gateway.asked) == 3, "the gateway to be asked for another user")
-            assert_serves(server, tokens[cast.owner])
-            assert web_connections(database) <= 3  # a slot, and two probes
-            assert outcomes == {}
-            gateway.answer.set()
-            for thread in (*threads[:2], threads[3]):
-                thread.join()
-            assert [outcome.json()["state"] for outcome in outcomes.values()] == ["CONFIRMED"] * 3
-            assert_serves(server, tokens[cast.owner])
+    assert_serves(patient, tokens[cast.owner])
+    before = web_connections(database)
+    threads = [Thread(target=confirm, args=one) for one in (first, second, foreign)]
+    for count, thread in enumerate(threads, 1):
+        thread.start()
+        eventually(lambda count=count: len(gateway.asked) == count, "the gateway to be asked")
+    confirm(*third)
+    refused = responses.pop(third[1])
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
+    assert_serves(patient, tokens[cast.owner])
+    assert web_connections(database) <= before, "a request that waits holds a connection"
+    assert responses == {}, "the gateway has not answered"
+    gateway.answer.set()
+    for thread in threads:
+        thread.join()
+    assert [response.json()["state"] for response in responses.values()] == ["CONFIRMED"] * 3
+    assert_serves(patient, tokens[cast.owner])
 
 
 def web_connections(database: psycopg.Connection) -> int:
@@ -262,10 +264,9 @@ def _own_backends(database: psycopg.Connection) -> list[int]:
 
 # --- Probes ---------------------------------------------------------------------------------------------
 def test_probes_wait_for_no_request_and_not_for_a_database_that_hangs(
-    owner: Person, tmp_path: Path, database: psycopg.Connection
+    owner: Person, patient: Server, database: psycopg.Connection
 ):
-    token = token_of(owner)
-    with serving(tmp_path, **PATIENT) as server, server.client(token) as client, server.client() as probes:
+    with patient.client(token_of(owner)) as client, patient.client() as probes:
         assert probes.get("/readyz").json()["database"] == "ok"
         with database.transaction():
             database.execute("LOCK TABLE shop_product, django_migrations, delivery_lane IN ACCESS EXCLUSIVE MODE")
@@ -295,7 +296,7 @@ def test_probes_answer_plain_http_whatever_the_host_as_in_production(tmp_path: P
         assert httpx.get(f"{server.url}/problems/", headers={"Host": "shop.example"}).status_code == 301
 
 
-def test_a_closed_server_ends_while_clients_hold_connections(owner: Person, tmp_path: Path):
+def test_a_server_that_is_told_to_end_does_while_clients_hold_connections(tmp_path: Path, transactional_db: None):
     with serving(tmp_path, **PATIENT) as server:
         held = [half_a_body(server) for _ in range(20)]
     assert server.process.returncode is not None

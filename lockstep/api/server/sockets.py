@@ -1,12 +1,24 @@
-"""The connections of this process that lie below the web server, which has no limit for what a client does not read."""
+"""Limits of the system for the web server's sockets: open files, and responses that are not read."""
 
 import logging
+import resource
 import socket
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
 DESCRIPTORS = Path("/proc/self/fd")
+
+
+def allow_open_files(count: int) -> int:
+    """Raises this process's own limit of open files to so many, or as far as the system lets it. Returns the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if wanted < count:
+        logger.warning("the system allows %d open files, fewer than the %d of all connections", hard, count)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def limit_unread_responses(port: int, seconds: float) -> int:

@@ -8,6 +8,7 @@ import pytest
 
 from lockstep.api.server.bodies import Bodies, Limits
 from lockstep.api.server.refusals import ClientGone, Refusal
+from tests.support import PATIENCE
 
 LIMITS: dict[str, Any] = {
     "max_bytes": 1_000,
@@ -33,7 +34,7 @@ def client(*pieces: bytes | object, ends: bool = False) -> Any:
 
 
 def read(receive: Any, length: int | None, **limits: Any) -> bytes:
-    return asyncio.run(Bodies(Limits(**LIMITS | limits)).read(receive, length))
+    return asyncio.run(asyncio.wait_for(Bodies(Limits(**LIMITS | limits)).read(receive, length), PATIENCE))
 
 
 def refusal(receive: Any, length: int | None, **limits: Any) -> Refusal:
