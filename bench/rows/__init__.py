@@ -19,6 +19,7 @@ ROWS = {
     "shop": "bench.rows.shop.Shop",
     "search": "bench.rows.search.Search",
     "manners": "bench.rows.manners.Manners",
+    "strangers": "bench.rows.strangers.Strangers",
 }
 
 

@@ -17,7 +17,7 @@ from bench import tables
 from bench.place import Connection
 from bench.processes import as_in_pgbench, pgbench_latencies
 from bench.row import Comparison, Figures, Goal, Manner, Row
-from bench.web.serving import serving
+from bench.web.serving import serving_ours
 from lockstep.accounts.models import User
 from lockstep.accounts.sessions import open_pair
 from lockstep.api.statements import rows
@@ -129,7 +129,7 @@ class Search(Row):
     def _api(self) -> Figures:
         with (
             (self.place.folder / "requests.log").open("w") as log,
-            serving("lockstep.config.wsgi:application", "wsgi", 1, errors=log) as address,
+            serving_ours(log) as address,
             httpx.Client(base_url=address, headers={"Authorization": f"Bearer {self.token}"}, trust_env=False) as http,
         ):
 

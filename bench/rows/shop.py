@@ -8,7 +8,7 @@ import jwt
 
 from bench.processes import as_in_pgbench, run_pgbench
 from bench.row import Comparison, Figures, Goal, Manner, Row
-from bench.web.serving import WORKERS, orders_per_second, requests_per_second, serving
+from bench.web.serving import WORKERS, orders_per_second, requests_per_second, serving, serving_ours
 from lockstep.accounts.models import User
 from lockstep.accounts.sessions import open_pair
 from lockstep.shop.actions import SQL as ORDERS
@@ -92,7 +92,7 @@ class Shop(Row):
     def _ours(self) -> Figures:
         with ExitStack() as stack:
             errors = stack.enter_context((self.place.folder / "requests.log").open("w"))
-            address = stack.enter_context(serving("lockstep.config.wsgi:application", "wsgi", 2, errors=errors))
+            address = stack.enter_context(serving_ours(errors))
             before = Order.objects.count()
             figures = self._asked(f"{address}/api/v1", self.signed, "/", "?limit=50")
             if Order.objects.count() == before:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import jwt
 
 from bench.row import Comparison, Figures, Goal, Manner, Row
-from bench.web.serving import WORKERS, requests_per_second, serving
+from bench.web.serving import WORKERS, requests_per_second, serving, serving_ours
 from lockstep.accounts.models import User
 from lockstep.accounts.sessions import open_opaque, open_pair
 from lockstep.posts.models import Post
@@ -51,7 +51,7 @@ class Web(Row):
     def _ours(self) -> Figures:
         with ExitStack() as stack:
             errors = stack.enter_context((self.place.folder / "requests.log").open("w"))
-            address = stack.enter_context(serving("lockstep.config.wsgi:application", "wsgi", 2, errors=errors))
+            address = stack.enter_context(serving_ours(errors))
             get = address + OURS.format(f"{self.number}/")
             return {
                 "list": requests_per_second(address + OURS.format("?_limit=50"), self.signed, SECONDS),

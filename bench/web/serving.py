@@ -14,6 +14,7 @@ import httpx
 
 from bench.processes import ROOT, free_port
 from bench.row import Unavailable
+from lockstep import web_server
 
 WORKERS = 2  # one a core, as with every peer
 CONNECTIONS = 16
@@ -30,6 +31,18 @@ function request()
   return wrk.format(nil, nil, nil, '{"lines":[' .. table.concat(lines, ",") .. "]}")
 end
 """
+
+
+@contextmanager
+def serving_ours(errors: IO[str] | None = None, workers: int = WORKERS) -> Iterator[str]:
+    """Lockstep, as it is served; its address."""
+    port = free_port()
+    command = web_server.command(sys.executable, host="127.0.0.1", port=port, workers=workers)
+    with subprocess.Popen(command, cwd=ROOT, stderr=errors) as process:
+        try:
+            yield _answering(f"http://127.0.0.1:{port}")
+        finally:
+            process.terminate()
 
 
 @contextmanager

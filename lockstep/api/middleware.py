@@ -42,6 +42,8 @@ PAGE_POLICY = (
     "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
 )
+# As Django's own middleware has them, for responses that do not come that far as well.
+ALWAYS = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "same-origin"}
 REMARKS = {
     400: "The server could not understand the request.",
     404: "There is nothing at this address.",
@@ -93,10 +95,26 @@ def secure_headers(get_response: View) -> View:
         response = get_response(request)
         is_page = response.get("Content-Type", "").startswith("text/html")
         response.headers.setdefault("Content-Security-Policy", PAGE_POLICY if is_page else API_POLICY)
+        for name, value in ALWAYS.items():
+            response.headers.setdefault(name, value)
         response.headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
         if not request.path.startswith("/static/"):
             response.headers.setdefault("Cache-Control", "private, no-cache")
         return response
+
+    return middleware
+
+
+def probes(get_response: View) -> View:
+    """Answers /healthz, /readyz and /metrics over plain HTTP, whatever the Host: a probe knows an address only."""
+    from lockstep.api import health  # the views are ready later than this module
+
+    views = {"healthz": health.HealthView, "readyz": health.ReadinessView, "metrics": health.MetricsView}
+    by_path = {path: views[path.strip("/")].as_view() for path in PROBES}
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        probe = by_path.get(request.path)
+        return probe(request) if probe else get_response(request)
 
     return middleware
 

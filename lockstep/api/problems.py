@@ -90,6 +90,12 @@ NOT_ACCEPTABLE = _problem(
     "There is no such representation",
     "Leave `Accept` out, or ask for application/json.",
 )
+REQUEST_TIMEOUT = _problem(
+    "request-timeout",
+    408,
+    "The request did not arrive in time",
+    "Send it again, with all of its body at once. Nothing was changed.",
+)
 CONFLICT = _problem(
     "conflict",
     409,

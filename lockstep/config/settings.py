@@ -73,6 +73,7 @@ MIDDLEWARE = [
     "lockstep.api.middleware.request_id",
     "lockstep.api.middleware.secure_headers",
     "lockstep.api.middleware.problems",
+    "lockstep.api.middleware.probes",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -233,9 +234,21 @@ try:
     WEBHOOK_ALLOW_NETWORKS = env.list("WEBHOOK_ALLOW_NETWORKS", [], subcast=ip_network)
 except ValueError as error:
     raise ImproperlyConfigured(f"WEBHOOK_ALLOW_NETWORKS is a list of networks such as 10.0.0.0/8: {error}.") from error
-# Live streams hold a thread and a connection each; the web server needs as many threads on top of those for requests.
+# Live streams hold a thread and a connection each, beside the slots of requests.
 FEED_STREAMS = env.int("FEED_STREAMS", 16, validate=validate.Range(min=0, max=1_000))
 WEB_REQUESTS = env.int("WEB_REQUESTS", 4, validate=validate.Range(min=1, max=256))
+# What a client may keep waiting (api/server/). A body: so many seconds, and one more for so many bytes that arrived.
+REQUEST_BODY_SECONDS = env.float("REQUEST_BODY_SECONDS", 10.0, validate=validate.Range(min=0.1, max=300))
+REQUEST_BODY_BYTES_PER_SECOND = env.int("REQUEST_BODY_BYTES_PER_SECOND", 16_384, validate=validate.Range(min=1))
+REQUEST_BODIES_BYTES = env.int("REQUEST_BODIES_BYTES", 64 * 1024 * 1024, validate=validate.Range(min=MAX_BODY_BYTES))
+# A stream whose client takes nothing for so long ends.
+STREAM_STALL_SECONDS = env.float("STREAM_STALL_SECONDS", 30.0, validate=validate.Range(min=0.1, max=300))
+# Requests that wait for a slot, how long each may, and requests that wait for a remote system: together, and of a user.
+MAX_REQUESTS_WAITING = env.int("MAX_REQUESTS_WAITING", 500, validate=validate.Range(min=1))
+REQUEST_WAITING_SECONDS = env.float("REQUEST_WAITING_SECONDS", 10.0, validate=validate.Range(min=0.1, max=300))
+REMOTE_WAITS = env.int("REMOTE_WAITS", 16, validate=validate.Range(min=1, max=256))
+REMOTE_WAITS_PER_USER = env.int("REMOTE_WAITS_PER_USER", 2, validate=validate.Range(min=1, max=256))
+PROBE_SECONDS = env.float("PROBE_SECONDS", 1.0, validate=validate.Range(min=0.05, max=60))
 WEBHOOK_PATIENCE_DAYS = env.int("WEBHOOK_PATIENCE_DAYS", 5, validate=validate.Range(min=1, max=90))
 WEBHOOK_OVERLAP_HOURS = env.int("WEBHOOK_OVERLAP_HOURS", 24, validate=validate.Range(min=0, max=720))
 WEBHOOK_DEADLINE = env.float("WEBHOOK_DEADLINE", 15.0, validate=validate.Range(min=1, max=60))

@@ -23,6 +23,9 @@ ENTITLED_SECONDS = 2.0  # between looks at whether the client may still read
 HEARTBEAT_SECONDS = 10.0  # silence that is broken, so that a connection nobody reads is found out
 LIFE_SECONDS = 300.0  # then the client has to come back, and show its token again
 
+EVENT_STREAM = "text/event-stream"
+STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
 Wanted = Callable[[Change], bool]
 
 
@@ -70,8 +73,10 @@ class Stream:
         self._resources.close()
 
 
-def event_stream(last_event_id: str, wanted: Wanted, actor: Actor) -> StreamingHttpResponse:
-    """An answer of the changes that are `wanted`, which ends when its actor may not read any more.
+def event_stream(
+    last_event_id: str, wanted: Wanted, actor: Actor, is_gone: Callable[[], bool] = lambda: False
+) -> StreamingHttpResponse:
+    """An answer of the changes that are `wanted`, until its actor may not read any more or the client `is_gone`.
 
     Raises NotAPlace, Gone, NotYet and Busy before it begins.
     """
@@ -79,9 +84,8 @@ def event_stream(last_event_id: str, wanted: Wanted, actor: Actor) -> StreamingH
         resources.enter_context(_seat())
         follower = resources.enter_context(following())
         place = _begin(follower, last_event_id)
-        stream = Stream(resources.pop_all(), _events(follower, place, wanted, actor))
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingHttpResponse(stream, content_type="text/event-stream", headers=headers)
+        stream = Stream(resources.pop_all(), _events(follower, place, wanted, actor, is_gone))
+    return StreamingHttpResponse(stream, content_type=EVENT_STREAM, headers=STREAM_HEADERS)
 
 
 @contextmanager
@@ -124,13 +128,15 @@ class _Entitlement:
         return self._follower.confirms(self._actor)
 
 
-def _events(follower: Follower, place: Place, wanted: Wanted, actor: Actor) -> Generator[bytes]:
+def _events(
+    follower: Follower, place: Place, wanted: Wanted, actor: Actor, is_gone: Callable[[], bool]
+) -> Generator[bytes]:
     """Every wanted change with the place after it. Silence is broken now and then, and tells how far we have read."""
     yield b"retry: %d\nid: %s\n\n" % (RETRY_MILLISECONDS, str(place).encode())
     ends = time.monotonic() + LIFE_SECONDS
     silent_since = time.monotonic()
     entitlement = _Entitlement(follower, actor)
-    while time.monotonic() < ends and entitlement.holds():
+    while time.monotonic() < ends and not is_gone() and entitlement.holds():
         found = follower.read(place)
         if not found:
             place = follower.move_on(place)

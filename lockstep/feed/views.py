@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
-from django.http import HttpResponseBase
+from django.http import HttpResponse, HttpResponseBase
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.exceptions import ValidationError
 from rest_framework.fields import DateTimeField
@@ -20,6 +20,7 @@ from lockstep.api.paging import Ordering, ordering_of, page
 from lockstep.api.requests import actor_of
 from lockstep.api.schema import CURSOR_PAGE, ordering
 from lockstep.api.serializers import page_of
+from lockstep.api.server.environ import EXCHANGE
 from lockstep.api.views import View
 from lockstep.changes.capture import models_to_capture
 from lockstep.changes.models import Change
@@ -32,7 +33,7 @@ from lockstep.feed.serializers import (
     NarrowingSerializer,
 )
 from lockstep.feed.shapes import differences, shown
-from lockstep.feed.stream import event_stream
+from lockstep.feed.stream import EVENT_STREAM, STREAM_HEADERS, event_stream
 
 PLACE = OpenApiParameter(
     "Last-Event-ID", str, OpenApiParameter.HEADER, description="From where a stream goes on; from now without it."
@@ -153,13 +154,16 @@ def _live(request: Request) -> HttpResponseBase:
         raise ValidationError(
             {"events": [f"Nothing is called {unknown[0]!r}; posts.post.* is a pattern, and * is all."]}
         )
+    if request.method == "HEAD":
+        return HttpResponse(content_type=EVENT_STREAM, headers=STREAM_HEADERS)  # takes no seat
     place = request.headers.get("Last-Event-ID") or request.query_params.get("last_event_id", "")
     wanted = frozenset(patterns)
 
     def matches(change: DeliveredChange) -> bool:
         return bool(wanted & names(f"{change.model}.{change.kind}"))
 
-    return event_stream(place, matches, actor_of(request))
+    exchange = request._request.META.get(EXCHANGE)
+    return event_stream(place, matches, actor_of(request), lambda: exchange is not None and exchange.gone)
 
 
 def _narrowed(request: Request) -> QuerySet[Change]:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
+from lockstep import web_server
 from lockstep.launcher import banner, cluster, parent, postgres
 from lockstep.launcher.children import Program, Supervisor
 from lockstep.launcher.environment import ROOT, Environment, read
@@ -199,18 +200,9 @@ class System:
                 self.output.show(part)
 
     def _web_arguments(self) -> list[str]:
-        options = {
-            "interface": "wsgi",
-            "host": numeric(self.environment.host),
-            "port": str(self.environment.port),
-            # One process is ready 1.5 s earlier than two on two cores.
-            "workers": "1",
-            "blocking-threads": "20",  # WEB_REQUESTS and FEED_STREAMS of the settings
-            "log-level": "error",
-            "workers-kill-timeout": "3",
-        }
-        words = [f"--{name}={value}" for name, value in options.items()]
-        return ["-m", "granian", *words, "--respawn-failed-workers", "lockstep.config.wsgi:application"]
+        # One process is ready 1.5 s earlier than two on two cores.
+        host, port = numeric(self.environment.host), self.environment.port
+        return web_server.command(sys.executable, host=host, port=port, workers=1)[1:]
 
     def _python(self, name: str, arguments: list[str], *, restart: bool = True) -> Program:
         # A web server told SIGTERM takes its own workers along; the others have none.

@@ -18,6 +18,7 @@ from django.db import connection
 from django.utils import timezone
 
 from lockstep.api.errors import Unavailable
+from lockstep.api.server.slots import remote_wait
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.changes.sql_file import load
 from lockstep.delivery.audit import Finding
@@ -96,7 +97,8 @@ def refresh(*, now: bool = False, older_than: timedelta = timedelta(0)) -> Refre
     if not _execute("claim", lease=LEASE, now=now, older_than=older_than):
         raise Fetching
     try:
-        listing = _fetch()
+        with remote_wait("movies"):  # the claim sees to it that there is one
+            listing = _fetch()
     except ProviderError as error:
         _execute("fail", outcome=str(error)[:500])
         raise
@@ -161,7 +163,8 @@ def _first_time() -> datetime:
         except Fetching:
             if _failed_a_moment_ago():
                 break
-            time.sleep(LOOK_SECONDS)
+            with remote_wait("movies, first"):
+                time.sleep(LOOK_SECONDS)
         except ProviderError:
             break
         if refreshed := remembered.refreshed():

@@ -19,6 +19,7 @@ from lockstep.api.paging import BY_TIME, NEWEST, Ordering, Part, keyset_page, or
 from lockstep.api.requests import Asking, actor_of, by_key, uuid_parameter
 from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION, ordering
 from lockstep.api.serializers import page_of
+from lockstep.api.server.slots import remote_wait
 from lockstep.api.statements import Reading
 from lockstep.api.views import View
 from lockstep.shop import actions, card_tries, machines, reads
@@ -315,7 +316,8 @@ class ConfirmView(View):
             given.is_valid(raise_exception=True)
             self._order = reads.order(kwargs["key"], request.user)
             if self._order.state == machines.PENDING_CONFIRMATION:
-                with card_tries.counted(self._order, request.user):
+                waits = remote_wait("payments", str(request.user.pk))
+                with card_tries.counted(self._order, request.user), waits:
                     self._token = token_of(**given.validated_data["payment"])
 
     @extend_schema(

@@ -158,7 +158,7 @@ def test_a_number_that_was_taken_past_the_sequence_is_a_conflict(cast: Cast):
 
 
 def test_an_unknown_host_is_400():
-    assert_problem(Client(raise_request_exception=False).get("/healthz", headers={"host": "evil.example"}), 400)
+    assert_problem(Client(raise_request_exception=False).get("/problems/", headers={"host": "evil.example"}), 400)
 
 
 def test_a_mistake_of_ours_is_a_500_that_tells_nothing_but_its_request_id(cast: Cast, monkeypatch: pytest.MonkeyPatch):

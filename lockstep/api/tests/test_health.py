@@ -1,9 +1,13 @@
 """/healthz and /readyz."""
 
+from queue import SimpleQueue
+from threading import Event
+
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 
+from lockstep.api.figures import FiguresLate, LatestFigures
 from tests.support import BackgroundWorker, eventually
 
 
@@ -36,3 +40,47 @@ def test_readyz_is_503_while_migrations_are_pending(client: Client):
     answer = client.get("/readyz/")
     assert answer.status_code == 503
     assert answer.json()["migrations"] == "pending: run manage.py migrate"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/healthz/", "/readyz/", "/metrics/"])
+def test_probes_answer_over_plain_http_whatever_the_host(settings, path: str):
+    settings.DEBUG, settings.SECURE_SSL_REDIRECT, settings.ALLOWED_HOSTS = False, True, ["shop.example"]
+    settings.METRICS_TOKEN = "figures"
+    headers = {"host": "10.0.0.7:8000", "authorization": "Bearer figures"}
+    assert Client().get(path, headers=headers).status_code == 200
+    assert Client().get("/problems/", headers={"host": "shop.example"}).status_code == 301
+
+
+def test_figures_that_take_long_are_the_latest_that_there_are(settings):
+    settings.PROBE_SECONDS = 30.0
+    counted, free = SimpleQueue(), Event()
+    figures = LatestFigures(lambda: counted.get_nowait() if counted.qsize() else free.wait(30) and b"new\n")
+    counted.put(b"first\n")
+    assert figures.get().startswith(b"first\n")
+    later = figures.get()
+    assert later.startswith(b"first\n")
+    assert b"lockstep_figures_age_seconds" in later
+    free.set()
+    eventually(lambda: figures.get().startswith(b"new\n"))
+
+
+def test_figures_that_are_not_there_yet_are_refused(settings):
+    settings.PROBE_SECONDS = 0.01
+    free = Event()
+    figures = LatestFigures(lambda: b"%d" % free.wait(30))
+    try:
+        with pytest.raises(FiguresLate):
+            figures.get()
+    finally:
+        free.set()
+
+
+def test_figures_that_cannot_be_counted_say_why(settings):
+    settings.PROBE_SECONDS = 30.0
+
+    def fail() -> bytes:
+        raise OperationalError("gone")
+
+    with pytest.raises(OperationalError):
+        LatestFigures(fail).get()

@@ -158,6 +158,14 @@ def test_there_are_so_many_streams_and_each_gives_its_seat_back(staff: Person, m
     staff.client.get(PATH, headers=LIVE).close()
 
 
+def test_head_takes_no_seat(staff: Person, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(stream_module, "_seats", BoundedSemaphore(1))
+    heads = [staff.client.head(PATH, headers=LIVE) for _ in range(3)]
+    assert [(head.status_code, head["Content-Type"]) for head in heads] == [(200, "text/event-stream")] * 3
+    with stream(staff) as events:
+        assert next(events).id
+
+
 def test_before_a_worker_has_ever_run_there_is_nothing_to_follow(staff: Person, database: psycopg.Connection):
     database.execute("DELETE FROM delivery_epoch")
     for place in ("", "0000000a/1:1:/1:1:/0"):

@@ -1,0 +1,252 @@
+"""The ASGI application that the web server runs: the asynchronous part of a request, and Django in a thread.
+
+    headers → body, within its limits → a slot → Django → response
+                                      → the event loop itself, or threads of their own → a probe
+
+Nothing that a client holds open holds a thread, except a live stream, of which there are FEED_STREAMS.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpResponse, HttpResponseBase, JsonResponse
+
+from lockstep.api.errors import problem_response
+from lockstep.api.health import UNKNOWN
+from lockstep.api.middleware import PROBES
+from lockstep.api.server.bodies import Bodies, Limits, Receive
+from lockstep.api.server.environ import EXCHANGE, Environ, Scope, environ_of
+from lockstep.api.server.refusals import ClientGone, Refusal, response_to
+from lockstep.api.server.slots import Slots
+from lockstep.api.server.sockets import limit_unread_responses
+
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+WSGIApplication = Callable[[Environ, Any], Iterable[bytes]]
+Headers = list[tuple[bytes, bytes]]
+
+HEALTH = frozenset(("/healthz", "/healthz/"))
+READINESS = frozenset(("/readyz", "/readyz/"))
+MAX_PROBES_WAITING = 8
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Response:
+    """What Django answered: whole, or as a stream of which nothing is made yet."""
+
+    status: int = 500
+    headers: Headers | None = None
+    body: bytes = b""
+    stream: Any = None
+
+    def start(self, status: str, headers: list[tuple[str, str]], _: Any = None) -> None:  # noqa: ANN401 - WSGI's
+        """WSGI's start_response."""
+        self.status = int(status[:3])
+        self.headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+class Exchange:
+    """A request that is there whole, on its way to a thread and back."""
+
+    __slots__ = ("_answered", "_application", "_loop", "_received", "environ", "gone")
+
+    def __init__(self, application: WSGIApplication, environ: Environ) -> None:
+        self._application = application
+        self._loop = asyncio.get_running_loop()
+        self._answered: asyncio.Future[Response] = self._loop.create_future()
+        self._received = time.monotonic()
+        self.environ = environ
+        self.gone = False  # the client of a stream, or its patience
+        environ[EXCHANGE] = self
+
+    def run(self) -> None:
+        """Carried out by a thread; `response` gets the outcome."""
+        if time.monotonic() - self._received > settings.REQUEST_WAITING_SECONDS:
+            outcome = _response(response_to(self.environ, _too_many_requests()))
+        else:
+            outcome = self.respond()
+        with suppress(RuntimeError):  # the server has ended meanwhile, and its loop with it
+            self._loop.call_soon_threadsafe(self._answer, outcome)
+
+    def respond(self) -> Response:
+        """What Django makes of the request, in this very thread."""
+        response = Response()
+        try:
+            parts = self._application(self.environ, response.start)
+            if isinstance(parts, HttpResponseBase) and _is_endless(parts) and self.environ["REQUEST_METHOD"] != "HEAD":
+                response.stream = parts
+            else:
+                response.body = _whole(parts)
+        except Exception:
+            logger.exception("a request ended in an error outside Django")
+            return _response(problem_response(500, "The server failed. Its log says why."))
+        return response
+
+    async def response(self) -> Response:
+        """The outcome, once a thread has it."""
+        return await self._answered
+
+    def _answer(self, response: Response) -> None:
+        if not self._answered.done():
+            self._answered.set_result(response)
+
+
+class Application:
+    """Serves a WSGI application of Django's over ASGI."""
+
+    def __init__(self, application: WSGIApplication) -> None:
+        self._application = application
+        self._bodies = Bodies(
+            Limits(
+                max_bytes=settings.MAX_BODY_BYTES,
+                seconds=settings.REQUEST_BODY_SECONDS,
+                bytes_per_second=settings.REQUEST_BODY_BYTES_PER_SECOND,
+                max_bytes_together=settings.REQUEST_BODIES_BYTES,
+            )
+        )
+        self._slots = Slots("request", settings.WEB_REQUESTS)
+        self._readiness, self._metrics = Slots("readiness", 1), Slots("metrics", 1)
+        self._is_listening = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, or what else a server may ask."""
+        if scope["type"] == "http":
+            await self._serve(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await _live(receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        environ = environ_of(scope)
+        if not self._is_listening:  # with the first request there is a socket that listens
+            self._is_listening = True
+            limit_unread_responses(int(environ["SERVER_PORT"] or 0), settings.STREAM_STALL_SECONDS)
+        try:
+            response = await self._respond(environ, receive)
+        except ClientGone:
+            return
+        except Refusal as refusal:
+            response = _response(response_to(environ, refusal))
+        if response.stream is None:
+            await send({"type": "http.response.start", "status": response.status, "headers": response.headers or []})
+            await send({"type": "http.response.body", "body": response.body, "more_body": False})
+        else:
+            await _stream(environ[EXCHANGE], response, receive, send)
+
+    async def _respond(self, environ: Environ, receive: Receive) -> Response:
+        path = environ["PATH_INFO"]
+        if path in PROBES:
+            return await self._probe(path, Exchange(self._application, environ))
+        if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
+            await self._read_body(environ, receive)
+        if self._slots.waiting >= settings.MAX_REQUESTS_WAITING:
+            raise _too_many_requests()
+        exchange = Exchange(self._application, environ)
+        self._slots.submit(exchange.run)
+        return await exchange.response()
+
+    async def _read_body(self, environ: Environ, receive: Receive) -> None:
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            raise Refusal(411, "Send the body with a Content-Length, not in chunks.")
+        if (length := int(environ["CONTENT_LENGTH"] or 0)) > 0:
+            environ["wsgi.input"] = BytesIO(await self._bodies.read(receive, length))
+
+    async def _probe(self, path: str, exchange: Exchange) -> Response:
+        """Waits for nothing that a request waits for."""
+        if path in HEALTH:
+            return exchange.respond()
+        probes = self._readiness if path in READINESS else self._metrics
+        if probes.waiting >= MAX_PROBES_WAITING:
+            return _late(path)
+        probes.submit(exchange.run)
+        try:
+            async with asyncio.timeout(settings.PROBE_SECONDS):
+                return await exchange.response()
+        except TimeoutError:
+            return _late(path)
+
+
+def _late(path: str) -> Response:
+    """The answer to a probe that the database keeps waiting."""
+    retry = {"Retry-After": "1"}
+    if path in READINESS:
+        return _response(JsonResponse(UNKNOWN, status=503, headers=retry))
+    return _response(problem_response(503, "The database does not answer in time.", retry))
+
+
+def _too_many_requests() -> Refusal:
+    return Refusal(503, "Too many requests are waiting. Try again in a moment.", {"Retry-After": "1"})
+
+
+def _response(made: HttpResponse) -> Response:
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in made.items()]
+    return Response(made.status_code, [*headers, (b"content-length", b"%d" % len(made.content))], made.content)
+
+
+def _is_endless(parts: HttpResponseBase) -> bool:
+    return parts.streaming and parts.headers.get("Content-Type") == "text/event-stream"
+
+
+def _whole(parts: Iterable[bytes]) -> bytes:
+    try:
+        return parts.content if isinstance(parts, HttpResponse) else b"".join(parts)
+    finally:
+        if close := getattr(parts, "close", None):
+            close()
+
+
+async def _stream(exchange: Exchange, response: Response, receive: Receive, send: Send) -> None:
+    """Sends what a thread of the stream's own makes, until it ends, or its client leaves or does not read."""
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+
+    async def deliver(part: bytes) -> None:
+        async with asyncio.timeout(settings.STREAM_STALL_SECONDS):
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+
+    def make() -> None:
+        try:
+            for part in response.stream:
+                if exchange.gone:
+                    break
+                asyncio.run_coroutine_threadsafe(deliver(part), loop).result()
+        except TimeoutError:
+            exchange.gone = True
+            logger.info("a stream ended because its client did not read for %s s", settings.STREAM_STALL_SECONDS)
+        except Exception:
+            logger.exception("a stream ended in an error")
+        finally:
+            response.stream.close()
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(ended.set_result, None)
+
+    await send({"type": "http.response.start", "status": response.status, "headers": response.headers or []})
+    watch = asyncio.ensure_future(_until_disconnect(exchange, receive))
+    threading.Thread(target=make, name="stream", daemon=True).start()
+    await ended
+    watch.cancel()
+    if not exchange.gone:
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _until_disconnect(exchange: Exchange, receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    exchange.gone = True
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """ASGI's lifespan, for servers that want it: there is nothing to do."""
+    for stage in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{stage}.complete"})

@@ -1,0 +1,101 @@
+"""Reads request bodies before anything else is spent on a request: within limits of size, time and memory."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lockstep.api.json import BodyTooLarge
+from lockstep.api.server.refusals import CLOSE, ClientGone, Refusal
+
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+
+FREE_PIECES, PIECE_BYTES = 128, 256  # a piece costs the event loop the same whatever its size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """`seconds` to begin with, and one more for every `bytes_per_second` that arrived."""
+
+    max_bytes: int
+    seconds: float
+    bytes_per_second: int
+    max_bytes_together: int
+
+
+@dataclass(eq=False, slots=True)
+class _Upload:
+    """A body that is arriving."""
+
+    timeout: asyncio.Timeout
+    began: float
+    received: int = 0
+    pieces: list[bytes] = field(default_factory=list)
+    evicted: bool = False
+
+
+class Bodies:
+    """The bodies that are being read in this process, all on one event loop."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._uploads: dict[_Upload, None] = {}  # oldest first
+        self._received = 0
+
+    async def read(self, receive: Receive, length: int | None) -> bytes:
+        """The whole body; `length` is what the request declared, if it did. Raises Refusal and ClientGone."""
+        if length is not None and length > self._limits.max_bytes:
+            raise _too_large()
+        upload = _Upload(asyncio.timeout(self._limits.seconds), asyncio.get_running_loop().time())
+        self._uploads[upload] = None
+        try:
+            async with upload.timeout:
+                await self._collect(upload, receive, length)
+        except TimeoutError:
+            raise _refused(upload) from None
+        finally:
+            del self._uploads[upload]
+            self._received -= upload.received
+        return b"".join(upload.pieces)
+
+    async def _collect(self, upload: _Upload, receive: Receive, length: int | None) -> None:
+        while length is None or upload.received < length:
+            message = await receive()
+            piece, more = message.get("body", b""), message.get("more_body", False)
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            self._take(upload, piece)
+            if not more:
+                if length is not None and upload.received < length:
+                    raise ClientGone
+                return
+
+    def _take(self, upload: _Upload, piece: bytes) -> None:
+        upload.pieces.append(piece)
+        upload.received += len(piece)
+        self._received += len(piece)
+        if upload.received > self._limits.max_bytes:
+            raise _too_large()
+        if len(upload.pieces) > FREE_PIECES + upload.received // PIECE_BYTES:
+            raise Refusal(408, "The body arrives in too many pieces. Send it in larger ones.")
+        if self._received > self._limits.max_bytes_together:
+            self._evict_oldest()
+        if not upload.evicted:
+            earned = upload.received / self._limits.bytes_per_second
+            upload.timeout.reschedule(upload.began + self._limits.seconds + earned)
+
+    def _evict_oldest(self) -> None:
+        oldest = next((one for one in self._uploads if not one.evicted), None)
+        if oldest:
+            oldest.evicted = True
+            oldest.timeout.reschedule(0)
+
+
+def _too_large() -> Refusal:
+    return Refusal(413, BodyTooLarge.default_detail)
+
+
+def _refused(upload: _Upload) -> Refusal:
+    if upload.evicted:
+        return Refusal(503, "Too many bodies are being received. Try again in a moment.", CLOSE | {"Retry-After": "2"})
+    return Refusal(408, "The body did not arrive in time. Send the request again, with all of its body.")
