@@ -6,6 +6,7 @@ from django.contrib.auth.validators import UnicodeUsernameValidator
 from rest_framework import serializers
 
 from lockstep.accounts.models import User
+from lockstep.api import fields
 from lockstep.api.serializers import StrictSerializer
 
 JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIwMTk4In0.c2lnbmF0dXJl"  # an example
@@ -18,7 +19,7 @@ class Password(serializers.CharField):
         super().__init__(max_length=1024, trim_whitespace=False, write_only=True, **options)
 
 
-class Username(serializers.CharField):
+class Username(fields.Text):
     """Letters, digits and @ . + - _; a name with an @ must be the user's own address (actions.register)."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
@@ -79,10 +80,10 @@ class RegistrationSerializer(StrictSerializer):
     """A new account: username or email, or both, and a password."""
 
     username = Username(required=False)
-    email = serializers.EmailField(max_length=254, required=False)
+    email = fields.Email(max_length=254, required=False)
     password = Password()
-    first_name = serializers.CharField(max_length=150, required=False, allow_blank=True)
-    last_name = serializers.CharField(max_length=150, required=False, allow_blank=True)
+    first_name = fields.Text(max_length=150, required=False, allow_blank=True)
+    last_name = fields.Text(max_length=150, required=False, allow_blank=True)
     example = {"username": "ada", "email": "ada@example.com", "password": "a long one, please", "first_name": "Ada"}
 
     def validate(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -105,9 +106,9 @@ class ProfileSerializer(StrictSerializer):
     id = serializers.UUIDField(read_only=True)
     number = serializers.IntegerField(read_only=True)
     username = Username(required=False)
-    email = serializers.EmailField(max_length=254, required=False, allow_blank=True)
-    first_name = serializers.CharField(max_length=150, required=False, allow_blank=True)
-    last_name = serializers.CharField(max_length=150, required=False, allow_blank=True)
+    email = fields.Email(max_length=254, required=False, allow_blank=True)
+    first_name = fields.Text(max_length=150, required=False, allow_blank=True)
+    last_name = fields.Text(max_length=150, required=False, allow_blank=True)
     is_staff = serializers.BooleanField(read_only=True)
     created = serializers.DateTimeField(read_only=True)
     updated = serializers.DateTimeField(read_only=True)

@@ -4,21 +4,48 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from orjson import loads
 from rest_framework import serializers
+
+from lockstep.api.json import written
+from lockstep.api.parameters import MAX_ERRORS
 
 
 class StrictSerializer(serializers.Serializer[Any]):
     """Refuses fields that it does not know, so that a misspelt name is an error and not a silent loss.
 
-    A read-only field may be sent back as it was shown; it is ignored.
+    A read-only field of the object that is changed (`shown`, as clients see it) may be sent back as it is, and with no
+    other value. A new object has none yet: what is sent for one is ignored, so that a copy of another can be made.
     """
 
     example: Mapping[str, object] = {}
 
+    def __init__(self, *args: Any, shown: Mapping[str, Any] | None = None, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **options)
+        self._shown = shown
+
     def to_internal_value(self, data: Any) -> Any:  # noqa: ANN401 - REST framework's signature
-        if isinstance(data, Mapping) and (unknown := set(data) - set(self.fields)):
-            raise serializers.ValidationError({name: ["There is no such field."] for name in sorted(unknown)})
-        return super().to_internal_value(data)
+        """The fields' values. Raises ValidationError with the mistakes of all fields."""
+        mistakes = self._refused(data) if isinstance(data, Mapping) else {}
+        try:
+            values = super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            if not mistakes or not isinstance(error.detail, dict):
+                raise
+            raise serializers.ValidationError({**mistakes, **error.detail}) from error
+        if mistakes:
+            raise serializers.ValidationError(mistakes)
+        return values
+
+    def _refused(self, data: Mapping[str, Any]) -> dict[str, list[str]]:
+        """The fields that there are not, and those that cannot be changed."""
+        fields = self.fields
+        mistakes = {name: ["There is no such field."] for name in sorted(set(data) - set(fields))[:MAX_ERRORS]}
+        if self._shown is not None:
+            shown = loads(written(self._shown))
+            changed = [name for name in data if name in fields and fields[name].read_only and data[name] != shown[name]]
+            mistakes |= {name: ["Cannot be changed. Leave it out, or send it as it is."] for name in changed}
+        return mistakes
 
 
 @cache

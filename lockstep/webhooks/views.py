@@ -3,15 +3,15 @@
 from typing import Any
 from uuid import UUID
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.exceptions import ValidationError
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
 from lockstep.api.answers import Answer
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import NotFound
 from lockstep.api.paging import page
-from lockstep.api.requests import actor_of, uuid_parameter
+from lockstep.api.parameters import boolean, uuid
+from lockstep.api.requests import Asking, actor_of
 from lockstep.api.schema import (
     CHANGES_VERSION,
     CREATES_VERSION,
@@ -39,8 +39,8 @@ from lockstep.webhooks.serializers import (
 )
 
 ATTEMPTS = [
-    OpenApiParameter("delivered", bool, description="Only those that succeeded, or only those that failed."),
-    OpenApiParameter("message_id", UUID, description="Only those of one message."),
+    boolean("delivered", "Only those that succeeded, or only those that failed."),
+    uuid("message_id", "Only those of one message."),
 ]
 
 
@@ -48,7 +48,7 @@ class EndpointListView(View):
     """All of somebody's endpoints."""
 
     @extend_schema(operation_id="list_webhooks", parameters=CURSOR_PAGE, responses=page_of(EndpointSerializer))
-    def get(self, request: Request) -> Answer:
+    def get(self, request: Asking) -> Answer:
         """Your endpoints, newest first."""
         return page(request, Endpoint.objects.alive().of(request.user), shape=shown)
 
@@ -87,7 +87,8 @@ class EndpointView(View):
     def patch(self, request: Request, key: UUID) -> Answer:
         """Changes an endpoint; `active` switches it off and on."""
         endpoint = _endpoint(request, key)
-        given = EndpointSerializer(data=request.data, context={"user": request.user}, partial=True)
+        context = {"user": request.user}
+        given = EndpointSerializer(data=request.data, context=context, partial=True, shown=shown(endpoint))
         given.is_valid(raise_exception=True)
         actions.update_endpoint(
             actor=actor_of(request), endpoint=endpoint, match=if_match(request), **given.validated_data
@@ -131,12 +132,12 @@ class AttemptListView(View):
     @extend_schema(
         operation_id="list_webhook_attempts", parameters=[*ATTEMPTS, *CURSOR_PAGE], responses=page_of(AttemptSerializer)
     )
-    def get(self, request: Request, key: UUID) -> Answer:
+    def get(self, request: Asking, key: UUID) -> Answer:
         rows = Attempt.objects.filter(subscription_id=_endpoint(request, key).subscription)
-        if delivered := request.query_params.get("delivered"):
-            rows = rows.filter(failure__isnull=_boolean("delivered", delivered))
-        if message := request.query_params.get("message_id"):
-            rows = rows.filter(message_id=uuid_parameter("message_id", message))
+        if "delivered" in request.parameters:
+            rows = rows.filter(failure__isnull=request.parameters["delivered"])
+        if "message_id" in request.parameters:
+            rows = rows.filter(message_id=request.parameters["message_id"])
         return page(request, rows, shape=shown_attempt)
 
 
@@ -176,9 +177,3 @@ def _shown(request: Request, endpoint: Endpoint) -> Answer:
 def _with_secret(request: Request, created: Created, status: int) -> Answer:
     body = {**shown(created.endpoint), "secret": created.secret}
     return answer(request, body, created.endpoint.version, status=status)
-
-
-def _boolean(name: str, text: str) -> bool:
-    if text not in ("true", "false"):
-        raise ValidationError({name: ["true or false."]})
-    return text == "true"
