@@ -112,13 +112,17 @@ def _columns(order: Ordering) -> list[str]:
 
 
 def _place(row: Any, columns: Sequence[str]) -> str:  # noqa: ANN401 - any row
+    """Where a row stands: its one column as a text, as keyset_page has it, or all of them."""
+    if len(columns) == 1:
+        return str(getattr(row, columns[0]))
     return dumps([getattr(row, column) for column in columns], default=str).decode()
 
 
 def _beyond(rows: QuerySet[Any, Any], columns: Sequence[str], place: str, *, down: bool) -> Lookup:
     """What comes after this place, as one comparison of rows, which an index over these columns answers."""
     try:
-        values = [_field(rows, column).to_python(value) for column, value in zip(columns, loads(place), strict=True)]
+        given = [place] if len(columns) == 1 and not place.startswith("[") else loads(place)
+        values = [_field(rows, column).to_python(value) for column, value in zip(columns, given, strict=True)]
     except (TypeError, ValueError, ValidationFailed) as error:
         raise _no_cursor() from error
     return (TupleLessThan if down else TupleGreaterThan)(Tuple(*map(F, columns)), values)
@@ -283,7 +287,7 @@ def numbered_page(
     found, more = _fitting(rows, offset, limit)
     shown = _cut([written(shape(row)) for row in found])
     more = more or len(shown) < len(found)
-    if skip is None and len(shown) in (0, limit):
+    if skip is None and (len(shown) == limit or not more):
         following, before = {"page": number + 1}, min(number - 1, -(-count // limit))
         previous = {"page": before} if before else None
     else:
