@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from drf_spectacular import openapi
+from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.serializers import BaseSerializer
@@ -116,6 +117,20 @@ KNOWN = {
 }
 LIMITS = ("maxLength", "minLength", "pattern", "maxItems", "minItems", "format")
 KEPT_FORMATS = ("date-time", "uuid", "uri")
+
+
+class DecimalSchema(OpenApiSerializerFieldExtension):
+    """A decimal number: a string of digits; a number of JSON is taken, too."""
+
+    target_class = "lockstep.api.fields.DecimalNumber"
+    match_subclasses = True
+
+    def map_serializer_field(self, auto_schema: openapi.AutoSchema, direction: str) -> Tree:
+        """What the field takes, or shows."""
+        whole, places = self.target.max_digits - self.target.decimal_places, self.target.decimal_places
+        pattern = f"^[0-9]{{1,{whole}}}(\\.[0-9]{{1,{places}}})?$"
+        as_text = {"type": "string", "format": "decimal", "pattern": pattern}
+        return as_text if direction == "response" else {"anyOf": [as_text, {"type": "number", "minimum": 0}]}
 
 
 class AutoSchema(openapi.AutoSchema):

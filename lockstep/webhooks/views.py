@@ -8,7 +8,7 @@ from rest_framework.request import Request
 
 from lockstep.api.answers import Answer
 from lockstep.api.concurrency import answer, if_match
-from lockstep.api.errors import NotFound
+from lockstep.api.errors import Invalid, NotFound
 from lockstep.api.paging import page
 from lockstep.api.parameters import boolean, uuid
 from lockstep.api.requests import Asking, actor_of
@@ -65,7 +65,9 @@ class EndpointListView(View):
         """
         given = EndpointSerializer(data=request.data, context={"user": request.user})
         given.is_valid(raise_exception=True)
-        values = {name: value for name, value in given.validated_data.items() if name != "active"}
+        values = dict(given.validated_data)
+        if not values.pop("active", True):
+            raise Invalid({"active": "A new endpoint is active. Leave it out, and switch the endpoint off later."})
         created = actions.create_endpoint(actor=actor_of(request), owner=request.user, **values)
         return _with_secret(request, created, 201)
 

@@ -870,4 +870,32 @@ BUGS = [
         "SET upvotes = upvotes, downvotes = downvotes",
         f"{TEST_MOVIES}/test_ratings.py::test_whatever_writes_a_vote_it_is_counted",
     ),
+    SeededBug(
+        "a parameter that nobody knows is ignored",
+        "lockstep/api/parameters.py",
+        "    if parameter is None:\n",
+        "    if parameter is None:\n        return iter(())\n    if name is None:\n",
+        "tests/contract/test_junk_parameters.py::test_unknown_parameters_are_refused_by_their_names",
+    ),
+    SeededBug(
+        "what a page has no room for is sent by the database all the same",
+        "lockstep/api/sql/paging.sql",
+        "WHERE page_row <= 2 OR page_before <= %s",
+        "WHERE page_row > 0 OR page_before <= %s",
+        "lockstep/api/tests/test_page_ends.py::test_what_a_page_has_no_room_for_does_not_leave_the_database",
+    ),
+    SeededBug(
+        "below the deepest offset the next page is refused",
+        "lockstep/api/paging.py",
+        "if more and after > LARGEST_OFFSET:",
+        "if more and after > 2 * LARGEST_OFFSET:",
+        "lockstep/api/tests/test_page_ends.py::test_below_the_deepest_offset_next_goes_on_by_cursor",
+    ),
+    SeededBug(
+        "a read-only field that is sent with another value is ignored",
+        "lockstep/api/serializers.py",
+        "if self._shown is not None:",
+        "if self._shown is None:",
+        "lockstep/api/tests/test_fields.py::test_a_read_only_field_is_sent_back_as_it_is_or_refused",
+    ),
 ]
