@@ -9,7 +9,7 @@ from rest_framework.exceptions import PermissionDenied
 
 from lockstep.api.concurrency import Shown, found_or_missing
 from lockstep.api.errors import NotFound
-from lockstep.api.paging import Part, page_limits
+from lockstep.api.paging import DEFAULT_CURSOR_LIMIT, Part, page_limits
 from lockstep.api.requests import by_key, number_of
 from lockstep.api.statements import Reading, Row, Values, rows, values
 from lockstep.changes.entities import Somebody
@@ -34,6 +34,8 @@ TOGETHER = {
     "by_number": _statement("by_number"),
     "older": _statement("page", rows=_TEXTS["older"], order="row"),
     "newer": _statement("page", rows=_TEXTS["newer"], order="row DESC"),
+    "few_older": _statement("page", fitting=_TEXTS["few"], rows=_TEXTS["older"], order="row"),
+    "few_newer": _statement("page", fitting=_TEXTS["few"], rows=_TEXTS["newer"], order="row DESC"),
     "among": _statement("among", rows=_TEXTS["listed"]),
 }
 SQL = {name: text.replace("{user}", "%(user)s") for name, text in TOGETHER.items()}
@@ -41,7 +43,8 @@ SQL = {name: text.replace("{user}", "%(user)s") for name, text in TOGETHER.items
 
 def listing(part: Part) -> Reading:
     """The part of what is on sale, and of one's own, that a page shows; to be read together with who asks for it."""
-    return Reading(TOGETHER["newer" if part.backwards else "older"], {"place": part.key, **page_limits(part.limit)})
+    name = ("few_" if part.limit <= DEFAULT_CURSOR_LIMIT else "") + ("newer" if part.backwards else "older")
+    return Reading(TOGETHER[name], {"place": part.key, **page_limits(part.limit)})
 
 
 def found(

@@ -14,12 +14,13 @@ FROM (
 -- name: posts
 SELECT row_to_json(shown.*)::text AS shown, p.row
 FROM (
-    SELECT user_id, number, title, body, row_number() OVER () AS row,
-           sum(octet_length(title) + octet_length(body)) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+    SELECT user_id, number, title, body, row_number() OVER so_far AS row,
+           sum(octet_length(title) + octet_length(body)) OVER so_far - octet_length(title) - octet_length(body) AS before
     FROM (
         SELECT user_id, number, title, body
         FROM posts_post WHERE deleted IS NULL ORDER BY number LIMIT %(limit)s + 1 OFFSET %(offset)s
     ) AS p
+    WINDOW so_far AS (ROWS UNBOUNDED PRECEDING)
 ) AS p, LATERAL (SELECT p.user_id AS "userId", p.number AS id, p.title, p.body) AS shown
 WHERE p.row <= 2 OR p.before <= %(bytes)s OFFSET 0;
 
@@ -36,14 +37,14 @@ WHERE p.number = %(number)s AND p.deleted IS NULL;
 -- The same of a post's comments.
 SELECT row_to_json(shown.*)::text AS shown, c.row
 FROM (
-    SELECT number, name, email, body, row_number() OVER () AS row,
-           sum(octet_length(name) + octet_length(email) + octet_length(body))
-               OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+    SELECT number, name, email, body, row_number() OVER so_far AS row,
+           sum(octet_length(name) + octet_length(body)) OVER so_far - octet_length(name) - octet_length(body) AS before
     FROM (
         SELECT number, name, email, body
         FROM posts_comment WHERE post_id = p.id AND deleted IS NULL
         ORDER BY number LIMIT %(limit)s + 1 OFFSET %(offset)s
     ) AS c
+    WINDOW so_far AS (ROWS UNBOUNDED PRECEDING)
 ) AS c, LATERAL (SELECT p.number AS "postId", c.number AS id, c.name, c.email, c.body) AS shown
 WHERE c.row <= 2 OR c.before <= %(bytes)s OFFSET 0;
 

@@ -31,15 +31,19 @@ SELECT p.* FROM unnest(%(keys)s::uuid[]) WITH ORDINALITY AS k (id, place) JOIN s
 WHERE {visible} ORDER BY k.place
 
 -- name: fitting
--- {rows} as JSON, each with its place, without those that a page cannot have room for: of these only the first is left, so
+-- {rows} as JSON, without those that a page cannot have room for: of these only the first is left, so
 -- that it is known that there are more. Texts are as long in JSON as they are here, or longer.
-SELECT p.id::text AS key, {json}, p.row
+SELECT p.id::text AS key, {json}
 FROM (
-    SELECT p.*, row_number() OVER () AS row, sum(octet_length(p.name) + octet_length(p.description))
-                                                 OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
-    FROM ({rows}) AS p
+    SELECT p.*, row_number() OVER so_far AS row,
+           sum(octet_length(p.description)) OVER so_far - octet_length(p.description) AS before
+    FROM ({rows}) AS p WINDOW so_far AS (ROWS UNBOUNDED PRECEDING)
 ) AS p, {columns}
 WHERE p.row <= 2 OR p.before <= %(bytes)s OFFSET 0
+
+-- name: few
+-- The same of a page's usual number of rows: their lengths are looked at as JSON only, which is quicker.
+SELECT p.id::text AS key, {json} FROM ({rows}) AS p, {columns} OFFSET 0
 
 -- name: page
 -- They as one row: the JSON of a page, newest first, its first and last key, and whether there are more.
@@ -47,18 +51,18 @@ SELECT coalesce('[' || string_agg(shown, ',' ORDER BY {order}) FILTER (WHERE fit
        max(key) FILTER (WHERE fits) AS first, min(key) FILTER (WHERE fits) AS last,
        count(*) > count(*) FILTER (WHERE fits) AS more
 FROM (
-    SELECT key, shown, row, row <= %(limit)s
-           AND (row = 1 OR sum(octet_length(shown) + 1) OVER (ROWS UNBOUNDED PRECEDING) <= %(bytes)s) AS fits
-    FROM ({fitting}) AS rows
+    SELECT key, shown, row_number() OVER so_far AS row, row_number() OVER so_far <= %(limit)s AND (
+               row_number() OVER so_far = 1 OR sum(octet_length(shown) + 1) OVER so_far <= %(bytes)s) AS fits
+    FROM ({fitting}) AS rows WINDOW so_far AS (ROWS UNBOUNDED PRECEDING)
 ) AS rows;
 
 -- name: among
 -- They one by one, and the first that a page has no room for.
 SELECT key, shown
 FROM (
-    SELECT key, shown, row,
-           sum(octet_length(shown) + 1) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
-    FROM ({fitting}) AS rows
+    SELECT key, shown, row_number() OVER so_far AS row,
+           sum(octet_length(shown) + 1) OVER so_far - octet_length(shown) - 1 AS before
+    FROM ({fitting}) AS rows WINDOW so_far AS (ROWS UNBOUNDED PRECEDING)
 ) AS rows
 WHERE row <= 2 OR before <= %(bytes)s;
 
