@@ -6,6 +6,7 @@ from rest_framework import serializers
 
 from lockstep import text
 from lockstep.accounts.models import HandleValidator, User
+from lockstep.api import fields
 from lockstep.api.serializers import StrictSerializer
 
 MAX_USERNAME = 150
@@ -19,7 +20,7 @@ class Password(serializers.CharField):
         super().__init__(max_length=1024, trim_whitespace=False, write_only=True, **options)
 
 
-class Username(serializers.CharField):
+class Username(fields.Text):
     """Letters, digits and . + - _: everybody sees it, so that no address may be one."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
@@ -37,7 +38,7 @@ class Username(serializers.CharField):
         return text.nfkc(name)
 
 
-class Address(serializers.EmailField):
+class Address(fields.Email):
     """An e-mail address, in the form in which addresses are compared: one spelling of each domain."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
@@ -106,8 +107,8 @@ class RegistrationSerializer(StrictSerializer):
     username = Username(required=False)
     email = Address(required=False)
     password = Password()
-    first_name = serializers.CharField(max_length=150, required=False, allow_blank=True)
-    last_name = serializers.CharField(max_length=150, required=False, allow_blank=True)
+    first_name = fields.Text(max_length=150, required=False, allow_blank=True)
+    last_name = fields.Text(max_length=150, required=False, allow_blank=True)
     example = {"username": "ada", "email": "ada@example.com", "password": "a long one, please", "first_name": "Ada"}
 
     def validate(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -124,8 +125,8 @@ class ProfileSerializer(StrictSerializer):
     number = serializers.IntegerField(read_only=True)
     username = Username(required=False)
     email = Address(required=False, allow_blank=True)
-    first_name = serializers.CharField(max_length=150, required=False, allow_blank=True)
-    last_name = serializers.CharField(max_length=150, required=False, allow_blank=True)
+    first_name = fields.Text(max_length=150, required=False, allow_blank=True)
+    last_name = fields.Text(max_length=150, required=False, allow_blank=True)
     is_staff = serializers.BooleanField(read_only=True)
     created = serializers.DateTimeField(read_only=True)
     updated = serializers.DateTimeField(read_only=True)

@@ -22,7 +22,7 @@ from lockstep.api.answers import Answer
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import Invalid, NotFound
 from lockstep.api.paging import page
-from lockstep.api.requests import actor_of, address_of, by_key
+from lockstep.api.requests import Asking, actor_of, address_of, by_key
 from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION
 from lockstep.api.serializers import page_of
 from lockstep.api.views import View
@@ -82,7 +82,7 @@ class MeView(PasswordView):
     )
     def patch(self, request: Request) -> Answer:
         """Changes your profile."""
-        given = ProfileSerializer(data=request.data, partial=True)
+        given = ProfileSerializer(data=request.data, partial=True, shown=shown_profile(_me(request)))
         given.is_valid(raise_exception=True)
         user = actions.update_profile(
             actor=actor_of(request), user=_me(request), match=if_match(request), **given.validated_data
@@ -165,7 +165,7 @@ class FollowerListView(View):
     """Who follows somebody, the newest accounts first."""
 
     @extend_schema(operation_id="list_followers", parameters=CURSOR_PAGE, responses=page_of(PersonSerializer))
-    def get(self, request: Request, key: str) -> Answer:
+    def get(self, request: Asking, key: str) -> Answer:
         people = User.objects.alive().followers_of(_person(key))
         return page(request, people.with_follow_counts(), shape=shown_person)
 
@@ -174,7 +174,7 @@ class FollowingListView(View):
     """Whom somebody follows, the newest accounts first."""
 
     @extend_schema(operation_id="list_following", parameters=CURSOR_PAGE, responses=page_of(PersonSerializer))
-    def get(self, request: Request, key: str) -> Answer:
+    def get(self, request: Asking, key: str) -> Answer:
         people = User.objects.alive().followed_by(_person(key))
         return page(request, people.with_follow_counts(), shape=shown_person)
 

@@ -20,6 +20,7 @@ from rest_framework.views import APIView
 from lockstep.api.errors import problem_response
 from lockstep.api.figures import FiguresLate, LatestFigures
 from lockstep.api.middleware import REGISTRY
+from lockstep.api.parameters import read_query
 from lockstep.api.problems import PROBLEMS, Problem
 from lockstep.api.serializers import HealthSerializer, ProblemKindSerializer, ReadinessSerializer
 from lockstep.api.server.environ import EXCHANGE
@@ -41,7 +42,10 @@ class AsItIs(BaseContentNegotiation):
 
 
 class ProbeView(APIView):
-    """Not one of the API's own: nobody is signed in, nothing is counted, and any client gets its answer."""
+    """Not one of the API's own: nobody is signed in, nothing is counted, and any client gets its answer.
+
+    Query parameters are ignored: a balancer may add its own, and must not take a 400 for a server that is down.
+    """
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
@@ -96,7 +100,16 @@ class MetricsView(ProbeView):
         return HttpResponse(of_database + generate_latest(REGISTRY), content_type=CONTENT_TYPE_LATEST)
 
 
-class ProblemListView(ProbeView):
+class ReferenceView(ProbeView):
+    """What is the same for every client. Unlike a probe's, its query is read."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - the route's arguments
+        """Refuses query parameters: there are none."""
+        super().initial(request, *args, **kwargs)
+        read_query(request._request, {})
+
+
+class ProblemListView(ReferenceView):
     """Every kind of problem that a client may meet."""
 
     @extend_schema(operation_id="list_problems", responses=ProblemKindSerializer(many=True))
@@ -104,7 +117,7 @@ class ProblemListView(ProbeView):
         return JsonResponse([_explained(problem) for problem in PROBLEMS.values()], safe=False)
 
 
-class ProblemView(ProbeView):
+class ProblemView(ReferenceView):
     """One kind of problem: what the `type` of a problem points at."""
 
     @extend_schema(operation_id="get_problem", responses={200: ProblemKindSerializer, 404: None})

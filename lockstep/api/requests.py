@@ -1,14 +1,16 @@
 """What a view reads off a request."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from ipaddress import ip_address
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest
-from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
+from lockstep.api.parameters import INTEGER, QueryParameter, read_query, read_uuid
 from lockstep.api.statements import Reading, Values
 from lockstep.changes.attribution import Actor
 
@@ -20,6 +22,12 @@ class Asking(Request):
 
     reading: Callable[[], Reading | None] | None = None  # what is to be read, asked by who authenticates
     found: Values | None = None  # what was there
+    declared: Mapping[str, QueryParameter] = {}  # the query parameters that the method takes
+
+    @cached_property
+    def parameters(self) -> Mapping[str, Any]:
+        """The values of the query parameters. Raises ValidationError."""
+        return read_query(self._request, self.declared)
 
 
 def actor_of(request: Request) -> Actor:
@@ -33,22 +41,23 @@ def actor_of(request: Request) -> Actor:
 
 def by_key(key: str) -> dict[str, object]:
     """What an object is looked for by: its id or its number, whichever stands in the address."""
-    return {"number": int(key)} if key.isdigit() else {"pk": UUID(key)}
+    number = number_of(key)
+    return {"pk": UUID(key)} if number is None else {"number": number}
 
 
-def key_parameter(name: str, text: str) -> dict[str, object]:
-    """The same for an object that the query names. Raises ValidationError, which names the parameter."""
-    if text.isascii() and text.isdigit() and len(text) < 19:
+def number_of(key: str) -> int | None:
+    """The number that a key of an address is, in ASCII digits; None for any other key."""
+    return int(key) if key.isascii() and key.isdigit() else None
+
+
+def read_key(text: str) -> dict[str, object]:
+    """The same as `by_key` for an object that a query parameter names. Raises ValueError."""
+    if INTEGER.fullmatch(text) and len(text) < 19:
         return {"number": int(text)}
-    return {"pk": uuid_parameter(name, text)}
-
-
-def uuid_parameter(name: str, text: str) -> UUID:
-    """A UUID of the query. Raises ValidationError, which names the parameter."""
     try:
-        return UUID(text)
+        return {"pk": read_uuid(text)}
     except ValueError as error:
-        raise ValidationError({name: ["A UUID."]}) from error
+        raise ValueError("Must be a valid UUID or a number.") from error
 
 
 def address_of(request: HttpRequest | Request) -> str | None:

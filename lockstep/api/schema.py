@@ -11,19 +11,23 @@ from typing import Any
 
 from django.conf import settings
 from drf_spectacular import openapi
+from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.serializers import BaseSerializer
 
 from lockstep.api.errors import CONTENT_TYPE, document
 from lockstep.api.paging import (
+    DEFAULT_CURSOR_LIMIT,
     LARGEST_LIMIT,
     LARGEST_OFFSET,
     LARGEST_PAGE,
+    MAX_CURSOR_LIMIT,
     NUMBERED_SIZE,
     UNASKED_LIMIT,
-    CursorPage,
+    read_cursor,
 )
+from lockstep.api.parameters import QueryParameter, choice, integer
 from lockstep.api.problems import PROBLEMS, Problem, problem_of
 from lockstep.api.serializers import StrictSerializer
 from lockstep.api.views import View
@@ -39,9 +43,7 @@ def _header(name: str, description: str, *statuses: int, **options: Any) -> Open
     )
 
 
-def _count(name: str, description: str, largest: int, default: int) -> OpenApiParameter:
-    schema = {"type": "integer", "minimum": 1, "maximum": largest, "default": default}
-    return OpenApiParameter(name, schema, description=description)
+BYTES = "A page with more than 1 MB of rows ends earlier, and its link to the next page goes on from there."
 
 
 # Versions (concurrency.py): of what is read, deleted, changed and created. What is read may be answered with 304.
@@ -58,43 +60,43 @@ CHANGES_VERSION = [*DELETES_VERSION, *SHOWS_VERSION]
 CREATES_VERSION = [_header("ETag", "The version of the object.", 201, required=True)]
 
 
-def ordering(names: Collection[str]) -> OpenApiParameter:
-    """What a list may be ordered by; the first is how it is where nobody asks."""
+def ordering(names: Collection[str]) -> QueryParameter:
+    """What a list may be ordered by; the first is the default."""
     first, *_ = names
-    return OpenApiParameter(
-        "ordering", str, enum=list(names), default=first, description="What comes first; `-` is downwards."
-    )
+    description = "What comes first; `-` is downwards. The default when empty."
+    return choice("ordering", description, names, default=first, may_be_empty=True)
 
 
 def cursor_page(size: int) -> list[OpenApiParameter]:
-    """How a list is paged that has so many rows on a page where nobody asks."""
+    """How a list is paged that has so many rows on a page by default."""
     return [
-        OpenApiParameter("cursor", str, description="Where the page begins: taken from `next` or `previous`."),
-        _count("limit", "Rows of a page; more are taken as the most.", CursorPage.max_page_size, size),
-        OpenApiParameter(
+        QueryParameter(
+            "cursor",
+            {"type": "string", "minLength": 1},
+            read_cursor,
+            "Where the page begins: taken from `next` or `previous`.",
+        ),
+        integer("limit", f"Rows of a page. {BYTES}", minimum=1, maximum=MAX_CURSOR_LIMIT, default=size),
+        integer(
             "offset",
-            {"type": "integer", "minimum": 0, "maximum": LARGEST_OFFSET},
-            description="Pages by offset instead, with a `count`: rows to pass over.",
+            "Pages by offset instead, with a `count`: rows to pass over. Further down, `next` goes on by `cursor`.",
+            maximum=LARGEST_OFFSET,
+            hint="Use `cursor` to go further.",
         ),
         _header("X-Count", "`estimated`, where `count` is: there are more than ten thousand.", 200),
     ]
 
 
-CURSOR_PAGE = cursor_page(CursorPage.page_size)
+CURSOR_PAGE = cursor_page(DEFAULT_CURSOR_LIMIT)
 NUMBERED_PAGE = [
-    OpenApiParameter(
-        "page", {"type": "integer", "minimum": 1, "maximum": LARGEST_OFFSET, "default": 1}, description="Which page."
-    ),
-    OpenApiParameter(
-        "skip",
-        {"type": "integer", "minimum": 0, "maximum": LARGEST_OFFSET},
-        description="Instead of `page`: how many to pass over.",
-    ),
-    _count("limit", "How many on a page.", UNASKED_LIMIT, NUMBERED_SIZE),
+    integer("page", "Which page; the first when empty.", minimum=1, maximum=LARGEST_PAGE, default=1, may_be_empty=True),
+    integer("skip", "Instead of `page`: how many to pass over.", maximum=LARGEST_PAGE),
+    integer("limit", f"How many on a page. {BYTES}", minimum=1, maximum=UNASKED_LIMIT, default=NUMBERED_SIZE),
 ]
 ARRAY_PAGE = [
-    _count("_page", "Which page.", LARGEST_PAGE, 1),
-    _count("_limit", "Rows of a page.", LARGEST_LIMIT, UNASKED_LIMIT),
+    integer("_page", "Which page.", minimum=1, maximum=LARGEST_PAGE, default=1),
+    integer("_start", "Instead of `_page`: how many rows to pass over.", maximum=LARGEST_PAGE),
+    integer("_limit", f"Rows of a page. {BYTES}", minimum=1, maximum=LARGEST_LIMIT, default=UNASKED_LIMIT),
     OpenApiParameter(
         "X-Total-Count",
         int,
@@ -116,6 +118,20 @@ KNOWN = {
 }
 LIMITS = ("maxLength", "minLength", "pattern", "maxItems", "minItems", "format")
 KEPT_FORMATS = ("date-time", "uuid", "uri")
+
+
+class DecimalSchema(OpenApiSerializerFieldExtension):
+    """A decimal number: a string of digits; a number of JSON is taken, too."""
+
+    target_class = "lockstep.api.fields.DecimalNumber"
+    match_subclasses = True
+
+    def map_serializer_field(self, auto_schema: openapi.AutoSchema, direction: str) -> Tree:
+        """What the field takes, or shows."""
+        whole, places = self.target.max_digits - self.target.decimal_places, self.target.decimal_places
+        pattern = f"^[0-9]{{1,{whole}}}(\\.[0-9]{{1,{places}}})?$"
+        as_text = {"type": "string", "format": "decimal", "pattern": pattern}
+        return as_text if direction == "response" else {"anyOf": [as_text, {"type": "number", "minimum": 0}]}
 
 
 class AutoSchema(openapi.AutoSchema):
@@ -222,9 +238,9 @@ class AutoSchema(openapi.AutoSchema):
         own = {one["name"]: one["in"] for one in operation["parameters"] if "name" in one}
         safe = self.method in SAFE_METHODS
         yield from (406, 429, 503)
-        yield from (400,) if not safe or set(own.values()) - {"path"} else ()
+        yield 400  # for a query parameter that the operation does not have, at least
         yield from (401, 403) if self.view.get_authenticators() else ()
-        yield from (404,) if "path" in own.values() or own.keys() & {"cursor", "format"} else ()
+        yield from (404,) if "path" in own.values() else ()
         yield from (409,) if not safe else ()
         yield from (422,) if self._replays else ()
         yield from (412,) if "If-Match" in own else ()

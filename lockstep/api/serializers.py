@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from orjson import loads
 from rest_framework import serializers
 
 from lockstep.api.errors import MAX_ERRORS
+from lockstep.api.json import written
 
 MAX_TOKEN = 1_000  # characters of what is no free text: a number, a time, an id, one of several names
 
@@ -14,30 +16,46 @@ MAX_TOKEN = 1_000  # characters of what is no free text: a number, a time, an id
 class StrictSerializer(serializers.Serializer[Any]):
     """Refuses fields that it does not know, so that a misspelt name is an error and not a silent loss.
 
-    A read-only field may be sent back as it was shown; it is ignored. Lengths come before contents: a text or a list
-    that is too long is refused before anything in it is looked at: what looks may take the square of its length.
+    A read-only field of the object that is changed (`shown`, as clients see it) may be sent back as it is, and with no
+    other value. A new object has none yet: what is sent for one is ignored, so that a copy of another can be made.
+
+    Lengths come before contents: a text or a list that is too long is refused before anything in it is looked at,
+    because what looks may take the square of its length.
     """
 
     example: Mapping[str, object] = {}
 
+    def __init__(self, *args: Any, shown: Mapping[str, Any] | None = None, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **options)
+        self._shown = shown
+
     def to_internal_value(self, data: Any) -> Any:  # noqa: ANN401 - REST framework's signature
+        """The fields' values. Raises ValidationError with the mistakes of all fields."""
         if not isinstance(data, Mapping):
             return super().to_internal_value(data)
-        refused = self._unknown(data) | self._too_long(data)
+        refused = self._unknown(data) | self._unchangeable(data) | self._too_long(data)
         try:
-            value = super().to_internal_value({name: data[name] for name in data if name not in refused})
+            values = super().to_internal_value({name: data[name] for name in data if name not in refused})
         except serializers.ValidationError as error:
             if isinstance(error.detail, dict):
                 raise serializers.ValidationError({**error.detail, **refused}) from error
             raise
         if refused:
             raise serializers.ValidationError(refused)
-        return value
+        return values
 
     def _unknown(self, data: Mapping[str, object]) -> dict[str, list[str]]:
         """An error for each field that there is not, of the first of them."""
         unknown = sorted(set(data) - set(self.fields))
         return {name: ["There is no such field."] for name in unknown[: MAX_ERRORS + 1]}
+
+    def _unchangeable(self, data: Mapping[str, object]) -> dict[str, list[str]]:
+        """An error for each read-only field that is sent with another value than the object has."""
+        if self._shown is None:
+            return {}
+        shown, fields = loads(written(self._shown)), self.fields
+        changed = [name for name in data if name in fields and fields[name].read_only and data[name] != shown[name]]
+        return {name: ["Cannot be changed. Leave it out, or send it as it is."] for name in changed}
 
     def _too_long(self, data: Mapping[str, object]) -> dict[str, list[str]]:
         """An error for each text and each list that is too long."""

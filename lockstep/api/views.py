@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
-from rest_framework.exceptions import APIException
+from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.metadata import SimpleMetadata
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -14,6 +14,7 @@ from lockstep.api import idempotency
 from lockstep.api.answers import JSON, Answer
 from lockstep.api.errors import DomainError, TooManyRequests
 from lockstep.api.json import BodyTooLarge
+from lockstep.api.parameters import parameters_of
 from lockstep.api.rates import Rate, counter
 from lockstep.api.requests import Asking, address_of
 from lockstep.api.statements import Reading
@@ -28,7 +29,8 @@ class View(APIView):
     1. How large the body is.
     2. Who asks (accounts/authentication.py), and how much they asked for in this minute (rates.py).
     3. Whether this endpoint is for them.
-    4. A POST with an Idempotency-Key is carried out once (idempotency.py).
+    4. Whether the query parameters are those that the method declares (parameters.py).
+    5. A POST with an Idempotency-Key is carried out once (idempotency.py).
 
     What REST framework makes anew for each request (parsers, permissions, what is allowed here) is made once for each
     view: none of ours remembers anything.
@@ -37,6 +39,7 @@ class View(APIView):
     format_kwarg = None  # the format of an answer is asked for by Accept alone
     replays = True  # a POST with an Idempotency-Key that was used is answered with what was answered then
     _rate: Rate | None = None
+    _refusal: ValidationError | None = None  # of the parameters, found while the request was authenticated
     _always: ClassVar[dict[str, str]]  # the headers of every answer
 
     def __init_subclass__(cls) -> None:
@@ -70,6 +73,7 @@ class View(APIView):
             request._request.body  # noqa: B018 - read before a parser does, which keeps nothing
         self._count(request)
         self.check_permissions(request)
+        self._check_parameters(request)
         self.check_throttles(request)
 
     def check_throttles(self, request: Request) -> None:
@@ -106,8 +110,25 @@ class View(APIView):
             negotiator=self.get_content_negotiator(),
             parser_context={"view": self, "args": self.args, "kwargs": self.kwargs},
         )
-        asked.reading = partial(self.reading, asked) if request.method in READS else None
+        asked.declared = parameters_of(type(self), (request.method or "").lower())  # type: ignore[arg-type]
+        asked.reading = partial(self._reading, asked) if request.method in READS else None
         return asked
+
+    def _reading(self, request: Asking) -> Reading | None:
+        """Nothing is read where a parameter is wrong: that is said after authentication and permissions."""
+        try:
+            request.parameters  # noqa: B018 - reading them is the check
+            return self.reading(request)
+        except ValidationError as error:
+            self._refusal = error
+            return None
+
+    def _check_parameters(self, request: Any) -> None:  # noqa: ANN401 - an Asking
+        """Refuses what the method does not declare; a method that is not allowed is refused later."""
+        if self._refusal:
+            raise self._refusal
+        if self._handler(request):
+            request.parameters  # noqa: B018 - reading them is the check
 
     def _negotiate(self, request: Request, accept: str | None) -> None:
         """How to answer. Only who can be answered in several ways, or asks for something particular, is looked at."""
@@ -121,10 +142,13 @@ class View(APIView):
         return self._handled(request)
 
     def _handled(self, request: Request) -> HttpResponseBase:
-        name = (request.method or "").lower()
-        handler = getattr(self, name, None) if name in self.http_method_names else None
-        answer: HttpResponseBase = (handler or self.http_method_not_allowed)(request, *self.args, **self.kwargs)
+        handler = self._handler(request) or self.http_method_not_allowed
+        answer: HttpResponseBase = handler(request, *self.args, **self.kwargs)
         return answer
+
+    def _handler(self, request: Request) -> Any:  # noqa: ANN401 - a method of the view
+        name = (request.method or "").lower()
+        return getattr(self, name, None) if name in self.http_method_names else None
 
     def _count(self, request: Request) -> None:
         """Counts the request for its user; for its address when there is none, or none that is let in."""

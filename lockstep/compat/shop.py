@@ -4,39 +4,40 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from lockstep.api import problems
+from lockstep.api import fields, problems
 from lockstep.api.answers import Answer
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import DomainError, Invalid
 from lockstep.api.paging import offset_page
-from lockstep.api.requests import actor_of
+from lockstep.api.parameters import QueryParameter, text
+from lockstep.api.requests import Asking, actor_of
 from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION
 from lockstep.api.serializers import StrictSerializer, page_of
 from lockstep.api.views import View
 from lockstep.shop import actions, reads
 from lockstep.shop.actions import InsufficientStock, Line
 from lockstep.shop.models import MAX_NAME, MOST_LINES, MOST_STOCK, Order, Product
-from lockstep.shop.serializers import Money, ProductKey, Quantity
+from lockstep.shop.serializers import PRICE, Money, ProductKey, Quantity, read_price
 
-OFFSET_PAGE = [parameter for parameter in CURSOR_PAGE if parameter.name != "cursor"]
 NARROWING = [
-    OpenApiParameter("keyword", str, description="Only those with this in their name, in any case and spelling."),
-    OpenApiParameter("keywords", str, description="The same."),
-    OpenApiParameter("max_price", str, description="Only those that cost so much, or less."),
+    text("keyword", "Only those with this in their name, in any case and spelling; all when empty.", may_be_empty=True),
+    text("keywords", "Another name of `keyword`; all when empty.", may_be_empty=True),
+    QueryParameter("max_price", PRICE, read_price, "Only those that cost so much, or less."),
 ]
+NARROWS = {"keyword": "folded_name__icontains", "keywords": "folded_name__icontains", "max_price": "price__lte"}
 
 
 class NumberedProductSerializer(StrictSerializer):
     """A product, by its number."""
 
     id = serializers.IntegerField(read_only=True)
-    name = serializers.CharField(max_length=MAX_NAME)
+    name = fields.Text(max_length=MAX_NAME)
     price = Money()
-    stock = serializers.IntegerField(min_value=0, max_value=MOST_STOCK)
+    stock = fields.Integer(min_value=0, max_value=MOST_STOCK)
     example = {"id": 1001, "name": "RedBull", "price": "2.20", "stock": 100}
 
 
@@ -86,10 +87,10 @@ class NumberedProductListView(View):
 
     @extend_schema(
         operation_id="list_numbered_products",
-        parameters=[*NARROWING, *OFFSET_PAGE],
+        parameters=[*NARROWING, *CURSOR_PAGE],
         responses=page_of(NumberedProductSerializer),
     )
-    def get(self, request: Request) -> Answer:
+    def get(self, request: Asking) -> Answer:
         """What is on sale, and all of your own; newest first."""
         return offset_page(request, _narrowed(request), shape=_shown)
 
@@ -123,7 +124,7 @@ class NumberedProductView(View):
     def put(self, request: Request, key: str) -> Answer:
         """Name, price and stock of a product of yours."""
         product = reads.own_product(key, request.user)
-        given = NumberedProductSerializer(data=request.data)
+        given = NumberedProductSerializer(data=request.data, shown=_shown(product))
         given.is_valid(raise_exception=True)
         actions.update_product(
             actor=actor_of(request), product=product, match=if_match(request), **given.validated_data
@@ -148,9 +149,9 @@ class FinalOrderView(View):
     """Orders that are final at once."""
 
     @extend_schema(
-        operation_id="list_numbered_orders", parameters=OFFSET_PAGE, responses=page_of(NumberedOrderSerializer)
+        operation_id="list_numbered_orders", parameters=CURSOR_PAGE, responses=page_of(NumberedOrderSerializer)
     )
-    def get(self, request: Request) -> Answer:
+    def get(self, request: Asking) -> Answer:
         """Your orders, by whichever route they came; newest first."""
         return offset_page(request, Order.objects.alive().of(request.user), shape=_shown_order)
 
@@ -177,14 +178,11 @@ class FinalOrderView(View):
         return answer(request, _shown_order(order), order.version, status=201)
 
 
-def _narrowed(request: Request) -> QuerySet[Product]:
+def _narrowed(request: Asking) -> QuerySet[Product]:
     rows = Product.objects.visible_to(request.user)
-    asked = request.query_params
-    for name in ("keyword", "keywords"):
-        if word := asked.get(name, "").replace("\0", ""):
-            rows = rows.filter(folded_name__icontains=word)
-    if price := asked.get("max_price"):
-        rows = rows.filter(price__lte=Money().run_validation(price))
+    for name, comparison in NARROWS.items():
+        if name in request.parameters:
+            rows = rows.filter(**{comparison: request.parameters[name]})
     return rows
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from lockstep.api import fields
 from lockstep.api.serializers import StrictSerializer
 from lockstep.defects.models import MAX_COMMENT, Defect
 
@@ -14,7 +15,7 @@ class DefectSerializer(StrictSerializer):
     id = serializers.UUIDField(read_only=True)
     number = serializers.IntegerField(read_only=True)
     user = serializers.IntegerField(read_only=True, help_text="The number of the user who reported it.")
-    comment = serializers.CharField(max_length=MAX_COMMENT)
+    comment = fields.Text(max_length=MAX_COMMENT)
     created = serializers.DateTimeField(read_only=True)
     updated = serializers.DateTimeField(read_only=True)
     example = {

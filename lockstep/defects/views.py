@@ -1,14 +1,18 @@
 """Defects, below `api/v1/defects/` and at the predecessor's `/api/defects`. Views parse, call one action, respond."""
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.fields import DateTimeField
+from collections.abc import Mapping
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
 from lockstep.api.answers import Answer
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import NotFound
 from lockstep.api.paging import BY_TIME, ordering_of, page
-from lockstep.api.requests import actor_of, by_key, key_parameter
+from lockstep.api.parameters import QueryParameter, moment, text
+from lockstep.api.requests import Asking, actor_of, by_key, read_key
+from lockstep.api.routes import ID
 from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, DELETES_VERSION, READS_VERSION, cursor_page, ordering
 from lockstep.api.serializers import page_of
 from lockstep.api.views import View
@@ -17,11 +21,14 @@ from lockstep.defects.models import Defect, DefectQuerySet
 from lockstep.defects.serializers import DefectSerializer, shown_defect
 
 PAGE = 200  # rows of a page that nobody asked to be shorter: the predecessor's
+KEY = {"type": "string", "pattern": f"^(?:0|[1-9][0-9]{{0,17}}|{ID})$"}
 NARROWING = [
-    OpenApiParameter("search", str, description="Only those with this in their comment, in any case and spelling."),
-    OpenApiParameter("user", str, description="Only those that this user reported: a number, or an id."),
-    OpenApiParameter("since", {"type": "string", "format": "date-time"}, description="Only those from then on."),
-    OpenApiParameter("until", {"type": "string", "format": "date-time"}, description="Only those from before."),
+    text(
+        "search", "Only those with this in their comment, in any case and spelling; all when empty.", may_be_empty=True
+    ),
+    QueryParameter("user", KEY, read_key, "Only those that this user reported: a number, or an id."),
+    moment("since", "Only those from then on."),
+    moment("until", "Only those from before."),
 ]
 
 
@@ -33,10 +40,9 @@ class DefectListView(View):
         parameters=[*NARROWING, ordering(BY_TIME), *cursor_page(PAGE)],
         responses=page_of(DefectSerializer),
     )
-    def get(self, request: Request) -> Answer:
+    def get(self, request: Asking) -> Answer:
         """Everybody's defects, newest first."""
-        order = ordering_of(request, BY_TIME)
-        return page(request, _narrowed(request), order=order, size=PAGE, shape=shown_defect)
+        return page(request, _narrowed(request), order=ordering_of(request, BY_TIME), shape=shown_defect)
 
     @extend_schema(
         operation_id="create_defect",
@@ -65,7 +71,8 @@ class DefectView(View):
     )
     def put(self, request: Request, key: str) -> Answer:
         """Other words for a defect, by whoever knows better; its history tells who. It stays its reporter's."""
-        actions.update_defect(actor=actor_of(request), key=key, match=if_match(request), **_given(request))
+        given = _given(request, shown_defect(_found(key)))
+        actions.update_defect(actor=actor_of(request), key=key, match=if_match(request), **given)
         return _defect(request, key)
 
     @extend_schema(
@@ -82,27 +89,32 @@ class DefectView(View):
         return Answer(status=204)
 
 
-def _given(request: Request) -> dict[str, str]:
-    given = DefectSerializer(data=request.data)
+def _given(request: Request, shown: Mapping[str, Any] | None = None) -> dict[str, str]:
+    given = DefectSerializer(data=request.data, shown=shown)
     given.is_valid(raise_exception=True)
     return dict(given.validated_data)
 
 
-def _narrowed(request: Request) -> DefectQuerySet:
+def _narrowed(request: Asking) -> DefectQuerySet:
     rows = Defect.objects.alive()
-    asked = request.query_params
-    if text := asked.get("search", "").replace("\0", ""):
-        rows = rows.saying(text)
-    if user := asked.get("user"):
-        rows = rows.filter(**{f"user__{name}": value for name, value in key_parameter("user", user).items()})
+    asked = request.parameters
+    if "search" in asked:
+        rows = rows.saying(asked["search"])
+    if "user" in asked:
+        rows = rows.filter(**{f"user__{name}": value for name, value in asked["user"].items()})
     for name, comparison in (("since", "created__gte"), ("until", "created__lt")):
-        if value := asked.get(name):
-            rows = rows.filter(**{comparison: DateTimeField().run_validation(value)})
+        if name in asked:
+            rows = rows.filter(**{comparison: asked[name]})
     return rows
 
 
 def _defect(request: Request, key: str, status: int = 200) -> Answer:
+    defect = _found(key)
+    return answer(request, shown_defect(defect), defect.version, status=status)
+
+
+def _found(key: str) -> Defect:
     defect = Defect.objects.alive().filter(**by_key(key)).first()
     if defect is None:
         raise NotFound("There is no such defect.")
-    return answer(request, shown_defect(defect), defect.version, status=status)
+    return defect

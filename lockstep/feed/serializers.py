@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from lockstep.changes.models import Change
@@ -47,8 +48,16 @@ class DifferenceSerializer(serializers.Serializer[Any]):
     after = serializers.JSONField()
 
 
+@extend_schema_field({"type": "null"})
+class NothingField(serializers.Field):  # type: ignore[type-arg]  # it takes none at run time
+    """null."""
+
+
 class HistoryEntrySerializer(serializers.Serializer[Any]):
-    """One change in the history of an object. What it was is shown to who might see it then."""
+    """One change in the history of an object: the columns that changed, to users who might see it then.
+
+    A column that an entry does not name is as the nearest older entry that names it says.
+    """
 
     seq = serializers.IntegerField(help_text="Its place in the log.")
     at = serializers.DateTimeField(help_text="When it was written, by the database's clock.")
@@ -57,28 +66,16 @@ class HistoryEntrySerializer(serializers.Serializer[Any]):
     by = serializers.CharField(allow_null=True, help_text="Their username.")
     origin = serializers.CharField(allow_null=True, help_text="From where it was imported; null for our own.")
     trace = serializers.CharField(allow_null=True, help_text="The X-Request-ID or the command that it belongs to.")
-    changed = serializers.DictField(child=DifferenceSerializer(), required=False, help_text="What is different.")
-    before = serializers.DictField(allow_null=True, required=False, help_text="Null when the object was not there.")
-    after = serializers.DictField(allow_null=True, required=False, help_text="Null when the object is gone.")
+    changed = serializers.DictField(
+        child=DifferenceSerializer(),
+        required=False,
+        help_text="The columns that are different; all of them when the object comes or goes.",
+    )
+    before = NothingField(required=False, help_text="Null, only where the object was not there before.")
+    after = NothingField(required=False, help_text="Null, only where the object is gone.")
     optional = ("changed", "before", "after")
-    example = {**EXAMPLE, "by": "ada", "changed": {"title": {"before": "Hello", "after": "Hello again"}}}
-
-
-class NarrowingSerializer(serializers.Serializer[Any]):
-    """What a list of changes is narrowed by."""
-
-    model = serializers.CharField(required=False, help_text="Such as `posts.post`.")
-    object_id = serializers.CharField(required=False)
-    kind = serializers.CharField(required=False, help_text="`created`, `updated` or `deleted`.")
-    actor = serializers.CharField(required=False, help_text="Such as `user:<id>`.")
-    origin = serializers.CharField(required=False)
-    trace = serializers.CharField(required=False)
-    since = serializers.DateTimeField(required=False, help_text="From then on.")
-    until = serializers.DateTimeField(required=False, help_text="Before then.")
-
-
-class FollowingSerializer(serializers.Serializer[Any]):
-    """What a live stream takes."""
-
-    events = serializers.CharField(required=False, help_text="Patterns such as `posts.post.*`, with commas.")
-    last_event_id = serializers.CharField(required=False, help_text="For clients that cannot send Last-Event-ID.")
+    example = {
+        **{name: value for name, value in EXAMPLE.items() if name not in ("before", "after")},
+        "by": "ada",
+        "changed": {"title": {"before": "Hello", "after": "Hello again"}},
+    }

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from lockstep.changes.documents import shown_document
 from lockstep.changes.models import Change as Row
 from lockstep.changes.readers import Part
 from lockstep.delivery.subscriptions import Change
@@ -18,17 +19,17 @@ def shown(change: Logged) -> dict[str, Any]:
         "model": change.model,
         "object_id": change.object_id,
         "kind": change.kind,
-        "before": change.before,
-        "after": change.after,
+        "before": shown_document(change.model, change.before),
+        "after": shown_document(change.model, change.after),
         "actor": change.actor,
         "origin": change.origin,
         "trace": change.trace,
     }
 
 
-def differences(change: Logged | Part) -> dict[str, dict[str, Any]]:
+def differences(model: str, part: Logged | Part) -> dict[str, dict[str, Any]]:
     """{column: {"before", "after"}} of what changed; everything there is when an object comes or goes."""
-    before, after = change.before or {}, change.after or {}
+    before, after = (shown_document(model, document) or {} for document in (part.before, part.after))
     return {
         name: {"before": before.get(name), "after": after.get(name)}
         for name in sorted(before.keys() | after.keys())

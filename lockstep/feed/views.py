@@ -1,6 +1,6 @@
 """Reading the change log: all of it for staff, as a list or live, and the history of one object for who may see it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -9,7 +9,6 @@ from django.db.models import QuerySet
 from django.http import HttpResponse, HttpResponseBase
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.exceptions import ValidationError
-from rest_framework.fields import DateTimeField
 from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
 
@@ -17,7 +16,8 @@ from lockstep.api.answers import Answer
 from lockstep.api.errors import NotFound
 from lockstep.api.json import JSONRenderer
 from lockstep.api.paging import Ordering, ordering_of, page
-from lockstep.api.requests import actor_of
+from lockstep.api.parameters import QueryParameter, choice, moment, read_text, text
+from lockstep.api.requests import Asking, actor_of, number_of
 from lockstep.api.schema import CURSOR_PAGE, ordering
 from lockstep.api.serializers import page_of
 from lockstep.api.server.environ import EXCHANGE
@@ -26,21 +26,46 @@ from lockstep.changes.capture import models_to_capture
 from lockstep.changes.models import Change
 from lockstep.changes.readers import Part, event_types, may_read_object, names, readable_part
 from lockstep.delivery.subscriptions import Change as DeliveredChange
-from lockstep.feed.serializers import (
-    ChangeSerializer,
-    FollowingSerializer,
-    HistoryEntrySerializer,
-    NarrowingSerializer,
-)
+from lockstep.feed.serializers import ChangeSerializer, HistoryEntrySerializer
 from lockstep.feed.shapes import differences, shown
 from lockstep.feed.stream import EVENT_STREAM, STREAM_HEADERS, event_stream
 
+MAX_PATTERNS = 2_000  # characters
 PLACE = OpenApiParameter(
     "Last-Event-ID", str, OpenApiParameter.HEADER, description="From where a stream goes on; from now without it."
 )
 ORDERINGS: dict[str, Ordering] = {"-seq": ("-seq",), "seq": ("seq",)}
 F = TypeVar("F", bound=Callable[..., Answer])
-EQUAL = ("model", "object_id", "kind", "actor", "origin", "trace")
+# By the comparison that each stands for.
+NARROWING = {
+    "model": text("model", "Such as `posts.post`."),
+    "object_id": text("object_id", "The changes of one object."),
+    "kind": choice("kind", "What happened.", Change.Kind.values),
+    "actor": text("actor", "Such as `user:<id>`."),
+    "origin": text("origin", "The provider that it was imported from."),
+    "trace": text("trace", "The X-Request-ID or the command that it belongs to."),
+    "at__gte": moment("since", "From then on."),
+    "at__lt": moment("until", "Before then."),
+}
+
+
+def read_patterns(value: str) -> frozenset[str]:
+    """Patterns of types with commas between them, each of which takes some type. Raises ValueError."""
+    patterns = read_text(value, MAX_PATTERNS).split(",")
+    known = set().union(*(names(event_type) for event_type in event_types(is_staff=True)))
+    if unknown := [pattern for pattern in patterns if pattern not in known]:
+        raise ValueError(f"Nothing is called {unknown[0][:100]!r}; posts.post.* is a pattern, and * is all.")
+    return frozenset(patterns)
+
+
+FOLLOWING = [
+    QueryParameter(
+        "events", {"type": "string", "minLength": 1}, read_patterns, "Patterns such as `posts.post.*`, with commas."
+    ),
+    text("last_event_id", "For clients that cannot send Last-Event-ID.", max_length=1_000),
+]
+ONLY_LIVE = frozenset(parameter.name for parameter in FOLLOWING)
+EVERYTHING = frozenset("*")
 
 
 class EventStreamRenderer(JSONRenderer):
@@ -54,7 +79,7 @@ class ChangeListView(View):
     """The change log, for staff: newest first, or live.
 
     With `Accept: text/event-stream` the answer is a stream of server-sent events: what is committed from now on, or
-    after `Last-Event-ID`. The list is narrowed by all parameters but `events`, and the stream by that one.
+    after `Last-Event-ID`. The stream takes `events` and `last_event_id`, the list all other parameters.
     """
 
     permission_classes = (IsAdminUser,)
@@ -62,11 +87,13 @@ class ChangeListView(View):
 
     @extend_schema(
         operation_id="list_changes",
-        parameters=[NarrowingSerializer, FollowingSerializer, PLACE, ordering(ORDERINGS), *CURSOR_PAGE],
+        parameters=[*NARROWING.values(), *FOLLOWING, PLACE, ordering(ORDERINGS), *CURSOR_PAGE],
         responses={(200, "application/json"): page_of(ChangeSerializer), (200, "text/event-stream"): str, 410: None},
     )
-    def get(self, request: Request) -> HttpResponseBase:
-        if isinstance(request.accepted_renderer, EventStreamRenderer):
+    def get(self, request: Asking) -> HttpResponseBase:
+        is_live = isinstance(request.accepted_renderer, EventStreamRenderer)
+        _refuse(request, (request._request.GET.keys() - ONLY_LIVE) if is_live else ONLY_LIVE, is_live=is_live)
+        if is_live:
             return _live(request)
         return page(request, _narrowed(request), order=ordering_of(request, ORDERINGS), shape=shown)
 
@@ -79,7 +106,7 @@ class HistoryView(View):
     """Who changed an object, when, and what it was before and after; newest first."""
 
     @_history_schema("list_history")
-    def get(self, request: Request, model: str, object_id: str) -> Answer:
+    def get(self, request: Asking, model: str, object_id: str) -> Answer:
         rows = Change.objects.filter(model=model, object_id=_key(model, object_id))
         last = rows.order_by("-seq").values("kind", "before", "after").first()
         if last is None or not may_read_object(model, last, **_reader(request)):
@@ -98,7 +125,7 @@ class NamedHistoryView(HistoryView):
 
     model: str
 
-    def get(self, request: Request, object_id: str) -> Answer:  # type: ignore[override]  # the route names the model
+    def get(self, request: Asking, object_id: str) -> Answer:  # type: ignore[override]  # the route names the model
         return super().get(request, self.model, object_id)
 
 
@@ -144,20 +171,22 @@ def _entry(change: Change, people: _People, part: Part | None) -> dict[str, Any]
     }
     if part is None:
         return entry
-    return entry | {"changed": differences(part), "before": part.before, "after": part.after}
+    nothing = {name: None for name in ("before", "after") if getattr(part, name) is None}
+    return {**entry, "changed": differences(change.model, part), **nothing}
 
 
-def _live(request: Request) -> HttpResponseBase:
-    patterns = [text for text in request.query_params.get("events", "").split(",") if text] or ["*"]
-    known = set().union(*(names(event_type) for event_type in event_types(is_staff=True)))
-    if unknown := [pattern for pattern in patterns if pattern not in known]:
-        raise ValidationError(
-            {"events": [f"Nothing is called {unknown[0]!r}; posts.post.* is a pattern, and * is all."]}
-        )
+def _refuse(request: Asking, names: Iterable[str], *, is_live: bool) -> None:
+    """Raises ValidationError for those of these parameters that are sent: the other form of the answer takes them."""
+    remark = "The stream does not take it; the list does." if is_live else "Only the stream takes it."
+    if sent := [name for name in names if name in request._request.GET]:
+        raise ValidationError({name: [remark] for name in sent})
+
+
+def _live(request: Asking) -> HttpResponseBase:
     if request.method == "HEAD":
         return HttpResponse(content_type=EVENT_STREAM, headers=STREAM_HEADERS)  # takes no seat
-    place = request.headers.get("Last-Event-ID") or request.query_params.get("last_event_id", "")
-    wanted = frozenset(patterns)
+    wanted = request.parameters.get("events", EVERYTHING)
+    place = request.headers.get("Last-Event-ID") or request.parameters.get("last_event_id", "")
 
     def matches(change: DeliveredChange) -> bool:
         return bool(wanted & names(f"{change.model}.{change.kind}"))
@@ -166,14 +195,11 @@ def _live(request: Request) -> HttpResponseBase:
     return event_stream(place, matches, actor_of(request), lambda: exchange is not None and exchange.gone)
 
 
-def _narrowed(request: Request) -> QuerySet[Change]:
+def _narrowed(request: Asking) -> QuerySet[Change]:
     rows = Change.objects.all()
-    for name in EQUAL:
-        if value := request.query_params.get(name):
-            rows = rows.filter(**{name: _text(name, value)})
-    for name, comparison in (("since", "at__gte"), ("until", "at__lt")):
-        if value := request.query_params.get(name):
-            rows = rows.filter(**{comparison: DateTimeField().run_validation(value)})
+    for comparison, parameter in NARROWING.items():
+        if parameter.name in request.parameters:
+            rows = rows.filter(**{comparison: request.parameters[parameter.name]})
     return rows
 
 
@@ -187,7 +213,7 @@ def _reader(request: Request) -> dict[str, Any]:
 
 def _key(label: str, given: str) -> str:
     """The id by which the log knows an object that is called by its id or its number."""
-    if not given.isdigit():
+    if number_of(given) is None:
         try:
             return str(UUID(given))
         except ValueError as error:
@@ -199,9 +225,3 @@ def _key(label: str, given: str) -> str:
     if key is None:
         raise NotFound("There is no such object.")
     return str(key)
-
-
-def _text(name: str, value: str) -> str:
-    if "\0" in value:
-        raise ValidationError({name: ["NUL is no part of a text."]})
-    return value

@@ -5,6 +5,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from lockstep.api import fields
 from lockstep.api.serializers import StrictSerializer
 from lockstep.movies.catalogue import Freshness
 from lockstep.movies.models import Movie, Rating
@@ -53,7 +54,7 @@ class NewRatingSerializer(StrictSerializer):
     """A vote on a movie."""
 
     id = serializers.UUIDField(read_only=True)
-    movie_id = serializers.UUIDField()
+    movie_id: serializers.UUIDField = fields.Uuid()
     rating_type = serializers.ChoiceField(Rating.Type.choices)
     created = serializers.DateTimeField(read_only=True)
     updated = serializers.DateTimeField(read_only=True)

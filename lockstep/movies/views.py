@@ -4,14 +4,14 @@ from typing import Any
 from uuid import UUID
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 from lockstep.api.answers import Answer
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import NotFound, Unavailable
 from lockstep.api.paging import BY_TIME, numbered_page, ordering_of, page
-from lockstep.api.requests import actor_of
+from lockstep.api.parameters import choice, text
+from lockstep.api.requests import Asking, actor_of
 from lockstep.api.schema import (
     CHANGES_VERSION,
     CREATES_VERSION,
@@ -37,7 +37,6 @@ from lockstep.movies.serializers import (
     shown_rating,
 )
 
-LONGEST_QUERY = 200
 AGE = OpenApiParameter(
     "Age",
     int,
@@ -47,24 +46,24 @@ AGE = OpenApiParameter(
     required=True,
 )
 SEARCH = [
-    OpenApiParameter(
+    text(
         "query",
-        {"type": "string", "maxLength": LONGEST_QUERY},
-        description="Only those that have all of these words in their title or description.",
+        "Only those that have all of these words in their title or description; all when empty.",
+        may_be_empty=True,
     ),
-    OpenApiParameter("group", str, enum=["title"], description="One movie of each title, and the ids of the others."),
+    choice("group", "One movie of each title, and the ids of the others.", ["title"]),
     ordering(reads.ORDERINGS),
     *NUMBERED_PAGE,
     AGE,
 ]
-OF_TYPE = OpenApiParameter("rating_type", str, enum=Rating.Type.values, description="Only those of this type.")
+OF_TYPE = choice("rating_type", "Only those of this type.", Rating.Type.values)
 
 
 class MovieListView(View):
     """Somebody else's movies, searched here."""
 
     @extend_schema(operation_id="list_movies", parameters=SEARCH, responses={200: MoviePageSerializer, 503: None})
-    def get(self, request: Request) -> Answer:
+    def get(self, request: Asking) -> Answer:
         """Movies that match, with everybody's votes and your own.
 
         The provider may be down: the answer is then as old as `Age` says, and `stale`. Where nothing has ever come in,
@@ -101,10 +100,10 @@ class RatingListView(View):
         parameters=[OF_TYPE, ordering(BY_TIME), *CURSOR_PAGE],
         responses=page_of(RatingSerializer),
     )
-    def get(self, request: Request) -> Answer:
+    def get(self, request: Asking) -> Answer:
         """Your ratings, newest first."""
         rows = Rating.objects.alive().of(request.user)
-        if wanted := _one_of(request, "rating_type", Rating.Type.values):
+        if wanted := request.parameters.get("rating_type"):
             rows = rows.filter(rating_type=wanted)
         return page(request, rows, order=ordering_of(request, BY_TIME), shape=shown_rating)
 
@@ -153,7 +152,8 @@ class RatingView(View):
         return Answer(status=204)
 
     def _change(self, request: Request, key: UUID, *, partial: bool) -> Answer:
-        given = RatingSerializer(data=request.data, partial=partial)
+        shown = shown_rating(reads.rating(key, request.user))
+        given = RatingSerializer(data=request.data, partial=partial, shown=shown)
         given.is_valid(raise_exception=True)
         actions.update_rating(
             actor=actor_of(request), user=request.user, key=key, match=if_match(request), **given.validated_data
@@ -171,27 +171,12 @@ def _freshness() -> Freshness:
     return freshness
 
 
-def _search(request: Request) -> dict[str, Any]:
-    rows = reads.movies(request.user, _query(request))
-    if _one_of(request, "group", ("title",)):
+def _search(request: Asking) -> dict[str, Any]:
+    rows = reads.movies(request.user, request.parameters.get("query", ""))
+    if "group" in request.parameters:
         rows = reads.one_of_each_title(rows)
-    rows = rows.order_by(*reads.ORDERINGS[_one_of(request, "ordering", reads.ORDERINGS) or "title"])
+    rows = rows.order_by(*reads.ORDERINGS[request.parameters["ordering"]])
     return numbered_page(request, rows, shape=shown_movie)
-
-
-def _query(request: Request) -> str:
-    query = request.query_params.get("query", "").replace("\0", "")
-    if len(query) > LONGEST_QUERY:
-        raise ValidationError({"query": [f"At most {LONGEST_QUERY} characters."]})
-    return query
-
-
-def _one_of(request: Request, name: str, choices: Any) -> str | None:  # noqa: ANN401 - names in a container
-    """What the query says, if it is one of these; None when it says nothing. Raises ValidationError."""
-    given = request.query_params.get(name) or None
-    if given and given not in choices:
-        raise ValidationError({name: [f"One of {', '.join(choices)}."]})
-    return given
 
 
 def _rating(request: Request, key: UUID, status: int = 200) -> Answer:

@@ -3,23 +3,25 @@
 from pathlib import Path
 
 from lockstep.api.concurrency import Shown, found_or_missing
-from lockstep.api.paging import Counted, Stretch
+from lockstep.api.paging import Counted, Stretch, page_limits
 from lockstep.api.statements import Reading, Values, row, values
 from lockstep.changes.sql_file import load
 
 SQL = {name: text.rstrip(";") for name, text in load(Path(__file__).parent / "sql" / "reads.sql").items()}
+POSTS = SQL["array"].replace("{rows}", SQL["posts"])
+COMMENTS = SQL["comments_of"].replace("{array}", SQL["array"].replace("{rows}", SQL["comments"]))
 
 number_of_posts = Counted(lambda: _number("number_of_posts"))
 
 
 def posts(stretch: Stretch) -> Reading:
-    """Posts by number, as an array of {userId, id, title, body}, and how many."""
-    return Reading(SQL["posts"], {"limit": stretch.limit, "offset": stretch.offset})
+    """Posts by number, as an array of {userId, id, title, body}, how many, and whether there are more."""
+    return Reading(POSTS, {"offset": stretch.offset, **page_limits(stretch.limit)})
 
 
 def comments(post: int, stretch: Stretch) -> Reading:
-    """A post's comments by number, as an array of {postId, id, name, email, body}, and how many; nothing without it."""
-    return Reading(SQL["comments"], {"post": post, "limit": stretch.limit, "offset": stretch.offset})
+    """A post's comments by number, the same of {postId, id, name, email, body}; nothing without the post."""
+    return Reading(COMMENTS, {"post": post, "offset": stretch.offset, **page_limits(stretch.limit)})
 
 
 def number_of_comments(post: int) -> int:

@@ -1,7 +1,11 @@
-"""Shapes of posts and comments as the provider has them. Ids and parents are shown, never taken."""
+"""Shapes of posts and comments as the provider has them.
+
+Ids and parents are shown and never taken: these routes are frozen, and ignore them where they are sent.
+"""
 
 from rest_framework import serializers
 
+from lockstep.api import fields
 from lockstep.api.serializers import StrictSerializer
 from lockstep.posts.models import MAX_BODY, MAX_EMAIL, MAX_TITLE
 
@@ -11,8 +15,8 @@ class PostSerializer(StrictSerializer):
 
     id = serializers.IntegerField(read_only=True)
     userId = serializers.IntegerField(read_only=True, help_text="The provider's user; 99999942 is ours.")
-    title = serializers.CharField(max_length=MAX_TITLE)
-    body = serializers.CharField(max_length=MAX_BODY, trim_whitespace=False)
+    title = fields.Text(max_length=MAX_TITLE)
+    body = fields.Text(max_length=MAX_BODY)
     example = {"id": 101, "userId": 99999942, "title": "Hello", "body": "In step."}
 
 
@@ -21,7 +25,7 @@ class CommentSerializer(StrictSerializer):
 
     id = serializers.IntegerField(read_only=True)
     postId = serializers.IntegerField(read_only=True)
-    name = serializers.CharField(max_length=MAX_TITLE)
-    email = serializers.EmailField(max_length=MAX_EMAIL)
-    body = serializers.CharField(max_length=MAX_BODY, trim_whitespace=False)
+    name = fields.Text(max_length=MAX_TITLE)
+    email = fields.Email(max_length=MAX_EMAIL)
+    body = fields.Text(max_length=MAX_BODY)
     example = {"id": 501, "postId": 101, "name": "Ada", "email": "ada@example.com", "body": "So it is."}

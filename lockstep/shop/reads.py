@@ -9,8 +9,8 @@ from rest_framework.exceptions import PermissionDenied
 
 from lockstep.api.concurrency import Shown, found_or_missing
 from lockstep.api.errors import NotFound
-from lockstep.api.paging import Part
-from lockstep.api.requests import by_key
+from lockstep.api.paging import DEFAULT_CURSOR_LIMIT, Part, page_limits
+from lockstep.api.requests import by_key, number_of
 from lockstep.api.statements import Reading, Row, Values, rows, values
 from lockstep.changes.entities import Somebody
 from lockstep.changes.sql_file import load
@@ -18,23 +18,45 @@ from lockstep.shop import machines
 from lockstep.shop.models import BagItem, Order, Product, ProductQuerySet, Tag, is_visible
 from lockstep.shop.search import Way, search_engine
 
-_TEXTS = load(Path(__file__).parent / "sql" / "products.sql")
-TOGETHER = {name: text.replace("{shown}", _TEXTS["shown"]).rstrip(";") for name, text in _TEXTS.items()}
-for _name, _order in {"older": "row", "newer": "row DESC"}.items():
-    TOGETHER[_name] = _TEXTS["page"].rstrip(";").replace("{rows}", TOGETHER[_name]).replace("{order}", _order)
+_TEXTS = {name: text.rstrip(";") for name, text in load(Path(__file__).parent / "sql" / "products.sql").items()}
+
+
+def _statement(name: str, **parts: str) -> str:
+    """A statement of these with its parts, each of which may have parts itself."""
+    text = _TEXTS[name]
+    for part, is_there in {"fitting": _TEXTS["fitting"], **parts, **_TEXTS}.items():
+        text = text.replace(f"{{{part}}}", is_there)
+    return text
+
+
+TOGETHER = {
+    "by_id": _statement("by_id"),
+    "by_number": _statement("by_number"),
+    "older": _statement("page", rows=_TEXTS["older"], order="row"),
+    "newer": _statement("page", rows=_TEXTS["newer"], order="row DESC"),
+    "few_older": _statement("page", fitting=_TEXTS["few"], rows=_TEXTS["older"], order="row"),
+    "few_newer": _statement("page", fitting=_TEXTS["few"], rows=_TEXTS["newer"], order="row DESC"),
+    "among": _statement("among", rows=_TEXTS["listed"]),
+}
 SQL = {name: text.replace("{user}", "%(user)s") for name, text in TOGETHER.items()}
 
 
 def listing(part: Part) -> Reading:
     """The part of what is on sale, and of one's own, that a page shows; to be read together with who asks for it."""
-    return Reading(TOGETHER["newer" if part.backwards else "older"], {"place": part.key, "limit": part.limit})
+    name = ("few_" if part.limit <= DEFAULT_CURSOR_LIMIT else "") + ("newer" if part.backwards else "older")
+    return Reading(TOGETHER[name], {"place": part.key, **page_limits(part.limit)})
 
 
-def found(user: Somebody, products: ProductQuerySet, text: str, way: Way, place: UUID | None, limit: int) -> list[Row]:
-    """Those of these products that match the text, this way from this place, as this user sees them."""
-    keys = search_engine().page(products, text, way, place, limit)
-    shown = {one["key"]: one for one in rows(SQL["among"], {"user": user.pk, "keys": keys})}
-    return [shown[str(key)] for key in keys if str(key) in shown]  # whatever was deleted meanwhile is left out
+def found(
+    user: Somebody, products: ProductQuerySet, text: str, way: Way, place: UUID | None, limit: int
+) -> tuple[list[Row], bool]:
+    """Those of these products that match the text, this way from this place, as this user sees them; whether more do.
+
+    What was deleted between the two statements is left out.
+    """
+    keys = search_engine().page(products, text, way, place, limit + 1)
+    parameters = {"user": user.pk, "keys": keys[:limit], **page_limits(limit)}
+    return rows(SQL["among"], parameters), len(keys) > limit
 
 
 def reading(key: str) -> Reading:
@@ -53,11 +75,12 @@ def as_shown(found: Values | None) -> Shown:
 
 
 def _by(key: str) -> str:
-    return "by_number" if key.isdigit() else "by_id"
+    return "by_id" if number_of(key) is None else "by_number"
 
 
 def _key(key: str) -> int | UUID:
-    return int(key) if key.isdigit() else UUID(key)
+    number = number_of(key)
+    return UUID(key) if number is None else number
 
 
 def product(key: str, user: Somebody) -> Product:

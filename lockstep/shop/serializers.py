@@ -10,6 +10,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from lockstep import text
+from lockstep.api import fields
+from lockstep.api.requests import read_key
 from lockstep.api.serializers import StrictSerializer
 from lockstep.shop import machines
 from lockstep.shop.diagrams import mermaid
@@ -27,19 +29,28 @@ from lockstep.shop.models import (
 )
 
 LARGEST_NUMBER = 10**18 - 1
+PRICE_PATTERN = r"^[0-9]{1,10}(\.[0-9]{1,2})?$"
+PRICE = {"type": "string", "format": "decimal", "pattern": PRICE_PATTERN}
 PLAIN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 ID, NUMBER = "019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2b", 1001
 TIME = "2026-01-31T12:00:00Z"
 
 
-class Money(serializers.DecimalField):
+class Money(fields.DecimalNumber):
     """A price: not below zero, in hundredths."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
         super().__init__(max_digits=12, decimal_places=2, min_value=Decimal(0), **options)
 
 
-class Quantity(serializers.IntegerField):
+def read_price(text: str) -> Decimal:
+    """A price of the query. Raises ValueError."""
+    if not re.fullmatch(PRICE_PATTERN, text, re.ASCII):
+        raise ValueError("Must be a price such as 249.90: at most ten digits, a point and two more.")
+    return Decimal(text)
+
+
+class Quantity(fields.Integer):
     """So many of one product."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
@@ -54,16 +65,13 @@ class ProductKey(serializers.Field):  # type: ignore[type-arg]  # it takes none 
 
     def to_internal_value(self, data: object) -> UUID | int:
         """A number may come as a string of digits, as the predecessors took it."""
-        text = str(data)
-        if isinstance(data, (int, str)) and not isinstance(data, bool) and text.isascii() and text.isdigit():
-            if len(text) < 19:
-                return int(text)
-        elif isinstance(data, str):
-            try:
-                return UUID(data)
-            except ValueError:
-                pass
-        raise serializers.ValidationError("The id of a product, or its number.")
+        if type(data) is int and 0 <= data <= LARGEST_NUMBER:
+            return data
+        try:
+            [key] = read_key(data if isinstance(data, str) else "").values()
+        except ValueError as error:
+            raise serializers.ValidationError("Must be the id of a product, or its number.") from error
+        return cast("UUID | int", key)
 
 
 class NewProductSerializer(StrictSerializer):
@@ -72,10 +80,10 @@ class NewProductSerializer(StrictSerializer):
     id = serializers.UUIDField(read_only=True)
     number = serializers.IntegerField(read_only=True)
     owner = serializers.UUIDField(read_only=True)
-    name = serializers.CharField(max_length=MAX_NAME)
-    description = serializers.CharField(max_length=MAX_DESCRIPTION, allow_blank=True, required=False)
+    name = fields.Text(max_length=MAX_NAME)
+    description = fields.Text(max_length=MAX_DESCRIPTION, allow_blank=True, required=False)
     price = Money()
-    stock = serializers.IntegerField(min_value=0, max_value=MOST_STOCK, required=False)
+    stock = fields.Integer(min_value=0, max_value=MOST_STOCK, required=False)
     state = serializers.ChoiceField(machines.PRODUCT_STATES, read_only=True)
     tags = serializers.ListField(child=serializers.CharField(), read_only=True)
     created = serializers.DateTimeField(read_only=True)
@@ -124,7 +132,7 @@ class TagSerializer(StrictSerializer):
 
     id = serializers.UUIDField(read_only=True)
     name = TagName()
-    description = serializers.CharField(max_length=MAX_DESCRIPTION, allow_blank=True, required=False)
+    description = fields.Text(max_length=MAX_DESCRIPTION, allow_blank=True, required=False)
     created = serializers.DateTimeField(read_only=True)
     updated = serializers.DateTimeField(read_only=True)
     example = {"id": ID, "name": "bicycle", "description": "Has two wheels.", "created": TIME, "updated": TIME}
@@ -176,12 +184,19 @@ class AskedOrderSerializer(StrictSerializer):
     example = {"lines": [{"product": ID, "quantity": 2}]}
 
 
+class CardText(serializers.RegexField):
+    """A part of a card as it was typed."""
+
+    def __init__(self, pattern: str, **options: Any) -> None:  # noqa: ANN401 - the field's options
+        super().__init__(pattern, trim_whitespace=False, write_only=True, **options)
+
+
 class CardSerializer(StrictSerializer):
     """A card. It is handed to the payment gateway and kept nowhere."""
 
-    card_number = serializers.RegexField(r"^[0-9 -]{12,30}$", write_only=True)
-    expiry = serializers.RegexField(r"^[0-9]{2}/[0-9]{2}$", write_only=True, help_text="MM/YY")
-    cvc = serializers.RegexField(r"^[0-9]{3,4}$", write_only=True)
+    card_number = CardText(r"^[0-9 -]{12,30}$")
+    expiry = CardText(r"^[0-9]{2}/[0-9]{2}$", help_text="MM/YY")
+    cvc = CardText(r"^[0-9]{3,4}$")
     example = {"card_number": "4242424242424242", "expiry": "12/40", "cvc": "123"}
 
 

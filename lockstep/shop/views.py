@@ -6,9 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from orjson import Fragment
-from rest_framework.exceptions import ValidationError
 from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthenticated
 from rest_framework.request import Request
 
@@ -16,7 +15,8 @@ from lockstep.api.answers import Answer
 from lockstep.api.concurrency import Shown, answer, if_match
 from lockstep.api.errors import NotFound
 from lockstep.api.paging import BY_TIME, NEWEST, Ordering, Part, keyset_page, ordering_of, page, part_of, part_page
-from lockstep.api.requests import Asking, actor_of, by_key, uuid_parameter
+from lockstep.api.parameters import QueryParameter, choice, text, uuid
+from lockstep.api.requests import Asking, actor_of, by_key
 from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION, ordering
 from lockstep.api.serializers import page_of
 from lockstep.api.server.slots import remote_wait
@@ -28,11 +28,11 @@ from lockstep.shop.models import Order, Product, ProductQuerySet, Tag
 from lockstep.shop.payments import token_of
 from lockstep.shop.search import NEWER, OLDER, search_engine
 from lockstep.shop.serializers import (
+    PRICE,
     AskedOrderSerializer,
     BagSerializer,
     ConfirmationSerializer,
     MachineSerializer,
-    Money,
     NewProductSerializer,
     OrderSerializer,
     OrderWithHistorySerializer,
@@ -40,6 +40,7 @@ from lockstep.shop.serializers import (
     QuantitySerializer,
     TagSerializer,
     plain_lines,
+    read_price,
     shown_bag,
     shown_machine,
     shown_order,
@@ -48,25 +49,24 @@ from lockstep.shop.serializers import (
     shown_tag,
 )
 
-LONGEST_SEARCH = 200  # characters
 NARROWING = [
-    OpenApiParameter(
+    text(
         "search",
-        str,
-        description="Only those with all these words in name, description or tags. The last may be only begun, and "
-        "words may be misspelt.",
+        "Only those with all these words in name, description or tags. The last may be only begun, and words may be "
+        "misspelt. All of them when empty.",
+        may_be_empty=True,
     ),
-    OpenApiParameter("tag", str, description="Only those with this tag."),
-    OpenApiParameter("owner", UUID, description="Only those of this user."),
-    OpenApiParameter("min_price", str, description="Only those that cost so much, or more."),
-    OpenApiParameter("max_price", str, description="Only those that cost so much, or less."),
+    text("tag", "Only those with this tag."),
+    uuid("owner", "Only those of this user."),
+    QueryParameter("min_price", PRICE, read_price, "Only those that cost so much, or more."),
+    QueryParameter("max_price", PRICE, read_price, "Only those that cost so much, or less."),
 ]
 PRODUCT_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "price": ("price", "id"), "-price": ("-price", "-id")}
 TAG_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "name": ("folded", "id"), "-name": ("-folded", "-id")}
 NARROWED = {parameter.name for parameter in NARROWING} | {"ordering", "offset"}
 PRODUCT_LIST = [*NARROWING, ordering(PRODUCT_ORDERINGS), *CURSOR_PAGE]
-IN_STATE = OpenApiParameter("state", str, enum=machines.ORDER.states, description="Only those in this state.")
-PREFIX = OpenApiParameter("prefix", str, description="Only those whose name begins so, in any case and spelling.")
+IN_STATE = choice("state", "Only those in this state.", machines.ORDER.states)
+PREFIX = text("prefix", "Only those whose name begins so, in any case and spelling; all when empty.", may_be_empty=True)
 
 
 class StaffWrite(BasePermission):
@@ -128,7 +128,7 @@ class ProductView(View):
     def patch(self, request: Request, key: str) -> Answer:
         """Changes a product of yours; `state` takes it off sale and back."""
         product = reads.own_product(key, request.user)
-        given = ProductSerializer(data=request.data, partial=True)
+        given = ProductSerializer(data=request.data, partial=True, shown=shown_product(product))
         given.is_valid(raise_exception=True)
         actions.update_product(
             actor=actor_of(request), product=product, match=if_match(request), **given.validated_data
@@ -165,7 +165,7 @@ class StoreView(View):
     """What somebody sells, newest first."""
 
     @extend_schema(operation_id="list_user_products", parameters=PRODUCT_LIST, responses=page_of(ProductSerializer))
-    def get(self, request: Request, key: str) -> Answer:
+    def get(self, request: Asking, key: str) -> Answer:
         owner = get_user_model().objects.filter(deleted=None, **by_key(key)).first()
         if owner is None:
             raise NotFound("There is no such user.")
@@ -182,9 +182,9 @@ class TagListView(View):
         parameters=[PREFIX, ordering(TAG_ORDERINGS), *CURSOR_PAGE],
         responses=page_of(TagSerializer),
     )
-    def get(self, request: Request) -> Answer:
+    def get(self, request: Asking) -> Answer:
         """Tags; with `prefix` those that somebody may be about to type."""
-        tags = Tag.objects.alive().beginning(request.query_params.get("prefix", "").replace("\0", ""))
+        tags = Tag.objects.alive().beginning(request.parameters.get("prefix", ""))
         return page(request, tags, order=ordering_of(request, TAG_ORDERINGS), shape=shown_tag)
 
     @extend_schema(
@@ -212,9 +212,9 @@ class TagView(View):
     )
     def patch(self, request: Request, tag: UUID) -> Answer:
         """Changes a tag, by staff."""
-        given = TagSerializer(data=request.data, partial=True)
-        given.is_valid(raise_exception=True)
         found, match = reads.tag(tag), if_match(request)
+        given = TagSerializer(data=request.data, partial=True, shown=shown_tag(found))
+        given.is_valid(raise_exception=True)
         actions.update_tag(actor=actor_of(request), tag=found, match=match, **given.validated_data)
         return _tag(request, tag)
 
@@ -270,11 +270,11 @@ class OrderListView(View):
         parameters=[IN_STATE, ordering(BY_TIME), *CURSOR_PAGE],
         responses=page_of(OrderSerializer),
     )
-    def get(self, request: Request) -> Answer:
+    def get(self, request: Asking) -> Answer:
         """Your orders, newest first."""
         orders = Order.objects.alive().of(request.user)
-        if state := request.query_params.get("state"):
-            orders = orders.filter(state=_state(state))
+        if state := request.parameters.get("state"):
+            orders = orders.filter(state=state)
         return page(request, orders, order=ordering_of(request, BY_TIME), shape=shown_order)
 
     @extend_schema(
@@ -348,35 +348,29 @@ class StateListView(View):
         return Answer([shown_machine(machine) for machine in machines.MACHINES])
 
 
-def _narrowed(request: Request) -> ProductQuerySet:
+def _narrowed(request: Asking) -> ProductQuerySet:
     rows = Product.objects.visible_to(request.user)
-    asked = request.query_params
-    if tag := asked.get("tag", "").replace("\0", ""):
-        rows = rows.tagged(tag)
-    if owner := asked.get("owner"):
-        rows = rows.of(uuid_parameter("owner", owner))
+    asked = request.parameters
+    if "tag" in asked:
+        rows = rows.tagged(asked["tag"])
+    if "owner" in asked:
+        rows = rows.of(asked["owner"])
     for name, comparison in (("min_price", "price__gte"), ("max_price", "price__lte")):
-        if text := asked.get(name):
-            rows = rows.filter(**{comparison: Money().run_validation(text)})
+        if name in asked:
+            rows = rows.filter(**{comparison: asked[name]})
     return rows
 
 
-def _products(request: Request, rows: ProductQuerySet) -> Answer:
+def _products(request: Asking, rows: ProductQuerySet) -> Answer:
     """One page of these products, or of those among them that are searched for."""
     order = ordering_of(request, PRODUCT_ORDERINGS)
-    text = request.query_params.get("search", "").replace("\0", " ")[:LONGEST_SEARCH]
-    if text and order == NEWEST and "offset" not in request.query_params:
-        older, newer = (partial(reads.found, request.user, rows, text, way) for way in (OLDER, NEWER))
+    words = request.parameters.get("search", "")
+    if words and order == NEWEST and "offset" not in request.parameters:
+        older, newer = (partial(reads.found, request.user, rows, words, way) for way in (OLDER, NEWER))
         return keyset_page(request, older, newer)
-    if text:
-        rows = search_engine().narrow(rows, text)
+    if words:
+        rows = search_engine().narrow(rows, words)
     return page(request, rows, order=order, shape=shown_product)
-
-
-def _state(name: str) -> str:
-    if name not in machines.ORDER.states:
-        raise ValidationError({"state": [f"One of {', '.join(machines.ORDER.states)}."]})
-    return name
 
 
 def _product(request: Request, key: str, status: int = 200) -> Answer:

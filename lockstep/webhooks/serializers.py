@@ -8,6 +8,7 @@ import httpx
 from django.conf import settings
 from rest_framework import serializers
 
+from lockstep.api import fields
 from lockstep.api.serializers import StrictSerializer
 from lockstep.changes.readers import event_types, names
 from lockstep.delivery.destinations.addresses import ForbiddenAddress, check_addresses
@@ -18,7 +19,7 @@ from lockstep.webhooks.models import Endpoint
 HOST = re.compile(rb"[a-z0-9._-]{1,253}|[0-9a-f:.]{2,45}")  # a name as DNS has it, or IPv6
 
 
-class WebhookURL(serializers.CharField):
+class WebhookURL(fields.Text):
     """An absolute URL: https, or http in development; no credentials; no address that webhooks may not reach.
 
     A name is looked up when it is used, at every attempt.
@@ -41,11 +42,13 @@ class WebhookURL(serializers.CharField):
             or not 0 < (443 if url.port is None else url.port) < 65_536
         ):
             raise serializers.ValidationError(f"A whole URL is needed, beginning with {schemes[0]}://.")
+        if "#" in text:
+            raise serializers.ValidationError("No fragment in the URL: it would never be sent.")
         if url.userinfo:
             raise serializers.ValidationError("No user or password in the URL: the signature says who is calling.")
         if numeric := numeric_addresses(host):
             self._check(host, numeric)
-        return str(url.copy_with(fragment=None))
+        return str(url)
 
     def _check(self, host: str, addresses: Sequence[str]) -> None:
         try:
@@ -61,13 +64,13 @@ class EndpointSerializer(StrictSerializer):
     id = serializers.UUIDField(read_only=True)
     url = WebhookURL()
     events = serializers.ListField(
-        child=serializers.CharField(max_length=200),
+        child=fields.Text(max_length=200),
         min_length=1,
         max_length=50,
         help_text="Patterns of types: `posts.post.created`, `posts.post.*`, `posts.*` or `*`.",
     )
-    description = serializers.CharField(max_length=500, allow_blank=True, required=False)
-    active = serializers.BooleanField(required=False)
+    description = fields.Text(max_length=500, allow_blank=True, required=False)
+    active = fields.Boolean(required=False)
     reason = serializers.CharField(read_only=True, help_text="Why it is switched off.")
     failing_since = serializers.DateTimeField(
         read_only=True, allow_null=True, help_text="The first failure since the last success."
@@ -108,10 +111,10 @@ class EndpointWithSecretSerializer(EndpointSerializer):
 class RedeliverSerializer(StrictSerializer):
     """What to send again: one of message_id, dead_letters and since."""
 
-    message_id = serializers.UUIDField(required=False)
-    dead_letters = serializers.BooleanField(required=False)
-    since = serializers.DateTimeField(required=False)
-    until = serializers.DateTimeField(required=False, help_text="Together with since; until now without it.")
+    message_id = fields.Uuid(required=False)
+    dead_letters = fields.Boolean(required=False)
+    since = fields.Moment(required=False)
+    until = fields.Moment(required=False, help_text="Together with since; until now without it.")
     example = {"dead_letters": True}
 
     def validate(self, given: dict[str, Any]) -> dict[str, Any]:

@@ -3,16 +3,16 @@
 from typing import Any
 from uuid import UUID
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.exceptions import ValidationError
+from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthenticated
 from rest_framework.request import Request
 
 from lockstep.api.answers import Answer
 from lockstep.api.concurrency import answer, if_match
-from lockstep.api.errors import InsufficientScope, NotFound
+from lockstep.api.errors import InsufficientScope, Invalid, NotFound
 from lockstep.api.paging import page
-from lockstep.api.requests import actor_of, uuid_parameter
+from lockstep.api.parameters import boolean, uuid
+from lockstep.api.requests import Asking, actor_of
 from lockstep.api.schema import (
     CHANGES_VERSION,
     CREATES_VERSION,
@@ -40,8 +40,8 @@ from lockstep.webhooks.serializers import (
 )
 
 ATTEMPTS = [
-    OpenApiParameter("delivered", bool, description="Only those that succeeded, or only those that failed."),
-    OpenApiParameter("message_id", UUID, description="Only those of one message."),
+    boolean("delivered", "Only those that succeeded, or only those that failed."),
+    uuid("message_id", "Only those of one message."),
 ]
 
 
@@ -66,7 +66,7 @@ class EndpointListView(WebhookView):
     """All of somebody's endpoints."""
 
     @extend_schema(operation_id="list_webhooks", parameters=CURSOR_PAGE, responses=page_of(EndpointSerializer))
-    def get(self, request: Request) -> Answer:
+    def get(self, request: Asking) -> Answer:
         """Your endpoints, newest first."""
         return page(request, Endpoint.objects.alive().of(request.user), shape=shown)
 
@@ -83,7 +83,9 @@ class EndpointListView(WebhookView):
         """
         given = EndpointSerializer(data=request.data, context={"user": request.user})
         given.is_valid(raise_exception=True)
-        values = {name: value for name, value in given.validated_data.items() if name != "active"}
+        values = dict(given.validated_data)
+        if not values.pop("active", True):
+            raise Invalid({"active": "A new endpoint is active. Leave it out, and switch the endpoint off later."})
         created = actions.create_endpoint(actor=actor_of(request), owner=request.user, **values)
         return _with_secret(request, created, 201)
 
@@ -105,7 +107,8 @@ class EndpointView(WebhookView):
     def patch(self, request: Request, key: UUID) -> Answer:
         """Changes an endpoint; `active` switches it off and on."""
         endpoint = _endpoint(request, key)
-        given = EndpointSerializer(data=request.data, context={"user": request.user}, partial=True)
+        context = {"user": request.user}
+        given = EndpointSerializer(data=request.data, context=context, partial=True, shown=shown(endpoint))
         given.is_valid(raise_exception=True)
         actions.update_endpoint(
             actor=actor_of(request), endpoint=endpoint, match=if_match(request), **given.validated_data
@@ -149,12 +152,12 @@ class AttemptListView(WebhookView):
     @extend_schema(
         operation_id="list_webhook_attempts", parameters=[*ATTEMPTS, *CURSOR_PAGE], responses=page_of(AttemptSerializer)
     )
-    def get(self, request: Request, key: UUID) -> Answer:
+    def get(self, request: Asking, key: UUID) -> Answer:
         rows = Attempt.objects.filter(subscription_id=_endpoint(request, key).subscription)
-        if delivered := request.query_params.get("delivered"):
-            rows = rows.filter(failure__isnull=_boolean("delivered", delivered))
-        if message := request.query_params.get("message_id"):
-            rows = rows.filter(message_id=uuid_parameter("message_id", message))
+        if "delivered" in request.parameters:
+            rows = rows.filter(failure__isnull=request.parameters["delivered"])
+        if "message_id" in request.parameters:
+            rows = rows.filter(message_id=request.parameters["message_id"])
         return page(request, rows, shape=shown_attempt)
 
 
@@ -194,9 +197,3 @@ def _shown(request: Request, endpoint: Endpoint) -> Answer:
 def _with_secret(request: Request, created: Created, status: int) -> Answer:
     body = {**shown(created.endpoint), "secret": created.secret}
     return answer(request, body, created.endpoint.version, status=status)
-
-
-def _boolean(name: str, text: str) -> bool:
-    if text not in ("true", "false"):
-        raise ValidationError({name: ["true or false."]})
-    return text == "true"

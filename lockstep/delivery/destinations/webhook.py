@@ -25,6 +25,7 @@ from aiohttp import (
 from standardwebhooks import Webhook
 from yarl import URL
 
+from lockstep.changes.documents import shown_document
 from lockstep.delivery.destinations.addresses import ForbiddenAddress, Network, NoPublicAddress, check_addresses
 from lockstep.delivery.destinations.resolving import PublicResolver, numeric_addresses
 from lockstep.delivery.errors import DeliveryError, Refused, TryAgain, Unreachable
@@ -61,7 +62,8 @@ def event_type(claim: Claim) -> str:
 def body_of(claim: Claim) -> bytes:
     """{"type", "timestamp", "data": {"id", "before", "after"}}; before and after hold the captured columns."""
     change = claim.change
-    data = {"id": change.object_id, "before": change.before, "after": change.after}
+    before, after = (shown_document(change.model, document) for document in (change.before, change.after))
+    data = {"id": change.object_id, "before": before, "after": after}
     return orjson.dumps({"type": event_type(claim), "timestamp": change.at, "data": data}, option=orjson.OPT_UTC_Z)
 
 

@@ -1,9 +1,15 @@
 """The change log over REST: who may read what, narrowing, pages, histories."""
 
+import json
+from uuid import UUID
+
 import pytest
 
 from lockstep.accounts.models import User
 from lockstep.changes.models import Change
+from lockstep.delivery.destinations.webhook import body_of
+from lockstep.delivery.subscriptions import Change as LoggedChange
+from lockstep.delivery.subscriptions import Claim
 from lockstep.posts.models import Post
 from tests.support import Cast
 
@@ -64,9 +70,9 @@ def test_it_is_narrowed(cast: Cast):
         ("since=yesterday", 400),
         ("until=%00", 400),
         ("model=%00", 400),
-        ("cursor=cD1hYmM=", 404),  # p=abc
+        ("cursor=cD1hYmM=", 400),  # p=abc
         ("cursor=cD1bMTIzNDU2Nzg5MDEyMzQ1Njc4OTBd", 200),  # p=[12345678901234567890]: past 64 bits
-        ("cursor=bz0tMQ==", 404),  # o=-1
+        ("cursor=bz0tMQ==", 400),  # o=-1
     ],
 )
 def test_narrowing_that_makes_no_sense(cast: Cast, query: str, status: int):
@@ -159,3 +165,31 @@ def test_the_log_is_only_read_here(cast: Cast):
     for method in ("post", "put", "patch", "delete"):
         assert getattr(cast.staff.client, method)(PATH).status_code == 405
     assert Change.objects.count() == before
+
+
+def test_a_history_sends_a_value_where_it_changed_and_nowhere_else(cast: Cast):
+    """What an object was and became is not sent again beside what is different."""
+    post = write(cast, "the first title")
+    for title in ("the second title", "the third title"):
+        rename(cast, post, title)
+    answer = cast.owner.get(f"/api/v1/history/posts.post/{post.pk}/")
+    counts = [answer.content.decode().count(f"the {which} title") for which in ("first", "second", "third")]
+    assert counts == [2, 2, 1]  # what it became, and what it was when it became another
+    assert answer.content.decode().count('"b"') == 1  # the body, which never changed
+    entries = answer.json()["results"]
+    assert [entry["changed"].keys() for entry in entries[:2]] == [{"title"}, {"title"}]
+    assert [entry.keys() & {"before", "after"} for entry in entries] == [set(), set(), {"before"}]
+
+
+def test_a_price_looks_the_same_everywhere(cast: Cast):
+    made = cast.owner.post("/api/v1/products/", {"name": "Bicycle", "price": "249.90", "stock": 1}).json()
+    path = f"/api/v1/products/{made['id']}/"
+    cast.owner.client.patch(path, {"price": 250}, content_type="application/json")
+    history = cast.owner.get(f"{path}history/").json()["results"]
+    assert history[0]["changed"] == {"price": {"before": "249.90", "after": "250.00"}}
+    changes = cast.staff.get(f"{PATH}?object_id={made['id']}&kind=created").json()["results"]
+    assert changes[0]["after"]["price"] == made["price"] == "249.90"
+    change = Change.objects.get(object_id=made["id"], kind="created")
+    logged = {name: getattr(change, name) for name in ("seq", "at", "model", "object_id", "kind", "before", "after")}
+    message = json.loads(body_of(Claim(1, 1, 1, UUID(int=1), LoggedChange(**logged))))
+    assert message["data"]["after"]["price"] == "249.90"

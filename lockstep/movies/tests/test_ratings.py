@@ -89,7 +89,9 @@ class TestOneVote:
     def test_stays_with_its_movie(self, cast: Cast, movies: list[Movie]):
         key = rate(cast.owner, movies[0]).json()["id"]
         answer = change(cast.owner, "put", key, rating_type="UPVOTE", movie_id=str(movies[1].pk))
-        assert answer.json()["movie_id"] == str(movies[0].pk)
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "movie_id")
+        answer = change(cast.owner, "put", key, rating_type="DOWNVOTE", movie_id=str(movies[0].pk))
+        assert (answer.status_code, answer.json()["rating_type"]) == (200, "DOWNVOTE")
 
     def test_is_listed(self, cast: Cast, movies: list[Movie]):
         for movie, rating_type in zip(movies[:3], ("UPVOTE", "DOWNVOTE", "UPVOTE"), strict=True):

@@ -72,7 +72,7 @@ def test_words_are_looked_for_in_titles_and_descriptions(cast: Cast, movies: lis
     assert all("night train" in one["description"] for one in described)
     for nothing in ("%", "_", "nowhere", "\\", "' OR 1=1"):
         assert search(cast.owner, f"?query={nothing.replace('%', '%25')}")["count"] == 0
-    assert search(cast.owner, "?query=%00")["count"] == 96
+    assert cast.owner.get(f"{PATH}?query=%00").status_code == 400
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,28 @@
 -- What the frozen routes show, named as they show it, and written as JSON here: Python need not look at each value.
 
--- name: posts
--- The array, and how many are in it.
-SELECT coalesce('[' || string_agg(row_to_json(shown.*)::text, ',' ORDER BY shown.id) || ']', '[]') AS shown, count(*)
+-- name: array
+-- {rows} as an array, how many are in it, and whether there are more: it ends after so many rows, or before it would have
+-- more bytes than a page may. {rows} are one row more, each with its place, and without what cannot have room.
+SELECT coalesce('[' || string_agg(shown, ',' ORDER BY row) FILTER (WHERE fits) || ']', '[]') AS shown,
+       count(*) FILTER (WHERE fits) AS number, count(*) > count(*) FILTER (WHERE fits) AS more
 FROM (
-    SELECT user_id AS "userId", number AS id, title, body
-    FROM posts_post WHERE deleted IS NULL ORDER BY number LIMIT %(limit)s OFFSET %(offset)s
-) AS shown;
+    SELECT shown, row, row <= %(limit)s
+           AND (row = 1 OR sum(octet_length(shown) + 1) OVER (ROWS UNBOUNDED PRECEDING) <= %(bytes)s) AS fits
+    FROM ({rows}) AS rows
+) AS rows
+
+-- name: posts
+SELECT row_to_json(shown.*)::text AS shown, p.row
+FROM (
+    SELECT user_id, number, title, body, row_number() OVER so_far AS row,
+           sum(octet_length(title) + octet_length(body)) OVER so_far - octet_length(title) - octet_length(body) AS before
+    FROM (
+        SELECT user_id, number, title, body
+        FROM posts_post WHERE deleted IS NULL ORDER BY number LIMIT %(limit)s + 1 OFFSET %(offset)s
+    ) AS p
+    WINDOW so_far AS (ROWS UNBOUNDED PRECEDING)
+) AS p, LATERAL (SELECT p.user_id AS "userId", p.number AS id, p.title, p.body) AS shown
+WHERE p.row <= 2 OR p.before <= %(bytes)s OFFSET 0;
 
 -- name: number_of_posts
 SELECT count(*) FROM posts_post WHERE deleted IS NULL;
@@ -18,16 +34,23 @@ FROM posts_post p, LATERAL (SELECT p.user_id AS "userId", p.number AS id, p.titl
 WHERE p.number = %(number)s AND p.deleted IS NULL;
 
 -- name: comments
--- The same of a post's comments; no row when there is no such post.
-SELECT coalesce('[' || string_agg(row_to_json(shown.*)::text, ',' ORDER BY shown.id) || ']', '[]') AS shown, count(shown.id)
-FROM posts_post p
-LEFT JOIN LATERAL (
-    SELECT p.number AS "postId", c.number AS id, c.name, c.email, c.body
-    FROM posts_comment c WHERE c.post_id = p.id AND c.deleted IS NULL
-    ORDER BY c.number LIMIT %(limit)s OFFSET %(offset)s
-) AS shown ON true
-WHERE p.number = %(post)s AND p.deleted IS NULL
-GROUP BY p.id;
+-- The same of a post's comments.
+SELECT row_to_json(shown.*)::text AS shown, c.row
+FROM (
+    SELECT number, name, email, body, row_number() OVER so_far AS row,
+           sum(octet_length(name) + octet_length(body)) OVER so_far - octet_length(name) - octet_length(body) AS before
+    FROM (
+        SELECT number, name, email, body
+        FROM posts_comment WHERE post_id = p.id AND deleted IS NULL
+        ORDER BY number LIMIT %(limit)s + 1 OFFSET %(offset)s
+    ) AS c
+    WINDOW so_far AS (ROWS UNBOUNDED PRECEDING)
+) AS c, LATERAL (SELECT p.number AS "postId", c.number AS id, c.name, c.email, c.body) AS shown
+WHERE c.row <= 2 OR c.before <= %(bytes)s OFFSET 0;
+
+-- name: comments_of
+-- No row when there is no such post.
+SELECT page.* FROM posts_post p, LATERAL ({array}) AS page WHERE p.number = %(post)s AND p.deleted IS NULL;
 
 -- name: number_of_comments
 SELECT count(*)

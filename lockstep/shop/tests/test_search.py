@@ -74,7 +74,6 @@ def shelves(product: MakeProduct) -> dict[str, Product]:
         ("Cotton_Shirt", ["100% cotton_shirt"]),
         ("100%", ["100% cotton_shirt"]),
         ("o'neill", ["100% cotton_shirt"]),
-        ("red\0bicycle", ["Red bicycle"]),
         ("red & bicycle", ["Red bicycle"]),
         ("red | blue", []),
         ("!red:* <-> (bicycle", ["Red bicycle"]),
@@ -85,14 +84,19 @@ def shelves(product: MakeProduct) -> dict[str, Product]:
         ("_ed", []),
         ("   ", []),
         (".,-", []),
-        ("\0", []),
-        ("x" * 10_000, []),
-        ("red " * 2_500, ["Garden chair", "Red bicycle"]),
+        ("x" * 200, []),
+        ("red " * 50, ["Garden chair", "Red bicycle"]),
         ("two wheels and a bell two wheels and nothing else", ["Red bicycle"]),
     ],
 )
 def test_what_is_found(cast: Cast, shelves: dict[str, Product], text: str, names: list[str]):
     assert found(cast, text) == names
+
+
+@pytest.mark.parametrize("text", ["red\0bicycle", "\0", "x" * 201, "red " * 2_500])
+def test_what_cannot_be_searched_for_is_refused(cast: Cast, text: str):
+    answer = cast.owner.client.get(PRODUCTS, {"search": text})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "search")
 
 
 def test_no_text_is_no_search(cast: Cast, shelves: dict[str, Product]):

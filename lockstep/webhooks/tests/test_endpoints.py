@@ -218,7 +218,8 @@ def test_pages_go_newest_first(cast: Cast):
 
 @pytest.mark.parametrize("query", ["cursor=nonsense", "limit=x", "limit=-1", "limit=0"])
 def test_pages_that_there_are_not(cast: Cast, query: str):
-    assert cast.owner.get(f"{PATH}?{query}").status_code in (200, 404)
+    answer = cast.owner.get(f"{PATH}?{query}")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, query.partition("=")[0])
 
 
 @pytest.mark.parametrize(

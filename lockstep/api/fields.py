@@ -1,0 +1,87 @@
+"""Fields that take what the description says and nothing else: nothing that a client sends is changed in silence.
+
+REST framework's trim texts, make texts of numbers, and take what Python takes for a number: `1_0`, ` 5 `, digits of any
+script.
+"""
+
+import re
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from rest_framework import serializers
+from rest_framework.fields import empty
+
+from lockstep.api.parameters import DATE_TIME, read_uuid
+
+WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,18})")
+DECIMAL = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
+
+
+class Text(serializers.CharField):
+    """A text as it was sent. Where it may not be blank, nothing but whitespace is blank."""
+
+    default_error_messages = {"invalid": "Must be a string."}
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
+        super().__init__(**{"trim_whitespace": False, **options})
+
+    def run_validation(self, data: Any = empty) -> Any:  # noqa: ANN401 - REST framework's signature
+        if not self.allow_blank and isinstance(data, str) and not data.strip():
+            self.fail("blank")
+        return super().run_validation(data)
+
+    def to_internal_value(self, data: Any) -> str:  # noqa: ANN401 - REST framework's signature
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class Email(serializers.EmailField, Text):
+    """An e-mail address as it was sent."""
+
+
+class Integer(serializers.IntegerField):
+    """A whole number: of JSON, or as a string of ASCII digits, as predecessors took it."""
+
+    def to_internal_value(self, data: Any) -> int:  # noqa: ANN401 - REST framework's signature
+        if type(data) is not int and not (isinstance(data, str) and WHOLE.fullmatch(data)):
+            self.fail("invalid")
+        return int(data)
+
+
+class DecimalNumber(serializers.DecimalField):
+    """A decimal number: of JSON, or as a string of ASCII digits with a point."""
+
+    def to_internal_value(self, data: Any) -> Decimal:  # noqa: ANN401 - REST framework's signature
+        if type(data) not in (int, float) and not (isinstance(data, str) and DECIMAL.fullmatch(data)):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class Uuid(serializers.UUIDField):
+    """A UUID in its usual form: no number, no braces."""
+
+    def to_internal_value(self, data: Any) -> UUID:  # noqa: ANN401 - REST framework's signature
+        try:
+            return read_uuid(data if isinstance(data, str) else "")
+        except ValueError:
+            self.fail("invalid", value=data)
+
+
+class Moment(serializers.DateTimeField):
+    """A date and time by RFC 3339; without an offset it is in UTC."""
+
+    def to_internal_value(self, value: Any) -> Any:  # noqa: ANN401 - REST framework's signature
+        if not isinstance(value, str) or not DATE_TIME.fullmatch(value):
+            self.fail("invalid", format="2026-01-31T12:00:00Z")
+        return super().to_internal_value(value)
+
+
+class Boolean(serializers.BooleanField):
+    """true or false; not the many words that REST framework takes for them."""
+
+    def to_internal_value(self, data: Any) -> bool:  # noqa: ANN401 - REST framework's signature
+        if data is not True and data is not False:
+            self.fail("invalid", input=data)
+        return bool(data)
