@@ -18,8 +18,9 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import ValidationError
 from rest_framework.fields import DateTimeField
 
+from lockstep.api.errors import MAX_ERRORS
+
 Reader = Callable[[str], Any]  # raises ValueError with the sentence that the client is told
-MAX_ERRORS = 20  # of one answer
 MAX_NAME = 100  # characters of an unknown name that are repeated
 MAX_TEXT = 200  # characters of a text to look for
 MAX_INTEGER = 10**18 - 1

@@ -120,7 +120,7 @@ LIMITS = ("maxLength", "minLength", "pattern", "maxItems", "minItems", "format")
 KEPT_FORMATS = ("date-time", "uuid", "uri")
 
 
-class DecimalSchema(OpenApiSerializerFieldExtension):
+class DecimalSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]  # as its base registers it
     """A decimal number: a string of digits; a number of JSON is taken, too."""
 
     target_class = "lockstep.api.fields.DecimalNumber"

@@ -62,7 +62,7 @@ class Steps:
         return sorted(name for window in self.windows(*names) for name in window.names)
 
     def windows(self, *names: str) -> list[Window]:
-        known = names or self._run(_subscriptions)
+        known = names or tuple(self._run(_subscriptions))
         return self._run(lambda c: relay.windows(c, known))
 
     def fan_out(self, *names: str, chunk: int = relay.CHUNK) -> int:
