@@ -78,3 +78,41 @@ def test_products_from_before_they_held_their_tags_show_them_and_nothing_is_told
     with psycopg.connect(empty) as connection:
         assert connection.execute("SELECT tags FROM shop_product").fetchone() == (["blue", "Round"],)
         assert connection.execute(told).fetchone() == before
+
+
+def test_what_hung_from_deleted_rows_goes_and_a_price_that_is_no_number_is_mended(empty: str):
+    manage(empty, "migrate", "delivery")
+    manage(empty, "migrate", "movies", "0002_count_truncate")
+    manage(empty, "migrate", "shop", "0007_orders_need_one_index_of_buyers")
+    with psycopg.connect(empty) as connection:
+        connection.execute(
+            "INSERT INTO accounts_user"
+            " (username, password, first_name, last_name, email, is_staff, is_superuser, is_active, date_joined,"
+            " deleted)"
+            " VALUES ('here', '!', '', '', '', false, false, true, now(), NULL),"
+            " ('gone', '!', '', '', '', false, false, true, now(), now())"
+        )
+        connection.execute(
+            "INSERT INTO shop_product (owner_id, name, price, deleted)"
+            " SELECT id, username || ' ' || price, price::numeric, CASE WHEN price = '2' THEN now() END"
+            " FROM accounts_user, unnest(ARRAY['1', '2', 'NaN']) AS price"
+        )
+        connection.execute("INSERT INTO shop_tag (name) VALUES ('red')")
+        connection.execute(
+            "INSERT INTO shop_producttag (product_id, tag_id) SELECT p.id, t.id FROM shop_product p, shop_tag t"
+        )
+        connection.execute("INSERT INTO movies_movie (remote_id, title, rating) VALUES (lockstep_uuid7(), 'M', 'NaN')")
+        connection.execute(
+            "INSERT INTO movies_rating (user_id, movie_id, rating_type)"
+            " SELECT u.id, m.id, 'UPVOTE' FROM accounts_user u, movies_movie m"
+        )
+    manage(empty, "migrate")
+    with psycopg.connect(empty) as connection:
+        alive = "SELECT name, price::text, state FROM shop_product WHERE deleted IS NULL ORDER BY name"
+        assert connection.execute(alive).fetchall() == [("here 1", "1.00", "ON_SALE"), ("here NaN", "0.00", "OFF_SALE")]
+        links = (
+            "SELECT p.name FROM shop_producttag l JOIN shop_product p ON p.id = l.product_id WHERE l.deleted IS NULL"
+        )
+        assert {name for (name,) in connection.execute(links)} == {"here 1", "here NaN"}
+        assert connection.execute("SELECT upvotes FROM movies_tally").fetchall() == [(1,)]
+        assert connection.execute("SELECT rating FROM movies_movie").fetchall() == [(None,)]
