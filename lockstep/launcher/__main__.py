@@ -23,10 +23,10 @@ def main(arguments: list[str]) -> int:
                 from lockstep.launcher.throwaway import run_with_database
 
                 return run_with_database(arguments[2:])
-            case ["exec", "--test-servers", number, "--", _, *_] if number.isdecimal() and int(number):
+            case ["exec", "--test-servers", servers, "--", _, *_] if servers.isdecimal() and int(servers):
                 from lockstep.launcher.throwaway import run_with_database
 
-                return run_with_database(arguments[4:], test_servers=int(number))
+                return run_with_database(arguments[4:], test_servers=int(servers))
             case _:
                 sys.stderr.write("usage: python -m lockstep.launcher [exec [--test-servers N] -- COMMAND …]\n")
                 return 2
