@@ -6,24 +6,25 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeVar
 
 import psycopg
-from django.apps import apps
 from django.db import connection
-from django.db.models.signals import post_migrate
 from django.test import Client
 
 from lockstep.accounts.models import User
 from lockstep.accounts.sessions import open_opaque
+from lockstep.delivery.database import SQL
 from lockstep.delivery.subscriptions import Family, Subscriber, registered, registered_families
 from lockstep.delivery.worker import Worker
 
 T = TypeVar("T")
 
 MADE_BY_MIGRATIONS = {"django_migrations", "django_content_type", "auth_permission"}
-# Seconds until a test gives up waiting for something that should happen at once; seeded bugs are given up sooner.
-PATIENCE = float(os.environ.get("LOCKSTEP_TEST_PATIENCE", "30"))
+# Seconds until a test gives up waiting for something that should happen at once: they end what hangs, and assert
+# nothing. A busy machine may need many; seeded bugs are given up sooner.
+PATIENCE = float(os.environ.get("LOCKSTEP_TEST_PATIENCE", "120"))
 
 
 @dataclass(frozen=True)
@@ -69,19 +70,22 @@ class Cast:
         return cls(*(Person.make(name, staff=name == "staff") for name in ("owner", "colleague", "outsider", "staff")))
 
 
+@cache
+def tables() -> list[str]:
+    """Those of all models, which no test changes."""
+    return sorted(set(connection.introspection.django_table_names(include_views=False)) - MADE_BY_MIGRATIONS)
+
+
 def empty_tables() -> None:
     """What Django does after a test that commits, in a tenth of the time: it truncates, and migrates every app anew.
 
     Without triggers, and past the log that refuses to lose a row. Subscriptions begin with the migration of `delivery`.
     """
-    tables = set(connection.introspection.django_table_names(only_existing=True, include_views=False))
-    deletions = "".join(f'DELETE FROM "{table}";' for table in sorted(tables - MADE_BY_MIGRATIONS))
+    deletions = "".join(f'DELETE FROM "{table}";' for table in tables())
     with connection.cursor() as cursor:
         cursor.execute(f"SET session_replication_role = replica; {deletions} SET session_replication_role = origin")
-    delivery = apps.get_app_config("delivery")
-    post_migrate.send(
-        delivery, app_config=delivery, using="default", apps=apps, plan=[], verbosity=0, interactive=False
-    )
+        for subscriber in registered():
+            cursor.execute(SQL["upkeep"]["declare_subscription"], subscriber.row)
 
 
 @dataclass

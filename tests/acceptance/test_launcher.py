@@ -270,3 +270,21 @@ def test_exec_lends_a_database_and_hands_on_the_exit_code() -> None:
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert result.returncode == 7, result.stderr
     assert not Path(result.stdout.strip()).exists()
+
+
+def test_exec_lends_migrated_test_servers() -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in OURS}
+    script = """if True:
+        import os, psycopg
+        for url in os.environ["LOCKSTEP_TEST_SERVERS"].split():
+            with psycopg.connect(url, dbname="test_lockstep") as connection:
+                migrated = connection.execute("SELECT count(*) > 0 FROM django_migrations").fetchone()
+                print(connection.info.port, *migrated)
+    """
+    command = [ROOT / ".venv/bin/python", "-m", "lockstep.launcher", "exec", "--test-servers", "2", "--"]
+    command += [ROOT / ".venv/bin/python", "-c", script]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    (one, migrated), (another, migrated_too) = (line.split() for line in result.stdout.splitlines())
+    assert one != another
+    assert migrated == migrated_too == "True"

@@ -32,7 +32,7 @@ def empty(transactional_db: None) -> Iterator[str]:
 def manage(url: str, *words: str) -> str:
     environment = {**os.environ, "DATABASE_URL": url}
     command = [sys.executable, "manage.py", *words]
-    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 

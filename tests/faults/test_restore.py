@@ -30,7 +30,7 @@ def younger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def manage(url: str, *words: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "DATABASE_URL": url}
     command = [str(ROOT / ".venv/bin/python"), "manage.py", *words]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
 def restore(source: str, target: str, folder: Path) -> None:

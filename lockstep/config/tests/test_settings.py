@@ -19,7 +19,8 @@ GOOD = {
 
 
 def manage(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {"PATH": os.environ["PATH"], "LOCKSTEP_HOME": str(tmp_path)}
+    kept = {name: value for name, value in os.environ.items() if name == "PATH" or name.startswith("PYTHON")}
+    clean = kept | {"LOCKSTEP_HOME": str(tmp_path)}
     command = [sys.executable, "manage.py", *arguments]
     return subprocess.run(command, cwd=ROOT, env=clean | environment, capture_output=True, text=True)
 
