@@ -16,7 +16,7 @@ from bench.web.serving import serving_ours
 from bench.web.strangers import GATEWAY_SECONDS, HALF_BODIES, HALF_HEADERS, STREAMS
 from lockstep.accounts.models import User
 from lockstep.accounts.sessions import open_opaque
-from lockstep.delivery.tests.support import begin_epoch
+from lockstep.delivery.database import SQL
 from lockstep.posts.models import Post
 from lockstep.shop.models import Product
 
@@ -39,9 +39,10 @@ class Strangers(Row):
     )
 
     def prepare(self) -> None:
-        os.environ |= {"RATE_LIMIT": "1000000000", "LOG_LEVEL": "WARNING", "SECURE_SSL_REDIRECT": "false"}
+        # Elsewhere the gateway would have to speak TLS.
+        os.environ |= {"RATE_LIMIT": "1000000000", "LOG_LEVEL": "WARNING", "DEBUG": "true"}
         with self.place.connection() as connection:
-            begin_epoch(connection)
+            connection.execute(SQL["epochs"]["begin_first"])
         staff = User.objects.create_user("strangers", password="", is_staff=True)
         users = [User.objects.create_user(f"stranger-{n}", password="") for n in range(USERS)]
         product = Product.objects.create(owner=staff, name="thing", description="", price="1", stock=10**6)

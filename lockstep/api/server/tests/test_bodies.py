@@ -56,6 +56,7 @@ def test_what_becomes_too_large_is_refused_as_it_comes():
 
 
 def test_what_does_not_come_is_refused():
+    assert refusal(client(NEVER), 3, seconds=0.01).status == 408
     assert refusal(client(b"ab", NEVER), 3, seconds=0.01).status == 408
 
 
