@@ -6,7 +6,6 @@ by RFC 8259, forms by the URL standard, and neither media type has a `charset`. 
 """
 
 import logging
-from collections.abc import Iterable
 from typing import Any
 
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
@@ -44,7 +43,7 @@ class Handler(WSGIHandler):
 
     request_class = UTF8Request
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401 - WSGI's callable
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> HttpResponseBase:  # noqa: ANN401 - WSGI's callable
         try:
             return super().__call__(environ, start_response)
         except Exception:
