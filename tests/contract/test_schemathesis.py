@@ -17,7 +17,6 @@ import pytest
 import schemathesis
 import yaml
 from django.conf import settings
-from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, transaction
 from django.utils import timezone
@@ -38,6 +37,7 @@ from schemathesis.specs.openapi.checks import (
 
 from lockstep.accounts.models import User
 from lockstep.accounts.sessions import open_opaque, open_pair
+from lockstep.api.handler import Handler
 from lockstep.changes.connecting import connection_parameters
 from lockstep.defects.actions import create_defect
 from lockstep.delivery.tests.support import begin_epoch
@@ -64,7 +64,7 @@ def described() -> Any:
         if not name.endswith("Request") and "properties" in schema:
             schema["additionalProperties"] = False
     schema = schemathesis.openapi.from_dict(raw)
-    schema.app = WSGIHandler()
+    schema.app = Handler()
     schema.config.generation.update(with_security_parameters=False)
     return schema
 

@@ -71,7 +71,12 @@ def test_a_content_length_that_is_no_number_is_400(length: str):
 )
 @pytest.mark.parametrize("target", ["/api/v1/changes/", "/api/schema/", "/api/v1/products/", "/healthz"])
 def test_an_accept_header_is_no_mistake_of_ours(accept: str, target: str):
-    assert Server().send(Sent("GET", target, {"Accept": accept})).status in (200, 401, 406)
+    assert Server().send(Sent("GET", target, {"Accept": accept})).status in (200, 401, 406, 431)
+
+
+@pytest.mark.parametrize("name", ["Cookie", "If-None-Match", "Host", "X-Request-ID"])
+def test_a_header_of_more_than_16_kilobytes_is_431(name: str):
+    problem(Sent("GET", "/healthz", {name: "a;" * 10_000}), 431)
 
 
 def test_an_error_outside_of_every_middleware_is_a_problem_and_logged_once(
