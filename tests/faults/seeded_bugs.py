@@ -196,8 +196,8 @@ BUGS = [
     SeededBug(
         "attribution outlives its transaction",
         "lockstep/changes/attribution.py",
-        "set_config('lockstep.origin', %s, true)",
-        "set_config('lockstep.origin', %s, false)",
+        "set_config('lockstep.origin', %(origin)s, true)",
+        "set_config('lockstep.origin', %(origin)s, false)",
         f"{TEST_CAPTURE}::test_attribution_ends_with_its_transaction",
     ),
     SeededBug(
@@ -529,8 +529,8 @@ BUGS = [
     SeededBug(
         "who has a token may guess the password with it",
         "lockstep/accounts/views.py",
-        "return _me(request).username",
-        'return ""',
+        "return _me(request).username if PasswordSerializer",
+        "return '' if PasswordSerializer",
         "lockstep/accounts/tests/test_people.py::test_who_has_a_token_cannot_guess_the_password_with_it",
     ),
     SeededBug(
