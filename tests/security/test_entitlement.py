@@ -24,6 +24,7 @@ from psycopg_pool import AsyncConnectionPool
 from conftest import database_url
 from lockstep.accounts import actions, sessions
 from lockstep.accounts.models import Follow, Session, Token, User
+from lockstep.api import admin_site
 from lockstep.api.views import View
 from lockstep.changes import attribution
 from lockstep.changes.models import Change
@@ -240,6 +241,27 @@ def test_replay_is_refused_when_the_right_goes_after_authentication(
         refused = create()
     assert refused.status_code == (403 if withdrawal is take_staff else 401)
     assert "Idempotent-Replayed" not in refused
+
+
+@pytest.mark.parametrize("withdrawal", [change_password, deactivate, delete_account, take_staff])
+def test_write_of_the_admin_is_refused_when_the_right_goes_after_authentication(
+    cast: Cast, shop: Shop, monkeypatch: pytest.MonkeyPatch, withdrawal: Withdrawal
+):
+    client = Client(raise_request_exception=False)
+    client.force_login(cast.staff.user)
+    begin = admin_site.attributed_transaction
+
+    def withdrawn(**options: Any) -> Any:
+        withdrawal(cast.staff.user)
+        return begin(**options)
+
+    monkeypatch.setattr(admin_site, "attributed_transaction", withdrawn)
+    refused = client.post(f"/admin/shop/tag/{shop.tag.pk}/change/", {"name": "warm", "description": ""})
+    assert refused.status_code == 403
+    assert Tag.objects.get(pk=shop.tag.pk).name == "hot"
+    monkeypatch.setattr(admin_site, "attributed_transaction", begin)
+    again = client.post(f"/admin/shop/tag/{shop.tag.pk}/change/", {"name": "warm", "description": ""})
+    assert again.status_code == 302 and "/login/" in again["Location"]
 
 
 # --- Inside the action, before it commits ---------------------------------------------------------------------
