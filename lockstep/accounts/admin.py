@@ -77,7 +77,7 @@ class AccountAdmin(EntityAdmin, UserAdmin):  # type: ignore[type-arg]  # it take
         """What deleting an account does beside (accounts.actions.delete_account, shop.models.Seller)."""
         return [
             "The account is signed out everywhere and deleted with its profile, its products and all follows of it.",
-            "Its name and address can be used again. Its orders, defects and ratings stay.",
+            "Its name and address can be used again. Its orders and defects stay as they are.",
         ]
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:

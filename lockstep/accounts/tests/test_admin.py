@@ -65,7 +65,7 @@ def test_what_an_account_has_does_not_protect_it(cast: Cast, with_history: None,
     clerk.user_permissions.set(Permission.objects.filter(codename__in=["view_user", "change_user", "delete_user"]))
     admin, page = admin_of(clerk), f"{PAGE}{cast.owner.user.pk}/delete/"
     asked = admin.get(page).content.decode()
-    assert "Its orders, defects and ratings stay." in asked
+    assert "Its orders and defects stay as they are." in asked
     assert "protected" not in asked
     assert admin.post(page, {"post": "yes"}).status_code == 302
     assert User.objects.get(pk=cast.owner.user.pk).deleted
