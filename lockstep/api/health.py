@@ -28,7 +28,10 @@ from lockstep.delivery.metrics import exposition
 
 latest_figures = LatestFigures(exposition)
 UNKNOWN = {"database": "does not answer", "migrations": "unknown", "worker": "unknown"}
-WORKERS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'lockstep-worker'"
+# Of this database: another system may share the server.
+WORKERS = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE application_name = 'lockstep-worker' AND datname = current_database()"""
 
 
 class AsItIs(BaseContentNegotiation):

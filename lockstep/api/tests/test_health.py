@@ -3,6 +3,7 @@
 from queue import SimpleQueue
 from threading import Event
 
+import psycopg
 import pytest
 from django.db import OperationalError, connection
 from django.test import Client
@@ -24,6 +25,15 @@ def test_readyz_waits_for_a_worker_in_development(client: Client, worker: Backgr
     assert answer.json() == {"database": "ok", "migrations": "ok", "worker": "none is running: manage.py worker"}
     worker.start()
     eventually(lambda: client.get("/readyz").status_code == 200)
+
+
+def test_readyz_does_not_count_workers_of_another_database(client: Client, database: psycopg.Connection, settings):
+    settings.DEBUG = True
+    address = {**database.info.get_parameters(), "password": database.info.password, "dbname": "postgres"}
+    with psycopg.connect(**address | {"application_name": "lockstep-worker"}):
+        assert client.get("/readyz").json()["worker"] == "none is running: manage.py worker"
+    with psycopg.connect(**address | {"application_name": "lockstep-worker", "dbname": database.info.dbname}):
+        assert client.get("/readyz").json()["worker"] == "ok"
 
 
 @pytest.mark.django_db
