@@ -1,5 +1,7 @@
 """What people do with their accounts. Each action is one transaction and names its actor."""
 
+import secrets
+
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -18,12 +20,11 @@ MISMATCH = "This is not your password."
 
 
 def register(*, username: str = "", email: str = "", password: str, **names: str) -> User:
-    """A new account; without a username it goes by its e-mail address.
+    """A new account. Without a username it gets a made-up one, because others see it: its address signs in.
 
     Raises Invalid for a name or address that is taken, and for a password that is too easy.
     """
-    user = User(username=username or email, email=email, **names)
-    _check_name(user)
+    user = User(username=username or made_up_username(), email=email, **names)
     _check_password(password, user, field="password")
     user.set_password(password)
     with attributed_transaction(actor=f"user:{user.pk}"):
@@ -31,16 +32,17 @@ def register(*, username: str = "", email: str = "", password: str, **names: str
     return user
 
 
+def made_up_username() -> str:
+    """A username that says nothing about its user, such as "user-3f9a0c51d27e"."""
+    return f"user-{secrets.token_hex(6)}"
+
+
 def update_profile(*, actor: str, user: User, match: Match = ANY_VERSION, **values: str) -> User:
     """Changes the columns of a profile. Raises OutOfDate, and Invalid for a name or address that is taken."""
     with account_transaction(actor=actor, user=user.pk):
         mine: User = lock(User.objects.alive(), match, pk=user.pk)
-        named_by_address = mine.username.lower() == mine.email.lower()
         for name, value in values.items():
             setattr(mine, name, value)
-        if named_by_address and "username" not in values and mine.email:
-            mine.username = mine.email
-        _check_name(mine)
         _save_unless_taken(mine)
         mine.refresh_from_db()
     return mine
@@ -112,13 +114,6 @@ def _save_unless_taken(user: User) -> None:
         if field is None:
             raise
         raise Invalid({field: sentence}) from error
-
-
-def _check_name(user: User) -> None:
-    try:
-        user.clean()
-    except ValidationError as error:
-        raise Invalid({field: " ".join(texts) for field, texts in error.message_dict.items()}) from error
 
 
 def _check_password(password: str, user: User, *, field: str) -> None:

@@ -35,7 +35,7 @@ class BearerAuthentication(BaseAuthentication):
             request.found = caller.found
         needed = READ if request.method in SAFE_METHODS else WRITE
         if needed not in session.scopes:
-            raise InsufficientScope(f"This token may not {needed}: it was given for {session.scope or 'nothing'!r}.")
+            raise InsufficientScope(needed, session.scope)
         return session.user, session
 
     def authenticate_header(self, request: Request) -> str:

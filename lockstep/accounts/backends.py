@@ -18,7 +18,7 @@ class NameOrEmailBackend(ModelBackend):
         """The user with this name and password, if they may sign in."""
         if not username or password is None or "\0" in username:
             return None
-        # A username that is somebody's address belongs to that very account (actions.register): there is one at most.
+        # No username is an address: there is one account at most.
         users = [user for user in User.objects.named(username)[:2] if self.user_can_authenticate(user)]
         if not users:
             make_password(password)

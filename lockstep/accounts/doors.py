@@ -3,10 +3,10 @@
 The routes of the predecessor APIs lie in compat/, on what stands here.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, cast
 
+import orjson
 from django.contrib.auth import authenticate
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import AuthenticationFailed
@@ -17,6 +17,7 @@ from rest_framework.request import Request
 from lockstep.accounts import actions, oauth, sessions, signed
 from lockstep.accounts.models import Session, Token, User
 from lockstep.accounts.serializers import (
+    CredentialsSerializer,
     IntrospectionSerializer,
     NameOrEmailSerializer,
     OAuthGrantSerializer,
@@ -31,13 +32,15 @@ from lockstep.accounts.throttling import Try
 from lockstep.api.answers import Answer
 from lockstep.api.errors import CONTENT_TYPE, document
 from lockstep.api.problems import UNAUTHENTICATED, problem_of
-from lockstep.api.requests import address_of
+from lockstep.api.requests import actor_of, address_of
+from lockstep.api.serializers import StrictSerializer
 from lockstep.api.views import View
+from lockstep.changes.attribution import confirm
 
 NO_STORE = {"Cache-Control": "no-store"}
-NAMES = ("username", "email", "name")
 EMPTY = {"type": "object", "additionalProperties": False}
-OAUTH_PROBLEMS = {(status, CONTENT_TYPE): OAuthProblemSerializer for status in (400, 401)}
+OAUTH_PROBLEMS = dict.fromkeys((400, 401), OAuthProblemSerializer)
+OAUTH_ERRORS = {429: "temporarily_unavailable", 500: "server_error", 503: "temporarily_unavailable"}
 
 
 class DoorView(View):
@@ -55,15 +58,16 @@ class PasswordView(View):
     """A route that takes a password. A try counts before it is looked at (throttling.py)."""
 
     password_try: Try | None = None
+    password_methods: tuple[str, ...] = ("POST",)  # those that take a password
 
     def tried(self, request: Request) -> str:
-        """Whose password it is said to be; nothing when nobody can be called so."""
+        """The validated name whose password is tried; "" where the body is refused and no password is looked at."""
         raise NotImplementedError
 
     def check_throttles(self, request: Request) -> None:
         """Counts the try; outside the transaction of the request, so that nothing takes it back but success."""
         super().check_throttles(request)
-        if name := self.tried(request):
+        if request.method in self.password_methods and (name := self.tried(request)):
             self.password_try = Try(name, address_of(request))
             self.password_try.count()
 
@@ -83,11 +87,13 @@ class PasswordView(View):
 class SignInView(PasswordView, DoorView):
     """A route that takes a name and a password."""
 
+    credentials: type[StrictSerializer] = CredentialsSerializer
+    name_field = "username"  # of what is validated
+
     def tried(self, request: Request) -> str:
-        """The name that is given, by whichever of its names."""
-        given = request.data if request.method == "POST" and isinstance(request.data, Mapping) else {}
-        name = next((given[field] for field in NAMES if isinstance(given.get(field), str)), "")
-        return "" if "\0" in name else name  # the serializer says what is wrong with it
+        """The name as the serializer hands it on to whoever looks for the account."""
+        given = self.credentials(data=request.data)
+        return str(given.validated_data[self.name_field]) if given.is_valid() else ""
 
     def signed_in(self, request: Request, *, username: str, password: str) -> User:
         """The user with this name and password. Raises AuthenticationFailed, which does not tell which is wrong."""
@@ -103,6 +109,8 @@ class PairView(SignInView):
 
     The access token is valid for minutes. Before it expires the pair is refreshed.
     """
+
+    credentials = NameOrEmailSerializer
 
     @extend_schema(
         operation_id="create_pair", request=NameOrEmailSerializer, responses={200: PairSerializer, 401: None}
@@ -137,6 +145,8 @@ class VerifyView(DoorView):
     It may be of any kind, and of which it is is not told.
     """
 
+    replays = False  # the answer is about this moment
+
     @extend_schema(operation_id="verify_token", request=TokenSerializer, responses={200: EMPTY, 401: None})
     def post(self, request: Request) -> Answer:
         given = TokenSerializer(data=request.data)
@@ -155,10 +165,27 @@ class SignOutView(View):
         return Answer(status=204)
 
 
-class OAuthTokenView(SignInView):
-    """Signs in, or refreshes, by OAuth 2 (RFC 6749): the grants `password` and `refresh_token`."""
+class OAuthView(DoorView):
+    """A route of OAuth 2, whose errors are JSON with an `error` code (RFC 6749, 5.2), whoever raised them."""
 
     parser_classes = (FormParser,)
+
+    def handle_exception(self, exc: Exception) -> Any:  # noqa: ANN401 - REST framework's
+        """A problem, which is the protocol's error as well."""
+        problem = super().handle_exception(exc)
+        code = OAUTH_ERRORS.get(problem.status_code, "invalid_request")
+        body = orjson.loads(problem.content)
+        headers = {name: value for name, value in problem.items() if name != "Content-Type"} | NO_STORE
+        return Answer({**body, "error": code}, problem.status_code, headers=headers)
+
+
+class OAuthTokenView(OAuthView, SignInView):
+    """Signs in, or refreshes, by OAuth 2 (RFC 6749): the grants `password` and `refresh_token`."""
+
+    def tried(self, request: Request) -> str:
+        """The name in the form; the protocol takes no other."""
+        name = str(request._request.POST.get("username", ""))
+        return "" if "\0" in name else name
 
     @extend_schema(
         operation_id="create_oauth_tokens",
@@ -173,20 +200,18 @@ class OAuthTokenView(SignInView):
         return _oauth_response(answer)
 
 
-class OAuthRevocationView(DoorView):
+class OAuthRevocationView(OAuthView):
     """Revokes a token by OAuth 2 (RFC 7009).
 
     The answer is 200 also when there is no such token.
     """
-
-    parser_classes = (FormParser,)
 
     @extend_schema(
         operation_id="revoke_oauth_token", request=OAuthTokenFormSerializer, responses={200: EMPTY, **OAUTH_PROBLEMS}
     )
     def post(self, request: Request) -> Answer:
         request.data  # noqa: B018 - see above
-        return _oauth_response(oauth.revocation_answer(request._request))
+        return _oauth_response(oauth.revocation_answer(request._request, address_of(request)))
 
 
 class OAuthIntrospectionView(View):
@@ -194,12 +219,14 @@ class OAuthIntrospectionView(View):
 
     permission_classes = (IsAdminUser,)
     parser_classes = (FormParser,)
+    replays = False  # the answer is about this moment
 
     @extend_schema(operation_id="introspect_token", request=OAuthTokenFormSerializer, responses=IntrospectionSerializer)
     def post(self, request: Request) -> Answer:
         given = OAuthTokenFormSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         secret = given.validated_data["token"]
+        confirm(actor_of(request))
         session, expires = sessions.find_session(secret), sessions.expiry_of(secret)
         if session is None or expires is None:
             return Answer({"active": False}, headers=NO_STORE)
@@ -235,10 +262,14 @@ def _refused(detail: str) -> Answer:
 
 
 def _oauth_response(answer: oauth.Answer) -> Answer:
-    """The protocol's own answer; a refusal is a problem as well, with the members that RFC 6749 wants."""
+    """The protocol's own answer; a refusal has the members of a problem as well.
+
+    A client that showed no right secret is told how to show it: by HTTP Basic (RFC 6749, 5.2).
+    """
     headers = {name: value for name, value in answer.headers.items() if name != "Content-Type"} | NO_STORE
     if answer.status < 400:
         return Answer(answer.body, answer.status, headers=headers)
     detail = answer.body.get("error_description") or answer.body.get("error", "")
-    body = document(problem_of(answer.status), detail, **answer.body)
-    return Answer(body, answer.status, headers=headers, content_type=CONTENT_TYPE)
+    if answer.status == 401:
+        headers["WWW-Authenticate"] = 'Basic realm="lockstep"'
+    return Answer(document(problem_of(answer.status), detail, **answer.body), answer.status, headers=headers)

@@ -8,9 +8,10 @@ import pgtrigger
 from django.conf import settings
 from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.models import AbstractUser, UserManager
-from django.core.exceptions import ValidationError
+from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.db import models, transaction
 from django.db.models.functions import Coalesce, Lower, Now
+from django.utils.deconstruct import deconstructible
 from uuid_utils.compat import uuid7
 
 from lockstep.accounts.entitlement import admin_actor, session_actor
@@ -64,10 +65,25 @@ class PeopleManager(UserManager.from_queryset(UserQuerySet)):  # type: ignore[mi
         return user
 
 
+@deconstructible
+class HandleValidator(UnicodeUsernameValidator):
+    """Usernames are public: an e-mail address is none."""
+
+    regex = r"^[\w.+-]+\Z"
+    message = "Use letters, digits and . + - _ only. An e-mail address signs in as well, and is not shown to others."
+
+
 class User(Entity, AbstractUser):
     """Somebody who may sign in. `number` is what outside systems call them by."""
 
     number = number_field("accounts_user_number")
+    username = models.CharField(
+        max_length=150,
+        unique=True,
+        validators=[HandleValidator()],
+        help_text="Others see it. Letters, digits and . + - _ only.",
+        error_messages={"unique": "A user with that username already exists."},
+    )
 
     objects = PeopleManager()  # type: ignore[misc]  # the stubs know two bases
 
@@ -75,6 +91,11 @@ class User(Entity, AbstractUser):
         abstract = False
         constraints = [
             # Two names that differ in case only would be one to a reader.
+            models.CheckConstraint(
+                name="accounts_user_username_no_address",
+                condition=~models.Q(username__contains="@"),
+                violation_error_message=HandleValidator.message,
+            ),
             models.UniqueConstraint(
                 Lower("username"), name="accounts_user_username_ci", violation_error_message=ALREADY_IN_USE
             ),
@@ -103,13 +124,6 @@ class User(Entity, AbstractUser):
                 func=WITHDRAWAL["close_sessions"],
             ),
         ]
-
-    def clean(self) -> None:
-        """Raises ValidationError for a username that is an e-mail address, unless it is the user's own."""
-        super().clean()
-        name = self.username or ""  # a form that refused it leaves none
-        if "@" in name and name.lower() != self.email.lower():
-            raise ValidationError({"username": "A username with an @ must be the user's own e-mail address."})
 
     def save(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Django's arguments
         """Ends all sign-ins when a password that was set is saved: by the admin, a command or a shell."""

@@ -18,6 +18,7 @@ from oauthlib.oauth2 import InvalidGrantError, Server
 
 from lockstep.accounts import sessions
 from lockstep.accounts.models import Session, Token
+from lockstep.accounts.throttling import ClientTry
 
 GRANT_TYPES = ("password", "refresh_token")
 ACCESS_SECONDS = 3600
@@ -41,6 +42,15 @@ class SessionValidator(OAuth2Validator):  # type: ignore[misc]  # it is untyped
     def _load_application(self, client_id: str | None, request: OAuthRequest) -> object:
         """The client of this name, from the form or from HTTP Basic. None is called by a name with NUL in it."""
         return None if "\0" in (client_id or "") else super()._load_application(client_id, request)
+
+    def _check_secret(self, provided_secret: str, stored_secret: str) -> bool:
+        """Whether this is the client's secret. A try counts before it is looked at. Raises TooManyRequests."""
+        attempt = ClientTry(stored_secret, self.address)
+        attempt.count()
+        if not super()._check_secret(provided_secret, stored_secret):
+            return False
+        attempt.forgive()
+        return True
 
     def validate_grant_type(
         self, client_id: str, grant_type: str, client: object, request: OAuthRequest, *_: object
@@ -86,9 +96,9 @@ def token_answer(request: HttpRequest, address: str | None) -> Answer:
     return Answer(orjson.loads(body), status, headers)
 
 
-def revocation_answer(request: HttpRequest) -> Answer:
+def revocation_answer(request: HttpRequest, address: str | None) -> Answer:
     """What it answers at the revocation route: nothing, where the client is who it says."""
-    _, headers, body, status = _core(None).create_revocation_response(request)
+    _, headers, body, status = _core(address).create_revocation_response(request)
     return Answer(orjson.loads(body) if body else {}, status, headers)
 
 

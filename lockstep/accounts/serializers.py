@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from django.contrib.auth.validators import UnicodeUsernameValidator
 from rest_framework import serializers
 
-from lockstep.accounts.models import User
+from lockstep.accounts.models import HandleValidator, User
 from lockstep.api.serializers import StrictSerializer
 
 JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIwMTk4In0.c2lnbmF0dXJl"  # an example
@@ -19,10 +18,10 @@ class Password(serializers.CharField):
 
 
 class Username(serializers.CharField):
-    """Letters, digits and @ . + - _; a name with an @ must be the user's own address (actions.register)."""
+    """Letters, digits and . + - _: everybody sees it, so that no address may be one."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
-        super().__init__(max_length=150, validators=[UnicodeUsernameValidator()], **options)
+        super().__init__(max_length=150, validators=[HandleValidator()], **options)
 
     def to_internal_value(self, data: Any) -> str:  # noqa: ANN401 - REST framework's signature
         """In the form in which names are compared: what looks like another name is that name."""
@@ -86,16 +85,9 @@ class RegistrationSerializer(StrictSerializer):
     example = {"username": "ada", "email": "ada@example.com", "password": "a long one, please", "first_name": "Ada"}
 
     def validate(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Somebody must be called something; an address alone must do as a name."""
+        """At least one of them signs in."""
         if not given.get("username") and not given.get("email"):
             raise serializers.ValidationError("Give a username, or an email, or both.")
-        if not given.get("username"):
-            try:
-                Username().run_validation(given["email"])
-            except serializers.ValidationError as error:
-                raise serializers.ValidationError(
-                    {"username": ["This address cannot be one: give one, too."]}
-                ) from error
         return given
 
 

@@ -6,6 +6,9 @@ right. Three counts, each for a while after its first try:
     who, from where    guessing one account                     also for its owner, from there only
     from where         guessing many accounts, or making many   \\ not for an account that has been signed in to
     who                guessing one account from many addresses /  from this very address lately
+
+What is counted is what will be acted on: the validated name, and the account that it stands for, so that a username, an
+address and all their spellings are one count. The secret of an OAuth client is counted in the same way.
 """
 
 import hmac
@@ -15,9 +18,11 @@ from functools import cached_property
 from ipaddress import ip_address, ip_network
 from math import ceil
 from pathlib import Path
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
+from django.db.models.functions import Lower
 
 from lockstep.accounts.models import Session, User
 from lockstep.api.errors import TooManyRequests
@@ -41,20 +46,24 @@ ACCOUNT = Limit("account", 100, 3600.0)
 ADDRESS = Limit("address", 100, 300.0)
 
 
+NAMES = Limit("names tried by an account", 20, 3600.0)
+NAMES_FROM = Limit("names tried from an address", 100, 3600.0)
+
+
 class Try:
-    """One try to sign in as somebody, from somewhere."""
+    """One try to sign in as a user, by username or e-mail address, from an address."""
 
     def __init__(self, name: str, address: str | None) -> None:
-        self.name = User.normalize_username(name.strip())  # as it will be looked for: other spellings are no new tries
+        self.name = User.normalize_username(name.strip())
         self.address = address
         self._keys: list[bytes] = []
 
     def count(self) -> None:
         """Raises TooManyRequests, with the seconds after which another try may help."""
-        name, network = self.name.lower(), _network(self.address)
-        limits = {PAIR: f"{name}\n{network}"}
+        who, network = self._who, _network(self.address)
+        limits = {PAIR: f"{who}\n{network}"}
         if not self._at_home:
-            limits |= {ACCOUNT: name, ADDRESS: network}
+            limits |= {ACCOUNT: who, ADDRESS: network}
         self._keys = _count(limits)
 
     def forgive(self) -> None:
@@ -63,15 +72,52 @@ class Try:
             cursor.execute(SQL["forgive"], [self._keys])
 
     @cached_property
+    def _account(self) -> UUID | None:
+        """The account that the name stands for, whatever its case."""
+        rows = User.objects.named(self.name)
+        if "@" not in self.name:
+            rows = User.objects.alias(lower=Lower("username")).filter(lower=self.name.lower())
+        account: UUID | None = rows.order_by().values_list("pk", flat=True).first()
+        return account
+
+    @property
+    def _who(self) -> str:
+        """What is counted under: the account, whatever it is called; the name itself where there is none."""
+        return f"account {self._account}" if self._account else self.name.lower()
+
+    @cached_property
     def _at_home(self) -> bool:
         """Whether this account has a session that was opened from this very address."""
-        who = User.objects.named(self.name)
-        return self.address is not None and Session.objects.filter(user__in=who, address=self.address).exists()
+        if self.address is None or self._account is None:
+            return False
+        return Session.objects.filter(user=self._account, address=self.address).exists()
+
+
+class ClientTry(Try):
+    """One try to show the secret of an OAuth client; `secret` is the stored hash, which stands for the client."""
+
+    def __init__(self, secret: str, address: str | None) -> None:
+        super().__init__("", address)
+        self.secret = secret
+
+    @property
+    def _who(self) -> str:
+        return f"client {self.secret}"
+
+    _at_home = False  # clients have no sessions of their own
 
 
 def count_registration(address: str | None) -> None:
     """Raises TooManyRequests when too many accounts were made from there."""
     _count({Limit("registrations", settings.REGISTRATIONS_PER_HOUR, 3600.0): _network(address)})
+
+
+def count_names(user: UUID, address: str | None) -> None:
+    """Counts a username or address that an account wants to go by: the answer tells whether another account has it.
+
+    Raises TooManyRequests.
+    """
+    _count({NAMES: str(user), NAMES_FROM: _network(address)})
 
 
 def forget_tries() -> None:

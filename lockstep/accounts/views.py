@@ -9,6 +9,7 @@ from lockstep.accounts import actions
 from lockstep.accounts.doors import DoorView, PasswordView, session_of
 from lockstep.accounts.models import User, UserQuerySet
 from lockstep.accounts.serializers import (
+    DeletionSerializer,
     PasswordSerializer,
     PersonSerializer,
     ProfileSerializer,
@@ -16,7 +17,7 @@ from lockstep.accounts.serializers import (
     shown_person,
     shown_profile,
 )
-from lockstep.accounts.throttling import count_registration
+from lockstep.accounts.throttling import count_names, count_registration
 from lockstep.api.answers import Answer
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import Invalid, NotFound
@@ -40,7 +41,7 @@ class RegistrationView(DoorView):
 class RegisterView(RegistrationView):
     """Makes an account.
 
-    Without a username it goes by its e-mail address.
+    Others see the username. Without one it is made up, and can be changed; the e-mail address signs in as well.
     """
 
     @extend_schema(
@@ -56,8 +57,20 @@ class RegisterView(RegistrationView):
         return answer(request, shown_profile(user), user.version, status=201)
 
 
-class MeView(View):
+class MeView(PasswordView):
     """One's own account."""
+
+    password_methods = bodies = ("DELETE",)
+
+    def tried(self, request: Request) -> str:
+        """One's own name, where the body has a password."""
+        return _me(request).username if DeletionSerializer(data=request.data).is_valid() else ""
+
+    def check_throttles(self, request: Request) -> None:
+        """Counts names and addresses that are tried, too: the answer tells which are taken."""
+        super().check_throttles(request)
+        if request.method == "PATCH" and _changes_name(request):
+            count_names(_me(request).pk, address_of(request))
 
     @extend_schema(operation_id="get_me", parameters=READS_VERSION, responses=ProfileSerializer)
     def get(self, request: Request) -> Answer:
@@ -76,19 +89,29 @@ class MeView(View):
         )
         return answer(request, shown_profile(user), user.version)
 
-    @extend_schema(operation_id="delete_me", parameters=DELETES_VERSION, responses={204: None})
+    @extend_schema(
+        operation_id="delete_me", parameters=DELETES_VERSION, request=DeletionSerializer, responses={204: None}
+    )
     def delete(self, request: Request) -> Answer:
-        """Deletes your account, and signs you out everywhere."""
-        actions.delete_account(actor=actor_of(request), user=_me(request), match=if_match(request))
+        """Deletes your account, with its sessions and webhooks."""
+        given = DeletionSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        if not _me(request).check_password(given.validated_data["password"]):
+            raise Invalid({"password": actions.MISMATCH})
+        self.password_was_right()
+        match = if_match(request)
+        actions.delete_account(actor=actor_of(request), user=_me(request), match=match, verified=True)
         return Answer(status=204)
 
 
 class MyPasswordView(PasswordView):
     """One's own password, by either method. Who has found a token shall not guess the password with it."""
 
+    password_methods = ("POST", "PUT")
+
     def tried(self, request: Request) -> str:
-        """One's own name."""
-        return _me(request).username
+        """One's own name, where the body has a password."""
+        return _me(request).username if PasswordSerializer(data=request.data).is_valid() else ""
 
     @extend_schema(operation_id="change_password", request=PasswordSerializer, responses={204: None})
     def post(self, request: Request) -> Answer:
@@ -96,7 +119,7 @@ class MyPasswordView(PasswordView):
         given = PasswordSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         if not _me(request).check_password(given.validated_data["current_password"]):
-            raise Invalid({"current_password": "This is not your password."})
+            raise Invalid({"current_password": actions.MISMATCH})
         self.password_was_right()
         actions.change_password(
             actor=actor_of(request),
@@ -154,6 +177,17 @@ class FollowingListView(View):
     def get(self, request: Request, key: str) -> Answer:
         people = User.objects.alive().followed_by(_person(key))
         return page(request, people.with_follow_counts(), shape=shown_person)
+
+
+def _changes_name(request: Request) -> bool:
+    """Whether the body asks for another username or address than the user has."""
+    given = ProfileSerializer(data=request.data, partial=True)
+    if not given.is_valid():
+        return False
+    me = _me(request)
+    return any(
+        given.validated_data.get(name, own) != own for name, own in (("username", me.username), ("email", me.email))
+    )
 
 
 def _me(request: Request) -> User:

@@ -33,6 +33,7 @@ class DomainError(Exception):
     retry_after: int | None = None
     errors: Errors = ()
     more: Mapping[str, Any] = {}  # members that only this kind of problem has
+    headers: Mapping[str, str] = {}
 
     def __init__(self, detail: str | None = None, *, retry_after: int | None = None) -> None:
         super().__init__(detail or type(self).__doc__)
@@ -57,6 +58,11 @@ class InsufficientScope(DomainError):
     """The token may not do this."""
 
     problem = problems.INSUFFICIENT_SCOPE
+
+    def __init__(self, needed: str, granted: str) -> None:
+        super().__init__(f"This token may not {needed}: it was given for {granted or 'nothing'!r}.")
+        # RFC 6750, 3.1
+        self.headers = {"WWW-Authenticate": f'Bearer realm="lockstep", error="insufficient_scope", scope="{needed}"'}
 
 
 class NotFound(DomainError):

@@ -36,7 +36,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Answer | Non
 
 
 def _answer(error: DomainError) -> Answer:
-    headers = {"Retry-After": str(error.retry_after)} if error.retry_after else None
+    retry = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
+    headers = {**error.headers, **retry}
     body = document(error.problem, str(error), error.errors, **error.more)
     return Answer(body, error.problem.status, headers=headers, content_type=CONTENT_TYPE)
 

@@ -162,6 +162,16 @@ class AutoSchema(openapi.AutoSchema):
         needed = "read" if self.method in SAFE_METHODS else "write"
         return [{"bearer": [needed]}] if self.view.get_authenticators() else []
 
+    def _get_request_body(self, direction: str = "request") -> Tree | None:
+        """The library gives a DELETE no body; a view says with `bodies` that one of its own has."""
+        if self.method != "DELETE" or "DELETE" not in getattr(self.view, "bodies", ()):
+            return super()._get_request_body(direction)  # type: ignore[no-any-return, no-untyped-call]
+        self.method = "PUT"
+        try:
+            return super()._get_request_body(direction)  # type: ignore[no-any-return, no-untyped-call]
+        finally:
+            self.method = "DELETE"
+
     def _resolve_path_parameters(self, variables: list[str]) -> list[Tree]:
         parameters: list[Tree] = super()._resolve_path_parameters(variables)  # type: ignore[no-untyped-call]
         for parameter in parameters:
@@ -186,16 +196,20 @@ class AutoSchema(openapi.AutoSchema):
             schema["examples"] = [shown]
         return schema
 
+    @property
+    def _replays(self) -> bool:
+        return self.method == "POST" and getattr(self.view, "replays", True)
+
     def _shared_parameters(self) -> Iterator[Tree]:
         yield _ref("parameters", "RequestId")
-        if self.method == "POST":
+        if self._replays:
             yield _ref("parameters", "IdempotencyKey")
 
     def _shared_headers(self) -> Tree:
         names = ["X-Request-ID"]
         if isinstance(self.view, View):
             names += ["RateLimit", "RateLimit-Policy"]
-        if self.method == "POST":
+        if self._replays:
             names += ["Idempotent-Replayed"]
         return {name: _ref("headers", name) for name in names}
 
@@ -210,7 +224,7 @@ class AutoSchema(openapi.AutoSchema):
         yield from (401, 403) if self.view.get_authenticators() else ()
         yield from (404,) if "path" in own.values() or own.keys() & {"cursor", "format"} else ()
         yield from (409,) if not safe else ()
-        yield from (422,) if self.method == "POST" else ()
+        yield from (422,) if self._replays else ()
         yield from (412,) if "If-Match" in own else ()
         yield from (411, 413, 415) if "requestBody" in operation else ()
 

@@ -35,6 +35,7 @@ class View(APIView):
     """
 
     format_kwarg = None  # the format of an answer is asked for by Accept alone
+    replays = True  # a POST with an Idempotency-Key that was used is answered with what was answered then
     _rate: Rate | None = None
     _always: ClassVar[dict[str, str]]  # the headers of every answer
 
@@ -115,7 +116,7 @@ class View(APIView):
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
 
     def _answer(self, request: Request) -> HttpResponseBase:
-        if request._request.method == "POST" and idempotency.META in request._request.META:
+        if self.replays and request._request.method == "POST" and idempotency.META in request._request.META:
             return idempotency.once(request, lambda: self._handled(request))
         return self._handled(request)
 

@@ -29,6 +29,9 @@ class AuthView(SignInView):
 class NamedPairView(SignInView):
     """Signs in by name: a pair of JSON Web Tokens."""
 
+    credentials = NamedCredentialsSerializer
+    name_field = "name"
+
     @extend_schema(
         operation_id="create_named_pair", request=NamedCredentialsSerializer, responses={200: PairSerializer, 401: None}
     )

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import psycopg
 
+from lockstep.changes.attribution import Actor
 from lockstep.changes.connecting import connection_parameters
 from lockstep.changes.wakeup import CHANNEL
 from lockstep.delivery.database import SQL
@@ -94,6 +95,11 @@ class Follower:
         if first is None:
             return Place(place.epoch, end, end, 0)
         return Place(place.epoch, place.end, end, first - 1)
+
+    def confirms(self, actor: Actor) -> bool:
+        """Whether this actor is as entitled as when it was let in."""
+        confirmed: object = self._one(f"SELECT {actor.confirmation.sql}", dict(actor.confirmation.parameters))[0]
+        return confirmed is True
 
     def wait(self, seconds: float) -> None:
         """Until somebody tells that the log has grown, or so many seconds."""

@@ -12,12 +12,14 @@ from django.http import StreamingHttpResponse
 
 from lockstep.api import problems
 from lockstep.api.errors import DomainError, Unavailable
+from lockstep.changes.attribution import Actor
 from lockstep.delivery.following import Follower, Forgotten, NoLog, NoPlace, Place, following
 from lockstep.delivery.subscriptions import Change
 from lockstep.feed.shapes import shown
 
 RETRY_MILLISECONDS = 1_000  # after which a client that lost us comes back
 LOOK_SECONDS = 1.0  # between looks at the log while nobody tells us that it has grown
+ENTITLED_SECONDS = 2.0  # between looks at whether the client may still read
 HEARTBEAT_SECONDS = 10.0  # silence that is broken, so that a connection nobody reads is found out
 LIFE_SECONDS = 300.0  # then the client has to come back, and show its token again
 
@@ -68,13 +70,16 @@ class Stream:
         self._resources.close()
 
 
-def event_stream(last_event_id: str, wanted: Wanted) -> StreamingHttpResponse:
-    """An endless answer of the changes that are `wanted`. Raises NotAPlace, Gone, NotYet and Busy before it begins."""
+def event_stream(last_event_id: str, wanted: Wanted, actor: Actor) -> StreamingHttpResponse:
+    """An answer of the changes that are `wanted`, which ends when its actor may not read any more.
+
+    Raises NotAPlace, Gone, NotYet and Busy before it begins.
+    """
     with ExitStack() as resources:
         resources.enter_context(_seat())
         follower = resources.enter_context(following())
         place = _begin(follower, last_event_id)
-        stream = Stream(resources.pop_all(), _events(follower, place, wanted))
+        stream = Stream(resources.pop_all(), _events(follower, place, wanted, actor))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingHttpResponse(stream, content_type="text/event-stream", headers=headers)
 
@@ -104,12 +109,28 @@ def _begin(follower: Follower, last_event_id: str) -> Place:
     return place
 
 
-def _events(follower: Follower, place: Place, wanted: Wanted) -> Generator[bytes]:
+class _Entitlement:
+    """Whether the client of a stream may still read it."""
+
+    def __init__(self, follower: Follower, actor: Actor) -> None:
+        self._follower, self._actor = follower, actor
+        self._until = 0.0
+
+    def holds(self) -> bool:
+        """Looked at every ENTITLED_SECONDS, and taken to be so in between."""
+        if time.monotonic() < self._until:
+            return True
+        self._until = time.monotonic() + ENTITLED_SECONDS
+        return self._follower.confirms(self._actor)
+
+
+def _events(follower: Follower, place: Place, wanted: Wanted, actor: Actor) -> Generator[bytes]:
     """Every wanted change with the place after it. Silence is broken now and then, and tells how far we have read."""
     yield b"retry: %d\nid: %s\n\n" % (RETRY_MILLISECONDS, str(place).encode())
     ends = time.monotonic() + LIFE_SECONDS
     silent_since = time.monotonic()
-    while time.monotonic() < ends:
+    entitlement = _Entitlement(follower, actor)
+    while time.monotonic() < ends and entitlement.holds():
         found = follower.read(place)
         if not found:
             place = follower.move_on(place)

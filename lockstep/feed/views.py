@@ -17,12 +17,14 @@ from lockstep.api.answers import Answer
 from lockstep.api.errors import NotFound
 from lockstep.api.json import JSONRenderer
 from lockstep.api.paging import Ordering, ordering_of, page
+from lockstep.api.requests import actor_of
 from lockstep.api.schema import CURSOR_PAGE, ordering
 from lockstep.api.serializers import page_of
 from lockstep.api.views import View
 from lockstep.changes.capture import models_to_capture
 from lockstep.changes.models import Change
 from lockstep.changes.readers import event_types, may_read, names
+from lockstep.delivery.subscriptions import Change as DeliveredChange
 from lockstep.feed.serializers import (
     ChangeSerializer,
     FollowingSerializer,
@@ -150,7 +152,11 @@ def _live(request: Request) -> HttpResponseBase:
         )
     place = request.headers.get("Last-Event-ID") or request.query_params.get("last_event_id", "")
     wanted = frozenset(patterns)
-    return event_stream(place, lambda change: bool(wanted & names(f"{change.model}.{change.kind}")))
+
+    def matches(change: DeliveredChange) -> bool:
+        return bool(wanted & names(f"{change.model}.{change.kind}"))
+
+    return event_stream(place, matches, actor_of(request))
 
 
 def _narrowed(request: Request) -> QuerySet[Change]:

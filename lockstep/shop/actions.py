@@ -99,16 +99,21 @@ def update_product(*, actor: str, product: Product, match: Match = ANY_VERSION, 
     Raises NotFound, OutOfDate.
     """
     with attributed_transaction(actor=actor):
-        lock(Product.objects.alive(), match, pk=product.pk)
+        _lock_product(product, match)
         Product.objects.filter(pk=product.pk).update(**values)
 
 
 def delete_product(*, actor: str, product: Product, match: Match = ANY_VERSION) -> None:
     """Deletes a product; orders that have it keep their lines. Raises NotFound, OutOfDate."""
     with attributed_transaction(actor=actor):
-        lock(Product.objects.alive(), match, pk=product.pk)
+        _lock_product(product, match)
         Product.objects.filter(pk=product.pk).update(deleted=Now())
         ProductTag.objects.alive().filter(product=product).update(deleted=Now())
+
+
+def _lock_product(product: Product, match: Match) -> None:
+    """Locks a product that still belongs to whom it belonged when it was read. Raises NotFound, OutOfDate."""
+    lock(Product.objects.alive().of(product.owner_id), match, pk=product.pk)
 
 
 def add_tag(*, actor: str, product: Product, tag: Tag) -> None:

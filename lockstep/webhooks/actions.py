@@ -88,9 +88,9 @@ def delete_endpoint(*, actor: str, endpoint: Endpoint, match: Match = ANY_VERSIO
 
 
 def delete_endpoints(owner: UUID) -> None:
-    """Deletes all endpoints of an account that is deleted. Within its transaction."""
+    """Deletes all endpoints of an account that is deleted, with their addresses and secrets. Within its transaction."""
     for endpoint in Endpoint.objects.alive().filter(owner=owner).order_by("pk").select_for_update(no_key=True):
-        _set(endpoint, deleted=Now())
+        _set(endpoint, deleted=Now(), url="", description="", secret=b"", old_secret=None)
         operations.unsubscribe(endpoint.subscription)
 
 
@@ -149,7 +149,7 @@ def redeliver_span(*, actor: str, endpoint: Endpoint, since: datetime, until: da
 
 
 def _locked(endpoint: Endpoint, match: Match = ANY_VERSION) -> Endpoint:
-    return lock(Endpoint.objects.alive(), match, pk=endpoint.pk)
+    return lock(Endpoint.objects.alive().of(endpoint.owner_id), match, pk=endpoint.pk)
 
 
 def _refuse_disabled(endpoint: Endpoint) -> None:

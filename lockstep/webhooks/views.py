@@ -5,11 +5,12 @@ from uuid import UUID
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ValidationError
+from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthenticated
 from rest_framework.request import Request
 
 from lockstep.api.answers import Answer
 from lockstep.api.concurrency import answer, if_match
-from lockstep.api.errors import NotFound
+from lockstep.api.errors import InsufficientScope, NotFound
 from lockstep.api.paging import page
 from lockstep.api.requests import actor_of, uuid_parameter
 from lockstep.api.schema import (
@@ -44,7 +45,24 @@ ATTEMPTS = [
 ]
 
 
-class EndpointListView(View):
+class ReadsToo(BasePermission):
+    """What is written here sends what a user may read: a token that may only write has no business with it."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ANN401 - any view
+        """Raises InsufficientScope."""
+        session: Any = request.auth
+        if request.method not in (*SAFE_METHODS, "DELETE") and "read" not in session.scopes:
+            raise InsufficientScope("read", session.scope)
+        return True
+
+
+class WebhookView(View):
+    """A view of webhooks."""
+
+    permission_classes = (IsAuthenticated, ReadsToo)
+
+
+class EndpointListView(WebhookView):
     """All of somebody's endpoints."""
 
     @extend_schema(operation_id="list_webhooks", parameters=CURSOR_PAGE, responses=page_of(EndpointSerializer))
@@ -70,7 +88,7 @@ class EndpointListView(View):
         return _with_secret(request, created, 201)
 
 
-class EndpointView(View):
+class EndpointView(WebhookView):
     """One of them."""
 
     @extend_schema(operation_id="get_webhook", parameters=READS_VERSION, responses=EndpointSerializer)
@@ -102,7 +120,7 @@ class EndpointView(View):
         return Answer(status=204)
 
 
-class RotateView(View):
+class RotateView(WebhookView):
     """A new secret, shown once; the old one signs beside it for a day."""
 
     @extend_schema(
@@ -116,7 +134,7 @@ class RotateView(View):
         return _with_secret(request, rotated, 200)
 
 
-class TestView(View):
+class TestView(WebhookView):
     """Sends an event of type webhooks.test.created; the attempts tell how it went."""
 
     @extend_schema(operation_id="test_webhook", request=None, responses={202: TestSentSerializer})
@@ -125,7 +143,7 @@ class TestView(View):
         return Answer({"detail": "The test event is on its way; see attempts."}, status=202)
 
 
-class AttemptListView(View):
+class AttemptListView(WebhookView):
     """Every attempt of the last week, newest first."""
 
     @extend_schema(
@@ -140,7 +158,7 @@ class AttemptListView(View):
         return page(request, rows, shape=shown_attempt)
 
 
-class RedeliverView(View):
+class RedeliverView(WebhookView):
     """Sends messages again: one, all that were given up, or all of a time."""
 
     @extend_schema(

@@ -164,6 +164,7 @@ def there(
             "/api/v1/auth/token/refresh": {"refresh": pair.refresh},
             "/api/v1/auth/refresh": {"refresh": pair.refresh},
             "/api/v1/auth/token": {"username": "ada", "password": PASSWORD},
+            "DELETE /api/v1/users/me": {"password": PASSWORD},
             "/api/v1/users/me/password": {"current_password": PASSWORD, "new_password": "another long one"},
             "/oauth/introspect": {"token": token},
             "/oauth/token": {
@@ -207,7 +208,8 @@ def ask(case: schemathesis.Case, there: There) -> None:
     """Sends the case and holds the answer against the description; nothing of it stays."""
     case.path_parameters = {**(case.path_parameters or {}), **_known(there.path, case.path, case.path_parameters)}
     if isinstance(case.body, dict) and len(repr(case.body)) % 2:
-        case.body = next((value for path, value in there.body.items() if case.path == f"{path}/"), case.body)
+        asked = (case.path, f"{case.method} {case.path}")
+        case.body = next((value for path, value in there.body.items() if f"{path}/" in asked), case.body)
     if case.headers and len(case.headers.get("If-Match", ".")) % 2 == 0:
         case.headers["If-Match"] = "*"
     with transaction.atomic():

@@ -26,6 +26,7 @@ TEST_SENDING = "lockstep/webhooks/tests/test_sending.py"
 TEST_BEARER = "lockstep/accounts/tests/test_bearer.py"
 TEST_DOORS = "lockstep/accounts/tests/test_doors.py"
 TEST_ADMIN_FORMS = "lockstep/api/tests/test_admin_forms.py"
+TEST_ENTITLEMENT = "tests/security/test_entitlement.py"
 TEST_PUSH = "lockstep/mirror/tests/test_push.py"
 TEST_APPLY = "lockstep/mirror/tests/test_apply.py"
 TEST_SYNC = "lockstep/mirror/tests/test_sync.py"
@@ -196,8 +197,8 @@ BUGS = [
     SeededBug(
         "attribution outlives its transaction",
         "lockstep/changes/attribution.py",
-        "set_config('lockstep.origin', %s, true)",
-        "set_config('lockstep.origin', %s, false)",
+        "set_config('lockstep.origin', %(origin)s, true)",
+        "set_config('lockstep.origin', %(origin)s, false)",
         f"{TEST_CAPTURE}::test_attribution_ends_with_its_transaction",
     ),
     SeededBug(
@@ -529,8 +530,8 @@ BUGS = [
     SeededBug(
         "who has a token may guess the password with it",
         "lockstep/accounts/views.py",
-        "return _me(request).username",
-        'return ""',
+        "return _me(request).username if PasswordSerializer",
+        "return '' if PasswordSerializer",
         "lockstep/accounts/tests/test_people.py::test_who_has_a_token_cannot_guess_the_password_with_it",
     ),
     SeededBug(
@@ -898,5 +899,38 @@ BUGS = [
         "return super().has_change_permission(request, obj) and self._may_touch(request, [obj] if obj else [])",
         "return super().has_change_permission(request, obj)",
         "lockstep/accounts/tests/test_admin_rights.py::TestWhomStaffMayTouch",
+        "an actor who may no longer write is not refused",
+        "lockstep/changes/attribution.py",
+        "        refuse_unless(_first_value(statement, attribution(actor=actor, origin=origin)), actor)\n",
+        "        _first_value(statement, attribution(actor=actor, origin=origin))\n",
+        f"{TEST_ENTITLEMENT}::test_write_is_refused_when_the_right_goes_after_authentication",
+    ),
+    SeededBug(
+        "an order is placed before its buyer is confirmed",
+        SHOP_ORDERS,
+        "WHERE (SELECT confirmed FROM said) AND p.id",
+        "WHERE p.id",
+        f"{TEST_ENTITLEMENT}::test_write_is_refused_when_the_right_goes_after_authentication",
+    ),
+    SeededBug(
+        "a session opens by a password that was replaced while it was looked at",
+        "lockstep/accounts/sessions.py",
+        "filter(pk=user.pk, password=user.password, is_active=True)",
+        "filter(pk=user.pk, is_active=True)",
+        f"{TEST_DOORS}::test_a_sign_in_is_refused_when_the_password_goes_while_it_is_looked_at",
+    ),
+    SeededBug(
+        "an account has a count for each of its names",
+        "lockstep/accounts/throttling.py",
+        'return f"account {self._account}" if self._account else self.name.lower()',
+        "return self.name.lower()",
+        "lockstep/accounts/tests/test_throttling.py::test_one_account_is_one_count_by_name_or_by_address",
+    ),
+    SeededBug(
+        "a withdrawal does not wait for what was confirmed",
+        "lockstep/accounts/migrations/0003_withdrawal.py",
+        "PERFORM FROM accounts_user WHERE id = OLD.id FOR UPDATE;",
+        "PERFORM FROM accounts_user WHERE id = OLD.id FOR NO KEY UPDATE;",
+        f"{TEST_ENTITLEMENT}::test_withdrawal_waits_for_an_order_that_was_confirmed",
     ),
 ]

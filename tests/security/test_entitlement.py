@@ -4,25 +4,39 @@ A request is authenticated by its headers and writes later. Whatever is withdraw
 commits before the withdrawal, or is refused and leaves nothing.
 """
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.test import Client
+from django.utils import timezone
+from psycopg_pool import AsyncConnectionPool
 
 from conftest import database_url
-from lockstep.accounts import actions
-from lockstep.accounts.models import Follow, Session, User
+from lockstep.accounts import actions, sessions
+from lockstep.accounts.models import Follow, Session, Token, User
+from lockstep.api import admin_site
 from lockstep.api.views import View
 from lockstep.changes import attribution
 from lockstep.changes.models import Change
+from lockstep.delivery.subscriptions import Change as DeliveredChange
+from lockstep.delivery.subscriptions import Claim
+from lockstep.delivery.tests.support import begin_epoch
+from lockstep.feed import stream
 from lockstep.movies.models import Movie
+from lockstep.shop import reads
+from lockstep.shop.actions import expire_orders
 from lockstep.shop.models import Order, Product, Tag
+from lockstep.webhooks.deliver import EndpointHandler
 from lockstep.webhooks.models import Endpoint
 from tests.support import Cast, Person, eventually
 
@@ -121,20 +135,13 @@ def written_by(user: User) -> int:
 def belongs_to_deleted() -> list[Any]:
     """Rows that are there although the user whom they belong to is not."""
     gone = User.objects.exclude(deleted=None).values("pk")
-    numbers = User.objects.exclude(deleted=None).values("number")
     return [
         *Endpoint.objects.alive().filter(owner__in=gone),
         *Follow.objects.alive().filter(follower__in=gone),
         *Follow.objects.alive().filter(followed__in=gone),
         *Session.objects.filter(user__in=gone),
-        *Order.objects.filter(buyer__number__in=numbers, buyer__in=gone, created__gt=models_deleted()),
+        *Order.objects.filter(buyer__in=gone, created__gt=F("buyer__deleted")),
     ]
-
-
-def models_deleted() -> Any:
-    from django.db.models import F
-
-    return F("buyer__deleted")
 
 
 @contextmanager
@@ -236,6 +243,27 @@ def test_replay_is_refused_when_the_right_goes_after_authentication(
     assert "Idempotent-Replayed" not in refused
 
 
+@pytest.mark.parametrize("withdrawal", [change_password, deactivate, delete_account, take_staff])
+def test_write_of_the_admin_is_refused_when_the_right_goes_after_authentication(
+    cast: Cast, shop: Shop, monkeypatch: pytest.MonkeyPatch, withdrawal: Withdrawal
+):
+    client = Client(raise_request_exception=False)
+    client.force_login(cast.staff.user)
+    begin = admin_site.attributed_transaction
+
+    def withdrawn(**options: Any) -> Any:
+        withdrawal(cast.staff.user)
+        return begin(**options)
+
+    monkeypatch.setattr(admin_site, "attributed_transaction", withdrawn)
+    refused = client.post(f"/admin/shop/tag/{shop.tag.pk}/change/", {"name": "warm", "description": ""})
+    assert refused.status_code == 403
+    assert Tag.objects.get(pk=shop.tag.pk).name == "hot"
+    monkeypatch.setattr(admin_site, "attributed_transaction", begin)
+    again = client.post(f"/admin/shop/tag/{shop.tag.pk}/change/", {"name": "warm", "description": ""})
+    assert again.status_code == 302 and "/login/" in again["Location"]
+
+
 # --- Inside the action, before it commits ---------------------------------------------------------------------
 
 
@@ -317,6 +345,144 @@ def test_write_waits_for_a_withdrawal_under_way_and_is_refused(
     assert answers[0].status_code == 401, answers[0].content
     assert written_by(cast.owner.user) == 0
     assert Product.objects.get(pk=shop.product.pk).stock == 10
+
+
+# --- An order that is pending ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("withdrawal", OF_ACCOUNT)
+@pytest.mark.parametrize("step", ["confirm", "cancel"])
+def test_pending_order_can_be_neither_confirmed_nor_cancelled_and_expires(
+    cast: Cast,
+    shop: Shop,
+    database: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    withdrawal: Withdrawal,
+    step: str,
+):
+    monkeypatch.setattr("lockstep.shop.views.token_of", lambda **card: "token")
+    number = WRITES["order"](cast.owner, shop).json()["number"]
+    path = f"/api/v1/orders/{number}/{step}/"
+    card = {"payment": {"card_number": "4242424242424242", "expiry": "12/40", "cvc": "123"}}
+    with between_authentication_and_action(monkeypatch, lambda: withdrawal(cast.owner.user)):
+        refused = cast.owner.post(path, card if step == "confirm" else {})
+    assert refused.status_code == 401, refused.content
+    assert Order.objects.get(number=number).state == "PENDING_CONFIRMATION"
+    database.execute("UPDATE shop_order SET confirm_until = now()")
+    assert expire_orders() == 1
+    assert Product.objects.get(pk=shop.product.pk).stock == 10
+
+
+# --- What the request is about goes meanwhile -----------------------------------------------------------------
+
+
+def delete_product(product: Product, cast: Cast) -> None:
+    Product.objects.filter(pk=product.pk).update(deleted=product.created)
+
+
+def move_product(product: Product, cast: Cast) -> None:
+    Product.objects.filter(pk=product.pk).update(owner=cast.owner.user)
+
+
+@pytest.mark.parametrize("meanwhile", [delete_product, move_product])
+@pytest.mark.parametrize("method", ["patch", "delete"])
+def test_product_that_is_gone_or_another_users_after_it_was_read_is_not_there(
+    cast: Cast, shop: Shop, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[Product, Cast], None], method: str
+):
+    own_product = reads.own_product
+
+    def read_and_then_gone(key: str, user: Any) -> Product:
+        product = own_product(key, user)
+        meanwhile(product, cast)
+        return product
+
+    monkeypatch.setattr(reads, "own_product", read_and_then_gone)
+    send = getattr(cast.colleague.client, method)
+    refused = send(f"/api/v1/products/{shop.product.pk}/", {"name": "Mine"}, content_type="application/json")
+    assert refused.status_code == 404
+    assert written_by(cast.colleague.user) == 0
+    assert Product.objects.get(pk=shop.product.pk).name == "Coffee"
+
+
+# --- A stream that is open ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("withdrawal", WITHDRAWALS)
+def test_stream_ends_with_the_entitlement_of_its_client(
+    cast: Cast, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, withdrawal: Withdrawal
+):
+    begin_epoch(database)
+    monkeypatch.setattr(stream, "ENTITLED_SECONDS", 0.0)
+    monkeypatch.setattr(stream, "LOOK_SECONDS", 0.01)
+    response = cast.staff.client.get("/api/v1/changes/", headers={"accept": "text/event-stream"})
+    events = iter(response)
+    assert next(events).startswith(b"retry:")
+    withdrawal(cast.staff.user)
+    assert not [event for event in events if b"data:" in event and b"shop.product" in event]
+    response.close()
+    again = cast.staff.client.get("/api/v1/changes/", headers={"accept": "text/event-stream"})
+    assert again.status_code == (403 if withdrawal is take_staff else 401)
+
+
+# --- A webhook that is due ------------------------------------------------------------------------------------
+
+
+class Recorder:
+    """Takes the place of the sender."""
+
+    def __init__(self) -> None:
+        self.sent: list[UUID] = []
+
+    async def send(self, destination: object, message_id: UUID, body: bytes) -> None:
+        self.sent.append(message_id)
+
+
+def sent_to(endpoint: Endpoint, model: str) -> bool:
+    """Whether a change of this model, which is due, is sent to the endpoint."""
+    recorder = Recorder()
+    change = DeliveredChange(1, timezone.now(), model, "x", "updated", {"title": "a"}, {"title": "b"})
+    claim = Claim(lane=1, token=1, attempts=0, message_id=uuid4(), change=change)
+
+    async def deliver() -> None:
+        async with AsyncConnectionPool(database_url(), min_size=1, open=False) as pool:
+            await EndpointHandler(endpoint.pk, recorder, pool).deliver(claim)
+
+    asyncio.run(deliver())
+    return bool(recorder.sent)
+
+
+@pytest.mark.parametrize(
+    ("withdrawal", "model", "sent"),
+    [
+        (revoke_token, "posts.post", True),  # a webhook is the account's, and not the token's that made it
+        (expire_session, "posts.post", True),
+        (change_password, "posts.post", False),
+        (deactivate, "posts.post", False),
+        (delete_account, "posts.post", False),
+        (take_staff, "posts.post", True),
+        (take_staff, "accounts.user", False),
+    ],
+)
+def test_webhook_that_is_due_is_sent_to_who_may_read(cast: Cast, withdrawal: Withdrawal, model: str, sent: bool):
+    made = cast.staff.post("/api/v1/webhooks/", {**WEBHOOK, "events": ["*"]})
+    endpoint = Endpoint.objects.get(pk=made.json()["id"])
+    assert sent_to(endpoint, model)
+    withdrawal(cast.staff.user)
+    assert sent_to(endpoint, model) is sent
+
+
+@pytest.mark.parametrize("path", ["", "{key}/", "{key}/rotate/", "{key}/test/", "{key}/redeliver/"])
+def test_token_that_may_only_write_has_no_webhooks(cast: Cast, path: str):
+    key = cast.owner.post("/api/v1/webhooks/", WEBHOOK).json()["id"]
+    expires = timezone.now() + timedelta(hours=1)
+    session = sessions.open_session(cast.owner.user, expires=expires, address=None, scope="write")
+    sessions.keep(session, "secret", Token.Kind.ACCESS, expires)
+    client = Client(headers={"authorization": "Bearer secret"})
+    send = client.patch if path == "{key}/" else client.post
+    refused = send(f"/api/v1/webhooks/{path.format(key=key)}", WEBHOOK, content_type="application/json")
+    assert refused.status_code == 403
+    assert 'error="insufficient_scope", scope="read"' in refused["WWW-Authenticate"]
+    assert client.delete(f"/api/v1/webhooks/{key}/").status_code == 204
 
 
 # --- In the database, whichever way it is written -------------------------------------------------------------

@@ -7,11 +7,16 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0003_withdrawal'),
+        ('accounts', '0005_usernames_are_public'),
         ('auth', '0012_alter_user_first_name_max_length'),
     ]
 
     operations = [
+        migrations.AlterConstraint(
+            model_name='user',
+            name='accounts_user_username_no_address',
+            constraint=models.CheckConstraint(condition=models.Q(('username__contains', '@'), _negated=True), name='accounts_user_username_no_address', violation_error_message='Use letters, digits and . + - _ only. An e-mail address signs in as well, and is not shown to others.'),
+        ),
         migrations.AlterConstraint(
             model_name='user',
             name='accounts_user_username_ci',

@@ -106,7 +106,7 @@ def test_a_wrong_name_or_password_does_not_tell_which(
 ):
     answer = door(client, name, password)
     assert answer.status_code == (400 if door is by_oauth else 401)  # RFC 6749 has it so
-    assert answer["Content-Type"] == "application/problem+json"
+    assert answer["Content-Type"] == ("application/json" if door is by_oauth else "application/problem+json")
     assert answer.json()["detail"] in ("The username or the password is wrong.", "Invalid credentials given.")
     assert not Session.objects.exists()
 
@@ -360,9 +360,112 @@ def test_nobody_revokes_what_another_client_was_given(client: Client, somebody: 
 def test_what_the_protocol_refuses_is_a_problem_with_an_error_code(client: Client, somebody: User, fields: dict):
     answer = form(client, "/oauth/token/", **fields)
     assert answer.status_code in (400, 401)
-    assert answer["Content-Type"] == "application/problem+json"
+    assert answer["Content-Type"] == "application/json"  # RFC 6749, 5.2
+    assert answer["Cache-Control"] == "no-store"
     assert answer.json()["error"]
     assert not Session.objects.exists()
+
+
+@pytest.mark.parametrize("path", ["/oauth/token/", "/oauth/revoke_token/"])
+@pytest.mark.parametrize("way", ["basic", "form"])
+def test_a_client_without_its_secret_is_asked_for_it_by_basic(
+    client: Client, confidential: Application, path: str, way: str
+):
+    fields = {"grant_type": "password", "username": "u", "password": "p", "token": "t"}
+    if way == "basic":
+        client.defaults["HTTP_AUTHORIZATION"] = f"Basic {base64.b64encode(b'partner:wrong').decode()}"
+    else:
+        fields |= {"client_id": "partner", "client_secret": "wrong"}
+    answer = form(client, path, **fields)
+    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+    assert answer["WWW-Authenticate"] == 'Basic realm="lockstep"'
+    assert answer["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize("path", ["/oauth/token/", "/oauth/revoke_token/"])
+def test_what_is_refused_before_the_protocol_is_an_error_of_the_protocol(client: Client, path: str):
+    answer = client.post(path, "{}", content_type="application/json")
+    assert (answer.status_code, answer["Content-Type"]) == (415, "application/json")
+    assert answer.json()["error"] == "invalid_request"
+
+
+def test_a_token_without_the_scope_is_told_which_it_needs(client: Client, somebody: User):
+    fields = {"grant_type": "password", "client_id": "lockstep-dev", "username": "somebody", "password": "right"}
+    for scope, method in (("read", "delete"), ("write", "get")):
+        token = form(client, "/oauth/token/", **fields, scope=scope).json()["access_token"]
+        answer = getattr(client, method)("/api/v1/users/me/", headers={"authorization": f"Bearer {token}"})
+        assert answer.status_code == 403
+        needed = {"read": "write", "write": "read"}[scope]
+        assert answer["WWW-Authenticate"] == (f'Bearer realm="lockstep", error="insufficient_scope", scope="{needed}"')
+
+
+def test_verify_and_introspection_are_about_this_moment(client: Client, somebody: User):
+    staff = User.objects.create_user("staff", is_staff=True)
+    token = by_auth(client, "somebody", "right").json()["token"]
+    keyed = {"idempotency-key": "k"}
+
+    def verified() -> int:
+        body = {"token": token}
+        return client.post("/api/v1/auth/verify/", body, content_type="application/json", headers=keyed).status_code
+
+    def active() -> bool:
+        headers = {"authorization": f"Bearer {looking}", **keyed}
+        return client.post("/oauth/introspect/", f"token={token}", content_type=FORM, headers=headers).json()["active"]
+
+    looking = sessions.open_opaque(staff)
+    assert (verified(), active()) == (200, True)
+    Session.objects.filter(user=somebody).revoke()
+    assert (verified(), active()) == (401, False)
+
+
+# --- What is verified is what is stored -----------------------------------------------------------------
+
+
+def replace_password(user: User) -> None:
+    found = User.objects.get(pk=user.pk)
+    found.set_password("replaced")
+    found.save()
+
+
+def deactivate(user: User) -> None:
+    User.objects.filter(pk=user.pk).update(is_active=False)
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("withdraw", [replace_password, deactivate])
+def test_a_sign_in_is_refused_when_the_password_goes_while_it_is_looked_at(
+    client: Client, somebody: User, door: Door, withdraw: Callable, monkeypatch: pytest.MonkeyPatch
+):
+    check = User.check_password
+
+    def checked_and_then_replaced(self: User, raw: str) -> bool:
+        right = check(self, raw)
+        monkeypatch.setattr(User, "check_password", check)
+        withdraw(somebody)
+        return right
+
+    monkeypatch.setattr(User, "check_password", checked_and_then_replaced)
+    answer = door(client, "somebody", "right")
+    assert answer.status_code == (400 if door is by_oauth else 401)
+    if door is by_oauth:
+        assert answer.json()["error"] == "invalid_grant"
+    assert not Session.objects.filter(user=somebody, revoked=None).exists()
+
+
+def test_a_better_hash_does_not_overwrite_a_newer_password(somebody: User, settings):
+    found = User.objects.get(pk=somebody.pk)
+    replace_password(somebody)
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher", *settings.PASSWORD_HASHERS]
+    assert found.check_password("right")  # of the hash that it read, which would be kept in a better form
+    assert User.objects.get(pk=somebody.pk).check_password("replaced")
+
+
+def test_a_better_hash_is_kept_and_signs_nobody_out(client: Client, somebody: User, settings):
+    token = by_auth(client, "somebody", "right").json()["token"]
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher", *settings.PASSWORD_HASHERS]
+    assert by_auth(client, "somebody", "right").status_code == 200
+    assert User.objects.get(pk=somebody.pk).password.startswith("pbkdf2")
+    assert opens(client, token)
 
 
 def introspect(client: Client, asking: User, secret: str):

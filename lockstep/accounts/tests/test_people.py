@@ -1,13 +1,18 @@
 """Registering, one's own account, and what others see of it."""
 
+import re
+from importlib import import_module
+
 import pytest
 from django.db import connection
 from django.test import Client
 
 from lockstep.accounts import sessions
-from lockstep.accounts.models import Follow, Session, User
+from lockstep.accounts.models import Follow, Session, Tries, User
 from lockstep.accounts.throttling import PAIR
 from lockstep.changes.models import Change
+from lockstep.delivery.models import Subscription
+from lockstep.webhooks.models import Endpoint
 from tests.support import Cast, Person
 
 pytestmark = pytest.mark.django_db
@@ -30,9 +35,7 @@ def fields_of(answer) -> list[str]:
     ("given", "username", "email"),
     [
         ({"username": "new"}, "new", ""),
-        ({"email": "New@example.com"}, "New@example.com", "New@example.com"),
         ({"username": "new", "email": "new@example.com"}, "new", "new@example.com"),
-        ({"username": "new@example.com", "email": "New@example.com"}, "new@example.com", "New@example.com"),
     ],
 )
 def test_registering_answers_with_the_profile(client: Client, given: dict, username: str, email: str):
@@ -49,6 +52,39 @@ def test_registering_answers_with_the_profile(client: Client, given: dict, usern
     assert signed_in.status_code == 200
 
 
+def test_an_address_alone_becomes_no_public_name(cast: Cast, client: Client):
+    profile = register(client, email="New@example.com").json()
+    assert profile["email"] == "New@example.com"
+    assert re.fullmatch("user-[0-9a-f]{12}", profile["username"])
+    shown = cast.outsider.get(f"{USERS}{profile['number']}/")
+    assert b"example.com" not in shown.content
+    body = {"email": "new@EXAMPLE.com", "password": PASSWORD}
+    pair = client.post("/api/v1/auth/token/", body, content_type="application/json").json()
+    headers = {"authorization": f"Bearer {pair['access']}"}
+    renamed = client.patch(ME, {"username": "chosen"}, content_type="application/json", headers=headers)
+    assert renamed.json()["username"] == "chosen"
+
+
+def test_addresses_that_were_usernames_are_so_no_more():
+    migration = import_module("lockstep.accounts.migrations.0004_addresses_are_no_usernames")
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE accounts_user DROP CONSTRAINT accounts_user_username_no_address")
+        for username, email in (
+            *(("both@example.com", "both@example.com"), ("alone@example.com", "")),
+            *(("THEIRS@example.com", ""), ("other", "theirs@example.com")),
+        ):
+            user = User(username=username, email=email)
+            user.set_password(PASSWORD)
+            user.save()  # which the manager would refuse
+        cursor.execute(migration.KEEP_ADDRESS)
+        cursor.execute(migration.MAKE_UP)
+    users = list(User.objects.order_by("number").values_list("username", "email"))
+    assert not any("@" in username for username, _ in users)
+    assert [email for _, email in users] == ["both@example.com", "alone@example.com", "", "theirs@example.com"]
+    body = {"username": "alone@example.com", "password": PASSWORD}
+    assert Client().post("/auth/", body, content_type="application/json").status_code == 200
+
+
 @pytest.mark.parametrize(
     ("given", "field"),
     [
@@ -58,6 +94,7 @@ def test_registering_answers_with_the_profile(client: Client, given: dict, usern
         ({"username": "x" * 151}, "username"),
         ({"username": "victim@example.com"}, "username"),
         ({"username": "victim@example.com", "email": "mine@example.com"}, "username"),
+        ({"username": "mine@example.com", "email": "mine@example.com"}, "username"),
         ({"username": "OWNER"}, "username"),
         ({"username": "my.email"}, "username"),
         ({"username": "new", "email": "no address"}, "email"),
@@ -117,17 +154,8 @@ def test_what_a_profile_does_not_take(cast: Cast, given: dict, field: str | None
     assert (user.is_staff, user.is_superuser, user.username) == (False, False, "owner")
 
 
-def test_who_goes_by_an_address_goes_on_by_the_new_one(client: Client):
-    register(client, email="old@example.com")
-    user = User.objects.get()
-    person = Person(user, Client(headers={"authorization": f"Bearer {sessions.open_opaque(user)}"}))
-    person.client.patch(ME, {"email": "new@example.com"}, content_type="application/json")
-    user.refresh_from_db()
-    assert (user.username, user.email) == ("new@example.com", "new@example.com")
-
-
-def change_password(person: Person, current: str, new: str, method: str = "post"):
-    body = {"current_password": current, "new_password": new}
+def change_password(person: Person, current: str, new: str, method: str = "post", **more: object):
+    body = {"current_password": current, "new_password": new, **more}
     return getattr(person.client, method)(f"{ME}password/", body, content_type="application/json")
 
 
@@ -167,12 +195,57 @@ def test_thinking_of_a_good_password_may_take_many_tries(cast: Cast):
         assert fields_of(change_password(cast.owner, "owner-password", "1234")) == ["new_password"]
 
 
+def test_asking_for_the_password_route_by_another_method_is_no_try(cast: Cast):
+    assert [cast.owner.get(f"{ME}password/").status_code for _ in range(PAIR.number + 1)] == [405] * (PAIR.number + 1)
+    assert not Tries.objects.exists()
+
+
+def test_a_new_password_switches_webhooks_off_unless_they_are_kept(cast: Cast):
+    hook = {"url": "https://example.com/hook", "events": ["posts.post.*"]}
+    key = cast.owner.post("/api/v1/webhooks/", hook).json()["id"]
+    assert change_password(cast.owner, "owner-password", PASSWORD, keep_webhooks=True).status_code == 204
+    assert cast.owner.get(f"/api/v1/webhooks/{key}/").json()["active"] is True
+    assert change_password(cast.owner, PASSWORD, f"{PASSWORD}!").status_code == 204
+    shown = cast.owner.get(f"/api/v1/webhooks/{key}/").json()
+    assert (shown["active"], shown["reason"]) == (False, "switched off when its owner's password was changed")
+    assert Subscription.objects.get(name=f"webhook:{key}").state == "disabled"
+
+
+def delete_account(person: Person, body: object):
+    return person.client.delete(ME, body, content_type="application/json")
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"password": "wrong"}, {"password": None}, {"password": "owner-password", "x": 1}]
+)
+def test_an_account_is_not_deleted_without_its_password(cast: Cast, body: dict):
+    assert delete_account(cast.owner, body).status_code == 400
+    assert cast.owner.get(ME).status_code == 200
+
+
+def test_who_has_a_token_cannot_guess_the_password_by_deleting(cast: Cast):
+    assert {delete_account(cast.owner, {"password": f"guess {n}"}).status_code for n in range(PAIR.number)} == {400}
+    assert delete_account(cast.owner, {"password": "owner-password"}).status_code == 429
+    assert change_password(cast.owner, "owner-password", PASSWORD).status_code == 429
+
+
+def test_deleting_the_account_takes_hash_sessions_and_webhooks(cast: Cast):
+    hook = {"url": "https://example.com/hook", "events": ["posts.post.*"]}
+    key = cast.owner.post("/api/v1/webhooks/", hook).json()["id"]
+    assert delete_account(cast.owner, {"password": "owner-password"}).status_code == 204
+    gone = User.objects.get(pk=cast.owner.user.pk)
+    assert (gone.password, gone.email, gone.first_name) == ("!", "", "")
+    assert not Session.objects.filter(user=gone).exists()
+    assert not Endpoint.objects.alive().filter(owner=gone).exists()
+    assert not Subscription.objects.filter(name=f"webhook:{key}").exists()
+
+
 def test_deleting_the_account_signs_out_everywhere_and_leaves_nothing_to_see(cast: Cast, client: Client):
     User.objects.filter(pk=cast.owner.user.pk).update(email="owner@example.com")
     elsewhere = sessions.open_pair(cast.owner.user)
     cast.colleague.client.post(f"{USERS}{cast.owner.user.pk}/follow/")
     cast.owner.client.post(f"{USERS}{cast.outsider.user.pk}/follow/")
-    assert cast.owner.delete(ME).status_code == 204
+    assert delete_account(cast.owner, {"password": "owner-password"}).status_code == 204
     assert cast.owner.get(ME).status_code == 401
     refreshed = client.post("/api/v1/auth/refresh/", {"refresh": elsewhere.refresh}, content_type="application/json")
     assert refreshed.status_code == 401

@@ -1,11 +1,13 @@
 """Sign-in is throttled by account and by address, and nobody is locked out by what others try."""
 
+import base64
 import threading
 from collections import Counter
 
 import pytest
 from django.db import connection
 from django.test import Client
+from oauth2_provider.models import Application
 
 from lockstep.accounts import sessions, throttling
 from lockstep.accounts.development import ensure_client
@@ -66,12 +68,72 @@ def test_signing_in_rightly_does_not_count():
 def test_every_door_counts_together():
     ensure_client()
     assert sign_in().status_code == sign_in(path="/api/token/").status_code == 401
-    assert sign_in("SOME.BODY@example.com").status_code == 401  # another name of the same account is another count
     form = "grant_type=password&client_id=lockstep-dev&username=somebody&password=wrong"
     client = Client(REMOTE_ADDR=HERE)
     assert client.post("/oauth/token/", form, content_type="application/x-www-form-urlencoded").status_code == 400
     assert sign_in(path="/api/v1/auth/token/").status_code == 429
+    assert sign_in("SOME.BODY@example.com").status_code == 429  # another name of the same account
     assert client.post("/oauth/token/", form, content_type="application/x-www-form-urlencoded").status_code == 429
+
+
+PATHS = ["/auth/", "/api/token/", "/api/v1/auth/token/"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_name_of_digits_is_counted_as_it_is_acted_on(path: str):
+    User.objects.create_user("76245004", password="right")
+    assert [sign_in(name, path=path).status_code for name in (76245004, 76245004, "76245004", 76245004)] == [
+        *(401, 401, 401, 429)
+    ]
+
+
+@pytest.mark.parametrize("names", [("somebody", "some.body@example.com"), ("some.body@example.com", "somebody")])
+def test_one_account_is_one_count_by_name_or_by_address(names: tuple[str, str]):
+    one, other = names
+    assert tries(3, one) == [401] * 3
+    assert tries(1, other, "right") == [429]
+
+
+@pytest.mark.parametrize("body", [{}, {"username": "somebody"}, {"username": ["somebody"], "password": "x"}])
+def test_a_body_without_a_password_is_no_try(body: dict):
+    client = Client(REMOTE_ADDR=HERE)
+    assert [client.post("/auth/", body, content_type="application/json").status_code for _ in range(5)] == [400] * 5
+    assert not Tries.objects.exists()
+
+
+@pytest.mark.parametrize("way", ["form", "basic"])
+def test_the_secret_of_a_client_is_counted(way: str):
+    application = {"client_type": "confidential", "authorization_grant_type": "password"}
+    Application.objects.create(client_id="partner", client_secret="secret", **application)
+
+    def revoke(secret: str) -> int:
+        form, headers = "token=t", {}
+        if way == "form":
+            form += f"&client_id=partner&client_secret={secret}"
+        else:
+            headers["authorization"] = "Basic " + base64.b64encode(f"partner:{secret}".encode()).decode()
+        client = Client(REMOTE_ADDR=HERE, raise_request_exception=False)
+        kind = "application/x-www-form-urlencoded"
+        return client.post("/oauth/revoke_token/", form, content_type=kind, headers=headers).status_code
+
+    assert [revoke("secret") for _ in range(5)] == [200] * 5
+    assert [revoke("guess") for _ in range(4)] == [401, 401, 401, 429]
+    assert revoke("secret") == 429
+
+
+def test_names_that_an_account_tries_are_counted(monkeypatch: pytest.MonkeyPatch, somebody: User):
+    monkeypatch.setattr(throttling, "NAMES", Limit("n", 3, 60.0))
+    User.objects.create_user("owner", "owner@example.com")
+    headers = {"authorization": f"Bearer {sessions.open_opaque(somebody)}"}
+    client = Client(REMOTE_ADDR=HERE, headers=headers)
+
+    def try_name(**body: str) -> int:
+        return client.patch("/api/v1/users/me/", body, content_type="application/json").status_code
+
+    assert [try_name(first_name=f"{n}", username="somebody") for n in range(5)] == [200] * 5
+    assert [try_name(email="owner@example.com"), try_name(username="OWNER")] == [400, 400]
+    assert [try_name(email="free@example.com"), try_name(email="owner@example.com")] == [200, 429]
+    assert try_name(first_name="still") == 200
 
 
 def test_an_idempotency_key_takes_no_try_back():

@@ -62,7 +62,12 @@ def test_a_change_of_something_else_is_412_and_nothing_happens(cast: Cast, condi
     tag = cast.owner.get(ME)["ETag"]
     for refused in (
         patch(cast, "new", **{"if-match": condition.format(tag)}),
-        cast.owner.client.delete(ME, headers={"if-match": condition.format(tag)}),
+        cast.owner.client.delete(
+            ME,
+            {"password": "owner-password"},
+            content_type="application/json",
+            headers={"if-match": condition.format(tag)},
+        ),
     ):
         assert refused.status_code == 412
         assert refused.json()["type"] == "/problems/out-of-date"

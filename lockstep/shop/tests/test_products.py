@@ -268,7 +268,9 @@ def test_who_deletes_their_account_leaves_the_shop(cast: Cast, product: MakeProd
     product("others", owner=cast.colleague.user)
     worker.subscribers = [LEAVERS]
     worker.start()
-    assert cast.owner.delete("/api/v1/users/me/").status_code == 204
+    body = {"password": "owner-password"}
+    left = cast.owner.client.delete("/api/v1/users/me/", body, content_type="application/json")
+    assert left.status_code == 204
     eventually(lambda: names(cast.colleague) == ["others"])
     assert Product.objects.get(name="theirs").deleted
 
