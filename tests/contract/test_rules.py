@@ -1,6 +1,6 @@
 """Every rule against every way of writing, from one table: a cell refuses and names the field, or says why it cannot.
 
-The rules themselves stand in the models: validators of fields, `clean`, and constraints.
+The rules themselves stand in the models: validators of fields, and constraints.
 """
 
 from collections.abc import Callable, Mapping
