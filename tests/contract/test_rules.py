@@ -1,6 +1,6 @@
 """Every rule against every way of writing, from one table: a cell refuses and names the field, or says why it cannot.
 
-The rules themselves stand in the models: validators of fields, `clean`, and constraints.
+The rules themselves stand in the models: validators of fields, and constraints.
 """
 
 from collections.abc import Callable, Mapping
@@ -75,8 +75,8 @@ RULES = [
     Rule(User, "username", "COLLEAGUE", NEVER),
     Rule(User, "username", "a b"),
     Rule(User, "username", "x" * 151, NEVER),
-    Rule(User, "username", "colleague@example.com"),
-    Rule(User, "username", "not.mine@example.com"),
+    Rule(User, "username", "colleague@example.com", NEVER),
+    Rule(User, "username", "not.mine@example.com", NEVER),
     Rule(User, "email", "not an address"),
     Rule(User, "email", "colleague@example.com", NEVER),
     Rule(User, "email", "Colleague@Example.com", NEVER),

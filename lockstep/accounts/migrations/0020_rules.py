@@ -14,6 +14,11 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AlterConstraint(
             model_name='user',
+            name='accounts_user_username_no_address',
+            constraint=models.CheckConstraint(condition=models.Q(('username__contains', '@'), _negated=True), name='accounts_user_username_no_address', violation_error_message='Use letters, digits and . + - _ only. An e-mail address signs in as well, and is not shown to others.'),
+        ),
+        migrations.AlterConstraint(
+            model_name='user',
             name='accounts_user_username_ci',
             constraint=models.UniqueConstraint(lockstep.changes.folding.Fold('username'), name='accounts_user_username_ci', violation_error_message='Already in use.'),
         ),
