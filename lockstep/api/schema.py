@@ -119,7 +119,7 @@ LIMITS = ("maxLength", "minLength", "pattern", "maxItems", "minItems", "format")
 KEPT_FORMATS = ("date-time", "uuid", "uri")
 
 
-class DecimalSchema(OpenApiSerializerFieldExtension):
+class DecimalSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
     """A decimal number: a string of digits; a number of JSON is taken, too."""
 
     target_class = "lockstep.api.fields.DecimalNumber"
