@@ -20,8 +20,8 @@ server that says what to do. `errors` names each field to mend.
 lost.
 
 **Queries.** A query parameter that an operation does not have, that is sent twice or that cannot be is 400, and
-`errors` names it. An empty one is refused, too, unless its description says what it means. `next` and `previous` of a list lead
-to the other pages; a page ends after `limit` rows, or before it would have more than 1 MB of them.
+`errors` names it. An empty one is refused, too, unless its description says what it means. `next` and `previous`
+of a list lead to the other pages; a page ends after `limit` rows, or before it would have more than 1 MB of them.
 
 **Bodies.** A whole number may be a string of digits. A text is kept as it is sent. A read-only field may be sent back
 with the value that the object has.
