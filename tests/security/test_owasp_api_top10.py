@@ -190,7 +190,8 @@ def test_another_spelling_of_its_id_leads_nowhere(cast: Cast, hook: dict, spelli
 @pytest.mark.parametrize("who", OTHERS)
 def test_nobody_lists_what_is_somebody_elses(cast: Cast, hook: dict, who: str, query: str):
     query = query.format(owner=cast.owner.user.pk, key=hook["id"])
-    assert getattr(cast, who).get(f"{HOOKS}?{query}").json()["results"] == []
+    answer = getattr(cast, who).get(f"{HOOKS}?{query}")
+    assert answer.status_code == 400 or answer.json()["results"] == []
 
 
 def test_a_place_in_the_owners_list_shows_nothing_to_others(cast: Cast):
@@ -242,9 +243,9 @@ def test_who_one_is_cannot_be_said_by_a_header(cast: Cast, name: str):
 
 @vectors("API1", "name", ["user", "user_id", "id", "username", "number", "as", "owner"])
 def test_who_one_is_cannot_be_said_in_the_address(cast: Cast, name: str):
-    assert cast.outsider.get(f"{ME}?{name}={cast.owner.user.pk}").json()["username"] == "outsider"
+    assert_problem(cast.outsider.get(f"{ME}?{name}={cast.owner.user.pk}"), 400)
     answer = ask(cast.outsider.client, "PATCH", f"{ME}?{name}={cast.owner.user.pk}", {"first_name": "Evil"})
-    assert answer.status_code == 200
+    assert_problem(answer, 400)
     assert User.objects.get(username="owner").first_name == ""
 
 
@@ -691,7 +692,8 @@ def test_so_has_its_place(cast: Cast, query: str):
 @vectors("API4", "limit", ["501", "100000", "9" * 30])
 def test_no_list_is_longer_than_500(cast: Cast, limit: str):
     Post.objects.bulk_create([Post(title=f"{number}", body="b") for number in range(510)])
-    assert len(cast.staff.get(f"{CHANGES}?limit={limit}").json()["results"]) == 500
+    assert_problem(cast.staff.get(f"{CHANGES}?limit={limit}"), 400)
+    assert len(cast.staff.get(f"{CHANGES}?limit=500").json()["results"]) == 500
 
 
 def test_without_being_asked_an_array_has_at_most_a_thousand(cast: Cast):

@@ -32,9 +32,4 @@ class Migration(migrations.Migration):
             name='accounts_user_email_domain',
             constraint=models.CheckConstraint(condition=models.Q(('email__regex', '^[^@]*$|@[ -~]*$')), name='accounts_user_email_domain', violation_error_message='Must be a valid e-mail address.'),
         ),
-        migrations.AlterConstraint(
-            model_name='user',
-            name='accounts_user_username_no_address',
-            constraint=models.CheckConstraint(condition=models.Q(('username__contains', '@'), _negated=True), name='accounts_user_username_no_address', violation_error_message='Use letters, digits and . + - _ only. An e-mail address signs in as well, and is not shown to others.'),
-        ),
     ]
