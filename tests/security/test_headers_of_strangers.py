@@ -3,11 +3,13 @@
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import product
 from random import Random, randrange
 
 import pytest
 from django.db import transaction
 
+from lockstep.api.middleware import MAX_HEADER
 from lockstep.api.tests.test_schema import VALUES
 from tests.contract.test_schemathesis import OPERATIONS, There, connection_kept, epoch, there  # noqa: F401 - fixtures
 from tests.security.strangers import MOST_SECONDS, Sent, Server, check, slowness
@@ -273,12 +275,13 @@ def test_no_header_is_a_mistake_of_ours_at_length(operations: list[tuple[str, st
     fuzz(Fuzzer(operations, there.token), range(first, first + CASES))
 
 
-@pytest.mark.parametrize(
-    "part", ["a", "0", " ", ",", ";", "=", '"', "\\", "/", ":", ".", "a,", 'W/"a"', "a=b;", "\xe9"]
-)
-def test_64_kilobytes_of_a_letter_in_any_header_cost_little(part: str, there: There):  # noqa: F811
-    server, text = Server(), (part * 65_536)[:65_536]
-    for name in NAMES:
+LETTERS = ("a", "0", " ", ",", ";", "=", '"', "\\", "/", ":", ".", "a,", 'W/"a"', "a=b;", "\xe9")
+
+
+def test_as_much_of_a_letter_as_a_header_may_have_costs_little(there: There):  # noqa: F811
+    server = Server()
+    for part, name in product(LETTERS, NAMES):
+        text = (part * MAX_HEADER)[:MAX_HEADER]
         sent = Sent("GET", "/api/v1/users/me/", {"Authorization": f"Bearer {there.token}", name: text})
         answers = [server.send(sent)]
         while answers[-1].cpu > MOST_SECONDS * slowness() and len(answers) < 5:
