@@ -18,7 +18,7 @@ from lockstep import web_server
 
 WORKERS = 2  # one a core, as with every peer
 CONNECTIONS = 16
-PATIENCE = 60.0
+PATIENCE = 120.0
 ORDER = """
 local numbers = {%(numbers)s}
 wrk.method = "POST"

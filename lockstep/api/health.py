@@ -137,7 +137,7 @@ def not_found(request: HttpRequest) -> HttpResponse:
 
 def _checks() -> dict[str, str]:
     try:
-        pending = _migrations() - MigrationRecorder(connection).applied_migrations().keys()
+        pending = required_migrations() - MigrationRecorder(connection).applied_migrations().keys()
         with connection.cursor() as cursor:
             cursor.execute(WORKERS)
             workers = cursor.fetchone()[0]
@@ -151,7 +151,7 @@ def _checks() -> dict[str, str]:
 
 
 @cache
-def _migrations() -> frozenset[tuple[str, str]]:
+def required_migrations() -> frozenset[tuple[str, str]]:
     """Those of the code that runs. Reading them takes longer than a probe may."""
     return frozenset(MigrationLoader(None).disk_migrations)
 
