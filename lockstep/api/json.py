@@ -104,8 +104,11 @@ def _name_of_two_members(body: bytes) -> str | None:
     found: list[str] = []
 
     def look(members: list[tuple[str, object]]) -> None:
-        if not found and len({name for name, _ in members}) < len(members):
-            found.extend(name for number, (name, _) in enumerate(members) if name in dict(members[:number]))
+        seen = set[str]()
+        for name, _ in members:
+            if name in seen:
+                found.append(name)
+            seen.add(name)
 
     stdlib.loads(body, object_pairs_hook=look, parse_int=len, parse_float=len)
     return found[0] if found else None

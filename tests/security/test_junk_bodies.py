@@ -34,6 +34,12 @@ JUNK: dict[str, Callable[[str, object], object]] = {
     "as many objects as are read": lambda name, example: {**example, name: [{"x": "y" * 90}] * 4_999},
     "an object": lambda name, example: {**example, name: {f"{n:06}": n for n in range(9_900)}},
 }
+MEMBERS = b",".join(b'"%04d":1' % number for number in range(9_900))
+TWICE = {  # which no document of ours can be written as
+    "a member twice among many": b"{" + MEMBERS + b',"9899":1}',
+    "each member twice": b"{" + MEMBERS + b"," + MEMBERS + b"}",
+    "one member very often": b"{" + b",".join([b'"a":1'] * (SIZE // 7)) + b"}",
+}
 FORMS = {
     "a long name": "username=" + "x" * SIZE,
     "combining marks": "username=" + "%CC%81%CC%96" * (SIZE // 12),
@@ -52,6 +58,7 @@ def bodies(operation: Mapping[str, Any], *, whole: bool) -> Iterator[tuple[str, 
         if media_type != "application/json":
             yield from ((name, media_type, form.encode()) for name, form in FORMS.items())
             continue
+        yield from ((name, media_type, body) for name, body in TWICE.items())
         shape = schema.raw_schema["components"]["schemas"][described["schema"]["$ref"].rpartition("/")[2]]
         example = next(iter(shape.get("examples", [{}])))
         fields = list(shape["properties"]) if whole else []
