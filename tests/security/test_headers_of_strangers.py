@@ -264,6 +264,7 @@ def fuzz(fuzzer: Fuzzer, numbers: Iterable[int]) -> None:
         check(sent, answer)
 
 
+@pytest.mark.slow
 def test_no_header_is_a_mistake_of_ours(operations: list[tuple[str, str]], there: There):  # noqa: F811
     fuzz(Fuzzer(operations, there.token), range(SHORT_CASES))
 
@@ -278,6 +279,7 @@ def test_no_header_is_a_mistake_of_ours_at_length(operations: list[tuple[str, st
 LETTERS = ("a", "0", " ", ",", ";", "=", '"', "\\", "/", ":", ".", "a,", 'W/"a"', "a=b;", "\xe9")
 
 
+@pytest.mark.slow
 def test_as_much_of_a_letter_as_a_header_may_have_costs_little(there: There):  # noqa: F811
     server = Server()
     for part, name in product(LETTERS, NAMES):

@@ -88,6 +88,7 @@ def send_and_check(server: Server, name: str, sent: Sent) -> None:
     assert answers[-1].cpu <= MOST_SECONDS * slowness(), (name, sent.target, [answer.cpu for answer in answers])
 
 
+@pytest.mark.slow
 def test_a_megabyte_of_junk_costs_little_and_is_refused_briefly(there: There):  # noqa: F811
     send_junk(there, whole=False)
 

@@ -225,6 +225,7 @@ def test_patterns_are_found_where_they_are():
     assert sum(name.startswith("route ") for name in names) > 50
 
 
+@pytest.mark.slow
 def test_no_pattern_takes_more_time_than_its_text_is_long():
     run = subprocess.run(
         [sys.executable, "-m", "tests.security.test_patterns"],
