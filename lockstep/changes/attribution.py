@@ -105,6 +105,11 @@ def confirm(actor: str) -> None:
         refuse_unless(_first_value(f"SELECT {actor.confirmation.sql}", actor.confirmation.parameters), actor)
 
 
+def set_local(*, origin: str, trace: str) -> tuple[str, dict[str, str]]:
+    """The statement, and its parameters, that attributes a transaction of another connection than Django's."""
+    return SET_LOCAL.format(confirmed="true"), {"actor": "", "origin": origin, "trace": trace}
+
+
 def announce_commit() -> None:
     """Those who read the change log are told once what was written just now is committed."""
     transaction.on_commit(announcer.announce)

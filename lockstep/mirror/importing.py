@@ -12,7 +12,7 @@ from uuid import uuid4
 import orjson
 import psycopg
 
-from lockstep.changes.attribution import SET_LOCAL
+from lockstep.changes.attribution import set_local
 from lockstep.mirror.collection_sql import statements
 from lockstep.mirror.collections import Client, Collection, Mirror
 from lockstep.mirror.remote import Pool
@@ -141,7 +141,7 @@ async def _take_in(pool: Pool, sql: dict[str, str], mirror: Mirror, rows: list[d
         try:
             async with pool.connection() as connection, connection.transaction():
                 await connection.execute(BATCH_SETTINGS)
-                await connection.execute(SET_LOCAL, ["", mirror.provider, "import"])
+                await connection.execute(*set_local(origin=mirror.provider, trace="import"))
                 cursor = await connection.execute(sql["take_in"], batch)
                 return await cursor.fetchone() or (0, 0)
         except psycopg.errors.UniqueViolation:
