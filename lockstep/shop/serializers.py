@@ -109,17 +109,18 @@ class ProductSerializer(NewProductSerializer):
     state = serializers.ChoiceField(machines.PRODUCT_STATES, required=False)
 
 
-class TagName(serializers.CharField):
-    """The name of a tag, without anything invisible: two tags that look alike are one."""
+class TagName(fields.Text):
+    """The name of a tag, without anything invisible, at its ends too: two tags that look alike are one."""
+
+    default_error_messages = {"spaces": "Must not begin or end with a space."}
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
         super().__init__(max_length=MAX_TAG, **options)
 
     def to_internal_value(self, data: Any) -> str:  # noqa: ANN401 - REST framework's signature
-        """Length before contents."""
         name = super().to_internal_value(data)
-        if len(name) > MAX_TAG:
-            self.fail("max_length", max_length=MAX_TAG)
+        if name != name.strip():
+            self.fail("spaces")
         try:
             text.check_visible(name)
         except ValueError as error:

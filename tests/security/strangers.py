@@ -121,6 +121,11 @@ def check(sent: Sent, answer: Answered) -> None:
         assert problem["status"] == answer.status and len(problem["errors"]) <= 20, (sent, answer)
 
 
+def costs_much(answer: Answered) -> bool:
+    """Whether a request cost more CPU than any may. How slow this machine is, is asked only where it matters."""
+    return answer.cpu > MOST_SECONDS and answer.cpu > MOST_SECONDS * slowness()
+
+
 def slowness() -> float:
     """How much slower than the machine of MOST_SECONDS this one is right now; at least 1."""
     return max(1.0, min(_work() for _ in range(3)) / WORK_SECONDS)

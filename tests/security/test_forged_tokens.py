@@ -534,6 +534,8 @@ def ask(authorization: str) -> Any:
 
 def refused(answer: Any) -> bool:
     is_problem = answer["Content-Type"] == "application/problem+json"
+    if answer.status_code == 431:  # a header that is too long is not looked into
+        return is_problem
     return answer.status_code == 401 and is_problem and answer["WWW-Authenticate"].startswith("Bearer ")
 
 

@@ -308,7 +308,6 @@ WRONG_CREDENTIALS: list[tuple[Any, Any]] = [
     ("owner", "OWNER-PASSWORD"),
     ("owner", "owner-password\0"),
     ("owner\0", "owner-password"),
-    ("OWNER", "owner-password"),
     ("", "owner-password"),
     ("' OR '1'='1", "' OR '1'='1"),
     ("owner' --", "x"),
@@ -1126,10 +1125,8 @@ def test_no_trick_of_writing_leads_inside(cast: Cast, url: str):
 
 
 def test_what_stands_behind_a_fragment_is_no_host(cast: Cast):
-    assert (
-        cast.owner.post(HOOKS, {**HOOK, "url": "https://example.com#@127.0.0.1/"}).json()["url"]
-        == "https://example.com"
-    )
+    problem = assert_problem(cast.owner.post(HOOKS, {**HOOK, "url": "https://example.com#@127.0.0.1/"}), 400)
+    assert [error["field"] for error in problem["errors"]] == ["url"]
 
 
 BEHIND_A_NAME = [
@@ -1264,7 +1261,7 @@ def mistaken(**_: object) -> None:
 
 BROKEN = {
     "a mistake of ours": ("POST", f"{FAKE}create/", POST, {}, 500),
-    "an unknown host": ("GET", "/healthz/", None, {"host": "evil.example"}, 400),
+    "an unknown host": ("GET", "/problems/", None, {"host": "evil.example"}, 400),
     "no such address": ("GET", "/nowhere/", None, {}, 404),
     "no JSON": ("POST", HOOKS, b"{", {}, 400),
     "no UTF-8": ("POST", HOOKS, b"\xff", {}, 400),
@@ -1303,7 +1300,7 @@ HOSTS = [
 
 @vectors("API8", "host", [*HOSTS, "", "localhost/evil", "localhost evil", "localhost#", "evil.example,localhost"])
 def test_another_host_is_not_answered_for(db: None, host: str):
-    assert_problem(stranger(host=host).get("/healthz/"), 400)
+    assert_problem(stranger(host=host).get("/problems/"), 400)
 
 
 @vectors("API8", "name", ["X-Forwarded-Host", "X-Host", "X-Forwarded-Server", "X-Original-Host", "Forwarded"])

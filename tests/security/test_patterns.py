@@ -32,7 +32,16 @@ from tests.security.strangers import Sent, Server
 SIZE = 64 * 1024
 MOST_SECONDS = 0.3  # of CPU for one text: a linear pattern takes some milliseconds, one that takes the square seconds
 MOST_CPU_SECONDS = 120  # of all of them: one that never ends ends here
-LEFT_OUT = (".tests", ".migrations", ".generated", "lockstep.launcher", "lockstep.sandbox", "__main__", ".wsgi")
+LEFT_OUT = (
+    ".tests",
+    ".migrations",
+    ".generated",
+    "lockstep.launcher",
+    "lockstep.sandbox",
+    "__main__",
+    ".wsgi",
+    ".asgi",
+)
 OF_OUR_OWN_FILES = {"lockstep.changes.sql_file.NAME", "lockstep.changes.sql_file.COMMENT"}  # read no stranger's text
 # What patterns are made of, and what they are slow on: repetitions that could begin in many places.
 USUAL = (

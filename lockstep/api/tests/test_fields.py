@@ -103,14 +103,14 @@ def test_what_is_no_text(cast: Cast, value: object):
 
 def test_an_unknown_field_does_not_hide_other_mistakes(cast: Cast):
     answer = cast.owner.post(PRODUCTS, {"colour": "red", "price": "1_0", "stock": "x"})
-    assert [error["field"] for error in answer.json()["errors"]] == ["colour", "name", "price", "stock"]
+    assert {error["field"] for error in answer.json()["errors"]} == {"colour", "name", "price", "stock"}
     answer = cast.owner.post("/api/v1/orders/", {"lines": [{"product": "x", "quantity": 0, "colour": 1}], "shade": 1})
-    assert [error["field"] for error in answer.json()["errors"]] == [
+    assert {error["field"] for error in answer.json()["errors"]} == {
         "shade",
         "lines.0.colour",
         "lines.0.product",
         "lines.0.quantity",
-    ]
+    }
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_no_serializer_takes_more_than_it_says():
 
 def _all(kind: type) -> Iterator[Any]:
     for one in kind.__subclasses__():
-        if one.__module__.startswith("lockstep."):
+        if one.__module__.startswith("lockstep.") and ".tests." not in one.__module__:
             yield one
         yield from _all(one)
 
