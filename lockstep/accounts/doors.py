@@ -38,6 +38,7 @@ from lockstep.api.views import View
 from lockstep.changes.attribution import confirm
 
 NO_STORE = {"Cache-Control": "no-store"}
+MAX_FORM_BYTES = 64 * 1024  # of a form of OAuth: to decode a megabyte of escapes takes a tenth of a second
 EMPTY = {"type": "object", "additionalProperties": False}
 OAUTH_PROBLEMS = dict.fromkeys((400, 401), OAuthProblemSerializer)
 OAUTH_ERRORS = {429: "temporarily_unavailable", 500: "server_error", 503: "temporarily_unavailable"}
@@ -169,6 +170,7 @@ class OAuthView(DoorView):
     """A route of OAuth 2, whose errors are JSON with an `error` code (RFC 6749, 5.2), whoever raised them."""
 
     parser_classes = (FormParser,)
+    max_body_bytes = MAX_FORM_BYTES
 
     def handle_exception(self, exc: Exception) -> Any:  # noqa: ANN401 - REST framework's
         """A problem, which is the protocol's error as well."""
@@ -219,6 +221,7 @@ class OAuthIntrospectionView(View):
 
     permission_classes = (IsAdminUser,)
     parser_classes = (FormParser,)
+    max_body_bytes = MAX_FORM_BYTES
     replays = False  # the answer is about this moment
 
     @extend_schema(operation_id="introspect_token", request=OAuthTokenFormSerializer, responses=IntrospectionSerializer)

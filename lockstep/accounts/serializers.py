@@ -226,7 +226,7 @@ class PasswordSerializer(StrictSerializer):
 
     current_password = Password()
     new_password = Password()
-    keep_webhooks = serializers.BooleanField(
+    keep_webhooks = fields.Boolean(
         required=False,
         help_text="Leaves your webhooks on. Without it they are switched off: the old password may have made them.",
     )

@@ -36,6 +36,7 @@ class View(APIView):
     view: none of ours remembers anything.
     """
 
+    max_body_bytes: int | None = None  # less than MAX_BODY_BYTES, where a body is never long
     format_kwarg = None  # the format of an answer is asked for by Accept alone
     replays = True  # a POST with an Idempotency-Key that was used is answered with what was answered then
     _rate: Rate | None = None
@@ -67,8 +68,9 @@ class View(APIView):
         """What is asked before the method is called."""
         told = request._request.META
         self._negotiate(request, told.get("HTTP_ACCEPT"))
-        if (length := told.get("CONTENT_LENGTH")) and int(length) > settings.MAX_BODY_BYTES:
-            raise BodyTooLarge
+        most = self.max_body_bytes or settings.MAX_BODY_BYTES
+        if (length := told.get("CONTENT_LENGTH")) and int(length) > most:
+            raise BodyTooLarge(f"The body is larger than {most:,} bytes.")
         if idempotency.META in told:
             request._request.body  # noqa: B018 - read before a parser does, which keeps nothing
         self._count(request)

@@ -145,7 +145,7 @@ def there(
             "/api/v1/users": {"key": str(other.number)},
             "/api/v1/webhooks": {"key": str(endpoint.endpoint.pk)},
             "/api/v1/history": {"model": "posts.post", "object_id": str(post.number)},
-            "/api/v1/products": {"key": str(product.pk), "tag": str(tag.pk)},
+            "/api/v1/products": {"key": str(product.pk), "object_id": str(product.pk), "tag": str(tag.pk)},
             "/api/v1/tags": {"tag": str(tag.pk)},
             "/api/v1/bag": {"key": str(product.number)},
             "/api/v1/orders": {"key": str(order)},

@@ -109,13 +109,18 @@ class Server:
         return Answered(int(status[:3]), {name.lower(): value for name, value in headers}, body, cpu)
 
 
+PROBLEM = "application/problem+json"
+
+
 def check(sent: Sent, answer: Answered) -> None:
     """Fails when a stranger was answered with a mistake of ours, or with more than an error may be."""
     assert answer.status < 500 or (answer.status == 503 and "retry-after" in answer.headers), (sent, answer)
     if answer.status < 400 or sent.target.startswith(PAGES):
         return
     assert len(answer.body) <= MAX_ERROR_BYTES, (sent, len(answer.body))
-    assert answer.headers["content-type"].startswith("application/problem+json"), (sent, answer)
+    # RFC 6749 wants JSON, which has the members of a problem as well.
+    kind = ("application/problem+json", "application/json") if sent.target.startswith("/oauth/") else PROBLEM
+    assert answer.headers["content-type"].startswith(kind), (sent, answer)
     if sent.method != "HEAD":
         problem = orjson.loads(answer.body)
         assert problem["status"] == answer.status and len(problem["errors"]) <= 20, (sent, answer)

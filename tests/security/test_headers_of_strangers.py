@@ -11,7 +11,7 @@ from django.db import transaction
 
 from lockstep.api.middleware import MAX_HEADER
 from lockstep.api.tests.test_schema import VALUES
-from tests.contract.test_schemathesis import OPERATIONS, There, connection_kept, epoch, there  # noqa: F401 - fixtures
+from tests.contract.test_schemathesis import There, connection_kept, epoch, schema, there  # noqa: F401 - fixtures
 from tests.security.strangers import Sent, Server, check, costs_much
 
 CASES = int(os.environ.get("STRANGERS_CASES", "100000"))  # of the long form
@@ -215,7 +215,8 @@ BODIES = (
 @pytest.fixture
 def operations(there: There) -> list[tuple[str, str]]:  # noqa: F811 - the fixture
     """Method and target of every operation, with objects that there are."""
-    return [(method.upper(), target_of(path, there)) for path, item in OPERATIONS.items() for method in item]
+    paths = schema.raw_schema["paths"]
+    return [(method.upper(), target_of(path, there)) for path, item in paths.items() for method in item]
 
 
 def target_of(path: str, there: There) -> str:  # noqa: F811
