@@ -11,6 +11,7 @@ from bench.row import Comparison, Figures, Goal, Manner, Row
 from bench.web.serving import WORKERS, orders_per_second, requests_per_second, serving, serving_ours
 from lockstep.accounts.models import User
 from lockstep.accounts.sessions import open_pair
+from lockstep.api.paging import MAX_PAGE_BYTES
 from lockstep.shop.actions import SQL as ORDERS
 from lockstep.shop.models import Order, Product, ProductTag, Tag
 from lockstep.shop.reads import SQL as READS
@@ -136,7 +137,7 @@ class Shop(Row):
         chosen = "".join(f"\\set n{line} random({low}, {high})\n" for line in range(LINES))
         numbers = ", ".join(f":n{line}" for line in range(LINES))
         return {
-            "list": _filled(READS["older"], user=f"'{self.user.pk}'", place="NULL", limit="50"),
+            "list": _filled(READS["older"], user=f"'{self.user.pk}'", place="NULL", limit="50", bytes=str(MAX_PAGE_BYTES)),
             "order": chosen + self._place(numbers, LINES),
             "order, hot": self._place(str(self.numbers[0]), 1),
         }
@@ -144,7 +145,7 @@ class Shop(Row):
     def _place(self, numbers: str, lines: int) -> str:
         nothing, ones = ", ".join(["NULL"] * lines), ", ".join(["1"] * lines)
         return _filled(
-            ORDERS["place"],
+            ORDERS["place"].replace("{confirmed}", "true"),  # nobody signs in to pgbench
             actor=f"'user:{self.user.pk}'",
             origin="''",
             trace="''",
