@@ -137,7 +137,9 @@ class Shop(Row):
         chosen = "".join(f"\\set n{line} random({low}, {high})\n" for line in range(LINES))
         numbers = ", ".join(f":n{line}" for line in range(LINES))
         return {
-            "list": _filled(READS["older"], user=f"'{self.user.pk}'", place="NULL", limit="50", bytes=str(MAX_PAGE_BYTES)),
+            "list": _filled(
+                READS["older"], user=f"'{self.user.pk}'", place="NULL", limit="50", bytes=str(MAX_PAGE_BYTES)
+            ),
             "order": chosen + self._place(numbers, LINES),
             "order, hot": self._place(str(self.numbers[0]), 1),
         }

@@ -29,11 +29,15 @@ class AdminSignInForm(AdminAuthenticationForm):
 
 
 class OwnPasswordForm(AdminPasswordChangeForm):
-    """Counts each try of the old password."""
+    """Counts each try of the old password, as any other try of this account from this address."""
+
+    def __init__(self, *args: Any, address: str | None = None, **options: Any) -> None:  # noqa: ANN401 - the base's
+        super().__init__(*args, **options)
+        self.address = address
 
     def clean_old_password(self) -> str:
         """Raises ValidationError for a wrong password, and for too many tries."""
-        attempt = Try(self.user.get_username(), None)
+        attempt = Try(self.user.get_username(), self.address)
         try:
             attempt.count()
         except TooManyRequests as error:

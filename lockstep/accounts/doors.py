@@ -126,7 +126,8 @@ class PairView(SignInView):
 class RefreshView(DoorView):
     """The next pair.
 
-    A refresh token is used once. Coming again with one that was used ends the session, with all its tokens.
+    A refresh token is used once. It may be sent again for ten seconds, so that two tabs or a lost response end nothing.
+    After that, sending it again ends the session, with all its tokens.
     """
 
     @extend_schema(operation_id="refresh_pair", request=RefreshSerializer, responses={200: PairSerializer, 401: None})
@@ -186,7 +187,7 @@ class OAuthTokenView(OAuthView, SignInView):
 
     def tried(self, request: Request) -> str:
         """The name in the form; the protocol takes no other."""
-        name = str(request._request.POST.get("username", ""))
+        name = str(request.data.get("username", ""))
         return "" if "\0" in name else name
 
     @extend_schema(

@@ -14,7 +14,7 @@ from django.utils import timezone
 from oauth2_provider.oauth2_backends import OAuthLibCore
 from oauth2_provider.oauth2_validators import OAuth2Validator
 from oauthlib.common import Request as OAuthRequest
-from oauthlib.oauth2 import InvalidGrantError, Server
+from oauthlib.oauth2 import InvalidGrantError, InvalidScopeError, Server
 
 from lockstep.accounts import sessions
 from lockstep.accounts.models import Session, Token
@@ -59,15 +59,23 @@ class SessionValidator(OAuth2Validator):  # type: ignore[misc]  # it is untyped
         return grant_type in GRANT_TYPES and bool(super().validate_grant_type(client_id, grant_type, client, request))
 
     def validate_refresh_token(self, refresh_token: str, client: object, request: OAuthRequest, *_: object) -> bool:
-        """Uses the refresh token up, if it is this client's; notes who goes on with what."""
-        if not Session.objects.of_token(refresh_token, Token.Kind.REFRESH).filter(client=client).exists():
+        """Uses the refresh token up, if it is this client's and asks for the session's own scope.
+
+        All tokens of a session have its scope, so that a pair of a narrower one cannot be given. What is refused uses
+        nothing up.
+        """
+        sessions_of_token = Session.objects.of_token(refresh_token, Token.Kind.REFRESH).filter(client=client)
+        scopes = [session.scopes for session in sessions_of_token]
+        if not scopes:
             return False
+        if (asked := set((request.scope or "").split())) and asked != scopes[0]:
+            raise InvalidScopeError("A refresh keeps its scope: leave scope out, or sign in again.", request=request)
         request.session = sessions.exchange(refresh_token)
         request.user = request.session.user if request.session else None
         return request.session is not None
 
     def get_original_scopes(self, refresh_token: str, request: OAuthRequest, *_: object) -> list[str]:
-        """A refresh may ask for less than this, never for more."""
+        """The scope of the session, which a refresh keeps."""
         return sorted(request.session.scopes)
 
     def save_bearer_token(self, token: dict[str, Any], request: OAuthRequest, *_: object, **__: object) -> None:

@@ -11,6 +11,7 @@ and each field is one of these:
 
 import hashlib
 from collections.abc import Mapping
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +20,8 @@ from django.contrib.admin.widgets import AdminTextareaWidget
 from django.core import signing
 from django.core.exceptions import ValidationError
 from django.utils.html import format_html
+
+from lockstep.api.fields import DECIMAL, WHOLE
 
 SHOWN = "_shown"  # the name under which a page carries its digests
 STALE = (
@@ -36,6 +39,24 @@ class PlainTextarea(AdminTextareaWidget):
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:  # noqa: ANN401 - the base's signature
         return _lines(value) if isinstance(value := super().value_from_datadict(data, files, name), str) else value
+
+
+class PlainInteger(forms.IntegerField):
+    """A whole number in ASCII digits, as the API takes it: Python takes `1_0` and digits of any script, too."""
+
+    def to_python(self, value: Any) -> int | None:  # noqa: ANN401 - whatever was sent
+        if isinstance(value, str) and value.strip() and not WHOLE.fullmatch(value.strip()):
+            raise ValidationError(self.error_messages["invalid"], code="invalid")
+        return super().to_python(value)
+
+
+class PlainDecimal(forms.DecimalField):
+    """A decimal number in ASCII digits, as the API takes it."""
+
+    def to_python(self, value: Any) -> Decimal | None:  # noqa: ANN401 - whatever was sent
+        if isinstance(value, str) and value.strip() and not DECIMAL.fullmatch(value.strip()):
+            raise ValidationError(self.error_messages["invalid"], code="invalid")
+        return super().to_python(value)
 
 
 class EntityForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes none at run time

@@ -12,17 +12,18 @@ from django.contrib.admin.widgets import AdminTextInputWidget
 from django.contrib.auth import get_user_model
 from django.contrib.auth.views import PasswordChangeView
 from django.contrib.sessions.models import Session
-from django.core.exceptions import PermissionDenied
-from django.db import DatabaseError, DataError, IntegrityError, OperationalError, models
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
+from django.db import DatabaseError, DataError, IntegrityError, OperationalError, ProgrammingError, models
 from django.db.models import Field, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 from psycopg.errors import DeadlockDetected
 
-from lockstep.api.admin_forms import EntityForm, PlainTextarea
+from lockstep.api.admin_forms import EntityForm, PlainDecimal, PlainInteger, PlainTextarea
 from lockstep.api.concurrency import ANY_VERSION, lock
 from lockstep.api.errors import DomainError, Invalid, NotFound
+from lockstep.api.requests import address_of
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.changes.entities import Entity
 from lockstep.changes.violations import violation
@@ -40,7 +41,11 @@ class EntityAdmin(ModelAdmin):  # type: ignore[type-arg]  # it takes none at run
     one_line: tuple[str, ...] = ()
     verbatim: tuple[str, ...] = ()  # texts whose first and last spaces are a part of them
     form = EntityForm
-    formfield_overrides = {models.TextField: {"widget": PlainTextarea}}
+    formfield_overrides = {
+        models.TextField: {"widget": PlainTextarea},
+        models.BigIntegerField: {"form_class": PlainInteger},
+        models.DecimalField: {"form_class": PlainDecimal},
+    }
     change_form_template = "admin/entity/change_form.html"
     delete_confirmation_template = "admin/entity/delete_confirmation.html"
     delete_selected_confirmation_template = "admin/entity/delete_selected_confirmation.html"
@@ -139,6 +144,13 @@ class ReadOnly:
     has_change_permission = has_delete_permission = has_add_permission
 
 
+class OwnPasswordView(PasswordChangeView):
+    """Tells the form from where the request comes."""
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "address": address_of(self.request)}
+
+
 class LockstepAdminSite(AdminSite):
     """Django's admin under our name."""
 
@@ -148,17 +160,37 @@ class LockstepAdminSite(AdminSite):
     own_password_form: type[forms.Form] = AdminPasswordChangeForm
 
     def admin_view(self, view: Any, cacheable: bool = False) -> Any:  # noqa: ANN401 - any view
-        return super().admin_view(_attributed(view), cacheable)
+        return super().admin_view(_refusing_junk(_attributed(view)), cacheable)
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:  # noqa: ANN401
         """Django's own page, with our form."""
         request.current_app = self.name  # for the page's links
-        view = PasswordChangeView.as_view(
+        view = OwnPasswordView.as_view(
             form_class=self.own_password_form,
             success_url=reverse("admin:password_change_done", current_app=self.name),
             extra_context={**self.each_context(request), **(extra_context or {})},
         )
         return view(request)
+
+
+def _refusing_junk(view: View) -> View:
+    """400 for a filter or a choice of objects that is impossible: Django's admin takes any look-up that a query names,
+    and finds out what is wrong with it by failing.
+    """
+
+    @wraps(view)
+    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # noqa: ANN401 - any view
+        try:
+            return view(request, *args, **kwargs)
+        except (ValidationError, DataError) as error:
+            raise BadRequest("The page was asked for with an impossible value.") from error
+        except (ValueError, IndexError, ProgrammingError) as error:
+            is_of_the_query = request.method == "GET" and bool(request.GET)
+            if not is_of_the_query and "NUL" not in str(error):  # psycopg refuses to send NUL
+                raise
+            raise BadRequest("The page was asked for with an impossible value.") from error
+
+    return wrapped
 
 
 def _attributed(view: View) -> View:

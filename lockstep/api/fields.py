@@ -56,7 +56,10 @@ class DecimalNumber(serializers.DecimalField):
     def to_internal_value(self, data: Any) -> Decimal:  # noqa: ANN401 - REST framework's signature
         if type(data) not in (int, float) and not (isinstance(data, str) and DECIMAL.fullmatch(data)):
             self.fail("invalid")
-        return super().to_internal_value(data)
+        number = super().to_internal_value(data)
+        if number.is_zero() and number.is_signed():
+            self.fail("invalid")
+        return number
 
 
 class Uuid(serializers.UUIDField):

@@ -17,13 +17,14 @@ class StrictSerializer(serializers.Serializer[Any]):
     """Refuses fields that it does not know, so that a misspelt name is an error and not a silent loss.
 
     A read-only field of the object that is changed (`shown`, as clients see it) may be sent back as it is, and with no
-    other value. A new object has none yet: what is sent for one is ignored, so that a copy of another can be made.
+    other value. A new object has none yet, so that it takes none.
 
     Lengths come before contents: a text or a list that is too long is refused before anything in it is looked at,
     because what looks may take the square of its length.
     """
 
     example: Mapping[str, object] = {}
+    ignores_read_only = False  # on a frozen route whose predecessor ignores what the server sets
 
     def __init__(self, *args: Any, shown: Mapping[str, Any] | None = None, **options: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **options)
@@ -51,11 +52,12 @@ class StrictSerializer(serializers.Serializer[Any]):
 
     def _unchangeable(self, data: Mapping[str, object]) -> dict[str, list[str]]:
         """An error for each read-only field that is sent with another value than the object has."""
+        read_only = [name for name in data if name in self.fields and self.fields[name].read_only]
         if self._shown is None:
-            return {}
-        shown, fields = loads(written(self._shown)), self.fields
-        changed = [name for name in data if name in fields and fields[name].read_only and data[name] != shown[name]]
-        return {name: ["Cannot be changed. Leave it out, or send it as it is."] for name in changed}
+            return {} if self.ignores_read_only else {key: ["Set by the server. Leave it out."] for key in read_only}
+        shown = loads(written(self._shown))
+        changed = [name for name in read_only if data[name] != shown[name]]
+        return {key: ["Cannot be changed. Leave it out, or send it as it is."] for key in changed}
 
     def _too_long(self, data: Mapping[str, object]) -> dict[str, list[str]]:
         """An error for each text and each list that is too long."""

@@ -12,7 +12,8 @@ one, `POST /api/v1/auth/token/` a pair of JSON Web Tokens, `POST /oauth/token/` 
 
 **Problems.** Every error is `application/problem+json` (RFC 9457), also where it is not listed: 404 for an address that
 nothing is at, 405 for a method that an address does not take, 500 for a mistake of ours. `type` is an address on this
-server that says what to do. `errors` names each field to mend.
+server that says what to do. `errors` names each field to mend. Below `/oauth/` the same members come as
+`application/json`, as RFC 6749 wants it.
 
 **Sending again.** A POST with an `Idempotency-Key` is carried out once, however often it is sent.
 
@@ -24,7 +25,7 @@ lost.
 list lead to the other pages; a page ends after `limit` rows, or before it would have more than 1 MB of them.
 
 **Bodies.** A whole number may be a string of digits. A text is kept as it is sent. A read-only field may be sent back
-with the value that the object has.
+with the value that the object has; a new object takes none.
 
 **Addresses** are the same with and without the slash at their end.
 """

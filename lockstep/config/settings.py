@@ -20,7 +20,7 @@ BASE_DIR = Path(__file__).resolve().parents[2]
 
 env = Env()
 env.read_env(BASE_DIR / ".env", recurse=False)
-LOCKSTEP_HOME = BASE_DIR / env.str("LOCKSTEP_HOME", ".lockstep")
+LOCKSTEP_HOME = BASE_DIR / (env.str("LOCKSTEP_HOME", "").strip() or ".lockstep")  # a blank one counts as unset
 env.read_env(LOCKSTEP_HOME / "environment", recurse=False)
 
 # --- Safety ---------------------------------------------------------------------------------------------

@@ -16,11 +16,12 @@ def create_defect(*, actor: str, user: Somebody, comment: str) -> Defect:
         return Defect.objects.create(user=user, comment=comment)
 
 
-def update_defect(*, actor: str, key: str, comment: str, match: Match = ANY_VERSION) -> None:
-    """Other words for a defect, by whoever knows better; it stays its reporter's. Raises NotFound, OutOfDate."""
+def update_defect(*, actor: str, key: str, match: Match = ANY_VERSION, **values: str) -> None:
+    """Changes columns of a defect; any user may, and the reporter stays. Raises NotFound, OutOfDate."""
     with attributed_transaction(actor=actor):
         defect = _locked(key, match)
-        Defect.objects.filter(pk=defect.pk).update(comment=comment)
+        if values:
+            Defect.objects.filter(pk=defect.pk).update(**values)
 
 
 def delete_defect(*, actor: str, key: str, user: Somebody, match: Match = ANY_VERSION) -> None:

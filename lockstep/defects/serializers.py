@@ -12,6 +12,7 @@ from lockstep.defects.models import MAX_COMMENT, Defect
 class DefectSerializer(StrictSerializer):
     """A defect. The user is whoever asks; nobody reports in another's name."""
 
+    ignores_read_only = True  # clients of the predecessor send the user
     id = serializers.UUIDField(read_only=True)
     number = serializers.IntegerField(read_only=True)
     user = serializers.IntegerField(read_only=True, help_text="The number of the user who reported it.")

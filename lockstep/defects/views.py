@@ -70,7 +70,7 @@ class DefectView(View):
         responses=DefectSerializer,
     )
     def put(self, request: Request, key: str) -> Answer:
-        """Other words for a defect, by whoever knows better; its history tells who. It stays its reporter's."""
+        """Replaces the comment of a defect, whoever reported it. The reporter stays; the history has the author."""
         given = _given(request, shown_defect(_found(key)))
         actions.update_defect(actor=actor_of(request), key=key, match=if_match(request), **given)
         return _defect(request, key)
@@ -79,8 +79,10 @@ class DefectView(View):
         operation_id="update_defect", parameters=CHANGES_VERSION, request=DefectSerializer, responses=DefectSerializer
     )
     def patch(self, request: Request, key: str) -> Answer:
-        """The same."""
-        return self.put(request, key)
+        """Partially updates a defect."""
+        given = _given(request, shown_defect(_found(key)), partial=True)
+        actions.update_defect(actor=actor_of(request), key=key, match=if_match(request), **given)
+        return _defect(request, key)
 
     @extend_schema(operation_id="delete_defect", parameters=DELETES_VERSION, responses={204: None})
     def delete(self, request: Request, key: str) -> Answer:
@@ -89,8 +91,8 @@ class DefectView(View):
         return Answer(status=204)
 
 
-def _given(request: Request, shown: Mapping[str, Any] | None = None) -> dict[str, str]:
-    given = DefectSerializer(data=request.data, shown=shown)
+def _given(request: Request, shown: Mapping[str, Any] | None = None, *, partial: bool = False) -> dict[str, str]:
+    given = DefectSerializer(data=request.data, shown=shown, partial=partial)
     given.is_valid(raise_exception=True)
     return dict(given.validated_data)
 

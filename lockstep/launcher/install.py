@@ -74,4 +74,8 @@ def run(command: Sequence[str | Path]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.stderr.write("\nInterrupted. The same command starts the installation over.\n")
+        sys.exit(130)

@@ -13,6 +13,7 @@ from lockstep.posts.models import MAX_BODY, MAX_EMAIL, MAX_TITLE
 class PostSerializer(StrictSerializer):
     """A post, as the provider shows it."""
 
+    ignores_read_only = True
     id = serializers.IntegerField(read_only=True)
     userId = serializers.IntegerField(read_only=True, help_text="The provider's user; 99999942 is ours.")
     title = fields.Text(max_length=MAX_TITLE)
@@ -23,6 +24,7 @@ class PostSerializer(StrictSerializer):
 class CommentSerializer(StrictSerializer):
     """A comment, as the provider shows it."""
 
+    ignores_read_only = True
     id = serializers.IntegerField(read_only=True)
     postId = serializers.IntegerField(read_only=True)
     name = fields.Text(max_length=MAX_TITLE)

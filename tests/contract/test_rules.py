@@ -50,6 +50,8 @@ RULES = [
     Rule(Product, "price", "12345678901.00", NEVER),
     Rule(Product, "price", "NaN"),
     Rule(Product, "price", "dear", NEVER),
+    *(Rule(Product, "price", value) for value in ("1_0", "1e2", "\u0661\u0662", "\uff11")),
+    *(Rule(Product, "stock", value) for value in ("1_0", "\u0661", "\uff11")),
     Rule(Product, "stock", "-1", NEVER),
     Rule(Product, "stock", str(10**12 + 1)),
     Rule(Product, "stock", str(2**53), NEVER),

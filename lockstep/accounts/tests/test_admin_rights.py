@@ -158,6 +158,17 @@ class TestOwnPassword:
         assert cast.staff.get("/api/v1/users/me/").status_code == 401
         assert admin.get("/admin/").status_code == 200
 
+    def test_guesses_are_those_of_signing_in_and_of_nobody_else(self, cast: Cast):
+        admin, colleague = admin_of(cast.staff.user), User.objects.create_user("other", password="right", is_staff=True)
+        for _ in range(10):
+            admin.post("/admin/password_change/", self.form("wrong"))
+        body = {"username": "staff", "password": "wrong"}
+        assert Client().post("/auth/", body, content_type="application/json").status_code == 429
+        for n in range(120):  # more than any address may try, from other addresses
+            admin.post("/admin/password_change/", self.form("wrong"), REMOTE_ADDR=f"198.51.100.{n}")
+        answer = admin_of(colleague).post("/admin/password_change/", self.form("right"))
+        assert answer.status_code == 302, answer.content.decode()
+
     def test_guesses_are_counted(self, cast: Cast):
         admin = admin_of(cast.staff.user)
         answers = [admin.post("/admin/password_change/", self.form("wrong")).content.decode() for _ in range(12)]

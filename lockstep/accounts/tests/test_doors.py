@@ -284,6 +284,22 @@ def refresh_oauth(client: Client, secret: str, client_id: str = "lockstep-dev", 
     return form(client, "/oauth/token/", grant_type="refresh_token", client_id=client_id, refresh_token=secret, **more)
 
 
+@pytest.mark.parametrize("scope", ["read", "write", "read write admin", "bogus"])
+def test_a_refresh_for_another_scope_is_refused_and_uses_nothing_up(client: Client, somebody: User, scope: str):
+    first = by_oauth(client, "somebody", "right").json()
+    refused = refresh_oauth(client, first["refresh_token"], scope=scope)
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_scope")
+    assert Token.objects.exclude(used=None).count() == 0
+    again = refresh_oauth(client, first["refresh_token"], scope="write read").json()
+    assert set(again["scope"].split()) == {"read", "write"}
+
+
+@pytest.mark.parametrize("content_type", ["multipart/form-data", "multipart/form-data; boundary="])
+def test_oauth_takes_no_other_form(client: Client, content_type: str):
+    answer = client.post("/oauth/token/", b"x", content_type=content_type)
+    assert (answer.status_code, answer.json()["error"]) == (415, "invalid_request")
+
+
 def test_the_refresh_flow_rotates_and_reuse_ends_the_family(client: Client, somebody: User):
     first = by_oauth(client, "somebody", "right").json()
     second = refresh_oauth(client, first["refresh_token"]).json()

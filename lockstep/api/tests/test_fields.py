@@ -72,6 +72,8 @@ def test_prices(cast: Cast, value: object, shown: str):
         True,
         "2.555",
         "-1",
+        "-0",
+        "-0.00",
         -1,
         "",
     ],
