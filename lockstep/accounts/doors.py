@@ -187,7 +187,8 @@ class OAuthTokenView(OAuthView, SignInView):
 
     def tried(self, request: Request) -> str:
         """The name in the form; the protocol takes no other."""
-        name = str(request.data.get("username", ""))
+        form: Any = request.data  # a form is all that is parsed here
+        name = str(form.get("username", ""))
         return "" if "\0" in name else name
 
     @extend_schema(

@@ -11,7 +11,6 @@ and each field is one of these:
 
 import hashlib
 from collections.abc import Mapping
-from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -53,7 +52,7 @@ class PlainInteger(forms.IntegerField):
 class PlainDecimal(forms.DecimalField):
     """A decimal number in ASCII digits, as the API takes it."""
 
-    def to_python(self, value: Any) -> Decimal | None:  # noqa: ANN401 - whatever was sent
+    def to_python(self, value: Any) -> Any:  # noqa: ANN401 - whatever was sent; a Decimal, or None
         if isinstance(value, str) and value.strip() and not DECIMAL.fullmatch(value.strip()):
             raise ValidationError(self.error_messages["invalid"], code="invalid")
         return super().to_python(value)
