@@ -1,6 +1,7 @@
 """The admin: each write is one transaction, attributed to its user, who is entitled to it in that very transaction."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
@@ -13,7 +14,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.views import PasswordChangeView
 from django.contrib.sessions.models import Session
 from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
-from django.db import DatabaseError, DataError, IntegrityError, OperationalError, ProgrammingError, models
+from django.db import DatabaseError, DataError, IntegrityError, OperationalError, ProgrammingError, models, transaction
 from django.db.models import Field, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponseBase
@@ -207,7 +208,7 @@ def _attributed(view: View) -> View:
         request.POST  # noqa: B018 - reads the body, which may take a while
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
-                with attributed_transaction(actor=request.user.admin_actor):
+                with _account_locked(request), attributed_transaction(actor=request.user.admin_actor):
                     _hold_user(request)
                     return view(request, *args, **kwargs)
             except OperationalError as error:
@@ -218,6 +219,17 @@ def _attributed(view: View) -> View:
     return wrapped
 
 
+@contextmanager
+def _account_locked(request: HttpRequest) -> Iterator[None]:
+    """A transaction that locks the account before its confirmation does.
+
+    The confirmation's lock is weaker; to strengthen it would deadlock with a withdrawal that waits for it.
+    """
+    with transaction.atomic():
+        _account(request).first()
+        yield
+
+
 def _hold_user(request: HttpRequest) -> None:
     """Reads the request's user anew, so that what the view decides is decided by what holds until it commits.
 
@@ -226,7 +238,11 @@ def _hold_user(request: HttpRequest) -> None:
     """
     if not Session.objects.select_for_update().filter(pk=request.session.session_key).exists():
         raise PermissionDenied("The session ended while the page was being saved. Nothing was saved; sign in again.")
-    request.user = get_user_model()._default_manager.select_for_update(no_key=True).get(pk=request.user.pk)
+    request.user = _account(request).get()
+
+
+def _account(request: HttpRequest) -> QuerySet[Any]:
+    return get_user_model()._default_manager.select_for_update(no_key=True).filter(pk=request.user.pk).order_by()
 
 
 def _lock_parents(obj: Any) -> None:  # noqa: ANN401 - any entity

@@ -249,17 +249,17 @@ def test_write_of_the_admin_is_refused_when_the_right_goes_after_authentication(
 ):
     client = Client(raise_request_exception=False)
     client.force_login(cast.staff.user)
-    begin = admin_site.attributed_transaction
+    begin = admin_site._account_locked
 
-    def withdrawn(**options: Any) -> Any:
+    def withdrawn(request: Any) -> Any:
         withdrawal(cast.staff.user)
-        return begin(**options)
+        return begin(request)
 
-    monkeypatch.setattr(admin_site, "attributed_transaction", withdrawn)
+    monkeypatch.setattr(admin_site, "_account_locked", withdrawn)
     refused = client.post(f"/admin/shop/tag/{shop.tag.pk}/change/", {"name": "warm", "description": ""})
     assert refused.status_code == 403
     assert Tag.objects.get(pk=shop.tag.pk).name == "hot"
-    monkeypatch.setattr(admin_site, "attributed_transaction", begin)
+    monkeypatch.setattr(admin_site, "_account_locked", begin)
     again = client.post(f"/admin/shop/tag/{shop.tag.pk}/change/", {"name": "warm", "description": ""})
     assert again.status_code == 302 and "/login/" in again["Location"]
 
