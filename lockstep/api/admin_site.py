@@ -242,7 +242,8 @@ def _hold_user(request: HttpRequest) -> None:
 
 
 def _account(request: HttpRequest) -> QuerySet[Any]:
-    return get_user_model()._default_manager.select_for_update(no_key=True).filter(pk=request.user.pk).order_by()
+    accounts: QuerySet[Any] = get_user_model()._default_manager.filter(pk=request.user.pk)
+    return accounts.select_for_update(no_key=True).order_by()
 
 
 def _lock_parents(obj: Any) -> None:  # noqa: ANN401 - any entity
