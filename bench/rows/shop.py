@@ -147,7 +147,7 @@ class Shop(Row):
     def _place(self, numbers: str, lines: int) -> str:
         nothing, ones = ", ".join(["NULL"] * lines), ", ".join(["1"] * lines)
         return _filled(
-            ORDERS["place"].replace("{confirmed}", "true"),  # nobody signs in to pgbench
+            ORDERS["place"].replace("{confirmed}", "true"),  # pgbench has no session
             actor=f"'user:{self.user.pk}'",
             origin="''",
             trace="''",

@@ -99,5 +99,5 @@ def _permissions_of(user: User) -> QuerySet[Permission]:
 
 
 def _user(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # noqa: S101 - nobody else is here
+    assert isinstance(request.user, User)  # noqa: S101 - the admin lets no other in
     return request.user

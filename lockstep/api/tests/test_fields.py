@@ -105,14 +105,34 @@ def test_what_is_no_text(cast: Cast, value: object):
 
 def test_an_unknown_field_does_not_hide_other_mistakes(cast: Cast):
     answer = cast.owner.post(PRODUCTS, {"colour": "red", "price": "1_0", "stock": "x"})
-    assert {error["field"] for error in answer.json()["errors"]} == {"colour", "name", "price", "stock"}
+    assert sorted(error["field"] for error in answer.json()["errors"]) == ["colour", "name", "price", "stock"]
     answer = cast.owner.post("/api/v1/orders/", {"lines": [{"product": "x", "quantity": 0, "colour": 1}], "shade": 1})
-    assert {error["field"] for error in answer.json()["errors"]} == {
-        "shade",
+    assert sorted(error["field"] for error in answer.json()["errors"]) == [
         "lines.0.colour",
         "lines.0.product",
         "lines.0.quantity",
-    }
+        "shade",
+    ]
+
+
+@pytest.mark.parametrize("name", [" red", "red ", "\u00a0red", "red\u3000"])
+def test_a_tag_has_no_space_at_its_ends(cast: Cast, name: str):
+    refused = cast.staff.post("/api/v1/tags/", {"name": name})
+    assert (refused.status_code, [error["field"] for error in refused.json()["errors"]]) == (400, ["name"])
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        (PRODUCTS, {**PRODUCT, "state": "OFF_SALE"}, "state"),
+        (PRODUCTS, {**PRODUCT, "tags": ["red"]}, "tags"),
+        (PRODUCTS, {**PRODUCT, "owner": "x"}, "owner"),
+        ("/api/product/", {**PRODUCT, "id": 7}, "id"),
+    ],
+)
+def test_a_creation_refuses_what_the_server_sets(cast: Cast, path: str, body: dict, field: str):
+    refused = cast.owner.post(path, body)
+    assert (refused.status_code, [error["field"] for error in refused.json()["errors"]]) == (400, [field])
 
 
 @pytest.mark.parametrize(
