@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -17,7 +18,7 @@ from lockstep.delivery.tests.support import Steps
 from lockstep.launcher.template import TEST_DATABASE
 from tests.contract.providers import deno, node_modules
 from tests.side_by_side import SERVERS
-from tests.support import BackgroundWorker, Cast, empty_tables
+from tests.support import BackgroundWorker, Cast, draw_large_numbers, empty_tables
 
 PROGRAMS = {
     "node": lambda: shutil.which("node") is not None,
@@ -46,6 +47,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 TransactionTestCase._fixture_teardown = lambda _: empty_tables()
+TransactionTestCase._should_reload_connections = lambda _: False  # nothing that a test leaves in its session matters
 
 
 if SERVERS:
@@ -62,6 +64,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
     if SERVERS and connections["default"].settings_dict["NAME"] == TEST_DATABASE:
         with django_db_blocker.unblock():
             empty_tables()
+            draw_large_numbers()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -85,10 +88,11 @@ def database(transactional_db: None) -> Iterator[psycopg.Connection]:
 
 
 @pytest.fixture
-def steps(database: psycopg.Connection) -> Steps:
+def steps(database: psycopg.Connection) -> Iterator[Steps]:
     """The worker's statements, one by one; the project's own subscriptions are out of the way."""
     database.execute("DELETE FROM delivery_subscription")
-    return Steps(database_url())
+    with closing(Steps(database_url())) as steps:
+        yield steps
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 """What the clients of all providers share: one pool of connections, and what an answer or its absence means."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from types import TracebackType
 from typing import Any, Self
 
@@ -44,6 +46,12 @@ class Operation:
             self.sent = True
 
 
+@cache
+def trusted() -> ssl.SSLContext:
+    """The root certificates that every client trusts. Loading them takes longer than a request: once a process."""
+    return httpx.create_ssl_context()
+
+
 class HttpClient:
     """One pool of connections to one provider.
 
@@ -74,6 +82,7 @@ class HttpClient:
                 keepalive_expiry=IDLE_SECONDS,
             ),
             transport=transport,
+            verify=trusted(),
         )
 
     async def __aenter__(self) -> Self:

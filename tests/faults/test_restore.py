@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -64,10 +65,11 @@ def test_a_restored_dump_is_refused_until_a_new_epoch_begins(
     assert "test: changes to send: 2" in manage(younger, "delivery", "new-epoch", "--plan").stdout
     begun = manage(younger, "delivery", "new-epoch")
     assert begun.returncode == 0, begun.stderr
-    there, titles = Steps(younger), []
-    while claims := there.claim(who):
-        titles += [claim.change.after["title"] for claim in claims]
-        there.settle(*claims)
-    assert titles == ["in a lane", "behind", "written since"]
-    assert there.behind() == []
+    with closing(Steps(younger)) as there:
+        titles = []
+        while claims := there.claim(who):
+            titles += [claim.change.after["title"] for claim in claims]
+            there.settle(*claims)
+        assert titles == ["in a lane", "behind", "written since"]
+        assert there.behind() == []
     assert "posts.post: rows = log" in manage(younger, "delivery", "audit", "--no-outside").stdout

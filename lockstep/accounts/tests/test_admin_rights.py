@@ -158,6 +158,7 @@ class TestOwnPassword:
         assert cast.staff.get("/api/v1/users/me/").status_code == 401
         assert admin.get("/admin/").status_code == 200
 
+    @pytest.mark.slow
     def test_guesses_are_those_of_signing_in_and_of_nobody_else(self, cast: Cast):
         admin, colleague = admin_of(cast.staff.user), User.objects.create_user("other", password="right", is_staff=True)
         for _ in range(10):

@@ -69,6 +69,7 @@ def test_an_account_with_another_password_is_not_refused():
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("accounts")
+@pytest.mark.slow
 def test_the_web_server_does_not_start():
     database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
     environment = os.environ | {"DATABASE_URL": database, "DEBUG": "false", "ALLOWED_HOSTS": "example.com"}

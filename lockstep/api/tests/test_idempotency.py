@@ -121,6 +121,7 @@ def test_an_effect_that_fails_leaves_no_answer_behind(cast: Cast, monkeypatch: p
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.slow
 def test_fifty_at_once_have_one_effect(cast: Cast):
     answers: list[tuple[int, bytes]] = []
     begin = threading.Barrier(50)

@@ -47,6 +47,7 @@ def test_the_committed_description_is_that_of_the_views(as_yaml: bytes):
     )
 
 
+@pytest.mark.slow
 def test_it_is_valid_and_made_without_doubts(made: dict):
     GENERATOR_STATS.reset()
     validate_schema(description())

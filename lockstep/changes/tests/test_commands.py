@@ -116,6 +116,7 @@ def test_the_exit_code_of_the_work_stands_unless_its_output_is_lost():
 
 @pytest.mark.parametrize("target", ["/dev/full", "| true"])
 @pytest.mark.needs("linux")
+@pytest.mark.slow
 def test_processes_end_without_a_traceback_when_output_fails(target: str):
     """The same as a process: the interpreter itself writes to the stream once more when it ends."""
     script = (

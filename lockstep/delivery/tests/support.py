@@ -1,8 +1,9 @@
 """What the tests of delivery are written with: writers, subscriptions and the worker's statements, one by one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any, Literal, TypeVar
 from uuid import UUID
 
@@ -29,7 +30,7 @@ async def _nothing(claim: Claim) -> None:
 def subscriber(
     name: str = "test",
     kind: Literal["event", "state"] = "event",
-    handler: Callable[[Claim], Awaitable[None]] = _nothing,
+    handler: Callable[[Claim], Coroutine[Any, Any, None]] = _nothing,
     **options: Any,
 ) -> Subscriber:
     """A subscriber to posts that hands its claims to `handler`."""
@@ -42,17 +43,28 @@ def subscriber(
 
 
 class Steps:
-    """The statements of relay and courier, called one at a time on connections of their own."""
+    """The statements of relay and courier, called one at a time on a connection of their own for each thread."""
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self._of_thread = threading.local()
+        self._at_the_end = ExitStack()
 
-    def _run(self, work: Callable[[Any], Awaitable[T]]) -> T:
-        async def run() -> T:
-            async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
-                return await work(connection)
+    def close(self) -> None:
+        self._at_the_end.close()
 
-        return asyncio.run(run())
+    def _run(self, work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+        runner, connection = self._opened()
+        return runner.run(work(connection))
+
+    def _opened(self) -> tuple[asyncio.Runner, psycopg.AsyncConnection[Any]]:
+        here = self._of_thread
+        if not hasattr(here, "opened"):
+            runner = asyncio.Runner()
+            connection = runner.run(psycopg.AsyncConnection.connect(self.url, autocommit=True))
+            self._at_the_end.callback(lambda: (runner.run(connection.close()), runner.close()))
+            here.opened = runner, connection
+        return here.opened
 
     def declare(self, subscriber: Subscriber) -> None:
         self._run(lambda c: relay.declare(c, subscriber))

@@ -88,6 +88,7 @@ def test_a_lane_that_came_late_is_found_by_a_thorough_look(
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_one_poison_object_among_ten_thousand_holds_up_none_of_the_others(
     start, receiver: Receiver, database: psycopg.Connection
 ):

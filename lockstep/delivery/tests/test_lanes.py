@@ -93,6 +93,7 @@ def test_a_stale_ack_changes_nothing(steps: Steps, database: psycopg.Connection)
     assert steps.settle(held) == 1
 
 
+@pytest.mark.slow
 def test_a_thousand_stale_acks_change_nothing(steps: Steps, database: psycopg.Connection):
     steps.declare(EVENT)
     database.execute("INSERT INTO posts_post (title, body) SELECT n, '' FROM generate_series(1, 1000) AS n")

@@ -26,6 +26,7 @@ def test_nobody_reading_holds_nothing_up():
         assert process.wait(300) == 0  # it would wait for ever
 
 
+@pytest.mark.slow
 def test_a_closed_reader_is_no_error():
     command = f"{sys.executable} -c '{SPEAK.format(count=3000)}' | head -1; echo ${{PIPESTATUS[0]}}"
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)

@@ -8,6 +8,8 @@ from lockstep.launcher import cluster
 from lockstep.launcher.errors import DataDamaged, OtherVersion
 from lockstep.launcher.postgres import Server
 
+pytestmark = pytest.mark.slow  # starts servers
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):

@@ -15,6 +15,7 @@ from lockstep.mirror.collections import Client, Collection
 from lockstep.mirror.push import Pusher
 from lockstep.posts.mirror import COMMENTS, JSONPLACEHOLDER, POSTS
 from lockstep.posts.models import Comment, Post
+from lockstep.providers.http import trusted
 from lockstep.sandbox.jsonplaceholder import StandIn
 
 T = TypeVar("T")
@@ -26,7 +27,7 @@ class Provider:
     def __init__(self, server: StandIn) -> None:
         self.server = server
         self.faults = server.faults
-        self.http = httpx.Client(base_url=server.url)
+        self.http = httpx.Client(base_url=server.url, verify=trusted())
 
     def posts(self) -> dict[int, dict[str, Any]]:
         return {row["id"]: row for row in self.server.rows("posts")}

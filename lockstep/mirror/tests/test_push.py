@@ -304,6 +304,7 @@ def test_that_the_copy_cannot_be_read_back_is_no_failure(provider: Provider, pos
     assert remote(post).acknowledged_at
 
 
+@pytest.mark.slow
 def test_of_two_that_were_given_the_same_id_one_has_it_in_the_end(provider: Provider, post: Post):
     """The first is swept away and its id given again before either answer is noted."""
     push(Post.objects.create(title="shows that writes are kept", body="b"))

@@ -12,6 +12,7 @@ from lockstep.posts.models import Comment, Post
 from lockstep.sandbox.jsonplaceholder import StandIn
 from tests.support import BackgroundWorker, drained, eventually
 
+pytestmark = pytest.mark.slow  # whole exchanges with a provider, many with a worker
 LATER = "2026-01-01T00:00Z"
 
 
@@ -261,7 +262,6 @@ def test_a_deletion_whose_answer_was_lost_is_looked_after_too(
     eventually(lambda: drained(database) and equal(sweeping))
 
 
-@pytest.mark.slow
 def test_ids_that_a_provider_gives_again_are_nobodys_stale_ones(imported: Provider):
     for n in range(20):
         push(Post.objects.create(title=f"ours {n}", body="b"))

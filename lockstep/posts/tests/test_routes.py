@@ -1,6 +1,7 @@
 """The frozen routes: what they take, what they show, who may."""
 
 import pytest
+from django.db import connection
 
 from lockstep.changes.models import Change
 from lockstep.posts.models import Comment, Post
@@ -112,10 +113,32 @@ def test_writes_are_attributed_to_who_asked_and_to_the_request(cast: Cast):
     assert (change.actor, change.origin, change.trace) == (f"user:{person.user.pk}", None, "r-1")
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "_page=0",
+        "_page=-1",
+        "_page=x",
+        "_limit=10001",
+        "_limit=0",
+        "_page=9" + "9" * 30,
+        "_limit=1.5",
+        "_limit=%D9%A1",
+    ],
+)
+def test_a_page_of_nonsense_is_400(cast: Cast, query: str):
+    answer = cast.owner.get(f"{POSTS}?{query}")
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["field"] == query.split("=")[0]
+
+
 class TestPages:
     @pytest.fixture(autouse=True)
     def posts(self, db: None) -> None:
-        Post.objects.bulk_create([Post(number=n, title=str(n), body="") for n in range(1, 1102)])
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO posts_post (number, title, body) SELECT n, n::text, '' FROM generate_series(1, 1101) n"
+            )
 
     def test_at_most_a_thousand_come_unasked(self, cast: Cast):
         answer = cast.owner.get(POSTS)
@@ -142,24 +165,6 @@ class TestPages:
 
     def test_a_page_past_the_end_is_empty(self, cast: Cast):
         assert cast.owner.get(f"{POSTS}?_page=999").json() == []
-
-    @pytest.mark.parametrize(
-        "query",
-        [
-            "_page=0",
-            "_page=-1",
-            "_page=x",
-            "_limit=10001",
-            "_limit=0",
-            "_page=9" + "9" * 30,
-            "_limit=1.5",
-            "_limit=%D9%A1",
-        ],
-    )
-    def test_nonsense_is_400(self, cast: Cast, query: str):
-        answer = cast.owner.get(f"{POSTS}?{query}")
-        assert answer.status_code == 400
-        assert answer.json()["errors"][0]["field"] == query.split("=")[0]
 
     def test_the_number_of_queries_does_not_grow(self, cast: Cast, django_assert_num_queries):
         with django_assert_num_queries(2):  # who asks with the rows, count

@@ -19,7 +19,7 @@ from uuid import UUID
 import httpx
 
 from lockstep.providers.errors import Failing, Garbled, ProviderError, Refused, Unreachable
-from lockstep.providers.http import LARGEST_ANSWER, USER_AGENT, Operation, provider_errors
+from lockstep.providers.http import LARGEST_ANSWER, USER_AGENT, Operation, provider_errors, trusted
 from lockstep.providers.november7.generated import Client
 from lockstep.providers.november7.generated.api.movies import list_movies
 from lockstep.providers.november7.generated.models import Movie, MoviePage
@@ -79,6 +79,7 @@ class November7:
             base_url=url,
             headers={"User-Agent": USER_AGENT},
             follow_redirects=True,
+            verify_ssl=trusted(),
             httpx_args={"event_hooks": hooks, "max_redirects": 3, "transport": transport},
         )
 

@@ -17,7 +17,7 @@ import httpx
 import orjson
 
 from lockstep.providers.errors import Garbled, ProviderError, Refused, Unreachable, refusal
-from lockstep.providers.http import IDLE_SECONDS, USER_AGENT
+from lockstep.providers.http import IDLE_SECONDS, USER_AGENT, trusted
 
 LARGEST_ANSWER = 64 * 1024
 
@@ -103,6 +103,7 @@ def _client() -> httpx.Client:
     return httpx.Client(
         headers={"Accept": "application/json", "Content-Type": "application/json", "User-Agent": USER_AGENT},
         limits=httpx.Limits(keepalive_expiry=IDLE_SECONDS),
+        verify=trusted(),
     )
 
 

@@ -43,12 +43,14 @@ def read(text, size=PIECE):
     return asyncio.run(collect())
 
 
-@pytest.fixture(scope="module", params=[1, 16, PIECE])
-def piece(request):
-    """The same properties must hold wherever the cuts fall, so small pieces stand for large texts."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_stream, "PIECE", request.param)
-        yield request.param
+PIECES = [1, 16, PIECE]  # the same must hold wherever the cuts fall, so small pieces stand for large texts
+some_piece = st.sampled_from(PIECES)
+
+
+@pytest.fixture(params=PIECES)
+def piece(request, monkeypatch):
+    monkeypatch.setattr(json_stream, "PIECE", request.param)
+    return request.param
 
 
 @pytest.fixture
@@ -57,6 +59,12 @@ def limits(monkeypatch):
     monkeypatch.setattr(json_stream, "PIECE", PIECE // 16)
     monkeypatch.setattr(json_stream, "LARGEST_ELEMENT", LARGEST_ELEMENT // 16)
     return PIECE // 16, LARGEST_ELEMENT // 16
+
+
+def read_by(piece, text, size):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_stream, "PIECE", piece)
+        return read_now(text, size)
 
 
 def read_now(text, size):
@@ -72,36 +80,36 @@ def read_now(text, size):
     return elements, None
 
 
-@settings(max_examples=40, deadline=None)
-@given(arrays, formats, st.integers(1, 50), st.sampled_from(["", " ", "\n\t\r "]))
+@settings(max_examples=60, deadline=None)
+@given(some_piece, arrays, formats, st.integers(1, 50), st.sampled_from(["", " ", "\n\t\r "]))
 def test_any_chunking_of_any_array_gives_its_elements(piece, array, form, size, blank):
     text = blank.encode() + written(array, form) + blank.encode()
-    assert read_now(text, size) == (array, None)
+    assert read_by(piece, text, size) == (array, None)
 
 
-@settings(max_examples=40, deadline=None)
-@given(arrays, formats, st.integers(1, 50), st.data())
+@settings(max_examples=60, deadline=None)
+@given(some_piece, arrays, formats, st.integers(1, 50), st.data())
 def test_any_truncation_raises_after_the_whole_elements(piece, array, form, size, data):
     text = written(array, form)
     kept = text[: data.draw(st.integers(0, len(text) - 1))]
-    elements, error = read_now(kept, size)
+    elements, error = read_by(piece, kept, size)
     assert isinstance(error, Garbled)
     assert elements == array[: len(elements)]
 
 
-@settings(max_examples=40, deadline=None)
-@given(arrays, formats, st.integers(1, 50))
+@settings(max_examples=60, deadline=None)
+@given(some_piece, arrays, formats, st.integers(1, 50))
 def test_an_array_cut_behind_an_element_yields_every_whole_one(piece, array, form, size):
     text = written([*array, {"last": 1}], form)
-    elements, error = read_now(text.rstrip()[:-1].rstrip(), size)
+    elements, error = read_by(piece, text.rstrip()[:-1].rstrip(), size)
     assert elements == [*array, {"last": 1}]
     assert isinstance(error, Garbled)
 
 
 @settings(deadline=None)
-@given(st.text('[]{},":1 \\', max_size=24), st.integers(1, 9))
+@given(some_piece, st.text('[]{},":1 \\', max_size=24), st.integers(1, 9))
 def test_accepts_exactly_what_the_parser_accepts(piece, text, size):
-    elements, error = read_now(text.encode(), size)
+    elements, error = read_by(piece, text.encode(), size)
     try:
         whole = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -161,6 +169,7 @@ def test_a_large_element_below_the_limit_passes(limits):
 
 
 @pytest.mark.parametrize("size", [4_099, 65_536, 5_000_000])
+@pytest.mark.slow
 def test_large_nested_rows(size):
     rows = [{"id": n, "geo": {"lat": {"deg": n}, "tags": ["}", "]", {}]}, "end": '"}'} for n in range(9000)]
     assert read(json.dumps(rows, indent=2).encode(), size) == (rows, None)

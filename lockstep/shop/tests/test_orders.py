@@ -301,6 +301,7 @@ def test_an_order_is_heard_of(cast: Cast, product: MakeProduct, monkeypatch: pyt
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.slow
 def test_of_a_hundred_things_a_hundred_are_sold_to_a_thousand_buyers(cast: Cast, product: MakeProduct):
     hot = product("hot", stock=100)
     outcomes: Counter[str] = Counter()
@@ -358,6 +359,7 @@ def test_an_order_waits_for_whoever_changes_its_products(
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.slow
 def test_orders_of_the_same_things_in_any_order_end_without_deadlock(cast: Cast, product: MakeProduct):
     """While orders are placed, others are cancelled and expire, and somebody corrects the stock."""
     keys = [product(f"thing {n}", stock=10_000).pk for n in range(5)]

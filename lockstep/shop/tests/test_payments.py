@@ -157,6 +157,7 @@ def cashier(worker: BackgroundWorker, gateway: StandIn) -> StandIn:
         (moods.FAILS_TWICE, "ACCEPTED"),
     ],
 )
+@pytest.mark.slow
 def test_every_mood_of_the_gateway_ends(cast: Cast, product: MakeProduct, cashier: StandIn, number: str, final: str):
     order = placed(cast, product)
     confirm(cast, order, number)
@@ -176,6 +177,7 @@ def test_every_mood_of_the_gateway_ends(cast: Cast, product: MakeProduct, cashie
 
 
 @pytest.mark.parametrize(("number", "final"), [(moods.DECIDES_LATE, "ACCEPTED"), (moods.DECLINES_LATE, "REJECTED")])
+@pytest.mark.slow
 def test_a_gateway_that_takes_its_time_is_waited_for(
     cast: Cast, product: MakeProduct, cashier: StandIn, database: psycopg.Connection, number: str, final: str
 ):

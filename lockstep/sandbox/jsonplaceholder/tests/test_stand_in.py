@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from lockstep.providers.http import trusted
 from lockstep.sandbox.faults import BadFault, Faults, parse
 from lockstep.sandbox.journal import KEPT, Journal
 from lockstep.sandbox.jsonplaceholder import StandIn, texts
@@ -30,7 +31,7 @@ def server():
 
 @pytest.fixture
 def http(server):
-    with httpx.Client(base_url=server.url, timeout=10, trust_env=False) as client:
+    with httpx.Client(base_url=server.url, timeout=10, trust_env=False, verify=trusted()) as client:
         yield client
 
 
@@ -333,6 +334,7 @@ def test_unknown_control_routes(http):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.slow
 def test_the_process_says_where_it_listens_and_ends_when_told(tmp_path, number):
     command = [
         sys.executable,
@@ -347,7 +349,7 @@ def test_the_process_says_where_it_listens_and_ends_when_told(tmp_path, number):
         try:
             line = process.stdout.readline()
             url = line.split()[-1]
-            with httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
+            with httpx.Client(base_url=url, timeout=10, trust_env=False, verify=trusted()) as client:
                 assert client.get("/posts/100").status_code == 200
                 client.put("/_faults", json={"latency": 60})
                 with pytest.raises(httpx.ReadTimeout):

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from lockstep.providers.errors import Failing, Overloaded, Refused, Unreachable
+from lockstep.providers.http import trusted
 from lockstep.providers.payments import Card, CardRefused, PaymentGateway, tokenise
 from lockstep.sandbox.payments import Delays, StandIn, moods
 from lockstep.sandbox.payments.api import passes_luhn
@@ -35,7 +36,7 @@ def gateway():
 
 @pytest.fixture
 def http(gateway):
-    with httpx.Client(base_url=gateway.url, timeout=10, trust_env=False) as client:
+    with httpx.Client(base_url=gateway.url, timeout=10, trust_env=False, verify=trusted()) as client:
         yield client
 
 
@@ -324,6 +325,7 @@ def test_a_folder_keeps_tokens_charges_and_attempts(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.slow
 def test_the_process_says_where_it_listens_and_ends_when_told(tmp_path, number):
     command = [sys.executable, "-m", "lockstep.sandbox.payments", "--port=0", f"--folder={tmp_path}", "--silence=600"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -332,7 +334,7 @@ def test_the_process_says_where_it_listens_and_ends_when_told(tmp_path, number):
             token = tokenise(url, Card(moods.LOSES_THE_ANSWER, "12/40", "123"), 10)
             body, key = {"token": token, "amount": "1.00", "currency": "EUR"}, {"Idempotency-Key": "k"}
             with pytest.raises(httpx.ReadTimeout):
-                httpx.post(f"{url}/charges", json=body, headers=key, timeout=BRIEF, trust_env=False)
+                httpx.post(f"{url}/charges", json=body, headers=key, timeout=BRIEF, trust_env=False, verify=trusted())
             os.kill(process.pid, number)
             rest, errors = process.communicate(timeout=10)
         finally:
