@@ -38,6 +38,7 @@ from lockstep.api.views import View
 from lockstep.changes.attribution import confirm
 
 NO_STORE = {"Cache-Control": "no-store"}
+SESSION_TOKENS = ("token", "refresh", "refresh_token")  # members of answers: a token that lives as long as its session
 MAX_FORM_BYTES = 64 * 1024  # of a form of OAuth: to decode a megabyte of escapes takes a tenth of a second
 EMPTY = {"type": "object", "additionalProperties": False}
 OAUTH_PROBLEMS = dict.fromkeys((400, 401), OAuthProblemSerializer)
@@ -53,6 +54,11 @@ class DoorView(View):
     def get_authenticate_header(self, request: Request) -> str:
         """Makes a refusal a 401: REST framework asks the authentication classes, and there are none here."""
         return 'Bearer realm="lockstep"'
+
+    def may_replay(self, content: bytes) -> bool:
+        """Tokens are given again while their session is open; else credentials are looked at anew."""
+        answer = orjson.loads(content)
+        return all(sessions.is_open(answer[name]) for name in SESSION_TOKENS if name in answer)
 
 
 class PasswordView(View):

@@ -131,6 +131,11 @@ def is_valid(secret: str) -> bool:
     return session is not None and session.tokens.filter(digest=Token.digest_of(secret), used=None).exists()
 
 
+def is_open(secret: str) -> bool:
+    """Whether the session of this opaque or refresh token is open, whether or not the token was exchanged."""
+    return Session.objects.open().filter(tokens__digest=Token.digest_of(secret)).exists()
+
+
 def open_session(
     user: User,
     *,

@@ -81,6 +81,10 @@ class View(APIView):
     def check_throttles(self, request: Request) -> None:
         """What else is counted before the method is called: nothing, unless a view says so."""
 
+    def may_replay(self, content: bytes) -> bool:
+        """Whether this body of an answer may be given again to the Idempotency-Key that it was given to."""
+        return True
+
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Adds what every answer tells."""
         told = self._always | self._rate.headers if self._rate else self._always
@@ -140,7 +144,7 @@ class View(APIView):
 
     def _answer(self, request: Request) -> HttpResponseBase:
         if self.replays and request._request.method == "POST" and idempotency.META in request._request.META:
-            return idempotency.once(request, lambda: self._handled(request))
+            return idempotency.once(request, lambda: self._handled(request), self.may_replay)
         return self._handled(request)
 
     def _handled(self, request: Request) -> HttpResponseBase:

@@ -11,9 +11,9 @@ from django.test import Client
 from django.utils import timezone
 from oauth2_provider.models import Application
 
-from lockstep.accounts import sessions, signed
+from lockstep.accounts import actions, sessions, signed
 from lockstep.accounts.development import ensure_client
-from lockstep.accounts.models import Session, Token, User
+from lockstep.accounts.models import Session, Token, Tries, User
 
 pytestmark = pytest.mark.django_db
 
@@ -432,6 +432,58 @@ def test_verify_and_introspection_are_about_this_moment(client: Client, somebody
     assert (verified(), active()) == (200, True)
     Session.objects.filter(user=somebody).revoke()
     assert (verified(), active()) == (401, False)
+
+
+def revoke(user: User) -> None:
+    Session.objects.filter(user=user).revoke()
+
+
+def delete(user: User) -> None:
+    actions.delete_account(actor="test", user=User.objects.get(pk=user.pk))
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("withdrawal", ["replace_password", "deactivate", "delete", "revoke"])
+def test_tokens_are_not_replayed_once_their_session_has_ended(somebody: User, door: Door, withdrawal: str):
+    client = Client(headers={"idempotency-key": "k"})
+    first, second = door(client, "somebody", "right"), door(client, "somebody", "right")
+    assert second["Idempotent-Replayed"] == "true"
+    assert second.content == first.content
+    globals()[withdrawal](somebody)
+    third = door(client, "somebody", "right")
+    assert "Idempotent-Replayed" not in third
+    if withdrawal == "revoke":
+        assert opens(Client(), access_of(third))
+        assert door(client, "somebody", "right").content == third.content
+    else:
+        assert third.status_code == (400 if door is by_oauth else 401)
+        assert Tries.objects.filter(number=1).exists(), "it was no try"
+
+
+def test_a_refresh_is_replayed_while_its_session_is_open(client: Client, somebody: User):
+    pair = by_username(client, "somebody", "right").json()
+    keyed = Client(headers={"idempotency-key": "k"})
+    first = refresh(keyed, pair["refresh"])
+    used(seconds=11)
+    assert refresh(keyed, pair["refresh"]).content == first.content
+    refresh(client, first.json()["refresh"])
+    assert refresh(keyed, pair["refresh"]).content == first.content
+    revoke(somebody)
+    assert refresh(keyed, pair["refresh"]).status_code == 401
+
+
+def test_a_client_shows_its_secret_for_a_replay_too(client: Client, somebody: User):
+    application = {"client_type": "confidential", "authorization_grant_type": "password"}
+    Application.objects.create(client_id="partner", client_secret="secret", **application)
+    fields = {"grant_type": "password", "username": "somebody", "password": "right"}
+
+    def sign_in(secret: str) -> int:
+        basic = "Basic " + base64.b64encode(f"partner:{secret}".encode()).decode()
+        return form(
+            Client(headers={"authorization": basic, "idempotency-key": "k"}), "/oauth/token/", **fields
+        ).status_code
+
+    assert [sign_in("secret"), sign_in("secret"), sign_in("guess")] == [200, 200, 422]
 
 
 # --- What is verified is what is stored -----------------------------------------------------------------
