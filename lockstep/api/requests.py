@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 from uuid import UUID
 
@@ -73,6 +73,17 @@ def address_of(request: HttpRequest | Request) -> str | None:
             break
         address = forwarded
     return address
+
+
+def network_of(address: str | None) -> str:
+    """Where one client is taken to be: an IPv4 address, or the network of 64 bits that an IPv6 address is in.
+
+    What is counted by address is counted by this: one host may have all addresses of such a network.
+    """
+    if address is None:
+        return ""
+    given = ip_address(address)
+    return address if given.version == 4 else str(ip_network((given, 64), strict=False))
 
 
 def _address(text: str) -> str | None:

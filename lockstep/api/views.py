@@ -16,7 +16,7 @@ from lockstep.api.errors import DomainError, TooManyRequests
 from lockstep.api.json import BodyTooLarge
 from lockstep.api.parameters import parameters_of
 from lockstep.api.rates import Rate, counter
-from lockstep.api.requests import Asking, address_of
+from lockstep.api.requests import Asking, address_of, network_of
 from lockstep.api.statements import Reading
 
 ANYTHING = frozenset((None, "", "*/*", JSON))  # Accept headers that JSON is an answer to, without a closer look
@@ -161,10 +161,10 @@ class View(APIView):
         try:
             self.perform_authentication(request)
         except (APIException, DomainError):
-            self._limit(f"address:{address_of(request)}")
+            self._limit(f"address:{network_of(address_of(request))}")
             raise
         user = request.user
-        self._limit(f"user:{user.pk}" if user.is_authenticated else f"address:{address_of(request)}")
+        self._limit(f"user:{user.pk}" if user.is_authenticated else f"address:{network_of(address_of(request))}")
 
     def _limit(self, who: str) -> None:
         self._rate = counter.count(who)

@@ -179,6 +179,24 @@ def test_two_tabs_that_refresh_at_once_both_go_on(client: Client, somebody: User
         assert refresh(client, tab["refresh"]).status_code == 200
 
 
+def test_a_refresh_never_shortens_its_session(somebody: User):
+    now = timezone.now()
+    session = sessions.open_session(somebody, expires=now, address=None)
+    tab = Session.objects.get(pk=session.pk)
+    sessions.keep(session, "one", Token.Kind.REFRESH, now + timedelta(days=2))
+    sessions.keep(tab, "other", Token.Kind.REFRESH, now + timedelta(days=1))
+    assert Session.objects.get(pk=session.pk).expires == now + timedelta(days=2)
+
+
+@pytest.mark.parametrize("key", [{}, {"idempotency-key": "k"}])
+@pytest.mark.django_db(transaction=True)
+def test_a_refresh_beside_the_end_of_the_account_is_no_mistake_of_ours(somebody: User, key: dict, monkeypatch):
+    pair = by_username(Client(), "somebody", "right").json()
+    sign = signed.sign
+    monkeypatch.setattr(signed, "sign", lambda *args: (Session.objects.all().delete(), sign(*args))[1])
+    assert refresh(Client(headers=key, raise_request_exception=False), pair["refresh"]).status_code == 409
+
+
 def test_other_families_do_not_notice(client: Client, somebody: User):
     here, there = by_username(client, "somebody", "right").json(), by_username(client, "somebody", "right").json()
     refresh(client, here["refresh"])
