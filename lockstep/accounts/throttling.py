@@ -55,7 +55,8 @@ class Try:
     """One try to sign in as a user, by username or e-mail address, from an address."""
 
     def __init__(self, name: str, address: str | None) -> None:
-        # As it will be looked for: other spellings are no new tries. No account has a longer name.
+        # As it will be looked for: other spellings are no new tries, and neither is a name with blanks around it, which
+        # signs nobody in. No account has a longer name.
         self.name = fold(name_or_address(name.strip()[:MAX_ADDRESS]))
         self.address = address
         self._keys: list[bytes] = []

@@ -112,6 +112,22 @@ def test_a_wrong_name_or_password_does_not_tell_which(
 
 
 @pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize(
+    "name", [" somebody", "somebody ", "somebody\n", " some.body@example.com", "some.body@example.com\t"]
+)
+def test_spaces_are_a_part_of_a_name(client: Client, somebody: User, door: Door, name: str):
+    assert door(client, name, "right").status_code == (400 if door is by_oauth else 401)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_spaces_are_a_part_of_a_password(client: Client, somebody: User, door: Door):
+    somebody.set_password(" right ")
+    somebody.save()
+    assert door(client, "somebody", " right ").status_code == 200
+    assert door(client, "somebody", "right").status_code == (400 if door is by_oauth else 401)
+
+
+@pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("state", [{"is_active": False}, {"deleted": timezone.now()}])
 def test_who_may_not_sign_in_gets_no_token(client: Client, somebody: User, door: Door, state: dict):
     User.objects.filter(pk=somebody.pk).update(**state)
