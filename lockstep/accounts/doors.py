@@ -41,7 +41,7 @@ NO_STORE = {"Cache-Control": "no-store"}
 SESSION_TOKENS = ("token", "refresh", "refresh_token")  # members of answers: a token that lives as long as its session
 MAX_FORM_BYTES = 64 * 1024  # of a form of OAuth: to decode a megabyte of escapes takes a tenth of a second
 EMPTY = {"type": "object", "additionalProperties": False}
-OAUTH_PROBLEMS = dict.fromkeys((400, 401), OAuthProblemSerializer)
+OAUTH_PROBLEMS = dict.fromkeys((400, 401, 406, 409, 413, 415, 422, 429, 503), OAuthProblemSerializer)
 OAUTH_ERRORS = {429: "temporarily_unavailable", 500: "server_error", 503: "temporarily_unavailable"}
 
 

@@ -7,7 +7,7 @@ from rest_framework import serializers
 from lockstep import text
 from lockstep.accounts.models import HandleValidator, User
 from lockstep.api import fields
-from lockstep.api.serializers import StrictSerializer
+from lockstep.api.serializers import ProblemSerializer, StrictSerializer
 
 MAX_USERNAME = 150
 JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIwMTk4In0.c2lnbmF0dXJl"  # an example
@@ -190,14 +190,9 @@ class OAuthTokenFormSerializer(serializers.Serializer[Any]):
     example = {"token": "lso_w1ZkTk0yQ0o5Z3h0d2JtQ1hXb2pYc0Z4a2p6U2Q", "client_id": "lockstep-dev"}
 
 
-class OAuthProblemSerializer(serializers.Serializer[Any]):
+class OAuthProblemSerializer(ProblemSerializer):
     """A problem, with the members that RFC 6749 wants."""
 
-    type = serializers.CharField()
-    title = serializers.CharField()
-    status = serializers.IntegerField()
-    detail = serializers.CharField()
-    errors = serializers.ListField(child=serializers.DictField(child=serializers.CharField()))  # type: ignore[assignment]
     error = serializers.CharField(required=False, help_text="Its code in OAuth 2, such as `invalid_grant`.")
     error_description = serializers.CharField(required=False)
     error_uri = serializers.CharField(required=False)

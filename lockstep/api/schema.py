@@ -153,6 +153,8 @@ class AutoSchema(openapi.AutoSchema):
             if status >= 400 and "content" not in answer:
                 answers[status] = _ref("responses", _component(problem_of(status)))
                 continue
+            if status in BEFORE_VIEWS:
+                answer["content"][CONTENT_TYPE] = {"schema": _ref("schemas", "Problem")}
             headers = self._shared_headers() if status < 400 else _problem_headers(status)
             answer["headers"] = {**answer.get("headers", {}), **headers}
             answer["description"] = answer["description"] or HTTPStatus(status).phrase
@@ -244,7 +246,7 @@ class AutoSchema(openapi.AutoSchema):
         yield from (409,) if not safe else ()
         yield from (422,) if self._replays else ()
         yield from (412,) if "If-Match" in own else ()
-        yield from (411, 413, 415) if "requestBody" in operation else ()
+        yield from (408, 411, 413, 415) if "requestBody" in operation else ()
 
 
 # --- Hooks ----------------------------------------------------------------------------------------------
@@ -253,23 +255,37 @@ class AutoSchema(openapi.AutoSchema):
 def order_paths(result: Tree, **_: Any) -> Tree:  # noqa: ANN401 - the library's arguments
     """Puts canonical routes first. The others are deprecated: those of the predecessors, and second addresses.
 
-    A view at two addresses is two operations, and each needs a name: the canonical one has the plain one.
+    A view at two addresses is two operations, and each needs a name: the canonical one has the plain one. What is
+    deprecated says what stands in its place.
     """
-    paths, seen = result["paths"], set()
+    paths, seen = result["paths"], dict[str, str]()
     for path in sorted(paths, key=lambda path: (_is_old(path), len(path))):
-        for operation in paths[path].values():
-            is_second = operation["operationId"] in seen
-            seen.add(operation["operationId"])
-            if is_second:
+        for method, operation in paths[path].items():
+            first = seen.setdefault(operation["operationId"], path)
+            if first != path:
                 operation["operationId"] += "_alias"
-            if is_second or _is_old(path):
+            if first != path or _is_old(path):
                 operation["deprecated"] = True
+                instead = f"Deprecated: use `{_replacement(paths, path, first, method)}`."
+                operation["description"] = "\n\n".join([instead, operation.get("description", "")]).rstrip()
     result["paths"] = dict(sorted(paths.items(), key=lambda item: "deprecated" in next(iter(item[1].values()))))
     return result
 
 
 def _is_old(path: str) -> bool:
-    return path.startswith(settings.SCHEMA_DEPRECATED)
+    return path.startswith(tuple(settings.SCHEMA_DEPRECATED))
+
+
+def _replacement(paths: Tree, path: str, first: str, method: str) -> str:
+    """What stands in the place of this operation: of the view's `first` path, or of the one that a prefix leads to.
+
+    With its method, where it is the same there.
+    """
+    new = first
+    if new == path:
+        [(old, prefix)] = [(old, new) for old, new in settings.SCHEMA_DEPRECATED.items() if path.startswith(old)]
+        new = path.replace(old, prefix, 1)
+    return f"{method.upper()} {new}" if method in paths[new] else new
 
 
 def add_shared(result: Tree, **_: Any) -> Tree:  # noqa: ANN401 - the library's arguments
@@ -338,7 +354,7 @@ HEADERS = {
     },
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},
     "WWW-Authenticate": {
-        "description": "How to sign in.",
+        "description": "How to sign in; with 403, where a token lacks a scope, the scope.",
         "schema": {"type": "string"},
         "example": 'Bearer realm="lockstep"',
     },
@@ -362,7 +378,15 @@ PARAMETERS = {
     },
 }
 MISTAKES = [{"field": "title", "detail": "This field may not be blank."}]
-ANSWER_HEADERS = {401: "WWW-Authenticate", 409: "Retry-After", 429: "Retry-After", 503: "Retry-After"}
+# What refuses a request before any view has it: its body is too large or late, or too many requests wait.
+BEFORE_VIEWS = (408, 411, 413, 503)
+ANSWER_HEADERS = {
+    401: "WWW-Authenticate",
+    403: "WWW-Authenticate",
+    409: "Retry-After",
+    429: "Retry-After",
+    503: "Retry-After",
+}
 
 
 def _statuses() -> list[int]:
@@ -384,7 +408,12 @@ def _response(status: int) -> Tree:
 
 
 def _problem_headers(status: int) -> Tree:
-    names = ["X-Request-ID", *([ANSWER_HEADERS[status]] if status in ANSWER_HEADERS else [])]
+    names = [
+        "X-Request-ID",
+        "RateLimit",
+        "RateLimit-Policy",
+        *([ANSWER_HEADERS[status]] if status in ANSWER_HEADERS else []),
+    ]
     return {name: _ref("headers", name) for name in names}
 
 
