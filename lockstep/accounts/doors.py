@@ -31,6 +31,7 @@ from lockstep.accounts.serializers import (
 from lockstep.accounts.throttling import Try
 from lockstep.api.answers import Answer
 from lockstep.api.errors import CONTENT_TYPE, document
+from lockstep.api.permissions import ReadsToo
 from lockstep.api.problems import OAUTH_REFUSED, UNAUTHENTICATED, problem_of
 from lockstep.api.requests import actor_of, address_of
 from lockstep.api.serializers import StrictSerializer
@@ -227,7 +228,7 @@ class OAuthRevocationView(OAuthView):
 class OAuthIntrospectionView(View):
     """What a token is (RFC 7662), for staff."""
 
-    permission_classes = (IsAdminUser,)
+    permission_classes = (IsAdminUser, ReadsToo)
     parser_classes = (FormParser,)
     max_body_bytes = MAX_FORM_BYTES
     replays = False  # the answer is about this moment

@@ -28,6 +28,7 @@ from lockstep.api.paging import (
     read_cursor,
 )
 from lockstep.api.parameters import QueryParameter, choice, integer
+from lockstep.api.permissions import ReadsToo
 from lockstep.api.problems import PROBLEMS, Problem, problem_of
 from lockstep.api.serializers import StrictSerializer
 from lockstep.api.views import View
@@ -178,9 +179,11 @@ class AutoSchema(openapi.AutoSchema):
         return description
 
     def get_auth(self) -> list[Tree]:
-        """A bearer token that may read, or write; nothing where nobody is signed in."""
-        needed = "read" if self.method in SAFE_METHODS else "write"
-        return [{"bearer": [needed]}] if self.view.get_authenticators() else []
+        """A bearer token that may read, write or both; nothing where nobody is signed in."""
+        needed = ["read"] if self.method in SAFE_METHODS else ["write"]
+        if ReadsToo in self.view.permission_classes and ReadsToo.applies_to(self.method):
+            needed.append("read")
+        return [{"bearer": needed}] if self.view.get_authenticators() else []
 
     def _get_request_body(self, direction: str = "request") -> Tree | None:
         """The library gives a DELETE no body; a view says with `bodies` that one of its own has."""
@@ -305,8 +308,8 @@ BEARER = {
     "scheme": "bearer",
     "description": (
         "An access token of any of the three doors, as `Authorization: Bearer <token>`. A token has scopes: `read` is "
-        "needed for GET and HEAD, `write` for everything else. Tokens have both, but for those of OAuth 2, which have "
-        "what was asked for."
+        "needed for GET and HEAD, `write` for everything else; the answer to a write shows what was written. Tokens "
+        "have both, but for those of OAuth 2, which have what was asked for."
     ),
 }
 PROBLEM = {
