@@ -10,7 +10,8 @@ from django.conf import settings
 from django.http import HttpRequest
 from rest_framework.request import Request
 
-from lockstep.api.parameters import INTEGER, QueryParameter, read_query, read_uuid
+from lockstep.api.numbers import NATURAL
+from lockstep.api.parameters import QueryParameter, read_query, read_uuid
 from lockstep.api.statements import Reading, Values
 from lockstep.changes.attribution import Actor
 
@@ -52,7 +53,7 @@ def number_of(key: str) -> int | None:
 
 def read_key(text: str) -> dict[str, object]:
     """The same as `by_key` for an object that a query parameter names. Raises ValueError."""
-    if INTEGER.fullmatch(text) and len(text) < 19:
+    if NATURAL.fullmatch(text) and len(text) < 19:
         return {"number": int(text)}
     try:
         return {"pk": read_uuid(text)}

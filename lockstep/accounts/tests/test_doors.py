@@ -2,6 +2,7 @@
 
 import base64
 import json
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta, tzinfo
 
@@ -301,6 +302,11 @@ def test_the_password_flow_answers_as_the_protocol_has_it(client: Client, somebo
     body = by_oauth(client, "somebody", "right").json()
     assert set(body) == {"access_token", "expires_in", "token_type", "scope", "refresh_token"}
     assert (body["expires_in"], body["token_type"], body["scope"]) == (3600, "Bearer", "read write")
+
+
+def test_a_sign_in_is_nothing_to_warn_of(client: Client, somebody: User, caplog: pytest.LogCaptureFixture):
+    assert by_oauth(client, "somebody", "right").status_code == 200
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_a_client_may_ask_for_less(client: Client, somebody: User):

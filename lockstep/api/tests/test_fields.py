@@ -36,7 +36,26 @@ def test_integers(cast: Cast, value: object):
 
 @pytest.mark.parametrize(
     "value",
-    ["1_0", " 5 ", "+5", "5\n", "\u0665", "\uff11", "1e2", 1e2, 1.0, "1.0", True, "0x5", "007", "", None, [5], 10**13],
+    [
+        "1_0",
+        " 5 ",
+        "+5",
+        "5\n",
+        "\u0665",
+        "\uff11",
+        "1e2",
+        1e2,
+        1.0,
+        "1.0",
+        True,
+        "0x5",
+        "007",
+        "-0",
+        "",
+        None,
+        [5],
+        10**13,
+    ],
 )
 def test_what_is_no_integer(cast: Cast, value: object):
     answer = cast.owner.post(PRODUCTS, {**PRODUCT, "stock": value})
