@@ -4,7 +4,7 @@ import base64
 import json
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import jwt
 import pytest
@@ -255,6 +255,13 @@ def test_a_signed_token_that_was_seen_before_expires_all_the_same(client: Client
 
     monkeypatch.setattr(signed, "datetime", Later)
     assert not opens(client, access)
+
+
+def test_a_token_of_a_server_whose_clock_is_ahead_is_taken(client: Client, somebody: User, monkeypatch):
+    monkeypatch.setattr(signed.timezone, "now", lambda: datetime.now(UTC) + timedelta(seconds=5))
+    access = by_username(client, "somebody", "right").json()["access"]
+    monkeypatch.undo()
+    assert opens(client, access)
 
 
 def test_a_signed_token_says_who_and_until_when(client: Client, somebody: User, settings):
