@@ -22,7 +22,7 @@ class AdminSignInForm(AdminAuthenticationForm):
         try:
             attempt.count()
         except TooManyRequests as error:
-            raise ValidationError(f"Too many tries. Wait {error.retry_after} seconds.") from error
+            raise ValidationError(str(error)) from error
         cleaned = super().clean()
         attempt.forgive()
         return cleaned
@@ -41,7 +41,7 @@ class OwnPasswordForm(AdminPasswordChangeForm):
         try:
             attempt.count()
         except TooManyRequests as error:
-            raise ValidationError(f"Too many tries. Wait {error.retry_after} seconds.") from error
+            raise ValidationError(str(error)) from error
         old: str = super().clean_old_password()
         attempt.forgive()
         return old

@@ -31,6 +31,7 @@ from lockstep.accounts.serializers import (
 from lockstep.accounts.throttling import Try
 from lockstep.api.answers import Answer
 from lockstep.api.errors import CONTENT_TYPE, document
+from lockstep.api.permissions import ReadsToo
 from lockstep.api.problems import OAUTH_REFUSED, UNAUTHENTICATED, problem_of
 from lockstep.api.requests import actor_of, address_of
 from lockstep.api.serializers import StrictSerializer
@@ -38,9 +39,10 @@ from lockstep.api.views import View
 from lockstep.changes.attribution import confirm
 
 NO_STORE = {"Cache-Control": "no-store"}
+SESSION_TOKENS = ("token", "refresh", "refresh_token")  # members of answers: a token that lives as long as its session
 MAX_FORM_BYTES = 64 * 1024  # of a form of OAuth: to decode a megabyte of escapes takes a tenth of a second
 EMPTY = {"type": "object", "additionalProperties": False}
-OAUTH_PROBLEMS = dict.fromkeys((400, 401), OAuthProblemSerializer)
+OAUTH_PROBLEMS = dict.fromkeys((400, 401, 406, 409, 413, 415, 422, 429, 503), OAuthProblemSerializer)
 OAUTH_ERRORS = {429: "temporarily_unavailable", 500: "server_error", 503: "temporarily_unavailable"}
 
 
@@ -53,6 +55,11 @@ class DoorView(View):
     def get_authenticate_header(self, request: Request) -> str:
         """Makes a refusal a 401: REST framework asks the authentication classes, and there are none here."""
         return 'Bearer realm="lockstep"'
+
+    def may_replay(self, content: bytes) -> bool:
+        """Tokens are given again while their session is open; else credentials are looked at anew."""
+        answer = orjson.loads(content)
+        return all(sessions.is_open(answer[name]) for name in SESSION_TOKENS if name in answer)
 
 
 class PasswordView(View):
@@ -221,7 +228,7 @@ class OAuthRevocationView(OAuthView):
 class OAuthIntrospectionView(View):
     """What a token is (RFC 7662), for staff."""
 
-    permission_classes = (IsAdminUser,)
+    permission_classes = (IsAdminUser, ReadsToo)
     parser_classes = (FormParser,)
     max_body_bytes = MAX_FORM_BYTES
     replays = False  # the answer is about this moment

@@ -7,7 +7,7 @@ from rest_framework import serializers
 from lockstep import text
 from lockstep.accounts.models import HandleValidator, User
 from lockstep.api import fields
-from lockstep.api.serializers import StrictSerializer
+from lockstep.api.serializers import ProblemSerializer, StrictSerializer
 
 MAX_USERNAME = 150
 JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIwMTk4In0.c2lnbmF0dXJl"  # an example
@@ -55,10 +55,17 @@ class Address(fields.Email):
             raise serializers.ValidationError(str(error)) from error
 
 
+class SignInName(serializers.CharField):
+    """A username or an e-mail address as it was typed: nothing is trimmed."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
+        super().__init__(max_length=text.MAX_ADDRESS, trim_whitespace=False, **options)
+
+
 class CredentialsSerializer(StrictSerializer):
     """What signs in; an e-mail address is taken as a username."""
 
-    username = serializers.CharField(max_length=254)
+    username = SignInName()
     password = Password()
     example = {"username": "user", "password": "1234"}
 
@@ -66,8 +73,8 @@ class CredentialsSerializer(StrictSerializer):
 class NameOrEmailSerializer(StrictSerializer):
     """What signs in: either username or email, and the password."""
 
-    username = serializers.CharField(max_length=254, required=False)
-    email = serializers.CharField(max_length=254, required=False)
+    username = SignInName(required=False)
+    email = SignInName(required=False)
     password = Password()
     example = {"username": "user", "password": "1234"}
 
@@ -82,7 +89,7 @@ class NameOrEmailSerializer(StrictSerializer):
 class RefreshSerializer(StrictSerializer):
     """What a pair is refreshed with."""
 
-    refresh = serializers.CharField(max_length=4_096)
+    refresh = fields.Text(max_length=4_096)
     example = {"refresh": JWT}
 
 
@@ -97,7 +104,7 @@ class PairSerializer(serializers.Serializer[Any]):
 class TokenSerializer(StrictSerializer):
     """A token."""
 
-    token = serializers.CharField(max_length=4_096)
+    token = fields.Text(max_length=4_096)
     example = {"token": "lsk_w1ZkTk0yQ0o5Z3h0d2JtQ1hXb2pYc0Z4a2p6U2Q"}
 
 
@@ -176,21 +183,16 @@ class OAuthTokensSerializer(serializers.Serializer[Any]):
 class OAuthTokenFormSerializer(serializers.Serializer[Any]):
     """A form of RFC 7009 or RFC 7662: a token; and the client, here or by HTTP Basic, where one is asked for."""
 
-    token = serializers.CharField(max_length=4_096)
+    token = fields.Text(max_length=4_096)
     token_type_hint = serializers.CharField(required=False)
     client_id = serializers.CharField(required=False)
     client_secret = serializers.CharField(required=False)
     example = {"token": "lso_w1ZkTk0yQ0o5Z3h0d2JtQ1hXb2pYc0Z4a2p6U2Q", "client_id": "lockstep-dev"}
 
 
-class OAuthProblemSerializer(serializers.Serializer[Any]):
+class OAuthProblemSerializer(ProblemSerializer):
     """A problem, with the members that RFC 6749 wants."""
 
-    type = serializers.CharField()
-    title = serializers.CharField()
-    status = serializers.IntegerField()
-    detail = serializers.CharField()
-    errors = serializers.ListField(child=serializers.DictField(child=serializers.CharField()))  # type: ignore[assignment]
     error = serializers.CharField(required=False, help_text="Its code in OAuth 2, such as `invalid_grant`.")
     error_description = serializers.CharField(required=False)
     error_uri = serializers.CharField(required=False)

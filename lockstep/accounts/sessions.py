@@ -131,6 +131,11 @@ def is_valid(secret: str) -> bool:
     return session is not None and session.tokens.filter(digest=Token.digest_of(secret), used=None).exists()
 
 
+def is_open(secret: str) -> bool:
+    """Whether the session of this opaque or refresh token is open, whether or not the token was exchanged."""
+    return Session.objects.open().filter(tokens__digest=Token.digest_of(secret)).exists()
+
+
 def open_session(
     user: User,
     *,
@@ -175,11 +180,15 @@ def next_pair(session: Session) -> Pair:
 
 
 def keep(session: Session, secret: str, kind: Token.Kind, expires: datetime) -> None:
-    """Writes down a token of this session, which lasts at least as long."""
+    """Writes down a token of this session, which lasts at least as long.
+
+    Raises IntegrityError when the session was deleted with its account since it was read.
+    """
     Token.objects.create(digest=Token.digest_of(secret), session=session, kind=kind, expires=expires)
     if expires > session.expires:
         session.expires = expires
-        session.save(update_fields=["expires"])
+        # Another refresh of this session may have written a later time since it was read.
+        Session.objects.filter(pk=session.pk, expires__lt=expires).update(expires=expires)
 
 
 def exchange(secret: str) -> Session | None:

@@ -19,6 +19,8 @@ from lockstep.api.sealing import derived_key
 
 ALGORITHM, ISSUER, PURPOSE = "HS256", "lockstep", "lockstep json web tokens"
 COMPACT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)  # RFC 7515: no padding, no other letters
+# The clocks of two web servers differ: the token that one gave just now may be of the other's future.
+CLOCK_SKEW_SECONDS = 10
 REQUIRED = ["exp", "iat", "iss", "jti", "sid", "sub", "token_type"]
 
 
@@ -82,7 +84,14 @@ def _verified(secret: str, kind: Token.Kind, key: str) -> Claims:
 
     Raises what PyJWT does, and ValueError; what is raised is not remembered, so that guesses push nothing out.
     """
-    claims = jwt.decode(secret, derived_key(PURPOSE, key), [ALGORITHM], issuer=ISSUER, options={"require": REQUIRED})
+    claims = jwt.decode(
+        secret,
+        derived_key(PURPOSE, key),
+        [ALGORITHM],
+        issuer=ISSUER,
+        options={"require": REQUIRED},
+        leeway=CLOCK_SKEW_SECONDS,
+    )
     if claims["token_type"] != kind:
         raise ValueError(f"a token for {claims['token_type']!r}")
     return Claims(UUID(claims["sid"]), UUID(claims["sub"]), datetime.fromtimestamp(claims["exp"], UTC))

@@ -15,7 +15,6 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import ip_address, ip_network
 from math import ceil
 from pathlib import Path
 from uuid import UUID
@@ -25,6 +24,7 @@ from django.db import connection
 
 from lockstep.accounts.models import Session, User
 from lockstep.api.errors import TooManyRequests
+from lockstep.api.requests import network_of
 from lockstep.api.sealing import derived_key
 from lockstep.changes.folding import fold
 from lockstep.changes.sql_file import load
@@ -55,14 +55,15 @@ class Try:
     """One try to sign in as a user, by username or e-mail address, from an address."""
 
     def __init__(self, name: str, address: str | None) -> None:
-        # As it will be looked for: other spellings are no new tries. No account has a longer name.
+        # As it will be looked for: other spellings are no new tries, and neither is a name with blanks around it, which
+        # signs nobody in. No account has a longer name.
         self.name = fold(name_or_address(name.strip()[:MAX_ADDRESS]))
         self.address = address
         self._keys: list[bytes] = []
 
     def count(self) -> None:
         """Raises TooManyRequests, with the seconds after which another try may help."""
-        who, network = self._who, _network(self.address)
+        who, network = self._who, network_of(self.address)
         limits = {PAIR: f"{who}\n{network}"}
         if not self._at_home:
             limits |= {ACCOUNT: who, ADDRESS: network}
@@ -108,7 +109,7 @@ class ClientTry(Try):
 
 def count_registration(address: str | None) -> None:
     """Raises TooManyRequests when too many accounts were made from there."""
-    _count({Limit("registrations", settings.REGISTRATIONS_PER_HOUR, 3600.0): _network(address)})
+    _count({Limit("registrations", settings.REGISTRATIONS_PER_HOUR, 3600.0): network_of(address)})
 
 
 def count_names(user: UUID, address: str | None) -> None:
@@ -116,7 +117,7 @@ def count_names(user: UUID, address: str | None) -> None:
 
     Raises TooManyRequests.
     """
-    _count({NAMES: str(user), NAMES_FROM: _network(address)})
+    _count({NAMES: str(user), NAMES_FROM: network_of(address)})
 
 
 def forget_tries() -> None:
@@ -132,18 +133,10 @@ def _count(limits: Mapping[Limit, str]) -> list[bytes]:
         cursor.execute(SQL["count"], [list(keys), [limit.seconds for limit in keys.values()]])
         counted = [(keys[bytes(key)], number, seconds) for key, number, seconds in cursor.fetchall()]
     if waits := [seconds for limit, number, seconds in counted if number > limit.number]:
-        raise TooManyRequests(retry_after=max(1, ceil(max(waits))))
+        raise TooManyRequests("Too many attempts.", retry_after=max(1, ceil(max(waits))))
     return list(keys)
 
 
 def _key(limit: Limit, who: str) -> bytes:
     """What is counted under: names of people and their addresses are not kept in the clear."""
     return hmac.digest(derived_key("lockstep tries", settings.SECRET_KEY), f"{limit.name}\n{who}".encode(), "sha256")
-
-
-def _network(address: str | None) -> str:
-    """What one person is taken to have: an IPv4 address, or 64 bits of IPv6."""
-    if address is None:
-        return ""
-    given = ip_address(address)
-    return address if given.version == 4 else str(ip_network((given, 64), strict=False))

@@ -10,6 +10,7 @@ and each field is one of these:
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -20,7 +21,7 @@ from django.core import signing
 from django.core.exceptions import ValidationError
 from django.utils.html import format_html
 
-from lockstep.api.fields import DECIMAL, WHOLE
+from lockstep.api.numbers import DECIMAL, WHOLE
 
 SHOWN = "_shown"  # the name under which a page carries its digests
 STALE = (
@@ -40,22 +41,27 @@ class PlainTextarea(AdminTextareaWidget):
         return _lines(value) if isinstance(value := super().value_from_datadict(data, files, name), str) else value
 
 
-class PlainInteger(forms.IntegerField):
-    """A whole number in ASCII digits, as the API takes it: Python takes `1_0` and digits of any script, too."""
+class PlainNumber(forms.Field):
+    """Refuses a number that the API would not take; blanks around one are no part of it, as in any form."""
 
-    def to_python(self, value: Any) -> int | None:  # noqa: ANN401 - whatever was sent
-        if isinstance(value, str) and value.strip() and not WHOLE.fullmatch(value.strip()):
+    number: re.Pattern[str]
+
+    def to_python(self, value: Any) -> Any:  # noqa: ANN401 - whatever was sent; a number, or None
+        if isinstance(value, str) and value.strip() and not self.number.fullmatch(value.strip()):
             raise ValidationError(self.error_messages["invalid"], code="invalid")
         return super().to_python(value)
 
 
-class PlainDecimal(forms.DecimalField):
-    """A decimal number in ASCII digits, as the API takes it."""
+class PlainInteger(PlainNumber, forms.IntegerField):
+    """A whole number."""
 
-    def to_python(self, value: Any) -> Any:  # noqa: ANN401 - whatever was sent; a Decimal, or None
-        if isinstance(value, str) and value.strip() and not DECIMAL.fullmatch(value.strip()):
-            raise ValidationError(self.error_messages["invalid"], code="invalid")
-        return super().to_python(value)
+    number = WHOLE
+
+
+class PlainDecimal(PlainNumber, forms.DecimalField):
+    """A decimal number."""
+
+    number = DECIMAL
 
 
 class EntityForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes none at run time

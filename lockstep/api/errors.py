@@ -6,7 +6,7 @@
     ├── NotFound            404     there is no such object for this caller
     ├── Conflict            409     the object's state does not allow it
     ├── OutOfDate           412     the object is not the one that the caller saw
-    ├── TooManyRequests     429     later, perhaps
+    ├── TooManyRequests     429     later, and it says when
     └── Unavailable         503     later
 
 Actions raise these, Django and REST framework raise theirs, and only exception_handler.py turns any of them into an
@@ -94,9 +94,13 @@ class OutOfDate(DomainError):
 
 
 class TooManyRequests(DomainError):
-    """Too many requests; wait a little."""
+    """Too many requests."""
 
     problem = problems.TOO_MANY_REQUESTS
+
+    def __init__(self, detail: str | None = None, *, retry_after: int) -> None:
+        wait = f"{retry_after:,} second{'' if retry_after == 1 else 's'}"
+        super().__init__(f"{detail or type(self).__doc__} Try again in {wait}.", retry_after=retry_after)
 
 
 class Unavailable(DomainError):

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any
 
 from django.db import IntegrityError, InterfaceError, OperationalError
-from psycopg.errors import DiskFull, QueryCanceled
+from psycopg.errors import DeadlockDetected, DiskFull, LockNotAvailable, QueryCanceled, SerializationFailure
 from rest_framework import exceptions
 from rest_framework.views import exception_handler as drf_exception_handler
 
@@ -16,6 +16,8 @@ from lockstep.api.errors import CONTENT_TYPE, MAX_ERRORS, Conflict, DomainError,
 from lockstep.api.problems import problem_of
 
 logger = logging.getLogger(__name__)
+
+OTHERS_IN_THE_WAY = (DeadlockDetected, LockNotAvailable, SerializationFailure)
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Answer | None:
@@ -55,6 +57,8 @@ def _of_the_database(error: Exception) -> Unavailable:
     logger.error("a request met a database that does not serve it: %s", str(error).partition("\n")[0])
     if isinstance(error.__cause__, QueryCanceled):
         return Unavailable("This took too long and was given up. Nothing was changed; ask for less.", retry_after=2)
+    if isinstance(error.__cause__, OTHERS_IN_THE_WAY):
+        return Unavailable("Another request writes the same rows. Nothing was changed; send it again.", retry_after=1)
     what = "has no room left for this" if isinstance(error.__cause__, DiskFull) else "does not answer"
     return Unavailable(f"The database {what} right now. Nothing was changed; try again in a moment.", retry_after=2)
 

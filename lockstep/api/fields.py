@@ -1,10 +1,8 @@
 """Fields that take what the description says and nothing else: nothing that a client sends is changed in silence.
 
-REST framework's trim texts, make texts of numbers, and take what Python takes for a number: `1_0`, ` 5 `, digits of any
-script.
+REST framework's trim texts, make texts of numbers, and take what Python takes for a number (numbers.py).
 """
 
-import re
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -12,10 +10,8 @@ from uuid import UUID
 from rest_framework import serializers
 from rest_framework.fields import empty
 
+from lockstep.api.numbers import DECIMAL, WHOLE
 from lockstep.api.parameters import DATE_TIME, read_uuid
-
-WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,18})")
-DECIMAL = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
 
 
 class Text(serializers.CharField):

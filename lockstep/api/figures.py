@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from django.conf import settings
+from django.db import connections
 
 from lockstep.api.errors import Unavailable
 
@@ -25,7 +26,11 @@ class FiguresLate(Unavailable):
 
 
 class LatestFigures:
-    """Counts in a thread of its own, one count after the other, and gives the latest."""
+    """Counts in a thread of its own, one count after the other, and gives the latest.
+
+    The thread has no connection to the database between two counts: nothing would notice there that PostgreSQL was
+    restarted, and every later count would fail.
+    """
 
     def __init__(self, count: Callable[[], bytes]) -> None:
         self._count = count
@@ -55,6 +60,9 @@ class LatestFigures:
             return self._running
 
     def _keep(self) -> bytes:
-        figures = self._count()
+        try:
+            figures = self._count()
+        finally:
+            connections.close_all()
         self._latest = time.monotonic(), figures
         return figures

@@ -2,7 +2,9 @@
 
 1. Whoever comes with a key takes a lock of that key, which ends with the transaction: a second one is told to wait.
 2. An answer that is kept is given again, byte for byte; with another body the key is refused.
-3. Otherwise the request is carried out and its answer kept, in one transaction: a process that is killed leaves both or
+3. An answer that its view does not stand by any more, such as tokens of a session that has ended, is as if it were not
+   there.
+4. Otherwise the request is carried out and its answer kept, in one transaction: a process that is killed leaves both or
    neither. A request that is refused leaves nothing, and may be mended and sent again under its key.
 """
 
@@ -48,10 +50,13 @@ class KeyReused(Conflict):
     problem = problems.KEY_REUSED
 
 
-def once(request: Request, carry_out: Callable[[], HttpResponseBase]) -> HttpResponseBase:
+def once(
+    request: Request, carry_out: Callable[[], HttpResponseBase], may_replay: Callable[[bytes], bool]
+) -> HttpResponseBase:
     """The answer to this request, which has a key: what `carry_out` gives, or what it gave before.
 
-    Raises ParseError, InFlight and KeyReused, and whatever `carry_out` does, undoing its effect.
+    `may_replay` says of the body of that whether it may still be given. Raises ParseError, InFlight and KeyReused, and
+    whatever `carry_out` does, undoing its effect.
     """
     digest, fingerprint = _digest(request), _fingerprint(request)
     with transaction.atomic():
@@ -60,7 +65,9 @@ def once(request: Request, carry_out: Callable[[], HttpResponseBase]) -> HttpRes
         if kept := row(SQL["kept"], [digest, KEPT]):
             if request.user.is_authenticated:
                 confirm(actor_of(request))
-            return _given_again(kept, fingerprint)
+            again = _given_again(kept, fingerprint)
+            if may_replay(again.content):
+                return again
         response = carry_out()
         if isinstance(response, HttpResponse) and response.status_code < 400:
             _keep(digest, fingerprint, response)
@@ -83,8 +90,10 @@ def _plain(given: str) -> str:
 
 
 def _fingerprint(request: Request) -> bytes:
-    """What the request asks for. Keyed, because a body may hold a password."""
-    return _hmac((request.method or "").encode(), request.get_full_path().encode(), request._request.body)
+    """What the request asks for, and the credentials of an OAuth client. Keyed, because a body may hold a password."""
+    client = "" if request.user.is_authenticated else request._request.META.get("HTTP_AUTHORIZATION", "")
+    target = request.get_full_path()
+    return _hmac((request.method or "").encode(), target.encode(), request._request.body, client.encode())
 
 
 def _hmac(*parts: bytes) -> bytes:

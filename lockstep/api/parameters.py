@@ -19,12 +19,12 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.fields import DateTimeField
 
 from lockstep.api.errors import MAX_ERRORS
+from lockstep.api.numbers import NATURAL
 
 Reader = Callable[[str], Any]  # raises ValueError with the sentence that the client is told
 MAX_NAME = 100  # characters of an unknown name that are repeated
 MAX_TEXT = 200  # characters of a text to look for
 MAX_INTEGER = 10**18 - 1
-INTEGER = re.compile(r"0|[1-9][0-9]{0,18}")
 UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 DATE_TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?([Zz]|[+-][0-9]{2}:[0-9]{2})?"
@@ -70,7 +70,7 @@ def integer(
     """A whole number within limits; the hint says what to do beyond them."""
 
     def read(value: str) -> int:
-        if not INTEGER.fullmatch(value) or not minimum <= int(value) <= maximum:
+        if not NATURAL.fullmatch(value) or not minimum <= int(value) <= maximum:
             raise ValueError(f"Must be a whole number from {minimum} to {maximum:,}. {hint}".rstrip())
         return int(value)
 

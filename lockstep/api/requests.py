@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +10,8 @@ from django.conf import settings
 from django.http import HttpRequest
 from rest_framework.request import Request
 
-from lockstep.api.parameters import INTEGER, QueryParameter, read_query, read_uuid
+from lockstep.api.numbers import NATURAL
+from lockstep.api.parameters import QueryParameter, read_query, read_uuid
 from lockstep.api.statements import Reading, Values
 from lockstep.changes.attribution import Actor
 
@@ -52,7 +53,7 @@ def number_of(key: str) -> int | None:
 
 def read_key(text: str) -> dict[str, object]:
     """The same as `by_key` for an object that a query parameter names. Raises ValueError."""
-    if INTEGER.fullmatch(text) and len(text) < 19:
+    if NATURAL.fullmatch(text) and len(text) < 19:
         return {"number": int(text)}
     try:
         return {"pk": read_uuid(text)}
@@ -73,6 +74,17 @@ def address_of(request: HttpRequest | Request) -> str | None:
             break
         address = forwarded
     return address
+
+
+def network_of(address: str | None) -> str:
+    """Where one client is taken to be: an IPv4 address, or the network of 64 bits that an IPv6 address is in.
+
+    What is counted by address is counted by this: one host may have all addresses of such a network.
+    """
+    if address is None:
+        return ""
+    given = ip_address(address)
+    return address if given.version == 4 else str(ip_network((given, 64), strict=False))
 
 
 def _address(text: str) -> str | None:

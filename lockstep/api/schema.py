@@ -28,6 +28,7 @@ from lockstep.api.paging import (
     read_cursor,
 )
 from lockstep.api.parameters import QueryParameter, choice, integer
+from lockstep.api.permissions import ReadsToo
 from lockstep.api.problems import PROBLEMS, Problem, problem_of
 from lockstep.api.serializers import StrictSerializer
 from lockstep.api.views import View
@@ -153,6 +154,8 @@ class AutoSchema(openapi.AutoSchema):
             if status >= 400 and "content" not in answer:
                 answers[status] = _ref("responses", _component(problem_of(status)))
                 continue
+            if status in BEFORE_VIEWS:
+                answer["content"][CONTENT_TYPE] = {"schema": _ref("schemas", "Problem")}
             headers = self._shared_headers() if status < 400 else _problem_headers(status)
             answer["headers"] = {**answer.get("headers", {}), **headers}
             answer["description"] = answer["description"] or HTTPStatus(status).phrase
@@ -176,9 +179,11 @@ class AutoSchema(openapi.AutoSchema):
         return description
 
     def get_auth(self) -> list[Tree]:
-        """A bearer token that may read, or write; nothing where nobody is signed in."""
-        needed = "read" if self.method in SAFE_METHODS else "write"
-        return [{"bearer": [needed]}] if self.view.get_authenticators() else []
+        """A bearer token that may read, write or both; nothing where nobody is signed in."""
+        needed = ["read"] if self.method in SAFE_METHODS else ["write"]
+        if ReadsToo in self.view.permission_classes and ReadsToo.applies_to(self.method):
+            needed.append("read")
+        return [{"bearer": needed}] if self.view.get_authenticators() else []
 
     def _get_request_body(self, direction: str = "request") -> Tree | None:
         """The library gives a DELETE no body; a view says with `bodies` that one of its own has."""
@@ -244,7 +249,7 @@ class AutoSchema(openapi.AutoSchema):
         yield from (409,) if not safe else ()
         yield from (422,) if self._replays else ()
         yield from (412,) if "If-Match" in own else ()
-        yield from (411, 413, 415) if "requestBody" in operation else ()
+        yield from (408, 411, 413, 415) if "requestBody" in operation else ()
 
 
 # --- Hooks ----------------------------------------------------------------------------------------------
@@ -253,23 +258,37 @@ class AutoSchema(openapi.AutoSchema):
 def order_paths(result: Tree, **_: Any) -> Tree:  # noqa: ANN401 - the library's arguments
     """Puts canonical routes first. The others are deprecated: those of the predecessors, and second addresses.
 
-    A view at two addresses is two operations, and each needs a name: the canonical one has the plain one.
+    A view at two addresses is two operations, and each needs a name: the canonical one has the plain one. What is
+    deprecated says what stands in its place.
     """
-    paths, seen = result["paths"], set()
+    paths, seen = result["paths"], dict[str, str]()
     for path in sorted(paths, key=lambda path: (_is_old(path), len(path))):
-        for operation in paths[path].values():
-            is_second = operation["operationId"] in seen
-            seen.add(operation["operationId"])
-            if is_second:
+        for method, operation in paths[path].items():
+            first = seen.setdefault(operation["operationId"], path)
+            if first != path:
                 operation["operationId"] += "_alias"
-            if is_second or _is_old(path):
+            if first != path or _is_old(path):
                 operation["deprecated"] = True
+                instead = f"Deprecated: use `{_replacement(paths, path, first, method)}`."
+                operation["description"] = "\n\n".join([instead, operation.get("description", "")]).rstrip()
     result["paths"] = dict(sorted(paths.items(), key=lambda item: "deprecated" in next(iter(item[1].values()))))
     return result
 
 
 def _is_old(path: str) -> bool:
-    return path.startswith(settings.SCHEMA_DEPRECATED)
+    return path.startswith(tuple(settings.SCHEMA_DEPRECATED))
+
+
+def _replacement(paths: Tree, path: str, first: str, method: str) -> str:
+    """What stands in the place of this operation: of the view's `first` path, or of the one that a prefix leads to.
+
+    With its method, where it is the same there.
+    """
+    new = first
+    if new == path:
+        [(old, prefix)] = [(old, new) for old, new in settings.SCHEMA_DEPRECATED.items() if path.startswith(old)]
+        new = path.replace(old, prefix, 1)
+    return f"{method.upper()} {new}" if method in paths[new] else new
 
 
 def add_shared(result: Tree, **_: Any) -> Tree:  # noqa: ANN401 - the library's arguments
@@ -289,8 +308,8 @@ BEARER = {
     "scheme": "bearer",
     "description": (
         "An access token of any of the three doors, as `Authorization: Bearer <token>`. A token has scopes: `read` is "
-        "needed for GET and HEAD, `write` for everything else. Tokens have both, but for those of OAuth 2, which have "
-        "what was asked for."
+        "needed for GET and HEAD, `write` for everything else; the answer to a write shows what was written. Tokens "
+        "have both, but for those of OAuth 2, which have what was asked for."
     ),
 }
 PROBLEM = {
@@ -338,7 +357,7 @@ HEADERS = {
     },
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},
     "WWW-Authenticate": {
-        "description": "How to sign in.",
+        "description": "How to sign in; with 403, where a token lacks a scope, the scope.",
         "schema": {"type": "string"},
         "example": 'Bearer realm="lockstep"',
     },
@@ -362,7 +381,15 @@ PARAMETERS = {
     },
 }
 MISTAKES = [{"field": "title", "detail": "This field may not be blank."}]
-ANSWER_HEADERS = {401: "WWW-Authenticate", 409: "Retry-After", 429: "Retry-After", 503: "Retry-After"}
+# What refuses a request before any view has it: its body is too large or late, or too many requests wait.
+BEFORE_VIEWS = (408, 411, 413, 503)
+ANSWER_HEADERS = {
+    401: "WWW-Authenticate",
+    403: "WWW-Authenticate",
+    409: "Retry-After",
+    429: "Retry-After",
+    503: "Retry-After",
+}
 
 
 def _statuses() -> list[int]:
@@ -384,7 +411,12 @@ def _response(status: int) -> Tree:
 
 
 def _problem_headers(status: int) -> Tree:
-    names = ["X-Request-ID", *([ANSWER_HEADERS[status]] if status in ANSWER_HEADERS else [])]
+    names = [
+        "X-Request-ID",
+        "RateLimit",
+        "RateLimit-Policy",
+        *([ANSWER_HEADERS[status]] if status in ANSWER_HEADERS else []),
+    ]
     return {name: _ref("headers", name) for name in names}
 
 

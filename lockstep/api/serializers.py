@@ -109,6 +109,16 @@ class ReadinessSerializer(serializers.Serializer[Any]):
     example = {"database": "ok", "migrations": "ok", "worker": "ok"}
 
 
+class ProblemSerializer(serializers.Serializer[Any]):
+    """What went wrong (RFC 9457): for problems with members of their own."""
+
+    type = serializers.CharField(help_text="Its kind: the address on this server of what to do about it.")
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField(help_text="What it was this time.")
+    errors = serializers.ListField(child=serializers.DictField(child=serializers.CharField()))  # type: ignore[assignment]
+
+
 class ProblemKindSerializer(serializers.Serializer[Any]):
     """A kind of problem, and what to do about it."""
 

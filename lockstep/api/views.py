@@ -16,7 +16,7 @@ from lockstep.api.errors import DomainError, TooManyRequests
 from lockstep.api.json import BodyTooLarge
 from lockstep.api.parameters import parameters_of
 from lockstep.api.rates import Rate, counter
-from lockstep.api.requests import Asking, address_of
+from lockstep.api.requests import Asking, address_of, network_of
 from lockstep.api.statements import Reading
 
 ANYTHING = frozenset((None, "", "*/*", JSON))  # Accept headers that JSON is an answer to, without a closer look
@@ -81,6 +81,10 @@ class View(APIView):
     def check_throttles(self, request: Request) -> None:
         """What else is counted before the method is called: nothing, unless a view says so."""
 
+    def may_replay(self, content: bytes) -> bool:
+        """Whether this body of an answer may be given again to the Idempotency-Key that it was given to."""
+        return True
+
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Adds what every answer tells."""
         told = self._always | self._rate.headers if self._rate else self._always
@@ -140,7 +144,7 @@ class View(APIView):
 
     def _answer(self, request: Request) -> HttpResponseBase:
         if self.replays and request._request.method == "POST" and idempotency.META in request._request.META:
-            return idempotency.once(request, lambda: self._handled(request))
+            return idempotency.once(request, lambda: self._handled(request), self.may_replay)
         return self._handled(request)
 
     def _handled(self, request: Request) -> HttpResponseBase:
@@ -157,10 +161,10 @@ class View(APIView):
         try:
             self.perform_authentication(request)
         except (APIException, DomainError):
-            self._limit(f"address:{address_of(request)}")
+            self._limit(f"address:{network_of(address_of(request))}")
             raise
         user = request.user
-        self._limit(f"user:{user.pk}" if user.is_authenticated else f"address:{address_of(request)}")
+        self._limit(f"user:{user.pk}" if user.is_authenticated else f"address:{network_of(address_of(request))}")
 
     def _limit(self, who: str) -> None:
         self._rate = counter.count(who)

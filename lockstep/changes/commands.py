@@ -1,4 +1,7 @@
-"""What every command of this project is: full option names, bounded numbers, and output that may fail.
+"""What every command of this project is: full option names, bounded numbers, exit codes, and output that may fail.
+
+Exit codes: 0 when all is well; 1 when something could not be done, wrong arguments among it; 2 when a comparison finds
+a difference (`--plan`, `audit`, `counter_gap`).
 
 A command that changes something must not stop halfway because its reader has gone (`… | true`) or the disk under its
 output is full (`> /dev/full`): what it was told to do is done, and what could not be written is reported at the end.
@@ -16,12 +19,22 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 class Command(BaseCommand):
     """The base of our commands. `self.stdout` never raises because of where it leads."""
 
+    _is_executing = False
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Parses and executes. Wrong arguments end with 1: argparse's own code for them, 2, means a difference here."""
+        try:
+            super().run_from_argv(argv)
+        except SystemExit as end:
+            sys.exit(1 if end.code == 2 and not self._is_executing else end.code)
+
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:  # noqa: ANN401 - argparse's
         """Options by their full names: an abbreviation may mean another option in the next version."""
         return super().create_parser(prog_name, subcommand, allow_abbrev=False, **kwargs)
 
     def execute(self, *args: Any, **options: Any) -> str | None:  # noqa: ANN401 - Django's signature
         """Carries the command out, whatever becomes of its output. Raises CommandError when that was lost."""
+        self._is_executing = True
         said: Any = self.stdout  # the stubs do not know what an OutputWrapper wraps
         warned: Any = self.stderr
         output = LossyStream(options.pop("stdout", None) or said._out)

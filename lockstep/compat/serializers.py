@@ -2,14 +2,14 @@
 
 from rest_framework import serializers
 
-from lockstep.accounts.serializers import Password, Username
+from lockstep.accounts.serializers import Password, SignInName, Username
 from lockstep.api.serializers import StrictSerializer
 
 
 class NamedCredentialsSerializer(StrictSerializer):
     """What signs in, the username being called name."""
 
-    name = serializers.CharField(max_length=254)
+    name = SignInName()
     password = Password()
     example = {"name": "user", "password": "1234"}
 

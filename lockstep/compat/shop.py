@@ -21,7 +21,7 @@ from lockstep.api.views import View
 from lockstep.shop import actions, reads
 from lockstep.shop.actions import InsufficientStock, Line
 from lockstep.shop.models import MAX_NAME, MOST_LINES, MOST_STOCK, Order, Product
-from lockstep.shop.serializers import PRICE, Money, ProductKey, Quantity, read_price
+from lockstep.shop.serializers import NOT_PLACED, PRICE, Money, ProductKey, Quantity, read_price
 
 NARROWING = [
     text("keyword", "Only those with this in their name, in any case and spelling; all when empty.", may_be_empty=True),
@@ -159,7 +159,7 @@ class FinalOrderView(View):
         operation_id="create_final_order",
         parameters=CREATES_VERSION,
         request=FinalOrderSerializer,
-        responses={201: NumberedOrderSerializer},
+        responses={201: NumberedOrderSerializer, **NOT_PLACED},
     )
     def post(self, request: Request) -> Answer:
         """Orders all of it or nothing; 403 where the shop takes no orders without payment."""

@@ -53,6 +53,8 @@ def logging_config(level: str, *, for_people: bool) -> dict[str, Any]:
             "django": {"handlers": [], "propagate": True},  # its own handler would write each line a second time
             # What clients do wrong is in the line of their request; what we do wrong is here, with its traceback.
             "django.request": {"level": "ERROR", "filters": ["not_readyz"]},
+            # Warns of the password flow at each sign-in, which is on, on purpose (decision 16).
+            "oauth2_provider": {"level": "ERROR"},
             "httpx": {"level": "WARNING"},
             "httpcore": {"level": "WARNING"},
             "psycopg.pool": {"level": "ERROR"},  # the worker says itself, once, that the database does not answer

@@ -12,8 +12,8 @@ one, `POST /api/v1/auth/token/` a pair of JSON Web Tokens, `POST /oauth/token/` 
 
 **Problems.** Every error is `application/problem+json` (RFC 9457), also where it is not listed: 404 for an address that
 nothing is at, 405 for a method that an address does not take, 500 for a mistake of ours. `type` is an address on this
-server that says what to do. `errors` names each field to mend. Below `/oauth/` the same members come as
-`application/json`, as RFC 6749 wants it.
+server that says what to do. `errors` names each field to mend. At `/oauth/token/` and `/oauth/revoke_token/` the same
+members come as `application/json`, as RFC 6749 wants it.
 
 **Sending again.** A POST with an `Idempotency-Key` is carried out once, however often it is sent.
 
@@ -74,5 +74,11 @@ SCHEMA_TAGS = {
     "lockstep.api.health": "operations",
     "lockstep.api.pages": "operations",
 }
-# Routes of the predecessors that have a canonical one: described after it, and as deprecated.
-SCHEMA_DEPRECATED = ("/api/defects/", "/api/order/", "/api/product/", "/api/register/", "/api/token/")
+# Routes of the predecessors, and the canonical ones: those are described after these, and as deprecated.
+SCHEMA_DEPRECATED = {
+    "/api/defects/": "/api/v1/defects/",
+    "/api/order/": "/api/v1/orders/",
+    "/api/product/": "/api/v1/products/",
+    "/api/register/": "/api/v1/users/register/",
+    "/api/token/": "/api/v1/auth/token/",
+}

@@ -185,7 +185,7 @@ REFRESH_DAYS = env.int("REFRESH_DAYS", 30, validate=validate.Range(min=1, max=36
 REGISTRATIONS_PER_HOUR = env.int("REGISTRATIONS_PER_HOUR", 10_000 if DEBUG else 100, validate=validate.Range(min=0))
 OAUTH2_PROVIDER_APPLICATION_MODEL = "oauth2_provider.Application"
 OAUTH2_PROVIDER = {
-    "SCOPES": {"read": "Read what is yours", "write": "Change what is yours"},
+    "SCOPES": {"read": "Read what is yours", "write": "Change what is yours, and see it as it is then"},
     # The flow without a browser is what our clients have (decision 16); all else as RFC 9700 wants it.
     "COMPLIANT_BCP_RFC9700_PASSWORD_GRANT": False,
     "COMPLIANT_BCP_RFC9700_IMPLICIT_GRANT": True,

@@ -7,6 +7,7 @@ import gc
 import os
 
 import django
+from django.db import connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockstep.config.settings")
 django.setup(set_prefix=False)
@@ -16,6 +17,7 @@ from lockstep.api.connections import look_after_connections  # noqa: E402
 from lockstep.api.handler import Handler  # noqa: E402
 
 refuse_development_accounts()
+connections.close_all()  # of the event loop's thread, which must wait for no database
 look_after_connections()
 application = Handler()
 gc.collect()

@@ -18,7 +18,7 @@ from lockstep.retry_after import retry_after_seconds
 
 
 class ProviderError(Exception):
-    """The provider did not do what we asked."""
+    """The remote system did not do what we asked."""
 
     retryable: bool = True
     retry_after: float | None
@@ -32,33 +32,33 @@ class ProviderError(Exception):
 
 
 class Unreachable(ProviderError):
-    """The provider could not be reached, or did not answer in time."""
+    """The remote system could not be reached, or did not answer in time."""
 
 
 class Overloaded(ProviderError):
-    """The provider asks us to come back later."""
+    """The remote system asks us to come back later."""
 
 
 class Failing(ProviderError):
-    """The provider failed at it."""
+    """The remote system failed at it."""
 
 
 class Contested(ProviderError):
-    """The provider says that something else is in the way right now."""
+    """The remote system says that something else is in the way right now."""
 
 
 class Garbled(ProviderError):
-    """The provider's answer cannot be read."""
+    """The remote system's answer cannot be read."""
 
 
 class Refused(ProviderError):
-    """The provider refuses, and will refuse again."""
+    """The remote system refuses, and will refuse again."""
 
     retryable = False
 
 
 class NotFound(Refused):
-    """The provider has no such object."""
+    """The remote system has no such object."""
 
 
 def refusal(status: int, detail: str = "", *, retry_after: str | None = None, write: bool = False) -> ProviderError:

@@ -23,7 +23,7 @@ SECONDS = 3600.0
 
 
 class TooManyCards(TooManyRequests):
-    """Too many cards were tried. Try again later."""
+    """Too many cards were tried."""
 
 
 @contextmanager

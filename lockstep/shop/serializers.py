@@ -11,8 +11,9 @@ from rest_framework import serializers
 
 from lockstep import text
 from lockstep.api import fields
+from lockstep.api.errors import CONTENT_TYPE
 from lockstep.api.requests import read_key
-from lockstep.api.serializers import StrictSerializer
+from lockstep.api.serializers import ProblemSerializer, StrictSerializer
 from lockstep.shop import machines
 from lockstep.shop.diagrams import mermaid
 from lockstep.shop.models import (
@@ -305,6 +306,32 @@ def _plain_line(line: object) -> tuple[UUID | int, int] | None:
     if type(product) is str and PLAIN_ID.fullmatch(product):
         return UUID(product), quantity
     return None
+
+
+class StockLineSerializer(serializers.Serializer[Any]):
+    """A product of an order that was declined, and how much of it there is."""
+
+    product = serializers.UUIDField()
+    asked = serializers.IntegerField()
+    available = serializers.IntegerField()
+
+
+class OrderProblemSerializer(ProblemSerializer):
+    """Why an order was not placed. Where the stock does not suffice, `lines` has each product of the order."""
+
+    lines = StockLineSerializer(many=True, required=False)
+    optional = ("lines",)
+    example = {
+        "type": "/problems/insufficient-stock",
+        "title": "There is not enough of everything",
+        "status": 409,
+        "detail": "There is not enough of everything; nothing was ordered.",
+        "errors": [{"field": "lines.0", "detail": "2 are asked for, 1 are there."}],
+        "lines": [{"product": "019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2b", "asked": 2, "available": 1}],
+    }
+
+
+NOT_PLACED = {(409, CONTENT_TYPE): OrderProblemSerializer}  # of a request that places an order
 
 
 def shown_product(product: Product) -> dict[str, Any]:

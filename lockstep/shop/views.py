@@ -17,7 +17,15 @@ from lockstep.api.errors import NotFound
 from lockstep.api.paging import BY_TIME, NEWEST, Ordering, Part, keyset_page, ordering_of, page, part_of, part_page
 from lockstep.api.parameters import QueryParameter, choice, text, uuid
 from lockstep.api.requests import Asking, actor_of, by_key
-from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION, ordering
+from lockstep.api.schema import (
+    CHANGES_VERSION,
+    CREATES_VERSION,
+    CURSOR_PAGE,
+    DELETES_VERSION,
+    READS_VERSION,
+    SHOWS_VERSION,
+    ordering,
+)
 from lockstep.api.serializers import page_of
 from lockstep.api.server.slots import remote_wait
 from lockstep.api.statements import Reading
@@ -28,6 +36,7 @@ from lockstep.shop.models import Order, Product, ProductQuerySet, Tag
 from lockstep.shop.payments import token_of
 from lockstep.shop.search import NEWER, OLDER, search_engine
 from lockstep.shop.serializers import (
+    NOT_PLACED,
     PRICE,
     AskedOrderSerializer,
     BagSerializer,
@@ -257,7 +266,12 @@ class BagItemView(View):
 class BagOrderView(View):
     """Orders what is in the bag."""
 
-    @extend_schema(operation_id="order_bag", parameters=CREATES_VERSION, request=None, responses={201: OrderSerializer})
+    @extend_schema(
+        operation_id="order_bag",
+        parameters=CREATES_VERSION,
+        request=None,
+        responses={201: OrderSerializer, **NOT_PLACED},
+    )
     def post(self, request: Request) -> Answer:
         return _placed(request, actions.order_bag(actor=actor_of(request), user=request.user))
 
@@ -281,7 +295,7 @@ class OrderListView(View):
         operation_id="create_order",
         parameters=CREATES_VERSION,
         request=AskedOrderSerializer,
-        responses={201: OrderSerializer},
+        responses={201: OrderSerializer, **NOT_PLACED},
     )
     def post(self, request: Request) -> Answer:
         """Orders all of it or nothing, to be confirmed until `confirm_until`."""
@@ -322,6 +336,7 @@ class ConfirmView(View):
 
     @extend_schema(
         operation_id="confirm_order",
+        parameters=SHOWS_VERSION,
         request=ConfirmationSerializer,
         responses={200: OrderWithHistorySerializer},
     )
@@ -333,7 +348,12 @@ class ConfirmView(View):
 class CancelView(View):
     """Ends an order that is not confirmed yet."""
 
-    @extend_schema(operation_id="cancel_order", request=None, responses={200: OrderWithHistorySerializer})
+    @extend_schema(
+        operation_id="cancel_order",
+        parameters=SHOWS_VERSION,
+        request=None,
+        responses={200: OrderWithHistorySerializer},
+    )
     def post(self, request: Request, key: str) -> Answer:
         order = reads.order(key, request.user)
         actions.cancel_order(actor=actor_of(request), order=order)

@@ -4,14 +4,15 @@ from typing import Any
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema
-from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthenticated
+from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 
 from lockstep.api.answers import Answer
 from lockstep.api.concurrency import answer, if_match
-from lockstep.api.errors import InsufficientScope, Invalid, NotFound
+from lockstep.api.errors import Invalid, NotFound
 from lockstep.api.paging import page
 from lockstep.api.parameters import boolean, uuid
+from lockstep.api.permissions import ReadsToo
 from lockstep.api.requests import Asking, actor_of
 from lockstep.api.schema import (
     CHANGES_VERSION,
@@ -45,19 +46,8 @@ ATTEMPTS = [
 ]
 
 
-class ReadsToo(BasePermission):
-    """What is written here sends what a user may read: a token that may only write has no business with it."""
-
-    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ANN401 - any view
-        """Raises InsufficientScope."""
-        session: Any = request.auth
-        if request.method not in (*SAFE_METHODS, "DELETE") and "read" not in session.scopes:
-            raise InsufficientScope("read", session.scope)
-        return True
-
-
 class WebhookView(View):
-    """A view of webhooks."""
+    """A view of webhooks: they send what their owner may read, and so a token that may only write has none."""
 
     permission_classes = (IsAuthenticated, ReadsToo)
 

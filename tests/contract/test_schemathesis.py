@@ -235,7 +235,25 @@ def ask(case: schemathesis.Case, there: There) -> None:
         transaction.set_rollback(True)
     name = case.operation.definition.raw["operationId"]
     there.answered.add(response.status_code)
+    assert not undescribed_headers(case, response), (name, response.status_code)
     case.validate_response(response, checks=CHECKS if name == "get_schema" else [*CHECKS, response_schema_conformance])
+
+
+# Those that say something of an answer; all others are HTTP's own, or tell browsers to keep off.
+TELLING = {
+    *("age", "etag", "idempotent-replayed", "link", "ratelimit", "ratelimit-policy", "retry-after"),
+    *("www-authenticate", "x-count", "x-request-id", "x-total-count"),
+}
+
+
+def undescribed_headers(case: schemathesis.Case, response: Any) -> set[str]:
+    """The headers of an answer that its status is not described with."""
+    described = case.operation.definition.raw["responses"].get(str(response.status_code))
+    if described is None:  # 405 and 500, which any operation may answer
+        return set()
+    if "$ref" in described:
+        described = schema.raw_schema["components"]["responses"][described["$ref"].rpartition("/")[2]]
+    return (TELLING & {name.lower() for name in response.headers}) - {name.lower() for name in described["headers"]}
 
 
 def _known(all_known: Mapping[str, Any], path: str, generated: Mapping[str, object] | None) -> dict[str, object]:

@@ -1084,4 +1084,18 @@ BUGS = [
         "PERFORM FROM accounts_user WHERE id = OLD.id FOR NO KEY UPDATE;",
         f"{TEST_ENTITLEMENT}::test_withdrawal_waits_for_an_order_that_was_confirmed",
     ),
+    SeededBug(
+        "tokens are replayed whatever became of their session",
+        "lockstep/accounts/doors.py",
+        "all(sessions.is_open(answer[name]) for name in SESSION_TOKENS if name in answer)",
+        "True",
+        f"{TEST_DOORS}::test_tokens_are_not_replayed_once_their_session_has_ended",
+    ),
+    SeededBug(
+        "tries are taken back in another order than they are counted",
+        "lockstep/accounts/sql/tries.sql",
+        "ORDER BY key FOR UPDATE) AS locked",
+        "FOR UPDATE) AS locked",
+        "lockstep/accounts/tests/test_throttling.py::test_tries_are_locked_in_the_order_of_their_keys",
+    ),
 ]

@@ -13,7 +13,12 @@ ON CONFLICT (key) DO UPDATE SET
 RETURNING key, number, extract(epoch FROM until - now())::float8;
 
 -- name: forgive
-UPDATE accounts_tries SET number = greatest(number - 1, 0) WHERE key = ANY(%s::bytea[]);
+-- One less under each key, in the same order: an UPDATE alone locks rows as they lie.
+UPDATE accounts_tries SET number = greatest(number - 1, 0)
+FROM (SELECT key FROM accounts_tries WHERE key = ANY(%s::bytea[]) ORDER BY key FOR UPDATE) AS locked
+WHERE accounts_tries.key = locked.key;
 
 -- name: forget
-DELETE FROM accounts_tries WHERE until <= now();
+-- What is counted at this moment can be forgotten the next time: nothing waits here.
+DELETE FROM accounts_tries
+WHERE key IN (SELECT key FROM accounts_tries WHERE until <= now() FOR UPDATE SKIP LOCKED);

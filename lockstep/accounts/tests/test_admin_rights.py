@@ -173,5 +173,5 @@ class TestOwnPassword:
     def test_guesses_are_counted(self, cast: Cast):
         admin = admin_of(cast.staff.user)
         answers = [admin.post("/admin/password_change/", self.form("wrong")).content.decode() for _ in range(12)]
-        assert "Too many tries" not in answers[0]
-        assert "Too many tries" in answers[-1]
+        assert "Too many attempts" not in answers[0]
+        assert "Too many attempts" in answers[-1]

@@ -138,3 +138,20 @@ def test_letting_somebody_in_costs_one_query(cast: Cast, client: Client, kind: s
     secret = issue(cast.owner.user, kind)
     with django_assert_num_queries(1):  # the session with its user, and the post
         client.get(f"{POSTS}1/", headers={"authorization": f"Bearer {secret}"})
+
+
+def test_a_token_that_may_write_sees_what_it_wrote_and_nothing_else(client: Client, somebody: User):
+    User.objects.filter(pk=somebody.pk).update(is_staff=True)
+    secret = issue(somebody, scope="write")
+    client = Client(headers={"authorization": f"Bearer {secret}"})
+    changed = client.patch("/api/v1/users/me/", {"first_name": "Some"}, content_type="application/json")
+    assert (changed.status_code, changed.json()["first_name"], changed.json()["username"]) == (200, "Some", "somebody")
+    refused = [
+        client.get("/api/v1/users/me/"),
+        client.get(f"/api/v1/history/accounts.user/{somebody.number}/"),
+        client.post("/oauth/introspect/", f"token={secret}", content_type="application/x-www-form-urlencoded"),
+        client.post("/api/v1/webhooks/", {"url": "https://x.example/", "events": ["*"]}, "application/json"),
+    ]
+    for answer in refused:
+        assert answer.status_code == 403
+        assert 'scope="read"' in answer["WWW-Authenticate"]

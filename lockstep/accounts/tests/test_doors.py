@@ -2,8 +2,9 @@
 
 import base64
 import json
+import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import jwt
 import pytest
@@ -11,9 +12,9 @@ from django.test import Client
 from django.utils import timezone
 from oauth2_provider.models import Application
 
-from lockstep.accounts import sessions, signed
+from lockstep.accounts import actions, sessions, signed
 from lockstep.accounts.development import ensure_client
-from lockstep.accounts.models import Session, Token, User
+from lockstep.accounts.models import Session, Token, Tries, User
 
 pytestmark = pytest.mark.django_db
 
@@ -112,6 +113,22 @@ def test_a_wrong_name_or_password_does_not_tell_which(
 
 
 @pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize(
+    "name", [" somebody", "somebody ", "somebody\n", " some.body@example.com", "some.body@example.com\t"]
+)
+def test_spaces_are_a_part_of_a_name(client: Client, somebody: User, door: Door, name: str):
+    assert door(client, name, "right").status_code == (400 if door is by_oauth else 401)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_spaces_are_a_part_of_a_password(client: Client, somebody: User, door: Door):
+    somebody.set_password(" right ")
+    somebody.save()
+    assert door(client, "somebody", " right ").status_code == 200
+    assert door(client, "somebody", "right").status_code == (400 if door is by_oauth else 401)
+
+
+@pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("state", [{"is_active": False}, {"deleted": timezone.now()}])
 def test_who_may_not_sign_in_gets_no_token(client: Client, somebody: User, door: Door, state: dict):
     User.objects.filter(pk=somebody.pk).update(**state)
@@ -179,6 +196,24 @@ def test_two_tabs_that_refresh_at_once_both_go_on(client: Client, somebody: User
         assert refresh(client, tab["refresh"]).status_code == 200
 
 
+def test_a_refresh_never_shortens_its_session(somebody: User):
+    now = timezone.now()
+    session = sessions.open_session(somebody, expires=now, address=None)
+    tab = Session.objects.get(pk=session.pk)
+    sessions.keep(session, "one", Token.Kind.REFRESH, now + timedelta(days=2))
+    sessions.keep(tab, "other", Token.Kind.REFRESH, now + timedelta(days=1))
+    assert Session.objects.get(pk=session.pk).expires == now + timedelta(days=2)
+
+
+@pytest.mark.parametrize("key", [{}, {"idempotency-key": "k"}])
+@pytest.mark.django_db(transaction=True)
+def test_a_refresh_beside_the_end_of_the_account_is_no_mistake_of_ours(somebody: User, key: dict, monkeypatch):
+    pair = by_username(Client(), "somebody", "right").json()
+    sign = signed.sign
+    monkeypatch.setattr(signed, "sign", lambda *args: (Session.objects.all().delete(), sign(*args))[1])
+    assert refresh(Client(headers=key, raise_request_exception=False), pair["refresh"]).status_code == 409
+
+
 def test_other_families_do_not_notice(client: Client, somebody: User):
     here, there = by_username(client, "somebody", "right").json(), by_username(client, "somebody", "right").json()
     refresh(client, here["refresh"])
@@ -220,6 +255,13 @@ def test_a_signed_token_that_was_seen_before_expires_all_the_same(client: Client
 
     monkeypatch.setattr(signed, "datetime", Later)
     assert not opens(client, access)
+
+
+def test_a_token_of_a_server_whose_clock_is_ahead_is_taken(client: Client, somebody: User, monkeypatch):
+    monkeypatch.setattr(signed.timezone, "now", lambda: datetime.now(UTC) + timedelta(seconds=5))
+    access = by_username(client, "somebody", "right").json()["access"]
+    monkeypatch.undo()
+    assert opens(client, access)
 
 
 def test_a_signed_token_says_who_and_until_when(client: Client, somebody: User, settings):
@@ -267,6 +309,11 @@ def test_the_password_flow_answers_as_the_protocol_has_it(client: Client, somebo
     body = by_oauth(client, "somebody", "right").json()
     assert set(body) == {"access_token", "expires_in", "token_type", "scope", "refresh_token"}
     assert (body["expires_in"], body["token_type"], body["scope"]) == (3600, "Bearer", "read write")
+
+
+def test_a_sign_in_is_nothing_to_warn_of(client: Client, somebody: User, caplog: pytest.LogCaptureFixture):
+    assert by_oauth(client, "somebody", "right").status_code == 200
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_a_client_may_ask_for_less(client: Client, somebody: User):
@@ -432,6 +479,58 @@ def test_verify_and_introspection_are_about_this_moment(client: Client, somebody
     assert (verified(), active()) == (200, True)
     Session.objects.filter(user=somebody).revoke()
     assert (verified(), active()) == (401, False)
+
+
+def revoke(user: User) -> None:
+    Session.objects.filter(user=user).revoke()
+
+
+def delete(user: User) -> None:
+    actions.delete_account(actor="test", user=User.objects.get(pk=user.pk))
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("withdrawal", ["replace_password", "deactivate", "delete", "revoke"])
+def test_tokens_are_not_replayed_once_their_session_has_ended(somebody: User, door: Door, withdrawal: str):
+    client = Client(headers={"idempotency-key": "k"})
+    first, second = door(client, "somebody", "right"), door(client, "somebody", "right")
+    assert second["Idempotent-Replayed"] == "true"
+    assert second.content == first.content
+    globals()[withdrawal](somebody)
+    third = door(client, "somebody", "right")
+    assert "Idempotent-Replayed" not in third
+    if withdrawal == "revoke":
+        assert opens(Client(), access_of(third))
+        assert door(client, "somebody", "right").content == third.content
+    else:
+        assert third.status_code == (400 if door is by_oauth else 401)
+        assert Tries.objects.filter(number=1).exists(), "it was no try"
+
+
+def test_a_refresh_is_replayed_while_its_session_is_open(client: Client, somebody: User):
+    pair = by_username(client, "somebody", "right").json()
+    keyed = Client(headers={"idempotency-key": "k"})
+    first = refresh(keyed, pair["refresh"])
+    used(seconds=11)
+    assert refresh(keyed, pair["refresh"]).content == first.content
+    refresh(client, first.json()["refresh"])
+    assert refresh(keyed, pair["refresh"]).content == first.content
+    revoke(somebody)
+    assert refresh(keyed, pair["refresh"]).status_code == 401
+
+
+def test_a_client_shows_its_secret_for_a_replay_too(client: Client, somebody: User):
+    application = {"client_type": "confidential", "authorization_grant_type": "password"}
+    Application.objects.create(client_id="partner", client_secret="secret", **application)
+    fields = {"grant_type": "password", "username": "somebody", "password": "right"}
+
+    def sign_in(secret: str) -> int:
+        basic = "Basic " + base64.b64encode(f"partner:{secret}".encode()).decode()
+        return form(
+            Client(headers={"authorization": basic, "idempotency-key": "k"}), "/oauth/token/", **fields
+        ).status_code
+
+    assert [sign_in("secret"), sign_in("secret"), sign_in("guess")] == [200, 200, 422]
 
 
 # --- What is verified is what is stored -----------------------------------------------------------------

@@ -4,16 +4,19 @@ import base64
 import threading
 from collections import Counter
 
+import psycopg
 import pytest
 from django.db import connection
 from django.test import Client
 from oauth2_provider.models import Application
 
+from conftest import database_url
 from lockstep.accounts import sessions, throttling
 from lockstep.accounts.development import ensure_client
 from lockstep.accounts.models import Tries, User
 from lockstep.accounts.subscribers import remove_expired
 from lockstep.accounts.throttling import ACCOUNT, ADDRESS, PAIR, Limit
+from tests.support import eventually, somebody_waits
 
 pytestmark = pytest.mark.django_db
 
@@ -48,7 +51,8 @@ def test_guessing_one_account_is_stopped_and_says_when_to_come_again():
     assert tries(4) == [401, 401, 401, 429]
     refused = sign_in()
     assert refused.json()["type"] == "/problems/too-many-requests"
-    assert 0 < int(refused["Retry-After"]) <= PAIR.seconds
+    assert 0 < (wait := int(refused["Retry-After"])) <= PAIR.seconds
+    assert refused.json()["detail"] == f"Too many attempts. Try again in {wait} seconds."
 
 
 def test_other_spellings_of_the_name_are_the_same_try():
@@ -199,6 +203,30 @@ def test_neither_names_nor_addresses_are_kept_in_the_clear():
         kept = bytes(cursor.fetchone()[0])
     assert b"somebody" not in kept
     assert HERE.encode() not in kept
+
+
+@pytest.mark.django_db(transaction=True)
+def test_tries_are_locked_in_the_order_of_their_keys(database: psycopg.Connection):
+    keys = [bytes([n]) * 32 for n in range(3)]
+    for key in reversed(keys):  # so that the rows lie in the other order
+        database.execute("INSERT INTO accounts_tries VALUES (%s, 1, now() + interval '1 hour')", [key])
+
+    def forgive() -> None:
+        try:
+            attempt = throttling.Try("somebody", HERE)
+            attempt._keys = keys
+            attempt.forgive()
+        finally:
+            connection.close()
+
+    forgiving = threading.Thread(target=forgive)
+    with psycopg.connect(database_url()) as holding:
+        holding.execute("SELECT FROM accounts_tries WHERE key = %s FOR UPDATE", [keys[0]])
+        forgiving.start()
+        eventually(lambda: somebody_waits(database))
+        database.execute("SELECT FROM accounts_tries WHERE key = %s FOR UPDATE NOWAIT", [keys[2]])
+    forgiving.join()
+    assert not Tries.objects.exclude(number=0).exists()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -147,19 +147,20 @@ class Application:
         path = environ["PATH_INFO"]
         if path in PROBES:
             return await self._probe(path, Exchange(self._application, environ))
-        if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
-            await self._read_body(environ, receive)
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            raise Refusal(411, "Send the body with a Content-Length, not in chunks.")
+        if (length := int(environ.get("CONTENT_LENGTH") or 0)) <= 0:
+            return await self._carry_out(environ)
+        async with self._bodies.held(receive, length) as body:
+            environ["wsgi.input"] = BytesIO(body)
+            return await self._carry_out(environ)
+
+    async def _carry_out(self, environ: Environ) -> Response:
         if self._slots.waiting >= settings.MAX_REQUESTS_WAITING:
             raise _too_many_requests()
         exchange = Exchange(self._application, environ)
         self._slots.submit(exchange.run)
         return await exchange.response()
-
-    async def _read_body(self, environ: Environ, receive: Receive) -> None:
-        if "HTTP_TRANSFER_ENCODING" in environ:
-            raise Refusal(411, "Send the body with a Content-Length, not in chunks.")
-        if (length := int(environ["CONTENT_LENGTH"] or 0)) > 0:
-            environ["wsgi.input"] = BytesIO(await self._bodies.read(receive, length))
 
     async def _probe(self, path: str, exchange: Exchange) -> Response:
         """Waits for nothing that a request waits for."""

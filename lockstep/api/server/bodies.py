@@ -1,7 +1,12 @@
-"""Reads request bodies before anything else is spent on a request: within limits of size, time and memory."""
+"""Reads request bodies before anything else is spent on a request: within limits of size, time and memory.
+
+Memory is that of all bodies together: those that arrive, those that wait for a slot, and those of requests that are
+worked on.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,18 +40,28 @@ class _Upload:
 
 
 class Bodies:
-    """The bodies that are being read in this process, all on one event loop."""
+    """The bodies of this process, all read on one event loop."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._uploads: dict[_Upload, None] = {}  # oldest first
-        self._received = 0
+        self._received = 0  # bytes of all bodies that are held
 
-    async def read(self, receive: Receive, length: int | None) -> bytes:
-        """The whole body; `length` is what the request declared, if it did. Raises Refusal and ClientGone."""
+    @asynccontextmanager
+    async def held(self, receive: Receive, length: int | None) -> AsyncIterator[bytes]:
+        """The whole body, which counts until the end of the block; `length` is what the request declared, if it did.
+
+        Raises Refusal and ClientGone.
+        """
         if length is not None and length > self._limits.max_bytes:
             raise _too_large()
         upload = _Upload(asyncio.timeout(self._limits.seconds), asyncio.get_running_loop().time())
+        try:
+            yield await self._read(upload, receive, length)
+        finally:
+            self._received -= upload.received
+
+    async def _read(self, upload: _Upload, receive: Receive, length: int | None) -> bytes:
         self._uploads[upload] = None
         try:
             async with upload.timeout:
@@ -55,8 +70,11 @@ class Bodies:
             raise _refused(upload) from None
         finally:
             del self._uploads[upload]
-            self._received -= upload.received
-        return b"".join(upload.pieces)
+        if upload.evicted:  # by its own last piece, which nothing waited for after it
+            raise _refused(upload)
+        body = b"".join(upload.pieces)
+        upload.pieces.clear()
+        return body
 
     async def _collect(self, upload: _Upload, receive: Receive, length: int | None) -> None:
         while length is None or upload.received < length:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from django.test import Client
+from psycopg.errors import DeadlockDetected, LockNotAvailable, SerializationFailure
 
 from lockstep.posts.models import Post
 from tests.support import Cast
@@ -182,6 +183,21 @@ def test_a_database_that_does_not_answer_is_a_503_with_retry_after(cast: Cast, m
     answer = cast.owner.post(CREATE, GOOD)
     assert_problem(answer, 503)
     assert answer["Retry-After"] == "2"
+
+
+@pytest.mark.parametrize("cause", [DeadlockDetected, LockNotAvailable, SerializationFailure])
+def test_requests_in_each_others_way_do_not_blame_the_database(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, cause: type
+):
+    from django.db import OperationalError
+
+    def interrupted(**arguments: object) -> None:
+        raise OperationalError("in the way") from cause("in the way")
+
+    monkeypatch.setattr("lockstep.posts.actions.create_post", interrupted)
+    answer = cast.owner.post(CREATE, GOOD)
+    assert assert_problem(answer, 503)["detail"].startswith("Another request writes the same rows.")
+    assert answer["Retry-After"] == "1"
 
 
 @pytest.mark.parametrize(

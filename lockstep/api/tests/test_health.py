@@ -94,3 +94,17 @@ def test_figures_that_cannot_be_counted_say_why(settings):
 
     with pytest.raises(OperationalError):
         LatestFigures(fail).get()
+
+
+def test_figures_are_counted_again_after_the_database_was_restarted(database: psycopg.Connection, settings):
+    settings.PROBE_SECONDS = 30.0
+
+    def count() -> bytes:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            return b"%d\n" % cursor.fetchone()[0]
+
+    figures = LatestFigures(count)
+    first = figures.get().split(b"\n")[0]
+    database.execute("SELECT pg_terminate_backend(%s, 30000)", [int(first)])
+    eventually(lambda: figures.get().split(b"\n")[0] != first)

@@ -40,6 +40,7 @@ def test_too_many_are_429_with_a_time_to_come_again(cast: Cast, settings):
     refused = cast.owner.get(ME)
     assert (refused["Retry-After"], refused["RateLimit"]) == ("10", '"default";r=0;t=10')
     assert refused.json()["type"] == "/problems/too-many-requests"
+    assert refused.json()["detail"] == "Too many requests. Try again in 10 seconds."
     assert cast.colleague.get(ME).status_code == 200
 
 
@@ -59,6 +60,8 @@ def test_who_is_not_let_in_is_counted_by_address(settings):
     assert [ask("198.51.100.1", authorization=f"Bearer guess-{n}") for n in range(2)] == [401, 401]
     assert ask("198.51.100.1") == 429
     assert ask("198.51.100.2") == 401
+    assert [ask(f"2001:db8::{n}") for n in range(3)] == [401, 401, 429]  # a host may have all of these
+    assert ask("2001:db8:0:1::1") == 401
 
 
 def test_it_does_not_remember_more_than_it_should(monkeypatch: pytest.MonkeyPatch):

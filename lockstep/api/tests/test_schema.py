@@ -1,5 +1,7 @@
 """The OpenAPI description: complete, without doubts, and the one that is committed."""
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -124,6 +126,32 @@ def test_canonical_routes_come_first_and_have_the_plain_names(made: dict):
     assert made["paths"]["/api/defects/"]["get"]["deprecated"]
     assert made["paths"]["/api/v1/auth/token/refresh/"]["post"]["deprecated"]
     assert not any("deprecated" in one for one in made["paths"]["/fakeapi/v1/posts/"].values())
+
+
+def test_what_is_deprecated_says_what_stands_in_its_place(made: dict):
+    paths, named = made["paths"], []
+    for path, item in paths.items():
+        for operation in item.values():
+            instead = re.match(r"Deprecated: use `(?:([A-Z]+) )?(/\S+)`\.", operation.get("description", ""))
+            assert bool(instead) is operation.get("deprecated", False), path
+            if instead:
+                method, new = instead[1], instead[2]
+                assert not all(one.get("deprecated") for one in paths[new].values()), path
+                assert method is None or not paths[new][method.lower()].get("deprecated"), path
+                named.append((path, new))
+    assert ("/api/order/", "/api/v1/orders/") in named
+    assert ("/api/v1/auth/token/refresh/", "/api/v1/auth/refresh/") in named
+
+
+def test_every_shared_component_is_used(made: dict):
+    written = json.dumps(made)
+    unused = [
+        f"#/components/{kind}/{name}"
+        for kind in ("headers", "parameters", "responses", "schemas")
+        for name in made["components"][kind]
+        if f'"#/components/{kind}/{name}"' not in written
+    ]
+    assert not unused
 
 
 def test_optional_headers_have_no_value_that_a_page_would_send(made: dict):

@@ -68,6 +68,26 @@ def test_abbreviated_options_are_refused(words: tuple[str, ...]):
         call_command(*words)
 
 
+@pytest.mark.parametrize("name", OURS)
+def test_wrong_arguments_do_not_look_like_a_difference(name: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as end:
+        load_command_class(get_commands()[name], name).run_from_argv(["manage.py", name, "--no-such-option"])
+    assert end.value.code == 1
+    assert "usage: manage.py" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("end", [SystemExit(2), CommandError("different", returncode=2)])
+def test_a_difference_is_2(end: BaseException, monkeypatch: pytest.MonkeyPatch):
+    def differ(self: Command, **options: Any) -> None:
+        raise end
+
+    monkeypatch.setattr(Command, "handle", differ)
+    monkeypatch.setattr(Command, "requires_system_checks", [])
+    with pytest.raises(SystemExit) as ended:
+        Command().run_from_argv(["manage.py", "compare"])
+    assert ended.value.code == 2
+
+
 @pytest.mark.parametrize("text", ["-1", "1_0", "\u0661", "+1", " 1", "1.0", "", "9" * 30])
 def test_what_is_no_whole_number_is_refused(text: str):
     with pytest.raises(ArgumentTypeError, match="not a whole number"):

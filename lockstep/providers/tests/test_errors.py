@@ -85,8 +85,8 @@ def test_no_retry_after_does_harm(header):
 
 
 def test_the_message_is_the_idea_and_the_detail():
-    assert str(Unreachable()) == "The provider could not be reached, or did not answer in time."
-    assert str(NotFound("posts 7")) == "The provider has no such object. (posts 7)"
+    assert str(Unreachable()) == "The remote system could not be reached, or did not answer in time."
+    assert str(NotFound("posts 7")) == "The remote system has no such object. (posts 7)"
 
 
 def test_the_tree_at_the_top_of_the_file_is_the_tree():

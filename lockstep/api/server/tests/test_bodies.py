@@ -34,7 +34,12 @@ def client(*pieces: bytes | object, ends: bool = False) -> Any:
 
 
 def read(receive: Any, length: int | None, **limits: Any) -> bytes:
-    return asyncio.run(asyncio.wait_for(Bodies(Limits(**LIMITS | limits)).read(receive, length), PATIENCE))
+    return asyncio.run(asyncio.wait_for(whole(Bodies(Limits(**LIMITS | limits)), receive, length), PATIENCE))
+
+
+async def whole(bodies: Bodies, receive: Any, length: int | None) -> bytes:
+    async with bodies.held(receive, length) as body:
+        return body
 
 
 def refusal(receive: Any, length: int | None, **limits: Any) -> Refusal:
@@ -61,7 +66,7 @@ def test_what_does_not_come_is_refused():
 
 
 def test_what_comes_earns_time():
-    """With 1,000 bytes a second, 500 bytes are half a second more than the hundredth that there is to begin with."""
+    """At one byte a second, 500 bytes are minutes more than the hundredth of a second that there is to begin with."""
 
     async def slow() -> dict[str, Any]:
         if sent:
@@ -70,7 +75,7 @@ def test_what_comes_earns_time():
         return {"type": "http.request", "body": b"x" * 500, "more_body": True}
 
     sent: list[int] = []
-    assert len(read(slow, 1_000, seconds=0.05)) == 1_000
+    assert len(read(slow, 1_000, seconds=0.01, bytes_per_second=1)) == 1_000
 
 
 def test_many_small_pieces_are_refused():
@@ -91,7 +96,18 @@ def together(bodies: Iterable[Coroutine[Any, Any, bytes]]) -> list[Any]:
 
 def test_where_memory_ends_the_oldest_body_goes():
     bodies = Bodies(Limits(**LIMITS))
-    stuck = bodies.read(client(b"x" * 900, NEVER), 901)
-    first, second = together([stuck, bodies.read(client(b"x" * 400, b"x" * 400), 800)])
+    stuck = whole(bodies, client(b"x" * 900, NEVER), 901)
+    first, second = together([stuck, whole(bodies, client(b"x" * 400, b"x" * 400), 800)])
     assert (first.status, first.headers["Retry-After"], len(second)) == (503, "2", 800)
-    assert together([bodies.read(client(b"x" * 1_000), 1_000)]) == [b"x" * 1_000]
+    assert together([whole(bodies, client(b"x" * 1_000), 1_000)]) == [b"x" * 1_000]
+
+
+def test_a_body_that_is_whole_takes_memory_until_its_request_is_answered():
+    async def one_after_the_other() -> tuple[Any, bytes]:
+        bodies = Bodies(Limits(**LIMITS))
+        async with bodies.held(client(b"x" * 1_000), 1_000):
+            [meanwhile] = await asyncio.gather(whole(bodies, client(b"x" * 600), 600), return_exceptions=True)
+        return meanwhile, await whole(bodies, client(b"x" * 600), 600)
+
+    meanwhile, after = asyncio.run(one_after_the_other())
+    assert (meanwhile.status, meanwhile.headers["Retry-After"], len(after)) == (503, "2", 600)

@@ -74,5 +74,5 @@ def _advice(status: Status | None) -> str:
         )
     if status.behind or status.waiting:
         return f"{counted(status.behind + status.waiting, 'change')} still on the way."
-    again = f"`delivery rewind {NAME}` sends all again that the log has, under the same ids"
+    again = f"`delivery rewind {NAME} --all` sends all again that the log has, under the same ids"
     return f"Nothing is on its way; {again}."

@@ -20,6 +20,7 @@ from lockstep.delivery.operations import Letter, Preview, Selection, Status, Sti
 
 SHOWN = 20  # differences that are named
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+TIMES = "2026-11-21T09:30 (UTC), or 2h for two hours ago"
 NARROWING = ("letters", "model", "object_id", "cause", "since", "until")
 
 
@@ -32,12 +33,16 @@ class Command(commands.Command):
         def add(name: str, text: str, *, named: bool = True) -> ArgumentParser:
             command = subparsers.add_parser(name, help=text, description=text, allow_abbrev=False)
             if named:
-                command.add_argument("subscription", help="its name; `delivery status` lists them")
+                command.add_argument(
+                    "subscription", metavar="SUBSCRIPTION", help="its name; `delivery status` lists them"
+                )
             return command
 
         _json(add("status", "every subscription: how far it is and what waits", named=False))
         letters = add("letters", "the dead letters of a subscription, oldest first")
-        letters.add_argument("--limit", type=commands.whole_number(1), default=50, help="how many at most (default 50)")
+        letters.add_argument(
+            "--limit", type=commands.whole_number(1), default=50, metavar="N", help="how many at most (default 50)"
+        )
         _json(_choice(letters))
         _plan(_choice(add("replay-letters", "sends dead letters again, under the same message ids"), every=True))
         discard = _plan(
@@ -52,8 +57,10 @@ class Command(commands.Command):
         audit = _json(add("audit", proves, named=False))
         audit.add_argument("--no-outside", action="store_true", help="leave out what asks other people's systems")
         _plan(add("new-epoch", "lets deliveries go on after a dump was restored into another cluster", named=False))
-        rewind = add("rewind", "starts again at an earlier place of the log: all changes since, in their order")
-        rewind.add_argument("--since", type=_time, metavar="TIME", help="default: as far back as the log reaches")
+        rewind = _plan(add("rewind", "starts again at an earlier place of the log: all changes since, in their order"))
+        place = rewind.add_mutually_exclusive_group(required=True)
+        place.add_argument("--since", type=_time, metavar="TIME", help=f"at this time: {TIMES}")
+        place.add_argument("--all", action="store_true", help="as far back as the log reaches")
 
     def handle(self, *, command: str, **options: Any) -> None:  # noqa: ANN401 - Django's signature
         try:
@@ -114,7 +121,9 @@ class Command(commands.Command):
         self.stdout.write(f"{options['subscription']} goes on where it stopped.")
 
     def _rewind(self, options: dict[str, Any]) -> None:
-        if operations.rewind(options["subscription"], since=options["since"]):
+        if options["plan"]:
+            self._say_preview("send again", operations.preview_span(_selection(options)))
+        elif operations.rewind(options["subscription"], since=options["since"]):
             self.stdout.write(f"{options['subscription']} starts again there; what it had since goes out again.")
         else:
             self.stdout.write("The log has nothing since then.")
@@ -196,7 +205,10 @@ def _plan(parser: ArgumentParser) -> ArgumentParser:
 
 
 def _choice(parser: ArgumentParser, *, every: bool = False) -> ArgumentParser:
-    parser.add_argument("letters", nargs="*", type=UUID, metavar="LETTER", help="some dead letters by their ids")
+    # With a default argparse does not say that ids are required.
+    parser.add_argument(
+        "letters", nargs="*", default=[], type=UUID, metavar="LETTER", help="some dead letters by their ids"
+    )
     parser.add_argument("--cause", help="those whose cause contains this")
     if every:
         parser.add_argument("--all", action="store_true", help="all of the subscription's dead letters")
@@ -204,8 +216,7 @@ def _choice(parser: ArgumentParser, *, every: bool = False) -> ArgumentParser:
 
 
 def _span(parser: ArgumentParser, *, required: bool = False) -> ArgumentParser:
-    when = "2026-11-21T09:30 (UTC), or 2h ago as 2h"
-    parser.add_argument("--since", type=_time, metavar="TIME", required=required, help=f"changes since then: {when}")
+    parser.add_argument("--since", type=_time, metavar="TIME", required=required, help=f"changes since then: {TIMES}")
     parser.add_argument("--until", type=_time, metavar="TIME", help="changes before then")
     parser.add_argument("--model", help='of one model, such as "posts.post"')
     parser.add_argument("--object", dest="object_id", metavar="ID", help="of one object")
