@@ -50,7 +50,7 @@ class Comment(Entity):
 
     class Meta:
         triggers = [
-            *capture("number", "post_id", "name", "email", "body", readers=EVERYBODY),
+            *capture("number", "post_id", "name", "email", "body", readers=EVERYBODY, staff_only=("email",)),
             TOUCH,
             # By statement, unlike AliveParent: an import inserts hundreds of thousands.
             pgtrigger.Trigger(

@@ -158,18 +158,18 @@ def _lock_product(product: Product, match: Match) -> None:
 
 
 def add_tag(*, actor: str, product: Product, tag: Tag) -> None:
-    """Once is enough: a tag that is there already changes nothing."""
+    """Puts a tag on a product; one that it has already changes nothing. Raises NotFound."""
     with attributed_transaction(actor=actor):
         # In this order, which is that of who renames a tag.
         lock(Tag.objects.alive(), ANY_VERSION, "There is no such tag.", pk=tag.pk)
-        lock(Product.objects.alive(), ANY_VERSION, pk=product.pk)
+        _lock_product(product, ANY_VERSION)
         ProductTag.objects.bulk_create([ProductTag(product=product, tag=tag)], ignore_conflicts=True)
 
 
 def remove_tag(*, actor: str, product: Product, tag: Tag) -> None:
-    """A tag that is not there is no error."""
+    """Takes a tag off a product; one that it does not have changes nothing. Raises NotFound."""
     with attributed_transaction(actor=actor):
-        lock(Product.objects.alive(), ANY_VERSION, pk=product.pk)
+        _lock_product(product, ANY_VERSION)
         ProductTag.objects.alive().filter(product=product, tag=tag).update(deleted=Now())
 
 

@@ -82,7 +82,17 @@ class Product(Entity):
 
     class Meta:
         triggers = [
-            *capture("number", "owner_id", "name", "description", "price", "stock", "state", readers=ON_SALE_OR_OWN),
+            *capture(
+                "number",
+                "owner_id",
+                "name",
+                "description",
+                "price",
+                "stock",
+                "state",
+                "tags",
+                readers=ON_SALE_OR_OWN,
+            ),
             TOUCH,
             *AliveParent.of("owner"),
             *deletes(("shop_producttag", "product_id")),
@@ -185,7 +195,7 @@ class Tag(Entity):
         triggers = [
             *capture("name", "description", readers=EVERYBODY),
             TOUCH,
-            *deletes(("shop_producttag", "tag_id")),
+            *deletes(("shop_producttag", "tag_id"), first=TRIGGERS["lock_tagged"]),
             pgtrigger.Trigger(
                 name="tagged",
                 when=pgtrigger.After,
@@ -218,7 +228,7 @@ class ProductTag(Entity):
 
     class Meta:
         triggers = [
-            *capture("product_id", "tag_id", readers=EVERYBODY),
+            *capture("product_id", "tag_id"),  # for staff: others read the tags of a product that they may see
             TOUCH,
             *AliveParent.of("tag"),
             *AliveParent.of("product"),

@@ -113,7 +113,7 @@ class RedeliverSerializer(StrictSerializer):
 
     message_id = fields.Uuid(required=False)
     dead_letters = fields.Boolean(required=False)
-    since = fields.Moment(required=False)
+    since = fields.Moment(required=False, help_text="An earlier time than that of the endpoint's creation is that.")
     until = fields.Moment(required=False, help_text="Together with since; until now without it.")
     example = {"dead_letters": True}
 

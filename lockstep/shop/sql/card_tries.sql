@@ -11,7 +11,9 @@ ON CONFLICT (key) DO UPDATE SET
 RETURNING key, number, extract(epoch FROM until - now())::float8 AS seconds;
 
 -- name: take_back
-UPDATE shop_cardtry SET number = number - 1 WHERE key = ANY (%(keys)s::text[]) AND number > 0;
+-- Locked in the order of the keys, too.
+UPDATE shop_cardtry SET number = number - 1 WHERE number > 0 AND key = ANY (ARRAY(
+    SELECT key FROM shop_cardtry WHERE key = ANY (%(keys)s::text[]) ORDER BY key FOR NO KEY UPDATE));
 
 -- name: forget
 DELETE FROM shop_cardtry WHERE until <= now();
