@@ -19,6 +19,8 @@ from rest_framework.serializers import BaseSerializer
 from lockstep.api.errors import CONTENT_TYPE, document
 from lockstep.api.paging import (
     DEFAULT_CURSOR_LIMIT,
+    ESTIMATED,
+    EXACT,
     LARGEST_LIMIT,
     LARGEST_OFFSET,
     LARGEST_PAGE,
@@ -79,11 +81,16 @@ def cursor_page(size: int) -> list[OpenApiParameter]:
         integer("limit", f"Rows of a page. {BYTES}", minimum=1, maximum=MAX_CURSOR_LIMIT, default=size),
         integer(
             "offset",
-            "Pages by offset instead, with a `count`: rows to pass over. Further down, `next` goes on by `cursor`.",
+            "Rows to skip, instead of `cursor`; the page has a `count` then. Further down, `next` goes on by `cursor`.",
             maximum=LARGEST_OFFSET,
             hint="Use `cursor` to go further.",
         ),
-        _header("X-Count", "`estimated`, where `count` is: there are more than ten thousand.", 200),
+        choice(
+            "count",
+            "Adds `count`, the number of all rows. `estimated` is exact up to 10,000 and quick beyond.",
+            [EXACT, ESTIMATED],
+        ),
+        _header("X-Count", "`estimated` where `count` is an estimate.", 200),
     ]
 
 

@@ -85,7 +85,9 @@ def _trimmed(value: Any, field: Any) -> Any:  # noqa: ANN401 - a text or a list,
 def page_of(shape: type[serializers.Serializer[Any]]) -> type[serializers.Serializer[Any]]:
     """The shape of a page (paging.py)."""
     fields = {
-        "count": serializers.IntegerField(required=False, help_text="How many there are; with `offset` only."),
+        "count": serializers.IntegerField(
+            required=False, help_text="The number of all rows; with `offset` or `count` only."
+        ),
         "next": serializers.URLField(allow_null=True, help_text="The page after this one; null on the last."),
         "previous": serializers.URLField(allow_null=True, help_text="The page before this one; null on the first."),
         "results": shape(many=True),

@@ -10,9 +10,8 @@ from lockstep.api.answers import Answer
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import NotFound
 from lockstep.api.paging import BY_TIME, ordering_of, page
-from lockstep.api.parameters import QueryParameter, moment, text
-from lockstep.api.requests import Asking, actor_of, by_key, read_key
-from lockstep.api.routes import ID
+from lockstep.api.parameters import moment, text
+from lockstep.api.requests import Asking, actor_of, by_key, key_parameter
 from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, DELETES_VERSION, READS_VERSION, cursor_page, ordering
 from lockstep.api.serializers import page_of
 from lockstep.api.views import View
@@ -21,12 +20,11 @@ from lockstep.defects.models import Defect, DefectQuerySet
 from lockstep.defects.serializers import DefectSerializer, shown_defect
 
 PAGE = 200  # rows of a page that nobody asked to be shorter: the predecessor's
-KEY = {"type": "string", "pattern": f"^(?:0|[1-9][0-9]{{0,17}}|{ID})$"}
 NARROWING = [
     text(
         "search", "Only those with this in their comment, in any case and spelling; all when empty.", may_be_empty=True
     ),
-    QueryParameter("user", KEY, read_key, "Only those that this user reported: a number, or an id."),
+    key_parameter("user", "Only those that this user reported: an id or a number."),
     moment("since", "Only those from then on."),
     moment("until", "Only those from before."),
 ]

@@ -3,6 +3,7 @@
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
+from uuid import UUID
 
 import pgtrigger
 from django.conf import settings
@@ -58,9 +59,11 @@ class ProductQuerySet(EntityQuerySet["Product"]):
         """Those of one user."""
         return self.filter(owner=owner)
 
-    def tagged(self, name: str) -> Self:
-        """Those with this tag, in any equal spelling."""
-        links = ProductTag.objects.alive().filter(tag__in=Tag.objects.alive().named(name))
+    def tagged(self, tag: UUID | str) -> Self:
+        """Those with this tag, by its id, or by its name in any equal spelling."""
+        tags = Tag.objects.alive()
+        named = tags.filter(pk=tag) if isinstance(tag, UUID) else tags.named(tag)
+        links = ProductTag.objects.alive().filter(tag__in=named)
         return self.filter(pk__in=links.values("product"))
 
 

@@ -15,8 +15,8 @@ from lockstep.api.answers import Answer
 from lockstep.api.concurrency import Shown, answer, if_match
 from lockstep.api.errors import NotFound
 from lockstep.api.paging import BY_TIME, NEWEST, Ordering, Part, keyset_page, ordering_of, page, part_of, part_page
-from lockstep.api.parameters import QueryParameter, choice, text, uuid
-from lockstep.api.requests import Asking, actor_of, by_key
+from lockstep.api.parameters import MAX_TEXT, QueryParameter, choice, text
+from lockstep.api.requests import Asking, actor_of, by_key, key_parameter
 from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION, ordering
 from lockstep.api.serializers import page_of
 from lockstep.api.server.slots import remote_wait
@@ -41,6 +41,7 @@ from lockstep.shop.serializers import (
     TagSerializer,
     plain_lines,
     read_price,
+    read_tag,
     shown_bag,
     shown_machine,
     shown_order,
@@ -56,14 +57,19 @@ NARROWING = [
         "misspelt. All of them when empty.",
         may_be_empty=True,
     ),
-    text("tag", "Only those with this tag."),
-    uuid("owner", "Only those of this user."),
+    QueryParameter(
+        "tag",
+        {"type": "string", "minLength": 1, "maxLength": MAX_TEXT},
+        read_tag,
+        "Only those with this tag: its id or name.",
+    ),
+    key_parameter("owner", "Only those of this user: an id or a number."),
     QueryParameter("min_price", PRICE, read_price, "Only those that cost so much, or more."),
     QueryParameter("max_price", PRICE, read_price, "Only those that cost so much, or less."),
 ]
 PRODUCT_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "price": ("price", "id"), "-price": ("-price", "-id")}
 TAG_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "name": ("folded", "id"), "-name": ("-folded", "-id")}
-NARROWED = {parameter.name for parameter in NARROWING} | {"ordering", "offset"}
+NARROWED = {parameter.name for parameter in NARROWING} | {"ordering", "offset", "count"}
 PRODUCT_LIST = [*NARROWING, ordering(PRODUCT_ORDERINGS), *CURSOR_PAGE]
 IN_STATE = choice("state", "Only those in this state.", machines.ORDER.states)
 PREFIX = text("prefix", "Only those whose name begins so, in any case and spelling; all when empty.", may_be_empty=True)
@@ -354,7 +360,7 @@ def _narrowed(request: Asking) -> ProductQuerySet:
     if "tag" in asked:
         rows = rows.tagged(asked["tag"])
     if "owner" in asked:
-        rows = rows.of(asked["owner"])
+        rows = rows.filter(**{f"owner__{name}": value for name, value in asked["owner"].items()})
     for name, comparison in (("min_price", "price__gte"), ("max_price", "price__lte")):
         if name in asked:
             rows = rows.filter(**{comparison: asked[name]})
@@ -367,7 +373,7 @@ def _products(request: Asking, rows: ProductQuerySet) -> Answer:
     words = request.parameters.get("search", "")
     if words and order == NEWEST and "offset" not in request.parameters:
         older, newer = (partial(reads.found, request.user, rows, words, way) for way in (OLDER, NEWER))
-        return keyset_page(request, older, newer)
+        return keyset_page(request, older, newer, search_engine().narrow(rows, words))
     if words:
         rows = search_engine().narrow(rows, words)
     return page(request, rows, order=order, shape=shown_product)

@@ -11,9 +11,12 @@ ON CONFLICT (key) DO UPDATE SET
 RETURNING key, number, extract(epoch FROM until - now())::float8 AS seconds;
 
 -- name: take_back
--- Locked in the order of the keys, too.
-UPDATE shop_cardtry SET number = number - 1 WHERE number > 0 AND key = ANY (ARRAY(
-    SELECT key FROM shop_cardtry WHERE key = ANY (%(keys)s::text[]) ORDER BY key FOR NO KEY UPDATE));
+-- One less under each key, in the same order: an UPDATE alone locks rows as they lie.
+UPDATE shop_cardtry SET number = greatest(number - 1, 0)
+FROM (SELECT key FROM shop_cardtry WHERE key = ANY (%(keys)s::text[]) ORDER BY key FOR UPDATE) AS locked
+WHERE shop_cardtry.key = locked.key;
 
 -- name: forget
-DELETE FROM shop_cardtry WHERE until <= now();
+-- What is counted at this moment can be forgotten the next time: nothing waits here.
+DELETE FROM shop_cardtry
+WHERE key IN (SELECT key FROM shop_cardtry WHERE until <= now() FOR UPDATE SKIP LOCKED);
