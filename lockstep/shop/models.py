@@ -19,7 +19,7 @@ from uuid_utils.compat import uuid7
 from lockstep.changes.capture import BOTH_ROWS, EVERYBODY, NEW_ROWS, OLD_ROWS, Visibility, capture
 from lockstep.changes.dependents import deletes, deletes_of_user
 from lockstep.changes.entities import TOUCH, AliveParent, Entity, EntityQuerySet, Somebody, number_field
-from lockstep.changes.folding import Fold, FoldedField, LabelField, NormalTextField, fold_trigger
+from lockstep.changes.folding import Fold, FoldedField, LabelField, NormalTextField, SortKey, fold_trigger
 from lockstep.changes.sql_file import load
 from lockstep.shop import machines
 
@@ -182,8 +182,8 @@ class TagQuerySet(EntityQuerySet["Tag"]):
         return self.filter(name__iexact=name)
 
     def beginning(self, prefix: str) -> Self:
-        """Those whose name begins so, in any equal spelling; with the folded name, by which they can be sorted."""
-        return self.annotate(folded=Fold("name")).filter(name__istartswith=prefix)
+        """Those whose name begins so, in any equal spelling; with the `sort_key` of their names."""
+        return self.annotate(sort_key=SortKey("name")).filter(name__istartswith=prefix)
 
 
 class Tag(Entity):

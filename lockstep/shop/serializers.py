@@ -134,7 +134,7 @@ class TagName(fields.Text):
             text.check_visible(name)
         except ValueError as error:
             raise serializers.ValidationError(str(error)) from error
-        return text.nfc(name)
+        return name
 
 
 class TagSerializer(StrictSerializer):

@@ -68,7 +68,7 @@ NARROWING = [
     QueryParameter("max_price", PRICE, read_price, "Only those that cost so much, or less."),
 ]
 PRODUCT_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "price": ("price", "id"), "-price": ("-price", "-id")}
-TAG_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "name": ("folded", "id"), "-name": ("-folded", "-id")}
+TAG_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "name": ("sort_key", "id"), "-name": ("-sort_key", "-id")}
 NARROWED = {parameter.name for parameter in NARROWING} | {"ordering", "offset", "count"}
 PRODUCT_LIST = [*NARROWING, ordering(PRODUCT_ORDERINGS), *CURSOR_PAGE]
 IN_STATE = choice("state", "Only those in this state.", machines.ORDER.states)

@@ -25,6 +25,8 @@ class WebhookURL(fields.Text):
     A name is looked up when it is used, at every attempt.
     """
 
+    composes = False  # the receiver may know its path in another form
+
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
         super().__init__(max_length=2_000, **options)
 

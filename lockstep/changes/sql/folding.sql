@@ -153,3 +153,10 @@ BEGIN
     RETURN normalize(folded, NFC);
 END
 $fold$;
+
+-- name: sort_key
+-- By what names are sorted, by code point (COLLATE "C"): folded, and without accents, so that é is beside e and not behind z.
+-- So do Unicode's rules for all languages at once (UTS #10, level 1), which not every PostgreSQL has.
+CREATE FUNCTION lockstep_sort_key(given text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT regexp_replace(normalize(lockstep_fold(given), NFD), '[\u0300-\u036f]+', '', 'g')
+$$;
