@@ -93,17 +93,17 @@ def page_of(shape: type[serializers.Serializer[Any]]) -> type[serializers.Serial
         "results": shape(many=True),
     }
     name = shape.__name__.removesuffix("Serializer") + "PageSerializer"
-    return type(name, (serializers.Serializer,), {**fields, "optional": ("count",), "__doc__": "One page."})
+    return type(name, (serializers.Serializer,), {**fields, "optional": ("count",), "__doc__": "A page of a list."})
 
 
 class HealthSerializer(serializers.Serializer[Any]):
-    """That it answers."""
+    """The state of this process."""
 
     status = serializers.ChoiceField(["ok"])
 
 
 class ReadinessSerializer(serializers.Serializer[Any]):
-    """What it needs, each "ok" or what is missing."""
+    """What the system depends on: each is "ok", or says what is missing."""
 
     database = serializers.CharField()
     migrations = serializers.CharField()
@@ -114,13 +114,13 @@ class ReadinessSerializer(serializers.Serializer[Any]):
 class ProblemKindSerializer(serializers.Serializer[Any]):
     """A kind of problem, and what to do about it."""
 
-    type = serializers.CharField(help_text="As it stands in a problem.")
+    type = serializers.CharField(help_text="The `type` of a problem of this kind.")
     title = serializers.CharField()
     status = serializers.IntegerField()
-    remedy = serializers.CharField(help_text="What a client does about it.")
+    remedy = serializers.CharField(help_text="What a client should do.")
     example = {
         "type": "/problems/out-of-date",
-        "title": "Somebody else has changed it",
+        "title": "The object has changed",
         "status": 412,
         "remedy": "The object is no longer the one whose ETag stands in If-Match. Read it again, and decide anew.",
     }

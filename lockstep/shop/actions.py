@@ -67,7 +67,7 @@ class Placed:
 
 
 class InsufficientStock(Conflict):
-    """There is not enough of everything; nothing was ordered."""
+    """Not enough stock; nothing was ordered."""
 
     problem = problems.INSUFFICIENT_STOCK
 
@@ -374,7 +374,7 @@ def _out_of_place(transition: str, order: Order) -> Conflict:
     step = machines.ORDER.transition(transition)
     if order.state == step.source:
         return Conflict("The time to confirm this order is over.")
-    return Conflict(f"The order is {order.state}; only one that is {step.source} can do this: {step.name}.")
+    return Conflict(f"The order is {order.state}; {step.name} needs an order that is {step.source}.")
 
 
 # --- Bags -----------------------------------------------------------------------------------------------

@@ -53,26 +53,30 @@ from lockstep.shop.serializers import (
 NARROWING = [
     text(
         "search",
-        "Only those with all these words in name, description or tags. The last may be only begun, and words may be "
-        "misspelt. All of them when empty.",
+        "Only products with all these words in name, description or tags. The last word may be incomplete, and words "
+        "may be misspelt. All products when empty.",
         may_be_empty=True,
     ),
     QueryParameter(
         "tag",
         {"type": "string", "minLength": 1, "maxLength": MAX_TEXT},
         read_tag,
-        "Only those with this tag: its id or name.",
+        "Only products with this tag: its id or name.",
     ),
-    key_parameter("owner", "Only those of this user: an id or a number."),
-    QueryParameter("min_price", PRICE, read_price, "Only those that cost so much, or more."),
-    QueryParameter("max_price", PRICE, read_price, "Only those that cost so much, or less."),
+    key_parameter("owner", "Only products of this user: an id or a number."),
+    QueryParameter("min_price", PRICE, read_price, "Only products of this price or a higher one."),
+    QueryParameter("max_price", PRICE, read_price, "Only products of this price or a lower one."),
 ]
 PRODUCT_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "price": ("price", "id"), "-price": ("-price", "-id")}
 TAG_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "name": ("sort_key", "id"), "-name": ("-sort_key", "-id")}
 NARROWED = {parameter.name for parameter in NARROWING} | {"ordering", "offset", "count"}
 PRODUCT_LIST = [*NARROWING, ordering(PRODUCT_ORDERINGS), *CURSOR_PAGE]
-IN_STATE = choice("state", "Only those in this state.", machines.ORDER.states)
-PREFIX = text("prefix", "Only those whose name begins so, in any case and spelling; all when empty.", may_be_empty=True)
+IN_STATE = choice("state", "Only orders in this state.", machines.ORDER.states)
+PREFIX = text(
+    "prefix",
+    "Only tags whose name begins with this text, ignoring case and spelling; all when empty.",
+    may_be_empty=True,
+)
 
 
 class StaffWrite(BasePermission):
@@ -83,7 +87,7 @@ class StaffWrite(BasePermission):
 
 
 class ProductListView(View):
-    """Everything that is on sale."""
+    """Products on sale."""
 
     _part: Part
 
@@ -95,7 +99,7 @@ class ProductListView(View):
 
     @extend_schema(operation_id="list_products", parameters=PRODUCT_LIST, responses=page_of(ProductSerializer))
     def get(self, request: Asking) -> Answer:
-        """What is on sale, and all of your own; newest first."""
+        """Lists products on sale, and all of your own, newest first."""
         if request.found is None:
             return _products(request, _narrowed(request))
         shown, first, last, more = request.found
@@ -108,7 +112,7 @@ class ProductListView(View):
         responses={201: ProductSerializer},
     )
     def post(self, request: Request) -> Answer:
-        """A new product of yours, on sale at once."""
+        """Creates a product of yours, on sale at once."""
         given = NewProductSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         created = actions.create_product(actor=actor_of(request), owner=request.user, **given.validated_data)
@@ -116,7 +120,7 @@ class ProductListView(View):
 
 
 class ProductView(View):
-    """One product."""
+    """Returns a product."""
 
     def reading(self, request: Asking) -> Reading:
         return reads.reading(self.kwargs["key"])
@@ -132,7 +136,7 @@ class ProductView(View):
         responses=ProductSerializer,
     )
     def patch(self, request: Request, key: str) -> Answer:
-        """Changes a product of yours; `state` takes it off sale and back."""
+        """Updates a product of yours; `state` takes it off sale and back."""
         product = reads.own_product(key, request.user)
         given = ProductSerializer(data=request.data, partial=True, shown=shown_product(product))
         given.is_valid(raise_exception=True)
@@ -143,32 +147,32 @@ class ProductView(View):
 
     @extend_schema(operation_id="delete_product", parameters=DELETES_VERSION, responses={204: None})
     def delete(self, request: Request, key: str) -> Answer:
-        """Deletes a product of yours; orders that have it go on."""
+        """Deletes a product of yours; orders of it are not affected."""
         product = reads.own_product(key, request.user)
         actions.delete_product(actor=actor_of(request), product=product, match=if_match(request))
         return Answer(status=204)
 
 
 class ProductTagView(View):
-    """A tag on a product of one's own. Both methods may be said again."""
+    """A tag on a product of the user. Both methods are idempotent."""
 
     @extend_schema(operation_id="add_product_tag", request=None, responses={204: None})
     def put(self, request: Request, key: str, tag: UUID) -> Answer:
-        """Puts a tag on a product of yours."""
+        """Adds a tag to a product of yours."""
         product = reads.own_product(key, request.user)
         actions.add_tag(actor=actor_of(request), product=product, tag=reads.tag(tag))
         return Answer(status=204)
 
     @extend_schema(operation_id="remove_product_tag", responses={204: None})
     def delete(self, request: Request, key: str, tag: UUID) -> Answer:
-        """Takes a tag off a product of yours."""
+        """Removes a tag from a product of yours."""
         product = reads.own_product(key, request.user)
         actions.remove_tag(actor=actor_of(request), product=product, tag=reads.tag(tag))
         return Answer(status=204)
 
 
 class StoreView(View):
-    """What somebody sells, newest first."""
+    """Lists the products of a user, newest first."""
 
     @extend_schema(operation_id="list_user_products", parameters=PRODUCT_LIST, responses=page_of(ProductSerializer))
     def get(self, request: Asking, key: str) -> Answer:
@@ -179,7 +183,7 @@ class StoreView(View):
 
 
 class TagListView(View):
-    """All tags, newest first."""
+    """Tags."""
 
     permission_classes = (IsAuthenticated, StaffWrite)
 
@@ -189,7 +193,7 @@ class TagListView(View):
         responses=page_of(TagSerializer),
     )
     def get(self, request: Asking) -> Answer:
-        """Tags; with `prefix` those that somebody may be about to type."""
+        """Lists tags; `prefix` serves auto-completion."""
         tags = Tag.objects.alive().beginning(request.parameters.get("prefix", ""))
         return page(request, tags, order=ordering_of(request, TAG_ORDERINGS), shape=shown_tag)
 
@@ -197,7 +201,7 @@ class TagListView(View):
         operation_id="create_tag", parameters=CREATES_VERSION, request=TagSerializer, responses={201: TagSerializer}
     )
     def post(self, request: Request) -> Answer:
-        """A new tag, by staff."""
+        """Creates a tag. For staff."""
         given = TagSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         created = actions.create_tag(actor=actor_of(request), **given.validated_data)
@@ -205,7 +209,7 @@ class TagListView(View):
 
 
 class TagView(View):
-    """One tag."""
+    """Returns a tag."""
 
     permission_classes = (IsAuthenticated, StaffWrite)
 
@@ -217,7 +221,7 @@ class TagView(View):
         operation_id="update_tag", parameters=CHANGES_VERSION, request=TagSerializer, responses=TagSerializer
     )
     def patch(self, request: Request, tag: UUID) -> Answer:
-        """Changes a tag, by staff."""
+        """Updates a tag. For staff."""
         found, match = reads.tag(tag), if_match(request)
         given = TagSerializer(data=request.data, partial=True, shown=shown_tag(found))
         given.is_valid(raise_exception=True)
@@ -226,26 +230,26 @@ class TagView(View):
 
     @extend_schema(operation_id="delete_tag", parameters=DELETES_VERSION, responses={204: None})
     def delete(self, request: Request, tag: UUID) -> Answer:
-        """Deletes a tag, by staff; it is taken off every product."""
+        """Deletes a tag, and removes it from all products. For staff."""
         actions.delete_tag(actor=actor_of(request), tag=reads.tag(tag), match=if_match(request))
         return Answer(status=204)
 
 
 class BagView(View):
-    """What somebody means to order."""
+    """The user's bag."""
 
     @extend_schema(operation_id="get_bag", responses=BagSerializer)
     def get(self, request: Request) -> Answer:
-        """Your bag, at today's prices."""
+        """Returns your bag, at current prices."""
         return Answer(shown_bag(reads.bag(request.user)))
 
 
 class BagItemView(View):
-    """One product in one's bag. Both methods may be said again."""
+    """A product in the user's bag. Both methods are idempotent."""
 
     @extend_schema(operation_id="put_in_bag", request=QuantitySerializer, responses=BagSerializer)
     def put(self, request: Request, key: str) -> Answer:
-        """So many of it, instead of what was there."""
+        """Sets the quantity of a product in the bag."""
         given = QuantitySerializer(data=request.data)
         given.is_valid(raise_exception=True)
         product = reads.product(key, request.user)
@@ -254,14 +258,14 @@ class BagItemView(View):
 
     @extend_schema(operation_id="take_from_bag", responses={204: None})
     def delete(self, request: Request, key: str) -> Answer:
-        """None of it."""
+        """Removes a product from the bag."""
         product = reads.product_in_bag(key, request.user)
         actions.take_from_bag(actor=actor_of(request), user=request.user, product=product)
         return Answer(status=204)
 
 
 class BagOrderView(View):
-    """Orders what is in the bag."""
+    """Places an order of the bag's contents."""
 
     @extend_schema(operation_id="order_bag", parameters=CREATES_VERSION, request=None, responses={201: OrderSerializer})
     def post(self, request: Request) -> Answer:
@@ -269,7 +273,7 @@ class BagOrderView(View):
 
 
 class OrderListView(View):
-    """One's own orders."""
+    """The user's orders."""
 
     @extend_schema(
         operation_id="list_orders",
@@ -277,7 +281,7 @@ class OrderListView(View):
         responses=page_of(OrderSerializer),
     )
     def get(self, request: Asking) -> Answer:
-        """Your orders, newest first."""
+        """Lists your orders, newest first."""
         orders = Order.objects.alive().of(request.user)
         if state := request.parameters.get("state"):
             orders = orders.filter(state=state)
@@ -290,25 +294,25 @@ class OrderListView(View):
         responses={201: OrderSerializer},
     )
     def post(self, request: Request) -> Answer:
-        """Orders all of it or nothing, to be confirmed until `confirm_until`."""
+        """Places an order of all lines or none, to be confirmed before `confirm_until`."""
         return _placed(
             request, actions.place_order(actor=actor_of(request), buyer=request.user, lines=_lines(request.data))
         )
 
 
 class OrderView(View):
-    """One of one's own orders."""
+    """An order of the user."""
 
     @extend_schema(operation_id="get_order", parameters=READS_VERSION, responses=OrderWithHistorySerializer)
     def get(self, request: Request, key: str) -> Answer:
-        """An order of yours, with all that happened to it."""
+        """Returns an order of yours, with its history."""
         return _order(request, key)
 
 
 class ConfirmView(View):
-    """Confirms an order, in time, by saying how it is paid.
+    """Confirms an order with a payment card, before its deadline.
 
-    The answer does not wait for the payment: the order is CONFIRMED, and ACCEPTED or REJECTED soon after.
+    The response does not wait for the payment: the order is CONFIRMED, and ACCEPTED or REJECTED soon after.
     """
 
     _order: Order
@@ -337,7 +341,7 @@ class ConfirmView(View):
 
 
 class CancelView(View):
-    """Ends an order that is not confirmed yet."""
+    """Cancels an order that is not confirmed yet."""
 
     @extend_schema(operation_id="cancel_order", request=None, responses={200: OrderWithHistorySerializer})
     def post(self, request: Request, key: str) -> Answer:
@@ -347,7 +351,7 @@ class CancelView(View):
 
 
 class StateListView(View):
-    """The states of the shop's things, and what leads from one to another."""
+    """Lists the states and transitions of products, bags and orders."""
 
     @extend_schema(operation_id="list_states", responses=MachineSerializer(many=True))
     def get(self, request: Request) -> Answer:

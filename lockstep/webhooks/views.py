@@ -40,8 +40,8 @@ from lockstep.webhooks.serializers import (
 )
 
 ATTEMPTS = [
-    boolean("delivered", "Only those that succeeded, or only those that failed."),
-    uuid("message_id", "Only those of one message."),
+    boolean("delivered", "Only attempts that succeeded (`true`), or that failed (`false`)."),
+    uuid("message_id", "Only attempts of this message."),
 ]
 
 
@@ -63,11 +63,11 @@ class WebhookView(View):
 
 
 class EndpointListView(WebhookView):
-    """All of somebody's endpoints."""
+    """The user's endpoints."""
 
     @extend_schema(operation_id="list_webhooks", parameters=CURSOR_PAGE, responses=page_of(EndpointSerializer))
     def get(self, request: Asking) -> Answer:
-        """Your endpoints, newest first."""
+        """Lists your endpoints, newest first."""
         return page(request, Endpoint.objects.alive().of(request.user), shape=shown)
 
     @extend_schema(
@@ -77,9 +77,9 @@ class EndpointListView(WebhookView):
         responses={201: EndpointWithSecretSerializer},
     )
     def post(self, request: Request) -> Answer:
-        """A new endpoint, told of what is committed from now on.
+        """Creates an endpoint, which receives changes from now on.
 
-        The answer has its secret, this once.
+        Only this response has its secret.
         """
         given = EndpointSerializer(data=request.data, context={"user": request.user})
         given.is_valid(raise_exception=True)
@@ -91,11 +91,11 @@ class EndpointListView(WebhookView):
 
 
 class EndpointView(WebhookView):
-    """One of them."""
+    """A webhook endpoint."""
 
     @extend_schema(operation_id="get_webhook", parameters=READS_VERSION, responses=EndpointSerializer)
     def get(self, request: Request, key: UUID) -> Answer:
-        """One endpoint."""
+        """Returns an endpoint."""
         return _shown(request, _endpoint(request, key))
 
     @extend_schema(
@@ -105,7 +105,7 @@ class EndpointView(WebhookView):
         responses=EndpointSerializer,
     )
     def patch(self, request: Request, key: UUID) -> Answer:
-        """Changes an endpoint; `active` switches it off and on."""
+        """Updates an endpoint; `active` switches it off and on."""
         endpoint = _endpoint(request, key)
         context = {"user": request.user}
         given = EndpointSerializer(data=request.data, context=context, partial=True, shown=shown(endpoint))
@@ -117,14 +117,14 @@ class EndpointView(WebhookView):
 
     @extend_schema(operation_id="delete_webhook", parameters=DELETES_VERSION, responses={204: None})
     def delete(self, request: Request, key: UUID) -> Answer:
-        """Deletes an endpoint, with all that waits for it."""
+        """Deletes an endpoint and its pending messages."""
         endpoint = _endpoint(request, key)
         actions.delete_endpoint(actor=actor_of(request), endpoint=endpoint, match=if_match(request))
         return Answer(status=204)
 
 
 class RotateView(WebhookView):
-    """A new secret, shown once; the old one signs beside it for a day."""
+    """Replaces the secret. The old one goes on signing for a day, beside the new one."""
 
     @extend_schema(
         operation_id="rotate_webhook_secret",
@@ -138,7 +138,7 @@ class RotateView(WebhookView):
 
 
 class TestView(WebhookView):
-    """Sends an event of type webhooks.test.created; the attempts tell how it went."""
+    """Sends an event of type `webhooks.test.created`; see the attempts for the result."""
 
     @extend_schema(operation_id="test_webhook", request=None, responses={202: TestSentSerializer})
     def post(self, request: Request, key: UUID) -> Answer:
@@ -147,7 +147,7 @@ class TestView(WebhookView):
 
 
 class AttemptListView(WebhookView):
-    """Every attempt of the last week, newest first."""
+    """Lists the attempts of the last week, newest first."""
 
     @extend_schema(
         operation_id="list_webhook_attempts", parameters=[*ATTEMPTS, *CURSOR_PAGE], responses=page_of(AttemptSerializer)
@@ -162,7 +162,7 @@ class AttemptListView(WebhookView):
 
 
 class RedeliverView(WebhookView):
-    """Sends messages again: one, all that were given up, or all of a time."""
+    """Redelivers messages: one, all dead letters, or all of a period."""
 
     @extend_schema(
         operation_id="redeliver_webhook", request=RedeliverSerializer, responses={202: RedeliveredSerializer}
