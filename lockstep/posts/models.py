@@ -9,7 +9,7 @@ from django.db import models
 
 from lockstep.changes.capture import EVERYBODY, NEW_ROWS, capture
 from lockstep.changes.dependents import deletes
-from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, number_field
+from lockstep.changes.entities import TOUCH, AliveParent, Entity, EntityQuerySet, number_field
 from lockstep.changes.folding import NormalTextField
 
 # The provider's user that our own posts belong to: it has users, we mirror none.
@@ -56,7 +56,8 @@ class Comment(Entity):
         triggers = [
             *capture("number", "post_id", "name", "email", "body", readers=EVERYBODY, staff_only=("email",)),
             TOUCH,
-            # By statement, unlike AliveParent: an import inserts hundreds of thousands.
+            AliveParent.of_updates("post"),
+            # Inserted rows by statement, unlike AliveParent: an import inserts hundreds of thousands.
             pgtrigger.Trigger(
                 name="refuse_deleted_post",
                 level=pgtrigger.Statement,

@@ -89,7 +89,7 @@ class InsufficientStock(Conflict):
         ]
 
     def of(self, field: str) -> "InsufficientStock":
-        """The same for a route that calls its lines otherwise."""
+        """This error for a route that has another name for its lines."""
         return InsufficientStock(self.found, field)
 
 

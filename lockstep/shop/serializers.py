@@ -374,7 +374,7 @@ def shown_order(order: Order) -> dict[str, Any]:
 
 
 def shown_order_with_history(order: Order, steps: list[OrderTransition]) -> dict[str, Any]:
-    """The same with all that happened to it."""
+    """An order as its buyer sees it, with all changes of its state."""
     begun = steps[0].source if steps else order.state
     history = [{"state": begun, "at": order.created, "reason": ""}]
     history += [{"state": step.target, "at": step.at, "reason": step.reason} for step in steps]
