@@ -104,7 +104,7 @@ def own_product(key: str, user: Somebody) -> Product:
     """A product that this user may change. Raises NotFound, and PermissionDenied for another user's."""
     found = product(key, user)
     if found.owner_id != user.pk:
-        raise PermissionDenied("This product is somebody else's.")
+        raise PermissionDenied("This product belongs to another user.")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Endpoints of whoever asks, below `api/v1/webhooks/`. Somebody else's are not there."""
+"""The user's endpoints, below `api/v1/webhooks/`. Those of other users are 404."""
 
 from typing import Any
 from uuid import UUID
