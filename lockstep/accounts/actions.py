@@ -85,7 +85,7 @@ def sign_out(*, session: Session) -> None:
 def follow(*, actor: str, follower: User, followed: User) -> None:
     """Once is enough: following somebody again changes nothing. Raises Conflict for oneself, NotFound."""
     if follower.pk == followed.pk:
-        raise Conflict("Nobody follows themselves.")
+        raise Conflict("You cannot follow yourself.")
     with attributed_transaction(actor=actor):
         # Locked, so that they cannot be deleted meanwhile.
         if not User.objects.alive().select_for_update(no_key=True).filter(pk=followed.pk).exists():

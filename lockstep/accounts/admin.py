@@ -74,9 +74,10 @@ class AccountAdmin(EntityAdmin, UserAdmin):  # type: ignore[type-arg]  # it take
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def consequences(self, obj: User) -> list[str]:
-        """What deleting an account does beside (accounts.actions.delete_account, shop.models.Seller)."""
+        """What is deleted with an account: by triggers (sql/withdrawal.sql, deletes_of_user), and by api/endings.py."""
         return [
-            "The account is signed out everywhere and deleted with its profile, its products and all follows of it.",
+            "The account is signed out everywhere.",
+            "Its profile, products, ratings, follows and webhooks are deleted.",
             "Its name and address can be used again. Its orders and defects stay as they are.",
         ]
 

@@ -113,9 +113,9 @@ class SignInView(PasswordView, DoorView):
 
 
 class PairView(SignInView):
-    """Signs in by username or email: a pair of JSON Web Tokens.
+    """Issues a pair of JSON Web Tokens, by username or email and password.
 
-    The access token is valid for minutes. Before it expires the pair is refreshed.
+    The access token is valid for minutes. Refresh the pair before it expires.
     """
 
     credentials = NameOrEmailSerializer
@@ -131,7 +131,7 @@ class PairView(SignInView):
 
 
 class RefreshView(DoorView):
-    """The next pair.
+    """Exchanges a refresh token for a new pair.
 
     A refresh token is used once. It may be sent again for ten seconds, so that two tabs or a lost response end nothing.
     After that, sending it again ends the session, with all its tokens.
@@ -149,9 +149,9 @@ class RefreshView(DoorView):
 
 
 class VerifyView(DoorView):
-    """Whether a token would be taken now: 200, or 401.
+    """Verifies a token: 200 if it is valid, 401 otherwise.
 
-    It may be of any kind, and of which it is is not told.
+    Access and refresh tokens of any kind; the response does not tell which kind it is.
     """
 
     replays = False  # the answer is about this moment
@@ -166,7 +166,7 @@ class VerifyView(DoorView):
 
 
 class SignOutView(View):
-    """Signs out: closes the session of the bearer token, with all its tokens."""
+    """Ends the session of the bearer token, with all its tokens."""
 
     @extend_schema(operation_id="sign_out", request=None, responses={204: None})
     def post(self, request: Request) -> Answer:
@@ -190,7 +190,7 @@ class OAuthView(DoorView):
 
 
 class OAuthTokenView(OAuthView, SignInView):
-    """Signs in, or refreshes, by OAuth 2 (RFC 6749): the grants `password` and `refresh_token`."""
+    """Issues tokens by OAuth 2 (RFC 6749): the grants `password` and `refresh_token`."""
 
     def tried(self, request: Request) -> str:
         """The name in the form; the protocol takes no other."""
@@ -212,9 +212,9 @@ class OAuthTokenView(OAuthView, SignInView):
 
 
 class OAuthRevocationView(OAuthView):
-    """Revokes a token by OAuth 2 (RFC 7009).
+    """Revokes a token (RFC 7009).
 
-    The answer is 200 also when there is no such token.
+    The response is 200 for an unknown token, too.
     """
 
     @extend_schema(
@@ -226,7 +226,7 @@ class OAuthRevocationView(OAuthView):
 
 
 class OAuthIntrospectionView(View):
-    """What a token is (RFC 7662), for staff."""
+    """Introspects a token (RFC 7662). For staff."""
 
     permission_classes = (IsAdminUser, ReadsToo)
     parser_classes = (FormParser,)

@@ -20,7 +20,7 @@ from lockstep.api import endings
 from lockstep.changes.attribution import Actor
 from lockstep.changes.capture import capture
 from lockstep.changes.entities import TOUCH, UUID7, AliveParent, Entity, EntityQuerySet, number_field
-from lockstep.changes.folding import AddressField, Fold, UsernameField
+from lockstep.changes.folding import AddressField, Fold, NormalCharField, UsernameField
 from lockstep.changes.sql_file import load
 
 WITHDRAWAL = load(Path(__file__).parent / "sql" / "withdrawal.sql")
@@ -87,6 +87,8 @@ class User(Entity, AbstractUser):
         help_text="Others see it. Letters, digits and . + - _ only.",
         error_messages={"unique": "A user with that username already exists."},
     )
+    first_name = NormalCharField("first name", max_length=150, blank=True)
+    last_name = NormalCharField("last name", max_length=150, blank=True)
     email = AddressField("email address", blank=True)
 
     objects = PeopleManager()  # type: ignore[misc]  # the stubs know two bases

@@ -63,7 +63,7 @@ class SignInName(serializers.CharField):
 
 
 class CredentialsSerializer(StrictSerializer):
-    """What signs in; an e-mail address is taken as a username."""
+    """A username, or an e-mail address in its place, and a password."""
 
     username = SignInName()
     password = Password()
@@ -71,7 +71,7 @@ class CredentialsSerializer(StrictSerializer):
 
 
 class NameOrEmailSerializer(StrictSerializer):
-    """What signs in: either username or email, and the password."""
+    """A username or an email, and a password."""
 
     username = SignInName(required=False)
     email = SignInName(required=False)
@@ -82,19 +82,19 @@ class NameOrEmailSerializer(StrictSerializer):
         """One of the two names."""
         names = [given.pop(field) for field in ("username", "email") if field in given]
         if len(names) != 1:
-            raise serializers.ValidationError("Give either username or email.")
+            raise serializers.ValidationError("Send either username or email.")
         return {"username": names[0], **given}
 
 
 class RefreshSerializer(StrictSerializer):
-    """What a pair is refreshed with."""
+    """A refresh token."""
 
     refresh = fields.Text(max_length=4_096)
     example = {"refresh": JWT}
 
 
 class PairSerializer(serializers.Serializer[Any]):
-    """An access token, and what it is refreshed with."""
+    """An access token and a refresh token."""
 
     access = serializers.CharField()
     refresh = serializers.CharField()
@@ -121,12 +121,12 @@ class RegistrationSerializer(StrictSerializer):
     def validate(self, given: dict[str, Any]) -> dict[str, Any]:
         """At least one of them signs in."""
         if not given.get("username") and not given.get("email"):
-            raise serializers.ValidationError("Give a username, or an email, or both.")
+            raise serializers.ValidationError("Send a username, an email, or both.")
         return given
 
 
 class ProfileSerializer(StrictSerializer):
-    """Somebody's own profile."""
+    """The user's own profile."""
 
     id = serializers.UUIDField(read_only=True)
     number = serializers.IntegerField(read_only=True)
@@ -164,11 +164,11 @@ class OAuthGrantSerializer(serializers.Serializer[Any]):
 
 
 class OAuthTokensSerializer(serializers.Serializer[Any]):
-    """An access token by OAuth 2, and what it is refreshed with."""
+    """An access token and a refresh token by OAuth 2."""
 
     access_token = serializers.CharField()
     token_type = serializers.ChoiceField(["Bearer"])
-    expires_in = serializers.IntegerField(help_text="Seconds.")
+    expires_in = serializers.IntegerField(help_text="The lifetime of the access token in seconds.")
     refresh_token = serializers.CharField()
     scope = serializers.CharField()
     example = {
@@ -191,9 +191,9 @@ class OAuthTokenFormSerializer(serializers.Serializer[Any]):
 
 
 class OAuthProblemSerializer(ProblemSerializer):
-    """A problem, with the members that RFC 6749 wants."""
+    """A problem, with the members of RFC 6749."""
 
-    error = serializers.CharField(required=False, help_text="Its code in OAuth 2, such as `invalid_grant`.")
+    error = serializers.CharField(required=False, help_text="The error code of OAuth 2, such as `invalid_grant`.")
     error_description = serializers.CharField(required=False)
     error_uri = serializers.CharField(required=False)
     optional = ("error", "error_description", "error_uri")
@@ -209,7 +209,7 @@ class OAuthProblemSerializer(ProblemSerializer):
 
 
 class IntrospectionSerializer(serializers.Serializer[Any]):
-    """Whether a token opens anything, and what."""
+    """The state of a token (RFC 7662)."""
 
     active = serializers.BooleanField()
     scope = serializers.CharField(required=False)
@@ -217,20 +217,20 @@ class IntrospectionSerializer(serializers.Serializer[Any]):
     sub = serializers.UUIDField(required=False, help_text="The user's id.")
     client_id = serializers.CharField(required=False, allow_null=True)
     token_type = serializers.ChoiceField(["Bearer"], required=False)
-    iat = serializers.IntegerField(required=False, help_text="Seconds since 1970 at which it was given.")
-    exp = serializers.IntegerField(required=False, help_text="Seconds since 1970 at which it expires.")
+    iat = serializers.IntegerField(required=False, help_text="When it was issued, in seconds since 1970.")
+    exp = serializers.IntegerField(required=False, help_text="When it expires, in seconds since 1970.")
     optional = ("scope", "username", "sub", "client_id", "token_type", "iat", "exp")
     example = {"active": False}
 
 
 class PasswordSerializer(StrictSerializer):
-    """A new password, and the one that it replaces."""
+    """The new password and the current one."""
 
     current_password = Password()
     new_password = Password()
     keep_webhooks = fields.Boolean(
         required=False,
-        help_text="Leaves your webhooks on. Without it they are switched off: the old password may have made them.",
+        help_text="Leaves your webhooks on. Otherwise they are switched off: the old password may have created them.",
     )
     example = {"current_password": "a long one, please", "new_password": "a longer one, please"}
 
@@ -243,7 +243,7 @@ class DeletionSerializer(StrictSerializer):
 
 
 class PersonSerializer(StrictSerializer):
-    """What everybody may see of somebody: no address, no state of the account."""
+    """The public profile of a user."""
 
     id = serializers.UUIDField(read_only=True)
     number = serializers.IntegerField(read_only=True)

@@ -39,7 +39,7 @@ class RegistrationView(DoorView):
 
 
 class RegisterView(RegistrationView):
-    """Makes an account.
+    """Registers an account.
 
     Others see the username. Without one it is made up, and can be changed; the e-mail address signs in as well.
     """
@@ -74,14 +74,14 @@ class MeView(PasswordView):
 
     @extend_schema(operation_id="get_me", parameters=READS_VERSION, responses=ProfileSerializer)
     def get(self, request: Request) -> Answer:
-        """Your own profile."""
+        """Returns your profile."""
         return answer(request, shown_profile(_me(request)), _me(request).version)
 
     @extend_schema(
         operation_id="update_me", parameters=CHANGES_VERSION, request=ProfileSerializer, responses=ProfileSerializer
     )
     def patch(self, request: Request) -> Answer:
-        """Changes your profile."""
+        """Updates your profile."""
         given = ProfileSerializer(data=request.data, partial=True, shown=shown_profile(_me(request)))
         given.is_valid(raise_exception=True)
         user = actions.update_profile(
@@ -93,7 +93,7 @@ class MeView(PasswordView):
         operation_id="delete_me", parameters=DELETES_VERSION, request=DeletionSerializer, responses={204: None}
     )
     def delete(self, request: Request) -> Answer:
-        """Deletes your account, with its sessions and webhooks."""
+        """Deletes your account with its sessions, products, ratings, follows and webhooks."""
         given = DeletionSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         if not _me(request).check_password(given.validated_data["password"]):
@@ -115,7 +115,7 @@ class MyPasswordView(PasswordView):
 
     @extend_schema(operation_id="change_password", request=PasswordSerializer, responses={204: None})
     def post(self, request: Request) -> Answer:
-        """Changes your password, and signs you out everywhere else."""
+        """Changes your password, and ends all your other sessions."""
         given = PasswordSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         if not _me(request).check_password(given.validated_data["current_password"]):
@@ -132,12 +132,12 @@ class MyPasswordView(PasswordView):
 
     @extend_schema(operation_id="replace_password", request=PasswordSerializer, responses={204: None})
     def put(self, request: Request) -> Answer:
-        """Changes your password, and signs you out everywhere else."""
+        """Changes your password, and ends all your other sessions."""
         return self.post(request)
 
 
 class PersonView(View):
-    """The public profile of somebody."""
+    """Returns the public profile of a user."""
 
     @extend_schema(operation_id="get_user", parameters=READS_VERSION, responses=PersonSerializer)
     def get(self, request: Request, key: str) -> Answer:
@@ -146,23 +146,23 @@ class PersonView(View):
 
 
 class FollowView(View):
-    """Following somebody. Both methods may be said again."""
+    """Following a user. Both methods are idempotent."""
 
     @extend_schema(operation_id="follow_user", request=None, responses={204: None})
     def post(self, request: Request, key: str) -> Answer:
-        """Follows somebody; doing so again changes nothing."""
+        """Follows a user."""
         actions.follow(actor=actor_of(request), follower=_me(request), followed=_person(key))
         return Answer(status=204)
 
     @extend_schema(operation_id="unfollow_user", responses={204: None})
     def delete(self, request: Request, key: str) -> Answer:
-        """Follows somebody no more."""
+        """Unfollows a user."""
         actions.unfollow(actor=actor_of(request), follower=_me(request), followed=_person(key))
         return Answer(status=204)
 
 
 class FollowerListView(View):
-    """Who follows somebody, the newest accounts first."""
+    """Lists the followers of a user, newest accounts first."""
 
     @extend_schema(operation_id="list_followers", parameters=CURSOR_PAGE, responses=page_of(PersonSerializer))
     def get(self, request: Asking, key: str) -> Answer:
@@ -171,7 +171,7 @@ class FollowerListView(View):
 
 
 class FollowingListView(View):
-    """Whom somebody follows, the newest accounts first."""
+    """Lists the users whom a user follows, newest accounts first."""
 
     @extend_schema(operation_id="list_following", parameters=CURSOR_PAGE, responses=page_of(PersonSerializer))
     def get(self, request: Asking, key: str) -> Answer:

@@ -1,7 +1,9 @@
 """What else ends when an account is deleted or its password is replaced, in the same transaction.
 
 Apps whose rows belong to users say it here, because accounts know none of them: `register_ending` beside what they
-register for delivery.
+register for delivery. It is for what is more than a deletion: an endpoint of webhooks loses its address, its secrets
+and its subscription. Rows that are only deleted go by triggers, also where SQL deletes the account
+(`deletes_of_user` in changes/dependents.py).
 """
 
 from collections.abc import Callable

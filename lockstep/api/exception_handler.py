@@ -14,6 +14,7 @@ from lockstep.api import problems
 from lockstep.api.answers import Answer
 from lockstep.api.errors import CONTENT_TYPE, MAX_ERRORS, Conflict, DomainError, Unavailable, document
 from lockstep.api.problems import problem_of
+from lockstep.changes.violations import CONCURRENT_WRITE
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ OTHERS_IN_THE_WAY = (DeadlockDetected, LockNotAvailable, SerializationFailure)
 def exception_handler(error: Exception, context: dict[str, Any]) -> Answer | None:
     """REST framework's hook. None hands the error on: it becomes a 500, logged with its traceback."""
     if isinstance(error, IntegrityError):
-        error = Conflict("Somebody else wrote the same at the same moment, and theirs came first. Try again.")
+        error = Conflict(CONCURRENT_WRITE)
     elif isinstance(error, (OperationalError, InterfaceError)):
         error = _of_the_database(error)
     if isinstance(error, DomainError):

@@ -10,13 +10,18 @@ from uuid import UUID
 from rest_framework import serializers
 from rest_framework.fields import empty
 
+from lockstep import text
 from lockstep.api.numbers import DECIMAL, WHOLE
 from lockstep.api.parameters import DATE_TIME, read_uuid
 
 
 class Text(serializers.CharField):
-    """A text as it was sent. Where it may not be blank, nothing but whitespace is blank."""
+    """A text as it was sent, composed (NFC) as it is stored, so that its length is that of what is stored.
 
+    Where it may not be blank, nothing but whitespace is blank.
+    """
+
+    composes = True
     default_error_messages = {"invalid": "Must be a string."}
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
@@ -30,7 +35,8 @@ class Text(serializers.CharField):
     def to_internal_value(self, data: Any) -> str:  # noqa: ANN401 - REST framework's signature
         if not isinstance(data, str):
             self.fail("invalid")
-        return super().to_internal_value(data)
+        given = super().to_internal_value(data)
+        return text.nfc(given) if self.composes else given
 
 
 class Email(serializers.EmailField, Text):

@@ -57,7 +57,7 @@ class ProbeView(APIView):
 
 
 class HealthView(ProbeView):
-    """Whether this process answers. It asks nothing else."""
+    """Liveness: whether this process responds."""
 
     @extend_schema(operation_id="check_health", responses=HealthSerializer)
     def get(self, request: Request) -> HttpResponse:
@@ -65,10 +65,10 @@ class HealthView(ProbeView):
 
 
 class ReadinessView(ProbeView):
-    """Whether requests can be served.
+    """Readiness: whether requests can be served.
 
-    Each part is "ok", or what is missing. In development, where one command starts everything, a missing worker counts.
-    Elsewhere it is only shown: a web server does not leave the balancer because a worker restarts.
+    Each part is "ok", or says what is missing. A missing worker is a 503 in development only, where one command starts
+    everything. Elsewhere it is only reported: a web server stays in service while a worker restarts.
     """
 
     @extend_schema(operation_id="check_readiness", responses={200: ReadinessSerializer, 503: ReadinessSerializer})
@@ -80,9 +80,9 @@ class ReadinessView(ProbeView):
 
 
 class MetricsView(ProbeView):
-    """What waits for whom, for Prometheus.
+    """Metrics for Prometheus.
 
-    Outside development with `Authorization: Bearer <METRICS_TOKEN>`, and nothing is here without that setting.
+    Outside development they need `Authorization: Bearer <METRICS_TOKEN>`, and are 404 without that setting.
     """
 
     @extend_schema(
@@ -113,7 +113,7 @@ class ReferenceView(ProbeView):
 
 
 class ProblemListView(ReferenceView):
-    """Every kind of problem that a client may meet."""
+    """Lists all problem types."""
 
     @extend_schema(operation_id="list_problems", responses=ProblemKindSerializer(many=True))
     def get(self, request: Request) -> HttpResponse:
@@ -121,7 +121,7 @@ class ProblemListView(ReferenceView):
 
 
 class ProblemView(ReferenceView):
-    """One kind of problem: what the `type` of a problem points at."""
+    """Returns a problem type: the target of a problem's `type`."""
 
     @extend_schema(operation_id="get_problem", responses={200: ProblemKindSerializer, 404: None})
     def get(self, request: Request, name: str) -> HttpResponse:

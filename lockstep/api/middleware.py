@@ -47,7 +47,7 @@ ALWAYS = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Refer
 REMARKS = {
     400: "The server could not understand the request.",
     404: "There is nothing at this address.",
-    500: "Something went wrong here. It is logged under this X-Request-ID.",
+    500: "Internal server error. It is logged under this X-Request-ID.",
 }
 
 

@@ -31,7 +31,7 @@ YAML, JSON = (
 
 
 class SchemaView(View):
-    """This description, as YAML or as JSON."""
+    """Returns this description, as YAML or JSON."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
@@ -54,7 +54,7 @@ class PageView(View):
 
 
 class SwaggerView(PageView):
-    """This description as a page to try things out on (Swagger UI)."""
+    """Shows this description in Swagger UI."""
 
     @extend_schema(operation_id="show_swagger_ui", responses={200: str})
     def get(self, request: Request) -> HttpResponse:
@@ -62,7 +62,7 @@ class SwaggerView(PageView):
 
 
 class RedocView(PageView):
-    """This description as a page to read (Redoc)."""
+    """Shows this description in Redoc."""
 
     @extend_schema(operation_id="show_redoc", responses={200: str})
     def get(self, request: Request) -> HttpResponse:

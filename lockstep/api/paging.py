@@ -45,6 +45,7 @@ ReadPlaced = Callable[[str | None, bool, int], tuple[list[Placed], bool]]  # the
 NUMBERED_SIZE = 10
 QUOTED = str.maketrans({"+": "%2B", "/": "%2F", "=": "%3D"})  # what base64 has that an address has not
 QUICKLY_COUNTED, REMEMBERED_SECONDS = 10_000, 1.0
+EXACT, ESTIMATED = "exact", "estimated"
 NO_CURSOR = "Must be a cursor of this list, taken from `next` or `previous`."
 SQL = load(Path(__file__).parent / "sql" / "paging.sql")
 
@@ -83,7 +84,8 @@ def page(
 ) -> Answer:
     """One page of `rows` in this order; `shape` makes what the client sees.
 
-    By `cursor`, as deep as you like and without a count; or by `offset`, with a count, where somebody asks for that.
+    By `cursor`, as deep as you like; or by `offset` where that is sent. With a count by offset, and where `count` asks
+    for it.
     A cursor holds all columns of the order. The library's own know the first, count how many rows are equal in that,
     and repeat a page for ever beyond a thousand.
     """
@@ -102,7 +104,7 @@ def page(
 
     try:
         with transaction.atomic():  # a cursor that the database refuses must not end the request's transaction
-            return _cursor_page(request, read, lambda row: written(shape(row)))
+            return _cursor_page(request, read, lambda row: written(shape(row)), rows)
     except DataError as error:
         raise _no_cursor() from error
 
@@ -184,11 +186,28 @@ def part_of(request: Asking) -> Part:
     return Part(cursor.place, cursor.backwards, limit) if cursor else Part(None, False, limit)
 
 
-def part_page(request: Request, part: Part, shown: Any, first: str | None, last: str | None, more: bool) -> Answer:  # noqa: ANN401 - JSON
-    """A page of this part: what is shown, the places of its first and last row, and whether there is more."""
+def part_page(
+    request: Asking,
+    part: Part,
+    shown: Any,  # noqa: ANN401 - JSON
+    first: str | None,
+    last: str | None,
+    more: bool,
+    rows: QuerySet[Any, Any] | None = None,
+) -> Answer:
+    """A page of this part: what is shown, the places of its first and last row, and whether there is more.
+
+    `rows` are counted where the request's `count` asks for that.
+    """
     after = last if more or part.backwards else None
     before = first if (more if part.backwards else part.place) else None
-    return Answer({"next": _at(request, after), "previous": _at(request, before, backwards=True), "results": shown})
+    body = {"next": _at(request, after), "previous": _at(request, before, backwards=True), "results": shown}
+    kind = request.parameters.get("count")
+    return Answer(body) if kind is None or rows is None else _counted(body, *_count(rows, kind))
+
+
+def _counted(body: dict[str, Any], count: int, is_exact: bool) -> Answer:
+    return Answer({"count": count, **body}, headers={} if is_exact else {"X-Count": ESTIMATED})
 
 
 def _at(request: Request, place: str | None, *, backwards: bool = False) -> str | None:
@@ -200,8 +219,8 @@ def _at(request: Request, place: str | None, *, backwards: bool = False) -> str 
     return f"{address}{'&' if '?' in address else '?'}cursor={cursor}"
 
 
-def keyset_page(request: Asking, older: Read, newer: Read) -> Answer:
-    """One page of statements' rows, newest first, by the same `limit` and `cursor` as `page`.
+def keyset_page(request: Asking, older: Read, newer: Read, rows: QuerySet[Any, Any]) -> Answer:
+    """One page of statements' rows, newest first, by the same `limit`, `cursor` and `count` (of `rows`) as `page`.
 
     `older` and `newer` take a key (None: from the newest on) and how many rows, and give these and whether there are
     more; each row has its `key`, and is `shown`. They leave out what a page has no room for, but for the first of that.
@@ -211,7 +230,7 @@ def keyset_page(request: Asking, older: Read, newer: Read) -> Answer:
         found, more = (newer if backwards else older)(None if place is None else _key(place), limit)
         return [(row["key"], row["shown"]) for row in found], more
 
-    return _cursor_page(request, read, str.encode)
+    return _cursor_page(request, read, str.encode, rows)
 
 
 def _key(position: str) -> UUID:
@@ -225,7 +244,7 @@ def _no_cursor() -> ValidationError:
     return ValidationError({"cursor": [NO_CURSOR]})
 
 
-def _cursor_page(request: Asking, read: ReadPlaced, shape: Callable[[Any], bytes]) -> Answer:
+def _cursor_page(request: Asking, read: ReadPlaced, shape: Callable[[Any], bytes], rows: QuerySet[Any, Any]) -> Answer:
     part = part_of(request)
     found, more = read(part.place, part.backwards, part.limit)
     shown = _cut([shape(row) for _, row in found])
@@ -235,7 +254,7 @@ def _cursor_page(request: Asking, read: ReadPlaced, shape: Callable[[Any], bytes
         shown.reverse()
         places.reverse()
     first, last = (places[0], places[-1]) if places else (None, None)
-    return part_page(request, part, _array(shown), first, last, more)
+    return part_page(request, part, _array(shown), first, last, more, rows)
 
 
 def offset_page(
@@ -254,7 +273,7 @@ def offset_page(
         return page(request, rows, order=order, shape=shape)
     limit, offset = request.parameters["limit"], request.parameters.get("offset", 0)
     rows = rows.order_by(*order)
-    count, is_exact = _count(rows)
+    count, is_exact = _count(rows, request.parameters.get("count", ESTIMATED))
     found, more = _fitting(rows, offset, limit)
     shown = _cut([written(shape(row)) for row in found])
     after, more = offset + len(shown), more or len(shown) < len(found)
@@ -264,12 +283,11 @@ def offset_page(
         following = _url(request, {"limit": limit, "offset": after}) if more else None
     before = _before(offset, limit, count, bool(shown))
     body = {
-        "count": count,
         "next": following,
         "previous": None if before is None else _url(request, {"limit": limit, "offset": before}),
         "results": _array(shown),
     }
-    return Answer(body, headers={} if is_exact else {"X-Count": "estimated"})
+    return _counted(body, count, is_exact)
 
 
 def numbered_page(
@@ -319,8 +337,10 @@ def refuse_both(request: Asking, one: str, other: str) -> None:
         raise ValidationError({other: [f"Send either {one} or {other}, not both."]})
 
 
-def _count(rows: QuerySet[Any, Any]) -> tuple[int, bool]:
-    """How many rows there are, and whether that is exact: beyond 10,000 the planner's estimate must do."""
+def _count(rows: QuerySet[Any, Any], kind: str) -> tuple[int, bool]:
+    """How many rows there are, and whether that is exact: beyond 10,000 the planner's estimate does for ESTIMATED."""
+    if kind == EXACT:
+        return rows.order_by().count(), True
     number = rows.order_by()[: QUICKLY_COUNTED + 1].count()
     if number <= QUICKLY_COUNTED:
         return number, True

@@ -39,14 +39,14 @@ def _problem(name: str, status: int, title: str, remedy: str) -> Problem:
 BAD_REQUEST = _problem(
     "bad-request",
     400,
-    "The request cannot be read",
-    "Mend what `detail` names; the same request will be refused again.",
+    "Bad request",
+    "Correct what `detail` names. The same request will be refused again.",
 )
 INVALID = _problem(
     "invalid",
     400,
-    "The request has mistakes",
-    "`errors` has one `{field, detail}` for each thing to mend; a field inside a list is named `lines.0.quantity`.",
+    "Invalid values",
+    "`errors` has one `{field, detail}` for each invalid value; a field inside a list is named `lines.0.quantity`.",
 )
 OAUTH_REFUSED = _problem(
     "oauth-refused",
@@ -57,80 +57,80 @@ OAUTH_REFUSED = _problem(
 UNAUTHENTICATED = _problem(
     "unauthenticated",
     401,
-    "Nobody is signed in",
+    "Authentication required",
     "Send `Authorization: Bearer <token>`. A token that was valid has expired or was revoked: refresh it, or sign in.",
 )
 FORBIDDEN = _problem(
     "forbidden",
     403,
-    "This is not yours to do",
-    "Ask as somebody who may; signing in again does not help.",
+    "Permission denied",
+    "Your account lacks the permission; signing in again does not help.",
 )
 INSUFFICIENT_SCOPE = _problem(
     "insufficient-scope",
     403,
-    "The token may not do this",
+    "Insufficient scope",
     "Get a token with the scope that `detail` names: reading needs `read`, everything else `write`.",
 )
 NOT_FOUND = _problem(
     "not-found",
     404,
-    "There is no such thing",
-    "It never was, it is deleted, or it is somebody else's: which of these is not told.",
+    "Not found",
+    "The object does not exist, is deleted, or is not visible to you; the response does not tell which.",
 )
 METHOD_NOT_ALLOWED = _problem(
     "method-not-allowed",
     405,
-    "This address does not take this method",
-    "The header `Allow` lists those that it takes.",
+    "Method not allowed",
+    "The header `Allow` lists the methods of this path.",
 )
 NOT_ACCEPTABLE = _problem(
     "not-acceptable",
     406,
-    "There is no such representation",
+    "Not acceptable",
     "Leave `Accept` out, or ask for application/json.",
 )
 REQUEST_TIMEOUT = _problem(
     "request-timeout",
     408,
-    "The request did not arrive in time",
+    "Request timeout",
     "Send it again, with all of its body at once. Nothing was changed.",
 )
 CONFLICT = _problem(
     "conflict",
     409,
-    "The state of the object does not allow this",
-    "Read the object again, and decide anew.",
+    "Conflict with the state of the object",
+    "Read the object again before you retry.",
 )
 INSUFFICIENT_STOCK = _problem(
     "insufficient-stock",
     409,
-    "There is not enough of everything",
-    "Nothing was ordered. `lines` has, for each product asked for, `{product, asked, available}`: ask for less.",
+    "Insufficient stock",
+    "Nothing was ordered. `lines` has `{product, asked, available}` for each product: order less.",
 )
 IN_FLIGHT = _problem(
     "in-flight",
     409,
-    "The same request is being carried out",
+    "The same request is in progress",
     "Another request with this Idempotency-Key has not been answered yet. Send it again after `Retry-After` seconds.",
 )
 GONE = _problem(
     "gone",
     410,
-    "It was here and is not kept any more",
-    "`detail` says from where to go on.",
+    "No longer available",
+    "`detail` says where to continue.",
 )
 LENGTH_REQUIRED = _problem(
     "length-required",
     411,
-    "The body has no length",
+    "Content-Length required",
     "Send it with a Content-Length, not in chunks.",
 )
 OUT_OF_DATE = _problem(
     "out-of-date",
     412,
-    "Somebody else has changed it",
-    "The object is no longer the one whose ETag stands in If-Match. Read it again, and decide anew.",
+    "The object has changed",
+    "Its ETag is no longer the one in `If-Match`. Read the object again before you retry.",
 )
 TOO_LARGE = _problem(
     "too-large",
@@ -141,7 +141,7 @@ TOO_LARGE = _problem(
 UNSUPPORTED_MEDIA_TYPE = _problem(
     "unsupported-media-type",
     415,
-    "The body is of a kind that is not read here",
+    "Unsupported media type",
     "Send JSON, with `Content-Type: application/json`; the OAuth 2 routes take a form.",
 )
 KEY_REUSED = _problem(
@@ -159,13 +159,13 @@ TOO_MANY_REQUESTS = _problem(
 INTERNAL_ERROR = _problem(
     "internal-error",
     500,
-    "Something went wrong here",
-    "It is logged under the `X-Request-ID` of the answer. Trying again is safe with an Idempotency-Key.",
+    "Internal server error",
+    "It is logged under the `X-Request-ID` of the answer. Retrying is safe with an Idempotency-Key.",
 )
 UNAVAILABLE = _problem(
     "unavailable",
     503,
-    "Not right now",
+    "Temporarily unavailable",
     "Nothing was changed. Try again after `Retry-After` seconds.",
 )
 

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 
 from lockstep.api.numbers import NATURAL
 from lockstep.api.parameters import QueryParameter, read_query, read_uuid
+from lockstep.api.routes import ID
 from lockstep.api.statements import Reading, Values
 from lockstep.changes.attribution import Actor
 
@@ -59,6 +60,12 @@ def read_key(text: str) -> dict[str, object]:
         return {"pk": read_uuid(text)}
     except ValueError as error:
         raise ValueError("Must be a valid UUID or a number.") from error
+
+
+def key_parameter(name: str, description: str) -> QueryParameter:
+    """A query parameter that names an object by its id or its number; it is read as what a query set filters by."""
+    schema = {"type": "string", "pattern": f"^(?:0|[1-9][0-9]{{0,17}}|{ID})$"}
+    return QueryParameter(name, schema, read_key, description)
 
 
 def address_of(request: HttpRequest | Request) -> str | None:

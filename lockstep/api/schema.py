@@ -19,6 +19,8 @@ from rest_framework.serializers import BaseSerializer
 from lockstep.api.errors import CONTENT_TYPE, document
 from lockstep.api.paging import (
     DEFAULT_CURSOR_LIMIT,
+    ESTIMATED,
+    EXACT,
     LARGEST_LIMIT,
     LARGEST_OFFSET,
     LARGEST_PAGE,
@@ -44,17 +46,22 @@ def _header(name: str, description: str, *statuses: int, **options: Any) -> Open
     )
 
 
-BYTES = "A page with more than 1 MB of rows ends earlier, and its link to the next page goes on from there."
+BYTES = "A page with more than 1 MB of rows ends earlier, and its link to the next page continues there."
 
 
 # Versions (concurrency.py): of what is read, deleted, changed and created. What is read may be answered with 304.
 READS_VERSION = [
-    _header("If-Match", 'The ETag that you expect, such as `"7"`: when it is another, the answer is 412.'),
-    _header("If-None-Match", 'The ETags that you have, such as `"7"`: when it is one of them, the answer is 304.'),
+    _header("If-Match", 'The ETag that you expect, such as `"7"`. If the object has another one, the response is 412.'),
+    _header(
+        "If-None-Match", 'The ETags that you have, such as `"7"`. If the object has one of them, the response is 304.'
+    ),
     _header("ETag", 'The version of the object, such as `"7"`.', 200, 304, required=True),
 ]
 DELETES_VERSION = [
-    _header("If-Match", 'The ETag that you have seen, such as `"7"`: when it is another by now, the answer is 412.')
+    _header(
+        "If-Match",
+        'The ETag that you have read, such as `"7"`. If the object has another one by now, the response is 412.',
+    )
 ]
 SHOWS_VERSION = [_header("ETag", "The new version of the object.", 200, required=True)]
 CHANGES_VERSION = [*DELETES_VERSION, *SHOWS_VERSION]
@@ -64,7 +71,7 @@ CREATES_VERSION = [_header("ETag", "The version of the object.", 201, required=T
 def ordering(names: Collection[str]) -> QueryParameter:
     """What a list may be ordered by; the first is the default."""
     first, *_ = names
-    description = "What comes first; `-` is downwards. The default when empty."
+    description = "The order of the rows; `-` is descending. The default when empty."
     return choice("ordering", description, names, default=first, may_be_empty=True)
 
 
@@ -75,38 +82,52 @@ def cursor_page(size: int) -> list[OpenApiParameter]:
             "cursor",
             {"type": "string", "minLength": 1},
             read_cursor,
-            "Where the page begins: taken from `next` or `previous`.",
+            "A place in the list, taken from `next` or `previous`.",
         ),
-        integer("limit", f"Rows of a page. {BYTES}", minimum=1, maximum=MAX_CURSOR_LIMIT, default=size),
+        integer("limit", f"The number of rows on a page. {BYTES}", minimum=1, maximum=MAX_CURSOR_LIMIT, default=size),
         integer(
             "offset",
-            "Pages by offset instead, with a `count`: rows to pass over. Further down, `next` goes on by `cursor`.",
+            "The number of rows to skip, instead of `cursor`; adds `count`. Beyond 10,000, `next` has a `cursor`.",
             maximum=LARGEST_OFFSET,
             hint="Use `cursor` to go further.",
         ),
-        _header("X-Count", "`estimated`, where `count` is: there are more than ten thousand.", 200),
+        choice(
+            "count",
+            "Adds `count`, the number of all rows. `estimated` is exact up to 10,000 and quick beyond.",
+            [EXACT, ESTIMATED],
+        ),
+        _header("X-Count", "`estimated` where `count` is an estimate.", 200),
     ]
 
 
 CURSOR_PAGE = cursor_page(DEFAULT_CURSOR_LIMIT)
 NUMBERED_PAGE = [
-    integer("page", "Which page; the first when empty.", minimum=1, maximum=LARGEST_PAGE, default=1, may_be_empty=True),
-    integer("skip", "Instead of `page`: how many to pass over.", maximum=LARGEST_PAGE),
-    integer("limit", f"How many on a page. {BYTES}", minimum=1, maximum=UNASKED_LIMIT, default=NUMBERED_SIZE),
+    integer(
+        "page",
+        "The number of the page; the first when empty.",
+        minimum=1,
+        maximum=LARGEST_PAGE,
+        default=1,
+        may_be_empty=True,
+    ),
+    integer("skip", "The number of rows to skip, instead of `page`.", maximum=LARGEST_PAGE),
+    integer("limit", f"The number of rows on a page. {BYTES}", minimum=1, maximum=UNASKED_LIMIT, default=NUMBERED_SIZE),
 ]
 ARRAY_PAGE = [
-    integer("_page", "Which page.", minimum=1, maximum=LARGEST_PAGE, default=1),
-    integer("_start", "Instead of `_page`: how many rows to pass over.", maximum=LARGEST_PAGE),
-    integer("_limit", f"Rows of a page. {BYTES}", minimum=1, maximum=LARGEST_LIMIT, default=UNASKED_LIMIT),
+    integer("_page", "The number of the page.", minimum=1, maximum=LARGEST_PAGE, default=1),
+    integer("_start", "The number of rows to skip, instead of `_page`.", maximum=LARGEST_PAGE),
+    integer(
+        "_limit", f"The number of rows on a page. {BYTES}", minimum=1, maximum=LARGEST_LIMIT, default=UNASKED_LIMIT
+    ),
     OpenApiParameter(
         "X-Total-Count",
         int,
         OpenApiParameter.HEADER,
-        description="How many rows there are.",
+        description="The number of all rows.",
         response=[200],
         required=True,
     ),
-    _header("Link", "Where the first, previous, next and last pages are (RFC 8288), when there are several.", 200),
+    _header("Link", "The first, previous, next and last page (RFC 8288), if there are several.", 200),
 ]
 
 # --- What follows by rule -------------------------------------------------------------------------------
@@ -115,7 +136,7 @@ NUMBER = "^[0-9]{1,18}$"
 UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 KNOWN = {
     NUMBER: {"schema": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}, "description": "A number."},
-    UUID: {"schema": {"type": "string", "format": "uuid"}, "description": "An id."},
+    UUID: {"schema": {"type": "string", "format": "uuid"}, "description": "An id (UUID)."},
 }
 LIMITS = ("maxLength", "minLength", "pattern", "maxItems", "minItems", "format")
 KEPT_FORMATS = ("date-time", "uuid", "uri")
@@ -201,7 +222,7 @@ class AutoSchema(openapi.AutoSchema):
             pattern = parameter["schema"].get("pattern", "")
             if "|" in pattern:
                 parameter["schema"] = {"type": "string", "pattern": f"^(?:{pattern[1:-1]})$"}
-                parameter["description"] = "An id, or a number."
+                parameter["description"] = "An id (UUID) or a number."
             parameter.update(KNOWN.get(pattern, {}))
         return parameters
 
@@ -307,22 +328,22 @@ BEARER = {
     "type": "http",
     "scheme": "bearer",
     "description": (
-        "An access token of any of the three doors, as `Authorization: Bearer <token>`. A token has scopes: `read` is "
-        "needed for GET and HEAD, `write` for everything else; the answer to a write shows what was written. Tokens "
-        "have both, but for those of OAuth 2, which have what was asked for."
+        "An access token of any kind, as `Authorization: Bearer <token>`. GET and HEAD need the scope `read`, all "
+        "other methods `write`; the response to a write shows what was written. Tokens have both scopes, except tokens "
+        "of OAuth 2, which have the requested ones."
     ),
 }
 PROBLEM = {
     "type": "object",
     "description": "What went wrong (RFC 9457).",
     "properties": {
-        "type": {"type": "string", "description": "Its kind: the address on this server of what to do about it."},
-        "title": {"type": "string", "description": "The kind in words."},
-        "status": {"type": "integer", "description": "The status of the answer."},
-        "detail": {"type": "string", "description": "What it was this time."},
+        "type": {"type": "string", "description": "The URL of the problem type, which says what to do."},
+        "title": {"type": "string", "description": "The name of the problem type."},
+        "status": {"type": "integer", "description": "The status of the response."},
+        "detail": {"type": "string", "description": "What went wrong in this request."},
         "errors": {
             "type": "array",
-            "description": "Each thing to mend.",
+            "description": "The invalid values.",
             "items": {
                 "type": "object",
                 "properties": {
@@ -338,21 +359,21 @@ PROBLEM = {
 HEADERS = {
     "X-Request-ID": {
         "required": True,
-        "description": "Under which the request is logged: yours, or one that was made.",
+        "description": "The id under which the request is logged: yours, or a generated one.",
         "schema": {"type": "string"},
     },
     "RateLimit": {
-        "description": "What is left (`r`) and for how many seconds (`t`): draft-ietf-httpapi-ratelimit-headers.",
+        "description": "Requests left (`r`) and seconds until the reset (`t`): draft-ietf-httpapi-ratelimit-headers.",
         "schema": {"type": "string"},
         "example": '"default";r=5999;t=42',
     },
     "RateLimit-Policy": {
-        "description": "How many requests (`q`) in how many seconds (`w`).",
+        "description": "The limit: requests (`q`) in seconds (`w`).",
         "schema": {"type": "string"},
         "example": '"default";q=6000;w=60',
     },
     "Idempotent-Replayed": {
-        "description": "`true` when this answer was given before to the same Idempotency-Key.",
+        "description": "`true` if this is the stored response to an earlier request with the same Idempotency-Key.",
         "schema": {"type": "string", "enum": ["true"]},
     },
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},
@@ -367,15 +388,15 @@ PARAMETERS = {
     "RequestId": {
         "name": "X-Request-ID",
         "in": "header",
-        "description": "Your name for this request, in answer and change log; at most 128 of `A-Za-z0-9_.:/+=-`.",
+        "description": "Your id of this request, for response and change log; at most 128 of `A-Za-z0-9_.:/+=-`.",
         "schema": {"type": "string"},
     },
     "IdempotencyKey": {
         "name": "Idempotency-Key",
         "in": "header",
         "description": (
-            "Makes it safe to send the request again: for 24 hours the same key with the same body is answered with "
-            "what was answered before, and carried out once. A UUID is a good key, in quotes or without."
+            "Makes it safe to retry the request: for 24 hours, requests with the same key and body are carried out "
+            "once and get the same response. A UUID is a good key, with or without quotes."
         ),
         "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
     },

@@ -85,23 +85,25 @@ def _trimmed(value: Any, field: Any) -> Any:  # noqa: ANN401 - a text or a list,
 def page_of(shape: type[serializers.Serializer[Any]]) -> type[serializers.Serializer[Any]]:
     """The shape of a page (paging.py)."""
     fields = {
-        "count": serializers.IntegerField(required=False, help_text="How many there are; with `offset` only."),
+        "count": serializers.IntegerField(
+            required=False, help_text="The number of all rows; with `offset` or `count` only."
+        ),
         "next": serializers.URLField(allow_null=True, help_text="The page after this one; null on the last."),
         "previous": serializers.URLField(allow_null=True, help_text="The page before this one; null on the first."),
         "results": shape(many=True),
     }
     name = shape.__name__.removesuffix("Serializer") + "PageSerializer"
-    return type(name, (serializers.Serializer,), {**fields, "optional": ("count",), "__doc__": "One page."})
+    return type(name, (serializers.Serializer,), {**fields, "optional": ("count",), "__doc__": "A page of a list."})
 
 
 class HealthSerializer(serializers.Serializer[Any]):
-    """That it answers."""
+    """The state of this process."""
 
     status = serializers.ChoiceField(["ok"])
 
 
 class ReadinessSerializer(serializers.Serializer[Any]):
-    """What it needs, each "ok" or what is missing."""
+    """What the system depends on: each is "ok", or says what is missing."""
 
     database = serializers.CharField()
     migrations = serializers.CharField()
@@ -122,13 +124,13 @@ class ProblemSerializer(serializers.Serializer[Any]):
 class ProblemKindSerializer(serializers.Serializer[Any]):
     """A kind of problem, and what to do about it."""
 
-    type = serializers.CharField(help_text="As it stands in a problem.")
+    type = serializers.CharField(help_text="The `type` of a problem of this kind.")
     title = serializers.CharField()
     status = serializers.IntegerField()
-    remedy = serializers.CharField(help_text="What a client does about it.")
+    remedy = serializers.CharField(help_text="What a client should do.")
     example = {
         "type": "/problems/out-of-date",
-        "title": "Somebody else has changed it",
+        "title": "The object has changed",
         "status": 412,
         "remedy": "The object is no longer the one whose ETag stands in If-Match. Read it again, and decide anew.",
     }

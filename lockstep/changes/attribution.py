@@ -78,7 +78,7 @@ class tracing:
 
 
 def attribution(*, actor: str = "", origin: str = "") -> dict[str, Any]:
-    """The same as parameters of a statement that says it itself, for what is written by one statement alone.
+    """Actor, origin and trace as parameters of a statement that sets them itself, and is a transaction by itself.
 
     It has to set `lockstep.actor`, `lockstep.origin` and `lockstep.trace` to them, and to write nothing unless
     `confirmation_sql` of the actor is true. The caller passes that result to `refuse_unless`, and calls

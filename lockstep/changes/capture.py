@@ -5,7 +5,8 @@
 
 The named columns are an allow-list: nothing else of the row ever enters the log. `readers` says who may read what the
 log has of the model: staff only, unless it names everybody (signed in), or the captured column with an owner's id. Rows
-that everybody may read while a column has some value, and only their owner otherwise, have a `Visibility`.
+that everybody may read while a column has some value, and only their owner otherwise, have a `Visibility`. Columns that
+are `staff_only` are left out for all others (readers.py).
 """
 
 from dataclasses import dataclass
@@ -45,9 +46,17 @@ Readers = str | Visibility
 class Capture(pgtrigger.Trigger):
     """One of a model's four capture triggers; `columns` are attribute names of its fields."""
 
-    def __init__(self, *, columns: tuple[str, ...], readers: Readers, **options: Any) -> None:  # noqa: ANN401 - pgtrigger's
+    def __init__(
+        self,
+        *,
+        columns: tuple[str, ...],
+        readers: Readers,
+        staff_only: tuple[str, ...],
+        **options: Any,  # noqa: ANN401 - pgtrigger's
+    ) -> None:
         self.columns = columns
         self.readers = readers
+        self.staff_only = staff_only
         super().__init__(**options)
 
     def get_func(self, model: type[models.Model]) -> str:  # type: ignore[override]  # pgtrigger means the class
@@ -65,12 +74,14 @@ class Capture(pgtrigger.Trigger):
         return f"{body}\nRETURN NULL;"
 
 
-def capture(*columns: str, readers: Readers = STAFF) -> list[pgtrigger.Trigger]:
+def capture(*columns: str, readers: Readers = STAFF, staff_only: tuple[str, ...] = ()) -> list[pgtrigger.Trigger]:
     """The triggers that capture these columns of a model, for its `Meta.triggers`."""
     named = (readers.column, readers.owner) if isinstance(readers, Visibility) else (readers,)
     if unknown := [name for name in named if name not in (STAFF, EVERYBODY, *columns)]:
         raise ValueError(f"The readers of a model are {STAFF}, {EVERYBODY} or captured columns, not {unknown[0]!r}.")
-    common = {"columns": columns, "readers": readers}
+    if unknown := [name for name in staff_only if name not in columns]:
+        raise ValueError(f"{unknown[0]!r} is staff_only and not captured.")
+    common = {"columns": columns, "readers": readers, "staff_only": staff_only}
     return [
         _trigger("insert", operation=pgtrigger.Insert, referencing=NEW_ROWS, **common),
         _trigger("update", operation=pgtrigger.Update, referencing=BOTH_ROWS, **common),
@@ -117,6 +128,11 @@ def captures_of(model: type[models.Model]) -> list[Capture]:
 def readers_of(model: type[models.Model]) -> Readers:
     """Who may read what the log has of a model: STAFF, EVERYBODY, the column with an owner's id, or a Visibility."""
     return next((trigger.readers for trigger in captures_of(model)), STAFF)
+
+
+def staff_only_of(model: type[models.Model]) -> tuple[str, ...]:
+    """The captured columns of a model that nobody but staff reads."""
+    return next((trigger.staff_only for trigger in captures_of(model)), ())
 
 
 def models_to_capture() -> list[type[models.Model]]:

@@ -27,16 +27,21 @@ RETURN NULL;
 """
 
 
-def deletes(*dependents: tuple[str, str]) -> list[pgtrigger.Trigger]:
+def deletes(*dependents: tuple[str, str], first: str = "") -> list[pgtrigger.Trigger]:
     """The triggers of a parent that delete its rows in these tables, which name it in these columns.
 
-    Rows are locked in the order of their ids, as every statement that writes several of them locks them.
+    Rows are locked in the order of their ids, as every statement that writes several of them locks them. `first` is
+    SQL that is executed before: it locks what other transactions lock before those rows.
     """
-    return [wait_for_dependents(), *(_deletes(table, column) for table, column in dependents)]
+    return [wait_for_dependents(), *(_deletes(table, column, first) for table, column in dependents)]
 
 
 def deletes_of_user(*dependents: tuple[str, str]) -> list[pgtrigger.Trigger]:
-    """The same of a user, whose deletion waits for its dependents already (accounts)."""
+    """The triggers of a user that delete its rows; the accounts have the one that waits for dependents.
+
+    They are for rows that must not outlive the account, whatever deletes it. What ends with an account by way of an
+    action, because it is more than a deletion, is in api/endings.py.
+    """
     return [_deletes(table, column) for table, column in dependents]
 
 
@@ -51,13 +56,13 @@ def wait_for_dependents() -> pgtrigger.Trigger:
     )
 
 
-def _deletes(table: str, column: str) -> pgtrigger.Trigger:
+def _deletes(table: str, column: str, first: str = "") -> pgtrigger.Trigger:
     return pgtrigger.Trigger(
         name=f"delete_{table}",
         when=pgtrigger.After,
         operation=_deletion(),
         condition=IS_DELETED,
-        func=ROWS.format(table=table, column=column),
+        func=first + ROWS.format(table=table, column=column),
     )
 
 

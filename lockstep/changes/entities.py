@@ -114,11 +114,13 @@ class AliveParent(pgtrigger.Trigger):
     @classmethod
     def of(cls, field: str) -> "list[AliveParent]":
         """The triggers that hold the parent behind this foreign key to be alive."""
+        return [cls(name=f"alive_{field}_insert", field=field, operation=pgtrigger.Insert), cls.of_updates(field)]
+
+    @classmethod
+    def of_updates(cls, field: str) -> "AliveParent":
+        """The one of these that looks at updates, for a model that checks its inserted rows by statement."""
         changed: Any = pgtrigger.UpdateOf(f"{field}_id", "deleted")  # type: ignore[no-untyped-call]
-        return [
-            cls(name=f"alive_{field}_insert", field=field, operation=pgtrigger.Insert),
-            cls(name=f"alive_{field}_update", field=field, operation=changed),
-        ]
+        return cls(name=f"alive_{field}_update", field=field, operation=changed)
 
     def get_condition(self, model: Any) -> Any:  # noqa: ANN401 - pgtrigger means the class, and has conditions
         """Only rows that are there; of updated ones those that were not, or belonged to another parent."""

@@ -22,6 +22,14 @@ class Fold(models.Func):
     output_field = models.TextField()
 
 
+class SortKey(models.Func):
+    """By what a name or a title is sorted, alike in every database: the collation of ours may be that of a language."""
+
+    template = 'lockstep_sort_key(%(expressions)s) COLLATE "C"'
+    arity = 1
+    output_field = models.TextField()
+
+
 class FoldedLookup(lookups.Lookup):
     """Compares the folded column with the folded value."""
 
@@ -135,6 +143,10 @@ class NormalisedField(models.Field):  # type: ignore[type-arg]  # it takes none 
 
 class NormalTextField(NormalisedField, models.TextField):  # type: ignore[type-arg]
     """A text, as NFC."""
+
+
+class NormalCharField(NormalisedField, models.CharField):  # type: ignore[type-arg]
+    """A text of limited length, as NFC."""
 
 
 class LabelField(NormalTextField):

@@ -7,7 +7,7 @@ from lockstep.api.serializers import StrictSerializer
 
 
 class NamedCredentialsSerializer(StrictSerializer):
-    """What signs in, the username being called name."""
+    """A username, called `name`, and a password."""
 
     name = SignInName()
     password = Password()
@@ -15,7 +15,7 @@ class NamedCredentialsSerializer(StrictSerializer):
 
 
 class NamedRegistrationSerializer(StrictSerializer):
-    """A new account, the username being called name."""
+    """A new account, whose username is called `name`."""
 
     id = serializers.IntegerField(read_only=True, help_text="Its number.")
     name = Username()

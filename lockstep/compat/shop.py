@@ -24,9 +24,13 @@ from lockstep.shop.models import MAX_NAME, MOST_LINES, MOST_STOCK, Order, Produc
 from lockstep.shop.serializers import NOT_PLACED, PRICE, Money, ProductKey, Quantity, read_price
 
 NARROWING = [
-    text("keyword", "Only those with this in their name, in any case and spelling; all when empty.", may_be_empty=True),
+    text(
+        "keyword",
+        "Only products whose name contains this text, ignoring case and spelling; all when empty.",
+        may_be_empty=True,
+    ),
     text("keywords", "Another name of `keyword`; all when empty.", may_be_empty=True),
-    QueryParameter("max_price", PRICE, read_price, "Only those that cost so much, or less."),
+    QueryParameter("max_price", PRICE, read_price, "Only products of this price or a lower one."),
 ]
 NARROWS = {"keyword": "folded_name__icontains", "keywords": "folded_name__icontains", "max_price": "price__lte"}
 
@@ -42,7 +46,7 @@ class NumberedProductSerializer(StrictSerializer):
 
 
 class NumberedLineSerializer(StrictSerializer):
-    """So many of one product."""
+    """A quantity of one product."""
 
     id = ProductKey()
     quantity = Quantity()
@@ -50,14 +54,14 @@ class NumberedLineSerializer(StrictSerializer):
 
 
 class FinalOrderSerializer(StrictSerializer):
-    """What is to be ordered, final at once."""
+    """The products of an order that is final at once."""
 
     products = serializers.ListField(child=NumberedLineSerializer(), min_length=1, max_length=MOST_LINES)
     example = {"products": [{"id": 1001, "quantity": 15}, {"id": 1002, "quantity": 13}]}
 
 
 class OrderedLineSerializer(serializers.Serializer[Any]):
-    """So many of one product, at the price of the moment of ordering."""
+    """A line of an order, at the price when it was placed."""
 
     id = serializers.IntegerField()
     name = serializers.CharField()
@@ -83,7 +87,7 @@ class NumberedOrderSerializer(serializers.Serializer[Any]):
 
 
 class NumberedProductListView(View):
-    """Everything that is on sale."""
+    """Products on sale."""
 
     @extend_schema(
         operation_id="list_numbered_products",
@@ -91,7 +95,7 @@ class NumberedProductListView(View):
         responses=page_of(NumberedProductSerializer),
     )
     def get(self, request: Asking) -> Answer:
-        """What is on sale, and all of your own; newest first."""
+        """Lists products on sale, and all of your own, newest first."""
         return offset_page(request, _narrowed(request), shape=_shown)
 
     @extend_schema(
@@ -101,7 +105,7 @@ class NumberedProductListView(View):
         responses={201: NumberedProductSerializer},
     )
     def post(self, request: Request) -> Answer:
-        """A new product of yours, on sale at once."""
+        """Creates a product of yours, on sale at once."""
         given = NumberedProductSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         created = actions.create_product(actor=actor_of(request), owner=request.user, **given.validated_data)
@@ -109,7 +113,7 @@ class NumberedProductListView(View):
 
 
 class NumberedProductView(View):
-    """One product."""
+    """Returns a product."""
 
     @extend_schema(operation_id="get_numbered_product", parameters=READS_VERSION, responses=NumberedProductSerializer)
     def get(self, request: Request, key: str) -> Answer:
@@ -122,7 +126,7 @@ class NumberedProductView(View):
         responses=NumberedProductSerializer,
     )
     def put(self, request: Request, key: str) -> Answer:
-        """Name, price and stock of a product of yours."""
+        """Replaces the name, price and stock of a product of yours."""
         product = reads.own_product(key, request.user)
         given = NumberedProductSerializer(data=request.data, shown=_shown(product))
         given.is_valid(raise_exception=True)
@@ -133,14 +137,14 @@ class NumberedProductView(View):
 
     @extend_schema(operation_id="delete_numbered_product", parameters=DELETES_VERSION, responses={204: None})
     def delete(self, request: Request, key: str) -> Answer:
-        """Deletes a product of yours; orders that have it go on."""
+        """Deletes a product of yours; orders of it are not affected."""
         product = reads.own_product(key, request.user)
         actions.delete_product(actor=actor_of(request), product=product, match=if_match(request))
         return Answer(status=204)
 
 
 class PaymentNeeded(DomainError):
-    """Orders are paid for here: POST /api/v1/orders/, then POST /api/v1/orders/<id>/confirm/ with a card."""
+    """Orders need a payment: POST /api/v1/orders/, then POST /api/v1/orders/<id>/confirm/ with a card."""
 
     problem = problems.FORBIDDEN
 
@@ -152,7 +156,7 @@ class FinalOrderView(View):
         operation_id="list_numbered_orders", parameters=CURSOR_PAGE, responses=page_of(NumberedOrderSerializer)
     )
     def get(self, request: Asking) -> Answer:
-        """Your orders, by whichever route they came; newest first."""
+        """Lists all your orders, newest first."""
         return offset_page(request, Order.objects.alive().of(request.user), shape=_shown_order)
 
     @extend_schema(
@@ -162,7 +166,7 @@ class FinalOrderView(View):
         responses={201: NumberedOrderSerializer, **NOT_PLACED},
     )
     def post(self, request: Request) -> Answer:
-        """Orders all of it or nothing; 403 where the shop takes no orders without payment."""
+        """Places an order of all products or none, final at once; 403 where orders need a payment."""
         if not settings.ORDERS_WITHOUT_PAYMENT:
             raise PaymentNeeded
         given = FinalOrderSerializer(data=request.data)

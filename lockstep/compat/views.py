@@ -14,7 +14,7 @@ from lockstep.compat.serializers import NamedCredentialsSerializer, NamedRegistr
 
 
 class AuthView(SignInView):
-    """Signs in: one opaque bearer token, valid for a month."""
+    """Issues an opaque bearer token, valid for a month."""
 
     @extend_schema(
         operation_id="create_token", request=CredentialsSerializer, responses={200: TokenSerializer, 401: None}
@@ -27,7 +27,7 @@ class AuthView(SignInView):
 
 
 class NamedPairView(SignInView):
-    """Signs in by name: a pair of JSON Web Tokens."""
+    """Issues a pair of JSON Web Tokens, by name and password."""
 
     credentials = NamedCredentialsSerializer
     name_field = "name"
@@ -43,7 +43,7 @@ class NamedPairView(SignInView):
 
 
 class NamedRegisterView(RegistrationView):
-    """Makes an account by name; its `id` is the number."""
+    """Registers an account by name; `id` is its number."""
 
     @extend_schema(
         operation_id="register_named_user",

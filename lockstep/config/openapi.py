@@ -7,27 +7,27 @@ from lockstep.version import VERSION
 DESCRIPTION = """\
 Lockstep owns its data and keeps the systems around it in step with it.
 
-**Signing in.** Send `Authorization: Bearer <token>`. There are three doors to a token: `POST /auth/` gives an opaque
-one, `POST /api/v1/auth/token/` a pair of JSON Web Tokens, `POST /oauth/token/` a pair by OAuth 2.
+**Signing in.** Send `Authorization: Bearer <token>`. Three endpoints issue tokens: `POST /auth/` an opaque one,
+`POST /api/v1/auth/token/` a pair of JSON Web Tokens, `POST /oauth/token/` a pair by OAuth 2.
 
-**Problems.** Every error is `application/problem+json` (RFC 9457), also where it is not listed: 404 for an address that
-nothing is at, 405 for a method that an address does not take, 500 for a mistake of ours. `type` is an address on this
-server that says what to do. `errors` names each field to mend. At `/oauth/token/` and `/oauth/revoke_token/` the same
-members come as `application/json`, as RFC 6749 wants it.
+**Problems.** Every error is `application/problem+json` (RFC 9457), also where it is not listed: 404 for an unknown
+path, 405 for a method that a path does not support, 500 for an error of the server. `type` is a URL on this server that
+says what to do. `errors` names each invalid field. At `/oauth/token/` and
+`/oauth/revoke_token/` errors have the same members, and are `application/json`, as RFC 6749 requires.
 
-**Sending again.** A POST with an `Idempotency-Key` is carried out once, however often it is sent.
+**Retries.** A POST with an `Idempotency-Key` is carried out once, however often it is sent.
 
-**Together with others.** An object with an `ETag` is changed with `If-Match`: who was second gets 412, and nothing is
-lost.
+**Concurrent changes.** Send the `ETag` of an object as `If-Match` when you change it: if it has changed since you read
+it, the response is 412, and no change is lost.
 
 **Queries.** A query parameter that an operation does not have, that is sent twice or that is impossible is 400, and
 `errors` names it. An empty one is refused, too, unless its description says what it means. `next` and `previous` of a
 list lead to the other pages; a page ends after `limit` rows, or before it would have more than 1 MB of them.
 
-**Bodies.** A whole number may be a string of digits. A text is kept as it is sent. A read-only field may be sent back
-with the value that the object has; a new object takes none.
+**Bodies.** A whole number may be a string of digits. A text is stored as it is sent, composed (NFC). A read-only field
+may be sent back with the value that the object has; a new object takes none.
 
-**Addresses** are the same with and without the slash at their end.
+**Paths** work with and without a trailing slash.
 """
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Lockstep",
@@ -49,15 +49,15 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "RatingType": "lockstep.movies.models.Rating.Type",
     },
     "TAGS": [
-        {"name": "signing in", "description": "Three doors to a bearer token, and the way out."},
-        {"name": "people", "description": "Accounts, profiles, and who follows whom."},
-        {"name": "posts", "description": "Posts and comments, in the shape of their provider."},
+        {"name": "signing in", "description": "Issuing, refreshing and revoking tokens."},
+        {"name": "people", "description": "Accounts, profiles and followers."},
+        {"name": "posts", "description": "Posts and comments, in the format of JSONPlaceholder."},
         {"name": "shop", "description": "Products and their tags, bags and orders."},
-        {"name": "defects", "description": "What is wrong, and who said so; a counter hears of it."},
-        {"name": "movies", "description": "Somebody else's catalogue, searched here, and what users think of it."},
-        {"name": "webhooks", "description": "Being told of changes by HTTP (Standard Webhooks)."},
+        {"name": "defects", "description": "Defects that users report; an external counter is notified of each."},
+        {"name": "movies", "description": "The catalogue of a provider, with search and ratings."},
+        {"name": "webhooks", "description": "Changes sent to your HTTP endpoints (Standard Webhooks)."},
         {"name": "changes", "description": "The change log: as a list, live, and the history of one object."},
-        {"name": "operations", "description": "For whoever looks after the system, and these pages."},
+        {"name": "operations", "description": "Health, metrics, and the pages of this description."},
     ],
 }
 # The system that the views of a module are a part of.

@@ -25,11 +25,11 @@ def update_defect(*, actor: str, key: str, match: Match = ANY_VERSION, **values:
 
 
 def delete_defect(*, actor: str, key: str, user: Somebody, match: Match = ANY_VERSION) -> None:
-    """Takes a defect back. Raises NotFound, OutOfDate, and PermissionDenied for somebody else's."""
+    """Deletes a defect. Raises NotFound, OutOfDate, and PermissionDenied for another user's."""
     with attributed_transaction(actor=actor):
         defect = _locked(key, ANY_VERSION)
         if defect.user_id != user.number:
-            raise PermissionDenied("This defect is somebody else's: only who reported it may delete it.")
+            raise PermissionDenied("Only the user who reported a defect may delete it.")
         match.check(defect.version)
         Defect.objects.filter(pk=defect.pk).update(deleted=Now())
 

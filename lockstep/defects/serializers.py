@@ -10,7 +10,7 @@ from lockstep.defects.models import MAX_COMMENT, Defect
 
 
 class DefectSerializer(StrictSerializer):
-    """A defect. The user is whoever asks; nobody reports in another's name."""
+    """A defect. Its user is the user of the request that created it."""
 
     ignores_read_only = True  # clients of the predecessor send the user
     id = serializers.UUIDField(read_only=True)

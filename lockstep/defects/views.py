@@ -10,9 +10,8 @@ from lockstep.api.answers import Answer
 from lockstep.api.concurrency import answer, if_match
 from lockstep.api.errors import NotFound
 from lockstep.api.paging import BY_TIME, ordering_of, page
-from lockstep.api.parameters import QueryParameter, moment, text
-from lockstep.api.requests import Asking, actor_of, by_key, read_key
-from lockstep.api.routes import ID
+from lockstep.api.parameters import moment, text
+from lockstep.api.requests import Asking, actor_of, by_key, key_parameter
 from lockstep.api.schema import CHANGES_VERSION, CREATES_VERSION, DELETES_VERSION, READS_VERSION, cursor_page, ordering
 from lockstep.api.serializers import page_of
 from lockstep.api.views import View
@@ -21,19 +20,20 @@ from lockstep.defects.models import Defect, DefectQuerySet
 from lockstep.defects.serializers import DefectSerializer, shown_defect
 
 PAGE = 200  # rows of a page that nobody asked to be shorter: the predecessor's
-KEY = {"type": "string", "pattern": f"^(?:0|[1-9][0-9]{{0,17}}|{ID})$"}
 NARROWING = [
     text(
-        "search", "Only those with this in their comment, in any case and spelling; all when empty.", may_be_empty=True
+        "search",
+        "Only defects whose comment contains this text, ignoring case and spelling; all when empty.",
+        may_be_empty=True,
     ),
-    QueryParameter("user", KEY, read_key, "Only those that this user reported: a number, or an id."),
-    moment("since", "Only those from then on."),
-    moment("until", "Only those from before."),
+    key_parameter("user", "Only defects of this user: an id or a number."),
+    moment("since", "Only defects created at this time or later."),
+    moment("until", "Only defects created before this time."),
 ]
 
 
 class DefectListView(View):
-    """What is wrong, and who said so."""
+    """Defects."""
 
     @extend_schema(
         operation_id="list_defects",
@@ -41,7 +41,7 @@ class DefectListView(View):
         responses=page_of(DefectSerializer),
     )
     def get(self, request: Asking) -> Answer:
-        """Everybody's defects, newest first."""
+        """Lists the defects of all users, newest first."""
         return page(request, _narrowed(request), order=ordering_of(request, BY_TIME), shape=shown_defect)
 
     @extend_schema(
@@ -51,13 +51,13 @@ class DefectListView(View):
         responses={201: DefectSerializer},
     )
     def post(self, request: Request) -> Answer:
-        """A new defect, reported by you."""
+        """Reports a defect."""
         made = actions.create_defect(actor=actor_of(request), user=request.user, **_given(request))
         return _defect(request, str(made.pk), status=201)
 
 
 class DefectView(View):
-    """One defect."""
+    """Returns a defect."""
 
     @extend_schema(operation_id="get_defect", parameters=READS_VERSION, responses=DefectSerializer)
     def get(self, request: Request, key: str) -> Answer:
@@ -70,7 +70,7 @@ class DefectView(View):
         responses=DefectSerializer,
     )
     def put(self, request: Request, key: str) -> Answer:
-        """Replaces the comment of a defect, whoever reported it. The reporter stays; the history has the author."""
+        """Replaces the comment of a defect. Any user may; its user does not change, and the history has the author."""
         given = _given(request, shown_defect(_found(key)))
         actions.update_defect(actor=actor_of(request), key=key, match=if_match(request), **given)
         return _defect(request, key)
@@ -86,7 +86,7 @@ class DefectView(View):
 
     @extend_schema(operation_id="delete_defect", parameters=DELETES_VERSION, responses={204: None})
     def delete(self, request: Request, key: str) -> Answer:
-        """Takes back a defect that you reported."""
+        """Deletes a defect that you reported."""
         actions.delete_defect(actor=actor_of(request), key=key, user=request.user, match=if_match(request))
         return Answer(status=204)
 

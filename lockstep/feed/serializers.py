@@ -22,17 +22,27 @@ EXAMPLE = {
 class ChangeSerializer(serializers.Serializer[Any]):
     """One committed change of one object."""
 
-    seq = serializers.IntegerField(help_text="Its place in the log.")
-    at = serializers.DateTimeField(help_text="When it was written, by the database's clock.")
-    type = serializers.CharField(help_text="The model and the kind, as webhooks have it.")
+    seq = serializers.IntegerField(help_text="Its sequence number in the log.")
+    at = serializers.DateTimeField(help_text="The time of the change, by the database's clock.")
+    type = serializers.CharField(help_text="The event type, `<app>.<model>.<kind>`, as in webhooks.")
     model = serializers.CharField()
     object_id = serializers.CharField()
     kind = serializers.ChoiceField(Change.Kind.choices)
-    before = serializers.DictField(allow_null=True, help_text="Null when the object was not there.")
-    after = serializers.DictField(allow_null=True, help_text="Null when the object is gone.")
-    actor = serializers.CharField(allow_null=True, help_text="Who; null when written past the application.")
-    origin = serializers.CharField(allow_null=True, help_text="From where it was imported; null for our own.")
-    trace = serializers.CharField(allow_null=True, help_text="The X-Request-ID or the command that it belongs to.")
+    before = serializers.DictField(
+        allow_null=True, help_text="The captured columns before; null if the object was created."
+    )
+    after = serializers.DictField(
+        allow_null=True, help_text="The captured columns after; null if the object was deleted."
+    )
+    actor = serializers.CharField(
+        allow_null=True, help_text="The actor, such as `user:<id>`; null for changes made outside the application."
+    )
+    origin = serializers.CharField(
+        allow_null=True, help_text="The provider that the change was imported from; null for changes made here."
+    )
+    trace = serializers.CharField(
+        allow_null=True, help_text="The request (its X-Request-ID) or command that made the change."
+    )
     example = {
         **EXAMPLE,
         "type": "posts.post.updated",
@@ -42,7 +52,7 @@ class ChangeSerializer(serializers.Serializer[Any]):
 
 
 class DifferenceSerializer(serializers.Serializer[Any]):
-    """A column before and after."""
+    """The values of a column before and after a change."""
 
     before = serializers.JSONField()
     after = serializers.JSONField()
@@ -54,25 +64,32 @@ class NothingField(serializers.Field):  # type: ignore[type-arg]  # it takes non
 
 
 class HistoryEntrySerializer(serializers.Serializer[Any]):
-    """One change in the history of an object: the columns that changed, to users who might see it then.
+    """One change in the history of an object, with the columns that changed.
 
-    A column that an entry does not name is as the nearest older entry that names it says.
+    A change that was not visible to you has no columns. A column that an entry does not name has the value of the
+    nearest older entry that names it.
     """
 
-    seq = serializers.IntegerField(help_text="Its place in the log.")
-    at = serializers.DateTimeField(help_text="When it was written, by the database's clock.")
+    seq = serializers.IntegerField(help_text="Its sequence number in the log.")
+    at = serializers.DateTimeField(help_text="The time of the change, by the database's clock.")
     kind = serializers.ChoiceField(Change.Kind.choices)
-    actor = serializers.CharField(allow_null=True, help_text="Who; null when written past the application.")
-    by = serializers.CharField(allow_null=True, help_text="Their username.")
-    origin = serializers.CharField(allow_null=True, help_text="From where it was imported; null for our own.")
-    trace = serializers.CharField(allow_null=True, help_text="The X-Request-ID or the command that it belongs to.")
+    actor = serializers.CharField(
+        allow_null=True, help_text="The actor, such as `user:<id>`; null for changes made outside the application."
+    )
+    by = serializers.CharField(allow_null=True, help_text="The username of the actor.")
+    origin = serializers.CharField(
+        allow_null=True, help_text="The provider that the change was imported from; null for changes made here."
+    )
+    trace = serializers.CharField(
+        allow_null=True, help_text="The request (its X-Request-ID) or command that made the change."
+    )
     changed = serializers.DictField(
         child=DifferenceSerializer(),
         required=False,
-        help_text="The columns that are different; all of them when the object comes or goes.",
+        help_text="The columns that changed; all columns if the object was created or deleted.",
     )
-    before = NothingField(required=False, help_text="Null, only where the object was not there before.")
-    after = NothingField(required=False, help_text="Null, only where the object is gone.")
+    before = NothingField(required=False, help_text="Null if the object was created; otherwise absent.")
+    after = NothingField(required=False, help_text="Null if the object was deleted; otherwise absent.")
     optional = ("changed", "before", "after")
     example = {
         **{name: value for name, value in EXAMPLE.items() if name not in ("before", "after")},

@@ -32,20 +32,20 @@ from lockstep.feed.stream import EVENT_STREAM, STREAM_HEADERS, event_stream
 
 MAX_PATTERNS = 2_000  # characters
 PLACE = OpenApiParameter(
-    "Last-Event-ID", str, OpenApiParameter.HEADER, description="From where a stream goes on; from now without it."
+    "Last-Event-ID", str, OpenApiParameter.HEADER, description="Where the stream continues; without it, from now on."
 )
 ORDERINGS: dict[str, Ordering] = {"-seq": ("-seq",), "seq": ("seq",)}
 F = TypeVar("F", bound=Callable[..., Answer])
 # By the comparison that each stands for.
 NARROWING = {
-    "model": text("model", "Such as `posts.post`."),
-    "object_id": text("object_id", "The changes of one object."),
-    "kind": choice("kind", "What happened.", Change.Kind.values),
-    "actor": text("actor", "Such as `user:<id>`."),
-    "origin": text("origin", "The provider that it was imported from."),
-    "trace": text("trace", "The X-Request-ID or the command that it belongs to."),
-    "at__gte": moment("since", "From then on."),
-    "at__lt": moment("until", "Before then."),
+    "model": text("model", "Only changes of this model, such as `posts.post`."),
+    "object_id": text("object_id", "Only changes of this object, by its id."),
+    "kind": choice("kind", "Only changes of this kind.", Change.Kind.values),
+    "actor": text("actor", "Only changes by this actor, such as `user:<id>`."),
+    "origin": text("origin", "Only changes imported from this provider."),
+    "trace": text("trace", "Only changes of this request (its X-Request-ID) or command."),
+    "at__gte": moment("since", "Only changes at this time or later."),
+    "at__lt": moment("until", "Only changes before this time."),
 }
 
 
@@ -54,15 +54,20 @@ def read_patterns(value: str) -> frozenset[str]:
     patterns = read_text(value, MAX_PATTERNS).split(",")
     known = set().union(*(names(event_type) for event_type in event_types(is_staff=True)))
     if unknown := [pattern for pattern in patterns if pattern not in known]:
-        raise ValueError(f"Nothing is called {unknown[0][:100]!r}; posts.post.* is a pattern, and * is all.")
+        raise ValueError(
+            f"No event matches {unknown[0][:100]!r}. Patterns are posts.post.created, posts.post.*, posts.* or *."
+        )
     return frozenset(patterns)
 
 
 FOLLOWING = [
     QueryParameter(
-        "events", {"type": "string", "minLength": 1}, read_patterns, "Patterns such as `posts.post.*`, with commas."
+        "events",
+        {"type": "string", "minLength": 1},
+        read_patterns,
+        "Only these events of the stream: patterns such as `posts.post.*`, separated by commas.",
     ),
-    text("last_event_id", "For clients that cannot send Last-Event-ID.", max_length=1_000),
+    text("last_event_id", "For clients that cannot send the header `Last-Event-ID`.", max_length=1_000),
 ]
 ONLY_LIVE = frozenset(parameter.name for parameter in FOLLOWING)
 EVERYTHING = frozenset("*")
@@ -76,10 +81,10 @@ class EventStreamRenderer(JSONRenderer):
 
 
 class ChangeListView(View):
-    """The change log, for staff: newest first, or live.
+    """Lists or streams the change log. For staff.
 
-    With `Accept: text/event-stream` the answer is a stream of server-sent events: what is committed from now on, or
-    after `Last-Event-ID`. The stream takes `events` and `last_event_id`, the list all other parameters.
+    With `Accept: text/event-stream` the response is a stream of server-sent events: changes from now on, or after
+    `Last-Event-ID`. The stream takes `events` and `last_event_id`, the list all other parameters.
     """
 
     permission_classes = (IsAdminUser,)
@@ -103,14 +108,14 @@ def _history_schema(name: str) -> Callable[[F], F]:
 
 
 class HistoryView(View):
-    """Who changed an object, when, and what it was before and after; newest first."""
+    """Lists the changes of an object, newest first: who, when, and the values before and after."""
 
     @_history_schema("list_history")
     def get(self, request: Asking, model: str, object_id: str) -> Answer:
         rows = Change.objects.filter(model=model, object_id=_key(model, object_id))
         last = rows.order_by("-seq").values("kind", "before", "after").first()
         if last is None or not may_read_object(model, last, **_reader(request)):
-            raise NotFound("There is no such object, or nothing of its history that you may see.")
+            raise NotFound("The object does not exist, or its history is not visible to you.")
         people = _People()
         return page(
             request,
@@ -131,14 +136,14 @@ class NamedHistoryView(HistoryView):
 
 @extend_schema_view(get=_history_schema("list_product_history"))
 class ProductHistoryView(NamedHistoryView):
-    """Who changed a product, when, and what it was before and after; newest first."""
+    """Lists the changes of a product, newest first: who, when, and the values before and after."""
 
     model = "shop.product"
 
 
 @extend_schema_view(get=_history_schema("list_defect_history"))
 class DefectHistoryView(NamedHistoryView):
-    """Who changed a defect, when, and what it was before and after; newest first."""
+    """Lists the changes of a defect, newest first: who, when, and the values before and after."""
 
     model = "defects.defect"
 
@@ -177,7 +182,7 @@ def _entry(change: Change, people: _People, part: Part | None) -> dict[str, Any]
 
 def _refuse(request: Asking, names: Iterable[str], *, is_live: bool) -> None:
     """Raises ValidationError for those of these parameters that are sent: the other form of the answer takes them."""
-    remark = "The stream does not take it; the list does." if is_live else "Only the stream takes it."
+    remark = "Only the list has this parameter, not the stream." if is_live else "Only the stream has this parameter."
     if sent := [name for name in names if name in request._request.GET]:
         raise ValidationError({name: [remark] for name in sent})
 

@@ -8,12 +8,12 @@ from django.db.models.functions import RowNumber
 
 from lockstep.api.errors import NotFound
 from lockstep.changes.entities import Somebody
-from lockstep.changes.folding import Fold
+from lockstep.changes.folding import Fold, SortKey
 from lockstep.movies.models import Movie, MovieQuerySet, Rating
 
 ORDERINGS: dict[str, list[OrderBy]] = {
-    "title": [Fold("title").asc(), F("id").asc()],
-    "-title": [Fold("title").desc(), F("id").desc()],
+    "title": [SortKey("title").asc(), F("id").asc()],
+    "-title": [SortKey("title").desc(), F("id").desc()],
     "votes": [F("tally__score").asc(), F("id").asc()],
     "-votes": [F("tally__score").desc(), F("id").desc()],
     "rating": [F("rating").asc(nulls_last=True), F("id").asc()],

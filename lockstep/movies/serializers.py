@@ -23,35 +23,39 @@ MOVIE = {
 
 
 class MovieSerializer(serializers.Serializer[Any]):
-    """A movie of the provider's, with what our users think of it."""
+    """A movie of the provider, with the ratings of our users."""
 
     id = serializers.UUIDField()
     title = serializers.CharField()
     description = serializers.CharField(allow_null=True)
     image_url = serializers.URLField(allow_null=True)
-    rating = serializers.FloatField(allow_null=True, help_text="The provider's own.")
+    rating = serializers.FloatField(allow_null=True, help_text="The provider's rating.")
     upvotes = serializers.IntegerField()
     downvotes = serializers.IntegerField()
-    my_rating = serializers.ChoiceField(Rating.Type.choices, allow_null=True, help_text="Your own; null without one.")
+    my_rating = serializers.ChoiceField(
+        Rating.Type.choices, allow_null=True, help_text="Your rating; null if you have not rated it."
+    )
     same_title = serializers.ListField(
-        child=serializers.UUIDField(), required=False, help_text="With `group=title`: the others of this title."
+        child=serializers.UUIDField(),
+        required=False,
+        help_text="With `group=title`: the ids of the other movies of this title.",
     )
     optional = ("same_title",)
     example: Mapping[str, object] = MOVIE
 
 
 class MoviePageSerializer(serializers.Serializer[Any]):
-    """Some movies, and how fresh they are."""
+    """A page of movies, and whether the catalogue is fresh."""
 
-    count = serializers.IntegerField(help_text="How many there are.")
+    count = serializers.IntegerField(help_text="The number of all rows.")
     next = serializers.URLField(allow_null=True)
     previous = serializers.URLField(allow_null=True)
-    stale = serializers.BooleanField(help_text="Whether the catalogue is older than it should be; `Age` says how old.")
+    stale = serializers.BooleanField(help_text="Whether the catalogue is out of date; `Age` has its age.")
     results = MovieSerializer(many=True)
 
 
 class NewRatingSerializer(StrictSerializer):
-    """A vote on a movie."""
+    """A rating of a movie."""
 
     id = serializers.UUIDField(read_only=True)
     movie_id: serializers.UUIDField = fields.Uuid()
@@ -68,7 +72,7 @@ class NewRatingSerializer(StrictSerializer):
 
 
 class RatingSerializer(NewRatingSerializer):
-    """A vote on a movie, which stays with its movie."""
+    """A rating; its movie cannot be changed."""
 
     movie_id = serializers.UUIDField(read_only=True)
 

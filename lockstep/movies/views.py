@@ -41,33 +41,32 @@ AGE = OpenApiParameter(
     "Age",
     int,
     OpenApiParameter.HEADER,
-    description="How old the catalogue is, in seconds.",
+    description="The age of the catalogue in seconds.",
     response=[200],
     required=True,
 )
 SEARCH = [
     text(
         "query",
-        "Only those that have all of these words in their title or description; all when empty.",
+        "Only movies with all these words in title or description; all when empty.",
         may_be_empty=True,
     ),
-    choice("group", "One movie of each title, and the ids of the others.", ["title"]),
+    choice("group", "One movie of each title, with the ids of the others.", ["title"]),
     ordering(reads.ORDERINGS),
     *NUMBERED_PAGE,
     AGE,
 ]
-OF_TYPE = choice("rating_type", "Only those of this type.", Rating.Type.values)
+OF_TYPE = choice("rating_type", "Only ratings of this type.", Rating.Type.values)
 
 
 class MovieListView(View):
-    """Somebody else's movies, searched here."""
+    """The movies of the provider."""
 
     @extend_schema(operation_id="list_movies", parameters=SEARCH, responses={200: MoviePageSerializer, 503: None})
     def get(self, request: Asking) -> Answer:
-        """Movies that match, with everybody's votes and your own.
+        """Lists movies, with the ratings of all users and your own.
 
-        The provider may be down: the answer is then as old as `Age` says, and `stale`. Where nothing has ever come in,
-        it is 503.
+        While the provider is down the response is `stale`, and as old as `Age` says. Before the first import it is 503.
         """
         freshness = _freshness()
         found = _search(request)
@@ -77,11 +76,11 @@ class MovieListView(View):
 
 
 class MovieView(View):
-    """One movie."""
+    """A movie."""
 
     @extend_schema(operation_id="get_movie", parameters=[AGE], responses={200: MovieSerializer, 503: None})
     def get(self, request: Request, key: UUID) -> Answer:
-        """A movie, by our id or the provider's."""
+        """Returns a movie, by our id or the provider's."""
         freshness = _freshness()
         try:
             movie = reads.movie(key, request.user)
@@ -93,7 +92,7 @@ class MovieView(View):
 
 
 class RatingListView(View):
-    """One's own ratings."""
+    """The user's ratings."""
 
     @extend_schema(
         operation_id="list_ratings",
@@ -101,7 +100,7 @@ class RatingListView(View):
         responses=page_of(RatingSerializer),
     )
     def get(self, request: Asking) -> Answer:
-        """Your ratings, newest first."""
+        """Lists your ratings, newest first."""
         rows = Rating.objects.alive().of(request.user)
         if wanted := request.parameters.get("rating_type"):
             rows = rows.filter(rating_type=wanted)
@@ -114,7 +113,7 @@ class RatingListView(View):
         responses={201: RatingSerializer},
     )
     def post(self, request: Request) -> Answer:
-        """Your vote on a movie; there is one of each user for each movie."""
+        """Rates a movie. A user has one rating of each movie."""
         given = NewRatingSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         made = actions.create_rating(actor=actor_of(request), user=request.user, **given.validated_data)
@@ -122,7 +121,7 @@ class RatingListView(View):
 
 
 class RatingView(View):
-    """One of one's own ratings."""
+    """Returns a rating of yours."""
 
     @extend_schema(operation_id="get_rating", parameters=READS_VERSION, responses=RatingSerializer)
     def get(self, request: Request, key: UUID) -> Answer:
@@ -135,19 +134,19 @@ class RatingView(View):
         responses=RatingSerializer,
     )
     def put(self, request: Request, key: UUID) -> Answer:
-        """The other vote."""
+        """Replaces a rating of yours."""
         return self._change(request, key, partial=False)
 
     @extend_schema(
         operation_id="update_rating", parameters=CHANGES_VERSION, request=RatingSerializer, responses=RatingSerializer
     )
     def patch(self, request: Request, key: UUID) -> Answer:
-        """The same."""
+        """Partially updates a rating of yours."""
         return self._change(request, key, partial=True)
 
     @extend_schema(operation_id="delete_rating", parameters=DELETES_VERSION, responses={204: None})
     def delete(self, request: Request, key: UUID) -> Answer:
-        """Takes your vote back."""
+        """Deletes a rating of yours."""
         actions.delete_rating(actor=actor_of(request), user=request.user, key=key, match=if_match(request))
         return Answer(status=204)
 

@@ -1,4 +1,7 @@
-"""Posts and their comments: a mirror of JSONPlaceholder of which we are the MASTER."""
+"""Posts and their comments: a mirror of JSONPlaceholder of which we are the MASTER.
+
+What users write is stored as NFC. What the provider sends comes in by SQL, as the provider has it.
+"""
 
 import pgtrigger
 from django.core.validators import MaxLengthValidator, validate_email
@@ -6,7 +9,8 @@ from django.db import models
 
 from lockstep.changes.capture import EVERYBODY, NEW_ROWS, capture
 from lockstep.changes.dependents import deletes
-from lockstep.changes.entities import TOUCH, Entity, EntityQuerySet, number_field
+from lockstep.changes.entities import TOUCH, AliveParent, Entity, EntityQuerySet, number_field
+from lockstep.changes.folding import NormalTextField
 
 # The provider's user that our own posts belong to: it has users, we mirror none.
 OUR_USER_ID = 99999942
@@ -18,8 +22,8 @@ class Post(Entity):
 
     number = number_field("posts_post_number")
     user_id = models.BigIntegerField(db_default=OUR_USER_ID, editable=False, help_text="The provider's user.")
-    title = models.TextField(validators=[MaxLengthValidator(MAX_TITLE)])
-    body = models.TextField(validators=[MaxLengthValidator(MAX_BODY)])
+    title = NormalTextField(validators=[MaxLengthValidator(MAX_TITLE)])
+    body = NormalTextField(validators=[MaxLengthValidator(MAX_BODY)])
 
     objects = EntityQuerySet.as_manager()
 
@@ -42,17 +46,18 @@ class Comment(Entity):
     post = models.ForeignKey(
         Post, models.CASCADE, related_name="comments", db_constraint=False, limit_choices_to={"deleted": None}
     )
-    name = models.TextField(validators=[MaxLengthValidator(MAX_TITLE)])
-    email = models.TextField(validators=[validate_email, MaxLengthValidator(MAX_EMAIL)])
-    body = models.TextField(validators=[MaxLengthValidator(MAX_BODY)])
+    name = NormalTextField(validators=[MaxLengthValidator(MAX_TITLE)])
+    email = NormalTextField(validators=[validate_email, MaxLengthValidator(MAX_EMAIL)])
+    body = NormalTextField(validators=[MaxLengthValidator(MAX_BODY)])
 
     objects = EntityQuerySet.as_manager()
 
     class Meta:
         triggers = [
-            *capture("number", "post_id", "name", "email", "body", readers=EVERYBODY),
+            *capture("number", "post_id", "name", "email", "body", readers=EVERYBODY, staff_only=("email",)),
             TOUCH,
-            # By statement, unlike AliveParent: an import inserts hundreds of thousands.
+            AliveParent.of_updates("post"),
+            # Inserted rows by statement, unlike AliveParent: an import inserts hundreds of thousands.
             pgtrigger.Trigger(
                 name="refuse_deleted_post",
                 level=pgtrigger.Statement,

@@ -20,7 +20,10 @@ def posts(stretch: Stretch) -> Reading:
 
 
 def comments(post: int, stretch: Stretch) -> Reading:
-    """A post's comments by number, the same of {postId, id, name, email, body}; nothing without the post."""
+    """A post's comments by number, as an array of {postId, id, name, email, body}, how many, and whether more follow.
+
+    No row when there is no such post.
+    """
     return Reading(COMMENTS, {"post": post, "offset": stretch.offset, **page_limits(stretch.limit)})
 
 

@@ -11,18 +11,20 @@ from lockstep.posts.models import MAX_BODY, MAX_EMAIL, MAX_TITLE
 
 
 class PostSerializer(StrictSerializer):
-    """A post, as the provider shows it."""
+    """A post, in the format of JSONPlaceholder."""
 
     ignores_read_only = True
     id = serializers.IntegerField(read_only=True)
-    userId = serializers.IntegerField(read_only=True, help_text="The provider's user; 99999942 is ours.")
+    userId = serializers.IntegerField(
+        read_only=True, help_text="The user at the provider; 99999942 for posts created here."
+    )
     title = fields.Text(max_length=MAX_TITLE)
     body = fields.Text(max_length=MAX_BODY)
     example = {"id": 101, "userId": 99999942, "title": "Hello", "body": "In step."}
 
 
 class CommentSerializer(StrictSerializer):
-    """A comment, as the provider shows it."""
+    """A comment, in the format of JSONPlaceholder."""
 
     ignores_read_only = True
     id = serializers.IntegerField(read_only=True)

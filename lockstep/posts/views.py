@@ -17,7 +17,7 @@ from lockstep.posts.serializers import CommentSerializer, PostSerializer
 
 
 class PostListView(View):
-    """All posts, in the order of their numbers."""
+    """Lists all posts, by number."""
 
     _stretch: Stretch
 
@@ -31,7 +31,7 @@ class PostListView(View):
 
 
 class PostCreateView(View):
-    """A new post of ours; its user is always 99999942."""
+    """Creates a post; its `userId` is 99999942."""
 
     @extend_schema(
         operation_id="create_post", parameters=CREATES_VERSION, request=PostSerializer, responses={201: PostSerializer}
@@ -44,7 +44,7 @@ class PostCreateView(View):
 
 
 class PostReadView(View):
-    """One post."""
+    """Returns a post."""
 
     def reading(self, request: Asking) -> Reading:
         return reads.post(self.kwargs["number"])
@@ -55,7 +55,7 @@ class PostReadView(View):
 
 
 class PostUpdateView(View):
-    """Other words for a post; its number and its user stay."""
+    """Replaces a post's title and body."""
 
     @extend_schema(
         operation_id="update_post", parameters=CHANGES_VERSION, request=PostSerializer, responses=PostSerializer
@@ -68,7 +68,7 @@ class PostUpdateView(View):
 
 
 class PostDeleteView(View):
-    """Deletes a post, and its comments with it."""
+    """Deletes a post and its comments."""
 
     @extend_schema(operation_id="delete_post", parameters=DELETES_VERSION, responses={204: None})
     def delete(self, request: Request, number: int) -> Answer:
@@ -77,7 +77,7 @@ class PostDeleteView(View):
 
 
 class CommentListView(View):
-    """All comments on a post, in the order of their numbers."""
+    """Lists the comments on a post, by number."""
 
     _stretch: Stretch
 
@@ -92,7 +92,7 @@ class CommentListView(View):
 
 
 class CommentCreateView(View):
-    """A new comment on a post."""
+    """Creates a comment on a post."""
 
     @extend_schema(
         operation_id="create_comment",
@@ -108,7 +108,7 @@ class CommentCreateView(View):
 
 
 class CommentReadView(View):
-    """One comment on a post."""
+    """Returns a comment on a post."""
 
     def reading(self, request: Asking) -> Reading:
         return reads.comment(self.kwargs["post_number"], self.kwargs["number"])
@@ -119,7 +119,7 @@ class CommentReadView(View):
 
 
 class CommentUpdateView(View):
-    """Other words for a comment; it stays with its post."""
+    """Replaces a comment's name, email and body."""
 
     @extend_schema(
         operation_id="update_comment",

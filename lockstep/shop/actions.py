@@ -1,7 +1,9 @@
 """Writes of the shop. Each is one transaction; what follows from it (payment, search, feeds) leaves by delivery."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
 from lockstep.api import problems
@@ -26,6 +28,8 @@ from lockstep.changes.attribution import (
 from lockstep.changes.entities import Somebody
 from lockstep.changes.sql_file import load
 from lockstep.changes.violations import violation
+from lockstep.delivery import operations
+from lockstep.delivery.operations import Selection, UnknownSubscription
 from lockstep.shop import machines
 from lockstep.shop.models import (
     MOST_LINES,
@@ -42,6 +46,8 @@ from lockstep.shop.models import (
 
 SQL = load(Path(__file__).parent / "sql" / "orders.sql")
 BATCH = 500  # orders that expire in one transaction
+PAYMENTS = "payments"  # the subscription that charges for orders (payments.py)
+HIDDEN_SECONDS = 60.0  # for so long the gateway may not show a charge that it has made
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ class Placed:
 
 
 class InsufficientStock(Conflict):
-    """There is not enough of everything; nothing was ordered."""
+    """Not enough stock; nothing was ordered."""
 
     problem = problems.INSUFFICIENT_STOCK
 
@@ -83,7 +89,7 @@ class InsufficientStock(Conflict):
         ]
 
     def of(self, field: str) -> "InsufficientStock":
-        """The same for a route that calls its lines otherwise."""
+        """This error for a route that has another name for its lines."""
         return InsufficientStock(self.found, field)
 
 
@@ -158,18 +164,18 @@ def _lock_product(product: Product, match: Match) -> None:
 
 
 def add_tag(*, actor: str, product: Product, tag: Tag) -> None:
-    """Once is enough: a tag that is there already changes nothing."""
+    """Puts a tag on a product; one that it has already changes nothing. Raises NotFound."""
     with attributed_transaction(actor=actor):
         # In this order, which is that of who renames a tag.
         lock(Tag.objects.alive(), ANY_VERSION, "There is no such tag.", pk=tag.pk)
-        lock(Product.objects.alive(), ANY_VERSION, pk=product.pk)
+        _lock_product(product, ANY_VERSION)
         ProductTag.objects.bulk_create([ProductTag(product=product, tag=tag)], ignore_conflicts=True)
 
 
 def remove_tag(*, actor: str, product: Product, tag: Tag) -> None:
-    """A tag that is not there is no error."""
+    """Takes a tag off a product; one that it does not have changes nothing. Raises NotFound."""
     with attributed_transaction(actor=actor):
-        lock(Product.objects.alive(), ANY_VERSION, pk=product.pk)
+        _lock_product(product, ANY_VERSION)
         ProductTag.objects.alive().filter(product=product, tag=tag).update(deleted=Now())
 
 
@@ -241,14 +247,47 @@ def end_order(*, actor: str, order: Order) -> None:
     """Lets a worker end a confirmed order whose payment cannot be decided.
 
     Nothing is charged from now on. The worker looks the charge up at the gateway: an order that was charged is
-    accepted, and any other one rejected, with its stock back. Raises Conflict for an order that is not confirmed.
+    accepted, and any other one rejected, with its stock back. Dead letters of the order are discarded; ending it again
+    replays those of the look-up. Raises Conflict for an order that is not confirmed.
     """
     step = machines.ORDER.transition("end")
     with attributed_transaction(actor=actor):
-        # The change of the order, in its own lane of deliveries, is what the worker hears of.
+        # The payment first, as the worker locks them.
+        begins = Payment.objects.filter(order=order, decided=None, ending=None).update(ending=Now(), token="")
+        # This change, in the order's own lane, is what wakes the worker.
         if not Order.objects.filter(pk=order.pk, state=step.source).update(reason="Staff are ending this order."):
             raise _out_of_place("end", order)
-        Payment.objects.filter(order=order, decided=None).update(ending=Coalesce("ending", Now()), token="")
+        if begins:
+            _discard_letters(order)
+        else:
+            with suppress(UnknownSubscription):
+                operations.replay_letters(Selection(PAYMENTS, object_id=str(order.pk)))
+
+
+def end_order_unanswered(*, actor: str, order: Order) -> None:
+    """Rejects an order that staff are ending although the gateway does not answer whether it was charged.
+
+    The worker goes on asking: a charge that shows later is a dead letter, which says to refund it. Raises Conflict
+    unless `end_order` came HIDDEN_SECONDS before: until then a charge may be under way.
+    """
+    reason = "The payment gateway did not answer; staff ended the order."
+    with attributed_transaction(actor=actor):
+        waited = Payment.objects.filter(
+            order=order, decided=None, ending__lte=Now() - timedelta(seconds=HIDDEN_SECONDS)
+        )
+        if not waited.update(decided=Now(), reason=reason):
+            raise Conflict(
+                f"The order must be CONFIRMED, and staff must have ended it at least {HIDDEN_SECONDS:.0f} s before."
+            )
+        give_back("end", [order.pk], reason)
+        _discard_letters(order)
+
+
+def _discard_letters(order: Order) -> None:
+    """Settles the dead letters of an order's payment. There is no subscription before the first worker."""
+    with suppress(UnknownSubscription):
+        selection = Selection(PAYMENTS, object_id=str(order.pk))
+        operations.discard_letters(selection, reason=f"Staff ended order {order.number}.")
 
 
 def expire_orders() -> int:
@@ -262,12 +301,12 @@ def expire_orders() -> int:
             return ended
 
 
-def give_back(transition: str, orders: Sequence[UUID] | None = None) -> int:
+def give_back(transition: str, orders: Sequence[UUID] | None = None, reason: str = "") -> int:
     """Ends these orders, or those that are due, by a transition that gives their stock back; how many it ended.
 
     Those that are in another state by now are left alone.
     """
-    return len(rows(SQL["give_back"], giving_back(transition, orders)))
+    return len(rows(SQL["give_back"], giving_back(transition, orders, reason)))
 
 
 def giving_back(transition: str, orders: Sequence[UUID] | None, reason: str = "") -> dict[str, Any]:
@@ -335,7 +374,7 @@ def _out_of_place(transition: str, order: Order) -> Conflict:
     step = machines.ORDER.transition(transition)
     if order.state == step.source:
         return Conflict("The time to confirm this order is over.")
-    return Conflict(f"The order is {order.state}; only one that is {step.source} can do this: {step.name}.")
+    return Conflict(f"The order is {order.state}; {step.name} needs an order that is {step.source}.")
 
 
 # --- Bags -----------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The shop in the admin: products and tags to look after, orders with their history and the ledger to look at."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
@@ -101,7 +102,7 @@ class OrderAdmin(ReadOnly, EntityAdmin):
     search_fields = ("number", "buyer__username")
     ordering = ("-id",)
     inlines = (TransitionInline, MovementInline)
-    actions = ("end_orders",)
+    actions = ("end_orders", "end_orders_unanswered")
 
     def has_end_permission(self, request: HttpRequest) -> bool:
         """Staff who may change orders; there is no form that changes one."""
@@ -110,14 +111,23 @@ class OrderAdmin(ReadOnly, EntityAdmin):
     @admin.action(permissions=["end"], description="End: the payment cannot be decided")
     def end_orders(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
         """Lets a worker end confirmed orders; those that the gateway has charged are accepted."""
-        for order in queryset:
+        done = "a worker looks its charge up, and ends it if it was not charged."
+        self._end(request, queryset, actions.end_order, done)
+
+    @admin.action(permissions=["end"], description="End without an answer of the payment gateway")
+    def end_orders_unanswered(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
+        """Rejects orders that were ended before, and of which the gateway does not say whether they were charged."""
+        done = "rejected, its stock is back. A charge that shows later is a dead letter of payments: refund it then."
+        self._end(request, queryset, actions.end_order_unanswered, done)
+
+    def _end(self, request: HttpRequest, orders: QuerySet[Order], end: Callable[..., None], done: str) -> None:
+        for order in orders:
             try:
-                actions.end_order(actor=f"user:{request.user.pk}", order=order)
+                end(actor=f"user:{request.user.pk}", order=order)
             except Conflict as error:
                 self.message_user(request, f"Order {order.number}: {error}", messages.ERROR)
             else:
-                text = f"Order {order.number}: a worker looks its charge up, and ends it if it was not charged."
-                self.message_user(request, text, messages.SUCCESS)
+                self.message_user(request, f"Order {order.number}: {done}", messages.SUCCESS)
 
 
 @admin.register(Movement, site=admin_site)

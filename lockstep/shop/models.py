@@ -3,6 +3,7 @@
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
+from uuid import UUID
 
 import pgtrigger
 from django.conf import settings
@@ -18,7 +19,7 @@ from uuid_utils.compat import uuid7
 from lockstep.changes.capture import BOTH_ROWS, EVERYBODY, NEW_ROWS, OLD_ROWS, Visibility, capture
 from lockstep.changes.dependents import deletes, deletes_of_user
 from lockstep.changes.entities import TOUCH, AliveParent, Entity, EntityQuerySet, Somebody, number_field
-from lockstep.changes.folding import Fold, FoldedField, LabelField, NormalTextField, fold_trigger
+from lockstep.changes.folding import Fold, FoldedField, LabelField, NormalTextField, SortKey, fold_trigger
 from lockstep.changes.sql_file import load
 from lockstep.shop import machines
 
@@ -58,9 +59,11 @@ class ProductQuerySet(EntityQuerySet["Product"]):
         """Those of one user."""
         return self.filter(owner=owner)
 
-    def tagged(self, name: str) -> Self:
-        """Those with this tag, in any equal spelling."""
-        links = ProductTag.objects.alive().filter(tag__in=Tag.objects.alive().named(name))
+    def tagged(self, tag: UUID | str) -> Self:
+        """Those with this tag, by its id, or by its name in any equal spelling."""
+        tags = Tag.objects.alive()
+        named = tags.filter(pk=tag) if isinstance(tag, UUID) else tags.named(tag)
+        links = ProductTag.objects.alive().filter(tag__in=named)
         return self.filter(pk__in=links.values("product"))
 
 
@@ -82,7 +85,17 @@ class Product(Entity):
 
     class Meta:
         triggers = [
-            *capture("number", "owner_id", "name", "description", "price", "stock", "state", readers=ON_SALE_OR_OWN),
+            *capture(
+                "number",
+                "owner_id",
+                "name",
+                "description",
+                "price",
+                "stock",
+                "state",
+                "tags",
+                readers=ON_SALE_OR_OWN,
+            ),
             TOUCH,
             *AliveParent.of("owner"),
             *deletes(("shop_producttag", "product_id")),
@@ -169,8 +182,8 @@ class TagQuerySet(EntityQuerySet["Tag"]):
         return self.filter(name__iexact=name)
 
     def beginning(self, prefix: str) -> Self:
-        """Those whose name begins so, in any equal spelling; with the folded name, by which they can be sorted."""
-        return self.annotate(folded=Fold("name")).filter(name__istartswith=prefix)
+        """Those whose name begins so, in any equal spelling; with the `sort_key` of their names."""
+        return self.annotate(sort_key=SortKey("name")).filter(name__istartswith=prefix)
 
 
 class Tag(Entity):
@@ -185,7 +198,7 @@ class Tag(Entity):
         triggers = [
             *capture("name", "description", readers=EVERYBODY),
             TOUCH,
-            *deletes(("shop_producttag", "tag_id")),
+            *deletes(("shop_producttag", "tag_id"), first=TRIGGERS["lock_tagged"]),
             pgtrigger.Trigger(
                 name="tagged",
                 when=pgtrigger.After,
@@ -218,7 +231,7 @@ class ProductTag(Entity):
 
     class Meta:
         triggers = [
-            *capture("product_id", "tag_id", readers=EVERYBODY),
+            *capture("product_id", "tag_id"),  # for staff: others read the tags of a product that they may see
             TOUCH,
             *AliveParent.of("tag"),
             *AliveParent.of("product"),

@@ -6,7 +6,8 @@
 3. Paid: the order is ACCEPTED. Declined: it is REJECTED, and its stock is back. Undecided: it waits, and is asked for
    again. What the gateway refuses to charge at all is a dead letter; the order is CONFIRMED until staff end it.
 4. Ended by staff: nothing is charged any more. What the gateway has charged all the same decides: then the order is
-   ACCEPTED, and else REJECTED. A charge that shows only after that is a dead letter: it has to be refunded there.
+   ACCEPTED, and else REJECTED. Where the gateway never answers, staff reject it without that. A charge that shows only
+   after that is a dead letter: it has to be refunded there.
 """
 
 from collections.abc import AsyncIterator
@@ -25,7 +26,7 @@ from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber
 from lockstep.mirror.failures import provider_errors_as_delivery_errors
 from lockstep.providers.errors import ProviderError, Unreachable
 from lockstep.providers.payments import Card, CardRefused, Charge, PaymentGateway, tokenise
-from lockstep.shop import machines
+from lockstep.shop import actions, machines
 from lockstep.shop.actions import SQL as ORDERS
 from lockstep.shop.actions import giving_back
 
@@ -33,7 +34,6 @@ SQL = load(Path(__file__).parent / "sql" / "payments.sql")
 CURRENCY = "EUR"
 CARD_SECONDS = 5.0  # what the buyer waits for the gateway
 CHARGE_SECONDS = 10.0
-HIDDEN_SECONDS = 60.0  # for so long the gateway may not show a charge that it has made
 
 
 def token_of(*, card_number: str, expiry: str, cvc: str) -> str:
@@ -74,7 +74,7 @@ class Cashier:
             await self._settle(order, amount, await self._charge(claim, token, amount, key))
         elif charge := await self._look_up(key):
             await self._settle(order, amount, charge)
-        elif ending < HIDDEN_SECONDS:
+        elif ending < actions.HIDDEN_SECONDS:
             raise delivery.NotYet("staff end it; the payment gateway may still show a charge")
         else:
             await self._reject(
@@ -160,4 +160,4 @@ async def _nobody_to_ask(claim: Claim) -> None:
         raise delivery.Unreachable("there is no payment gateway: set PAYMENTS_URL")
 
 
-CASHIER = Subscriber(name="payments", kind="event", models=("shop.order",), connect=_connect, recorded=True)
+CASHIER = Subscriber(name=actions.PAYMENTS, kind="event", models=("shop.order",), connect=_connect, recorded=True)

@@ -101,10 +101,10 @@ def product_in_bag(key: str, user: Somebody) -> Product:
 
 
 def own_product(key: str, user: Somebody) -> Product:
-    """The same, to change it. Raises NotFound, and PermissionDenied for somebody else's."""
+    """A product that this user may change. Raises NotFound, and PermissionDenied for another user's."""
     found = product(key, user)
     if found.owner_id != user.pk:
-        raise PermissionDenied("This product is somebody else's.")
+        raise PermissionDenied("This product belongs to another user.")
     return found
 
 

@@ -12,6 +12,7 @@ from rest_framework import serializers
 from lockstep import text
 from lockstep.api import fields
 from lockstep.api.errors import CONTENT_TYPE
+from lockstep.api.parameters import read_text, read_uuid
 from lockstep.api.requests import read_key
 from lockstep.api.serializers import ProblemSerializer, StrictSerializer
 from lockstep.shop import machines
@@ -51,6 +52,14 @@ def read_price(text: str) -> Decimal:
     return Decimal(text)
 
 
+def read_tag(text: str) -> UUID | str:
+    """A tag of the query: what reads as an id is one, and anything else a name. Raises ValueError."""
+    try:
+        return read_uuid(text)
+    except ValueError:
+        return read_text(text)
+
+
 class Quantity(fields.Integer):
     """So many of one product."""
 
@@ -76,7 +85,7 @@ class ProductKey(serializers.Field):  # type: ignore[type-arg]  # it takes none 
 
 
 class NewProductSerializer(StrictSerializer):
-    """A new product, which is on sale at once."""
+    """A new product. It is on sale at once."""
 
     id = serializers.UUIDField(read_only=True)
     number = serializers.IntegerField(read_only=True)
@@ -105,7 +114,7 @@ class NewProductSerializer(StrictSerializer):
 
 
 class ProductSerializer(NewProductSerializer):
-    """A product. Others see it while it is on sale."""
+    """A product. Other users see it while it is on sale."""
 
     state = serializers.ChoiceField(machines.PRODUCT_STATES, required=False)
 
@@ -126,11 +135,11 @@ class TagName(fields.Text):
             text.check_visible(name)
         except ValueError as error:
             raise serializers.ValidationError(str(error)) from error
-        return text.nfc(name)
+        return name
 
 
 class TagSerializer(StrictSerializer):
-    """A tag, kept by staff."""
+    """A tag. Only staff change tags."""
 
     id = serializers.UUIDField(read_only=True)
     name = TagName()
@@ -141,28 +150,28 @@ class TagSerializer(StrictSerializer):
 
 
 class QuantitySerializer(StrictSerializer):
-    """How many of a product are to be in the bag."""
+    """The quantity of a product in the bag."""
 
     quantity = Quantity()
     example = {"quantity": 2}
 
 
 class BagLineSerializer(serializers.Serializer[Any]):
-    """So many of one product, at today's price."""
+    """A line of the bag, at the current price."""
 
     product = serializers.UUIDField()
     number = serializers.IntegerField()
     name = serializers.CharField()
     price = Money()
     quantity = Quantity()
-    available = serializers.IntegerField(help_text="How many there are to order right now.")
+    available = serializers.IntegerField(help_text="The quantity that can be ordered now.")
 
 
 class BagSerializer(serializers.Serializer[Any]):
-    """What somebody means to order."""
+    """The user's bag."""
 
     lines = BagLineSerializer(many=True)
-    total = serializers.CharField(help_text="What it would cost now.")
+    total = serializers.CharField(help_text="The total at current prices.")
     example = {
         "lines": [
             {"product": ID, "number": NUMBER, "name": "Red bicycle", "price": "249.90", "quantity": 1, "available": 12}
@@ -172,7 +181,7 @@ class BagSerializer(serializers.Serializer[Any]):
 
 
 class AskedLineSerializer(StrictSerializer):
-    """So many of one product."""
+    """A quantity of one product."""
 
     product = ProductKey()
     quantity = Quantity()
@@ -180,7 +189,7 @@ class AskedLineSerializer(StrictSerializer):
 
 
 class AskedOrderSerializer(StrictSerializer):
-    """What is to be ordered; a product that is named twice is one line."""
+    """The lines of an order; lines of the same product are added up."""
 
     lines = serializers.ListField(child=AskedLineSerializer(), min_length=1, max_length=MOST_LINES)
     example = {"lines": [{"product": ID, "quantity": 2}]}
@@ -194,7 +203,7 @@ class CardText(serializers.RegexField):
 
 
 class CardSerializer(StrictSerializer):
-    """A card. It is handed to the payment gateway and kept nowhere."""
+    """A payment card. It is passed to the payment gateway and never stored."""
 
     card_number = CardText(r"^[0-9 -]{12,30}$")
     expiry = CardText(r"^[0-9]{2}/[0-9]{2}$", help_text="MM/YY")
@@ -203,14 +212,14 @@ class CardSerializer(StrictSerializer):
 
 
 class ConfirmationSerializer(StrictSerializer):
-    """How an order is paid."""
+    """The payment of an order."""
 
     payment = CardSerializer()
     example = {"payment": CardSerializer.example}
 
 
 class OrderLineSerializer(serializers.Serializer[Any]):
-    """So many of one product, at the price of the moment of ordering."""
+    """A line of an order, at the price when it was placed."""
 
     product = serializers.UUIDField()
     number = serializers.IntegerField()
@@ -220,7 +229,7 @@ class OrderLineSerializer(serializers.Serializer[Any]):
 
 
 class OrderStepSerializer(serializers.Serializer[Any]):
-    """One step of an order's life."""
+    """A change of an order's state."""
 
     state = serializers.ChoiceField(machines.ORDER_STATES)
     at = serializers.DateTimeField()
@@ -228,15 +237,15 @@ class OrderStepSerializer(serializers.Serializer[Any]):
 
 
 class OrderSerializer(serializers.Serializer[Any]):
-    """An order of one's own."""
+    """An order of the user."""
 
     id = serializers.UUIDField()
     number = serializers.IntegerField()
     state = serializers.ChoiceField(machines.ORDER_STATES)
-    reason = serializers.CharField(allow_blank=True, help_text="Why it is in its state, where that needs a word.")
+    reason = serializers.CharField(allow_blank=True, help_text="Why the order is in its state; may be empty.")
     lines = OrderLineSerializer(many=True)
     total = serializers.CharField()
-    confirm_until = serializers.DateTimeField(allow_null=True, help_text="Until when it can be confirmed.")
+    confirm_until = serializers.DateTimeField(allow_null=True, help_text="The deadline for confirming the order.")
     created = serializers.DateTimeField()
     updated = serializers.DateTimeField()
     example = {
@@ -253,7 +262,7 @@ class OrderSerializer(serializers.Serializer[Any]):
 
 
 class OrderWithHistorySerializer(OrderSerializer):
-    """An order with each step of its life, the first one first."""
+    """An order with all changes of its state, oldest first."""
 
     history = OrderStepSerializer(many=True)
     example = {
@@ -263,7 +272,7 @@ class OrderWithHistorySerializer(OrderSerializer):
 
 
 class TransitionSerializer(serializers.Serializer[Any]):
-    """What leads from one state to another."""
+    """A transition from one state to another."""
 
     name = serializers.CharField()
     from_state = serializers.CharField()
@@ -272,12 +281,12 @@ class TransitionSerializer(serializers.Serializer[Any]):
 
 
 class MachineSerializer(serializers.Serializer[Any]):
-    """All states of one thing."""
+    """The states and transitions of one kind of object."""
 
     name = serializers.CharField()
     initial = serializers.ListField(child=serializers.CharField())
     transitions = TransitionSerializer(many=True)
-    diagram = serializers.CharField(help_text="The same as a state diagram in Mermaid.")
+    diagram = serializers.CharField(help_text="The state diagram, in Mermaid's syntax.")
     example = {
         "name": "a bag",
         "initial": ["OPEN"],
@@ -392,7 +401,7 @@ def shown_order(order: Order) -> dict[str, Any]:
 
 
 def shown_order_with_history(order: Order, steps: list[OrderTransition]) -> dict[str, Any]:
-    """The same with all that happened to it."""
+    """An order as its buyer sees it, with all changes of its state."""
     begun = steps[0].source if steps else order.state
     history = [{"state": begun, "at": order.created, "reason": ""}]
     history += [{"state": step.target, "at": step.at, "reason": step.reason} for step in steps]

@@ -15,8 +15,8 @@ from lockstep.api.answers import Answer
 from lockstep.api.concurrency import Shown, answer, if_match
 from lockstep.api.errors import NotFound
 from lockstep.api.paging import BY_TIME, NEWEST, Ordering, Part, keyset_page, ordering_of, page, part_of, part_page
-from lockstep.api.parameters import QueryParameter, choice, text, uuid
-from lockstep.api.requests import Asking, actor_of, by_key
+from lockstep.api.parameters import MAX_TEXT, QueryParameter, choice, text
+from lockstep.api.requests import Asking, actor_of, by_key, key_parameter
 from lockstep.api.schema import (
     CHANGES_VERSION,
     CREATES_VERSION,
@@ -50,6 +50,7 @@ from lockstep.shop.serializers import (
     TagSerializer,
     plain_lines,
     read_price,
+    read_tag,
     shown_bag,
     shown_machine,
     shown_order,
@@ -61,21 +62,30 @@ from lockstep.shop.serializers import (
 NARROWING = [
     text(
         "search",
-        "Only those with all these words in name, description or tags. The last may be only begun, and words may be "
-        "misspelt. All of them when empty.",
+        "Only products with all these words in name, description or tags. The last word may be incomplete, and words "
+        "may be misspelt. All products when empty.",
         may_be_empty=True,
     ),
-    text("tag", "Only those with this tag."),
-    uuid("owner", "Only those of this user."),
-    QueryParameter("min_price", PRICE, read_price, "Only those that cost so much, or more."),
-    QueryParameter("max_price", PRICE, read_price, "Only those that cost so much, or less."),
+    QueryParameter(
+        "tag",
+        {"type": "string", "minLength": 1, "maxLength": MAX_TEXT},
+        read_tag,
+        "Only products with this tag: its id or name.",
+    ),
+    key_parameter("owner", "Only products of this user: an id or a number."),
+    QueryParameter("min_price", PRICE, read_price, "Only products of this price or a higher one."),
+    QueryParameter("max_price", PRICE, read_price, "Only products of this price or a lower one."),
 ]
 PRODUCT_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "price": ("price", "id"), "-price": ("-price", "-id")}
-TAG_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "name": ("folded", "id"), "-name": ("-folded", "-id")}
-NARROWED = {parameter.name for parameter in NARROWING} | {"ordering", "offset"}
+TAG_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "name": ("sort_key", "id"), "-name": ("-sort_key", "-id")}
+NARROWED = {parameter.name for parameter in NARROWING} | {"ordering", "offset", "count"}
 PRODUCT_LIST = [*NARROWING, ordering(PRODUCT_ORDERINGS), *CURSOR_PAGE]
-IN_STATE = choice("state", "Only those in this state.", machines.ORDER.states)
-PREFIX = text("prefix", "Only those whose name begins so, in any case and spelling; all when empty.", may_be_empty=True)
+IN_STATE = choice("state", "Only orders in this state.", machines.ORDER.states)
+PREFIX = text(
+    "prefix",
+    "Only tags whose name begins with this text, ignoring case and spelling; all when empty.",
+    may_be_empty=True,
+)
 
 
 class StaffWrite(BasePermission):
@@ -86,7 +96,7 @@ class StaffWrite(BasePermission):
 
 
 class ProductListView(View):
-    """Everything that is on sale."""
+    """Products on sale."""
 
     _part: Part
 
@@ -98,7 +108,7 @@ class ProductListView(View):
 
     @extend_schema(operation_id="list_products", parameters=PRODUCT_LIST, responses=page_of(ProductSerializer))
     def get(self, request: Asking) -> Answer:
-        """What is on sale, and all of your own; newest first."""
+        """Lists products on sale, and all of your own, newest first."""
         if request.found is None:
             return _products(request, _narrowed(request))
         shown, first, last, more = request.found
@@ -111,7 +121,7 @@ class ProductListView(View):
         responses={201: ProductSerializer},
     )
     def post(self, request: Request) -> Answer:
-        """A new product of yours, on sale at once."""
+        """Creates a product of yours, on sale at once."""
         given = NewProductSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         created = actions.create_product(actor=actor_of(request), owner=request.user, **given.validated_data)
@@ -119,7 +129,7 @@ class ProductListView(View):
 
 
 class ProductView(View):
-    """One product."""
+    """Returns a product."""
 
     def reading(self, request: Asking) -> Reading:
         return reads.reading(self.kwargs["key"])
@@ -135,7 +145,7 @@ class ProductView(View):
         responses=ProductSerializer,
     )
     def patch(self, request: Request, key: str) -> Answer:
-        """Changes a product of yours; `state` takes it off sale and back."""
+        """Updates a product of yours; `state` takes it off sale and back."""
         product = reads.own_product(key, request.user)
         given = ProductSerializer(data=request.data, partial=True, shown=shown_product(product))
         given.is_valid(raise_exception=True)
@@ -146,32 +156,32 @@ class ProductView(View):
 
     @extend_schema(operation_id="delete_product", parameters=DELETES_VERSION, responses={204: None})
     def delete(self, request: Request, key: str) -> Answer:
-        """Deletes a product of yours; orders that have it go on."""
+        """Deletes a product of yours; orders of it are not affected."""
         product = reads.own_product(key, request.user)
         actions.delete_product(actor=actor_of(request), product=product, match=if_match(request))
         return Answer(status=204)
 
 
 class ProductTagView(View):
-    """A tag on a product of one's own. Both methods may be said again."""
+    """A tag on a product of the user. Both methods are idempotent."""
 
     @extend_schema(operation_id="add_product_tag", request=None, responses={204: None})
     def put(self, request: Request, key: str, tag: UUID) -> Answer:
-        """Puts a tag on a product of yours."""
+        """Adds a tag to a product of yours."""
         product = reads.own_product(key, request.user)
         actions.add_tag(actor=actor_of(request), product=product, tag=reads.tag(tag))
         return Answer(status=204)
 
     @extend_schema(operation_id="remove_product_tag", responses={204: None})
     def delete(self, request: Request, key: str, tag: UUID) -> Answer:
-        """Takes a tag off a product of yours."""
+        """Removes a tag from a product of yours."""
         product = reads.own_product(key, request.user)
         actions.remove_tag(actor=actor_of(request), product=product, tag=reads.tag(tag))
         return Answer(status=204)
 
 
 class StoreView(View):
-    """What somebody sells, newest first."""
+    """Lists the products of a user, newest first."""
 
     @extend_schema(operation_id="list_user_products", parameters=PRODUCT_LIST, responses=page_of(ProductSerializer))
     def get(self, request: Asking, key: str) -> Answer:
@@ -182,7 +192,7 @@ class StoreView(View):
 
 
 class TagListView(View):
-    """All tags, newest first."""
+    """Tags."""
 
     permission_classes = (IsAuthenticated, StaffWrite)
 
@@ -192,7 +202,7 @@ class TagListView(View):
         responses=page_of(TagSerializer),
     )
     def get(self, request: Asking) -> Answer:
-        """Tags; with `prefix` those that somebody may be about to type."""
+        """Lists tags; `prefix` serves auto-completion."""
         tags = Tag.objects.alive().beginning(request.parameters.get("prefix", ""))
         return page(request, tags, order=ordering_of(request, TAG_ORDERINGS), shape=shown_tag)
 
@@ -200,7 +210,7 @@ class TagListView(View):
         operation_id="create_tag", parameters=CREATES_VERSION, request=TagSerializer, responses={201: TagSerializer}
     )
     def post(self, request: Request) -> Answer:
-        """A new tag, by staff."""
+        """Creates a tag. For staff."""
         given = TagSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         created = actions.create_tag(actor=actor_of(request), **given.validated_data)
@@ -208,7 +218,7 @@ class TagListView(View):
 
 
 class TagView(View):
-    """One tag."""
+    """Returns a tag."""
 
     permission_classes = (IsAuthenticated, StaffWrite)
 
@@ -220,7 +230,7 @@ class TagView(View):
         operation_id="update_tag", parameters=CHANGES_VERSION, request=TagSerializer, responses=TagSerializer
     )
     def patch(self, request: Request, tag: UUID) -> Answer:
-        """Changes a tag, by staff."""
+        """Updates a tag. For staff."""
         found, match = reads.tag(tag), if_match(request)
         given = TagSerializer(data=request.data, partial=True, shown=shown_tag(found))
         given.is_valid(raise_exception=True)
@@ -229,26 +239,26 @@ class TagView(View):
 
     @extend_schema(operation_id="delete_tag", parameters=DELETES_VERSION, responses={204: None})
     def delete(self, request: Request, tag: UUID) -> Answer:
-        """Deletes a tag, by staff; it is taken off every product."""
+        """Deletes a tag, and removes it from all products. For staff."""
         actions.delete_tag(actor=actor_of(request), tag=reads.tag(tag), match=if_match(request))
         return Answer(status=204)
 
 
 class BagView(View):
-    """What somebody means to order."""
+    """The user's bag."""
 
     @extend_schema(operation_id="get_bag", responses=BagSerializer)
     def get(self, request: Request) -> Answer:
-        """Your bag, at today's prices."""
+        """Returns your bag, at current prices."""
         return Answer(shown_bag(reads.bag(request.user)))
 
 
 class BagItemView(View):
-    """One product in one's bag. Both methods may be said again."""
+    """A product in the user's bag. Both methods are idempotent."""
 
     @extend_schema(operation_id="put_in_bag", request=QuantitySerializer, responses=BagSerializer)
     def put(self, request: Request, key: str) -> Answer:
-        """So many of it, instead of what was there."""
+        """Sets the quantity of a product in the bag."""
         given = QuantitySerializer(data=request.data)
         given.is_valid(raise_exception=True)
         product = reads.product(key, request.user)
@@ -257,14 +267,14 @@ class BagItemView(View):
 
     @extend_schema(operation_id="take_from_bag", responses={204: None})
     def delete(self, request: Request, key: str) -> Answer:
-        """None of it."""
+        """Removes a product from the bag."""
         product = reads.product_in_bag(key, request.user)
         actions.take_from_bag(actor=actor_of(request), user=request.user, product=product)
         return Answer(status=204)
 
 
 class BagOrderView(View):
-    """Orders what is in the bag."""
+    """Places an order of the bag's contents."""
 
     @extend_schema(
         operation_id="order_bag",
@@ -277,7 +287,7 @@ class BagOrderView(View):
 
 
 class OrderListView(View):
-    """One's own orders."""
+    """The user's orders."""
 
     @extend_schema(
         operation_id="list_orders",
@@ -285,7 +295,7 @@ class OrderListView(View):
         responses=page_of(OrderSerializer),
     )
     def get(self, request: Asking) -> Answer:
-        """Your orders, newest first."""
+        """Lists your orders, newest first."""
         orders = Order.objects.alive().of(request.user)
         if state := request.parameters.get("state"):
             orders = orders.filter(state=state)
@@ -298,25 +308,25 @@ class OrderListView(View):
         responses={201: OrderSerializer, **NOT_PLACED},
     )
     def post(self, request: Request) -> Answer:
-        """Orders all of it or nothing, to be confirmed until `confirm_until`."""
+        """Places an order of all lines or none, to be confirmed before `confirm_until`."""
         return _placed(
             request, actions.place_order(actor=actor_of(request), buyer=request.user, lines=_lines(request.data))
         )
 
 
 class OrderView(View):
-    """One of one's own orders."""
+    """An order of the user."""
 
     @extend_schema(operation_id="get_order", parameters=READS_VERSION, responses=OrderWithHistorySerializer)
     def get(self, request: Request, key: str) -> Answer:
-        """An order of yours, with all that happened to it."""
+        """Returns an order of yours, with its history."""
         return _order(request, key)
 
 
 class ConfirmView(View):
-    """Confirms an order, in time, by saying how it is paid.
+    """Confirms an order with a payment card, before its deadline.
 
-    The answer does not wait for the payment: the order is CONFIRMED, and ACCEPTED or REJECTED soon after.
+    The response does not wait for the payment: the order is CONFIRMED, and ACCEPTED or REJECTED soon after.
     """
 
     _order: Order
@@ -346,7 +356,7 @@ class ConfirmView(View):
 
 
 class CancelView(View):
-    """Ends an order that is not confirmed yet."""
+    """Cancels an order that is not confirmed yet."""
 
     @extend_schema(
         operation_id="cancel_order",
@@ -361,7 +371,7 @@ class CancelView(View):
 
 
 class StateListView(View):
-    """The states of the shop's things, and what leads from one to another."""
+    """Lists the states and transitions of products, bags and orders."""
 
     @extend_schema(operation_id="list_states", responses=MachineSerializer(many=True))
     def get(self, request: Request) -> Answer:
@@ -374,7 +384,7 @@ def _narrowed(request: Asking) -> ProductQuerySet:
     if "tag" in asked:
         rows = rows.tagged(asked["tag"])
     if "owner" in asked:
-        rows = rows.of(asked["owner"])
+        rows = rows.filter(**{f"owner__{name}": value for name, value in asked["owner"].items()})
     for name, comparison in (("min_price", "price__gte"), ("max_price", "price__lte")):
         if name in asked:
             rows = rows.filter(**{comparison: asked[name]})
@@ -387,7 +397,7 @@ def _products(request: Asking, rows: ProductQuerySet) -> Answer:
     words = request.parameters.get("search", "")
     if words and order == NEWEST and "offset" not in request.parameters:
         older, newer = (partial(reads.found, request.user, rows, words, way) for way in (OLDER, NEWER))
-        return keyset_page(request, older, newer)
+        return keyset_page(request, older, newer, search_engine().narrow(rows, words))
     if words:
         rows = search_engine().narrow(rows, words)
     return page(request, rows, order=order, shape=shown_product)

@@ -143,9 +143,13 @@ def redeliver_dead_letters(*, actor: str, endpoint: Endpoint) -> Replayed:
 
 
 def redeliver_span(*, actor: str, endpoint: Endpoint, since: datetime, until: datetime | None) -> Replayed:
-    """Sends all changes of a time again, delivered or not. Raises Conflict when it is disabled."""
+    """Sends all changes of a time again, delivered or not; of no time before the endpoint was made.
+
+    It would read the histories of what had been deleted by then. Raises Conflict when it is disabled.
+    """
     with attributed_transaction(actor=actor):
         _refuse_disabled(_locked(endpoint))
+        since = max(since, endpoint.created)
         return operations.replay_span(Selection(endpoint.subscription, since=since, until=until))
 
 

@@ -25,6 +25,8 @@ class WebhookURL(fields.Text):
     A name is looked up when it is used, at every attempt.
     """
 
+    composes = False  # the receiver may know its path in another form
+
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
         super().__init__(max_length=2_000, **options)
 
@@ -34,18 +36,18 @@ class WebhookURL(fields.Text):
             url = httpx.URL(text)
             host = url.host
         except (httpx.InvalidURL, UnicodeError) as error:
-            raise serializers.ValidationError("Not a URL.") from error
+            raise serializers.ValidationError("Must be a valid URL.") from error
         schemes = ("https", "http") if settings.DEBUG else ("https",)
         if (
             url.scheme not in schemes
             or not HOST.fullmatch(url.raw_host)
             or not 0 < (443 if url.port is None else url.port) < 65_536
         ):
-            raise serializers.ValidationError(f"A whole URL is needed, beginning with {schemes[0]}://.")
+            raise serializers.ValidationError(f"Must be an absolute URL that begins with {schemes[0]}://.")
         if "#" in text:
-            raise serializers.ValidationError("No fragment in the URL: it would never be sent.")
+            raise serializers.ValidationError("Must not have a fragment: it would never be sent.")
         if url.userinfo:
-            raise serializers.ValidationError("No user or password in the URL: the signature says who is calling.")
+            raise serializers.ValidationError("Must not have a user or password: the signature says who is calling.")
         if numeric := numeric_addresses(host):
             self._check(host, numeric)
         return str(url)
@@ -59,7 +61,7 @@ class WebhookURL(fields.Text):
 
 
 class EndpointSerializer(StrictSerializer):
-    """An endpoint: who is told of what."""
+    """A webhook endpoint: a URL and the events that are sent to it."""
 
     id = serializers.UUIDField(read_only=True)
     url = WebhookURL()
@@ -71,7 +73,7 @@ class EndpointSerializer(StrictSerializer):
     )
     description = fields.Text(max_length=500, allow_blank=True, required=False)
     active = fields.Boolean(required=False)
-    reason = serializers.CharField(read_only=True, help_text="Why it is switched off.")
+    reason = serializers.CharField(read_only=True, help_text="Why it is switched off; empty while it is on.")
     failing_since = serializers.DateTimeField(
         read_only=True, allow_null=True, help_text="The first failure since the last success."
     )
@@ -102,31 +104,33 @@ class EndpointSerializer(StrictSerializer):
 
 
 class EndpointWithSecretSerializer(EndpointSerializer):
-    """An endpoint with the secret that its messages are signed with, shown this once."""
+    """An endpoint with its signing secret, which only this response has."""
 
     secret = serializers.CharField(read_only=True)
     example = {**EndpointSerializer.example, "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
 
 
 class RedeliverSerializer(StrictSerializer):
-    """What to send again: one of message_id, dead_letters and since."""
+    """The messages to send again: one of message_id, dead_letters and since."""
 
     message_id = fields.Uuid(required=False)
     dead_letters = fields.Boolean(required=False)
-    since = fields.Moment(required=False)
-    until = fields.Moment(required=False, help_text="Together with since; until now without it.")
+    since = fields.Moment(required=False, help_text="A time before the endpoint was created counts as that.")
+    until = fields.Moment(required=False, help_text="Only with `since`; the default is now.")
     example = {"dead_letters": True}
 
     def validate(self, given: dict[str, Any]) -> dict[str, Any]:
         """One way of choosing, not two."""
         chosen = [name for name in ("message_id", "dead_letters", "since") if given.get(name)]
         if len(chosen) != 1 or ("until" in given and chosen != ["since"]):
-            raise serializers.ValidationError("Give message_id, or dead_letters: true, or since (and until).")
+            raise serializers.ValidationError(
+                "Send one of message_id, dead_letters (true) and since; until only with since."
+            )
         return given
 
 
 class RedeliveredSerializer(serializers.Serializer[Any]):
-    """How much is sent again."""
+    """The number of changes and objects that are sent again."""
 
     changes = serializers.IntegerField()
     objects = serializers.IntegerField()
@@ -134,27 +138,27 @@ class RedeliveredSerializer(serializers.Serializer[Any]):
 
 
 class TestSentSerializer(serializers.Serializer[Any]):
-    """What was done."""
+    """The confirmation of a test."""
 
     detail = serializers.CharField()
     example = {"detail": "The test event is on its way; see attempts."}
 
 
 class AttemptSerializer(serializers.Serializer[Any]):
-    """One try to deliver one message: what was sent, what came back, how long it took."""
+    """One attempt to deliver a message: the request, the response and the duration."""
 
     id = serializers.UUIDField()
-    message_id = serializers.UUIDField(help_text="As in the header webhook-id.")
+    message_id = serializers.UUIDField(help_text="The value of the header `webhook-id`.")
     type = serializers.CharField(help_text="The type of the event.")
-    number = serializers.IntegerField(help_text="1 for the first try.")
+    number = serializers.IntegerField(help_text="1 for the first attempt.")
     at = serializers.DateTimeField()
     seconds = serializers.FloatField()
     delivered = serializers.BooleanField()
-    cause = serializers.CharField(allow_null=True, help_text="Why it was not delivered.")
-    status = serializers.IntegerField(allow_null=True, help_text="Of the answer, when there was one.")
+    cause = serializers.CharField(allow_null=True, help_text="Why it failed; null if it succeeded.")
+    status = serializers.IntegerField(allow_null=True, help_text="The status of the response, if there was one.")
     request_headers = serializers.DictField(child=serializers.CharField(), allow_null=True)
     response_headers = serializers.DictField(child=serializers.CharField(), allow_null=True)
-    response = serializers.CharField(allow_null=True, help_text="The beginning of the answer.")
+    response = serializers.CharField(allow_null=True, help_text="The beginning of the response body.")
     example = {
         "id": "019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2c",
         "message_id": "0f8fad5b-d9cb-469f-a165-70867728950e",

@@ -1,4 +1,4 @@
-"""Endpoints of whoever asks, below `api/v1/webhooks/`. Somebody else's are not there."""
+"""The user's endpoints, below `api/v1/webhooks/`. Those of other users are 404."""
 
 from typing import Any
 from uuid import UUID
@@ -41,8 +41,8 @@ from lockstep.webhooks.serializers import (
 )
 
 ATTEMPTS = [
-    boolean("delivered", "Only those that succeeded, or only those that failed."),
-    uuid("message_id", "Only those of one message."),
+    boolean("delivered", "Only attempts that succeeded (`true`), or that failed (`false`)."),
+    uuid("message_id", "Only attempts of this message."),
 ]
 
 
@@ -53,11 +53,11 @@ class WebhookView(View):
 
 
 class EndpointListView(WebhookView):
-    """All of somebody's endpoints."""
+    """The user's endpoints."""
 
     @extend_schema(operation_id="list_webhooks", parameters=CURSOR_PAGE, responses=page_of(EndpointSerializer))
     def get(self, request: Asking) -> Answer:
-        """Your endpoints, newest first."""
+        """Lists your endpoints, newest first."""
         return page(request, Endpoint.objects.alive().of(request.user), shape=shown)
 
     @extend_schema(
@@ -67,9 +67,9 @@ class EndpointListView(WebhookView):
         responses={201: EndpointWithSecretSerializer},
     )
     def post(self, request: Request) -> Answer:
-        """A new endpoint, told of what is committed from now on.
+        """Creates an endpoint, which receives changes from now on.
 
-        The answer has its secret, this once.
+        Only this response has its secret.
         """
         given = EndpointSerializer(data=request.data, context={"user": request.user})
         given.is_valid(raise_exception=True)
@@ -81,11 +81,11 @@ class EndpointListView(WebhookView):
 
 
 class EndpointView(WebhookView):
-    """One of them."""
+    """A webhook endpoint."""
 
     @extend_schema(operation_id="get_webhook", parameters=READS_VERSION, responses=EndpointSerializer)
     def get(self, request: Request, key: UUID) -> Answer:
-        """One endpoint."""
+        """Returns an endpoint."""
         return _shown(request, _endpoint(request, key))
 
     @extend_schema(
@@ -95,7 +95,7 @@ class EndpointView(WebhookView):
         responses=EndpointSerializer,
     )
     def patch(self, request: Request, key: UUID) -> Answer:
-        """Changes an endpoint; `active` switches it off and on."""
+        """Updates an endpoint; `active` switches it off and on."""
         endpoint = _endpoint(request, key)
         context = {"user": request.user}
         given = EndpointSerializer(data=request.data, context=context, partial=True, shown=shown(endpoint))
@@ -107,14 +107,14 @@ class EndpointView(WebhookView):
 
     @extend_schema(operation_id="delete_webhook", parameters=DELETES_VERSION, responses={204: None})
     def delete(self, request: Request, key: UUID) -> Answer:
-        """Deletes an endpoint, with all that waits for it."""
+        """Deletes an endpoint and its pending messages."""
         endpoint = _endpoint(request, key)
         actions.delete_endpoint(actor=actor_of(request), endpoint=endpoint, match=if_match(request))
         return Answer(status=204)
 
 
 class RotateView(WebhookView):
-    """A new secret, shown once; the old one signs beside it for a day."""
+    """Replaces the secret. The old one goes on signing for a day, beside the new one."""
 
     @extend_schema(
         operation_id="rotate_webhook_secret",
@@ -128,7 +128,7 @@ class RotateView(WebhookView):
 
 
 class TestView(WebhookView):
-    """Sends an event of type webhooks.test.created; the attempts tell how it went."""
+    """Sends an event of type `webhooks.test.created`; see the attempts for the result."""
 
     @extend_schema(operation_id="test_webhook", request=None, responses={202: TestSentSerializer})
     def post(self, request: Request, key: UUID) -> Answer:
@@ -137,7 +137,7 @@ class TestView(WebhookView):
 
 
 class AttemptListView(WebhookView):
-    """Every attempt of the last week, newest first."""
+    """Lists the attempts of the last week, newest first."""
 
     @extend_schema(
         operation_id="list_webhook_attempts", parameters=[*ATTEMPTS, *CURSOR_PAGE], responses=page_of(AttemptSerializer)
@@ -152,7 +152,7 @@ class AttemptListView(WebhookView):
 
 
 class RedeliverView(WebhookView):
-    """Sends messages again: one, all that were given up, or all of a time."""
+    """Redelivers messages: one, all dead letters, or all of a period."""
 
     @extend_schema(
         operation_id="redeliver_webhook", request=RedeliverSerializer, responses={202: RedeliveredSerializer}

@@ -286,7 +286,7 @@ def test_what_keeps_the_rules_is_taken(world: World, model: type[models.Model]):
 def test_the_admin_has_no_other_action():
     """Deletion has no values to refuse; ending orders takes none either (lockstep/shop/tests/test_ending.py)."""
     actions = {name for pages in admin_site._registry.values() for name in pages.get_actions(superuser())}
-    assert actions == {"delete_selected", "end_orders"}
+    assert actions == {"delete_selected", "end_orders", "end_orders_unanswered"}
 
 
 def superuser() -> HttpRequest:

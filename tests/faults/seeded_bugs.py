@@ -819,8 +819,8 @@ BUGS = [
         "who puts a tag on locks the product before the tag",
         "lockstep/shop/actions.py",
         '        lock(Tag.objects.alive(), ANY_VERSION, "There is no such tag.", pk=tag.pk)\n'
-        "        lock(Product.objects.alive(), ANY_VERSION, pk=product.pk)\n",
-        "        lock(Product.objects.alive(), ANY_VERSION, pk=product.pk)\n"
+        "        _lock_product(product, ANY_VERSION)\n",
+        "        _lock_product(product, ANY_VERSION)\n"
         '        lock(Tag.objects.alive(), ANY_VERSION, "There is no such tag.", pk=tag.pk)\n',
         f"{TEST_SHOP}/test_products.py::test_who_puts_a_tag_on_locks_it_before_the_product",
     ),
@@ -901,6 +901,27 @@ BUGS = [
         "return document",
         "lockstep/webhooks/tests/test_sending.py"
         "::test_a_product_out_of_sight_is_a_deletion_to_others_without_its_new_contents",
+    ),
+    SeededBug(
+        "everybody reads the history of what was deleted",
+        "lockstep/changes/readers.py",
+        "        return _is_owner(readers.owner if isinstance(readers, Visibility) else readers, before, user_id)\n",
+        "        after = before\n",
+        "lockstep/feed/tests/test_changes.py::test_the_history_of_what_was_deleted_is_for_staff",
+    ),
+    SeededBug(
+        "a new endpoint has everything redelivered that was ever deleted",
+        "lockstep/webhooks/actions.py",
+        "since = max(since, endpoint.created)",
+        "since = min(since, endpoint.created)",
+        f"{TEST_SENDING}::test_redelivery_tells_nothing_of_the_time_before_the_endpoint",
+    ),
+    SeededBug(
+        "an order is ended without an answer while its charge may be under way",
+        "lockstep/shop/actions.py",
+        "ending__lte=Now() - timedelta(seconds=HIDDEN_SECONDS)",
+        "ending__lte=Now()",
+        f"{TEST_SHOP}/test_ending.py::test_order_of_a_gateway_that_never_answers_is_ended_without_it",
     ),
     SeededBug(
         "a charge that shows after its order was ended is swallowed",

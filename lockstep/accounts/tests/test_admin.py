@@ -1,6 +1,7 @@
 """Accounts in the admin."""
 
 from decimal import Decimal
+from ipaddress import ip_network
 from uuid import uuid4
 
 import pytest
@@ -8,14 +9,15 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 
 from lockstep.accounts import sessions
-from lockstep.accounts.models import User
+from lockstep.accounts.models import Follow, User
 from lockstep.changes.models import Change
 from lockstep.defects.models import Defect
 from lockstep.movies.actions import create_rating
-from lockstep.movies.models import Movie
+from lockstep.movies.models import Movie, Rating
 from lockstep.shop import actions as shop
 from lockstep.shop.actions import Line
-from lockstep.shop.models import Order
+from lockstep.shop.models import Order, Product
+from lockstep.webhooks.models import Endpoint
 from tests.admin_pages import admin_of, opened
 from tests.support import Cast
 
@@ -70,6 +72,26 @@ def test_what_an_account_has_does_not_protect_it(cast: Cast, with_history: None,
     assert admin.post(page, {"post": "yes"}).status_code == 302
     assert User.objects.get(pk=cast.owner.user.pk).deleted
     assert (Order.objects.alive().count(), Defect.objects.alive().count()) == (1, 1)
+
+
+def test_the_page_names_what_is_deleted_with_an_account(admin: Client, cast: Cast, with_history: None, settings):
+    settings.DEBUG = True  # plain http
+    owner, page = cast.owner.user, f"{PAGE}{cast.owner.user.pk}/delete/"
+    assert cast.owner.post("/api/v1/products/", {"name": "lamp", "price": "1.00"}).status_code == 201
+    assert cast.owner.post(f"/api/v1/users/{cast.colleague.user.pk}/follow/", {}).status_code == 204
+    endpoint = {"url": "http://192.0.2.1/", "events": ["*"]}
+    settings.WEBHOOK_ALLOW_NETWORKS = [ip_network("192.0.2.0/24")]
+    assert cast.owner.post("/api/v1/webhooks/", endpoint).status_code == 201
+    rows = (
+        Product.objects.alive().filter(owner=owner),
+        Rating.objects.alive().filter(user=owner),
+        Follow.objects.alive().filter(follower=owner),
+        Endpoint.objects.alive().filter(owner=owner),
+    )
+    assert [one.count() for one in rows] == [1, 1, 1, 1]
+    assert "Its profile, products, ratings, follows and webhooks are deleted." in admin.get(page).content.decode()
+    assert admin.post(page, {"post": "yes"}).status_code == 302
+    assert [one.count() for one in rows] == [0, 0, 0, 0]
 
 
 def test_nor_does_it_keep_others_from_being_deleted(admin: Client, cast: Cast, with_history: None):

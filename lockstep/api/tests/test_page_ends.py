@@ -174,7 +174,7 @@ def test_below_the_deepest_offset_next_goes_on_by_cursor(cast: Cast, monkeypatch
     make_products(cast)
     monkeypatch.setattr(paging, "LARGEST_OFFSET", 5)
     monkeypatch.setattr(paging, "QUICKLY_COUNTED", 3)
-    monkeypatch.setattr(paging, "_count", lambda rows: (1, False))  # an estimate that is far too low
+    monkeypatch.setattr(paging, "_count", lambda rows, kind: (1, False))  # an estimate that is far too low
     address, seen = f"{path}{'' if '?' in path else '?'}limit=2&offset=0", []
     while address:
         answer = cast.owner.get(address)
@@ -188,7 +188,7 @@ def test_below_the_deepest_offset_next_goes_on_by_cursor(cast: Cast, monkeypatch
 
 def test_an_estimate_that_is_too_high_makes_no_next_page(cast: Cast, monkeypatch: pytest.MonkeyPatch):
     make_products(cast)
-    monkeypatch.setattr(paging, "_count", lambda rows: (10**6, False))
+    monkeypatch.setattr(paging, "_count", lambda rows, kind: (10**6, False))
     assert cast.owner.get(f"/api/v1/products/?offset=0&limit={ROWS}").json()["next"] is None
     assert cast.owner.get(f"/api/v1/products/?offset=0&limit={ROWS - 1}").json()["next"]
 

@@ -1,4 +1,4 @@
-"""Lists by offset, with a count, and by cursor, without one."""
+"""Lists by offset, with a count, and by cursor, with one where it is asked for."""
 
 import pytest
 
@@ -41,6 +41,24 @@ def test_an_offset_comes_with_a_count_and_both_neighbours(cast: Cast, followers:
     assert names(cast.staff.get(f"{followers}?offset=100").json()) == []
 
 
+@pytest.mark.parametrize("kind", ["exact", "estimated"])
+def test_a_page_by_cursor_has_a_count_where_it_is_asked_for(cast: Cast, followers: str, kind: str):
+    cast.owner.post("/api/v1/products/", {"name": "a red thing", "price": "1"})
+    cast.owner.post("/api/v1/products/", {"name": "a blue thing", "price": "1"})
+    lists = {followers: 25, "/api/v1/products/": 2, "/api/v1/products/?search=red": 1, "/api/v1/tags/": 0}
+    for path, count in lists.items():
+        first = f"{path}{'&' if '?' in path else '?'}limit=1"
+        assert list(cast.owner.get(first).json()) == ["next", "previous", "results"]
+        answer = cast.owner.get(f"{first}&count={kind}")
+        body = answer.json()
+        assert (list(body), body["count"]) == (["count", "next", "previous", "results"], count)
+        assert "X-Count" not in answer
+        while body["next"]:
+            assert f"count={kind}" in body["next"]
+            body = cast.owner.get(body["next"]).json()
+            assert body["count"] == count
+
+
 def test_filters_stay_in_the_links(cast: Cast):
     for number in range(3):
         cast.owner.post("/fakeapi/v1/posts/create/", {"title": f"t{number}", "body": "b"})
@@ -63,3 +81,13 @@ def test_a_large_table_is_not_counted(
 @pytest.mark.parametrize("query", ["offset=-1", "offset=x", "offset=10001", "offset=0&limit=0", "offset=0&limit=501"])
 def test_nonsense_is_400(cast: Cast, followers: str, query: str):
     assert cast.staff.get(f"{followers}?{query}").status_code == 400
+
+
+@pytest.mark.parametrize("by", ["offset=0", ""])
+def test_a_large_table_is_counted_where_an_exact_count_is_asked_for(
+    cast: Cast, followers: str, monkeypatch: pytest.MonkeyPatch, by: str
+):
+    monkeypatch.setattr("lockstep.api.paging.QUICKLY_COUNTED", 10)
+    exact, estimated = (cast.staff.get(f"{followers}?limit=5&count={kind}&{by}") for kind in ("exact", "estimated"))
+    assert (exact.json()["count"], "X-Count" in exact) == (25, False)
+    assert estimated["X-Count"] == "estimated"

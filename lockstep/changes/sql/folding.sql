@@ -153,3 +153,12 @@ BEGIN
     RETURN normalize(folded, NFC);
 END
 $fold$;
+
+-- name: sort_key
+-- By what names are sorted, by code point (COLLATE "C"): folded, and without accents, so that é is beside e and not behind z;
+-- where that is equal, by the folded text. Unicode's rules for all languages at once (UTS #10) begin so, too, and not every
+-- PostgreSQL has them.
+CREATE FUNCTION lockstep_sort_key(given text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT regexp_replace(normalize(folded, NFD), '[\u0300-\u036f]+', '', 'g') || E'\x01' || folded
+    FROM lockstep_fold(given) AS folded
+$$;

@@ -7,10 +7,12 @@ import pytest
 
 from lockstep.accounts.models import User
 from lockstep.changes.models import Change
+from lockstep.defects.models import Defect
 from lockstep.delivery.destinations.webhook import body_of
 from lockstep.delivery.subscriptions import Change as LoggedChange
 from lockstep.delivery.subscriptions import Claim
-from lockstep.posts.models import Post
+from lockstep.posts.models import Comment, Post
+from lockstep.shop.models import ProductTag, Tag
 from tests.support import Cast
 
 pytestmark = pytest.mark.django_db
@@ -92,16 +94,61 @@ def test_pages_go_newest_first_to_the_end(cast: Cast):
     assert oldest[0]["after"]["title"] == "0"
 
 
-def test_the_history_of_a_post_is_for_everybody_who_may_read_it(cast: Cast):
+def test_the_history_of_a_post_is_for_everybody_while_it_is_there(cast: Cast):
     post = write(cast)
     rename(cast, post, "b")
+    histories = [f"/api/v1/history/posts.post/{name}/" for name in (post.number, post.pk)]
+    for path in histories:
+        history = cast.outsider.get(path).json()["results"]
+        assert [entry["kind"] for entry in history] == ["updated", "created"]
+        assert history[0]["changed"] == {"title": {"before": "a", "after": "b"}}
     cast.owner.delete(f"/fakeapi/v1/posts/delete/{post.number}/")
-    for name in (post.number, post.pk):
-        history = cast.outsider.get(f"/api/v1/history/posts.post/{name}/").json()["results"]
+    for path in histories:
+        history = cast.staff.get(path).json()["results"]
         assert [entry["kind"] for entry in history] == ["deleted", "updated", "created"]
         assert [entry["by"] for entry in history] == ["owner", "colleague", "owner"]
-        assert history[1]["changed"] == {"title": {"before": "a", "after": "b"}}
         assert history[0]["after"] is None
+
+
+@pytest.mark.parametrize("model", ["posts.post", "posts.comment", "defects.defect", "shop.tag"])
+def test_the_history_of_what_was_deleted_is_for_staff(cast: Cast, model: str):
+    post = write(cast)
+    rows = {
+        "posts.post": post,
+        "posts.comment": Comment.objects.create(post=post, name="n", email="e@example.com", body="b"),
+        "defects.defect": Defect.objects.create(user=cast.owner.user, comment="c"),
+        "shop.tag": Tag.objects.create(name="red"),
+    }
+    path = f"/api/v1/history/{model}/{rows[model].pk}/"
+    assert cast.owner.get(path).status_code == 200
+    type(rows[model]).objects.filter(pk=rows[model].pk).update(deleted="2026-01-01T00:00Z")
+    assert [person.get(path).status_code for person in (cast.owner, cast.outsider, cast.staff)] == [404, 404, 200]
+
+
+def test_addresses_of_comments_are_in_no_history_but_for_staff(cast: Cast):
+    """The live list shows the present one; the history would show what it was before, for ever."""
+    comment = Comment.objects.create(post=write(cast), name="n", email="mistyped@example.com", body="b")
+    path = f"/api/v1/history/posts.comment/{comment.pk}/"
+    Comment.objects.update(email="right@example.com")
+    for person, count in ((cast.outsider, 0), (cast.staff, 2)):
+        answer = person.get(path)
+        assert [entry["kind"] for entry in answer.json()["results"]] == ["updated", "created"]
+        assert answer.content.count(b"mistyped@example.com") == count
+        assert (b"right@example.com" in answer.content) == bool(count)
+    [updated, created] = cast.outsider.get(path).json()["results"]
+    assert "changed" not in updated
+    assert created["changed"]["name"] == {"before": None, "after": "n"}
+
+
+def test_links_of_tags_are_for_staff_and_a_product_tells_its_tags(cast: Cast):
+    product = cast.owner.post("/api/v1/products/", {"name": "thing", "price": "1.00"}).json()
+    tag = Tag.objects.create(name="red")
+    assert cast.owner.put(f"/api/v1/products/{product['id']}/tags/{tag.pk}/", {}).status_code == 204
+    link = ProductTag.objects.get()
+    path = f"/api/v1/history/shop.producttag/{link.pk}/"
+    assert [person.get(path).status_code for person in (cast.owner, cast.outsider, cast.staff)] == [404, 404, 200]
+    [tagged, _] = cast.outsider.get(f"/api/v1/products/{product['id']}/history/").json()["results"]
+    assert tagged["changed"] == {"tags": {"before": [], "after": ["red"]}}
 
 
 def test_history_of_a_product_out_of_sight_is_for_its_owner_and_staff(cast: Cast):

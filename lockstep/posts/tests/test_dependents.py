@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from django.db import connections
+from django.db import IntegrityError, connections
 
 from lockstep.posts import actions
 from lockstep.posts.models import Comment, Post
@@ -32,3 +32,13 @@ def test_comment_that_was_begun_goes_with_its_post(database: psycopg.Connection)
             eventually(lambda: somebody_waits(database))
         deletion.result()
     assert Comment.objects.get().deleted is not None
+
+
+@pytest.mark.parametrize("values", [{"deleted": None}, {"post": "other"}], ids=["revived", "moved"])
+def test_no_comment_comes_to_a_deleted_post(values: dict[str, object]):
+    gone, kept = (Post.objects.create(title=title, body="b") for title in "ab")
+    comments = [Comment.objects.create(post=post, name="n", email="e", body="b") for post in (gone, kept)]
+    Post.objects.filter(pk=gone.pk).update(deleted="2026-01-01T00:00Z")
+    comment = comments["post" in values]
+    with pytest.raises(IntegrityError):
+        Comment.objects.filter(pk=comment.pk).update(**values | ({"post": gone} if "post" in values else {}))

@@ -9,7 +9,7 @@ from django.db import migrations, models
 
 from lockstep.changes.sql_file import load
 
-SQL = {name: text for file in ("search.sql", "tags.sql") for name, text in load(Path(__file__).parents[1] / "sql" / file).items()}
+SQL = {name: text for file in ("search.sql", "before_folding.sql") for name, text in load(Path(__file__).parents[1] / "sql" / file).items() if (file, name) != ("before_folding.sql", "plain")}
 # Nothing that is told of changes by it: the triggers rest.
 FILL = """
     ALTER TABLE shop_product DISABLE TRIGGER USER;
@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RunSQL(SQL["plain"], migrations.RunSQL.noop),
         migrations.RunSQL(SQL["query"], migrations.RunSQL.noop),
-        migrations.RunSQL(SQL["show"], migrations.RunSQL.noop),
+        migrations.RunSQL(SQL["show_folded"], migrations.RunSQL.noop),
         migrations.RemoveConstraint(
             model_name='tag',
             name='shop_tag_name',

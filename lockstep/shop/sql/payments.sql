@@ -13,7 +13,8 @@ WHERE order_id = %(order)s AND decided IS NULL
 RETURNING id;
 
 -- name: accept
-UPDATE shop_order SET state = 'ACCEPTED' WHERE id = %(order)s AND state = 'CONFIRMED';
+-- Where staff were ending it, the reason says so; it is none for being paid.
+UPDATE shop_order SET state = 'ACCEPTED', reason = '' WHERE id = %(order)s AND state = 'CONFIRMED';
 
 -- name: ended
 -- The payment of an order that staff ended, where no charge is known.

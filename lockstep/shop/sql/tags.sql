@@ -10,7 +10,7 @@ CREATE OR REPLACE FUNCTION shop_show_tags(products uuid[]) RETURNS void LANGUAGE
         SELECT tagged.id, ARRAY(
             SELECT t.name FROM shop_producttag l JOIN shop_tag t ON t.id = l.tag_id
             WHERE l.product_id = tagged.id AND l.deleted IS NULL AND t.deleted IS NULL
-            ORDER BY lockstep_fold(t.name), t.name) AS tags
+            ORDER BY lockstep_sort_key(t.name) COLLATE "C", t.id) AS tags
         FROM unnest(products) AS tagged (id)
     ) AS shown
     WHERE p.id = shown.id AND p.deleted IS NULL AND p.tags <> shown.tags;

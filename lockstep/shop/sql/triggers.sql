@@ -52,3 +52,8 @@ RETURN NULL;
 PERFORM shop_show_tags(ARRAY(SELECT product_id FROM shop_producttag WHERE tag_id = NEW.id AND deleted IS NULL));
 PERFORM shop_index(ARRAY(SELECT product_id FROM shop_producttag WHERE tag_id = NEW.id AND deleted IS NULL));
 RETURN NULL;
+
+-- name: lock_tagged
+-- A tag is gone: its products are locked before its links, as by who takes a tag off a product, or deletes the product.
+PERFORM FROM shop_product WHERE id IN (SELECT product_id FROM shop_producttag WHERE tag_id = NEW.id AND deleted IS NULL)
+ORDER BY id FOR NO KEY UPDATE;

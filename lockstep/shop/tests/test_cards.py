@@ -5,14 +5,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psycopg
 import pytest
-from django.db import connections
+from django.db import connection, connections
 
 from lockstep.sandbox.payments import StandIn, moods
+from lockstep.shop import card_tries
 from lockstep.shop.card_tries import forget_tries
 from lockstep.shop.models import CardTry, Order
 from lockstep.shop.tests.conftest import MakeProduct
-from tests.support import Cast, Person
+from tests.support import Cast, Person, eventually, somebody_waits
 
 pytestmark = pytest.mark.django_db
 
@@ -96,3 +98,26 @@ def test_forty_cards_at_once_are_three_tries(cast: Cast, product: MakeProduct, g
     assert statuses == {400: 3, 429: 37}
     assert asked(gateway) == 3
     assert Order.objects.get().state == "PENDING_CONFIRMATION"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_try_is_taken_back_in_the_order_in_which_it_is_counted(database: psycopg.Connection):
+    """While it waits for the first of two counters it holds none: what counts takes them in the order of their keys."""
+    CardTry.objects.create(key="user:1", number=1, until="2999-01-01T00:00Z")
+    CardTry.objects.create(key="order:1", number=1, until="2999-01-01T00:00Z")
+
+    def take_back() -> None:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(card_tries.SQL["take_back"], {"keys": ["order:1", "user:1"]})
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction():
+            database.execute("SELECT FROM shop_cardtry WHERE key = 'order:1' FOR UPDATE")
+            taken_back = pool.submit(take_back)
+            eventually(lambda: somebody_waits(database))
+            database.execute("SELECT FROM shop_cardtry WHERE key = 'user:1' FOR UPDATE NOWAIT")
+        taken_back.result()
+    assert set(CardTry.objects.values_list("number", flat=True)) == {0}

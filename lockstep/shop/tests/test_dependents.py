@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from django.db import connection, connections
 
-from lockstep.api.errors import DomainError
+from lockstep.api.errors import DomainError, NotFound
 from lockstep.changes.models import Change
 from lockstep.shop import actions
 from lockstep.shop.actions import Line
@@ -117,3 +117,40 @@ def test_link_to_a_product_that_is_being_deleted_is_refused(
     )
     assert outcome == "IntegrityError"
     assert not ProductTag.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("delete", [actions.delete_tag, None], ids=["by staff", "in psql"])
+def test_deletion_of_a_tag_takes_locks_as_what_takes_it_off_a_product(
+    cast: Cast, product: MakeProduct, database: psycopg.Connection, delete: Callable[..., None] | None
+):
+    """The other transaction holds the product and goes on to its link, which is free: the deletion waits for both."""
+    thing = linked(product)
+    tag = Tag.objects.get()
+
+    def run() -> None:
+        try:
+            if delete:
+                delete(actor="", tag=tag)
+            else:
+                execute("UPDATE shop_tag SET deleted = now()")
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction():
+            database.execute("SELECT FROM shop_product WHERE id = %s FOR NO KEY UPDATE", [thing.pk])
+            deletion = pool.submit(run)
+            eventually(lambda: somebody_waits(database))
+            database.execute("UPDATE shop_producttag SET deleted = now() WHERE product_id = %s", [thing.pk])
+        deletion.result()
+    assert Tag.objects.get().deleted is not None
+
+
+def test_tags_are_put_on_and_taken_off_by_the_owner_of_this_moment(cast: Cast, product: MakeProduct):
+    thing, tag = linked(product), Tag.objects.get()
+    Product.objects.update(owner=cast.colleague.user)
+    for act in (actions.add_tag, actions.remove_tag):
+        with pytest.raises(NotFound):
+            act(actor="", product=thing, tag=tag)
+    assert Product.objects.get().tags == ["red"]

@@ -11,8 +11,9 @@ from django.test import Client
 
 from lockstep.api.errors import Conflict
 from lockstep.changes.models import Change
+from lockstep.delivery import retry
 from lockstep.delivery.database import open_pool
-from lockstep.delivery.errors import NotYet, Refused
+from lockstep.delivery.errors import NotYet, Refused, Unreachable
 from lockstep.delivery.models import DeadLetter
 from lockstep.delivery.subscriptions import Change as LoggedChange
 from lockstep.delivery.subscriptions import Claim
@@ -28,11 +29,12 @@ from tests.support import BackgroundWorker, Cast, eventually
 pytestmark = pytest.mark.django_db(transaction=True)
 
 LONG = 600.0
+SILENT = "http://127.0.0.1:9"  # nothing listens there
 
 
 @pytest.fixture
 def gateway(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    monkeypatch.setattr(payments, "HIDDEN_SECONDS", 0.0)
+    monkeypatch.setattr(actions, "HIDDEN_SECONDS", 0.0)
     with StandIn(delays=Delays(silence=0.0, hidden=LONG, undecided=2 * LONG)) as server:
         settings.PAYMENTS_URL = server.url
         yield server
@@ -86,6 +88,8 @@ def test_order_that_the_gateway_refuses_is_ended_by_staff(
     assert order.reason == "The payment could not be decided; staff ended the order."
     assert [(one.delta, one.reason) for one in Movement.objects.filter(reason="END")] == [(2, "END")]
     assert Payment.objects.get().decided
+    letter = DeadLetter.objects.get()
+    assert (letter.outcome, letter.reason) == ("discarded", f"Staff ended order {order.number}.")
     with pytest.raises(Conflict, match="REJECTED"):
         actions.end_order(actor="", order=order)
 
@@ -104,7 +108,7 @@ def test_nothing_is_charged_once_staff_end_an_order(cast: Cast, product: MakePro
 def test_ending_waits_as_long_as_the_gateway_may_hide_a_charge(
     cast: Cast, product: MakeProduct, gateway: StandIn, settings: Any, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(payments, "HIDDEN_SECONDS", 60.0)
+    monkeypatch.setattr(actions, "HIDDEN_SECONDS", 60.0)
     order = confirmed(cast, product)
     actions.end_order(actor="", order=order)
     with pytest.raises(NotYet):
@@ -122,7 +126,61 @@ def test_charge_that_the_gateway_shows_decides(cast: Cast, product: MakeProduct,
     actions.end_order(actor="", order=order)
     deliver(gateway.url, order)
     assert outcome(order) == ("ACCEPTED", 8)
+    assert order.reason == ""
     assert Payment.objects.get().charge == gateway.charges()[0]["id"]
+
+
+def test_order_of_a_gateway_that_never_answers_is_ended_without_it(
+    cast: Cast, product: MakeProduct, gateway: StandIn, settings: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(actions, "HIDDEN_SECONDS", 60.0)
+    order = confirmed(cast, product, token(settings, moods.PAYS))
+    payment = Payment.objects.get()
+    with pytest.raises(CommandError, match="at least 60 s before"):
+        call_command("end_order", order.number, without_answer=True)
+    actions.end_order(actor="", order=order)
+    with pytest.raises(CommandError, match="at least 60 s before"):
+        call_command("end_order", order.number, without_answer=True)
+    with pytest.raises(Unreachable):
+        deliver(SILENT, order)
+    assert outcome(order) == ("CONFIRMED", 8)
+    Payment.objects.update(ending="2026-01-01T00:00Z")
+    client = Client()
+    client.force_login(cast.staff.user)
+    form = {"action": "end_orders_unanswered", "_selected_action": [str(order.pk)]}
+    page = client.post("/admin/shop/order/", form, follow=True)
+    assert f"Order {order.number}: rejected" in page.content.decode()
+    assert outcome(order) == ("REJECTED", 10)
+    assert order.reason == "The payment gateway did not answer; staff ended the order."
+    deliver(SILENT, order)  # what was asked for before is done with, and asks nobody
+    with pytest.raises(Unreachable):
+        deliver(SILENT, order, "REJECTED")
+    charge_past_the_worker(gateway, payment)
+    with pytest.raises(Refused, match="refund it at the gateway"):
+        deliver(gateway.url, order, "REJECTED")
+    assert outcome(order) == ("REJECTED", 10)
+
+
+def test_ending_again_asks_the_gateway_again(
+    cast: Cast,
+    product: MakeProduct,
+    gateway: StandIn,
+    settings: Any,
+    worker: BackgroundWorker,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    settings.PAYMENTS_URL = SILENT
+    monkeypatch.setattr(retry, "SCHEDULE", ())
+    order = confirmed(cast, product)
+    worker.subscribers = [CASHIER]
+    worker.start()
+    unsettled = DeadLetter.objects.filter(outcome=None)
+    eventually(unsettled.exists)
+    actions.end_order(actor="", order=order)
+    eventually(unsettled.exists)
+    actions.end_order(actor="", order=order)
+    eventually(DeadLetter.objects.filter(outcome="replayed").exists)
+    assert outcome(order) == ("CONFIRMED", 8)
 
 
 def test_late_answer_accepts_nothing_and_is_a_dead_letter(

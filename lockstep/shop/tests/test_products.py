@@ -229,7 +229,11 @@ def test_the_list_is_narrowed_newest_first(cast: Cast, product: MakeProduct):
     assert names(cast.owner) == ["thing 3", "thing 2", "thing 1", "thing 0"]
     assert names(cast.owner, f"{PRODUCTS}?min_price=1&max_price=2.00") == ["thing 2", "thing 1"]
     assert names(cast.owner, f"{PRODUCTS}?tag=rED") == ["thing 1", "thing 0"]
+    assert names(cast.owner, f"{PRODUCTS}?tag={red.pk}") == ["thing 1", "thing 0"]
     assert names(cast.owner, f"{PRODUCTS}?owner={cast.owner.user.pk}&limit=1") == ["thing 3"]
+    assert names(cast.owner, f"{PRODUCTS}?owner={cast.owner.user.number}") == ["thing 3", "thing 1"]
+    for nothing in (f"owner={uuid4()}", "owner=999999", f"tag={uuid4()}", "tag=green"):
+        assert names(cast.owner, f"{PRODUCTS}?{nothing}") == []
     for store in (cast.colleague.user.pk, cast.colleague.user.number):
         assert names(cast.owner, f"/api/v1/users/{store}/products/") == ["thing 2", "thing 0"]
     assert cast.owner.get(f"/api/v1/users/{uuid4()}/products/").status_code == 404

@@ -4,6 +4,8 @@ import gzip
 import socket
 import threading
 import time
+from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +16,9 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from lockstep.accounts.models import User
 from lockstep.delivery.tests.support import insert_post, rename_post
+from lockstep.shop.models import Tag
 from lockstep.webhooks import deliver
+from lockstep.webhooks.models import Endpoint
 from lockstep.webhooks.tests.receiver import Received, Receiver
 from tests.support import BackgroundWorker, Cast, Person, drained, eventually
 
@@ -44,6 +48,15 @@ def make(person: Person, receiver: Receiver, *events: str) -> dict[str, Any]:
     response = person.post(PATH, {"url": receiver.url, "events": events or ["posts.post.*"]})
     assert response.status_code == 201, response.content
     return response.json()
+
+
+def received(receiver: Receiver, endpoint: dict[str, Any]) -> list[dict[str, Any]]:
+    """The events that were sent to this endpoint: those that its secret signed."""
+    events = []
+    for request in receiver.requests:
+        with suppress(WebhookVerificationError):
+            events.append(request.verified(endpoint["secret"]))
+    return events
 
 
 def attempts(person: Person, endpoint: dict[str, Any], query: str = "") -> list[dict[str, Any]]:
@@ -117,15 +130,11 @@ def test_a_product_out_of_sight_is_a_deletion_to_others_without_its_new_contents
     eventually(lambda: sum(b"offered" in one.body for one in receiver.requests) == 2)
 
     def told(endpoint: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-        events = []
-        for request in receiver.requests:
-            try:
-                event = request.verified(endpoint["secret"])
-            except WebhookVerificationError:
-                continue
-            documents = (event["data"][side] for side in ("before", "after"))
-            events.append((event["type"].removeprefix("shop.product."), *(one and one["name"] for one in documents)))
-        return events
+        return [
+            (event["type"].removeprefix("shop.product."), *(one and one["name"] for one in documents))
+            for event in received(receiver, endpoint)
+            for documents in [(event["data"][side] for side in ("before", "after"))]
+        ]
 
     assert told(others) == [("created", None, "open"), ("deleted", None, None), ("created", None, "offered")]
     assert told(gone) == [("deleted", None, None)]
@@ -144,6 +153,7 @@ def test_redelivery_shows_nothing_of_a_product_out_of_sight(
         path = f"/api/v1/products/{made['id']}/"
         people.owner.client.patch(path, {"stock": 1, "state": state}, content_type="application/json")
     endpoint = make(people.colleague, receiver, "shop.product.*")
+    Endpoint.objects.update(created="2026-01-01T00:00:00Z")
     again = people.colleague.post(f"{PATH}{endpoint['id']}/redeliver/", {"since": "2026-01-01T00:00:00Z"})
     assert again.status_code < 300, again.content
     eventually(lambda: drained(database) and len(receiver.requests) >= 3)
@@ -152,6 +162,56 @@ def test_redelivery_shows_nothing_of_a_product_out_of_sight(
         f"shop.product.{kind}" for kind in ("created", "deleted", "updated")
     ]
     assert not any(b"withdrawn" in request.body for request in receiver.requests)
+
+
+def test_redelivery_tells_nothing_of_the_time_before_the_endpoint(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
+):
+    """Whoever makes an endpoint would otherwise read all that was ever deleted."""
+    insert_post(database, "taken back")
+    database.execute("UPDATE posts_post SET deleted = now()")
+    endpoint = make(people.colleague, receiver, "posts.post.*")
+    insert_post(database, "after")
+    redeliver = {"since": "2020-01-01T00:00:00Z"}
+    assert people.colleague.post(f"{PATH}{endpoint['id']}/redeliver/", redeliver).json()["changes"] <= 1
+    eventually(lambda: drained(database) and receiver.requests)
+    assert {request.verified(endpoint["secret"])["data"]["after"]["title"] for request in receiver.requests} == {
+        "after"
+    }
+
+
+def test_addresses_of_comments_and_links_of_tags_are_not_sent_to_others(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
+):
+    others, staff = (make(person, receiver, "*") for person in (people.colleague, people.staff))
+    insert_post(database, "a")
+    database.execute(
+        "INSERT INTO posts_comment (id, post_id, name, email, body)"
+        " SELECT gen_random_uuid(), id, 'n', 'mistyped@example.com', 'b' FROM posts_post"
+    )
+    database.execute("UPDATE posts_comment SET email = 'right@example.com'")
+    database.execute("UPDATE posts_comment SET body = 'the last'")
+    tag, product = Tag.objects.create(name="red"), people.owner.post("/api/v1/products/", {"name": "x", "price": "1"})
+    assert people.owner.put(f"/api/v1/products/{product.json()['id']}/tags/{tag.pk}/", {}).status_code == 204
+    eventually(lambda: drained(database))
+
+    events = received(receiver, others)
+    types = Counter(event["type"] for event in events)
+    assert (types["posts.comment.created"], types["posts.comment.updated"], types["shop.producttag.created"]) == (
+        1,
+        1,
+        0,
+    )
+    assert "example.com" not in str(events)
+    assert {tag for event in events for tag in (event["data"]["after"] or {}).get("tags", ())} == {"red"}
+    events = received(receiver, staff)
+    types = Counter(event["type"] for event in events)
+    assert (types["posts.comment.created"], types["posts.comment.updated"], types["shop.producttag.created"]) == (
+        1,
+        2,
+        1,
+    )
+    assert "mistyped@example.com" in str(events)
 
 
 def test_rights_that_are_taken_away_end_at_once(

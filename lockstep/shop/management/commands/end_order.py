@@ -15,13 +15,22 @@ class Command(commands.Command):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("number", type=commands.whole_number(1), help="the order's number")
+        parser.add_argument(
+            "--without-answer",
+            action="store_true",
+            help="reject an order that was ended before, although the gateway does not say whether it was charged",
+        )
 
-    def handle(self, *args: Any, number: int, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+    def handle(self, *args: Any, number: int, without_answer: bool, **options: Any) -> None:  # noqa: ANN401 - Django's
         order = Order.objects.alive().filter(number=number).first()
         if order is None:
             raise CommandError(f"There is no order {number}.")
         try:
-            actions.end_order(actor="", order=order)
+            end = actions.end_order_unanswered if without_answer else actions.end_order
+            end(actor="", order=order)
         except Conflict as error:
             raise CommandError(str(error)) from error
+        if without_answer:
+            self.stdout.write(f"Order {number} is rejected. A charge that shows later is a dead letter of payments.")
+            return
         self.stdout.write(f"A worker looks the charge of order {number} up, and ends the order if it was not charged.")
