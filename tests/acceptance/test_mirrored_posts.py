@@ -121,16 +121,23 @@ def test_what_was_rolled_back_does_not_arrive(running: NodeServer, database: psy
     assert "never" not in {row["title"] for row in theirs(running.url, "posts")}
 
 
-def test_a_thousand_writes_while_the_provider_is_down_are_there_once_when_it_is_back(
-    transactional_db: None, tmp_path: Path, worker: BackgroundWorker, database: psycopg.Connection, cast: Cast
+@pytest.mark.parametrize("rounds", [40, pytest.param(200, marks=pytest.mark.faults)])
+def test_writes_while_the_provider_is_down_are_there_once_when_it_is_back(
+    transactional_db: None,
+    tmp_path: Path,
+    worker: BackgroundWorker,
+    database: psycopg.Connection,
+    cast: Cast,
+    rounds: int,
 ):
+    """Five writes a round: the long form makes a thousand."""
     port = free_port()
     with start_json_server(tmp_path, port) as server:
         settings.POSTS_PROVIDER_URL = server.url
         assert run_import()[0] == 0
         worker.start()
         server.kill()
-        for n in range(200):
+        for n in range(rounds):
             number = cast.owner.post(f"{POSTS}create/", {"title": f"down {n}", "body": "b"}).json()["id"]
             cast.owner.post(f"{POSTS}{number}/comments/create/", WORDS | {"body": f"down {n}"})
             cast.owner.put(f"{POSTS}update/{number}/", {"title": f"down {n}, edited", "body": "b"})

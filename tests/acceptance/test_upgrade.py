@@ -37,6 +37,7 @@ def manage(url: str, *words: str) -> str:
     return ran.stdout
 
 
+@pytest.mark.faults
 def test_a_token_from_before_there_were_sessions_still_opens(empty: str):
     manage(empty, "migrate", "delivery")  # what `migrate` itself looks at afterwards
     manage(empty, "migrate", "accounts", "0001_initial")
@@ -56,6 +57,7 @@ def test_a_token_from_before_there_were_sessions_still_opens(empty: str):
     assert manage(empty, "shell", "--verbosity", "0", "-c", OPENS).strip() == "somebody"
 
 
+@pytest.mark.faults
 def test_products_from_before_they_held_their_tags_show_them_and_nothing_is_told_of_it(empty: str):
     manage(empty, "migrate", "delivery")
     manage(empty, "migrate", "shop", "0005_all_letters")

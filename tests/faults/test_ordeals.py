@@ -37,7 +37,7 @@ def retries(trial: Ordeal) -> int:
 
 
 def test_workers_die_at_named_points(tmp_path: Path):
-    killed_workers(tmp_path, SEED, changes=800, kills=8)
+    killed_workers(tmp_path, SEED, changes=400, kills=4)
 
 
 @pytest.mark.faults
@@ -75,7 +75,7 @@ def killed_postgres(folder: Path, seed: int, changes: int, kills: int) -> None:
 
 
 def test_postgres_dies(tmp_path: Path):
-    killed_postgres(tmp_path, SEED, changes=600, kills=2)
+    killed_postgres(tmp_path, SEED, changes=300, kills=1)
 
 
 @pytest.mark.faults
@@ -102,7 +102,7 @@ def test_a_worker_that_slept_past_its_leases_changes_nothing(tmp_path: Path):
         trial.judge()
 
 
-@pytest.mark.parametrize("hours", [-1, 1])
+@pytest.mark.parametrize("hours", [1, pytest.param(-1, marks=pytest.mark.faults)])
 def test_a_worker_with_a_wrong_clock_claims_nothing_early(tmp_path: Path, hours: int):
     """Its retries wait as long as the database's clock says: 5 s and a fifth less at the least."""
     with ordeal(tmp_path, SEED) as trial:

@@ -61,7 +61,7 @@ class Trial:
     leases_end: bool  # those of the dead are not waited for
 
 
-QUICK = Trial(seed=1, orders=300, stock=15, rounds=2, pauses=(0.5, 2.0), leases_end=True)
+QUICK = Trial(seed=1, orders=200, stock=10, rounds=1, pauses=(0.5, 2.0), leases_end=True)
 MOST_STOCK = 2_000  # of a product: a million attempts soon sell all of it, and go on asking
 LONG = Trial(
     seed=2, orders=ORDERS, stock=max(1, min(ORDERS // 25, MOST_STOCK)), rounds=10, pauses=(10.0, 30.0), leases_end=False

@@ -230,8 +230,8 @@ def test_500_searches_at_once_on_a_cold_catalogue_are_one_call(provider: StandIn
 @pytest.mark.parametrize(
     ("searches", "provider_is_there"),
     [
-        pytest.param(500, True, marks=pytest.mark.slow),
-        pytest.param(500, False, marks=pytest.mark.slow),
+        pytest.param(200, True, marks=pytest.mark.slow),
+        pytest.param(200, False, marks=pytest.mark.slow),
         pytest.param(10_000, True, marks=pytest.mark.faults),
         pytest.param(10_000, False, marks=pytest.mark.faults),
     ],

@@ -140,10 +140,11 @@ MISCOUNTED = """
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(300)
-def test_1000_votes_at_once_are_one_each_and_counted_right_at_every_instant(
-    movies: list[Movie], database: psycopg.Connection
+@pytest.mark.parametrize("votes", [300, pytest.param(1_000, marks=pytest.mark.faults)])
+def test_votes_at_once_are_one_each_and_counted_right_at_every_instant(
+    movies: list[Movie], database: psycopg.Connection, votes: int
 ):
-    people = User.objects.bulk_create(User(username=f"voter-{n}") for n in range(100))
+    people = User.objects.bulk_create(User(username=f"voter-{n}") for n in range(votes // 10))
     over, looks, wrong = threading.Event(), [], []
 
     def look() -> None:
@@ -154,10 +155,10 @@ def test_1000_votes_at_once_are_one_each_and_counted_right_at_every_instant(
     looking = threading.Thread(target=look)
     looking.start()
     with ThreadPoolExecutor(16) as pool:
-        taken = sum(pool.map(lambda n: vote_and_think_again(people[n % 100], movies[:10], n), range(1_000)))
+        taken = sum(pool.map(lambda n: vote_and_think_again(people[n % len(people)], movies[:10], n), range(votes)))
     over.set()
     looking.join()
-    assert 500 < taken < 1_000  # some met their own earlier vote
+    assert votes // 2 < taken < votes  # some met their own earlier vote
     assert len(looks) > 10
     assert wrong == []
     assert check_tallies().differing == []
