@@ -47,7 +47,7 @@ from lockstep.shop import actions as shop
 from lockstep.webhooks.actions import create_endpoint
 
 CASES = int(os.environ.get("SCHEMATHESIS_CASES", "100000"))  # of the long form
-CASES_OF_EACH = 10  # generated cases of each operation in the short form, beside the systematic ones
+CASES_OF_EACH = 20  # generated cases of each operation in the short form, beside the systematic ones
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
