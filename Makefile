@@ -32,7 +32,7 @@ $(BUILT): uv.lock pyproject.toml
 	@rm -f $(BUILDING) && touch $(BUILT)
 
 # Side by side, with a PostgreSQL for each process. Tests wait more than they compute: more processes than two cores.
-TEST_SERVERS ?= 4
+TEST_SERVERS ?= 3
 PYTEST = $(PY) -m lockstep.launcher exec --test-servers $(TEST_SERVERS) -- $(PY) -m pytest -n auto --dist worksteal
 # Tests start a great many processes of Python: compiled once, also where the environment says otherwise.
 test test-unit test-faults: export PYTHONDONTWRITEBYTECODE =

@@ -47,11 +47,15 @@ def start_once(home: Path) -> None:
 
 @pytest.fixture
 def home(first_home: Path, tmp_path: Path) -> Path:
-    """A copy of it. Who owns what stays: PostgreSQL insists on it.
+    """A copy of it."""
+    return copied(first_home, tmp_path / "home")
+
+
+def copied(first_home: Path, copy: Path) -> Path:
+    """Who owns what stays: PostgreSQL insists on it.
 
     A start uses the ports of the one before where they are free; two copies at the same moment would have the same.
     """
-    copy = tmp_path / "home"
     subprocess.run(["cp", "-a", str(first_home), str(copy)], check=True)
     environment = copy / "environment"
     environment.write_text(re.sub("(?m)^[A-Z_]*_URL=.*\n", "", environment.read_text()))

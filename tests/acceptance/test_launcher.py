@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.request import Request, urlopen
 
+import psycopg
 import pytest
 
 from tests.acceptance.running import OURS, ROOT, Run, eventually, free_port
+from tests.conftest import copied
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("linux")]
 
@@ -32,6 +34,17 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Run]]:
     yield start
     for one in runs:
         one.end()
+
+
+@pytest.fixture(scope="module")
+def one(first_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """One that runs, for tests that leave it running: a start takes seconds."""
+    folder = tmp_path_factory.mktemp("running")
+    folder.chmod(0o755)  # PostgreSQL's account passes through when we are root
+    run = Run(copied(first_home, folder / "home"), free_port())
+    run.until_ready()
+    yield run
+    run.end()
 
 
 def posted(url: str, body: object, token: str = "") -> dict[str, str]:
@@ -67,10 +80,7 @@ def test_first_start_prints_what_works_and_second_start_keeps_the_data(run: Call
     assert post["id"] in [one["id"] for one in json.load(urlopen(request, timeout=10))]
 
 
-@pytest.mark.usefixtures("home")
-def test_manage_py_in_another_terminal_finds_the_same_systems(run: Callable[..., Run]) -> None:
-    one = run()
-    one.until_ready()
+def test_manage_py_in_another_terminal_finds_the_same_systems(one: Run) -> None:
     script = "from django.conf import settings as s; print(s.PAYMENTS_URL, s.DATABASES['default']['PORT'])"
     environment = {"PATH": os.environ["PATH"], "LOCKSTEP_HOME": str(one.home)}
     result = subprocess.run(
@@ -124,10 +134,7 @@ def test_control_c_ends_everything_without_a_traceback(run: Callable[..., Run]) 
 STAND_INS = ("sandbox.jsonplaceholder", "sandbox.payments", "sandbox.counter", "sandbox.november7")
 
 
-@pytest.mark.usefixtures("home")
-def test_a_killed_child_comes_back(run: Callable[..., Run]) -> None:
-    one = run()
-    one.until_ready()
+def test_a_killed_child_comes_back(one: Run) -> None:
     for words in ("bin/postgres -D", "-m granian", "manage.py worker", *STAND_INS):
         old = one.find(words)
         os.kill(old, signal.SIGKILL)
@@ -138,12 +145,7 @@ def test_a_killed_child_comes_back(run: Callable[..., Run]) -> None:
         assert posted(f"http://127.0.0.1:{one.port}/fakeapi/v1/posts/create/", {"title": "a", "body": "b"}, token)["id"]
 
 
-@pytest.mark.usefixtures("home")
-def test_postgres_comes_back_beside_a_backend_in_a_long_query(run: Callable[..., Run]) -> None:
-    import psycopg
-
-    one = run()
-    one.until_ready()
+def test_postgres_comes_back_beside_a_backend_in_a_long_query(one: Run) -> None:
     text = (one.home / "environment").read_text()
     found = re.search(r"DATABASE_URL='([^']+)'", text)
     assert found
@@ -228,11 +230,8 @@ class TestSentences:
     def test_port_that_is_none(self, run: Callable[..., Run], port: str) -> None:
         self.refused(run(PORT=port), f"PORT={port} cannot be used")
 
-    @pytest.mark.usefixtures("home")
-    def test_already_running(self, run: Callable[..., Run]) -> None:
-        one = run()
-        one.until_ready()
-        second = run()
+    def test_already_running(self, one: Run, run: Callable[..., Run]) -> None:
+        second = run(LOCKSTEP_HOME=str(one.home))
         assert second.code() == 2
         assert "already running" in second.output
         assert f"process {one.find('-m lockstep.launcher ')}, at http://127.0.0.1:{one.port}" in second.output

@@ -105,7 +105,7 @@ class Watcher(threading.Thread):
         self.stopping = threading.Event()
 
     def run(self) -> None:
-        while not self.stopping.wait(0.02):
+        while not self.stopping.wait(0.05):
             for title, version in versions(self.provider):
                 if version < self.latest.get(title, 0):
                     self.went_back.append(f"{title}: {self.latest[title]} → {version}")
