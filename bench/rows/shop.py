@@ -138,7 +138,7 @@ class Shop(Row):
         numbers = ", ".join(f":n{line}" for line in range(LINES))
         return {
             "list": _filled(
-                READS["older"], user=f"'{self.user.pk}'", place="NULL", limit="50", bytes=str(MAX_PAGE_BYTES)
+                READS["few_older"], user=f"'{self.user.pk}'", place="NULL", limit="50", bytes=str(MAX_PAGE_BYTES)
             ),
             "order": chosen + self._place(numbers, LINES),
             "order, hot": self._place(str(self.numbers[0]), 1),
