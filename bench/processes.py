@@ -88,10 +88,10 @@ def run_child(task: str, url: str) -> Figures:
     return figures
 
 
-def run_pgbench(url: str, script: Path, *, clients: int, seconds: int) -> float:
-    """Transactions per second of one script."""
+def run_pgbench(url: str, script: Path, *, clients: int, seconds: int, settings: str = "") -> float:
+    """Transactions per second of one script, with these settings of its sessions (`-c name=value`)."""
     load = [f"--client={clients}", f"--jobs={min(clients, 2)}", f"--time={seconds}"]
-    told = _pgbench(url, ["--protocol=prepared", f"--file={script}", *load])
+    told = _pgbench(url, ["--protocol=prepared", f"--file={script}", *load], settings)
     return float(told.split("tps = ")[1].split()[0])
 
 
@@ -111,8 +111,8 @@ def pgbench_latencies(url: str, scripts: Sequence[Path], protocol: str, transact
     return [int(line.split()[2]) / 1000 for line in lines]
 
 
-def _pgbench(url: str, options: list[str]) -> str:
-    environment = {**os.environ, **_libpq_environment(url)}
+def _pgbench(url: str, options: list[str], settings: str = "") -> str:
+    environment = {**os.environ, **_libpq_environment(url), "PGOPTIONS": settings}
     command = [str(program("pgbench")), "--no-vacuum", *options]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

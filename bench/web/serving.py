@@ -1,6 +1,7 @@
 """Starting web servers, and asking them for as much as they give."""
 
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ WORKERS = 2  # one a core, as with every peer
 CONNECTIONS = 16
 PATIENCE = 120.0
 ORDER = """
-local numbers = {%(numbers)s}
+local numbers, tokens, run, asked = {%(numbers)s}, {%(tokens)s}, "%(run)s", 0
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 function request()
@@ -28,6 +29,9 @@ function request()
   for i = 1, %(lines)d do
     lines[i] = string.format('{"product":%%d,"quantity":1}', numbers[math.random(#numbers)])
   end
+  asked = asked + 1
+  wrk.headers["Authorization"] = "Bearer " .. tokens[asked %% #tokens + 1]
+  if run ~= "" then wrk.headers["Idempotency-Key"] = run .. asked end
   return wrk.format(nil, nil, nil, '{"lines":[' .. table.concat(lines, ",") .. "]}")
 end
 """
@@ -79,11 +83,26 @@ def requests_per_second(url: str, token: str, seconds: float) -> float:
     return _wrk(url, token, seconds)
 
 
-def orders_per_second(url: str, token: str, seconds: float, products: Sequence[int], lines: int, folder: Path) -> float:
-    """The same for orders of so many products each, chosen at random among these numbers."""
+def orders_per_second(
+    url: str,
+    tokens: Sequence[str],
+    seconds: float,
+    products: Sequence[int],
+    lines: int,
+    folder: Path,
+    *,
+    keys: bool = False,
+) -> float:
+    """The same for orders of so many products each, chosen at random among these numbers.
+
+    Their buyers have these tokens, and take turns. With `keys` each order has an Idempotency-Key of its own.
+    """
     script = folder / "order.lua"
-    script.write_text(ORDER % {"numbers": ",".join(map(str, products)), "lines": lines})
-    return _wrk(url, token, seconds, "-s", str(script))
+    run = f"{secrets.token_hex(8)}-" if keys else ""
+    quoted = ",".join(f'"{token}"' for token in tokens)
+    values = {"numbers": ",".join(map(str, products)), "tokens": quoted, "run": run, "lines": lines}
+    script.write_text(ORDER % values)
+    return _wrk(url, tokens[0], seconds, "-s", str(script))
 
 
 def _wrk(url: str, token: str, seconds: float, *options: str) -> float:

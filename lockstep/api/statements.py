@@ -28,35 +28,31 @@ class Reading:
 
     statement: str
     parameters: Mapping[str, Any]
-    is_small: bool = False  # so that it may lie about until the statement is asked again
+    is_small: bool = False  # so that its result may lie about until the statement is asked again, which is then quicker
 
 
 class _Cursors(threading.local):
-    """Of this thread's connection, by statement: a cursor that is used again knows the types of its columns."""
+    """Of this thread's connection: a cursor that is used again knows its statement and the types of its columns."""
 
     connection: Any = None
-    cursors: dict[str, Any]
+    cursors: dict[tuple[str, Any], Any]
 
     def get(self, connection: Any, statement: str, factory: Any) -> Any:  # noqa: ANN401 - psycopg's
         if self.connection is not connection:
             self.connection, self.cursors = connection, {}
-        cursor = self.cursors.get(statement)
+        cursor = self.cursors.get((statement, factory))
         if cursor is None:
-            cursor = self.cursors[statement] = _new_cursor(connection, statement, factory)
+            plain: Any = ServerBindingCursor  # the stubs know another one
+            cursor = self.cursors[statement, factory] = plain(connection, row_factory=factory)
         return cursor
-
-
-def _new_cursor(connection: Any, _: str, factory: Any) -> Any:  # noqa: ANN401 - psycopg's
-    plain: Any = ServerBindingCursor  # the stubs know another one
-    return plain(connection, row_factory=factory)
 
 
 _cursors = _Cursors()
 
 
-def rows(statement: str, parameters: Parameters = ()) -> list[Row]:
+def rows(statement: str, parameters: Parameters = (), *, is_small: bool = False) -> list[Row]:
     """What a statement gives, as Django's default connection sees it: in its transaction, with its errors."""
-    return _fetched(statement, parameters, dict_row)
+    return _fetched(statement, parameters, dict_row, is_small=is_small)
 
 
 def row(statement: str, parameters: Parameters = ()) -> Row | None:
@@ -65,19 +61,20 @@ def row(statement: str, parameters: Parameters = ()) -> Row | None:
 
 
 def values(statement: str, parameters: Parameters = (), *, is_small: bool = False) -> Values | None:
-    """The first row without its names; None when there is none. One that is small is kept a while, with its cursor."""
-    return next(iter(_fetched(statement, parameters, tuple_row, keep=is_small)), None)
+    """The first row without its names; None when there is none."""
+    return next(iter(_fetched(statement, parameters, tuple_row, is_small=is_small)), None)
 
 
-def _fetched(statement: str, parameters: Parameters, factory: Any, *, keep: bool = False) -> list[Any]:  # noqa: ANN401
+def _fetched(statement: str, parameters: Parameters, factory: Any, *, is_small: bool) -> list[Any]:  # noqa: ANN401
     connection: Any = connections[DEFAULT_DB_ALIAS]  # the proxy `connection` would look this up for each attribute
     if connection.connection is None:
         connection.ensure_connection()
     with connection.wrap_database_errors:
-        make: Any = _cursors.get if keep else _new_cursor
-        cursor = make(connection.connection, statement, factory)
+        kept = cursor = _cursors.get(connection.connection, statement, factory)
         if connection.queries_logged:  # somebody counts: tests do, and development
-            cursor = connection._prepare_cursor(cursor)
+            cursor = connection._prepare_cursor(kept)
         cursor.execute(statement, parameters)
         found: list[Any] = cursor.fetchall()
+        if not is_small:
+            kept.pgresult.clear()  # it may be a page of a megabyte
         return found

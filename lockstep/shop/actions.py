@@ -337,6 +337,7 @@ def _place(actor: str, key: UUID, buyer: Somebody, lines: Sequence[Line], state:
             "quantities": _array(line.quantity for line in lines),
             "seconds": settings.ORDER_CONFIRM_SECONDS if state == machines.PENDING_CONFIRMATION else None,
         },
+        is_small=True,
     )
     refuse_unless(found["confirmed"], actor)
     if found["number"] is not None:

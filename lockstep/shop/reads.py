@@ -22,9 +22,10 @@ _TEXTS = {name: text.rstrip(";") for name, text in load(Path(__file__).parent / 
 
 
 def _statement(name: str, **parts: str) -> str:
-    """A statement of these with its parts, each of which may have parts itself."""
+    """A statement of these with its parts, each of which may have parts itself; those that are given come first."""
     text = _TEXTS[name]
-    for part, is_there in {"fitting": _TEXTS["fitting"], **parts, **_TEXTS}.items():
+    given = {"fitting": _TEXTS["fitting"], **parts}
+    for part, is_there in [*given.items(), *_TEXTS.items()]:
         text = text.replace(f"{{{part}}}", is_there)
     return text
 

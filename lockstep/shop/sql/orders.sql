@@ -12,7 +12,7 @@
 WITH said AS MATERIALIZED (
     SELECT set_config('lockstep.actor', %(actor)s, true), set_config('lockstep.origin', %(origin)s, true),
            set_config('lockstep.trace', %(trace)s, true), {confirmed} AS confirmed
-), given AS (
+), given AS MATERIALIZED (
     SELECT coalesce(g.product, (SELECT p.id FROM shop_product p WHERE p.number = g.number)) AS id,
            coalesce(g.product::text, g.number::text) AS name, g.position, g.quantity
     FROM unnest(%(products)s::uuid[], %(numbers)s::bigint[], %(quantities)s::bigint[])

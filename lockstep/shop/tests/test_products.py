@@ -14,7 +14,9 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
+from lockstep.api.paging import Part
 from lockstep.changes.models import Change
+from lockstep.shop import reads
 from lockstep.shop.models import Movement, Product, ProductTag, Tag
 from lockstep.shop.tests.conftest import MakeProduct
 from tests.support import Cast, Person, eventually, somebody_waits
@@ -117,6 +119,13 @@ def test_a_deleted_product_is_gone(cast: Cast):
     assert cast.owner.get(f"{PRODUCTS}{made['id']}/").status_code == 404
     assert patch(cast.owner, made["id"], price="1.00").status_code == 404
     assert names(cast.owner) == []
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_lengths_are_added_up_before_the_json_is_made_of_long_pages_only(*, backwards: bool):
+    """Adding them up takes as long as a third of a usual page."""
+    usual, longer = (reads.listing(Part(None, backwards, limit)).statement for limit in (50, 51))
+    assert ("octet_length(p.description)" in usual, "octet_length(p.description)" in longer) == (False, True)
 
 
 def test_the_list_is_paged_both_ways(cast: Cast, product: MakeProduct):
