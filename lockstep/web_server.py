@@ -12,6 +12,7 @@ def command(python: str, *, host: str, port: int, workers: int) -> list[str]:
     """The program and its arguments."""
     options = {
         "interface": "asginl",
+        "loop": "uvloop",
         "http": "1",  # by 2, or by guessing which, a connection that sends nothing would stay for ever
         "host": host,
         "port": str(port),
