@@ -53,6 +53,13 @@ def test_a_password_is_struck_out(text: str):
     assert "hunter22" not in line(text)
 
 
+@pytest.mark.parametrize("path", ["/api/v1/users/me/password/", "/me/password", "https://example.com", "/%22bearer "])
+def test_what_stands_beside_a_value_is_not_struck_out_with_it(path: str):
+    told = json.loads(line("request", path=path, status=400, actor="ada@example.com", view="account"))
+    assert (told["path"], told["status"], told["actor"], told["view"]) == (path, 400, "ada@example.com", "account")
+    assert line("request", for_people=True, path=path, status=400).endswith(f" path={path} status=400")
+
+
 def test_an_exception_is_told_without_its_secrets():
     try:
         raise ValueError("refused lsk_0123456789abcdefghij")
