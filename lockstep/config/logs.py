@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 import orjson
+from django.core.exceptions import SuspiciousOperation
 
 from lockstep.changes.attribution import current_trace
 
@@ -74,8 +75,8 @@ class Formatter(logging.Formatter):
         return "\n    ".join(_visible(line) for line in [first, *more])
 
     def trouble(self, record: logging.LogRecord) -> list[str]:
-        """The traceback of an error, if there is one."""
-        if not record.exc_info:
+        """The traceback of an error, if there is one that we made."""
+        if not record.exc_info or isinstance(record.exc_info[1], SuspiciousOperation):  # which is a client's
             return []
         text, half = self.formatException(record.exc_info), MAX_TRACEBACK // 2
         return [_strike_out(text if len(text) <= MAX_TRACEBACK else f"{text[:half]}\n[…]\n{text[-half:]}")]
