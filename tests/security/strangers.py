@@ -122,7 +122,8 @@ class Metered:
 
 def _of_database() -> float:
     """Seconds of CPU of the process that answers our connection, where it is on this machine and that can be read."""
-    process = Path("/proc") / str(connection.connection.info.backend_pid if connection.connection else 0)
+    ours = connection.connection
+    process = Path("/proc") / str(ours.info.backend_pid if ours and not ours.closed else "none")
     try:
         if (process / "comm").read_text() != "postgres\n":
             return 0.0
