@@ -5,6 +5,7 @@ ignored: a route that declares no such parameter refuses it. Probes are the exce
 """
 
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -250,8 +251,11 @@ def junk_for(parameter: dict[str, Any], chance: Random) -> bytes:
         return chance.randbytes(chance.randrange(40))
     if kind < 0.4:
         return nearly(parameter["schema"], chance).encode("utf-8", "surrogatepass")
-    text = "".join(chance.choice(PIECES) for _ in range(chance.randrange(6)))
-    return text.encode("utf-8", "surrogatepass")
+    text = "".join(chance.choice(PIECES) for _ in range(chance.randrange(6))).encode("utf-8", "surrogatepass")
+    if parameter["name"] == "cursor":  # one by its form, of a place that there is not
+        place = chance.choice((text, b"[" + text + b"]", b"019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2b"))
+        return b64encode(f"p={quote(place)}{chance.choice(('', '&r=1'))}".encode())
+    return text
 
 
 def nearly(schema: dict[str, Any], chance: Random) -> str:
