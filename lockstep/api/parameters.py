@@ -183,12 +183,11 @@ def _read(
 
 def _is_utf8(request: HttpRequest, name: str) -> bool:
     """Whether the bytes of this parameter are UTF-8: Django replaces those that are not, and says nothing."""
-    query = request.META["QUERY_STRING"].encode("latin-1", "replace")
+    query = request.META["QUERY_STRING"].encode("latin-1", "replace").decode(errors="surrogateescape")
+    values = dict(parse_qsl(query, keep_blank_values=True, errors="surrogateescape"))
     try:
-        for key, value in parse_qsl(query, keep_blank_values=True):
-            if key == name.encode():
-                value.decode()
-    except UnicodeDecodeError:
+        values[name].encode()
+    except UnicodeEncodeError:  # what stands for a byte that is not
         return False
     return True
 

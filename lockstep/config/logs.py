@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 import orjson
+from django.core.exceptions import SuspiciousOperation
 
 from lockstep.changes.attribution import current_trace
 
@@ -19,7 +20,7 @@ logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 BLANK = logging.makeLogRecord({}).__dict__
 USUAL = frozenset((*BLANK, "message", "asctime", "taskName"))
 # Each alternative is linear over any text: what it repeats ends the search where it began, or is bounded.
-HINT = re.compile(r"ls[kor]_|whsec_|eyJ|earer|://|assword")  # nothing is struck out of a line without one of these
+HINT = re.compile(r"ls[kor]_|whsec_|eyJ|earer|://|assword")  # nothing is struck out of a text without one of these
 SECRETS = re.compile(
     r"\b(?:ls[kor]_[\w-]{8,}|whsec_[\w+/=-]{8,}|eyJ[\w.-]{8,}|(?i:bearer)\s{1,8}[\w.~+/=-]{8,})"
     r"|(?<=://)[^\s/@]++(?=@)"  # user:password@ in an address
@@ -66,12 +67,7 @@ class Formatter(logging.Formatter):
     """One line for a record, as text."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without its secrets."""
-        line = self.line(record)
-        return PATHS.sub(r"\1/[…]", SECRETS.sub(STRUCK_OUT, line)) if HINT.search(line) else line
-
-    def line(self, record: logging.LogRecord) -> str:
-        """Time, level, logger, message, what was told beside it, and the request."""
+        """The line: time, level, logger, message, what was told beside it, and the request."""
         facts = "".join(f" {name}={value}" for name, value in extras(record).items())
         first = f"{_moment(record)} {record.levelname} {record.name} {_cut(record.getMessage())}{facts}"
         # Lines of a traceback are indented, so that none that stands in an error's message looks like a record.
@@ -79,17 +75,17 @@ class Formatter(logging.Formatter):
         return "\n    ".join(_visible(line) for line in [first, *more])
 
     def trouble(self, record: logging.LogRecord) -> list[str]:
-        """The traceback of an error, if there is one."""
-        if not record.exc_info:
+        """The traceback of an error, if there is one that we made."""
+        if not record.exc_info or isinstance(record.exc_info[1], SuspiciousOperation):  # which is a client's
             return []
         text, half = self.formatException(record.exc_info), MAX_TRACEBACK // 2
-        return [text if len(text) <= MAX_TRACEBACK else f"{text[:half]}\n[…]\n{text[-half:]}"]
+        return [_strike_out(text if len(text) <= MAX_TRACEBACK else f"{text[:half]}\n[…]\n{text[-half:]}")]
 
 
 class JSONFormatter(Formatter):
     """One line for a record, as JSON."""
 
-    def line(self, record: logging.LogRecord) -> str:
+    def format(self, record: logging.LogRecord) -> str:
         """{time, level, logger, event, …}; what was told beside the message, the request, the traceback."""
         told = {
             "time": _moment(record),
@@ -111,17 +107,22 @@ def extras(record: logging.LogRecord) -> dict[str, object]:
     # A record has the same attributes first, always in this order: what was told beside the message comes after them.
     more = islice(record.__dict__.items(), len(BLANK), None)
     told = {name: _cut(value) for name, value in more if name not in USUAL and name != "request"}
-    return told | ({"trace": trace} if (trace := current_trace()) else {})
+    return told | ({"trace": _cut(trace)} if (trace := current_trace()) else {})
 
 
 def _cut(value: object) -> object:
-    """A value as it is logged: at most MAX_TEXT characters of a text, and numbers as they are."""
+    """A value as it is logged: at most MAX_TEXT characters of a text, without secrets, and numbers as they are."""
     if value is None or isinstance(value, (bool, float)):
         return value
     if isinstance(value, int) and abs(value) < 2**63:
         return value
     text = value if isinstance(value, str) else str(value)
-    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}[…]"
+    return _strike_out(text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}[…]")
+
+
+def _strike_out(text: str) -> str:
+    """A text without its secrets: each by itself, for in a whole line one would reach into what stands beside it."""
+    return PATHS.sub(r"\1/[…]", SECRETS.sub(STRUCK_OUT, text)) if HINT.search(text) else text
 
 
 def _visible(line: str) -> str:

@@ -5,26 +5,37 @@ ignored: a route that declares no such parameter refuses it. Probes are the exce
 """
 
 import re
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote, unquote_to_bytes
+from uuid import UUID
 
+import orjson
 import pytest
 import yaml
 from django.conf import settings
 from django.utils import timezone
 
+from lockstep.api.middleware import MAX_HEADER
 from lockstep.api.paging import read_cursor
 from lockstep.api.parameters import parameters_of
 from lockstep.movies.models import Catalogue
+from tests.contract.test_schemathesis import There, connection_kept, epoch, there  # noqa: F401 - fixtures
+from tests.security.strangers import CASES, SEED, Answered, Sent, Server
+from tests.security.test_headers_of_strangers import target_of
 from tests.support import Cast, Person
+
+SHORT_CASES = 1_000
 
 pytestmark = pytest.mark.django_db
 
-PATHS: dict[str, Any] = yaml.load((Path(settings.BASE_DIR) / "docs" / "openapi.yaml").read_text(), yaml.CSafeLoader)[
-    "paths"
-]
+COMMITTED = Path(settings.BASE_DIR) / "docs" / "openapi.yaml"
+DESCRIPTION: dict[str, Any] = yaml.load(COMMITTED.read_text(), yaml.CSafeLoader)
+PATHS, COMPONENTS = DESCRIPTION["paths"], DESCRIPTION["components"]["parameters"]
 OPERATIONS = [(method, path) for path, item in PATHS.items() for method in item]
 PROBES = ("/healthz", "/readyz", "/metrics")
 ADDRESSES = {"model": "posts.post", "name": "not-found"}  # for other variables of a path: a number, or an id
@@ -48,6 +59,7 @@ JUNK = {
     "NUL": "a%00b",
     "surrogate": "%ED%A0%80",
     "not UTF-8": "%FF",
+    "what stands for bytes that are not UTF-8": "%EF%BF%BD",
     "64 KB": "x" * 65_536,
     "date without time": "2026-01-31",
     "date that there is not": "2026-02-30T00:00:00Z",
@@ -60,7 +72,12 @@ HEADER_JUNK = ["", " ", "\x7f", "é", '"', 'W/"', '"a" "b"', "*, *", "9" * 1_000
 
 
 def parameters(method: str, path: str, where: str) -> Iterator[dict[str, Any]]:
-    return (one for one in PATHS[path][method].get("parameters", ()) if one.get("in") == where)
+    described = (resolved(one) for one in PATHS[path][method].get("parameters", ()))
+    return (one for one in described if one["in"] == where)
+
+
+def resolved(parameter: dict[str, Any]) -> dict[str, Any]:
+    return COMPONENTS[parameter["$ref"].rpartition("/")[2]] if "$ref" in parameter else parameter
 
 
 def address(cast: Cast, path: str) -> str:
@@ -117,7 +134,15 @@ def ready(db: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 def named(answer: Any) -> list[str]:
     assert answer.status_code == 400, (answer.status_code, answer.content[:500])
     assert len(answer.content) < 10_000
-    return [error["field"] for error in answer.json()["errors"]]
+    return told_fields(answer.json())
+
+
+SENTENCE = re.compile(r"[A-Z].*\.", re.DOTALL)  # what is told is ours, and no error of Python's
+
+
+def told_fields(problem: dict[str, Any]) -> list[str]:
+    assert all(SENTENCE.fullmatch(error["detail"]) for error in problem["errors"]), problem
+    return [error["field"] for error in problem["errors"]]
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
@@ -165,6 +190,138 @@ def test_junk_in_a_header_is_never_an_error_of_ours(cast: Cast, method: str, pat
     for parameter in parameters(method, path, "header"):
         for junk in HEADER_JUNK:
             assert send(cast.staff, method, where, **{parameter["name"]: junk}).status_code < 500, (parameter, junk)
+
+
+# --- At length: whatever a seeded generator makes of these -------------------------------------------------
+
+# Of which most values are made: nearly what some parameter takes, and what some reader of texts stumbles upon.
+PIECES = (
+    *("0", "1", "7", "-", "+", ".", "e", "E9", "_", "9" * 19, "9" * 400, "0x1", "inf", "nan", "Infinity", "true"),
+    *("2026-01-31", "T", "t", " ", "12:00:00", "24:00:60", "Z", "+00:00", "-99:99", ".123456789", "0001-01-01", "9999"),
+    *("019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2b", "019a1b2c", "urn:uuid:", "{", "}", "posts.post", ".*", "*", "created"),
+    *("cD0=", "cD0x", "cj0x", "cD0wMTlhMWIyYy0zZDRlLTdmNTAtOGE2Yi03YzhkOWUwZjFhMmI=", "=", "==", "p=", "&", ";", "?"),
+    *("%", "%%", "%s", "{}", "{0}", "\\", "\\\\", "'", '"', "`", "--", "/*", "*/", "$$", "(", ")", "[", "]", "|", "<"),
+    *("!", ":*", "&!", "/", "//", "../", "#", "@", "\0", "\x01", "\x1f", "\x7f", "\x80", "\xa0", "\r", "\n", "\t"),
+    *("\u0130", "\u00df", "\ufb03", "\u0301", "\u0301\u0316" * 90, "\u200b", "\u202e", "\u2028", "\ufeff", "\ufffd"),
+    *("\ufffe", "\U0001f469\u200d\U0001f467", "\U0010ffff", "\ud800", "\udfff", "\u0661", "\uff17", "\u00b2"),
+    *("a " * 99, "user:1", "Bread", "and", "or", "00000000/1:1:/1:1:/0", "W/", '"1"', "00-" + "a" * 32, "x" * 201),
+)
+VALUES = (*(unquote_to_bytes(junk.replace("+", " ")) for junk in JUNK.values()), *map(str.encode, HEADER_JUNK))
+PARAMETERS = [(*at, resolved(one)) for at in OPERATIONS for one in PATHS[at[1]][at[0]]["parameters"]]
+NOT_EXACT = ("cursor", "events", "last_event_id")  # what is one of these, is more than `allowed` knows
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request, and the values of its query's parameters if no others are junk."""
+
+    sent: Sent
+    query: list[tuple[dict[str, Any], bytes]]
+
+
+@dataclass(frozen=True)
+class Fuzzer:
+    """Makes requests in which one parameter or some have values that nobody thought of."""
+
+    there: There
+
+    def request(self, number: int) -> Asked:
+        """The request of this number: always the same, of the objects that there are."""
+        chance = Random(number)
+        method, path, first = chance.choice(PARAMETERS)
+        others = [one for one in map(resolved, PATHS[path][method]["parameters"]) if one != first]
+        others = chance.sample(others, min(len(others), chance.choice((0, 0, 0, 1, 2, 8))))
+        junk = [(one, junk_for(one, chance)) for one in (first, *others)]
+        of = {where: [pair for pair in junk if pair[0]["in"] == where] for where in ("path", "query", "header")}
+        for one, value in of["path"]:
+            path = path.replace(f"{{{one['name']}}}", quote(value, safe="") or "%20")
+        query = [*of["query"], *(of["query"][:1] if chance.random() < 0.05 else ())]
+        target = f"{target_of(path, self.there)}?" + "&".join(f"{one['name']}={quote(value)}" for one, value in query)
+        headers = {"Authorization": f"Bearer {self.there.token}", "Content-Type": "application/json"}
+        headers |= {
+            one["name"]: re.sub("[\r\n\0]", "", value.decode("latin-1"))[:MAX_HEADER] for one, value in of["header"]
+        }
+        return Asked(Sent(method.upper(), target, headers), query if len(of["query"]) == len(junk) else [])
+
+
+def junk_for(parameter: dict[str, Any], chance: Random) -> bytes:
+    kind = chance.random()
+    if kind < 0.1:
+        return chance.choice(VALUES)
+    if kind < 0.2:
+        return chance.randbytes(chance.randrange(40))
+    if kind < 0.4:
+        return nearly(parameter["schema"], chance).encode("utf-8", "surrogatepass")
+    text = "".join(chance.choice(PIECES) for _ in range(chance.randrange(6))).encode("utf-8", "surrogatepass")
+    if parameter["name"] == "cursor":  # one by its form, of a place that there is not
+        place = chance.choice((text, b"[" + text + b"]", b"019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2b"))
+        return b64encode(f"p={quote(place)}{chance.choice(('', '&r=1'))}".encode())
+    return text
+
+
+def nearly(schema: dict[str, Any], chance: Random) -> str:
+    """What the description allows, or one step beside it."""
+    if schema["type"] == "integer":
+        text = str(chance.choice([schema["minimum"], schema.get("maximum", 10**18), 1]) + chance.choice((-1, 0, 0, 1)))
+    elif schema["type"] == "boolean":
+        text = chance.choice(("true", "false"))
+    elif "enum" in schema:
+        text = chance.choice(schema["enum"])
+    elif schema.get("format") == "date-time":
+        text = f"2026-{chance.randrange(14):02}-{chance.randrange(33):02}T{chance.randrange(26):02}:00:00Z"
+    elif schema.get("format") == "decimal":
+        text = f"{chance.randrange(10**11)}.{chance.randrange(200)}"
+    elif "pattern" in schema or schema.get("format") == "uuid":
+        text = chance.choice((str(UUID(int=chance.getrandbits(128))), str(chance.getrandbits(66))))
+    else:
+        text = chance.choice(("\xe4", "a", "\U0001f469", "\ufb03")) * chance.choice((1, 199, 200, 201))
+    where = chance.randrange(len(text) + 1)
+    return text if chance.random() < 0.6 else text[:where] + chance.choice(PIECES) + text[where + 1 :]
+
+
+def check_parameters(asked: Asked, answer: Answered) -> None:
+    """What is not allowed is refused by its name, and nothing else is."""
+    names = [one["name"] for one, _ in asked.query]
+    verdicts = [verdict(one, value) for one, value in asked.query]
+    told = (asked, answer.status, answer.body[:500])
+    if answer.status == 400:
+        assert {*told_fields(orjson.loads(answer.body))} <= {*names}, told
+    if len(set(names)) < len(names) or False in verdicts:
+        assert answer.status == 400, told
+    elif len(names) == 1 and verdicts == [True]:
+        assert answer.status in (200, 404), told
+
+
+def verdict(parameter: dict[str, Any], value: bytes) -> bool | None:
+    """Whether the description allows this value; None where that is more than we know."""
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return False
+    if text and (parameter["name"] in NOT_EXACT or parameter["schema"].get("format") in ("uuid", "date-time")):
+        return None
+    return allowed(parameter, text)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(7_200)
+def test_no_parameter_is_a_mistake_of_ours_at_length(there: There):  # noqa: F811 - the fixture
+    fuzz(there, range(SEED, SEED + CASES))
+
+
+@pytest.mark.slow
+def test_no_parameter_is_a_mistake_of_ours(there: There):  # noqa: F811 - the fixture
+    fuzz(there, range(SHORT_CASES))
+
+
+def fuzz(there: There, numbers: Iterable[int]) -> None:  # noqa: F811 - the fixture
+    server, fuzzer = Server(), Fuzzer(there)
+    for number in numbers:
+        asked = fuzzer.request(number)
+        answer = server.try_out(asked.sent)
+        if asked.query and not any(asked.sent.target.startswith(probe) for probe in PROBES):
+            check_parameters(asked, answer)
+    server.tally.tell()
 
 
 def test_what_is_described_is_what_is_read():

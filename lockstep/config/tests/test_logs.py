@@ -5,6 +5,7 @@ import logging
 import logging.config
 
 import pytest
+from django.core.exceptions import DisallowedHost
 
 from lockstep.changes.attribution import tracing
 from lockstep.config.logs import MAX_TEXT, MAX_TRACEBACK, Formatter, JSONFormatter
@@ -51,6 +52,24 @@ def test_a_token_is_struck_out_wherever_it_stands(secret: str, for_people: bool)
 )
 def test_a_password_is_struck_out(text: str):
     assert "hunter22" not in line(text)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/users/me/password/", "/me/password", "https://example.com", "/%22bearer "])
+def test_what_stands_beside_a_value_is_not_struck_out_with_it(path: str):
+    told = json.loads(line("request", path=path, status=400, actor="ada@example.com", view="account"))
+    assert (told["path"], told["status"], told["actor"], told["view"]) == (path, 400, "ada@example.com", "account")
+    assert line("request", for_people=True, path=path, status=400).endswith(f" path={path} status=400")
+
+
+@pytest.mark.parametrize("formatter", [Formatter(), JSONFormatter()])
+def test_what_a_client_does_wrong_is_one_line_without_a_traceback(formatter: Formatter):
+    try:
+        raise DisallowedHost("Invalid HTTP_HOST header")
+    except DisallowedHost as error:
+        record = logging.makeLogRecord({"msg": str(error), "exc_info": (type(error), error, error.__traceback__)})
+    told = formatter.format(record)
+    assert "Invalid HTTP_HOST header" in told
+    assert "Traceback" not in told
 
 
 def test_an_exception_is_told_without_its_secrets():
