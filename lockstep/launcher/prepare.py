@@ -13,12 +13,21 @@ def main() -> None:
     from django.conf import settings
     from django.core.management import call_command
 
-    call_command("migrate", verbosity=0, interactive=False)
+    _migrate()
     if settings.DEBUG:
         call_command("setup_development_accounts")
     else:
         _refuse_development_accounts()
     _import_once()
+
+
+def _migrate() -> None:
+    from django.core.management import CommandError, call_command
+
+    try:
+        call_command("migrate", verbosity=0, interactive=False)
+    except CommandError as error:
+        sys.exit(f"Lockstep cannot start: {error}")
 
 
 def _refuse_development_accounts() -> None:

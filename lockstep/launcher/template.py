@@ -30,7 +30,6 @@ SCHEMA = (
     "uv.lock",
     "lockstep/launcher/template.py",
     "lockstep/config/settings.py",
-    "lockstep/delivery/database.py",
     "lockstep/changes/*.py",
     "lockstep/**/models.py",
     "lockstep/**/migrations/*.py",

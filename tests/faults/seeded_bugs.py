@@ -677,7 +677,7 @@ BUGS = [
     ),
     SeededBug(
         "a product is found by the words that it had",
-        "lockstep/shop/migrations/0003_search.py",
+        "lockstep/shop/migrations/0001_initial.py",
         "PERFORM shop_index(ARRAY[NEW.id]);",
         "",
         f"{TEST_SEARCH}::test_what_was_written_is_found_at_once",
@@ -826,7 +826,7 @@ BUGS = [
     ),
     SeededBug(
         "a renamed tag leaves its products as they were",
-        "lockstep/shop/migrations/0006_tags_in_products.py",
+        "lockstep/shop/migrations/0001_initial.py",
         "shop_show_tags(ARRAY(SELECT product_id FROM shop_producttag WHERE tag_id = NEW.id AND deleted IS NULL))",
         "shop_show_tags(NULL)",
         f"{TEST_SHOP}/test_products.py::test_owners_put_tags_on_their_products",
@@ -840,7 +840,7 @@ BUGS = [
     ),
     SeededBug(
         "a tag that is moved stays where it was, too",
-        "lockstep/shop/migrations/0006_tags_in_products.py",
+        "lockstep/shop/migrations/0001_initial.py",
         "PERFORM shop_show_tags(ARRAY(SELECT product_id FROM old_rows UNION SELECT product_id FROM new_rows));",
         "PERFORM shop_show_tags(ARRAY(SELECT product_id FROM new_rows));",
         f"{TEST_SHOP}/test_products.py::test_whatever_moves_a_tag_it_is_shown_where_it_is",
@@ -868,7 +868,7 @@ BUGS = [
     ),
     SeededBug(
         "votes that are truncated still count",
-        "lockstep/movies/migrations/0002_count_truncate.py",
+        "lockstep/movies/migrations/0001_initial.py",
         "SET upvotes = 0, downvotes = 0",
         "SET upvotes = upvotes, downvotes = downvotes",
         f"{TEST_MOVIES}/test_ratings.py::test_whatever_writes_a_vote_it_is_counted",
@@ -889,7 +889,7 @@ BUGS = [
     ),
     SeededBug(
         "a deletion does not wait for votes that are being cast",
-        "lockstep/movies/migrations/0003_votes_of_the_living.py",
+        "lockstep/movies/migrations/0001_initial.py",
         "PERFORM FROM movies_movie WHERE id = NEW.id FOR UPDATE",
         "PERFORM FROM movies_movie WHERE id = NEW.id FOR NO KEY UPDATE",
         f"{TEST_MOVIES}/test_dependents.py::test_vote_that_was_begun_goes_with_its_movie",
@@ -1100,7 +1100,7 @@ BUGS = [
     ),
     SeededBug(
         "a withdrawal does not wait for what was confirmed",
-        "lockstep/accounts/migrations/0003_withdrawal.py",
+        "lockstep/accounts/migrations/0001_initial.py",
         "PERFORM FROM accounts_user WHERE id = OLD.id FOR UPDATE;",
         "PERFORM FROM accounts_user WHERE id = OLD.id FOR NO KEY UPDATE;",
         f"{TEST_ENTITLEMENT}::test_withdrawal_waits_for_an_order_that_was_confirmed",

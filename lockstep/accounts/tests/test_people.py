@@ -1,10 +1,8 @@
 """Registering, one's own account, and what others see of it."""
 
 import re
-from importlib import import_module
 
 import pytest
-from django.contrib.auth.hashers import make_password
 from django.db import connection
 from django.test import Client
 
@@ -64,24 +62,6 @@ def test_an_address_alone_becomes_no_public_name(cast: Cast, client: Client):
     headers = {"authorization": f"Bearer {pair['access']}"}
     renamed = client.patch(ME, {"username": "chosen"}, content_type="application/json", headers=headers)
     assert renamed.json()["username"] == "chosen"
-
-
-def test_addresses_that_were_usernames_are_so_no_more():
-    migration = import_module("lockstep.accounts.migrations.0004_addresses_are_no_usernames")
-    with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE accounts_user DROP CONSTRAINT accounts_user_username_no_address")
-        for username, email in (
-            *(("both@example.com", "both@example.com"), ("alone@example.com", "")),
-            *(("THEIRS@example.com", ""), ("other", "theirs@example.com")),
-        ):
-            User.objects.create(username=username, email=email, password=make_password(PASSWORD))
-        cursor.execute(migration.KEEP_ADDRESS)
-        cursor.execute(migration.MAKE_UP)
-    users = list(User.objects.order_by("number").values_list("username", "email"))
-    assert not any("@" in username for username, _ in users)
-    assert [email for _, email in users] == ["both@example.com", "alone@example.com", "", "theirs@example.com"]
-    body = {"username": "alone@example.com", "password": PASSWORD}
-    assert Client().post("/auth/", body, content_type="application/json").status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,4 @@
--- What Django's migrations cannot say about the tables of delivery. Each is run once, by the migration that names it.
-
--- name: token
--- Fencing tokens never repeat, also when a lane goes and comes back.
-CREATE SEQUENCE delivery_token AS bigint CACHE 1;
+-- What Django's migrations cannot say about the tables of delivery. Run once, by the first migration.
 
 -- name: due
 -- Finds due lanes of a subscription; `failure` beside it finds those that wait for a remote to come back.
@@ -25,7 +21,6 @@ $$;
 
 -- name: draw_token
 -- A fencing token. Random, so that none comes again, also where the database crashed and forgot that it was drawn.
-DROP SEQUENCE delivery_token;
 CREATE FUNCTION delivery_draw_token() RETURNS bigint LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
     SELECT hashtextextended(gen_random_uuid()::text, 0)
 $$;

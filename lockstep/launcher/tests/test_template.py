@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Where templates are kept, with a mark instead of the ten seconds of migrating."""
+    """Where templates are kept, with a mark instead of the seconds of migrating."""
     tmp_path.chmod(0o755)
     monkeypatch.setattr(template, "FOLDER", tmp_path / "templates")
     monkeypatch.setattr(template, "_migrate", mark)

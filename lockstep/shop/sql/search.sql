@@ -8,17 +8,11 @@
 -- one word. What is punctuation is known whatever the database's locale: by PostgreSQL's own collation from 17 on, by ICU's
 -- before. A lexeme's vector has room for some 100,000 characters, and folding may make one to eighteen.
 DO $do$ BEGIN EXECUTE format($format$
-    CREATE OR REPLACE FUNCTION shop_plain(given text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    CREATE FUNCTION shop_plain(given text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
         SELECT regexp_replace(left(lockstep_fold(left(given, 100000)), 100000) COLLATE %I,
                               '[[:punct:][:space:]]+', ' ', 'g')
     $$
 $format$, coalesce((SELECT min(collname) FROM pg_collation WHERE collname IN ('pg_c_utf8', 'und-x-icu')), 'default')); END $do$
-
--- name: index_folded
--- Products whose words may be others than before: all that have more than ASCII.
-SELECT shop_index(ARRAY(
-    SELECT id FROM shop_product p, concat(name, description, array_to_string(tags, ' ')) AS words
-    WHERE octet_length(words) <> length(words)));
 
 -- name: index
 -- Writes the rows of these products anew. `simple`: a shop's words are names, and stemming one language hurts the others.
@@ -49,7 +43,7 @@ $$;
 -- that no product is known to have stands for those most like it, too, unless it has a digit: codes are not guessed.
 -- Words go through the dictionary that indexed ones went through: in some locales it lowers letters that folding leaves.
 -- Begun words by range and not by LIKE, whose index needs to see the pattern when it is planned.
-CREATE OR REPLACE FUNCTION shop_query(given text, most int) RETURNS tsquery LANGUAGE sql STABLE
+CREATE FUNCTION shop_query(given text, most int) RETURNS tsquery LANGUAGE sql STABLE
 SET pg_trgm.similarity_threshold = 0.2 AS $$
     SELECT string_agg('(' || concat_ws(' | ', quote_literal(word) || CASE WHEN is_last THEN ':*' ELSE '' END, alike) || ')',
                       ' & ')::tsquery

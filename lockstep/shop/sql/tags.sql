@@ -3,7 +3,7 @@
 -- name: show
 -- Writes the tags of these products anew. They are locked first, in the order of their ids, and looked at afterwards: who
 -- puts another tag on one of them meanwhile waits, and then reads what this one wrote.
-CREATE OR REPLACE FUNCTION shop_show_tags(products uuid[]) RETURNS void LANGUAGE sql AS $$
+CREATE FUNCTION shop_show_tags(products uuid[]) RETURNS void LANGUAGE sql AS $$
     SELECT FROM shop_product p WHERE p.id = ANY (products) AND p.deleted IS NULL ORDER BY p.id FOR NO KEY UPDATE;
     UPDATE shop_product p SET tags = shown.tags
     FROM (
@@ -15,9 +15,3 @@ CREATE OR REPLACE FUNCTION shop_show_tags(products uuid[]) RETURNS void LANGUAGE
     ) AS shown
     WHERE p.id = shown.id AND p.deleted IS NULL AND p.tags <> shown.tags;
 $$;
-
--- name: show_all
--- Of those that have any; once, when the column is new. Nobody changes a product by it, so that nothing is told of it.
-ALTER TABLE shop_product DISABLE TRIGGER USER;
-SELECT shop_show_tags(ARRAY(SELECT DISTINCT product_id FROM shop_producttag WHERE deleted IS NULL));
-ALTER TABLE shop_product ENABLE TRIGGER USER;
