@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
 from django.http import HttpRequest
@@ -182,14 +182,18 @@ def _read(
 
 
 def _is_utf8(request: HttpRequest, name: str) -> bool:
-    """Whether the bytes of this parameter are UTF-8: Django replaces those that are not, and says nothing."""
+    """Whether the bytes of this parameter are UTF-8: Django replaces those that are not, and says nothing.
+
+    `parse_qsl` tells only from Python 3.14 on: before, it replaces them as well.
+    """
     query = request.META["QUERY_STRING"].encode("latin-1", "replace")
-    try:
-        for key, value in parse_qsl(query, keep_blank_values=True):
-            if key == name.encode():
-                value.decode()
-    except UnicodeDecodeError:
-        return False
+    for field in query.replace(b"+", b" ").split(b"&"):
+        key, _, value = field.partition(b"=")
+        try:
+            if unquote_to_bytes(key) == name.encode():
+                unquote_to_bytes(value).decode()
+        except UnicodeDecodeError:
+            return False
     return True
 
 
