@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
 from lockstep.accounts.entitlement import account_transaction
-from lockstep.accounts.models import Follow, Session, User
+from lockstep.accounts.models import Follow, Session, User, keeping_sessions
 from lockstep.api import endings
 from lockstep.api.concurrency import ANY_VERSION, Match, lock
 from lockstep.api.errors import Conflict, Invalid, NotFound
@@ -58,8 +58,10 @@ def change_password(*, actor: str, user: User, session: Session | None, new: str
     replacement = make_password(new)  # outside the transaction: it is slow on purpose
     with account_transaction(actor=actor, user=user.pk):
         _refuse_replaced_password(user, "current_password")
-        User.objects.filter(pk=user.pk).update(password=replacement)
-        user.sign_in_replaced(keep_session=session, keep_webhooks=keep_webhooks)
+        with keeping_sessions(str(session.pk) if session else ""):
+            User.objects.filter(pk=user.pk).update(password=replacement)
+        if not keep_webhooks:
+            endings.password_replaced(user.pk)
 
 
 def delete_account(*, actor: str, user: User, match: Match = ANY_VERSION, verified: bool = False) -> None:

@@ -31,6 +31,7 @@ from lockstep.accounts.serializers import (
 from lockstep.accounts.throttling import Try
 from lockstep.api.answers import Answer
 from lockstep.api.errors import CONTENT_TYPE, document
+from lockstep.api.idempotency import InFlight
 from lockstep.api.permissions import ReadsToo
 from lockstep.api.problems import OAUTH_REFUSED, UNAUTHENTICATED, problem_of
 from lockstep.api.requests import actor_of, address_of
@@ -85,6 +86,12 @@ class PasswordView(View):
         if "Idempotent-Replayed" in answer:
             self.password_was_right()
         return answer
+
+    def handle_exception(self, exc: Exception) -> Any:  # noqa: ANN401 - REST framework's
+        """No password is looked at while another request with the same Idempotency-Key is carried out."""
+        if self.password_try and isinstance(exc, InFlight):
+            self.password_try.forgive()
+        return super().handle_exception(exc)
 
     def password_was_right(self) -> None:
         """Takes the try back."""

@@ -1,6 +1,8 @@
 """Users, whom they follow, and the sessions and tokens that they sign in with."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from django.conf import settings
 from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.contrib.auth.validators import UnicodeUsernameValidator
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.db.models.functions import Coalesce, Now
 from django.utils.deconstruct import deconstructible
 from uuid_utils.compat import uuid7
@@ -25,6 +27,7 @@ from lockstep.changes.sql_file import load
 
 WITHDRAWAL = load(Path(__file__).parent / "sql" / "withdrawal.sql")
 
+KEEP_SESSIONS = "SELECT set_config('lockstep.kept_sessions', %s, true)"
 ALREADY_IN_USE = "Already in use."
 
 
@@ -74,6 +77,18 @@ class HandleValidator(UnicodeUsernameValidator):
 
     regex = r"^[\w.+-]+\Z"
     message = "Use letters, digits and . + - _ only. An e-mail address signs in as well, and is not shown to others."
+
+
+@contextmanager
+def keeping_sessions(kept: str) -> Iterator[None]:
+    """A transaction in which a password is replaced without ending this session, by its id, or "all" of the account.
+
+    Any other new password ends them all, whichever way it is written (sql/withdrawal.sql).
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(KEEP_SESSIONS, [kept])
+        yield
+        cursor.execute(KEEP_SESSIONS, [""])
 
 
 class User(Entity, AbstractUser):
@@ -142,30 +157,34 @@ class User(Entity, AbstractUser):
             ),
         ]
 
+    _is_made_unusable = False  # the password, and not saved yet
+
+    def set_unusable_password(self) -> None:
+        """Replaces the password by none: that replaces it as well."""
+        super().set_unusable_password()
+        self._is_made_unusable = True
+
     def save(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Django's arguments
-        """Ends all sign-ins when a password that was set is saved: by the admin, a command or a shell."""
-        replaced = getattr(self, "_password", None) is not None and not self._state.adding
+        """Switches webhooks off when a password that was set is saved: by the admin, a command or a shell."""
+        is_set = getattr(self, "_password", None) is not None or self._is_made_unusable
+        replaced = is_set and not self._state.adding
         with transaction.atomic():
             super().save(*args, **options)
             if replaced:
-                self.sign_in_replaced()
+                endings.password_replaced(self.pk)
+        self._is_made_unusable = False
 
     def check_password(self, raw_password: str | None) -> bool:
         """Whether this is the password. A better hash of it is kept unless the password was replaced meanwhile."""
 
         def keep(raw: str) -> None:
             better = make_password(raw)
-            if User.objects.filter(pk=self.pk, password=self.password).update(password=better):
+            with keeping_sessions("all"):
+                kept = User.objects.filter(pk=self.pk, password=self.password).update(password=better)
+            if kept:
                 self.password = better
 
         return check_password(raw_password, self.password, keep)
-
-    def sign_in_replaced(self, *, keep_session: "Session | None" = None, keep_webhooks: bool = False) -> None:
-        """Ends what the old password was good for. Within the transaction that replaced it."""
-        ended = self.sessions.exclude(pk=keep_session.pk) if keep_session else self.sessions.all()
-        ended.revoke()
-        if not keep_webhooks:
-            endings.password_replaced(self.pk)
 
     @property
     def admin_actor(self) -> Actor:

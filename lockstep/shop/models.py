@@ -59,11 +59,9 @@ class ProductQuerySet(EntityQuerySet["Product"]):
         """Those of one user."""
         return self.filter(owner=owner)
 
-    def tagged(self, tag: UUID | str) -> Self:
+    def tagged(self, tag: str) -> Self:
         """Those with this tag, by its id, or by its name in any equal spelling."""
-        tags = Tag.objects.alive()
-        named = tags.filter(pk=tag) if isinstance(tag, UUID) else tags.named(tag)
-        links = ProductTag.objects.alive().filter(tag__in=named)
+        links = ProductTag.objects.alive().filter(tag__in=Tag.objects.alive().called(tag))
         return self.filter(pk__in=links.values("product"))
 
 
@@ -177,9 +175,13 @@ class Seller(get_user_model()):  # type: ignore[misc]  # the project's user, whi
 class TagQuerySet(EntityQuerySet["Tag"]):
     """Reads of tags. Names are compared folded, as their indexes have them."""
 
-    def named(self, name: str) -> Self:
-        """The one of this name, in any equal spelling."""
-        return self.filter(name__iexact=name)
+    def called(self, tag: str) -> Self:
+        """The one with this id or this name, in any equal spelling. A name may look like an id: both are looked for."""
+        named = models.Q(name__iexact=tag)
+        try:
+            return self.filter(named | models.Q(pk=UUID(tag)))
+        except ValueError:
+            return self.filter(named)
 
     def beginning(self, prefix: str) -> Self:
         """Those whose name begins so, in any equal spelling; with the `sort_key` of their names."""

@@ -93,12 +93,17 @@ class Cashier:
             await self._reject("reject", order, charge=charge.id, reason=charge.reason or "declined")
 
     async def _look_for_late_charge(self, order: str) -> None:
-        """Raises Refused for an order that staff ended and that the gateway charged all the same."""
+        """Raises Refused for an order that staff ended and that the gateway charged all the same.
+
+        A charge that is not decided yet is asked for again: it is no charge if it is declined.
+        """
         async with self.pool.connection() as connection:
             cursor = await connection.execute(SQL["ended"], {"order": order})
             row = await cursor.fetchone()
         charge = await self._look_up(row[0]) if row else None
-        if charge and charge.status != "declined":
+        if charge and charge.status == "pending":
+            raise delivery.NotYet("the payment gateway has not decided yet")
+        if charge and charge.status == "approved":
             await self._refuse_late_charge(order, charge.id)
 
     async def _refuse_late_charge(self, order: str, charge: str) -> None:

@@ -12,7 +12,6 @@ from rest_framework import serializers
 from lockstep import text
 from lockstep.api import fields
 from lockstep.api.errors import CONTENT_TYPE
-from lockstep.api.parameters import read_text, read_uuid
 from lockstep.api.requests import read_key
 from lockstep.api.serializers import ProblemSerializer, StrictSerializer
 from lockstep.shop import machines
@@ -50,14 +49,6 @@ def read_price(text: str) -> Decimal:
     if not re.fullmatch(PRICE_PATTERN, text, re.ASCII):
         raise ValueError("Must be a price such as 249.90: at most ten digits, a point and two more.")
     return Decimal(text)
-
-
-def read_tag(text: str) -> UUID | str:
-    """A tag of the query: what reads as an id is one, and anything else a name. Raises ValueError."""
-    try:
-        return read_uuid(text)
-    except ValueError:
-        return read_text(text)
 
 
 class Quantity(fields.Integer):

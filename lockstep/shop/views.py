@@ -15,7 +15,7 @@ from lockstep.api.answers import Answer
 from lockstep.api.concurrency import Shown, answer, if_match
 from lockstep.api.errors import NotFound
 from lockstep.api.paging import BY_TIME, NEWEST, Ordering, Part, keyset_page, ordering_of, page, part_of, part_page
-from lockstep.api.parameters import MAX_TEXT, QueryParameter, choice, text
+from lockstep.api.parameters import QueryParameter, choice, text
 from lockstep.api.requests import Asking, actor_of, by_key, key_parameter
 from lockstep.api.schema import (
     CHANGES_VERSION,
@@ -50,7 +50,6 @@ from lockstep.shop.serializers import (
     TagSerializer,
     plain_lines,
     read_price,
-    read_tag,
     shown_bag,
     shown_machine,
     shown_order,
@@ -66,12 +65,7 @@ NARROWING = [
         "may be misspelt. All products when empty.",
         may_be_empty=True,
     ),
-    QueryParameter(
-        "tag",
-        {"type": "string", "minLength": 1, "maxLength": MAX_TEXT},
-        read_tag,
-        "Only products with this tag: its id or name.",
-    ),
+    text("tag", "Only products with this tag: its id or name."),
     key_parameter("owner", "Only products of this user: an id or a number."),
     QueryParameter("min_price", PRICE, read_price, "Only products of this price or a higher one."),
     QueryParameter("max_price", PRICE, read_price, "Only products of this price or a lower one."),

@@ -71,14 +71,16 @@ class EndpointHandler:
         readable = endpoint and endpoint.readable(claim)
         if not endpoint or not readable or not await self._is_in_sight(endpoint, readable):
             return None
+        sent_as = {"type": f"{readable.change.model}.{readable.change.kind}"}
         try:
             receipt = await self.sender.send(endpoint.destination, claim.message_id, body_of(readable))
         except DeliveryError as error:
+            error.receipt = (error.receipt or {}) | sent_as
             await self._failed(error)
             raise
         if endpoint.failing:
             await self._answered()
-        return receipt
+        return receipt | sent_as
 
     async def _endpoint(self) -> _Endpoint | None:
         if time.monotonic() >= self._until:

@@ -129,16 +129,11 @@ class RedeliverSerializer(StrictSerializer):
         return given
 
 
-class RedeliveredSerializer(serializers.Serializer[Any]):
-    """The number of changes and objects that are sent again."""
+class OnItsWaySerializer(serializers.Serializer[Any]):
+    """The confirmation that messages will be sent.
 
-    changes = serializers.IntegerField()
-    objects = serializers.IntegerField()
-    example = {"changes": 12, "objects": 3}
-
-
-class TestSentSerializer(serializers.Serializer[Any]):
-    """The confirmation of a test."""
+    It does not say how many: the changes of a period are chosen before it is known which of them you may read.
+    """
 
     detail = serializers.CharField()
     example = {"detail": "The test event is on its way; see attempts."}
@@ -196,7 +191,7 @@ def shown_attempt(attempt: Attempt) -> dict[str, Any]:
     return {
         "id": attempt.id,
         "message_id": attempt.message_id,
-        "type": f"{attempt.model}.{attempt.kind}",
+        "type": receipt.get("type", f"{attempt.model}.{attempt.kind}"),  # as it was sent (readers.py)
         "number": attempt.number,
         "at": attempt.began,
         "seconds": round(attempt.seconds, 3),

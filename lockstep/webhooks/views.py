@@ -25,7 +25,6 @@ from lockstep.api.schema import (
 from lockstep.api.serializers import page_of
 from lockstep.api.views import View
 from lockstep.delivery.models import Attempt
-from lockstep.delivery.operations import Replayed
 from lockstep.webhooks import actions
 from lockstep.webhooks.actions import Created
 from lockstep.webhooks.models import Endpoint
@@ -33,9 +32,8 @@ from lockstep.webhooks.serializers import (
     AttemptSerializer,
     EndpointSerializer,
     EndpointWithSecretSerializer,
-    RedeliveredSerializer,
+    OnItsWaySerializer,
     RedeliverSerializer,
-    TestSentSerializer,
     shown,
     shown_attempt,
 )
@@ -130,7 +128,7 @@ class RotateView(WebhookView):
 class TestView(WebhookView):
     """Sends an event of type `webhooks.test.created`; see the attempts for the result."""
 
-    @extend_schema(operation_id="test_webhook", request=None, responses={202: TestSentSerializer})
+    @extend_schema(operation_id="test_webhook", request=None, responses={202: OnItsWaySerializer})
     def post(self, request: Request, key: UUID) -> Answer:
         actions.send_test(actor=actor_of(request), endpoint=_endpoint(request, key))
         return Answer({"detail": "The test event is on its way; see attempts."}, status=202)
@@ -154,23 +152,22 @@ class AttemptListView(WebhookView):
 class RedeliverView(WebhookView):
     """Redelivers messages: one, all dead letters, or all of a period."""
 
-    @extend_schema(
-        operation_id="redeliver_webhook", request=RedeliverSerializer, responses={202: RedeliveredSerializer}
-    )
+    @extend_schema(operation_id="redeliver_webhook", request=RedeliverSerializer, responses={202: OnItsWaySerializer})
     def post(self, request: Request, key: UUID) -> Answer:
         endpoint = _endpoint(request, key)
         given = RedeliverSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        done = _redeliver(actor_of(request), endpoint, given.validated_data)
-        return Answer({"changes": done.changes, "objects": done.objects}, status=202)
+        _redeliver(actor_of(request), endpoint, given.validated_data)
+        return Answer({"detail": "What you may read of it is on its way; see attempts."}, status=202)
 
 
-def _redeliver(actor: str, endpoint: Endpoint, given: dict[str, Any]) -> Replayed:
+def _redeliver(actor: str, endpoint: Endpoint, given: dict[str, Any]) -> None:
     if message_id := given.get("message_id"):
-        return actions.redeliver_message(actor=actor, endpoint=endpoint, message_id=message_id)
-    if since := given.get("since"):
-        return actions.redeliver_span(actor=actor, endpoint=endpoint, since=since, until=given.get("until"))
-    return actions.redeliver_dead_letters(actor=actor, endpoint=endpoint)
+        actions.redeliver_message(actor=actor, endpoint=endpoint, message_id=message_id)
+    elif since := given.get("since"):
+        actions.redeliver_span(actor=actor, endpoint=endpoint, since=since, until=given.get("until"))
+    else:
+        actions.redeliver_dead_letters(actor=actor, endpoint=endpoint)
 
 
 def _endpoint(request: Request, key: UUID) -> Endpoint:

@@ -433,8 +433,9 @@ class Recorder:
     def __init__(self) -> None:
         self.sent: list[UUID] = []
 
-    async def send(self, destination: object, message_id: UUID, body: bytes) -> None:
+    async def send(self, destination: object, message_id: UUID, body: bytes) -> dict[str, Any]:
         self.sent.append(message_id)
+        return {}
 
 
 def sent_to(endpoint: Endpoint, model: str) -> bool:

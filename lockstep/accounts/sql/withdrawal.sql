@@ -17,13 +17,16 @@ END IF;
 RETURN NEW;
 
 -- name: ends_sign_in
-OLD.deleted IS NULL AND NEW.deleted IS NOT NULL OR OLD.is_active AND NOT NEW.is_active
+OLD.deleted IS NULL AND NEW.deleted IS NOT NULL OR OLD.is_active AND NOT NEW.is_active OR OLD.password <> NEW.password
 
 -- name: close_sessions
 -- Sessions of a deactivated account stay closed when it is activated again; those of a deleted one go, with the addresses
--- that they were opened from, and so do its follows.
+-- that they were opened from, and so do its follows. A new password may keep the session that replaces it, and a better
+-- hash of the same password keeps all: `keeping_sessions` in models.py says so.
 IF NEW.deleted IS NULL THEN
-    UPDATE accounts_session SET revoked = now() WHERE user_id = NEW.id AND revoked IS NULL;
+    UPDATE accounts_session SET revoked = now()
+    WHERE user_id = NEW.id AND revoked IS NULL
+      AND (NOT NEW.is_active OR coalesce(current_setting('lockstep.kept_sessions', true), '') NOT IN ('all', id::text));
     RETURN NULL;
 END IF;
 DELETE FROM accounts_token WHERE session_id IN (SELECT id FROM accounts_session WHERE user_id = NEW.id);

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 import jwt
 import pytest
+from django.contrib.auth.hashers import make_password
 from django.test import Client
 from django.utils import timezone
 from oauth2_provider.models import Application
@@ -481,6 +482,16 @@ def test_verify_and_introspection_are_about_this_moment(client: Client, somebody
     assert (verified(), active()) == (401, False)
 
 
+def replace_password_by_sql(user: User) -> None:
+    User.objects.filter(pk=user.pk).update(password=make_password("replaced"))
+
+
+def make_password_unusable(user: User) -> None:
+    found = User.objects.get(pk=user.pk)
+    found.set_unusable_password()
+    found.save()
+
+
 def revoke(user: User) -> None:
     Session.objects.filter(user=user).revoke()
 
@@ -490,7 +501,10 @@ def delete(user: User) -> None:
 
 
 @pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("withdrawal", ["replace_password", "deactivate", "delete", "revoke"])
+@pytest.mark.parametrize(
+    "withdrawal",
+    ["replace_password", "replace_password_by_sql", "make_password_unusable", "deactivate", "delete", "revoke"],
+)
 def test_tokens_are_not_replayed_once_their_session_has_ended(somebody: User, door: Door, withdrawal: str):
     client = Client(headers={"idempotency-key": "k"})
     first, second = door(client, "somebody", "right"), door(client, "somebody", "right")
@@ -581,6 +595,8 @@ def test_a_better_hash_is_kept_and_signs_nobody_out(client: Client, somebody: Us
     assert by_auth(client, "somebody", "right").status_code == 200
     assert User.objects.get(pk=somebody.pk).password.startswith("pbkdf2")
     assert opens(client, token)
+    User.objects.filter(pk=somebody.pk).update(password=make_password("replaced"))  # also in the same transaction
+    assert not opens(client, token)
 
 
 def introspect(client: Client, asking: User, secret: str):

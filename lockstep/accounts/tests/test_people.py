@@ -190,6 +190,15 @@ def test_a_new_password_switches_webhooks_off_unless_they_are_kept(cast: Cast):
     assert Subscription.objects.get(name=f"webhook:{key}").state == "disabled"
 
 
+def test_password_that_is_taken_away_switches_webhooks_off(cast: Cast):
+    """As the admin's form does, which has a box for it."""
+    hook = {"url": "https://example.com/hook", "events": ["posts.post.*"]}
+    key = cast.owner.post("/api/v1/webhooks/", hook).json()["id"]
+    cast.owner.user.set_unusable_password()
+    cast.owner.user.save()
+    assert Subscription.objects.get(name=f"webhook:{key}").state == "disabled"
+
+
 def delete_account(person: Person, body: object):
     return person.client.delete(ME, body, content_type="application/json")
 

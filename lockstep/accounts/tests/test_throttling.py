@@ -16,6 +16,7 @@ from lockstep.accounts.development import ensure_client
 from lockstep.accounts.models import Tries, User
 from lockstep.accounts.subscribers import remove_expired
 from lockstep.accounts.throttling import ACCOUNT, ADDRESS, PAIR, Limit
+from lockstep.api import idempotency
 from tests.support import eventually, somebody_waits
 
 pytestmark = pytest.mark.django_db
@@ -63,6 +64,16 @@ def test_other_spellings_of_the_name_are_the_same_try():
 def test_the_right_password_does_not_pass_either_once_it_is_stopped():
     tries(4)
     assert sign_in(password="right").status_code == 429
+
+
+@pytest.mark.parametrize("path", ["/auth/", "/api/token/"])
+def test_waiting_for_the_same_key_does_not_count(monkeypatch: pytest.MonkeyPatch, path: str):
+    """Eleven tabs that sign in at once under one key would lock each other out."""
+    with monkeypatch.context() as another_is_carried_out:
+        another_is_carried_out.setattr(idempotency, "_locked", lambda digest: False)
+        answers = [sign_in(password="right", path=path, idempotency_key="k").status_code for _ in range(10)]
+    assert answers == [409] * 10
+    assert sign_in(password="right", path=path, idempotency_key="k").status_code == 200
 
 
 def test_signing_in_rightly_does_not_count():

@@ -134,6 +134,16 @@ def test_an_id_of_five_thousand_digits_is_404(cast: Cast):
     assert_problem(cast.owner.get(f"/fakeapi/v1/posts/{'9' * 5000}/"), 404)
 
 
+@pytest.mark.parametrize("value", ["%FF", "a%C3", "%ED%A0%80", "%C3%A4%FF"])
+def test_parameter_that_is_not_utf_8_is_400_in_plain_words(cast: Cast, value: str):
+    problem = assert_problem(cast.owner.get(f"/api/v1/products/?search=%C3%A4&tag={value}"), 400)
+    assert problem["errors"] == [{"field": "tag", "detail": "Must be UTF-8, percent-encoded."}]
+
+
+def test_replacement_character_is_a_character_like_any_other(cast: Cast):
+    assert cast.owner.get("/api/v1/products/?search=%C3%A4&tag=a%EF%BF%BD+b").status_code == 200
+
+
 def test_too_many_parameters_are_400(cast: Cast):
     assert_problem(cast.owner.get("/fakeapi/v1/posts/?" + "&".join(f"p{n}=1" for n in range(1_100))), 400)
 

@@ -17,6 +17,7 @@ from lockstep.delivery.errors import NotYet, Refused, Unreachable
 from lockstep.delivery.models import DeadLetter
 from lockstep.delivery.subscriptions import Change as LoggedChange
 from lockstep.delivery.subscriptions import Claim
+from lockstep.providers.errors import ProviderError
 from lockstep.providers.payments import PaymentGateway
 from lockstep.sandbox.payments import Delays, StandIn, moods
 from lockstep.shop import actions, payments
@@ -195,6 +196,29 @@ def test_late_answer_accepts_nothing_and_is_a_dead_letter(
         deliver(gateway.url, order, "REJECTED")
     assert outcome(order) == ("REJECTED", 10)
     assert Payment.objects.get().charge == gateway.charges()[0]["id"]
+
+
+@pytest.mark.parametrize("card", [moods.DECIDES_LATE, moods.DECLINES_LATE])
+def test_late_charge_is_refunded_only_once_it_is_decided(
+    cast: Cast, product: MakeProduct, gateway: StandIn, settings: Any, card: str
+):
+    order = confirmed(cast, product, token(settings, card))
+    payment = Payment.objects.get()
+    actions.end_order(actor="", order=order)
+    deliver(gateway.url, order)
+    with pytest.raises(ProviderError):  # the gateway takes this card's charge, and never answers
+        charge_past_the_worker(gateway, payment)
+    gateway.skip(LONG)
+    with pytest.raises(NotYet):
+        deliver(gateway.url, order, "REJECTED")
+    assert Payment.objects.get().charge == ""
+    gateway.skip(LONG)
+    if card == moods.DECIDES_LATE:
+        with pytest.raises(Refused, match="refund it at the gateway"):
+            deliver(gateway.url, order, "REJECTED")
+    else:
+        deliver(gateway.url, order, "REJECTED")
+    assert bool(Payment.objects.get().charge) == (card == moods.DECIDES_LATE)
 
 
 def charge_past_the_worker(gateway: StandIn, payment: Payment) -> None:
