@@ -581,6 +581,7 @@ def test_a_sign_in_is_refused_when_the_password_goes_while_it_is_looked_at(
     assert not Session.objects.filter(user=somebody, revoked=None).exists()
 
 
+@pytest.mark.slow
 def test_a_better_hash_does_not_overwrite_a_newer_password(somebody: User, settings):
     found = User.objects.get(pk=somebody.pk)
     replace_password(somebody)
@@ -589,6 +590,7 @@ def test_a_better_hash_does_not_overwrite_a_newer_password(somebody: User, setti
     assert User.objects.get(pk=somebody.pk).check_password("replaced")
 
 
+@pytest.mark.slow
 def test_a_better_hash_is_kept_and_signs_nobody_out(client: Client, somebody: User, settings):
     token = by_auth(client, "somebody", "right").json()["token"]
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher", *settings.PASSWORD_HASHERS]

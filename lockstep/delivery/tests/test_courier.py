@@ -233,6 +233,7 @@ def test_what_waited_for_a_silent_remote_goes_on_when_it_answers(
     assert sorted(title for _, title in receiver.got) == sorted([*waiting, "the first to get through"])
 
 
+@pytest.mark.slow
 def test_a_silent_remote_is_probed_and_the_probes_do_not_count(
     start, receiver: Receiver, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ):
@@ -245,6 +246,7 @@ def test_a_silent_remote_is_probed_and_the_probes_do_not_count(
     assert database.execute("SELECT count(*) FROM delivery_deadletter").fetchone() == (0,)
 
 
+@pytest.mark.slow
 def test_a_worker_outlives_its_connections(start, receiver: Receiver, database: psycopg.Connection):
     start()
     insert_post(database, "before")

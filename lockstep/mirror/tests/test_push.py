@@ -16,6 +16,8 @@ from lockstep.posts.mirror import COMMENTS, JSONPLACEHOLDER, POSTS
 from lockstep.posts.models import Comment, Post
 from lockstep.providers.jsonplaceholder import JsonPlaceholder
 
+pytestmark = pytest.mark.slow  # whole exchanges with a provider
+
 
 @pytest.fixture
 def post(transactional_db: None) -> Post:

@@ -165,6 +165,7 @@ class TestAnAnswer:
         assert 'lockstep_movies_answers_total{freshness="stale"}' in figures
 
     @pytest.mark.parametrize("temper", [BROKEN, Temper(hanging=1.0, hang=3_600.0)])
+    @pytest.mark.slow
     def test_is_503_and_no_long_wait_where_there_is_nothing_at_all(self, cast: Cast, provider: StandIn, temper: Temper):
         provider.temper(temper)
         for path in (PATH, f"{PATH}{UUID(int=1)}/"):

@@ -82,6 +82,7 @@ def read_now(text, size):
 
 @settings(max_examples=60, deadline=None)
 @given(some_piece, arrays, formats, st.integers(1, 50), st.sampled_from(["", " ", "\n\t\r "]))
+@pytest.mark.slow
 def test_any_chunking_of_any_array_gives_its_elements(piece, array, form, size, blank):
     text = blank.encode() + written(array, form) + blank.encode()
     assert read_by(piece, text, size) == (array, None)
@@ -89,6 +90,7 @@ def test_any_chunking_of_any_array_gives_its_elements(piece, array, form, size, 
 
 @settings(max_examples=60, deadline=None)
 @given(some_piece, arrays, formats, st.integers(1, 50), st.data())
+@pytest.mark.slow
 def test_any_truncation_raises_after_the_whole_elements(piece, array, form, size, data):
     text = written(array, form)
     kept = text[: data.draw(st.integers(0, len(text) - 1))]
@@ -99,6 +101,7 @@ def test_any_truncation_raises_after_the_whole_elements(piece, array, form, size
 
 @settings(max_examples=60, deadline=None)
 @given(some_piece, arrays, formats, st.integers(1, 50))
+@pytest.mark.slow
 def test_an_array_cut_behind_an_element_yields_every_whole_one(piece, array, form, size):
     text = written([*array, {"last": 1}], form)
     elements, error = read_by(piece, text.rstrip()[:-1].rstrip(), size)

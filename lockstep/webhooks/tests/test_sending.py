@@ -25,6 +25,9 @@ from tests.support import BackgroundWorker, Cast, Person, drained, eventually
 PATH = "/api/v1/webhooks/"
 
 
+pytestmark = pytest.mark.slow  # a worker sends to a receiver
+
+
 @pytest.fixture(autouse=True)
 def development(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "DEBUG", True)  # plain http, to a receiver on this machine

@@ -191,6 +191,7 @@ def test_garbage(server, http):
     assert (answer.status_code, answer.text[:6]) == (200, "<html>")
 
 
+@pytest.mark.slow
 def test_a_slow_link():
     with StandIn(posts=2_000, comments_per_post=5) as server:
         address = f"{server.url}/comments"
