@@ -5,6 +5,7 @@ Snapshots and pg_locks show the other databases of a cluster: two processes on o
 servers, and none without them. A plugin (`-p` in pyproject.toml) is loaded before Django reads DATABASE_URL.
 """
 
+import gc
 import os
 from itertools import chain
 
@@ -47,3 +48,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     length = -(-len(quick) // processes)
     shares = ([*slow[n::processes], *quick[n * length : (n + 1) * length]] for n in range(processes))
     items[:] = chain(*shares)
+
+
+def pytest_collection_finish() -> None:
+    """What is collected stays to the end: the collector of garbage need not look at it after each test."""
+    gc.collect()
+    gc.freeze()
