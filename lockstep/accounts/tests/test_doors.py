@@ -482,6 +482,16 @@ def test_verify_and_introspection_are_about_this_moment(client: Client, somebody
     assert (verified(), active()) == (401, False)
 
 
+def replace_password(user: User) -> None:
+    found = User.objects.get(pk=user.pk)
+    found.set_password("replaced")
+    found.save()
+
+
+def deactivate(user: User) -> None:
+    User.objects.filter(pk=user.pk).update(is_active=False)
+
+
 def replace_password_by_sql(user: User) -> None:
     User.objects.filter(pk=user.pk).update(password=make_password("replaced"))
 
@@ -502,18 +512,20 @@ def delete(user: User) -> None:
 
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize(
-    "withdrawal",
-    ["replace_password", "replace_password_by_sql", "make_password_unusable", "deactivate", "delete", "revoke"],
+    "withdraw",
+    [replace_password, replace_password_by_sql, make_password_unusable, deactivate, delete, revoke],
 )
-def test_tokens_are_not_replayed_once_their_session_has_ended(somebody: User, door: Door, withdrawal: str):
+def test_tokens_are_not_replayed_once_their_session_has_ended(
+    somebody: User, door: Door, withdraw: Callable[[User], None]
+):
     client = Client(headers={"idempotency-key": "k"})
     first, second = door(client, "somebody", "right"), door(client, "somebody", "right")
     assert second["Idempotent-Replayed"] == "true"
     assert second.content == first.content
-    globals()[withdrawal](somebody)
+    withdraw(somebody)
     third = door(client, "somebody", "right")
     assert "Idempotent-Replayed" not in third
-    if withdrawal == "revoke":
+    if withdraw is revoke:
         assert opens(Client(), access_of(third))
         assert door(client, "somebody", "right").content == third.content
     else:
@@ -548,16 +560,6 @@ def test_a_client_shows_its_secret_for_a_replay_too(client: Client, somebody: Us
 
 
 # --- What is verified is what is stored -----------------------------------------------------------------
-
-
-def replace_password(user: User) -> None:
-    found = User.objects.get(pk=user.pk)
-    found.set_password("replaced")
-    found.save()
-
-
-def deactivate(user: User) -> None:
-    User.objects.filter(pk=user.pk).update(is_active=False)
 
 
 @pytest.mark.parametrize("door", DOORS)
