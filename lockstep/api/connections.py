@@ -9,9 +9,12 @@ from django.core.signals import request_finished, request_started
 from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections, reset_queries
 from django.db.backends.signals import connection_created
 
+from lockstep.changes.query_log import bound_query_log
+
 
 def look_after_connections() -> None:
     """Called by whoever serves requests; commands and workers have their own ways."""
+    bound_query_log()
     connection_created.connect(_bound_statements)
     request_started.disconnect(close_old_connections)
     request_finished.disconnect(close_old_connections)

@@ -8,6 +8,7 @@ from prometheus_client import start_http_server
 
 from lockstep.changes import commands
 from lockstep.changes.checks import every_trigger_is_in_force
+from lockstep.changes.query_log import bound_query_log
 from lockstep.delivery.epochs import ForeignDatabase
 from lockstep.delivery.subscriptions import registered, registered_families
 from lockstep.delivery.worker import Worker
@@ -17,6 +18,7 @@ class Command(commands.Command):
     help = "Delivers changes and runs the periodic work. As many as you like, on as many machines."
 
     def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+        bound_query_log()
         for problem in every_trigger_is_in_force(["default"]):
             self.stderr.write(self.style.ERROR(f"{problem.msg} {problem.hint}"))
         try:
