@@ -76,7 +76,7 @@ def update_endpoint(
             _subscribe(endpoint)
         if active is True and endpoint.disabled:
             _set(endpoint, disabled=None, reason="", failing_since=None)
-            operations.resume(endpoint.subscription)
+            operations.enable(endpoint.subscription)
         if active is False and not endpoint.disabled:
             disable(endpoint, reason=SWITCHED_OFF)
 
