@@ -214,7 +214,9 @@ def resume(subscription: str) -> None:
         if state == "full":
             raise WrongState(f"{subscription} is full: it goes on by itself once half of what waits is delivered.")
         if state == "disabled" and paused is None:
-            raise WrongState(f"{subscription} is disabled: it is enabled where it was disabled, a webhook by its owner.")
+            raise WrongState(
+                f"{subscription} is disabled: it is enabled where it was disabled, a webhook by its owner."
+            )
         _rows("resume", subscription=subscription)
 
 

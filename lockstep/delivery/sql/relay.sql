@@ -169,7 +169,7 @@ WITH place AS MATERIALIZED (
     SELECT window_start, window_end, window_seq, window_last FROM after WHERE EXISTS (SELECT FROM moving)
     RETURNING id, window_end IS NULL AS is_done
 ), given AS MATERIALIZED (
-    SELECT name, sum(changes) AS changes FROM (
+    SELECT name, sum(changes)::bigint AS changes FROM (
         SELECT name, count(*) AS changes FROM wanted GROUP BY name
         UNION ALL
         SELECT name, 0 FROM moving
@@ -177,10 +177,10 @@ WITH place AS MATERIALIZED (
 ), counted AS (
     UPDATE delivery_subscription s
     SET placed = s.placed + given.changes, place_id = coalesce((SELECT id FROM ahead), s.place_id)
-    FROM given WHERE s.name = given.name
+    FROM given WHERE s.name = given.name AND s.name = ANY (ARRAY(SELECT name FROM given))
     RETURNING s.name, given.changes, s.placed * %(counts)s >= s.cap AS may_be_full
 )
-SELECT step.is_done, counted.name, counted.changes::bigint, counted.may_be_full
+SELECT step.is_done, counted.name, counted.changes, counted.may_be_full
 FROM (SELECT is_done FROM moved UNION ALL SELECT is_done FROM ahead) AS step
 LEFT JOIN counted ON counted.changes > 0;
 

@@ -187,7 +187,9 @@ class Command(commands.Command):
             stay = " Their dead letters stay open." if letters else ""
             self.stdout.write(f"Not fanned out yet: {counted(count, 'change')}, which go out by themselves.{stay}")
         if count := result.not_in_log:
-            self.stdout.write(f"No longer in the log: {counted(count, 'change')}. Their dead letters stay open: discard them.")
+            self.stdout.write(
+                f"No longer in the log: {counted(count, 'change')}. Their dead letters stay open: discard them."
+            )
 
     def _say_json(self, rows: Sequence[Status | Letter | Finding]) -> None:
         self.stdout.write(json.dumps([asdict(row) for row in rows], default=str, indent=2))
