@@ -196,19 +196,23 @@ def replay_message(subscription: str, message_id: UUID) -> Replayed:
         return done
 
 
-def pause(subscription: str, *, reason: str) -> None:
+def pause(subscription: str, *, reason: str) -> str:
     """Nothing is fanned out or claimed any more; what is being delivered ends. It lasts until `resume`.
 
-    One that is disabled stays so, and is paused when it is enabled. Raises UnknownSubscription.
+    One that is disabled stays so, and is paused when it is enabled. Returns its state. Raises UnknownSubscription.
     """
     with transaction.atomic():
         _lock(subscription)
-        for statement in ("leave_place", "pause"):
-            _rows(statement, subscription=subscription, reason=reason)
+        _rows("leave_place", subscription=subscription)
+        ((state,),) = _rows("pause", subscription=subscription, reason=reason)
+        return str(state)
 
 
-def resume(subscription: str) -> None:
-    """One that was paused goes on where it was. Raises UnknownSubscription, and WrongState where it was not."""
+def resume(subscription: str) -> str:
+    """One that was paused goes on where it was. Returns its state: one that is disabled stays so.
+
+    Raises UnknownSubscription, and WrongState for one that is full, or disabled and not paused.
+    """
     with transaction.atomic():
         state, paused = _lock(subscription)
         if state == "full":

@@ -162,14 +162,16 @@ FROM judged;
 UPDATE delivery_subscription
 SET paused = %(reason)s, state = CASE WHEN state = 'disabled' THEN state ELSE 'paused' END,
     reason = CASE WHEN state = 'disabled' THEN reason ELSE %(reason)s END
-WHERE name = %(subscription)s;
+WHERE name = %(subscription)s
+RETURNING state;
 
 -- name: resume
 -- What waits is counted at the next change: it may be more than the cap.
 UPDATE delivery_subscription
 SET paused = NULL, state = CASE WHEN state = 'paused' THEN 'active' ELSE state END,
     reason = CASE WHEN state = 'paused' THEN '' ELSE reason END, placed = greatest(placed, cap)
-WHERE name = %(subscription)s;
+WHERE name = %(subscription)s
+RETURNING state;
 
 -- name: disable
 UPDATE delivery_subscription SET state = 'disabled', reason = %(reason)s WHERE name = %(subscription)s;

@@ -187,7 +187,8 @@ def test_those_who_stand_at_one_place_are_given_what_each_follows_at_once(steps:
 def places(database: psycopg.Connection) -> list[list[str]]:
     """Who stands at each place, the active ones."""
     rows = database.execute("""
-        SELECT array_agg(name ORDER BY name) FROM delivery_subscription WHERE state = 'active' GROUP BY place_id ORDER BY 1
+        SELECT array_agg(name ORDER BY name) FROM delivery_subscription WHERE state = 'active'
+        GROUP BY place_id ORDER BY 1
     """).fetchall()
     return [names for (names,) in rows]
 

@@ -122,12 +122,18 @@ class Command(commands.Command):
         self._say_replayed(operations.replay_span(_selection(options)))
 
     def _pause(self, options: dict[str, Any]) -> None:
-        operations.pause(options["subscription"], reason=options["reason"])
-        self.stdout.write(f"{options['subscription']} is paused. Its changes wait; `delivery resume` lets them go on.")
+        name = options["subscription"]
+        if operations.pause(name, reason=options["reason"]) == "disabled":
+            self.stdout.write(f"{name} is paused as soon as it is enabled.")
+        else:
+            self.stdout.write(f"{name} is paused. Its changes wait; `delivery resume` lets them go on.")
 
     def _resume(self, options: dict[str, Any]) -> None:
-        operations.resume(options["subscription"])
-        self.stdout.write(f"{options['subscription']} goes on where it stopped.")
+        name = options["subscription"]
+        if operations.resume(name) == "disabled":
+            self.stdout.write(f"{name} is not paused any more; it is disabled still.")
+        else:
+            self.stdout.write(f"{name} goes on where it stopped.")
 
     def _rewind(self, options: dict[str, Any]) -> None:
         if options["plan"]:
