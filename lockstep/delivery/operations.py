@@ -108,8 +108,8 @@ class Preview:
 class Replayed:
     """What a replay placed: fewer changes than it chose where some wait already, or only the latest state counts.
 
-    `not_fanned_out` were left to the relay, which sends them by itself; the change of `not_in_log` is gone. Dead letters
-    of both stay open.
+    `not_fanned_out` were left to the relay, which sends them by itself; the changes of `not_in_log` are gone. Dead
+    letters of both stay open.
     """
 
     changes: int
@@ -221,7 +221,8 @@ def resume(subscription: str) -> str:
             raise WrongState(
                 f"{subscription} is disabled: it is enabled where it was disabled, a webhook by its owner."
             )
-        _rows("resume", subscription=subscription)
+        ((state,),) = _rows("resume", subscription=subscription)
+        return str(state)
 
 
 def disable(subscription: str, *, reason: str) -> None:

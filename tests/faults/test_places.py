@@ -1,4 +1,4 @@
-"""Places in the log under relays and operations in any order: each subscription gets what it follows, once and in order.
+"""Places under relays and operations in any order: each subscription gets what it follows, once and in order.
 
 One machine plays schedules statement by statement, with operations whose transactions stay open while relays work and
 relays that act on what they saw long ago; the other lets them run into each other on threads.
@@ -246,59 +246,63 @@ def test_places_in_thousands_of_schedules(machine: type[Schedules]):
     run(machine, 3_000)
 
 
-def collide(database: psycopg.Connection[Any], writes: int, seed: int) -> None:
-    """Two relays, two operators and a writer on threads of their own; the writer ends it."""
-    operations.subscribe(subscriber("e"), follows=["posts.comment.*"])
-    for name in FOLLOWERS:
-        operations.subscribe(subscriber(name), follows=["posts.post.*"])
-    post = insert_post(database, "0")
-    ended = threading.Event()
-    failures: list[BaseException] = []
+@dataclass
+class Collision:
+    """Work on threads of its own, until `ended`."""
 
-    def until_the_end(work: Callable[[random.Random], None], number: int) -> threading.Thread:
-        def play() -> None:
-            chance = random.Random(seed * 10 + number)
-            try:
-                while not ended.is_set():
-                    work(chance)
-            except BaseException as failure:
-                failures.append(failure)
-            finally:
-                connections.close_all()
+    ended: threading.Event = field(default_factory=threading.Event)
+    failures: list[BaseException] = field(default_factory=list)
+    threads: list[threading.Thread] = field(default_factory=list)
 
-        thread = threading.Thread(target=play)
-        thread.start()
-        return thread
+    def start(self, work: Callable[[random.Random], None], seed: int) -> None:
+        chance = random.Random(seed)
+        self.threads.append(threading.Thread(target=self._play, args=[work, chance]))
+        self.threads[-1].start()
 
-    def relay_for_a_while(chance: random.Random) -> None:
+    def _play(self, work: Callable[[random.Random], None], chance: random.Random) -> None:
+        try:
+            while not self.ended.is_set():
+                work(chance)
+        except BaseException as failure:
+            self.failures.append(failure)
+        finally:
+            connections.close_all()
+
+    def end(self) -> None:
+        self.ended.set()
+        for thread in self.threads:
+            thread.join()
+        assert not self.failures, self.failures
+
+    def relay(self, chance: random.Random) -> None:
         async def advance() -> None:
             async with open_pool(1, FOR_RELAY) as pool:
                 async with pool.connection() as connection:
-                    while not ended.is_set():
+                    while not self.ended.is_set():
                         await relay.advance(connection, chance.choice([1, 3, 100]))
                 await housekeeping.remove_places(pool)
 
         asyncio.run(advance())
 
-    def operate(chance: random.Random) -> None:
+    def operate(self, chance: random.Random) -> None:
         name = chance.choice([*FOLLOWERS, "e"])
         operations.pause(name, reason="a collision")
         operations.resume(name)
-
-    threads = [until_the_end(relay_for_a_while, 1), until_the_end(relay_for_a_while, 2)]
-    threads += [until_the_end(operate, 3), until_the_end(operate, 4)]
-    for n in range(writes):
-        rename_post(database, post, f"{n + 1}")
-    ended.set()
-    for thread in threads:
-        thread.join()
-    assert not failures, failures
 
 
 @pytest.mark.parametrize("writes", [150, pytest.param(5_000, marks=[pytest.mark.faults, pytest.mark.timeout(600)])])
 def test_relays_and_operations_that_run_into_each_other(database: psycopg.Connection[Any], writes: int):
     database.execute("DELETE FROM delivery_subscription")
-    collide(database, writes, seed=writes)
+    operations.subscribe(subscriber("e"), follows=["posts.comment.*"])
+    for name in FOLLOWERS:
+        operations.subscribe(subscriber(name), follows=["posts.post.*"])
+    post = insert_post(database, "0")
+    collision = Collision()
+    for seed, work in enumerate([collision.relay, collision.relay, collision.operate, collision.operate]):
+        collision.start(work, seed)
+    for n in range(writes):
+        rename_post(database, post, f"{n + 1}")
+    collision.end()
     with closing(Steps(database_url())) as steps:
         while steps.behind():
             steps.fan_out()

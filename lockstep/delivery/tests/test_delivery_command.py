@@ -94,6 +94,7 @@ def test_what_has_no_meaning_is_refused_with_a_sentence(dead: Steps):
         assert code == 1
         assert "test is disabled: it " in said
     assert delivery("pause", "test", "--reason", "r") == "test is paused as soon as it is enabled.\n"
+    assert delivery("resume", "test") == "test is not paused any more; it is disabled still.\n"
 
 
 def test_status_names_what_the_code_does_not_declare(dead: Steps):

@@ -149,7 +149,7 @@ def test_letters_are_chosen_by_what_is_asked_for(steps: Steps, database: psycopg
 
 
 def bury_some(steps: Steps, database: psycopg.Connection, who: Subscriber, *titles: str) -> list[str]:
-    """A post and a dead letter for each of these titles, and one post that is delivered; the posts, all in this order."""
+    """A post and a dead letter for each title, and one post that is delivered; returns the posts."""
     steps.declare(who)
     posts = [insert_post(database, title) for title in (*titles, "fine")]
     steps.fan_out()
