@@ -171,9 +171,8 @@ def drained(connection: psycopg.Connection) -> bool:
     """Whether every change is fanned out and nothing waits in any lane."""
     behind = """
         SELECT EXISTS (SELECT FROM delivery_lane)
-            OR EXISTS (SELECT FROM delivery_subscription s JOIN changes_change c
-                       ON c.xid >= pg_snapshot_xmax(s.window_start)
-                       OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(s.window_start))))
+            OR EXISTS (SELECT FROM delivery_subscription s JOIN delivery_place place ON place.id = s.place_id
+                       CROSS JOIN LATERAL delivery_unplaced(place))
     """
     row = connection.execute(behind).fetchone()
     return row is not None and not row[0]

@@ -11,6 +11,7 @@ ROWS = {
     "delivery": "bench.rows.delivery.Delivery",
     "latency": "bench.rows.latency.Latency",
     "neighbours": "bench.rows.neighbours.Neighbours",
+    "not-following": "bench.rows.not_following.NotFollowing",
     "held-open": "bench.rows.held_open.HeldOpen",
     "memory": "bench.rows.memory.Memory",
     "reach": "bench.rows.reach.Reach",

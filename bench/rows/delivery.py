@@ -141,8 +141,8 @@ class Delivery(Row):
     def _is_drained(self) -> bool:
         behind = """
             SELECT NOT EXISTS (SELECT FROM delivery_lane) AND NOT EXISTS (
-                SELECT FROM delivery_subscription s
-                JOIN changes_change c ON c.xid >= pg_snapshot_xmax(s.window_start) OR s.window_end IS NOT NULL)"""
+                SELECT FROM delivery_subscription s JOIN delivery_place place ON place.id = s.place_id
+                CROSS JOIN LATERAL delivery_unplaced(place))"""
         ((drained,),) = self.database.execute(behind).fetchall()
         return bool(drained)
 

@@ -9,7 +9,7 @@ from bench.row import Comparison, Figures, Goal, Manner, Row
 from bench.tables import Posts, empty, require
 from lockstep.delivery.database import FOR_RELAY, open_pool
 from lockstep.delivery.database import Connection as AsyncConnection
-from lockstep.delivery.relay import declare, fan_out, windows
+from lockstep.delivery.relay import advance, declare
 from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber
 
 CHANGES = 100_000
@@ -54,9 +54,8 @@ class FanOut(Row):
     async def _rate(self, connection: AsyncConnection) -> float:
         """Until nothing is behind, as a worker does it but for the pause between two chunks."""
         began = time.perf_counter()
-        while found := await windows(connection, [BENCH.name]):
-            for window in found:
-                await fan_out(connection, window)
+        while (await advance(connection)).moved:
+            pass
         return self.changes / (time.perf_counter() - began)
 
     def _insert_select(self) -> Figures:

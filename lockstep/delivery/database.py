@@ -14,7 +14,7 @@ from lockstep.changes.connecting import connection_parameters
 from lockstep.changes.sql_file import load
 from lockstep.delivery.subscriptions import Pool
 
-FILES = ("relay", "lanes", "following", "epochs", "audit", "operations", "schema", "upkeep")
+FILES = ("relay", "lanes", "following", "epochs", "audit", "operations", "schema", "places", "upkeep")
 SQL = {file: load(Path(__file__).parent / "sql" / f"{file}.sql") for file in FILES}
 APPLICATION_NAME = "lockstep-worker"
 COURIERS = 6  # connections that the couriers share: each has one for a moment

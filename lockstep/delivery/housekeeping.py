@@ -1,4 +1,4 @@
-"""Periodic work on what delivery keeps: full subscriptions are let go on, old attempts are removed."""
+"""Periodic work on what delivery keeps: full subscriptions are let go on, old attempts and empty places are removed."""
 
 import logging
 from datetime import timedelta
@@ -27,5 +27,12 @@ async def remove_attempts(pool: Pool) -> None:
         await connection.execute(SQL["upkeep"]["remove_attempts"], {"kept": kept})
 
 
+async def remove_places(pool: Pool) -> None:
+    """Places at which nobody stands any more."""
+    async with pool.connection() as connection:
+        await connection.execute(SQL["upkeep"]["remove_places"])
+
+
 register_periodic(PeriodicWork("full-subscriptions", 5.0, relieve))
 register_periodic(PeriodicWork("old-attempts", 3600.0, remove_attempts))
+register_periodic(PeriodicWork("empty-places", 3600.0, remove_places))

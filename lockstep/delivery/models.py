@@ -1,6 +1,7 @@
 """What delivery keeps: subscriptions, lanes, deliveries, dead letters, periodic work. The hot path is in sql/."""
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models.functions import Now
 
@@ -21,8 +22,39 @@ class CurrentSnapshot(models.Func):
     output_field = SnapshotField()
 
 
+class DrawnToken(models.Func):
+    """A number that never came before."""
+
+    template = "delivery_draw_token()"
+    output_field = models.BigIntegerField()
+
+
+class NewPlace(models.Func):
+    """The id of a new place, which begins with the statement that stores it."""
+
+    template = "delivery_new_place()"
+    output_field = models.BigIntegerField()
+
+
+class Place(models.Model):
+    """How far the change log is fanned out: one place for all active subscriptions that stand there.
+
+    Whatever makes a subscription anything but active gives it a place of its own (sql/relay.sql says why).
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    token = models.BigIntegerField(db_default=DrawnToken(), help_text="Another one whenever it moves or gains members.")
+    window_start = SnapshotField(db_default=CurrentSnapshot(), help_text="All that it shows is fanned out.")
+    window_end = SnapshotField(null=True, help_text="Set while a window is fanned out in chunks.")
+    window_seq = models.BigIntegerField(null=True, help_text="Where in the window the next chunk starts.")
+    window_last = models.BigIntegerField(null=True, help_text="The last seq of the window.")
+
+    def __str__(self) -> str:
+        return f"{self.id}: {self.window_start}"
+
+
 class Subscription(models.Model):
-    """One subscriber's place in the change log."""
+    """Who is told of which changes, and whether."""
 
     class Kind(models.TextChoices):
         EVENT = "event", "every change, in order"
@@ -40,14 +72,18 @@ class Subscription(models.Model):
     skip_origin = models.TextField(null=True, help_text="Changes of this origin are not delivered: no echo.")
     state = models.TextField(choices=State, db_default=State.ACTIVE)
     reason = models.TextField(blank=True, db_default="", help_text="Why it is not active.")
-    window_start = SnapshotField(db_default=CurrentSnapshot(), help_text="All that it shows is fanned out.")
-    window_end = SnapshotField(null=True, help_text="Set while a window is fanned out in chunks.")
-    window_seq = models.BigIntegerField(null=True, help_text="Where in the window the next chunk starts.")
-    window_last = models.BigIntegerField(null=True, help_text="The last seq of the window.")
+    paused = models.TextField(null=True, help_text="Why an operator paused it; also kept while it is disabled.")
+    place = models.ForeignKey(Place, on_delete=models.PROTECT, db_default=NewPlace(), db_index=False)
     cap = models.BigIntegerField(db_default=1_000_000, help_text="It is full when so many changes wait.")
     placed = models.BigIntegerField(db_default=0, help_text="Changes placed since what waits was counted.")
     keeps_log = models.BooleanField(db_default=True, help_text="Its dead letters keep their days of the log.")
     created = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["place"], condition=models.Q(state="active"), name="delivery_subscription_standing"),
+            GinIndex(fields=["follows"], name="delivery_subscription_follows"),
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -32,6 +32,14 @@ class StillDeclared(Exception):
     """The subscription belongs to a subscriber of this project."""
 
 
+class WrongState(Exception):
+    """In the state that the subscription is in, this has no meaning."""
+
+
+class NotInLog(Exception):
+    """The change of a message is older than the log: it cannot be sent again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """One subscription: changes not in the lanes yet, changes in them, objects they belong to, and so on.
@@ -86,20 +94,28 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a replay would send."""
+    """What a replay would send, and what it would not: see Replayed."""
 
     changes: int
     objects: int
     first: datetime | None
     last: datetime | None
+    not_fanned_out: int = 0
+    not_in_log: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What a replay placed: fewer changes than it chose where some wait already, or only the latest state counts."""
+    """What a replay placed: fewer changes than it chose where some wait already, or only the latest state counts.
+
+    `not_fanned_out` were left to the relay, which sends them by itself; the changes of `not_in_log` are gone. Dead
+    letters of both stay open.
+    """
 
     changes: int
     objects: int
+    not_fanned_out: int = 0
+    not_in_log: int = 0
 
 
 def status() -> list[Status]:
@@ -115,76 +131,119 @@ def letters(selection: Selection, *, limit: int | None = None) -> list[Letter]:
 
 
 def preview_letters(selection: Selection) -> Preview:
-    """What a replay of these dead letters would send. Raises UnknownSubscription."""
-    chosen = {"letters": [letter.id for letter in letters(selection)]}
-    return _preview("chosen_letters", **chosen)
+    """What a replay of these dead letters would send. Raises UnknownSubscription and WrongState."""
+    with transaction.atomic():
+        _refuse_disabled(selection.subscription)
+        return _preview("chosen_letters", subscription=selection.subscription, letters=_ids(selection))
 
 
 def replay_letters(selection: Selection) -> Replayed:
-    """Sends dead letters again, under the same message ids. Raises UnknownSubscription."""
+    """Sends dead letters again, under the same message ids; those that cannot be sent stay open.
+
+    Raises UnknownSubscription and WrongState.
+    """
     with transaction.atomic():
-        _lock(selection.subscription)
-        settled = _settle(selection, outcome="replayed", reason="")
-        return _replay("chosen_letters", subscription=selection.subscription, letters=settled)
+        _refuse_disabled(selection.subscription)
+        return _replay("chosen_letters", subscription=selection.subscription, letters=_ids(selection))
+
+
+def preview_discard(selection: Selection) -> Preview:
+    """Which dead letters would be given up. Raises UnknownSubscription."""
+    found = letters(selection)
+    objects = {(letter.model, letter.object_id) for letter in found}
+    times = sorted(letter.at for letter in found)
+    return Preview(len(found), len(objects), *((times[0], times[-1]) if times else (None, None)))
 
 
 def discard_letters(selection: Selection, *, reason: str) -> int:
     """Gives dead letters up for good; they are kept with the reason. Returns how many. Raises UnknownSubscription."""
     with transaction.atomic():
         _lock(selection.subscription)
-        return len(_settle(selection, outcome="discarded", reason=reason))
+        return len(_rows("discard_letters", letters=_ids(selection), reason=reason))
 
 
 def preview_span(selection: Selection) -> Preview:
-    """What a replay of all changes of a time would send. Raises UnknownSubscription."""
+    """What a replay of all changes of a time would send. Raises UnknownSubscription and WrongState."""
     with transaction.atomic():
-        _lock(selection.subscription)
+        _refuse_disabled(selection.subscription)
         return _preview("chosen_span", **selection.parameters | {"since": selection.since or EVERYTHING})
 
 
 def replay_span(selection: Selection) -> Replayed:
-    """Sends all changes of a time again, whether or not they were delivered. Raises UnknownSubscription."""
+    """Sends all changes of a time again, whether or not they were delivered. Raises UnknownSubscription, WrongState."""
     with transaction.atomic():
-        _lock(selection.subscription)
+        _refuse_disabled(selection.subscription)
         return _replay("chosen_span", **selection.parameters | {"since": selection.since or EVERYTHING})
 
 
 def replay_message(subscription: str, message_id: UUID) -> Replayed:
-    """Sends one message again, under the same id. Raises UnknownSubscription and UnknownMessage."""
+    """Sends one message again, under the same id; one that is not fanned out (again) yet goes out by itself.
+
+    Raises UnknownSubscription, WrongState, UnknownMessage and NotInLog.
+    """
     with transaction.atomic():
-        _lock(subscription)
+        _refuse_disabled(subscription)
         found = _rows("find_message", subscription=subscription, message_id=message_id)
         if not found:
             raise UnknownMessage(f"There is no message {message_id} that is still kept.")
-        seq, at, letter = found[0]
-        if letter:
-            return replay_letters(Selection(subscription, letters=(letter,)))
-        return _replay("chosen_change", subscription=subscription, seq=seq, at=at)
+        ((key, is_letter),) = found
+        if is_letter:
+            done = _replay("chosen_letters", subscription=subscription, letters=[key])
+        else:
+            done = _replay("chosen_attempt", subscription=subscription, attempt=key)
+        if done.not_in_log:
+            raise NotInLog(f"The change of message {message_id} is no longer in the log.")
+        return done
 
 
-def pause(subscription: str, *, reason: str) -> None:
-    """Nothing is fanned out or claimed any more; what is being delivered ends. Raises UnknownSubscription."""
-    _set_state(subscription, "paused", reason)
+def pause(subscription: str, *, reason: str) -> str:
+    """Nothing is fanned out or claimed any more; what is being delivered ends. It lasts until `resume`.
 
-
-def resume(subscription: str) -> None:
-    """It goes on where it was; one that was disabled starts anew, from now on. Raises UnknownSubscription."""
+    One that is disabled stays so, and is paused when it is enabled. Returns its state. Raises UnknownSubscription.
+    """
     with transaction.atomic():
         _lock(subscription)
-        _rows("start_anew_if_disabled", subscription=subscription)
-        _rows("set_state", subscription=subscription, state="active", reason="")
+        _rows("leave_place", subscription=subscription)
+        ((state,),) = _rows("pause", subscription=subscription, reason=reason)
+        return str(state)
+
+
+def resume(subscription: str) -> str:
+    """One that was paused goes on where it was. Returns its state: one that is disabled stays so.
+
+    Raises UnknownSubscription, and WrongState for one that is full, or disabled and not paused.
+    """
+    with transaction.atomic():
+        state, paused = _lock(subscription)
+        if state == "full":
+            raise WrongState(f"{subscription} is full: it goes on by itself once half of what waits is delivered.")
+        if state == "disabled" and paused is None:
+            raise WrongState(
+                f"{subscription} is disabled: it is enabled where it was disabled, a webhook by its owner."
+            )
+        ((state,),) = _rows("resume", subscription=subscription)
+        return str(state)
 
 
 def disable(subscription: str, *, reason: str) -> None:
     """It gets nothing any more and forgets what waits; the log does not keep anything for it.
 
+    It lasts until `enable`, and both are for whoever has a family of subscribers. Raises UnknownSubscription.
+    """
+    with transaction.atomic():
+        _lock(subscription)
+        for statement in ("leave_place", "remove_deliveries", "remove_lanes", "disable"):
+            _rows(statement, subscription=subscription, reason=reason)
+
+
+def enable(subscription: str) -> None:
+    """One that was disabled starts anew, from now on; paused, where an operator has said so.
+
     Raises UnknownSubscription.
     """
     with transaction.atomic():
         _lock(subscription)
-        for statement in ("remove_deliveries", "remove_lanes"):
-            _rows(statement, subscription=subscription)
-        _rows("set_state", subscription=subscription, state="disabled", reason=reason)
+        _rows("enable", subscription=subscription)
 
 
 def subscribe(member: Subscriber, *, follows: Sequence[str]) -> None:
@@ -203,10 +262,10 @@ def unsubscribe(subscription: str) -> None:
 def send(subscription: str, *, model: str, object_id: str, after: dict[str, Any]) -> int:
     """Delivers something that no model changed, to this subscription alone: a test, say. Returns its seq.
 
-    It is in the change log as a created object of `model`. Raises UnknownSubscription.
+    It is in the change log as a created object of `model`. Raises UnknownSubscription and WrongState.
     """
     with transaction.atomic():
-        _lock(subscription)
+        _refuse_disabled(subscription)
         sent = {"model": model, "object_id": object_id, "after": json.dumps(after)}
         ((seq,),) = _rows("send", subscription=subscription, **sent)
         return int(seq)
@@ -215,15 +274,16 @@ def send(subscription: str, *, model: str, object_id: str, after: dict[str, Any]
 def rewind(subscription: str, *, since: datetime | None = None) -> bool:
     """Starts again at this time of the retained log, or at its beginning: everything since goes out (again), in order.
 
-    Returns whether there was anything. Raises UnknownSubscription.
+    Its state stays: one that is paused or full goes out when it goes on. Returns whether there was anything. Raises
+    UnknownSubscription and WrongState.
     """
     with transaction.atomic():
-        _lock(subscription)
-        ((seq,),) = _rows("rewind_to", subscription=subscription, since=since or EVERYTHING)
+        _refuse_disabled(subscription)
+        ((seq, end),) = _rows("rewind_to", subscription=subscription, since=since or EVERYTHING)
         if seq is None:
             return False
         _rows("clear_from", subscription=subscription, seq=seq)
-        _rows("rewind", subscription=subscription, seq=seq)
+        _rows("rewind", subscription=subscription, seq=seq, end=end)
         return True
 
 
@@ -237,34 +297,37 @@ def remove(subscription: str) -> None:
     unsubscribe(subscription)
 
 
-def _settle(selection: Selection, *, outcome: str, reason: str) -> list[UUID]:
-    chosen = [row[0] for row in _rows("letters", **selection.parameters, limit=None)]
-    return [row[0] for row in _rows("settle_letters", letters=chosen, outcome=outcome, reason=reason)]
+def _ids(selection: Selection) -> list[UUID]:
+    return [row[0] for row in _rows("letters", **selection.parameters, limit=None)]
 
 
 def _preview(chosen: str, **parameters: object) -> Preview:
-    ((changes, objects, first, last),) = _run(_completed("preview", chosen), parameters)
-    return Preview(changes, objects, first, last)
+    (row,) = _run(_completed("preview", chosen), parameters)
+    return Preview(*row)
 
 
 def _replay(chosen: str, **parameters: object) -> Replayed:
-    ((changes, objects),) = _run(_completed("replay", chosen), parameters)
-    return Replayed(changes, objects)
+    (row,) = _run(_completed("replay", chosen), parameters)
+    return Replayed(*row)
 
 
-def _set_state(subscription: str, state: str, reason: str) -> None:
-    with transaction.atomic():
-        _lock(subscription)
-        _rows("set_state", subscription=subscription, state=state, reason=reason)
+def _refuse_disabled(subscription: str) -> None:
+    state, _ = _lock(subscription)
+    if state == "disabled":
+        raise WrongState(f"{subscription} is disabled: it gets nothing.")
 
 
-def _lock(subscription: str) -> None:
-    if not _rows("lock", subscription=subscription):
+def _lock(subscription: str) -> tuple[str, str | None]:
+    """The state, and why an operator paused it; both stay until the transaction ends."""
+    rows = _rows("lock", subscription=subscription)
+    if not rows:
         raise UnknownSubscription(f"There is no subscription {subscription!r}.")
+    ((state, paused),) = rows
+    return state, paused
 
 
 def _completed(statement: str, chosen: str) -> str:
-    return OPERATIONS[statement].replace("{chosen}", OPERATIONS[chosen])
+    return OPERATIONS[statement].replace("{judged}", OPERATIONS["judged"]).replace("{chosen}", OPERATIONS[chosen])
 
 
 def _rows(statement: str, **parameters: object) -> list[tuple[Any, ...]]:

@@ -1,6 +1,7 @@
 """The weeks of the change log: made ahead, and dropped as a whole once they are old and nobody needs them."""
 
 import logging
+from datetime import datetime
 
 from django.conf import settings
 from psycopg import sql
@@ -33,20 +34,33 @@ async def _drop(connection: Connection, days: int) -> list[str]:
     dropped: list[str] = []
     cursor = await connection.execute(SQL["upkeep"]["old_partitions"], {"days": days})
     for name, first, end in await cursor.fetchall():
-        cursor = await connection.execute(SQL["upkeep"]["needed_by"], {"from": first, "to": end})
-        if needing := [row[0] for row in await cursor.fetchall()]:
-            logger.warning("%s is past retention and kept, because %s still needs it", name, ", ".join(needing))
-            break
         try:
-            async with connection.transaction():
-                await connection.execute(SHORT_LOCK)
-                await connection.execute(sql.SQL(SQL["upkeep"]["note_dropped"]).format(sql.Identifier(name)))
-                await connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
+            needing = await _needed_by(connection, first, end) or await _drop_one(connection, name, first, end)
         except LockNotAvailable:
             logger.info("%s is past retention and in use; it is dropped another time", name)
             break
+        if needing:
+            logger.warning("%s is past retention and kept, because %s still needs it", name, ", ".join(needing))
+            break
         dropped.append(name)
     return dropped
+
+
+async def _drop_one(connection: Connection, name: str, first: datetime, end: datetime) -> list[str]:
+    """Drops one week, unless somebody needs it by the time that nobody can begin to; returns who does."""
+    async with connection.transaction():
+        await connection.execute(SHORT_LOCK)
+        await connection.execute(SQL["upkeep"]["keep_needs"])
+        if needing := await _needed_by(connection, first, end):
+            return needing
+        await connection.execute(sql.SQL(SQL["upkeep"]["note_dropped"]).format(sql.Identifier(name)))
+        await connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
+    return []
+
+
+async def _needed_by(connection: Connection, first: datetime, end: datetime) -> list[str]:
+    cursor = await connection.execute(SQL["upkeep"]["needed_by"], {"from": first, "to": end})
+    return [name for (name,) in await cursor.fetchall()]
 
 
 async def _run(pool: Pool) -> None:

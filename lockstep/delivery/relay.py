@@ -1,36 +1,53 @@
 """The relay: from the change log to the lanes, for many subscriptions at once (sql/relay.sql says how)."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from lockstep.delivery.database import SQL, Connection
 from lockstep.delivery.subscriptions import Subscriber
+from lockstep.delivery.values import bigints
 
 logger = logging.getLogger(__name__)
 
-CHUNK = 10_000  # numbers of the log gone past at once, times the subscriptions that are given them
-SMALLEST_CHUNK = 50  # however many they are: most do not follow most changes
+CHUNK = 10_000  # rows of the log that are gone past at once, and deliveries that are placed at once
 COUNTS_TO_THE_CAP = 8  # how often what waits is counted while a subscription fills up
 
 RELAY = SQL["relay"]
 
 
 class Window(NamedTuple):
-    """What is between two snapshots, and the subscriptions that stand at its beginning.
+    """What is between two snapshots, for the subscriptions that stand at a place.
 
-    An open one goes on at `seq`. Its changes have numbers from `seq` to `last` and times from `first_at` to `last_at`.
+    An open one goes on at `seq`. Its changes have numbers from `seq` to `last` and times from `first_at` to `last_at`;
+    an empty one has no `seq`. `token` is the place's as long as this is true.
     """
 
+    place: int
+    token: int
     start: str
     end: str
     is_open: bool
-    seq: int
-    last: int
+    seq: int | None
+    last: int | None
     first_at: str
     last_at: str
-    names: Sequence[str]
+
+    @property
+    def position(self) -> str | None:
+        """The snapshot up to which everything is fanned out here; None within a window."""
+        if self.is_open:
+            return None
+        return self.end if self.seq is None else self.start
+
+
+class Step(NamedTuple):
+    """What one step of the relay did: whether anything moved, and how many changes each subscription was given."""
+
+    moved: bool
+    given: dict[str, int]
 
 
 async def declare(connection: Connection, subscriber: Subscriber) -> None:
@@ -38,10 +55,41 @@ async def declare(connection: Connection, subscriber: Subscriber) -> None:
     await connection.execute(SQL["upkeep"]["declare_subscription"], subscriber.row)
 
 
-async def windows(connection: Connection, names: Sequence[str], families: Sequence[str] = ()) -> list[Window]:
-    """What there is to fan out to the active ones among these subscriptions and the members of these families."""
-    cursor = await connection.execute(RELAY["windows"], {"names": list(names), "families": list(families)})
+async def advance(connection: Connection, chunk: int = CHUNK) -> Step:
+    """One round: a chunk of each window that there is, after those who stand at equal places have joined.
+
+    It is for all subscriptions, whichever of them this worker delivers: what a row follows is placed for it.
+    """
+    found = await windows(connection)
+    if await join(connection, found):
+        found = await windows(connection)
+    steps = [await fan_out(connection, window, chunk) for window in found if window.seq is not None]
+    given: dict[str, int] = defaultdict(int)
+    for step in steps:
+        for name, changes in step.given.items():
+            given[name] += changes
+    return Step(any(step.moved for step in steps), dict(given))
+
+
+async def windows(connection: Connection) -> list[Window]:
+    """What there is to fan out at each place where an active subscription stands; empty ones are among them."""
+    cursor = await connection.execute(RELAY["windows"])
     return [Window(*row) for row in await cursor.fetchall()]
+
+
+async def join(connection: Connection, found: Sequence[Window]) -> bool:
+    """Lets those who stand at equal places share one; returns whether anybody moved."""
+    equal: dict[str, list[Window]] = defaultdict(list)
+    for window in found:
+        if window.position is not None:
+            equal[window.position].append(window)
+    moved = False
+    for position, places in equal.items():
+        if len(places) > 1:
+            seen = {"places": bigints(each.place for each in places), "tokens": bigints(each.token for each in places)}
+            cursor = await connection.execute(RELAY["join"], seen | {"start": position})
+            moved = moved or cursor.rowcount > 0
+    return moved
 
 
 async def subscriptions_due(connection: Connection, known: Mapping[str, datetime], soon: float) -> dict[str, float]:
@@ -54,24 +102,33 @@ async def subscriptions_due(connection: Connection, known: Mapping[str, datetime
     return dict(await cursor.fetchall())
 
 
-async def fan_out(connection: Connection, window: Window, chunk: int = CHUNK) -> dict[str, int]:
-    """Fans out the next chunk of a window; returns how many changes each subscription was given.
+async def fan_out(connection: Connection, window: Window, chunk: int = CHUNK) -> Step:
+    """Fans out the next chunk of a window. Nothing moves where another relay has, or is about to.
 
-    Those that another worker has, or has brought further meanwhile, are left to it and are not in the answer. Where too
-    much waits, the subscription takes no more. Writers do not notice; the log keeps what is to come.
+    A subscription that an operation holds is left behind. Where too much waits, it takes no more. Writers do not
+    notice; the log keeps what is to come.
     """
-    to_seq = window.seq + max(chunk // len(window.names), min(chunk, SMALLEST_CHUNK))
-    choice = {"to_seq": to_seq, "is_last": to_seq > window.last, "counts": COUNTS_TO_THE_CAP}
+    choice = {"chunk": chunk, "counts": COUNTS_TO_THE_CAP}
     cursor = await connection.execute(RELAY["fan_out"], window._asdict() | choice)
-    given = await cursor.fetchall()
-    for name, _, may_be_full in given:
-        if may_be_full:
-            await _count_waiting(connection, name)
-    return {name: changes for name, changes, _ in given}
+    rows = await cursor.fetchall()
+    given = {name: changes for _, name, changes, _ in rows if name is not None}
+    for name in [name for _, name, _, may_be_full in rows if may_be_full]:
+        await _count_waiting(connection, name)
+    return Step(bool(rows), given)
 
 
 async def _count_waiting(connection: Connection, subscription: str) -> None:
-    cursor = await connection.execute(RELAY["count_waiting"], {"subscription": subscription})
-    state, reason = await cursor.fetchone() or (None, None)
-    if state == "full":
-        logger.warning("%s is full: %s until half of them are delivered", subscription, reason)
+    """Fills a subscription at its cap, unless it has become another one while it was counted."""
+    choice = {"subscription": subscription, "counts": COUNTS_TO_THE_CAP}
+    row = await (await connection.execute(RELAY["count_waiting"], choice)).fetchone()
+    if row is None:
+        return
+    placed, cap, waiting = row
+    async with connection.transaction():
+        cursor = await connection.execute(RELAY["note_count"], choice | {"placed": placed})
+        if await cursor.fetchone() is None or waiting < cap:
+            return
+        reason = f"{waiting} changes wait; it takes no more"
+        await connection.execute(SQL["operations"]["leave_place"], choice)
+        await connection.execute(RELAY["fill"], choice | {"reason": reason})
+    logger.warning("%s is full: %s until half of them are delivered", subscription, reason)

@@ -147,3 +147,8 @@ def registered_families() -> list[Family]:
 def registered() -> list[Subscriber]:
     """All subscribers of this project, by name."""
     return [_registered[name] for name in sorted(_registered)]
+
+
+def is_declared(name: str) -> bool:
+    """Whether this project has a subscriber for the subscription, or a family for it."""
+    return name in _registered or name.partition(":")[0] in _families

@@ -25,7 +25,7 @@ from lockstep.delivery.courier import Courier
 from lockstep.delivery.database import APPLICATION_NAME, Connection, Pools, open_pools
 from lockstep.delivery.epochs import Epochs, ForeignDatabase, cluster, load_epochs
 from lockstep.delivery.periodic import run_periodic
-from lockstep.delivery.relay import declare, fan_out, subscriptions_due, windows
+from lockstep.delivery.relay import advance, declare, subscriptions_due
 from lockstep.delivery.subscriptions import Family, Pool, Subscriber
 from lockstep.delivery.waiting import first_of
 
@@ -138,13 +138,12 @@ class Worker:
         async with pool.connection() as connection:
             while not self.stopping.is_set():
                 self.grown.clear()
-                found = await windows(connection, list(self.subscribers), list(self.families))
-                given = [await fan_out(connection, window) for window in found]
-                for name, changes in ((name, changes) for one in given for name, changes in one.items() if changes):
+                moved, given = await advance(connection)
+                for name, changes in given.items():
                     metrics.FANNED_OUT.labels(metrics.label(name)).inc(changes)
                     self._wake(name)
-                poll = SHORTEST_POLL if found else min(poll * 1.5, LONGEST_POLL)
-                await first_of(self.grown, self.stopping, seconds=0 if any(given) else poll)
+                poll = SHORTEST_POLL if moved else min(poll * 1.5, LONGEST_POLL)
+                await first_of(self.grown, self.stopping, seconds=0 if moved else poll)
                 if self.grown.is_set():
                     poll = SHORTEST_POLL
 

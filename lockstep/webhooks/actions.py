@@ -21,7 +21,7 @@ from lockstep.changes.attribution import attributed_transaction
 from lockstep.changes.entities import Somebody
 from lockstep.changes.readers import patterns_to_follow
 from lockstep.delivery import operations
-from lockstep.delivery.operations import Selection, UnknownMessage
+from lockstep.delivery.operations import NotInLog, Replayed, Selection, UnknownMessage
 from lockstep.webhooks.deliver import ENDPOINTS, TEST
 from lockstep.webhooks.disabling import disable
 from lockstep.webhooks.models import SECRETS, Endpoint
@@ -76,7 +76,7 @@ def update_endpoint(
             _subscribe(endpoint)
         if active is True and endpoint.disabled:
             _set(endpoint, disabled=None, reason="", failing_since=None)
-            operations.resume(endpoint.subscription)
+            operations.enable(endpoint.subscription)
         if active is False and not endpoint.disabled:
             disable(endpoint, reason=SWITCHED_OFF)
 
@@ -125,24 +125,24 @@ def send_test(*, actor: str, endpoint: Endpoint) -> None:
         operations.send(endpoint.subscription, model=TEST, object_id=str(endpoint.id), after=after)
 
 
-def redeliver_message(*, actor: str, endpoint: Endpoint, message_id: UUID) -> None:
+def redeliver_message(*, actor: str, endpoint: Endpoint, message_id: UUID) -> Replayed:
     """Sends one message again under the same id. Raises NotFound, Conflict."""
     with attributed_transaction(actor=actor):
         _refuse_disabled(_locked(endpoint))
         try:
-            operations.replay_message(endpoint.subscription, message_id)
-        except UnknownMessage as error:
+            return operations.replay_message(endpoint.subscription, message_id)
+        except (UnknownMessage, NotInLog) as error:
             raise NotFound(str(error)) from error
 
 
-def redeliver_dead_letters(*, actor: str, endpoint: Endpoint) -> None:
+def redeliver_dead_letters(*, actor: str, endpoint: Endpoint) -> Replayed:
     """Sends all that was given up again. Raises Conflict when it is disabled."""
     with attributed_transaction(actor=actor):
         _refuse_disabled(_locked(endpoint))
-        operations.replay_letters(Selection(endpoint.subscription))
+        return operations.replay_letters(Selection(endpoint.subscription))
 
 
-def redeliver_span(*, actor: str, endpoint: Endpoint, since: datetime, until: datetime | None) -> None:
+def redeliver_span(*, actor: str, endpoint: Endpoint, since: datetime, until: datetime | None) -> Replayed:
     """Sends all changes of a time again, delivered or not; of no time before the endpoint was made.
 
     It would read the histories of what had been deleted by then. How many changes there are is not told: most may be of
@@ -151,7 +151,7 @@ def redeliver_span(*, actor: str, endpoint: Endpoint, since: datetime, until: da
     with attributed_transaction(actor=actor):
         _refuse_disabled(_locked(endpoint))
         since = max(since, endpoint.created)
-        operations.replay_span(Selection(endpoint.subscription, since=since, until=until))
+        return operations.replay_span(Selection(endpoint.subscription, since=since, until=until))
 
 
 def _locked(endpoint: Endpoint, match: Match = ANY_VERSION) -> Endpoint:

@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -76,7 +76,7 @@ class EndpointHandler:
             receipt = await self.sender.send(endpoint.destination, claim.message_id, body_of(readable))
         except DeliveryError as error:
             error.receipt = (error.receipt or {}) | sent_as
-            await self._failed(error)
+            await self._failed(endpoint.destination.url, error)
             raise
         if endpoint.failing:
             await self._answered()
@@ -122,21 +122,25 @@ class EndpointHandler:
         async with self.pool.connection() as connection:
             await connection.execute(SQL["answered"], {"id": self.key})
 
-    async def _failed(self, error: DeliveryError) -> None:
+    async def _failed(self, url: str, error: DeliveryError) -> None:
         self._until = 0.0
         patience = timedelta(days=settings.WEBHOOK_PATIENCE_DAYS)
         async with self.pool.connection() as connection:
             cursor = await connection.execute(SQL["failed"], {"id": self.key, "patience": patience})
             row = await cursor.fetchone()
+        if row is None:
+            return
+        failing_since, is_too_long = row
         if isinstance(error, Gone):
-            await self._disable(str(error))
-        elif row and row[0]:
-            await self._disable(f"failed for {settings.WEBHOOK_PATIENCE_DAYS} days; the last time: {error}")
+            await self._disable(url, failing_since, str(error))
+        elif is_too_long:
+            reason = f"failed for {settings.WEBHOOK_PATIENCE_DAYS} days; the last time: {error}"
+            await self._disable(url, failing_since, reason)
 
-    async def _disable(self, reason: str) -> None:
+    async def _disable(self, url: str, failing_since: datetime, reason: str) -> None:
         def disable() -> None:
             try:
-                give_up(self.key, reason=reason)
+                give_up(self.key, url=url, failing_since=failing_since, reason=reason)
             finally:
                 connections.close_all()  # its thread is not coming back
 

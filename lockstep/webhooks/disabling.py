@@ -1,5 +1,6 @@
 """Switching an endpoint off, with its subscription: its owner does so, or whoever gives it up."""
 
+from datetime import datetime
 from uuid import UUID
 
 from django.db.models.functions import Now
@@ -15,8 +16,12 @@ def disable(endpoint: Endpoint, *, reason: str) -> None:
     operations.disable(endpoint.subscription, reason=reason)
 
 
-def give_up(key: UUID, *, reason: str) -> None:
-    """Disables it unless somebody has. Its change in the feed is the notice to its owner."""
+def give_up(key: UUID, *, url: str, failing_since: datetime, reason: str) -> None:
+    """Disables it, when it still is what failed: not switched off, or off and on again, and not moved, meanwhile.
+
+    Its change in the feed is the notice to its owner.
+    """
+    seen = Endpoint.objects.alive().filter(pk=key, disabled=None, url=url, failing_since=failing_since)
     with attributed_transaction():
-        if endpoint := Endpoint.objects.alive().select_for_update().filter(pk=key, disabled=None).first():
+        if endpoint := seen.select_for_update().first():
             disable(endpoint, reason=reason)

@@ -25,6 +25,7 @@ from lockstep.api.schema import (
 from lockstep.api.serializers import page_of
 from lockstep.api.views import View
 from lockstep.delivery.models import Attempt
+from lockstep.delivery.operations import Replayed
 from lockstep.webhooks import actions
 from lockstep.webhooks.actions import Created
 from lockstep.webhooks.models import Endpoint
@@ -157,17 +158,17 @@ class RedeliverView(WebhookView):
         endpoint = _endpoint(request, key)
         given = RedeliverSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        _redeliver(actor_of(request), endpoint, given.validated_data)
-        return Answer({"detail": "What you may read of it is on its way; see attempts."}, status=202)
+        done = _redeliver(actor_of(request), endpoint, given.validated_data)
+        gone = " Some messages are too old to be sent again." if done.not_in_log else ""
+        return Answer({"detail": f"What you may read of it is on its way; see attempts.{gone}"}, status=202)
 
 
-def _redeliver(actor: str, endpoint: Endpoint, given: dict[str, Any]) -> None:
+def _redeliver(actor: str, endpoint: Endpoint, given: dict[str, Any]) -> Replayed:
     if message_id := given.get("message_id"):
-        actions.redeliver_message(actor=actor, endpoint=endpoint, message_id=message_id)
-    elif since := given.get("since"):
-        actions.redeliver_span(actor=actor, endpoint=endpoint, since=since, until=given.get("until"))
-    else:
-        actions.redeliver_dead_letters(actor=actor, endpoint=endpoint)
+        return actions.redeliver_message(actor=actor, endpoint=endpoint, message_id=message_id)
+    if since := given.get("since"):
+        return actions.redeliver_span(actor=actor, endpoint=endpoint, since=since, until=given.get("until"))
+    return actions.redeliver_dead_letters(actor=actor, endpoint=endpoint)
 
 
 def _endpoint(request: Request, key: UUID) -> Endpoint:

@@ -151,10 +151,8 @@ class Ordeal:
         with psycopg.connect(self.server.url, autocommit=True) as connection:
             behind = """
                 SELECT EXISTS (SELECT FROM delivery_lane) OR EXISTS (
-                    SELECT FROM delivery_subscription s JOIN changes_change c
-                    ON c.xid >= pg_snapshot_xmax(s.window_start)
-                    OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(s.window_start)))
-                    WHERE s.name = %s)
+                    SELECT FROM delivery_subscription s JOIN delivery_place place ON place.id = s.place_id
+                    CROSS JOIN LATERAL delivery_unplaced(place) WHERE s.name = %s)
             """
             return connection.execute(behind, [SUBSCRIPTION]).fetchone() == (False,)
 

@@ -21,6 +21,7 @@ TEST_COURIER = "lockstep/delivery/tests/test_courier.py"
 TEST_OPERATIONS = "lockstep/delivery/tests/test_operations.py"
 TEST_PARTITIONS = "lockstep/delivery/tests/test_partitions.py"
 TEST_SCHEDULES = "tests/faults/test_schedules.py::test_schedules"
+TEST_PLACES = "tests/faults/test_places.py::test_places"
 TEST_ADDRESSES = "lockstep/delivery/destinations/tests/test_addresses.py"
 TEST_SENDING = "lockstep/webhooks/tests/test_sending.py"
 TEST_BEARER = "lockstep/accounts/tests/test_bearer.py"
@@ -57,37 +58,115 @@ BUGS = [
     SeededBug(
         "uncommitted neighbours close the window: an xmin horizon instead of the snapshot",
         RELAY,
-        "AND pg_visible_in_snapshot(c.xid, %(end)s::pg_snapshot)",
-        "AND c.xid < pg_snapshot_xmin(%(end)s::pg_snapshot)",
+        "AND pg_visible_in_snapshot(c.xid, %(end)s::pg_snapshot) AS is_new",
+        "AND c.xid < pg_snapshot_xmin(%(end)s::pg_snapshot) AS is_new",
         f"{TEST_RELAY}::test_a_transaction_left_open_delays_nothing_but_itself",
     ),
     SeededBug(
         "the last chunk of a window is left out",
-        "lockstep/delivery/relay.py",
-        '"is_last": to_seq > window.last',
-        '"is_last": to_seq > window.last - chunk',
+        RELAY,
+        "to_seq > %(last)s",
+        "to_seq > %(last)s - %(chunk)s",
         f"{TEST_RELAY}::test_a_large_window_goes_out_in_chunks",
+        times=5,
     ),
     SeededBug(
         "the next chunk starts a number too late",
         RELAY,
-        "NULL ELSE %(to_seq)s END",
-        "NULL ELSE %(to_seq)s + 1 END",
+        "NULL ELSE to_seq END",
+        "NULL ELSE to_seq + 1 END",
         f"{TEST_RELAY}::test_a_large_window_goes_out_in_chunks",
     ),
     SeededBug(
         "a relay that looked long ago fans out what another one did meanwhile",
         RELAY,
-        "state = 'active' AND window_start::text = %(start)s\n",
-        "state = 'active'\n",
+        "WHERE id = %(place)s AND token = %(token)s",
+        "WHERE id = %(place)s",
         f"{TEST_RELAY}::test_a_window_that_another_worker_fanned_out_meanwhile_is_left_alone",
     ),
     SeededBug(
-        "a relay that looked long ago goes back in an open window",
+        "a place gains members and keeps its token",
         RELAY,
-        "window_end::text = %(end)s AND window_seq = %(seq)s",
-        "window_end::text = %(end)s",
-        f"{TEST_RELAY}::test_a_window_that_another_worker_fanned_out_meanwhile_is_left_alone",
+        "SET window_start = %(start)s::pg_snapshot, token = delivery_draw_token()",
+        "SET window_start = %(start)s::pg_snapshot",
+        f"{TEST_RELAY}::test_a_window_that_was_seen_before_others_joined_its_place_is_left_alone",
+    ),
+    SeededBug(
+        "one that an operation holds is left behind for good",
+        RELAY,
+        "SELECT count(*) > (SELECT count(*) FROM follower) AS stays",
+        "SELECT false AND count(*) > (SELECT count(*) FROM follower) AS stays",
+        f"{TEST_RELAY}::test_one_that_an_operation_holds_stays_behind_alone",
+    ),
+    SeededBug(
+        "one that is paused goes on sharing its place",
+        "lockstep/delivery/operations.py",
+        '        _rows("leave_place", subscription=subscription)\n        ((state,),) = _rows("pause"',
+        '        ((state,),) = _rows("pause"',
+        TEST_PLACES,
+    ),
+    SeededBug(
+        "every subscription at a place is written for each window",
+        RELAY,
+        "        SELECT name, 0 FROM moving\n",
+        "        SELECT s.name, 0 FROM delivery_subscription s WHERE s.place_id = (SELECT id FROM place)\n",
+        f"{TEST_RELAY}::test_what_is_not_followed_writes_the_place_and_no_subscription",
+    ),
+    SeededBug(
+        "numbers that were rolled back make chunks",
+        RELAY,
+        "AND c.seq <= %(last)s\n",
+        "AND c.seq <= least(%(last)s, %(seq)s + %(chunk)s)\n",
+        f"{TEST_RELAY}::test_numbers_that_were_rolled_back_make_no_chunks",
+    ),
+    SeededBug(
+        "a chunk is as large as its number of subscriptions makes it",
+        RELAY,
+        "WHERE before >= %(chunk)s",
+        "WHERE false",
+        f"{TEST_RELAY}::test_a_chunk_ends_where_enough_is_placed",
+    ),
+    SeededBug(
+        "whether it is fanned out is asked of the beginning of the window alone",
+        "lockstep/delivery/sql/places.sql",
+        "OR place.window_end IS NOT NULL AND seq < place.window_seq",
+        "OR false",
+        f"{TEST_OPERATIONS}::test_letters_that_are_replayed_after_a_rewind_to_later_are_sent",
+    ),
+    SeededBug(
+        "dead letters are settled that nothing was placed for",
+        OPERATIONS,
+        "FROM judged WHERE judged.letter = letter.id AND judged.due_seq IS NOT NULL AND",
+        "FROM judged WHERE judged.letter = letter.id AND",
+        f"{TEST_OPERATIONS}::test_letters_whose_change_is_gone_stay_open_and_are_named",
+    ),
+    SeededBug(
+        "a count writes its verdict over an operator's word",
+        RELAY,
+        "WHERE name = %(subscription)s AND state = 'active' AND placed >= %(placed)s\n",
+        "WHERE name = %(subscription)s\n",
+        "lockstep/delivery/tests/test_cap.py::test_a_pause_that_comes_before_the_verdict_of_a_count_stands",
+    ),
+    SeededBug(
+        "being switched off and on ends a pause",
+        OPERATIONS,
+        "state = CASE WHEN paused IS NULL THEN 'active' ELSE 'paused' END",
+        "state = 'active'",
+        f"{TEST_OPERATIONS}::test_a_pause_outlives_being_disabled",
+    ),
+    SeededBug(
+        "an endpoint that was switched on again is given up for an older failure",
+        "lockstep/webhooks/disabling.py",
+        ", failing_since=failing_since)",
+        ")",
+        "lockstep/webhooks/tests/test_endpoints.py::test_giving_up_takes_back_nothing_that_was_written_after_the_failure",
+    ),
+    SeededBug(
+        "retention drops what a rewind has come to need",
+        "lockstep/delivery/partitions.py",
+        "        if needing := await _needed_by(connection, first, end):\n            return needing\n",
+        "",
+        f"{TEST_PARTITIONS}::test_a_week_that_a_rewind_comes_to_need_is_kept",
     ),
     SeededBug(
         "fan-out and settlement take lanes in different orders",
@@ -127,7 +206,7 @@ BUGS = [
     SeededBug(
         "imports are echoed back",
         RELAY,
-        "chunk.origin IS DISTINCT FROM place.skip_origin",
+        "looked.origin IS DISTINCT FROM following.skip_origin",
         "true",
         f"{TEST_IMPORT}::test_the_import_is_not_echoed_back",
     ),
@@ -262,8 +341,8 @@ BUGS = [
     SeededBug(
         "a rewind leaves out what was written early and committed late",
         OPERATIONS,
-        "SELECT min(c.seq) FROM changes_change c JOIN delivery_subscription s",
-        "SELECT min(c.seq) + 1000000 FROM changes_change c JOIN delivery_subscription s",
+        "SELECT min(c.seq) FROM delivery_subscription s",
+        "SELECT min(c.seq) + 1000000 FROM delivery_subscription s",
         f"{TEST_OPERATIONS}::test_a_rewind_takes_along_what_was_written_early_and_committed_late",
     ),
     SeededBug(
@@ -395,8 +474,8 @@ BUGS = [
     SeededBug(
         "a full subscription is filled on",
         RELAY,
-        "ELSE 'full' END",
-        "ELSE s.state END",
+        "SET state = 'full', reason",
+        "SET reason",
         "lockstep/delivery/tests/test_cap.py::test_a_full_subscription_takes_no_more_and_says_so",
     ),
     SeededBug(

@@ -22,6 +22,7 @@ KEEP_OUT = shutil.ignore_patterns(".*", "node_modules", "__pycache__", "staticfi
 SCHEMA = (
     "capture.sql",
     "schema.sql",
+    "places.sql",
     "folding.sql",
     "search.sql",
     "tags.sql",

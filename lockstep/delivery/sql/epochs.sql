@@ -16,7 +16,7 @@ SELECT system_identifier::text FROM pg_control_system();
 
 -- name: lock
 -- Writers wait for the few moments that this takes.
-LOCK TABLE changes_change, delivery_subscription IN SHARE ROW EXCLUSIVE MODE;
+LOCK TABLE changes_change, delivery_subscription, delivery_place IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: mark_native
 -- Rows of the log that were written in this cluster after the restore: the transaction that wrote the row, or a savepoint
@@ -29,7 +29,7 @@ WHERE (xmin::text::bigint - xid::text::bigint % 4294967296 + 4294967296) % 42949
 -- name: preview
 -- Subscriptions and how many changes go out to them again or for the first time.
 SELECT s.name, count(c.seq)
-FROM delivery_subscription s
+FROM delivery_subscription s JOIN delivery_place place ON place.id = s.place_id
 LEFT JOIN changes_change c ON delivery_followed(s.follows, c.model, c.kind)
     AND (s.skip_origin IS NULL OR c.origin IS DISTINCT FROM s.skip_origin)
     AND s.state <> 'disabled' AND (c.seq IN (SELECT seq FROM native) OR {pending})
@@ -37,14 +37,13 @@ GROUP BY s.name ORDER BY s.name;
 
 -- name: pending
 -- What the old life had not fanned out, by its own snapshots.
-NOT (pg_visible_in_snapshot(c.xid, s.window_start)
-     OR s.window_end IS NOT NULL AND c.seq < s.window_seq AND pg_visible_in_snapshot(c.xid, s.window_end))
+NOT delivery_is_placed(place, c.xid, c.seq)
 
 -- name: place
 -- All that in the lanes, for every subscription.
 WITH wanted AS MATERIALIZED (
     SELECT s.name, c.model, c.object_id, c.seq, c.at
-    FROM delivery_subscription s
+    FROM delivery_subscription s JOIN delivery_place place ON place.id = s.place_id
     JOIN changes_change c ON delivery_followed(s.follows, c.model, c.kind)
         AND (s.skip_origin IS NULL OR c.origin IS DISTINCT FROM s.skip_origin)
     WHERE s.state <> 'disabled' AND (c.seq IN (SELECT seq FROM native) OR {pending})
@@ -61,8 +60,9 @@ ON CONFLICT DO NOTHING;
 
 -- name: start_windows
 -- Everything in the log is placed or was delivered: the next window begins here.
-UPDATE delivery_subscription
-SET window_start = pg_current_snapshot(), window_end = NULL, window_seq = NULL, window_last = NULL;
+UPDATE delivery_place
+SET window_start = pg_current_snapshot(), window_end = NULL, window_seq = NULL, window_last = NULL,
+    token = delivery_draw_token();
 
 -- name: forget_transactions
 -- Ids of the old life would come up again one day; the oldest possible one is visible in every snapshot.

@@ -1,16 +1,24 @@
 -- What operators ask and do. Statements with {chosen} are completed with one of the `chosen_…` ones, which name changes
--- as (seq, at) of one subscription. Whoever places deliveries holds the subscription's row, as the relay does.
+-- of one subscription. Whoever places deliveries or leaves a place holds the subscription's row, as the relay does.
 
 -- name: status
 -- Every subscription: how far it is and what waits. `behind` is committed and not in the lanes yet, `waiting` is in them.
+-- Many stand at one place: what is not fanned out there is read once for all of them. One that is disabled is behind
+-- nothing.
+WITH unplaced AS MATERIALIZED (
+    SELECT place.id AS place_id, c.model, c.kind, c.origin, count(*) AS changes, min(c.at) AS oldest
+    FROM delivery_place place CROSS JOIN LATERAL delivery_unplaced(place) AS c
+    WHERE place.id IN (SELECT place_id FROM delivery_subscription WHERE state <> 'disabled')
+    GROUP BY place.id, c.model, c.kind, c.origin
+)
 SELECT s.name, s.kind, s.state, s.reason, behind.count AS behind, waiting.count AS waiting, lanes.count AS objects,
        lanes.failing, dead.count AS dead, extract(epoch FROM now() - least(behind.oldest, waiting.oldest))::float8 AS age
 FROM delivery_subscription s
 CROSS JOIN LATERAL (
-    SELECT count(*), min(c.at) AS oldest FROM changes_change c
-    WHERE (c.xid >= pg_snapshot_xmax(s.window_start) OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(s.window_start))))
-      AND (s.window_end IS NULL OR c.seq >= s.window_seq OR NOT pg_visible_in_snapshot(c.xid, s.window_end))
-      AND delivery_followed(s.follows, c.model, c.kind) AND (s.skip_origin IS NULL OR c.origin IS DISTINCT FROM s.skip_origin)
+    SELECT coalesce(sum(changes), 0)::bigint AS count, min(oldest) AS oldest FROM unplaced
+    WHERE unplaced.place_id = s.place_id AND s.state <> 'disabled'
+      AND delivery_followed(s.follows, unplaced.model, unplaced.kind)
+      AND (s.skip_origin IS NULL OR unplaced.origin IS DISTINCT FROM s.skip_origin)
 ) AS behind
 CROSS JOIN LATERAL (
     SELECT count(*), count(*) FILTER (WHERE failure IS NOT NULL) AS failing
@@ -26,8 +34,19 @@ CROSS JOIN LATERAL (
 ORDER BY s.name;
 
 -- name: lock
--- Keeps the relay out until this transaction ends; no row when there is no such subscription.
-SELECT name FROM delivery_subscription WHERE name = %(subscription)s FOR NO KEY UPDATE;
+-- The state of a subscription, which nobody else changes or fans out to until this transaction ends; no row when there is
+-- no such subscription. What follows is a statement of its own: this one's snapshot may be older than the lock.
+SELECT state, paused FROM delivery_subscription WHERE name = %(subscription)s FOR NO KEY UPDATE;
+
+-- name: leave_place
+-- A place of its own, where it stands now. The lock is held.
+WITH own AS (
+    INSERT INTO delivery_place (window_start, window_end, window_seq, window_last)
+    SELECT place.window_start, place.window_end, place.window_seq, place.window_last
+    FROM delivery_subscription s JOIN delivery_place place ON place.id = s.place_id WHERE s.name = %(subscription)s
+    RETURNING id
+)
+UPDATE delivery_subscription SET place_id = own.id FROM own WHERE name = %(subscription)s;
 
 -- name: letters
 -- Dead letters that nobody has settled, oldest first. What is not asked for is NULL.
@@ -43,96 +62,135 @@ WHERE subscription_id = %(subscription)s AND outcome IS NULL
 ORDER BY died, seq
 LIMIT %(limit)s;
 
--- name: settle_letters
+-- name: discard_letters
 -- Of those that were chosen, the ones that nobody settled meanwhile.
-UPDATE delivery_deadletter SET outcome = %(outcome)s, reason = %(reason)s, settled = now()
+UPDATE delivery_deadletter SET outcome = 'discarded', reason = %(reason)s, settled = now()
 WHERE id = ANY (%(letters)s) AND outcome IS NULL
 RETURNING id;
 
 -- name: chosen_letters
-SELECT seq, at FROM delivery_deadletter WHERE id = ANY (%(letters)s)
+SELECT id AS letter, model, object_id, seq, at FROM delivery_deadletter WHERE id = ANY (%(letters)s)
 
--- name: chosen_change
-SELECT %(seq)s::bigint AS seq, %(at)s::timestamptz AS at
+-- name: chosen_attempt
+SELECT NULL::uuid AS letter, model, object_id, seq, at FROM delivery_attempt WHERE id = %(attempt)s
 
 -- name: find_message
 -- Where a message is: among the dead letters that nobody has settled, else among the attempts.
-SELECT seq, at, id AS letter FROM delivery_deadletter
+SELECT id, true AS is_letter FROM delivery_deadletter
 WHERE subscription_id = %(subscription)s AND message_id = %(message_id)s AND outcome IS NULL
 UNION ALL
-SELECT seq, at, NULL FROM delivery_attempt
+SELECT id, false FROM delivery_attempt
 WHERE subscription_id = %(subscription)s AND message_id = %(message_id)s
-ORDER BY letter NULLS LAST
+ORDER BY is_letter DESC
 LIMIT 1;
 
 -- name: chosen_span
-SELECT c.seq, c.at
+SELECT NULL::uuid AS letter, c.model, c.object_id, c.seq, c.at
 FROM changes_change c JOIN delivery_subscription s ON s.name = %(subscription)s
 WHERE c.at >= %(since)s AND (%(until)s::timestamptz IS NULL OR c.at < %(until)s)
   AND delivery_followed(s.follows, c.model, c.kind) AND (s.skip_origin IS NULL OR c.origin IS DISTINCT FROM s.skip_origin)
   AND (%(model)s::text IS NULL OR c.model = %(model)s)
   AND (%(object_id)s::text IS NULL OR c.object_id = %(object_id)s)
 
--- name: preview
--- What a replay would send: changes, objects, the first and the last time.
-SELECT count(*), count(DISTINCT (c.model, c.object_id)), min(c.at), max(c.at)
-FROM ({chosen}) AS chosen JOIN changes_change c USING (seq, at);
-
--- name: replay
--- Places the changes in their lanes again, whatever was delivered since: an object's earlier change goes out first. A
--- state subscription gets the latest state of each object instead, because an old one would undo it. A change that is
--- not fanned out yet is left to the relay. Lanes that wait after a failure are due at once. Returns what was placed.
+-- name: judged
+-- What goes out for each of the chosen: an event is sent again itself, if it was fanned out. A state subscription gets the
+-- latest state of the object that was fanned out, because an old one would undo it; it stands for all before it, also for
+-- one that the log does not have any more. What does not go out is either not fanned out yet, which the relay does, or not
+-- in the log any more.
 WITH chosen AS MATERIALIZED (
     {chosen}
-), wanted AS MATERIALIZED (
-    SELECT s.kind, c.model, c.object_id, c.seq, c.at
-    FROM chosen JOIN changes_change c USING (seq, at) JOIN delivery_subscription s ON s.name = %(subscription)s
-    WHERE pg_visible_in_snapshot(c.xid, s.window_start)
-), due AS MATERIALIZED (
-    SELECT model, object_id, seq, at FROM wanted WHERE kind = 'event'
-    UNION ALL
-    SELECT object.model, object.object_id, latest.seq, latest.at
-    FROM (SELECT DISTINCT model, object_id FROM wanted WHERE kind = 'state') AS object
+), found AS MATERIALIZED (
+    SELECT chosen.*, s.kind, c.seq IS NOT NULL AS is_in_log, coalesce(delivery_is_placed(place, c.xid, c.seq), false) AS is_placed
+    FROM chosen
     JOIN delivery_subscription s ON s.name = %(subscription)s
+    JOIN delivery_place place ON place.id = s.place_id
+    LEFT JOIN changes_change c ON c.seq = chosen.seq AND c.at = chosen.at
+), latest AS MATERIALIZED (
+    SELECT object.model, object.object_id, state.seq, state.at
+    FROM (SELECT DISTINCT model, object_id FROM found WHERE kind = 'state') AS object
+    JOIN delivery_subscription s ON s.name = %(subscription)s
+    JOIN delivery_place place ON place.id = s.place_id
     CROSS JOIN LATERAL (
         SELECT c.seq, c.at FROM changes_change c
-        WHERE c.object_id = object.object_id AND c.model = object.model
-          AND pg_visible_in_snapshot(c.xid, s.window_start)
+        WHERE c.object_id = object.object_id AND c.model = object.model AND delivery_is_placed(place, c.xid, c.seq)
           AND (s.skip_origin IS NULL OR c.origin IS DISTINCT FROM s.skip_origin)
         ORDER BY c.seq DESC LIMIT 1
-    ) AS latest
-), lane AS (
+    ) AS state
+), judged AS MATERIALIZED (
+    SELECT found.letter, found.model, found.object_id, found.at, found.is_in_log,
+           CASE WHEN found.kind = 'event' AND found.is_placed THEN found.seq
+                WHEN latest.seq >= found.seq THEN latest.seq END AS due_seq,
+           CASE WHEN found.kind = 'event' THEN found.at ELSE latest.at END AS due_at
+    FROM found LEFT JOIN latest USING (model, object_id)
+)
+
+-- name: preview
+-- What a replay would send: changes, objects, the first and the last time; how many are not fanned out, and not in the log.
+{judged}
+SELECT count(due_seq), count(DISTINCT (model, object_id)) FILTER (WHERE due_seq IS NOT NULL),
+       min(at) FILTER (WHERE due_seq IS NOT NULL), max(at) FILTER (WHERE due_seq IS NOT NULL),
+       count(*) FILTER (WHERE due_seq IS NULL AND is_in_log), count(*) FILTER (WHERE due_seq IS NULL AND NOT is_in_log)
+FROM judged;
+
+-- name: replay
+-- Places the changes in their lanes again, whatever was delivered since: an object's earlier change goes out first. Lanes
+-- that wait after a failure are due at once. A dead letter is settled when something went into a lane for it, and only
+-- then. Returns what was placed, and how many were not: not fanned out, and not in the log.
+{judged}, lane AS (
     INSERT INTO delivery_lane (subscription_id, model, object_id)
-    SELECT DISTINCT %(subscription)s, model, object_id FROM due ORDER BY model, object_id
+    SELECT DISTINCT %(subscription)s, model, object_id FROM judged WHERE due_seq IS NOT NULL ORDER BY model, object_id
     ON CONFLICT (subscription_id, model, object_id) DO UPDATE
     SET next_at = CASE WHEN delivery_lane.failure IS NULL THEN delivery_lane.next_at ELSE now() END,
         attempts = CASE WHEN delivery_lane.failure IS NULL THEN delivery_lane.attempts ELSE 0 END
     RETURNING id, model, object_id
 ), placed AS (
     INSERT INTO delivery_delivery (lane_id, seq, at)
-    SELECT lane.id, due.seq, due.at FROM due JOIN lane USING (model, object_id)
+    SELECT DISTINCT lane.id, judged.due_seq, judged.due_at
+    FROM judged JOIN lane USING (model, object_id) WHERE judged.due_seq IS NOT NULL
     ON CONFLICT DO NOTHING
     RETURNING lane_id
+), settled AS (
+    UPDATE delivery_deadletter letter SET outcome = 'replayed', settled = now()
+    FROM judged WHERE judged.letter = letter.id AND judged.due_seq IS NOT NULL AND letter.outcome IS NULL
 )
-SELECT (SELECT count(*) FROM placed), (SELECT count(*) FROM lane);
+SELECT (SELECT count(*) FROM placed), (SELECT count(*) FROM lane),
+       count(*) FILTER (WHERE due_seq IS NULL AND is_in_log), count(*) FILTER (WHERE due_seq IS NULL AND NOT is_in_log)
+FROM judged;
 
--- name: start_anew_if_disabled
+-- name: pause
+-- One that is disabled stays so, and is paused when it is enabled.
 UPDATE delivery_subscription
-SET window_start = pg_current_snapshot(), window_end = NULL, window_seq = NULL, window_last = NULL, placed = 0
+SET paused = %(reason)s, state = CASE WHEN state = 'disabled' THEN state ELSE 'paused' END,
+    reason = CASE WHEN state = 'disabled' THEN reason ELSE %(reason)s END
+WHERE name = %(subscription)s
+RETURNING state;
+
+-- name: resume
+-- What waits is counted at the next change: it may be more than the cap.
+UPDATE delivery_subscription
+SET paused = NULL, state = CASE WHEN state = 'paused' THEN 'active' ELSE state END,
+    reason = CASE WHEN state = 'paused' THEN '' ELSE reason END, placed = greatest(placed, cap)
+WHERE name = %(subscription)s
+RETURNING state;
+
+-- name: disable
+UPDATE delivery_subscription SET state = 'disabled', reason = %(reason)s WHERE name = %(subscription)s;
+
+-- name: enable
+-- It starts anew, from now on; paused, where an operator has said so.
+UPDATE delivery_subscription
+SET place_id = delivery_new_place(), placed = 0, reason = coalesce(paused, ''),
+    state = CASE WHEN paused IS NULL THEN 'active' ELSE 'paused' END
 WHERE name = %(subscription)s AND state = 'disabled';
 
--- name: set_state
-UPDATE delivery_subscription SET state = %(state)s, reason = %(reason)s WHERE name = %(subscription)s;
-
 -- name: rewind_to
--- The number from which on everything goes out again; NULL when there is nothing. What is not fanned out yet belongs to
--- it however early its number was drawn.
-SELECT min(seq) FROM (
-    SELECT min(c.seq) AS seq FROM changes_change c WHERE c.at >= %(since)s
-    UNION ALL
-    SELECT min(c.seq) FROM changes_change c JOIN delivery_subscription s ON s.name = %(subscription)s
-    WHERE c.xid >= pg_snapshot_xmax(s.window_start) OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(s.window_start)))
-) AS first;
+-- The number from which on everything goes out again, and the snapshot that shows all of that; NULL when there is nothing
+-- since then. What is not fanned out yet belongs to it however early its number was drawn.
+SELECT CASE WHEN since.seq IS NOT NULL THEN least(since.seq, (
+           SELECT min(c.seq) FROM delivery_subscription s JOIN delivery_place place ON place.id = s.place_id
+           CROSS JOIN LATERAL delivery_unplaced(place) AS c WHERE s.name = %(subscription)s)) END,
+       pg_current_snapshot()::text
+FROM (SELECT min(c.seq) AS seq FROM changes_change c WHERE c.at >= %(since)s) AS since;
 
 -- name: clear_from
 -- What waits from there on comes again with the window.
@@ -140,12 +198,14 @@ DELETE FROM delivery_delivery d USING delivery_lane lane
 WHERE lane.id = d.lane_id AND lane.subscription_id = %(subscription)s AND d.seq >= %(seq)s;
 
 -- name: rewind
--- A window that begins before everything: no transaction is visible in '1:1:'. It is fanned out in chunks from that
--- number on, as any window that is under way.
-UPDATE delivery_subscription
-SET window_start = '1:1:'::pg_snapshot, window_end = pg_current_snapshot(), window_seq = %(seq)s,
-    window_last = (SELECT max(seq) FROM changes_change)
-WHERE name = %(subscription)s;
+-- A window that begins before everything: no transaction is visible in '1:1:'. It is fanned out in chunks from that number
+-- on, as any window that is under way, at a place of its own. It ends with the snapshot in which the number was found:
+-- what was written early and committed since is not before the number then, but behind the window.
+WITH own AS (
+    INSERT INTO delivery_place (window_start, window_end, window_seq, window_last)
+    SELECT '1:1:'::pg_snapshot, %(end)s::pg_snapshot, %(seq)s, max(seq) FROM changes_change RETURNING id
+)
+UPDATE delivery_subscription SET place_id = own.id FROM own WHERE name = %(subscription)s;
 
 -- name: remove_deliveries
 DELETE FROM delivery_delivery d USING delivery_lane lane
@@ -158,7 +218,8 @@ DELETE FROM delivery_lane WHERE subscription_id = %(subscription)s;
 DELETE FROM delivery_attempt WHERE subscription_id = %(subscription)s;
 
 -- name: subscribe
--- A family's member. Its place begins with the transaction that makes it: whatever commits later is in its first window.
+-- A family's member. It gets a place of its own, which begins with the transaction that makes it: whatever commits later is
+-- in its first window.
 INSERT INTO delivery_subscription (name, kind, follows, skip_origin, cap, keeps_log)
 VALUES (%(name)s, %(kind)s, %(follows)s, %(skip_origin)s, %(cap)s, false)
 ON CONFLICT (name) DO UPDATE SET follows = excluded.follows, cap = excluded.cap;

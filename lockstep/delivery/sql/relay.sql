@@ -7,63 +7,134 @@
 -- "Not visible in the earlier snapshot" means: the writer had not begun (xid >= its xmax), or was still running
 -- (xid is in its xip). Both are ranges of the index on (xid, seq), so a transaction that stays open for hours does not
 -- make the relay read anything twice.
+--
+-- Where a subscription stands is a row of delivery_place. All active subscriptions that are up to date share one, so that
+-- a window costs one row, and a row of each subscription that follows something in it. Who else writes places, and why
+-- nothing is lost or doubled between them:
+--
+-- * Only the relay moves a place or adds members to it, with the place's row locked and a new token drawn. Whatever was
+--   seen of a place (by this relay or another one, long ago or not) is used only while its token is the same: then the
+--   place is where it was seen, and this statement's snapshot shows all of its members.
+-- * Only active subscriptions share. An operation that makes one paused, full, disabled or rewound locks its row, and in a
+--   later statement, whose snapshot is new, gives it a place of its own (operations.sql, leave_place). It never writes the
+--   place that it leaves. What it copies may be older than what the relay is about to write; then the relay has not given
+--   this subscription anything of the chunk, because that needs the lock on its row, and so it belongs where the copy is.
+-- * A subscription that follows something of a chunk, and is locked by an operation, stays behind where it was, and all
+--   others move to a new place. Nobody waits for an operation, however long it takes.
+-- * The relay waits for no row of places and subscriptions (SKIP LOCKED), and takes lanes in the order in which settlements
+--   do, so there is no circle. All that a statement does is undone together by a crash, the place with the deliveries.
 
 -- name: windows
--- What these subscriptions have to fan out, as far as they are active: windows, each with all who stand at its
--- beginning, which mostly is everybody. A window that was left open goes on where it was; another one ends at this
--- statement's own snapshot, so that what it sees is what the snapshot shows. Takes no locks: asked many times a second.
--- OFFSET 0 keeps min() from walking the log by its primary key.
-SELECT place.start, coalesce(place.open_until, pg_current_snapshot()::text), place.open_until IS NOT NULL,
-       coalesce(place.seq, new.seq), coalesce(place.last, new.last),
-       coalesce(new.first_at, '-infinity'), coalesce(new.last_at, 'infinity'), place.names
-FROM (
-    SELECT window_start::text AS start, window_end::text AS open_until, window_seq AS seq, window_last AS last,
-           array_agg(name ORDER BY name) AS names
-    FROM delivery_subscription
-    WHERE state = 'active' AND (name = ANY (%(names)s) OR split_part(name, ':', 1) = ANY (%(families)s))
-    GROUP BY 1, 2, 3, 4
-) AS place
+-- What there is to fan out: each place at which an active subscription stands. A window that was left open goes on where
+-- it was; another one ends at this statement's own snapshot, so that what it sees is what the snapshot shows, and has no
+-- seq when it is empty. Takes no locks: asked many times a second. The places are found by hopping from one to the next
+-- in the index of the active subscriptions, however many those are. Of the transactions that ran at window_start only
+-- those are looked at that have ended: a large one would be read again at every look. OFFSET 0 keeps min() from walking
+-- the log by its primary key.
+WITH RECURSIVE standing (place_id) AS (
+    (SELECT place_id FROM delivery_subscription WHERE state = 'active' ORDER BY place_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT s.place_id FROM delivery_subscription s WHERE s.state = 'active' AND s.place_id > standing.place_id
+            ORDER BY s.place_id LIMIT 1)
+    FROM standing WHERE standing.place_id IS NOT NULL
+)
+SELECT place.id, place.token, place.window_start::text, coalesce(place.window_end, pg_current_snapshot())::text,
+       place.window_end IS NOT NULL, coalesce(place.window_seq, new.seq), coalesce(place.window_last, new.last),
+       coalesce(new.first_at, '-infinity'), coalesce(new.last_at, 'infinity')
+FROM delivery_place place
 CROSS JOIN LATERAL (
     SELECT min(seq) AS seq, max(seq) AS last, min(at)::text AS first_at, max(at)::text AS last_at
     FROM (
         SELECT c.seq, c.at FROM changes_change c
-        WHERE place.open_until IS NULL AND c.xid >= pg_snapshot_xmax(place.start::pg_snapshot)
+        WHERE place.window_end IS NULL AND c.xid >= pg_snapshot_xmax(place.window_start)
         UNION ALL
         SELECT c.seq, c.at FROM changes_change c
-        WHERE place.open_until IS NULL AND c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(place.start::pg_snapshot)))
+        WHERE place.window_end IS NULL AND c.xid = ANY (ARRAY(
+            SELECT xid FROM pg_snapshot_xip(place.window_start) AS xid
+            WHERE pg_visible_in_snapshot(xid, pg_current_snapshot())))
         OFFSET 0
     ) AS found
 ) AS new
-WHERE place.open_until IS NOT NULL OR new.seq IS NOT NULL;
+WHERE place.id = ANY (ARRAY(SELECT place_id FROM standing));
+
+-- name: join
+-- Those who stand at one of these places, which are equal or have nothing between them and `start`, share one from now
+-- on: the one where most do. Who is locked stays where he is. Writes nothing where nobody moves.
+WITH place AS MATERIALIZED (
+    SELECT place.id FROM delivery_place place
+    JOIN unnest(%(places)s::bigint[], %(tokens)s::bigint[]) AS seen (id, token) ON (seen.id, seen.token) = (place.id, place.token)
+    ORDER BY place.id
+    FOR NO KEY UPDATE OF place SKIP LOCKED
+), target AS MATERIALIZED (
+    SELECT place.id FROM place
+    ORDER BY (SELECT count(*) FROM delivery_subscription s WHERE s.place_id = place.id AND s.state = 'active') DESC, place.id
+    LIMIT 1
+), member AS MATERIALIZED (
+    SELECT s.name FROM delivery_subscription s
+    WHERE s.place_id = ANY (ARRAY(SELECT id FROM place)) AND s.place_id <> (SELECT id FROM target) AND s.state = 'active'
+    ORDER BY s.name
+    FOR NO KEY UPDATE SKIP LOCKED
+), joined AS (
+    UPDATE delivery_subscription s SET place_id = target.id FROM member, target WHERE s.name = member.name RETURNING s.name
+)
+UPDATE delivery_place place SET window_start = %(start)s::pg_snapshot, token = delivery_draw_token()
+FROM target WHERE place.id = target.id AND EXISTS (SELECT FROM joined);
 
 -- name: fan_out
--- One chunk of a window, a range of seq, to those who still stand where the window was seen: a lane for each object that
--- has none, a delivery for each change; then they stand behind the chunk (window_end, window_seq and window_last set) or
--- at the window's end. Who is paused by now, or somebody else's, is left out. Touching a lane that exists keeps it locked
--- until this statement is done, so that an ack cannot retire it meanwhile. `at` is only for the planner: it finds the
--- partitions. A crash may undo this, with the places, so nobody need wait for the disk.
--- Returns the names, how many changes each was given, and whether its cap should be looked at.
+-- One chunk of a window to those who stand at its place: a lane for each object that has none, a delivery for each
+-- change; then the place is behind the chunk (window_end, window_seq and window_last set) or at the window's end. Touching
+-- a lane that exists keeps it locked until this statement is done, so that an ack cannot retire it meanwhile. `at` is only
+-- for the planner: it finds the partitions. A crash may undo this, with the place, so nobody need wait for the disk.
+--
+-- A chunk is the next so many rows of the log, by seq: numbers that were drawn and rolled back cost nothing. Where many
+-- follow them, it ends sooner: as soon as so many deliveries are placed.
+--
+-- Returns a row when the place moved: whether the window is done. It is repeated for each subscription that was given
+-- something: its name, how many changes, and whether its cap should be looked at.
 WITH place AS MATERIALIZED (
-    SELECT name, follows, skip_origin
-    FROM delivery_subscription
-    WHERE name = ANY (%(names)s) AND state = 'active' AND window_start::text = %(start)s
-      AND CASE WHEN %(is_open)s THEN window_end::text = %(end)s AND window_seq = %(seq)s ELSE window_end IS NULL END
-    ORDER BY name
-    FOR NO KEY UPDATE SKIP LOCKED
-), chunk AS MATERIALIZED (
-    SELECT c.seq, c.at, c.model, c.kind, c.object_id, c.origin
+    SELECT id FROM delivery_place WHERE id = %(place)s AND token = %(token)s FOR NO KEY UPDATE SKIP LOCKED
+), looked AS MATERIALIZED (
+    SELECT c.seq, c.at, c.model, c.kind, c.object_id, c.origin,
+           (c.xid >= pg_snapshot_xmax(%(start)s::pg_snapshot) OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(%(start)s::pg_snapshot))))
+           AND pg_visible_in_snapshot(c.xid, %(end)s::pg_snapshot) AS is_new
     FROM changes_change c
-    WHERE c.seq >= %(seq)s AND c.seq < %(to_seq)s
+    WHERE EXISTS (SELECT FROM place) AND c.seq >= %(seq)s AND c.seq <= %(last)s
       AND c.at BETWEEN %(first_at)s::timestamptz AND %(last_at)s::timestamptz
-      AND (c.xid >= pg_snapshot_xmax(%(start)s::pg_snapshot) AND c.xid < pg_snapshot_xmax(%(end)s::pg_snapshot)
-           OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(%(start)s::pg_snapshot))))
-      AND pg_visible_in_snapshot(c.xid, %(end)s::pg_snapshot)
+    ORDER BY c.seq
+    LIMIT %(chunk)s
+), said AS MATERIALIZED (
+    SELECT model, kind, count(*) AS changes FROM looked WHERE is_new GROUP BY model, kind
+), patterns AS MATERIALIZED (
+    SELECT array_agg(DISTINCT pattern) AS taking FROM said CROSS JOIN unnest(delivery_patterns(said.model, said.kind)) AS pattern
+), follower AS MATERIALIZED (
+    SELECT s.name, s.follows, s.skip_origin FROM delivery_subscription s
+    WHERE s.follows && (SELECT taking FROM patterns) AND s.place_id = (SELECT id FROM place) AND s.state = 'active'
+    ORDER BY s.name
+    FOR NO KEY UPDATE SKIP LOCKED
+), behind AS MATERIALIZED (
+    SELECT count(*) > (SELECT count(*) FROM follower) AS stays FROM delivery_subscription s
+    WHERE s.follows && (SELECT taking FROM patterns) AND s.place_id = (SELECT id FROM place) AND s.state = 'active'
+), following AS MATERIALIZED (
+    SELECT follower.name, follower.skip_origin, said.model, said.kind, said.changes
+    FROM follower JOIN said ON delivery_followed(follower.follows, said.model, said.kind)
+), chunk AS MATERIALIZED (
+    SELECT coalesce(
+        CASE WHEN (SELECT sum(changes) FROM following) > %(chunk)s THEN (
+            SELECT min(seq) FROM (
+                SELECT looked.seq, sum(followed.by) OVER (ORDER BY looked.seq) - followed.by AS before
+                FROM looked JOIN (SELECT model, kind, count(*) AS by FROM following GROUP BY model, kind) AS followed
+                     USING (model, kind)
+                WHERE looked.is_new
+            ) AS total
+            WHERE before >= %(chunk)s
+        ) END,
+        CASE WHEN (SELECT count(*) FROM looked) = %(chunk)s THEN (SELECT max(seq) + 1 FROM looked) END,
+        %(last)s + 1) AS to_seq
 ), wanted AS MATERIALIZED (
-    SELECT place.name, chunk.seq, chunk.at, chunk.model, chunk.object_id
-    FROM place
-    JOIN (SELECT DISTINCT model, kind FROM chunk) AS said ON delivery_followed(place.follows, said.model, said.kind)
-    JOIN chunk USING (model, kind)
-    WHERE place.skip_origin IS NULL OR chunk.origin IS DISTINCT FROM place.skip_origin
+    SELECT following.name, looked.seq, looked.at, looked.model, looked.object_id
+    FROM following JOIN looked USING (model, kind)
+    WHERE looked.is_new AND looked.seq < (SELECT to_seq FROM chunk)
+      AND (following.skip_origin IS NULL OR looked.origin IS DISTINCT FROM following.skip_origin)
 ), lane AS (
     INSERT INTO delivery_lane (subscription_id, model, object_id)
     SELECT DISTINCT name, model, object_id FROM wanted ORDER BY name, model, object_id
@@ -72,30 +143,63 @@ WITH place AS MATERIALIZED (
 ), placed AS (
     INSERT INTO delivery_delivery (lane_id, seq, at)
     SELECT lane.id, wanted.seq, wanted.at FROM wanted JOIN lane USING (name, model, object_id)
-), given AS (
-    SELECT place.name, count(wanted.seq) AS changes
-    FROM place LEFT JOIN wanted USING (name) GROUP BY place.name
+), after AS MATERIALIZED (
+    SELECT to_seq > %(last)s AS is_done,
+           CASE WHEN to_seq > %(last)s THEN %(end)s ELSE %(start)s END::pg_snapshot AS window_start,
+           CASE WHEN to_seq > %(last)s THEN NULL ELSE %(end)s END::pg_snapshot AS window_end,
+           CASE WHEN to_seq > %(last)s THEN NULL ELSE to_seq END AS window_seq,
+           CASE WHEN to_seq > %(last)s THEN NULL ELSE %(last)s END AS window_last
+    FROM chunk WHERE EXISTS (SELECT FROM place)
+), moved AS (
+    UPDATE delivery_place old
+    SET window_start = after.window_start, window_end = after.window_end, window_seq = after.window_seq,
+        window_last = after.window_last, token = delivery_draw_token()
+    FROM after, set_config('synchronous_commit', 'off', true)
+    WHERE old.id = (SELECT id FROM place) AND NOT (SELECT stays FROM behind)
+    RETURNING after.is_done
+), other AS MATERIALIZED (
+    SELECT s.name FROM delivery_subscription s
+    WHERE (SELECT stays FROM behind) AND s.place_id = (SELECT id FROM place) AND s.state = 'active'
+      AND NOT s.follows && (SELECT taking FROM patterns)
+    FOR NO KEY UPDATE SKIP LOCKED
+), moving (name) AS MATERIALIZED (
+    SELECT name FROM other UNION ALL SELECT name FROM follower WHERE (SELECT stays FROM behind)
+), ahead AS (
+    INSERT INTO delivery_place (window_start, window_end, window_seq, window_last)
+    SELECT window_start, window_end, window_seq, window_last FROM after WHERE EXISTS (SELECT FROM moving)
+    RETURNING id, window_end IS NULL AS is_done
+), given AS MATERIALIZED (
+    SELECT name, sum(changes)::bigint AS changes FROM (
+        SELECT name, count(*) AS changes FROM wanted GROUP BY name
+        UNION ALL
+        SELECT name, 0 FROM moving
+    ) AS each GROUP BY name
+), counted AS (
+    UPDATE delivery_subscription s
+    SET placed = s.placed + given.changes, place_id = coalesce((SELECT id FROM ahead), s.place_id)
+    FROM given WHERE s.name = given.name AND s.name = ANY (ARRAY(SELECT name FROM given))
+    RETURNING s.name, given.changes, s.placed * %(counts)s >= s.cap AS may_be_full
 )
-UPDATE delivery_subscription s
-SET window_start = CASE WHEN %(is_last)s THEN %(end)s ELSE %(start)s END::pg_snapshot,
-    window_end = CASE WHEN %(is_last)s THEN NULL ELSE %(end)s END::pg_snapshot,
-    window_seq = CASE WHEN %(is_last)s THEN NULL ELSE %(to_seq)s END,
-    window_last = CASE WHEN %(is_last)s THEN NULL ELSE %(last)s END,
-    placed = s.placed + given.changes
-FROM given, set_config('synchronous_commit', 'off', true)
-WHERE s.name = given.name
-RETURNING s.name, given.changes, s.placed * %(counts)s >= s.cap;
+SELECT step.is_done, counted.name, counted.changes, counted.may_be_full
+FROM (SELECT is_done FROM moved UNION ALL SELECT is_done FROM ahead) AS step
+LEFT JOIN counted ON counted.changes > 0;
 
 -- name: count_waiting
--- Counts what waits; at the cap the subscription is full, and fan-out leaves it where it is. Counting takes long where
--- much waits, so it is done once in a while: `placed` is what came since.
-UPDATE delivery_subscription s
-SET placed = 0,
-    state = CASE WHEN waiting.count < s.cap THEN s.state ELSE 'full' END,
-    reason = CASE WHEN waiting.count < s.cap THEN s.reason ELSE waiting.count || ' changes wait; it takes no more' END
-FROM (
+-- Counts what waits; no row where no count is due any more: the subscription is not active, or another relay has counted.
+-- Counting takes long where much waits, so it is done once in a while: `placed` is what came since.
+SELECT s.placed, s.cap, (
     SELECT count(*) FROM delivery_lane lane JOIN delivery_delivery d ON d.lane_id = lane.id
-    WHERE lane.subscription_id = %(subscription)s
-) AS waiting
-WHERE s.name = %(subscription)s
-RETURNING s.state, s.reason;
+    WHERE lane.subscription_id = s.name)
+FROM delivery_subscription s
+WHERE s.name = %(subscription)s AND s.state = 'active' AND s.placed * %(counts)s >= s.cap;
+
+-- name: note_count
+-- Of a subscription that still is as it was counted: while that took its time, an operator may have paused it, it may have
+-- been disabled, and another relay may have counted it. No row then.
+UPDATE delivery_subscription SET placed = placed - %(placed)s
+WHERE name = %(subscription)s AND state = 'active' AND placed >= %(placed)s
+RETURNING name;
+
+-- name: fill
+-- At its cap the subscription is full, and fan-out leaves it where it is. In the transaction that has noted the count.
+UPDATE delivery_subscription SET state = 'full', reason = %(reason)s WHERE name = %(subscription)s;

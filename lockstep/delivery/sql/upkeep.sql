@@ -51,10 +51,9 @@ ORDER BY bounds.first;
 -- name: needed_by
 -- The subscriptions that still need a partition of the log: it is not fanned out to them, waits in their lanes, or is a
 -- dead letter that nobody has settled. One that is disabled needs nothing.
-SELECT s.name FROM delivery_subscription s
-WHERE s.state <> 'disabled' AND (EXISTS (
-        SELECT FROM changes_change c WHERE c.at >= %(from)s AND c.at < %(to)s
-        AND (c.xid >= pg_snapshot_xmax(s.window_start) OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(s.window_start)))))
+SELECT s.name FROM delivery_subscription s JOIN delivery_place place ON place.id = s.place_id
+WHERE s.state <> 'disabled' AND (
+    EXISTS (SELECT FROM delivery_unplaced(place) AS c WHERE c.at >= %(from)s AND c.at < %(to)s)
     OR EXISTS (
         SELECT FROM delivery_lane lane JOIN delivery_delivery d ON d.lane_id = lane.id
         WHERE lane.subscription_id = s.name AND d.at >= %(from)s AND d.at < %(to)s)
@@ -64,8 +63,14 @@ WHERE s.state <> 'disabled' AND (EXISTS (
           AND letter.at >= %(from)s AND letter.at < %(to)s))
 ORDER BY s.name;
 
+-- name: keep_needs
+-- Until this transaction ends nobody needs more of the log than now: nothing is placed, rewound or becomes a dead letter.
+-- Writers do not notice.
+LOCK TABLE delivery_place, delivery_delivery, delivery_deadletter IN SHARE MODE;
+
 -- name: relieve
--- Subscriptions that were full take changes again once half of what waited is delivered.
+-- Subscriptions that were full take changes again once half of what waited is delivered. One that is paused or disabled
+-- while that is counted stays so: its state is asked again when its row is written.
 UPDATE delivery_subscription s SET state = 'active', reason = ''
 WHERE s.state = 'full' AND (
     SELECT count(*) FROM (
@@ -73,6 +78,14 @@ WHERE s.state = 'full' AND (
         WHERE lane.subscription_id = s.name LIMIT s.cap / 2 + 1) AS waiting
 ) <= s.cap / 2
 RETURNING s.name;
+
+-- name: remove_places
+-- Places at which no subscription stands, but for one that is joined at this moment: its token is another one then.
+WITH empty AS MATERIALIZED (
+    SELECT place.id, place.token FROM delivery_place place
+    WHERE NOT EXISTS (SELECT FROM delivery_subscription s WHERE s.place_id = place.id)
+)
+DELETE FROM delivery_place place USING empty WHERE (place.id, place.token) = (empty.id, empty.token);
 
 -- name: remove_attempts
 DELETE FROM delivery_attempt WHERE began < now() - %(kept)s::interval;

@@ -14,7 +14,7 @@ from lockstep.delivery.database import SQL
 from lockstep.delivery.epochs import Epochs
 from lockstep.delivery.errors import DeliveryError
 from lockstep.delivery.lanes import Horizon, Outcome
-from lockstep.delivery.relay import Window
+from lockstep.delivery.relay import Step, Window
 from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber
 
 T = TypeVar("T")
@@ -53,7 +53,7 @@ class Steps:
     def close(self) -> None:
         self._at_the_end.close()
 
-    def _run(self, work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+    def run(self, work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
         runner, connection = self._opened()
         return runner.run(work(connection))
 
@@ -67,38 +67,40 @@ class Steps:
         return here.opened
 
     def declare(self, subscriber: Subscriber) -> None:
-        self._run(lambda c: relay.declare(c, subscriber))
+        self.run(lambda c: relay.declare(c, subscriber))
 
-    def behind(self, *names: str) -> list[str]:
-        """Which of these subscriptions, or of all, have something to fan out."""
-        return sorted(name for window in self.windows(*names) for name in window.names)
+    def behind(self) -> list[str]:
+        """Which active subscriptions have something to fan out, followed or not."""
+        places = [window.place for window in self.windows() if window.seq is not None]
+        return self.run(lambda c: _standing_at(c, places))
 
-    def windows(self, *names: str) -> list[Window]:
-        known = names or tuple(self._run(_subscriptions))
-        return self._run(lambda c: relay.windows(c, known))
+    def windows(self) -> list[Window]:
+        return self.run(relay.windows)
 
     def fan_out(self, *names: str, chunk: int = relay.CHUNK) -> int:
-        """The next chunk of each window of these subscriptions; how many changes they were given in all."""
-        return sum(sum(self.give(window, chunk).values()) for window in self.windows(*(names or ("test",))))
+        """The next chunk of each window; how many changes these subscriptions, or all, were given."""
+        given = self.run(lambda c: relay.advance(c, chunk)).given
+        return sum(changes for name, changes in given.items() if not names or name in names)
 
-    def give(self, window: Window, chunk: int = relay.CHUNK) -> dict[str, int]:
-        return self._run(lambda c: relay.fan_out(c, window, chunk))
+    def give(self, window: Window, chunk: int = relay.CHUNK) -> Step:
+        return self.run(lambda c: relay.fan_out(c, window, chunk))
 
     def claim(self, subscriber: Subscriber, limit: int = 100, horizon: Horizon | None = None) -> list[Claim]:
-        return self._run(lambda c: lanes.claim(c, subscriber, limit, EPOCHS, horizon))
+        return self.run(lambda c: lanes.claim(c, subscriber, limit, EPOCHS, horizon))
 
     def settle(self, *claims: Claim, error: DeliveryError | None = None) -> int:
-        return self._run(lambda c: lanes.settle(c, [Outcome(claim, error) for claim in claims]))
+        return self.run(lambda c: lanes.settle(c, [Outcome(claim, error) for claim in claims]))
 
     def hold(self, subscriber: Subscriber, object_id: str) -> tuple[int, int] | None:
-        return self._run(lambda c: lanes.hold(c, subscriber, POST, object_id))
+        return self.run(lambda c: lanes.hold(c, subscriber, POST, object_id))
 
     def release(self, held: tuple[int, int]) -> None:
-        self._run(lambda c: lanes.release(c, held))
+        self.run(lambda c: lanes.release(c, held))
 
 
-async def _subscriptions(connection: psycopg.AsyncConnection[Any]) -> list[str]:
-    cursor = await connection.execute("SELECT name FROM delivery_subscription")
+async def _standing_at(connection: psycopg.AsyncConnection[Any], places: list[int]) -> list[str]:
+    standing = "SELECT name FROM delivery_subscription WHERE state = 'active' AND place_id = ANY (%s) ORDER BY name"
+    cursor = await connection.execute(standing, [places])
     return [name for (name,) in await cursor.fetchall()]
 
 

@@ -1,14 +1,19 @@
 """Back-pressure: a subscription that is full takes no more, in sight of everybody; writers do not notice."""
 
 import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
 
 import psycopg
 import pytest
 
-from lockstep.delivery import housekeeping, operations
-from lockstep.delivery.database import open_pool
+from conftest import database_url
+from lockstep.delivery import housekeeping, operations, relay
+from lockstep.delivery.database import SQL, open_pool
 from lockstep.delivery.subscriptions import Subscriber
 from lockstep.delivery.tests.support import Steps, insert_post, subscriber, waiting
+from tests.support import eventually, somebody_waits
 
 
 def relieve() -> None:
@@ -65,6 +70,63 @@ def test_another_subscription_is_not_held_up(full: Subscriber, steps: Steps, dat
     insert_post(database, "later")
     steps.fan_out("other")
     assert state("other") == ("active", 0, 1)
+
+
+def overfill(steps: Steps, database: psycopg.Connection) -> None:
+    """A subscription with more than its cap, whose count is due."""
+    steps.declare(subscriber())
+    for n in range(15):
+        insert_post(database, f"{n}")
+    steps.fan_out()
+    database.execute("UPDATE delivery_subscription SET cap = 10")
+
+
+def count(steps: Steps, after_each_statement: Callable[[], object] = bool) -> None:
+    class Counting:
+        def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+            self.transaction = connection.transaction
+            self.connection = connection
+
+        async def execute(self, *statement: Any) -> psycopg.AsyncCursor[Any]:
+            cursor = await self.connection.execute(*statement)
+            after_each_statement()
+            return cursor
+
+    steps.run(lambda c: relay._count_waiting(Counting(c), "test"))  # type: ignore[arg-type]
+
+
+def test_a_pause_that_comes_while_what_waits_is_counted_stands(steps: Steps, database: psycopg.Connection):
+    """Counting takes a second where much waits."""
+    overfill(steps, database)
+    with psycopg.connect(database_url()) as reader:
+        reader.execute("LOCK TABLE delivery_delivery IN ACCESS EXCLUSIVE MODE")
+        counting = threading.Thread(target=count, args=[steps])
+        counting.start()
+        eventually(lambda: somebody_waits(database))
+        operations.pause("test", reason="an operator's word")
+        reader.rollback()
+        counting.join()
+    assert state()[0] == "paused"
+
+
+def test_a_pause_that_comes_before_the_verdict_of_a_count_stands(steps: Steps, database: psycopg.Connection):
+    overfill(steps, database)
+    pause = {"subscription": "test", "reason": "an operator's word"}
+    count(steps, lambda: database.execute(SQL["operations"]["pause"], pause))
+    assert state()[0] == "paused"
+    operations.resume("test")
+    count(steps)
+    assert state()[0] == "full"
+
+
+def test_one_that_goes_on_while_it_holds_too_much_is_counted_at_once(steps: Steps, database: psycopg.Connection):
+    overfill(steps, database)
+    count(steps)
+    operations.pause("test", reason="")
+    operations.resume("test")
+    insert_post(database, "one more")
+    steps.fan_out()
+    assert state() == ("full", 0, 16)
 
 
 @pytest.mark.slow

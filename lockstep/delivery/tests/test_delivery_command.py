@@ -5,8 +5,9 @@ import json
 import psycopg
 import pytest
 
+from lockstep.delivery import operations
 from lockstep.delivery.tests.support import Steps, insert_post, subscriber
-from lockstep.delivery.tests.test_operations import EVENT, bury, deliver, write
+from lockstep.delivery.tests.test_operations import EVENT, bury, deliver, drop, write
 from lockstep.mirror.tests.support import run_command
 
 HOUR_AGO = "1h"
@@ -66,6 +67,38 @@ def test_replaying(dead: Steps):
     dead.fan_out()
     assert deliver(dead, EVENT) == ["a"]
     assert delivery("rewind", "test", "--since", "0s") == "The log has nothing since then.\n"
+
+
+def test_what_a_replay_leaves_is_said(dead: Steps, database: psycopg.Connection):
+    delivery("rewind", "test", "--all")
+    left = "Not fanned out yet: 1 change, which go out by themselves. Their dead letters stay open.\n"
+    assert delivery("replay-letters", "test", "--all", "--plan") == f"Nothing to replay.\n{left}"
+    assert delivery("replay-letters", "test", "--all") == f"Replaying 0 changes of 0 objects.\n{left}"
+    said = delivery("replay-span", "test", "--since", HOUR_AGO)
+    assert said == "Replaying 0 changes of 0 objects.\nNot fanned out yet: 1 change, which go out by themselves.\n"
+    dead.fan_out()
+    deliver(dead, EVENT)
+    drop(database)
+    left = "No longer in the log: 1 change. Their dead letters stay open: discard them.\n"
+    assert delivery("replay-letters", "test", "--all", "--plan") == f"Nothing to replay.\n{left}"
+    assert delivery("replay-letters", "test", "--all") == f"Replaying 0 changes of 0 objects.\n{left}"
+    discard = ("discard-letters", "test", "--all", "--reason", "too old")
+    assert delivery(*discard, "--plan").startswith("Would discard 1 change of 1 object, from ")
+    assert delivery(*discard) == "Discarded 1 dead letter.\n"
+
+
+def test_what_has_no_meaning_is_refused_with_a_sentence(dead: Steps):
+    operations.disable("test", reason="by its owner")
+    for arguments in (("resume", "test"), ("rewind", "test", "--all"), ("replay-letters", "test", "--all")):
+        code, said = run_command("delivery", *arguments)
+        assert code == 1
+        assert "test is disabled: it " in said
+    assert delivery("pause", "test", "--reason", "r") == "test is paused as soon as it is enabled.\n"
+    assert delivery("resume", "test") == "test is not paused any more; it is disabled still.\n"
+
+
+def test_status_names_what_the_code_does_not_declare(dead: Steps):
+    assert "not declared in the code" in delivery("status")
 
 
 def test_discarding(dead: Steps):

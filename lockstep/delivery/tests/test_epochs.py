@@ -32,7 +32,7 @@ def restore(steps: Steps, database: psycopg.Connection) -> Callable[[], None]:
             database.execute(f"UPDATE changes_change SET xid = (xid::text::bigint + {AGES})::text::xid8")
             database.execute("ALTER TABLE changes_change ENABLE TRIGGER changes_change_append_only")
             database.execute(
-                f"UPDATE delivery_subscription SET window_start = {snapshot('window_start')}::pg_snapshot,"
+                f"UPDATE delivery_place SET window_start = {snapshot('window_start')}::pg_snapshot,"
                 f" window_end = CASE WHEN window_end IS NOT NULL THEN {snapshot('window_end')}::pg_snapshot END"
             )
             database.execute("DELETE FROM delivery_epoch")

@@ -142,7 +142,7 @@ def test_a_disabled_one_forgets_what_waits_and_starts_anew(
     [status] = operations.status()
     assert (status.state, status.reason, status.waiting) == ("disabled", "nobody listens", 0)
     insert_post(database, "meanwhile")
-    operations.resume(name)
+    operations.enable(name)
     insert_post(database, "later")
     worker.start()
     eventually(lambda: drained(database))

@@ -33,6 +33,7 @@ def development(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_waits_is_shown_for_every_subscription(client: Client, steps: Steps, database: psycopg.Connection):
     steps.declare(subscriber())
     steps.declare(subscriber("other"))
+    operations.pause("other", reason="for now")
     post = insert_post(database, "a")
     insert_post(database, "b")
     insert_post(database, "c")
@@ -40,7 +41,6 @@ def test_what_waits_is_shown_for_every_subscription(client: Client, steps: Steps
     claims = steps.claim(subscriber(), limit=1)
     steps.settle(*claims, error=Refused("no"))
     rename_post(database, post, "d")
-    operations.pause("other", reason="for now")
     shown = figures(client)
     assert [shown[name, "test"] for name in ("behind", "waiting", "objects", "dead", "stopped")] == [1, 2, 2, 1, 0]
     assert [shown[name, "other"] for name in ("behind", "waiting", "stopped")] == [4, 0, 1]

@@ -1,15 +1,25 @@
 """What operators do: nothing they replay, pause or rewind is lost, doubled in a lane or sent out of order."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from django.db import connection
 
 from conftest import database_url
 from lockstep.delivery import operations
+from lockstep.delivery.database import SQL
 from lockstep.delivery.errors import Refused, TryAgain
 from lockstep.delivery.models import DeadLetter
-from lockstep.delivery.operations import Replayed, Selection, UnknownSubscription
+from lockstep.delivery.operations import (
+    OPERATIONS,
+    NotInLog,
+    Replayed,
+    Selection,
+    UnknownSubscription,
+    WrongState,
+)
 from lockstep.delivery.subscriptions import Claim, Subscriber
 from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber, waiting
 
@@ -138,6 +148,86 @@ def test_letters_are_chosen_by_what_is_asked_for(steps: Steps, database: psycopg
     assert len(operations.letters(Selection("test", **choice))) == count
 
 
+def bury_some(steps: Steps, database: psycopg.Connection, who: Subscriber, *titles: str) -> list[str]:
+    """A post and a dead letter for each title, and one post that is delivered; returns the posts."""
+    steps.declare(who)
+    posts = [insert_post(database, title) for title in (*titles, "fine")]
+    steps.fan_out()
+    claims = sorted(steps.claim(who), key=lambda claim: claim.change.seq)
+    for claim in claims[:-1]:
+        steps.settle(claim, error=Refused("no"))
+    steps.settle(claims[-1])
+    return posts
+
+
+def test_letters_that_are_replayed_after_a_rewind_to_later_are_sent(steps: Steps, database: psycopg.Connection):
+    """After a rewind the window begins before everything; what is before its number was fanned out all the same."""
+    bury_some(steps, database, EVENT, "a", "b", "c", "d", "e")
+    operations.pause("test", reason="maintenance")
+    ((later,),) = database.execute("SELECT max(at) FROM changes_change").fetchall()
+    assert operations.rewind("test", since=later) is True
+    assert operations.preview_letters(ALL).changes == 5
+    assert operations.replay_letters(ALL) == Replayed(changes=5, objects=5)
+    operations.resume("test")
+    while steps.behind():
+        steps.fan_out()
+    assert sorted(deliver(steps, EVENT)) == ["a", "b", "c", "d", "e", "fine"]
+    assert [status.dead for status in operations.status()] == [0]
+
+
+@pytest.mark.parametrize("who", [EVENT, STATE], ids=["event", "state"])
+def test_letters_that_are_not_fanned_out_again_yet_stay_open(
+    steps: Steps, database: psycopg.Connection, who: Subscriber
+):
+    bury_some(steps, database, who, "a", "b", "c")
+    operations.rewind("test")
+    steps.fan_out(chunk=2)
+    preview = operations.preview_letters(ALL)
+    assert (preview.changes, preview.not_fanned_out, preview.not_in_log) == (2, 1, 0)
+    assert operations.replay_letters(ALL) == Replayed(changes=0, objects=2, not_fanned_out=1)
+    [left] = operations.letters(ALL)
+    assert operations.replay_message("test", left.message_id) == Replayed(changes=0, objects=0, not_fanned_out=1)
+    while steps.behind():
+        steps.fan_out()
+    assert sorted(deliver(steps, who)) == ["a", "b", "c", "fine"]
+    assert operations.replay_letters(ALL) == Replayed(changes=1, objects=1)
+    assert deliver(steps, who) == ["c"]
+
+
+def drop(database: psycopg.Connection, *posts: str) -> None:
+    """Their changes, or all, as retention does."""
+    with database.transaction():
+        database.execute("SET LOCAL session_replication_role = replica")
+        database.execute("DELETE FROM changes_change WHERE object_id = ANY (%s) OR %s", [list(posts), not posts])
+
+
+@pytest.mark.parametrize("who", [EVENT, STATE], ids=["event", "state"])
+def test_letters_whose_change_is_gone_stay_open_and_are_named(
+    steps: Steps, database: psycopg.Connection, who: Subscriber
+):
+    first, *_ = bury_some(steps, database, who, "a", "b")
+    drop(database, first)
+    assert operations.preview_letters(ALL).not_in_log == 1
+    assert operations.replay_letters(ALL) == Replayed(changes=1, objects=1, not_in_log=1)
+    [left] = operations.letters(ALL)
+    assert left.object_id == first
+    with pytest.raises(NotInLog, match="no longer in the log"):
+        operations.replay_message("test", left.message_id)
+    assert deliver(steps, who) == ["b"]
+    assert operations.preview_discard(ALL).changes == 1
+    assert operations.discard_letters(ALL, reason="too old") == 1
+
+
+def test_a_later_state_stands_for_one_that_is_gone(steps: Steps, database: psycopg.Connection):
+    post, _ = bury_some(steps, database, STATE, "a")
+    drop(database, post)
+    rename_post(database, post, "b")
+    steps.fan_out()
+    deliver(steps, STATE)
+    assert operations.replay_letters(ALL) == Replayed(changes=1, objects=1)
+    assert deliver(steps, STATE) == ["b"]
+
+
 def test_a_discarded_letter_is_kept_with_the_reason(steps: Steps, database: psycopg.Connection):
     write(steps, database, EVENT, "a")
     bury(steps, EVENT)
@@ -221,6 +311,108 @@ def test_a_rewind_takes_along_what_was_written_early_and_committed_late(steps: S
     while steps.behind():
         steps.fan_out()
     assert sorted(deliver(steps, EVENT)) == ["early and late", "quick"]
+
+
+def test_a_rewind_loses_nothing_that_commits_while_it_looks(steps: Steps, database: psycopg.Connection):
+    """Its number was drawn before the one that the rewind found, and its transaction ends before the window is made."""
+    steps.declare(EVENT)
+    with psycopg.connect(database_url()) as slow:
+        insert_post(slow, "early and late")
+        insert_post(database, "quick")
+        steps.fan_out()
+        deliver(steps, EVENT)
+        found = OPERATIONS["rewind_to"]
+        since = {"subscription": "test", "since": operations.EVERYTHING}
+        with connection.cursor() as cursor:
+            cursor.execute(found, since)
+            [(seq, end)] = cursor.fetchall()
+            slow.commit()
+            cursor.execute(OPERATIONS["rewind"], {"subscription": "test", "seq": seq, "end": end})
+    while steps.behind():
+        steps.fan_out()
+    assert sorted(deliver(steps, EVENT)) == ["early and late", "quick"]
+
+
+def test_a_second_rewind_does_not_go_back_to_the_first(steps: Steps, database: psycopg.Connection):
+    write(steps, database, EVENT, "a", "b", "c", "d")
+    deliver(steps, EVENT)
+    times = [at for (at,) in database.execute("SELECT at FROM changes_change ORDER BY seq").fetchall()]
+    operations.rewind("test", since=times[2])
+    operations.rewind("test", since=times[3])
+    while steps.behind():
+        steps.fan_out()
+    assert deliver(steps, EVENT) == ["c", "d"]
+
+
+STATES: dict[str, Callable[[], object]] = {
+    "active": lambda: None,
+    "paused": lambda: operations.pause("test", reason="maintenance"),
+    "full": lambda: fill("test"),
+    "disabled": lambda: operations.disable("test", reason="nobody listens"),
+}
+ACTIONS: dict[str, Callable[[], object]] = {
+    "pause": lambda: operations.pause("test", reason="an operator's word"),
+    "resume": lambda: operations.resume("test"),
+    "rewind": lambda: operations.rewind("test"),
+    "replay letters": lambda: operations.replay_letters(ALL),
+    "replay a span": lambda: operations.replay_span(ALL),
+    "discard": lambda: operations.discard_letters(ALL, reason="too old"),
+    "disable": lambda: operations.disable("test", reason="by its owner"),
+    "enable": lambda: operations.enable("test"),
+}
+AFTER = {  # docs/operations.md; what is not here is refused
+    "active": {"pause": "paused", "disable": "disabled"}
+    | dict.fromkeys(ACTIONS.keys() - {"pause", "disable"}, "active"),
+    "paused": {"resume": "active", "disable": "disabled"}
+    | dict.fromkeys(ACTIONS.keys() - {"resume", "disable"}, "paused"),
+    "full": {"pause": "paused", "disable": "disabled"}
+    | dict.fromkeys(ACTIONS.keys() - {"pause", "disable", "resume"}, "full"),
+    "disabled": dict.fromkeys(("pause", "discard", "disable"), "disabled") | {"enable": "active"},
+}
+
+
+def fill(name: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(OPERATIONS["leave_place"], {"subscription": name})
+        cursor.execute(SQL["relay"]["fill"], {"subscription": name, "reason": "much waits"})
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("state", STATES)
+def test_what_each_operation_means_in_each_state(steps: Steps, database: psycopg.Connection, state: str, action: str):
+    for name in ("test", "other"):
+        steps.declare(subscriber(name))
+    insert_post(database, "a")
+    steps.fan_out()
+    bury(steps, EVENT)
+    steps.fan_out()
+    STATES[state]()
+    if action in AFTER[state]:
+        ACTIONS[action]()
+        after = AFTER[state][action]
+    else:
+        with pytest.raises(WrongState, match="test is"):
+            ACTIONS[action]()
+        after = state
+    [_, status] = operations.status()
+    assert status.state == after
+    ((shared,),) = database.execute("SELECT count(DISTINCT place_id) = 1 FROM delivery_subscription").fetchall()
+    assert shared == (state == after == "active" and action != "rewind")
+
+
+def test_a_pause_outlives_being_disabled(steps: Steps, database: psycopg.Connection):
+    """It is the operator's word; its owner who switches it off and on does not take it back."""
+    steps.declare(EVENT)
+    operations.pause("test", reason="it hurts")
+    operations.disable("test", reason="by its owner")
+    operations.enable("test")
+    [status] = operations.status()
+    assert (status.state, status.reason) == ("paused", "it hurts")
+    operations.disable("test", reason="by its owner")
+    operations.resume("test")
+    assert [status.state for status in operations.status()] == ["disabled"]
+    operations.enable("test")
+    assert [status.state for status in operations.status()] == ["active"]
 
 
 def test_a_rewind_to_where_nothing_is_changes_nothing(steps: Steps, database: psycopg.Connection):

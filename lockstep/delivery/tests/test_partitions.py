@@ -3,16 +3,19 @@
 import asyncio
 import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 import pytest
 from django.conf import settings
+from django.db import connections, transaction
 
 from lockstep.delivery import operations
-from lockstep.delivery.database import open_pool
+from lockstep.delivery.database import SQL, Connection, open_pool
 from lockstep.delivery.errors import Refused
 from lockstep.delivery.operations import Selection
-from lockstep.delivery.partitions import drop_old_partitions
+from lockstep.delivery.partitions import _drop, drop_old_partitions
 from lockstep.delivery.tests.support import Steps, subscriber
 
 EVENT = subscriber("test", "event")
@@ -89,6 +92,50 @@ def test_what_a_dead_letter_needs_is_kept_until_it_is_settled(old_days: psycopg.
     steps.settle(*steps.claim(EVENT), error=Refused("no"))
     assert drop() == []
     operations.discard_letters(Selection("test"), reason="too old")
+    assert drop() == list(DAYS)
+
+
+class RewindingAfterTheFirstLook:
+    """A connection of retention's; once it was asked who needs the week, a subscription goes back to it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.transaction = connection.transaction
+        self.looked = False
+
+    async def execute(self, statement: Any, *parameters: Any) -> psycopg.AsyncCursor[Any]:
+        cursor = await self.connection.execute(statement, *parameters)
+        if statement == SQL["upkeep"]["needed_by"] and not self.looked:
+            self.looked = True
+            await asyncio.to_thread(rewind)
+        return cursor
+
+
+def rewind() -> None:
+    operations.rewind("test")
+    connections.close_all()
+
+
+def test_a_week_that_a_rewind_comes_to_need_is_kept(old_days: psycopg.Connection, steps: Steps):
+    steps.declare(EVENT)
+
+    async def run() -> list[str]:
+        async with open_pool(size=1) as pool, pool.connection() as connection:
+            return await _drop(RewindingAfterTheFirstLook(connection), 30)  # type: ignore[arg-type]
+
+    assert asyncio.run(run()) == []
+    while steps.behind():
+        steps.fan_out()
+    assert len(steps.claim(EVENT)) == len(DAYS)
+
+
+def test_a_week_that_a_replay_is_placing_is_not_waited_for(old_days: psycopg.Connection, steps: Steps):
+    steps.declare(EVENT)
+    with transaction.atomic():
+        operations.replay_span(Selection("test", until=datetime(2020, 1, 2, tzinfo=UTC)))
+        assert drop() == []
+    assert drop() == []
+    steps.settle(*steps.claim(EVENT))
     assert drop() == list(DAYS)
 
 

@@ -2,18 +2,23 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import psycopg
 import pytest
+from django.db import connections
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conftest import database_url
+from lockstep.delivery import operations, relay
+from lockstep.delivery.database import SQL
+from lockstep.delivery.relay import Step
 from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber, waiting
-from tests.support import eventually, somebody_waits
+from tests.support import BackgroundWorker, eventually, somebody_waits
 
 WRITERS, OBJECTS = 4, 3
+NOTHING = Step(moved=False, given={})
 
 
 @pytest.fixture
@@ -120,11 +125,11 @@ def test_a_change_of_a_model_that_is_not_followed_is_not_delivered(steps: Steps,
 
 def test_a_paused_subscription_keeps_its_place(steps: Steps, database: psycopg.Connection):
     steps.declare(subscriber())
-    database.execute("UPDATE delivery_subscription SET state = 'paused'")
+    operations.pause("test", reason="")
     insert_post(database, "a")
     assert steps.behind() == []
     assert steps.fan_out() == 0
-    database.execute("UPDATE delivery_subscription SET state = 'active'")
+    operations.resume("test")
     assert steps.fan_out() == 1
 
 
@@ -154,12 +159,12 @@ def test_a_window_that_another_worker_fanned_out_meanwhile_is_left_alone(steps: 
     steps.declare(subscriber())
     for title in ("a", "b", "c"):
         insert_post(database, title)
-    [seen] = steps.windows("test")
+    [seen] = steps.windows()
     steps.fan_out(chunk=1)
-    [seen_open] = steps.windows("test")
-    assert steps.give(seen) == {}
+    [seen_open] = steps.windows()
+    assert steps.give(seen) == NOTHING
     steps.fan_out(chunk=1)
-    assert steps.give(seen_open) == {}
+    assert steps.give(seen_open) == NOTHING
     steps.fan_out(chunk=1)
     assert sorted(title for _, title in waiting(database)) == ["a", "b", "c"]
 
@@ -168,16 +173,167 @@ def test_those_who_stand_at_one_place_are_given_what_each_follows_at_once(steps:
     everything = subscriber("everything")
     for who in (everything, subscriber("elsewhere", skip_origin="elsewhere"), subscriber("paused")):
         steps.declare(who)
-    insert_post(database, "first")
-    steps.fan_out("everything", "elsewhere", "paused")
+    steps.fan_out()
     with database.transaction():
         database.execute("SET LOCAL lockstep.origin = 'elsewhere'")
         post = insert_post(database, "echo")
     rename_post(database, post, "ours")
-    [window] = steps.windows("everything", "elsewhere", "paused")
-    database.execute("UPDATE delivery_subscription SET state = 'paused' WHERE name = 'paused'")
-    assert steps.give(window) == {"everything": 2, "elsewhere": 1}
+    [window] = steps.windows()
+    operations.pause("paused", reason="")
+    assert steps.give(window) == Step(moved=True, given={"everything": 2, "elsewhere": 1})
     assert steps.behind() == []
+
+
+def places(database: psycopg.Connection) -> list[list[str]]:
+    """Who stands at each place, the active ones."""
+    rows = database.execute("""
+        SELECT array_agg(name ORDER BY name) FROM delivery_subscription WHERE state = 'active'
+        GROUP BY place_id ORDER BY 1
+    """).fetchall()
+    return [names for (names,) in rows]
+
+
+def test_those_who_are_up_to_date_share_a_place(steps: Steps, database: psycopg.Connection):
+    for name in ("a", "b", "c"):
+        steps.declare(subscriber(name))
+    assert places(database) == [["a"], ["b"], ["c"]]
+    steps.fan_out()
+    assert places(database) == [["a", "b", "c"]]
+    operations.pause("b", reason="")
+    insert_post(database, "meanwhile")
+    steps.fan_out()
+    operations.resume("b")
+    assert places(database) == [["a", "c"], ["b"]]
+    assert [steps.fan_out("b"), steps.fan_out()] == [1, 0]
+    assert places(database) == [["a", "b", "c"]]
+
+
+def test_one_that_an_operation_holds_stays_behind_alone(
+    steps: Steps, database: psycopg.Connection, writers: list[psycopg.Connection]
+):
+    others = subscriber("others")
+    for who in (subscriber("held"), subscriber("another"), others):
+        steps.declare(who)
+    database.execute("UPDATE delivery_subscription SET follows = '{posts.comment.*}' WHERE name = 'others'")
+    steps.fan_out()
+    writers[0].execute("SELECT FROM delivery_subscription WHERE name = 'held' FOR NO KEY UPDATE")
+    for title in ("a", "b"):
+        insert_post(database, title)
+        assert steps.fan_out("another") == 1
+        assert places(database) == [["another", "others"], ["held"]]
+    before = database.execute("SELECT count(*) FROM delivery_place").fetchone()
+    assert steps.fan_out() == 0
+    assert database.execute("SELECT count(*) FROM delivery_place").fetchone() == before
+    writers[0].rollback()
+    assert steps.fan_out("held") == 2
+    steps.fan_out()
+    assert places(database) == [["another", "held", "others"]]
+
+
+def test_one_that_leaves_its_place_while_the_relay_works_is_given_nothing_twice(
+    steps: Steps, database: psycopg.Connection, writers: list[psycopg.Connection]
+):
+    """An operation waits for the relay, and leaves the place where the relay brought it."""
+    for name in ("leaves", "stays"):
+        steps.declare(subscriber(name))
+    steps.fan_out()
+    with psycopg.connect(database_url()) as slow:
+        insert_post(database, "a")
+        [window] = steps.windows()
+        choice = window._asdict() | {"chunk": 100, "counts": 8}
+        assert len(slow.execute(SQL["relay"]["fan_out"], choice).fetchall()) == 2
+        pausing = threading.Thread(target=pause_in_a_thread, args=["leaves"])
+        pausing.start()
+        eventually(lambda: somebody_waits(database))
+        slow.commit()
+        pausing.join()
+    operations.resume("leaves")
+    assert steps.fan_out() == 0
+    assert len(waiting(database)) == 2
+
+
+def pause_in_a_thread(name: str) -> None:
+    operations.pause(name, reason="")
+    connections.close_all()
+
+
+def test_a_window_that_was_seen_before_others_joined_its_place_is_left_alone(
+    steps: Steps, database: psycopg.Connection
+):
+    """The relay that saw it may have begun, with a snapshot in which they stand elsewhere."""
+    for name in ("a", "b"):
+        steps.declare(subscriber(name))
+    insert_post(database, "1")
+    steps.fan_out()
+    insert_post(database, "2")
+    seen = steps.windows()
+    assert steps.run(lambda c: relay.join(c, seen))
+    assert places(database) == [["a", "b"]]
+    assert [steps.give(window) for window in seen] == [NOTHING, NOTHING]
+    assert [steps.fan_out(), steps.fan_out()] == [2, 0]
+
+
+def test_what_is_not_followed_writes_the_place_and_no_subscription(steps: Steps, database: psycopg.Connection):
+    def versions() -> list[tuple[str, str]]:
+        return database.execute("SELECT name, xmin::text FROM delivery_subscription ORDER BY name").fetchall()
+
+    for n in range(200):
+        steps.declare(subscriber(f"n{n:03}"))
+    database.execute("UPDATE delivery_subscription SET follows = '{posts.comment.*}'")
+    steps.declare(subscriber("who"))
+    steps.fan_out()
+    [_] = steps.windows()
+    before = versions()
+    for n in range(5):
+        insert_post(database, f"{n}")
+        assert steps.fan_out() == 1
+    with database.transaction():
+        for n in range(500):
+            insert_post(database, f"{n}")
+    assert steps.fan_out() == 500
+    assert steps.behind() == []
+    assert [new for old, new in zip(before, versions(), strict=True) if old != new] == [versions()[-1]]
+
+
+def test_numbers_that_were_rolled_back_make_no_chunks(steps: Steps, database: psycopg.Connection):
+    for name in ("a", "b", "c"):
+        steps.declare(subscriber(name))
+    steps.fan_out()
+    insert_post(database, "before")
+    database.execute("SELECT setval('changes_change_seq', nextval('changes_change_seq') + 1000000)")
+    with suppress(ZeroDivisionError), database.transaction():
+        insert_post(database, "never")
+        raise ZeroDivisionError
+    insert_post(database, "after")
+    assert steps.fan_out() == 6
+    assert steps.behind() == []
+
+
+def test_a_chunk_ends_where_enough_is_placed(steps: Steps, database: psycopg.Connection):
+    for name in ("a", "b", "c"):
+        steps.declare(subscriber(name))
+    steps.fan_out()
+    post = insert_post(database, "0")
+    for n in range(1, 10):
+        rename_post(database, post, f"{n}")
+    placed = []
+    while steps.behind():
+        placed.append(steps.fan_out(chunk=10))
+    assert placed == [12, 12, 6]
+    assert len(waiting(database)) == 30
+
+
+def test_a_subscription_of_code_that_is_not_there_is_fanned_out_too(
+    steps: Steps, worker: BackgroundWorker, database: psycopg.Connection
+):
+    """Rows decide, not the code of the worker: of two versions side by side either may be the relay."""
+    steps.declare(subscriber("of newer code", cap=2))
+    worker.subscribers = []
+    worker.start()
+    for n in range(4):
+        insert_post(database, f"{n}")
+        eventually(lambda: [status.state for status in operations.status()] == ["full"] or steps.behind() == [])
+    eventually(lambda: [status.state for status in operations.status()] == ["full"])
 
 
 def test_fan_out_and_settlement_take_lanes_in_one_order(

@@ -15,7 +15,7 @@ SELECT 1 FROM {table} WHERE id = %(key)s::uuid AND deleted IS NULL AND ({column}
 UPDATE webhooks_endpoint SET failing_since = NULL WHERE id = %(id)s;
 
 -- name: failed
--- Since when it has failed; says whether that is too long.
+-- Since when it has failed, and whether that is too long.
 UPDATE webhooks_endpoint SET failing_since = coalesce(failing_since, now())
 WHERE id = %(id)s
-RETURNING failing_since < now() - %(patience)s::interval;
+RETURNING failing_since, failing_since < now() - %(patience)s::interval;

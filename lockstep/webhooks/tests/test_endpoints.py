@@ -2,17 +2,21 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_network
+from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 from django.conf import settings
 from django.db import connection
+from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from lockstep.api.sealing import Unreadable, unseal
 from lockstep.changes.models import Change
-from lockstep.delivery.models import Subscription
+from lockstep.delivery import operations
+from lockstep.delivery.models import DeadLetter, Subscription
+from lockstep.webhooks.disabling import give_up
 from lockstep.webhooks.models import SECRETS, Endpoint
 from tests.support import Cast, Person, eventually, somebody_waits
 
@@ -75,6 +79,35 @@ def test_it_is_switched_off_and_on(cast: Cast):
     on = switch(True)
     assert (on["active"], on["reason"]) == (True, "")
     assert Subscription.objects.get(name=f"webhook:{key}").state == "active"
+
+
+def test_switching_it_off_and_on_takes_no_pause_back(cast: Cast):
+    """The pause is the operator's word."""
+    key = make(cast.owner)["id"]
+    operations.pause(f"webhook:{key}", reason="its receiver asked us to")
+    for active in (False, True):
+        cast.owner.client.patch(f"{PATH}{key}/", {"active": active}, content_type="application/json")
+    subscription = Subscription.objects.get(name=f"webhook:{key}")
+    assert (subscription.state, subscription.reason) == ("paused", "its receiver asked us to")
+
+
+@pytest.mark.parametrize(
+    "meanwhile", [{"active": False}, {"url": "https://example.com/moved"}, {"failing_since": None}, {}]
+)
+def test_giving_up_takes_back_nothing_that_was_written_after_the_failure(cast: Cast, meanwhile: dict[str, Any]):
+    """A failure is noted first and judged a moment later: meanwhile its owner moves it, or switches it off and on."""
+    endpoint = Endpoint.objects.get(pk=make(cast.owner)["id"])
+    failing_since = timezone.now()
+    Endpoint.objects.filter(pk=endpoint.pk).update(failing_since=failing_since)
+    if meanwhile.get("active") is False:
+        for active in (False, True):
+            cast.owner.client.patch(f"{PATH}{endpoint.pk}/", {"active": active}, content_type="application/json")
+    elif meanwhile:
+        Endpoint.objects.filter(pk=endpoint.pk).update(**meanwhile)
+    give_up(endpoint.pk, url=endpoint.url, failing_since=failing_since, reason="answered 410")
+    endpoint.refresh_from_db()
+    assert (endpoint.disabled is None) == bool(meanwhile)
+    assert Subscription.objects.get(name=endpoint.subscription).state == ("active" if meanwhile else "disabled")
 
 
 @pytest.mark.parametrize("who", ["colleague", "staff"])
@@ -244,6 +277,27 @@ def test_a_message_that_is_not_kept_cannot_be_redelivered(cast: Cast):
     key = make(cast.owner)["id"]
     response = cast.owner.post(f"{PATH}{key}/redeliver/", {"message_id": str(uuid4())})
     assert response.status_code == 404
+
+
+def test_what_is_too_old_to_be_redelivered_is_said(cast: Cast):
+    key = make(cast.owner)["id"]
+    letter = DeadLetter.objects.create(
+        subscription_id=f"webhook:{key}",
+        model="posts.post",
+        object_id=str(uuid4()),
+        seq=1,
+        at=timezone.now(),
+        message_id=uuid4(),
+        attempts=1,
+        cause="no",
+    )
+    redeliver = f"{PATH}{key}/redeliver/"
+    one = cast.owner.post(redeliver, {"message_id": str(letter.message_id)})
+    assert (one.status_code, "no longer in the log" in one.json()["detail"]) == (404, True)
+    every = cast.owner.post(redeliver, {"dead_letters": True})
+    assert every.status_code == 202
+    assert every.json()["detail"].endswith("Some messages are too old to be sent again.")
+    assert DeadLetter.objects.get().outcome is None
 
 
 def test_the_log_keeps_neither_url_nor_secrets(cast: Cast):

@@ -16,11 +16,22 @@ from lockstep.changes.commands import counted
 from lockstep.delivery import operations
 from lockstep.delivery.audit import Finding, audit
 from lockstep.delivery.epochs import SameCluster, begin_new_epoch, preview_new_epoch
-from lockstep.delivery.operations import Letter, Preview, Selection, Status, StillDeclared, UnknownSubscription
+from lockstep.delivery.operations import (
+    Letter,
+    Preview,
+    Replayed,
+    Selection,
+    Status,
+    StillDeclared,
+    UnknownSubscription,
+    WrongState,
+)
+from lockstep.delivery.subscriptions import is_declared
 
 SHOWN = 20  # differences that are named
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 TIMES = "2026-11-21T09:30 (UTC), or 2h for two hours ago"
+UNDECLARED = "not declared in the code: it fills up to its cap, and nothing delivers it"
 NARROWING = ("letters", "model", "object_id", "cause", "since", "until")
 
 
@@ -68,7 +79,7 @@ class Command(commands.Command):
         except UnknownSubscription as error:
             names = ", ".join(status.name for status in operations.status()) or "none"
             raise CommandError(f"{error} There are: {names}.") from error
-        except (StillDeclared, SameCluster) as error:
+        except (StillDeclared, SameCluster, WrongState) as error:
             raise CommandError(str(error)) from error
 
     def _status(self, options: dict[str, Any]) -> None:
@@ -92,15 +103,14 @@ class Command(commands.Command):
     def _replay_letters(self, options: dict[str, Any]) -> None:
         selection = _narrowed(options)
         if options["plan"]:
-            self._say_preview("replay", operations.preview_letters(selection))
+            self._say_preview("replay", operations.preview_letters(selection), letters=True)
             return
-        done = operations.replay_letters(selection)
-        self.stdout.write(f"Replaying {counted(done.changes, 'change')} of {counted(done.objects, 'object')}.")
+        self._say_replayed(operations.replay_letters(selection), letters=True)
 
     def _discard_letters(self, options: dict[str, Any]) -> None:
         selection = _narrowed(options)
         if options["plan"]:
-            self._say_preview("discard", operations.preview_letters(selection))
+            self._say_preview("discard", operations.preview_discard(selection))
             return
         count = operations.discard_letters(selection, reason=options["reason"])
         self.stdout.write(f"Discarded {counted(count, 'dead letter')}.")
@@ -109,16 +119,21 @@ class Command(commands.Command):
         if options["plan"]:
             self._say_preview("replay", operations.preview_span(_selection(options)))
             return
-        done = operations.replay_span(_selection(options))
-        self.stdout.write(f"Replaying {counted(done.changes, 'change')} of {counted(done.objects, 'object')}.")
+        self._say_replayed(operations.replay_span(_selection(options)))
 
     def _pause(self, options: dict[str, Any]) -> None:
-        operations.pause(options["subscription"], reason=options["reason"])
-        self.stdout.write(f"{options['subscription']} is paused. Its changes wait; `delivery resume` lets them go on.")
+        name = options["subscription"]
+        if operations.pause(name, reason=options["reason"]) == "disabled":
+            self.stdout.write(f"{name} is paused as soon as it is enabled.")
+        else:
+            self.stdout.write(f"{name} is paused. Its changes wait; `delivery resume` lets them go on.")
 
     def _resume(self, options: dict[str, Any]) -> None:
-        operations.resume(options["subscription"])
-        self.stdout.write(f"{options['subscription']} goes on where it stopped.")
+        name = options["subscription"]
+        if operations.resume(name) == "disabled":
+            self.stdout.write(f"{name} is not paused any more; it is disabled still.")
+        else:
+            self.stdout.write(f"{name} goes on where it stopped.")
 
     def _rewind(self, options: dict[str, Any]) -> None:
         if options["plan"]:
@@ -158,14 +173,29 @@ class Command(commands.Command):
         if not options["plan"]:
             self.stdout.write("A new epoch has begun. Start the workers.")
 
-    def _say_preview(self, verb: str, preview: Preview) -> None:
-        if not preview.changes:
+    def _say_preview(self, verb: str, preview: Preview, *, letters: bool = False) -> None:
+        if preview.first is None or preview.last is None:
             self.stdout.write(f"Nothing to {verb}.")
-            return
-        span = f"from {preview.first:%Y-%m-%d %H:%M:%S} to {preview.last:%Y-%m-%d %H:%M:%S} UTC"
-        self.stdout.write(
-            f"Would {verb} {counted(preview.changes, 'change')} of {counted(preview.objects, 'object')}, {span}."
-        )
+        else:
+            span = f"from {preview.first:%Y-%m-%d %H:%M:%S} to {preview.last:%Y-%m-%d %H:%M:%S} UTC"
+            self.stdout.write(
+                f"Would {verb} {counted(preview.changes, 'change')} of {counted(preview.objects, 'object')}, {span}."
+            )
+        self._say_left(preview, letters=letters)
+
+    def _say_replayed(self, done: Replayed, *, letters: bool = False) -> None:
+        self.stdout.write(f"Replaying {counted(done.changes, 'change')} of {counted(done.objects, 'object')}.")
+        self._say_left(done, letters=letters)
+
+    def _say_left(self, result: Preview | Replayed, *, letters: bool) -> None:
+        """What a replay leaves: the relay sends it, or nobody can."""
+        if count := result.not_fanned_out:
+            stay = " Their dead letters stay open." if letters else ""
+            self.stdout.write(f"Not fanned out yet: {counted(count, 'change')}, which go out by themselves.{stay}")
+        if count := result.not_in_log:
+            self.stdout.write(
+                f"No longer in the log: {counted(count, 'change')}. Their dead letters stay open: discard them."
+            )
 
     def _say_json(self, rows: Sequence[Status | Letter | Finding]) -> None:
         self.stdout.write(json.dumps([asdict(row) for row in rows], default=str, indent=2))
@@ -186,7 +216,8 @@ def _status_table(rows: Sequence[Status]) -> Table:
     table.add_column("reason")
     for row in rows:
         counts = (row.behind, row.waiting, row.objects, row.failing, row.dead)
-        table.add_row(row.name, row.state, *(f"{count:,}" for count in counts), _age(row.age), row.reason)
+        reason = row.reason or ("" if is_declared(row.name) else UNDECLARED)
+        table.add_row(row.name, row.state, *(f"{count:,}" for count in counts), _age(row.age), reason)
     return table
 
 
