@@ -4,7 +4,8 @@
 -- name: status
 -- Every subscription: how far it is and what waits. `behind` is committed and not in the lanes yet, `waiting` is in them.
 SELECT s.name, s.kind, s.state, s.reason, behind.count AS behind, waiting.count AS waiting, lanes.count AS objects,
-       lanes.failing, dead.count AS dead, extract(epoch FROM now() - least(behind.oldest, waiting.oldest))::float8 AS age
+       lanes.failing, dead.count AS dead, extract(epoch FROM now() - least(behind.oldest, waiting.oldest))::float8 AS age,
+       s.silent_since, s.silent_cause
 FROM delivery_subscription s
 CROSS JOIN LATERAL (
     SELECT count(*), min(c.at) AS oldest FROM changes_change c

@@ -212,7 +212,7 @@ def test_a_handler_that_hangs_is_cut_at_its_deadline(
     worker.start()
     insert_post(database, "a")
     cause = eventually(lambda: database.execute("SELECT cause FROM delivery_lane WHERE failure = 'failed'").fetchone())
-    assert cause == ("TryAgain: no answer within 0.2 s",)
+    assert cause == ("TimedOut: no answer within 0.2 s",)
 
 
 def test_what_waited_for_a_silent_remote_goes_on_when_it_answers(

@@ -74,13 +74,13 @@ def test_each_status_has_its_error(status, kind, retryable):
     ],
 )
 def test_retry_after_in_either_form(header, seconds):
-    assert retry_after_seconds(header, NOW) == seconds
+    assert retry_after_seconds(header, now=NOW) == seconds
 
 
 @settings(deadline=None)
 @given(st.text() | st.text("SunMar, 019:+-GMT", max_size=40))
 def test_no_retry_after_does_harm(header):
-    seconds = retry_after_seconds(header, NOW)
+    seconds = retry_after_seconds(header, now=NOW)
     assert seconds is None or 0 <= seconds <= LONGEST_RETRY_AFTER
 
 
