@@ -182,9 +182,12 @@ class Courier:
     async def _write_down(self, connection: psycopg.AsyncConnection, outcomes: list[Outcome]) -> None:
         if not outcomes:
             return
+        recorded_for = self.subscriber if self.subscriber.recorded else None
         try:
-            await lanes.settle(connection, outcomes, self.subscriber if self.subscriber.recorded else None)
-        except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded):
+            await lanes.settle(connection, outcomes, recorded_for)
+        except psycopg.Error as error:
+            if recorded_for is None or is_outage_of_ours(error):
+                raise
             # One receipt that PostgreSQL cannot hold must not hold up everything else.
             logger.exception("%s: these attempts cannot be recorded", self.subscriber.name)
             await lanes.settle(connection, outcomes)

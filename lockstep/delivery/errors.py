@@ -79,10 +79,10 @@ class Vanished(Refused):
 def is_outage_of_ours(error: BaseException) -> bool:
     """Whether our database could not do its work right now: gone, full, out of connections, read-only, in a deadlock.
 
-    A statement that takes too long is none: it would again.
+    A statement that takes too long, or asks for more than there can be, is none: it would again.
     """
     if isinstance(error, OperationalError | InterfaceError) and error.__cause__:  # Django's, around psycopg's
         return is_outage_of_ours(error.__cause__)
-    if isinstance(error, psycopg.errors.QueryCanceled):
+    if isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith(("54", "57014")):
         return False
     return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | psycopg.errors.ReadOnlySqlTransaction)
