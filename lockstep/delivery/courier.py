@@ -67,6 +67,7 @@ class Courier:
         2. Claim as many due lanes as the concurrency leaves room for, and start delivering them.
         3. Wait until a delivery ends, or the worker has seen that something is due.
         """
+        await self._settle()  # what was left when it was last ended by an error
         async with AsyncExitStack() as stack:
             handler = await self._connect(stack)
             stack.push_async_callback(self._let_all_end)

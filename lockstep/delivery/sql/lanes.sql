@@ -61,15 +61,15 @@ RETURNING id, token;
 -- this one statement, and goes with the claim to its settlement. Runs after the claim, whose snapshot may be older than
 -- the claim. The change's own columns are NULL where the log does not have it any more.
 SELECT lane.id, lane.token, lane.attempts, s.kind, s.silent_since IS NOT NULL, clock_timestamp(),
-       d.seq, d.at, lane.model, lane.object_id, c.kind, c.before, c.after, c.actor, c.origin, c.trace
+       head.seq, head.at, lane.model, lane.object_id, c.kind, c.before, c.after, c.actor, c.origin, c.trace
 FROM delivery_subscription s
 CROSS JOIN delivery_lane lane
 CROSS JOIN LATERAL (
-    SELECT CASE s.kind WHEN 'state' THEN max(d.seq) ELSE min(d.seq) END AS seq
-    FROM delivery_delivery d WHERE d.lane_id = lane.id
+    (SELECT seq, at FROM delivery_delivery WHERE lane_id = lane.id AND s.kind = 'event' ORDER BY seq LIMIT 1)
+    UNION ALL
+    (SELECT seq, at FROM delivery_delivery WHERE lane_id = lane.id AND s.kind = 'state' ORDER BY seq DESC LIMIT 1)
 ) head
-JOIN delivery_delivery d ON d.lane_id = lane.id AND d.seq = head.seq
-LEFT JOIN changes_change c ON c.seq = d.seq AND c.at = d.at
+LEFT JOIN changes_change c ON c.seq = head.seq AND c.at = head.at
 WHERE s.name = %(subscription)s AND lane.id = ANY (%(lanes)s::bigint[]);
 
 -- name: go_by_index
