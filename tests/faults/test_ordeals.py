@@ -58,9 +58,10 @@ def test_a_worker_dies_at_every_point(tmp_path: Path, point: str):
         trial.judge()
 
 
-@pytest.mark.parametrize("deaths", [2, pytest.param(9, marks=pytest.mark.faults)])
-def test_workers_that_die_between_the_answer_and_the_settlement_use_up_no_attempt(tmp_path: Path, deaths: int):
-    """Eight deaths and one 503 made a dead letter."""
+@pytest.mark.faults
+def test_workers_that_die_between_the_answer_and_the_settlement_use_up_no_attempt(tmp_path: Path):
+    """Eight deaths and one 503 made a dead letter. The short form is test_only_an_answer_uses_up_an_attempt."""
+    deaths = 9
     with ordeal(tmp_path, SEED) as trial, psycopg.connect(trial.server.url, autocommit=True) as connection:
         connection.execute("UPDATE posts_post SET title = 'a' WHERE id = %s", [trial.keys[0]])
         for _ in range(deaths):
