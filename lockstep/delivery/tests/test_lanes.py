@@ -1,5 +1,7 @@
 """Lanes: one change of an object at a time, in order; a claim that was lost changes nothing."""
 
+import itertools
+import random
 import threading
 from datetime import timedelta
 
@@ -12,7 +14,7 @@ from lockstep.delivery.database import SQL
 from lockstep.delivery.errors import Interrupted, Lost, NotYet, Refused, TryAgain, Unreachable
 from lockstep.delivery.lanes import BEGINNING, Horizon, Outcome
 from lockstep.delivery.retry import SCHEDULE, delay_after
-from lockstep.delivery.subscriptions import Subscriber, registered
+from lockstep.delivery.subscriptions import Claim, Subscriber, registered
 from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber, waiting
 from lockstep.retry_after import retry_after_seconds
 from tests.support import eventually, somebody_waits
@@ -191,6 +193,38 @@ def test_workers_of_two_versions_keep_the_order_of_an_object(steps: Steps, datab
         assert sent[-1] == titles[-1]
         assert waiting(database) == []
         operations.unsubscribe("test")
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.faults) for n in range(1, 50))])
+def test_an_object_never_goes_back_whichever_version_does_what(steps: Steps, database: psycopg.Connection, seed: int):
+    """Writes, fan-out, claims and settlements of both versions, and flips of the kind, in any order."""
+    chance = random.Random(seed)
+    versions = itertools.count()
+    post = write(steps, database, EVENT, f"{next(versions):04}")
+    sent: list[str] = []
+    claims: list[Claim] = []
+
+    def claim(who: Subscriber) -> None:
+        for found in steps.claim(who):
+            claims.append(found)
+            sent.append(found.change.after["title"])
+
+    moves = {
+        "write": lambda: rename_post(database, post, f"{next(versions):04}"),
+        "fan out": steps.fan_out,
+        "claim as event": lambda: claim(EVENT),
+        "claim as state": lambda: claim(STATE),
+        "settle": lambda: [steps.settle(claims.pop()) for _ in claims[:1]],
+        "flip": lambda: redeclare(database, chance.choice([EVENT, STATE])),
+    }
+    for _ in range(120):
+        moves[chance.choice(list(moves))]()
+    steps.fan_out()
+    while waiting(database):
+        moves["claim as state"]()
+        moves["settle"]()
+    assert len(sent) > 5
+    assert sent == sorted(set(sent))
 
 
 def redeclare(database: psycopg.Connection, who: Subscriber) -> None:
