@@ -28,7 +28,7 @@ async def main(urls: Sequence[str]) -> None:
             async with webhook_sender(concurrency=CONCURRENCY, deadline=DEADLINE, opened=opened) as sender:
 
                 async def handler(claim: Claim) -> Receipt:
-                    return await sender.send(destination, claim.message_id, body_of(claim))
+                    return await sender.send(destination, claim.message_id, body_of(claim), claim.clock)
 
                 if number == 0:
                     print("ready", flush=True)

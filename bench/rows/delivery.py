@@ -94,7 +94,7 @@ class Delivery(Row):
             async with webhook_sender(concurrency=REQUESTS, deadline=30, opened=[ip_network("127.0.0.0/8")]) as sender:
 
                 async def handler(claim: Claim) -> Receipt:
-                    receipt = await sender.send(destination, claim.message_id, body_of(claim))
+                    receipt = await sender.send(destination, claim.message_id, body_of(claim), claim.clock)
                     self.handled += 1
                     return receipt
 

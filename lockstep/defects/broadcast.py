@@ -13,7 +13,7 @@ from django.conf import settings
 
 from lockstep.delivery.destinations.addresses import ANYWHERE
 from lockstep.delivery.destinations.webhook import Destination, WebhookSender, webhook_sender
-from lockstep.delivery.subscriptions import Change, Claim, Handler, Pool, Receipt, Subscriber
+from lockstep.delivery.subscriptions import Change, Claim, Handler, Pool, Receipt, Skipped, Subscriber
 
 NAME = "defects-counter"
 ACTIONS = {"created": "create", "deleted": "delete"}
@@ -35,10 +35,12 @@ class Broadcast:
         self.sender = sender
         self.destination = Destination(settings.COUNTER_URL, (settings.COUNTER_SECRET,))
 
-    async def deliver(self, claim: Claim) -> Receipt | None:
+    async def deliver(self, claim: Claim) -> Receipt | Skipped:
         """One message for one change. Raises delivery errors."""
         body = message_of(claim.change)
-        return await self.sender.send(self.destination, claim.message_id, body) if body else None
+        if body is None:
+            return Skipped("the counter does not count this")
+        return await self.sender.send(self.destination, claim.message_id, body, claim.clock)
 
 
 @asynccontextmanager

@@ -16,7 +16,10 @@ class DeliveryConfig(AppConfig):
 
 
 def _declare_subscriptions(sender: AppConfig, using: str, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
-    """Subscriptions begin with their migration, not with the first worker: what is written in between is delivered."""
+    """Subscriptions begin with their migration, not with the first worker: what is written in between is delivered.
+
+    They are what this code declares from here on, also where a worker of another version declared otherwise.
+    """
     from django.db import connections
 
     from lockstep.delivery.database import SQL

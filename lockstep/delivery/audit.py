@@ -17,13 +17,17 @@ from lockstep.delivery.database import SQL
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One comparison: `differing` names what differs; `digests` of both sides are equal where nothing does."""
+    """One comparison: `differing` names what differs; `digests` of both sides are equal where nothing does.
+
+    Where one side could not be read nothing is known: `not_compared` says why.
+    """
 
     what: str
     objects: int
     differing: list[str] = field(default_factory=list)
     digests: tuple[str, str] | None = None
     remark: str = ""
+    not_compared: str = ""
 
 
 Check = Callable[[], Finding]

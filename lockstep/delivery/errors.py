@@ -3,14 +3,21 @@
     DeliveryError
     ├── TryAgain        it may work later: waits by the retry schedule, or as long as the remote asks for
     │   ├── Unreachable the remote does not answer at all: waits likewise, but is tried as soon as it is back
-    │   └── Lost        the lease ended before the handler did: whoever has the lane by now does it
+    │   └── TimedOut    the remote was reached and did not answer in time
     ├── NotYet          something else has to be delivered first: waits a moment
+    ├── Interrupted     our own side failed, not the remote: tried again soon
+    │   └── Lost        the lease ended before the handler did: whoever has the lane by now does it
     └── Refused         it will never work: a dead letter at once
+        └── Vanished    the change log does not have the change any more: there is nothing to deliver
 
-Anything else that a subscriber raises is a mistake in it, and is treated as TryAgain.
+Anything else that a subscriber raises is a mistake in it, and is treated as TryAgain. Only TryAgain uses up attempts:
+an attempt is an answer of the remote, or its silence until a deadline (decision 46).
 """
 
 from typing import Any
+
+import psycopg
+from django.db import InterfaceError, OperationalError
 
 
 class DeliveryError(Exception):
@@ -39,8 +46,8 @@ class Unreachable(TryAgain):
     failure = "unreachable"
 
 
-class Lost(TryAgain):
-    """The lease ended before the handler did."""
+class TimedOut(TryAgain):
+    """The remote did not answer in time."""
 
 
 class NotYet(DeliveryError):
@@ -49,7 +56,33 @@ class NotYet(DeliveryError):
     failure = "not yet"
 
 
+class Interrupted(DeliveryError):
+    """Our own side failed: what the remote says of it is not known."""
+
+    failure = "interrupted"
+
+
+class Lost(Interrupted):
+    """The lease ended before the handler did."""
+
+
 class Refused(DeliveryError):
     """The remote will never take it."""
 
     failure = "refused"
+
+
+class Vanished(Refused):
+    """The change log does not have the change any more."""
+
+
+def is_outage_of_ours(error: BaseException) -> bool:
+    """Whether our database could not do its work right now: gone, full, out of connections, read-only, in a deadlock.
+
+    A statement that takes too long, or asks for more than there can be, is none: it would again.
+    """
+    if isinstance(error, OperationalError | InterfaceError) and error.__cause__:  # Django's, around psycopg's
+        return is_outage_of_ours(error.__cause__)
+    if isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith(("54", "57014")):
+        return False
+    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | psycopg.errors.ReadOnlySqlTransaction)

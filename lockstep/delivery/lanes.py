@@ -1,17 +1,21 @@
 """Claiming lanes and settling claims (sql/lanes.sql says how)."""
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from lockstep.delivery.clock import DatabaseClock
 from lockstep.delivery.database import SQL, Connection
 from lockstep.delivery.epochs import Epochs
-from lockstep.delivery.errors import DeliveryError, Lost
-from lockstep.delivery.retry import delay_after
-from lockstep.delivery.subscriptions import Change, Claim, Receipt, Subscriber, WithinHandler
+from lockstep.delivery.errors import DeliveryError, Lost, Vanished
+from lockstep.delivery.retry import counts, delay_after
+from lockstep.delivery.subscriptions import Change, Claim, Receipt, Skipped, Subscriber, WithinHandler
 from lockstep.delivery.values import as_json, bigints, storable
+
+logger = logging.getLogger(__name__)
 
 LANES = SQL["lanes"]
 BEGINNING = datetime.min.replace(tzinfo=UTC)
@@ -20,18 +24,37 @@ LATENESS = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a claim ended: delivered (no error) or not. `began` and `ended` are of time.monotonic()."""
+    """How a claim ended: delivered (no error), passed over, or not delivered.
+
+    `began` and `ended` are of time.monotonic().
+    """
 
     claim: Claim
     error: DeliveryError | None = None
     receipt: Receipt | None = None
     began: float = 0.0
     ended: float = 0.0
+    skipped: Skipped | None = None
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the remote took it: one that was passed over tells nothing of the remote."""
+        return self.error is None and self.skipped is None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it failed in a way that uses up an attempt."""
+        return self.error is not None and counts(self.error, early=self.claim.early)
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts are used up."""
+        return self.claim.attempts if self.counts else self.claim.attempts - 1
 
     @property
     def delay(self) -> float | None:
         """Seconds until the next attempt; None when there is none."""
-        return delay_after(self.claim.attempts, self.error) if self.error else None
+        return delay_after(self.attempts, self.error) if self.error else None
 
     @property
     def cause(self) -> str:
@@ -60,24 +83,48 @@ class Horizon:
 async def claim(
     connection: Connection, subscriber: Subscriber, limit: int, epochs: Epochs, horizon: Horizon | None = None
 ) -> list[Claim]:
-    """Takes up to `limit` due lanes of a subscription, each with the change at its head. Moves the horizon."""
+    """Takes up to `limit` due lanes of a subscription, each with the change at its head. Moves the horizon.
+
+    A head whose change is not in the log any more is a dead letter at once: it would be claimed again for ever.
+    """
     horizon = horizon or Horizon()
     choice = {"subscription": subscriber.name, "limit": limit, "lease": timedelta(seconds=subscriber.lease)}
     cursor = await connection.execute(LANES["claim"], choice | {"from": horizon.moment})
-    found = await cursor.fetchall()
-    if not found:
+    taken = {lane: (token, next_at, early) for lane, token, next_at, early in await cursor.fetchall()}
+    if not taken:
         return []
-    horizon.move(max(next_at for _, _, next_at in found))
-    tokens: dict[int, int] = {lane: token for lane, token, _ in found}
-    heads = {"lanes": bigints(tokens), "latest": subscriber.kind == "state"}
-    cursor = await connection.execute(LANES["heads"], heads)
+    horizon.move(max(next_at for _, next_at, _ in taken.values()))
+    cursor = await connection.execute(LANES["heads"], {"subscription": subscriber.name, "lanes": bigints(taken)})
+    heads = await cursor.fetchall()
+    read_at = time.monotonic()
     claims = [
-        Claim(lane, token, attempts, epochs.message_id(change[0], subscriber.name), Change(*change))
-        for lane, token, attempts, *change in await cursor.fetchall()
+        Claim(
+            lane,
+            token,
+            attempts + 1,
+            epochs.message_id(change[0], subscriber.name),
+            Change(*change),
+            kind=kind,
+            early=taken[lane][2],
+            silent=silent,
+            clock=DatabaseClock(now, read_at),
+        )
+        for lane, token, attempts, kind, silent, now, *change in heads
     ]
-    if idle := tokens.keys() - {claim.lane for claim in claims}:
-        await release(connection, *((lane, tokens[lane]) for lane in idle))
-    return claims
+    if idle := taken.keys() - {claim.lane for claim in claims}:
+        await release(connection, *((lane, taken[lane][0]) for lane in idle))
+    if vanished := [claim for claim in claims if claim.change.kind is None]:
+        await _give_up(connection, subscriber, vanished)
+    return [claim for claim in claims if claim.change.kind is not None]
+
+
+async def _give_up(connection: Connection, subscriber: Subscriber, vanished: Sequence[Claim]) -> None:
+    error = Vanished("the change log does not have this change any more")
+    await settle(connection, [Outcome(claim, error) for claim in vanished])
+    for claim in vanished:
+        change = claim.change
+        line = "%s: %s %s is a dead letter: its change %d is not in the log any more"
+        logger.error(line, subscriber.name, change.model, change.object_id, change.seq)
 
 
 async def hold(connection: Connection, subscriber: Subscriber, model: str, object_id: str) -> tuple[int, int] | None:
@@ -110,7 +157,7 @@ async def deliver_within(connection: Connection, claims: Sequence[Claim], handle
 async def _record(connection: Connection, subscriber: Subscriber, outcomes: Sequence[Outcome]) -> None:
     """Keeps the attempts for those who want to see them; of what was passed over there is nothing to tell."""
     now = time.monotonic()
-    tried = [_attempt(outcome, now) for outcome in outcomes if outcome.receipt or outcome.error]
+    tried = [_attempt(outcome, now) for outcome in outcomes if not outcome.skipped]
     if tried:
         attempts = {"subscription": subscriber.name, "attempts": as_json(tried)}
         await connection.execute(LANES["record_attempts"], attempts)
@@ -180,6 +227,7 @@ async def _bury(connection: Connection, dead: Sequence[Outcome]) -> None:
         "seqs": bigints(outcome.claim.change.seq for outcome in dead),
         "ats": [outcome.claim.change.at for outcome in dead],
         "message_ids": [outcome.claim.message_id for outcome in dead],
+        "attempts": [outcome.attempts for outcome in dead],
         "causes": [outcome.cause for outcome in dead],
     }
     await connection.execute(LANES["bury"], letters)
@@ -187,7 +235,11 @@ async def _bury(connection: Connection, dead: Sequence[Outcome]) -> None:
 
 async def _remove(connection: Connection, done: Sequence[Outcome]) -> None:
     lanes = [outcome.claim.lane for outcome in done]
-    removed = {"lanes": bigints(lanes), "seqs": bigints(outcome.claim.change.seq for outcome in done)}
+    removed = {
+        "lanes": bigints(lanes),
+        "seqs": bigints(outcome.claim.change.seq for outcome in done),
+        "absorbs": [outcome.claim.kind == "state" for outcome in done],
+    }
     async with connection.pipeline():  # one journey for all three
         await connection.execute(LANES["remove_delivered"], removed)
         await _let_go(connection, lanes)
@@ -203,6 +255,7 @@ async def _postpone(connection: Connection, failed: Sequence[tuple[Outcome, floa
         "lanes": bigints(outcome.claim.lane for outcome, _ in failed),
         "ats": [outcome.claim.change.at for outcome, _ in failed],
         "delays": [delay for _, delay in failed],
+        "counts": [outcome.counts for outcome, _ in failed],
         "failures": [outcome.error.failure for outcome, _ in failed if outcome.error],
         "causes": [outcome.cause for outcome, _ in failed],
     }

@@ -12,12 +12,12 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from lockstep.delivery import operations
-from lockstep.delivery.errors import DeliveryError
+from lockstep.delivery.lanes import Outcome
 from lockstep.delivery.operations import Status
 
 ATTEMPTS = Counter(
     "lockstep_delivery_attempts",
-    "Attempts that ended, by how: delivered, or the kind of failure.",
+    "Attempts that ended, by how: delivered, skipped (there was nothing to send), or the kind of failure.",
     ["subscription", "outcome"],
 )
 DEAD_LETTERS = Counter("lockstep_delivery_dead_letters", "Changes that were given up.", ["subscription"])
@@ -48,14 +48,17 @@ class Figures:
         self._delivered = ATTEMPTS.labels(self._name, "delivered")
         self._seconds = SECONDS.labels(self._name)
 
-    def count(self, error: DeliveryError | None, seconds: float, *, final: bool) -> None:
+    def count(self, outcome: Outcome) -> None:
         """One attempt that ended; a failure that is final is a dead letter."""
-        self._seconds.observe(seconds)
-        if error is None:
+        if outcome.skipped:
+            ATTEMPTS.labels(self._name, "skipped").inc()
+            return
+        self._seconds.observe(outcome.ended - outcome.began)
+        if outcome.error is None:
             self._delivered.inc()
             return
-        ATTEMPTS.labels(self._name, error.failure).inc()
-        if final:
+        ATTEMPTS.labels(self._name, outcome.error.failure).inc()
+        if outcome.delay is None:
             DEAD_LETTERS.labels(self._name).inc()
 
 

@@ -77,6 +77,11 @@ class Subscription(models.Model):
     cap = models.BigIntegerField(db_default=1_000_000, help_text="It is full when so many changes wait.")
     placed = models.BigIntegerField(db_default=0, help_text="Changes placed since what waits was counted.")
     keeps_log = models.BooleanField(db_default=True, help_text="Its dead letters keep their days of the log.")
+    silent_since = models.DateTimeField(null=True, help_text="Since when its remote does not answer.")
+    silent_cause = models.TextField(blank=True, db_default="", help_text="What was seen instead of an answer.")
+    replaced = ArrayField(
+        models.TextField(), db_default=[], help_text="Declarations that a later version of the code replaced."
+    )
     created = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -99,7 +104,7 @@ class Lane(models.Model):
     object_id = models.TextField()
     next_at = models.DateTimeField(db_default=Now(), help_text="When it may be claimed: due time, retry or lease.")
     token = models.BigIntegerField(db_default=0, help_text="Fencing token of the latest claim.")
-    attempts = models.IntegerField(db_default=0, help_text="Claims since the last success.")
+    attempts = models.IntegerField(db_default=0, help_text="Failed attempts since the last success.")
     failure = models.TextField(null=True, help_text="How the last attempt failed; null while claimed or due.")
     cause = models.TextField(null=True, help_text="Why, for people.")
 

@@ -6,7 +6,7 @@ transaction. A replay keeps the message ids: receivers that know a message alrea
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -44,7 +44,8 @@ class NotInLog(Exception):
 class Status:
     """One subscription: changes not in the lanes yet, changes in them, objects they belong to, and so on.
 
-    `age` is seconds since the oldest change that is not delivered; None when there is none.
+    `age` is seconds since the oldest change that is not delivered; None when there is none. `silent_since` is when the
+    remote stopped to answer, with what was seen instead; None while it answers.
     """
 
     name: str
@@ -57,6 +58,8 @@ class Status:
     failing: int
     dead: int
     age: float | None
+    silent_since: datetime | None
+    silent_cause: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,16 @@ class Replayed:
 
 def status() -> list[Status]:
     """Every subscription, by name."""
-    return [Status(*row) for row in _rows("status")]
+    return [_with_outage(Status(*row)) for row in _rows("status")]
+
+
+def _with_outage(status: Status) -> Status:
+    """A remote that does not answer is a reason too, of a subscription that would deliver."""
+    if status.silent_since is None or status.state not in ("active", "full"):
+        return status
+    since = f"{status.silent_since.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    outage = f"does not answer since {since} ({status.silent_cause})"
+    return replace(status, reason=f"{status.reason}; {outage}" if status.reason else outage)
 
 
 def letters(selection: Selection, *, limit: int | None = None) -> list[Letter]:

@@ -51,8 +51,24 @@ class Step(NamedTuple):
 
 
 async def declare(connection: Connection, subscriber: Subscriber) -> None:
-    """Writes the subscription down as the code has it. A new one starts now; an old one keeps its place."""
-    await connection.execute(SQL["upkeep"]["declare_subscription"], subscriber.row)
+    """Writes the subscription down as the code has it. A new one starts now; an old one keeps its place.
+
+    A declaration that another version of the code replaced does not come back by a worker's start: while two versions
+    are at work, each would undo the other. The row rules; `manage.py migrate` makes it what its own code says.
+    """
+    async with connection.transaction():
+        cursor = await connection.execute(SQL["upkeep"]["is_replaced"], subscriber.row)
+        (is_replaced,) = await cursor.fetchone() or (False,)
+        if not is_replaced:
+            cursor = await connection.execute(SQL["upkeep"]["declare_subscription"], subscriber.row)
+    if is_replaced:
+        logger.warning(
+            "%s: another version of the code has declared it anew, and this worker goes by that. If this version is "
+            "the right one, run manage.py migrate with it.",
+            subscriber.name,
+        )
+    elif cursor.rowcount:
+        logger.info("%s: declared as this version of the code has it", subscriber.name)
 
 
 async def advance(connection: Connection, chunk: int = CHUNK) -> Step:

@@ -15,7 +15,10 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from lockstep.delivery.clock import DatabaseClock
+
 Pool = AsyncConnectionPool[AsyncConnection[Any]]
+Kind = Literal["event", "state"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +39,34 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A lane that is ours until its lease ends, and the change at its head."""
+    """A lane that is ours until its lease ends, and the change at its head.
+
+    `attempts` is the number of this one, from 1; what a worker's death cut short is not counted. `kind` is that of the
+    subscription when the head was chosen, and decides what is done with when this claim is settled. `early`: it was
+    brought forward, because the remote might answer again. `silent`: the remote did not answer the last time. `clock`
+    is the database's: whatever leaves us with a time takes it from there.
+    """
 
     lane: int
     token: int
     attempts: int
     message_id: UUID
     change: Change
+    kind: Kind = "event"
+    early: bool = False
+    silent: bool = False
+    clock: DatabaseClock = field(default_factory=DatabaseClock)
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A handler's result where there was nothing to send: the remote was not asked, and nothing is known of it."""
+
+    reason: str
 
 
 Receipt = dict[str, Any]  # what a handler has to tell of an attempt, as JSON
-Handler = Callable[[Claim], Awaitable[Receipt | None]]
+Handler = Callable[[Claim], Awaitable[Receipt | Skipped | None]]
 WithinHandler = Callable[[AsyncConnection[Any], Sequence[Claim]], Awaitable[None]]
 
 
@@ -62,11 +82,14 @@ class Subscriber:
     `concurrency` bounds the handlers at work in one worker, `deadline` (seconds) each of them. Changes whose origin is
     `skip_origin` are not delivered. With `cap` changes waiting it takes no more until half of them are delivered.
     `recorded` keeps every attempt for a week, with the receipt that the handler returned or its error carried; it is
-    for what leaves our database.
+    for what leaves our database. A handler that sent nothing returns Skipped.
+
+    The name, `kind`, `models`, `skip_origin` and `cap` are written into the subscription's row, and only the row
+    counts: workers of two versions of the code may stand side by side (decision 46).
     """
 
     name: str
-    kind: Literal["event", "state"]
+    kind: Kind
     models: tuple[str, ...]
     connect: Callable[[Pool], AbstractAsyncContextManager[Handler]] | None = field(default=None, repr=False)
     within: WithinHandler | None = field(default=None, repr=False)
@@ -97,7 +120,7 @@ class Subscriber:
 
     @property
     def row(self) -> dict[str, Any]:
-        """What the database keeps of it."""
+        """What the database keeps of it, and goes by."""
         return {
             "name": self.name,
             "kind": self.kind,

@@ -60,7 +60,7 @@ def mirror_check(mirror: Mirror) -> Check:
                 await plan.make(client, lambda collection, listed: None)
                 return Finding(what, plan.listed.total(), await _differing(plan), remark=_remark(plan))
             except ProviderError as error:
-                return Finding(what, 0, [f"the provider could not be read: {error}"])
+                return Finding(what, 0, not_compared=f"the provider could not be read: {error}")
             finally:
                 await plan.close()
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import orjson
 
 from lockstep.delivery import errors as delivery
-from lockstep.delivery.subscriptions import Claim
+from lockstep.delivery.subscriptions import Claim, Skipped
 from lockstep.mirror.collections import Client, Collection, Mirror
 from lockstep.mirror.failures import provider_errors_as_delivery_errors
 from lockstep.mirror.remote import Body, Known, Pool, Remote, digest, keeps_writes, projection
@@ -28,10 +28,13 @@ class Pusher:
         self.unsettled = unsettled or _nothing
         self.remotes = {c.name: Remote(pool, mirror, c) for c in mirror.collections}
 
-    async def deliver(self, claim: Claim) -> None:
+    async def deliver(self, claim: Claim) -> Skipped | None:
         """Handles a claim of the mirror's subscription: pushes the state after its change."""
         change = claim.change
-        await self.push(self.mirror.by_label[change.model], change.object_id, change.after, str(claim.message_id))
+        collection = self.mirror.by_label[change.model]
+        never_sent = change.after is None and await self.remotes[collection.name].find(change.object_id) == Known()
+        await self.push(collection, change.object_id, change.after, str(claim.message_id))
+        return Skipped("the provider never had it") if never_sent else None
 
     async def push(self, collection: Collection, object_id: str, row: Body | None, key: str | None = None) -> bool:
         """Creates, updates or deletes the copy; `row` is the captured columns, None for a deleted object.

@@ -61,14 +61,16 @@ class NotFound(Refused):
     """The remote system has no such object."""
 
 
-def refusal(status: int, detail: str = "", *, retry_after: str | None = None, write: bool = False) -> ProviderError:
+def refusal(
+    status: int, detail: str = "", *, retry_after: str | None = None, date: str | None = None, write: bool = False
+) -> ProviderError:
     """The error that stands for an answer with this status, any but 2xx.
 
-    `retry_after` is the header as it came; `write` says that the request was one.
+    `retry_after` and `date` are the headers as they came; `write` says that the request was one.
     """
     return _kind(status)(
         f"{status} {detail}".strip(),
-        retry_after=retry_after_seconds(retry_after),
+        retry_after=retry_after_seconds(retry_after, date),
         maybe_applied=write and status >= 500,
     )
 

@@ -161,8 +161,8 @@ async def _refusal_of(answer: httpx.Response, operation: Operation) -> ProviderE
         excerpt = (await read_body(answer))[:_LONGEST_EXCERPT].decode(errors="replace")
     except (Garbled, *_ANSWER_LOST, httpx.DecodingError):
         excerpt = "its text is unreadable"  # the status alone says what happened
-    retry_after = answer.headers.get("Retry-After")
-    return refusal(answer.status_code, excerpt, retry_after=retry_after, write=operation.write)
+    retry_after, date = (answer.headers.get(name) for name in ("Retry-After", "Date"))
+    return refusal(answer.status_code, excerpt, retry_after=retry_after, date=date, write=operation.write)
 
 
 async def read_object(answer: httpx.Response) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from django.conf import settings
 from lockstep.api.errors import Invalid, Unavailable
 from lockstep.changes.sql_file import load
 from lockstep.delivery import errors as delivery
-from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber
+from lockstep.delivery.subscriptions import Claim, Handler, Pool, Skipped, Subscriber
 from lockstep.mirror.failures import provider_errors_as_delivery_errors
 from lockstep.providers.errors import ProviderError, Unreachable
 from lockstep.providers.payments import Card, CardRefused, Charge, PaymentGateway, tokenise
@@ -55,21 +55,25 @@ class Cashier:
         self.gateway = gateway
         self.pool = pool
 
-    async def deliver(self, claim: Claim) -> None:
+    async def deliver(self, claim: Claim) -> Skipped | None:
         """Charges for an order that is CONFIRMED, and for no other. Raises delivery errors."""
         after = claim.change.after
         order = claim.change.object_id
-        if after is not None and after["state"] == machines.REJECTED:
-            await self._look_for_late_charge(order)
-        if after is None or after["state"] != machines.CONFIRMED:
-            return
-        waiting = await self._waiting(order)
+        if after is not None and after["state"] == machines.REJECTED and await self._look_for_late_charge(order):
+            return None
+        waiting = await self._waiting(order) if after and after["state"] == machines.CONFIRMED else None
         if waiting is None:
-            return
+            return Skipped("there is nothing to charge")
         key, token, amount, ending = waiting
         if amount == 0:
             await self._accept(order, charge="")
-            return
+            return Skipped("it costs nothing")
+        await self._charge_or_end(claim, order, key, token, amount, ending)
+        return None
+
+    async def _charge_or_end(
+        self, claim: Claim, order: str, key: str, token: str, amount: Decimal, ending: float | None
+    ) -> None:
         if ending is None:
             await self._settle(order, amount, await self._charge(claim, token, amount, key))
         elif charge := await self._look_up(key):
@@ -92,10 +96,11 @@ class Cashier:
         else:
             await self._reject("reject", order, charge=charge.id, reason=charge.reason or "declined")
 
-    async def _look_for_late_charge(self, order: str) -> None:
+    async def _look_for_late_charge(self, order: str) -> bool:
         """Raises Refused for an order that staff ended and that the gateway charged all the same.
 
-        A charge that is not decided yet is asked for again: it is no charge if it is declined.
+        A charge that is not decided yet is asked for again: it is no charge if it is declined. Returns whether the
+        gateway was asked.
         """
         async with self.pool.connection() as connection:
             cursor = await connection.execute(SQL["ended"], {"order": order})
@@ -105,6 +110,7 @@ class Cashier:
             raise delivery.NotYet("the payment gateway has not decided yet")
         if charge and charge.status == "approved":
             await self._refuse_late_charge(order, charge.id)
+        return row is not None
 
     async def _refuse_late_charge(self, order: str, charge: str) -> None:
         async with self.pool.connection() as connection:

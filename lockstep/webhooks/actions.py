@@ -4,14 +4,13 @@ import base64
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import transaction
-from django.db.models import F
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from lockstep.api.concurrency import ANY_VERSION, Match, lock
@@ -27,6 +26,7 @@ from lockstep.webhooks.disabling import disable
 from lockstep.webhooks.models import SECRETS, Endpoint
 
 SECRET_BYTES = 32
+MOST_OLD_SECRETS = 4  # that sign beside the new one: each has a signature in the header of every message
 SWITCHED_OFF = "switched off by its owner"
 OWNER_SIGNED_OUT = "switched off when its owner's password was changed"
 
@@ -91,7 +91,7 @@ def delete_endpoint(*, actor: str, endpoint: Endpoint, match: Match = ANY_VERSIO
 def delete_endpoints(owner: UUID) -> None:
     """Deletes all endpoints of an account that is deleted, with their addresses and secrets. Within its transaction."""
     for endpoint in Endpoint.objects.alive().filter(owner=owner).order_by("pk").select_for_update(no_key=True):
-        _set(endpoint, deleted=Now(), url="", description="", secret=b"", old_secret=None)
+        _set(endpoint, deleted=Now(), url="", description="", secret=b"", old_secrets=[], old_secrets_until=[])
         operations.unsubscribe(endpoint.subscription)
 
 
@@ -107,14 +107,44 @@ def disable_endpoints(owner: UUID) -> None:
 
 
 def rotate_secret(*, actor: str, endpoint: Endpoint) -> Created:
-    """A new secret; the old one signs beside it for a day, so that the receiver can change over in its own time."""
+    """A new secret; the old one signs beside it for a day, so that the receiver can change over in its own time.
+
+    So does each that was replaced within a day. Raises Conflict when MOST_OLD_SECRETS sign beside it already: none of
+    them ends before its time.
+    """
     secret = _new_secret()
     with attributed_transaction(actor=actor):
         endpoint = _locked(endpoint)
-        overlap = Now() + timedelta(hours=settings.WEBHOOK_OVERLAP_HOURS)
-        _set(endpoint, old_secret=F("secret"), old_secret_until=overlap, secret=seal(SECRETS, secret.encode()))
+        old = _old_secrets(endpoint)
+        if len(old) >= MOST_OLD_SECRETS:
+            raise Conflict(
+                f"{len(old)} old secrets of this endpoint are still valid. The next one ends at "
+                f"{min(until for _, until in old).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}; rotate again then."
+            )
+        old.append((bytes(endpoint.secret), _now() + timedelta(hours=settings.WEBHOOK_OVERLAP_HOURS)))
+        _set(
+            endpoint,
+            secret=seal(SECRETS, secret.encode()),
+            old_secrets=[sealed for sealed, _ in old],
+            old_secrets_until=[until for _, until in old],
+        )
     endpoint.refresh_from_db()
     return Created(endpoint, secret)
+
+
+def _old_secrets(endpoint: Endpoint) -> list[tuple[bytes, datetime]]:
+    """Those that are still valid, with their ends."""
+    now = _now()
+    pairs = zip(endpoint.old_secrets, endpoint.old_secrets_until, strict=True)
+    return [(bytes(sealed), until) for sealed, until in pairs if until > now]
+
+
+def _now() -> datetime:
+    """The database's time."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT now()")
+        moment: datetime = cursor.fetchone()[0]
+        return moment
 
 
 def send_test(*, actor: str, endpoint: Endpoint) -> None:

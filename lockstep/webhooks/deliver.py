@@ -1,37 +1,41 @@
 """From a claim to somebody's URL: who it is for, whether they may see it, how it went."""
 
+import asyncio
+import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+import psycopg
 from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import connections
+from django.db import DatabaseError, connections
 
 from lockstep.api.sealing import Unreadable, unseal
 from lockstep.changes.readers import names, readable_part, sight
 from lockstep.changes.sql_file import load
 from lockstep.delivery.destinations.webhook import Destination, Gone, WebhookSender, body_of, webhook_sender
-from lockstep.delivery.errors import DeliveryError, TryAgain
-from lockstep.delivery.subscriptions import Claim, Family, Handler, Pool, Receipt, Subscriber
+from lockstep.delivery.errors import DeliveryError, Refused, TryAgain
+from lockstep.delivery.subscriptions import Claim, Family, Handler, Pool, Receipt, Skipped, Subscriber
 from lockstep.webhooks.disabling import give_up
 from lockstep.webhooks.models import FAMILY, SECRETS
 
 SQL = load(Path(__file__).parent / "sql" / "endpoints.sql")
-KNOWN_SECONDS = 1.0  # how long an endpoint is remembered: what its owner changes holds within a second
+logger = logging.getLogger(__name__)
+
 ORIGIN = "webhooks"  # of what is sent to one endpoint alone
 TEST = "webhooks.test"
 
 
 @dataclass(frozen=True, slots=True)
 class _Endpoint:
-    """An endpoint as it was a moment ago."""
+    """An endpoint as it was when it was read."""
 
     destination: Destination
     failing: bool
@@ -63,30 +67,57 @@ class EndpointHandler:
         self.sender = sender
         self.pool = pool
         self._known: _Endpoint | None = None
-        self._until = 0.0
+        self._read_at = 0.0  # of time.monotonic()
+        self._reading = asyncio.Lock()
 
-    async def deliver(self, claim: Claim) -> Receipt | None:
+    async def deliver(self, claim: Claim) -> Receipt | Skipped:
         """Sends what the endpoint's owner may see; the rest, and all for an endpoint that is gone, is done with."""
-        endpoint = await self._endpoint()
-        readable = endpoint and endpoint.readable(claim)
-        if not endpoint or not readable or not await self._is_in_sight(endpoint, readable):
-            return None
+        endpoint = await self._endpoint(claim.clock.at)
+        if not endpoint:
+            return Skipped("the endpoint is gone or disabled")
+        readable = endpoint.readable(claim)
+        if not readable or not await self._is_in_sight(endpoint, readable):
+            return Skipped("the owner may not see it, or the endpoint does not follow it")
         sent_as = {"type": f"{readable.change.model}.{readable.change.kind}"}
         try:
-            receipt = await self.sender.send(endpoint.destination, claim.message_id, body_of(readable))
+            receipt = await self._send(endpoint.destination, readable)
         except DeliveryError as error:
             error.receipt = (error.receipt or {}) | sent_as
-            await self._failed(endpoint.destination.url, error)
+            await self._noting(self._failed(endpoint.destination.url, error))
             raise
         if endpoint.failing:
-            await self._answered()
+            await self._noting(self._answered())
         return receipt | sent_as
 
-    async def _endpoint(self) -> _Endpoint | None:
-        if time.monotonic() >= self._until:
-            self._known = await self._load()
-            self._until = time.monotonic() + KNOWN_SECONDS
-        return self._known
+    async def _send(self, destination: Destination, claim: Claim) -> Receipt:
+        """Raises TryAgain where a message was refused that was under way while its endpoint was changed."""
+        try:
+            return await self.sender.send(destination, claim.message_id, body_of(claim), claim.clock)
+        except Refused as refusal:
+            endpoint = await self._endpoint(time.monotonic())
+            if endpoint and endpoint.destination != destination:
+                changed = f"{refusal}; the endpoint was changed meanwhile"
+                raise TryAgain(changed, receipt=refusal.receipt) from refusal
+            raise
+
+    async def _endpoint(self, moment: float) -> _Endpoint | None:
+        """The endpoint as it was then or later, by time.monotonic(): what was claimed at once reads it once.
+
+        So whatever an owner was told is done holds for every message that is claimed from then on.
+        """
+        async with self._reading:
+            if self._read_at <= moment:
+                began = time.monotonic()
+                self._known = await self._load()
+                self._read_at = began
+            return self._known
+
+    async def _noting(self, note: Awaitable[None]) -> None:
+        """What is noted of an endpoint is no part of the delivery: the receiver has answered, and that counts."""
+        try:
+            await note
+        except (psycopg.Error, DatabaseError):
+            logger.exception("webhook %s: how it answered could not be noted", self.key)
 
     async def _load(self) -> _Endpoint | None:
         users = get_user_model()._meta.db_table
@@ -95,9 +126,9 @@ class EndpointHandler:
             row = await cursor.fetchone()
         if row is None:
             return None
-        url, secret, old_secret, failing, owner, is_staff, events = row
+        url, sealed, failing, owner, is_staff, events = row
         try:
-            secrets = tuple(unseal(SECRETS, sealed).decode() for sealed in (secret, old_secret) if sealed)
+            secrets = tuple(unseal(SECRETS, each).decode() for each in sealed)
         except Unreadable as error:
             raise TryAgain(f"its secret cannot be read: {error}; rotate it") from error
         return _Endpoint(Destination(url, secrets), failing, owner, is_staff, events)
@@ -118,12 +149,12 @@ class EndpointHandler:
             return await cursor.fetchone() is not None
 
     async def _answered(self) -> None:
-        self._until = 0.0
+        self._read_at = 0.0
         async with self.pool.connection() as connection:
             await connection.execute(SQL["answered"], {"id": self.key})
 
     async def _failed(self, url: str, error: DeliveryError) -> None:
-        self._until = 0.0
+        self._read_at = 0.0
         patience = timedelta(days=settings.WEBHOOK_PATIENCE_DAYS)
         async with self.pool.connection() as connection:
             cursor = await connection.execute(SQL["failed"], {"id": self.key, "patience": patience})

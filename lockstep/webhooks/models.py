@@ -27,8 +27,13 @@ class Endpoint(Entity):
     description = models.TextField(blank=True, db_default="")
     events = ArrayField(models.TextField(), help_text='Patterns such as "posts.post.*".')
     secret = models.BinaryField(editable=False, help_text="Sealed; see sealing.py.")
-    old_secret = models.BinaryField(editable=False, null=True, help_text="Signs beside the new one for a while.")
-    old_secret_until = models.DateTimeField(editable=False, null=True)
+    old_secrets = ArrayField(
+        models.BinaryField(),
+        editable=False,
+        db_default=[],
+        help_text="Sign beside the new one, each until its own end.",
+    )
+    old_secrets_until = ArrayField(models.DateTimeField(), editable=False, db_default=[])
     failing_since = models.DateTimeField(editable=False, null=True, help_text="First failure since the last success.")
     disabled = models.DateTimeField(editable=False, null=True)
     reason = models.TextField(blank=True, db_default="", help_text="Why it is disabled.")

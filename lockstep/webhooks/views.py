@@ -113,7 +113,10 @@ class EndpointView(WebhookView):
 
 
 class RotateView(WebhookView):
-    """Replaces the secret. The old one goes on signing for a day, beside the new one."""
+    """Replaces the secret. The old one goes on signing for a day, beside the new one.
+
+    At most four old ones do so at a time: then it is 409 until the first of them ends.
+    """
 
     @extend_schema(
         operation_id="rotate_webhook_secret",

@@ -7,6 +7,8 @@ RELAY = "lockstep/delivery/sql/relay.sql"
 OPERATIONS = "lockstep/delivery/sql/operations.sql"
 LANES = "lockstep/delivery/sql/lanes.sql"
 LANES_PY = "lockstep/delivery/lanes.py"
+COURIER = "lockstep/delivery/courier.py"
+RETRY = "lockstep/delivery/retry.py"
 COLLECTION = "lockstep/mirror/sql/collection.sql"
 SHOP_ORDERS = "lockstep/shop/sql/orders.sql"
 SHOP_SEARCH = "lockstep/shop/sql/search.sql"
@@ -233,17 +235,17 @@ BUGS = [
     ),
     SeededBug(
         "an event subscription absorbs",
-        "lockstep/delivery/lanes.py",
-        '"latest": subscriber.kind == "state"',
-        '"latest": True',
+        LANES,
+        "s.kind = 'event' ORDER BY seq LIMIT 1)",
+        "s.kind = 'event' ORDER BY seq DESC LIMIT 1)",
         f"{TEST_LANES}::test_an_event_subscription_gets_every_change_in_order",
     ),
     SeededBug(
         "ack before send",
         "lockstep/delivery/courier.py",
-        "        receipt, error = await self._attempt(handler, lot)",
+        "        result, error = await self._attempt(handler, lot)",
         "        self._ended += [Outcome(claim) for claim in lot]\n        self.wakened.set()\n"
-        "        receipt, error = await self._attempt(handler, lot)",
+        "        result, error = await self._attempt(handler, lot)",
         f"{TEST_COURIER}::test_a_delivery_is_settled_only_when_its_handler_is_done",
     ),
     SeededBug(
@@ -255,9 +257,9 @@ BUGS = [
     ),
     SeededBug(
         "waiting for a parent uses up attempts",
-        LANES,
-        "attempts = CASE failed.failure WHEN 'not yet' THEN lane.attempts - 1 ELSE lane.attempts END,",
-        "attempts = lane.attempts,",
+        RETRY,
+        "if isinstance(error, NotYet | Interrupted | Vanished):",
+        "if isinstance(error, Interrupted | Vanished):",
         f"{TEST_LANES}::test_a_lane_that_waits_for_another_delivery_waits_by_its_age_and_loses_no_attempt",
     ),
     SeededBug(
@@ -327,7 +329,7 @@ BUGS = [
     SeededBug(
         "an ack takes along what was replayed before it",
         LANES,
-        "(d.seq = done.seq OR s.kind = 'state' AND d.seq < done.seq)",
+        "(d.seq = done.seq OR done.absorbs AND d.seq < done.seq)",
         "d.seq <= done.seq",
         f"{TEST_OPERATIONS}::test_an_event_replayed_while_a_later_one_is_being_delivered_is_not_lost",
     ),
@@ -481,7 +483,7 @@ BUGS = [
     SeededBug(
         "one that cannot be handled takes its batch along",
         "lockstep/delivery/courier.py",
-        "if error and len(lot) > 1:",
+        "if error and len(lot) > 1 and (isinstance(error, Lost) or not isinstance(error, Interrupted)):",
         "if False:",
         "lockstep/delivery/tests/test_within.py::test_one_that_cannot_be_handled_does_not_take_its_batch_along",
     ),
@@ -538,15 +540,15 @@ BUGS = [
     SeededBug(
         "a webhook's owner may see everything",
         "lockstep/webhooks/deliver.py",
-        "readable = endpoint and endpoint.readable(claim)",
-        "readable = endpoint and claim",
+        "readable = endpoint.readable(claim)",
+        "readable = claim",
         f"{TEST_SENDING}::test_only_what_its_patterns_name_and_its_owner_may_see_is_sent",
     ),
     SeededBug(
         "the old secret signs for ever",
         "lockstep/webhooks/sql/endpoints.sql",
-        "CASE WHEN e.old_secret_until > now() THEN e.old_secret END",
-        "e.old_secret",
+        "WHERE old.until > now() ORDER BY",
+        "ORDER BY",
         f"{TEST_SENDING}::test_both_secrets_sign_while_a_new_one_takes_over",
     ),
     SeededBug(
@@ -806,8 +808,8 @@ BUGS = [
     SeededBug(
         "every attempt to tell the counter is another message",
         "lockstep/defects/broadcast.py",
-        "claim.message_id, body)",
-        "__import__('uuid').uuid4(), body)",
+        "claim.message_id, body, claim.clock)",
+        "__import__('uuid').uuid4(), body, claim.clock)",
         f"{TEST_BROADCAST}::test_a_repeat_is_known_by_its_id",
     ),
     SeededBug(
@@ -1197,5 +1199,111 @@ BUGS = [
         "ORDER BY key FOR UPDATE) AS locked",
         "FOR UPDATE) AS locked",
         "lockstep/accounts/tests/test_throttling.py::test_tries_are_locked_in_the_order_of_their_keys",
+    ),
+    SeededBug(
+        "a worker that dies uses up an attempt",
+        LANES,
+        "next_at = clock_timestamp() + %(lease)s, failure = NULL\nFROM due",
+        "next_at = clock_timestamp() + %(lease)s, attempts = attempts + 1, failure = NULL\nFROM due",
+        f"{TEST_LANES}::test_only_an_answer_uses_up_an_attempt",
+    ),
+    SeededBug(
+        "an outage of our own database uses up attempts",
+        RETRY,
+        "if isinstance(error, NotYet | Interrupted | Vanished):",
+        "if isinstance(error, NotYet | Vanished):",
+        f"{TEST_LANES}::test_what_is_not_the_remotes_doing_uses_up_no_attempt",
+    ),
+    SeededBug(
+        "a wake uses up the attempts of those that it wakes in vain",
+        RETRY,
+        "return not (early and isinstance(error, Unreachable))",
+        "return True",
+        f"{TEST_LANES}::test_silence_uses_up_the_attempts_of_the_schedule_and_no_others",
+    ),
+    SeededBug(
+        "all that waited for a remote goes at once",
+        LANES,
+        "now() + %(seconds)s * greatest",
+        "now() + 0 * %(seconds)s * greatest",
+        f"{TEST_LANES}::test_what_waits_for_a_remote_is_woken_bit_by_bit",
+    ),
+    SeededBug(
+        "what is passed over counts as an answer",
+        LANES_PY,
+        "return self.error is None and self.skipped is None",
+        "return self.error is None",
+        f"{TEST_COURIER}::test_what_is_passed_over_is_no_answer_of_the_remote",
+    ),
+    SeededBug(
+        "a webhook's owner sees nothing, and that counts as an answer",
+        "lockstep/webhooks/deliver.py",
+        'return Skipped("the owner may not see it, or the endpoint does not follow it")',
+        "return {}",
+        f"{TEST_SENDING}::test_what_its_owner_may_not_see_is_no_answer_of_the_receiver",
+    ),
+    SeededBug(
+        "a courier that cannot settle goes on claiming",
+        COURIER,
+        "if await self._settle():",
+        "if await self._settle() or True:",
+        f"{TEST_COURIER}::test_a_courier_that_cannot_settle_claims_nothing_more",
+    ),
+    SeededBug(
+        "a lane is settled by the kind that the code declares",
+        LANES_PY,
+        "kind=kind,",
+        "kind=subscriber.kind,",
+        f"{TEST_LANES}::test_workers_of_two_versions_keep_the_order_of_an_object",
+    ),
+    SeededBug(
+        "an older worker takes back what a newer one declared",
+        "lockstep/delivery/relay.py",
+        "        if not is_replaced:",
+        "        if True:",
+        "lockstep/delivery/tests/test_declarations.py::"
+        "test_what_a_newer_version_declares_is_not_taken_back_by_an_older_one",
+    ),
+    SeededBug(
+        "a head without its change is claimed and released for ever",
+        LANES_PY,
+        "await _give_up(connection, subscriber, vanished)",
+        "await release(connection, *((claim.lane, claim.token) for claim in vanished))",
+        f"{TEST_LANES}::test_a_change_that_left_the_log_is_a_dead_letter_and_the_lane_goes_on",
+    ),
+    SeededBug(
+        "webhooks are signed with the time of this machine",
+        "lockstep/delivery/destinations/webhook.py",
+        "str(message_id), body, clock.now())",
+        "str(message_id), body, datetime.now().astimezone())",
+        f"{TEST_SENDING}::test_a_worker_whose_clock_is_wrong_signs_with_the_right_time",
+    ),
+    SeededBug(
+        "an endpoint is remembered from one claim to the next",
+        "lockstep/webhooks/deliver.py",
+        "if self._read_at <= moment:",
+        "if self._known is None:",
+        f"{TEST_SENDING}::test_a_new_secret_signs_from_the_moment_that_it_is_told",
+    ),
+    SeededBug(
+        "a second rotation ends the first secret at once",
+        "lockstep/webhooks/actions.py",
+        "old = _old_secrets(endpoint)",
+        "old = []",
+        f"{TEST_SENDING}::test_a_secret_signs_until_its_own_end_however_often_it_is_replaced",
+    ),
+    SeededBug(
+        "a status that says nothing of an outage",
+        "lockstep/delivery/operations.py",
+        "if status.silent_since is None or",
+        "if True or",
+        "lockstep/delivery/tests/test_delivery_command.py::test_status_says_which_remote_does_not_answer",
+    ),
+    SeededBug(
+        "an audit that takes silence for a difference",
+        "lockstep/delivery/management/commands/delivery.py",
+        "returncode=NOT_COMPARED)",
+        "returncode=DIFFERENT)",
+        "lockstep/delivery/tests/test_audit.py::test_what_could_not_be_compared_is_no_difference",
     ),
 ]

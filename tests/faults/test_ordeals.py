@@ -9,6 +9,7 @@ import signal
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.acceptance.running import free_port
@@ -55,6 +56,21 @@ def test_a_worker_dies_at_every_point(tmp_path: Path, point: str):
         eventually(lambda: worker.poll() == -signal.SIGKILL or trial.is_drained(), f"death {point}")
         trial.drain()
         trial.judge()
+
+
+@pytest.mark.faults
+def test_workers_that_die_between_the_answer_and_the_settlement_use_up_no_attempt(tmp_path: Path):
+    """Eight deaths and one 503 made a dead letter. The short form is test_only_an_answer_uses_up_an_attempt."""
+    deaths = 9
+    with ordeal(tmp_path, SEED) as trial, psycopg.connect(trial.server.url, autocommit=True) as connection:
+        connection.execute("UPDATE posts_post SET title = 'a' WHERE id = %s", [trial.keys[0]])
+        for _ in range(deaths):
+            worker = trial.start_worker("sent", 1)
+            eventually(lambda: worker.poll() == -signal.SIGKILL, "its death")  # noqa: B023
+        assert connection.execute("SELECT attempts FROM delivery_lane").fetchall() == [(0,)]
+        trial.drain()
+        trial.judge()
+        assert trial.repeats == deaths
 
 
 def killed_postgres(folder: Path, seed: int, changes: int, kills: int) -> None:

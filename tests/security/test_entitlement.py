@@ -433,7 +433,7 @@ class Recorder:
     def __init__(self) -> None:
         self.sent: list[UUID] = []
 
-    async def send(self, destination: object, message_id: UUID, body: bytes) -> dict[str, Any]:
+    async def send(self, destination: object, message_id: UUID, body: bytes, clock: object) -> dict[str, Any]:
         self.sent.append(message_id)
         return {}
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from ssl import SSLContext
 from typing import Any
@@ -26,9 +26,10 @@ from standardwebhooks import Webhook
 from yarl import URL
 
 from lockstep.changes.documents import shown_document
+from lockstep.delivery.clock import DatabaseClock
 from lockstep.delivery.destinations.addresses import ForbiddenAddress, Network, NoPublicAddress, check_addresses
 from lockstep.delivery.destinations.resolving import PublicResolver, numeric_addresses
-from lockstep.delivery.errors import DeliveryError, Refused, TryAgain, Unreachable
+from lockstep.delivery.errors import DeliveryError, Refused, TimedOut, TryAgain, Unreachable
 from lockstep.delivery.subscriptions import Claim, Receipt
 from lockstep.retry_after import retry_after_seconds
 from lockstep.version import VERSION
@@ -87,12 +88,13 @@ class WebhookSender:
         self._deadline = deadline
         self._opened = opened
 
-    async def send(self, destination: Destination, message_id: UUID, body: bytes) -> Receipt:
-        """Sends one message; returns the receipt of an answer of 2xx.
+    async def send(self, destination: Destination, message_id: UUID, body: bytes, clock: DatabaseClock) -> Receipt:
+        """Sends one message, signed with the time of `clock`; returns the receipt of an answer of 2xx.
 
-        Raises Unreachable, TryAgain, Refused or Gone, with the receipt of what came back, if anything did.
+        Receivers refuse what is signed some minutes off, so this machine's clock is not asked. Raises Unreachable,
+        TimedOut, TryAgain, Refused or Gone, with the receipt of what came back, if anything did.
         """
-        headers = signed_headers(destination, str(message_id), body, datetime.now(UTC))
+        headers = signed_headers(destination, str(message_id), body, clock.now())
         sent = {"request_headers": headers | {"webhook-signature": REDACTED}}
         try:
             async with asyncio.timeout(self._deadline):
@@ -102,13 +104,13 @@ class WebhookSender:
         except ForbiddenAddress as error:
             raise Refused(str(error), receipt=sent) from error
         except TimeoutError as error:
-            raise TryAgain(f"no whole answer within {self._deadline:g} s", receipt=sent) from error
+            raise TimedOut(f"no whole answer within {self._deadline:g} s", receipt=sent) from error
         except ClientConnectorError as error:
             raise Unreachable(_cause(error), receipt=sent) from error
         except (ClientError, OSError) as error:
             raise TryAgain(_cause(error), receipt=sent) from error
         receipt = sent | answer
-        refusal = _refusal(answer["status"], answer["response_headers"], receipt)
+        refusal = _refusal(answer["status"], answer["response_headers"], receipt, clock.now())
         if refusal:
             raise refusal
         return receipt
@@ -159,11 +161,12 @@ def _ssl_context() -> SSLContext:
     return httpx.create_ssl_context()  # with the roots that the providers' clients trust
 
 
-def _refusal(status: int, headers: dict[str, str], receipt: Receipt) -> DeliveryError | None:
+def _refusal(status: int, headers: dict[str, str], receipt: Receipt, now: datetime) -> DeliveryError | None:
     if 200 <= status < 300:
         return None
     if status in RETRIED or status >= 500:
-        return TryAgain(f"answered {status}", retry_after_seconds(headers.get("retry-after")), receipt=receipt)
+        seconds = retry_after_seconds(headers.get("retry-after"), headers.get("date"), now=now)
+        return TryAgain(f"answered {status}", seconds, receipt=receipt)
     if status == GONE:
         return Gone("answered 410: nobody is there any more", receipt=receipt)
     where = " (redirects are not followed)" if 300 <= status < 400 else ""

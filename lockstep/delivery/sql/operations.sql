@@ -12,7 +12,8 @@ WITH unplaced AS MATERIALIZED (
     GROUP BY place.id, c.model, c.kind, c.origin
 )
 SELECT s.name, s.kind, s.state, s.reason, behind.count AS behind, waiting.count AS waiting, lanes.count AS objects,
-       lanes.failing, dead.count AS dead, extract(epoch FROM now() - least(behind.oldest, waiting.oldest))::float8 AS age
+       lanes.failing, dead.count AS dead, extract(epoch FROM now() - least(behind.oldest, waiting.oldest))::float8 AS age,
+       s.silent_since, s.silent_cause
 FROM delivery_subscription s
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(changes), 0)::bigint AS count, min(oldest) AS oldest FROM unplaced

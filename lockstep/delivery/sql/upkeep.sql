@@ -1,13 +1,24 @@
 -- What a worker does beside delivering.
 
 -- name: declare_subscription
--- Makes the subscription on its first day, from now on; keeps what it follows as the code says. Its place stays.
+-- Makes the subscription on its first day, from now on; keeps what it follows as the code says. Its place stays. What is
+-- replaced is kept (the last 20), so that a worker of an older version can be told from one of a newer.
 INSERT INTO delivery_subscription AS old (name, kind, follows, skip_origin, cap)
 VALUES (%(name)s, %(kind)s, %(follows)s, %(skip_origin)s, %(cap)s)
 ON CONFLICT (name) DO UPDATE
-SET kind = excluded.kind, follows = excluded.follows, skip_origin = excluded.skip_origin, cap = excluded.cap
+SET kind = excluded.kind, follows = excluded.follows, skip_origin = excluded.skip_origin, cap = excluded.cap,
+    replaced = (array_remove(old.replaced, ROW(excluded.kind, excluded.follows, excluded.skip_origin, excluded.cap)::text)
+                || ROW(old.kind, old.follows, old.skip_origin, old.cap)::text)[greatest(1, cardinality(old.replaced) - 18):]
 WHERE (old.kind, old.follows, old.skip_origin, old.cap)
       IS DISTINCT FROM (excluded.kind, excluded.follows, excluded.skip_origin, excluded.cap);
+
+-- name: is_replaced
+-- Whether another version of the code replaced this declaration. The row is locked until it is replaced in turn.
+SELECT ROW(new.kind, new.follows, new.skip_origin, new.cap)::text = ANY (old.replaced)
+FROM delivery_subscription old
+CROSS JOIN (SELECT %(kind)s::text AS kind, %(follows)s::text[] AS follows, %(skip_origin)s::text AS skip_origin,
+                   %(cap)s::bigint AS cap) AS new
+WHERE old.name = %(name)s FOR NO KEY UPDATE OF old;
 
 -- name: declare_periodic
 -- Due at once, or never when it is only done on request.

@@ -98,6 +98,24 @@ def test_dead_letters_differ_and_what_is_on_its_way_does_not(steps: Steps, datab
     assert finding.differing == ["2 dead letters: see manage.py delivery letters test"]
 
 
+def test_what_could_not_be_compared_is_no_difference(
+    database: psycopg.Connection, written: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    """A remote that does not answer said DIFFER, with the exit code of a real difference."""
+    silent = Finding("rows = somewhere", 0, not_compared="the provider could not be read: no answer")
+    monkeypatch.setattr(audit_module, "_checks", [lambda: silent])
+    out = StringIO()
+    with pytest.raises(CommandError, match="Not everything could be compared") as caught:
+        call_command("delivery", "audit", stdout=out)
+    assert caught.value.returncode == 3
+    assert "could not be compared: the provider could not be read: no answer" in out.getvalue()
+    assert "DIFFER" not in out.getvalue()
+    past_the_log(database, "DELETE FROM posts_post WHERE id = %s", written[0])
+    with pytest.raises(CommandError, match="There are differences") as caught:
+        call_command("delivery", "audit", stdout=StringIO())
+    assert caught.value.returncode == 2
+
+
 def test_the_command_says_it_and_its_exit_code_too(
     database: psycopg.Connection, written: list[str], monkeypatch: pytest.MonkeyPatch
 ):

@@ -12,8 +12,8 @@ import pytest
 
 from lockstep.delivery import courier as courier_module
 from lockstep.delivery import worker as worker_module
-from lockstep.delivery.errors import Refused, TryAgain, Unreachable
-from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber
+from lockstep.delivery.errors import Refused, TimedOut, TryAgain, Unreachable
+from lockstep.delivery.subscriptions import Claim, Handler, Pool, Skipped, Subscriber
 from lockstep.delivery.tests.support import POST, Steps, insert_post, rename_post, subscriber, waiting
 from tests.support import BackgroundWorker, drained, eventually
 
@@ -27,9 +27,13 @@ class Receiver:
         self.errors: dict[str, list[Exception]] = defaultdict(list)
         self.now: set[str] = set()
         self.overlaps: list[str] = []
+        self.skipped: list[str] = []
 
-    async def __call__(self, claim: Claim) -> None:
+    async def __call__(self, claim: Claim) -> Skipped | None:
         title = claim.change.after["title"]
+        if title.startswith("skip"):
+            self.skipped.append(title)
+            return Skipped("not for this receiver")
         self.messages[title].append(claim.message_id)
         if claim.change.object_id in self.now:
             self.overlaps.append(claim.change.object_id)
@@ -41,6 +45,7 @@ class Receiver:
         finally:
             self.now.discard(claim.change.object_id)
         self.got.append((claim.change.object_id, title))
+        return None
 
     def titles(self, object_id: str) -> list[str]:
         return [title for post, title in self.got if post == object_id]
@@ -212,7 +217,7 @@ def test_a_handler_that_hangs_is_cut_at_its_deadline(
     worker.start()
     insert_post(database, "a")
     cause = eventually(lambda: database.execute("SELECT cause FROM delivery_lane WHERE failure = 'failed'").fetchone())
-    assert cause == ("TryAgain: no answer within 0.2 s",)
+    assert cause == ("TimedOut: no answer within 0.2 s",)
 
 
 def test_what_waited_for_a_silent_remote_goes_on_when_it_answers(
@@ -231,6 +236,91 @@ def test_what_waited_for_a_silent_remote_goes_on_when_it_answers(
     insert_post(database, "the first to get through")
     eventually(lambda: drained(database))
     assert sorted(title for _, title in receiver.got) == sorted([*waiting, "the first to get through"])
+
+
+@pytest.mark.parametrize("error", [Unreachable("refused"), TimedOut("no answer")], ids=lambda error: error.failure)
+def test_what_is_passed_over_is_no_answer_of_the_remote(
+    start, receiver: Receiver, database: psycopg.Connection, error: Exception
+):
+    """Other people's changes, which a receiver does not get, used up the attempts of its own."""
+    receiver.errors["waits"] = [error]
+    start(recorded=True)
+    insert_post(database, "waits")
+    silent = "SELECT silent_cause FROM delivery_subscription WHERE silent_since IS NOT NULL"
+    cause = eventually(lambda: database.execute(silent).fetchone())
+    assert cause == (f"{type(error).__name__}: {error}",)
+    database.execute("UPDATE delivery_lane SET next_at = now() + interval '5 hours'")
+    for n in range(16):
+        insert_post(database, f"skip {n}")
+    eventually(lambda: len(receiver.skipped) == 16 and len(waiting(database)) == 1)
+    lane = "SELECT attempts, next_at > now() + interval '4 hours' FROM delivery_lane"
+    assert database.execute(lane).fetchall() == [(1, True)]
+    assert database.execute(silent).fetchone() == cause
+    assert database.execute("SELECT number, cause FROM delivery_attempt").fetchall() == [(1, *cause)]
+    insert_post(database, "an answer")
+    eventually(lambda: database.execute(silent).fetchone() is None)
+
+
+def test_an_answer_wakes_what_another_worker_saw_go_unanswered(start, receiver: Receiver, database: psycopg.Connection):
+    start()
+    insert_post(database, "first")
+    eventually(lambda: drained(database))  # this courier knows that the remote answers
+    receiver.errors["waits"] = [TryAgain("not now")]
+    insert_post(database, "waits")
+    eventually(lambda: database.execute("SELECT FROM delivery_lane WHERE failure = 'failed'").fetchone() is not None)
+    database.execute("UPDATE delivery_lane SET failure = 'unreachable', next_at = now() + interval '5 hours'")
+    database.execute("UPDATE delivery_subscription SET silent_since = now()")
+    insert_post(database, "second")
+    eventually(lambda: drained(database))
+    assert [title for _, title in receiver.got] == ["first", "second", "waits"]
+
+
+def test_an_outage_of_our_own_database_uses_up_no_attempt(start, receiver: Receiver, database: psycopg.Connection):
+    receiver.errors["a"] = [psycopg.errors.DiskFull("no space left")]
+    start()
+    insert_post(database, "a")
+    waits = "SELECT attempts, failure, cause FROM delivery_lane WHERE failure IS NOT NULL"
+    row = eventually(lambda: database.execute(waits).fetchone())
+    assert row == (0, "interrupted", "Interrupted: our database did not answer: no space left")
+
+
+def test_a_courier_that_cannot_settle_claims_nothing_more(
+    start, receiver: Receiver, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, caplog
+):
+    """A disk that takes claims and refuses settlements: what was delivered went out again with every lease."""
+    monkeypatch.setattr(courier_module, "SETTLE_AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(worker_module, "RECOVERY_SECONDS", 0.02)
+    settle = courier_module.lanes.settle
+    settlements = 0
+
+    async def refuse(*arguments: object) -> int:
+        nonlocal settlements
+        settlements += 1
+        raise psycopg.errors.DiskFull("no space left on device")
+
+    monkeypatch.setattr(courier_module.lanes, "settle", refuse)
+    start()
+    insert_post(database, "a")
+    eventually(lambda: receiver.got)
+    for n in range(5):
+        insert_post(database, f"later {n}")
+        database.execute("UPDATE delivery_lane SET next_at = now()")  # its lease ends
+    eventually(lambda: settlements > 20 or len(receiver.got) > 1)
+    assert [title for _, title in receiver.got] == ["a"]
+    assert sum("cannot be written down" in message for message in caplog.messages) == 1
+    monkeypatch.setattr(courier_module.lanes, "settle", settle)
+    eventually(lambda: drained(database))
+    assert sorted(title for _, title in receiver.got) == ["a", *(f"later {n}" for n in range(5))]
+
+
+def test_a_receipt_that_cannot_be_kept_holds_up_nothing(start, receiver: Receiver, database: psycopg.Connection):
+    receiver.errors["a"] = [Refused("no", receipt={"said": float("nan")})]  # no JSON of PostgreSQL's
+    start(recorded=True)
+    post = insert_post(database, "a")
+    rename_post(database, post, "b")
+    eventually(lambda: drained(database))
+    assert receiver.titles(post) == ["b"]
+    assert database.execute("SELECT count(*) FROM delivery_deadletter").fetchone() == (1,)
 
 
 @pytest.mark.slow

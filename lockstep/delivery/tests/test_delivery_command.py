@@ -1,6 +1,7 @@
 """`manage.py delivery`: what it says, as a table and as JSON, and what it refuses."""
 
 import json
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
@@ -34,6 +35,21 @@ def test_status_is_a_table_or_json(dead: Steps, database: psycopg.Connection):
     assert row.split()[:7] == ["test", "active", "1", "0", "0", "0", "1"]
     [status] = json.loads(delivery("status", "--json"))
     assert (status["name"], status["behind"], status["dead"]) == ("test", 1, 1)
+
+
+def test_status_says_which_remote_does_not_answer(dead: Steps, database: psycopg.Connection):
+    """It said `active`, and nothing else."""
+    note = "SET silent_since = '2026-11-21T12:04+00', silent_cause = 'Unreachable: connection refused'"
+    database.execute(f"UPDATE delivery_subscription {note}")
+    text = "does not answer since 2026-11-21 12:04 UTC (Unreachable: connection refused)"
+    assert delivery("status").splitlines()[1].endswith(text)
+    [status] = json.loads(delivery("status", "--json"))
+    assert (status["state"], status["reason"]) == ("active", text)
+    assert datetime.fromisoformat(status["silent_since"]) == datetime(2026, 11, 21, 12, 4, tzinfo=UTC)
+    database.execute("UPDATE delivery_subscription SET state = 'full', reason = '9 changes wait'")
+    assert f"9 changes wait; {text}" in delivery("status")
+    delivery("pause", "test", "--reason", "maintenance")
+    assert "does not answer" not in delivery("status")
 
 
 def test_letters_say_their_cause(dead: Steps):

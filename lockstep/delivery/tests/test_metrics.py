@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lockstep.delivery import operations
 from lockstep.delivery.errors import Refused
-from lockstep.delivery.subscriptions import Claim
+from lockstep.delivery.subscriptions import Claim, Skipped
 from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber
 from tests.support import BackgroundWorker, eventually
 
@@ -58,9 +58,10 @@ def test_members_of_a_family_are_one_figure(client: Client, steps: Steps, databa
 
 
 def test_what_a_worker_did_is_counted(steps: Steps, worker: BackgroundWorker, database: psycopg.Connection):
-    async def handler(claim: Claim) -> None:
+    async def handler(claim: Claim) -> Skipped | None:
         if claim.change.after["title"] == "bad":
             raise Refused("no")
+        return Skipped("nothing to send") if claim.change.after["title"] == "skipped" else None
 
     def counted(name: str, **labels: str) -> float:
         return REGISTRY.get_sample_value(name, {"subscription": "counted", **labels}) or 0.0
@@ -69,12 +70,13 @@ def test_what_a_worker_did_is_counted(steps: Steps, worker: BackgroundWorker, da
     steps.declare(who)
     worker.subscribers = [who]
     worker.start()
-    for title in ("a", "b", "bad"):
+    for title in ("a", "b", "skipped", "bad"):
         insert_post(database, title)
     eventually(lambda: counted("lockstep_delivery_dead_letters_total") == 1)
     eventually(lambda: counted("lockstep_delivery_attempts_total", outcome="delivered") == 2)
+    eventually(lambda: counted("lockstep_delivery_attempts_total", outcome="skipped") == 1)
     assert counted("lockstep_delivery_attempts_total", outcome="refused") == 1
-    assert counted("lockstep_delivery_fanned_out_changes_total") == 3
+    assert counted("lockstep_delivery_fanned_out_changes_total") == 4
     assert counted("lockstep_delivery_attempt_seconds_count") == 3
 
 

@@ -6,6 +6,9 @@ import psycopg
 import pytest
 from django.conf import settings
 
+from lockstep.delivery.audit import Finding
+from lockstep.mirror.collections import mirror_of
+from lockstep.mirror.drift import mirror_check
 from lockstep.mirror.models import DriftCheck, RemoteObject
 from lockstep.mirror.tests.support import Provider, ours, push, run_import, run_plan, run_sync
 from lockstep.posts.models import Comment, Post
@@ -107,6 +110,17 @@ def test_more_deletions_than_allowed_change_nothing(imported: Provider):
     assert imported.writes() == {}
     assert run_sync("--max-delete", "3")[0] == 0
     assert equal(imported)
+
+
+def test_an_audit_of_a_provider_that_cannot_be_read_compares_nothing(imported: Provider):
+    assert (posts_check().differing, posts_check().not_compared) == ([], "")
+    imported.faults(methods=["GET"], status=500)
+    finding = posts_check()
+    assert (finding.differing, "the provider could not be read" in finding.not_compared) == ([], True)
+
+
+def posts_check() -> Finding:
+    return mirror_check(mirror_of("jsonplaceholder"))()
 
 
 def test_a_provider_that_was_never_imported_is_not_emptied(provider: Provider):

@@ -74,13 +74,22 @@ def test_each_status_has_its_error(status, kind, retryable):
     ],
 )
 def test_retry_after_in_either_form(header, seconds):
-    assert retry_after_seconds(header, NOW) == seconds
+    assert retry_after_seconds(header, now=NOW) == seconds
+
+
+def test_a_date_to_wait_for_is_by_the_clock_of_who_sent_it():
+    """Ours may be ten minutes wrong, or theirs."""
+    date, in_a_minute = "Sun, 01 Mar 2026 11:00:00 GMT", "Sun, 01 Mar 2026 11:01:00 GMT"
+    assert retry_after_seconds(in_a_minute, date, now=NOW) == 60.0
+    assert refusal(503, retry_after=in_a_minute, date=date).retry_after == 60.0
+    assert retry_after_seconds("30", date, now=NOW) == 30.0
+    assert retry_after_seconds("Sun, 01 Mar 2026 12:01:00 GMT", "nonsense", now=NOW) == 60.0
 
 
 @settings(deadline=None)
 @given(st.text() | st.text("SunMar, 019:+-GMT", max_size=40))
 def test_no_retry_after_does_harm(header):
-    seconds = retry_after_seconds(header, NOW)
+    seconds = retry_after_seconds(header, now=NOW)
     assert seconds is None or 0 <= seconds <= LONGEST_RETRY_AFTER
 
 

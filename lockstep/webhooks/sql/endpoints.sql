@@ -1,8 +1,11 @@
 -- What the worker asks and notes about endpoints. {users} is the table of users.
 
 -- name: endpoint
--- Where to and for whom; no row when it is gone or disabled, or its owner may not sign in.
-SELECT e.url, e.secret, CASE WHEN e.old_secret_until > now() THEN e.old_secret END,
+-- Where to and for whom; no row when it is gone or disabled, or its owner may not sign in. The secrets are those that
+-- are valid, the newest first.
+SELECT e.url,
+       ARRAY[e.secret] || ARRAY(SELECT old.secret FROM unnest(e.old_secrets, e.old_secrets_until) AS old (secret, until)
+                                WHERE old.until > now() ORDER BY old.until DESC),
        e.failing_since IS NOT NULL, owner.id::text, owner.is_staff, e.events
 FROM webhooks_endpoint e JOIN {users} owner ON owner.id = e.owner_id
 WHERE e.id = %(id)s AND e.deleted IS NULL AND e.disabled IS NULL AND owner.is_active AND owner.deleted IS NULL;

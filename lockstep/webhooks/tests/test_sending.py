@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -15,9 +15,11 @@ from django.conf import settings
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from lockstep.accounts.models import User
+from lockstep.delivery import operations
 from lockstep.delivery.tests.support import insert_post, rename_post
 from lockstep.shop.models import Tag
 from lockstep.webhooks import deliver
+from lockstep.webhooks.actions import MOST_OLD_SECRETS
 from lockstep.webhooks.models import Endpoint
 from lockstep.webhooks.tests.receiver import Received, Receiver
 from tests.support import BackgroundWorker, Cast, Person, drained, eventually
@@ -31,7 +33,6 @@ pytestmark = pytest.mark.slow  # a worker sends to a receiver
 @pytest.fixture(autouse=True)
 def development(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "DEBUG", True)  # plain http, to a receiver on this machine
-    monkeypatch.setattr(deliver, "KNOWN_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -257,12 +258,126 @@ def test_both_secrets_sign_while_a_new_one_takes_over(
     insert_post(database, "a")
     request = eventually(lambda: receiver.requests)[0]
     assert request.verified(endpoint["secret"]) == request.verified(rotated["secret"])
-    database.execute("UPDATE webhooks_endpoint SET old_secret_until = now()")
+    database.execute("UPDATE webhooks_endpoint SET old_secrets_until = ARRAY[now()]")
     insert_post(database, "b")
     later = eventually(lambda: receiver.requests[1:])[0]
     assert later.verified(rotated["secret"])["type"] == "posts.post.created"
     with pytest.raises(WebhookVerificationError):
         later.verified(endpoint["secret"])
+
+
+def test_a_secret_signs_until_its_own_end_however_often_it_is_replaced(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
+):
+    endpoint = make(people.owner, receiver)
+    rotate = f"{PATH}{endpoint['id']}/rotate/"
+    secrets = [endpoint["secret"], *(people.owner.post(rotate, {}).json()["secret"] for _ in range(MOST_OLD_SECRETS))]
+    insert_post(database, "a")
+    request = eventually(lambda: receiver.requests)[0]
+    for secret in secrets:
+        assert request.verified(secret)["type"] == "posts.post.created"
+    refused = people.owner.post(rotate, {})
+    assert (refused.status_code, "old secrets of this endpoint are still valid" in refused.json()["detail"]) == (
+        409,
+        True,
+    )
+    database.execute("UPDATE webhooks_endpoint SET old_secrets_until[1] = now()")
+    newest = people.owner.post(rotate, {}).json()["secret"]
+    insert_post(database, "b")
+    later = eventually(lambda: receiver.requests[1:])[0]
+    for secret in (newest, *secrets[1:]):
+        assert later.verified(secret)["type"] == "posts.post.created"
+    with pytest.raises(WebhookVerificationError):
+        later.verified(secrets[0])
+
+
+def test_a_new_secret_signs_from_the_moment_that_it_is_told(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
+):
+    endpoint = make(people.owner, receiver)
+    for n in range(3):
+        insert_post(database, f"{n}")
+        eventually(lambda: len(receiver.requests) == n + 1)  # noqa: B023 - the endpoint is read for it
+        rotated = people.owner.post(f"{PATH}{endpoint['id']}/rotate/", {}).json()
+    insert_post(database, "after")
+    request = eventually(lambda: receiver.requests[3:])[0]
+    assert request.verified(rotated["secret"])["data"]["after"]["title"] == "after"
+
+
+def test_what_was_refused_while_its_secret_was_changed_is_tried_again(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
+):
+    """It was signed before the owner had the new secret, and looked at by a receiver that knows only that."""
+    endpoint = make(people.owner, receiver)
+
+    def rotate_and_refuse(request: Received) -> tuple[int, dict[str, str], bytes]:
+        assert people.owner.post(f"{PATH}{endpoint['id']}/rotate/", {}).status_code == 200
+        return 401, {}, b""
+
+    receiver.answer = rotate_and_refuse
+    insert_post(database, "a")
+    [attempt] = eventually(lambda: attempts(people.owner, endpoint))
+    assert attempt["cause"] == "TryAgain: answered 401; the endpoint was changed meanwhile"
+    receiver.answer = lambda request: (401, {}, b"")
+    database.execute("UPDATE delivery_lane SET next_at = now()")
+    eventually(lambda: database.execute("SELECT cause FROM delivery_deadletter").fetchall())
+    assert attempts(people.owner, endpoint)[0]["cause"] == "Refused: answered 401"
+
+
+@pytest.mark.parametrize("minutes", [10, pytest.param(-10, marks=pytest.mark.faults)])
+def test_a_worker_whose_clock_is_wrong_signs_with_the_right_time(
+    people: Cast,
+    receiver: Receiver,
+    hooks: BackgroundWorker,
+    database: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    minutes: int,
+):
+    """Receivers refuse what was signed more than five minutes ago, or will be."""
+
+    class WrongClock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime.now(tz) + timedelta(minutes=minutes)
+
+    for module in ("lockstep.delivery.destinations.webhook", "lockstep.delivery.clock", "lockstep.retry_after"):
+        with suppress(ImportError, AttributeError):
+            monkeypatch.setattr(f"{module}.datetime", WrongClock)
+    endpoint = make(people.owner, receiver)
+    in_a_minute = (datetime.now(UTC) + timedelta(minutes=1)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    receiver.answer = lambda request: (503, {"retry-after": in_a_minute}, b"")
+    insert_post(database, "a")
+    request = eventually(lambda: receiver.requests)[0]
+    assert request.verified(endpoint["secret"])["type"] == "posts.post.created"
+    [attempt] = eventually(lambda: attempts(people.owner, endpoint))
+    signed = datetime.fromtimestamp(int(request.headers["webhook-timestamp"]), UTC)
+    assert abs(datetime.fromisoformat(attempt["at"]) - signed) < timedelta(minutes=1)
+    due = "SELECT next_at BETWEEN now() + interval '30 s' AND now() + interval '1 min' FROM delivery_lane"
+    assert database.execute(due).fetchone() == (True,)
+
+
+def test_what_its_owner_may_not_see_is_no_answer_of_the_receiver(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
+):
+    """Sixteen orders of other people made dead letters of six messages within seconds."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        closed = Receiver(url=f"http://127.0.0.1:{taken.getsockname()[1]}/")
+    endpoint = make(people.owner, closed, "shop.order.*")
+    product = people.owner.post("/api/v1/products/", {"name": "x", "price": "1.00", "stock": 99}).json()["id"]
+
+    def order(person: Person) -> None:
+        response = person.post("/api/v1/orders/", {"lines": [{"product": product, "quantity": 1}]})
+        assert response.status_code == 201, response.content
+
+    order(people.owner)
+    waits = "SELECT attempts FROM delivery_lane WHERE failure = 'unreachable'"
+    eventually(lambda: database.execute(waits).fetchall() == [(1,)])
+    database.execute("UPDATE delivery_lane SET next_at = now() + interval '5 hours'")
+    for _ in range(4):
+        order(people.colleague)
+    eventually(lambda: [(status.behind, status.objects) for status in operations.status()] == [(0, 1)])
+    assert database.execute(waits + " AND next_at > now() + interval '4 hours'").fetchall() == [(1,)]
+    assert len(attempts(people.owner, endpoint)) == 1
 
 
 def test_a_test_event_goes_the_whole_way(
@@ -407,7 +522,7 @@ def test_a_receiver_that_drips_is_given_up_at_the_deadline(
     endpoint = make(people.owner, receiver)
     insert_post(database, "a")
     [attempt] = eventually(lambda: attempts(people.owner, endpoint))
-    assert (attempt["delivered"], attempt["cause"]) == (False, "TryAgain: no whole answer within 0.5 s")
+    assert (attempt["delivered"], attempt["cause"]) == (False, "TimedOut: no whole answer within 0.5 s")
     drip.close()
 
 
@@ -475,6 +590,20 @@ def test_a_dead_receiver_holds_up_nobody_else(
         for n in range(50):
             insert_post(database, f"{n}")
         eventually(lambda: len(receiver.requests) == 50)
+
+
+def test_an_answer_counts_although_our_note_of_it_fails(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection, monkeypatch
+):
+    """The receiver has it: to send it again because our own statement failed would be a repeat of our making."""
+    monkeypatch.setitem(deliver.SQL, "answered", "SELECT 1 / (1 - count(*)) FROM webhooks_endpoint WHERE id = %(id)s")
+    endpoint = make(people.owner, receiver)
+    database.execute("UPDATE webhooks_endpoint SET failing_since = now()")
+    insert_post(database, "a")
+    [attempt] = eventually(lambda: attempts(people.owner, endpoint))
+    assert (attempt["delivered"], attempt["number"]) == (True, 1)
+    eventually(lambda: database.execute("SELECT FROM delivery_lane").fetchone() is None)
+    assert len(receiver.requests) == 1
 
 
 def test_a_secret_key_that_was_lost_says_so(

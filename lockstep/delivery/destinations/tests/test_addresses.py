@@ -8,11 +8,13 @@ from uuid import UUID
 
 import pytest
 
+from lockstep.delivery.clock import DatabaseClock
 from lockstep.delivery.destinations import resolving, webhook
 from lockstep.delivery.destinations.addresses import ForbiddenAddress, check_addresses, may_be_reached
 from lockstep.delivery.destinations.resolving import PublicResolver
 from lockstep.delivery.destinations.webhook import Destination
 from lockstep.delivery.errors import DeliveryError, Unreachable
+from lockstep.delivery.subscriptions import Receipt
 from lockstep.webhooks.tests.receiver import receiving
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -82,7 +84,7 @@ def send(url: str, times: int = 1, opened: list = LOOPBACK, idle: float = 0.0) -
             found = []
             for _ in range(times):
                 try:
-                    found.append(str((await sender.send(Destination(url, (SECRET,)), UUID(int=1), b"{}"))["status"]))
+                    found.append(str((await send_through(sender, url))["status"]))
                 except DeliveryError as error:
                     found.append(str(error))
                 await asyncio.sleep(idle)
@@ -134,7 +136,11 @@ def test_a_name_of_our_network_cannot_be_told_from_an_absent_one(monkeypatch: py
 
 async def send_once(url: str) -> None:
     async with webhook.webhook_sender(concurrency=1, deadline=5) as sender:
-        await sender.send(Destination(url, (SECRET,)), UUID(int=1), b"{}")
+        await send_through(sender, url)
+
+
+async def send_through(sender: webhook.WebhookSender, url: str) -> Receipt:
+    return await sender.send(Destination(url, (SECRET,)), UUID(int=1), b"{}", DatabaseClock())
 
 
 def test_a_cause_does_not_tell_the_path_of_the_url():
@@ -150,7 +156,7 @@ def test_a_cause_does_not_tell_the_path_of_the_url():
         port = server.sockets[0].getsockname()[1]
         async with server, webhook.webhook_sender(concurrency=1, deadline=5, opened=LOOPBACK) as sender:
             with pytest.raises(DeliveryError) as failed:
-                await sender.send(Destination(f"http://127.0.0.1:{port}/the-secret", (SECRET,)), UUID(int=1), b"{}")
+                await send_through(sender, f"http://127.0.0.1:{port}/the-secret")
         return str(failed.value)
 
     assert "the-secret" not in asyncio.run(run())

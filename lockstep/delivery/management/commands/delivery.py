@@ -29,6 +29,7 @@ from lockstep.delivery.operations import (
 from lockstep.delivery.subscriptions import is_declared
 
 SHOWN = 20  # differences that are named
+DIFFERENT, NOT_COMPARED = 2, 3  # exit codes of the audit
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 TIMES = "2026-11-21T09:30 (UTC), or 2h for two hours ago"
 UNDECLARED = "not declared in the code: it fills up to its cap, and nothing delivers it"
@@ -64,7 +65,10 @@ class Command(commands.Command):
         add("pause", "stops it where it is; writers do not notice").add_argument("--reason", required=True)
         add("resume", "goes on where it stopped")
         add("remove", "removes a subscription that the code does not declare any more, with all that waits for it")
-        proves = "proves that rows, log and mirrors say the same; exits 2 where they do not"
+        proves = (
+            "proves that rows, log and mirrors say the same; exits 2 where they do not, and 3 where nothing differs "
+            "but something could not be compared"
+        )
         audit = _json(add("audit", proves, named=False))
         audit.add_argument("--no-outside", action="store_true", help="leave out what asks other people's systems")
         _plan(add("new-epoch", "lets deliveries go on after a dump was restored into another cluster", named=False))
@@ -156,9 +160,14 @@ class Command(commands.Command):
         if options["json"]:
             self._say_json(findings)
         if any(finding.differing for finding in findings):
-            raise CommandError("There are differences.", returncode=2)
+            raise CommandError("There are differences.", returncode=DIFFERENT)
+        if any(finding.not_compared for finding in findings):
+            raise CommandError("Not everything could be compared.", returncode=NOT_COMPARED)
 
     def _say_finding(self, finding: Finding) -> None:
+        if finding.not_compared:
+            self.stdout.write(f"{finding.what:40} {'':12}  could not be compared: {finding.not_compared}")
+            return
         verdict = f"{len(finding.differing):,} DIFFER" if finding.differing else "equal"
         digests = f"  {' / '.join(dict.fromkeys(finding.digests))}" if finding.digests else ""
         remark = f"  ({finding.remark})" if finding.remark else ""

@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('changes', '0001_initial'),
-        ('delivery', '0001_initial'),
+        ('delivery', '0002_outages_and_declarations'),
     ]
 
     operations = [
