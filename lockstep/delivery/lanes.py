@@ -72,8 +72,9 @@ async def claim(
     heads = {"lanes": bigints(tokens), "latest": subscriber.kind == "state"}
     cursor = await connection.execute(LANES["heads"], heads)
     claims = [
-        Claim(lane, token, attempts, epochs.message_id(change[0], subscriber.name), Change(*change))
-        for lane, token, attempts, *change in await cursor.fetchall()
+        Claim(lane, token, attempts, epochs.message_id(change, subscriber.name), change)
+        for lane, token, attempts, *row in await cursor.fetchall()
+        for change in [Change(*row)]
     ]
     if idle := tokens.keys() - {claim.lane for claim in claims}:
         await release(connection, *((lane, tokens[lane]) for lane in idle))

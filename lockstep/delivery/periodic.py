@@ -65,11 +65,14 @@ def with_orm(function: Callable[[], object]) -> Callable[[Pool], Awaitable[None]
     return run
 
 
+async def declare_periodic(connection: Connection) -> None:
+    """Writes down which periodic work there is."""
+    for work in _registered:
+        await connection.execute(SQL["upkeep"]["declare_periodic"], work.row)
+
+
 async def run_periodic(pool: Pool, stopping: asyncio.Event) -> None:
-    """Looks once a second for work that is due; a failure is logged and the work waits for its next time."""
-    async with pool.connection() as connection:
-        for work in _registered:
-            await connection.execute(SQL["upkeep"]["declare_periodic"], work.row)
+    """Looks now and then for declared work that is due; a failure is logged and the work waits for its next time."""
     while not stopping.is_set():
         for work in _registered:
             async with pool.connection() as connection:

@@ -15,7 +15,7 @@ from lockstep.changes import commands
 from lockstep.changes.commands import counted
 from lockstep.delivery import operations
 from lockstep.delivery.audit import Finding, audit
-from lockstep.delivery.epochs import SameCluster, begin_new_epoch, preview_new_epoch
+from lockstep.delivery.epochs import Busy, SameCluster, begin_new_epoch, preview_new_epoch
 from lockstep.delivery.operations import Letter, Preview, Selection, Status, StillDeclared, UnknownSubscription
 
 SHOWN = 20  # differences that are named
@@ -68,7 +68,7 @@ class Command(commands.Command):
         except UnknownSubscription as error:
             names = ", ".join(status.name for status in operations.status()) or "none"
             raise CommandError(f"{error} There are: {names}.") from error
-        except (StillDeclared, SameCluster) as error:
+        except (StillDeclared, SameCluster, Busy) as error:
             raise CommandError(str(error)) from error
 
     def _status(self, options: dict[str, Any]) -> None:
