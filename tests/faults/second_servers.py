@@ -18,10 +18,9 @@ from tests.support import eventually
 
 def back_up(url: str, folder: Path) -> Server:
     """A base backup of the server, as it is at this moment, that is not started yet."""
-    open_to_postgres(folder)
-    command = [cluster.program("pg_basebackup"), f"--dbname={url}", f"--pgdata={folder / 'copy'}"]
+    command = [cluster.program("pg_basebackup"), f"--dbname={url}", f"--pgdata={folder}"]
     subprocess.run([*command, "--checkpoint=fast", "--no-sync"], check=True)
-    return Server(folder / "copy", durable=False)
+    return Server(folder, durable=False)
 
 
 @contextmanager
@@ -42,12 +41,6 @@ def promote(replica: Server) -> None:
 def database_of(server: Server, like: str) -> str:
     """The address, on this server, of the database that has the same name as the one at this address."""
     return make_conninfo(server.url, dbname=conninfo_to_dict(like)["dbname"])
-
-
-def open_to_postgres(folder: Path) -> None:
-    """Lets PostgreSQL's account pass through the folders of a test, when we are root."""
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)
 
 
 def address(url: str) -> str:
