@@ -39,11 +39,20 @@ WHERE name = %(name)s AND next_at > clock_timestamp() + %(delay)s;
 -- Whoever changes the row does the work: one row, or none when it is not due or somebody else took it. Work that is done
 -- on request is due again in a minute, unless it is told to be done by then. What is put off further than anybody puts it
 -- off is due, too: the clock stepped back. The moment is asked for anew when somebody else's change was waited for.
-UPDATE delivery_periodictask SET next_at = clock_timestamp() + coalesce(%(every)s, interval '1 min')
-WHERE name = %(name)s AND (
-    next_at <= clock_timestamp()
-    OR next_at > clock_timestamp() + coalesce(%(every)s, interval '1 min') AND next_at < 'infinity')
+UPDATE delivery_periodictask SET next_at = clock_timestamp() + %(longest)s
+WHERE name = %(name)s
+  AND (next_at <= clock_timestamp() OR next_at > clock_timestamp() + %(longest)s AND next_at < 'infinity')
 RETURNING next_at;
+
+-- name: asleep
+-- Periodic work that is late by more than it may be, or put off further than anybody puts it off.
+SELECT task.name
+FROM delivery_periodictask task
+JOIN unnest(%(names)s::text[], %(longest)s::interval[], %(late)s::interval[]) AS work (name, longest, late)
+  ON work.name = task.name
+WHERE task.next_at < clock_timestamp() - work.late
+   OR task.next_at > clock_timestamp() + work.longest AND task.next_at < 'infinity'
+ORDER BY task.name;
 
 -- name: finish_periodic
 -- What was requested is done, unless it was requested again meanwhile.

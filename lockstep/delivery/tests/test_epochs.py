@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 
 from conftest import database_url
 from lockstep.delivery.database import SQL
-from lockstep.delivery.epochs import ForeignDatabase, SameCluster, begin_new_epoch, preview_new_epoch
+from lockstep.delivery.epochs import Busy, ForeignDatabase, SameCluster, begin_new_epoch, preview_new_epoch
 from lockstep.delivery.subscriptions import Change, Claim
 from lockstep.delivery.tests.support import (
     EPOCHS,
@@ -37,22 +37,24 @@ INDEXES_MADE_LAST = """
     CREATE INDEX changes_change_window ON changes_change (xid, seq);
     CREATE INDEX changes_change_history ON changes_change (object_id, seq)
 """
-AGES = 1_000_000_000  # how much further the old cluster's transactions had come
+# How much further the old cluster's transactions had come. With none, the ids of what was restored are a little below
+# those of the transactions that restored it.
+AGES = (1_000_000_000, 0)
 
 
-@pytest.fixture
-def restore(steps: Steps, database: psycopg.Connection) -> Callable[[], None]:
-    """Makes this database look like one that was restored from an older cluster."""
+@pytest.fixture(params=AGES)
+def restore(request: pytest.FixtureRequest, steps: Steps, database: psycopg.Connection) -> Callable[[], None]:
+    """Makes this database look like one that was restored from another cluster."""
 
     def snapshot(column: str) -> str:
         parts = f"regexp_split_to_array({column}::text, '[:,]')"
-        aged = f"ARRAY(SELECT part::bigint + {AGES} FROM unnest({parts}) AS part WHERE part <> '')"
+        aged = f"ARRAY(SELECT part::bigint + {request.param} FROM unnest({parts}) AS part WHERE part <> '')"
         return f"(SELECT a[1] || ':' || a[2] || ':' || array_to_string(a[3:], ',') FROM (SELECT {aged} AS a) AS ages)"
 
     def age() -> None:
         with database.transaction():
             database.execute("ALTER TABLE changes_change DISABLE TRIGGER changes_change_append_only")
-            database.execute(f"UPDATE changes_change SET xid = (xid::text::bigint + {AGES})::text::xid8")
+            database.execute(f"UPDATE changes_change SET xid = (xid::text::bigint + {request.param})::text::xid8")
             database.execute("ALTER TABLE changes_change ENABLE TRIGGER changes_change_append_only")
             database.execute(
                 f"UPDATE delivery_subscription SET window_start = {snapshot('window_start')}::pg_snapshot,"
@@ -202,6 +204,18 @@ def test_a_timeline_is_noted_once(database: psycopg.Connection):
     assert len([one for one in noted if one]) == 1
     rows = database.execute("SELECT number, dropped FROM delivery_epoch ORDER BY number").fetchall()
     assert rows == [(1, 5), (2, 5)]
+
+
+def test_a_prepared_transaction_is_not_waited_for_for_ever(
+    restore: Callable[[], None], steps: Steps, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("lockstep.delivery.epochs.LOCK_TIMEOUT", "SET LOCAL lock_timeout = '50ms'")
+    restore()
+    with psycopg.connect(database_url()) as writer:
+        insert_post(writer, "a")
+        with pytest.raises(Busy, match="pg_prepared_xacts"):
+            begin_new_epoch()
+    begin_new_epoch()
 
 
 def test_there_is_no_new_epoch_without_need(steps: Steps, database: psycopg.Connection):

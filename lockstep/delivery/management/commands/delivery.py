@@ -17,6 +17,7 @@ from lockstep.delivery import operations
 from lockstep.delivery.audit import Finding, audit
 from lockstep.delivery.epochs import Busy, SameCluster, begin_new_epoch, preview_new_epoch
 from lockstep.delivery.operations import Letter, Preview, Selection, Status, StillDeclared, UnknownSubscription
+from lockstep.delivery.periodic import asleep
 
 SHOWN = 20  # differences that are named
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -77,6 +78,8 @@ class Command(commands.Command):
             self._say_json(rows)
         else:
             self._console.print(_status_table(rows))
+        if sleeping := asleep():
+            self.stderr.write(f"Periodic work, not done for too long: {', '.join(sleeping)}. Does a worker run?")
 
     def _letters(self, options: dict[str, Any]) -> None:
         rows = operations.letters(_selection(options), limit=options["limit"])
