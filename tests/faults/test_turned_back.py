@@ -189,3 +189,44 @@ def test_a_worker_that_starts_after_a_promotion_tells_it(moved: Moved):
     moved.start()
     moved.write("on the new one")
     assert moved.told("it is on timeline 2 now") == 1
+
+
+@pytest.mark.faults
+def test_a_transaction_that_was_prepared_before_the_backup_and_committed_in_it_is_delivered(steps: Steps, home: Path):
+    """It was open in every snapshot of a place: those of subscriptions, and those that clients of the feed hold."""
+    settings = {"max_prepared_transactions": "5"}
+    server = back_up(database_url(), home / "database")
+    server.settings = settings
+    with (
+        server,
+        closing(Steps(database_of(server, database_url()))) as here,
+        psycopg.connect(here.url, autocommit=True) as database,
+    ):
+        begin_epoch(database)
+        here.declare(subscriber())
+        database.execute("BEGIN")
+        insert_post(database, "prepared")
+        database.execute("PREPARE TRANSACTION 'held'")
+        insert_post(database, "kept")
+        assert len(deliver(here)) == 1
+        place = Follower(database).now()
+        copy = back_up(here.url, home / "copy")
+        copy.settings = settings
+        insert_post(database, "lost")
+        lost = Follower(database).now()
+        database.execute("COMMIT PREPARED 'held'")
+        seen = Follower(database).move_on(place)
+    with (
+        promoted(copy),
+        closing(Steps(database_of(copy, database_url()))) as there,
+        psycopg.connect(there.url, autocommit=True) as database,
+    ):
+        follower = Follower(database)
+        for beyond in (lost, seen):
+            with pytest.raises(Forgotten):
+                follower.examine(beyond)
+        database.execute("COMMIT PREPARED 'held'")
+        insert_post(database, "new")
+        titles = [claim.change.after["title"] for claim in deliver(there) if claim.change.after]
+        follower.examine(place)
+        assert sorted(titles) == sorted(read_on(follower, place)) == ["new", "prepared"]
