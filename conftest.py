@@ -20,7 +20,14 @@ from tests.contract.providers import deno, node_modules
 from tests.side_by_side import SERVERS
 from tests.support import BackgroundWorker, Cast, draw_large_numbers, empty_tables
 
+
+def libfaketime() -> Path:
+    """The library by which a program gets a clock of its own; where Debian puts it."""
+    return next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), Path("/nowhere"))
+
+
 PROGRAMS = {
+    "libfaketime": lambda: libfaketime().exists(),
     "node": lambda: shutil.which("node") is not None,
     "mount": lambda: os.geteuid() == 0 and shutil.which("mount") is not None,
     "linux": lambda: Path("/proc/self/stat").exists(),
@@ -28,6 +35,7 @@ PROGRAMS = {
     "deno": lambda: deno().exists(),
 }
 MISSING = {
+    "libfaketime": "libfaketime is not installed; .ci/run installs it",
     "node": "node is not installed",
     "mount": "only root can make a small disk",
     "linux": "it finds processes through /proc",

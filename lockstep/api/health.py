@@ -25,9 +25,10 @@ from lockstep.api.problems import PROBLEMS, Problem
 from lockstep.api.serializers import HealthSerializer, ProblemKindSerializer, ReadinessSerializer
 from lockstep.api.server.environ import EXCHANGE
 from lockstep.delivery.metrics import exposition
+from lockstep.delivery.periodic import asleep
 
 latest_figures = LatestFigures(exposition)
-UNKNOWN = {"database": "does not answer", "migrations": "unknown", "worker": "unknown"}
+UNKNOWN = {"database": "does not answer", "migrations": "unknown", "worker": "unknown", "periodic": "unknown"}
 # Of this database: another system may share the server.
 WORKERS = """
     SELECT count(*) FROM pg_stat_activity
@@ -68,14 +69,15 @@ class ReadinessView(ProbeView):
     """Readiness: whether requests can be served.
 
     Each part is "ok", or says what is missing. A missing worker is a 503 in development only, where one command starts
-    everything. Elsewhere it is only reported: a web server stays in service while a worker restarts.
+    everything. Elsewhere it is only reported: a web server stays in service while a worker restarts. Periodic work
+    that nobody does is only reported, too.
     """
 
     @extend_schema(operation_id="check_readiness", responses={200: ReadinessSerializer, 503: ReadinessSerializer})
     def get(self, request: Request) -> HttpResponse:
         checks = _checks()
-        needed = checks if settings.DEBUG else {name: state for name, state in checks.items() if name != "worker"}
-        ready = all(state == "ok" for state in needed.values())
+        needed = ["database", "migrations", *(["worker"] if settings.DEBUG else [])]
+        ready = all(checks[name] == "ok" for name in needed)
         return JsonResponse(checks, status=200 if ready else 503, headers={} if ready else {"Retry-After": "1"})
 
 
@@ -141,12 +143,14 @@ def _checks() -> dict[str, str]:
         with connection.cursor() as cursor:
             cursor.execute(WORKERS)
             workers = cursor.fetchone()[0]
+        sleeping = [] if pending else asleep()
     except DatabaseError:
         return UNKNOWN
     return {
         "database": "ok",
         "migrations": "pending: run manage.py migrate" if pending else "ok",
         "worker": "ok" if workers else "none is running: manage.py worker",
+        "periodic": f"not done for too long: {', '.join(sleeping)}" if sleeping else "ok",
     }
 
 

@@ -108,7 +108,8 @@ class ReadinessSerializer(serializers.Serializer[Any]):
     database = serializers.CharField()
     migrations = serializers.CharField()
     worker = serializers.CharField()
-    example = {"database": "ok", "migrations": "ok", "worker": "ok"}
+    periodic = serializers.CharField()
+    example = {"database": "ok", "migrations": "ok", "worker": "ok", "periodic": "ok"}
 
 
 class ProblemSerializer(serializers.Serializer[Any]):

@@ -1,16 +1,28 @@
-"""The lives of the database, and how a new one begins after a dump was restored (sql/epochs.sql)."""
+"""The lives of the database: whether it turned back, and how it goes on after a restore (sql/epochs.sql).
 
-from collections.abc import Sequence
+A message id is made of what a change brings along wherever its database goes, so that nobody has to know of its lives:
+not of a replica that was promoted and lacks the last changes, nor of a backup that was put in the place of the data.
+"""
+
+import time
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
+from psycopg.errors import LockNotAvailable
 from uuid_utils.compat import uuid5
 
 from lockstep.delivery.database import SQL, Connection
+from lockstep.delivery.subscriptions import Change
 
 EPOCHS = SQL["epochs"]
+LOCK_TIMEOUT = "SET LOCAL lock_timeout = '10s'"
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+SHORTEST_STEP = 1.0  # seconds that a clock steps back to be noticed
+MANUAL = 'See "After a fail-over, a base backup, a restore" in docs/operations.md.'
 
 
 class ForeignDatabase(Exception):
@@ -26,31 +38,100 @@ class SameCluster(Exception):
     """This database lives where it always did: there is no reason for a new epoch."""
 
 
-@dataclass(frozen=True, slots=True)
+class Busy(Exception):
+    """A transaction holds the change log. End it and try again: commit or roll back what is in pg_prepared_xacts."""
+
+
+@dataclass(slots=True)
 class Epochs:
-    """(first seq, id) of every life, the latest first."""
+    """What message ids are made with: the id of the first life, which goes wherever the database goes."""
 
-    lives: Sequence[tuple[int, UUID]]
+    first: UUID
 
-    def message_id(self, seq: int, subscription: str) -> UUID:
-        """The same for every attempt and every replay of one change to one subscription, whatever life it is in now."""
-        epoch = next(epoch for first, epoch in self.lives if seq >= first)
-        return uuid5(epoch, f"{seq}:{subscription}")
+    def message_id(self, change: Change, subscription: str) -> UUID:
+        """The same for every attempt and every replay of one change to one subscription, whatever life it is in now.
+
+        Where a database turned back, the numbers of lost changes are drawn again, but not in the same microsecond for
+        the same object.
+        """
+        moment = (change.at - BEGINNING) // MICROSECOND
+        return uuid5(self.first, f"{change.seq}:{moment}:{change.model}:{change.object_id}:{subscription}")
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """Where a connection leads to, and when it was looked at: `at` by its clock, `asked` and `told` by our own."""
+
+    cluster: str
+    database: int
+    is_standby: bool
+    timeline: int
+    inserted: int  # bytes of the write-ahead log
+    flushed: int
+    at: datetime
+    asked: float
+    told: float
+
+    @classmethod
+    async def read(cls, connection: Connection) -> Self:
+        """That of this connection's database, as it is now. Needs no tables."""
+        asked = time.monotonic()
+        row: tuple[Any, ...] = await (await connection.execute(EPOCHS["life"])).fetchone() or ()
+        return cls(*row, asked=asked, told=time.monotonic())
+
+
+class Watch:
+    """What one process has seen of its database, and whether that is still what the database says."""
+
+    def __init__(self) -> None:
+        self._seen: Life | None = None
+
+    def turned_back(self, life: Life) -> str | None:
+        """How the database has become another one than this process has seen; None when it has not.
+
+        A crash takes back only what was not flushed.
+        """
+        seen = self._seen
+        if seen is None:
+            return None
+        if life.database != seen.database:
+            return "it was dropped and made again"
+        if life.timeline != seen.timeline:
+            return f"it is on timeline {life.timeline} and was on {seen.timeline}"
+        if life.inserted < seen.flushed:
+            return f"it has {seen.flushed - life.inserted:,} bytes of its write-ahead log less than it had"
+        return None
+
+    def stepped_back(self, life: Life) -> float:
+        """By how many seconds the database's clock stepped back since it was last looked at; 0 when it did not."""
+        seen = self._seen
+        if seen is None:
+            return 0.0
+        step = (life.asked - seen.told) - (life.at - seen.at).total_seconds()
+        return step if step > SHORTEST_STEP else 0.0
+
+    def note(self, life: Life) -> None:
+        """What later looks are compared with."""
+        self._seen = life
+
+    def is_foreign(self, life: Life) -> bool:
+        """Whether another cluster answers than did."""
+        return self._seen is not None and life.cluster != self._seen.cluster
 
 
 async def load_epochs(connection: Connection) -> Epochs:
-    """Every life of this database; the first one begins here. Raises ForeignDatabase."""
+    """What message ids are made with; the first life begins here. Raises ForeignDatabase."""
     await connection.execute(EPOCHS["begin_first"])
-    rows = await (await connection.execute(EPOCHS["epochs"])).fetchall()
-    if not rows[0][2]:
+    first, is_ours = await (await connection.execute(EPOCHS["epochs"])).fetchone() or (None, False)
+    if not is_ours or first is None:
         raise ForeignDatabase
-    return Epochs([(first, epoch) for first, epoch, _ in rows])
+    return Epochs(first)
 
 
-async def cluster(connection: Connection) -> str:
-    """Which cluster this connection leads to."""
-    (identifier,) = await (await connection.execute(EPOCHS["cluster"])).fetchone() or ("",)
-    return str(identifier)
+async def note_timeline(connection: Connection) -> int | None:
+    """The timeline that the database has begun since a worker last looked; for one worker only, for others None."""
+    (timeline,) = await (await connection.execute(EPOCHS["note_timeline"])).fetchone() or (None,)
+    return timeline
 
 
 def preview_new_epoch() -> dict[str, int]:
@@ -65,12 +146,12 @@ def begin_new_epoch() -> dict[str, int]:
     """Places what the old life had not fanned out, and what was written since, and lets everything go on from here.
 
     Returns how many changes were chosen for each subscription; those that waited in a lane already wait there still.
-    Raises SameCluster. Writers wait until it is done.
+    Raises SameCluster, and Busy where a transaction does not let go of the log. Writers wait until it is done.
     """
     with transaction.atomic():
         _refuse_same_cluster()
-        for statement in ("lock", "mark_native"):
-            _run(statement)
+        _lock()
+        _run("mark_native")
         chosen = dict(_run("preview"))
         for statement in ("place", "start_windows", "forget_transactions", "begin"):
             _run(statement)
@@ -79,8 +160,20 @@ def begin_new_epoch() -> dict[str, int]:
 
 def _refuse_same_cluster() -> None:
     rows = _run("epochs")
-    if not rows or rows[0][2]:
+    if not rows or rows[0][1]:
         raise SameCluster(SameCluster.__doc__)
+
+
+def _lock() -> None:
+    """A prepared transaction would be waited for for ever."""
+    with connection.cursor() as cursor:
+        cursor.execute(LOCK_TIMEOUT)
+    try:
+        _run("lock")
+    except OperationalError as error:
+        if isinstance(error.__cause__, LockNotAvailable):
+            raise Busy(Busy.__doc__) from error
+        raise
 
 
 def _run(statement: str) -> list[tuple[Any, ...]]:

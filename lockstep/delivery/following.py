@@ -1,13 +1,14 @@
 """Following the log from outside: whoever does so keeps his own place and misses and repeats nothing.
 
 The numbers of the log are no place: a transaction may commit late what it numbered early. Two snapshots and a number
-are (sql/following.sql), written as one opaque text.
+are, with a change that proves where they come from (sql/following.sql), written as one opaque text.
 """
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 import psycopg
@@ -22,8 +23,12 @@ FOLLOWING = SQL["following"]
 CHUNK = 500  # changes read at once
 LONGEST_PLACE = 6_000  # characters; a snapshot names every transaction that was open
 
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
 _SNAPSHOT = r"[0-9]{1,20}:[0-9]{1,20}:(?:[0-9]{1,20}(?:,[0-9]{1,20})*)?"
-_PLACE = re.compile(rf"([0-9a-f]{{8}})/({_SNAPSHOT})/({_SNAPSHOT})/([0-9]{{1,18}})")
+_LAST = r"([0-9]{1,18})\.([0-9]{1,16})|-"
+_PLACE = re.compile(rf"([0-9a-f]{{8}})/({_SNAPSHOT})/({_SNAPSHOT})/([0-9]{{1,18}})/(?:{_LAST})")
 
 
 class NoPlace(Exception):
@@ -31,24 +36,42 @@ class NoPlace(Exception):
 
 
 class NoLog(Exception):
-    """This database has no epoch yet: no worker has ever run on it."""
+    """There is no log to follow: no worker has run on this database, or it is a standby, or waits for a new epoch."""
 
 
 class Forgotten(Exception):
-    """The log does not reach back to this place any more: start anew, and read what you missed elsewhere."""
+    """The log cannot go on from this place: it does not reach back so far, or the database lost what was read there.
+
+    Start anew, and read what you missed elsewhere.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """A change that proves a place, by its number and its time: no later change ever has both."""
+
+    seq: int
+    at: datetime
+
+    def __str__(self) -> str:
+        return f"{self.seq}.{(self.at - BEGINNING) // MICROSECOND}"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """How far somebody has read: all that `start` shows, and of the window up to `end` all up to `seq`."""
+    """How far somebody has read: all that `start` shows, and of the window up to `end` all up to `seq`.
+
+    Neither shows a transaction above that of the change `last`; without one, none above what was dropped from the log.
+    """
 
     epoch: str
     start: str
     end: str
     seq: int
+    last: Last | None
 
     def __str__(self) -> str:
-        return f"{self.epoch}/{self.start}/{self.end}/{self.seq}"
+        return f"{self.epoch}/{self.start}/{self.end}/{self.seq}/{self.last or '-'}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -56,8 +79,21 @@ class Place:
         match = _PLACE.fullmatch(text) if len(text) <= LONGEST_PLACE else None
         if match is None:
             raise NoPlace(NoPlace.__doc__)
-        epoch, start, end, seq = match.groups()
-        return cls(epoch, start, end, int(seq))
+        epoch, start, end, seq, last_seq, last_at = match.groups()
+        last = Last(int(last_seq), BEGINNING + int(last_at) * MICROSECOND) if last_seq else None
+        return cls(epoch, start, end, int(seq), last)
+
+    @property
+    def last_xid(self) -> int:
+        """The largest transaction that it shows."""
+        return int(self.end.split(":")[1]) - 1
+
+
+def cut(snapshot: str, last_xid: int) -> str:
+    """The snapshot without what is above `last_xid`. It shows the same changes, where it showed none above that."""
+    xip = snapshot.split(":")[2]
+    running = [xid for xid in xip.split(",") if xid and int(xid) <= last_xid]
+    return f"{running[0] if running else last_xid + 1}:{last_xid + 1}:{','.join(running)}"
 
 
 class Follower:
@@ -68,18 +104,27 @@ class Follower:
 
     def now(self) -> Place:
         """The place from which on everything is new. Raises NoLog."""
-        epoch, snapshot = self._row("now")
-        return Place(epoch, snapshot, snapshot, 0)
+        epoch, snapshot, xid, seq, at, dropped, is_here = self._row("now")
+        if not is_here:
+            raise NoLog(NoLog.__doc__)
+        last_xid = max(xid or 0, dropped or 0)
+        here = cut(snapshot, last_xid)
+        return Place(epoch, here, here, 0, Last(seq, at) if xid == last_xid else None)
 
     def examine(self, place: Place) -> None:
         """Raises NoPlace, NoLog or Forgotten where nobody can go on."""
+        last = {"last_xid": str(place.last_xid), "last_seq": None, "last_at": None}
+        if place.last:
+            last |= {"last_seq": place.last.seq, "last_at": place.last.at}
         try:
-            future, ours, kept = self._row("examine", epoch=place.epoch, start=place.start, end=place.end)
+            is_here, is_ours, is_past, is_kept, _ = self._row(
+                "examine", epoch=place.epoch, start=place.start, end=place.end, **last
+            )
         except psycopg.DataError as error:
             raise NoPlace(NoPlace.__doc__) from error
-        if future:
-            raise NoPlace(NoPlace.__doc__)
-        if not ours or not kept:
+        if not is_here:
+            raise NoLog(NoLog.__doc__)
+        if not (is_ours and is_past and is_kept):
             raise Forgotten(Forgotten.__doc__)
 
     def read(self, place: Place) -> list[tuple[Place, Change]]:
@@ -91,10 +136,14 @@ class Follower:
 
     def move_on(self, place: Place) -> Place:
         """The place at the beginning of the next window. Only for a place at the end of its own."""
-        end, first = self._one(FOLLOWING["next_window"], {"start": place.end})
+        snapshot, first, xid = self._row("next_window", start=place.end)
+        last_xid, last = place.last_xid, place.last
+        if xid is not None and xid > last_xid:
+            last_xid, last = xid, Last(*self._row("last_of", xid=str(xid)))
+        end = cut(snapshot, last_xid)
         if first is None:
-            return Place(place.epoch, end, end, 0)
-        return Place(place.epoch, place.end, end, first - 1)
+            return Place(place.epoch, end, end, 0, last)
+        return Place(place.epoch, place.end, end, first - 1, last)
 
     def confirms(self, actor: Actor) -> bool:
         """Whether this actor is as entitled as when it was let in."""

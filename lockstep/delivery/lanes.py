@@ -102,14 +102,15 @@ async def claim(
             lane,
             token,
             attempts + 1,
-            epochs.message_id(change[0], subscriber.name),
-            Change(*change),
+            epochs.message_id(change, subscriber.name),
+            change,
             kind=kind,
             early=taken[lane][2],
             silent=silent,
             clock=DatabaseClock(now, read_at),
         )
-        for lane, token, attempts, kind, silent, now, *change in heads
+        for lane, token, attempts, kind, silent, now, *row in heads
+        for change in [Change(*row)]
     ]
     if idle := taken.keys() - {claim.lane for claim in claims}:
         await release(connection, *((lane, taken[lane][0]) for lane in idle))

@@ -188,15 +188,16 @@ class Attempt(models.Model):
 
 
 class Epoch(models.Model):
-    """Which life of the database this is: part of every message id.
+    """One life of the database. The id of the first is part of every message id.
 
     Transaction ids mean nothing in another cluster, so a restored dump must not go on with the old cursors.
     """
 
     id = models.UUIDField(primary_key=True, db_default=UUID7())
-    system_identifier = models.TextField()
+    number = models.IntegerField(unique=True, help_text="1 for the first. A clock may step back; this does not.")
+    system_identifier = models.TextField(help_text="The cluster.")
+    timeline = models.IntegerField(help_text="The cluster's: another one begins with a promotion, or a recovery.")
     began = models.DateTimeField(db_default=Now())
-    first_seq = models.BigIntegerField(db_default=0, help_text="The first number of the log in this life.")
     dropped = models.BigIntegerField(null=True, help_text="The last transaction of the days that were dropped.")
 
     def __str__(self) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.db import connection as default_connection
 from django.db import connections
 
 from lockstep.delivery.database import SQL, Connection
@@ -16,6 +17,8 @@ from lockstep.delivery.subscriptions import Pool
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
+ON_REQUEST_SECONDS = 60.0  # the longest that requested work is put off: until its worker is taken to be dead
+LATE_INTERVALS, LATE_SECONDS = 3, 60.0  # work that is both so many intervals and so many seconds late sleeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,8 @@ class PeriodicWork:
     @property
     def row(self) -> dict[str, Any]:
         """What the database is asked with."""
-        return {"name": self.name, "every": None if self.every is None else timedelta(seconds=self.every)}
+        every = None if self.every is None else timedelta(seconds=self.every)
+        return {"name": self.name, "every": every, "longest": every or timedelta(seconds=ON_REQUEST_SECONDS)}
 
 
 _registered: list[PeriodicWork] = []
@@ -43,8 +47,21 @@ def register_periodic(work: PeriodicWork) -> None:
     _registered.append(work)
 
 
+def asleep() -> list[str]:
+    """The names of the work that no worker has done for much longer than its interval, or that is put off too far."""
+    rows = [work.row for work in _registered]
+    choice = {
+        "names": [row["name"] for row in rows],
+        "longest": [row["longest"] for row in rows],
+        "late": [max(LATE_INTERVALS * row["longest"], timedelta(seconds=LATE_SECONDS)) for row in rows],
+    }
+    with default_connection.cursor() as cursor:
+        cursor.execute(SQL["upkeep"]["asleep"], choice)
+        return [name for (name,) in cursor.fetchall()]
+
+
 async def request_periodic(pool: Pool, name: str, delay: float) -> None:
-    """Asks for periodic work within so many seconds from now, by whichever worker takes it."""
+    """Asks for periodic work within so many seconds from now, at most ON_REQUEST_SECONDS, by any worker."""
     async with pool.connection() as connection:
         choice = {"name": name, "delay": timedelta(seconds=delay)}
         await connection.execute(SQL["upkeep"]["request_periodic"], choice)
@@ -65,11 +82,14 @@ def with_orm(function: Callable[[], object]) -> Callable[[Pool], Awaitable[None]
     return run
 
 
+async def declare_periodic(connection: Connection) -> None:
+    """Writes down which periodic work there is."""
+    for work in _registered:
+        await connection.execute(SQL["upkeep"]["declare_periodic"], work.row)
+
+
 async def run_periodic(pool: Pool, stopping: asyncio.Event) -> None:
-    """Looks once a second for work that is due; a failure is logged and the work waits for its next time."""
-    async with pool.connection() as connection:
-        for work in _registered:
-            await connection.execute(SQL["upkeep"]["declare_periodic"], work.row)
+    """Looks now and then for declared work that is due; a failure is logged and the work waits for its next time."""
     while not stopping.is_set():
         for work in _registered:
             async with pool.connection() as connection:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from lockstep.delivery.database import SQL, Connection
+from lockstep.delivery.retry import LONGEST_DELAY
 from lockstep.delivery.subscriptions import Subscriber
 from lockstep.delivery.values import bigints
 
@@ -116,6 +117,12 @@ async def subscriptions_due(connection: Connection, known: Mapping[str, datetime
     choice = {"names": list(known), "from": list(known.values()), "soon": timedelta(seconds=soon)}
     cursor = await connection.execute(SQL["lanes"]["due"], choice)
     return dict(await cursor.fetchall())
+
+
+async def bring_near(connection: Connection, leases: Mapping[str, float]) -> None:
+    """Lets no lane wait longer than it may, by the leases of subscriptions and families: a clock stepped back."""
+    choice = {"names": list(leases), "leases": [timedelta(seconds=lease) for lease in leases.values()]}
+    await connection.execute(SQL["upkeep"]["bring_near"], choice | {"longest": timedelta(seconds=LONGEST_DELAY)})
 
 
 async def fan_out(connection: Connection, window: Window, chunk: int = CHUNK) -> Step:

@@ -7,6 +7,7 @@ from lockstep.retry_after import LONGEST_RETRY_AFTER
 
 SCHEDULE = (0.0, 5.0, 30.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0)  # seconds before the nth attempt
 JITTER = 0.2
+LONGEST_DELAY = max(*SCHEDULE, LONGEST_RETRY_AFTER) * (1 + JITTER)
 
 
 def counts(error: DeliveryError, *, early: bool) -> bool:

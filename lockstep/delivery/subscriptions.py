@@ -145,6 +145,11 @@ class Family:
         """The name of one member's subscription."""
         return f"{self.name}:{key}"
 
+    @property
+    def lease(self) -> float:
+        """That of its members, who have the same."""
+        return self.member(self.subscription(UUID(int=0))).lease
+
 
 _registered: dict[str, Subscriber] = {}
 _families: dict[str, Family] = {}

@@ -23,9 +23,9 @@ from lockstep.changes.wakeup import CHANNEL
 from lockstep.delivery import metrics
 from lockstep.delivery.courier import Courier
 from lockstep.delivery.database import APPLICATION_NAME, Connection, Pools, open_pools
-from lockstep.delivery.epochs import Epochs, ForeignDatabase, cluster, load_epochs
-from lockstep.delivery.periodic import run_periodic
-from lockstep.delivery.relay import advance, declare, subscriptions_due
+from lockstep.delivery.epochs import MANUAL, Epochs, ForeignDatabase, Life, Watch, load_epochs, note_timeline
+from lockstep.delivery.periodic import declare_periodic, run_periodic
+from lockstep.delivery.relay import advance, bring_near, declare, subscriptions_due
 from lockstep.delivery.subscriptions import Family, Pool, Subscriber
 from lockstep.delivery.waiting import first_of
 
@@ -38,6 +38,19 @@ SHORTEST_LOOK, LONGEST_LOOK = 0.05, 0.5  # seconds between looks at what is due
 THOROUGH_LOOK = 10.0  # seconds between looks at all that is due, however old
 FAMILY_CONNECTIONS = 8  # database connections for the members of all families together
 RECOVERY_SECONDS = 1.0  # between attempts while the database does not answer
+WATCH_SECONDS = 1.0  # between looks at where the database is, and at its clock
+
+TURNED_BACK = (
+    "the database is not the one that it was: %s. A replica was promoted, or a backup was put in its place. "
+    "Done: subscriptions and periodic work are declared again. Places, lanes and message ids are part of the database "
+    "and fit, so deliveries go on. Left to you: changes that it lost may have been delivered; "
+    "`manage.py delivery audit` compares. " + MANUAL
+)
+STEPPED_BACK = (
+    "the database's clock stepped back by %.0f s. Done: what was put off until the old time is due again. Left to you: "
+    "see to the clock. " + MANUAL
+)
+STANDBY = "the database is a standby: the worker waits until it is promoted, or until the primary answers in its place"
 
 
 class Worker:
@@ -48,15 +61,19 @@ class Worker:
         self.families = {family.name: family for family in families}
         self.stopping = asyncio.Event()
         self.grown = asyncio.Event()  # somebody told that the log has grown
-        self._cluster = ""
+        self._epochs: Epochs | None = None  # until the worker is ready
+        self._watch = Watch()
+        self._admitting = asyncio.Lock()
         self._foreign = False
+        self._waits_for_promotion = False
+        self._may_have_stepped_back = True  # the clock, while no worker was there to see it
         self._wake: Callable[[str], None] = lambda name: None
         self._couriers: dict[str, Courier] = {}
 
     async def run(self) -> None:
         """Runs until stopped. A database that goes away is waited for; raises ForeignDatabase."""
         async with open_pools(self._connections, self._admit) as pools:
-            epochs = await self._persist(lambda: self._declare(pools.handlers))
+            epochs = self._epochs = await self._persist(lambda: self._begin(pools.handlers))
             logger.info("worker ready: %s", ", ".join(self._names) or "no subscriptions")
             async with asyncio.TaskGroup() as tasks:
                 self._employ(tasks, pools, epochs)
@@ -68,13 +85,46 @@ class Worker:
             raise ForeignDatabase
 
     async def _admit(self, connection: Connection) -> None:
-        """Notices when another cluster answers at our address: a restored one, put in the place of the old."""
-        found = await cluster(connection)
-        self._cluster = self._cluster or found
-        if found != self._cluster:
-            self._foreign = True
-            self.stopping.set()
-            raise psycopg.OperationalError("another database cluster answers at this address; the worker stops")
+        """Sees every new connection before anybody uses it: a database is not exchanged under an old one.
+
+        A standby is waited for. Where the database turned back, what the worker declared may be gone, and is declared
+        again. Where another cluster answers, a dump was restored: a person has to decide, and the worker stops.
+        """
+        async with self._admitting:
+            life = await self._primary(connection)
+            if self._watch.is_foreign(life):
+                raise self._stopped_as_foreign()
+            if self._epochs and (how := self._watch.turned_back(life)):
+                logger.warning(TURNED_BACK, how)
+                try:
+                    self._epochs.first = (await self._declare(connection)).first
+                except ForeignDatabase as error:
+                    raise self._stopped_as_foreign() from error
+            self._note(life)
+
+    async def _primary(self, connection: Connection) -> Life:
+        """Where the connection leads to, once that is no standby."""
+        while (life := await Life.read(connection)).is_standby:
+            if not self._waits_for_promotion:
+                logger.warning(STANDBY)
+            self._waits_for_promotion = True
+            await first_of(self.stopping, seconds=RECOVERY_SECONDS)
+            if self.stopping.is_set():
+                raise psycopg.OperationalError("the database is a standby; the worker stops")
+        self._waits_for_promotion = False
+        return life
+
+    def _stopped_as_foreign(self) -> psycopg.OperationalError:
+        self._foreign = True
+        self.stopping.set()
+        return psycopg.OperationalError("another database cluster answers at this address; the worker stops")
+
+    def _note(self, life: Life) -> None:
+        """Compares the clock with what it was, and keeps what was seen."""
+        if step := self._watch.stepped_back(life):
+            logger.warning(STEPPED_BACK, step)
+            self._may_have_stepped_back = True
+        self._watch.note(life)
 
     @property
     def _connections(self) -> int:
@@ -124,12 +174,21 @@ class Worker:
                 logger.exception("a part of the worker failed, starting it again")
             await asyncio.sleep(RECOVERY_SECONDS)
 
-    async def _declare(self, pool: Pool) -> Epochs:
-        """Writes down which subscriptions there are; returns the lives of the database. Raises ForeignDatabase."""
+    async def _begin(self, pool: Pool) -> Epochs:
         async with pool.connection() as connection:
-            epochs = await load_epochs(connection)
-            for subscriber in self.subscribers.values():
-                await declare(connection, subscriber)
+            return await self._declare(connection)
+
+    async def _declare(self, connection: Connection) -> Epochs:
+        """Writes down which subscriptions and periodic work there are, and on which timeline. Raises ForeignDatabase.
+
+        A timeline that began while this worker did not run is told here.
+        """
+        epochs = await load_epochs(connection)
+        if (timeline := await note_timeline(connection)) and not self._epochs:
+            logger.warning(TURNED_BACK, f"it is on timeline {timeline} now")
+        for subscriber in self.subscribers.values():
+            await declare(connection, subscriber)
+        await declare_periodic(connection)
         return epochs
 
     async def _relay(self, pool: Pool) -> None:
@@ -152,8 +211,11 @@ class Worker:
 
         It begins where they last found something, and once in a while at the beginning.
         """
-        looked_well = 0.0
+        looked_well = watched = 0.0
         while not self.stopping.is_set():
+            if time.monotonic() - watched > WATCH_SECONDS:
+                watched = time.monotonic()
+                await self._look_at_database(pool)
             if time.monotonic() - looked_well > THOROUGH_LOOK:
                 looked_well = time.monotonic()
                 for courier in self._couriers.values():
@@ -166,10 +228,22 @@ class Worker:
             soonest = min(due.values(), default=LONGEST_LOOK)
             await first_of(self.stopping, seconds=min(max(soonest, SHORTEST_LOOK), LONGEST_LOOK))
 
+    async def _look_at_database(self, pool: Pool) -> None:
+        """Keeps where the database is. Where its clock stepped back, lanes need not wait for the old time."""
+        async with pool.connection() as connection:
+            self._note(await Life.read(connection))
+            if self._may_have_stepped_back:
+                every = [*self.subscribers.values(), *self.families.values()]
+                await bring_near(connection, {one.name: one.lease for one in every})
+                self._may_have_stepped_back = False
+                for courier in self._couriers.values():
+                    courier.horizon.forget()
+
     async def _listen(self) -> None:
         """Hears of commits sooner than by looking (changes/wakeup.py). When it cannot listen, looking is enough."""
         options = connection_parameters() | {"application_name": APPLICATION_NAME, "autocommit": True}
         async with await psycopg.AsyncConnection.connect(**options) as connection:
+            await self._admit(connection)
             await connection.execute(f"LISTEN {CHANNEL}")
             hearing = asyncio.create_task(self._hear(connection))
             stopped = asyncio.create_task(self.stopping.wait())

@@ -34,13 +34,13 @@ class NotAPlace(DomainError):
 
 
 class Gone(DomainError):
-    """The log does not reach back to this Last-Event-ID any more. Leave it out to start from now."""
+    """The log lost what is at this Last-Event-ID, or does not reach back to it. Leave it out to start from now."""
 
     problem = problems.GONE
 
 
 class NotYet(Unavailable):
-    """There is nothing to follow before a worker has run for the first time. Try again in a moment."""
+    """There is nothing to follow before a worker has run on this database. Try again in a moment."""
 
     retry_after = 5
 

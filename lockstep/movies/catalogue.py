@@ -15,6 +15,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from lockstep.api.errors import Unavailable
@@ -125,9 +126,12 @@ def look_again() -> bool:
 
 
 def refresh_when_due() -> None:
-    """Periodic work: brings them in unless they are young enough. A provider that fails is asked again later."""
-    young = timezone.now() - timedelta(seconds=settings.MOVIES_REFRESH_SECONDS)
-    if Catalogue.objects.filter(complete__gt=young).exists():
+    """Periodic work: brings them in unless they are young enough. A provider that fails is asked again later.
+
+    What came in later than now came before the clock stepped back.
+    """
+    young = Now() - timedelta(seconds=settings.MOVIES_REFRESH_SECONDS)
+    if Catalogue.objects.filter(complete__gt=young, complete__lte=Now()).exists():
         return
     try:
         refresh()

@@ -292,6 +292,7 @@ def _discard_letters(order: Order) -> None:
 
 def expire_orders() -> int:
     """Ends every order whose time to confirm is over, some hundreds at once; how many there were."""
+    _forget_a_later_clock()
     ended = 0
     while True:
         with attributed_transaction():
@@ -299,6 +300,15 @@ def expire_orders() -> int:
         ended += batch
         if batch < BATCH:
             return ended
+
+
+def _forget_a_later_clock() -> None:
+    """Orders that were placed before the clock stepped back can be confirmed no longer than one that is placed now."""
+    until = Now() + timedelta(seconds=settings.ORDER_CONFIRM_SECONDS)
+    later = Order.objects.filter(state=machines.PENDING_CONFIRMATION, confirm_until__gt=until, created__gt=Now())
+    if later.exists():
+        with attributed_transaction():
+            later.update(confirm_until=until)
 
 
 def give_back(transition: str, orders: Sequence[UUID] | None = None, reason: str = "") -> int:

@@ -34,6 +34,8 @@ TEST_PUSH = "lockstep/mirror/tests/test_push.py"
 TEST_APPLY = "lockstep/mirror/tests/test_apply.py"
 TEST_SYNC = "lockstep/mirror/tests/test_sync.py"
 TEST_TEXT = "tests/contract/test_text.py"
+TEST_FOLLOWING = "lockstep/delivery/tests/test_following.py"
+TEST_CLOCKS = "lockstep/delivery/tests/test_clocks.py"
 TEST_IMPORT = "lockstep/mirror/tests/test_import.py"
 
 
@@ -1305,5 +1307,68 @@ BUGS = [
         "returncode=NOT_COMPARED)",
         "returncode=DIFFERENT)",
         "lockstep/delivery/tests/test_audit.py::test_what_could_not_be_compared_is_no_difference",
+    ),
+    SeededBug(
+        "a message id is made of a number that a database may draw twice",
+        "lockstep/delivery/epochs.py",
+        'f"{change.seq}:{moment}:{change.model}:{change.object_id}:{subscription}"',
+        'f"{change.seq}:{subscription}"',
+        "lockstep/delivery/tests/test_epochs.py::test_a_message_id_is_made_of_what_no_other_change_has",
+    ),
+    SeededBug(
+        "a place of the feed need not be of the past of the database",
+        "lockstep/delivery/following.py",
+        "is_ours and is_past and is_kept",
+        "is_ours and is_kept",
+        f"{TEST_FOLLOWING}::test_a_place_of_another_life_or_of_the_future_is_forgotten",
+    ),
+    SeededBug(
+        "a place of the feed shows transactions that may come again",
+        "lockstep/delivery/following.py",
+        "here = cut(snapshot, last_xid)",
+        "here = snapshot",
+        f"{TEST_FOLLOWING}::test_a_place_shows_no_transaction_above_that_of_its_last_change",
+    ),
+    SeededBug(
+        "what was restored is told by how near transaction ids are",
+        "lockstep/delivery/sql/epochs.sql",
+        "WHERE age(c.xmin) < indexes.age;",
+        "WHERE (c.xmin::text::bigint - c.xid::text::bigint % 4294967296 + 4294967296) % 4294967296 < 10000000;",
+        "lockstep/delivery/tests/test_epochs.py::test_a_new_epoch_places_exactly_what_the_old_life_had_not",
+    ),
+    SeededBug(
+        "each worker that comes first makes an epoch of its own",
+        "lockstep/delivery/sql/epochs.sql",
+        "SELECT 1, system_identifier::text,",
+        "SELECT (SELECT count(*) + 1 FROM delivery_epoch), system_identifier::text,",
+        "lockstep/delivery/tests/test_epochs.py::test_workers_that_begin_together_make_one_first_epoch",
+    ),
+    SeededBug(
+        "periodic work sleeps until a clock that stepped back has come as far again",
+        "lockstep/delivery/sql/upkeep.sql",
+        "(next_at <= clock_timestamp() OR next_at > clock_timestamp() + %(longest)s AND next_at < 'infinity')",
+        "next_at <= clock_timestamp()",
+        f"{TEST_CLOCKS}::test_work_put_off_further_than_its_interval_is_due",
+    ),
+    SeededBug(
+        "a lane sleeps until a clock that stepped back has come as far again",
+        "lockstep/delivery/worker.py",
+        "self._may_have_stepped_back = True  # the clock, while no worker was there to see it",
+        "self._may_have_stepped_back = False",
+        f"{TEST_CLOCKS}::test_a_worker_that_starts_looks_for_what_was_put_off_too_far",
+    ),
+    SeededBug(
+        "a database that crashed is taken for another one",
+        "lockstep/delivery/epochs.py",
+        "if life.inserted < seen.flushed:",
+        "if life.inserted < seen.inserted:",
+        f"{TEST_CLOCKS}::test_how_a_database_has_turned_back",
+    ),
+    SeededBug(
+        "an order keeps its stock until a clock that stepped back has come as far again",
+        "lockstep/shop/actions.py",
+        "    _forget_a_later_clock()\n    ended = 0",
+        "    ended = 0",
+        f"{TEST_SHOP}/test_orders.py::test_an_order_placed_before_the_clock_stepped_back_has_no_more_time_than_another",
     ),
 ]

@@ -39,7 +39,7 @@ pytestmark = pytest.mark.slow
 T = TypeVar("T")
 
 OBJECTS, WRITERS = 3, 3
-EPOCHS = Epochs([(0, UUID(int=7))])
+EPOCHS = Epochs(UUID(int=7))
 SCHEDULES = int(os.environ.get("LOCKSTEP_SCHEDULES", "60"))
 ERRORS: list[DeliveryError] = [TryAgain("not now"), NotYet("wait"), Refused("never")]
 

@@ -3,10 +3,12 @@
 import base64
 import threading
 from collections import Counter
+from datetime import timedelta
 
 import psycopg
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.test import Client
 from oauth2_provider.models import Application
 
@@ -54,6 +56,12 @@ def test_guessing_one_account_is_stopped_and_says_when_to_come_again():
     assert refused.json()["type"] == "/problems/too-many-requests"
     assert 0 < (wait := int(refused["Retry-After"])) <= PAIR.seconds
     assert refused.json()["detail"] == f"Too many attempts. Try again in {wait} seconds."
+
+
+def test_nobody_is_locked_out_for_longer_by_a_clock_that_stepped_back():
+    assert tries(4) == [401, 401, 401, 429]
+    Tries.objects.update(until=F("until") + timedelta(hours=1))
+    assert tries(4) == [401, 401, 401, 429]
 
 
 def test_other_spellings_of_the_name_are_the_same_try():

@@ -22,7 +22,8 @@ def test_readyz_waits_for_a_worker_in_development(client: Client, worker: Backgr
     settings.DEBUG = True
     answer = client.get("/readyz")
     assert answer.status_code == 503
-    assert answer.json() == {"database": "ok", "migrations": "ok", "worker": "none is running: manage.py worker"}
+    worker_is_missing = "none is running: manage.py worker"
+    assert answer.json() == {"database": "ok", "migrations": "ok", "worker": worker_is_missing, "periodic": "ok"}
     worker.start()
     eventually(lambda: client.get("/readyz").status_code == 200)
 
@@ -41,6 +42,16 @@ def test_readyz_does_not_wait_for_a_worker_elsewhere(client: Client, settings):
     settings.DEBUG = False
     settings.SECURE_SSL_REDIRECT = False
     assert client.get("/readyz").status_code == 200
+
+
+@pytest.mark.django_db
+def test_readyz_names_periodic_work_that_nobody_does(client: Client, settings):
+    settings.DEBUG = False
+    settings.SECURE_SSL_REDIRECT = False
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO delivery_periodictask VALUES ('order-expiry', now() - interval '1 hour')")
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["periodic"]) == (200, "not done for too long: order-expiry")
 
 
 @pytest.mark.django_db

@@ -1,30 +1,61 @@
--- The lives of the database. Snapshots and transaction ids mean something in one cluster alone: after a dump was restored
--- into another one, the places of the subscriptions must be written anew before anything goes on.
+-- The lives of the database: one for each cluster that it lived in, and one for each of that cluster's timelines, which
+-- PostgreSQL begins when a replica is promoted or a backup is recovered. They are numbered, because a clock may step back.
+-- Snapshots and transaction ids mean something in one cluster alone: after a dump was restored into another one, the places
+-- of the subscriptions must be written anew before anything goes on. In a copy of a cluster they are as old as the log is.
+
+-- name: life
+-- Where the database is, and when: its cluster, which of its databases, whether that is a standby, its timeline, how far its write-ahead log has
+-- come, how much of that no crash takes back, its clock. PostgreSQL tells the timeline by the name of a file of that log; a
+-- standby has none of its own yet.
+SELECT system_identifier::text, (SELECT oid::bigint FROM pg_database WHERE datname = current_database()), in_recovery,
+       CASE WHEN in_recovery THEN 0 ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END,
+       CASE WHEN in_recovery THEN 0 ELSE pg_current_wal_insert_lsn() - '0/0'::pg_lsn END::bigint,
+       CASE WHEN in_recovery THEN 0 ELSE pg_current_wal_flush_lsn() - '0/0'::pg_lsn END::bigint,
+       clock_timestamp()
+FROM pg_control_system(), pg_is_in_recovery() AS in_recovery;
 
 -- name: begin_first
--- Made on the first day.
-INSERT INTO delivery_epoch (system_identifier)
-SELECT system_identifier::text FROM pg_control_system() WHERE NOT EXISTS (SELECT FROM delivery_epoch);
+-- Made on the first day. Whoever comes second finds the number taken.
+INSERT INTO delivery_epoch (number, system_identifier, timeline)
+SELECT 1, system_identifier::text,
+       ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int
+FROM pg_control_system()
+ON CONFLICT (number) DO NOTHING;
 
 -- name: epochs
--- All lives, the latest first: the first seq of each, its id, and whether it began in this cluster.
-SELECT first_seq, id, system_identifier = (SELECT system_identifier::text FROM pg_control_system())
-FROM delivery_epoch ORDER BY began DESC;
+-- The id of the first life, and whether the latest one is of this cluster.
+SELECT first.id, latest.system_identifier = (SELECT system_identifier::text FROM pg_control_system())
+FROM (SELECT id FROM delivery_epoch ORDER BY number LIMIT 1) AS first,
+     (SELECT system_identifier FROM delivery_epoch ORDER BY number DESC LIMIT 1) AS latest;
 
--- name: cluster
-SELECT system_identifier::text FROM pg_control_system();
+-- name: note_timeline
+-- The latest life ended where another timeline began; nothing else changes with it. One row for whoever notes it first.
+INSERT INTO delivery_epoch (number, system_identifier, timeline, dropped)
+SELECT latest.number + 1, latest.system_identifier, now.timeline, latest.dropped
+FROM (SELECT * FROM delivery_epoch ORDER BY number DESC LIMIT 1) AS latest,
+     (SELECT ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int AS timeline) AS now
+WHERE latest.timeline <> now.timeline
+ON CONFLICT (number) DO NOTHING
+RETURNING timeline;
 
 -- name: lock
 -- Writers wait for the few moments that this takes.
 LOCK TABLE changes_change, delivery_subscription, delivery_place IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: mark_native
--- Rows of the log that were written in this cluster after the restore: the transaction that wrote the row, or a savepoint
--- of it that began a little later, is the one that the row names. All others came with the dump, and their ids are of
--- another life. One of those that is taken for native goes out once too often; no other mistake can be made.
+-- Rows of the log that were written in this cluster after the restore. Whatever restores a dump makes the indexes of a
+-- table when all its rows are there: what is newer than the oldest of them was not restored. By partition, because several
+-- processes restore them side by side. REINDEX makes indexes anew, so they are asked for whatever is oldest of them. Where
+-- rows alone were restored, to tables that were there, all of them are newer, and go out once too often.
 CREATE TEMPORARY TABLE native ON COMMIT DROP AS
-SELECT seq FROM changes_change
-WHERE (xmin::text::bigint - xid::text::bigint % 4294967296 + 4294967296) % 4294967296 < 10000000;
+SELECT c.seq
+FROM changes_change c
+JOIN (
+    SELECT i.indrelid AS partition, max(greatest(age(i.xmin), age(k.xmin), age(a.xmin))) AS age
+    FROM pg_index i JOIN pg_class k ON k.oid = i.indexrelid JOIN pg_attribute a ON a.attrelid = i.indexrelid
+    GROUP BY i.indrelid
+) AS indexes ON indexes.partition = c.tableoid
+WHERE age(c.xmin) < indexes.age;
 
 -- name: preview
 -- Subscriptions and how many changes go out to them again or for the first time.
@@ -71,8 +102,7 @@ UPDATE changes_change SET xid = '3' WHERE seq NOT IN (SELECT seq FROM native);
 ALTER TABLE changes_change ENABLE TRIGGER changes_change_append_only;
 
 -- name: begin
--- From its first seq on, message ids are of the new life: the old one may have given the same numbers to changes that are
--- lost. What is older keeps its message id.
-INSERT INTO delivery_epoch (system_identifier, first_seq)
-SELECT system_identifier::text, coalesce((SELECT min(seq) FROM native), nextval('changes_change_seq'))
+INSERT INTO delivery_epoch (number, system_identifier, timeline)
+SELECT (SELECT max(number) + 1 FROM delivery_epoch), system_identifier::text,
+       ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int
 FROM pg_control_system();

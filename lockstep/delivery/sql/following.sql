@@ -2,33 +2,56 @@
 --
 -- A place is a window between two snapshots, as the relay's is (relay.sql), and a seq within it: everything that the
 -- first snapshot shows, and everything of the window up to that seq, has been read.
+--
+-- The database may turn back behind it: a replica that lacks the last changes is promoted, a backup is put in the place of
+-- the data, and transaction ids that the place shows are given out again. So the snapshots of a place show no id above that
+-- of the last change they show (following.py cuts them), and the place names this change. When it comes back, the log must
+-- have that very row. Then the database has not turned back further than to a moment after the row's transaction began,
+-- and no transaction that begins later gets an id that the place shows.
 
 -- name: now
--- The epoch and a snapshot: what commits after this statement is new.
-SELECT left(id::text, 8), pg_current_snapshot()::text FROM delivery_epoch ORDER BY began DESC LIMIT 1;
+-- The epoch, a snapshot, and the last change that it shows: what commits after this statement is new. And the last
+-- transaction of what was dropped, and whether this is the cluster where the log was written, or a standby.
+SELECT right(e.id::text, 8), pg_current_snapshot()::text, last.xid::text::bigint, last.seq, last.at, e.dropped,
+       e.system_identifier = (SELECT system_identifier::text FROM pg_control_system()) AND NOT pg_is_in_recovery()
+FROM (SELECT * FROM delivery_epoch ORDER BY number DESC LIMIT 1) AS e
+LEFT JOIN LATERAL (
+    SELECT c.xid, c.seq, c.at FROM changes_change c ORDER BY c.xid DESC, c.seq DESC LIMIT 1
+) AS last ON true;
 
 -- name: examine
--- Whether a place is of the future, whether it is of this epoch, and whether the log has everything after it. Of the
--- days that were dropped only the last transaction is known, so that one which ran for days may be refused in vain.
-SELECT left(e.id::text, 8) = %(epoch)s AND pg_snapshot_xmax(%(end)s::pg_snapshot) > pg_snapshot_xmax(now.snapshot),
-       left(e.id::text, 8) = %(epoch)s,
+-- Whether the log can be followed here; whether a place is of this cluster, of its past, and whether the log has
+-- everything after it. Of the days that were dropped only the last transaction is known, so that one which ran for days
+-- may be refused in vain.
+SELECT e.system_identifier = now.cluster AND NOT pg_is_in_recovery(),
+       EXISTS (SELECT FROM delivery_epoch own WHERE right(own.id::text, 8) = %(epoch)s AND NOT EXISTS (
+           SELECT FROM delivery_epoch later WHERE later.number >= own.number AND later.system_identifier <> now.cluster)),
+       e.dropped::text::xid8 = %(last_xid)s::text::xid8 OR CASE
+           WHEN %(last_seq)s::bigint IS NULL THEN e.dropped IS NULL AND %(last_xid)s::text = '0'
+           ELSE EXISTS (SELECT FROM changes_change c WHERE c.seq = %(last_seq)s AND c.at = %(last_at)s
+                        AND c.xid = %(last_xid)s::text::xid8) END,
        e.dropped IS NULL OR (
            pg_snapshot_xmax(%(start)s::pg_snapshot) > e.dropped::text::xid8
            AND NOT EXISTS (SELECT FROM pg_snapshot_xip(%(start)s::pg_snapshot) AS running
-                           WHERE running <= e.dropped::text::xid8))
-FROM delivery_epoch e, (SELECT pg_current_snapshot() AS snapshot) AS now
-ORDER BY e.began DESC LIMIT 1;
+                           WHERE running <= e.dropped::text::xid8)),
+       %(end)s::pg_snapshot
+FROM (SELECT * FROM delivery_epoch ORDER BY number DESC LIMIT 1) AS e,
+     (SELECT system_identifier::text AS cluster FROM pg_control_system()) AS now;
 
 -- name: next_window
--- The end of the next window, which is this statement's own snapshot, and its first seq; NULL when it is empty. OFFSET 0
--- keeps min() from walking the log by its primary key.
-SELECT pg_current_snapshot()::text, min(seq)
+-- The end of the next window, which is this statement's own snapshot, its first seq and its last transaction; NULL when it
+-- is empty. OFFSET 0 keeps min() from walking the log by its primary key.
+SELECT pg_current_snapshot()::text, min(seq), max(xid)::text::bigint
 FROM (
-    SELECT c.seq FROM changes_change c WHERE c.xid >= pg_snapshot_xmax(%(start)s::pg_snapshot)
+    SELECT c.seq, c.xid FROM changes_change c WHERE c.xid >= pg_snapshot_xmax(%(start)s::pg_snapshot)
     UNION ALL
-    SELECT c.seq FROM changes_change c WHERE c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(%(start)s::pg_snapshot)))
+    SELECT c.seq, c.xid FROM changes_change c WHERE c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(%(start)s::pg_snapshot)))
     OFFSET 0
 ) AS new;
+
+-- name: last_of
+-- The last change of a transaction.
+SELECT seq, at FROM changes_change WHERE xid = %(xid)s::text::xid8 ORDER BY seq DESC LIMIT 1;
 
 -- name: read
 -- What comes next in the window.

@@ -20,6 +20,21 @@ CROSS JOIN (SELECT %(kind)s::text AS kind, %(follows)s::text[] AS follows, %(ski
                    %(cap)s::bigint AS cap) AS new
 WHERE old.name = %(name)s FOR NO KEY UPDATE OF old;
 
+-- name: bring_near
+-- Lanes that nobody can have put off so far: the clock stepped back since. Those that did not fail may be claimed just
+-- now, so they are taken to be.
+UPDATE delivery_lane SET next_at = clock_timestamp() + found.lease
+FROM (
+    SELECT lane.id, known.lease
+    FROM delivery_lane lane
+    JOIN unnest(%(names)s::text[], %(leases)s::interval[]) AS known (name, lease)
+      ON known.name = split_part(lane.subscription_id, ':', 1)
+    WHERE lane.next_at > clock_timestamp()
+        + CASE WHEN lane.failure IS NULL THEN known.lease ELSE greatest(known.lease, %(longest)s::interval) END
+    FOR UPDATE OF lane SKIP LOCKED
+) AS found
+WHERE delivery_lane.id = found.id;
+
 -- name: declare_periodic
 -- Due at once, or never when it is only done on request.
 INSERT INTO delivery_periodictask (name, next_at)
@@ -33,10 +48,22 @@ WHERE name = %(name)s AND next_at > clock_timestamp() + %(delay)s;
 
 -- name: take_periodic
 -- Whoever changes the row does the work: one row, or none when it is not due or somebody else took it. Work that is done
--- on request is due again in a minute, unless it is told to be done by then.
-UPDATE delivery_periodictask SET next_at = clock_timestamp() + coalesce(%(every)s, interval '1 min')
-WHERE name = %(name)s AND next_at <= now()
+-- on request is due again in a minute, unless it is told to be done by then. What is put off further than anybody puts it
+-- off is due, too: the clock stepped back. The moment is asked for anew when somebody else's change was waited for.
+UPDATE delivery_periodictask SET next_at = clock_timestamp() + %(longest)s
+WHERE name = %(name)s
+  AND (next_at <= clock_timestamp() OR next_at > clock_timestamp() + %(longest)s AND next_at < 'infinity')
 RETURNING next_at;
+
+-- name: asleep
+-- Periodic work that is late by more than it may be, or put off further than anybody puts it off.
+SELECT task.name
+FROM delivery_periodictask task
+JOIN unnest(%(names)s::text[], %(longest)s::interval[], %(late)s::interval[]) AS work (name, longest, late)
+  ON work.name = task.name
+WHERE task.next_at < clock_timestamp() - work.late
+   OR task.next_at > clock_timestamp() + work.longest AND task.next_at < 'infinity'
+ORDER BY task.name;
 
 -- name: finish_periodic
 -- What was requested is done, unless it was requested again meanwhile.

@@ -19,7 +19,7 @@ from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber
 
 T = TypeVar("T")
 
-EPOCHS = Epochs([(0, UUID(int=7))])
+EPOCHS = Epochs(UUID(int=7))
 POST = "posts.post"
 
 

@@ -393,7 +393,7 @@ def test_a_worker_refuses_a_database_from_another_cluster(
     from lockstep.delivery.worker import Worker
 
     database.execute("DELETE FROM delivery_epoch")
-    database.execute("INSERT INTO delivery_epoch (system_identifier) VALUES ('1')")
+    database.execute("INSERT INTO delivery_epoch (number, timeline, system_identifier) VALUES (1, 1, '1')")
     with pytest.raises(ForeignDatabase):
         asyncio.run(Worker([]).run())
 

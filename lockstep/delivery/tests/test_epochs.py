@@ -1,7 +1,13 @@
 """A dump in another cluster: refused until a new epoch begins, and then nothing is left out."""
 
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from io import StringIO
+from threading import Barrier
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -9,36 +15,76 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from conftest import database_url
-from lockstep.delivery.epochs import Epochs, ForeignDatabase, SameCluster, begin_new_epoch, preview_new_epoch
-from lockstep.delivery.subscriptions import Claim
-from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber, waiting
+from lockstep.delivery.database import SQL
+from lockstep.delivery.epochs import Busy, ForeignDatabase, SameCluster, begin_new_epoch, preview_new_epoch
+from lockstep.delivery.subscriptions import Change, Claim
+from lockstep.delivery.tests.support import (
+    EPOCHS,
+    Steps,
+    begin_epoch,
+    insert_post,
+    rename_post,
+    subscriber,
+    waiting,
+)
 from lockstep.delivery.worker import Worker
 
-AGES = 1_000_000_000  # how much further the old cluster's transactions had come
+OF_ANOTHER_CLUSTER = "INSERT INTO delivery_epoch (number, timeline, system_identifier) VALUES (1, 1, '1')"
+# What restores a dump makes the indexes when the rows are there.
+INDEXES_MADE_LAST = """
+    ALTER TABLE changes_change DROP CONSTRAINT changes_change_pkey, ADD PRIMARY KEY (seq, at);
+    DROP INDEX changes_change_window, changes_change_history;
+    CREATE INDEX changes_change_window ON changes_change (xid, seq);
+    CREATE INDEX changes_change_history ON changes_change (object_id, seq)
+"""
+# How much further the old cluster's transactions had come. With none, the ids of what was restored are a little below
+# those of the transactions that restored it.
+AGES = (1_000_000_000, 0)
 
 
-@pytest.fixture
-def restore(steps: Steps, database: psycopg.Connection) -> Callable[[], None]:
-    """Makes this database look like one that was restored from an older cluster."""
+@pytest.fixture(params=AGES)
+def restore(request: pytest.FixtureRequest, steps: Steps, database: psycopg.Connection) -> Callable[[], None]:
+    """Makes this database look like one that was restored from another cluster."""
 
     def snapshot(column: str) -> str:
         parts = f"regexp_split_to_array({column}::text, '[:,]')"
-        aged = f"ARRAY(SELECT part::bigint + {AGES} FROM unnest({parts}) AS part WHERE part <> '')"
+        aged = f"ARRAY(SELECT part::bigint + {request.param} FROM unnest({parts}) AS part WHERE part <> '')"
         return f"(SELECT a[1] || ':' || a[2] || ':' || array_to_string(a[3:], ',') FROM (SELECT {aged} AS a) AS ages)"
 
     def age() -> None:
         with database.transaction():
             database.execute("ALTER TABLE changes_change DISABLE TRIGGER changes_change_append_only")
-            database.execute(f"UPDATE changes_change SET xid = (xid::text::bigint + {AGES})::text::xid8")
+            database.execute(f"UPDATE changes_change SET xid = (xid::text::bigint + {request.param})::text::xid8")
             database.execute("ALTER TABLE changes_change ENABLE TRIGGER changes_change_append_only")
             database.execute(
                 f"UPDATE delivery_place SET window_start = {snapshot('window_start')}::pg_snapshot,"
                 f" window_end = CASE WHEN window_end IS NOT NULL THEN {snapshot('window_end')}::pg_snapshot END"
             )
             database.execute("DELETE FROM delivery_epoch")
-            database.execute("INSERT INTO delivery_epoch (system_identifier) VALUES ('1')")
+            database.execute(OF_ANOTHER_CLUSTER)
+            database.execute(INDEXES_MADE_LAST)
 
     return age
+
+
+def begin_together(work: Callable[[psycopg.Connection], Any]) -> list[Any]:
+    """What eight connections get that do something in the same moment."""
+    barrier = Barrier(8)
+
+    def run() -> Any:
+        with psycopg.connect(database_url(), autocommit=True) as connection:
+            barrier.wait()
+            return work(connection)
+
+    with ThreadPoolExecutor(8) as pool:
+        return [future.result() for future in [pool.submit(run) for _ in range(8)]]
+
+
+async def first_epoch() -> UUID:
+    """What message ids are made with, as a worker reads it."""
+    async with await psycopg.AsyncConnection.connect(database_url(), autocommit=True) as connection:
+        rows = await (await connection.execute(SQL["epochs"]["epochs"])).fetchall()
+    return rows[0][0]
 
 
 def titles(database: psycopg.Connection) -> list[str]:
@@ -57,8 +103,6 @@ def deliver_all(steps: Steps) -> list[Claim]:
 
 
 def test_a_worker_refuses_a_foreign_database(restore: Callable[[], None]):
-    import asyncio
-
     restore()
     with pytest.raises(ForeignDatabase):
         asyncio.run(Worker([]).run())
@@ -121,17 +165,60 @@ def test_the_old_transactions_never_come_up_again(
     assert [claim.change.after["title"] for claim in deliver_all(steps)] == ["b"]
 
 
-def test_what_is_older_keeps_its_message_id_and_a_number_that_is_drawn_again_gets_another():
-    """The old life may have given the same number to a change that is lost."""
-    first, second = UUID(int=1), UUID(int=2)
-    before, after = Epochs([(0, first)]), Epochs([(100, second), (0, first)])
-    assert before.message_id(99, "test") == after.message_id(99, "test")
-    assert before.message_id(100, "test") != after.message_id(100, "test")
+def test_a_message_id_is_made_of_what_no_other_change_has():
+    """A database that turned back draws the same numbers again, and may come to the same moment for another object."""
+    change = Change(seq=7, at=datetime(2026, 11, 21, tzinfo=UTC), model="posts.post", object_id="1", kind="created",
+                    before=None, after={})  # fmt: skip
+    others = [
+        replace(change, seq=8),
+        replace(change, at=change.at + timedelta(microseconds=1)),
+        replace(change, model="posts.comment"),
+        replace(change, object_id="2"),
+    ]
+    ids = [EPOCHS.message_id(one, "test") for one in (change, *others)] + [EPOCHS.message_id(change, "other")]
+    assert len(set(ids)) == 6
+    elsewhere = replace(change, at=change.at.astimezone(timezone(timedelta(hours=5))))
+    assert EPOCHS.message_id(elsewhere, "test") == ids[0]
+
+
+def test_a_new_epoch_does_not_change_message_ids(
+    restore: Callable[[], None], steps: Steps, database: psycopg.Connection
+):
+    steps.declare(subscriber())
+    insert_post(database, "a")
+    restore()
+    before = asyncio.run(first_epoch())
+    begin_new_epoch()
+    assert asyncio.run(first_epoch()) == before
+
+
+def test_workers_that_begin_together_make_one_first_epoch(transactional_db: None, database: psycopg.Connection):
+    begin_together(lambda connection: connection.execute(SQL["epochs"]["begin_first"]))
+    assert database.execute("SELECT number FROM delivery_epoch").fetchall() == [(1,)]
+
+
+def test_a_timeline_is_noted_once(database: psycopg.Connection):
+    begin_epoch(database)
+    database.execute("UPDATE delivery_epoch SET timeline = 99, dropped = 5")
+    noted = begin_together(lambda connection: connection.execute(SQL["epochs"]["note_timeline"]).fetchone())
+    assert len([one for one in noted if one]) == 1
+    rows = database.execute("SELECT number, dropped FROM delivery_epoch ORDER BY number").fetchall()
+    assert rows == [(1, 5), (2, 5)]
+
+
+def test_a_prepared_transaction_is_not_waited_for_for_ever(
+    restore: Callable[[], None], steps: Steps, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("lockstep.delivery.epochs.LOCK_TIMEOUT", "SET LOCAL lock_timeout = '50ms'")
+    restore()
+    with psycopg.connect(database_url()) as writer:
+        insert_post(writer, "a")
+        with pytest.raises(Busy, match="pg_prepared_xacts"):
+            begin_new_epoch()
+    begin_new_epoch()
 
 
 def test_there_is_no_new_epoch_without_need(steps: Steps, database: psycopg.Connection):
-    from lockstep.delivery.tests.support import begin_epoch
-
     begin_epoch(database)
     with pytest.raises(SameCluster):
         begin_new_epoch()

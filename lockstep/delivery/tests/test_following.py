@@ -6,6 +6,8 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -13,8 +15,8 @@ import pytest
 from conftest import database_url
 from lockstep.changes.models import Change
 from lockstep.delivery import partitions
-from lockstep.delivery.database import open_pool
-from lockstep.delivery.following import Follower, Forgotten, NoPlace, Place, following
+from lockstep.delivery.database import SQL, open_pool
+from lockstep.delivery.following import Follower, Forgotten, NoLog, NoPlace, Place, following
 from lockstep.delivery.tests.support import Steps, begin_epoch, insert_post, rename_post
 
 
@@ -136,24 +138,118 @@ def test_nothing_is_missed_repeated_or_out_of_order_among_many_writers(
 
 @pytest.mark.parametrize(
     "text",
-    ["", "1", "nonsense", "aaaaaaaa/1:1:/1:1:/x", "aaaaaaaa/5:1:/1:1:/1", "a" * 10_000, "aaaaaaaa/1:1:/1:1:/1\0"],
+    [
+        "",
+        "1",
+        "nonsense",
+        "aaaaaaaa/1:1:/1:1:/x/-",
+        "aaaaaaaa/5:1:/1:1:/1/-",
+        "aaaaaaaa/0:0:/0:0:/1/-",
+        "aaaaaaaa/1:1:/1:99999999999999999999:/1/-",
+        "aaaaaaaa/1:1:/1:1:/1/1",
+        "aaaaaaaa/1:1:/1:1:/1/1.99999999999999999",
+        "a" * 10_000,
+        "aaaaaaaa/1:1:/1:1:/1/-\0",
+    ],
 )
 def test_what_is_no_place(follower: Follower, text: str):
     with pytest.raises(NoPlace):
         follower.examine(Place.parse(text))
 
 
-def test_a_place_of_another_life_or_of_the_future_is_none(follower: Follower):
+def test_a_place_of_another_life_or_of_the_future_is_forgotten(follower: Follower, database: psycopg.Connection):
+    insert_post(database, "a")
     now = follower.now()
     follower.examine(now)
-    with pytest.raises(Forgotten):
-        follower.examine(Place("00000000", now.start, now.end, 0))
+    assert now.last
+    later, longer = now.last.at + timedelta(microseconds=1), f"1:{now.last_xid + 2}:"
     for wrong in (
-        Place(now.epoch, now.start, "1:99999999999:", 0),
-        Place(now.epoch, "9:1:", now.end, 0),
+        replace(now, epoch="00000000"),
+        replace(now, end="1:99999999999:"),
+        replace(now, end=longer),
+        replace(now, last=replace(now.last, at=later)),
+        replace(now, last=replace(now.last, seq=now.last.seq + 1)),
+        replace(now, last=None),
     ):
-        with pytest.raises(NoPlace):
+        with pytest.raises(Forgotten):
             follower.examine(wrong)
+    with pytest.raises(NoPlace):
+        follower.examine(replace(now, start="9:1:"))
+
+
+def test_a_place_shows_no_transaction_above_that_of_its_last_change(follower: Follower, database: psycopg.Connection):
+    """Those above would be given out again where the database turns back to the place."""
+    with psycopg.connect(database_url()) as earlier, psycopg.connect(database_url()) as later:
+        insert_post(earlier, "was open before")
+        insert_post(database, "a")
+        insert_post(later, "was open after")
+        for _ in range(5):
+            database.execute("SELECT pg_current_xact_id()")
+        place = follower.now()
+        (xid,) = database.execute("SELECT max(xid)::text::bigint FROM changes_change").fetchone() or (0,)
+        assert place.last_xid == xid
+        titles, place = read_on(follower, place)
+        assert (titles, place.last_xid) == ([], xid)
+        later.commit()
+        titles, place = read_on(follower, place)
+        assert (titles, place.last_xid) == (["was open after"], xid + 1)
+        earlier.commit()
+    assert read_on(follower, place)[0] == ["was open before"]
+
+
+def test_an_empty_log_has_a_place(follower: Follower, database: psycopg.Connection):
+    assert database.execute("SELECT count(*) FROM changes_change").fetchone() == (0,)
+    place = Place.parse(str(follower.now()))
+    follower.examine(place)
+    insert_post(database, "first")
+    follower.examine(place)
+    assert read_on(follower, place)[0] == ["first"]
+
+
+def test_what_was_dropped_proves_a_place_as_well(follower: Follower, database: psycopg.Connection):
+    """A quiet system, where the last change grows old while its reader is there."""
+    insert_post(database, "a")
+    before = follower.now()
+    (xid,) = database.execute("SELECT max(xid)::text::bigint FROM changes_change").fetchone() or (0,)
+    database.execute(
+        "SET session_replication_role = replica; DELETE FROM changes_change; RESET session_replication_role"
+    )
+    with pytest.raises(Forgotten):
+        follower.examine(before)
+    database.execute("UPDATE delivery_epoch SET dropped = %s", [xid])
+    after = Place.parse(str(follower.now()))
+    insert_post(database, "b")
+    for place in (before, after):
+        follower.examine(place)
+        assert read_on(follower, place)[0] == ["b"]
+
+
+@pytest.mark.parametrize("where", ["another cluster", "a standby"])
+def test_there_is_nothing_to_follow_where_ids_mean_nothing(
+    follower: Follower, database: psycopg.Connection, where: str, monkeypatch: pytest.MonkeyPatch
+):
+    place = follower.now()
+    if where == "another cluster":
+        database.execute("UPDATE delivery_epoch SET system_identifier = '1'")
+    else:
+        standby = {name: text.replace("pg_is_in_recovery()", "true") for name, text in SQL["following"].items()}
+        monkeypatch.setattr("lockstep.delivery.following.FOLLOWING", standby)
+    with pytest.raises(NoLog):
+        follower.now()
+    with pytest.raises(NoLog):
+        follower.examine(place)
+
+
+def test_a_place_outlives_a_timeline_and_not_a_cluster(follower: Follower, database: psycopg.Connection):
+    place = follower.now()
+    database.execute(
+        "INSERT INTO delivery_epoch (number, timeline, system_identifier)"
+        " SELECT 2, 99, system_identifier FROM delivery_epoch"
+    )
+    follower.examine(place)
+    database.execute("UPDATE delivery_epoch SET system_identifier = '1' WHERE number = 1")
+    with pytest.raises(Forgotten):
+        follower.examine(place)
 
 
 def test_a_place_before_what_was_dropped_is_forgotten(follower: Follower, database: psycopg.Connection):

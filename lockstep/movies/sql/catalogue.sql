@@ -2,11 +2,13 @@
 
 -- name: claim
 -- One at a time over all processes fetches, after a failure nobody does for a while, and nobody where somebody has done so
--- meanwhile: what is here must be older than the one who claims takes it to be.
+-- meanwhile: what is here must be older than the one who claims takes it to be. What is further ahead than anybody writes it
+-- was written before the clock stepped back.
 INSERT INTO movies_catalogue AS c (id, lease_until) VALUES (1, clock_timestamp() + %(lease)s)
 ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until
-WHERE c.lease_until <= clock_timestamp() AND (c.retry_at <= clock_timestamp() OR %(now)s)
-  AND (c.refreshed IS NULL OR c.refreshed <= clock_timestamp() - %(older_than)s);
+WHERE (c.lease_until <= clock_timestamp() OR c.lease_until > clock_timestamp() + %(lease)s)
+  AND (c.retry_at <= clock_timestamp() OR c.retry_at > clock_timestamp() + interval '1 min' OR %(now)s)
+  AND (c.refreshed IS NULL OR c.refreshed <= clock_timestamp() - %(older_than)s OR c.refreshed > clock_timestamp());
 
 -- name: take_in
 -- New movies, and what has changed of known ones. What a listing of the older schema leaves out stays as it was.

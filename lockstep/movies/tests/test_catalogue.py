@@ -127,6 +127,21 @@ class TestRefresh:
         catalogue.refresh_when_due()
         assert provider.counts() == {}
 
+    def test_is_due_after_the_clock_stepped_back(self, provider: StandIn, movies: list[Movie]):
+        """Refresh, pause and claim are of a moment that is an hour ahead."""
+        provider.forget_requests()
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE movies_catalogue SET refreshed = refreshed + gap, complete = complete + gap,"
+                " retry_at = retry_at + gap, lease_until = lease_until + gap"
+                " FROM (SELECT interval '1 hour' AS gap) AS step"
+            )
+        catalogue.refresh_when_due()
+        assert sum(provider.counts().values()) > 0
+        provider.forget_requests()
+        catalogue.refresh_when_due()
+        assert provider.counts() == {}
+
     def test_who_saw_an_empty_catalogue_and_comes_late_does_not_call(self, provider: StandIn, movies: list[Movie]):
         provider.forget_requests()
         with pytest.raises(Fetching):

@@ -74,6 +74,14 @@ def test_accepted_card_counts_until_the_hour_is_over(cast: Cast, product: MakePr
     assert not CardTry.objects.exists()
 
 
+def test_a_count_does_not_outlive_a_clock_that_stepped_back(cast: Cast, product: MakeProduct, gateway: StandIn):
+    number = place(cast.colleague, product())
+    assert [confirm(cast.colleague, number).status_code for _ in range(4)] == [400, 400, 400, 429]
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE shop_cardtry SET until = until + interval '1 hour'")
+    assert confirm(cast.colleague, number).status_code == 400
+
+
 def test_gateway_that_does_not_answer_counts_no_try(cast: Cast, product: MakeProduct, gateway: StandIn, settings: Any):
     number = place(cast.colleague, product())
     settings.PAYMENTS_URL = "http://127.0.0.1:9"

@@ -197,6 +197,23 @@ def test_what_is_not_confirmed_in_time_expires(cast: Cast, product: MakeProduct,
     assert Movement.objects.filter(reason="EXPIRE").values("order").distinct().count() == 5
 
 
+def test_an_order_placed_before_the_clock_stepped_back_has_no_more_time_than_another(
+    cast: Cast, product: MakeProduct, settings
+):
+    """One that was given more time by another setting keeps it."""
+    bread = product("bread", stock=100)
+    before, longer = (order(cast.owner, (bread.pk, 1)).json()["id"] for _ in range(2))
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE shop_order SET confirm_until = confirm_until + interval '1 hour'")
+        cursor.execute("UPDATE shop_order SET created = now() + interval '1 hour' WHERE id = %s", [before])
+    assert actions.expire_orders() == 0
+    left = "SELECT confirm_until <= now() + %s * interval '1 s' FROM shop_order WHERE id = %s"
+    with connection.cursor() as cursor:
+        for key, is_near in ((before, True), (longer, False)):
+            cursor.execute(left, [settings.ORDER_CONFIRM_SECONDS + 1, key])
+            assert cursor.fetchone() == (is_near,)
+
+
 def test_an_order_that_is_final_waits_for_nothing(cast: Cast, product: MakeProduct):
     bread = product("bread")
     number = actions.place_order(actor="", buyer=cast.owner.user, lines=[Line(bread.pk, 1)], final=True).number

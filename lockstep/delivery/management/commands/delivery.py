@@ -15,7 +15,7 @@ from lockstep.changes import commands
 from lockstep.changes.commands import counted
 from lockstep.delivery import operations
 from lockstep.delivery.audit import Finding, audit
-from lockstep.delivery.epochs import SameCluster, begin_new_epoch, preview_new_epoch
+from lockstep.delivery.epochs import Busy, SameCluster, begin_new_epoch, preview_new_epoch
 from lockstep.delivery.operations import (
     Letter,
     Preview,
@@ -26,6 +26,7 @@ from lockstep.delivery.operations import (
     UnknownSubscription,
     WrongState,
 )
+from lockstep.delivery.periodic import asleep
 from lockstep.delivery.subscriptions import is_declared
 
 SHOWN = 20  # differences that are named
@@ -83,7 +84,7 @@ class Command(commands.Command):
         except UnknownSubscription as error:
             names = ", ".join(status.name for status in operations.status()) or "none"
             raise CommandError(f"{error} There are: {names}.") from error
-        except (StillDeclared, SameCluster, WrongState) as error:
+        except (StillDeclared, SameCluster, WrongState, Busy) as error:
             raise CommandError(str(error)) from error
 
     def _status(self, options: dict[str, Any]) -> None:
@@ -92,6 +93,8 @@ class Command(commands.Command):
             self._say_json(rows)
         else:
             self._console.print(_status_table(rows))
+        if sleeping := asleep():
+            self.stderr.write(f"Periodic work, not done for too long: {', '.join(sleeping)}. Does a worker run?")
 
     def _letters(self, options: dict[str, Any]) -> None:
         rows = operations.letters(_selection(options), limit=options["limit"])
