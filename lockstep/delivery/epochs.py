@@ -76,8 +76,9 @@ class Life:
     async def read(cls, connection: Connection) -> Self:
         """That of this connection's database, as it is now. Needs no tables."""
         asked = time.monotonic()
-        row: tuple[Any, ...] = await (await connection.execute(EPOCHS["life"])).fetchone() or ()
-        return cls(*row, asked=asked, told=time.monotonic())
+        row = await (await connection.execute(EPOCHS["life"])).fetchone() or ()
+        values: tuple[Any, ...] = (*row, asked, time.monotonic())
+        return cls(*values)
 
 
 class Watch:
@@ -130,8 +131,8 @@ async def load_epochs(connection: Connection) -> Epochs:
 
 async def note_timeline(connection: Connection) -> int | None:
     """The timeline that the database has begun since a worker last looked; for one worker only, for others None."""
-    (timeline,) = await (await connection.execute(EPOCHS["note_timeline"])).fetchone() or (None,)
-    return timeline
+    row = await (await connection.execute(EPOCHS["note_timeline"])).fetchone()
+    return int(row[0]) if row else None
 
 
 def preview_new_epoch() -> dict[str, int]:

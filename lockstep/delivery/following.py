@@ -113,9 +113,11 @@ class Follower:
 
     def examine(self, place: Place) -> None:
         """Raises NoPlace, NoLog or Forgotten where nobody can go on."""
-        last = {"last_xid": str(place.last_xid), "last_seq": None, "last_at": None}
-        if place.last:
-            last |= {"last_seq": place.last.seq, "last_at": place.last.at}
+        last = {
+            "last_xid": str(place.last_xid),
+            "last_seq": place.last and place.last.seq,
+            "last_at": place.last and place.last.at,
+        }
         try:
             is_here, is_ours, is_past, is_kept, _ = self._row(
                 "examine", epoch=place.epoch, start=place.start, end=place.end, **last

@@ -233,8 +233,9 @@ class Worker:
         async with pool.connection() as connection:
             self._note(await Life.read(connection))
             if self._may_have_stepped_back:
-                every = [*self.subscribers.values(), *self.families.values()]
-                await bring_near(connection, {one.name: one.lease for one in every})
+                leases = {name: subscriber.lease for name, subscriber in self.subscribers.items()}
+                leases |= {name: family.lease for name, family in self.families.items()}
+                await bring_near(connection, leases)
                 self._may_have_stepped_back = False
                 for courier in self._couriers.values():
                     courier.horizon.forget()
