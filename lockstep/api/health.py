@@ -25,9 +25,10 @@ from lockstep.api.problems import PROBLEMS, Problem
 from lockstep.api.serializers import HealthSerializer, ProblemKindSerializer, ReadinessSerializer
 from lockstep.api.server.environ import EXCHANGE
 from lockstep.delivery.metrics import exposition
+from lockstep.mirror.state import stops
 
 latest_figures = LatestFigures(exposition)
-UNKNOWN = {"database": "does not answer", "migrations": "unknown", "worker": "unknown"}
+UNKNOWN = {"database": "does not answer", "migrations": "unknown", "worker": "unknown", "mirrors": "unknown"}
 # Of this database: another system may share the server.
 WORKERS = """
     SELECT count(*) FROM pg_stat_activity
@@ -68,13 +69,15 @@ class ReadinessView(ProbeView):
     """Readiness: whether requests can be served.
 
     Each part is "ok", or says what is missing. A missing worker is a 503 in development only, where one command starts
-    everything. Elsewhere it is only reported: a web server stays in service while a worker restarts.
+    everything. Elsewhere it is only reported: a web server stays in service while a worker restarts. That the mending of
+    a provider waits for a person is only reported.
     """
 
     @extend_schema(operation_id="check_readiness", responses={200: ReadinessSerializer, 503: ReadinessSerializer})
     def get(self, request: Request) -> HttpResponse:
         checks = _checks()
-        needed = checks if settings.DEBUG else {name: state for name, state in checks.items() if name != "worker"}
+        reported = {"mirrors"} if settings.DEBUG else {"mirrors", "worker"}
+        needed = {name: state for name, state in checks.items() if name not in reported}
         ready = all(state == "ok" for state in needed.values())
         return JsonResponse(checks, status=200 if ready else 503, headers={} if ready else {"Retry-After": "1"})
 
@@ -141,12 +144,14 @@ def _checks() -> dict[str, str]:
         with connection.cursor() as cursor:
             cursor.execute(WORKERS)
             workers = cursor.fetchone()[0]
+        stopped = {} if pending else stops()
     except DatabaseError:
         return UNKNOWN
     return {
         "database": "ok",
         "migrations": "pending: run manage.py migrate" if pending else "ok",
         "worker": "ok" if workers else "none is running: manage.py worker",
+        "mirrors": "; ".join(f"{provider}: stopped, {reason}" for provider, reason in stopped.items()) or "ok",
     }
 
 

@@ -108,7 +108,8 @@ class ReadinessSerializer(serializers.Serializer[Any]):
     database = serializers.CharField()
     migrations = serializers.CharField()
     worker = serializers.CharField()
-    example = {"database": "ok", "migrations": "ok", "worker": "ok"}
+    mirrors = serializers.CharField()
+    example = {"database": "ok", "migrations": "ok", "worker": "ok", "mirrors": "ok"}
 
 
 class ProblemSerializer(serializers.Serializer[Any]):

@@ -8,6 +8,8 @@ from typing import Any, Literal, Protocol
 
 from django.db import models
 
+from lockstep.mirror.ceiling import Ceiling
+
 
 class Client(Protocol):
     """What a provider's client must offer; see `providers/` for what each method raises."""
@@ -75,6 +77,14 @@ class Collection:
         return self.model._meta.label_lower
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How far a worker goes at a provider by itself: see aftermath.py. `second_look` is seconds."""
+
+    ceiling: Ceiling = Ceiling(create=100, update=100, delete=20)
+    second_look: float = 30.0
+
+
 @dataclass(frozen=True)
 class Mirror:
     """One provider: its collections, parents before children, and how to reach it."""
@@ -83,6 +93,7 @@ class Mirror:
     collections: tuple[Collection, ...]
     open_client: Callable[[], AbstractAsyncContextManager[Client]]
     concurrency: int = 8
+    limits: Callable[[], "Limits"] = lambda: Limits()
 
     @property
     def subscription(self) -> str:

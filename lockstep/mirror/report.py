@@ -1,5 +1,7 @@
 """How a plan and its result are told to people."""
 
+from contextlib import aclosing
+
 from rich.console import Console
 from rich.markup import escape
 
@@ -17,20 +19,30 @@ UNKEPT = (
 )
 
 
-async def describe_plan(console: Console, plan: Plan, *, full: bool) -> None:
-    """Every step with its fields, then the sum."""
+async def describe_plan(console: Console, plan: Plan, *, full: bool, stopped: str = "") -> None:
+    """Every step with its fields, then the sum; `stopped` says why a worker does not mend it by itself."""
     for kind in KINDS:
         for collection in plan.mirror.collections:
             shown = 0
-            async for step in plan.steps(collection, kind):
-                if shown == SHOWN and not full:
-                    console.print(f"  … and more to {kind} in {collection.name}; --full shows all")
-                    break
-                _describe(console, step)
-                shown += 1
+            async with aclosing(plan.steps(collection, kind)) as steps:
+                async for step in steps:
+                    if shown == SHOWN and not full:
+                        console.print(f"  … and more to {kind} in {collection.name}; --full shows all")
+                        break
+                    _describe(console, step)
+                    shown += 1
+    for name, count in plan.unusable.items():
+        if count:
+            console.print(f"{name}: {counted(count, 'object')} with an id that cannot be used, left alone.")
+    if plan.has_shrunk:
+        console.print(f"[bold]The provider does not show {plan.gone:,} of {plan.seen:,} objects that it had.[/]")
+    if stopped:
+        console.print(f"[bold]A worker has stopped mending: {escape(stopped)}.[/] Run this without --plan to go on.")
     if not plan.drift:
         console.print(f"No drift: {counted(plan.listed.total(), 'object')} here and at the provider are equal.")
         return
+    if owed := plan.owed.total():
+        console.print(f"A worker mends {counted(owed, 'difference')} of these by itself.")
     console.print("Plan: " + ", ".join(f"{plan.counts[kind]:,} {_verb(kind)}" for kind in KINDS) + ".")
     if plan.counts["unkept"]:
         console.print(UNKEPT.format(count=plan.counts["unkept"]))

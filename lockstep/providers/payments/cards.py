@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 import httpx
+
 from lockstep.providers.errors import Garbled, ProviderError, Refused, Unreachable, refusal
 from lockstep.providers.http import HEADERS, IDLE_SECONDS, expect_one_encoding, trusted
 from lockstep.providers.json_text import parse

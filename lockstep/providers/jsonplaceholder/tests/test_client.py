@@ -68,7 +68,9 @@ def test_remote_ids_are_texts(value, text):
     assert remote_id(value) == text
 
 
-@pytest.mark.parametrize("value", [None, True, False, -1, 1.0, "", "abc", "-1", "1.0", "٣", " 1", "007", 2**53, "9" * 18, [1], {}])
+@pytest.mark.parametrize(
+    "value", [None, True, False, -1, 1.0, "", "abc", "-1", "1.0", "٣", " 1", "007", 2**53, "9" * 18, [1], {}]
+)
 def test_other_ids_are_garbled(value):
     with pytest.raises(Garbled):
         remote_id(value)
