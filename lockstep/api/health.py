@@ -69,8 +69,8 @@ class ReadinessView(ProbeView):
     """Readiness: whether requests can be served.
 
     Each part is "ok", or says what is missing. A missing worker is a 503 in development only, where one command starts
-    everything. Elsewhere it is only reported: a web server stays in service while a worker restarts. That the mending of
-    a provider waits for a person is only reported.
+    everything. Elsewhere it is only reported: a web server stays in service while a worker restarts. So is a
+    provider whose mending waits for a person.
     """
 
     @extend_schema(operation_id="check_readiness", responses={200: ReadinessSerializer, 503: ReadinessSerializer})

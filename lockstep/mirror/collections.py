@@ -81,8 +81,8 @@ class Collection:
 class Limits:
     """How far a worker goes at a provider by itself: see aftermath.py. `second_look` is seconds."""
 
-    ceiling: Ceiling = Ceiling(create=100, update=100, delete=20)
-    second_look: float = 30.0
+    ceiling: Ceiling
+    second_look: float
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ class Mirror:
     provider: str
     collections: tuple[Collection, ...]
     open_client: Callable[[], AbstractAsyncContextManager[Client]]
+    limits: Callable[[], Limits]
     concurrency: int = 8
-    limits: Callable[[], "Limits"] = lambda: Limits()
 
     @property
     def subscription(self) -> str:

@@ -81,7 +81,8 @@ class Plan:
     async def make(self, client: Client, progress: Callable[[str, int], None], *, adopt: bool = False) -> None:
         """Lists the provider's collections and compares them with ours.
 
-        With `adopt`, copies to which the provider has given other ids become ours under these. Raises ProviderError when a listing cannot be read to its end: half a listing would plan deletions in reverse.
+        With `adopt`, copies to which the provider has given other ids become ours under these. Raises ProviderError
+        when a listing cannot be read to its end: half a listing would plan deletions in reverse.
         """
         cursor = await self.connection.execute("SELECT clock_timestamp()")
         (self.began,) = await cursor.fetchone() or (None,)

@@ -43,5 +43,5 @@ def limits() -> Limits:
     return Limits(ceiling, settings.POSTS_PROVIDER_SECOND_LOOK_SECONDS)
 
 
-JSONPLACEHOLDER = Mirror("jsonplaceholder", (POSTS, COMMENTS), open_client, settings.POSTS_PROVIDER_CONCURRENCY, limits)
+JSONPLACEHOLDER = Mirror("jsonplaceholder", (POSTS, COMMENTS), open_client, limits, settings.POSTS_PROVIDER_CONCURRENCY)
 register_mirror(JSONPLACEHOLDER)

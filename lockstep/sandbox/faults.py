@@ -42,7 +42,7 @@ class Fault:
     held: bool = False
     """A write is taken, gets no answer, and is done when `DELETE /_held` says so."""
     hides: str | None = None
-    """What a read does not see: "everything", an empty replica, or "page", the second half of each list. Fails nothing."""
+    """What a read does not see: "everything" (an empty replica), or "page", half of each list. Fails nothing."""
     seconds: float | None = None
     """How long it lasts, from when it is set."""
     pace: int | None = None

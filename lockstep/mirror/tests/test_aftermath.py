@@ -314,8 +314,10 @@ def differ(provider: Provider, kind: str) -> None:
         for post in posts:
             provider.http.delete(f"/posts/{RemoteObject.objects.get(object_id=post.pk).remote_id}")
     elif kind == "update":
-        RemoteObject.objects.filter(object_id__in=[post.pk for post in posts]).update(verified_at=None)
-        Post.objects.filter(title__startswith="ours").update(body="edited")
+        for post in posts:
+            SentWrite.objects.create(collection="jsonplaceholder/posts", object_id=post.pk, kind="update")
+            remote_id = RemoteObject.objects.get(object_id=post.pk).remote_id
+            provider.http.patch(f"/posts/{remote_id}", json={"body": "late"})
     else:
         for post in posts:
             body = {"userId": post.user_id or 99999942, "title": post.title, "body": post.body}
