@@ -41,9 +41,9 @@ def test_what_can_be_kept_comes_in_and_is_shown(provider: Provider, cast: Cast):
     assert "could not be used; all others were imported" in said
     assert {1, 2} <= set(Post.objects.values_list("number", flat=True))
     assert max(Post.objects.values_list("number", flat=True)) < 2**53
-    assert cast.outsider.get("/api/posts").json()
+    assert cast.outsider.get("/fakeapi/v1/posts").json()
     for number in Post.objects.values_list("number", flat=True):
-        assert cast.outsider.get(f"/api/posts/{number}").json()["id"] == number
+        assert cast.outsider.get(f"/fakeapi/v1/posts/{number}").json()["id"] == number
 
 
 @pytest.mark.slow
