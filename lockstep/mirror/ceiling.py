@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,9 +13,9 @@ class Ceiling:
     update: int | None = None
     delete: int | None = None
 
-    def exceeded_by(self, counts: Mapping[str, int]) -> list[str]:
+    def exceeded_by(self, counts: Mapping[Any, int]) -> list[str]:
         """What is too much: "199 to create, at most 100"."""
-        limits = {"create": self.create, "update": self.update, "delete": self.delete}
+        limits: dict[str, int | None] = {"create": self.create, "update": self.update, "delete": self.delete}
         return [
             f"{counts[kind]:,} to {kind}, at most {limit:,}"
             for kind, limit in limits.items()

@@ -1,7 +1,7 @@
 """The plan: what differs at a provider, field by field, before anything is done about it."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -125,8 +125,11 @@ class Plan:
         cursor = await self.connection.execute(sql["count_seen"])
         self.seen += (await cursor.fetchone() or (0,))[0]
 
-    async def steps(self, collection: Collection, *kinds: Kind) -> AsyncIterator[Step]:
-        """The steps of these kinds in one collection, by number; a few at a time are in memory."""
+    async def steps(self, collection: Collection, *kinds: Kind) -> AsyncGenerator[Step, None]:
+        """The steps of these kinds in one collection, by number; a few at a time are in memory.
+
+        Close it (`contextlib.aclosing`) when you leave before its end: it holds a transaction.
+        """
         sql = statements(self.mirror, collection)
         async with self.connection.transaction(), self.connection.cursor(name="steps") as cursor:
             await cursor.execute(sql["read_plan"], {"kinds": list(kinds)})

@@ -13,8 +13,7 @@ from lockstep.mirror.collections import Client, Collection, Mirror
 from lockstep.mirror.failures import provider_errors_as_delivery_errors
 from lockstep.mirror.remote import Body, Kind, Known, Pool, Remote, fingerprint, keeps_writes, projection
 from lockstep.providers.errors import Garbled, NotFound, ProviderError
-from lockstep.providers.json_text import integer_of
-from lockstep.providers.jsonplaceholder import is_same
+from lockstep.providers.json_text import integer_of, is_same
 
 Unsettled = Callable[[], Awaitable[None]]
 

@@ -56,6 +56,11 @@ def integer_of(value: object) -> int | None:
     return value if isinstance(value, int) and is_integer(value) else None
 
 
+def is_same(theirs: object, ours: str | int) -> bool:
+    """Whether a provider's value is this one of ours, as text: some give their numbers as strings."""
+    return isinstance(theirs, str | int) and str(theirs) == str(ours)
+
+
 def excerpt(value: object) -> str:
     """The beginning of a value for a message, however large or deep it is."""
     return _EXCERPT.repr(value)

@@ -230,15 +230,17 @@ BUGS = [
     SeededBug(
         "a deletion in doubt is sent again without a look",
         "lockstep/mirror/push.py",
-        "known.lost_deletion not in (None, copy)",
-        "False",
+        "copy is None or not await self._is_ours(remote, object_id, known, copy)",
+        "copy is None",
         f"{TEST_PUSH}::test_a_deletion_whose_answer_was_lost_does_not_delete_who_got_the_id_next",
     ),
     SeededBug(
         "only what was acknowledged counts as our copy",
         "lockstep/mirror/push.py",
-        "known.lost_deletion not in (None, copy)",
-        'known.lost_deletion and copy != f"{known.acknowledged}".replace("-", "")',
+        """        if known.lost_deletion in (None, copy.hex):
+            return True
+        return copy in await remote.fingerprints(object_id)""",
+        "        return known.lost_deletion is None or copy == known.acknowledged",
         f"{TEST_PUSH}::test_a_copy_whose_update_got_no_answer_is_deleted_although_its_deletion_got_none_either",
     ),
     SeededBug(

@@ -1,5 +1,5 @@
 """JSONPlaceholder and its twin json-server: plain collections of objects named by small integers."""
 
-from lockstep.providers.jsonplaceholder.client import JsonPlaceholder, is_same, remote_id
+from lockstep.providers.jsonplaceholder.client import JsonPlaceholder, remote_id
 
-__all__ = ["JsonPlaceholder", "is_same", "remote_id"]
+__all__ = ["JsonPlaceholder", "remote_id"]

@@ -23,7 +23,7 @@ from lockstep.providers.http import (
     read_object,
 )
 from lockstep.providers.json_stream import batches
-from lockstep.providers.json_text import excerpt, integer_of, parse
+from lockstep.providers.json_text import excerpt, integer_of, is_same, parse
 
 _LONGEST_FILTER = 500  # characters of one value: a whole query must stay far below the 16 KiB of headers
 
@@ -158,8 +158,3 @@ def _can_ask_for(name: str, value: str | int) -> bool:
 
 def _matches(row: object, fields: Mapping[str, str | int]) -> bool:
     return isinstance(row, dict) and all(is_same(row.get(name), value) for name, value in fields.items())
-
-
-def is_same(theirs: object, ours: str | int) -> bool:
-    """Whether a provider's value is this one of ours, as text: some give their numbers as strings."""
-    return isinstance(theirs, str | int) and str(theirs) == str(ours)

@@ -8,8 +8,8 @@ anywhere else.
 
 import asyncio
 import logging
-import math
 import random
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -199,4 +199,7 @@ def _text(value: object, longest: int) -> str | None:
 
 
 def _rating(value: object) -> float | None:
-    return float(value) if type(value) in (int, float) and math.isfinite(value) else None
+    """A float, or a whole number that is none of the absurd ones, which a float cannot hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) <= sys.float_info.max else None
