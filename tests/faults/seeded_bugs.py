@@ -1157,7 +1157,7 @@ BUGS = [
         COLLECTION,
         "WHERE step > 0;",
         "WHERE false;",
-        f"{TEST_IMPORT}::test_posts_of_ours_before_the_first_import_do_not_make_it_fail",
+        f"{TEST_IMPORT}::test_between_two_batches_there_are_numbers_to_draw",
     ),
     SeededBug(
         "an empty replica is believed at once",
