@@ -26,9 +26,10 @@ from lockstep.api.serializers import HealthSerializer, ProblemKindSerializer, Re
 from lockstep.api.server.environ import EXCHANGE
 from lockstep.delivery.metrics import exposition
 from lockstep.delivery.periodic import asleep
+from lockstep.mirror.state import stops
 
 latest_figures = LatestFigures(exposition)
-UNKNOWN = {"database": "does not answer", "migrations": "unknown", "worker": "unknown", "periodic": "unknown"}
+UNKNOWN = {"database": "does not answer"} | dict.fromkeys(("migrations", "worker", "periodic", "mirrors"), "unknown")
 # Of this database: another system may share the server.
 WORKERS = """
     SELECT count(*) FROM pg_stat_activity
@@ -70,7 +71,7 @@ class ReadinessView(ProbeView):
 
     Each part is "ok", or says what is missing. A missing worker is a 503 in development only, where one command starts
     everything. Elsewhere it is only reported: a web server stays in service while a worker restarts. Periodic work
-    that nobody does is only reported, too.
+    that nobody does, and a provider whose mending waits for a person, are only reported, too.
     """
 
     @extend_schema(operation_id="check_readiness", responses={200: ReadinessSerializer, 503: ReadinessSerializer})
@@ -143,7 +144,7 @@ def _checks() -> dict[str, str]:
         with connection.cursor() as cursor:
             cursor.execute(WORKERS)
             workers = cursor.fetchone()[0]
-        sleeping = [] if pending else asleep()
+        sleeping, stopped = ([], {}) if pending else (asleep(), stops())
     except DatabaseError:
         return UNKNOWN
     return {
@@ -151,6 +152,7 @@ def _checks() -> dict[str, str]:
         "migrations": "pending: run manage.py migrate" if pending else "ok",
         "worker": "ok" if workers else "none is running: manage.py worker",
         "periodic": f"not done for too long: {', '.join(sleeping)}" if sleeping else "ok",
+        "mirrors": "; ".join(f"{provider}: stopped, {reason}" for provider, reason in stopped.items()) or "ok",
     }
 
 

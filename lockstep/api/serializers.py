@@ -109,7 +109,8 @@ class ReadinessSerializer(serializers.Serializer[Any]):
     migrations = serializers.CharField()
     worker = serializers.CharField()
     periodic = serializers.CharField()
-    example = {"database": "ok", "migrations": "ok", "worker": "ok", "periodic": "ok"}
+    mirrors = serializers.CharField()
+    example = {"database": "ok", "migrations": "ok", "worker": "ok", "periodic": "ok", "mirrors": "ok"}
 
 
 class ProblemSerializer(serializers.Serializer[Any]):

@@ -209,6 +209,14 @@ POSTS_PROVIDER_URL = env.str(
 )
 POSTS_PROVIDER_CONCURRENCY = env.int("POSTS_PROVIDER_CONCURRENCY", 8, validate=validate.Range(min=1, max=256))
 POSTS_PROVIDER_DEADLINE = env.float("POSTS_PROVIDER_DEADLINE", 10.0, validate=validate.Range(min=0.1, max=600))
+# What a worker does there by itself in one mend; beyond it a person decides. And how long it waits before it believes
+# that much of what was there is gone.
+POSTS_PROVIDER_MAX_CREATES = env.int("POSTS_PROVIDER_MAX_CREATES", 100, validate=validate.Range(min=0))
+POSTS_PROVIDER_MAX_UPDATES = env.int("POSTS_PROVIDER_MAX_UPDATES", 100, validate=validate.Range(min=0))
+POSTS_PROVIDER_MAX_DELETES = env.int("POSTS_PROVIDER_MAX_DELETES", 20, validate=validate.Range(min=0))
+POSTS_PROVIDER_SECOND_LOOK_SECONDS = env.float(
+    "POSTS_PROVIDER_SECOND_LOOK_SECONDS", 30.0, validate=validate.Range(min=0, max=86_400)
+)
 # There is no public gateway: outside development nobody is charged until one is named.
 PAYMENTS_URL = env.str("PAYMENTS_URL", "http://127.0.0.1:3002" if DEBUG else "", validate=http_url)
 if not DEBUG and PAYMENTS_URL.startswith("http://"):

@@ -15,7 +15,7 @@ from lockstep.mirror.collections import Client, Collection, Mirror
 from lockstep.mirror.failures import provider_errors_as_delivery_errors
 from lockstep.mirror.plan import Kind, Plan, Step
 from lockstep.mirror.push import Pusher, Unsettled
-from lockstep.mirror.remote import Pool
+from lockstep.mirror.remote import Pool, fingerprint, projection
 from lockstep.providers.errors import ProviderError
 
 logger = logging.getLogger(__name__)
@@ -133,10 +133,13 @@ class Applier:
         return row[0] if row else None
 
     async def _delete_foreign(self, step: Step) -> None:
-        """Deletes what the provider has and we do not know, unless it has become ours meanwhile."""
+        """Deletes what the provider has and we do not know, unless it has become ours or another one meanwhile."""
         name, remote_id = step.collection.name, step.remote_id or ""
         nobody = "00000000-0000-0000-0000-000000000000"
         if not await self.pusher.remotes[name].not_taken(nobody, [remote_id]):
             raise TryAgain("it has become an object of ours meanwhile; plan again")
         with provider_errors_as_delivery_errors():
+            found = await self.client.get(name, remote_id)
+            if found and fingerprint(step.collection, projection(step.collection, found)) != step.fingerprint:
+                raise TryAgain("it has changed meanwhile; plan again")
             await self.client.delete(name, remote_id)

@@ -8,6 +8,8 @@ from typing import Any, Literal, Protocol
 
 from django.db import models
 
+from lockstep.mirror.ceiling import Ceiling
+
 
 class Client(Protocol):
     """What a provider's client must offer; see `providers/` for what each method raises."""
@@ -75,6 +77,14 @@ class Collection:
         return self.model._meta.label_lower
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How far a worker goes at a provider by itself: see aftermath.py. `second_look` is seconds."""
+
+    ceiling: Ceiling
+    second_look: float
+
+
 @dataclass(frozen=True)
 class Mirror:
     """One provider: its collections, parents before children, and how to reach it."""
@@ -82,6 +92,7 @@ class Mirror:
     provider: str
     collections: tuple[Collection, ...]
     open_client: Callable[[], AbstractAsyncContextManager[Client]]
+    limits: Callable[[], Limits]
     concurrency: int = 8
 
     @property

@@ -3,15 +3,17 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 
 from psycopg.types.json import Jsonb
 
 from lockstep.delivery.audit import Check, Finding
 from lockstep.delivery.database import open_pool
-from lockstep.mirror.aftermath import Aftermath
+from lockstep.mirror.aftermath import STOPPED, Aftermath
 from lockstep.mirror.collections import Mirror
 from lockstep.mirror.plan import Plan
 from lockstep.mirror.remote import Pool
+from lockstep.mirror.state import State
 from lockstep.providers.errors import ProviderError
 
 logger = logging.getLogger(__name__)
@@ -29,21 +31,30 @@ def drift_check(mirror: Mirror, aftermath: Aftermath) -> Callable[[Pool], Awaita
 
     async def run(pool: Pool) -> None:
         async with mirror.open_client() as client, pool.connection() as connection:
-            plan = Plan(mirror, connection)
+            plan, state = Plan(mirror, connection), State(mirror, connection)
             try:
                 await plan.make(client, lambda collection, listed: None)
                 await plan.verify()
-                await connection.execute(REMEMBER, [mirror.provider, Jsonb(dict(plan.counts))])
+                await connection.execute(REMEMBER, [mirror.provider, Jsonb(dict(plan.by_others))])
+                await state.forget_old_writes()
+                was_imported, stopped = await state.was_imported(), await state.stopped()
             except ProviderError as error:
                 logger.warning("%s: the drift check could not read the provider: %s", mirror.provider, error)
+                return
             finally:
                 await plan.close()
         if plan.owed:
             await aftermath.request(pool)
-        if plan.drift:
+        if stopped:
+            logger.error(STOPPED, mirror.provider, stopped)
+        if plan.by_others and not was_imported:
+            logger.warning(
+                "%s has objects that were never imported: run manage.py import_data_from_api", mirror.provider
+            )
+        elif plan.by_others:
             logger.warning(
                 "%s differs from us: %s. See manage.py sync_with_fake_system --plan",
-                mirror.provider, ", ".join(f"{count} to {kind}" for kind, count in sorted(plan.counts.items())),
+                mirror.provider, ", ".join(f"{count} to {kind}" for kind, count in sorted(plan.by_others.items())),
             )  # fmt: skip
 
     return run
@@ -70,10 +81,11 @@ def mirror_check(mirror: Mirror) -> Check:
 async def _differing(plan: Plan) -> list[str]:
     found: list[str] = []
     for collection in plan.mirror.collections:
-        async for step in plan.steps(collection, "create", "update", "delete", "unkept"):
-            if len(found) == SHOWN:
-                return [*found, f"and {plan.drift - SHOWN:,} more"]
-            found.append(f"{step.kind} {collection.name} {step.number or step.remote_id}")
+        async with aclosing(plan.steps(collection, "create", "update", "delete", "unkept")) as steps:
+            async for step in steps:
+                if len(found) == SHOWN:
+                    return [*found, f"and {plan.drift - SHOWN:,} more"]
+                found.append(f"{step.kind} {collection.name} {step.number or step.remote_id}")
     return found
 
 

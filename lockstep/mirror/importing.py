@@ -17,12 +17,15 @@ from lockstep.mirror.collection_sql import statements
 from lockstep.mirror.collections import Client, Collection, Mirror
 from lockstep.mirror.remote import Pool
 from lockstep.providers.errors import ProviderError
+from lockstep.providers.json_text import MAX_INTEGER, excerpt, integer_of, is_text
 
 EXAMPLES = 5  # refused objects that a report shows
 BATCH = 5_000  # objects taken in by one transaction
 AT_ONCE = 2  # transactions under way
+TRIES = 5  # of one batch, when it meets numbers that were drawn just before it claimed them
+LARGEST_KEPT = 2**52  # of a provider's ids that become our numbers: beyond it our own have room up to MAX_INTEGER
 
-# Batches need not wait for the disk one by one: the last statement of an import does, and brings all before it along.
+# Batches need not wait for the disk one by one: the record of the import does, and brings all before it along.
 # A crash in between loses whole batches, which the next import takes in again.
 BATCH_SETTINGS = "SET LOCAL synchronous_commit = off"
 
@@ -72,15 +75,11 @@ async def _import(
     sql = statements(mirror, collection)
     async with aclosing(client.stream(collection.name)) as stream:
         sifted = _sifted(_gathered(stream), collection, report)
-        try:
-            async for taking in _overlapped(sifted, lambda rows: _take_in(pool, sql, mirror, rows)):
-                orphans, taken = await taking
-                report.taken += taken
-                _note_orphans(report, collection, orphans)
-                progress(report)
-        finally:
-            async with pool.connection() as connection:
-                await connection.execute(sql["advance_numbers"])
+        async for taking in _overlapped(sifted, lambda rows: _take_in(pool, sql, mirror, rows)):
+            orphans, taken = await taking
+            report.taken += taken
+            _note_orphans(report, collection, orphans)
+            progress(report)
 
 
 async def _gathered(stream: AsyncIterator[list[Any]]) -> AsyncIterator[list[Any]]:
@@ -103,6 +102,7 @@ async def _sifted(
 ) -> AsyncIterator[list[dict[str, Any]]]:
     """The usable elements of each batch, one for each id; the others are noted in the report."""
     why_not = unusable_in(collection)
+    names = ("id", *collection.remote_names)
     async for batch in batches:
         usable: dict[int, dict[str, Any]] = {}
         for element in batch:
@@ -110,7 +110,7 @@ async def _sifted(
                 report.refused += 1
                 report.examples += [reason] if len(report.examples) < EXAMPLES else []
             else:
-                usable.setdefault(int(element["id"]), element)
+                usable.setdefault(int(element["id"]), {name: element[name] for name in names})
         report.seen += len(batch)
         yield list(usable.values())
 
@@ -134,20 +134,32 @@ async def _overlapped(
 
 
 async def _take_in(pool: Pool, sql: dict[str, str], mirror: Mirror, rows: list[dict[str, Any]]) -> Taken:
-    """One batch in one transaction; once more when somebody took a number at the same moment."""
+    """One batch in one transaction; again when it meets a number that was drawn before it claimed its own."""
     time_and_version = f"{time.time_ns() // 1_000_000:012x}7"
     batch = {"batch": orjson.dumps(rows).decode(), "time": time_and_version, "seed": uuid4().hex}
-    for last_try in (False, True):
+    await _claim_numbers(pool, sql, max((n for row in rows if (n := int(row["id"])) <= LARGEST_KEPT), default=0))
+    for tries_left in reversed(range(TRIES)):
         try:
             async with pool.connection() as connection, connection.transaction():
                 await connection.execute(BATCH_SETTINGS)
                 await connection.execute(*set_local(origin=mirror.provider, trace="import"))
-                cursor = await connection.execute(sql["take_in"], batch)
+                cursor = await connection.execute(sql["take_in"], batch | {"largest_kept": LARGEST_KEPT})
                 return await cursor.fetchone() or (0, 0)
-        except psycopg.errors.UniqueViolation:
-            if last_try:
+        except (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected):
+            if not tries_left:
                 raise
     raise AssertionError("unreachable")
+
+
+async def _claim_numbers(pool: Pool, sql: dict[str, str], largest: int) -> None:
+    """Moves the sequence of numbers past a batch before any of its rows is there.
+
+    Who creates something meanwhile, or after we were killed, draws a number beyond. In a transaction of its own: a
+    sequence is moved for good in any case, and the other batch under way need not wait for this one.
+    """
+    async with pool.connection() as connection, connection.transaction():
+        await connection.execute(sql["lock_numbers"])
+        await connection.execute(sql["claim_numbers"], {"largest": largest})
 
 
 def _note_orphans(report: Report, collection: Collection, orphans: int) -> None:
@@ -167,23 +179,18 @@ def unusable_in(collection: Collection) -> Callable[[object], str]:
         if not isinstance(element, dict):
             return f"{_short(element)} is not an object"
         for name in numbers:
-            if not is_whole_number(value := element.get(name)):
-                return f"id {_short(element.get('id'))}: {name} is {_short(value)}, not a whole number"
+            if integer_of(value := element.get(name)) is None:
+                return (
+                    f"id {_short(element.get('id'))}: {name} is {_short(value)}, not a whole number up to {MAX_INTEGER}"
+                )
         for name in texts:
-            if not isinstance(value := element.get(name), str) or "\0" in value:
-                return f"id {_short(element.get('id'))}: {name} is {_short(value)}, not text"
+            if not is_text(value := element.get(name)):
+                return f"id {_short(element.get('id'))}: {name} is {_short(value)}, not text that can be kept"
         return ""
 
     return why_not
 
 
-def is_whole_number(value: object) -> bool:
-    """A whole number of at most 18 digits, or such a number as a string."""
-    if type(value) is int:
-        return 0 <= value < 10**18
-    return isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 18
-
-
 def _short(value: object) -> str:
-    text = repr(value)
+    text = excerpt(value)
     return text if len(text) <= 40 else f"{text[:37]}…"

@@ -39,6 +39,46 @@ class RemoteObject(models.Model):
         return f"{self.collection}/{self.remote_id} = {self.object_id}"
 
 
+class SentWrite(models.Model):
+    """A write whose effect may come late, twice or not at all: kept for a day, and compared with what is seen there.
+
+    Every creation; an update or a deletion without a clear answer; and each copy of ours that was deleted, or was not
+    found any more, with its id there. What differs because of these is no drift by others' hands.
+    """
+
+    id = models.UUIDField(primary_key=True, db_default=UUID7())
+    at = models.DateTimeField(db_default=Now())
+    collection = models.TextField(help_text='"<provider>/<collection>"')
+    object_id = models.UUIDField()
+    kind = models.TextField(choices=[("create", "create"), ("update", "update"), ("delete", "delete")])
+    remote_id = models.TextField(null=True)
+    fingerprint = models.UUIDField(null=True, help_text="MD5 of what was sent, or of the copy that was deleted.")
+    answered = models.BooleanField(db_default=False)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["object_id"], name="mirror_sent_object"),
+            models.Index(fields=["collection"], condition=models.Q(answered=False), name="mirror_unanswered"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.collection}/{self.remote_id}"
+
+
+class MirrorState(models.Model):
+    """When a provider is looked at, and whether its mending has stopped for a person: one row each."""
+
+    provider = models.TextField(primary_key=True)
+    looked_at = models.DateTimeField(null=True, help_text="When the last look at its lists began.")
+    look_at = models.DateTimeField(null=True, help_text="When it is to be looked at again.")
+    shrunk_at = models.DateTimeField(null=True, help_text="Since when it shows much less than it had.")
+    stopped_at = models.DateTimeField(null=True, help_text="Since when a person has to decide.")
+    reason = models.TextField(blank=True, db_default="")
+
+    def __str__(self) -> str:
+        return f"{self.provider}: {self.reason or 'ok'}"
+
+
 class Import(models.Model):
     """One import from a provider, so that the next one and `make run` know whether there was one."""
 

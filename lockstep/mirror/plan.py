@@ -1,10 +1,12 @@
 """The plan: what differs at a provider, field by field, before anything is done about it."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
 
 import orjson
 from psycopg import AsyncConnection
@@ -12,12 +14,14 @@ from psycopg.errors import UniqueViolation
 
 from lockstep.mirror.collection_sql import statements
 from lockstep.mirror.collections import Client, Collection, Mirror
-from lockstep.mirror.importing import is_whole_number
 from lockstep.mirror.remote import Body, digest, keeps_writes, projection
 from lockstep.providers.errors import Garbled
+from lockstep.providers.json_text import excerpt, integer_of
 
 Connection = AsyncConnection[Any]
 Kind = Literal["create", "update", "delete", "unkept"]
+
+MUCH = 10  # a provider that shows a tenth less of ours than it had shows much less
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,12 @@ class Step:
     theirs: Body | None
     ours: Body | None
     owed: bool = False
+    fingerprint: UUID | None = None  # of what the provider has, or else of ours
+
+    @property
+    def is_self_inflicted(self) -> bool:
+        """Whether it is no drift by others' hands, which only people decide about."""
+        return self.owed or self.follows_parent
 
     @property
     def differences(self) -> list[tuple[str, Any, Any]]:
@@ -62,20 +72,25 @@ class Plan:
         self.connection = connection
         self.listed: Counter[str] = Counter()
         self.counts: Counter[Kind] = Counter()
-        self.owed = 0  # how many of them are nobody else's drift: see aftermath.py
+        self.owed: Counter[Kind] = Counter()  # those of them that are nobody else's drift: see aftermath.py
+        self.gone = 0  # copies of ours that were seen there and are not
+        self.seen = 0  # copies of ours that were seen there
+        self.unusable: Counter[str] = Counter()  # objects there with an id that cannot be used: they are left alone
+        self.began: datetime | None = None
 
-    async def make(self, client: Client, progress: Callable[[str, int], None]) -> None:
+    async def make(self, client: Client, progress: Callable[[str, int], None], *, adopt: bool = False) -> None:
         """Lists the provider's collections and compares them with ours.
 
-        Raises ProviderError when a listing cannot be read to its end: half a listing would plan deletions in reverse.
+        With `adopt`, copies to which the provider has given other ids become ours under these. Raises ProviderError
+        when a listing cannot be read to its end: half a listing would plan deletions in reverse.
         """
         cursor = await self.connection.execute("SELECT clock_timestamp()")
-        (began,) = await cursor.fetchone() or (None,)
+        (self.began,) = await cursor.fetchone() or (None,)
         for collection in self.mirror.collections:
             await self._list(collection, client, progress)
-        facts = {"began": began, "keeps_writes": await keeps_writes(self.connection, self.mirror)}
+        facts = {"began": self.began, "keeps_writes": await keeps_writes(self.connection, self.mirror)}
         for collection in self.mirror.collections:
-            await self._compare(collection, facts)
+            await self._compare(collection, facts, adopt=adopt)
 
     async def _list(self, collection: Collection, client: Client, progress: Callable[[str, int], None]) -> None:
         sql = statements(self.mirror, collection)
@@ -88,22 +103,33 @@ class Plan:
                 cursor.copy(sql["fill_listing"]) as copy,
             ):
                 async for batch in stream:
-                    await copy.write(b"".join([copy_line(collection, element) for element in batch]))
+                    lines = [copy_line(collection, element) for element in batch]
+                    self.unusable[collection.name] += lines.count(b"")
+                    await copy.write(b"".join(lines))
                     self.listed[collection.name] += len(batch)
                     progress(collection.name, self.listed[collection.name])
         except UniqueViolation as error:
             raise Garbled(f"{collection.name} has an id twice") from error
 
-    async def _compare(self, collection: Collection, facts: dict[str, object]) -> None:
+    async def _compare(self, collection: Collection, facts: dict[str, object], *, adopt: bool) -> None:
         sql = statements(self.mirror, collection)
         await self.connection.execute(sql["compare"], facts)
+        if adopt and (await self.connection.execute(sql["adopt"])).rowcount:
+            await self.connection.execute(sql["drop_plan"])
+            await self.connection.execute(sql["compare"], facts)
         cursor = await self.connection.execute(sql["count_plan"])
-        for kind, count, owed in await cursor.fetchall():
+        for kind, count, owed, gone in await cursor.fetchall():
             self.counts[kind] += count
-            self.owed += owed
+            self.owed[kind] += owed
+            self.gone += gone
+        cursor = await self.connection.execute(sql["count_seen"])
+        self.seen += (await cursor.fetchone() or (0,))[0]
 
-    async def steps(self, collection: Collection, *kinds: Kind) -> AsyncIterator[Step]:
-        """The steps of these kinds in one collection, by number; a few at a time are in memory."""
+    async def steps(self, collection: Collection, *kinds: Kind) -> AsyncGenerator[Step, None]:
+        """The steps of these kinds in one collection, by number; a few at a time are in memory.
+
+        Close it (`contextlib.aclosing`) when you leave before its end: it holds a transaction.
+        """
         sql = statements(self.mirror, collection)
         async with self.connection.transaction(), self.connection.cursor(name="steps") as cursor:
             await cursor.execute(sql["read_plan"], {"kinds": list(kinds)})
@@ -123,21 +149,43 @@ class Plan:
     @property
     def todo(self) -> int:
         """How many objects can be mended by pushing."""
-        return self.drift - self.counts["unkept"]
+        return self.counts.total() - self.counts["unkept"]
 
     @property
     def drift(self) -> int:
-        """How many objects differ, those included that the provider does not keep."""
-        return self.counts.total()
+        """How many objects differ, those included that cannot be mended by pushing."""
+        return self.counts.total() + self.unusable.total()
+
+    @property
+    def by_others(self) -> Counter[Kind]:
+        """The differences that are drift by others' hands, by kind."""
+        return self.counts - self.owed
+
+    @property
+    def has_shrunk(self) -> bool:
+        """Whether the provider shows much less of ours than it had."""
+        return self.gone * MUCH > self.seen
 
 
 def copy_line(collection: Collection, element: object) -> bytes:
     """A provider's object as a line for COPY: its id, its fingerprint, and what we mirror of it as JSON.
 
-    Raises Garbled for what has no usable id; any field may be missing or odd, which is then a difference.
+    Empty for one whose id cannot be used. Raises Garbled for what has none. Any field may be missing or odd, which is
+    then a difference.
     """
-    if not isinstance(element, dict) or not is_whole_number(element.get("id")):
-        raise Garbled(f"in {collection.name}: {str(element)[:80]} has no usable id")
+    if not isinstance(element, dict) or "id" not in element:
+        raise Garbled(f"in {collection.name}: {excerpt(element)} has no id")
+    remote_id = integer_of(element["id"])
+    if remote_id is None:
+        return b""
     body = projection(collection, element)
-    text = orjson.dumps(body).replace(b"\\u0000", b"\\ufffd").replace(b"\\", b"\\\\")  # jsonb cannot hold NUL
-    return b"%d\t%s\t%s\n" % (int(element["id"]), digest(collection, body).encode(), text)
+    shown = {name: _without_odd_characters(value) for name, value in body.items()}
+    text = orjson.dumps(shown).replace(b"\\", b"\\\\")
+    return b"%d\t%s\t%s\n" % (remote_id, digest(collection, body).encode(), text)
+
+
+def _without_odd_characters(value: object) -> object:
+    """NUL and lone surrogates, which jsonb cannot hold, as another character."""
+    if not isinstance(value, str):
+        return value
+    return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

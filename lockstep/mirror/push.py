@@ -1,6 +1,9 @@
 """Pushing one object: the provider is made to have it as we have it."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from uuid import UUID
 
 import orjson
 
@@ -8,8 +11,9 @@ from lockstep.delivery import errors as delivery
 from lockstep.delivery.subscriptions import Claim, Skipped
 from lockstep.mirror.collections import Client, Collection, Mirror
 from lockstep.mirror.failures import provider_errors_as_delivery_errors
-from lockstep.mirror.remote import Body, Known, Pool, Remote, digest, keeps_writes, projection
-from lockstep.providers.errors import NotFound, ProviderError
+from lockstep.mirror.remote import Body, Kind, Known, Pool, Remote, fingerprint, keeps_writes, projection
+from lockstep.providers.errors import Garbled, NotFound, ProviderError
+from lockstep.providers.json_text import integer_of, is_same
 
 Unsettled = Callable[[], Awaitable[None]]
 
@@ -77,7 +81,8 @@ class Pusher:
         if remote_id is None:
             return None
         try:
-            await self.client.update(collection.name, remote_id, body)
+            async with self._noting(collection, object_id, "update", remote_id, fingerprint(collection, body)):
+                await self.client.update(collection.name, remote_id, body)
         except NotFound:
             await remote.disown(object_id, remote_id)
             return None
@@ -92,24 +97,30 @@ class Pusher:
         An answer that got lost leaves the intent, and the next attempt looks first.
         """
         remote = self.remotes[collection.name]
-        await remote.intend(object_id, {"create": body})
+        sent = await remote.begin_creation(object_id, body)
         try:
             remote_id = await self.client.create(collection.name, body, idempotency_key=key)
         except ProviderError as error:
             if not error.maybe_applied:
-                await remote.intend(object_id, None)
+                await remote.withdraw_creation(object_id, sent)
             raise
-        another_lost_it = await remote.acknowledge(object_id, remote_id, body)
+        another_lost_it = await remote.acknowledge(object_id, remote_id, body, sent)
         children_refer_elsewhere = known.remote_id not in (None, remote_id)
         if another_lost_it or children_refer_elsewhere:
             await self.unsettled()
         return remote_id
 
     async def _look_up(self, collection: Collection, object_id: str, sent: Body) -> str | None:
-        """The copy that a creation without an answer made after all, if it did."""
+        """The copy that a creation without an answer made after all, if it did.
+
+        Raises Refused when its id is none that can be used: another creation would only make another such copy.
+        """
         fields = {name: sent[name] for name in collection.look_up if len(str(sent[name])) <= LONGEST_LOOK_UP}
         found = await self.client.find(collection.name, fields)
-        ids = [str(candidate["id"]) for candidate in found if "id" in candidate and same(candidate, sent)]
+        copies = [candidate for candidate in found if same(candidate, sent)]
+        ids = [str(number) for copy in copies if (number := integer_of(copy.get("id"))) is not None]
+        if copies and not ids:
+            raise delivery.Refused("the provider gave its copy an id that cannot be used")
         for remote_id in reversed(ids):
             if await self.remotes[collection.name].take(object_id, remote_id):
                 return remote_id
@@ -124,34 +135,63 @@ class Pusher:
         remote, remote_id = self.remotes[collection.name], known.remote_id
         if remote_id is None and known.lost_creation:
             remote_id = await self._look_up(collection, object_id, known.lost_creation)
-        copy = await self._digest_of(collection, remote_id)
-        if remote_id is None or copy is None or known.lost_deletion not in (None, copy):
-            if known.lost_deletion:
-                await self.unsettled()
+        if remote_id is None:
             await remote.forget(object_id)
             return True
-        await remote.intend(object_id, {"delete": copy})
-        await self.client.delete(collection.name, remote_id)
-        await self.unsettled()
-        found = await self.client.get(collection.name, remote_id)
-        if found is None or not await remote.not_taken(object_id, [remote_id]):
+        copy = await self._fingerprint_of(collection, remote_id)
+        if copy is None or not await self._is_ours(remote, object_id, known, copy):
+            await self.unsettled()
             await remote.forget(object_id)
+            return True
+        await remote.intend(object_id, {"delete": copy.hex})
+        async with self._noting(collection, object_id, "delete", remote_id, copy):
+            await self.client.delete(collection.name, remote_id)
+        await self.unsettled()
+        found = await self._read(collection, remote_id)
+        if found is None or not await remote.not_taken(object_id, [remote_id]):
+            await remote.forget(object_id, copy, answered=True)
             return True
         await self._require_forgetful()
         await remote.acknowledge(object_id, remote_id, None)
         await remote.miss(object_id, remote_id)
         return False
 
-    async def _digest_of(self, collection: Collection, remote_id: str | None) -> str | None:
-        """What is under this id at the provider; None for nothing."""
-        found = await self.client.get(collection.name, remote_id) if remote_id else None
-        return digest(collection, projection(collection, found)) if found else None
+    async def _is_ours(self, remote: Remote, object_id: str, known: Known, copy: UUID) -> bool:
+        """Whether what is under the id is our copy still, after a deletion that got no answer."""
+        if known.lost_deletion in (None, copy.hex):
+            return True
+        return copy in await remote.fingerprints(object_id)  # an update without an answer has come late
+
+    async def _fingerprint_of(self, collection: Collection, remote_id: str) -> UUID | None:
+        """That of what is under this id at the provider; None for nothing."""
+        found = await self._read(collection, remote_id)
+        return fingerprint(collection, projection(collection, found)) if found else None
+
+    async def _read(self, collection: Collection, remote_id: str) -> Body | None:
+        """What is under this id at the provider. Raises Garbled for an answer without any of the object's fields."""
+        found = await self.client.get(collection.name, remote_id)
+        if found is not None and not any(name in found for name in collection.remote_names):
+            raise Garbled(f"{collection.name} {remote_id} without its fields")
+        return found
+
+    @asynccontextmanager
+    async def _noting(
+        self, collection: Collection, object_id: str, kind: Kind, remote_id: str, mark: UUID
+    ) -> AsyncIterator[None]:
+        """Remembers a write that is given up without a clear answer: it may have its effect later."""
+        try:
+            yield
+        except (ProviderError, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) or error.maybe_applied:
+                await self.remotes[collection.name].note_unanswered(object_id, kind, remote_id, mark)
+            raise
 
     async def _verify(self, collection: Collection, object_id: str, remote_id: str, body: Body) -> bool:
-        """Reads the copy back. That the provider cannot be read now is no failure: the drift check looks again."""
+        """Reads the copy back. That the provider cannot be read now is no failure: it is looked at again."""
         try:
-            found = await self.client.get(collection.name, remote_id)
+            found = await self._read(collection, remote_id)
         except ProviderError:
+            await self.unsettled()
             return False
         remote = self.remotes[collection.name]
         if found is None or not same(found, body):
@@ -175,4 +215,4 @@ async def _nothing() -> None:
 
 def same(found: Body, body: Body) -> bool:
     """Whether a provider's object has the fields of a body. As text: some give their numbers as strings."""
-    return all(name in found and str(found[name]) == str(value) for name, value in body.items())
+    return all(is_same(found.get(name), value) for name, value in body.items())

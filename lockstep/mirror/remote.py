@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from psycopg import AsyncConnection
@@ -14,10 +14,12 @@ from psycopg_pool import AsyncConnectionPool
 
 from lockstep.changes.sql_file import load
 from lockstep.mirror.collections import Collection, Mirror
+from lockstep.providers.json_text import integer_of
 
 SQL = load(Path(__file__).parent / "sql" / "remote.sql")
 
 Body = dict[str, Any]
+Kind = Literal["update", "delete"]
 Connection = AsyncConnection[Any]
 Pool = AsyncConnectionPool[Connection]
 
@@ -42,12 +44,16 @@ class Known:
 
 
 def projection(collection: Collection, found: Body) -> Body:
-    """A provider's object reduced to what we mirror, its numbers as numbers: some give them as strings."""
+    """A provider's object reduced to what we mirror, its numbers as numbers: some give them as strings.
+
+    A list or an object in a field's place is as good as an empty one: none of ours has it.
+    """
     body = {name: found[name] for name in collection.remote_names if name in found}
-    for name in collection.remote_numbers:
-        value = body.get(name)
-        if isinstance(value, str) and value.isascii() and value.isdigit():
-            body[name] = int(value)
+    for name, value in body.items():
+        if isinstance(value, dict | list):
+            body[name] = type(value)()
+        elif name in collection.remote_numbers and (number := integer_of(value)) is not None:
+            body[name] = number
     return body
 
 
@@ -59,7 +65,7 @@ def digest(collection: Collection, body: Body) -> str:
     values = [body.get(name) for name in collection.remote_names]
     as_ours = all(map(isinstance, values, collection.remote_types))
     text = "\x1f".join(map(str, values)) if as_ours else f"\x1f\x1f{values!r}"
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+    return hashlib.md5(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
 
 
 def fingerprint(collection: Collection, body: Body) -> UUID:
@@ -97,15 +103,33 @@ class Remote:
         """Remembers what is about to be sent; None when it certainly did not arrive."""
         await self._run("intend", object_id, intent=Jsonb(intent) if intent else None)
 
-    async def acknowledge(self, object_id: str, remote_id: str, body: Body | None) -> bool:
-        """The provider said yes to this body under this id; None stands for the deletion.
+    async def begin_creation(self, object_id: str, body: Body) -> str:
+        """Remembers a creation that is about to be sent; by which name `acknowledge` and `withdraw` know it."""
+        mark = fingerprint(self._mirrored, body)
+        rows = await self._run("begin_creation", object_id, intent=Jsonb({"create": body}), fingerprint=mark)
+        return str(rows[0][0])
+
+    async def withdraw_creation(self, object_id: str, sent: str) -> None:
+        """The creation certainly did not arrive."""
+        await self._run("withdraw_creation", object_id, sent=sent)
+
+    async def note_unanswered(self, object_id: str, kind: Kind, remote_id: str, mark: UUID) -> None:
+        """An update to a body with this fingerprint, or a deletion of it, got no clear answer: it may come late."""
+        await self._run("note_unanswered", object_id, kind=kind, remote_id=remote_id, fingerprint=mark)
+
+    async def fingerprints(self, object_id: str) -> set[UUID]:
+        """Those of all that may be under the object's id at the provider by our own doing."""
+        return {row[0] for row in await self._run("fingerprints", object_id) if row[0]}
+
+    async def acknowledge(self, object_id: str, remote_id: str, body: Body | None, sent: str | None = None) -> bool:
+        """The provider said yes to this body under this id; None stands for the deletion. `sent` names a creation.
 
         Returns whether another object of ours had the id, and has lost its copy therefore. Two that were given the same
         id one after the other come one at a time, so that one of them has it in the end.
         """
         mark = fingerprint(self._mirrored, body) if body else None
         async with self._deciding(object_id, remote_id) as (connection, parameters):
-            await connection.execute(SQL["acknowledge"], parameters | {"fingerprint": mark})
+            await connection.execute(SQL["acknowledge"], parameters | {"fingerprint": mark, "sent": sent})
             cursor = await connection.execute(SQL["dispossess"], parameters | {"collections": self._collections})
             return await cursor.fetchone() is not None
 
@@ -115,7 +139,7 @@ class Remote:
         return bool(await self._run("acknowledge_update", object_id, remote_id=remote_id, fingerprint=mark))
 
     async def disown(self, object_id: str, remote_id: str) -> None:
-        """The copy under this id is not there any more."""
+        """The copy under this id is not found any more."""
         await self._run("disown", object_id, remote_id=remote_id)
 
     async def take(self, object_id: str, remote_id: str) -> bool:
@@ -137,9 +161,9 @@ class Remote:
         """What the provider acknowledged was looked for under this id and not seen."""
         await self._run("miss", object_id, remote_id=remote_id)
 
-    async def forget(self, object_id: str) -> None:
-        """There is no copy any more."""
-        await self._run("forget", object_id)
+    async def forget(self, object_id: str, mark: UUID | None = None, *, answered: bool = False) -> None:
+        """There is no copy any more; `mark` is the fingerprint that it had, `answered` whether that is beyond doubt."""
+        await self._run("forget", object_id, fingerprint=mark, answered=answered)
 
     async def not_taken(self, object_id: str, remote_ids: list[str]) -> list[str]:
         """Those of the ids that belong to no other object of ours."""

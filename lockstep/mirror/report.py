@@ -1,10 +1,14 @@
 """How a plan and its result are told to people."""
 
+from collections.abc import Iterator
+from contextlib import aclosing
+
 from rich.console import Console
 from rich.markup import escape
 
 from lockstep.changes.commands import counted
 from lockstep.mirror.apply import Result
+from lockstep.mirror.collections import Collection
 from lockstep.mirror.plan import Kind, Plan, Step
 
 SHOWN = 50  # steps of one kind in one collection, unless all are asked for
@@ -17,23 +21,42 @@ UNKEPT = (
 )
 
 
-async def describe_plan(console: Console, plan: Plan, *, full: bool) -> None:
-    """Every step with its fields, then the sum."""
+async def describe_plan(console: Console, plan: Plan, *, full: bool, stopped: str = "") -> None:
+    """Every step with its fields, then the sum; `stopped` says why a worker does not mend it by itself."""
     for kind in KINDS:
         for collection in plan.mirror.collections:
-            shown = 0
-            async for step in plan.steps(collection, kind):
-                if shown == SHOWN and not full:
-                    console.print(f"  … and more to {kind} in {collection.name}; --full shows all")
-                    break
-                _describe(console, step)
-                shown += 1
+            await _describe_steps(console, plan, collection, kind, full=full)
+    for line in _warnings(plan, stopped):
+        console.print(line)
     if not plan.drift:
         console.print(f"No drift: {counted(plan.listed.total(), 'object')} here and at the provider are equal.")
         return
     console.print("Plan: " + ", ".join(f"{plan.counts[kind]:,} {_verb(kind)}" for kind in KINDS) + ".")
     if plan.counts["unkept"]:
         console.print(UNKEPT.format(count=plan.counts["unkept"]))
+
+
+async def _describe_steps(console: Console, plan: Plan, collection: Collection, kind: Kind, *, full: bool) -> None:
+    shown = 0
+    async with aclosing(plan.steps(collection, kind)) as steps:
+        async for step in steps:
+            if shown == SHOWN and not full:
+                console.print(f"  … and more to {kind} in {collection.name}; --full shows all")
+                return
+            _describe(console, step)
+            shown += 1
+
+
+def _warnings(plan: Plan, stopped: str) -> Iterator[str]:
+    """What is to be known before the plan is carried out."""
+    for name, count in (+plan.unusable).items():
+        yield f"{name}: {counted(count, 'object')} with an id that cannot be used, left alone."
+    if plan.has_shrunk:
+        yield f"[bold]The provider does not show {plan.gone:,} of {plan.seen:,} objects that it had.[/]"
+    if stopped:
+        yield f"[bold]A worker has stopped mending: {escape(stopped)}.[/] Run this without --plan to go on."
+    if owed := plan.owed.total():
+        yield f"A worker mends {counted(owed, 'difference')} of these by itself."
 
 
 def _verb(kind: Kind) -> str:

@@ -41,4 +41,5 @@ def keep_in_step(mirror: Mirror, *, drift_check_seconds: float) -> None:
     register(subscriber)
     register_check(mirror_check(mirror))
     register_periodic(aftermath.work(subscriber))
+    register_periodic(aftermath.watch())
     register_periodic(PeriodicWork(f"{mirror.provider}-drift", drift_check_seconds, drift_check(mirror, aftermath)))

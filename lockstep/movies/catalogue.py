@@ -6,6 +6,7 @@ somebody of the staff says so. After a failure nobody calls for 1 s, then 2 s, a
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -25,8 +26,10 @@ from lockstep.changes.sql_file import load
 from lockstep.delivery.audit import Finding
 from lockstep.movies.metrics import PROVIDER_ANSWERS
 from lockstep.movies.models import Catalogue, Movie, Tally
-from lockstep.providers.errors import ProviderError
+from lockstep.providers.errors import Garbled, ProviderError
 from lockstep.providers.november7 import Listing, November7, RemoteMovie
+
+logger = logging.getLogger(__name__)
 
 SQL = load(Path(__file__).parent / "sql" / "catalogue.sql")
 ORIGIN = "november7"
@@ -100,13 +103,19 @@ def refresh(*, now: bool = False, older_than: timedelta = timedelta(0)) -> Refre
     try:
         with remote_wait("movies"):  # the claim sees to it that there is one
             listing = _fetch()
+        return _take_in(listing)
     except ProviderError as error:
         _execute("fail", outcome=str(error)[:500])
         raise
+    except (OperationalError, InterfaceError):
+        raise  # the database is the one that fails: it can note nothing, and the claim ends by itself
+    except Exception as error:
+        logger.exception("the movies could not be refreshed")
+        _execute("fail", outcome=f"the refresh failed: {type(error).__name__}")
+        raise Garbled("what it sent could not be kept") from error
     except BaseException:
         _execute("fail", outcome="the refresh was broken off")
         raise
-    return _take_in(listing)
 
 
 def look_again() -> bool:
@@ -191,13 +200,14 @@ def _fetch() -> Listing:
 
 
 def _take_in(listing: Listing) -> Refreshed:
-    known = [movie.id for movie in listing.movies]
     came = {movie.id: _row(movie) for movie in listing.movies}
     with attributed_transaction(origin=ORIGIN):
         _execute("take_in", movies=json.dumps(list(came.values())))
         if listing.is_whole:
-            _execute("note_missing", known=known)
+            _execute("note_missing", known=list(listing.ids))
         outcome = f"{len(came):,} of {listing.total:,} movies"
+        if listing.left_out:
+            outcome += f", {len(listing.left_out):,} left out"
         if came:
             _execute("finish", whole=listing.is_whole, outcome=outcome)
         else:

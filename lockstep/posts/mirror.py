@@ -2,7 +2,8 @@
 
 from django.conf import settings
 
-from lockstep.mirror.collections import Collection, Field, Mirror, Parent, register_mirror
+from lockstep.mirror.ceiling import Ceiling
+from lockstep.mirror.collections import Collection, Field, Limits, Mirror, Parent, register_mirror
 from lockstep.posts.models import Comment, Post
 from lockstep.providers.jsonplaceholder import JsonPlaceholder
 
@@ -32,5 +33,15 @@ def open_client() -> JsonPlaceholder:
     )
 
 
-JSONPLACEHOLDER = Mirror("jsonplaceholder", (POSTS, COMMENTS), open_client, settings.POSTS_PROVIDER_CONCURRENCY)
+def limits() -> Limits:
+    """How far a worker goes there by itself."""
+    ceiling = Ceiling(
+        create=settings.POSTS_PROVIDER_MAX_CREATES,
+        update=settings.POSTS_PROVIDER_MAX_UPDATES,
+        delete=settings.POSTS_PROVIDER_MAX_DELETES,
+    )
+    return Limits(ceiling, settings.POSTS_PROVIDER_SECOND_LOOK_SECONDS)
+
+
+JSONPLACEHOLDER = Mirror("jsonplaceholder", (POSTS, COMMENTS), open_client, limits, settings.POSTS_PROVIDER_CONCURRENCY)
 register_mirror(JSONPLACEHOLDER)

@@ -14,6 +14,8 @@ from lockstep.changes.folding import NormalTextField
 
 # The provider's user that our own posts belong to: it has users, we mirror none.
 OUR_USER_ID = 99999942
+# Numbers that routes, JavaScript and the sequences reach.
+REACHABLE = models.Q(number__range=(0, 2**53 - 1))
 MAX_TITLE, MAX_BODY, MAX_EMAIL = 1_000, 100_000, 254
 
 
@@ -33,6 +35,7 @@ class Post(Entity):
             TOUCH,
             *deletes(("posts_comment", "post_id")),
         ]
+        constraints = [models.CheckConstraint(name="posts_post_number_reachable", condition=REACHABLE)]
 
     def __str__(self) -> str:
         return f"{self.number} {self.title[:60]}"
@@ -74,6 +77,7 @@ class Comment(Entity):
                 """,
             ),
         ]
+        constraints = [models.CheckConstraint(name="posts_comment_number_reachable", condition=REACHABLE)]
 
     def __str__(self) -> str:
         return f"{self.number} {self.name[:60]}"

@@ -26,9 +26,15 @@ class ProviderError(Exception):
 
     def __init__(self, detail: str = "", *, retry_after: float | None = None, maybe_applied: bool = False) -> None:
         idea = (type(self).__doc__ or "").strip()
+        detail = _plain(detail)
         super().__init__(f"{idea} ({detail})" if detail else idea)
         self.retry_after = retry_after
         self.maybe_applied = maybe_applied
+
+
+def _plain(detail: str) -> str:
+    """A remote system's words as they can be logged and kept: cut, and each odd character as a question mark."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in detail[:1_000])
 
 
 class Unreachable(ProviderError):

@@ -13,16 +13,20 @@ import httpx
 import orjson
 
 from lockstep.providers.errors import Garbled, ProviderError, Unreachable, refusal
+from lockstep.providers.json_text import parse
 from lockstep.version import VERSION
 
 LARGEST_ANSWER = 8 * 1024 * 1024
 # Node closes a connection that has been idle for 5 s. We close it first: no request meets a closed door.
 IDLE_SECONDS = 2.0
 USER_AGENT = f"lockstep/{VERSION}"
+HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": USER_AGENT}
 
 _LONGEST_EXCERPT = 200
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _ANSWER_LOST = (httpx.NetworkError, httpx.RemoteProtocolError, httpx.TimeoutException)
+# What httpx raises for bodies, headers and redirects that make no sense; UnicodeError comes of host names and headers.
+_UNREADABLE = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError)
 
 
 @dataclass
@@ -73,7 +77,7 @@ class HttpClient:
         self._places = asyncio.Semaphore(concurrency)
         self._http = httpx.AsyncClient(
             base_url=url,
-            headers={"Accept": "application/json", "User-Agent": USER_AGENT},
+            headers=HEADERS,
             follow_redirects=False,
             timeout=None,  # noqa: S113  the deadline of the operation rules
             limits=httpx.Limits(
@@ -140,11 +144,11 @@ def provider_errors(operation: Operation, deadline: float) -> Iterator[None]:
         raise Unreachable(detail, maybe_applied=operation.maybe_applied) from None
     except _NOT_SENT as error:
         raise Unreachable(str(error), maybe_applied=operation.write and operation.answering) from error
-    except httpx.DecodingError as error:
-        raise Garbled(str(error), maybe_applied=operation.maybe_applied) from error
     except _ANSWER_LOST as error:
         kind = Garbled if operation.answering else Unreachable
         raise kind(str(error) or repr(error), maybe_applied=operation.maybe_applied) from error
+    except _UNREADABLE as error:
+        raise Garbled(str(error) or repr(error), maybe_applied=operation.maybe_applied) from error
     except Garbled as error:
         error.maybe_applied = operation.maybe_applied
         raise
@@ -159,7 +163,7 @@ async def expect_success(answer: httpx.Response, operation: Operation) -> None:
 async def _refusal_of(answer: httpx.Response, operation: Operation) -> ProviderError:
     try:
         excerpt = (await read_body(answer))[:_LONGEST_EXCERPT].decode(errors="replace")
-    except (Garbled, *_ANSWER_LOST, httpx.DecodingError):
+    except (Garbled, *_ANSWER_LOST, *_UNREADABLE):
         excerpt = "its text is unreadable"  # the status alone says what happened
     retry_after, date = (answer.headers.get(name) for name in ("Retry-After", "Date"))
     return refusal(answer.status_code, excerpt, retry_after=retry_after, date=date, write=operation.write)
@@ -167,10 +171,7 @@ async def _refusal_of(answer: httpx.Response, operation: Operation) -> ProviderE
 
 async def read_object(answer: httpx.Response) -> dict[str, Any]:
     """The object that its body is. Raises Garbled, and what the network raises."""
-    try:
-        document = orjson.loads(await read_body(answer))
-    except orjson.JSONDecodeError as error:
-        raise Garbled(f"not JSON: {error}") from error
+    document = parse(await read_body(answer))
     if not isinstance(document, dict):
         raise Garbled(f"an object was expected, not {type(document).__name__}")
     return document
@@ -179,8 +180,20 @@ async def read_object(answer: httpx.Response) -> dict[str, Any]:
 async def read_body(answer: httpx.Response) -> bytes:
     """Its whole body. Raises Garbled beyond LARGEST_ANSWER, and what the network raises."""
     body = bytearray()
-    async for chunk in answer.aiter_bytes():
+    async for chunk in decoded(answer):
         body += chunk
         if len(body) > LARGEST_ANSWER:
             raise Garbled(f"an answer of more than {LARGEST_ANSWER} bytes")
     return bytes(body)
+
+
+def decoded(answer: httpx.Response) -> AsyncIterator[bytes]:
+    """Its body, decompressed, as it comes. Raises Garbled, and what the network raises."""
+    expect_one_encoding(answer)
+    return answer.aiter_bytes()
+
+
+def expect_one_encoding(answer: httpx.Response) -> None:
+    """Raises Garbled for a body that is compressed more than once: each time it may grow a thousandfold at a stroke."""
+    if "," in answer.headers.get("Content-Encoding", ""):
+        raise Garbled("an answer that is compressed more than once")

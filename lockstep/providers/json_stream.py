@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from lockstep.providers.errors import Garbled
+from lockstep.providers.json_text import parse
 
 PIECE = 256 * 1024
 LARGEST_ELEMENT = 8 * 1024 * 1024
@@ -128,7 +129,7 @@ class ArrayReader:
         end = _boundary(self._rest)
         if not end:
             return []
-        elements = self._parsed(self._rest[:end])
+        elements = self._parsed(self._rest[:end]) or parse(b"".join((b"[", self._rest[:end], b"]")))
         if not elements:
             raise Garbled("not JSON")
         return self._taken(elements, end)

@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -32,6 +33,18 @@ class Fault:
     """A 200 whose body is not JSON."""
     empty: bool = False
     """A 200 whose body is nothing."""
+    body: str | None = None
+    """A 200 whose body is this text."""
+    ignored: bool = False
+    """A write is answered as if it had been done, and is not (JSONPlaceholder only). Fails nothing."""
+    twice: bool = False
+    """A write is done twice, and its second answer is sent. Fails nothing."""
+    held: bool = False
+    """A write is taken, gets no answer, and is done when `DELETE /_held` says so."""
+    hides: str | None = None
+    """What a read does not see: "everything" (an empty replica), or "page", half of each list. Fails nothing."""
+    seconds: float | None = None
+    """How long it lasts, from when it is set."""
     pace: int | None = None
     """Bytes a second at most of a body of several pages: a slow link. Fails nothing."""
     ids_as_strings: bool = False
@@ -48,7 +61,7 @@ class Fault:
     @property
     def fails(self) -> bool:
         """Whether the real answer never arrives."""
-        return self.status is not None or self.cut or self.garbage or self.empty
+        return self.status is not None or self.cut or self.garbage or self.empty or self.body is not None
 
 
 class Faults:
@@ -58,11 +71,13 @@ class Faults:
         self._lock = threading.Lock()
         self._random = random.Random(seed)  # noqa: S311  the same run fails the same way
         self._faults: list[Fault] = []
+        self._set_at = time.monotonic()
 
     def set(self, faults: Iterable[Fault]) -> None:
         """Replaces them all."""
         with self._lock:
             self._faults = list(faults)
+            self._set_at = time.monotonic()
 
     def shown(self) -> list[dict[str, Any]]:
         """Them, as JSON, with the `times` that are left."""
@@ -81,6 +96,8 @@ class Faults:
 
     def _meets(self, fault: Fault, method: str, path: str) -> bool:
         if method not in fault.methods or not path.startswith(fault.path) or fault.times == 0:
+            return False
+        if fault.seconds is not None and time.monotonic() - self._set_at >= fault.seconds:
             return False
         return fault.share >= 1 or self._random.random() < fault.share
 
@@ -140,6 +157,12 @@ _WISHES: dict[str, tuple[str, Any]] = {
     "cut": ("true or false", _is_flag),
     "empty": ("true or false", _is_flag),
     "garbage": ("true or false", _is_flag),
+    "body": ("a text", lambda value: value is None or isinstance(value, str)),
+    "ignored": ("true or false", _is_flag),
+    "twice": ("true or false", _is_flag),
+    "held": ("true or false", _is_flag),
+    "hides": ("everything or page", lambda value: value in (None, "everything", "page")),
+    "seconds": ("seconds from 0 to 86400", lambda value: value is None or _is_number(value, 0, 86_400)),
     "pace": ("bytes a second from 1", lambda value: value is None or _is_whole(value, 1, 1 << 40)),
     "ids_as_strings": ("true or false", _is_flag),
     "after_effect": ("true or false", _is_flag),

@@ -24,6 +24,8 @@ class Request:
     idempotency_key: str = ""
     message_id: str = ""
     body: bytes = field(default=b"", repr=False)
+    ignored: bool = False
+    """Answer as if it had been done, and do nothing."""
 
 
 @dataclass
@@ -49,6 +51,17 @@ class Answer:
             yield from _array(self.pages)
         else:
             yield orjson.dumps(self.document, option=orjson.OPT_INDENT_2)
+
+    def without(self, hidden: str | None) -> "Answer":
+        """The same answer of a server that does not see everything, or the second half of each list."""
+        if hidden is None:
+            return self
+        if self.pages is None:
+            return Answer(404) if hidden == "everything" and self.status == 200 else self
+        rows = [row for page in self.pages for row in page]
+        return Answer(
+            self.status, pages=iter([rows[: len(rows) // 2] if hidden == "page" else []]), headers=self.headers
+        )
 
     def with_ids_as_strings(self) -> "Answer":
         """The same answer, its ids and references as strings."""

@@ -4,7 +4,9 @@ import socket
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
 from typing import Any, Protocol
@@ -43,6 +45,7 @@ class Server(ThreadingHTTPServer):
         self.api = api
         self.faults = Faults()
         self.journal = Journal()
+        self.held: deque[Request] = deque()
         self.stopping = threading.Event()
         self._open: set[socket.socket] = set()
         super().__init__(address, Handler)
@@ -52,6 +55,14 @@ class Server(ThreadingHTTPServer):
         """Where it listens."""
         host, port = self.server_address[:2]
         return f"http://{host!s}:{port}"
+
+    def release(self) -> int:
+        """Does the writes that were held, in the order in which they came; how many."""
+        done = 0
+        while self.held:
+            self.api.answer(self.held.popleft())
+            done += 1
+        return done
 
     def stop(self) -> None:
         """Ends `serve_forever`, which must be running in another thread, and all connections."""
@@ -122,14 +133,28 @@ class Handler(BaseHTTPRequestHandler):
         reads = request.method in ("GET", "HEAD")
         if not fault.after_effect and not self._wait(fault.latency):
             return
+        if fault.held and not reads:
+            self.server.held.append(request)
+            self.close_connection = True
+            return
         happens = reads or fault.after_effect or not fault.fails
-        answer = self.server.api.answer(request) if happens else Answer(500)
+        answer = self._happen(request, fault, reads=reads) if happens else Answer(500)
         if fault.after_effect and not self._wait(fault.latency):
             return
         if fault.fails:
             self._fail(fault, answer, reads=reads)
         else:
             self._deliver(answer.with_ids_as_strings() if fault.ids_as_strings else answer, fault.pace)
+
+    def _happen(self, request: Request, fault: Fault, *, reads: bool) -> Answer:
+        api = self.server.api
+        if reads:
+            return api.answer(request).without(fault.hides)
+        if fault.ignored:
+            return api.answer(replace(request, ignored=True))
+        if fault.twice:
+            api.answer(request)
+        return api.answer(request)
 
     def _wait(self, seconds: float) -> bool:
         """Whether the server still serves after so long; if not, the connection ends without an answer."""
@@ -151,6 +176,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send(200, {}, JSON, b"")
         elif fault.garbage:
             self._send(200, {}, HTML, _GARBAGE)
+        elif fault.body is not None:
+            self._send(200, {}, JSON, fault.body.encode("utf-8", "surrogatepass"))
         else:
             self.close_connection = True
             if reads:
@@ -202,13 +229,18 @@ class Handler(BaseHTTPRequestHandler):
             case "DELETE", "/_faults":
                 self.server.faults.set([])
                 self._tell(200, [])
+            case "DELETE", "/_held":
+                self._tell(200, {"done": self.server.release()})
             case "GET", "/_requests":
                 self._tell(200, self.server.journal.shown())
             case "DELETE", "/_requests":
                 self.server.journal.reset()
                 self._tell(200, self.server.journal.shown())
             case _:
-                self._tell(404, {"error": "GET, PUT, DELETE /_faults and GET, DELETE /_requests are all there is"})
+                self._tell(
+                    404,
+                    {"error": "GET, PUT, DELETE /_faults, DELETE /_held and GET, DELETE /_requests are all there is"},
+                )
 
     def _set_faults(self, body: bytes) -> None:
         try:

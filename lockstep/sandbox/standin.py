@@ -38,6 +38,10 @@ class ServerInThread:
         wanted = [*several, one] if one else [*several]
         self._server.faults.set(faults.parse(wanted))
 
+    def release(self) -> int:
+        """Does the writes that were `held`; how many."""
+        return self._server.release()
+
     def requests(self) -> list[dict[str, str]]:
         """The last thousand requests, oldest first: method, path, time."""
         last: list[dict[str, str]] = self._server.journal.shown()["last"]

@@ -37,6 +37,9 @@ TEST_TEXT = "tests/contract/test_text.py"
 TEST_FOLLOWING = "lockstep/delivery/tests/test_following.py"
 TEST_CLOCKS = "lockstep/delivery/tests/test_clocks.py"
 TEST_IMPORT = "lockstep/mirror/tests/test_import.py"
+AFTERMATH = "lockstep/mirror/aftermath.py"
+TEST_AFTERMATH = "lockstep/mirror/tests/test_aftermath.py"
+IN_THE_END = f"{TEST_AFTERMATH}::test_in_the_end_the_provider_equals_us_whatever_becomes_of_a_write"
 
 
 @dataclass(frozen=True)
@@ -310,15 +313,17 @@ BUGS = [
     SeededBug(
         "a deletion in doubt is sent again without a look",
         "lockstep/mirror/push.py",
-        "known.lost_deletion not in (None, copy)",
-        "False",
+        "copy is None or not await self._is_ours(remote, object_id, known, copy)",
+        "copy is None",
         f"{TEST_PUSH}::test_a_deletion_whose_answer_was_lost_does_not_delete_who_got_the_id_next",
     ),
     SeededBug(
         "only what was acknowledged counts as our copy",
         "lockstep/mirror/push.py",
-        "known.lost_deletion not in (None, copy)",
-        'known.lost_deletion and copy != f"{known.acknowledged}".replace("-", "")',
+        """        if known.lost_deletion in (None, copy.hex):
+            return True
+        return copy in await remote.fingerprints(object_id)""",
+        "        return known.lost_deletion is None or copy == known.acknowledged",
         f"{TEST_PUSH}::test_a_copy_whose_update_got_no_answer_is_deleted_although_its_deletion_got_none_either",
     ),
     SeededBug(
@@ -1370,5 +1375,89 @@ BUGS = [
         "    _forget_a_later_clock()\n    ended = 0",
         "    ended = 0",
         f"{TEST_SHOP}/test_orders.py::test_an_order_placed_before_the_clock_stepped_back_has_no_more_time_than_another",
+    ),
+    SeededBug(
+        "one value that a strict parser refuses hides a whole list",
+        "lockstep/providers/json_stream.py",
+        ' or parse(b"".join((b"[", self._rest[:end], b"]")))',
+        "",
+        f"{TEST_IMPORT}::test_a_value_that_no_strict_parser_reads_costs_its_object_only",
+    ),
+    SeededBug(
+        "a refresh that fails on our own side is tried again at once",
+        "lockstep/movies/catalogue.py",
+        "except Exception as error:",
+        "except KeyError as error:",
+        f"{TEST_MOVIES}/test_catalogue.py::TestRefresh::test_a_failure_on_our_own_side_is_noted_and_backed_off",
+    ),
+    SeededBug(
+        "an id that JavaScript cannot carry is imported",
+        "lockstep/providers/json_text.py",
+        "MAX_INTEGER = 2**53 - 1",
+        "MAX_INTEGER = 10**18",
+        f"{TEST_IMPORT}::test_what_cannot_be_used_is_told_and_the_rest_comes_in",
+    ),
+    SeededBug(
+        "our own numbers go on behind the last that can be reached",
+        "lockstep/mirror/importing.py",
+        "LARGEST_KEPT = 2**52",
+        "LARGEST_KEPT = 2**53",
+        f"{TEST_IMPORT}::test_an_id_near_the_end_is_imported_and_our_own_numbers_stay_within_reach",
+    ),
+    SeededBug(
+        "an import takes numbers that are still to be drawn",
+        COLLECTION,
+        "WHERE step > 0;",
+        "WHERE false;",
+        f"{TEST_IMPORT}::test_between_two_batches_there_are_numbers_to_draw",
+    ),
+    SeededBug(
+        "an empty replica is believed at once",
+        AFTERMATH,
+        "if plan.has_shrunk and not await state.suspect():",
+        "if False:",
+        f"{TEST_AFTERMATH}::test_a_provider_that_suddenly_shows_less_is_read_again_before_anything_is_done",
+    ),
+    SeededBug(
+        "what a worker mends by itself has no ceiling",
+        AFTERMATH,
+        "if too_much := limits.ceiling.exceeded_by(planned):",
+        "if too_much := ():",
+        f"{TEST_AFTERMATH}::test_beyond_the_ceiling_a_worker_stops_for_a_person",
+    ),
+    SeededBug(
+        "any object is taken for the one that was asked for",
+        "lockstep/providers/jsonplaceholder/client.py",
+        "            _object_of(document, remote_id)\n            return document",
+        "            return document",
+        f"{TEST_AFTERMATH}::test_a_deletion_under_an_id_that_says_an_error_is_not_forgotten",
+    ),
+    SeededBug(
+        "a copy that a creation without an answer makes later stays beside the other",
+        COLLECTION,
+        "SELECT fingerprint FROM mirror_sentwrite WHERE collection = '{key}' AND kind = 'create')",
+        "SELECT fingerprint FROM mirror_sentwrite WHERE false)",
+        f"{IN_THE_END}[create-late-reads]",
+    ),
+    SeededBug(
+        "an update that comes late is taken for drift by others",
+        "lockstep/mirror/push.py",
+        "if isinstance(error, asyncio.CancelledError) or error.maybe_applied:",
+        "if isinstance(error, asyncio.CancelledError):",
+        f"{IN_THE_END}[update-late-reads]",
+    ),
+    SeededBug(
+        "a copy that was not found for a moment is forgotten for ever",
+        "lockstep/mirror/sql/remote.sql",
+        "FROM gone WHERE remote_id IS NOT NULL AND",
+        "FROM gone WHERE false AND",
+        f"{IN_THE_END}[delete-not done-empty replica]",
+    ),
+    SeededBug(
+        "a plan deletes what has become another one since",
+        "lockstep/mirror/apply.py",
+        "if found and fingerprint(",
+        "if False and fingerprint(",
+        f"{TEST_AFTERMATH}::test_what_a_plan_deletes_is_not_deleted_when_it_has_changed_since",
     ),
 ]

@@ -8,12 +8,14 @@ among each other. A failing seed can be run again: `pytest tests/faults/test_ran
 import random
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import psycopg
 import pytest
 from django.conf import settings
 
 from lockstep.delivery import courier, retry
+from lockstep.mirror import state
 from lockstep.mirror.tests.support import run_import, run_plan
 from lockstep.posts.actions import create_comment, create_post, delete_post, update_comment, update_post
 from lockstep.posts.models import Comment, Post
@@ -36,6 +38,12 @@ TROUBLE = (
     [{"garbage": True, "share": 0.3}],
     [{"latency": 0.1, "share": 0.5}],
     [{"ids_as_strings": True}],
+    [{"held": True, "methods": ["POST", "PUT", "DELETE"], "share": 0.3}],
+    [{"ignored": True, "methods": ["POST", "PUT", "DELETE"], "share": 0.3}],
+    [{"twice": True, "methods": ["POST", "PUT", "DELETE"], "share": 0.3}],
+    [{"body": '{"error": "busy"}', "after_effect": True, "share": 0.3}],
+    [{"hides": "everything", "methods": ["GET"], "seconds": 1}],
+    [{"hides": "page", "methods": ["GET"], "seconds": 1}],
 )
 
 
@@ -44,6 +52,10 @@ def provider(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterato
     """The same schedule of retries in a sixtieth of the time: an hour's trouble is a minute's."""
     monkeypatch.setattr(retry, "SCHEDULE", tuple(min(seconds / 60, 1) for seconds in retry.SCHEDULE) * 3)
     monkeypatch.setattr(courier, "PROBE_SECONDS", 0.2)
+    monkeypatch.setattr(state, "AGES", [timedelta(seconds=seconds) for seconds in (1, 3, 10, 20)])
+    monkeypatch.setattr(settings, "POSTS_PROVIDER_SECOND_LOOK_SECONDS", 2.0)  # longer than any replica is empty
+    for kind in ("CREATES", "UPDATES", "DELETES"):
+        monkeypatch.setattr(settings, f"POSTS_PROVIDER_MAX_{kind}", 1_000)  # nobody is here to decide
     with StandIn(posts=10, comments_per_post=2, users=10) as server:
         settings.POSTS_PROVIDER_URL = server.url
         assert run_import()[0] == 0
@@ -118,11 +130,14 @@ def test_in_the_end_the_provider_equals_us(
     author, dice = Author(database, seed), random.Random(-seed)
     worker.start()
     for _ in range(WRITES):
+        if dice.random() < 0.1:
+            provider.release()
         if dice.random() < 0.2:
             provider.faults(*dice.choice(TROUBLE))
         author.write()
         time.sleep(dice.uniform(0, 0.1))  # so that pushes meet writes in all their stages
     provider.faults()
+    provider.release()
     eventually(lambda: drained(database), "all deliveries", patience=PATIENCE)
     until_in_step(provider.url)
     assert database.execute("SELECT count(*) FROM delivery_deadletter").fetchone() == (0,)

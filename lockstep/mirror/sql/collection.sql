@@ -18,9 +18,15 @@ WITH fresh AS MATERIALIZED (
       AND NOT EXISTS (
         SELECT FROM mirror_remoteobject lost
         WHERE lost.collection = '{key}' AND lost.intent IS NOT NULL AND lost.intent -> 'create' = {theirs})
+      AND NOT ({fingerprint_of_e} IN (
+          SELECT fingerprint FROM mirror_sentwrite
+          WHERE collection = '{key}' AND kind = 'create' AND fingerprint IS NOT NULL))
+      AND NOT ((e.id::text, {fingerprint_of_e}) IN (
+          SELECT remote_id, fingerprint FROM mirror_sentwrite
+          WHERE collection = '{key}' AND kind = 'delete' AND remote_id IS NOT NULL AND fingerprint IS NOT NULL))
 ), wanted AS MATERIALIZED (
     SELECT (%(time)s || overlay(left(md5(%(seed)s || e.id), 19) PLACING 'a' FROM 4 FOR 1))::uuid AS object_id, e.*,
-           CASE WHEN EXISTS (SELECT FROM {table} taken WHERE taken.number = e.id)
+           CASE WHEN e.id > %(largest_kept)s OR EXISTS (SELECT FROM {table} taken WHERE taken.number = e.id)
                 THEN nextval('{numbers}') ELSE e.id END AS number
     FROM fresh e WHERE {has_parent}
 ), placed AS (
@@ -32,9 +38,16 @@ WITH fresh AS MATERIALIZED (
 )
 SELECT (SELECT count(*) FROM fresh WHERE NOT ({has_parent})), (SELECT count(*) FROM wanted);
 
--- name: advance_numbers
--- Our own new objects get numbers past all that the provider has.
-SELECT setval('{numbers}', greatest((SELECT last_value FROM {numbers}), (SELECT max(number) FROM {table}), 1));
+-- name: lock_numbers
+SELECT pg_advisory_xact_lock(hashtextextended('{numbers}', 0));
+
+-- name: claim_numbers
+-- Our own new objects get numbers past this one from now on. Never backwards: a number that is drawn between looking and
+-- setting must not be drawn again. A thousand are not drawn in that moment; a smaller step is drawn itself.
+SELECT CASE WHEN step > 1000 THEN setval('{numbers}', %(largest)s)
+            ELSE (SELECT max(nextval('{numbers}')) FROM generate_series(1, step)) END
+FROM (SELECT %(largest)s - CASE WHEN is_called THEN last_value ELSE last_value - 1 END AS step FROM {numbers}) AS ahead
+WHERE step > 0;
 
 -- name: make_listing
 DROP TABLE IF EXISTS {listing}, {plan};
@@ -49,7 +62,9 @@ COPY {listing} (remote_id, fingerprint, body) FROM STDIN;
 -- "unkept" is a difference that the provider once said yes to and never showed, where it keeps no writes: pushing again
 -- cannot mend it.
 -- "owed" copies were seen at the provider before and are gone, or were not seen (or not seen to go) after a push, or lost
--- their id to another one, or were pushed so lately that something else may have gone over them since.
+-- their id to another one, or were pushed so lately that something else may have gone over them since; or a write of ours
+-- that got no clear answer may have come late, twice, or not at all.
+-- "gone" ones were seen at the provider before and are not.
 CREATE TEMPORARY TABLE {plan} AS
 SELECT CASE
            WHEN NOT %(keeps_writes)s AND ours.object_id IS NULL AND known.object_id IS NOT NULL
@@ -62,9 +77,24 @@ SELECT CASE
        END AS kind,
        coalesce(ours.object_id, known.object_id) AS object_id, ours.number,
        coalesce(listed.remote_id, ours.remote_id) AS remote_id, listed.body AS theirs,
+       coalesce(listed.fingerprint, ours.fingerprint) AS fingerprint,
+       listed.remote_id IS NULL AND ours.remote_id IS NOT NULL AND ours.verified_at IS NOT NULL AS gone,
        coalesce(listed.remote_id IS NULL AND ours.verified_at IS NOT NULL OR ours.unkept_at IS NOT NULL
                 OR ours.remote_id IS NULL AND ours.acknowledged_at IS NOT NULL
-                OR ours.acknowledged_at > %(began)s - interval '10 s' OR known.unkept_at IS NOT NULL, false) AS owed
+                OR ours.acknowledged_at > %(began)s - interval '10 s'
+                   AND ours.acknowledged_at IS DISTINCT FROM ours.verified_at  -- which an import makes equal
+                OR known.unkept_at IS NOT NULL, false)
+       OR coalesce(ours.acknowledged IS NOT NULL AND ours.verified_at IS NULL, false)
+       OR coalesce(ours.object_id IN (
+              SELECT object_id FROM mirror_sentwrite WHERE collection = '{key}' AND NOT answered), false)
+       OR coalesce(ours.object_id IS NOT NULL AND listed.remote_id IN (
+              SELECT remote_id FROM mirror_sentwrite WHERE collection = '{key}' AND NOT answered), false)
+       OR coalesce(ours.object_id IS NULL AND known.object_id IS NULL AND (
+              listed.fingerprint IN (
+                  SELECT fingerprint FROM mirror_sentwrite WHERE collection = '{key}' AND kind = 'create')
+              OR (listed.remote_id, listed.fingerprint) IN (
+                  SELECT remote_id, fingerprint FROM mirror_sentwrite WHERE collection = '{key}' AND kind = 'delete')
+          ), false) AS owed
 FROM (
     SELECT t.id AS object_id, t.number, known.remote_id, {fingerprint_of_t} AS fingerprint,
            known.acknowledged, known.verified_at, known.acknowledged_at, known.unkept_at
@@ -96,15 +126,46 @@ WHERE known.collection = '{key}' AND known.remote_id = listed.remote_id AND know
 DROP TABLE IF EXISTS {listing}, {plan};
 
 -- name: count_plan
-SELECT kind, count(*), count(*) FILTER (WHERE owed AND kind <> 'unkept') FROM {plan} GROUP BY kind;
+SELECT kind, count(*), count(*) FILTER (WHERE owed AND kind <> 'unkept'), count(*) FILTER (WHERE gone)
+FROM {plan} GROUP BY kind;
+
+-- name: count_seen
+-- How many copies of ours the provider was seen to have.
+SELECT count(*) FROM mirror_remoteobject
+WHERE collection = '{key}' AND remote_id IS NOT NULL AND verified_at IS NOT NULL AND acknowledged IS NOT NULL;
+
+-- name: adopt
+-- A copy that is gone, and one that is nobody's and looks the same: the provider has given it another id. The old id is
+-- kept beside, in case both show one day.
+WITH lost AS (
+    SELECT object_id, remote_id, fingerprint,
+           row_number() OVER (PARTITION BY fingerprint ORDER BY remote_id::numeric) AS place
+    FROM {plan} WHERE kind = 'create' AND gone
+), found AS (
+    SELECT remote_id, fingerprint, row_number() OVER (PARTITION BY fingerprint ORDER BY remote_id::numeric) AS place
+    FROM {plan} WHERE kind = 'delete' AND object_id IS NULL
+), adopted AS (
+    UPDATE mirror_remoteobject copy SET remote_id = found.remote_id, acknowledged = found.fingerprint
+    FROM lost JOIN found USING (fingerprint, place)
+    WHERE copy.collection = '{key}' AND copy.object_id = lost.object_id AND copy.remote_id = lost.remote_id
+      AND NOT EXISTS (
+          SELECT FROM mirror_remoteobject other
+          WHERE other.collection = '{key}' AND other.remote_id = found.remote_id)
+    RETURNING copy.object_id, lost.remote_id AS was, found.fingerprint
+)
+INSERT INTO mirror_sentwrite (at, collection, object_id, kind, remote_id, fingerprint, answered)
+SELECT clock_timestamp(), '{key}', object_id, 'delete', was, fingerprint, true FROM adopted;
+
+-- name: drop_plan
+DROP TABLE IF EXISTS {plan};
 
 -- name: read_plan
 SELECT plan.kind, plan.object_id::text, plan.number, plan.remote_id, plan.theirs, CASE WHEN t.id IS NOT NULL THEN {ours} END,
-       plan.owed
+       plan.owed, plan.fingerprint
 FROM {plan} plan
 LEFT JOIN {table} t ON t.id = plan.object_id AND t.deleted IS NULL
 {our_parent_join}
-WHERE plan.kind = ANY (%(kinds)s) ORDER BY plan.kind, plan.number, plan.remote_id::bigint;
+WHERE plan.kind = ANY (%(kinds)s) ORDER BY plan.kind, plan.number, plan.remote_id::numeric;
 
 -- name: read_row
 -- The captured columns of one object as the change log would have them; no row when it is gone.

@@ -16,9 +16,38 @@ INSERT INTO mirror_remoteobject (object_id, collection, intent)
 VALUES (%(object_id)s, %(collection)s, %(intent)s)
 ON CONFLICT (object_id, collection) DO UPDATE SET intent = excluded.intent;
 
+-- name: begin_creation
+-- The same for a creation, which is also kept beside: its copy may come later, or a second time.
+WITH sent AS (
+    INSERT INTO mirror_sentwrite (at, collection, object_id, kind, fingerprint)
+    VALUES (clock_timestamp(), %(collection)s, %(object_id)s, 'create', %(fingerprint)s)
+    RETURNING id
+), noted AS (
+    INSERT INTO mirror_remoteobject (object_id, collection, intent)
+    VALUES (%(object_id)s, %(collection)s, %(intent)s)
+    ON CONFLICT (object_id, collection) DO UPDATE SET intent = excluded.intent
+)
+SELECT id::text FROM sent;
+
+-- name: withdraw_creation
+-- It certainly did not arrive.
+WITH withdrawn AS (DELETE FROM mirror_sentwrite WHERE id = %(sent)s)
+UPDATE mirror_remoteobject SET intent = NULL WHERE object_id = %(object_id)s AND collection = %(collection)s;
+
+-- name: note_unanswered
+-- An update or a deletion that may have had its effect, or may have it later.
+INSERT INTO mirror_sentwrite (at, collection, object_id, kind, remote_id, fingerprint)
+VALUES (clock_timestamp(), %(collection)s, %(object_id)s, %(kind)s, %(remote_id)s, %(fingerprint)s);
+
+-- name: fingerprints
+-- Of all that may be under the object's id there by our own doing.
+SELECT fingerprint FROM mirror_sentwrite WHERE object_id = %(object_id)s AND collection = %(collection)s
+UNION SELECT acknowledged FROM mirror_remoteobject WHERE object_id = %(object_id)s AND collection = %(collection)s;
+
 -- name: acknowledge
 -- The provider said yes to the body with this fingerprint (NULL: to the deletion) under this id. The time is of the
 -- clock, not of the transaction: who waited for the lock came later.
+WITH settled AS (UPDATE mirror_sentwrite SET answered = true WHERE id = %(sent)s)
 INSERT INTO mirror_remoteobject (object_id, collection, remote_id, acknowledged, acknowledged_at)
 VALUES (%(object_id)s, %(collection)s, %(remote_id)s, %(fingerprint)s, clock_timestamp())
 ON CONFLICT (object_id, collection) DO UPDATE
@@ -44,9 +73,15 @@ WHERE collection = %(collection)s AND remote_id = %(remote_id)s AND object_id <>
 RETURNING object_id;
 
 -- name: disown
--- The copy under this id is not there any more.
-UPDATE mirror_remoteobject SET remote_id = NULL
-WHERE object_id = %(object_id)s AND collection = %(collection)s AND remote_id = %(remote_id)s;
+-- The copy under this id is not found any more. What is found there later, and looks as it did, is the old copy.
+WITH lost AS (
+    UPDATE mirror_remoteobject SET remote_id = NULL
+    WHERE object_id = %(object_id)s AND collection = %(collection)s AND remote_id = %(remote_id)s
+    RETURNING acknowledged
+)
+INSERT INTO mirror_sentwrite (at, collection, object_id, kind, remote_id, fingerprint)
+SELECT clock_timestamp(), %(collection)s, %(object_id)s, 'delete', %(remote_id)s, acknowledged
+FROM lost WHERE acknowledged IS NOT NULL;
 
 -- name: lock_remote_id
 -- Who gets a remote id is decided for one object at a time.
@@ -97,5 +132,13 @@ SELECT EXISTS (
     SELECT FROM mirror_remoteobject WHERE collection = ANY (%(collections)s) AND verified_at > acknowledged_at);
 
 -- name: forget
--- The copy is gone and was seen to be gone: its id may be given to something else now.
-DELETE FROM mirror_remoteobject WHERE object_id = %(object_id)s AND collection = %(collection)s;
+-- The copy is gone: its id may be given to something else now. What is found there later, and looks as it did, is the old
+-- copy.
+WITH gone AS (
+    DELETE FROM mirror_remoteobject WHERE object_id = %(object_id)s AND collection = %(collection)s
+    RETURNING remote_id, acknowledged
+)
+INSERT INTO mirror_sentwrite (at, collection, object_id, kind, remote_id, fingerprint, answered)
+SELECT clock_timestamp(), %(collection)s, %(object_id)s, 'delete', remote_id, coalesce(%(fingerprint)s, acknowledged),
+       %(answered)s
+FROM gone WHERE remote_id IS NOT NULL AND coalesce(%(fingerprint)s, acknowledged) IS NOT NULL;

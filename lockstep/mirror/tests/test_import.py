@@ -1,15 +1,33 @@
 """Import: everything comes in, once; nothing is changed or erased by it, whatever the provider does."""
 
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import psycopg
 import pytest
 from django.conf import settings
+from django.db import connection, connections
 
 from lockstep.changes.models import Change
 from lockstep.delivery.errors import TryAgain
+from lockstep.mirror import importing
 from lockstep.mirror.models import Import, RemoteObject
 from lockstep.mirror.tests.support import Provider, ours, push, run_command, run_import
 from lockstep.posts.models import Comment, Post
 from lockstep.sandbox.jsonplaceholder import StandIn
-from tests.support import BackgroundWorker, eventually
+from tests.support import BackgroundWorker, eventually, somebody_waits
+
+T = TypeVar("T")
+
+
+@pytest.fixture
+def numbers_from_1(transactional_db: None) -> None:
+    """The sequences as they are in a new database."""
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER SEQUENCE posts_post_number RESTART; ALTER SEQUENCE posts_comment_number RESTART")
 
 
 def both(provider: Provider) -> tuple[dict, dict]:
@@ -142,6 +160,8 @@ def test_ids_as_strings_are_ids(provider: Provider):
         ({"userId": 1, "title": "t\0t", "body": "b"}, "title is 't\\x00t', not text"),
         ({"userId": -1, "title": "t", "body": "b"}, "userId is -1, not a whole number"),
         ({"userId": 2**70, "title": "t", "body": "b"}, "not a whole number"),
+        ({"id": 10**18 - 1, "userId": 1, "title": "t", "body": "b"}, "not a whole number"),
+        ({"userId": 2**53, "title": "t", "body": "b"}, "not a whole number up to 9007199254740991"),
     ],
 )
 def test_what_cannot_be_used_is_told_and_the_rest_comes_in(provider: Provider, element: dict, reason: str):
@@ -151,6 +171,114 @@ def test_what_cannot_be_used_is_told_and_the_rest_comes_in(provider: Provider, e
     assert "posts: 10 imported, 0 known before, 1 unusable" in said
     assert reason in said
     assert len(ours()[0]) == 10
+
+
+def test_a_value_that_no_strict_parser_reads_costs_its_object_only(provider: Provider):
+    provider.faults(
+        methods=["GET"],
+        path="/posts",
+        body=r"""[
+            {"id": 1, "userId": 1, "title": "first", "body": "b"},
+            {"id": 2, "userId": 1, "title": "\ud800", "body": "b"},
+            {"id": 3, "userId": NaN, "title": "t", "body": "b"},
+            {"id": 4, "userId": 1, "title": "last", "body": "b", "score": 1e999}
+        ]""",
+    )
+    code, said = run_import()
+    assert code == 1
+    assert "posts: 2 imported, 0 known before, 2 unusable" in said
+    assert set(Post.objects.values_list("title", flat=True)) == {"first", "last"}
+
+
+def test_an_id_near_the_end_is_imported_and_our_own_numbers_stay_within_reach(provider: Provider):
+    provider.http.post("/posts", json={"id": 2**53 - 1, "userId": 1, "title": "far", "body": "b"})
+    assert run_import()[0] == 0
+    far = Post.objects.get(title="far")
+    assert RemoteObject.objects.get(object_id=far.pk).remote_id == str(2**53 - 1)
+    post = Post.objects.create(title="ours", body="b")
+    post.refresh_from_db()
+    assert far.number < post.number < 10**6
+
+
+def test_posts_of_ours_before_the_first_import_do_not_make_it_fail(provider: Provider, numbers_from_1: None):
+    ours = [Post.objects.create(title=f"ours {n}", body="b") for n in range(3)]
+    code, said = run_import()
+    assert (code, Post.objects.count()) == (0, 13), said
+    numbers = set(Post.objects.values_list("number", flat=True))
+    assert len(numbers) == 13
+    assert numbers >= set(range(1, 11))
+    assert ours[0].title == Post.objects.get(number=1).title
+
+
+def test_between_two_batches_there_are_numbers_to_draw(
+    transactional_db: None, numbers_from_1: None, monkeypatch: pytest.MonkeyPatch
+):
+    """Also when it is killed there: what comes last in an import is never run then."""
+    monkeypatch.setattr(importing, "BATCH", 1_000)
+    monkeypatch.setattr(importing, "AT_ONCE", 1)
+    taken_in = importing._take_in
+
+    def create() -> None:
+        for n in range(3):
+            Post.objects.create(title=f"ours {n}", body="b")
+
+    async def take_in_and_create(*arguments: Any) -> Any:
+        taken = await taken_in(*arguments)
+        await asyncio.to_thread(in_a_thread, create)
+        return taken
+
+    monkeypatch.setattr(importing, "_take_in", take_in_and_create)
+    with StandIn(posts=6_000, comments_per_post=0) as large:
+        settings.POSTS_PROVIDER_URL = large.url
+        code, said = run_import()
+    assert code == 0, said
+    assert Post.objects.filter(title__startswith="ours").count() >= 6
+    assert Post.objects.exclude(title__startswith="ours").count() == 6_000
+
+
+def test_posts_that_are_created_while_an_import_runs_get_numbers_of_their_own(
+    transactional_db: None, numbers_from_1: None, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(importing, "BATCH", 500)
+    stop = threading.Event()
+    made: list[int] = []
+
+    def create() -> None:
+        while not stop.is_set():
+            made.append(Post.objects.create(title="ours", body="b").number)
+        connections.close_all()
+
+    with StandIn(posts=4_000, comments_per_post=0) as large, ThreadPoolExecutor(2) as authors:
+        settings.POSTS_PROVIDER_URL = large.url
+        running = [authors.submit(create) for _ in range(2)]
+        try:
+            code, said = run_import()
+        finally:
+            stop.set()
+        for one in running:
+            one.result()
+    assert code == 0, said
+    assert Post.objects.count() == 4_000 + len(made)
+
+
+def test_a_number_that_an_open_transaction_drew_is_left_to_it(
+    provider: Provider, numbers_from_1: None, database: psycopg.Connection
+):
+    """It inserts it after the import has begun to wait for it."""
+    with ThreadPoolExecutor(1) as other, database.transaction():
+        database.execute("INSERT INTO posts_post (title, body) VALUES ('ours', 'b')")
+        running = other.submit(in_a_thread, run_import)
+        eventually(lambda: somebody_waits(database))
+        database.execute("INSERT INTO posts_post (title, body) VALUES ('ours', 'b')")
+    code, said = running.result()
+    assert (code, Post.objects.count()) == (0, 12), said
+
+
+def in_a_thread(work: Callable[[], T]) -> T:
+    try:
+        return work()
+    finally:
+        connections.close_all()
 
 
 def test_a_comment_without_its_post_is_told(provider: Provider):

@@ -1,5 +1,6 @@
 """The provider's movies, kept here whatever the provider does."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from unittest.mock import patch
@@ -95,6 +96,32 @@ class TestRefresh:
             done = catalogue.refresh()
         assert (done.movies, done.total, done.whole, done.missing) == (40, 96, False, 0)
         assert Movie.objects.alive().count() == 96
+
+    def test_one_movie_that_cannot_be_kept_costs_that_movie_only(
+        self, provider: StandIn, movies: list[Movie], cast: Cast
+    ):
+        provider.movies[5]["title"] = "New"
+        odd = provider.movies[3] | {"title": "\ud800"}
+        items = [odd if movie["id"] == odd["id"] else movie for movie in provider.movies]
+        provider.faults(body=json.dumps({"total": len(items), "items": items}))
+        done = catalogue.refresh()
+        assert (done.movies, done.whole, done.missing) == (95, True, 0)
+        assert "1 left out" in Catalogue.objects.get().outcome
+        assert Movie.objects.get(remote_id=odd["id"]).title != "New"
+        assert cast.outsider.get(f"{PATH}?query=New").json()["count"] == 1
+
+    def test_a_failure_on_our_own_side_is_noted_and_backed_off(
+        self, provider: StandIn, movies: list[Movie], cast: Cast, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(catalogue, "_row", lambda movie: {"remote_id": "none", "title": "\ud800"})
+        age(10**6)
+        assert cast.outsider.get(f"{PATH}?query=nothing-like-it").status_code == 200
+        state = Catalogue.objects.get()
+        assert state.failures == 1
+        assert "DataError" in state.outcome
+        asked = provider.counts()
+        catalogue.refresh_when_due()
+        assert provider.counts() == asked
 
     def test_what_a_whole_listing_lacks_goes_when_staff_say_so(self, provider: StandIn, movies: list[Movie]):
         gone = provider.movies.pop()

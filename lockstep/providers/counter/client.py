@@ -5,6 +5,7 @@ from typing import Any
 
 from lockstep.providers.errors import Garbled
 from lockstep.providers.http import HttpClient, expect_success, read_object
+from lockstep.providers.json_text import excerpt, integer_of, is_integer
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +19,8 @@ class Tally:
 class Counter(HttpClient):
     """Reads one counter, at its very address."""
 
-    def __init__(self, url: str, *, deadline: float = 10.0) -> None:
-        super().__init__(url, deadline=deadline)
+    def __init__(self, url: str, **options: Any) -> None:  # noqa: ANN401 - those of HttpClient
+        super().__init__(url, **options)
         self._url = url
 
     async def tallies(self) -> dict[int, Tally]:
@@ -36,13 +37,14 @@ class Counter(HttpClient):
 
 
 def _number(user: str) -> int:
-    if not (user.isascii() and user.isdigit() and len(user) < 19):
-        raise Garbled(f"not a user's number: {user!r:.50}")
-    return int(user)
+    number = integer_of(user)
+    if number is None:
+        raise Garbled(f"not a user's number: {excerpt(user)}")
+    return number
 
 
 def _tally(document: Any) -> Tally:  # noqa: ANN401 - whatever JSON holds
     counts = [document.get(action, 0) for action in ("create", "delete")] if isinstance(document, dict) else []
-    if not counts or any(type(count) is not int or count < 0 for count in counts):
-        raise Garbled(f"not a tally: {document!r:.50}")
+    if not counts or not all(map(is_integer, counts)):
+        raise Garbled(f"not a tally: {excerpt(document)}")
     return Tally(*counts)

@@ -2,29 +2,41 @@
 
 What they do with missing ids, all seen: a PUT answers 404 (json-server, npm jsonplaceholder) or 500 (the
 public one); a DELETE answers 404 or 200. The public one and npm jsonplaceholder forget every write.
+
+A success without the object that it is about, `{"error": "busy"}`, is no answer: Garbled.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 from urllib.parse import quote
 
 from lockstep.providers.errors import Failing, Garbled, NotFound
-from lockstep.providers.http import HttpClient, Operation, expect_success, provider_errors, read_body, read_object
+from lockstep.providers.http import (
+    HttpClient,
+    Operation,
+    decoded,
+    expect_success,
+    provider_errors,
+    read_body,
+    read_object,
+)
 from lockstep.providers.json_stream import batches
+from lockstep.providers.json_text import excerpt, integer_of, is_same, parse
 
 _LONGEST_FILTER = 500  # characters of one value: a whole query must stay far below the 16 KiB of headers
-_LONGEST_ID = 40
 
 
 def remote_id(value: object) -> str:
-    """An object's id as providers give it, 7 or "7", as the text by which we name it. Raises Garbled."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        value = str(value)
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _LONGEST_ID:
-        return value
-    raise Garbled(f"not an id: {value!r:.50}")
+    """An object's id as providers give it, 7 or "7", as the text by which we name it. Raises Garbled.
+
+    Ids beyond 2^53 are none: providers written in JavaScript do not tell them apart themselves.
+    """
+    number = integer_of(value)
+    if number is None:
+        raise Garbled(f"not an id: {excerpt(value)}")
+    return str(number)
 
 
 class JsonPlaceholder(HttpClient):
@@ -42,13 +54,14 @@ class JsonPlaceholder(HttpClient):
                     await stack.enter_async_context(self._places)
                     answer = await stack.enter_async_context(self._answer(operation, "GET", _path(collection)))
                     await expect_success(answer, operation)
-            async for batch in batches(self._paced(answer.aiter_bytes(), operation)):
+            async for batch in batches(self._paced(decoded(answer), operation)):
                 yield batch
 
     async def get(self, collection: str, remote_id: str) -> dict[str, Any] | None:
         """The object, or None when the provider has none."""
+        path = _path(collection, remote_id)
         async with self._operation(write=False) as operation:
-            return await self._get(operation, _path(collection, remote_id))
+            return await self._get(operation, path, remote_id)
 
     async def find(self, collection: str, fields: Mapping[str, str | int]) -> list[dict[str, Any]]:
         """The objects whose fields equal these, compared as text.
@@ -62,7 +75,7 @@ class JsonPlaceholder(HttpClient):
             self._answer(operation, "GET", _path(collection), params=sent) as answer,
         ):
             await expect_success(answer, operation)
-            found = batches(answer.aiter_bytes())
+            found = batches(decoded(answer))
             return [row async for batch in found for row in batch if _matches(row, fields)]
 
     async def create(self, collection: str, body: Mapping[str, Any], *, idempotency_key: str | None = None) -> str:
@@ -74,7 +87,8 @@ class JsonPlaceholder(HttpClient):
             self._answer(operation, "POST", _path(collection), body=content, headers=headers) as answer,
         ):
             await expect_success(answer, operation)
-            return remote_id((await read_object(answer)).get("id"))
+            document = await read_object(answer)
+            return _object_of(document, remote_id(document.get("id")), content)
 
     async def update(self, collection: str, remote_id: str, body: Mapping[str, Any]) -> None:
         """Replaces the object. Raises NotFound when the provider has none, however it says so."""
@@ -83,9 +97,9 @@ class JsonPlaceholder(HttpClient):
             async with self._answer(operation, "PUT", path, body=body) as answer:
                 if answer.status_code != 500:
                     await expect_success(answer, operation)
-                    await read_body(answer)
+                    _object_of(await read_object(answer), remote_id, body)
                     return
-            if await self._get(operation, path) is None:
+            if await self._get(operation, path, remote_id) is None:
                 raise NotFound("500 to a PUT, 404 to a GET")
             raise Failing("500 although the object is there", maybe_applied=True)
 
@@ -95,16 +109,21 @@ class JsonPlaceholder(HttpClient):
             self._operation(write=True) as operation,
             self._answer(operation, "DELETE", _path(collection, remote_id)) as answer,
         ):
-            if answer.status_code not in (404, 410):
-                await expect_success(answer, operation)
-            await read_body(answer)
+            if answer.status_code in (404, 410):
+                return
+            await expect_success(answer, operation)
+            said = await read_body(answer)
+            if said.strip() and parse(said) != {}:
+                _object_of(parse(said), remote_id)
 
-    async def _get(self, operation: Operation, path: str) -> dict[str, Any] | None:
+    async def _get(self, operation: Operation, path: str, remote_id: str) -> dict[str, Any] | None:
         async with self._answer(operation, "GET", path) as answer:
             if answer.status_code == 404:
                 return None
             await expect_success(answer, operation)
-            return await read_object(answer)
+            document = await read_object(answer)
+            _object_of(document, remote_id)
+            return document
 
     async def _paced(self, chunks: AsyncIterator[bytes], operation: Operation) -> AsyncIterator[bytes]:
         while True:
@@ -114,6 +133,16 @@ class JsonPlaceholder(HttpClient):
             if not chunk:
                 return
             yield chunk
+
+
+def _object_of(document: object, remote_id: str, names: Iterable[str] = ()) -> str:
+    """The id of an object that was answered. Raises Garbled when it is not that one, or lacks one of these fields."""
+    number = integer_of(document.get("id")) if isinstance(document, dict) else None
+    if number is None or str(number) != remote_id:
+        raise Garbled(f"not the object {remote_id}: {excerpt(document)}")
+    if isinstance(document, dict) and (missing := [name for name in names if name not in document]):
+        raise Garbled(f"the object {remote_id} without {', '.join(missing)}")
+    return remote_id
 
 
 def _path(*segments: str) -> str:
@@ -128,4 +157,4 @@ def _can_ask_for(name: str, value: str | int) -> bool:
 
 
 def _matches(row: object, fields: Mapping[str, str | int]) -> bool:
-    return isinstance(row, dict) and all(name in row and str(row[name]) == str(value) for name, value in fields.items())
+    return isinstance(row, dict) and all(is_same(row.get(name), value) for name, value in fields.items())

@@ -7,28 +7,33 @@ anywhere else.
 """
 
 import asyncio
-import math
+import logging
 import random
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 import httpx
 
 from lockstep.providers.errors import Failing, Garbled, ProviderError, Refused, Unreachable
-from lockstep.providers.http import LARGEST_ANSWER, USER_AGENT, Operation, provider_errors, trusted
+from lockstep.providers.http import HEADERS, Operation, provider_errors, read_object, trusted
+from lockstep.providers.json_text import excerpt, is_integer, is_text
 from lockstep.providers.november7.generated import Client
 from lockstep.providers.november7.generated.api.movies import list_movies
-from lockstep.providers.november7.generated.models import Movie, MoviePage
+from lockstep.providers.november7.generated.models import Movie
 from lockstep.providers.november7.generated.types import UNSET
 
 ALL = 1_000  # a limit that gives all of them
 ATTEMPT_SECONDS = 1.0  # most answers take a tenth of that; who is slower is asked again
 PAUSES = (0.0, 0.02, 0.05, 0.1, 0.0)  # seconds after each attempt: of five, one in a hundred thousand has no luck
 LONGEST_TITLE, LONGEST_TEXT = 1_000, 100_000
+EXAMPLES = 5  # ids of movies left out that a log line has
+
+logger = logging.getLogger(__name__)
 
 Observe = Callable[[str], None]
 
@@ -46,15 +51,24 @@ class RemoteMovie:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Some of its movies, and how many it says there are."""
+    """Some of its movies, and how many it says there are.
+
+    `left_out` are the ids of those that cannot be kept, for want of a title; those without an id are not counted.
+    """
 
     total: int
     movies: Sequence[RemoteMovie]
+    left_out: frozenset[UUID] = frozenset()
+
+    @property
+    def ids(self) -> set[UUID]:
+        """Of all movies that it has, those included that were left out."""
+        return {movie.id for movie in self.movies} | self.left_out
 
     @property
     def is_whole(self) -> bool:
         """Whether that is all of them: only then what is not among them is not there."""
-        return 0 < self.total == len({movie.id for movie in self.movies})
+        return 0 < self.total == len(self.ids)
 
 
 class November7:
@@ -74,10 +88,10 @@ class November7:
         self._deadline = deadline
         self._observe = observe
         self._base = httpx.URL(url)
-        hooks = {"request": [self._stay_here], "response": [_refuse_too_large]}
+        hooks = {"request": [self._stay_here]}
         self._client = Client(
             base_url=url,
-            headers={"User-Agent": USER_AGENT},
+            headers=HEADERS,
             follow_redirects=True,
             verify_ssl=trusted(),
             httpx_args={"event_hooks": hooks, "max_redirects": 3, "transport": transport},
@@ -122,17 +136,12 @@ class November7:
         operation = Operation(write=False)
         with provider_errors(operation, ATTEMPT_SECONDS):
             async with asyncio.timeout(ATTEMPT_SECONDS):
-                try:
-                    answer = await list_movies.asyncio_detailed(
-                        client=self._client, skip=skip, limit=limit, query=query or UNSET
-                    )
-                except httpx.TooManyRedirects as error:
-                    raise Garbled("it redirects in a circle") from error
-                except (ValueError, KeyError, TypeError, AttributeError) as error:  # of the generated parser
-                    raise Garbled(f"not a page of movies: {error!r:.100}") from error
-        if answer.status_code == 200 and isinstance(answer.parsed, MoviePage):
-            return _listing(answer.parsed)
-        raise _refusal(int(answer.status_code))
+                # The generated call reads a page as a whole, however large, and one odd movie fails it.
+                call = list_movies._get_kwargs(skip=skip, limit=limit, query=query or UNSET)
+                async with self._client.get_async_httpx_client().stream(**call) as answer:
+                    if answer.status_code == 200:
+                        return _listing(await read_object(answer))
+        raise _refusal(answer.status_code)
 
     async def _stay_here(self, request: httpx.Request) -> None:
         """Wherever a redirect points to: the same server, and not by http where we came by https."""
@@ -152,33 +161,45 @@ def _refusal(status: int) -> ProviderError:
     return error
 
 
-async def _refuse_too_large(answer: httpx.Response) -> None:
-    if int(answer.headers.get("Content-Length", "0")) > LARGEST_ANSWER:
-        raise Garbled(f"an answer of more than {LARGEST_ANSWER} bytes")
+def _listing(page: Mapping[str, Any]) -> Listing:
+    total, items = page.get("total"), page.get("items")
+    if type(total) is not int or not is_integer(total) or not isinstance(items, list):
+        raise Garbled(f"not a page of movies: {excerpt(page)}")
+    read = [movie for item in items if (movie := _movie(item))]
+    left_out = frozenset(movie.id for movie in read if not movie.title)
+    if len(left_out) or len(read) < len(items):
+        logger.warning(
+            "movies left out: %d without a title that can be kept (%s), %d without an id",
+            len(left_out), ", ".join(sorted(map(str, left_out))[:EXAMPLES]), len(items) - len(read),
+        )  # fmt: skip
+    return Listing(total, [movie for movie in read if movie.title], left_out)
 
 
-def _listing(page: MoviePage) -> Listing:
-    if type(page.total) is not int or page.total < 0:
-        raise Garbled(f"not a total: {page.total!r:.50}")
-    movies = (_movie(item) for item in page.items)
-    return Listing(page.total, [movie for movie in movies if movie])
-
-
-def _movie(item: Movie) -> RemoteMovie | None:
-    """None for one without a title: it is left out, and the listing is then not whole."""
-    title = _text(item.title, LONGEST_TITLE)
-    if not title:
+def _movie(item: object) -> RemoteMovie | None:
+    """None for what has no id. A title that cannot be kept is empty, any other such value is None."""
+    try:
+        movie = Movie.from_dict(item)  # type: ignore[arg-type]  # which is what it finds out
+    except (ValueError, KeyError, TypeError, AttributeError):
+        with suppress(ValueError, KeyError, TypeError, AttributeError):
+            return RemoteMovie(id=UUID(item["id"]), title="")  # type: ignore[index]
         return None
-    image = _text(item.image_url, LONGEST_TEXT)
-    rating = item.rating if type(item.rating) in (int, float) else None
+    image = _text(movie.image_url, LONGEST_TEXT)
     return RemoteMovie(
-        id=item.id,
-        title=title,
-        description=_text(item.description, LONGEST_TEXT),
+        id=movie.id,
+        title=_text(movie.title, LONGEST_TITLE) or "",
+        description=_text(movie.description, LONGEST_TEXT),
         image_url=image if image and image.startswith(("https://", "http://")) else None,
-        rating=float(rating) if isinstance(rating, (int, float)) and math.isfinite(rating) else None,
+        rating=_rating(movie.rating),
     )
 
 
 def _text(value: object, longest: int) -> str | None:
-    return value.replace("\0", "").strip()[:longest] if isinstance(value, str) else None
+    text = value.replace("\0", "").strip()[:longest] if isinstance(value, str) else None
+    return text if is_text(text) else None
+
+
+def _rating(value: object) -> float | None:
+    """A float, or a whole number that is none of the absurd ones, which a float cannot hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) <= sys.float_info.max else None

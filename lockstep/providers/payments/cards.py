@@ -14,10 +14,10 @@ from functools import cache
 from typing import Any
 
 import httpx
-import orjson
 
 from lockstep.providers.errors import Garbled, ProviderError, Refused, Unreachable, refusal
-from lockstep.providers.http import IDLE_SECONDS, USER_AGENT, trusted
+from lockstep.providers.http import HEADERS, IDLE_SECONDS, expect_one_encoding, trusted
+from lockstep.providers.json_text import parse
 
 LARGEST_ANSWER = 64 * 1024
 
@@ -69,9 +69,9 @@ def tokenise(url: str, card: Card, timeout: float) -> str:
 def _ask(url: str, card: Card, timeout: float) -> str | ProviderError:
     try:
         answer = _post(f"{url.rstrip('/')}/tokens", card, timeout)
-    except httpx.DecodingError:
+    except (httpx.DecodingError, Garbled):
         return Garbled("its text cannot be decoded")
-    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError, TimeoutError) as error:
         return Unreachable(type(error).__name__)
     if answer.status == 422:
         return _card_refused(answer)
@@ -87,6 +87,7 @@ def _post(address: str, card: Card, timeout: float) -> _Answer:
     end = time.monotonic() + timeout
     content = json.dumps({"card_number": card.number, "expiry": card.expiry, "cvc": card.cvc}).encode()
     with _client().stream("POST", address, content=content, timeout=timeout) as answer:
+        expect_one_encoding(answer)
         body = bytearray()
         for chunk in answer.iter_bytes():
             body += chunk
@@ -101,7 +102,7 @@ def _post(address: str, card: Card, timeout: float) -> _Answer:
 def _client() -> httpx.Client:
     """One for the process: making a client takes longer than asking with it."""
     return httpx.Client(
-        headers={"Accept": "application/json", "Content-Type": "application/json", "User-Agent": USER_AGENT},
+        headers={**HEADERS, "Content-Type": "application/json"},
         limits=httpx.Limits(keepalive_expiry=IDLE_SECONDS),
         verify=trusted(),
     )
@@ -119,8 +120,8 @@ def _card_refused(answer: _Answer) -> ProviderError:
 def _document(answer: _Answer) -> Mapping[str, Any]:
     """The object that came back; an empty one when there is none."""
     try:
-        document = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
+        document = parse(answer.body)
+    except Garbled:
         return {}
     return document if isinstance(document, dict) else {}
 

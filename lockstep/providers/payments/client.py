@@ -4,17 +4,20 @@ A charge is named by a key of ours. Asking again with the same key charges nothi
 was lost can be asked for again or looked up. A look-up may find nothing for some time although there is a charge.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Literal, get_args
 
 from lockstep.providers.errors import Garbled
 from lockstep.providers.http import HttpClient, expect_success, read_object
+from lockstep.providers.json_text import excerpt
 
 Status = Literal["approved", "declined", "pending"]
 
 _LONGEST_TEXT = 200
+_AMOUNT = re.compile(r"[0-9]{1,15}(\.[0-9]{1,6})?")
 
 
 @dataclass(frozen=True)
@@ -69,28 +72,25 @@ def _charge(document: object, key: str) -> Charge:
     status: Any = document.get("status")
     reason = document.get("reason")
     if status not in get_args(Status):
-        raise Garbled(f"not a status: {status!r:.50}")
+        raise Garbled(f"not a status: {excerpt(status)}")
     if reason is not None and not _is_text(reason):
-        raise Garbled(f"not a reason: {reason!r:.50}")
+        raise Garbled(f"not a reason: {excerpt(reason)}")
     return Charge(_id(document), status, reason, _amount(document))
 
 
 def _id(document: Mapping[str, Any]) -> str:
     value = document.get("id")
     if not _is_text(value):
-        raise Garbled(f"not an id: {value!r:.50}")
+        raise Garbled(f"not an id: {excerpt(value)}")
     return str(value)
 
 
 def _amount(document: Mapping[str, Any]) -> Decimal:
     """Amounts are texts: a number in JSON would have been a float on its way."""
     value = document.get("amount")
-    try:
-        amount = Decimal(value if isinstance(value, str) else "")
-    except InvalidOperation:
-        raise Garbled(f"not an amount: {value!r:.50}") from None
-    if not amount.is_finite() or amount <= 0:
-        raise Garbled(f"not an amount: {value!r:.50}")
+    amount = Decimal(value) if isinstance(value, str) and _AMOUNT.fullmatch(value) else Decimal()
+    if amount <= 0:
+        raise Garbled(f"not an amount: {excerpt(value)}")
     return amount
 
 

@@ -96,7 +96,7 @@ class Api:
 
     def _create(self, request: Request, collection: str, body: Document) -> Answer:
         document = self._read(body)
-        with self._store.change(keep=self._habits.remembers):
+        with self._store.change(keep=self._remembers(request)):
             if not document.get("id") or self._habits.taken_id == "renumbers":
                 document["id"] = self._store.next_id(collection)
             if self._store.get(collection, document["id"]) is None:
@@ -111,7 +111,7 @@ class Api:
 
     def _replace(self, request: Request, collection: str, name: object) -> Answer:
         body = self._read(_body(request))
-        with self._store.change(keep=self._habits.remembers):
+        with self._store.change(keep=self._remembers(request)):
             there = self._store.get(collection, name)
             if there is not None:
                 return self._keep(collection, {**body, "id": there["id"]})
@@ -121,21 +121,24 @@ class Api:
 
     def _change(self, request: Request, collection: str, name: object) -> Answer:
         body = self._read(_body(request))
-        with self._store.change(keep=self._habits.remembers):
+        with self._store.change(keep=self._remembers(request)):
             there = self._store.get(collection, name)
             if there is not None:
                 return self._keep(collection, {**there, **body, "id": there["id"]})
         status = self._habits.missing_patch
         return Answer(status, body if status == 200 else {})
 
+    def _remembers(self, request: Request) -> bool:
+        return self._habits.remembers and not request.ignored
+
     def _keep(self, collection: str, document: Document) -> Answer:
         self._store.put(collection, document)
         return Answer(200, document)
 
-    def _delete(self, _request: Request, collection: str, name: object) -> Answer:
-        with self._store.change(keep=self._habits.remembers):
+    def _delete(self, request: Request, collection: str, name: object) -> Answer:
+        with self._store.change(keep=self._remembers(request)):
             there = self._store.get(collection, name)
-            if self._habits.remembers:
+            if self._remembers(request):
                 self._store.remove(collection, name)
         return Answer(self._habits.missing_delete if there is None else 200)
 

@@ -7,7 +7,7 @@ import orjson
 
 from lockstep.sandbox.jsonplaceholder.api import Api
 from lockstep.sandbox.jsonplaceholder.habits import HABITS, Mode
-from lockstep.sandbox.jsonplaceholder.store import Store
+from lockstep.sandbox.jsonplaceholder.store import COLLECTIONS, Store
 from lockstep.sandbox.standin import ServerInThread
 
 
@@ -38,6 +38,11 @@ class StandIn(ServerInThread):
     def close(self) -> None:
         """What was written in a folder stays."""
         self._store.close()
+
+    def renumber(self, by: int = 1_000) -> None:
+        """Gives every object another id, so much larger; references follow."""
+        for collection in COLLECTIONS:
+            self._store.renumber(collection, by)
 
     def rows(self, collection: str) -> list[dict[str, Any]]:
         """All objects of a collection, in order."""

@@ -112,6 +112,15 @@ class Store:
         )
         self._note(collection, document)
 
+    def renumber(self, collection: str, by: int) -> None:
+        """Gives every object another id, so much larger; references follow."""
+        documents = [orjson.loads(row[0]) for row in self._rows(f"select document from {collection} order by place")]  # noqa: S608
+        with self.change(keep=True):
+            self._rows(f"delete from {collection}")  # noqa: S608
+            for document in documents:
+                moved = {name: document[name] + by for name in ("id", "postId") if name in document}
+                self.add(collection, document | moved)
+
     def remove(self, collection: str, name: object) -> None:
         """Removes an object, and with it whatever refers to an object that is not there.
 

@@ -14,10 +14,12 @@ from lockstep.changes.commands import counted
 from lockstep.delivery.database import open_pool
 from lockstep.delivery.relay import declare
 from lockstep.mirror.apply import Applier
+from lockstep.mirror.ceiling import Ceiling
 from lockstep.mirror.collections import Client
 from lockstep.mirror.models import Import
 from lockstep.mirror.plan import Plan
 from lockstep.mirror.report import describe_plan, describe_result
+from lockstep.mirror.state import State
 from lockstep.mirror.subscriber import mirror_subscriber
 from lockstep.posts.mirror import JSONPLACEHOLDER
 from lockstep.providers.errors import ProviderError
@@ -72,11 +74,12 @@ async def _sync(console: Console, *, apply: bool, full: bool, max_delete: int) -
         open_pool(size=JSONPLACEHOLDER.concurrency + 2) as pool,
         pool.connection() as connection,
     ):
-        plan = await _plan(console, client, connection)
+        plan = await _plan(console, client, connection, adopt=apply)
+        state = State(JSONPLACEHOLDER, connection)
         if not apply:
-            await describe_plan(console, plan, full=full)
+            await describe_plan(console, plan, full=full, stopped=await state.stopped())
             return DRIFT if plan.drift else 0
-        if plan.counts["delete"] > max_delete:
+        if Ceiling(delete=max_delete).exceeded_by(plan.counts):
             raise TooManyDeletions(plan.counts["delete"], max_delete)
         subscriber = mirror_subscriber(JSONPLACEHOLDER)
         await declare(connection, subscriber)
@@ -88,16 +91,17 @@ async def _sync(console: Console, *, apply: bool, full: bool, max_delete: int) -
             with _bars(console) as bars:
                 task = bars.add_task("pushing", total=plan.todo)
                 await applier.run(plan, lambda: bars.advance(task))  # noqa: B023 - called within this round
-            plan = await _plan(console, client, connection)
+            plan = await _plan(console, client, connection, adopt=True)
+        await state.go_on()
         describe_result(console, plan, applier.result)
         return 1 if applier.result.failed or plan.todo else 0
 
 
-async def _plan(console: Console, client: Client, connection: AsyncConnection[Any]) -> Plan:
+async def _plan(console: Console, client: Client, connection: AsyncConnection[Any], *, adopt: bool) -> Plan:
     plan = Plan(JSONPLACEHOLDER, connection)
     with _bars(console) as bars:
         tasks = {c.name: bars.add_task(f"reading {c.name}", total=None) for c in JSONPLACEHOLDER.collections}
-        await plan.make(client, lambda name, listed: bars.update(tasks[name], completed=listed))
+        await plan.make(client, lambda name, listed: bars.update(tasks[name], completed=listed), adopt=adopt)
     return plan
 
 
