@@ -223,7 +223,7 @@ def test_an_object_never_goes_back_whichever_version_does_what(steps: Steps, dat
     while waiting(database):
         moves["claim as state"]()
         moves["settle"]()
-    assert len(sent) > 5
+    assert len(sent) > 2
     assert sent == sorted(set(sent))
 
 
