@@ -19,7 +19,7 @@ COMMENTS = """
 
 class NotFollowing(Row):
     note = (
-        f"ms from the end of {CHANGES:,} changes, of comments, to the arrival of one more, of a post, at a handler of "
+        f"ms from the end of {CHANGES:,} changes of comments to the arrival of one more, of a post, at its handler in "
         f"another process; each a transaction, or all in one. With {ENDPOINTS:,} endpoints that follow none."
     )
     comparisons = (

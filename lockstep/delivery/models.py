@@ -87,7 +87,7 @@ class Subscription(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["place"], condition=models.Q(state="active"), name="delivery_subscription_standing"),
-            GinIndex(fields=["follows"], name="delivery_subscription_follows"),
+            GinIndex(fields=["follows"], fastupdate=False, name="delivery_subscription_follows"),
         ]
 
     def __str__(self) -> str:

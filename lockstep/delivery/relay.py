@@ -128,12 +128,15 @@ async def bring_near(connection: Connection, leases: Mapping[str, float]) -> Non
 async def fan_out(connection: Connection, window: Window, chunk: int = CHUNK) -> Step:
     """Fans out the next chunk of a window. Nothing moves where another relay has, or is about to.
 
-    A subscription that an operation holds is left behind. Where too much waits, it takes no more. Writers do not
-    notice; the log keeps what is to come.
+    Where an operation holds a subscription, the others leave it behind first. Where too much waits, it takes no more.
+    Writers do not notice; the log keeps what is to come.
     """
     choice = {"chunk": chunk, "counts": COUNTS_TO_THE_CAP}
     cursor = await connection.execute(RELAY["fan_out"], window._asdict() | choice)
     rows = await cursor.fetchall()
+    if any(is_held for is_held, *_ in rows):
+        cursor = await connection.execute(RELAY["part"], window._asdict())
+        return Step(cursor.rowcount > 0, {})
     given = {name: changes for _, name, changes, _ in rows if name is not None}
     for name in [name for _, name, _, may_be_full in rows if may_be_full]:
         await _count_waiting(connection, name)

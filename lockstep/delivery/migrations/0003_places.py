@@ -74,6 +74,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='subscription',
-            index=django.contrib.postgres.indexes.GinIndex(fields=['follows'], name='delivery_subscription_follows'),
+            index=django.contrib.postgres.indexes.GinIndex(fastupdate=False, fields=['follows'], name='delivery_subscription_follows'),
         ),
     ]

@@ -19,8 +19,8 @@
 --   later statement, whose snapshot is new, gives it a place of its own (operations.sql, leave_place). It never writes the
 --   place that it leaves. What it copies may be older than what the relay is about to write; then the relay has not given
 --   this subscription anything of the chunk, because that needs the lock on its row, and so it belongs where the copy is.
--- * A subscription that follows something of a chunk, and is locked by an operation, stays behind where it was, and all
---   others move to a new place. Nobody waits for an operation, however long it takes.
+-- * Where a subscription that follows something of a chunk is locked by an operation, it stays, and all others move to a
+--   new place first. Nobody waits for an operation, however long it takes.
 -- * The relay waits for no row of places and subscriptions (SKIP LOCKED), and takes lanes in the order in which settlements
 --   do, so there is no circle. All that a statement does is undone together by a crash, the place with the deliveries.
 
@@ -80,6 +80,22 @@ WITH place AS MATERIALIZED (
 UPDATE delivery_place place SET window_start = %(start)s::pg_snapshot, token = delivery_draw_token()
 FROM target WHERE place.id = target.id AND EXISTS (SELECT FROM joined);
 
+-- name: part
+-- All who stand at a place, but for those that operations hold, move to a new one at the same position. Writes nothing
+-- where nobody can.
+WITH place AS MATERIALIZED (
+    SELECT * FROM delivery_place WHERE id = %(place)s AND token = %(token)s FOR NO KEY UPDATE SKIP LOCKED
+), member AS MATERIALIZED (
+    SELECT s.name FROM delivery_subscription s
+    WHERE s.place_id = (SELECT id FROM place) AND s.state = 'active'
+    FOR NO KEY UPDATE SKIP LOCKED
+), ahead AS (
+    INSERT INTO delivery_place (window_start, window_end, window_seq, window_last)
+    SELECT window_start, window_end, window_seq, window_last FROM place WHERE EXISTS (SELECT FROM member)
+    RETURNING id
+)
+UPDATE delivery_subscription s SET place_id = ahead.id FROM member, ahead WHERE s.name = member.name;
+
 -- name: fan_out
 -- One chunk of a window to those who stand at its place: a lane for each object that has none, a delivery for each
 -- change; then the place is behind the chunk (window_end, window_seq and window_last set) or at the window's end. Touching
@@ -89,8 +105,9 @@ FROM target WHERE place.id = target.id AND EXISTS (SELECT FROM joined);
 -- A chunk is the next so many rows of the log, by seq: numbers that were drawn and rolled back cost nothing. Where many
 -- follow them, it ends sooner: as soon as so many deliveries are placed.
 --
--- Returns a row when the place moved: whether the window is done. It is repeated for each subscription that was given
--- something: its name, how many changes, and whether its cap should be looked at.
+-- Returns no row where another relay has the place, or had it since it was seen. Else whether somebody who follows
+-- something of the chunk is held by an operation, so that nothing was done (see part); and, for each subscription that was
+-- given something, its name, how many changes, and whether its cap should be looked at.
 WITH place AS MATERIALIZED (
     SELECT id FROM delivery_place WHERE id = %(place)s AND token = %(token)s FOR NO KEY UPDATE SKIP LOCKED
 ), looked AS MATERIALIZED (
@@ -103,20 +120,20 @@ WITH place AS MATERIALIZED (
     ORDER BY c.seq
     LIMIT %(chunk)s
 ), said AS MATERIALIZED (
-    SELECT model, kind, count(*) AS changes FROM looked WHERE is_new GROUP BY model, kind
-), patterns AS MATERIALIZED (
-    SELECT array_agg(DISTINCT pattern) AS taking FROM said CROSS JOIN unnest(delivery_patterns(said.model, said.kind)) AS pattern
+    SELECT model, kind, delivery_patterns(model, kind) AS patterns, count(*) AS changes
+    FROM looked WHERE is_new GROUP BY model, kind
 ), follower AS MATERIALIZED (
     SELECT s.name, s.follows, s.skip_origin FROM delivery_subscription s
-    WHERE s.follows && (SELECT taking FROM patterns) AND s.place_id = (SELECT id FROM place) AND s.state = 'active'
+    WHERE s.follows && (SELECT array_agg(patterns) FROM said) AND s.place_id = %(place)s AND s.state = 'active'
     ORDER BY s.name
     FOR NO KEY UPDATE SKIP LOCKED
-), behind AS MATERIALIZED (
-    SELECT count(*) > (SELECT count(*) FROM follower) AS stays FROM delivery_subscription s
-    WHERE s.follows && (SELECT taking FROM patterns) AND s.place_id = (SELECT id FROM place) AND s.state = 'active'
+), held AS MATERIALIZED (
+    SELECT count(*) > (SELECT count(*) FROM follower) AS found FROM delivery_subscription s
+    WHERE s.follows && (SELECT array_agg(patterns) FROM said) AND s.place_id = %(place)s AND s.state = 'active'
 ), following AS MATERIALIZED (
     SELECT follower.name, follower.skip_origin, said.model, said.kind, said.changes
-    FROM follower JOIN said ON delivery_followed(follower.follows, said.model, said.kind)
+    FROM follower JOIN said ON follower.follows && said.patterns
+    WHERE NOT (SELECT found FROM held)
 ), chunk AS MATERIALIZED (
     SELECT coalesce(
         CASE WHEN (SELECT sum(changes) FROM following) > %(chunk)s THEN (
@@ -143,46 +160,23 @@ WITH place AS MATERIALIZED (
 ), placed AS (
     INSERT INTO delivery_delivery (lane_id, seq, at)
     SELECT lane.id, wanted.seq, wanted.at FROM wanted JOIN lane USING (name, model, object_id)
-), after AS MATERIALIZED (
-    SELECT to_seq > %(last)s AS is_done,
-           CASE WHEN to_seq > %(last)s THEN %(end)s ELSE %(start)s END::pg_snapshot AS window_start,
-           CASE WHEN to_seq > %(last)s THEN NULL ELSE %(end)s END::pg_snapshot AS window_end,
-           CASE WHEN to_seq > %(last)s THEN NULL ELSE to_seq END AS window_seq,
-           CASE WHEN to_seq > %(last)s THEN NULL ELSE %(last)s END AS window_last
-    FROM chunk WHERE EXISTS (SELECT FROM place)
 ), moved AS (
-    UPDATE delivery_place old
-    SET window_start = after.window_start, window_end = after.window_end, window_seq = after.window_seq,
-        window_last = after.window_last, token = delivery_draw_token()
-    FROM after, set_config('synchronous_commit', 'off', true)
-    WHERE old.id = (SELECT id FROM place) AND NOT (SELECT stays FROM behind)
-    RETURNING after.is_done
-), other AS MATERIALIZED (
-    SELECT s.name FROM delivery_subscription s
-    WHERE (SELECT stays FROM behind) AND s.place_id = (SELECT id FROM place) AND s.state = 'active'
-      AND NOT s.follows && (SELECT taking FROM patterns)
-    FOR NO KEY UPDATE SKIP LOCKED
-), moving (name) AS MATERIALIZED (
-    SELECT name FROM other UNION ALL SELECT name FROM follower WHERE (SELECT stays FROM behind)
-), ahead AS (
-    INSERT INTO delivery_place (window_start, window_end, window_seq, window_last)
-    SELECT window_start, window_end, window_seq, window_last FROM after WHERE EXISTS (SELECT FROM moving)
-    RETURNING id, window_end IS NULL AS is_done
-), given AS MATERIALIZED (
-    SELECT name, sum(changes)::bigint AS changes FROM (
-        SELECT name, count(*) AS changes FROM wanted GROUP BY name
-        UNION ALL
-        SELECT name, 0 FROM moving
-    ) AS each GROUP BY name
-), counted AS (
-    UPDATE delivery_subscription s
-    SET placed = s.placed + given.changes, place_id = coalesce((SELECT id FROM ahead), s.place_id)
-    FROM given WHERE s.name = given.name AND s.name = ANY (ARRAY(SELECT name FROM given))
-    RETURNING s.name, given.changes, s.placed * %(counts)s >= s.cap AS may_be_full
+    UPDATE delivery_place
+    SET window_start = CASE WHEN to_seq > %(last)s THEN %(end)s ELSE %(start)s END::pg_snapshot,
+        window_end = CASE WHEN to_seq > %(last)s THEN NULL ELSE %(end)s END::pg_snapshot,
+        window_seq = CASE WHEN to_seq > %(last)s THEN NULL ELSE to_seq END,
+        window_last = CASE WHEN to_seq > %(last)s THEN NULL ELSE %(last)s END,
+        token = delivery_draw_token()
+    FROM chunk, set_config('synchronous_commit', 'off', true)
+    WHERE id = (SELECT id FROM place) AND NOT (SELECT found FROM held)
+), given AS (
+    UPDATE delivery_subscription s SET placed = s.placed + each.changes
+    FROM (SELECT name, count(*) AS changes FROM wanted GROUP BY name) AS each
+    WHERE s.name = each.name AND s.name = ANY (ARRAY(SELECT name FROM following))
+    RETURNING s.name, each.changes, s.placed * %(counts)s >= s.cap AS may_be_full
 )
-SELECT step.is_done, counted.name, counted.changes, counted.may_be_full
-FROM (SELECT is_done FROM moved UNION ALL SELECT is_done FROM ahead) AS step
-LEFT JOIN counted ON counted.changes > 0;
+SELECT held.found, given.name, given.changes, given.may_be_full
+FROM place CROSS JOIN held LEFT JOIN given ON true;
 
 -- name: count_waiting
 -- Counts what waits; no row where no count is due any more: the subscription is not active, or another relay has counted.

@@ -81,7 +81,7 @@ def overfill(steps: Steps, database: psycopg.Connection) -> None:
     database.execute("UPDATE delivery_subscription SET cap = 10")
 
 
-def count(steps: Steps, after_each_statement: Callable[[], object] = bool) -> None:
+def count(steps: Steps, after_counting: Callable[[], object] = bool) -> None:
     class Counting:
         def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
             self.transaction = connection.transaction
@@ -89,7 +89,8 @@ def count(steps: Steps, after_each_statement: Callable[[], object] = bool) -> No
 
         async def execute(self, *statement: Any) -> psycopg.AsyncCursor[Any]:
             cursor = await self.connection.execute(*statement)
-            after_each_statement()
+            if statement[0] == SQL["relay"]["count_waiting"]:
+                after_counting()
             return cursor
 
     steps.run(lambda c: relay._count_waiting(Counting(c), "test"))  # type: ignore[arg-type]
