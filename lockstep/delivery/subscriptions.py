@@ -112,15 +112,22 @@ class Family:
     """Subscribers that come and go while the system runs.
 
     Their subscriptions are named "<family>:<key>" and are made and removed by `operations`; `member` makes the
-    subscriber of one, by its name. It has a courier only while something waits for it.
+    subscriber of one, by its name. It has a courier only while something waits for it. `owner` says, by its key, what
+    has a subscription and takes it along when it is deleted; None where there is no such thing any more.
     """
 
     name: str
     member: Callable[[str], Subscriber] = field(repr=False)
+    owner: Callable[[str], str | None] = field(default=lambda key: None, repr=False)
 
     def subscription(self, key: object) -> str:
         """The name of one member's subscription."""
         return f"{self.name}:{key}"
+
+    def owner_of(self, subscription: str) -> str | None:
+        """What the subscription of a member belongs to; None for any other, and where that is deleted."""
+        family, colon, key = subscription.partition(":")
+        return self.owner(key) if colon and family == self.name else None
 
 
 _registered: dict[str, Subscriber] = {}

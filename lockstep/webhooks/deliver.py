@@ -19,9 +19,10 @@ from lockstep.changes.readers import names, readable_part, sight
 from lockstep.changes.sql_file import load
 from lockstep.delivery.destinations.webhook import Destination, Gone, WebhookSender, body_of, webhook_sender
 from lockstep.delivery.errors import DeliveryError, TryAgain
+from lockstep.delivery.lanes import Outcome
 from lockstep.delivery.subscriptions import Claim, Family, Handler, Pool, Receipt, Subscriber
 from lockstep.webhooks.disabling import give_up
-from lockstep.webhooks.models import FAMILY, SECRETS
+from lockstep.webhooks.models import FAMILY, SECRETS, Endpoint
 
 SQL = load(Path(__file__).parent / "sql" / "endpoints.sql")
 KNOWN_SECONDS = 1.0  # how long an endpoint is remembered: what its owner changes holds within a second
@@ -76,7 +77,7 @@ class EndpointHandler:
             receipt = await self.sender.send(endpoint.destination, claim.message_id, body_of(readable))
         except DeliveryError as error:
             error.receipt = (error.receipt or {}) | sent_as
-            await self._failed(error)
+            await self._failed(claim, error)
             raise
         if endpoint.failing:
             await self._answered()
@@ -122,25 +123,26 @@ class EndpointHandler:
         async with self.pool.connection() as connection:
             await connection.execute(SQL["answered"], {"id": self.key})
 
-    async def _failed(self, error: DeliveryError) -> None:
+    async def _failed(self, claim: Claim, error: DeliveryError) -> None:
         self._until = 0.0
         patience = timedelta(days=settings.WEBHOOK_PATIENCE_DAYS)
         async with self.pool.connection() as connection:
             cursor = await connection.execute(SQL["failed"], {"id": self.key, "patience": patience})
             row = await cursor.fetchone()
         if isinstance(error, Gone):
-            await self._disable(str(error))
+            await self._give_up(Outcome(claim, error), str(error))
         elif row and row[0]:
-            await self._disable(f"failed for {settings.WEBHOOK_PATIENCE_DAYS} days; the last time: {error}")
+            last = f"failed for {settings.WEBHOOK_PATIENCE_DAYS} days; the last time: {error}"
+            await self._give_up(Outcome(claim, error), last)
 
-    async def _disable(self, reason: str) -> None:
-        def disable() -> None:
+    async def _give_up(self, outcome: Outcome, reason: str) -> None:
+        def in_thread() -> None:
             try:
-                give_up(self.key, reason=reason)
+                give_up(self.key, outcome, reason=reason)
             finally:
                 connections.close_all()  # its thread is not coming back
 
-        await sync_to_async(disable, thread_sensitive=False)()
+        await sync_to_async(in_thread, thread_sensitive=False)()
 
 
 def member(name: str) -> Subscriber:
@@ -169,4 +171,13 @@ def member(name: str) -> Subscriber:
     )
 
 
-ENDPOINTS = Family(FAMILY, member)
+def owner(key: str) -> str | None:
+    """What the subscription with this key belongs to, while its endpoint exists."""
+    try:
+        endpoint = Endpoint.objects.alive().filter(pk=UUID(key)).first()
+    except ValueError:
+        return None
+    return f"a webhook endpoint (/api/v1/webhooks/{endpoint.pk}/)" if endpoint else None
+
+
+ENDPOINTS = Family(FAMILY, member, owner)

@@ -139,6 +139,13 @@ class OnItsWaySerializer(serializers.Serializer[Any]):
     example = {"detail": "The test event is on its way; see attempts."}
 
 
+class NothingToSendSerializer(serializers.Serializer[Any]):
+    """Nothing is sent: no message of the endpoint is put aside."""
+
+    detail = serializers.CharField()
+    example = {"detail": "No message of this endpoint is put aside. Nothing is sent."}
+
+
 class AttemptSerializer(serializers.Serializer[Any]):
     """One attempt to deliver a message: the request, the response and the duration."""
 

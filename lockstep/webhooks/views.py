@@ -32,6 +32,7 @@ from lockstep.webhooks.serializers import (
     AttemptSerializer,
     EndpointSerializer,
     EndpointWithSecretSerializer,
+    NothingToSendSerializer,
     OnItsWaySerializer,
     RedeliverSerializer,
     shown,
@@ -152,22 +153,29 @@ class AttemptListView(WebhookView):
 class RedeliverView(WebhookView):
     """Redelivers messages: one, all dead letters, or all of a period."""
 
-    @extend_schema(operation_id="redeliver_webhook", request=RedeliverSerializer, responses={202: OnItsWaySerializer})
+    @extend_schema(
+        operation_id="redeliver_webhook",
+        request=RedeliverSerializer,
+        responses={202: OnItsWaySerializer, 200: NothingToSendSerializer},
+    )
     def post(self, request: Request, key: UUID) -> Answer:
         endpoint = _endpoint(request, key)
         given = RedeliverSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        _redeliver(actor_of(request), endpoint, given.validated_data)
-        return Answer({"detail": "What you may read of it is on its way; see attempts."}, status=202)
+        if _redeliver(actor_of(request), endpoint, given.validated_data):
+            return Answer({"detail": "What you may read of it is on its way; see attempts."}, status=202)
+        return Answer({"detail": "No message of this endpoint is put aside. Nothing is sent."}, status=200)
 
 
-def _redeliver(actor: str, endpoint: Endpoint, given: dict[str, Any]) -> None:
+def _redeliver(actor: str, endpoint: Endpoint, given: dict[str, Any]) -> bool:
+    """Whether anything may be on its way: of a period that is not told before it is known what may be read of it."""
     if message_id := given.get("message_id"):
         actions.redeliver_message(actor=actor, endpoint=endpoint, message_id=message_id)
     elif since := given.get("since"):
         actions.redeliver_span(actor=actor, endpoint=endpoint, since=since, until=given.get("until"))
     else:
-        actions.redeliver_dead_letters(actor=actor, endpoint=endpoint)
+        return actions.redeliver_dead_letters(actor=actor, endpoint=endpoint)
+    return True
 
 
 def _endpoint(request: Request, key: UUID) -> Endpoint:

@@ -31,6 +31,7 @@ TEST_PUSH = "lockstep/mirror/tests/test_push.py"
 TEST_APPLY = "lockstep/mirror/tests/test_apply.py"
 TEST_SYNC = "lockstep/mirror/tests/test_sync.py"
 TEST_TEXT = "tests/contract/test_text.py"
+TEST_REFUSED = "lockstep/api/tests/test_refused_by_the_database.py"
 TEST_IMPORT = "lockstep/mirror/tests/test_import.py"
 
 
@@ -1111,6 +1112,48 @@ BUGS = [
         "all(sessions.is_open(answer[name]) for name in SESSION_TOKENS if name in answer)",
         "True",
         f"{TEST_DOORS}::test_tokens_are_not_replayed_once_their_session_has_ended",
+    ),
+    SeededBug(
+        "dead letters outlive their subscription",
+        "lockstep/delivery/operations.py",
+        '"attempts", "letters", "subscription"',
+        '"attempts", "subscription"',
+        "tests/contract/test_deletions.py::test_owner_deletes_what_others_hang_from",
+    ),
+    SeededBug(
+        "the letters of a subscription are removed while a courier writes one",
+        "lockstep/delivery/operations.py",
+        '("deliveries", "lanes", "attempts", "letters", "subscription")',
+        '("letters", "deliveries", "lanes", "attempts", "subscription")',
+        f"{TEST_REFUSED}::test_letters_go_with_a_subscription_whose_letter_is_being_written",
+    ),
+    SeededBug(
+        "a constraint that we alone hurt is told as a concurrent request",
+        "lockstep/api/exception_handler.py",
+        "    if is_concurrent(error):",
+        "    if True:",
+        f"{TEST_REFUSED}::test_foreign_key_that_fails_at_commit_is_a_logged_500",
+    ),
+    SeededBug(
+        "what the commit of an admin page refuses is a 500",
+        "lockstep/api/admin_site.py",
+        "            except (IntegrityError, DomainError) as error:\n                messages",
+        "            except DomainError as error:\n                messages",
+        f"{TEST_REFUSED}::test_foreign_key_that_fails_at_commit_is_said_in_the_admin",
+    ),
+    SeededBug(
+        "the subscription of a living endpoint can be removed by command",
+        "lockstep/delivery/operations.py",
+        "        if owner := family.owner_of(subscription):",
+        "        if False and (owner := family.owner_of(subscription)):",
+        "lockstep/webhooks/tests/test_endpoints.py::test_subscription_of_an_endpoint_is_not_removed_by_command",
+    ),
+    SeededBug(
+        "a message that is answered 410 is no dead letter",
+        "lockstep/webhooks/disabling.py",
+        "            operations.put_aside(endpoint.subscription, last.claim, cause=last.cause)\n",
+        "",
+        f"{TEST_SENDING}::test_message_that_is_answered_410_is_put_aside_and_can_be_had_again",
     ),
     SeededBug(
         "tries are taken back in another order than they are counted",

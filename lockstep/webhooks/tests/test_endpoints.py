@@ -1,6 +1,7 @@
 """Endpoints over REST: their life, their secrets, what may be asked for and by whom."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import ip_network
 from uuid import uuid4
 
@@ -12,7 +13,9 @@ from uuid_utils.compat import uuid7
 
 from lockstep.api.sealing import Unreadable, unseal
 from lockstep.changes.models import Change
+from lockstep.delivery import operations
 from lockstep.delivery.models import Subscription
+from lockstep.mirror.tests.support import run_command
 from lockstep.webhooks.models import SECRETS, Endpoint
 from tests.support import Cast, Person, eventually, somebody_waits
 
@@ -75,6 +78,41 @@ def test_it_is_switched_off_and_on(cast: Cast):
     on = switch(True)
     assert (on["active"], on["reason"]) == (True, "")
     assert Subscription.objects.get(name=f"webhook:{key}").state == "active"
+
+
+def test_subscription_of_an_endpoint_is_not_removed_by_command(cast: Cast):
+    key = make(cast.owner)["id"]
+    code, said = run_command("delivery", "remove", f"webhook:{key}")
+    assert (code, said) == (
+        1,
+        f"'webhook:{key}' belongs to a webhook endpoint (/api/v1/webhooks/{key}/): delete that, and its subscription "
+        "goes with it.",
+    )
+    assert Subscription.objects.filter(name=f"webhook:{key}").exists()
+
+
+@pytest.mark.parametrize("name", [f"webhook:{uuid4()}", "webhook:nothing"])
+def test_subscription_without_an_endpoint_is_removed_by_command(cast: Cast, name: str):
+    Subscription.objects.create(name=name, kind="event", follows=["*"])
+    assert run_command("delivery", "remove", name) == (0, f"{name} is removed.\n")
+    assert not Subscription.objects.filter(name=name).exists()
+
+
+def test_endpoint_whose_subscription_is_missing_can_be_deleted_and_switched_on(cast: Cast):
+    key = make(cast.owner)["id"]
+    subscription = Subscription.objects.filter(name=f"webhook:{key}")
+    operations.unsubscribe(f"webhook:{key}")
+    for path, body in (("test", {}), ("redeliver", {"dead_letters": True})):
+        refused = cast.owner.post(f"{PATH}{key}/{path}/", body)
+        assert refused.status_code == 409
+        assert 'PATCH {"active": true}' in refused.json()["detail"]
+    switch = partial(cast.owner.client.patch, f"{PATH}{key}/", content_type="application/json")
+    assert switch({"active": True}).status_code == 200
+    assert subscription.get().state == "active"
+    assert cast.owner.post(f"{PATH}{key}/test/", {}).status_code == 202
+    operations.unsubscribe(f"webhook:{key}")
+    assert switch({"active": False}).status_code == 200
+    assert cast.owner.delete(f"{PATH}{key}/").status_code == 204
 
 
 @pytest.mark.parametrize("who", ["colleague", "staff"])
