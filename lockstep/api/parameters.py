@@ -35,16 +35,36 @@ REPLACEMENT = "�"  # what Django puts in the place of bytes that are not UTF-8
 class QueryParameter(OpenApiParameter):
     """A parameter of the query: its schema, and what reads its text.
 
-    An empty text is refused, unless it `may_be_empty`: then it is as if the parameter were not sent.
+    An empty text is refused, unless it `may_be_empty`: then it is as if the parameter were not sent. One that ends a
+    range has the name of the parameter that begins it as its `least`, and is refused where nothing can lie between
+    them. `equal` says that both ends are a part of the range.
     """
 
     def __init__(
-        self, name: str, schema: Mapping[str, Any], read: Reader, description: str, *, may_be_empty: bool = False
+        self,
+        name: str,
+        schema: Mapping[str, Any],
+        read: Reader,
+        description: str,
+        *,
+        may_be_empty: bool = False,
+        least: str = "",
+        equal: bool = False,
     ) -> None:
         super().__init__(name, dict(schema), description=description)
         self.read = read
         self.may_be_empty = may_be_empty
         self.default = schema.get("default")
+        self.least, self.equal = least, equal
+
+    def check_range(self, values: Mapping[str, Any]) -> None:
+        """Raises ValueError where this value and the one that begins its range leave nothing between them."""
+        if self.name not in values or self.least not in values:
+            return
+        value, least = values[self.name], values[self.least]
+        if value < least or (value == least and not self.equal):
+            relation = "not be less" if self.equal else "be later"
+            raise ValueError(f"Must {relation} than {self.least}: nothing lies between them.")
 
 
 def text(name: str, description: str, *, max_length: int = MAX_TEXT, may_be_empty: bool = False) -> QueryParameter:
@@ -109,9 +129,9 @@ def boolean(name: str, description: str) -> QueryParameter:
     return QueryParameter(name, {"type": "boolean"}, read, description)
 
 
-def moment(name: str, description: str) -> QueryParameter:
+def moment(name: str, description: str, *, least: str = "") -> QueryParameter:
     """A date and time by RFC 3339; without an offset it is in UTC."""
-    return QueryParameter(name, {"type": "string", "format": "date-time"}, _read_moment, description)
+    return QueryParameter(name, {"type": "string", "format": "date-time"}, _read_moment, description, least=least)
 
 
 def read_text(value: str, max_length: int = MAX_TEXT) -> str:
@@ -156,6 +176,11 @@ def read_query(request: HttpRequest, declared: Mapping[str, QueryParameter]) -> 
             mistakes[name[:MAX_NAME]] = [str(error)]
             if len(mistakes) == MAX_ERRORS:
                 break
+    for name, parameter in declared.items():
+        try:
+            parameter.check_range(values)
+        except ValueError as error:
+            mistakes[name] = [str(error)]
     if mistakes:
         raise ValidationError(mistakes)
     return values

@@ -15,6 +15,8 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from lockstep.changes.capture import models_to_capture
+
 Pool = AsyncConnectionPool[AsyncConnection[Any]]
 
 
@@ -113,12 +115,14 @@ class Family:
 
     Their subscriptions are named "<family>:<key>" and are made and removed by `operations`; `member` makes the
     subscriber of one, by its name. It has a courier only while something waits for it. `owner` says, by its key, what
-    has a subscription and takes it along when it is deleted; None where there is no such thing any more.
+    has a subscription and takes it along when it is deleted; None where there is no such thing any more. `models` are
+    what is sent to single members (`operations.send`), and is in the log without being captured.
     """
 
     name: str
     member: Callable[[str], Subscriber] = field(repr=False)
     owner: Callable[[str], str | None] = field(default=lambda key: None, repr=False)
+    models: tuple[str, ...] = ()
 
     def subscription(self, key: object) -> str:
         """The name of one member's subscription."""
@@ -154,3 +158,9 @@ def registered_families() -> list[Family]:
 def registered() -> list[Subscriber]:
     """All subscribers of this project, by name."""
     return [_registered[name] for name in sorted(_registered)]
+
+
+def logged_models() -> list[str]:
+    """Whatever the log has changes of: the models that are captured, and what is sent to members of families."""
+    captured = [model._meta.label_lower for model in models_to_capture()]
+    return sorted({*captured, *(model for family in registered_families() for model in family.models)})

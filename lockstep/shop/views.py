@@ -68,7 +68,9 @@ NARROWING = [
     text("tag", "Only products with this tag: its id or name."),
     key_parameter("owner", "Only products of this user: an id or a number."),
     QueryParameter("min_price", PRICE, read_price, "Only products of this price or a higher one."),
-    QueryParameter("max_price", PRICE, read_price, "Only products of this price or a lower one."),
+    QueryParameter(
+        "max_price", PRICE, read_price, "Only products of this price or a lower one.", least="min_price", equal=True
+    ),
 ]
 PRODUCT_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "price": ("price", "id"), "-price": ("-price", "-id")}
 TAG_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "name": ("sort_key", "id"), "-name": ("-sort_key", "-id")}

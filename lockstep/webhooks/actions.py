@@ -16,7 +16,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from lockstep.api.concurrency import ANY_VERSION, Match, lock
-from lockstep.api.errors import Conflict, NotFound
+from lockstep.api.errors import Conflict, Invalid, NotFound
 from lockstep.api.sealing import seal
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.changes.entities import Somebody
@@ -145,10 +145,12 @@ def redeliver_span(*, actor: str, endpoint: Endpoint, since: datetime, until: da
     """Sends all changes of a time again, delivered or not; of no time before the endpoint was made.
 
     It would read the histories of what had been deleted by then. How many changes there are is not told: most may be of
-    objects that the owner may not read. Raises Conflict when it is disabled.
+    objects that the owner may not read. Raises Conflict when it is disabled, and Invalid for a time before it was made.
     """
     with _sending(actor, endpoint):
         since = max(since, endpoint.created)
+        if until is not None and until <= since:
+            raise Invalid({"until": "Must be later than the creation of the endpoint: nothing was sent before it."})
         operations.replay_span(Selection(endpoint.subscription, since=since, until=until))
 
 

@@ -180,4 +180,4 @@ def owner(key: str) -> str | None:
     return f"a webhook endpoint (/api/v1/webhooks/{endpoint.pk}/)" if endpoint else None
 
 
-ENDPOINTS = Family(FAMILY, member, owner)
+ENDPOINTS = Family(FAMILY, member, owner, models=(TEST,))

@@ -126,6 +126,8 @@ class RedeliverSerializer(StrictSerializer):
             raise serializers.ValidationError(
                 "Send one of message_id, dead_letters (true) and since; until only with since."
             )
+        if "until" in given and given["until"] <= given["since"]:
+            raise serializers.ValidationError({"until": "Must be later than since: nothing lies between them."})
         return given
 
 

@@ -17,6 +17,7 @@ from lockstep.delivery import operations
 from lockstep.delivery.audit import Finding, audit
 from lockstep.delivery.epochs import SameCluster, begin_new_epoch, preview_new_epoch
 from lockstep.delivery.operations import Letter, Preview, Selection, Status, StillDeclared, UnknownSubscription
+from lockstep.delivery.subscriptions import logged_models
 
 SHOWN = 20  # differences that are named
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -218,8 +219,8 @@ def _choice(parser: ArgumentParser, *, every: bool = False) -> ArgumentParser:
 def _span(parser: ArgumentParser, *, required: bool = False) -> ArgumentParser:
     parser.add_argument("--since", type=_time, metavar="TIME", required=required, help=f"changes since then: {TIMES}")
     parser.add_argument("--until", type=_time, metavar="TIME", help="changes before then")
-    parser.add_argument("--model", help='of one model, such as "posts.post"')
-    parser.add_argument("--object", dest="object_id", metavar="ID", help="of one object")
+    parser.add_argument("--model", type=_model, help='of one model, such as "posts.post"')
+    parser.add_argument("--object", dest="object_id", type=_object_id, metavar="ID", help="of one object, by its UUID")
     return parser
 
 
@@ -233,7 +234,23 @@ def _time(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def _model(text: str) -> str:
+    if text not in (known := logged_models()):
+        raise ArgumentTypeError(f"there is no model {text!r}. There are: {', '.join(known)}")
+    return text
+
+
+def _object_id(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} is no id of an object: ids are UUIDs, and numbers are none") from error
+
+
 def _selection(options: dict[str, Any]) -> Selection:
+    since, until = options.get("since"), options.get("until")
+    if since and until and until <= since:
+        raise CommandError("--until must be later than --since: nothing lies between them.")
     chosen = {name: options.get(name) or None for name in NARROWING}
     if chosen["letters"]:
         chosen["letters"] = tuple(chosen["letters"])
