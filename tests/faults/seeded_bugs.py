@@ -1163,6 +1163,20 @@ BUGS = [
         "tests/contract/test_impossible_filters.py::test_filter_that_can_match_nothing_is_refused_by_its_name",
     ),
     SeededBug(
+        "`make clean` removes the environment that a system runs from",
+        "lockstep/launcher/clean.py",
+        '    if users := in_use.running(ROOT / ".venv"):',
+        "    if users := []:",
+        "lockstep/launcher/tests/test_clean.py::test_nothing_is_removed_under_a_system_with_another_home",
+    ),
+    SeededBug(
+        "a path without its final slash is another request to an Idempotency-Key",
+        "lockstep/api/idempotency.py",
+        "request.get_full_path(force_append_slash=True)",
+        "request.get_full_path()",
+        "lockstep/api/tests/test_idempotency.py::test_a_path_with_and_without_its_final_slash_is_one_request",
+    ),
+    SeededBug(
         "tries are taken back in another order than they are counted",
         "lockstep/accounts/sql/tries.sql",
         "ORDER BY key FOR UPDATE) AS locked",
