@@ -6,7 +6,7 @@ method that declares none takes none.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -100,16 +100,23 @@ def integer(
 
 
 def choice(
-    name: str, description: str, names: Collection[str], *, default: str | None = None, may_be_empty: bool = False
+    name: str,
+    description: str,
+    names: Collection[str],
+    *,
+    default: str | None = None,
+    may_be_empty: bool = False,
+    constants: Sequence[str] = (),
 ) -> QueryParameter:
-    """One of these names."""
+    """One of these names; `constants` are what generated clients call them, where they are no names of a program."""
 
     def read(value: str) -> str:
         if value not in names:
             raise ValueError(f"Must be one of: {', '.join(names)}.")
         return value
 
-    schema = {"type": "string", "enum": list(names)} | ({} if default is None else {"default": default})
+    schema: dict[str, Any] = {"type": "string", "enum": list(names)} | ({} if default is None else {"default": default})
+    schema |= {"x-enum-varnames": list(constants)} if constants else {}
     return QueryParameter(name, schema, read, description, may_be_empty=may_be_empty)
 
 

@@ -10,7 +10,6 @@ from django.db.models import QuerySet
 from django.http import HttpResponse, HttpResponseBase
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.exceptions import ValidationError
-from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
 
 from lockstep.api.answers import Answer
@@ -18,6 +17,7 @@ from lockstep.api.errors import NotFound
 from lockstep.api.json import JSONRenderer
 from lockstep.api.paging import Ordering, ordering_of, page
 from lockstep.api.parameters import QueryParameter, choice, moment, read_text, read_uuid, text
+from lockstep.api.permissions import Staff
 from lockstep.api.requests import Asking, actor_of, number_of
 from lockstep.api.routes import ID
 from lockstep.api.schema import CURSOR_PAGE, ordering
@@ -110,7 +110,7 @@ class ChangeListView(View):
     `Last-Event-ID`. The stream takes `events` and `last_event_id`, the list all other parameters.
     """
 
-    permission_classes = (IsAdminUser,)
+    permission_classes = (Staff,)
     renderer_classes = (JSONRenderer, EventStreamRenderer)
 
     @extend_schema(

@@ -84,6 +84,11 @@ def test_it_has_a_function_for_every_operation(generated: Path):
         import_module(f"{PACKAGE}.api.{path.parent.name}.{path.stem}")
 
 
+def test_no_constant_is_called_by_its_place(generated: Path):
+    numbered = [path.name for path in (generated / "models").glob("*.py") if "VALUE_" in path.read_text()]
+    assert numbered == []
+
+
 def test_a_post_is_made_read_changed_and_deleted(user: Generated):
     made = user.call("posts.create_post", body=user.PostRequest(title="Hello", body="In step."))
     assert made.status_code == 201

@@ -1,6 +1,7 @@
 """`manage.py delivery`: what it says, as a table and as JSON, and what it refuses."""
 
 import json
+import re
 
 import psycopg
 import pytest
@@ -62,7 +63,10 @@ def test_replaying(dead: Steps):
     assert delivery("rewind", "test", "--all", "--plan").startswith("Would send again 1 change of 1 object, from ")
     dead.fan_out()
     assert deliver(dead, EVENT) == []
-    assert delivery("rewind", "test", "--all").startswith("test starts again there")
+    said = delivery("rewind", "test", "--all")
+    assert re.fullmatch(
+        r"test starts again at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC: 1 change of 1 object go out again\.\n", said
+    )
     dead.fan_out()
     assert deliver(dead, EVENT) == ["a"]
     assert delivery("rewind", "test", "--since", "0s") == "The log has nothing since then.\n"
@@ -79,6 +83,14 @@ def test_pausing(dead: Steps):
     assert "maintenance" in delivery("status")
     delivery("resume", "test")
     assert delivery("status").splitlines()[1].split()[1] == "active"
+
+
+def test_what_has_nothing_to_do_says_so(dead: Steps):
+    delivery("discard-letters", "test", "--all", "--reason", "not wanted")
+    assert delivery("replay-letters", "test", "--all") == "Nothing to replay.\n"
+    assert delivery("discard-letters", "test", "--all", "--reason", "r") == "Nothing to discard.\n"
+    assert delivery("replay-span", "test", "--since", "0s") == "Nothing to replay.\n"
+    assert delivery("resume", "test") == "test is active already; nothing was changed.\n"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,16 @@ from lockstep.changes.commands import counted
 from lockstep.delivery import operations
 from lockstep.delivery.audit import Finding, audit
 from lockstep.delivery.epochs import SameCluster, begin_new_epoch, preview_new_epoch
-from lockstep.delivery.operations import Letter, Preview, Selection, Status, StillDeclared, UnknownSubscription
+from lockstep.delivery.models import Subscription
+from lockstep.delivery.operations import (
+    Letter,
+    Preview,
+    Replayed,
+    Selection,
+    Status,
+    StillDeclared,
+    UnknownSubscription,
+)
 from lockstep.delivery.subscriptions import logged_models
 
 SHOWN = 20  # differences that are named
@@ -95,8 +104,7 @@ class Command(commands.Command):
         if options["plan"]:
             self._say_preview("replay", operations.preview_letters(selection))
             return
-        done = operations.replay_letters(selection)
-        self.stdout.write(f"Replaying {counted(done.changes, 'change')} of {counted(done.objects, 'object')}.")
+        self._say_replayed(operations.replay_letters(selection))
 
     def _discard_letters(self, options: dict[str, Any]) -> None:
         selection = _narrowed(options)
@@ -104,13 +112,18 @@ class Command(commands.Command):
             self._say_preview("discard", operations.preview_letters(selection))
             return
         count = operations.discard_letters(selection, reason=options["reason"])
-        self.stdout.write(f"Discarded {counted(count, 'dead letter')}.")
+        self.stdout.write(f"Discarded {counted(count, 'dead letter')}." if count else "Nothing to discard.")
 
     def _replay_span(self, options: dict[str, Any]) -> None:
         if options["plan"]:
             self._say_preview("replay", operations.preview_span(_selection(options)))
             return
-        done = operations.replay_span(_selection(options))
+        self._say_replayed(operations.replay_span(_selection(options)))
+
+    def _say_replayed(self, done: Replayed) -> None:
+        if not done.objects:
+            self.stdout.write("Nothing to replay.")
+            return
         self.stdout.write(f"Replaying {counted(done.changes, 'change')} of {counted(done.objects, 'object')}.")
 
     def _pause(self, options: dict[str, Any]) -> None:
@@ -118,16 +131,24 @@ class Command(commands.Command):
         self.stdout.write(f"{options['subscription']} is paused. Its changes wait; `delivery resume` lets them go on.")
 
     def _resume(self, options: dict[str, Any]) -> None:
-        operations.resume(options["subscription"])
-        self.stdout.write(f"{options['subscription']} goes on where it stopped.")
+        name = options["subscription"]
+        if Subscription.objects.filter(name=name, state=Subscription.State.ACTIVE).exists():
+            self.stdout.write(f"{name} is active already; nothing was changed.")
+            return
+        operations.resume(name)
+        self.stdout.write(f"{name} goes on where it stopped.")
 
     def _rewind(self, options: dict[str, Any]) -> None:
+        name, preview = options["subscription"], operations.preview_span(_selection(options))
         if options["plan"]:
-            self._say_preview("send again", operations.preview_span(_selection(options)))
-        elif operations.rewind(options["subscription"], since=options["since"]):
-            self.stdout.write(f"{options['subscription']} starts again there; what it had since goes out again.")
-        else:
+            self._say_preview("send again", preview)
+        elif not operations.rewind(name, since=options["since"]):
             self.stdout.write("The log has nothing since then.")
+        elif preview.first is None:
+            self.stdout.write(f"{name} starts again there; the log has nothing for it since then.")
+        else:
+            what = f"{counted(preview.changes, 'change')} of {counted(preview.objects, 'object')}"
+            self.stdout.write(f"{name} starts again at {preview.first:%Y-%m-%d %H:%M:%S} UTC: {what} go out again.")
 
     def _remove(self, options: dict[str, Any]) -> None:
         operations.remove(options["subscription"])
