@@ -197,7 +197,7 @@ def test_staff_read_the_log(visitor: Generated, live_server: Any):
     credentials = visitor.CredentialsRequest(username="boss", password="boss-password")
     boss = signed_in(live_server.url, visitor.call("signing_in.create_token", body=credentials).parsed.token)
     boss.call("posts.create_post", body=boss.PostRequest(title="logged", body="b"))
-    [change] = boss.call("changes.list_changes", model="posts.post").parsed.results
+    [change] = boss.call("changes.list_changes", model=boss.ListChangesModel.POSTS_POST).parsed.results
     assert (change.kind.value, change.after["title"]) == ("created", "logged")
     [entry] = boss.call("changes.list_history", "posts.post", change.object_id).parsed.results
     assert (entry.by, entry.changed["title"].after) == ("boss", "logged")

@@ -1177,6 +1177,27 @@ BUGS = [
         "lockstep/api/tests/test_idempotency.py::test_a_path_with_and_without_its_final_slash_is_one_request",
     ),
     SeededBug(
+        "an account is deleted without the tokens of a refresh that is under way",
+        "lockstep/accounts/migrations/0003_lock_sessions_before_their_tokens.py",
+        "PERFORM FROM accounts_session WHERE user_id = NEW.id ORDER BY id FOR UPDATE;\\n",
+        "",
+        f"{TEST_REFUSED}::test_account_is_deleted_beside_a_refresh_of_its_session",
+    ),
+    SeededBug(
+        "a public client introspects tokens by a secret that everybody knows",
+        "lockstep/accounts/oauth.py",
+        "return client if client.client_type == Application.CLIENT_CONFIDENTIAL else None",
+        "return client",
+        "tests/contract/test_messages.py::test_client_without_its_secret_introspects_nothing",
+    ),
+    SeededBug(
+        "pages of other origins cannot read how old an answer is",
+        "lockstep/config/settings.py",
+        '    *("age", "allow", "etag",',
+        '    *("allow", "etag",',
+        "tests/contract/test_messages.py::test_pages_of_other_origins_may_read_every_described_header",
+    ),
+    SeededBug(
         "tries are taken back in another order than they are counted",
         "lockstep/accounts/sql/tries.sql",
         "ORDER BY key FOR UPDATE) AS locked",
