@@ -152,6 +152,14 @@ def test_tag_whose_name_is_the_id_of_another_is_the_other(cast: Cast):
     assert Tag.objects.count() == 2
 
 
+def test_id_is_the_first_member_of_what_is_created(cast: Cast):
+    """The README's commands take it from there."""
+    product = cast.owner.post("/api/v1/products/", {"name": "Red bicycle", "price": "249.90", "stock": 3})
+    key = product.content.decode().split('"')[3]
+    order = cast.owner.post("/api/v1/orders/", {"lines": [{"product": key, "quantity": 2}]})
+    assert (key, order.content.decode().split('"')[3]) == (product.json()["id"], order.json()["id"])
+
+
 # --- What pages of other origins may read and send ----------------------------------------------------------
 
 
