@@ -18,14 +18,16 @@ class BearerAuthentication(BaseAuthentication):
     """One query for a request with a token, none without. What the token may not do is refused here, for every view."""
 
     def authenticate(self, request: Request) -> tuple[User, Session] | None:
-        """The user and session of the request; None when it carries no bearer token.
+        """The user and session of the request; None when it carries no credentials.
 
         Raises AuthenticationFailed (401) for a token that is unknown, expired or revoked, or whose user may not sign
-        in, and InsufficientScope (403) for one that may only read, or only write.
+        in, and for credentials of another kind, and InsufficientScope (403) for one that may only read, or only write.
         """
-        scheme, _, secret = request.META.get(HEADER, "").partition(" ")
-        if scheme.lower() != "bearer":
+        if HEADER not in request.META:
             return None
+        scheme, _, secret = request.META[HEADER].partition(" ")
+        if scheme.lower() != "bearer":
+            raise AuthenticationFailed("Send the token as `Authorization: Bearer <token>`.")
         reading = request.reading() if isinstance(request, Asking) and request.reading else None
         caller = find(secret.strip(), reading) if len(secret) <= LONGEST else None
         if caller is None:

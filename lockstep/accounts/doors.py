@@ -11,10 +11,11 @@ from django.contrib.auth import authenticate
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.parsers import FormParser
-from rest_framework.permissions import AllowAny, IsAdminUser
+from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 
 from lockstep.accounts import actions, oauth, sessions, signed
+from lockstep.accounts.authentication import HEADER, BearerAuthentication
 from lockstep.accounts.models import Session, Token, User
 from lockstep.accounts.serializers import (
     CredentialsSerializer,
@@ -32,7 +33,7 @@ from lockstep.accounts.throttling import Try
 from lockstep.api.answers import Answer
 from lockstep.api.errors import CONTENT_TYPE, document
 from lockstep.api.idempotency import InFlight
-from lockstep.api.permissions import ReadsToo
+from lockstep.api.permissions import ReadsToo, Staff
 from lockstep.api.problems import OAUTH_REFUSED, UNAUTHENTICATED, problem_of
 from lockstep.api.requests import actor_of, address_of
 from lockstep.api.serializers import StrictSerializer
@@ -232,10 +233,41 @@ class OAuthRevocationView(OAuthView):
         return _oauth_response(oauth.revocation_answer(request._request, address_of(request)))
 
 
-class OAuthIntrospectionView(View):
-    """Introspects a token (RFC 7662). For staff."""
+class ClientOrBearer(BearerAuthentication):
+    """A bearer token; or, of a confidential client, its id and secret by HTTP Basic, which are nobody's account."""
 
-    permission_classes = (IsAdminUser, ReadsToo)
+    def authenticate(self, request: Request) -> tuple[User, Session] | None:
+        """None for a client, which the permission looks at when the form is there."""
+        return None if is_basic(request) else super().authenticate(request)
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Basic realm="lockstep"' if is_basic(request) else super().authenticate_header(request)
+
+
+class StaffOrClient(Staff):
+    """Staff, and confidential clients of OAuth 2: servers that are shown tokens of ours."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ANN401 - any view
+        """Raises AuthenticationFailed and TooManyRequests."""
+        if not is_basic(request):
+            return super().has_permission(request, view)
+        request.data  # noqa: B018 - parses the form, which the protocol reads from Django's request
+        if oauth.confidential_client(request._request, address_of(request)) is None:
+            raise AuthenticationFailed("The client's id or secret is wrong, or it is a public client.")
+        return True
+
+
+def is_basic(request: Request) -> bool:
+    """Whether the request comes with HTTP Basic."""
+    return str(request.META.get(HEADER, "")).lower().startswith("basic ")
+
+
+class OAuthIntrospectionView(View):
+    """Introspects a token (RFC 7662). For staff, and for confidential clients by HTTP Basic."""
+
+    authentication_classes = (ClientOrBearer,)
+    permission_classes = (StaffOrClient, ReadsToo)
+    takes_clients = True
     parser_classes = (FormParser,)
     max_body_bytes = MAX_FORM_BYTES
     replays = False  # the answer is about this moment
@@ -245,7 +277,8 @@ class OAuthIntrospectionView(View):
         given = OAuthTokenFormSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         secret = given.validated_data["token"]
-        confirm(actor_of(request))
+        if request.auth:
+            confirm(actor_of(request))
         session, expires = sessions.find_session(secret), sessions.expiry_of(secret)
         if session is None or expires is None:
             return Answer({"active": False}, headers=NO_STORE)

@@ -11,6 +11,7 @@ import orjson
 from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
+from oauth2_provider.models import Application
 from oauth2_provider.oauth2_backends import OAuthLibCore
 from oauth2_provider.oauth2_validators import OAuth2Validator
 from oauthlib.common import Request as OAuthRequest
@@ -108,6 +109,20 @@ def revocation_answer(request: HttpRequest, address: str | None) -> Answer:
     """What it answers at the revocation route: nothing, where the client is who it says."""
     _, headers, body, status = _core(address).create_revocation_response(request)
     return Answer(orjson.loads(body) if body else {}, status, headers)
+
+
+def confidential_client(request: HttpRequest, address: str | None) -> Application | None:
+    """The client whose id and secret this form came with, by HTTP Basic; None where it shows none, or is public.
+
+    A public one has no secret that anybody keeps. Raises TooManyRequests.
+    """
+    core = _core(address)
+    uri, method, body, headers = core._extract_params(request)
+    asked = OAuthRequest(uri, method, body, headers)
+    if not core.server.request_validator.authenticate_client(asked):
+        return None
+    client: Application = asked.client
+    return client if client.client_type == Application.CLIENT_CONFIDENTIAL else None
 
 
 def _core(address: str | None) -> OAuthLibCore:

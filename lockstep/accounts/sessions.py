@@ -182,13 +182,16 @@ def next_pair(session: Session) -> Pair:
 def keep(session: Session, secret: str, kind: Token.Kind, expires: datetime) -> None:
     """Writes down a token of this session, which lasts at least as long.
 
-    Raises IntegrityError when the session was deleted with its account since it was read.
+    Raises StaleCredentials when the session was deleted with its account since it was read.
     """
-    Token.objects.create(digest=Token.digest_of(secret), session=session, kind=kind, expires=expires)
-    if expires > session.expires:
-        session.expires = expires
-        # Another refresh of this session may have written a later time since it was read.
-        Session.objects.filter(pk=session.pk, expires__lt=expires).update(expires=expires)
+    with transaction.atomic():
+        if not Session.objects.select_for_update(no_key=True).filter(pk=session.pk).values_list("pk").first():
+            raise StaleCredentials("The session has ended. Sign in again.")
+        Token.objects.create(digest=Token.digest_of(secret), session=session, kind=kind, expires=expires)
+        if expires > session.expires:
+            session.expires = expires
+            # Another refresh of this session may have written a later time since it was read.
+            Session.objects.filter(pk=session.pk, expires__lt=expires).update(expires=expires)
 
 
 def exchange(secret: str) -> Session | None:

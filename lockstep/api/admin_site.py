@@ -1,5 +1,6 @@
 """The admin: each write is one transaction, attributed to its user, who is entitled to it in that very transaction."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -17,7 +18,7 @@ from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.db import DatabaseError, DataError, IntegrityError, OperationalError, ProgrammingError, models, transaction
 from django.db.models import Field, QuerySet
 from django.db.models.functions import Now
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from psycopg.errors import DeadlockDetected
 
@@ -27,9 +28,11 @@ from lockstep.api.errors import DomainError, Invalid, NotFound
 from lockstep.api.requests import address_of
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.changes.entities import Entity
-from lockstep.changes.violations import violation
+from lockstep.changes.violations import CONCURRENT_WRITE, REFUSED, is_concurrent, sentence_of_trigger, violation
 
 View = Callable[..., HttpResponseBase]
+
+logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 3  # of a request whose transaction the database ended to resolve a deadlock
 MAX_LISTED = 100  # objects on the page that asks whether to delete them
@@ -198,7 +201,8 @@ def _attributed(view: View) -> View:
     """The view in one transaction that names its user as the actor; reads are left alone.
 
     The form is read first, and the user is read again once the actor is confirmed: permissions are those of the moment
-    of the write, and not of the moment at which the headers came.
+    of the write, and not of the moment at which the headers came. What is refused when the transaction commits, or by
+    an action on a page without a form, is said on that page.
     """
 
     @wraps(view)
@@ -211,12 +215,24 @@ def _attributed(view: View) -> View:
                 with _account_locked(request), attributed_transaction(actor=request.user.admin_actor):
                     _hold_user(request)
                     return view(request, *args, **kwargs)
+            except (IntegrityError, DomainError) as error:
+                messages.error(request, _sentence(error))
+                return HttpResponseRedirect(request.get_full_path())
             except OperationalError as error:
                 if attempt == MAX_ATTEMPTS or not isinstance(error.__cause__, DeadlockDetected):
                     raise
         raise AssertionError("unreachable")  # pragma: no cover - the last attempt returns or raises
 
     return wrapped
+
+
+def _sentence(error: IntegrityError | DomainError) -> str:
+    if isinstance(error, DomainError):
+        return str(error)
+    if is_concurrent(error):
+        return CONCURRENT_WRITE
+    logger.error("the database refused what a page of the admin wrote", exc_info=error)
+    return sentence_of_trigger(error) or REFUSED
 
 
 @contextmanager

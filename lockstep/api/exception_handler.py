@@ -14,7 +14,7 @@ from lockstep.api import problems
 from lockstep.api.answers import Answer
 from lockstep.api.errors import CONTENT_TYPE, MAX_ERRORS, Conflict, DomainError, Unavailable, document
 from lockstep.api.problems import problem_of
-from lockstep.changes.violations import CONCURRENT_WRITE
+from lockstep.changes.violations import CONCURRENT_WRITE, is_concurrent, sentence_of_trigger
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ OTHERS_IN_THE_WAY = (DeadlockDetected, LockNotAvailable, SerializationFailure)
 def exception_handler(error: Exception, context: dict[str, Any]) -> Answer | None:
     """REST framework's hook. None hands the error on: it becomes a 500, logged with its traceback."""
     if isinstance(error, IntegrityError):
-        error = Conflict(CONCURRENT_WRITE)
+        error = _of_a_constraint(error)
     elif isinstance(error, (OperationalError, InterfaceError)):
         error = _of_the_database(error)
     if isinstance(error, DomainError):
@@ -51,6 +51,15 @@ def _mistakes(number: int) -> str:
     if number > MAX_ERRORS:
         return f"The request has more than {MAX_ERRORS} mistakes; errors has the first."
     return "The request has mistakes; see errors."
+
+
+def _of_a_constraint(error: IntegrityError) -> Exception:
+    """A conflict where another request came first, or where a trigger says why; else the error itself: it is ours."""
+    if is_concurrent(error):
+        logger.warning("a concurrent request came first: %s", str(error).partition("\n")[0])
+        return Conflict(CONCURRENT_WRITE)
+    sentence = sentence_of_trigger(error)
+    return Conflict(sentence) if sentence else error
 
 
 def _of_the_database(error: Exception) -> Unavailable:

@@ -92,7 +92,7 @@ def _plain(given: str) -> str:
 def _fingerprint(request: Request) -> bytes:
     """What the request asks for, and the credentials of an OAuth client. Keyed, because a body may hold a password."""
     client = "" if request.user.is_authenticated else request._request.META.get("HTTP_AUTHORIZATION", "")
-    target = request.get_full_path()
+    target = request.get_full_path(force_append_slash=True)  # both forms of a path are one route
     return _hmac((request.method or "").encode(), target.encode(), request._request.body, client.encode())
 
 

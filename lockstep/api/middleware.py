@@ -8,12 +8,12 @@ from http import HTTPStatus
 from time import perf_counter
 from typing import Any
 
-from django.core.exceptions import SuspiciousOperation
+from django.core.exceptions import DisallowedHost, SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import CollectorRegistry, Histogram
 from uuid_utils import uuid4
 
-from lockstep.api.errors import CONTENT_TYPE, problem_response
+from lockstep.api.errors import CONTENT_TYPE, MAX_QUOTED, cut, problem_response
 from lockstep.changes.attribution import tracing
 
 View = Callable[[HttpRequest], HttpResponse]
@@ -141,6 +141,18 @@ def as_problem(request: HttpRequest, response: HttpResponse) -> HttpResponse:
     return problem_response(status, REMARKS.get(status, f"{status.description or status.phrase}."), kept)
 
 
+def _wrong_host(request: HttpRequest) -> HttpResponse | None:
+    try:
+        request.get_host()
+    except DisallowedHost as error:
+        logger.warning("%s", str(error)[:MAX_QUOTED])
+        host = cut(request.META.get("HTTP_HOST", ""), MAX_QUOTED)
+        return problem_response(
+            400, f"This server does not answer for the host {host!r}. ALLOWED_HOSTS names its hosts."
+        )
+    return None
+
+
 def _unreadable(request: HttpRequest) -> HttpResponse | None:
     """The refusal of a request that Django could not read, and would not say so."""
     if len(request.path_info) > MAX_PATH:
@@ -149,6 +161,8 @@ def _unreadable(request: HttpRequest) -> HttpResponse | None:
         return problem_response(431, f"A header is longer than {MAX_HEADER:,} characters.")
     if not LENGTH.fullmatch(request.META.get("CONTENT_LENGTH") or "0"):
         return problem_response(400, "The header Content-Length must be a number of bytes.")
+    if request.path not in PROBES and (refusal := _wrong_host(request)):
+        return refusal
     if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
         return problem_response(411, "Send the body with a Content-Length, not in chunks.")
     try:

@@ -6,7 +6,7 @@ method that declares none takes none.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -35,16 +35,36 @@ REPLACEMENT = "�"  # what Django puts in the place of bytes that are not UTF-8
 class QueryParameter(OpenApiParameter):
     """A parameter of the query: its schema, and what reads its text.
 
-    An empty text is refused, unless it `may_be_empty`: then it is as if the parameter were not sent.
+    An empty text is refused, unless it `may_be_empty`: then it is as if the parameter were not sent. One that ends a
+    range has the name of the parameter that begins it as its `least`, and is refused where nothing can lie between
+    them. `equal` says that both ends are a part of the range.
     """
 
     def __init__(
-        self, name: str, schema: Mapping[str, Any], read: Reader, description: str, *, may_be_empty: bool = False
+        self,
+        name: str,
+        schema: Mapping[str, Any],
+        read: Reader,
+        description: str,
+        *,
+        may_be_empty: bool = False,
+        least: str = "",
+        equal: bool = False,
     ) -> None:
         super().__init__(name, dict(schema), description=description)
         self.read = read
         self.may_be_empty = may_be_empty
         self.default = schema.get("default")
+        self.least, self.equal = least, equal
+
+    def check_range(self, values: Mapping[str, Any]) -> None:
+        """Raises ValueError where this value and the one that begins its range leave nothing between them."""
+        if self.name not in values or self.least not in values:
+            return
+        value, least = values[self.name], values[self.least]
+        if value < least or (value == least and not self.equal):
+            relation = "not be less" if self.equal else "be later"
+            raise ValueError(f"Must {relation} than {self.least}: nothing lies between them.")
 
 
 def text(name: str, description: str, *, max_length: int = MAX_TEXT, may_be_empty: bool = False) -> QueryParameter:
@@ -80,16 +100,23 @@ def integer(
 
 
 def choice(
-    name: str, description: str, names: Collection[str], *, default: str | None = None, may_be_empty: bool = False
+    name: str,
+    description: str,
+    names: Collection[str],
+    *,
+    default: str | None = None,
+    may_be_empty: bool = False,
+    constants: Sequence[str] = (),
 ) -> QueryParameter:
-    """One of these names."""
+    """One of these names; `constants` are what generated clients call them, where they are no names of a program."""
 
     def read(value: str) -> str:
         if value not in names:
             raise ValueError(f"Must be one of: {', '.join(names)}.")
         return value
 
-    schema = {"type": "string", "enum": list(names)} | ({} if default is None else {"default": default})
+    schema: dict[str, Any] = {"type": "string", "enum": list(names)} | ({} if default is None else {"default": default})
+    schema |= {"x-enum-varnames": list(constants)} if constants else {}
     return QueryParameter(name, schema, read, description, may_be_empty=may_be_empty)
 
 
@@ -109,9 +136,9 @@ def boolean(name: str, description: str) -> QueryParameter:
     return QueryParameter(name, {"type": "boolean"}, read, description)
 
 
-def moment(name: str, description: str) -> QueryParameter:
+def moment(name: str, description: str, *, least: str = "") -> QueryParameter:
     """A date and time by RFC 3339; without an offset it is in UTC."""
-    return QueryParameter(name, {"type": "string", "format": "date-time"}, _read_moment, description)
+    return QueryParameter(name, {"type": "string", "format": "date-time"}, _read_moment, description, least=least)
 
 
 def read_text(value: str, max_length: int = MAX_TEXT) -> str:
@@ -156,6 +183,11 @@ def read_query(request: HttpRequest, declared: Mapping[str, QueryParameter]) -> 
             mistakes[name[:MAX_NAME]] = [str(error)]
             if len(mistakes) == MAX_ERRORS:
                 break
+    for name, parameter in declared.items():
+        try:
+            parameter.check_range(values)
+        except ValueError as error:
+            mistakes[name] = [str(error)]
     if mistakes:
         raise ValidationError(mistakes)
     return values

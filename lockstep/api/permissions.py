@@ -8,6 +8,24 @@ from rest_framework.request import Request
 from lockstep.api.errors import InsufficientScope
 
 
+class Staff(BasePermission):
+    """Only staff."""
+
+    message = "This is for staff, and your account is not."
+
+    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ANN401 - any view
+        return bool(getattr(request.user, "is_staff", False))
+
+
+class StaffWrite(Staff):
+    """Everybody who is signed in reads, staff write."""
+
+    message = "Only staff write this, and your account is not staff."
+
+    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ANN401 - any view
+        return request.method in SAFE_METHODS or super().has_permission(request, view)
+
+
 class ReadsToo(BasePermission):
     """Of views whose writes show more than what was written: they need a token that may read as well (decision 40)."""
 

@@ -32,6 +32,7 @@ from lockstep.api.paging import (
 from lockstep.api.parameters import QueryParameter, choice, integer
 from lockstep.api.permissions import ReadsToo
 from lockstep.api.problems import PROBLEMS, Problem, problem_of
+from lockstep.api.routes import NAME
 from lockstep.api.serializers import StrictSerializer
 from lockstep.api.views import View
 
@@ -72,7 +73,13 @@ def ordering(names: Collection[str]) -> QueryParameter:
     """What a list may be ordered by; the first is the default."""
     first, *_ = names
     description = "The order of the rows; `-` is descending. The default when empty."
-    return choice("ordering", description, names, default=first, may_be_empty=True)
+    constants = [_constant(name) for name in names]
+    return choice("ordering", description, names, default=first, may_be_empty=True, constants=constants)
+
+
+def _constant(name: str) -> str:
+    """An ordering as a constant of a program: `-created` has no letters that say what it is."""
+    return f"{name.removeprefix('-')}_{'descending' if name.startswith('-') else 'ascending'}".upper()
 
 
 def cursor_page(size: int) -> list[OpenApiParameter]:
@@ -137,6 +144,10 @@ UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 KNOWN = {
     NUMBER: {"schema": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}, "description": "A number."},
     UUID: {"schema": {"type": "string", "format": "uuid"}, "description": "An id (UUID)."},
+    f"^{NAME}$": {
+        "schema": {"type": "string", "minLength": 1, "maxLength": 100},
+        "description": "An id (UUID) or a name.",
+    },
 }
 LIMITS = ("maxLength", "minLength", "pattern", "maxItems", "minItems", "format")
 KEPT_FORMATS = ("date-time", "uuid", "uri")
@@ -192,7 +203,7 @@ class AutoSchema(openapi.AutoSchema):
     def get_summary(self) -> str | None:
         """The first paragraph of the docstring."""
         summary: str = super().get_description().partition("\n\n")[0]
-        return " ".join(summary.split()).removesuffix(".")
+        return " ".join(summary.split()).removesuffix(".").replace("`", "")  # a summary is no Markdown
 
     def get_description(self) -> str:  # type: ignore[override]  # the library's own has no arguments, too
         """What comes after it."""
@@ -204,7 +215,8 @@ class AutoSchema(openapi.AutoSchema):
         needed = ["read"] if self.method in SAFE_METHODS else ["write"]
         if ReadsToo in self.view.permission_classes and ReadsToo.applies_to(self.method):
             needed.append("read")
-        return [{"bearer": needed}] if self.view.get_authenticators() else []
+        clients: list[Tree] = [{"client": []}] if getattr(self.view, "takes_clients", False) else []
+        return [{"bearer": needed}, *clients] if self.view.get_authenticators() else []
 
     def _get_request_body(self, direction: str = "request") -> Tree | None:
         """The library gives a DELETE no body; a view says with `bodies` that one of its own has."""
@@ -320,7 +332,7 @@ def add_shared(result: Tree, **_: Any) -> Tree:  # noqa: ANN401 - the library's 
     components["headers"] = HEADERS
     components["parameters"] = PARAMETERS
     components["responses"] = {_component(problem_of(status)): _response(status) for status in _statuses()}
-    components["securitySchemes"] = {"bearer": BEARER}
+    components["securitySchemes"] = {"bearer": BEARER, "client": CLIENT}
     return result
 
 
@@ -332,6 +344,11 @@ BEARER = {
         "other methods `write`; the response to a write shows what was written. Tokens have both scopes, except tokens "
         "of OAuth 2, which have the requested ones."
     ),
+}
+CLIENT = {
+    "type": "http",
+    "scheme": "basic",
+    "description": "The id and the secret of a confidential client of OAuth 2.",
 }
 PROBLEM = {
     "type": "object",

@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
-from lockstep.changes.violations import field_of
+from lockstep.changes.violations import ALIVE_SUFFIX, field_of
 
 
 class UUID7(models.Func):
@@ -140,5 +140,5 @@ class AliveParent(pgtrigger.Trigger):
             parent=parent.db_table,
             key=field.target_field.column,
             label=parent.label_lower,
-            constraint=f"{model._meta.db_table}_{field.column}_alive",
+            constraint=f"{model._meta.db_table}_{field.column}{ALIVE_SUFFIX}",
         )

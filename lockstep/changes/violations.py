@@ -7,6 +7,8 @@ import psycopg
 from django.db import DatabaseError, models
 
 CONCURRENT_WRITE = "A concurrent request wrote a conflicting value. Retry."
+REFUSED = "The database refused this. Nothing was changed; the reason is in the server's log."
+ALIVE_SUFFIX = "_alive"  # of the constraints of AliveParent (entities.py)
 
 
 def violation(model: type[models.Model], error: DatabaseError) -> tuple[str | None, str]:
@@ -21,7 +23,26 @@ def violation(model: type[models.Model], error: DatabaseError) -> tuple[str | No
     for field in model._meta.concrete_fields:
         if name and field.unique and name.startswith(f"{model._meta.db_table}_{field.column}_"):
             return field.name, str(field.error_messages["unique"]) % _names(model, field)
-    return None, _sentence_of_trigger(error) or CONCURRENT_WRITE
+    return None, sentence_of_trigger(error) or (CONCURRENT_WRITE if is_concurrent(error) else REFUSED)
+
+
+def is_concurrent(error: DatabaseError) -> bool:
+    """Whether the write of another transaction came first, so that the same request may succeed, or is refused with its
+    reason, when it is sent again: a value that was free, or a parent that was not deleted, a moment before.
+
+    All other constraints are hurt by us alone: a second try meets the same.
+    """
+    cause = error.__cause__
+    if isinstance(cause, psycopg.errors.ForeignKeyViolation):
+        return (cause.diag.constraint_name or "").endswith(ALIVE_SUFFIX)
+    return isinstance(cause, (psycopg.errors.UniqueViolation, psycopg.errors.ExclusionViolation))
+
+
+def sentence_of_trigger(error: DatabaseError) -> str | None:
+    """What RAISE EXCEPTION said; PostgreSQL's own refusals name a constraint, or are of another kind."""
+    cause = error.__cause__
+    raised = isinstance(cause, psycopg.errors.CheckViolation) and not cause.diag.constraint_name
+    return _diagnosis(error).message_primary if raised else None
 
 
 def field_of(constraint: models.BaseConstraint) -> str | None:
@@ -38,13 +59,6 @@ def _fields_of(constraint: models.BaseConstraint) -> Iterator[str]:
         for expression in constraint.expressions:
             parts: Iterator[Any] = expression.flatten()  # type: ignore[union-attr]  # of functions
             yield from (vars(part)["name"] for part in parts if isinstance(part, models.F))
-
-
-def _sentence_of_trigger(error: DatabaseError) -> str | None:
-    """What RAISE EXCEPTION said; PostgreSQL's own refusals name a constraint, or are of another kind."""
-    cause = error.__cause__
-    raised = isinstance(cause, psycopg.errors.CheckViolation) and not cause.diag.constraint_name
-    return _diagnosis(error).message_primary if raised else None
 
 
 def _diagnosis(error: DatabaseError) -> psycopg.errors.Diagnostic:

@@ -141,8 +141,8 @@ CORS_ALLOW_HEADERS = [
 if CORS_ALLOWED_ORIGINS:
     MIDDLEWARE.insert(2, "corsheaders.middleware.CorsMiddleware")
 CORS_EXPOSE_HEADERS = [
-    *("etag", "link", "ratelimit", "ratelimit-policy", "retry-after"),
-    *("idempotent-replayed", "x-request-id", "x-total-count"),
+    *("age", "allow", "etag", "link", "ratelimit", "ratelimit-policy", "retry-after", "www-authenticate"),
+    *("idempotent-replayed", "x-count", "x-request-id", "x-total-count"),
 ]
 
 # --- PostgreSQL -----------------------------------------------------------------------------------------

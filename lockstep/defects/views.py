@@ -28,7 +28,7 @@ NARROWING = [
     ),
     key_parameter("user", "Only defects of this user: an id or a number."),
     moment("since", "Only defects created at this time or later."),
-    moment("until", "Only defects created before this time."),
+    moment("until", "Only defects created before this time.", least="since"),
 ]
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from lockstep.delivery.database import SQL
-from lockstep.delivery.subscriptions import Subscriber, registered
+from lockstep.delivery.subscriptions import Claim, Subscriber, registered, registered_families
 
 OPERATIONS = SQL["operations"]
 EVERYTHING = datetime(1, 1, 1, tzinfo=UTC)
@@ -29,7 +29,7 @@ class UnknownMessage(Exception):
 
 
 class StillDeclared(Exception):
-    """The subscription belongs to a subscriber of this project."""
+    """The subscription belongs to a subscriber of this project, or to a family's member that exists."""
 
 
 class WrongState(Exception):
@@ -258,6 +258,22 @@ def enable(subscription: str) -> None:
         _rows("enable", subscription=subscription)
 
 
+def put_aside(subscription: str, claim: Claim, *, cause: str) -> None:
+    """Keeps the change of a claim as a dead letter, where `disable` has removed the lane before it is settled."""
+    change = claim.change
+    _rows(
+        "put_aside",
+        subscription=subscription,
+        model=change.model,
+        object_id=change.object_id,
+        seq=change.seq,
+        at=change.at,
+        message_id=claim.message_id,
+        attempts=claim.attempts,
+        cause=cause,
+    )
+
+
 def subscribe(member: Subscriber, *, follows: Sequence[str]) -> None:
     """Makes or changes the subscription of a family's member. It starts with the transaction that this is part of."""
     _rows("subscribe", **member.row | {"follows": list(follows)})
@@ -267,8 +283,8 @@ def unsubscribe(subscription: str) -> None:
     """Removes the subscription of a family's member with all that belongs to it. Raises UnknownSubscription."""
     with transaction.atomic():
         _lock(subscription)
-        for statement in ("remove_deliveries", "remove_lanes", "remove_attempts", "remove_subscription"):
-            _rows(statement, subscription=subscription)
+        for table in ("deliveries", "lanes", "attempts", "letters", "subscription"):
+            _rows(f"remove_{table}", subscription=subscription)
 
 
 def send(subscription: str, *, model: str, object_id: str, after: dict[str, Any]) -> int:
@@ -302,10 +318,13 @@ def rewind(subscription: str, *, since: datetime | None = None) -> bool:
 def remove(subscription: str) -> None:
     """Removes a subscription that the code does not declare any more, with all that waits for it.
 
-    Raises UnknownSubscription, and StillDeclared when a worker would only make it again.
+    Raises UnknownSubscription, and StillDeclared when a worker would only make it again, or a member would lack it.
     """
     if subscription in {subscriber.name for subscriber in registered()}:
         raise StillDeclared(f"{subscription!r} is declared in the code: remove it there first, or pause it.")
+    for family in registered_families():
+        if owner := family.owner_of(subscription):
+            raise StillDeclared(f"{subscription!r} belongs to {owner}: delete that, and its subscription goes with it.")
     unsubscribe(subscription)
 
 

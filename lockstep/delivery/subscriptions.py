@@ -15,6 +15,7 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from lockstep.changes.capture import models_to_capture
 from lockstep.delivery.clock import DatabaseClock
 
 Pool = AsyncConnectionPool[AsyncConnection[Any]]
@@ -135,11 +136,15 @@ class Family:
     """Subscribers that come and go while the system runs.
 
     Their subscriptions are named "<family>:<key>" and are made and removed by `operations`; `member` makes the
-    subscriber of one, by its name. It has a courier only while something waits for it.
+    subscriber of one, by its name. It has a courier only while something waits for it. `owner` says, by its key, what
+    has a subscription and takes it along when it is deleted; None where there is no such thing any more. `models` are
+    what is sent to single members (`operations.send`), and is in the log without being captured.
     """
 
     name: str
     member: Callable[[str], Subscriber] = field(repr=False)
+    owner: Callable[[str], str | None] = field(default=lambda key: None, repr=False)
+    models: tuple[str, ...] = ()
 
     def subscription(self, key: object) -> str:
         """The name of one member's subscription."""
@@ -149,6 +154,11 @@ class Family:
     def lease(self) -> float:
         """That of its members, who have the same."""
         return self.member(self.subscription(UUID(int=0))).lease
+
+    def owner_of(self, subscription: str) -> str | None:
+        """What the subscription of a member belongs to; None for any other, and where that is deleted."""
+        family, colon, key = subscription.partition(":")
+        return self.owner(key) if colon and family == self.name else None
 
 
 _registered: dict[str, Subscriber] = {}
@@ -180,3 +190,9 @@ def registered() -> list[Subscriber]:
 def is_declared(name: str) -> bool:
     """Whether this project has a subscriber for the subscription, or a family for it."""
     return name in _registered or name.partition(":")[0] in _families
+
+
+def logged_models() -> list[str]:
+    """Whatever the log has changes of: the models that are captured, and what is sent to members of families."""
+    captured = [model._meta.label_lower for model in models_to_capture()]
+    return sorted({*captured, *(model for family in registered_families() for model in family.models)})

@@ -1,6 +1,7 @@
 """Reading the change log: all of it for staff, as a list or live, and the history of one object for who may see it."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -9,15 +10,16 @@ from django.db.models import QuerySet
 from django.http import HttpResponse, HttpResponseBase
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.exceptions import ValidationError
-from rest_framework.permissions import IsAdminUser
 from rest_framework.request import Request
 
 from lockstep.api.answers import Answer
 from lockstep.api.errors import NotFound
 from lockstep.api.json import JSONRenderer
 from lockstep.api.paging import Ordering, ordering_of, page
-from lockstep.api.parameters import QueryParameter, choice, moment, read_text, text
+from lockstep.api.parameters import QueryParameter, choice, moment, read_text, read_uuid, text
+from lockstep.api.permissions import Staff
 from lockstep.api.requests import Asking, actor_of, number_of
+from lockstep.api.routes import ID
 from lockstep.api.schema import CURSOR_PAGE, ordering
 from lockstep.api.serializers import page_of
 from lockstep.api.server.environ import EXCHANGE
@@ -26,6 +28,7 @@ from lockstep.changes.capture import models_to_capture
 from lockstep.changes.models import Change
 from lockstep.changes.readers import Part, event_types, may_read_object, names, readable_part
 from lockstep.delivery.subscriptions import Change as DeliveredChange
+from lockstep.delivery.subscriptions import logged_models
 from lockstep.feed.serializers import ChangeSerializer, HistoryEntrySerializer
 from lockstep.feed.shapes import differences, shown
 from lockstep.feed.stream import EVENT_STREAM, STREAM_HEADERS, event_stream
@@ -36,16 +39,36 @@ PLACE = OpenApiParameter(
 )
 ORDERINGS: dict[str, Ordering] = {"-seq": ("-seq",), "seq": ("seq",)}
 F = TypeVar("F", bound=Callable[..., Answer])
+
+
+def read_id(value: str) -> str:
+    """The id of an object as the log has it. Raises ValueError."""
+    return str(read_uuid(value))
+
+
+def read_actor(value: str) -> str:
+    """An actor as the log names it. Raises ValueError."""
+    kind, _, key = value.partition(":")
+    if kind == "user":
+        with suppress(ValueError):
+            return f"user:{read_uuid(key)}"
+    raise ValueError("Must be user:<id>, with the UUID of a user.")
+
+
 # By the comparison that each stands for.
 NARROWING = {
-    "model": text("model", "Only changes of this model, such as `posts.post`."),
-    "object_id": text("object_id", "Only changes of this object, by its id."),
+    "model": choice("model", "Only changes of this model.", logged_models()),
+    "object_id": QueryParameter(
+        "object_id", {"type": "string", "format": "uuid"}, read_id, "Only changes of this object."
+    ),
     "kind": choice("kind", "Only changes of this kind.", Change.Kind.values),
-    "actor": text("actor", "Only changes by this actor, such as `user:<id>`."),
+    "actor": QueryParameter(
+        "actor", {"type": "string", "pattern": f"^user:{ID}$"}, read_actor, "Only changes by this actor: `user:<id>`."
+    ),
     "origin": text("origin", "Only changes imported from this provider."),
     "trace": text("trace", "Only changes of this request (its X-Request-ID) or command."),
     "at__gte": moment("since", "Only changes at this time or later."),
-    "at__lt": moment("until", "Only changes before this time."),
+    "at__lt": moment("until", "Only changes before this time.", least="since"),
 }
 
 
@@ -87,7 +110,7 @@ class ChangeListView(View):
     `Last-Event-ID`. The stream takes `events` and `last_event_id`, the list all other parameters.
     """
 
-    permission_classes = (IsAdminUser,)
+    permission_classes = (Staff,)
     renderer_classes = (JSONRenderer, EventStreamRenderer)
 
     @extend_schema(

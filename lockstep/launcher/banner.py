@@ -19,6 +19,11 @@ def parts(environment: Environment, values: Mapping[str, str], *, embedded: bool
     yield from _places(environment, values, embedded=embedded)
     if values["DEBUG"].lower() in ("true", "1", "yes", "on"):
         yield from _accounts()
+        if "WEBHOOK_ALLOW_NETWORKS" not in environment.given:
+            yield _row(
+                "Webhooks", "WEBHOOK_ALLOW_NETWORKS=127.0.0.0/8", "   at the start: lets them reach this machine"
+            )
+            yield ""
         yield from _example(environment.address, values["POSTS_PROVIDER_URL"])
     yield Text("  Ctrl-C ends everything; the data stays for the next start.", style="dim")
     yield ""

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from lockstep.launcher import cluster, home
+from lockstep.launcher import cluster, home, in_use
 from lockstep.launcher.environment import ROOT
 
 BUILT = (
@@ -20,7 +20,10 @@ BUILT = (
 
 
 def main() -> int:
-    """1, with nothing removed, while something runs on the data."""
+    """1, with nothing removed, while something runs on the data or from the environment."""
+    if users := in_use.running(ROOT / ".venv"):
+        sys.stderr.write(f"lockstep: in use: {'; '.join(users)}. End it first; nothing was removed.\n")
+        return 1
     data = ROOT / ".lockstep"
     if home.is_held(data) or cluster.running_postmaster(data / "postgres"):
         sys.stderr.write(f"lockstep: running on {data}{home.holder(data)}. End it first; nothing was removed.\n")

@@ -65,7 +65,9 @@ class Home:
         return NoSpace(home=self.folder, free=self._free_mb(), needed=self._needed_mb())
 
     def _free_mb(self) -> int:
-        return shutil.disk_usage(self.folder).free // 2**20
+        place = self.folder.absolute()
+        existing = next(folder for folder in (place, *place.parents) if is_there(folder))
+        return shutil.disk_usage(existing).free // 2**20
 
     def _needed_mb(self) -> int:
         return NEEDED_MB if self.postgres.exists() else NEEDED_AT_FIRST_MB
@@ -111,6 +113,11 @@ def write_whole(path: Path, text: str) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def is_there(path: Path) -> bool:
+    """Whether this user can see such a file or folder; Path.exists raises where a folder may not be entered."""
+    return os.access(path, os.F_OK)
 
 
 def rotate(log: Path) -> None:

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Mapping
 
 from lockstep import web_server
-from lockstep.launcher import banner, cluster, parent, postgres
+from lockstep.launcher import banner, cluster, in_use, parent, postgres
 from lockstep.launcher.children import Program, Supervisor
 from lockstep.launcher.environment import ROOT, Environment, read
 from lockstep.launcher.errors import DatabaseUnreachable, LauncherError, PortTaken, PreparationFailed
-from lockstep.launcher.home import Home, free_port, local_port, numeric, require_port
+from lockstep.launcher.home import Home, free_port, is_there, local_port, numeric, require_port
 from lockstep.launcher.output import Output
 
 PREPARATIONS = 3
@@ -33,12 +33,15 @@ def run() -> int:
     """0 when ended by a signal. Raises a LauncherError when it cannot start."""
     environment = read()
     home = Home(environment.home)
+    if not is_there(home.folder):
+        require_start(environment, home)  # a start that is refused leaves no folder behind
     home.open(environment.address)
     output = Output()
     supervisor = Supervisor(output, parent.interrupted_make())
     supervisor.listen_to_signals()
     try:
-        System(environment, home, supervisor, output).run()
+        with in_use.held(f"at {environment.address}, on {home.folder}"):
+            System(environment, home, supervisor, output).run()
     except OSError as error:
         raise home.explain(error) from error
     finally:
@@ -46,6 +49,20 @@ def run() -> int:
         signal.set_wakeup_fd(-1)
         output.flush()
     return 0
+
+
+def require_start(environment: Environment, home: Home) -> None:
+    """Raises what a first start would be refused for, before anything is made."""
+    require_port(environment.host, environment.port)
+    home.require_space()
+    if given := environment.given.get("DATABASE_URL"):
+        require_database(given)
+
+
+def require_database(url: str) -> None:
+    """Raises DatabaseUnreachable."""
+    if url.startswith(("postgresql://", "postgres://")) and (reason := postgres.unusable(url)):
+        raise DatabaseUnreachable(url=banner.without_password(url), reason=reason)
 
 
 class System:
@@ -96,7 +113,7 @@ class System:
     def _start_database(self) -> None:
         given = self.environment.given.get("DATABASE_URL")
         if given:
-            self._require_database(given)
+            require_database(given)
             self._share(given)
             return
         self._wait_for_predecessor()
@@ -107,10 +124,6 @@ class System:
         self.server.prepare()
         self._share(self.server.url)
         self._run_server(self.server)
-
-    def _require_database(self, url: str) -> None:
-        if url.startswith(("postgresql://", "postgres://")) and (reason := postgres.unusable(url)):
-            raise DatabaseUnreachable(url=banner.without_password(url), reason=reason)
 
     def _wait_for_predecessor(self) -> None:
         """A PostgreSQL whose launcher was killed ends by itself, after it has written everything down."""

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from lockstep.launcher import template
+from lockstep.launcher import in_use, template
 from lockstep.launcher.children import tied_to_this_process
 from lockstep.launcher.postgres import Server
 
@@ -25,8 +26,13 @@ def run_with_database(command: list[str], test_servers: int = 0) -> int:
     """
     settings = {"DEBUG": "true", "SECRET_KEY": secrets.token_urlsafe(50), **os.environ}
     settings.pop(TEST_SERVERS, None)
-    if os.environ.get("DATABASE_URL"):
-        return _run(command, settings)
+    with in_use.held(f"which executes {shlex.join(command)[:200]}"):
+        if os.environ.get("DATABASE_URL"):
+            return _run(command, settings)
+        return _run_with_servers(command, settings, test_servers)
+
+
+def _run_with_servers(command: list[str], settings: dict[str, str], test_servers: int) -> int:
     folder = Path(tempfile.mkdtemp(prefix="lockstep-"))
     folder.chmod(0o711)  # PostgreSQL's account passes through it when we are root
     try:

@@ -110,8 +110,10 @@ def own_product(key: str, user: Somebody) -> Product:
 
 
 def tag(key: UUID | str) -> Tag:
-    """A tag by its id. Raises NotFound."""
-    found = Tag.objects.alive().filter(pk=key).first()
+    """A tag by its id, or by its name in any equal spelling. Raises NotFound."""
+    tags = [] if "\0" in str(key) else list(Tag.objects.alive().called(str(key)))
+    # A name may look like an id: then the id counts.
+    found = next((tag for tag in tags if str(tag.pk) == str(key).lower()), tags[0] if tags else None)
     if found is None:
         raise NotFound("There is no such tag.")
     return found

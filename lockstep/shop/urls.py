@@ -1,9 +1,9 @@
 from django.urls import re_path
 
-from lockstep.api.routes import ID, KEY
+from lockstep.api.routes import KEY, NAME
 from lockstep.shop import views
 
-TAG = rf"(?P<tag>{ID})"
+TAG = rf"(?P<tag>{NAME})"  # its id or its name
 
 products = [
     re_path(r"^/?$", views.ProductListView.as_view()),

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from drf_spectacular.utils import extend_schema
 from orjson import Fragment
-from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthenticated
+from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 
 from lockstep.api.answers import Answer
@@ -16,6 +16,7 @@ from lockstep.api.concurrency import Shown, answer, if_match
 from lockstep.api.errors import NotFound
 from lockstep.api.paging import BY_TIME, NEWEST, Ordering, Part, keyset_page, ordering_of, page, part_of, part_page
 from lockstep.api.parameters import QueryParameter, choice, text
+from lockstep.api.permissions import StaffWrite
 from lockstep.api.requests import Asking, actor_of, by_key, key_parameter
 from lockstep.api.schema import (
     CHANGES_VERSION,
@@ -68,7 +69,9 @@ NARROWING = [
     text("tag", "Only products with this tag: its id or name."),
     key_parameter("owner", "Only products of this user: an id or a number."),
     QueryParameter("min_price", PRICE, read_price, "Only products of this price or a higher one."),
-    QueryParameter("max_price", PRICE, read_price, "Only products of this price or a lower one."),
+    QueryParameter(
+        "max_price", PRICE, read_price, "Only products of this price or a lower one.", least="min_price", equal=True
+    ),
 ]
 PRODUCT_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "price": ("price", "id"), "-price": ("-price", "-id")}
 TAG_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "name": ("sort_key", "id"), "-name": ("-sort_key", "-id")}
@@ -80,13 +83,6 @@ PREFIX = text(
     "Only tags whose name begins with this text, ignoring case and spelling; all when empty.",
     may_be_empty=True,
 )
-
-
-class StaffWrite(BasePermission):
-    """Everybody who is signed in reads, staff write."""
-
-    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ANN401 - any view
-        return request.method in SAFE_METHODS or bool(getattr(request.user, "is_staff", False))
 
 
 class ProductListView(View):
@@ -160,14 +156,14 @@ class ProductTagView(View):
     """A tag on a product of the user. Both methods are idempotent."""
 
     @extend_schema(operation_id="add_product_tag", request=None, responses={204: None})
-    def put(self, request: Request, key: str, tag: UUID) -> Answer:
+    def put(self, request: Request, key: str, tag: str) -> Answer:
         """Adds a tag to a product of yours."""
         product = reads.own_product(key, request.user)
         actions.add_tag(actor=actor_of(request), product=product, tag=reads.tag(tag))
         return Answer(status=204)
 
     @extend_schema(operation_id="remove_product_tag", responses={204: None})
-    def delete(self, request: Request, key: str, tag: UUID) -> Answer:
+    def delete(self, request: Request, key: str, tag: str) -> Answer:
         """Removes a tag from a product of yours."""
         product = reads.own_product(key, request.user)
         actions.remove_tag(actor=actor_of(request), product=product, tag=reads.tag(tag))
@@ -217,22 +213,22 @@ class TagView(View):
     permission_classes = (IsAuthenticated, StaffWrite)
 
     @extend_schema(operation_id="get_tag", parameters=READS_VERSION, responses=TagSerializer)
-    def get(self, request: Request, tag: UUID) -> Answer:
+    def get(self, request: Request, tag: str) -> Answer:
         return _tag(request, tag)
 
     @extend_schema(
         operation_id="update_tag", parameters=CHANGES_VERSION, request=TagSerializer, responses=TagSerializer
     )
-    def patch(self, request: Request, tag: UUID) -> Answer:
+    def patch(self, request: Request, tag: str) -> Answer:
         """Updates a tag. For staff."""
         found, match = reads.tag(tag), if_match(request)
         given = TagSerializer(data=request.data, partial=True, shown=shown_tag(found))
         given.is_valid(raise_exception=True)
         actions.update_tag(actor=actor_of(request), tag=found, match=match, **given.validated_data)
-        return _tag(request, tag)
+        return _tag(request, found.pk)
 
     @extend_schema(operation_id="delete_tag", parameters=DELETES_VERSION, responses={204: None})
-    def delete(self, request: Request, tag: UUID) -> Answer:
+    def delete(self, request: Request, tag: str) -> Answer:
         """Deletes a tag, and removes it from all products. For staff."""
         actions.delete_tag(actor=actor_of(request), tag=reads.tag(tag), match=if_match(request))
         return Answer(status=204)
@@ -405,7 +401,7 @@ def _shown(request: Request, product: Shown, status: int = 200) -> Answer:
     return answer(request, product.body, product.version, status=status)
 
 
-def _tag(request: Request, key: UUID, status: int = 200) -> Answer:
+def _tag(request: Request, key: UUID | str, status: int = 200) -> Answer:
     tag = reads.tag(key)
     return answer(request, shown_tag(tag), tag.version, status=status)
 

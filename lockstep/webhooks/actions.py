@@ -2,7 +2,8 @@
 
 import base64
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,13 +15,13 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from lockstep.api.concurrency import ANY_VERSION, Match, lock
-from lockstep.api.errors import Conflict, NotFound
+from lockstep.api.errors import Conflict, Invalid, NotFound
 from lockstep.api.sealing import seal
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.changes.entities import Somebody
 from lockstep.changes.readers import patterns_to_follow
 from lockstep.delivery import operations
-from lockstep.delivery.operations import NotInLog, Replayed, Selection, UnknownMessage
+from lockstep.delivery.operations import NotInLog, Replayed, Selection, UnknownMessage, UnknownSubscription
 from lockstep.webhooks.deliver import ENDPOINTS, TEST
 from lockstep.webhooks.disabling import disable
 from lockstep.webhooks.models import SECRETS, Endpoint
@@ -73,6 +74,7 @@ def update_endpoint(
             setattr(endpoint, name, value)
         if values:
             endpoint.save(update_fields=list(values))
+        if values or active is True:
             _subscribe(endpoint)
         if active is True and endpoint.disabled:
             _set(endpoint, disabled=None, reason="", failing_since=None)
@@ -85,14 +87,14 @@ def delete_endpoint(*, actor: str, endpoint: Endpoint, match: Match = ANY_VERSIO
     """It is gone with all that waits for it. Raises OutOfDate."""
     with attributed_transaction(actor=actor):
         _set(_locked(endpoint, match), deleted=Now())
-        operations.unsubscribe(endpoint.subscription)
+        _unsubscribe(endpoint)
 
 
 def delete_endpoints(owner: UUID) -> None:
     """Deletes all endpoints of an account that is deleted, with their addresses and secrets. Within its transaction."""
     for endpoint in Endpoint.objects.alive().filter(owner=owner).order_by("pk").select_for_update(no_key=True):
         _set(endpoint, deleted=Now(), url="", description="", secret=b"", old_secrets=[], old_secrets_until=[])
-        operations.unsubscribe(endpoint.subscription)
+        _unsubscribe(endpoint)
 
 
 def disable_endpoints(owner: UUID) -> None:
@@ -149,16 +151,14 @@ def _now() -> datetime:
 
 def send_test(*, actor: str, endpoint: Endpoint) -> None:
     """Sends a made-up event through all that a real one goes through. Raises Conflict when it is disabled."""
-    with attributed_transaction(actor=actor):
-        _refuse_disabled(_locked(endpoint))
+    with _sending(actor, endpoint):
         after = {"endpoint": str(endpoint.id), "message": "This is a test."}
         operations.send(endpoint.subscription, model=TEST, object_id=str(endpoint.id), after=after)
 
 
 def redeliver_message(*, actor: str, endpoint: Endpoint, message_id: UUID) -> Replayed:
     """Sends one message again under the same id. Raises NotFound, Conflict."""
-    with attributed_transaction(actor=actor):
-        _refuse_disabled(_locked(endpoint))
+    with _sending(actor, endpoint):
         try:
             return operations.replay_message(endpoint.subscription, message_id)
         except (UnknownMessage, NotInLog) as error:
@@ -167,8 +167,7 @@ def redeliver_message(*, actor: str, endpoint: Endpoint, message_id: UUID) -> Re
 
 def redeliver_dead_letters(*, actor: str, endpoint: Endpoint) -> Replayed:
     """Sends all that was given up again. Raises Conflict when it is disabled."""
-    with attributed_transaction(actor=actor):
-        _refuse_disabled(_locked(endpoint))
+    with _sending(actor, endpoint):
         return operations.replay_letters(Selection(endpoint.subscription))
 
 
@@ -176,11 +175,12 @@ def redeliver_span(*, actor: str, endpoint: Endpoint, since: datetime, until: da
     """Sends all changes of a time again, delivered or not; of no time before the endpoint was made.
 
     It would read the histories of what had been deleted by then. How many changes there are is not told: most may be of
-    objects that the owner may not read. Raises Conflict when it is disabled.
+    objects that the owner may not read. Raises Conflict when it is disabled, and Invalid for a time before it was made.
     """
-    with attributed_transaction(actor=actor):
-        _refuse_disabled(_locked(endpoint))
+    with _sending(actor, endpoint):
         since = max(since, endpoint.created)
+        if until is not None and until <= since:
+            raise Invalid({"until": "Must be later than the creation of the endpoint: nothing was sent before it."})
         return operations.replay_span(Selection(endpoint.subscription, since=since, until=until))
 
 
@@ -188,13 +188,26 @@ def _locked(endpoint: Endpoint, match: Match = ANY_VERSION) -> Endpoint:
     return lock(Endpoint.objects.alive().of(endpoint.owner_id), match, pk=endpoint.pk)
 
 
-def _refuse_disabled(endpoint: Endpoint) -> None:
-    if endpoint.disabled:
-        raise Conflict('The endpoint is disabled. Switch it on first: PATCH {"active": true}.')
+@contextmanager
+def _sending(actor: str, endpoint: Endpoint) -> Iterator[None]:
+    """A transaction that sends something to an endpoint, which is locked. Raises Conflict for one that is disabled."""
+    with attributed_transaction(actor=actor):
+        if _locked(endpoint).disabled:
+            raise Conflict('The endpoint is disabled. Switch it on first: PATCH {"active": true}.')
+        try:
+            yield
+        except UnknownSubscription as error:
+            lost = 'Its subscription was removed by an operator. Make it anew: PATCH {"active": true}.'
+            raise Conflict(lost) from error
 
 
 def _set(endpoint: Endpoint, **values: Any) -> None:  # noqa: ANN401 - columns
     Endpoint.objects.filter(pk=endpoint.pk).update(**values)
+
+
+def _unsubscribe(endpoint: Endpoint) -> None:
+    with suppress(UnknownSubscription):  # somebody removed it: that is what is asked for
+        operations.unsubscribe(endpoint.subscription)
 
 
 def _subscribe(endpoint: Endpoint) -> None:

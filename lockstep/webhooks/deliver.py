@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -22,9 +22,10 @@ from lockstep.changes.readers import names, readable_part, sight
 from lockstep.changes.sql_file import load
 from lockstep.delivery.destinations.webhook import Destination, Gone, WebhookSender, body_of, webhook_sender
 from lockstep.delivery.errors import DeliveryError, Refused, TryAgain
+from lockstep.delivery.lanes import Outcome
 from lockstep.delivery.subscriptions import Claim, Family, Handler, Pool, Receipt, Skipped, Subscriber
 from lockstep.webhooks.disabling import give_up
-from lockstep.webhooks.models import FAMILY, SECRETS
+from lockstep.webhooks.models import FAMILY, SECRETS, Endpoint
 
 SQL = load(Path(__file__).parent / "sql" / "endpoints.sql")
 logger = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class EndpointHandler:
             receipt = await self._send(endpoint.destination, readable)
         except DeliveryError as error:
             error.receipt = (error.receipt or {}) | sent_as
-            await self._noting(self._failed(endpoint.destination.url, error))
+            await self._noting(self._failed(endpoint.destination.url, claim, error))
             raise
         if endpoint.failing:
             await self._noting(self._answered())
@@ -153,29 +154,27 @@ class EndpointHandler:
         async with self.pool.connection() as connection:
             await connection.execute(SQL["answered"], {"id": self.key})
 
-    async def _failed(self, url: str, error: DeliveryError) -> None:
+    async def _failed(self, url: str, claim: Claim, error: DeliveryError) -> None:
         self._read_at = 0.0
         patience = timedelta(days=settings.WEBHOOK_PATIENCE_DAYS)
         async with self.pool.connection() as connection:
             cursor = await connection.execute(SQL["failed"], {"id": self.key, "patience": patience})
             row = await cursor.fetchone()
-        if row is None:
-            return
-        failing_since, is_too_long = row
+        failing_since, is_too_long = row or (None, False)
         if isinstance(error, Gone):
-            await self._disable(url, failing_since, str(error))
+            reason = str(error)
         elif is_too_long:
             reason = f"failed for {settings.WEBHOOK_PATIENCE_DAYS} days; the last time: {error}"
-            await self._disable(url, failing_since, reason)
+        else:
+            return
 
-    async def _disable(self, url: str, failing_since: datetime, reason: str) -> None:
-        def disable() -> None:
+        def in_thread() -> None:
             try:
-                give_up(self.key, url=url, failing_since=failing_since, reason=reason)
+                give_up(self.key, Outcome(claim, error), url=url, failing_since=failing_since, reason=reason)
             finally:
                 connections.close_all()  # its thread is not coming back
 
-        await sync_to_async(disable, thread_sensitive=False)()
+        await sync_to_async(in_thread, thread_sensitive=False)()
 
 
 def member(name: str) -> Subscriber:
@@ -204,4 +203,13 @@ def member(name: str) -> Subscriber:
     )
 
 
-ENDPOINTS = Family(FAMILY, member)
+def owner(key: str) -> str | None:
+    """What the subscription with this key belongs to, while its endpoint exists."""
+    try:
+        endpoint = Endpoint.objects.alive().filter(pk=UUID(key)).first()
+    except ValueError:
+        return None
+    return f"a webhook endpoint (/api/v1/webhooks/{endpoint.pk}/)" if endpoint else None
+
+
+ENDPOINTS = Family(FAMILY, member, owner, models=(TEST,))

@@ -126,6 +126,8 @@ class RedeliverSerializer(StrictSerializer):
             raise serializers.ValidationError(
                 "Send one of message_id, dead_letters (true) and since; until only with since."
             )
+        if "until" in given and given["until"] <= given["since"]:
+            raise serializers.ValidationError({"until": "Must be later than since: nothing lies between them."})
         return given
 
 
@@ -137,6 +139,13 @@ class OnItsWaySerializer(serializers.Serializer[Any]):
 
     detail = serializers.CharField()
     example = {"detail": "The test event is on its way; see attempts."}
+
+
+class NothingToSendSerializer(serializers.Serializer[Any]):
+    """Nothing is sent: no message of the endpoint is put aside."""
+
+    detail = serializers.CharField()
+    example = {"detail": "No message of this endpoint is put aside. Nothing is sent."}
 
 
 class AttemptSerializer(serializers.Serializer[Any]):

@@ -33,6 +33,7 @@ from lockstep.webhooks.serializers import (
     AttemptSerializer,
     EndpointSerializer,
     EndpointWithSecretSerializer,
+    NothingToSendSerializer,
     OnItsWaySerializer,
     RedeliverSerializer,
     shown,
@@ -156,13 +157,21 @@ class AttemptListView(WebhookView):
 class RedeliverView(WebhookView):
     """Redelivers messages: one, all dead letters, or all of a period."""
 
-    @extend_schema(operation_id="redeliver_webhook", request=RedeliverSerializer, responses={202: OnItsWaySerializer})
+    @extend_schema(
+        operation_id="redeliver_webhook",
+        request=RedeliverSerializer,
+        responses={202: OnItsWaySerializer, 200: NothingToSendSerializer},
+    )
     def post(self, request: Request, key: UUID) -> Answer:
         endpoint = _endpoint(request, key)
         given = RedeliverSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         done = _redeliver(actor_of(request), endpoint, given.validated_data)
         gone = " Some messages are too old to be sent again." if done.not_in_log else ""
+        # Of a period that is not told before it is known what may be read of it.
+        if given.validated_data.get("dead_letters") and not done.objects and not done.not_fanned_out:
+            none = "No message of this endpoint is put aside." if not gone else gone.strip()
+            return Answer({"detail": f"{none} Nothing is sent."}, status=200)
         return Answer({"detail": f"What you may read of it is on its way; see attempts.{gone}"}, status=202)
 
 

@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 import psycopg
 import pytest
 
+from lockstep.launcher import in_use
 from tests.acceptance.running import OURS, ROOT, Run, eventually, free_port
 from tests.conftest import copied
 
@@ -78,6 +79,10 @@ def test_first_start_prints_what_works_and_second_start_keeps_the_data(run: Call
         f"http://127.0.0.1:{second.port}/fakeapi/v1/posts/?_limit=1000", headers={"Authorization": f"Bearer {token}"}
     )
     assert post["id"] in [one["id"] for one in json.load(urlopen(request, timeout=10))]
+
+
+def test_a_running_system_holds_the_environment_that_it_runs_from(one: Run) -> None:
+    assert any(f", on {one.home}" in line for line in in_use.running())
 
 
 def test_manage_py_in_another_terminal_finds_the_same_systems(one: Run) -> None:
@@ -224,7 +229,7 @@ class TestSentences:
             port = listener.getsockname()[1]
             one = run(PORT=str(port))
             self.refused(one, f"port {port}", "make run")
-            assert not (one.home / "postgres").exists()
+            assert not one.home.exists()
 
     @pytest.mark.parametrize("port", ["0", "65536", "eighty"])
     def test_port_that_is_none(self, run: Callable[..., Run], port: str) -> None:
@@ -242,6 +247,7 @@ class TestSentences:
         one = run(DATABASE_URL=url)
         self.refused(one, "DATABASE_URL points to postgresql://me@127.0.0.1", "refused")
         assert "secret" not in one.output
+        assert not one.home.exists()
 
     def test_home_that_is_a_file(self, run: Callable[..., Run], tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")

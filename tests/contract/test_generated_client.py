@@ -84,6 +84,11 @@ def test_it_has_a_function_for_every_operation(generated: Path):
         import_module(f"{PACKAGE}.api.{path.parent.name}.{path.stem}")
 
 
+def test_no_constant_is_called_by_its_place(generated: Path):
+    numbered = [path.name for path in (generated / "models").glob("*.py") if "VALUE_" in path.read_text()]
+    assert numbered == []
+
+
 def test_a_post_is_made_read_changed_and_deleted(user: Generated):
     made = user.call("posts.create_post", body=user.PostRequest(title="Hello", body="In step."))
     assert made.status_code == 201
@@ -192,7 +197,7 @@ def test_staff_read_the_log(visitor: Generated, live_server: Any):
     credentials = visitor.CredentialsRequest(username="boss", password="boss-password")
     boss = signed_in(live_server.url, visitor.call("signing_in.create_token", body=credentials).parsed.token)
     boss.call("posts.create_post", body=boss.PostRequest(title="logged", body="b"))
-    [change] = boss.call("changes.list_changes", model="posts.post").parsed.results
+    [change] = boss.call("changes.list_changes", model=boss.ListChangesModel.POSTS_POST).parsed.results
     assert (change.kind.value, change.after["title"]) == ("created", "logged")
     [entry] = boss.call("changes.list_history", "posts.post", change.object_id).parsed.results
     assert (entry.by, entry.changed["title"].after) == ("boss", "logged")

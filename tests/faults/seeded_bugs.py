@@ -36,6 +36,7 @@ TEST_SYNC = "lockstep/mirror/tests/test_sync.py"
 TEST_TEXT = "tests/contract/test_text.py"
 TEST_FOLLOWING = "lockstep/delivery/tests/test_following.py"
 TEST_CLOCKS = "lockstep/delivery/tests/test_clocks.py"
+TEST_REFUSED = "lockstep/api/tests/test_refused_by_the_database.py"
 TEST_IMPORT = "lockstep/mirror/tests/test_import.py"
 AFTERMATH = "lockstep/mirror/aftermath.py"
 TEST_AFTERMATH = "lockstep/mirror/tests/test_aftermath.py"
@@ -1202,6 +1203,90 @@ BUGS = [
         "all(sessions.is_open(answer[name]) for name in SESSION_TOKENS if name in answer)",
         "True",
         f"{TEST_DOORS}::test_tokens_are_not_replayed_once_their_session_has_ended",
+    ),
+    SeededBug(
+        "dead letters outlive their subscription",
+        "lockstep/delivery/operations.py",
+        '"attempts", "letters", "subscription"',
+        '"attempts", "subscription"',
+        "tests/contract/test_deletions.py::test_owner_deletes_what_others_hang_from",
+    ),
+    SeededBug(
+        "the letters of a subscription are removed while a courier writes one",
+        "lockstep/delivery/operations.py",
+        '("deliveries", "lanes", "attempts", "letters", "subscription")',
+        '("letters", "deliveries", "lanes", "attempts", "subscription")',
+        f"{TEST_REFUSED}::test_letters_go_with_a_subscription_whose_letter_is_being_written",
+    ),
+    SeededBug(
+        "a constraint that we alone hurt is told as a concurrent request",
+        "lockstep/api/exception_handler.py",
+        "    if is_concurrent(error):",
+        "    if True:",
+        f"{TEST_REFUSED}::test_foreign_key_that_fails_at_commit_is_a_logged_500",
+    ),
+    SeededBug(
+        "what the commit of an admin page refuses is a 500",
+        "lockstep/api/admin_site.py",
+        "            except (IntegrityError, DomainError) as error:\n                messages",
+        "            except DomainError as error:\n                messages",
+        f"{TEST_REFUSED}::test_foreign_key_that_fails_at_commit_is_said_in_the_admin",
+    ),
+    SeededBug(
+        "the subscription of a living endpoint can be removed by command",
+        "lockstep/delivery/operations.py",
+        "        if owner := family.owner_of(subscription):",
+        "        if False and (owner := family.owner_of(subscription)):",
+        "lockstep/webhooks/tests/test_endpoints.py::test_subscription_of_an_endpoint_is_not_removed_by_command",
+    ),
+    SeededBug(
+        "a message that is answered 410 is no dead letter",
+        "lockstep/webhooks/disabling.py",
+        "            operations.put_aside(endpoint.subscription, last.claim, cause=last.cause)\n",
+        "",
+        f"{TEST_SENDING}::test_message_that_is_answered_410_is_put_aside_and_can_be_had_again",
+    ),
+    SeededBug(
+        "a period that ends before it begins is an empty list",
+        "lockstep/api/parameters.py",
+        "        if value < least or (value == least and not self.equal):",
+        "        if False:",
+        "tests/contract/test_impossible_filters.py::test_filter_that_can_match_nothing_is_refused_by_its_name",
+    ),
+    SeededBug(
+        "`make clean` removes the environment that a system runs from",
+        "lockstep/launcher/clean.py",
+        '    if users := in_use.running(ROOT / ".venv"):',
+        "    if users := []:",
+        "lockstep/launcher/tests/test_clean.py::test_nothing_is_removed_under_a_system_with_another_home",
+    ),
+    SeededBug(
+        "a path without its final slash is another request to an Idempotency-Key",
+        "lockstep/api/idempotency.py",
+        "request.get_full_path(force_append_slash=True)",
+        "request.get_full_path()",
+        "lockstep/api/tests/test_idempotency.py::test_a_path_with_and_without_its_final_slash_is_one_request",
+    ),
+    SeededBug(
+        "an account is deleted without the tokens of a refresh that is under way",
+        "lockstep/accounts/migrations/0003_lock_sessions_before_their_tokens.py",
+        "PERFORM FROM accounts_session WHERE user_id = NEW.id ORDER BY id FOR UPDATE;\\n",
+        "",
+        f"{TEST_REFUSED}::test_account_is_deleted_beside_a_refresh_of_its_session",
+    ),
+    SeededBug(
+        "a public client introspects tokens by a secret that everybody knows",
+        "lockstep/accounts/oauth.py",
+        "return client if client.client_type == Application.CLIENT_CONFIDENTIAL else None",
+        "return client",
+        "tests/contract/test_messages.py::test_client_without_its_secret_introspects_nothing",
+    ),
+    SeededBug(
+        "pages of other origins cannot read how old an answer is",
+        "lockstep/config/settings.py",
+        '    *("age", "allow", "etag",',
+        '    *("allow", "etag",',
+        "tests/contract/test_messages.py::test_pages_of_other_origins_may_read_every_described_header",
     ),
     SeededBug(
         "tries are taken back in another order than they are counted",

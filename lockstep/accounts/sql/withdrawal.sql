@@ -22,13 +22,15 @@ OLD.deleted IS NULL AND NEW.deleted IS NOT NULL OR OLD.is_active AND NOT NEW.is_
 -- name: close_sessions
 -- Sessions of a deactivated account stay closed when it is activated again; those of a deleted one go, with the addresses
 -- that they were opened from, and so do its follows. A new password may keep the session that replaces it, and a better
--- hash of the same password keeps all: `keeping_sessions` in models.py says so.
+-- hash of the same password keeps all: `keeping_sessions` in models.py says so. Sessions are locked before their tokens
+-- are looked for: a refresh that is under way adds one, and holds its session meanwhile.
 IF NEW.deleted IS NULL THEN
     UPDATE accounts_session SET revoked = now()
     WHERE user_id = NEW.id AND revoked IS NULL
       AND (NOT NEW.is_active OR coalesce(current_setting('lockstep.kept_sessions', true), '') NOT IN ('all', id::text));
     RETURN NULL;
 END IF;
+PERFORM FROM accounts_session WHERE user_id = NEW.id ORDER BY id FOR UPDATE;
 DELETE FROM accounts_token WHERE session_id IN (SELECT id FROM accounts_session WHERE user_id = NEW.id);
 DELETE FROM accounts_session WHERE user_id = NEW.id;
 UPDATE accounts_follow SET deleted = now() WHERE id IN (

@@ -42,7 +42,14 @@ def test_without_a_key_each_is_a_request(cast: Cast):
     assert Post.objects.count() == 2
 
 
-@pytest.mark.parametrize("change", [{"body": {"title": "other", "body": "b"}}, {"path": CREATE.rstrip("/")}])
+@pytest.mark.parametrize("paths", [(CREATE, CREATE.rstrip("/")), (CREATE.rstrip("/"), CREATE)])
+def test_a_path_with_and_without_its_final_slash_is_one_request(cast: Cast, paths: tuple[str, str]):
+    first, second = (send(cast.owner, path=path) for path in paths)
+    assert (first.status_code, second.status_code, second["Idempotent-Replayed"]) == (201, 201, "true")
+    assert Post.objects.count() == 1
+
+
+@pytest.mark.parametrize("change", [{"body": {"title": "other", "body": "b"}}, {"path": "/api/v1/defects/"}])
 def test_the_same_key_for_another_request_is_422(cast: Cast, change: dict):
     send(cast.owner)
     refused = send(cast.owner, **change)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -202,6 +203,36 @@ def test_pages_load_what_is_here_and_nothing_else(path: str, slash: str):
     loaded = [name.removeprefix("/static/") for name in page.split('"') if name.startswith("/static/")]
     assert loaded
     assert all(map(finders.find, loaded)), loaded
+
+
+BROWSER = """
+const asked = [];
+globalThis.location = { href: "http://here:8000/api/schema/redoc", origin: "http://here:8000" };
+globalThis.Element = class { setAttribute(name, value) { asked.push(value); } };
+globalThis.HTMLImageElement = class extends Element {
+  set src(value) { asked.push(value); }
+  get src() { return ""; }
+};
+require("vm").runInThisContext(require("fs").readFileSync(process.argv[1], "utf8"));
+for (const value of ["https://cdn.redoc.ly/redoc/logo-mini.svg", "/static/logo.svg", "data:,"]) {
+  const picture = new HTMLImageElement();
+  picture.src = value;
+  picture.setAttribute("src", value);
+  new HTMLImageElement().setAttribute("alt", `${picture.hidden === true}`);
+}
+console.log(JSON.stringify(asked));
+"""
+
+
+@pytest.mark.needs("node")
+def test_redoc_asks_for_no_picture_from_elsewhere():
+    page = Client().get("/api/schema/redoc/").content.decode()
+    assert page.index("api/redoc.js") < page.index("redoc.standalone.js")
+    done = subprocess.run(
+        ["node", "-e", BROWSER, str(finders.find("api/redoc.js"))], capture_output=True, text=True, check=True
+    )
+    here = ["/static/logo.svg", "/static/logo.svg", "false", "data:,", "data:,", "false"]
+    assert json.loads(done.stdout) == ["true", *here]
 
 
 def _patterns(resolver: URLResolver, before: str = "") -> Iterator[tuple[str, URLPattern]]:

@@ -209,14 +209,29 @@ WITH own AS (
 UPDATE delivery_subscription SET place_id = own.id FROM own WHERE name = %(subscription)s;
 
 -- name: remove_deliveries
-DELETE FROM delivery_delivery d USING delivery_lane lane
-WHERE lane.id = d.lane_id AND lane.subscription_id = %(subscription)s;
+-- Lanes are locked first, and in their order, as a settlement locks them: otherwise each would wait for the other.
+DELETE FROM delivery_delivery d USING (
+    SELECT id FROM delivery_lane WHERE subscription_id = %(subscription)s ORDER BY model, object_id FOR UPDATE
+) AS lane
+WHERE lane.id = d.lane_id;
 
 -- name: remove_lanes
 DELETE FROM delivery_lane WHERE subscription_id = %(subscription)s;
 
 -- name: remove_attempts
 DELETE FROM delivery_attempt WHERE subscription_id = %(subscription)s;
+
+-- name: remove_letters
+-- After the lanes: who makes a letter holds its lane.
+DELETE FROM delivery_deadletter WHERE subscription_id = %(subscription)s;
+
+-- name: put_aside
+INSERT INTO delivery_deadletter (subscription_id, model, object_id, seq, at, message_id, attempts, cause)
+SELECT s.name, %(model)s, %(object_id)s, %(seq)s, %(at)s, %(message_id)s, %(attempts)s, %(cause)s
+FROM delivery_subscription s
+WHERE s.name = %(subscription)s AND NOT EXISTS (
+    SELECT FROM delivery_deadletter letter
+    WHERE letter.subscription_id = s.name AND letter.message_id = %(message_id)s AND letter.outcome IS NULL);
 
 -- name: subscribe
 -- A family's member. It gets a place of its own, which begins with the transaction that makes it: whatever commits later is
@@ -243,5 +258,4 @@ INSERT INTO delivery_delivery (lane_id, seq, at) SELECT lane.id, change.seq, cha
 RETURNING seq;
 
 -- name: remove_subscription
--- Its dead letters go with it.
 DELETE FROM delivery_subscription WHERE name = %(subscription)s;

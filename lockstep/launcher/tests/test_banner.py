@@ -12,6 +12,7 @@ VALUES = {
     "PAYMENTS_URL": "http://127.0.0.1:3002",
     "COUNTER_URL": "http://127.0.0.1:8888",
     "MOVIES_PROVIDER_URL": "http://127.0.0.1:3003",
+    "WEBHOOK_ALLOW_NETWORKS": "10.0.0.0/8",
 }
 
 
@@ -49,6 +50,12 @@ def test_a_stand_in_is_called_one(capsys):
     assert "stand-in" not in shown(
         capsys, given=("POSTS_PROVIDER_URL", "PAYMENTS_URL", "COUNTER_URL", "MOVIES_PROVIDER_URL")
     )
+
+
+def test_development_says_how_webhooks_reach_this_machine(capsys):
+    assert "WEBHOOK_ALLOW_NETWORKS=127.0.0.0/8" in shown(capsys)
+    assert "WEBHOOK_ALLOW_NETWORKS" not in shown(capsys, DEBUG="false")
+    assert "WEBHOOK_ALLOW_NETWORKS" not in shown(capsys, given=("WEBHOOK_ALLOW_NETWORKS",))
 
 
 def test_there_are_no_known_passwords_outside_development(capsys):

@@ -6,11 +6,14 @@ import psycopg
 import pytest
 from django.conf import settings
 
+from lockstep.delivery import operations
 from lockstep.delivery.audit import Finding
 from lockstep.mirror.collections import mirror_of
 from lockstep.mirror.drift import mirror_check
 from lockstep.mirror.models import DriftCheck, RemoteObject
+from lockstep.mirror.subscriber import mirror_subscriber
 from lockstep.mirror.tests.support import Provider, ours, push, run_import, run_plan, run_sync
+from lockstep.posts.mirror import JSONPLACEHOLDER
 from lockstep.posts.models import Comment, Post
 from lockstep.sandbox.jsonplaceholder import StandIn
 from tests.support import BackgroundWorker, drained, eventually
@@ -39,6 +42,18 @@ def equal(provider: Provider) -> bool:
 
 def test_no_drift_exits_0(imported: Provider):
     assert run_plan() == (0, "\nNo drift: 30 objects here and at the provider are equal.\n")
+
+
+@pytest.mark.parametrize("run", [run_plan, run_sync])
+def test_a_mirror_that_is_paused_is_mentioned(imported: Provider, run):
+    name = mirror_subscriber(JSONPLACEHOLDER).name
+    operations.pause(name, reason="maintenance")
+    code, said = run()
+    assert code == 0
+    assert said.endswith(
+        "The mirror is paused (maintenance): what is written here is not pushed meanwhile. "
+        f"`manage.py delivery status` says more; `manage.py delivery resume {name}` ends a pause.\n"
+    )
 
 
 def test_drift_made_by_hand_is_shown_exactly_and_nothing_is_changed(imported: Provider):

@@ -1,6 +1,7 @@
 """Endpoints over REST: their life, their secrets, what may be asked for and by whom."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import ip_network
 from typing import Any
 from uuid import uuid4
@@ -15,7 +16,12 @@ from uuid_utils.compat import uuid7
 from lockstep.api.sealing import Unreadable, unseal
 from lockstep.changes.models import Change
 from lockstep.delivery import operations
+from lockstep.delivery.destinations.webhook import Gone
+from lockstep.delivery.lanes import Outcome
 from lockstep.delivery.models import DeadLetter, Subscription
+from lockstep.delivery.subscriptions import Change as LoggedChange
+from lockstep.delivery.subscriptions import Claim
+from lockstep.mirror.tests.support import run_command
 from lockstep.webhooks.disabling import give_up
 from lockstep.webhooks.models import SECRETS, Endpoint
 from tests.support import Cast, Person, eventually, somebody_waits
@@ -104,10 +110,48 @@ def test_giving_up_takes_back_nothing_that_was_written_after_the_failure(cast: C
             cast.owner.client.patch(f"{PATH}{endpoint.pk}/", {"active": active}, content_type="application/json")
     elif meanwhile:
         Endpoint.objects.filter(pk=endpoint.pk).update(**meanwhile)
-    give_up(endpoint.pk, url=endpoint.url, failing_since=failing_since, reason="answered 410")
+    change = LoggedChange(1, failing_since, "posts.post", "1", "updated", None, None)
+    last = Outcome(Claim(lane=1, token=1, attempts=1, message_id=uuid4(), change=change), Gone("answered 410"))
+    give_up(endpoint.pk, last, url=endpoint.url, failing_since=failing_since, reason="answered 410")
     endpoint.refresh_from_db()
     assert (endpoint.disabled is None) == bool(meanwhile)
     assert Subscription.objects.get(name=endpoint.subscription).state == ("active" if meanwhile else "disabled")
+    assert DeadLetter.objects.filter(message_id=last.claim.message_id).exists() != bool(meanwhile)
+
+
+def test_subscription_of_an_endpoint_is_not_removed_by_command(cast: Cast):
+    key = make(cast.owner)["id"]
+    code, said = run_command("delivery", "remove", f"webhook:{key}")
+    assert (code, said) == (
+        1,
+        f"'webhook:{key}' belongs to a webhook endpoint (/api/v1/webhooks/{key}/): delete that, and its subscription "
+        "goes with it.",
+    )
+    assert Subscription.objects.filter(name=f"webhook:{key}").exists()
+
+
+@pytest.mark.parametrize("name", [f"webhook:{uuid4()}", "webhook:nothing"])
+def test_subscription_without_an_endpoint_is_removed_by_command(cast: Cast, name: str):
+    Subscription.objects.create(name=name, kind="event", follows=["*"])
+    assert run_command("delivery", "remove", name) == (0, f"{name} is removed.\n")
+    assert not Subscription.objects.filter(name=name).exists()
+
+
+def test_endpoint_whose_subscription_is_missing_can_be_deleted_and_switched_on(cast: Cast):
+    key = make(cast.owner)["id"]
+    subscription = Subscription.objects.filter(name=f"webhook:{key}")
+    operations.unsubscribe(f"webhook:{key}")
+    for path, body in (("test", {}), ("redeliver", {"dead_letters": True})):
+        refused = cast.owner.post(f"{PATH}{key}/{path}/", body)
+        assert refused.status_code == 409
+        assert 'PATCH {"active": true}' in refused.json()["detail"]
+    switch = partial(cast.owner.client.patch, f"{PATH}{key}/", content_type="application/json")
+    assert switch({"active": True}).status_code == 200
+    assert subscription.get().state == "active"
+    assert cast.owner.post(f"{PATH}{key}/test/", {}).status_code == 202
+    operations.unsubscribe(f"webhook:{key}")
+    assert switch({"active": False}).status_code == 200
+    assert cast.owner.delete(f"{PATH}{key}/").status_code == 204
 
 
 @pytest.mark.parametrize("who", ["colleague", "staff"])

@@ -22,7 +22,7 @@ from lockstep.webhooks import deliver
 from lockstep.webhooks.actions import MOST_OLD_SECRETS
 from lockstep.webhooks.models import Endpoint
 from lockstep.webhooks.tests.receiver import Received, Receiver
-from tests.support import BackgroundWorker, Cast, Person, drained, eventually
+from tests.support import PATIENCE, BackgroundWorker, Cast, Person, drained, eventually
 
 PATH = "/api/v1/webhooks/"
 
@@ -550,6 +550,38 @@ def test_a_receiver_that_says_gone_is_disabled_with_a_notice_in_the_feed(
     states = database.execute("SELECT state FROM delivery_subscription").fetchall()
     assert states == [("disabled",)]
     eventually(lambda: database.execute("SELECT count(*) FROM delivery_lane").fetchone() == (0,))
+
+
+def test_message_that_is_answered_410_is_put_aside_and_can_be_had_again(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
+):
+    endpoint = make(people.owner, receiver)
+    both = threading.Barrier(2, timeout=PATIENCE)
+
+    def gone(request: Received) -> tuple[int, dict[str, str], bytes]:
+        both.wait()  # under way together: the second one's lane is gone when it is answered
+        return 410, {}, b""
+
+    receiver.answer = gone
+    with database.transaction():
+        insert_post(database, "a")
+        insert_post(database, "b")
+    causes = "SELECT cause FROM delivery_deadletter WHERE outcome IS NULL"
+    eventually(lambda: len(database.execute(causes).fetchall()) == 2)
+    assert set(database.execute(causes).fetchall()) == {("Gone: answered 410: nobody is there any more",)}
+    eventually(lambda: len(attempts(people.owner, endpoint)) == 2)
+    receiver.answer = lambda request: (204, {}, b"")
+    switched = people.owner.client.patch(f"{PATH}{endpoint['id']}/", {"active": True}, content_type="application/json")
+    assert switched.status_code == 200
+    redelivery = f"{PATH}{endpoint['id']}/redeliver/"
+    assert people.owner.post(redelivery, {"dead_letters": True}).status_code == 202
+    events = eventually(lambda: len(receiver.ids) == 4 and receiver.ids)
+    assert set(events[2:]) == set(events[:2])
+    nothing = people.owner.post(redelivery, {"dead_letters": True})
+    assert (nothing.status_code, nothing.json()) == (
+        200,
+        {"detail": "No message of this endpoint is put aside. Nothing is sent."},
+    )
 
 
 def test_days_of_failure_disable_and_one_success_forgives(

@@ -16,6 +16,7 @@ from lockstep.changes.commands import counted
 from lockstep.delivery import operations
 from lockstep.delivery.audit import Finding, audit
 from lockstep.delivery.epochs import Busy, SameCluster, begin_new_epoch, preview_new_epoch
+from lockstep.delivery.models import Subscription
 from lockstep.delivery.operations import (
     Letter,
     Preview,
@@ -27,7 +28,7 @@ from lockstep.delivery.operations import (
     WrongState,
 )
 from lockstep.delivery.periodic import asleep
-from lockstep.delivery.subscriptions import is_declared
+from lockstep.delivery.subscriptions import is_declared, logged_models
 
 SHOWN = 20  # differences that are named
 DIFFERENT, NOT_COMPARED = 2, 3  # exit codes of the audit
@@ -120,7 +121,7 @@ class Command(commands.Command):
             self._say_preview("discard", operations.preview_discard(selection))
             return
         count = operations.discard_letters(selection, reason=options["reason"])
-        self.stdout.write(f"Discarded {counted(count, 'dead letter')}.")
+        self.stdout.write(f"Discarded {counted(count, 'dead letter')}." if count else "Nothing to discard.")
 
     def _replay_span(self, options: dict[str, Any]) -> None:
         if options["plan"]:
@@ -137,18 +138,25 @@ class Command(commands.Command):
 
     def _resume(self, options: dict[str, Any]) -> None:
         name = options["subscription"]
+        if Subscription.objects.filter(name=name, state=Subscription.State.ACTIVE).exists():
+            self.stdout.write(f"{name} is active already; nothing was changed.")
+            return
         if operations.resume(name) == "disabled":
             self.stdout.write(f"{name} is not paused any more; it is disabled still.")
         else:
             self.stdout.write(f"{name} goes on where it stopped.")
 
     def _rewind(self, options: dict[str, Any]) -> None:
+        name, preview = options["subscription"], operations.preview_span(_selection(options))
         if options["plan"]:
-            self._say_preview("send again", operations.preview_span(_selection(options)))
-        elif operations.rewind(options["subscription"], since=options["since"]):
-            self.stdout.write(f"{options['subscription']} starts again there; what it had since goes out again.")
-        else:
+            self._say_preview("send again", preview)
+        elif not operations.rewind(name, since=options["since"]):
             self.stdout.write("The log has nothing since then.")
+        elif preview.first is None:
+            self.stdout.write(f"{name} starts again there; the log has nothing for it since then.")
+        else:
+            what = f"{counted(preview.changes, 'change')} of {counted(preview.objects, 'object')}"
+            self.stdout.write(f"{name} starts again at {preview.first:%Y-%m-%d %H:%M:%S} UTC: {what} go out again.")
 
     def _remove(self, options: dict[str, Any]) -> None:
         operations.remove(options["subscription"])
@@ -196,7 +204,8 @@ class Command(commands.Command):
         self._say_left(preview, letters=letters)
 
     def _say_replayed(self, done: Replayed, *, letters: bool = False) -> None:
-        self.stdout.write(f"Replaying {counted(done.changes, 'change')} of {counted(done.objects, 'object')}.")
+        what = f"{counted(done.changes, 'change')} of {counted(done.objects, 'object')}"
+        self.stdout.write(f"Replaying {what}." if done.objects else "Nothing to replay.")
         self._say_left(done, letters=letters)
 
     def _say_left(self, result: Preview | Replayed, *, letters: bool) -> None:
@@ -261,8 +270,8 @@ def _choice(parser: ArgumentParser, *, every: bool = False) -> ArgumentParser:
 def _span(parser: ArgumentParser, *, required: bool = False) -> ArgumentParser:
     parser.add_argument("--since", type=_time, metavar="TIME", required=required, help=f"changes since then: {TIMES}")
     parser.add_argument("--until", type=_time, metavar="TIME", help="changes before then")
-    parser.add_argument("--model", help='of one model, such as "posts.post"')
-    parser.add_argument("--object", dest="object_id", metavar="ID", help="of one object")
+    parser.add_argument("--model", type=_model, help='of one model, such as "posts.post"')
+    parser.add_argument("--object", dest="object_id", type=_object_id, metavar="ID", help="of one object, by its UUID")
     return parser
 
 
@@ -276,7 +285,23 @@ def _time(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def _model(text: str) -> str:
+    if text not in (known := logged_models()):
+        raise ArgumentTypeError(f"there is no model {text!r}. There are: {', '.join(known)}")
+    return text
+
+
+def _object_id(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} is no id of an object: ids are UUIDs, and numbers are none") from error
+
+
 def _selection(options: dict[str, Any]) -> Selection:
+    since, until = options.get("since"), options.get("until")
+    if since and until and until <= since:
+        raise CommandError("--until must be later than --since: nothing lies between them.")
     chosen = {name: options.get(name) or None for name in NARROWING}
     if chosen["letters"]:
         chosen["letters"] = tuple(chosen["letters"])

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from lockstep.changes import commands
 from lockstep.changes.commands import counted
 from lockstep.delivery.database import open_pool
+from lockstep.delivery.models import Subscription
 from lockstep.delivery.relay import declare
 from lockstep.mirror.apply import Applier
 from lockstep.mirror.ceiling import Ceiling
@@ -54,7 +55,19 @@ class Command(commands.Command):
         except TooManyDeletions as error:
             never = "" if imported else " Nothing was ever imported: run manage.py import_data_from_api first?"
             raise CommandError(f"{error}{never}") from error
+        self._say_paused()
         sys.exit(code)
+
+    def _say_paused(self) -> None:
+        """What stands still does not push by itself: the difference grows with each write here."""
+        name = mirror_subscriber(JSONPLACEHOLDER).name
+        found = Subscription.objects.filter(name=name).exclude(state=Subscription.State.ACTIVE).first()
+        if found:
+            reason = f" ({found.reason})" if found.reason else ""
+            self.stdout.write(
+                f"The mirror is {found.state}{reason}: what is written here is not pushed meanwhile. "
+                f"`manage.py delivery status` says more; `manage.py delivery resume {name}` ends a pause."
+            )
 
 
 class TooManyDeletions(Exception):
