@@ -23,7 +23,6 @@ TEST_COURIER = "lockstep/delivery/tests/test_courier.py"
 TEST_OPERATIONS = "lockstep/delivery/tests/test_operations.py"
 TEST_PARTITIONS = "lockstep/delivery/tests/test_partitions.py"
 TEST_SCHEDULES = "tests/faults/test_schedules.py::test_schedules"
-TEST_PLACES = "tests/faults/test_places.py::test_places"
 TEST_ADDRESSES = "lockstep/delivery/destinations/tests/test_addresses.py"
 TEST_SENDING = "lockstep/webhooks/tests/test_sending.py"
 TEST_BEARER = "lockstep/accounts/tests/test_bearer.py"
@@ -111,7 +110,7 @@ BUGS = [
         "lockstep/delivery/operations.py",
         '        _rows("leave_place", subscription=subscription)\n        ((state,),) = _rows("pause"',
         '        ((state,),) = _rows("pause"',
-        TEST_PLACES,
+        f"{TEST_RELAY}::test_those_who_are_up_to_date_share_a_place",
     ),
     SeededBug(
         "every subscription at a place is written for each window",

@@ -87,17 +87,25 @@ class Schedules(RuleBasedStateMachine):
         self.seen: list[relay.Window] = []
         self.holder = ""  # the subscription whose row an open operation has
         self.locked: dict[int, int] = {}  # post → writer
-        self.versions = 0
         for name in NAMES:
             self.subscribe(name)
         self.advance(relay.CHUNK)
 
     # --- Writers
 
+    @rule(which=st.integers(0, POSTS - 1))
+    def write_at_once(self, which: int) -> None:
+        if which not in self.locked:
+            rename_post(self.database, self.posts[which], f"v{time.monotonic_ns()}")
+
+    @rule(which=st.integers(0, POSTS - 1))
+    def write_at_once_and_fan_out(self, which: int) -> None:
+        self.write_at_once(which)
+        self.advance(relay.CHUNK)
+
     @rule(writer=st.integers(0, WRITERS - 1), which=st.integers(0, POSTS - 1))
     def write(self, writer: int, which: int) -> None:
         if self.locked.setdefault(which, writer) == writer:
-            self.versions += 1
             rename_post(self.writers[writer], self.posts[which], f"v{time.monotonic_ns()}")
 
     @rule(writer=st.integers(0, WRITERS - 1), kept=st.booleans())
@@ -237,7 +245,7 @@ def run(machine: type[Schedules], schedules: int, steps: int = 40) -> None:
 
 
 def test_places(machine: type[Schedules]):
-    run(machine, SCHEDULES // 15)
+    run(machine, SCHEDULES // 6)
 
 
 @pytest.mark.faults
