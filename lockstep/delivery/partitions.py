@@ -41,7 +41,7 @@ async def _drop(connection: Connection, days: int) -> list[str]:
             async with connection.transaction():
                 await connection.execute(SHORT_LOCK)
                 await connection.execute(sql.SQL(SQL["upkeep"]["note_dropped"]).format(sql.Identifier(name)))
-                await connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
+                await connection.execute("SELECT changes_drop_week(%s)", [name])
         except LockNotAvailable:
             logger.info("%s is past retention and in use; it is dropped another time", name)
             break

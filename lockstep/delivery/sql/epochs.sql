@@ -68,7 +68,7 @@ SET window_start = pg_current_snapshot(), window_end = NULL, window_seq = NULL, 
 -- Ids of the old life would come up again one day; the oldest possible one is visible in every snapshot.
 ALTER TABLE changes_change DISABLE TRIGGER changes_change_append_only;
 UPDATE changes_change SET xid = '3' WHERE seq NOT IN (SELECT seq FROM native);
-ALTER TABLE changes_change ENABLE TRIGGER changes_change_append_only;
+ALTER TABLE changes_change ENABLE ALWAYS TRIGGER changes_change_append_only;
 
 -- name: begin
 -- From its first seq on, message ids are of the new life: the old one may have given the same numbers to changes that are

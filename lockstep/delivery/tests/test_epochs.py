@@ -13,6 +13,7 @@ from lockstep.delivery.epochs import Epochs, ForeignDatabase, SameCluster, begin
 from lockstep.delivery.subscriptions import Claim
 from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber, waiting
 from lockstep.delivery.worker import Worker
+from tests.support import without_triggers
 
 AGES = 1_000_000_000  # how much further the old cluster's transactions had come
 
@@ -28,9 +29,8 @@ def restore(steps: Steps, database: psycopg.Connection) -> Callable[[], None]:
 
     def age() -> None:
         with database.transaction():
-            database.execute("ALTER TABLE changes_change DISABLE TRIGGER changes_change_append_only")
-            database.execute(f"UPDATE changes_change SET xid = (xid::text::bigint + {AGES})::text::xid8")
-            database.execute("ALTER TABLE changes_change ENABLE TRIGGER changes_change_append_only")
+            with without_triggers(database, "changes_change"):
+                database.execute(f"UPDATE changes_change SET xid = (xid::text::bigint + {AGES})::text::xid8")
             database.execute(
                 f"UPDATE delivery_subscription SET window_start = {snapshot('window_start')}::pg_snapshot,"
                 f" window_end = CASE WHEN window_end IS NOT NULL THEN {snapshot('window_end')}::pg_snapshot END"

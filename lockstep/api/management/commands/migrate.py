@@ -6,10 +6,12 @@ from django.apps import apps
 from django.core.management.base import CommandError
 from django.core.management.commands import migrate
 from django.db import connections
+from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from lockstep.changes import commands
+from lockstep.changes.protection import UnfitRole, protect
 
 
 class Command(commands.Command, migrate.Command):
@@ -23,7 +25,17 @@ class Command(commands.Command, migrate.Command):
                 "A development version before 0.1.0 cannot be upgraded: move the database's folder away (.lockstep, or "
                 "the one that LOCKSTEP_HOME names), or let LOCKSTEP_HOME or DATABASE_URL name another."
             )
-        super().handle(*args, **options)
+        try:
+            if not _is_pending(options["database"]):
+                protect(options["database"])  # what was made since, beside migrations: the checks would refuse it
+            super().handle(*args, **options)
+        except UnfitRole as error:
+            raise CommandError(str(error)) from error
+
+
+def _is_pending(database: str) -> bool:
+    executor = MigrationExecutor(connections[database])
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
 def _unknown_migrations(database: str) -> list[str]:
