@@ -22,6 +22,7 @@ from lockstep.accounts.sessions import EVERYTHING, new_secret
 from lockstep.delivery.database import SQL
 from lockstep.delivery.subscriptions import Family, Subscriber, registered, registered_families
 from lockstep.delivery.worker import Worker
+from lockstep.launcher.cluster import SUPERUSER
 
 T = TypeVar("T")
 
@@ -183,6 +184,16 @@ def eventually(look: Callable[[], T], what: str = "", patience: float = PATIENCE
         assert time.monotonic() < until, f"waited {patience:g} s for {what or look}; last seen: {seen!r}"
         time.sleep(0.02)
     return seen
+
+
+def superuser_url(url: str) -> str:
+    """The same database for a superuser, who makes roles; "" on a server of which the tests know none."""
+    with psycopg.connect(url) as own:
+        is_superuser = own.execute("SHOW is_superuser").fetchone() == ("on",)
+        is_ours = own.execute("SELECT 1 FROM pg_roles WHERE oid = 10 AND rolname = %s", [SUPERUSER]).fetchone()
+    if is_superuser:
+        return url
+    return psycopg.conninfo.make_conninfo(url, user=SUPERUSER) if is_ours else ""
 
 
 def somebody_waits(connection: psycopg.Connection) -> bool:

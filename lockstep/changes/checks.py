@@ -35,14 +35,19 @@ def _unknown_columns(model: type[models.Model]) -> Iterator[CheckMessage]:
 
 
 @register(Tags.database)
-def every_trigger_is_in_force(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:  # noqa: ANN401
+def every_trigger_is_in_force(
+    databases: Sequence[str] | None = None,
+    compare_definitions: bool = True,
+    **kwargs: Any,  # noqa: ANN401
+) -> list[CheckMessage]:
     """Installed capture: triggers, functions, the log's tables and rights (`manage.py check --database default`).
 
     While migrations are pending, what they bring may be missing: `migrate` runs this check first.
     """
     if not databases or "default" not in databases or _migrations_are_pending():
         return []
-    return [Error(fault.sentence, hint=fault.hint, id=f"changes.{fault.id}") for fault in find_faults()]
+    faults = find_faults(compare_definitions=compare_definitions)
+    return [Error(fault.sentence, hint=fault.hint, id=f"changes.{fault.id}") for fault in faults]
 
 
 @register(Tags.database, deploy=True)

@@ -76,12 +76,16 @@ class Declared:
         return match[1]
 
 
-def find_faults(using: str = "default") -> Iterator[Fault]:
-    """Everything by which a write could pass by the log, the ledger or the states of a database that is migrated."""
+def find_faults(using: str = "default", *, compare_definitions: bool = True) -> Iterator[Fault]:
+    """Everything by which a write could pass by the log, the ledger or the states of a database that is migrated.
+
+    To compare the definitions of triggers takes most of the time, 0.15 s.
+    """
     with connections[using].cursor() as cursor:
         if log := _log(cursor):
             declared = list(_declared())
-            yield from _faults_of_triggers(cursor, log, declared)
+            definitions = _definitions(cursor, log, declared) if compare_definitions else {}
+            yield from _faults_of_triggers(cursor, log, declared, definitions)
             yield from _faults_of_functions(cursor, log, declared)
             yield from _faults_of_the_log(cursor, log)
 
@@ -90,7 +94,7 @@ def protect(using: str = "default") -> None:
     """Mends what can be mended without a person, and gives the application role its rights."""
     with transaction.atomic(using), connections[using].cursor() as cursor:
         for _ in range(2):  # what the first look makes anew has lost its settings
-            for mend in [fault.mend for fault in find_faults(using) if fault.mend]:
+            for mend in [fault.mend for fault in find_faults(using, compare_definitions=False) if fault.mend]:
                 cursor.execute(mend)
         if settings.APPLICATION_ROLE:
             _grant(using, settings.APPLICATION_ROLE)
@@ -111,10 +115,11 @@ def _declared() -> Iterator[Declared]:
         yield Declared(name, uri, sql.pgid, model._meta.db_table, sql.hash, str(sql), parts)
 
 
-def _faults_of_triggers(cursor: CursorWrapper, log: Log, declared: list[Declared]) -> Iterator[Fault]:
+def _faults_of_triggers(
+    cursor: CursorWrapper, log: Log, declared: list[Declared], definitions: Mapping[str, str]
+) -> Iterator[Fault]:
     cursor.execute(PROTECTION["triggers"], {"schema": log.schema})
     there = {(table, name): rest for table, name, *rest in cursor.fetchall()}
-    definitions = _definitions(cursor, log, declared)
     for one in declared:
         found = there.get((one.table, one.pgid))
         reinstall = (
