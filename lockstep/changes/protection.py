@@ -34,7 +34,8 @@ OWN_FUNCTIONS = {
 BODY = re.compile(r"\$\$(.*?)\$\$", re.DOTALL)
 TRIGGER_BODY = re.compile(r"RETURNS TRIGGER AS \$\$(.*?)\$\$ LANGUAGE plpgsql", re.DOTALL)
 # Definitions of a trigger and of its twin on a temporary table differ in these.
-PLACES = re.compile(r" ON \S+ | EXECUTE FUNCTION .*$")
+NAME = r'(?:"(?:[^"]|"")+"|\w+)'
+PLACES = re.compile(rf" ON {NAME}\.{NAME} | EXECUTE FUNCTION .*$")
 STAND_IN = "pg_catalog.suppress_redundant_updates_trigger()"  # a trigger function that everybody may use
 
 
@@ -88,6 +89,7 @@ def find_faults(using: str = "default", *, compare_definitions: bool = True) -> 
             yield from _faults_of_triggers(cursor, log, declared, definitions)
             yield from _faults_of_functions(cursor, log, declared)
             yield from _faults_of_the_log(cursor, log)
+            yield from _trigger_makers(cursor, log, declared)
 
 
 def protect(using: str = "default") -> None:
@@ -223,6 +225,13 @@ def _faults_of_the_log(cursor: CursorWrapper, log: Log) -> Iterator[Fault]:
         yield Fault("E013", f"APPLICATION_ROLE={settings.APPLICATION_ROLE}: the role {reason}.", hint)
 
 
+def _trigger_makers(cursor: CursorWrapper, log: Log, declared: list[Declared]) -> Iterator[Fault]:
+    tables = sorted({one.table for one in declared})
+    cursor.execute(PROTECTION["trigger_makers"], {"schema": log.schema, "owner": log.owner, "tables": tables})
+    for role, table in cursor.fetchall():
+        yield Fault("E015", f"The role {role} may put triggers on {table}.", f"REVOKE TRIGGER ON {table} FROM {role}.")
+
+
 def role_fault(cursor: CursorWrapper, role: str) -> str | None:
     """Why the log is not safe from a role, as the end of a sentence."""
     if not role or not (log := _log(cursor)):
@@ -256,7 +265,7 @@ def grants(cursor: Any, log: Log, role: str) -> Iterator[str]:  # noqa: ANN401 -
     read_only = [name for (name,) in cursor.fetchall()]
     tables = [name for name, is_sequence in relations if not is_sequence]
     sequences = [name for name, is_sequence in relations if is_sequence]
-    for kind, names in (("TABLE", read_only), ("SEQUENCE", ["changes_change_seq"])):
+    for kind, names in (("TABLE", [*tables, *read_only]), ("SEQUENCE", [*sequences, "changes_change_seq"])):
         yield f"REVOKE ALL ON {kind} {', '.join(names)} FROM {role}"
     yield f"GRANT USAGE ON SCHEMA {log.schema} TO {role}"
     yield f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(tables)} TO {role}"

@@ -26,7 +26,7 @@ SCHEMA = (
     "search.sql",
     "tags.sql",
     "unpaid.sql",
-    "changes/triggers.py",
+    "changes/protection.py",
     "migrations/",
     "models.py",
 )  # what a database is made of

@@ -109,7 +109,7 @@ def attacker(request: pytest.FixtureRequest, roles: dict[str, str], transactiona
         superuser.execute(f"GRANT CREATE ON DATABASE {connection.settings_dict['NAME']} TO {ROLE}")
         yield Attacker(request.param, role, roles[request.param])
         superuser.execute(f"DROP SCHEMA IF EXISTS {SCRATCH} CASCADE")
-        superuser.execute(f"REVOKE CREATE ON DATABASE {connection.settings_dict['NAME']} FROM {ROLE}")
+        superuser.execute(f"DROP OWNED BY {ROLE}")
 
 
 def rows(owner: psycopg.Connection) -> dict[str, object]:

@@ -67,6 +67,18 @@ WHERE CASE WHEN c.relkind = 'S' THEN has_sequence_privilege(r.name, c.oid, 'USAG
            OR has_table_privilege(r.name, c.oid, 'DELETE, TRUNCATE, TRIGGER') END
 GROUP BY 1 ORDER BY 1;
 
+-- name: trigger_makers
+-- Roles other than these that may put triggers on tables of ours: ours run what they do with the rights of who writes.
+SELECT r.name, c.relname
+FROM (
+    SELECT rolname::text AS name FROM pg_roles
+    WHERE NOT rolsuper AND rolname NOT LIKE 'pg\_%%' AND NOT pg_has_role(oid, %(owner)s::regrole, 'MEMBER')
+    UNION ALL SELECT 'public'
+) AS r
+JOIN pg_class c ON has_table_privilege(r.name, c.oid, 'TRIGGER')
+WHERE c.relnamespace = %(schema)s::regnamespace AND c.relname = ANY (%(tables)s)
+ORDER BY 1, 2;
+
 -- name: ignorable
 -- Whether a session could switch pgtrigger's triggers off: its own function has to look at the session, and is volatile.
 SELECT EXISTS (SELECT FROM pg_proc WHERE oid = to_regproc('public._pgtrigger_should_ignore') AND provolatile <> 'i');
