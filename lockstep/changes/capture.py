@@ -151,10 +151,11 @@ def uncaptured_because(model: type[models.Model]) -> str:
     The table that Django makes for a many-to-many field has no class to say so. The field's model does:
     `uncaptured_fields = {"<field>": "<reason>"}`.
     """
-    if not (owner := model._meta.auto_created):
-        return getattr(model, "uncaptured", "")
+    owner: Any = model._meta.auto_created  # the model with the field; the stubs have it as a flag
+    if not owner:
+        return str(getattr(model, "uncaptured", ""))
     [field] = [field for field in owner._meta.local_many_to_many if field.remote_field.through is model]
-    return getattr(owner, "uncaptured_fields", {}).get(field.name, "")
+    return str(getattr(owner, "uncaptured_fields", {}).get(field.name, ""))
 
 
 def column_of(model: type[models.Model], name: str) -> str:
