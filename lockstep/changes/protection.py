@@ -217,11 +217,11 @@ def _faults_of_the_log(cursor: CursorWrapper, log: Log) -> Iterator[Fault]:
         yield Fault("E005", "A session can switch triggers off (pgtrigger.ignore).", mend=mend)
     cursor.execute(PROTECTION["retention_days"])
     days = settings.CHANGE_LOG_RETENTION_DAYS
-    if cursor.fetchone() != (days,):
+    if cursor.fetchone() not in (None, (f"SELECT {days}",)):
         mend = PROTECTION["set_retention_days"].format(log.schema, days)
         yield Fault("E014", f"The database keeps the change log for another time than {days} days.", mend=mend)
     if reason := role_fault(cursor, settings.APPLICATION_ROLE):
-        hint = "See docs/security.md, `A role for web and worker`."
+        hint = "See `A role for web and worker` in docs/security.md."
         yield Fault("E013", f"APPLICATION_ROLE={settings.APPLICATION_ROLE}: the role {reason}.", hint)
 
 
@@ -249,10 +249,14 @@ def _grant(using: str, role: str) -> None:
     """The rights of web and worker: to read and write rows, and only to read the log."""
     quote = connections[using].ops.quote_name
     with connections[using].cursor() as cursor:
-        if not (log := _log(cursor)):
-            return
+        log = _log(cursor)
+        cursor.execute("SELECT to_regproc('changes_drop_week') IS NOT NULL")
+        if not log or cursor.fetchone() != (True,):
+            return  # not migrated so far
         if reason := role_fault(cursor, role):
-            raise UnfitRole(f"APPLICATION_ROLE={role}: the role {reason}. CREATE ROLE {quote(role)} LOGIN PASSWORD …")
+            raise UnfitRole(
+                f"APPLICATION_ROLE={role}: the role {reason}. See `A role for web and worker` in docs/security.md."
+            )
         for statement in grants(cursor, log, quote(role)):
             cursor.execute(statement)
 
@@ -273,5 +277,5 @@ def grants(cursor: Any, log: Log, role: str) -> Iterator[str]:  # noqa: ANN401 -
     yield f"GRANT SELECT ON {', '.join(read_only)} TO {role}"
     # Partitions that are made later.
     yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA {log.schema} GRANT SELECT ON TABLES TO {role}"
-    functions = "changes_make_partitions(int), changes_drop_week(text)"
-    yield f"GRANT EXECUTE ON FUNCTION {functions} TO {role}"
+    for function in ("changes_make_partitions(int)", "changes_drop_week(text)"):
+        yield f"GRANT EXECUTE ON FUNCTION {function} TO {role}"

@@ -88,7 +88,8 @@ CREATE OR REPLACE FUNCTION public._pgtrigger_should_ignore(trigger_name name) RE
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT false';
 
 -- name: retention_days
-SELECT changes_retention_days();
+-- Its source; no row in a database of before that is not migrated yet.
+SELECT prosrc FROM pg_proc WHERE oid = to_regproc('changes_retention_days');
 
 -- name: set_retention_days
 CREATE OR REPLACE FUNCTION {}.changes_retention_days() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT {}';
