@@ -14,6 +14,7 @@ UNPAID = load(Path(__file__).parents[1] / "sql" / "unpaid.sql")
 class Migration(migrations.Migration):
 
     dependencies = [
+        ('changes', '0002_protection'),
         ('shop', '0001_initial'),
     ]
 
@@ -29,7 +30,7 @@ class Migration(migrations.Migration):
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='movement',
-            trigger=pgtrigger.compiler.Trigger(name='move_stock', sql=pgtrigger.compiler.UpsertTriggerSql(condition="WHEN (pg_trigger_depth() = 0 OR NOT has_table_privilege('shop_movement'::regclass, 'TRIGGER'))", declare='DECLARE moved bigint;', func="UPDATE shop_product p SET stock = p.stock + d.delta\nFROM (SELECT product_id, sum(delta)::bigint AS delta FROM new_rows GROUP BY product_id) AS d\nWHERE p.id = d.product_id;\nGET DIAGNOSTICS moved = ROW_COUNT;\nIF moved <> (SELECT count(DISTINCT product_id) FROM new_rows) THEN\n    RAISE EXCEPTION 'A movement needs a product.' USING ERRCODE = 'check_violation';\nEND IF;\nRETURN NULL;", hash='b53d3ab4a4885c3f69b30c4eece2b7ac899b15d3', level='STATEMENT', operation='INSERT', pgid='pgtrigger_move_stock_d81a7', referencing='REFERENCING NEW TABLE AS new_rows ', table='shop_movement', when='AFTER')),
+            trigger=pgtrigger.compiler.Trigger(name='move_stock', sql=pgtrigger.compiler.UpsertTriggerSql(condition="WHEN (pg_trigger_depth() = 0 OR NOT has_table_privilege('shop_movement'::regclass, 'TRIGGER'))", declare='DECLARE moved bigint;', func="UPDATE shop_product p SET stock = p.stock + d.delta\nFROM (SELECT product_id, sum(delta)::bigint AS delta FROM new_rows GROUP BY product_id) AS d\nWHERE p.id = d.product_id;\nGET DIAGNOSTICS moved = ROW_COUNT;\nIF moved <> (SELECT count(*) FROM new_rows) THEN\n    IF moved <> (SELECT count(DISTINCT product_id) FROM new_rows) THEN\n        RAISE EXCEPTION 'A movement needs a product.' USING ERRCODE = 'check_violation';\n    END IF;\nEND IF;\nRETURN NULL;", hash='25eea4a7a822efd972dc366a64d5d801467b67de', level='STATEMENT', operation='INSERT', pgid='pgtrigger_move_stock_d81a7', referencing='REFERENCING NEW TABLE AS new_rows ', table='shop_movement', when='AFTER')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='movement',

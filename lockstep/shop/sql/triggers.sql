@@ -25,13 +25,15 @@ RETURN NULL;
 
 -- name: move_stock
 -- Movements were written: the stock follows, and never below zero. There are none of a product that there is not: one that
--- is made later under that id would not have them in its stock.
+-- is made later under that id would not have them in its stock. Rows are counted first, which costs less than products.
 UPDATE shop_product p SET stock = p.stock + d.delta
 FROM (SELECT product_id, sum(delta)::bigint AS delta FROM new_rows GROUP BY product_id) AS d
 WHERE p.id = d.product_id;
 GET DIAGNOSTICS moved = ROW_COUNT;
-IF moved <> (SELECT count(DISTINCT product_id) FROM new_rows) THEN
-    RAISE EXCEPTION 'A movement needs a product.' USING ERRCODE = 'check_violation';
+IF moved <> (SELECT count(*) FROM new_rows) THEN
+    IF moved <> (SELECT count(DISTINCT product_id) FROM new_rows) THEN
+        RAISE EXCEPTION 'A movement needs a product.' USING ERRCODE = 'check_violation';
+    END IF;
 END IF;
 RETURN NULL;
 
