@@ -1,13 +1,15 @@
 """What the rows do to the tables between two measurements."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bench.place import Connection
 
-TABLES = """posts_post, posts_comment, mirror_remoteobject, changes_change,
-    delivery_subscription, delivery_lane, delivery_delivery, delivery_deadletter"""
+TABLES = (
+    *("posts_post", "posts_comment", "mirror_remoteobject", "changes_change"),
+    *("delivery_subscription", "delivery_lane", "delivery_delivery", "delivery_deadletter"),
+)
 
 FILL_POSTS = """
     INSERT INTO posts_post (id, number, user_id, title, body)
@@ -15,9 +17,8 @@ FILL_POSTS = """
            repeat('a line of words such as people write' || chr(10), 1 + n %% 4)
     FROM generate_series(%(first)s::int, %(last)s::int) AS n"""
 
-CAPTURE_TRIGGERS = """
-    SELECT tgname FROM pg_trigger
-    WHERE tgrelid = %(table)s::regclass AND tgname LIKE 'pgtrigger\\_capture\\_%%'"""
+TRIGGERS = """
+    SELECT tgname FROM pg_trigger WHERE tgrelid = %s::regclass AND NOT tgisinternal AND tgname LIKE %s"""
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,9 @@ class Posts:
 
 def empty(connection: Connection) -> None:
     """Empties all, without telling the change log, and starts the next measurement with a fresh checkpoint."""
-    with silenced(connection):
-        connection.execute(f"TRUNCATE {TABLES}")
+    log = connection.execute("SELECT relid::regclass::text FROM pg_partition_tree('changes_change')").fetchall()
+    with silenced(connection, *TABLES, *(table for (table,) in log if table not in TABLES)):
+        connection.execute(f"TRUNCATE {', '.join(TABLES)}")
     connection.execute("CHECKPOINT")
 
 
@@ -64,24 +66,29 @@ def require(connection: Connection, **expected: int) -> None:
 
 
 @contextmanager
-def silenced(connection: Connection) -> Iterator[None]:
-    """No trigger fires for this connection."""
-    connection.execute("SET session_replication_role = replica")
-    yield
-    connection.execute("SET session_replication_role = origin")
+def silenced(connection: Connection, *tables: str) -> Iterator[None]:
+    """No trigger of these tables fires."""
+    with _off(connection, tables, "%"):
+        yield
 
 
 @contextmanager
 def without_capture(connection: Connection, *tables: str) -> Iterator[None]:
     """The capture triggers of these tables are off for everybody; all others stay on."""
-    _switch(connection, "DISABLE", tables)
+    with _off(connection, tables, "pgtrigger\\_capture\\_%"):
+        yield
+
+
+@contextmanager
+def _off(connection: Connection, tables: Iterable[str], names: str) -> Iterator[None]:
+    triggers = [(table, one) for table in tables for (one,) in connection.execute(TRIGGERS, [table, names]).fetchall()]
+    _switch(connection, "DISABLE", triggers)
     try:
         yield
     finally:
-        _switch(connection, "ENABLE", tables)
+        _switch(connection, "ENABLE ALWAYS", triggers)
 
 
-def _switch(connection: Connection, verb: str, tables: tuple[str, ...]) -> None:
-    for table in tables:
-        for (trigger,) in connection.execute(CAPTURE_TRIGGERS, {"table": table}).fetchall():
-            connection.execute(f'ALTER TABLE {table} {verb} TRIGGER "{trigger}"')
+def _switch(connection: Connection, verb: str, triggers: list[tuple[str, str]]) -> None:
+    for table, trigger in triggers:
+        connection.execute(f'ALTER TABLE {table} {verb} TRIGGER "{trigger}"')

@@ -64,7 +64,7 @@ class Write(Row):
 
     def _fill(self) -> None:
         empty(self.database)
-        with silenced(self.database):
+        with silenced(self.database, "posts_post"):
             Posts(1, self.posts).insert(self.database)
         settle(self.database, "posts_post")
 

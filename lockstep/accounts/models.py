@@ -94,6 +94,11 @@ def keeping_sessions(kept: str) -> Iterator[None]:
 class User(Entity, AbstractUser):
     """Somebody who may sign in. `number` is what outside systems call them by."""
 
+    uncaptured_fields = {
+        "groups": "rights in the admin, which has a history of its own",
+        "user_permissions": "rights in the admin, which has a history of its own",
+    }
+
     number = number_field("accounts_user_number")
     username = UsernameField(
         max_length=150,

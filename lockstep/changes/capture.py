@@ -136,13 +136,26 @@ def staff_only_of(model: type[models.Model]) -> tuple[str, ...]:
 
 
 def models_to_capture() -> list[type[models.Model]]:
-    """Every concrete model of CAPTURED_APPS that does not say with `uncaptured = "<reason>"` why not."""
+    """Every model of CAPTURED_APPS, the tables of many-to-many fields among them, that does not say why not."""
     return [
         model
         for label in settings.CAPTURED_APPS
-        for model in apps.get_app_config(label).get_models()
-        if not getattr(model, "uncaptured", "")
+        for model in apps.get_app_config(label).get_models(include_auto_created=True)
+        if not uncaptured_because(model)
     ]
+
+
+def uncaptured_because(model: type[models.Model]) -> str:
+    """Why a model is not captured: `uncaptured = "<reason>"`.
+
+    The table that Django makes for a many-to-many field has no class to say so. The field's model does:
+    `uncaptured_fields = {"<field>": "<reason>"}`.
+    """
+    owner: Any = model._meta.auto_created  # the model with the field; the stubs have it as a flag
+    if not owner:
+        return str(getattr(model, "uncaptured", ""))
+    [field] = [field for field in owner._meta.local_many_to_many if field.remote_field.through is model]
+    return str(getattr(owner, "uncaptured_fields", {}).get(field.name, ""))
 
 
 def column_of(model: type[models.Model], name: str) -> str:

@@ -1,16 +1,15 @@
 """System checks: a model that should be captured and is not, or whose triggers are not in force, is an error."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import Any
 
-import pgtrigger
 from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections, models
 from django.db.migrations.executor import MigrationExecutor
 
-from lockstep.changes.capture import captured_columns, captures_of, column_of, models_to_capture
-from lockstep.changes.triggers import can_be_ignored
+from lockstep.changes.capture import captured_columns, column_of, models_to_capture
+from lockstep.changes.protection import find_faults, role_fault
 
 
 @register(Tags.models)
@@ -20,6 +19,8 @@ def every_model_is_captured(app_configs: Sequence[AppConfig] | None, **kwargs: A
     for model in models_to_capture():
         if not captured_columns(model):
             hint = 'Add Meta.triggers = capture("column", …), or uncaptured = "<reason>" to the class.'
+            if model._meta.auto_created:
+                hint = 'Add uncaptured_fields = {"<field>": "<reason>"} to the class with the field.'
             found.append(Error(f"{model._meta.label} is not captured.", hint=hint, obj=model, id="changes.E001"))
         found.extend(_unknown_columns(model))
     return found
@@ -34,34 +35,36 @@ def _unknown_columns(model: type[models.Model]) -> Iterator[CheckMessage]:
 
 
 @register(Tags.database)
-def every_trigger_is_in_force(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:  # noqa: ANN401
-    """Installed capture: every declared trigger is in the database and enabled (`manage.py check --database default`).
+def every_trigger_is_in_force(
+    databases: Sequence[str] | None = None,
+    compare_definitions: bool = True,
+    **kwargs: Any,  # noqa: ANN401
+) -> list[CheckMessage]:
+    """Installed capture: triggers, functions, the log's tables and rights (`manage.py check --database default`).
 
-    While migrations are pending the triggers that they bring may be missing: `migrate` runs this check first.
+    While migrations are pending, what they bring may be missing: `migrate` runs this check first.
     """
     if not databases or "default" not in databases or _migrations_are_pending():
         return []
-    found: list[CheckMessage] = [message for model in models_to_capture() for message in _dead_triggers(model)]
-    if can_be_ignored():
-        hint = "Run `manage.py migrate`, which mends it."
-        # A warning: `migrate` runs this check before it does anything.
-        found.append(Warning("A session can switch triggers off (pgtrigger.ignore).", hint=hint, id="changes.W005"))
-    return found
+    faults = find_faults(compare_definitions=compare_definitions)
+    return [Error(fault.sentence, hint=fault.hint, id=f"changes.{fault.id}") for fault in faults]
+
+
+@register(Tags.database, deploy=True)
+def role_does_not_own_the_log(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:  # noqa: ANN401
+    """Whether web and worker, if they connect as this process does, could switch capture off."""
+    if not databases or "default" not in databases:
+        return []
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT current_user::text")
+        [role] = cursor.fetchone() or [""]
+        reason = role_fault(cursor, role)
+    if not reason:
+        return []
+    hint = "Let `migrate` run as the owner, web and worker as another role: see docs/security.md."
+    return [Warning(f"The role {role} {reason}: it can switch capture off.", hint=hint, id="changes.W014")]
 
 
 def _migrations_are_pending() -> bool:
     executor = MigrationExecutor(connections["default"])
     return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
-
-
-def _dead_triggers(model: type[models.Model]) -> Iterator[CheckMessage]:
-    for trigger in captures_of(model):
-        name = f"{model._meta.label}: trigger {trigger.name}"
-        uri = trigger.get_uri(cast("models.Model", model))
-        status, enabled = trigger.get_installation_status(cast("models.Model", model), database="default")
-        if status != pgtrigger.core.INSTALLED:
-            hint = f"Run `manage.py pgtrigger install {uri}`, then migrate. Changes since it went are not in the log."
-            yield Error(f"{name} is {status.lower()}.", hint=hint, id="changes.E003")
-        elif not enabled:
-            hint = f"Run `manage.py pgtrigger enable {uri}`. Changes since then are not in the log."
-            yield Error(f"{name} is disabled.", hint=hint, id="changes.E004")

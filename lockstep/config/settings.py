@@ -236,6 +236,8 @@ MOVIES_PROVIDER_URL = env.str(
 # How old the catalogue of movies may be before the provider is asked again, and before an answer says that it is stale.
 MOVIES_REFRESH_SECONDS = env.int("MOVIES_REFRESH_SECONDS", 300, validate=validate.Range(min=1))
 MOVIES_STALE_SECONDS = env.int("MOVIES_STALE_SECONDS", 900, validate=validate.Range(min=1))
+# The role that web and worker connect as where it is not the owner of the tables; `migrate` gives it its rights.
+APPLICATION_ROLE = env.str("APPLICATION_ROLE", "").strip()
 CHANGE_LOG_RETENTION_DAYS = env.int("CHANGE_LOG_RETENTION_DAYS", 30, validate=validate.Range(min=1, max=36_500))
 # Webhooks go to whatever address a user names, as long as it is public. Private networks are opened here, by name.
 try:

@@ -54,7 +54,7 @@ async def _drop_one(connection: Connection, name: str, first: datetime, end: dat
         if needing := await _needed_by(connection, first, end):
             return needing
         await connection.execute(sql.SQL(SQL["upkeep"]["note_dropped"]).format(sql.Identifier(name)))
-        await connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
+        await connection.execute("SELECT changes_drop_week(%s)", [name])
     return []
 
 

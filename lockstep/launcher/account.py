@@ -106,10 +106,24 @@ def _refusal(account: Account, folder: Path, initdb: Path) -> str:
     return "" if result.returncode == 0 and not result.stderr else result.stderr.strip()[-300:] or "no access"
 
 
+def open_no_link(path: str, flags: int) -> int:
+    """An `opener` for root's files in folders of others: a link is an OSError, and what it leads to is left alone."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
 def give(account: Account | None, *paths: Path) -> None:
-    """Make the account the owner; nothing to do for an ordinary user."""
+    """Make the account the owner; nothing to do for an ordinary user. A link itself, never what it leads to."""
     for path in paths if account else ():
-        os.chown(path, account.uid, account.gid)  # type: ignore[union-attr]
+        os.chown(path, account.uid, account.gid, follow_symlinks=False)  # type: ignore[union-attr]
+
+
+def give_tree(account: Account, folder: Path) -> None:
+    """Make the account the owner of a folder and of all that is in it. Links are not followed, at no depth."""
+    for place, folders, files, descriptor in os.fwalk(folder, follow_symlinks=False):
+        if place == str(folder):
+            os.fchown(descriptor, account.uid, account.gid)
+        for name in (*folders, *files):
+            os.chown(name, account.uid, account.gid, dir_fd=descriptor, follow_symlinks=False)
 
 
 def owner_name(path: Path) -> str:

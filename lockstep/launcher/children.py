@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from lockstep.launcher.account import Account
+from lockstep.launcher.account import Account, open_no_link
 from lockstep.launcher.output import Output
 
 FIRST_DELAY, LONGEST_DELAY, HEALTHY_SECONDS = 0.2, 10.0, 30.0
@@ -50,7 +50,8 @@ def spawn(program: Program) -> subprocess.Popen[bytes]:
     """Start it. What it says goes to its log, else to `stdout` of the answer."""
     prefix = program.account.prefix(program.death_signal.name[3:]) if program.account else []
     options = program.account.popen_options() if program.account else {}
-    with program.log.open("ab") if program.log else contextlib.nullcontext(subprocess.PIPE) as target:
+    log = program.log
+    with open(log, "ab", opener=open_no_link) if log else contextlib.nullcontext(subprocess.PIPE) as target:
         return subprocess.Popen(
             [*prefix, *program.command()],
             cwd=program.folder,

@@ -16,7 +16,12 @@ from lockstep.launcher import account
 from lockstep.launcher.account import Account
 from lockstep.launcher.errors import DataDamaged, LauncherError, NotYourData, OtherVersion, PostgresMissing
 
+# The role that everything connects as owns its database, may make others (for tests) and checkpoints (for the bench),
+# and has no further rights: it reads no file. The superuser that initdb makes has no password in a cluster that is
+# kept, so no connection is a superuser's; `postgres --single` is, for those who may start it on the folder.
 ROLE = DATABASE = "lockstep"
+SUPERUSER = "lockstep_superuser"
+ROLE_OPTIONS = "LOGIN CREATEDB IN ROLE pg_checkpoint"
 PASSWORD_FILE = "lockstep.password"  # noqa: S105 - a file's name. Inside the data folder: it goes where the data goes
 # Nothing of the user's environment: PG* variables and locales would change what the server does.
 ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
@@ -75,7 +80,7 @@ def _initialize(data: Path, password: Path, owner: Account | None, *, durable: b
         owner,
         program("initdb"),
         f"--pgdata={data}",
-        f"--username={ROLE}",
+        f"--username={SUPERUSER}",
         f"--pwfile={password}",
         "--auth=scram-sha-256",
         "--encoding=UTF8",
@@ -83,30 +88,32 @@ def _initialize(data: Path, password: Path, owner: Account | None, *, durable: b
         "--no-instructions",
         *(() if durable else ("--no-sync",)),
     )
-    _run(
-        owner,
-        program("postgres"),
-        "--single",
-        "-D",
-        data,
-        *(() if durable else ("-F",)),
-        "postgres",
-        statement=f"CREATE DATABASE {DATABASE}\n",
-    )
+    single_user = [program("postgres"), "--single", "-D", data, *(() if durable else ("-F",)), "postgres"]
+    _run(owner, *single_user, statements="".join(f"{one}\n" for one in creation(password.read_text().strip(), durable)))
+
+
+def creation(password: str, durable: bool) -> list[str]:
+    """What the superuser does once, when the cluster is made; a line each."""
+    role = f"CREATE ROLE {ROLE} {ROLE_OPTIONS} PASSWORD '{password}'"
+    return [
+        role,
+        f"CREATE DATABASE {DATABASE} OWNER {ROLE}",
+        *([f"ALTER ROLE {SUPERUSER} PASSWORD NULL"] if durable else []),
+    ]
 
 
 class FailedToCreate(Exception):
     """initdb ended with an error; its last lines are the message."""
 
 
-def _run(owner: Account | None, *command: str | Path, statement: str = "") -> None:
+def _run(owner: Account | None, *command: str | Path, statements: str = "") -> None:
     from lockstep.launcher.children import tied_to_this_process
 
     result = subprocess.run(
         [*(owner.prefix("KILL") if owner else []), *map(str, command)],
         cwd="/",
         env=ENVIRONMENT,
-        input=statement,
+        input=statements,
         capture_output=True,
         text=True,
         check=False,
@@ -147,7 +154,7 @@ def examine(folder: Path, log: Path) -> None:
 def adopt(folder: Path, owner: Account | None) -> None:
     """Root's copy of a data folder (a restored backup) is given to the account that PostgreSQL runs as."""
     if owner and folder.stat().st_uid == 0:
-        account.give(owner, folder, *folder.rglob("*"))
+        account.give_tree(owner, folder)
 
 
 def damaged(folder: Path, log: Path, lines: list[str]) -> LauncherError:
@@ -155,7 +162,8 @@ def damaged(folder: Path, log: Path, lines: list[str]) -> LauncherError:
 
 
 def read_password(folder: Path) -> str:
-    return (folder / PASSWORD_FILE).read_text().strip()
+    with open(folder / PASSWORD_FILE, opener=account.open_no_link) as file:
+        return file.read().strip()
 
 
 def running_postmaster(folder: Path) -> int | None:

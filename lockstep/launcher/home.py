@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
+from lockstep.launcher.account import open_no_link
 from lockstep.launcher.errors import (
     AlreadyRunning,
     BadSetting,
@@ -48,7 +49,7 @@ class Home:
 
     def _hold(self, address: str) -> None:
         # The kernel lets go of it when the process dies, however it dies; children do not inherit it.
-        self._lock = (self.folder / "lock").open("a+")
+        self._lock = open(self.folder / "lock", "a+", opener=open_no_link)  # noqa: SIM115 - held as long as we live
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -29,6 +29,7 @@ TEST_DATABASE = f"test_{cluster.DATABASE}"
 SCHEMA = (
     "uv.lock",
     "lockstep/launcher/template.py",
+    "lockstep/launcher/cluster.py",
     "lockstep/config/settings.py",
     "lockstep/changes/*.py",
     "lockstep/**/models.py",

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 
 CAPTURE = "lockstep/changes/sql/capture.sql"
+LOG = "lockstep/changes/sql/schema.sql"
+PROTECTION = "lockstep/changes/protection.py"
+LEDGER = "lockstep/shop/migrations/0002_ledger_of_every_row.py"
 RELAY = "lockstep/delivery/sql/relay.sql"
 OPERATIONS = "lockstep/delivery/sql/operations.sql"
 LANES = "lockstep/delivery/sql/lanes.sql"
@@ -17,6 +20,10 @@ TEST_SEARCH = "lockstep/shop/tests/test_search.py"
 TEST_MOVIES = "lockstep/movies/tests"
 TEST_BROADCAST = "lockstep/defects/tests/test_broadcast.py"
 TEST_CAPTURE = "lockstep/changes/tests/test_capture.py"
+TEST_CHECKS = "lockstep/changes/tests/test_checks.py"
+TEST_RIGHTS = "tests/security/test_rights.py"
+TEST_LEDGER = "lockstep/shop/tests/test_ledger.py"
+TEST_PLAIN_ROLE = "lockstep/launcher/tests/test_plain_role.py"
 TEST_RELAY = "lockstep/delivery/tests/test_relay.py"
 TEST_LANES = "lockstep/delivery/tests/test_lanes.py"
 TEST_COURIER = "lockstep/delivery/tests/test_courier.py"
@@ -279,9 +286,9 @@ BUGS = [
     ),
     SeededBug(
         "a session can switch capture off",
-        "lockstep/changes/triggers.py",
-        "cursor.execute(NEVER)",
-        'cursor.execute("SELECT")',
+        PROTECTION,
+        'mend = PROTECTION["ignore_nothing"]',
+        'mend = ""',
         f"{TEST_CAPTURE}::test_no_session_writes_past_the_log",
     ),
     SeededBug(
@@ -1546,5 +1553,97 @@ BUGS = [
         "if found and fingerprint(",
         "if False and fingerprint(",
         f"{TEST_AFTERMATH}::test_what_a_plan_deletes_is_not_deleted_when_it_has_changed_since",
+    ),
+    SeededBug(
+        "functions of triggers find tables of the writer's session",
+        PROTECTION,
+        'path = f"pg_catalog, {log.schema}, pg_temp"',
+        'path = f"pg_catalog, {log.schema}"',
+        f"{TEST_CAPTURE}::test_table_of_the_session_does_not_take_the_place_of_the_log",
+    ),
+    SeededBug(
+        "functions of triggers find operators of the writer's session",
+        PROTECTION,
+        'f"ALTER FUNCTION {signature} SET search_path = {path}",',
+        'f"SELECT",',
+        f"{TEST_CAPTURE}::test_operator_of_the_session_does_not_decide_what_differs",
+    ),
+    SeededBug(
+        "functions of triggers run with the writer's rights",
+        PROTECTION,
+        'mend=f"ALTER FUNCTION {signature} SECURITY DEFINER RESET ALL;"',
+        'mend=f"ALTER FUNCTION {signature} RESET ALL;"',
+        f"{TEST_RIGHTS}::test_writes_are_captured_whatever_the_session_brings[application-part]",
+    ),
+    SeededBug(
+        "a capture function may be put behind any trigger",
+        PROTECTION,
+        "REVOKE ALL ON FUNCTION {signature} FROM PUBLIC",
+        "GRANT ALL ON FUNCTION {signature} TO PUBLIC",
+        f"{TEST_RIGHTS}::test_application_role_is_refused[application-all]",
+    ),
+    SeededBug(
+        "triggers are off for a replica's session",
+        PROTECTION,
+        "ENABLE ALWAYS TRIGGER {one.pgid}",
+        "ENABLE TRIGGER {one.pgid}",
+        f"{TEST_CHECKS}::test_all_is_well_as_it_stands",
+    ),
+    SeededBug(
+        "the application role keeps its right to write the log",
+        PROTECTION,
+        'yield f"REVOKE ALL ON {kind}',
+        'yield f"REVOKE TRUNCATE ON TABLE {names[0]} FROM {role}" or f"{kind}',
+        "tests/security/test_application_role.py::test_rights_of_before_do_not_outlive_the_next_migrate",
+    ),
+    SeededBug(
+        "a partition that is made later may be emptied",
+        LOG,
+        "BEFORE UPDATE OR DELETE OR TRUNCATE ON %s'",
+        "BEFORE UPDATE OR DELETE ON %s'",
+        f"{TEST_CAPTURE}::test_partition_made_later_is_append_only",
+    ),
+    SeededBug(
+        "a week is dropped before its retention is over",
+        LOG,
+        "IF past > now() - make_interval(days => days) IS NOT FALSE THEN",
+        "IF past IS NULL THEN",
+        f"{TEST_CAPTURE}::test_no_week_within_retention_is_dropped",
+    ),
+    SeededBug(
+        "check does not look at what a trigger is",
+        PROTECTION,
+        "or _differs(definition, definitions.get(one.pgid))",
+        "or False",
+        f"{TEST_CHECKS}::test_altered_trigger_is_an_error",
+    ),
+    SeededBug(
+        "a trigger of the session's own moves stock past the ledger",
+        LEDGER,
+        " OR NOT has_table_privilege('shop_movement'::regclass, 'TRIGGER')",
+        "",
+        f"{TEST_RIGHTS}::test_writes_are_captured_whatever_the_session_brings[application-all]",
+        times=2,
+    ),
+    SeededBug(
+        "movements of a product that is not there are taken",
+        LEDGER,
+        "IF moved <> (SELECT count(*) FROM new_rows) THEN",
+        "IF false THEN",
+        f"{TEST_LEDGER}::test_a_movement_needs_a_product",
+    ),
+    SeededBug(
+        "the database's role is a superuser",
+        "lockstep/launcher/cluster.py",
+        'ROLE_OPTIONS = "LOGIN CREATEDB',
+        'ROLE_OPTIONS = "LOGIN SUPERUSER CREATEDB',
+        f"{TEST_PLAIN_ROLE}::test_development_role_reads_no_file_runs_no_program_and_gains_no_right",
+    ),
+    SeededBug(
+        "what a link in the data folder leads to is given away",
+        "lockstep/launcher/account.py",
+        "os.chown(name, account.uid, account.gid, dir_fd=descriptor, follow_symlinks=False)",
+        "os.chown(name, account.uid, account.gid, dir_fd=descriptor)",
+        f"{TEST_PLAIN_ROLE}::test_what_links_in_a_home_lead_to_is_not_given_away",
     ),
 ]

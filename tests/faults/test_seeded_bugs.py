@@ -27,7 +27,7 @@ SCHEMA = (
     "search.sql",
     "tags.sql",
     "unpaid.sql",
-    "changes/triggers.py",
+    "changes/protection.py",
     "migrations/",
     "models.py",
 )  # what a database is made of

@@ -158,7 +158,9 @@ $fold$;
 -- By what names are sorted, by code point (COLLATE "C"): folded, and without accents, so that é is beside e and not behind z;
 -- where that is equal, by the folded text. Unicode's rules for all languages at once (UTS #10) begin so, too, and not every
 -- PostgreSQL has them.
-CREATE FUNCTION lockstep_sort_key(given text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+-- Bound to the functions that it names when it is made, so that indexes can be built whatever search_path is set to.
+CREATE OR REPLACE FUNCTION lockstep_sort_key(given text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
     SELECT regexp_replace(normalize(folded, NFD), '[\u0300-\u036f]+', '', 'g') || E'\x01' || folded
-    FROM lockstep_fold(given) AS folded
-$$;
+    FROM lockstep_fold(given) AS folded;
+END;

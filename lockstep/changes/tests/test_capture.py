@@ -161,13 +161,66 @@ def test_a_comment_on_a_deleted_post_is_refused_by_the_database(database: psycop
         database.execute("INSERT INTO posts_comment (post_id, name, email, body) SELECT id, '', '', '' FROM posts_post")
 
 
-@pytest.mark.parametrize(
-    "statement", ["UPDATE changes_change SET actor = 'somebody else'", "DELETE FROM changes_change"]
-)
-def test_the_log_is_append_only(statement: str, database: psycopg.Connection):
+@pytest.mark.parametrize("statement", ["UPDATE {} SET actor = 'somebody else'", "DELETE FROM {}", "TRUNCATE {}"])
+def test_the_log_and_each_of_its_partitions_are_append_only(statement: str, database: psycopg.Connection):
     database.execute("INSERT INTO posts_post (title, body) VALUES ('a', '')")
-    with pytest.raises(psycopg.errors.RestrictViolation, match="append-only"):
-        database.execute(statement)
+    tables = database.execute("SELECT relid::regclass::text FROM pg_partition_tree('changes_change')").fetchall()
+    assert len(tables) >= 4
+    for (table,) in tables:
+        with pytest.raises(psycopg.errors.RestrictViolation, match="append-only"):
+            database.execute(statement.format(table))
+
+
+def test_partition_made_later_is_append_only(database: psycopg.Connection):
+    with database.transaction(force_rollback=True):
+        assert database.execute("SELECT changes_make_partitions(8)").fetchone() == (6,)
+        [table] = database.execute("SELECT max(relid::regclass::text) FROM pg_partition_tree('changes_change')"
+                                   " WHERE relid::regclass::text ~ '[0-9]$'").fetchone() or [""]  # fmt: skip
+        with pytest.raises(psycopg.errors.RestrictViolation, match="append-only"):
+            database.execute(f"TRUNCATE {table}")
+
+
+def test_table_of_the_session_does_not_take_the_place_of_the_log(database: psycopg.Connection):
+    database.execute("CREATE TEMP TABLE changes_change (LIKE public.changes_change INCLUDING DEFAULTS)")
+    database.execute("INSERT INTO posts_post (title, body) VALUES ('a', '')")
+    assert database.execute("SELECT count(*) FROM changes_change").fetchone() == (0,)
+    assert titles() == [("created", None, "a")]
+
+
+def test_operator_of_the_session_does_not_decide_what_differs(database: psycopg.Connection):
+    database.execute("INSERT INTO posts_post (title, body) VALUES ('a', '')")
+    database.execute(
+        "CREATE FUNCTION pg_temp.same(jsonb, jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true'"
+    )
+    with database.transaction(force_rollback=True):
+        database.execute("CREATE SCHEMA own")
+        database.execute("CREATE OPERATOR own.= (LEFTARG = jsonb, RIGHTARG = jsonb, FUNCTION = pg_temp.same)")
+        database.execute("SET LOCAL search_path = own, pg_catalog, public")
+        database.execute("UPDATE posts_post SET title = 'b'")
+        logged = database.execute("SELECT count(*) FROM changes_change WHERE kind OPERATOR(pg_catalog.=) 'updated'")
+        assert logged.fetchone() == (1,)
+
+
+def test_session_without_search_path_writes_and_is_captured(database: psycopg.Connection):
+    """As the scripts of pg_dump do."""
+    database.execute("SET search_path = ''")
+    database.execute("INSERT INTO public.posts_post (title, body) VALUES ('a', '')")
+    database.execute("UPDATE public.posts_post SET title = 'b'")
+    database.execute("INSERT INTO public.shop_tag (name) VALUES ('Été')")
+    assert titles() == [("created", None, "a"), ("updated", "a", "b")]
+
+
+def test_no_week_within_retention_is_dropped(database: psycopg.Connection):
+    partitions = database.execute("SELECT relid::regclass::text FROM pg_partition_tree('changes_change')").fetchall()
+    for name in [*(name for (name,) in partitions), "posts_post", None]:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="no week of the change log"):
+            database.execute("SELECT changes_drop_week(%s)", [name])
+
+
+def test_partitions_are_made_for_a_few_weeks_only(database: psycopg.Connection):
+    for weeks in (-1, 9):
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match="0 to 8 weeks"):
+            database.execute("SELECT changes_make_partitions(%s)", [weeks])
 
 
 def test_rows_written_past_the_partitions_are_kept_and_partitions_are_made_around_them(database: psycopg.Connection):

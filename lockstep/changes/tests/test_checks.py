@@ -1,10 +1,12 @@
 """`manage.py check` fails when capture is not what it should be."""
 
 import pytest
+from django.conf import settings
 from django.core.checks import Error, Warning
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 
+from lockstep.accounts.models import User
 from lockstep.changes import checks
 from lockstep.posts.models import Post
 
@@ -55,9 +57,169 @@ def test_a_missing_trigger_is_an_error():
     assert messages() == [("changes.E003", "posts.Post: trigger capture_update is uninstalled.")]
 
 
-def test_what_brings_back_the_switch_for_triggers_is_told_and_mended_by_migrate():
+CAPTURE = Post._meta.triggers[1].get_pgid(Post)  # of updates
+FUNCTION = f"""
+    CREATE OR REPLACE FUNCTION {CAPTURE}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS 'BEGIN RETURN NULL; END'"""
+ALTERED = "posts.Post: trigger capture_update was altered."
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        pytest.param(
+            f"ALTER TABLE posts_post ENABLE TRIGGER {CAPTURE}",
+            ("E007", "posts.Post: trigger capture_update can be switched off by session_replication_role."),
+            id="not always",
+        ),
+        pytest.param(
+            f"ALTER TABLE posts_post ENABLE REPLICA TRIGGER {CAPTURE}",
+            ("E004", "posts.Post: trigger capture_update is disabled."),
+            id="replica",
+        ),
+        pytest.param(
+            f"COMMENT ON TRIGGER {CAPTURE} ON posts_post IS 'another version'",
+            ("E003", "posts.Post: trigger capture_update is outdated."),
+            id="outdated",
+        ),
+        pytest.param(FUNCTION, ("E008", f"The function {CAPTURE} was altered."), id="function"),
+        pytest.param(
+            f"ALTER FUNCTION {CAPTURE}() RESET search_path",
+            ("E009", f"The function {CAPTURE} depends on the rights or the search_path of the session that writes."),
+            id="path",
+        ),
+        pytest.param(
+            f"ALTER FUNCTION {CAPTURE}() SET search_path = public, pg_catalog, pg_temp",
+            ("E009", f"The function {CAPTURE} depends on the rights or the search_path of the session that writes."),
+            id="another path",
+        ),
+        pytest.param(
+            f"ALTER FUNCTION {CAPTURE}() SECURITY INVOKER",
+            ("E009", f"The function {CAPTURE} depends on the rights or the search_path of the session that writes."),
+            id="rights",
+        ),
+        pytest.param(
+            f"GRANT EXECUTE ON FUNCTION {CAPTURE}() TO public",
+            ("E010", f"The function {CAPTURE} can be called by others than the owner of the log."),
+            id="execute",
+        ),
+        pytest.param(
+            "DROP TRIGGER changes_change_append_only ON changes_change_rest",
+            ("E011", "changes_change_rest, a table of the change log, does not refuse edits."),
+            id="partition",
+        ),
+        pytest.param(
+            "ALTER TABLE changes_change DISABLE TRIGGER USER",
+            ("E011", "changes_change, a table of the change log, does not refuse edits."),
+            id="log",
+        ),
+        pytest.param(
+            "CREATE TABLE by_hand PARTITION OF changes_change FOR VALUES FROM ('2001-01-01') TO ('2001-01-02')",
+            ("E011", "by_hand, a table of the change log, does not refuse edits."),
+            id="partition made by hand",
+        ),
+        pytest.param(
+            "CREATE OR REPLACE TRIGGER changes_change_append_only BEFORE UPDATE OR DELETE ON changes_change"
+            " FOR EACH STATEMENT EXECUTE FUNCTION changes_refuse_edit();"
+            "ALTER TABLE changes_change ENABLE ALWAYS TRIGGER changes_change_append_only",
+            ("E011", "changes_change, a table of the change log, does not refuse edits."),
+            id="truncate",
+        ),
+        pytest.param(
+            "GRANT INSERT ON changes_change TO public",
+            ("E012", "The role public may write the change log: changes_change."),
+            id="insert",
+        ),
+        pytest.param(
+            "GRANT UPDATE (actor) ON changes_change_rest TO public",
+            ("E012", "The role public may write the change log: changes_change_rest."),
+            id="column of a partition",
+        ),
+        pytest.param(
+            "GRANT UPDATE ON SEQUENCE changes_change_seq TO public",
+            ("E012", "The role public may write the change log: changes_change_seq."),
+            id="numbers",
+        ),
+        pytest.param(
+            "GRANT TRIGGER ON shop_movement TO public",
+            ("E015", "The role public may put triggers on shop_movement."),
+            id="right to make triggers",
+        ),
+        pytest.param(
+            "CREATE OR REPLACE FUNCTION changes_retention_days() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1'",
+            ("E014", "The database keeps the change log for another time than 30 days."),
+            id="retention",
+        ),
+    ],
+)
+def test_what_opens_a_way_past_the_log_is_an_error(statement: str, expected: tuple[str, str]):
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+    told = [(number.removeprefix("changes."), sentence) for number, sentence in messages()]
+    assert expected in told
+    assert {number for number, _ in told} == {expected[0]}  # with one sentence for each role that it concerns
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        "AFTER UPDATE ON posts_post REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows"
+        " FOR EACH STATEMENT WHEN (false)",
+        "AFTER DELETE ON posts_post REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT",
+        "BEFORE UPDATE ON posts_post FOR EACH STATEMENT",
+        "AFTER UPDATE OF title ON posts_post FOR EACH STATEMENT",
+        "AFTER UPDATE ON posts_post FOR EACH ROW",
+    ],
+)
+def test_altered_trigger_is_an_error(definition: str):
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE OR REPLACE TRIGGER {CAPTURE} {definition} EXECUTE FUNCTION {CAPTURE}()")
+        cursor.execute(f"ALTER TABLE posts_post ENABLE ALWAYS TRIGGER {CAPTURE}")
+    assert messages() == [("changes.E006", ALTERED)]
+
+
+def test_trigger_with_another_function_is_an_error():
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"CREATE OR REPLACE TRIGGER {CAPTURE} AFTER UPDATE ON posts_post REFERENCING OLD TABLE AS old_rows"
+            " NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION changes_refuse_edit()"
+        )
+        cursor.execute(f"ALTER TABLE posts_post ENABLE ALWAYS TRIGGER {CAPTURE}")
+    assert messages() == [("changes.E006", ALTERED)]
+
+
+def test_table_of_a_many_to_many_field_that_is_not_captured_is_an_error(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(User, "uncaptured_fields", {"groups": "for this test"})
+    assert messages() == [("changes.E001", "accounts.User_user_permissions is not captured.")]
+
+
+def test_application_role_that_is_absent_or_owns_the_tables_is_an_error(monkeypatch: pytest.MonkeyPatch):
+    for role, reason in (
+        (connection.settings_dict["USER"], "is, or can become, the owner"),
+        ("nobody", "does not exist"),
+    ):
+        monkeypatch.setattr(settings, "APPLICATION_ROLE", role)
+        [(number, sentence)] = messages()
+        assert number == "changes.E013"
+        assert reason in sentence
+        with pytest.raises(CommandError, match=reason):
+            call_command("migrate", verbosity=0)
+
+
+def test_role_of_the_process_that_could_switch_capture_off_is_a_warning_of_the_deployment():
+    [warning] = checks.role_does_not_own_the_log(["default"])
+    assert (warning.id, "it can switch capture off" in warning.msg) == ("changes.W014", True)
+
+
+def test_migrate_mends_what_it_can():
     trigger = Post._meta.triggers[0]
     trigger.install(Post)  # as `manage.py pgtrigger install` does
-    assert messages() == [("changes.W005", "A session can switch triggers off (pgtrigger.ignore).")]
-    call_command("migrate", verbosity=0)
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TRIGGER changes_change_append_only ON changes_change_rest")
+        cursor.execute(
+            "CREATE OR REPLACE FUNCTION changes_refuse_edit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'"
+        )
+    assert ("changes.E005", "A session can switch triggers off (pgtrigger.ignore).") in messages()
+    assert len(messages()) == 6
+    call_command("migrate", verbosity=0, skip_checks=False)
     assert messages() == []

@@ -17,7 +17,7 @@ from lockstep.delivery.operations import Selection
 from lockstep.providers.counter import Tally
 from lockstep.sandbox.counter import StandIn
 from lockstep.webhooks.tests.receiver import Receiver, receiving
-from tests.support import BackgroundWorker, Cast, drained, eventually
+from tests.support import BackgroundWorker, Cast, drained, eventually, without_triggers
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -146,11 +146,8 @@ def test_what_the_log_does_not_have_any_more_the_rows_say(cast: Cast, database: 
     cast.owner.delete(first)
     whole = expected_tallies()
     assert whole == {cast.owner.user.number: Tally(2, 1)}
-    database.execute("ALTER TABLE changes_change DISABLE TRIGGER ALL")
-    try:
+    with database.transaction(), without_triggers(database, "changes_change"):
         database.execute("DELETE FROM changes_change WHERE model = 'defects.defect'")
-    finally:
-        database.execute("ALTER TABLE changes_change ENABLE TRIGGER ALL")
     assert expected_tallies() == whole
     cast.owner.delete(second)
     assert expected_tallies() == {cast.owner.user.number: Tally(2, 2)}

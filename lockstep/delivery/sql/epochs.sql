@@ -99,7 +99,7 @@ SET window_start = pg_current_snapshot(), window_end = NULL, window_seq = NULL, 
 -- Ids of the old life would come up again one day; the oldest possible one is visible in every snapshot.
 ALTER TABLE changes_change DISABLE TRIGGER changes_change_append_only;
 UPDATE changes_change SET xid = '3' WHERE seq NOT IN (SELECT seq FROM native);
-ALTER TABLE changes_change ENABLE TRIGGER changes_change_append_only;
+ALTER TABLE changes_change ENABLE ALWAYS TRIGGER changes_change_append_only;
 
 -- name: begin
 INSERT INTO delivery_epoch (number, system_identifier, timeline)

@@ -28,6 +28,7 @@ from lockstep.delivery.tests.support import (
     waiting,
 )
 from lockstep.delivery.worker import Worker
+from tests.support import without_triggers
 
 OF_ANOTHER_CLUSTER = "INSERT INTO delivery_epoch (number, timeline, system_identifier) VALUES (1, 1, '1')"
 # What restores a dump makes the indexes when the rows are there.
@@ -55,9 +56,8 @@ def restore(request: pytest.FixtureRequest, steps: Steps, database: psycopg.Conn
 
     def age() -> None:
         with database.transaction():
-            database.execute("ALTER TABLE changes_change DISABLE TRIGGER changes_change_append_only")
-            database.execute(f"UPDATE changes_change SET xid = (xid::text::bigint + {ages})::text::xid8")
-            database.execute("ALTER TABLE changes_change ENABLE TRIGGER changes_change_append_only")
+            with without_triggers(database, "changes_change"):
+                database.execute(f"UPDATE changes_change SET xid = (xid::text::bigint + {ages})::text::xid8")
             database.execute(
                 f"UPDATE delivery_place SET window_start = {snapshot('window_start')}::pg_snapshot,"
                 f" window_end = CASE WHEN window_end IS NOT NULL THEN {snapshot('window_end')}::pg_snapshot END"

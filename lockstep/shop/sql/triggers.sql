@@ -8,17 +8,33 @@ FROM new_rows n WHERE n.stock <> 0;
 RETURN NULL;
 
 -- name: correct_ledger
--- Somebody set the stock: the ledger says by how much. A product that changes nothing here changes nothing there.
+-- The stock was set: the ledger says by how much. A product that changes nothing here changes nothing there. Under another
+-- key it is another product.
 INSERT INTO shop_movement (product_id, delta, reason, actor)
-SELECT n.id, n.stock - o.stock, 'CORRECTION', nullif(current_setting('lockstep.actor', true), '')
-FROM new_rows n JOIN old_rows o ON o.id = n.id WHERE n.stock <> o.stock;
+SELECT coalesce(n.id, o.id), coalesce(n.stock, 0) - coalesce(o.stock, 0), 'CORRECTION',
+       nullif(current_setting('lockstep.actor', true), '')
+FROM new_rows n FULL JOIN old_rows o ON o.id = n.id WHERE coalesce(n.stock, 0) <> coalesce(o.stock, 0);
+RETURN NULL;
+
+-- name: close_ledger
+-- A removed row has no stock. The ledger says so, because a new row may get its id.
+INSERT INTO shop_movement (product_id, delta, reason, actor)
+SELECT o.id, -o.stock, 'CORRECTION', nullif(current_setting('lockstep.actor', true), '')
+FROM {rows} o WHERE o.stock <> 0;
 RETURN NULL;
 
 -- name: move_stock
--- Somebody wrote movements: the stock follows, and never below zero.
+-- Movements were written: the stock follows, and never below zero. There are none of a product that there is not: one that
+-- is made later under that id would not have them in its stock. Rows are counted first, which costs less than products.
 UPDATE shop_product p SET stock = p.stock + d.delta
 FROM (SELECT product_id, sum(delta)::bigint AS delta FROM new_rows GROUP BY product_id) AS d
 WHERE p.id = d.product_id;
+GET DIAGNOSTICS moved = ROW_COUNT;
+IF moved <> (SELECT count(*) FROM new_rows) THEN
+    IF moved <> (SELECT count(DISTINCT product_id) FROM new_rows) THEN
+        RAISE EXCEPTION 'A movement needs a product.' USING ERRCODE = 'check_violation';
+    END IF;
+END IF;
 RETURN NULL;
 
 -- name: record_transition

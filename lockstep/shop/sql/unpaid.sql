@@ -4,7 +4,7 @@
 -- Which limit on what a buyer has in unpaid orders one more order of so many units would pass: "orders", "units" or NULL.
 -- Orders of one buyer wait here for each other, until the transaction ends, once they hold their products: what is counted
 -- afterwards, by a statement of its own, includes every order that was placed before. Orders of others do not wait.
-CREATE FUNCTION shop_unpaid_excess(the_buyer uuid, units bigint, most_orders bigint, most_units bigint)
+CREATE OR REPLACE FUNCTION shop_unpaid_excess(the_buyer uuid, units bigint, most_orders bigint, most_units bigint)
 RETURNS text LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     -- An expression, which costs a third of what PERFORM does. Text, because no variable holds what it returns.
@@ -15,7 +15,7 @@ BEGIN
     SELECT count(*), coalesce(sum(
         (SELECT sum((line ->> 'quantity')::bigint) FROM pg_catalog.jsonb_array_elements(o.lines) AS line)), 0)
     INTO orders, held
-    FROM public.shop_order o
+    FROM shop_order o
     WHERE o.buyer_id = the_buyer AND o.state IN ('PENDING_CONFIRMATION', 'CONFIRMED');
     RETURN CASE WHEN orders >= most_orders THEN 'orders' WHEN held + units > most_units THEN 'units' END;
 END $$;

@@ -1,5 +1,7 @@
 """The stock is what the ledger sums to, whoever writes either; it never goes below zero."""
 
+from uuid import uuid4
+
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Sum
@@ -9,7 +11,7 @@ from lockstep.changes.models import Change
 from lockstep.shop.ledger import check_ledger
 from lockstep.shop.models import Movement, Product
 from lockstep.shop.tests.conftest import MakeProduct
-from tests.support import Cast
+from tests.support import Cast, without_triggers
 
 pytestmark = pytest.mark.django_db
 
@@ -82,10 +84,8 @@ def test_what_changes_something_else_of_a_product_moves_nothing(product: MakePro
 def test_the_audit_compares_both(product: MakeProduct):
     made = product(stock=10)
     assert (check_ledger().objects, check_ledger().differing) == (1, [])
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL session_replication_role = replica")  # no trigger sees the next one
+    with connection.cursor() as cursor, without_triggers(cursor, "shop_product"):
         cursor.execute("UPDATE shop_product SET stock = 11")
-        cursor.execute("SET LOCAL session_replication_role = origin")
     assert check_ledger().differing == [f"product {made.number}: stock 11, ledger 10"]
 
 
@@ -95,3 +95,44 @@ def test_the_ledger_is_never_rewritten(product: MakeProduct, statement: str):
     with pytest.raises(Exception, match="pgtrigger"), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement)
     assert stock(made) == 10
+
+
+def test_the_ledger_is_never_emptied(product: MakeProduct):
+    made = product()
+    with pytest.raises(Exception, match="never emptied"), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("TRUNCATE shop_movement")
+    assert stock(made) == 10
+
+
+def test_a_movement_needs_a_product(product: MakeProduct):
+    """Else a product that is made later under its id would have a ledger that its stock knows nothing of."""
+    made = product()
+    with pytest.raises(IntegrityError, match="needs a product"), transaction.atomic():
+        Movement.objects.bulk_create(
+            [Movement(product_id=key, delta=5, reason=Movement.Reason.CORRECTION) for key in (made.pk, uuid4())]
+        )
+    assert stock(made) == 10
+
+
+def test_a_removed_row_has_a_ledger_of_nothing_and_its_id_may_come_again(product: MakeProduct):
+    made = product(stock=10)
+    Product.objects.filter(pk=made.pk).delete()
+    assert ledger(made) == [(10, "OPENING"), (-10, "CORRECTION")]
+    again = product(id=made.pk, stock=3)
+    assert stock(again) == 3
+
+
+def test_another_key_is_another_product(product: MakeProduct):
+    made = product(stock=10)
+    other = uuid4()
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE shop_product SET id = %s, stock = 4", [other])
+    assert ledger(made) == [(10, "OPENING"), (-10, "CORRECTION")]
+    assert stock(Product.objects.get(pk=other)) == 4
+
+
+def test_truncation_closes_every_ledger(cast: Cast, product: MakeProduct):
+    made = product(stock=10)
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; TRUNCATE shop_product CASCADE")
+    assert ledger(made) == [(10, "OPENING"), (-10, "CORRECTION")]

@@ -5,15 +5,27 @@ from typing import Any
 from django.apps import apps
 from django.core.management.base import CommandError
 from django.core.management.commands import migrate
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from lockstep.changes import commands
+from lockstep.changes.protection import UnfitRole, protect
 
 
 class Command(commands.Command, migrate.Command):
     """`make run`, the tests and the bench come through here, too: `call_command` finds this one."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:  # noqa: ANN401 - Django's signature
+        """Mends first what was made beside migrations, as by `pgtrigger install`: Django's checks would refuse it."""
+        try:
+            only_looks = options["plan"] or options["check_unapplied"]
+            if options["database"] == DEFAULT_DB_ALIAS and not only_looks and not _is_pending(DEFAULT_DB_ALIAS):
+                protect(DEFAULT_DB_ALIAS)
+            return super().execute(*args, **options)
+        except UnfitRole as error:
+            raise CommandError(str(error)) from error
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Django's signature
         """Refuses before Django's own checks, which would meet a history that makes no sense to them."""
@@ -24,6 +36,11 @@ class Command(commands.Command, migrate.Command):
                 "the one that LOCKSTEP_HOME names), or let LOCKSTEP_HOME or DATABASE_URL name another."
             )
         super().handle(*args, **options)
+
+
+def _is_pending(database: str) -> bool:
+    executor = MigrationExecutor(connections[database])
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
 def _unknown_migrations(database: str) -> list[str]:
