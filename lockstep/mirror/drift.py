@@ -70,10 +70,11 @@ def mirror_check(mirror: Mirror) -> Check:
 async def _differing(plan: Plan) -> list[str]:
     found: list[str] = []
     for collection in plan.mirror.collections:
-        async for step in plan.steps(collection, "create", "update", "delete", "unkept"):
-            if len(found) == SHOWN:
-                return [*found, f"and {plan.drift - SHOWN:,} more"]
-            found.append(f"{step.kind} {collection.name} {step.number or step.remote_id}")
+        async with plan.steps(collection, "create", "update", "delete", "unkept") as steps:
+            async for step in steps:
+                if len(found) == SHOWN:
+                    return [*found, f"and {plan.drift - SHOWN:,} more"]
+                found.append(f"{step.kind} {collection.name} {step.number or step.remote_id}")
     return found
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -83,7 +83,7 @@ class Plan:
             await self.connection.execute(statement)
         try:
             async with (
-                aclosing(client.stream(collection.name)) as stream,
+                client.stream(collection.name) as stream,
                 self.connection.cursor() as cursor,
                 cursor.copy(sql["fill_listing"]) as copy,
             ):
@@ -102,13 +102,16 @@ class Plan:
             self.counts[kind] += count
             self.owed += owed
 
-    async def steps(self, collection: Collection, *kinds: Kind) -> AsyncIterator[Step]:
-        """The steps of these kinds in one collection, by number; a few at a time are in memory."""
+    @asynccontextmanager
+    async def steps(self, collection: Collection, *kinds: Kind) -> AsyncIterator[AsyncIterator[Step]]:
+        """The steps of these kinds in one collection, by number; a few at a time are in memory.
+
+        A block, so that its cursor is closed before the next statement, wherever the loop in it ends.
+        """
         sql = statements(self.mirror, collection)
         async with self.connection.transaction(), self.connection.cursor(name="steps") as cursor:
             await cursor.execute(sql["read_plan"], {"kinds": list(kinds)})
-            async for row in cursor:
-                yield Step(collection, *row)
+            yield (Step(collection, *row) async for row in cursor)
 
     async def verify(self) -> None:
         """Marks what was acknowledged and is now seen in the listing."""

@@ -1,5 +1,7 @@
 """How a plan and its result are told to people."""
 
+from collections.abc import AsyncIterator
+
 from rich.console import Console
 from rich.markup import escape
 
@@ -21,19 +23,24 @@ async def describe_plan(console: Console, plan: Plan, *, full: bool) -> None:
     """Every step with its fields, then the sum."""
     for kind in KINDS:
         for collection in plan.mirror.collections:
-            shown = 0
-            async for step in plan.steps(collection, kind):
-                if shown == SHOWN and not full:
-                    console.print(f"  … and more to {kind} in {collection.name}; --full shows all")
-                    break
-                _describe(console, step)
-                shown += 1
+            async with plan.steps(collection, kind) as steps:
+                await _describe_steps(console, steps, f"{kind} in {collection.name}", SHOWN if not full else None)
     if not plan.drift:
         console.print(f"No drift: {counted(plan.listed.total(), 'object')} here and at the provider are equal.")
         return
     console.print("Plan: " + ", ".join(f"{plan.counts[kind]:,} {_verb(kind)}" for kind in KINDS) + ".")
     if plan.counts["unkept"]:
         console.print(UNKEPT.format(count=plan.counts["unkept"]))
+
+
+async def _describe_steps(console: Console, steps: AsyncIterator[Step], what: str, limit: int | None) -> None:
+    shown = 0
+    async for step in steps:
+        if shown == limit:
+            console.print(f"  … and more to {what}; --full shows all")
+            return
+        _describe(console, step)
+        shown += 1
 
 
 def _verb(kind: Kind) -> str:

@@ -5,8 +5,8 @@ public one); a DELETE answers 404 or 200. The public one and npm jsonplaceholder
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from urllib.parse import quote
 
@@ -30,10 +30,11 @@ def remote_id(value: object) -> str:
 class JsonPlaceholder(HttpClient):
     """The collections of one provider. For `stream` the deadline is the longest silence."""
 
-    async def stream(self, collection: str) -> AsyncGenerator[list[Any], None]:
+    @asynccontextmanager
+    async def stream(self, collection: str) -> AsyncIterator[AsyncIterator[list[Any]]]:
         """Every element of the collection as it comes, in batches. Raises in the middle if the body is cut.
 
-        Close it (`contextlib.aclosing`) when you leave before its end: it holds a connection.
+        A block, so that its connection is given back wherever the loop in it ends.
         """
         operation = Operation(write=False)
         async with AsyncExitStack() as stack:
@@ -42,8 +43,7 @@ class JsonPlaceholder(HttpClient):
                     await stack.enter_async_context(self._places)
                     answer = await stack.enter_async_context(self._answer(operation, "GET", _path(collection)))
                     await expect_success(answer, operation)
-            async for batch in batches(self._paced(answer.aiter_bytes(), operation)):
-                yield batch
+            yield batches(self._paced(answer.aiter_bytes(), operation))
 
     async def get(self, collection: str, remote_id: str) -> dict[str, Any] | None:
         """The object, or None when the provider has none."""
