@@ -24,14 +24,12 @@ from lockstep.api.parameters import read_query
 from lockstep.api.problems import PROBLEMS, Problem
 from lockstep.api.serializers import HealthSerializer, ProblemKindSerializer, ReadinessSerializer
 from lockstep.api.server.environ import EXCHANGE
+from lockstep.delivery.heartbeat import worker_state
 from lockstep.delivery.metrics import exposition
 
 latest_figures = LatestFigures(exposition)
 UNKNOWN = {"database": "does not answer", "migrations": "unknown", "worker": "unknown"}
-# Of this database: another system may share the server.
-WORKERS = """
-    SELECT count(*) FROM pg_stat_activity
-    WHERE application_name = 'lockstep-worker' AND datname = current_database()"""
+READ_ONLY = "read-only"
 
 
 class AsItIs(BaseContentNegotiation):
@@ -68,14 +66,15 @@ class ReadinessView(ProbeView):
     """Readiness: whether requests can be served.
 
     Each part is "ok", or says what is missing. A missing worker is a 503 in development only, where one command starts
-    everything. Elsewhere it is only reported: a web server stays in service while a worker restarts.
+    everything. Elsewhere it is only reported: a web server stays in service while a worker restarts. So is a database
+    that is "read-only": reads are served.
     """
 
     @extend_schema(operation_id="check_readiness", responses={200: ReadinessSerializer, 503: ReadinessSerializer})
     def get(self, request: Request) -> HttpResponse:
         checks = _checks()
         needed = checks if settings.DEBUG else {name: state for name, state in checks.items() if name != "worker"}
-        ready = all(state == "ok" for state in needed.values())
+        ready = all(state in ("ok", READ_ONLY) for state in needed.values())
         return JsonResponse(checks, status=200 if ready else 503, headers={} if ready else {"Retry-After": "1"})
 
 
@@ -139,15 +138,15 @@ def _checks() -> dict[str, str]:
     try:
         pending = required_migrations() - MigrationRecorder(connection).applied_migrations().keys()
         with connection.cursor() as cursor:
-            cursor.execute(WORKERS)
-            workers = cursor.fetchone()[0]
+            cursor.execute("SELECT current_setting('transaction_read_only') = 'on'")
+            (is_read_only,) = cursor.fetchone()
+        return {
+            "database": READ_ONLY if is_read_only else "ok",
+            "migrations": "pending: run manage.py migrate" if pending else "ok",
+            "worker": "unknown" if pending else worker_state(),
+        }
     except DatabaseError:
         return UNKNOWN
-    return {
-        "database": "ok",
-        "migrations": "pending: run manage.py migrate" if pending else "ok",
-        "worker": "ok" if workers else "none is running: manage.py worker",
-    }
 
 
 @cache

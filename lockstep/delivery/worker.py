@@ -9,21 +9,22 @@ Workers share nothing but the database: locks and leases there keep them out of 
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import psycopg
-from psycopg_pool import PoolTimeout
 
-from lockstep.changes.connecting import connection_parameters
+from lockstep.changes.connecting import WatchedAsyncConnection, connection_parameters
+from lockstep.changes.database_errors import UnsuitableDatabase, unsuitable
 from lockstep.changes.wakeup import CHANNEL
 from lockstep.delivery import metrics
+from lockstep.delivery.availability import RECOVERY_SECONDS, Availability, may_pass
 from lockstep.delivery.courier import Courier
 from lockstep.delivery.database import APPLICATION_NAME, Connection, Pools, open_pools
 from lockstep.delivery.epochs import Epochs, ForeignDatabase, cluster, load_epochs
+from lockstep.delivery.heartbeat import BEAT_SECONDS, Heartbeat
 from lockstep.delivery.periodic import run_periodic
 from lockstep.delivery.relay import declare, fan_out, subscriptions_due, windows
 from lockstep.delivery.subscriptions import Family, Pool, Subscriber
@@ -37,7 +38,6 @@ SHORTEST_POLL, LONGEST_POLL = 0.02, 0.5  # seconds between looks at the change l
 SHORTEST_LOOK, LONGEST_LOOK = 0.05, 0.5  # seconds between looks at what is due
 THOROUGH_LOOK = 10.0  # seconds between looks at all that is due, however old
 FAMILY_CONNECTIONS = 8  # database connections for the members of all families together
-RECOVERY_SECONDS = 1.0  # between attempts while the database does not answer
 
 
 class Worker:
@@ -48,21 +48,30 @@ class Worker:
         self.families = {family.name: family for family in families}
         self.stopping = asyncio.Event()
         self.grown = asyncio.Event()  # somebody told that the log has grown
+        self.availability = Availability(self.stopping)
+        self.heartbeat = Heartbeat("the relay", "the look-out", "the heartbeat")
         self._cluster = ""
         self._foreign = False
         self._wake: Callable[[str], None] = lambda name: None
         self._couriers: dict[str, Courier] = {}
 
     async def run(self) -> None:
-        """Runs until stopped. A database that goes away is waited for; raises ForeignDatabase."""
+        """Runs until stopped. A database that goes away is waited for.
+
+        Raises ForeignDatabase, and UnsuitableDatabase where waiting does not help.
+        """
+        await self.availability.wait()
         async with open_pools(self._connections, self._admit) as pools:
             epochs = await self._persist(lambda: self._declare(pools.handlers))
+            if epochs is None:
+                return
             logger.info("worker ready: %s", ", ".join(self._names) or "no subscriptions")
             async with asyncio.TaskGroup() as tasks:
                 self._employ(tasks, pools, epochs)
                 tasks.create_task(self._persist(lambda: self._relay(pools.relay)))
                 tasks.create_task(self._persist(lambda: self._look_out(pools.lanes)))
                 tasks.create_task(self._persist(self._listen))
+                tasks.create_task(self._watch())
                 tasks.create_task(self._persist(lambda: run_periodic(pools.handlers, self.stopping)))
         if self._foreign:
             raise ForeignDatabase
@@ -109,20 +118,30 @@ class Worker:
             employ(subscriber, leaves=False)
         self._wake = wake
 
-    async def _persist(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Starts the work again whenever the database went away under it, or a mistake of ours ended it."""
+    async def _persist(self, work: Callable[[], Awaitable[T]]) -> T | None:
+        """Starts the work again whenever the database went away under it, or a mistake of ours ended it.
+
+        None when the worker was stopped meanwhile. Raises ForeignDatabase and UnsuitableDatabase.
+        """
         while True:
             try:
                 return await work()
-            except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
-                if self.stopping.is_set():
-                    raise
-                logger.warning("the database does not answer, trying again: %s", str(error).splitlines()[0])
-            except ForeignDatabase:
+            except (ForeignDatabase, UnsuitableDatabase):
                 raise
-            except Exception:
-                logger.exception("a part of the worker failed, starting it again")
-            await asyncio.sleep(RECOVERY_SECONDS)
+            except Exception as error:
+                if self.stopping.is_set():
+                    return None
+                if may_pass(error) or unsuitable(error):
+                    await self.availability.wait(error)
+                else:
+                    logger.exception("a part of the worker failed, starting it again")
+                    await first_of(self.stopping, seconds=RECOVERY_SECONDS)
+
+    async def _watch(self) -> None:
+        """Says which part hangs, whatever hangs."""
+        while not self.stopping.is_set():
+            self.heartbeat.log()
+            await first_of(self.stopping, seconds=1.0)
 
     async def _declare(self, pool: Pool) -> Epochs:
         """Writes down which subscriptions there are; returns the lives of the database. Raises ForeignDatabase."""
@@ -137,6 +156,7 @@ class Worker:
         poll = SHORTEST_POLL
         async with pool.connection() as connection:
             while not self.stopping.is_set():
+                self.heartbeat.note("the relay")
                 self.grown.clear()
                 found = await windows(connection, list(self.subscribers), list(self.families))
                 given = [await fan_out(connection, window) for window in found]
@@ -155,6 +175,7 @@ class Worker:
         """
         looked_well = 0.0
         while not self.stopping.is_set():
+            self.heartbeat.note("the look-out")
             if time.monotonic() - looked_well > THOROUGH_LOOK:
                 looked_well = time.monotonic()
                 for courier in self._couriers.values():
@@ -168,18 +189,27 @@ class Worker:
             await first_of(self.stopping, seconds=min(max(soonest, SHORTEST_LOOK), LONGEST_LOOK))
 
     async def _listen(self) -> None:
-        """Hears of commits sooner than by looking (changes/wakeup.py). When it cannot listen, looking is enough."""
-        options = connection_parameters() | {"application_name": APPLICATION_NAME, "autocommit": True}
-        async with await psycopg.AsyncConnection.connect(**options) as connection:
+        """Hears of commits sooner than by looking (changes/wakeup.py), and says in between that this worker lives.
+
+        That is also what notices that nothing is heard any more. When it cannot listen, looking is enough.
+        """
+        own = {"application_name": APPLICATION_NAME, "autocommit": True}
+        async with await WatchedAsyncConnection.connect(**connection_parameters() | own) as connection:
+            await connection.begin({})
             await connection.execute(f"LISTEN {CHANNEL}")
-            hearing = asyncio.create_task(self._hear(connection))
-            stopped = asyncio.create_task(self.stopping.wait())
-            await asyncio.wait({hearing, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (hearing, stopped):
-                task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await hearing
+            while not self.stopping.is_set():
+                await self.heartbeat.beat(connection)
+                self.heartbeat.note("the heartbeat")
+                hearing = asyncio.create_task(self._hear(connection))
+                stopped = asyncio.create_task(self.stopping.wait())
+                await asyncio.wait({hearing, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                stopped.cancel()
+                hearing.cancel()
+                await asyncio.wait({hearing})
+                if not hearing.cancelled():
+                    hearing.result()
+            await self.heartbeat.leave(connection)
 
     async def _hear(self, connection: Connection) -> None:
-        async for _ in connection.notifies():
+        async for _ in connection.notifies(timeout=BEAT_SECONDS):
             self.grown.set()

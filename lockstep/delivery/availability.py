@@ -1,0 +1,87 @@
+"""Waiting for a database that cannot be used: once for all parts of a worker, with one line for each reason."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from psycopg_pool import PoolTimeout
+
+from lockstep.changes.connecting import WatchedConnection, connection_parameters
+from lockstep.changes.database_errors import passes, unsuitable
+from lockstep.changes.pooling import require_suitable
+from lockstep.delivery.database import APPLICATION_NAME
+from lockstep.delivery.waiting import first_of
+
+RECOVERY_SECONDS = 1.0  # between attempts
+REPEAT_SECONDS = 60.0  # after which the same reason is said again
+
+logger = logging.getLogger(__name__)
+
+
+class ReadOnly(Exception):
+    """the database is read-only"""
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether waiting for the database may help against this error."""
+    return isinstance(error, (PoolTimeout, ReadOnly)) or passes(error)
+
+
+def try_database() -> None:
+    """Raises what keeps a worker from its work: UnsuitableDatabase, or an error that may pass."""
+    parameters = connection_parameters() | {"application_name": APPLICATION_NAME, "autocommit": True}
+    with WatchedConnection.connect(**parameters) as connection:
+        connection.begin({})
+        require_suitable(connection)
+        if connection.execute("SELECT current_setting('transaction_read_only')").fetchone() == ("on",):
+            raise ReadOnly(ReadOnly.__doc__)
+
+
+class Availability:
+    """Whether the database can be used."""
+
+    def __init__(self, stopping: asyncio.Event, attempt: Callable[[], None] = try_database) -> None:
+        self._stopping = stopping
+        self._attempt = attempt
+        self._lock = asyncio.Lock()
+        self._said: dict[str, float] = {}
+        self._tried = 0.0
+        self._error: Exception | None = None
+
+    async def wait(self, error: Exception | None = None) -> None:
+        """Returns once the database can be used, a moment after this error, or when the worker stops.
+
+        Raises UnsuitableDatabase where waiting does not help.
+        """
+        while not self._stopping.is_set():
+            if error:
+                self._judge(error)
+                await first_of(self._stopping, seconds=RECOVERY_SECONDS)
+            since = time.monotonic()
+            async with self._lock:
+                if self._tried < since:  # else another part of the worker has tried meanwhile
+                    self._error = await self._problem()
+                    self._tried = time.monotonic()
+                error = self._error
+            if error is None:
+                return
+
+    async def _problem(self) -> Exception | None:
+        try:
+            await asyncio.to_thread(self._attempt)
+        except Exception as error:
+            return error
+        return None
+
+    def _judge(self, error: Exception) -> None:
+        """Logs an error that may pass, unless that was done lately. Raises any other."""
+        if cause := unsuitable(error):
+            raise cause from error
+        if not may_pass(error):
+            raise error
+        reason = str(error).partition("\n")[0].strip() or type(error).__name__
+        now = time.monotonic()
+        if now - self._said.get(reason, -REPEAT_SECONDS) >= REPEAT_SECONDS:
+            self._said = {known: at for known, at in self._said.items() if now - at < REPEAT_SECONDS} | {reason: now}
+            logger.warning("the database does not answer, trying again: %s", reason)
