@@ -51,7 +51,7 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         forwards = self._forwards
-        with suppress(OSError, asyncio.IncompleteReadError, ssl.SSLError):
+        with suppress(OSError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError):
             if self._tls:
                 await reader.readexactly(SSL_REQUEST_BYTES)
                 writer.write(b"S")

@@ -1,12 +1,13 @@
 """The web server's connections to PostgreSQL."""
 
 import select
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
 from django.core.cache import close_caches
 from django.core.signals import request_finished, request_started
-from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections, reset_queries
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, close_old_connections, connections, reset_queries
 from django.db.backends.signals import connection_created
 
 # Beyond PostgreSQL's own limit for a statement, which does not hold for a commit that waits for a standby.
@@ -22,6 +23,12 @@ def look_after_connections() -> None:
     request_finished.disconnect(close_caches)  # nobody uses Django's
     if not settings.DEBUG:
         request_started.disconnect(reset_queries)  # nobody counts them
+
+
+def refuse_unsuitable_database() -> None:
+    """Raises UnsuitableDatabase, for the start of the web server. One that does not answer may later."""
+    with suppress(DatabaseError):
+        connections[DEFAULT_DB_ALIAS].ensure_connection()
 
 
 def _bound_statements(connection: Any, **_: object) -> None:  # noqa: ANN401 - any of Django's connections

@@ -5,10 +5,11 @@ import logging
 import time
 from collections.abc import Callable
 
+from django.db import DatabaseError
 from psycopg_pool import PoolTimeout
 
 from lockstep.changes.connecting import WatchedConnection, connection_parameters
-from lockstep.changes.database_errors import passes, unsuitable
+from lockstep.changes.database_errors import is_of_yesterday, is_read_only, passes, unsuitable
 from lockstep.changes.pooling import require_suitable
 from lockstep.delivery.database import APPLICATION_NAME
 from lockstep.delivery.waiting import first_of
@@ -24,7 +25,9 @@ class ReadOnly(Exception):
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether waiting for the database may help against this error."""
+    """Whether waiting for the database may help against this error, of psycopg or of Django."""
+    if isinstance(error, DatabaseError) and error.__cause__:
+        error = error.__cause__
     return isinstance(error, (PoolTimeout, ReadOnly)) or passes(error)
 
 
@@ -80,6 +83,8 @@ class Availability:
             raise cause from error
         if not may_pass(error):
             raise error
+        if is_of_yesterday(error) and not is_read_only(error):
+            return  # its connection is replaced, and that was said
         reason = str(error).partition("\n")[0].strip() or type(error).__name__
         now = time.monotonic()
         if now - self._said.get(reason, -REPEAT_SECONDS) >= REPEAT_SECONDS:
