@@ -81,7 +81,7 @@ def _of_the_database(error: Exception) -> Unavailable:
     if isinstance(cause, DiskFull):
         detail = "The database has no room left for this right now. Nothing was changed; try again in a moment."
     else:  # perhaps since it was told to commit
-        detail = "The database does not answer right now. Try again in a moment, with the same Idempotency-Key."
+        detail = "The database does not answer right now; try again in a moment, with the same Idempotency-Key."
     return Unavailable(detail, retry_after=2)
 
 

@@ -1,16 +1,19 @@
 """Connections beside Django's: the same parameters, and waits that end when the peer is gone without a word."""
 
 import asyncio
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 
-from lockstep.changes import connecting
+from lockstep.changes import connecting, wakeup
 from lockstep.changes.connecting import WatchedAsyncConnection, WatchedConnection, connection_parameters
 from lockstep.delivery.database import FOR_LANES, FOR_RELAY, open_pool
 from lockstep.delivery.following import following
@@ -66,6 +69,14 @@ def in_a_stream() -> Any:
         return follower._connection.execute(SHOW).fetchone()
 
 
+def announcing() -> Any:
+    """What a session of the announcer has, read where it would notify."""
+    with WatchedConnection.connect(**connection_parameters() | wakeup.OWN) as own:
+        own.begin(wakeup.SESSION)
+        assert own.execute("SHOW synchronous_commit").fetchone() == ("off",)
+        return own.execute(SHOW).fetchone()
+
+
 def in_django() -> Any:
     connection.close()
     with connection.cursor() as cursor:
@@ -73,7 +84,7 @@ def in_django() -> Any:
         return cursor.fetchone()
 
 
-@pytest.mark.parametrize("ask", [in_a_pool(FOR_LANES), in_a_pool(FOR_RELAY), in_a_stream, in_django])
+@pytest.mark.parametrize("ask", [in_a_pool(FOR_LANES), in_a_pool(FOR_RELAY), in_a_stream, announcing, in_django])
 def test_options_of_the_database_hold_on_every_connection(options: dict[str, Any], ask: Callable[[], Any]):
     options["options"] = "-c search_path=pg_catalog,public -c work_mem=7MB"
     assert ask()[:2] == ("pg_catalog,public", "7MB")
@@ -88,6 +99,68 @@ def test_parameters_that_only_djangos_cursors_know_are_left_out(options: dict[st
     assert parameters["passfile"] == "/pass"
     assert (parameters["keepalives_idle"], parameters["tcp_user_timeout"]) == (60, 10_000)
     psycopg.conninfo.make_conninfo(**{name: value for name, value in parameters.items() if name != "prepare_threshold"})
+
+
+def test_a_service_file_is_read(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: psycopg.Connection
+):
+    """With the address and options that it has; what begins a session takes neither away."""
+    info = database.info
+    lines = ["[shop]", f"host={info.host}", f"port={info.port}", f"password={info.password}"]
+    (tmp_path / "services").write_text("\n".join([*lines, "options=-c work_mem=7MB", "keepalives_idle=7"]))
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    settings = connections["default"].settings_dict
+    for name in ("HOST", "PORT", "PASSWORD"):
+        monkeypatch.setitem(settings, name, "")
+    options["service"] = "shop"
+    assert in_a_pool(FOR_LANES)()[1] == "7MB"
+    assert in_a_stream()[1] == "7MB"
+    assert in_django()[1] == "7MB"
+
+
+class Authority:
+    """A certificate authority of the test's own, and what it has signed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self.key = folder / "root.pem", folder / "root.key"
+        self._openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                      "-subj", "/CN=authority", "-keyout", self.key, "-out", self.root)  # fmt: skip
+
+    def sign(self, name: str, host: str) -> tuple[Path, Path]:
+        """Certificate and key."""
+        certificate, key = self.root.with_name(f"{name}.pem"), self.root.with_name(f"{name}.key")
+        self._openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                      "-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}", "-CA", self.root,
+                      "-addext", "basicConstraints=critical,CA:FALSE",
+                      "-CAkey", self.key, "-keyout", key, "-out", certificate)  # fmt: skip
+        key.chmod(0o600)
+        return certificate, key
+
+    def _openssl(self, *words: object) -> None:
+        subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
+
+
+@pytest.mark.needs("openssl")
+def test_certificates_are_sent_and_asked_for(options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A server with a certificate of our own authority, which wants one of its clients."""
+    authority = Authority(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*authority.sign("server", "localhost"))
+    tls.load_verify_locations(authority.root)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    certificate, key = authority.sign("client", "lockstep")
+    with proxy_to(int(connection_parameters()["port"]), tls) as proxy:
+        settings = connections["default"].settings_dict
+        monkeypatch.setitem(settings, "PORT", proxy.port)
+        monkeypatch.setitem(settings, "HOST", "localhost")
+        options |= {"sslmode": "verify-full", "sslcert": str(certificate), "sslkey": str(key)}
+        options["sslrootcert"] = str(authority.root)
+        asked = (in_a_pool(FOR_LANES), in_a_stream, announcing, in_django)
+        assert all(ask() for ask in asked)
+        options["sslrootcert"] = str(certificate)  # of another authority
+        for ask in asked[1:]:
+            with pytest.raises((psycopg.OperationalError, OperationalError), match="certificate verify failed"):
+                ask()
 
 
 def test_a_role_that_django_assumes_is_assumed_by_all(options: dict[str, Any], database: psycopg.Connection):
@@ -140,7 +213,7 @@ def test_an_answer_that_is_lost_on_its_way_is_noticed(quick: None, proxy: Proxy,
 
         timer = threading.Timer(0.5, release)
         timer.start()
-        with pytest.raises(psycopg.OperationalError, match="the server owes it no answer"):
+        with pytest.raises(psycopg.OperationalError, match="the connection to the database is dead: silent for"):
             one.execute(lock)
         timer.join()
 
