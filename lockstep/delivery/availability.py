@@ -12,10 +12,9 @@ from lockstep.changes.connecting import WatchedConnection, connection_parameters
 from lockstep.changes.database_errors import is_of_yesterday, is_read_only, passes, unsuitable
 from lockstep.changes.pooling import require_suitable
 from lockstep.delivery.database import APPLICATION_NAME
-from lockstep.delivery.waiting import first_of
+from lockstep.delivery.waiting import Reasons, first_of
 
 RECOVERY_SECONDS = 1.0  # between attempts
-REPEAT_SECONDS = 60.0  # after which the same reason is said again
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ class Availability:
         self._stopping = stopping
         self._attempt = attempt
         self._lock = asyncio.Lock()
-        self._said: dict[str, float] = {}
+        self._reasons = Reasons()
         self._tried = 0.0
         self._error: Exception | None = None
 
@@ -86,7 +85,5 @@ class Availability:
         if is_of_yesterday(error) and not is_read_only(error):
             return  # its connection is replaced, and that was said
         reason = str(error).partition("\n")[0].strip() or type(error).__name__
-        now = time.monotonic()
-        if now - self._said.get(reason, -REPEAT_SECONDS) >= REPEAT_SECONDS:
-            self._said = {known: at for known, at in self._said.items() if now - at < REPEAT_SECONDS} | {reason: now}
+        if self._reasons.is_new(reason):
             logger.warning("the database does not answer, trying again: %s", reason)

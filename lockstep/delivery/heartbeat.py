@@ -29,6 +29,10 @@ class Heartbeat:
         self._rounds = dict.fromkeys(parts, clock())
         self._said = ""
 
+    def start(self) -> None:
+        """All parts begin now."""
+        self._rounds = dict.fromkeys(self._rounds, self._clock())
+
     def note(self, part: str) -> None:
         """This part goes round."""
         self._rounds[part] = self._clock()

@@ -66,6 +66,7 @@ class Worker:
             if epochs is None:
                 return
             logger.info("worker ready: %s", ", ".join(self._names) or "no subscriptions")
+            self.heartbeat.start()
             async with asyncio.TaskGroup() as tasks:
                 self._employ(tasks, pools, epochs)
                 tasks.create_task(self._persist(lambda: self._relay(pools.relay)))
