@@ -1162,7 +1162,7 @@ BUGS = [
         "lockstep/changes/database_errors.py",
         "    in_the_address = isinstance",
         "    return None\n    in_the_address = isinstance",
-        f"{TEST_AVAILABILITY}::test_what_does_not_pass_ends_the_worker_with_a_sentence",
+        f"{TEST_AVAILABILITY}::test_a_wrong_password_does_not_pass",
     ),
     SeededBug(
         "a pool that gave up connecting waits until it is asked again",

@@ -27,6 +27,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence is looked into at once."""
     for kind in (WatchedConnection, WatchedAsyncConnection):
         monkeypatch.setattr(kind, "silent_seconds", 0.2)
+        monkeypatch.setattr(kind, "longest", 30.0)  # ends a test that would hang
     monkeypatch.setattr(connecting, "SILENT_SECONDS", 0.2)
     monkeypatch.setattr(connecting, "GRACE_SECONDS", 0.1)
 

@@ -102,6 +102,12 @@ def test_what_passes_is_waited_for(error: Exception):
     assert unsuitable(error) is None
 
 
+def test_a_wrong_password_does_not_pass(database: psycopg.Connection):
+    with pytest.raises(psycopg.OperationalError) as refused:
+        psycopg.connect(**database.info.get_parameters(), password="wrong")
+    assert isinstance(unsuitable(refused.value), UnsuitableDatabase)
+
+
 def test_a_mistake_of_ours_is_not_waited_for():
     assert not passes(ValueError("a mistake"))
     assert not is_of_yesterday(errors.UniqueViolation("duplicate key"))
