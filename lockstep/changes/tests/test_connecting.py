@@ -184,6 +184,7 @@ def test_a_connection_whose_peer_is_gone_is_closed(quick: None, proxy: Proxy, ca
     assert "a connection to the database is closed: silent for" in caplog.text
 
 
+@pytest.mark.faults
 def test_a_connection_whose_peer_is_gone_altogether_is_closed(quick: None, proxy: Proxy):
     with WatchedConnection.connect(**through(proxy)) as one:
         proxy.freeze()
