@@ -33,6 +33,8 @@ PROGRAMS = {
     "linux": lambda: Path("/proc/self/stat").exists(),
     "npm-packages": lambda: (node_modules() / "json-server").is_dir(),
     "deno": lambda: deno().exists(),
+    "openssl": lambda: shutil.which("openssl") is not None,
+    "pgbouncer": lambda: shutil.which("pgbouncer") is not None,
 }
 MISSING = {
     "libfaketime": "libfaketime is not installed; .ci/run installs it",
@@ -40,6 +42,8 @@ MISSING = {
     "mount": "only root can make a small disk",
     "linux": "it finds processes through /proc",
     "npm-packages": "jsonplaceholder@0.3.3 and json-server@0.17.4 are not in .lockstep/npm; .ci/run installs them",
+    "openssl": "openssl is not installed",
+    "pgbouncer": "pgbouncer is not installed",
     "deno": "deno@2.9.6 is not in .lockstep/npm; .ci/run installs it",
 }
 

@@ -8,7 +8,6 @@ import resource
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 from pathlib import Path
 
 import django
@@ -84,7 +83,7 @@ async def only_list(meter: Meter) -> None:
         meter.began = time.perf_counter()
         for collection in JSONPLACEHOLDER.collections:
             count = 0
-            async with aclosing(client.stream(collection.name)) as stream:
+            async with client.stream(collection.name) as stream:
                 async for batch in stream:
                     count += len(batch)
                     meter.note(collection.name, count)

@@ -1,15 +1,19 @@
 """The web server's connections to PostgreSQL."""
 
 import select
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
 from django.core.cache import close_caches
 from django.core.signals import request_finished, request_started
-from django.db import DEFAULT_DB_ALIAS, close_old_connections, connections, reset_queries
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, close_old_connections, connections, reset_queries
 from django.db.backends.signals import connection_created
 
 from lockstep.changes.query_log import bound_query_log
+
+# Beyond PostgreSQL's own limit for a statement, which does not hold for a commit that waits for a standby.
+COMMIT_SECONDS = 5.0
 
 
 def look_after_connections() -> None:
@@ -24,12 +28,19 @@ def look_after_connections() -> None:
         request_started.disconnect(reset_queries)  # nobody counts them
 
 
+def refuse_unsuitable_database() -> None:
+    """Raises UnsuitableDatabase, for the start of the web server. One that does not answer may later."""
+    with suppress(DatabaseError):
+        connections[DEFAULT_DB_ALIAS].ensure_connection()
+
+
 def _bound_statements(connection: Any, **_: object) -> None:  # noqa: ANN401 - any of Django's connections
     """A request does not hold a connection for long; and what is prepared (statements.py) is planned once.
 
     Left to itself PostgreSQL takes a LIMIT that it does not know for a tenth of the table, finds that dear, and plans a
     list of products anew each time: 165 of its 530 µs.
     """
+    connection.connection.longest = settings.STATEMENT_SECONDS + COMMIT_SECONDS
     milliseconds = int(settings.STATEMENT_SECONDS * 1000)
     with connection.cursor() as cursor:
         cursor.execute(

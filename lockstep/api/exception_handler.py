@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from django.db import IntegrityError, InterfaceError, OperationalError
+import psycopg
+from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError
 from psycopg.errors import DeadlockDetected, DiskFull, LockNotAvailable, QueryCanceled, SerializationFailure
 from rest_framework import exceptions
 from rest_framework.views import exception_handler as drf_exception_handler
@@ -14,6 +15,7 @@ from lockstep.api import problems
 from lockstep.api.answers import Answer
 from lockstep.api.errors import CONTENT_TYPE, MAX_ERRORS, Conflict, DomainError, Unavailable, document
 from lockstep.api.problems import problem_of
+from lockstep.changes.database_errors import is_of_yesterday, is_read_only
 from lockstep.changes.violations import CONCURRENT_WRITE, is_concurrent, sentence_of_trigger
 
 logger = logging.getLogger(__name__)
@@ -25,7 +27,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Answer | Non
     """REST framework's hook. None hands the error on: it becomes a 500, logged with its traceback."""
     if isinstance(error, IntegrityError):
         error = _of_a_constraint(error)
-    elif isinstance(error, (OperationalError, InterfaceError)):
+    elif _is_of_the_database(error):
         error = _of_the_database(error)
     if isinstance(error, DomainError):
         return _answer(error)
@@ -62,15 +64,34 @@ def _of_a_constraint(error: IntegrityError) -> Exception:
     return Conflict(sentence) if sentence else error
 
 
+def _is_of_the_database(error: Exception) -> bool:
+    """Whether it may pass: by Django, or by psycopg itself, whose connections a stream has."""
+    if isinstance(error, (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)):
+        return True
+    return isinstance(error, (DatabaseError, psycopg.Error)) and is_of_yesterday(_cause(error))
+
+
+def _cause(error: Exception) -> BaseException:
+    return error.__cause__ if isinstance(error.__cause__, psycopg.Error) else error
+
+
 def _of_the_database(error: Exception) -> Unavailable:
     """What a database that does not serve a request is to the client, and to whoever reads the log."""
     logger.error("a request met a database that does not serve it: %s", str(error).partition("\n")[0])
-    if isinstance(error.__cause__, QueryCanceled):
+    cause = _cause(error)
+    if is_read_only(cause):
+        return Unavailable("The database is read-only right now. Nothing was changed; try again later.", retry_after=5)
+    if is_of_yesterday(cause):
+        return Unavailable("The database was altered meanwhile. Nothing was changed; send it again.", retry_after=1)
+    if isinstance(cause, QueryCanceled):
         return Unavailable("This took too long and was given up. Nothing was changed; ask for less.", retry_after=2)
-    if isinstance(error.__cause__, OTHERS_IN_THE_WAY):
+    if isinstance(cause, OTHERS_IN_THE_WAY):
         return Unavailable("Another request writes the same rows. Nothing was changed; send it again.", retry_after=1)
-    what = "has no room left for this" if isinstance(error.__cause__, DiskFull) else "does not answer"
-    return Unavailable(f"The database {what} right now. Nothing was changed; try again in a moment.", retry_after=2)
+    if isinstance(cause, DiskFull):
+        detail = "The database has no room left for this right now. Nothing was changed; try again in a moment."
+    else:  # perhaps since it was told to commit
+        detail = "The database does not answer right now; try again in a moment, with the same Idempotency-Key."
+    return Unavailable(detail, retry_after=2)
 
 
 def _flatten(data: object, path: str = "") -> Iterator[dict[str, str]]:

@@ -24,16 +24,14 @@ from lockstep.api.parameters import read_query
 from lockstep.api.problems import PROBLEMS, Problem
 from lockstep.api.serializers import HealthSerializer, ProblemKindSerializer, ReadinessSerializer
 from lockstep.api.server.environ import EXCHANGE
+from lockstep.delivery.heartbeat import worker_state
 from lockstep.delivery.metrics import exposition
 from lockstep.delivery.periodic import asleep
 from lockstep.mirror.state import stops
 
 latest_figures = LatestFigures(exposition)
 UNKNOWN = {"database": "does not answer"} | dict.fromkeys(("migrations", "worker", "periodic", "mirrors"), "unknown")
-# Of this database: another system may share the server.
-WORKERS = """
-    SELECT count(*) FROM pg_stat_activity
-    WHERE application_name = 'lockstep-worker' AND datname = current_database()"""
+READ_ONLY = "read-only"
 
 
 class AsItIs(BaseContentNegotiation):
@@ -70,15 +68,16 @@ class ReadinessView(ProbeView):
     """Readiness: whether requests can be served.
 
     Each part is "ok", or says what is missing. A missing worker is a 503 in development only, where one command starts
-    everything. Elsewhere it is only reported: a web server stays in service while a worker restarts. Periodic work
-    that nobody does, and a provider whose mending waits for a person, are only reported, too.
+    everything. Elsewhere it is only reported: a web server stays in service while a worker restarts. Only reported are
+    also a database that is "read-only", because reads are served, periodic work that nobody does, and a provider whose
+    mending waits for a person.
     """
 
     @extend_schema(operation_id="check_readiness", responses={200: ReadinessSerializer, 503: ReadinessSerializer})
     def get(self, request: Request) -> HttpResponse:
         checks = _checks()
         needed = ["database", "migrations", *(["worker"] if settings.DEBUG else [])]
-        ready = all(checks[name] == "ok" for name in needed)
+        ready = all(checks[name] in ("ok", READ_ONLY) for name in needed)
         return JsonResponse(checks, status=200 if ready else 503, headers={} if ready else {"Retry-After": "1"})
 
 
@@ -142,18 +141,18 @@ def _checks() -> dict[str, str]:
     try:
         pending = required_migrations() - MigrationRecorder(connection).applied_migrations().keys()
         with connection.cursor() as cursor:
-            cursor.execute(WORKERS)
-            workers = cursor.fetchone()[0]
+            cursor.execute("SELECT current_setting('transaction_read_only') = 'on'")
+            (is_read_only,) = cursor.fetchone()
         sleeping, stopped = ([], {}) if pending else (asleep(), stops())
+        return {
+            "database": READ_ONLY if is_read_only else "ok",
+            "migrations": "pending: run manage.py migrate" if pending else "ok",
+            "worker": "unknown" if pending else worker_state(),
+            "periodic": f"not done for too long: {', '.join(sleeping)}" if sleeping else "ok",
+            "mirrors": "; ".join(f"{provider}: stopped, {reason}" for provider, reason in stopped.items()) or "ok",
+        }
     except DatabaseError:
         return UNKNOWN
-    return {
-        "database": "ok",
-        "migrations": "pending: run manage.py migrate" if pending else "ok",
-        "worker": "ok" if workers else "none is running: manage.py worker",
-        "periodic": f"not done for too long: {', '.join(sleeping)}" if sleeping else "ok",
-        "mirrors": "; ".join(f"{provider}: stopped, {reason}" for provider, reason in stopped.items()) or "ok",
-    }
 
 
 @cache

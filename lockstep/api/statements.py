@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.backends.postgresql.base import ServerBindingCursor
 from psycopg.rows import dict_row, tuple_row
+
+from lockstep.changes.database_errors import is_of_yesterday
 
 Row = dict[str, Any]  # by the names that the statement gives its columns
 Values = tuple[Any, ...]  # in the order in which the statement names them
@@ -67,6 +69,16 @@ def values(statement: str, parameters: Parameters = (), *, is_small: bool = Fals
 
 def _fetched(statement: str, parameters: Parameters, factory: Any, *, is_small: bool) -> list[Any]:  # noqa: ANN401
     connection: Any = connections[DEFAULT_DB_ALIAS]  # the proxy `connection` would look this up for each attribute
+    try:
+        return _fetch(connection, statement, parameters, factory, is_small=is_small)
+    except DatabaseError as error:
+        if connection.in_atomic_block or not is_of_yesterday(error.__cause__):
+            raise
+        connection.close()  # its plans are of tables that were altered since; of the statement nothing was done
+        return _fetch(connection, statement, parameters, factory, is_small=is_small)
+
+
+def _fetch(connection: Any, statement: str, parameters: Parameters, factory: Any, *, is_small: bool) -> list[Any]:  # noqa: ANN401
     if connection.connection is None:
         connection.ensure_connection()
     with connection.wrap_database_errors:

@@ -13,19 +13,16 @@ from typing import Any
 
 import psycopg
 
-from lockstep.changes.connecting import connection_parameters
+from lockstep.changes.connecting import WatchedConnection, connection_parameters
 
 logger = logging.getLogger(__name__)
 
 CHANNEL = "lockstep_changes"
 SHORTEST_PAUSE = 0.02  # seconds between two notifications of one process
 IDLE_SECONDS = 60.0  # then the connection is given back
+OWN: dict[str, Any] = {"autocommit": True, "application_name": "lockstep-announcer"}
 # A notification that a crash forgets is no loss, so it does not wait for the disk.
-OWN: dict[str, Any] = {
-    "autocommit": True,
-    "application_name": "lockstep-announcer",
-    "options": "-c synchronous_commit=off",
-}
+SESSION = {"synchronous_commit": "off"}
 
 
 class Announcer:
@@ -57,7 +54,8 @@ class Announcer:
 
     def _run(self) -> None:
         try:
-            with psycopg.connect(**connection_parameters(), **OWN) as own:
+            with WatchedConnection.connect(**connection_parameters() | OWN) as own:
+                own.begin(SESSION)
                 while self._wanted.wait(IDLE_SECONDS) and not self._closing:
                     self._wanted.clear()
                     own.execute(f"NOTIFY {CHANNEL}")

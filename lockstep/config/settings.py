@@ -146,18 +146,27 @@ CORS_EXPOSE_HEADERS = [
 ]
 
 # --- PostgreSQL -----------------------------------------------------------------------------------------
+if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
+    raise ImproperlyConfigured("DATABASE_URL must be a postgresql:// address: the change log lives on its triggers.")
+DATABASE_OPTIONS: dict[str, Any] = DATABASES["default"].get("OPTIONS", {})  # the query parameters of DATABASE_URL
+if "pool" in DATABASE_OPTIONS:
+    raise ImproperlyConfigured("DATABASE_URL must not have pool: each process keeps the connections that it needs.")
 DATABASES["default"].update(
+    ENGINE="lockstep.changes.postgresql",
     CONN_MAX_AGE=None,  # a new connection costs 4.6 ms a request
     CONN_HEALTH_CHECKS=False,  # api/connections.py finds out for less
     OPTIONS={
-        **DATABASES["default"].get("OPTIONS", {}),
+        # A peer that does not acknowledge is given up after some seconds (changes/connecting.py has the others).
         "connect_timeout": 5,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 10_000,
+        **DATABASE_OPTIONS,
         "application_name": "lockstep-web",
         "prepare_threshold": 3,  # of api/statements.py: the ORM's own are not prepared
     },
 )
-if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
-    raise ImproperlyConfigured("DATABASE_URL must be a postgresql:// address: the change log lives on its triggers.")
 
 # --- REST -----------------------------------------------------------------------------------------------
 REST_FRAMEWORK: dict[str, Any] = {

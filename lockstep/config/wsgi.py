@@ -13,9 +13,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockstep.config.settings")
 django.setup(set_prefix=False)
 
 from lockstep.accounts.checks import refuse_development_accounts  # noqa: E402 - not before Django is set up
-from lockstep.api.connections import look_after_connections  # noqa: E402
+from lockstep.api.connections import look_after_connections, refuse_unsuitable_database  # noqa: E402
 from lockstep.api.handler import Handler  # noqa: E402
 
+refuse_unsuitable_database()
 refuse_development_accounts()
 connections.close_all()  # of the event loop's thread, which must wait for no database
 look_after_connections()

@@ -14,13 +14,15 @@ from typing import Any, Self
 import psycopg
 
 from lockstep.changes.attribution import Actor
-from lockstep.changes.connecting import connection_parameters
+from lockstep.changes.connecting import WatchedConnection, connection_parameters
 from lockstep.changes.wakeup import CHANNEL
 from lockstep.delivery.database import SQL
 from lockstep.delivery.subscriptions import Change
 
 FOLLOWING = SQL["following"]
 CHUNK = 500  # changes read at once
+OWN: dict[str, Any] = {"autocommit": True, "application_name": "lockstep-feed"}
+SESSION = {"timezone": "UTC", "plan_cache_mode": "force_custom_plan", "statement_timeout": "60s"}
 LONGEST_PLACE = 6_000  # characters; a snapshot names every transaction that was open
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -170,11 +172,7 @@ class Follower:
 @contextmanager
 def following() -> Iterator[Follower]:
     """A follower on a connection of its own, which hears of commits."""
-    options = connection_parameters() | {
-        "autocommit": True,
-        "application_name": "lockstep-feed",
-        "options": "-c timezone=UTC -c plan_cache_mode=force_custom_plan",
-    }
-    with psycopg.connect(**options) as connection:
+    with WatchedConnection.connect(**connection_parameters() | OWN) as connection:
+        connection.begin(SESSION)
         connection.execute(f"LISTEN {CHANNEL}")
         yield Follower(connection)

@@ -212,3 +212,14 @@ class PeriodicTask(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} at {self.next_at}"
+
+
+class WorkerHeartbeat(models.Model):
+    """That a worker lives: renewed every two seconds while it does (sql/heartbeat.sql)."""
+
+    id = models.UUIDField(primary_key=True)
+    seen = models.DateTimeField()
+    complaint = models.TextField(help_text="The parts of it that do not move.")
+
+    def __str__(self) -> str:
+        return f"{self.id} at {self.seen}"

@@ -11,6 +11,7 @@ from asgiref.sync import sync_to_async
 from django.db import connection as default_connection
 from django.db import connections
 
+from lockstep.delivery.availability import may_pass
 from lockstep.delivery.database import SQL, Connection
 from lockstep.delivery.subscriptions import Pool
 
@@ -108,8 +109,12 @@ async def _take(connection: Connection, work: PeriodicWork) -> datetime | None:
 async def _do(work: PeriodicWork, pool: Pool, taken: datetime) -> None:
     try:
         await work.run(pool)
-    except Exception:
-        logger.exception("periodic work %s failed; it is tried again when it is next due", work.name)
+    except Exception as error:
+        line = "periodic work %s failed; it is tried again when it is next due"
+        if may_pass(error):
+            logger.warning(f"{line}: %s", work.name, str(error).partition("\n")[0])
+        else:
+            logger.exception(line, work.name)
         return
     if work.every is None:
         async with pool.connection() as connection:

@@ -1,6 +1,22 @@
-"""Waiting for one of several events, or for so long."""
+"""Waiting for one of several events, or for so long; and saying why, but not at every attempt."""
 
 import asyncio
+import time
+
+REPEAT_SECONDS = 60.0
+
+
+class Reasons:
+    """Reasons for waiting that were said: each is new again after a minute."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, float] = {}
+
+    def is_new(self, reason: str) -> bool:
+        """Whether it was not said lately. It is said now."""
+        now = time.monotonic()
+        self._said = {known: at for known, at in self._said.items() if now - at < REPEAT_SECONDS}
+        return self._said.setdefault(reason, now) == now
 
 
 async def first_of(*events: asyncio.Event, seconds: float) -> None:

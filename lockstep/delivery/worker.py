@@ -9,21 +9,22 @@ Workers share nothing but the database: locks and leases there keep them out of 
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import psycopg
-from psycopg_pool import PoolTimeout
 
-from lockstep.changes.connecting import connection_parameters
+from lockstep.changes.connecting import WatchedAsyncConnection, connection_parameters
+from lockstep.changes.database_errors import UnsuitableDatabase, unsuitable
 from lockstep.changes.wakeup import CHANNEL
 from lockstep.delivery import metrics
+from lockstep.delivery.availability import RECOVERY_SECONDS, Availability, Standby, may_pass
 from lockstep.delivery.courier import Courier
 from lockstep.delivery.database import APPLICATION_NAME, Connection, Pools, open_pools
 from lockstep.delivery.epochs import MANUAL, Epochs, ForeignDatabase, Life, Watch, load_epochs, note_timeline
+from lockstep.delivery.heartbeat import BEAT_SECONDS, Heartbeat
 from lockstep.delivery.periodic import declare_periodic, run_periodic
 from lockstep.delivery.relay import advance, bring_near, declare, subscriptions_due
 from lockstep.delivery.subscriptions import Family, Pool, Subscriber
@@ -37,7 +38,6 @@ SHORTEST_POLL, LONGEST_POLL = 0.02, 0.5  # seconds between looks at the change l
 SHORTEST_LOOK, LONGEST_LOOK = 0.05, 0.5  # seconds between looks at what is due
 THOROUGH_LOOK = 10.0  # seconds between looks at all that is due, however old
 FAMILY_CONNECTIONS = 8  # database connections for the members of all families together
-RECOVERY_SECONDS = 1.0  # between attempts while the database does not answer
 WATCH_SECONDS = 1.0  # between looks at where the database is, and at its clock
 
 TURNED_BACK = (
@@ -50,7 +50,6 @@ STEPPED_BACK = (
     "the database's clock stepped back by %.0f s. Done: what was put off until the old time is due again. Left to you: "
     "see to the clock. " + MANUAL
 )
-STANDBY = "the database is a standby: the worker waits until it is promoted, or until the primary answers in its place"
 
 
 class Worker:
@@ -61,28 +60,39 @@ class Worker:
         self.families = {family.name: family for family in families}
         self.stopping = asyncio.Event()
         self.grown = asyncio.Event()  # somebody told that the log has grown
+        self.availability = Availability(self.stopping)
+        self.heartbeat = Heartbeat("the relay", "the look-out", "the heartbeat")
         self._epochs: Epochs | None = None  # until the worker is ready
         self._watch = Watch()
         self._admitting = asyncio.Lock()
         self._foreign = False
-        self._waits_for_promotion = False
         self._may_have_stepped_back = True  # the clock, while no worker was there to see it
         self._wake: Callable[[str], None] = lambda name: None
         self._couriers: dict[str, Courier] = {}
 
     async def run(self) -> None:
-        """Runs until stopped. A database that goes away is waited for; raises ForeignDatabase."""
+        """Runs until stopped. A database that goes away is waited for.
+
+        Raises ForeignDatabase, and UnsuitableDatabase where waiting does not help.
+        """
+        await self.availability.wait()
         async with open_pools(self._connections, self._admit) as pools:
-            epochs = self._epochs = await self._persist(lambda: self._begin(pools.handlers))
-            logger.info("worker ready: %s", ", ".join(self._names) or "no subscriptions")
-            async with asyncio.TaskGroup() as tasks:
-                self._employ(tasks, pools, epochs)
-                tasks.create_task(self._persist(lambda: self._relay(pools.relay)))
-                tasks.create_task(self._persist(lambda: self._look_out(pools.lanes)))
-                tasks.create_task(self._persist(self._listen))
-                tasks.create_task(self._persist(lambda: run_periodic(pools.handlers, self.stopping)))
+            self._epochs = await self._persist(lambda: self._begin(pools.handlers))
+            if self._epochs:
+                await self._deliver(pools, self._epochs)
         if self._foreign:
             raise ForeignDatabase
+
+    async def _deliver(self, pools: Pools, epochs: Epochs) -> None:
+        logger.info("worker ready: %s", ", ".join(self._names) or "no subscriptions")
+        self.heartbeat.start()
+        async with asyncio.TaskGroup() as tasks:
+            self._employ(tasks, pools, epochs)
+            tasks.create_task(self._persist(lambda: self._relay(pools.relay)))
+            tasks.create_task(self._persist(lambda: self._look_out(pools.lanes)))
+            tasks.create_task(self._persist(self._listen))
+            tasks.create_task(self._report_hangs())
+            tasks.create_task(self._persist(lambda: run_periodic(pools.handlers, self.stopping)))
 
     async def _admit(self, connection: Connection) -> None:
         """Sees every new connection before anybody uses it: a database is not exchanged under an old one.
@@ -91,7 +101,9 @@ class Worker:
         again. Where another cluster answers, a dump was restored: a person has to decide, and the worker stops.
         """
         async with self._admitting:
-            life = await self._primary(connection)
+            life = await Life.read(connection)
+            if life.is_standby:
+                raise Standby(str(Standby.__doc__))
             if self._watch.is_foreign(life):
                 raise self._stopped_as_foreign()
             if self._epochs and (how := self._watch.turned_back(life)):
@@ -101,18 +113,6 @@ class Worker:
                 except ForeignDatabase as error:
                     raise self._stopped_as_foreign() from error
             self._note(life)
-
-    async def _primary(self, connection: Connection) -> Life:
-        """Where the connection leads to, once that is no standby."""
-        while (life := await Life.read(connection)).is_standby:
-            if not self._waits_for_promotion:
-                logger.warning(STANDBY)
-            self._waits_for_promotion = True
-            await first_of(self.stopping, seconds=RECOVERY_SECONDS)
-            if self.stopping.is_set():
-                raise psycopg.OperationalError("the database is a standby; the worker stops")
-        self._waits_for_promotion = False
-        return life
 
     def _stopped_as_foreign(self) -> psycopg.OperationalError:
         self._foreign = True
@@ -159,20 +159,30 @@ class Worker:
             employ(subscriber, leaves=False)
         self._wake = wake
 
-    async def _persist(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Starts the work again whenever the database went away under it, or a mistake of ours ended it."""
+    async def _persist(self, work: Callable[[], Awaitable[T]]) -> T | None:
+        """Starts the work again whenever the database went away under it, or a mistake of ours ended it.
+
+        None when the worker was stopped meanwhile. Raises ForeignDatabase and UnsuitableDatabase.
+        """
         while True:
             try:
                 return await work()
-            except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
-                if self.stopping.is_set():
-                    raise
-                logger.warning("the database does not answer, trying again: %s", str(error).splitlines()[0])
-            except ForeignDatabase:
+            except (ForeignDatabase, UnsuitableDatabase):
                 raise
-            except Exception:
-                logger.exception("a part of the worker failed, starting it again")
-            await asyncio.sleep(RECOVERY_SECONDS)
+            except Exception as error:
+                if self.stopping.is_set():
+                    return None
+                if may_pass(error) or unsuitable(error):
+                    await self.availability.wait(error)
+                else:
+                    logger.exception("a part of the worker failed, starting it again")
+                    await first_of(self.stopping, seconds=RECOVERY_SECONDS)
+
+    async def _report_hangs(self) -> None:
+        """Says which part hangs, whatever hangs."""
+        while not self.stopping.is_set():
+            self.heartbeat.log()
+            await first_of(self.stopping, seconds=1.0)
 
     async def _begin(self, pool: Pool) -> Epochs:
         async with pool.connection() as connection:
@@ -196,6 +206,7 @@ class Worker:
         poll = SHORTEST_POLL
         async with pool.connection() as connection:
             while not self.stopping.is_set():
+                self.heartbeat.note("the relay")
                 self.grown.clear()
                 moved, given = await advance(connection)
                 for name, changes in given.items():
@@ -213,6 +224,7 @@ class Worker:
         """
         looked_well = watched = 0.0
         while not self.stopping.is_set():
+            self.heartbeat.note("the look-out")
             if time.monotonic() - watched > WATCH_SECONDS:
                 watched = time.monotonic()
                 await self._look_at_database(pool)
@@ -241,19 +253,28 @@ class Worker:
                     courier.horizon.forget()
 
     async def _listen(self) -> None:
-        """Hears of commits sooner than by looking (changes/wakeup.py). When it cannot listen, looking is enough."""
-        options = connection_parameters() | {"application_name": APPLICATION_NAME, "autocommit": True}
-        async with await psycopg.AsyncConnection.connect(**options) as connection:
+        """Hears of commits sooner than by looking (changes/wakeup.py), and says in between that this worker lives.
+
+        That is also what notices that nothing is heard any more. When it cannot listen, looking is enough.
+        """
+        own = {"application_name": APPLICATION_NAME, "autocommit": True}
+        async with await WatchedAsyncConnection.connect(**connection_parameters() | own) as connection:
+            await connection.begin({})
             await self._admit(connection)
             await connection.execute(f"LISTEN {CHANNEL}")
-            hearing = asyncio.create_task(self._hear(connection))
-            stopped = asyncio.create_task(self.stopping.wait())
-            await asyncio.wait({hearing, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (hearing, stopped):
-                task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await hearing
+            while not self.stopping.is_set():
+                await self.heartbeat.beat(connection)
+                self.heartbeat.note("the heartbeat")
+                hearing = asyncio.create_task(self._hear(connection))
+                stopped = asyncio.create_task(self.stopping.wait())
+                await asyncio.wait({hearing, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                stopped.cancel()
+                hearing.cancel()
+                await asyncio.wait({hearing})
+                if not hearing.cancelled():
+                    hearing.result()
+            await self.heartbeat.leave(connection)
 
     async def _hear(self, connection: Connection) -> None:
-        async for _ in connection.notifies():
+        async for _ in connection.notifies(timeout=BEAT_SECONDS):
             self.grown.set()

@@ -1,5 +1,6 @@
 """Changes as server-sent events: live, and from where the client left off."""
 
+import logging
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
@@ -7,6 +8,7 @@ from threading import BoundedSemaphore
 from typing import Self
 
 import orjson
+import psycopg
 from django.conf import settings
 from django.http import StreamingHttpResponse
 
@@ -16,6 +18,8 @@ from lockstep.changes.attribution import Actor
 from lockstep.delivery.following import Follower, Forgotten, NoLog, NoPlace, Place, following
 from lockstep.delivery.subscriptions import Change
 from lockstep.feed.shapes import shown
+
+logger = logging.getLogger(__name__)
 
 RETRY_MILLISECONDS = 1_000  # after which a client that lost us comes back
 LOOK_SECONDS = 1.0  # between looks at the log while nobody tells us that it has grown
@@ -129,6 +133,16 @@ class _Entitlement:
 
 
 def _events(
+    follower: Follower, place: Place, wanted: Wanted, actor: Actor, is_gone: Callable[[], bool]
+) -> Generator[bytes]:
+    """The stream's events. Where the database fails it ends, and its client comes back to where it was."""
+    try:
+        yield from _changes(follower, place, wanted, actor, is_gone)
+    except psycopg.Error as error:
+        logger.warning("a stream ends because of the database: %s", str(error).partition("\n")[0])
+
+
+def _changes(
     follower: Follower, place: Place, wanted: Wanted, actor: Actor, is_gone: Callable[[], bool]
 ) -> Generator[bytes]:
     """Every wanted change with the place after it. Silence is broken now and then, and tells how far we have read."""

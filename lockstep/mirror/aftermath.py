@@ -14,7 +14,6 @@ says so, and waits for a person to run the synchronisation, or for the provider 
 import logging
 import time
 from collections import Counter
-from contextlib import aclosing
 
 from lockstep.delivery.periodic import PeriodicWork, request_periodic
 from lockstep.delivery.subscriptions import Subscriber
@@ -129,7 +128,7 @@ async def _self_inflicted(plan: Plan) -> Counter[str]:
     """How many steps there are that are no drift by others' hands, by kind."""
     found: Counter[str] = Counter()
     for collection in plan.mirror.collections if plan.todo else ():
-        async with aclosing(plan.steps(collection, "create", "update", "delete")) as steps:
+        async with plan.steps(collection, "create", "update", "delete") as steps:
             async for step in steps:
                 found[step.kind] += step.is_self_inflicted
     return +found

@@ -57,8 +57,8 @@ class Applier:
         """
 
         async def take(carry_out: Callable[[Step], Awaitable[None]], collection: Collection, *kinds: Kind) -> None:
-            steps = plan.steps(collection, *kinds)
-            await self._all((step async for step in steps if wanted(step)), carry_out)
+            async with plan.steps(collection, *kinds) as steps:
+                await self._all((step async for step in steps if wanted(step)), carry_out)
 
         async def one(step: Step) -> None:
             await self._one(step)

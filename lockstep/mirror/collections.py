@@ -1,6 +1,6 @@
 """What is mirrored where: declared by an app in its `mirror.py`, carried out here."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +14,7 @@ from lockstep.mirror.ceiling import Ceiling
 class Client(Protocol):
     """What a provider's client must offer; see `providers/` for what each method raises."""
 
-    def stream(self, collection: str) -> AsyncGenerator[list[Any], None]: ...
+    def stream(self, collection: str) -> AbstractAsyncContextManager[AsyncIterator[list[Any]]]: ...
     async def get(self, collection: str, remote_id: str) -> dict[str, Any] | None: ...
     async def find(self, collection: str, fields: Mapping[str, str | int]) -> list[dict[str, Any]]: ...
     async def create(self, collection: str, body: Mapping[str, Any], *, idempotency_key: str | None = None) -> str: ...

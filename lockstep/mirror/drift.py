@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 
 from psycopg.types.json import Jsonb
 
@@ -81,7 +80,7 @@ def mirror_check(mirror: Mirror) -> Check:
 async def _differing(plan: Plan) -> list[str]:
     found: list[str] = []
     for collection in plan.mirror.collections:
-        async with aclosing(plan.steps(collection, "create", "update", "delete", "unkept")) as steps:
+        async with plan.steps(collection, "create", "update", "delete", "unkept") as steps:
             async for step in steps:
                 if len(found) == SHOWN:
                     return [*found, f"and {plan.drift - SHOWN:,} more"]

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -73,7 +72,7 @@ async def _import(
 ) -> None:
     """Reads the next batches while PostgreSQL takes in the last ones."""
     sql = statements(mirror, collection)
-    async with aclosing(client.stream(collection.name)) as stream:
+    async with client.stream(collection.name) as stream:
         sifted = _sifted(_gathered(stream), collection, report)
         async for taking in _overlapped(sifted, lambda rows: _take_in(pool, sql, mirror, rows)):
             orphans, taken = await taking

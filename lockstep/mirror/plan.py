@@ -1,8 +1,8 @@
 """The plan: what differs at a provider, field by field, before anything is done about it."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -98,7 +98,7 @@ class Plan:
             await self.connection.execute(statement)
         try:
             async with (
-                aclosing(client.stream(collection.name)) as stream,
+                client.stream(collection.name) as stream,
                 self.connection.cursor() as cursor,
                 cursor.copy(sql["fill_listing"]) as copy,
             ):
@@ -125,16 +125,16 @@ class Plan:
         cursor = await self.connection.execute(sql["count_seen"])
         self.seen += (await cursor.fetchone() or (0,))[0]
 
-    async def steps(self, collection: Collection, *kinds: Kind) -> AsyncGenerator[Step, None]:
+    @asynccontextmanager
+    async def steps(self, collection: Collection, *kinds: Kind) -> AsyncIterator[AsyncIterator[Step]]:
         """The steps of these kinds in one collection, by number; a few at a time are in memory.
 
-        Close it (`contextlib.aclosing`) when you leave before its end: it holds a transaction.
+        A block, so that its cursor is closed before the next statement, wherever the loop in it ends.
         """
         sql = statements(self.mirror, collection)
         async with self.connection.transaction(), self.connection.cursor(name="steps") as cursor:
             await cursor.execute(sql["read_plan"], {"kinds": list(kinds)})
-            async for row in cursor:
-                yield Step(collection, *row)
+            yield (Step(collection, *row) async for row in cursor)
 
     async def verify(self) -> None:
         """Marks what was acknowledged and is now seen in the listing."""

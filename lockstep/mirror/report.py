@@ -1,14 +1,12 @@
 """How a plan and its result are told to people."""
 
-from collections.abc import Iterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterator
 
 from rich.console import Console
 from rich.markup import escape
 
 from lockstep.changes.commands import counted
 from lockstep.mirror.apply import Result
-from lockstep.mirror.collections import Collection
 from lockstep.mirror.plan import Kind, Plan, Step
 
 SHOWN = 50  # steps of one kind in one collection, unless all are asked for
@@ -25,7 +23,8 @@ async def describe_plan(console: Console, plan: Plan, *, full: bool, stopped: st
     """Every step with its fields, then the sum; `stopped` says why a worker does not mend it by itself."""
     for kind in KINDS:
         for collection in plan.mirror.collections:
-            await _describe_steps(console, plan, collection, kind, full=full)
+            async with plan.steps(collection, kind) as steps:
+                await _describe_steps(console, steps, f"{kind} in {collection.name}", SHOWN if not full else None)
     for line in _warnings(plan, stopped):
         console.print(line)
     if not plan.drift:
@@ -36,15 +35,14 @@ async def describe_plan(console: Console, plan: Plan, *, full: bool, stopped: st
         console.print(UNKEPT.format(count=plan.counts["unkept"]))
 
 
-async def _describe_steps(console: Console, plan: Plan, collection: Collection, kind: Kind, *, full: bool) -> None:
+async def _describe_steps(console: Console, steps: AsyncIterator[Step], what: str, limit: int | None) -> None:
     shown = 0
-    async with aclosing(plan.steps(collection, kind)) as steps:
-        async for step in steps:
-            if shown == SHOWN and not full:
-                console.print(f"  … and more to {kind} in {collection.name}; --full shows all")
-                return
-            _describe(console, step)
-            shown += 1
+    async for step in steps:
+        if shown == limit:
+            console.print(f"  … and more to {what}; --full shows all")
+            return
+        _describe(console, step)
+        shown += 1
 
 
 def _warnings(plan: Plan, stopped: str) -> Iterator[str]:

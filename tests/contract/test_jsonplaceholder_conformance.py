@@ -348,14 +348,16 @@ def test_any_delete_sweeps_away_whatever_refers_to_nothing(provider, deleted):
 
 def test_client_streams_everything(provider):
     async def collect(client):
-        return [row async for batch in client.stream("comments") for row in batch]
+        async with client.stream("comments") as batches:
+            return [row async for batch in batches for row in batch]
 
     assert through_client(provider, collect) == provider.http.get("/comments").json()
 
 
 def test_client_streams_of_an_unknown_collection_raise(provider):
     async def collect(client):
-        return [batch async for batch in client.stream("nosuch")]
+        async with client.stream("nosuch") as batches:
+            return [batch async for batch in batches]
 
     with pytest.raises(NotFound):
         through_client(provider, collect)

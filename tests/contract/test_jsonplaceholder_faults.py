@@ -106,7 +106,8 @@ def test_a_provider_that_does_not_let_us_in():
 @pytest.mark.parametrize("collection", ["posts", "comments"])
 def test_a_cut_stream_raises(server, collection):
     async def work(client):
-        return [row async for batch in client.stream(collection) for row in batch]
+        async with client.stream(collection) as batches:
+            return [row async for batch in batches for row in batch]
 
     server.faults(cut=True, times=1)
     error = trouble(server, work)

@@ -43,6 +43,9 @@ TEST_TEXT = "tests/contract/test_text.py"
 TEST_FOLLOWING = "lockstep/delivery/tests/test_following.py"
 TEST_CLOCKS = "lockstep/delivery/tests/test_clocks.py"
 TEST_REFUSED = "lockstep/api/tests/test_refused_by_the_database.py"
+CONNECTING = "lockstep/changes/connecting.py"
+TEST_CONNECTING = "lockstep/changes/tests/test_connecting.py"
+TEST_AVAILABILITY = "lockstep/delivery/tests/test_availability.py"
 TEST_IMPORT = "lockstep/mirror/tests/test_import.py"
 AFTERMATH = "lockstep/mirror/aftermath.py"
 TEST_AFTERMATH = "lockstep/mirror/tests/test_aftermath.py"
@@ -1645,5 +1648,68 @@ BUGS = [
         "os.chown(name, account.uid, account.gid, dir_fd=descriptor, follow_symlinks=False)",
         "os.chown(name, account.uid, account.gid, dir_fd=descriptor)",
         f"{TEST_PLAIN_ROLE}::test_what_links_in_a_home_lead_to_is_not_given_away",
+    ),
+    SeededBug(
+        "options of the database's address are dropped beside Django's own connections",
+        CONNECTING,
+        'OF_DJANGOS_CURSORS = ("cursor_factory", "context", "prepare_threshold")',
+        'OF_DJANGOS_CURSORS = ("cursor_factory", "context", "prepare_threshold", "options")',
+        f"{TEST_CONNECTING}::test_options_of_the_database_hold_on_every_connection",
+    ),
+    SeededBug(
+        "a wait on a connection whose peer is gone has no end",
+        CONNECTING,
+        "elif reason := look.at(now - heard):",
+        "elif reason := look.at(0.0):",
+        f"{TEST_CONNECTING}::test_a_connection_whose_peer_is_gone_is_closed",
+    ),
+    SeededBug(
+        "a statement that takes long is taken for a dead connection",
+        CONNECTING,
+        "SELECT state = 'active' AND wait_event_type IS DISTINCT FROM 'Client'",
+        "SELECT state <> 'active'",
+        f"{TEST_CONNECTING}::test_a_statement_that_takes_long_is_waited_for",
+    ),
+    SeededBug(
+        "a worker that is silent is a worker that is well",
+        "lockstep/delivery/sql/heartbeat.sql",
+        "count(*) FILTER (WHERE age <= %(fresh)s AND complaint = '')",
+        "count(*)",
+        "lockstep/api/tests/test_health.py::test_readyz_says_how_workers_are",
+    ),
+    SeededBug(
+        "plans of tables that were altered since are kept",
+        "lockstep/changes/database_errors.py",
+        'error.diag.source_file == "plancache.c"',
+        'error.diag.source_file == "parse_relation.c"',
+        "lockstep/api/tests/test_statements.py::test_a_statement_whose_plan_is_of_yesterday_is_asked_again",
+    ),
+    SeededBug(
+        "a worker waits for ever for a password to become right",
+        "lockstep/changes/database_errors.py",
+        "    in_the_address = isinstance",
+        "    return None\n    in_the_address = isinstance",
+        f"{TEST_AVAILABILITY}::test_a_wrong_password_does_not_pass",
+    ),
+    SeededBug(
+        "a pool that gave up connecting waits until it is asked again",
+        "lockstep/delivery/database.py",
+        'if pool.get_stats().get("requests_waiting"):',
+        'if pool.get_stats().get("requests_queued_for_ever"):',
+        "lockstep/delivery/tests/test_database.py::test_a_pool_that_gave_up_connecting_begins_anew_for_those_who_wait",
+    ),
+    SeededBug(
+        "a write to a read-only database is a mistake of ours",
+        "lockstep/changes/database_errors.py",
+        '"26000", "42P05", READ_ONLY)',
+        '"26000", "42P05")',
+        "lockstep/api/tests/test_health.py::test_a_database_that_is_read_only_serves_reads",
+    ),
+    SeededBug(
+        "a cursor stays open where a loop over a plan is left early",
+        "lockstep/mirror/plan.py",
+        "    @asynccontextmanager\n    async def steps",
+        "    async def steps",
+        "tests/contract/test_generators.py::test_no_asynchronous_generator_holds_anything",
     ),
 ]

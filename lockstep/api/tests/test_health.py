@@ -1,5 +1,6 @@
 """/healthz and /readyz."""
 
+from collections.abc import Iterator
 from queue import SimpleQueue
 from threading import Event
 
@@ -9,7 +10,7 @@ from django.db import OperationalError, connection
 from django.test import Client
 
 from lockstep.api.figures import FiguresLate, LatestFigures
-from tests.support import BackgroundWorker, eventually
+from tests.support import BackgroundWorker, Cast, eventually
 
 
 @pytest.mark.django_db
@@ -28,13 +29,76 @@ def test_readyz_waits_for_a_worker_in_development(client: Client, worker: Backgr
     eventually(lambda: client.get("/readyz").status_code == 200)
 
 
-def test_readyz_does_not_count_workers_of_another_database(client: Client, database: psycopg.Connection, settings):
-    settings.DEBUG = True
-    address = {**database.info.get_parameters(), "password": database.info.password, "dbname": "postgres"}
+def beat(database: psycopg.Connection, seconds_ago: float, complaint: str = "") -> None:
+    database.execute(
+        "INSERT INTO delivery_workerheartbeat VALUES (gen_random_uuid(), now() - make_interval(secs => %s), %s)",
+        [seconds_ago, complaint],
+    )
+
+
+@pytest.mark.parametrize(
+    ("beats", "worker"),
+    [
+        ([], "none is running: manage.py worker"),
+        ([(0, "")], "ok"),
+        ([(0, ""), (0, "the relay has not moved for 12 s")], "ok"),
+        ([(0, "the relay has not moved for 12 s"), (30, "")], "hangs: the relay has not moved for 12 s"),
+        ([(30, ""), (50, "")], "silent for 30 s: see its log"),
+        ([(300, "")], "none is running: manage.py worker"),
+        ([(-3600, "")], "none is running: manage.py worker"),  # the database's clock was set back, and it ended since
+    ],
+)
+def test_readyz_says_how_workers_are(client: Client, database: psycopg.Connection, beats, worker: str):
+    for one in beats:
+        beat(database, *one)
+    assert client.get("/readyz").json()["worker"] == worker
+
+
+def test_a_worker_that_is_connected_and_says_nothing_is_not_ok(client: Client, database: psycopg.Connection):
+    address = {**database.info.get_parameters(), "password": database.info.password}
     with psycopg.connect(**address | {"application_name": "lockstep-worker"}):
         assert client.get("/readyz").json()["worker"] == "none is running: manage.py worker"
-    with psycopg.connect(**address | {"application_name": "lockstep-worker", "dbname": database.info.dbname}):
-        assert client.get("/readyz").json()["worker"] == "ok"
+
+
+def test_a_worker_that_ends_is_not_missed(client: Client, worker: BackgroundWorker):
+    worker.start()
+    eventually(lambda: client.get("/readyz").json()["worker"] == "ok")
+    worker.stop()
+    assert client.get("/readyz").json()["worker"] == "none is running: manage.py worker"
+
+
+@pytest.fixture
+def read_only(database: psycopg.Connection) -> Iterator[None]:
+    """The test database takes no writes in sessions that begin now, as after a failover to a standby."""
+    name = database.info.dbname
+    database.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    connection.close()
+    yield
+    database.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    connection.close()
+
+
+def test_a_database_that_is_read_only_serves_reads(transactional_db: None, cast: Cast, read_only: None, settings):
+    settings.DEBUG, settings.SECURE_SSL_REDIRECT = False, False
+    assert cast.owner.get("/api/v1/users/me/").status_code == 200
+    answer = cast.owner.post("/fakeapi/v1/posts/create/", {"title": "t", "body": "b"})
+    assert (answer.status_code, answer["Content-Type"]) == (503, "application/problem+json"), answer.content
+    assert answer["Retry-After"]
+    assert "The database is read-only right now. Nothing was changed" in answer.json()["detail"]
+    sign_in = Client().post("/auth/", {"username": "owner", "password": "owner-password"}, "application/json")
+    assert (sign_in.status_code, "read-only" in sign_in.json()["detail"]) == (503, True)
+    connection.close()  # which the web server does before the next request
+    ready = Client().get("/readyz")
+    assert (ready.status_code, ready.json()["database"]) == (200, "read-only")
+
+
+def test_writes_go_on_where_the_database_takes_them_again(
+    transactional_db: None, cast: Cast, read_only: None, database: psycopg.Connection
+):
+    assert cast.owner.post("/fakeapi/v1/posts/create/", {"title": "t", "body": "b"}).status_code == 503
+    database.execute(f"ALTER DATABASE {database.info.dbname} RESET default_transaction_read_only")
+    answers = [cast.owner.post("/fakeapi/v1/posts/create/", {"title": "t", "body": "b"}) for _ in range(2)]
+    assert answers[-1].status_code == 201  # the first may meet the session of before
 
 
 @pytest.mark.django_db

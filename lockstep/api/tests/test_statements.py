@@ -1,7 +1,10 @@
 """Statements past the ORM, and what is read together with who asks."""
 
+from collections.abc import Callable, Iterator
+
+import psycopg
 import pytest
-from django.db import DataError, connection, transaction
+from django.db import DataError, NotSupportedError, connection, transaction
 
 from lockstep.accounts import sessions
 from lockstep.accounts.models import Session
@@ -68,3 +71,37 @@ def test_who_asks_is_whole(cast: Cast, django_assert_num_queries):
     caller.session.user.save(update_fields=["first_name"])
     cast.owner.user.refresh_from_db()
     assert cast.owner.user.first_name == "Ada"
+
+
+@pytest.fixture
+def alter(database: psycopg.Connection) -> Iterator[Callable[[], None]]:
+    """Gives a column of the users another type, and back."""
+    yield lambda: database.execute("ALTER TABLE accounts_user ALTER COLUMN first_name TYPE text") and None
+    connection.close()
+    database.execute("ALTER TABLE accounts_user ALTER COLUMN first_name TYPE varchar(150)")
+
+
+STATEMENT = "SELECT first_name FROM accounts_user WHERE username = %(name)s"
+
+
+def test_a_statement_whose_plan_is_of_yesterday_is_asked_again(
+    cast: Cast, alter: Callable[[], None], database: psycopg.Connection
+):
+    name = {"name": "owner"}
+    for _ in range(6):  # prepared, after some
+        assert values(STATEMENT, name) == ("",)
+    alter()
+    assert values(STATEMENT, name) == ("",)
+    for _ in range(6):
+        values(STATEMENT, name)
+    database.execute("ALTER TABLE accounts_user ALTER COLUMN first_name TYPE varchar(150)")
+    with pytest.raises(NotSupportedError), transaction.atomic():  # which cannot go on in another session
+        values(STATEMENT, name)
+
+
+def test_requests_go_on_after_a_column_was_altered(cast: Cast, alter: Callable[[], None]):
+    for _ in range(6):
+        assert cast.owner.get("/api/v1/users/me/").status_code == 200
+    alter()
+    for _ in range(3):
+        assert cast.owner.get("/api/v1/users/me/").status_code == 200

@@ -1,9 +1,13 @@
 """The worker's connections."""
 
 import asyncio
+from typing import Any
 
 import psycopg
+import pytest
 
+from lockstep.changes.connecting import WatchedAsyncConnection
+from lockstep.delivery import database as database_module
 from lockstep.delivery.database import FOR_LANES, open_pool
 
 
@@ -19,3 +23,26 @@ def test_a_connection_whose_server_went_away_is_not_given_out(database: psycopg.
 
     first, second = asyncio.run(pids())
     assert first != second
+
+
+def test_a_pool_that_gave_up_connecting_begins_anew_for_those_who_wait(
+    transactional_db: None, monkeypatch: pytest.MonkeyPatch
+):
+    """However long the database was away; and not only when their patience has ended."""
+    monkeypatch.setattr(database_module, "RECONNECT_SECONDS", 0.2)
+    attempts, connect = 0, WatchedAsyncConnection.connect.__func__
+
+    async def fail_at_first(cls: Any, *args: Any, **options: Any) -> Any:
+        nonlocal attempts
+        attempts += 1
+        if attempts < 12:
+            raise psycopg.OperationalError("refused")
+        return await connect(cls, *args, **options)
+
+    monkeypatch.setattr(WatchedAsyncConnection, "connect", classmethod(fail_at_first))
+
+    async def wait() -> Any:
+        async with open_pool(2, FOR_LANES) as pool, pool.connection(timeout=100.0) as connection:
+            return await (await connection.execute("SELECT 1")).fetchone()
+
+    assert asyncio.run(asyncio.wait_for(wait(), 60.0)) == (1,)

@@ -10,6 +10,7 @@ import orjson
 import psycopg
 import pytest
 
+from lockstep.delivery import following as following_module
 from lockstep.delivery.tests.support import begin_epoch, insert_post, rename_post
 from lockstep.feed import stream as stream_module
 from tests.support import Person
@@ -172,3 +173,26 @@ def test_before_a_worker_has_ever_run_there_is_nothing_to_follow(staff: Person, 
         answer = staff.client.get(PATH, headers=LIVE | {"last-event-id": place})
         assert (answer.status_code, answer["Retry-After"]) == (503, "5")
         assert answer.json()["type"] == "/problems/unavailable"
+
+
+def test_a_stream_whose_database_goes_ends_and_is_taken_up_again(
+    staff: Person, database: psycopg.Connection, caplog: pytest.LogCaptureFixture
+):
+    with stream(staff) as events:
+        began = next(events)
+        insert_post(database, "a")
+        assert next(events).data["after"]["title"] == "a"
+        database.execute(
+            "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE application_name = 'lockstep-feed'"
+        )
+        assert list(events) == []
+    assert "a stream ends because of the database" in caplog.text
+    with stream(staff, last_event_id=began.id) as events:
+        next(events)
+        assert next(events).data["after"]["title"] == "a"
+
+
+def test_a_stream_that_cannot_be_opened_for_now_is_503(staff: Person, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(following_module, "connection_parameters", lambda: {"host": "127.0.0.1", "port": 9})
+    response = staff.client.get(PATH, headers=LIVE)
+    assert (response.status_code, response["Retry-After"]) == (503, "2"), response.content

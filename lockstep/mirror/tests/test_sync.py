@@ -12,7 +12,7 @@ from lockstep.mirror.collections import mirror_of
 from lockstep.mirror.drift import mirror_check
 from lockstep.mirror.models import DriftCheck, RemoteObject
 from lockstep.mirror.subscriber import mirror_subscriber
-from lockstep.mirror.tests.support import Provider, ours, push, run_import, run_plan, run_sync
+from lockstep.mirror.tests.support import Provider, ours, push, run_command, run_import, run_plan, run_sync
 from lockstep.posts.mirror import JSONPLACEHOLDER
 from lockstep.posts.models import Comment, Post
 from lockstep.sandbox.jsonplaceholder import StandIn
@@ -73,6 +73,22 @@ def test_drift_made_by_hand_is_shown_exactly_and_nothing_is_changed(imported: Pr
     assert "- delete posts 11" in lines
     assert lines[-1] == "Plan: 1 to create, 1 to update, 1 to delete, 0 not kept by the provider."
     assert sum(line[0] in "+~-?" for line in lines) == 3
+
+
+def test_a_plan_that_is_too_long_to_be_shown_is_cut(imported: Provider):
+    Post.objects.bulk_create(Post(title=f"new {n}", body="b") for n in range(60))
+    code, said = run_plan()
+    assert code == 2, said
+    assert "… and more to create in posts; --full shows all" in said
+    assert said.count("+ create posts") == 50
+    assert "Plan: 60 to create" in said
+
+
+def test_an_audit_of_many_differences_names_the_first(imported: Provider):
+    Post.objects.bulk_create(Post(title=f"new {n}", body="b") for n in range(30))
+    code, said = run_command("delivery", "audit")
+    assert code == 2, said
+    assert "(30 differ: see manage.py sync_with_fake_system --plan)" in said
 
 
 def test_apply_mends_exactly_that_and_a_second_plan_exits_0(imported: Provider):

@@ -7,8 +7,8 @@ A success without the object that it is about, `{"error": "busy"}`, is no answer
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from urllib.parse import quote
 
@@ -42,10 +42,11 @@ def remote_id(value: object) -> str:
 class JsonPlaceholder(HttpClient):
     """The collections of one provider. For `stream` the deadline is the longest silence."""
 
-    async def stream(self, collection: str) -> AsyncGenerator[list[Any], None]:
+    @asynccontextmanager
+    async def stream(self, collection: str) -> AsyncIterator[AsyncIterator[list[Any]]]:
         """Every element of the collection as it comes, in batches. Raises in the middle if the body is cut.
 
-        Close it (`contextlib.aclosing`) when you leave before its end: it holds a connection.
+        A block, so that its connection is given back wherever the loop in it ends.
         """
         operation = Operation(write=False)
         async with AsyncExitStack() as stack:
@@ -54,8 +55,7 @@ class JsonPlaceholder(HttpClient):
                     await stack.enter_async_context(self._places)
                     answer = await stack.enter_async_context(self._answer(operation, "GET", _path(collection)))
                     await expect_success(answer, operation)
-            async for batch in batches(self._paced(decoded(answer), operation)):
-                yield batch
+            yield batches(self._paced(decoded(answer), operation))
 
     async def get(self, collection: str, remote_id: str) -> dict[str, Any] | None:
         """The object, or None when the provider has none."""

@@ -61,7 +61,8 @@ def _tokenise(url: str, transport: httpx.AsyncBaseTransport | None) -> Any:
 
 
 async def _stream(client: JsonPlaceholder) -> list[Any]:
-    return [row async for batch in client.stream("posts") for row in batch]
+    async with client.stream("posts") as batches:
+        return [row async for batch in batches for row in batch]
 
 
 # Each call, and a document that it understands.

@@ -1,5 +1,4 @@
 import asyncio
-from contextlib import aclosing
 from functools import partial
 
 import httpx
@@ -37,7 +36,8 @@ def answering(status=200, document=None, **options):
 
 def all_of(collection="posts"):
     async def collect(client):
-        return [row async for batch in client.stream(collection) for row in batch]
+        async with client.stream(collection) as batches:
+            return [row async for batch in batches for row in batch]
 
     return collect
 
@@ -335,8 +335,9 @@ def test_stream_that_falls_silent_has_yielded_what_was_whole():
     async def work(client):
         got = []
         with pytest.raises(Unreachable):
-            async for batch in client.stream("posts"):
-                got += batch
+            async with client.stream("posts") as batches:
+                async for batch in batches:
+                    got += batch
         return got
 
     body = Body(rows[:900_000])
@@ -348,7 +349,7 @@ def test_stream_left_early_gives_its_place_back():
     rows = orjson.dumps([{"id": number, "body": "x" * 100} for number in range(10_000)])
 
     async def work(client):
-        async with aclosing(client.stream("posts")) as batches:
+        async with client.stream("posts") as batches:
             async for _ in batches:
                 break
         return await client.get("posts", "1")

@@ -1,0 +1,49 @@
+"""Which servers can be worked with: PostgreSQL from 16 on, directly or behind a pooler that keeps sessions together.
+
+A pooler that gives each transaction another session (pgbouncer's pool_mode=transaction) loses LISTEN, temporary tables,
+settings and prepared statements between two statements, mostly in silence (decision 47).
+"""
+
+from typing import Any
+
+import psycopg
+
+from lockstep.changes.connecting import Probe, Watched
+from lockstep.changes.database_errors import MINIMUM_VERSION, UnsuitableDatabase
+
+ROUNDS = 3
+POOLED = (
+    "DATABASE_URL leads to a pooler that gives each transaction another session. Use a pooler that keeps a session for "
+    "its client (pgbouncer: pool_mode=session), or PostgreSQL itself."
+)
+
+_examined: set[tuple[Any, ...]] = set()
+
+
+def require_suitable(connection: Any) -> None:  # noqa: ANN401 - a Watched connection of psycopg
+    """Raises UnsuitableDatabase. Each server is examined once in a process."""
+    if connection.pgconn.server_version < MINIMUM_VERSION * 10_000:
+        major = connection.pgconn.server_version // 10_000
+        raise UnsuitableDatabase(f"PostgreSQL {MINIMUM_VERSION} or newer is needed, and this is {major}.")
+    if connection.server_pid in (None, connection.pgconn.backend_pid):
+        return  # no pooler
+    server = (connection.info.host, connection.info.port, connection.info.dbname, connection.info.user)
+    if server not in _examined:
+        if shares_its_session(connection):
+            raise UnsuitableDatabase(POOLED)
+        _examined.add(server)
+
+
+def shares_its_session(connection: Watched) -> bool:
+    """Whether another client gets our session while we are between two statements, or we get another one."""
+    with Probe.connect(**connection.address(), autocommit=True) as mine, Probe.connect(**connection.address()) as other:
+        for _ in range(ROUNDS):
+            ours = _session(mine)
+            if _session(other) == ours or _session(mine) != ours:  # the other one's transaction keeps its session
+                return True
+            other.rollback()
+    return False
+
+
+def _session(connection: psycopg.Connection[Any]) -> object:
+    return connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()

@@ -1,0 +1,1 @@
+"""Django's backend for PostgreSQL, whose connections notice that their server is gone (changes/connecting.py)."""

@@ -1,0 +1,98 @@
+"""Waiting for a database that cannot be used: once for all parts of a worker, with one line for each reason."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from django.db import DatabaseError
+from psycopg import OperationalError
+from psycopg_pool import PoolTimeout
+
+from lockstep.changes.connecting import WatchedConnection, connection_parameters
+from lockstep.changes.database_errors import is_of_yesterday, is_read_only, passes, unsuitable
+from lockstep.changes.pooling import require_suitable
+from lockstep.delivery.database import APPLICATION_NAME
+from lockstep.delivery.waiting import Reasons, first_of
+
+RECOVERY_SECONDS = 1.0  # between attempts
+
+logger = logging.getLogger(__name__)
+
+
+class ReadOnly(OperationalError):
+    """the database is read-only"""
+
+
+class Standby(OperationalError):
+    """the database is a standby: the worker waits until it is promoted, or until the primary answers in its place"""
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether waiting for the database may help against this error, of psycopg or of Django."""
+    if isinstance(error, DatabaseError) and error.__cause__:
+        error = error.__cause__
+    return isinstance(error, (PoolTimeout, ReadOnly, Standby)) or passes(error)
+
+
+def try_database() -> None:
+    """Raises what keeps a worker from its work: UnsuitableDatabase, or an error that may pass."""
+    parameters = connection_parameters() | {"application_name": APPLICATION_NAME, "autocommit": True}
+    with WatchedConnection.connect(**parameters) as connection:
+        connection.begin({})
+        require_suitable(connection)
+        state = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'"
+        is_standby, is_read_only = connection.execute(state).fetchone() or (False, False)
+        if is_standby:
+            raise Standby(str(Standby.__doc__))
+        if is_read_only:
+            raise ReadOnly(str(ReadOnly.__doc__))
+
+
+class Availability:
+    """Whether the database can be used."""
+
+    def __init__(self, stopping: asyncio.Event, attempt: Callable[[], None] = try_database) -> None:
+        self._stopping = stopping
+        self._attempt = attempt
+        self._lock = asyncio.Lock()
+        self._reasons = Reasons()
+        self._tried = 0.0
+        self._error: Exception | None = None
+
+    async def wait(self, error: Exception | None = None) -> None:
+        """Returns once the database can be used, a moment after this error, or when the worker stops.
+
+        Raises UnsuitableDatabase where waiting does not help.
+        """
+        while not self._stopping.is_set():
+            if error:
+                self._judge(error)
+                await first_of(self._stopping, seconds=RECOVERY_SECONDS)
+            since = time.monotonic()
+            async with self._lock:
+                if self._tried < since:  # else another part of the worker has tried meanwhile
+                    self._error = await self._problem()
+                    self._tried = time.monotonic()
+                error = self._error
+            if error is None:
+                return
+
+    async def _problem(self) -> Exception | None:
+        try:
+            await asyncio.to_thread(self._attempt)
+        except Exception as error:
+            return error
+        return None
+
+    def _judge(self, error: Exception) -> None:
+        """Logs an error that may pass, unless that was done lately. Raises any other."""
+        if cause := unsuitable(error):
+            raise cause from error
+        if not may_pass(error):
+            raise error
+        if is_of_yesterday(error) and not is_read_only(error):
+            return  # its connection is replaced, and that was said
+        reason = str(error).partition("\n")[0].strip() or type(error).__name__
+        if self._reasons.is_new(reason):
+            logger.warning("the database does not answer, trying again: %s", reason)

@@ -1,0 +1,235 @@
+"""A worker and its database: what passes is waited for, what does not ends the worker with a sentence."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection, connections
+from psycopg import errors
+from psycopg_pool import PoolTimeout
+
+from lockstep.changes import connecting
+from lockstep.changes.connecting import WatchedAsyncConnection
+from lockstep.changes.database_errors import UnsuitableDatabase, is_of_yesterday, passes, unsuitable
+from lockstep.changes.pooling import require_suitable
+from lockstep.delivery import availability
+from lockstep.delivery.availability import Availability, ReadOnly, may_pass
+from lockstep.delivery.heartbeat import Heartbeat
+from lockstep.delivery.subscriptions import Claim, Subscriber
+from lockstep.delivery.tests.support import Steps, insert_post, subscriber
+from tests.proxy import proxy_to
+from tests.support import BackgroundWorker, eventually
+
+
+@pytest.fixture
+def database_settings(transactional_db: None) -> Iterator[dict[str, Any]]:
+    """The settings of the database, for a test to change: every connection that is made then has them."""
+    given: dict[str, Any] = connections["default"].settings_dict
+    before, options = dict(given), dict(given["OPTIONS"])
+    yield given
+    given.update(before)
+    given["OPTIONS"] = options
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"PASSWORD": "wrong"}, "password authentication failed"),
+        ({"NAME": "no_such_database"}, 'database "no_such_database" does not exist'),
+        ({"USER": "no_such_role"}, "authentication failed"),
+        ({"OPTIONS": {"service": "no_such_service"}}, 'definition of service "no_such_service" not found'),
+        ({"OPTIONS": {"no_such_parameter": "1"}}, "no_such_parameter"),
+        ({"OPTIONS": {"sslmode": "verify-full", "sslrootcert": "/nowhere/root.pem"}}, "does not support SSL"),
+        ({"OPTIONS": {"options": "-c search_path=pg_catalog"}}, "Run: manage.py migrate"),
+    ],
+)
+def test_what_does_not_pass_ends_the_worker_with_a_sentence(
+    database_settings: dict[str, Any], change: dict[str, Any], sentence: str
+):
+    database_settings.update(change)
+    with pytest.raises(CommandError) as ended:
+        call_command("worker")
+    assert sentence in str(ended.value)
+    assert ended.value.returncode == 1
+    assert "\n" not in str(ended.value)
+
+
+def test_a_role_without_rights_ends_the_worker_with_a_sentence(
+    database_settings: dict[str, Any], database: psycopg.Connection
+):
+    database.execute("CREATE ROLE without_rights LOGIN PASSWORD 'secret'")
+    try:
+        database_settings.update({"USER": "without_rights", "PASSWORD": "secret"})
+        with pytest.raises(CommandError, match=r"The role lacks rights in the database \(permission denied for table"):
+            call_command("worker")
+    finally:
+        database.execute("DROP ROLE without_rights")
+
+
+def test_an_older_postgresql_is_refused():
+    class PGconn:
+        server_version = 150018
+
+    class Old:
+        pgconn = PGconn()
+
+    with pytest.raises(UnsuitableDatabase, match=r"PostgreSQL 16 or newer is needed, and this is 15\."):
+        require_suitable(Old())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        psycopg.OperationalError('connection failed: connection to server at "127.0.0.1" failed: Connection refused'),
+        psycopg.OperationalError("connection failed: FATAL:  the database system is starting up"),
+        errors.ConnectionTimeout("connection timeout expired"),
+        errors.AdminShutdown("terminating connection due to administrator command"),
+        errors.TooManyConnections("sorry, too many clients already"),
+        errors.DiskFull("could not extend file: No space left on device"),
+        errors.ReadOnlySqlTransaction("cannot execute INSERT in a read-only transaction"),
+        psycopg.InterfaceError("the connection is closed"),
+        PoolTimeout("couldn't get a connection after 10.00 sec"),
+        ReadOnly(),
+    ],
+)
+def test_what_passes_is_waited_for(error: Exception):
+    assert may_pass(error)
+    assert unsuitable(error) is None
+
+
+def test_a_wrong_password_does_not_pass(database: psycopg.Connection):
+    with pytest.raises(psycopg.OperationalError) as refused:
+        psycopg.connect(**database.info.get_parameters(), password="wrong")
+    assert isinstance(unsuitable(refused.value), UnsuitableDatabase)
+
+
+def test_a_mistake_of_ours_is_not_waited_for():
+    assert not passes(ValueError("a mistake"))
+    assert not is_of_yesterday(errors.UniqueViolation("duplicate key"))
+
+
+def test_a_reason_to_wait_is_said_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    monkeypatch.setattr(availability, "RECOVERY_SECONDS", 0.001)
+    problems = [OSError("refused")] * 3 + [OSError("starting up")] * 2
+
+    def attempt() -> None:
+        if problems:
+            raise psycopg.OperationalError(str(problems.pop(0)))
+
+    async def wait() -> None:
+        available = Availability(asyncio.Event(), attempt)
+        await asyncio.gather(*(available.wait(psycopg.OperationalError("refused")) for _ in range(4)))
+
+    asyncio.run(wait())
+    said = [record.message for record in caplog.records if "trying again" in record.message]
+    assert said == [f"the database does not answer, trying again: {why}" for why in ("refused", "starting up")]
+
+
+def test_a_worker_waits_while_the_database_is_read_only(
+    worker: BackgroundWorker, database: psycopg.Connection, steps: Steps, caplog: pytest.LogCaptureFixture
+):
+    titles: list[str] = []
+
+    async def handler(claim: Claim) -> None:
+        titles.append((claim.change.after or {})["title"])
+
+    worker.subscribers = [subscriber(handler=handler)]
+    worker.start()
+    eventually(lambda: is_alive(database), "the worker's subscription")
+    insert_post(database, "before")
+    eventually(lambda: titles == ["before"])
+    name = database.info.dbname
+    with caplog.at_level(logging.WARNING):
+        database.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        try:
+            sever(database)
+            eventually(lambda: "trying again: the database is read-only" in caplog.text, "the log to say so")
+        finally:
+            database.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    insert_post(database, "afterwards")
+    eventually(lambda: titles == ["before", "afterwards"])
+    assert "Traceback" not in caplog.text
+
+
+def is_alive(database: psycopg.Connection) -> bool:
+    """Whether a worker has begun."""
+    return database.execute("SELECT count(*) FROM delivery_workerheartbeat").fetchone() == (1,)
+
+
+def sever(database: psycopg.Connection) -> None:
+    end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'lockstep-worker'"
+    database.execute(end)
+
+
+def test_a_worker_goes_on_after_its_connections_died_without_a_word(
+    worker: BackgroundWorker, database: psycopg.Connection, steps: Steps, database_settings: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+):  # fmt: skip
+    monkeypatch.setattr(WatchedAsyncConnection, "silent_seconds", 0.3)
+    monkeypatch.setattr(connecting, "GRACE_SECONDS", 0.2)
+    titles: list[str] = []
+
+    async def handler(claim: Claim) -> None:
+        titles.append((claim.change.after or {})["title"])
+
+    with proxy_to(database.info.port) as proxy:
+        database_settings["PORT"] = proxy.port
+        worker.subscribers = [subscriber(handler=handler)]
+        worker.start()
+        eventually(lambda: is_alive(database), "the worker's subscription")
+        insert_post(database, "before")
+        eventually(lambda: titles == ["before"])
+        proxy.freeze(new=False)
+        insert_post(database, "meanwhile")
+        eventually(lambda: titles == ["before", "meanwhile"])
+        assert "a connection to the database is closed: silent for" in caplog.text
+        worker.stop()
+
+
+def test_a_worker_goes_on_after_a_column_was_altered(
+    worker: BackgroundWorker, database: psycopg.Connection, steps: Steps, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):  # fmt: skip
+    titles: list[str] = []
+
+    async def handler(claim: Claim) -> None:
+        titles.append((claim.change.after or {})["title"])
+
+    monkeypatch.setattr(Subscriber, "lease", property(lambda self: 1.0))  # a claim whose change could not be read
+    worker.subscribers = [subscriber(handler=handler, deadline=0.5)]
+    worker.start()
+    eventually(lambda: is_alive(database), "the worker's subscription")
+    for title in ("a", "b"):
+        insert_post(database, title)
+        eventually(lambda title=title: title in titles)
+    database.execute("ALTER TABLE changes_change ALTER COLUMN trace TYPE varchar(1000)")
+    try:
+        insert_post(database, "c")
+        eventually(lambda: "c" in titles)
+    finally:
+        database.execute("ALTER TABLE changes_change ALTER COLUMN trace TYPE text")
+    insert_post(database, "d")
+    eventually(lambda: "d" in titles)
+    assert "Traceback" not in caplog.text
+
+
+def test_a_heartbeat_names_the_parts_that_do_not_move(caplog: pytest.LogCaptureFixture):
+    now = 100.0
+    heart = Heartbeat("the relay", "the look-out", clock=lambda: now)
+    heart.log()
+    assert (heart.complaint, caplog.text) == ("", "")
+    now += 12
+    heart.note("the look-out")
+    assert heart.complaint == "the relay has not moved for 12 s"
+    with caplog.at_level(logging.INFO):
+        heart.log()
+        heart.log()
+        assert caplog.text.count("the worker hangs: the relay has not moved for 12 s") == 1
+        heart.note("the relay")
+        heart.log()
+        assert "all parts of the worker move again" in caplog.text

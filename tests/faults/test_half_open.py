@@ -1,0 +1,190 @@
+"""Peers that are gone without a word: noticed within seconds, said, and mended without a person.
+
+A proxy between a process and PostgreSQL, or a receiver, stops forwarding and goes on acknowledging.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import psycopg
+import pytest
+from django.test import Client
+
+from conftest import database_url
+from lockstep.accounts.sessions import open_opaque
+from lockstep.delivery.tests.support import insert_post
+from lockstep.sandbox.jsonplaceholder import StandIn
+from tests.acceptance.running import ROOT
+from tests.proxy import Proxy, proxy_to
+from tests.strangers.serving import Server, serving
+from tests.support import Cast, eventually
+
+# lockstep/delivery/tests/test_availability.py has the short form.
+pytestmark = [pytest.mark.faults, pytest.mark.django_db(transaction=True)]
+
+NOTICED = 15.0  # seconds: the promise
+STOPPED = 10.0
+SLACK = 4.0  # how many times as long a machine that does much else may take
+
+
+@pytest.fixture
+def proxy(transactional_db: None) -> Iterator[Proxy]:
+    with psycopg.connect(database_url()) as own, proxy_to(own.info.port) as proxy:
+        yield proxy
+
+
+def url(port: int | None = None) -> str:
+    """The test database's address, by way of this port."""
+    with psycopg.connect(database_url()) as own:
+        info = own.info
+        return f"postgresql://{info.user}:{info.password}@127.0.0.1:{port or info.port}/{info.dbname}"
+
+
+class Worker:
+    """`manage.py worker` and what it says."""
+
+    def __init__(self, url: str, folder: Path, **environment: str) -> None:
+        self.log = folder / "worker.log"
+        settings = {"DATABASE_URL": url, "DEBUG": "true", "POSTS_PROVIDER_URL": "http://127.0.0.1:9", **environment}
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "worker"],
+                cwd=ROOT, env=os.environ | settings, stdout=output, stderr=output,
+            )  # fmt: skip
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def stop(self, seconds: float) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+
+@contextmanager
+def working(url: str, folder: Path, **environment: str) -> Iterator[Worker]:
+    worker = Worker(url, folder, **environment)
+    try:
+        yield worker
+    finally:
+        worker.process.kill()
+        worker.process.wait()
+
+
+def fanned_out(database: psycopg.Connection, post: str) -> bool:
+    """Whether the relay has seen this post."""
+    return database.execute("SELECT EXISTS (SELECT FROM delivery_lane WHERE object_id = %s)", [post]).fetchone() == (
+        True,
+    )
+
+
+def worker_state() -> str:
+    return str(Client().get("/readyz").json()["worker"])
+
+
+@pytest.mark.parametrize("new", [True, False], ids=["all", "present"])
+def test_a_worker_whose_database_is_gone_without_a_word_says_so_and_goes_on(
+    proxy: Proxy, database: psycopg.Connection, tmp_path: Path, new: bool
+):
+    with working(url(proxy.port), tmp_path) as worker:
+        eventually(lambda: worker_state() == "ok", "the worker to be ready")
+        proxy.freeze(new=new)
+        frozen = time.monotonic()
+        post = insert_post(database, "written meanwhile")
+        if new:
+            state = eventually(lambda: (s := worker_state()) != "ok" and s, "/readyz to notice")
+            assert state.startswith("silent for ")
+            assert time.monotonic() - frozen < NOTICED * SLACK
+        eventually(lambda: "a connection to the database is closed: silent for" in worker.said, "the log to say so")
+        assert time.monotonic() - frozen < NOTICED * SLACK
+        proxy.thaw()
+        eventually(lambda: fanned_out(database, post), "deliveries to go on")
+        eventually(lambda: worker_state() == "ok", "/readyz to notice that it goes on")
+        assert "Traceback" not in worker.said
+        assert worker.stop(STOPPED * SLACK) == 0
+
+
+def test_a_worker_ends_in_time_while_its_database_is_gone_without_a_word(proxy: Proxy, tmp_path: Path):
+    with working(url(proxy.port), tmp_path) as worker:
+        eventually(lambda: worker_state() == "ok", "the worker to be ready")
+        proxy.freeze()
+        time.sleep(1.0)  # in the middle of its statements
+        began = time.monotonic()
+        worker.stop(STOPPED * SLACK)
+        assert time.monotonic() - began < STOPPED * SLACK
+        assert "Traceback" not in worker.said
+
+
+def test_a_receiver_that_is_gone_without_a_word_is_tried_again(
+    proxy: Proxy, database: psycopg.Connection, tmp_path: Path
+):
+    """The provider's connections have a deadline of their own."""
+    with StandIn(posts=0) as provider, proxy_to(urlsplit(provider.url).port or 0) as between:
+        settings = {"POSTS_PROVIDER_URL": f"http://127.0.0.1:{between.port}", "POSTS_PROVIDER_DEADLINE": "1"}
+        with working(url(), tmp_path, **settings) as worker:
+            eventually(lambda: worker_state() == "ok", "the worker to be ready")
+            insert_post(database, "before")
+            eventually(lambda: len(provider.rows("posts")) == 1, "the first post")
+            between.freeze()
+            insert_post(database, "meanwhile")
+            eventually(lambda: "no answer within 1 s" in worker.said, "the log to say so")
+            between.thaw()
+            eventually(lambda: len(provider.rows("posts")) == 2, "the second post")
+            assert worker.stop(STOPPED * SLACK) == 0
+
+
+def test_a_web_server_whose_database_is_gone_without_a_word_answers_and_goes_on(
+    proxy: Proxy, cast: Cast, tmp_path: Path
+):
+    token = open_opaque(cast.owner.user)
+    with serving(tmp_path, DATABASE_URL=url(proxy.port), WEB_REQUESTS=2) as server, server.client(token) as client:
+        assert client.get("/api/v1/users/me/").status_code == 200
+        proxy.freeze()
+        frozen = time.monotonic()
+        answers = [requested(server, token) for _ in range(4)]
+        eventually(lambda: all(answer.status for answer in answers), "answers to requests that have no database")
+        assert {answer.status for answer in answers} == {503}
+        assert all(answer.retry_after for answer in answers)
+        assert time.monotonic() - frozen < 2 * NOTICED * SLACK  # two after the other in each slot
+        assert client.get("/readyz").json()["database"] == "does not answer"
+        assert client.get("/healthz").status_code == 200
+        assert "a connection to the database is closed: silent for" in server.log.read_text()
+        proxy.thaw()
+        eventually(lambda: client.get("/api/v1/users/me/").status_code == 200, "requests to be served again")
+        eventually(lambda: client.get("/readyz").json()["database"] == "ok", "/readyz to notice")
+        proxy.freeze()
+        requested(server, token)
+        began = time.monotonic()
+    assert time.monotonic() - began < STOPPED * SLACK
+
+
+class Requested(threading.Thread):
+    """A request, and the status of its answer once it is there."""
+
+    def __init__(self, server: Server, token: str) -> None:
+        super().__init__(daemon=True)
+        self._server, self._token = server, token
+        self.status, self.retry_after = 0, ""
+
+    def run(self) -> None:
+        with self._server.client(self._token) as client:
+            try:
+                answer = client.get("/api/v1/users/me/")
+            except httpx.TransportError:
+                return
+        self.status, self.retry_after = answer.status_code, answer.headers.get("Retry-After", "")
+
+
+def requested(server: Server, token: str) -> Requested:
+    thread = Requested(server, token)
+    thread.start()
+    return thread

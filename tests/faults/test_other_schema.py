@@ -1,0 +1,43 @@
+"""The tables in a schema of their own, which DATABASE_URL names: every process finds them there."""
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from lockstep.launcher import template
+from lockstep.launcher.postgres import Server
+from tests.faults.test_half_open import working
+from tests.faults.test_poolers import manage
+from tests.support import eventually
+
+pytestmark = [pytest.mark.faults, pytest.mark.needs("linux")]
+
+INSERT = "INSERT INTO shop.posts_post (title, body) VALUES ('elsewhere', '') RETURNING id"
+IN_A_LANE = "SELECT EXISTS (SELECT FROM shop.delivery_lane WHERE object_id = %s)"
+
+
+def test_tables_in_another_schema(tmp_path: Path):
+    for parent in (tmp_path, *tmp_path.parents[:2]):
+        parent.chmod(0o755)  # PostgreSQL's account passes through when we are root
+    template.copy_to(tmp_path / "postgres")
+    with (
+        Server(tmp_path / "postgres", durable=False) as server,
+        psycopg.connect(server.url, autocommit=True) as database,
+    ):
+        database.execute("ALTER SCHEMA public RENAME TO shop")
+        database.execute("CREATE SCHEMA public")
+        # pgtrigger has a place of its own for this one (PGTRIGGER_SCHEMA), whatever the search_path.
+        database.execute("ALTER FUNCTION shop._pgtrigger_should_ignore SET SCHEMA public")
+        url = f"{server.url}?options=-c%20search_path%3Dshop"
+        checked = manage(url, "check", "--database=default")
+        assert checked.returncode == 0, checked.stderr
+        with working(url, tmp_path) as worker:
+            eventually(lambda: "worker ready" in worker.said, "the worker to be ready")
+            database.execute("SET search_path = shop")
+            row = database.execute(INSERT).fetchone()
+            assert row
+            eventually(lambda: database.execute(IN_A_LANE, [str(row[0])]).fetchone() == (True,), "a lane")
+            assert "Traceback" not in worker.said
+            assert worker.stop(60) == 0
+        assert manage(server.url, "worker").stderr.strip().endswith("Run: manage.py migrate")
