@@ -132,4 +132,4 @@ DELETE FROM delivery_attempt WHERE began < now() - %(kept)s::interval;
 -- Whoever follows the log must be told that it does not reach back as far as he left it (following.sql). {{}} is the
 -- partition.
 UPDATE delivery_epoch SET dropped = greatest(dropped, (SELECT max(xid)::text::bigint FROM {}))
-WHERE began = (SELECT max(began) FROM delivery_epoch);
+WHERE number = (SELECT max(number) FROM delivery_epoch);
