@@ -164,14 +164,16 @@ def test_certificates_are_sent_and_asked_for(options: dict[str, Any], tmp_path: 
                 ask()
 
 
-def test_a_role_that_django_assumes_is_assumed_by_all(options: dict[str, Any], database: psycopg.Connection):
-    database.execute("CREATE ROLE assumed")
+def test_a_role_that_django_assumes_is_assumed_by_all(
+    options: dict[str, Any], database: psycopg.Connection, superuser: psycopg.Connection
+):
+    superuser.execute(f"CREATE ROLE assumed ROLE {database.info.user}")
     try:
         options["assume_role"] = "assumed"
         with following() as follower:
             assert follower._connection.execute("SELECT current_user::text").fetchone() == ("assumed",)
     finally:
-        database.execute("DROP ROLE assumed")
+        superuser.execute("DROP ROLE assumed")
 
 
 def test_a_connection_whose_peer_is_gone_is_closed(quick: None, proxy: Proxy, caplog: pytest.LogCaptureFixture):
