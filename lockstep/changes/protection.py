@@ -30,6 +30,7 @@ OWN_FUNCTIONS = {
     "changes_refuse_edit": "append_only",
     "changes_make_partitions": "make_partitions",
     "changes_drop_week": "drop_week",
+    "changes_send": "send",
 }
 BODY = re.compile(r"\$\$(.*?)\$\$", re.DOTALL)
 TRIGGER_BODY = re.compile(r"RETURNS TRIGGER AS \$\$(.*?)\$\$ LANGUAGE plpgsql", re.DOTALL)
@@ -250,7 +251,7 @@ def _grant(using: str, role: str) -> None:
     quote = connections[using].ops.quote_name
     with connections[using].cursor() as cursor:
         log = _log(cursor)
-        cursor.execute("SELECT to_regproc('changes_drop_week') IS NOT NULL")
+        cursor.execute("SELECT to_regproc('changes_send') IS NOT NULL")
         if not log or cursor.fetchone() != (True,):
             return  # not migrated so far
         if reason := role_fault(cursor, role):
@@ -273,9 +274,13 @@ def grants(cursor: Any, log: Log, role: str) -> Iterator[str]:  # noqa: ANN401 -
         yield f"REVOKE ALL ON {kind} {', '.join(names)} FROM {role}"
     yield f"GRANT USAGE ON SCHEMA {log.schema} TO {role}"
     yield f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(tables)} TO {role}"
-    yield f"GRANT USAGE, SELECT ON SEQUENCE {', '.join(sequences)} TO {role}"
+    yield f"GRANT USAGE, SELECT, UPDATE ON SEQUENCE {', '.join(sequences)} TO {role}"  # an import moves numbers on
     yield f"GRANT SELECT ON {', '.join(read_only)} TO {role}"
     # Partitions that are made later.
     yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA {log.schema} GRANT SELECT ON TABLES TO {role}"
-    for function in ("changes_make_partitions(int)", "changes_drop_week(text)"):
+    for function in (
+        "changes_make_partitions(int)",
+        "changes_drop_week(text)",
+        "changes_send(text, text, jsonb, text)",
+    ):
         yield f"GRANT EXECUTE ON FUNCTION {function} TO {role}"

@@ -121,6 +121,7 @@ REFUSED = [
         "SELECT changes_drop_week('{partition}')",
     ),
     attempt("keep for another time", "CREATE OR REPLACE FUNCTION changes_retention_days() RETURNS int RETURN 0"),
+    attempt("send in the name of a captured model", "SELECT changes_send('posts.post', '1', '{{}}', NULL)"),
     attempt("make partitions without end", "SELECT changes_make_partitions(100000)"),
     # Triggers and functions.
     attempt("disable triggers", "ALTER TABLE posts_post DISABLE TRIGGER ALL"),

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection
+from django.db import ProgrammingError, connection
 from psycopg import sql
 
 from conftest import database_url
@@ -22,6 +22,9 @@ from lockstep.changes.models import Change
 from lockstep.changes.protection import protect
 from lockstep.delivery.database import open_pool
 from lockstep.delivery.partitions import drop_old_partitions, make_partitions
+from lockstep.mirror.collection_sql import statements
+from lockstep.mirror.importing import _claim_numbers
+from lockstep.posts.mirror import JSONPLACEHOLDER
 from tests.acceptance.running import ROOT
 from tests.support import BackgroundWorker, Cast, eventually, superuser_url
 
@@ -71,6 +74,8 @@ def test_requests_and_deliveries_need_no_more_than_it_has(
     made = cast.owner.post("/api/v1/orders/", {"lines": [{"product": product.json()["id"], "quantity": 2}]})
     assert made.status_code == 201, made.content
     assert cast.colleague.post("/api/v1/defects/", {"comment": "it squeaks"}).status_code == 201
+    endpoint = cast.colleague.post("/api/v1/webhooks/", {"url": "https://example.com/", "events": ["*"]}).json()["id"]
+    assert cast.colleague.post(f"/api/v1/webhooks/{endpoint}/test/", {}).status_code == 202
     assert cast.owner.delete_account().status_code == 204
     worker.start()
     with psycopg.connect(application_role, autocommit=True) as owner:
@@ -89,6 +94,20 @@ def test_log_is_kept_and_dropped_by_the_worker(application_role: str):
             return await drop_old_partitions(pool)
 
     assert asyncio.run(upkeep()) == ["changes_change_20200106"]
+
+
+def test_an_import_moves_numbers_on(application_role: str):
+    async def move() -> None:
+        async with open_pool(size=1) as pool:
+            for collection in JSONPLACEHOLDER.collections:
+                await _claim_numbers(pool, statements(JSONPLACEHOLDER, collection), 5_000)
+
+    asyncio.run(move())
+
+
+def test_nothing_is_sent_in_the_name_of_a_captured_model(application_role: str):
+    with connection.cursor() as cursor, pytest.raises(ProgrammingError, match="only its triggers write its changes"):
+        cursor.execute("SELECT changes_send('shop.product', 'x', '{}', 'webhooks')")
 
 
 def test_check_is_clean(application_role: str):

@@ -11,7 +11,8 @@ FOLDING = load(Path(__file__).parents[1] / "sql" / "folding.sql")
 UNDO = """
     DROP TABLE changes_change;
     DROP SEQUENCE changes_change_seq;
-    DROP FUNCTION changes_make_partitions, changes_drop_week, changes_retention_days, changes_refuse_edit, lockstep_uuid7;
+    DROP FUNCTION changes_make_partitions, changes_drop_week, changes_retention_days, changes_send, changes_refuse_edit,
+        lockstep_uuid7;
 """
 
 

@@ -17,6 +17,9 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        *(migrations.RunSQL(SCHEMA[name], migrations.RunSQL.noop) for name in ("append_only", "make_partitions", "drop_week")),
+        *(
+            migrations.RunSQL(SCHEMA[name], migrations.RunSQL.noop)
+            for name in ("append_only", "make_partitions", "drop_week", "send")
+        ),
         migrations.RunSQL(FOLDING["sort_key"], migrations.RunSQL.noop),
     ]

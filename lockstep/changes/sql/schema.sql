@@ -104,3 +104,20 @@ BEGIN
     EXECUTE format('DROP TABLE %s', partition);
 END $$;
 CREATE OR REPLACE FUNCTION changes_retention_days() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 36500';
+
+-- name: send
+-- Writes what no model changed, for one subscriber alone (delivery/sql/operations.sql). Roles that may not write the log call
+-- it (protection.py), so a model that is captured is refused: of that only its triggers write, whose source names it.
+CREATE OR REPLACE FUNCTION changes_send(model text, object_id text, after jsonb, origin text)
+RETURNS TABLE (seq bigint, at timestamptz) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    IF EXISTS (
+        SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+        WHERE p.proname LIKE 'pgtrigger\_capture\_%' AND strpos(p.prosrc, quote_literal($1)) > 0)
+    THEN
+        RAISE EXCEPTION '% is captured: only its triggers write its changes.', $1 USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN QUERY INSERT INTO changes_change AS c (model, object_id, kind, after, origin)
+        VALUES ($1, $2, 'created', $3, $4) RETURNING c.seq, c.at;
+END $$;

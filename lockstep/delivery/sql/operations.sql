@@ -244,10 +244,10 @@ ON CONFLICT (name) DO UPDATE SET follows = excluded.follows, cap = excluded.cap;
 -- A change that only this subscription gets. It bears the origin that the subscription skips, so that no fan-out places it
 -- a second time.
 WITH change AS (
-    INSERT INTO changes_change (model, object_id, kind, after, origin)
-    SELECT %(model)s, %(object_id)s, 'created', %(after)s::jsonb, skip_origin
-    FROM delivery_subscription WHERE name = %(subscription)s AND skip_origin IS NOT NULL
-    RETURNING seq, at
+    SELECT sent.seq, sent.at
+    FROM delivery_subscription s
+    CROSS JOIN LATERAL changes_send(%(model)s, %(object_id)s, %(after)s::jsonb, s.skip_origin) AS sent
+    WHERE s.name = %(subscription)s AND s.skip_origin IS NOT NULL
 ), lane AS (
     INSERT INTO delivery_lane (subscription_id, model, object_id)
     VALUES (%(subscription)s, %(model)s, %(object_id)s)
