@@ -15,7 +15,7 @@ from lockstep.api import problems
 from lockstep.api.answers import Answer
 from lockstep.api.errors import CONTENT_TYPE, MAX_ERRORS, Conflict, DomainError, Unavailable, document
 from lockstep.api.problems import problem_of
-from lockstep.changes.database_errors import is_of_yesterday, is_read_only
+from lockstep.changes.database_errors import cause_of, is_of_yesterday, is_read_only
 from lockstep.changes.violations import CONCURRENT_WRITE, is_concurrent, sentence_of_trigger
 
 logger = logging.getLogger(__name__)
@@ -68,17 +68,13 @@ def _is_of_the_database(error: Exception) -> bool:
     """Whether it may pass: by Django, or by psycopg itself, whose connections a stream has."""
     if isinstance(error, (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)):
         return True
-    return isinstance(error, (DatabaseError, psycopg.Error)) and is_of_yesterday(_cause(error))
-
-
-def _cause(error: Exception) -> BaseException:
-    return error.__cause__ if isinstance(error.__cause__, psycopg.Error) else error
+    return isinstance(error, (DatabaseError, psycopg.Error)) and is_of_yesterday(cause_of(error))
 
 
 def _of_the_database(error: Exception) -> Unavailable:
     """What a database that does not serve a request is to the client, and to whoever reads the log."""
     logger.error("a request met a database that does not serve it: %s", str(error).partition("\n")[0])
-    cause = _cause(error)
+    cause = cause_of(error)
     if is_read_only(cause):
         return Unavailable("The database is read-only right now. Nothing was changed; try again later.", retry_after=5)
     if is_of_yesterday(cause):

@@ -4,6 +4,7 @@ import re
 
 import psycopg
 from django.core.exceptions import ImproperlyConfigured
+from django.db import Error
 from psycopg import errors
 
 MINIMUM_VERSION = 16
@@ -15,7 +16,7 @@ _SESSION_LOST = frozenset(("XX000", "26000", "42P05", READ_ONLY))
 
 MIGRATE = "The tables are not those of this version ({}). Run: manage.py migrate"
 ADDRESS = "The database refuses the connection ({}). Mend DATABASE_URL, or make the role or database that it names."
-RIGHTS = "The role lacks rights in the database ({}). Grant them; docs/operations.md says which."
+RIGHTS = "The role lacks rights in the database ({}). Run migrate with APPLICATION_ROLE; see docs/security.md."
 
 # libpq has no codes for what happens before there is a connection, so that these are texts. A server that speaks
 # another language than English is waited for, and what it says is logged.
@@ -62,6 +63,12 @@ def is_of_yesterday(error: BaseException | None) -> bool:
     )
 
 
+def cause_of(error: BaseException) -> BaseException:
+    """psycopg's error, where Django has wrapped it; any other error itself."""
+    return error.__cause__ if isinstance(error, Error) and error.__cause__ else error
+
+
 def passes(error: BaseException) -> bool:
-    """Whether it may be another time when the same is tried again."""
-    return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)) or is_of_yesterday(error)
+    """Whether the same may succeed another time, of psycopg's errors and of Django's around them."""
+    cause = cause_of(error)
+    return isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError)) or is_of_yesterday(cause)

@@ -5,9 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from django.db import DatabaseError
 from psycopg import OperationalError
-from psycopg_pool import PoolTimeout
 
 from lockstep.changes.connecting import WatchedConnection, connection_parameters
 from lockstep.changes.database_errors import is_of_yesterday, is_read_only, passes, unsuitable
@@ -26,13 +24,6 @@ class ReadOnly(OperationalError):
 
 class Standby(OperationalError):
     """the database is a standby: the worker waits until it is promoted, or until the primary answers in its place"""
-
-
-def may_pass(error: BaseException) -> bool:
-    """Whether waiting for the database may help against this error, of psycopg or of Django."""
-    if isinstance(error, DatabaseError) and error.__cause__:
-        error = error.__cause__
-    return isinstance(error, (PoolTimeout, ReadOnly, Standby)) or passes(error)
 
 
 def try_database() -> None:
@@ -89,7 +80,7 @@ class Availability:
         """Logs an error that may pass, unless that was done lately. Raises any other."""
         if cause := unsuitable(error):
             raise cause from error
-        if not may_pass(error):
+        if not passes(error):
             raise error
         if is_of_yesterday(error) and not is_read_only(error):
             return  # its connection is replaced, and that was said

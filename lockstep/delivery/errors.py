@@ -17,7 +17,10 @@ an attempt is an answer of the remote, or its silence until a deadline (decision
 from typing import Any
 
 import psycopg
-from django.db import InterfaceError, OperationalError
+
+from lockstep.changes.database_errors import cause_of, passes
+
+TOO_MUCH = ("54", "57014")  # limits of PostgreSQL that a statement exceeds, and those of time
 
 
 class DeliveryError(Exception):
@@ -77,12 +80,11 @@ class Vanished(Refused):
 
 
 def is_outage_of_ours(error: BaseException) -> bool:
-    """Whether our database could not do its work right now: gone, full, out of connections, read-only, in a deadlock.
+    """Whether our database could not do its work right now: gone, full, out of connections, read-only, in a deadlock,
+    altered since the session's plans were made.
 
     A statement that takes too long, or asks for more than there can be, is none: it would again.
     """
-    if isinstance(error, OperationalError | InterfaceError) and error.__cause__:  # Django's, around psycopg's
-        return is_outage_of_ours(error.__cause__)
-    if isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith(("54", "57014")):
-        return False
-    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | psycopg.errors.ReadOnlySqlTransaction)
+    cause = cause_of(error)
+    exceeds = isinstance(cause, psycopg.Error) and (cause.sqlstate or "").startswith(TOO_MUCH)
+    return passes(error) and not exceeds

@@ -17,10 +17,10 @@ from typing import TypeVar
 import psycopg
 
 from lockstep.changes.connecting import WatchedAsyncConnection, connection_parameters
-from lockstep.changes.database_errors import UnsuitableDatabase, unsuitable
+from lockstep.changes.database_errors import UnsuitableDatabase, passes, unsuitable
 from lockstep.changes.wakeup import CHANNEL
 from lockstep.delivery import metrics
-from lockstep.delivery.availability import RECOVERY_SECONDS, Availability, Standby, may_pass
+from lockstep.delivery.availability import RECOVERY_SECONDS, Availability, Standby
 from lockstep.delivery.courier import Courier
 from lockstep.delivery.database import APPLICATION_NAME, Connection, Pools, open_pools
 from lockstep.delivery.epochs import MANUAL, Epochs, ForeignDatabase, Life, Watch, load_epochs, note_timeline
@@ -172,7 +172,7 @@ class Worker:
             except Exception as error:
                 if self.stopping.is_set():
                     return None
-                if may_pass(error) or unsuitable(error):
+                if passes(error) or unsuitable(error):
                     await self.availability.wait(error)
                 else:
                     logger.exception("a part of the worker failed, starting it again")

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+import django.db
 import psycopg
 import pytest
 from django.core.management import CommandError, call_command
@@ -17,7 +18,8 @@ from lockstep.changes.connecting import WatchedAsyncConnection
 from lockstep.changes.database_errors import UnsuitableDatabase, is_of_yesterday, passes, unsuitable
 from lockstep.changes.pooling import require_suitable
 from lockstep.delivery import availability
-from lockstep.delivery.availability import Availability, ReadOnly, may_pass
+from lockstep.delivery.availability import Availability, ReadOnly
+from lockstep.delivery.errors import is_outage_of_ours
 from lockstep.delivery.heartbeat import Heartbeat
 from lockstep.delivery.subscriptions import Claim, Subscriber
 from lockstep.delivery.tests.support import Steps, insert_post, subscriber
@@ -60,15 +62,15 @@ def test_what_does_not_pass_ends_the_worker_with_a_sentence(
 
 
 def test_a_role_without_rights_ends_the_worker_with_a_sentence(
-    database_settings: dict[str, Any], database: psycopg.Connection
+    database_settings: dict[str, Any], superuser: psycopg.Connection
 ):
-    database.execute("CREATE ROLE without_rights LOGIN PASSWORD 'secret'")
+    superuser.execute("CREATE ROLE without_rights LOGIN PASSWORD 'secret'")
     try:
         database_settings.update({"USER": "without_rights", "PASSWORD": "secret"})
         with pytest.raises(CommandError, match=r"The role lacks rights in the database \(permission denied for table"):
             call_command("worker")
     finally:
-        database.execute("DROP ROLE without_rights")
+        superuser.execute("DROP ROLE without_rights")
 
 
 def test_an_older_postgresql_is_refused():
@@ -93,13 +95,25 @@ def test_an_older_postgresql_is_refused():
         errors.DiskFull("could not extend file: No space left on device"),
         errors.ReadOnlySqlTransaction("cannot execute INSERT in a read-only transaction"),
         psycopg.InterfaceError("the connection is closed"),
+        errors.InvalidSqlStatementName('prepared statement "_pg3_0" does not exist'),
         PoolTimeout("couldn't get a connection after 10.00 sec"),
         ReadOnly(),
     ],
 )
 def test_what_passes_is_waited_for(error: Exception):
-    assert may_pass(error)
+    assert passes(error)
     assert unsuitable(error) is None
+
+
+@pytest.mark.parametrize("kind", [django.db.OperationalError, django.db.InterfaceError, django.db.DatabaseError])
+def test_what_passes_is_known_by_its_cause_where_django_wraps_it(kind: type[Exception]):
+    error = kind("of Django")
+    error.__cause__ = psycopg.InterfaceError("the connection is closed")
+    assert passes(error)
+    assert is_outage_of_ours(error)
+    error.__cause__ = errors.QueryCanceled("canceling statement due to statement timeout")
+    assert passes(error)
+    assert not is_outage_of_ours(error)
 
 
 def test_a_wrong_password_does_not_pass(database: psycopg.Connection):

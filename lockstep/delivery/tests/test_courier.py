@@ -275,13 +275,23 @@ def test_an_answer_wakes_what_another_worker_saw_go_unanswered(start, receiver: 
     assert [title for _, title in receiver.got] == ["first", "second", "waits"]
 
 
-def test_an_outage_of_our_own_database_uses_up_no_attempt(start, receiver: Receiver, database: psycopg.Connection):
-    receiver.errors["a"] = [psycopg.errors.DiskFull("no space left")]
+@pytest.mark.parametrize(
+    "error",
+    [
+        psycopg.errors.DiskFull("no space left"),
+        psycopg.errors.InternalError_("cache lookup failed for type 16500"),  # its plan is of before a migration
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_outage_of_our_own_database_uses_up_no_attempt(
+    start, receiver: Receiver, database: psycopg.Connection, error: psycopg.Error
+):
+    receiver.errors["a"] = [error]
     start()
     insert_post(database, "a")
     waits = "SELECT attempts, failure, cause FROM delivery_lane WHERE failure IS NOT NULL"
     row = eventually(lambda: database.execute(waits).fetchone())
-    assert row == (0, "interrupted", "Interrupted: our database did not answer: no space left")
+    assert row == (0, "interrupted", f"Interrupted: our database did not answer: {error}")
 
 
 def test_a_courier_that_cannot_settle_claims_nothing_more(
