@@ -5,10 +5,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.db import connections
 
 from lockstep.changes.connecting import WatchedAsyncConnection
 from lockstep.delivery import database as database_module
-from lockstep.delivery.database import FOR_LANES, open_pool
+from lockstep.delivery.database import FOR_HANDLERS, FOR_LANES, FOR_RELAY, open_pool
+from lockstep.delivery.tests.support import insert_post, rename_post
+from tests.proxy import proxy_to
 
 
 def test_a_connection_whose_server_went_away_is_not_given_out(database: psycopg.Connection):
@@ -23,6 +26,32 @@ def test_a_connection_whose_server_went_away_is_not_given_out(database: psycopg.
 
     first, second = asyncio.run(pids())
     assert first != second
+
+
+@pytest.mark.parametrize("kind", [FOR_HANDLERS, FOR_LANES, FOR_RELAY], ids=["handlers", "lanes", "relay"])
+def test_a_transaction_whose_worker_is_gone_without_a_word_lets_go_of_its_locks(
+    database: psycopg.Connection, kind: dict[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    """PostgreSQL does not learn that nobody goes on with it: its locks would hold up relay and writers for ever."""
+    assert "idle_in_transaction_session_timeout" in kind
+    post = insert_post(database, "a")
+    port = database.info.port
+
+    async def lock_and_freeze() -> None:
+        with proxy_to(port) as proxy:
+            monkeypatch.setitem(connections["default"].settings_dict, "PORT", proxy.port)
+            async with (
+                open_pool(1, {**kind, "idle_in_transaction_session_timeout": "200ms"}) as pool,
+                pool.connection() as connection,
+            ):
+                await connection.execute("BEGIN")
+                await connection.execute("SELECT FROM posts_post WHERE id = %s FOR UPDATE", [post])
+                proxy.freeze(new=False)
+                await asyncio.to_thread(rename_post, database, post, "b")
+                connection.pgconn.finish()
+
+    database.execute("SET statement_timeout = '60s'")
+    asyncio.run(lock_and_freeze())
 
 
 def test_a_pool_that_gave_up_connecting_begins_anew_for_those_who_wait(
