@@ -1712,4 +1712,33 @@ BUGS = [
         "    async def steps",
         "tests/contract/test_generators.py::test_no_asynchronous_generator_holds_anything",
     ),
+    SeededBug(
+        "the rows of a transaction whose worker is gone stay locked",
+        "lockstep/delivery/database.py",
+        'ABANDONED = {"idle_in_transaction_session_timeout": "30s"}',
+        "ABANDONED: dict[str, str] = {}",
+        "lockstep/delivery/tests/test_database.py"
+        "::test_a_transaction_whose_worker_is_gone_without_a_word_lets_go_of_its_locks",
+    ),
+    SeededBug(
+        "what was dropped from the log is noted in the epoch that began last by the clock",
+        "lockstep/delivery/sql/upkeep.sql",
+        "WHERE number = (SELECT max(number) FROM delivery_epoch)",
+        "WHERE began = (SELECT max(began) FROM delivery_epoch)",
+        "lockstep/delivery/tests/test_following.py::test_a_place_before_what_was_dropped_is_forgotten",
+    ),
+    SeededBug(
+        "a plan of before a migration uses up an attempt",
+        "lockstep/delivery/errors.py",
+        "return passes(error) and not exceeds",
+        "return isinstance(cause, psycopg.OperationalError) and not exceeds",
+        "lockstep/delivery/tests/test_courier.py::test_an_outage_of_our_own_database_uses_up_no_attempt",
+    ),
+    SeededBug(
+        "a role that may not write the log sends changes of captured models",
+        "lockstep/changes/sql/schema.sql",
+        "strpos(p.prosrc, quote_literal($1)) > 0",
+        "strpos(p.prosrc, quote_literal($1)) > 1000000",
+        "tests/security/test_application_role.py::test_nothing_is_sent_in_the_name_of_a_captured_model",
+    ),
 ]
