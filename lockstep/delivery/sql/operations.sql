@@ -194,9 +194,11 @@ SELECT CASE WHEN since.seq IS NOT NULL THEN least(since.seq, (
 FROM (SELECT min(c.seq) AS seq FROM changes_change c WHERE c.at >= %(since)s) AS since;
 
 -- name: clear_from
--- What waits from there on comes again with the window.
-DELETE FROM delivery_delivery d USING delivery_lane lane
-WHERE lane.id = d.lane_id AND lane.subscription_id = %(subscription)s AND d.seq >= %(seq)s;
+-- What waits from there on comes again with the window. Lanes are locked first, as in remove_deliveries.
+DELETE FROM delivery_delivery d USING (
+    SELECT id FROM delivery_lane WHERE subscription_id = %(subscription)s ORDER BY model, object_id FOR UPDATE
+) AS lane
+WHERE lane.id = d.lane_id AND d.seq >= %(seq)s;
 
 -- name: rewind
 -- A window that begins before everything: no transaction is visible in '1:1:'. It is fanned out in chunks from that number

@@ -1,11 +1,12 @@
 """What operators do: nothing they replay, pause or rewind is lost, doubled in a lane or sent out of order."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import connection, connections
 
 from conftest import database_url
 from lockstep.delivery import operations
@@ -22,7 +23,7 @@ from lockstep.delivery.operations import (
 )
 from lockstep.delivery.subscriptions import Claim, Subscriber
 from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber, waiting
-from tests.support import without_triggers
+from tests.support import eventually, somebody_waits, without_triggers
 
 EVENT, STATE = subscriber("test", "event"), subscriber("test", "state")
 ALL = Selection("test")
@@ -193,6 +194,28 @@ def test_letters_that_are_not_fanned_out_again_yet_stay_open(
     assert sorted(deliver(steps, who)) == ["a", "b", "c", "fine"]
     assert operations.replay_letters(ALL) == Replayed(changes=1, objects=1)
     assert deliver(steps, who) == ["c"]
+
+
+def test_a_rewind_and_a_settlement_do_not_wait_for_each_other_in_a_circle(steps: Steps, database: psycopg.Connection):
+    write(steps, database, EVENT, "a")
+    write(steps, database, EVENT, "b")
+
+    def rewind() -> bool:
+        try:
+            return operations.rewind("test")
+        finally:
+            connections.close_all()
+
+    with psycopg.connect(database_url()) as settling, ThreadPoolExecutor(1) as executor:
+        settling.execute("SELECT FROM delivery_lane ORDER BY model, object_id FOR UPDATE")
+        settling.execute("DELETE FROM delivery_delivery WHERE seq = (SELECT max(seq) FROM delivery_delivery)")
+        rewinding = executor.submit(rewind)
+        eventually(lambda: somebody_waits(database))
+        settling.execute("DELETE FROM delivery_delivery")
+        settling.commit()
+        assert rewinding.result()
+    steps.fan_out()
+    assert sorted(deliver(steps, EVENT)) == ["a", "b"]
 
 
 def drop(database: psycopg.Connection, *posts: str) -> None:
