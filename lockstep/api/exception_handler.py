@@ -15,7 +15,7 @@ from lockstep.api import problems
 from lockstep.api.answers import Answer
 from lockstep.api.errors import CONTENT_TYPE, MAX_ERRORS, Conflict, DomainError, Unavailable, document
 from lockstep.api.problems import problem_of
-from lockstep.changes.database_errors import cause_of, is_of_yesterday, is_read_only
+from lockstep.changes.database_errors import cause_of, is_read_only, is_stale
 from lockstep.changes.violations import CONCURRENT_WRITE, is_concurrent, sentence_of_trigger
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def _is_of_the_database(error: Exception) -> bool:
     """Whether it may pass: by Django, or by psycopg itself, whose connections a stream has."""
     if isinstance(error, (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)):
         return True
-    return isinstance(error, (DatabaseError, psycopg.Error)) and is_of_yesterday(cause_of(error))
+    return isinstance(error, (DatabaseError, psycopg.Error)) and is_stale(cause_of(error))
 
 
 def _of_the_database(error: Exception) -> Unavailable:
@@ -77,7 +77,7 @@ def _of_the_database(error: Exception) -> Unavailable:
     cause = cause_of(error)
     if is_read_only(cause):
         return Unavailable("The database is read-only right now. Nothing was changed; try again later.", retry_after=5)
-    if is_of_yesterday(cause):
+    if is_stale(cause):
         return Unavailable("The database was altered meanwhile. Nothing was changed; send it again.", retry_after=1)
     if isinstance(cause, QueryCanceled):
         return Unavailable("This took too long and was given up. Nothing was changed; ask for less.", retry_after=2)

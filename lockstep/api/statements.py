@@ -13,7 +13,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.backends.postgresql.base import ServerBindingCursor
 from psycopg.rows import dict_row, tuple_row
 
-from lockstep.changes.database_errors import is_of_yesterday
+from lockstep.changes.database_errors import is_stale
 
 Row = dict[str, Any]  # by the names that the statement gives its columns
 Values = tuple[Any, ...]  # in the order in which the statement names them
@@ -72,7 +72,7 @@ def _fetched(statement: str, parameters: Parameters, factory: Any, *, is_small: 
     try:
         return _fetch(connection, statement, parameters, factory, is_small=is_small)
     except DatabaseError as error:
-        if connection.in_atomic_block or not is_of_yesterday(error.__cause__):
+        if connection.in_atomic_block or not is_stale(error.__cause__):
             raise
         connection.close()  # its plans are of tables that were altered since; of the statement nothing was done
         return _fetch(connection, statement, parameters, factory, is_small=is_small)

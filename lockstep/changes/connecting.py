@@ -18,7 +18,7 @@ from django.db import connections
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
-from lockstep.changes.database_errors import is_of_yesterday
+from lockstep.changes.database_errors import is_stale
 
 T = TypeVar("T")
 Wait = Generator[Any, Any, T]  # what psycopg waits with: yields what it waits for, is sent what is ready
@@ -90,9 +90,9 @@ class Watched:
         own = {"application_name": "lockstep-probe", "connect_timeout": PROBE_SECONDS}
         return {**self.info.get_parameters(), "password": self.info.password, **own}
 
-    def discard_if_of_yesterday(self, error: psycopg.Error) -> None:
+    def discard_if_stale(self, error: psycopg.Error) -> None:
         """Closes a connection whose session does not fit the database any more, so that no one gets it again."""
-        if is_of_yesterday(error):
+        if is_stale(error):
             logger.info("a connection to the database is replaced: %s", str(error).partition("\n")[0])
             self.pgconn.finish()
 
@@ -141,7 +141,7 @@ class WatchedConnection(Watched, psycopg.Connection[TupleRow]):
         try:
             return super().wait(self.watched(gen), *args, **options)
         except psycopg.Error as error:
-            self.discard_if_of_yesterday(error)
+            self.discard_if_stale(error)
             raise
 
     def examination(self) -> Callable[[], str | None]:
@@ -162,7 +162,7 @@ class WatchedAsyncConnection(Watched, psycopg.AsyncConnection[TupleRow]):
         try:
             return await super().wait(self.watched(gen), *args, **options)
         except psycopg.Error as error:
-            self.discard_if_of_yesterday(error)
+            self.discard_if_stale(error)
             raise
 
     def examination(self) -> Callable[[], str | None]:

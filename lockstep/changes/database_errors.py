@@ -51,7 +51,7 @@ def is_read_only(error: BaseException | None) -> bool:
     return isinstance(error, errors.ReadOnlySqlTransaction)
 
 
-def is_of_yesterday(error: BaseException | None) -> bool:
+def is_stale(error: BaseException | None) -> bool:
     """Whether the session does not fit the database any more, as after "cached plan must not change result type".
 
     A new session does; of the statement nothing was carried out.
@@ -68,7 +68,7 @@ def cause_of(error: BaseException) -> BaseException:
     return error.__cause__ if isinstance(error, Error) and error.__cause__ else error
 
 
-def passes(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether the same may succeed another time, of psycopg's errors and of Django's around them."""
     cause = cause_of(error)
-    return isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError)) or is_of_yesterday(cause)
+    return isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError)) or is_stale(cause)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from psycopg import OperationalError
 
 from lockstep.changes.connecting import WatchedConnection, connection_parameters
-from lockstep.changes.database_errors import is_of_yesterday, is_read_only, passes, unsuitable
+from lockstep.changes.database_errors import is_read_only, is_stale, is_transient, unsuitable
 from lockstep.changes.pooling import require_suitable
 from lockstep.delivery.database import APPLICATION_NAME
 from lockstep.delivery.waiting import Reasons, first_of
@@ -80,9 +80,9 @@ class Availability:
         """Logs an error that may pass, unless that was done lately. Raises any other."""
         if cause := unsuitable(error):
             raise cause from error
-        if not passes(error):
+        if not is_transient(error):
             raise error
-        if is_of_yesterday(error) and not is_read_only(error):
+        if is_stale(error) and not is_read_only(error):
             return  # its connection is replaced, and that was said
         reason = str(error).partition("\n")[0].strip() or type(error).__name__
         if self._reasons.is_new(reason):

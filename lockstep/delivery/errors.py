@@ -18,7 +18,7 @@ from typing import Any
 
 import psycopg
 
-from lockstep.changes.database_errors import cause_of, passes
+from lockstep.changes.database_errors import cause_of, is_transient
 
 TOO_MUCH = ("54", "57014")  # limits of PostgreSQL that a statement exceeds, and those of time
 
@@ -87,4 +87,4 @@ def is_outage_of_ours(error: BaseException) -> bool:
     """
     cause = cause_of(error)
     exceeds = isinstance(cause, psycopg.Error) and (cause.sqlstate or "").startswith(TOO_MUCH)
-    return passes(error) and not exceeds
+    return is_transient(error) and not exceeds

@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from django.db import connection as default_connection
 from django.db import connections
 
-from lockstep.changes.database_errors import passes
+from lockstep.changes.database_errors import is_transient
 from lockstep.delivery.database import SQL, Connection
 from lockstep.delivery.subscriptions import Pool
 
@@ -111,7 +111,7 @@ async def _do(work: PeriodicWork, pool: Pool, taken: datetime) -> None:
         await work.run(pool)
     except Exception as error:
         line = "periodic work %s failed; it is tried again when it is next due"
-        if passes(error):
+        if is_transient(error):
             logger.warning(f"{line}: %s", work.name, str(error).partition("\n")[0])
         else:
             logger.exception(line, work.name)

@@ -17,7 +17,7 @@ from typing import TypeVar
 import psycopg
 
 from lockstep.changes.connecting import WatchedAsyncConnection, connection_parameters
-from lockstep.changes.database_errors import UnsuitableDatabase, passes, unsuitable
+from lockstep.changes.database_errors import UnsuitableDatabase, is_transient, unsuitable
 from lockstep.changes.wakeup import CHANNEL
 from lockstep.delivery import metrics
 from lockstep.delivery.availability import RECOVERY_SECONDS, Availability, Standby
@@ -172,7 +172,7 @@ class Worker:
             except Exception as error:
                 if self.stopping.is_set():
                     return None
-                if passes(error) or unsuitable(error):
+                if is_transient(error) or unsuitable(error):
                     await self.availability.wait(error)
                 else:
                     logger.exception("a part of the worker failed, starting it again")

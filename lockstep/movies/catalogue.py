@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from lockstep.api.errors import Unavailable
 from lockstep.api.server.slots import remote_wait
 from lockstep.changes.attribution import attributed_transaction
+from lockstep.changes.database_errors import is_transient
 from lockstep.changes.sql_file import load
 from lockstep.delivery.audit import Finding
 from lockstep.movies.metrics import PROVIDER_ANSWERS
@@ -107,9 +108,9 @@ def refresh(*, now: bool = False, older_than: timedelta = timedelta(0)) -> Refre
     except ProviderError as error:
         _execute("fail", outcome=str(error)[:500])
         raise
-    except (OperationalError, InterfaceError):
-        raise  # the database is the one that fails: it can note nothing, and the claim ends by itself
     except Exception as error:
+        if is_transient(error):
+            raise  # the database is the one that fails: it can note nothing, and the claim ends by itself
         logger.exception("the movies could not be refreshed")
         _execute("fail", outcome=f"the refresh failed: {type(error).__name__}")
         raise Garbled("what it sent could not be kept") from error

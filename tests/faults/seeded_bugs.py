@@ -1682,7 +1682,7 @@ BUGS = [
         "lockstep/changes/database_errors.py",
         'error.diag.source_file == "plancache.c"',
         'error.diag.source_file == "parse_relation.c"',
-        "lockstep/api/tests/test_statements.py::test_a_statement_whose_plan_is_of_yesterday_is_asked_again",
+        "lockstep/api/tests/test_statements.py::test_a_statement_whose_plan_is_stale_is_asked_again",
     ),
     SeededBug(
         "a worker waits for ever for a password to become right",
@@ -1730,7 +1730,7 @@ BUGS = [
     SeededBug(
         "a plan of before a migration uses up an attempt",
         "lockstep/delivery/errors.py",
-        "return passes(error) and not exceeds",
+        "return is_transient(error) and not exceeds",
         "return isinstance(cause, psycopg.OperationalError) and not exceeds",
         "lockstep/delivery/tests/test_courier.py::test_an_outage_of_our_own_database_uses_up_no_attempt",
     ),
@@ -1740,5 +1740,13 @@ BUGS = [
         "strpos(p.prosrc, quote_literal($1)) > 0",
         "strpos(p.prosrc, quote_literal($1)) > 1000000",
         "tests/security/test_application_role.py::test_nothing_is_sent_in_the_name_of_a_captured_model",
+    ),
+    SeededBug(
+        "a rewind and a settlement wait for each other",
+        "lockstep/delivery/sql/operations.sql",
+        " ORDER BY model, object_id FOR UPDATE\n) AS lane\nWHERE lane.id = d.lane_id AND d.seq",
+        "\n) AS lane\nWHERE lane.id = d.lane_id AND d.seq",
+        "lockstep/delivery/tests/test_operations.py"
+        "::test_a_rewind_and_a_settlement_do_not_wait_for_each_other_in_a_circle",
     ),
 ]

@@ -84,7 +84,7 @@ def alter(database: psycopg.Connection) -> Iterator[Callable[[], None]]:
 STATEMENT = "SELECT first_name FROM accounts_user WHERE username = %(name)s"
 
 
-def test_a_statement_whose_plan_is_of_yesterday_is_asked_again(
+def test_a_statement_whose_plan_is_stale_is_asked_again(
     cast: Cast, alter: Callable[[], None], database: psycopg.Connection
 ):
     name = {"name": "owner"}

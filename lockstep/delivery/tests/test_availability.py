@@ -15,7 +15,7 @@ from psycopg_pool import PoolTimeout
 
 from lockstep.changes import connecting
 from lockstep.changes.connecting import WatchedAsyncConnection
-from lockstep.changes.database_errors import UnsuitableDatabase, is_of_yesterday, passes, unsuitable
+from lockstep.changes.database_errors import UnsuitableDatabase, is_stale, is_transient, unsuitable
 from lockstep.changes.pooling import require_suitable
 from lockstep.delivery import availability
 from lockstep.delivery.availability import Availability, ReadOnly
@@ -101,7 +101,7 @@ def test_an_older_postgresql_is_refused():
     ],
 )
 def test_what_passes_is_waited_for(error: Exception):
-    assert passes(error)
+    assert is_transient(error)
     assert unsuitable(error) is None
 
 
@@ -109,10 +109,10 @@ def test_what_passes_is_waited_for(error: Exception):
 def test_what_passes_is_known_by_its_cause_where_django_wraps_it(kind: type[Exception]):
     error = kind("of Django")
     error.__cause__ = psycopg.InterfaceError("the connection is closed")
-    assert passes(error)
+    assert is_transient(error)
     assert is_outage_of_ours(error)
     error.__cause__ = errors.QueryCanceled("canceling statement due to statement timeout")
-    assert passes(error)
+    assert is_transient(error)
     assert not is_outage_of_ours(error)
 
 
@@ -123,8 +123,8 @@ def test_a_wrong_password_does_not_pass(database: psycopg.Connection):
 
 
 def test_a_mistake_of_ours_is_not_waited_for():
-    assert not passes(ValueError("a mistake"))
-    assert not is_of_yesterday(errors.UniqueViolation("duplicate key"))
+    assert not is_transient(ValueError("a mistake"))
+    assert not is_stale(errors.UniqueViolation("duplicate key"))
 
 
 def test_a_reason_to_wait_is_said_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
