@@ -141,6 +141,9 @@ class Worker:
         family = self.families.get(name.partition(":")[0])
         return self.subscribers.get(name) or (family.member(name) if family else None)
 
+    def _delivers(self, name: str) -> bool:
+        return name in self.subscribers or name.partition(":")[0] in self.families
+
     def _employ(self, tasks: asyncio.TaskGroup, pools: Pools, epochs: Epochs) -> None:
         """Couriers for all subscribers; one for a family's member as soon as something is due for it."""
 
@@ -237,7 +240,8 @@ class Worker:
                 due = await subscriptions_due(connection, known, LONGEST_LOOK)
             for name in (name for name, seconds in due.items() if seconds <= 0):
                 self._wake(name)
-            soonest = min(due.values(), default=LONGEST_LOOK)
+            # What no worker of this code delivers is due for ever, and no reason to look soon.
+            soonest = min((seconds for name, seconds in due.items() if self._delivers(name)), default=LONGEST_LOOK)
             await first_of(self.stopping, seconds=min(max(soonest, SHORTEST_LOOK), LONGEST_LOOK))
 
     async def _look_at_database(self, pool: Pool) -> None:

@@ -1749,4 +1749,11 @@ BUGS = [
         "lockstep/delivery/tests/test_operations.py"
         "::test_a_rewind_and_a_settlement_do_not_wait_for_each_other_in_a_circle",
     ),
+    SeededBug(
+        "a subscription that no code delivers keeps the look-out busy",
+        "lockstep/delivery/worker.py",
+        "for name, seconds in due.items() if self._delivers(name))",
+        "for name, seconds in due.items())",
+        "lockstep/delivery/tests/test_courier.py::test_what_no_code_delivers_is_no_reason_to_look_soon",
+    ),
 ]

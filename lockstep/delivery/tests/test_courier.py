@@ -5,6 +5,7 @@ import threading
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from unittest.mock import MagicMock
 from uuid import UUID
 
 import psycopg
@@ -259,6 +260,25 @@ def test_what_is_passed_over_is_no_answer_of_the_remote(
     assert database.execute("SELECT number, cause FROM delivery_attempt").fetchall() == [(1, *cause)]
     insert_post(database, "an answer")
     eventually(lambda: database.execute(silent).fetchone() is None)
+
+
+@pytest.mark.parametrize(("name", "seconds"), [("test", 0.05), ("removed from the code", 0.5)])
+def test_what_no_code_delivers_is_no_reason_to_look_soon(monkeypatch: pytest.MonkeyPatch, name: str, seconds: float):
+    worker = worker_module.Worker([subscriber(handler=Receiver())])
+    waits: list[float] = []
+
+    async def due(*arguments: object) -> dict[str, float]:
+        return {name: -3_600.0}
+
+    async def first_of(*events: asyncio.Event, seconds: float) -> None:
+        waits.append(seconds)
+        worker.stopping.set()
+
+    monkeypatch.setattr(worker_module, "subscriptions_due", due)
+    monkeypatch.setattr(worker_module, "first_of", first_of)
+    monkeypatch.setattr(worker_module, "WATCH_SECONDS", float("inf"))
+    asyncio.run(worker._look_out(MagicMock()))
+    assert waits == [seconds]
 
 
 def test_an_answer_wakes_what_another_worker_saw_go_unanswered(start, receiver: Receiver, database: psycopg.Connection):
