@@ -18,7 +18,7 @@ from lockstep.delivery.tests.support import Steps
 from lockstep.launcher.template import TEST_DATABASE
 from tests.contract.providers import deno, node_modules
 from tests.side_by_side import SERVERS
-from tests.support import BackgroundWorker, Cast, draw_large_numbers, empty_tables, superuser_url
+from tests.support import BackgroundWorker, Cast, draw_large_numbers, empty_tables
 
 
 def libfaketime() -> Path:
@@ -96,15 +96,6 @@ def cast(db: None) -> Cast:
 def database(transactional_db: None) -> Iterator[psycopg.Connection]:
     """A connection of its own to the test database, as psql would have one."""
     with psycopg.connect(database_url(), autocommit=True) as connection:
-        yield connection
-
-
-@pytest.fixture
-def superuser(transactional_db: None) -> Iterator[psycopg.Connection]:
-    """The same for a superuser, who makes roles; skips on a server of which the tests know none."""
-    if not (url := superuser_url(database_url())):
-        pytest.skip("roles are made by a superuser")
-    with psycopg.connect(url, autocommit=True) as connection:
         yield connection
 
 

@@ -34,12 +34,12 @@ Admit = Callable[[Connection], Awaitable[None]]
 
 # What PostgreSQL does not hear of, that its client is gone, must not leave rows locked: for the relay, or for writers.
 # None of ours waits for anything but the database within a transaction that locks rows.
-ABANDONED = {"idle_in_transaction_session_timeout": "30s"}
+IDLE_TIMEOUT = {"idle_in_transaction_session_timeout": "30s"}
 # Custom plans, because a plan that was made while the tables were empty would be kept when they are full.
-FOR_HANDLERS = ABANDONED | {"plan_cache_mode": "force_custom_plan"}
+FOR_HANDLERS = IDLE_TIMEOUT | {"plan_cache_mode": "force_custom_plan"}
 # The few statements of relay and lanes are planned once: planning them anew each time takes longer than doing them. So
 # that it does not matter when, they go by the indexes whatever the tables hold. None of them takes a minute.
-PLANNED_ONCE = ABANDONED | {
+PLANNED_ONCE = IDLE_TIMEOUT | {
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
     "statement_timeout": "60s",

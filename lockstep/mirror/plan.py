@@ -22,7 +22,7 @@ Connection = AsyncConnection[Any]
 Kind = Literal["create", "update", "delete", "unkept"]
 
 # Pushes of steps are waited for within the transaction of their cursor, which locks no row.
-NO_HURRY = "SET LOCAL idle_in_transaction_session_timeout = 0"
+NO_IDLE_TIMEOUT = "SET LOCAL idle_in_transaction_session_timeout = 0"
 MUCH = 10  # a provider that shows a tenth less of ours than it had shows much less
 
 
@@ -135,7 +135,7 @@ class Plan:
         """
         sql = statements(self.mirror, collection)
         async with self.connection.transaction(), self.connection.cursor(name="steps") as cursor:
-            await self.connection.execute(NO_HURRY)
+            await self.connection.execute(NO_IDLE_TIMEOUT)
             await cursor.execute(sql["read_plan"], {"kinds": list(kinds)})
             yield (Step(collection, *row) async for row in cursor)
 

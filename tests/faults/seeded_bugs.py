@@ -1715,8 +1715,8 @@ BUGS = [
     SeededBug(
         "the rows of a transaction whose worker is gone stay locked",
         "lockstep/delivery/database.py",
-        'ABANDONED = {"idle_in_transaction_session_timeout": "30s"}',
-        "ABANDONED: dict[str, str] = {}",
+        'IDLE_TIMEOUT = {"idle_in_transaction_session_timeout": "30s"}',
+        "IDLE_TIMEOUT: dict[str, str] = {}",
         "lockstep/delivery/tests/test_database.py"
         "::test_a_transaction_whose_worker_is_gone_without_a_word_lets_go_of_its_locks",
     ),
