@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 import psycopg
+import pytest
 from django.contrib.auth.hashers import make_password
 from django.db import connection, transaction
 from django.test import Client
@@ -194,6 +195,20 @@ def superuser_url(url: str) -> str:
     if is_superuser:
         return url
     return psycopg.conninfo.make_conninfo(url, user=SUPERUSER) if is_ours else ""
+
+
+@contextmanager
+def another_role(own: str, name: str, options: str = "") -> Iterator[None]:
+    """A role of which that of the URL `own` is a member. Skips where the tests know no superuser, who makes it."""
+    if not (superuser := superuser_url(own)):
+        pytest.skip("roles are made by a superuser")
+    with psycopg.connect(superuser, autocommit=True) as made:
+        made.execute(f"CREATE ROLE {name} {options}")
+        try:
+            made.execute(f"GRANT {name} TO {psycopg.conninfo.conninfo_to_dict(own)['user']}")
+            yield
+        finally:
+            made.execute(f"DROP ROLE {name}")
 
 
 def somebody_waits(connection: psycopg.Connection) -> bool:

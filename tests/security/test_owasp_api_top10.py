@@ -590,7 +590,7 @@ SHOWN: dict[str, tuple[str, str, set[str]]] = {
     "posts": ("outsider", FAKE, {"id", "userId", "title", "body"}),
     "a comment": ("outsider", FAKE + "{post}/comments/{comment}/", {"id", "postId", "name", "email", "body"}),
     "comments": ("outsider", FAKE + "{post}/comments/", {"id", "postId", "name", "email", "body"}),
-    "readiness": ("outsider", "/readyz/", {"database", "migrations", "worker"}),
+    "readiness": ("outsider", "/readyz/", {"database", "migrations", "worker", "periodic", "mirrors"}),
 }
 
 

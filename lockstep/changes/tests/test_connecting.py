@@ -13,11 +13,13 @@ import psycopg
 import pytest
 from django.db import OperationalError, connection, connections
 
+from conftest import database_url
 from lockstep.changes import connecting, wakeup
 from lockstep.changes.connecting import WatchedAsyncConnection, WatchedConnection, connection_parameters
 from lockstep.delivery.database import FOR_LANES, FOR_RELAY, open_pool
 from lockstep.delivery.following import following
 from tests.proxy import Proxy, proxy_to
+from tests.support import another_role
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -164,14 +166,11 @@ def test_certificates_are_sent_and_asked_for(options: dict[str, Any], tmp_path: 
                 ask()
 
 
-def test_a_role_that_django_assumes_is_assumed_by_all(options: dict[str, Any], database: psycopg.Connection):
-    database.execute("CREATE ROLE assumed")
-    try:
+def test_a_role_that_django_assumes_is_assumed_by_all(options: dict[str, Any]):
+    with another_role(database_url(), "assumed"):
         options["assume_role"] = "assumed"
         with following() as follower:
             assert follower._connection.execute("SELECT current_user::text").fetchone() == ("assumed",)
-    finally:
-        database.execute("DROP ROLE assumed")
 
 
 def test_a_connection_whose_peer_is_gone_is_closed(quick: None, proxy: Proxy, caplog: pytest.LogCaptureFixture):

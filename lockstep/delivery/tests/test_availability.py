@@ -12,6 +12,7 @@ from django.db import connection, connections
 from psycopg import errors
 from psycopg_pool import PoolTimeout
 
+from conftest import database_url
 from lockstep.changes import connecting
 from lockstep.changes.connecting import WatchedAsyncConnection
 from lockstep.changes.database_errors import UnsuitableDatabase, is_of_yesterday, passes, unsuitable
@@ -22,7 +23,7 @@ from lockstep.delivery.heartbeat import Heartbeat
 from lockstep.delivery.subscriptions import Claim, Subscriber
 from lockstep.delivery.tests.support import Steps, insert_post, subscriber
 from tests.proxy import proxy_to
-from tests.support import BackgroundWorker, eventually
+from tests.support import BackgroundWorker, another_role, eventually
 
 
 @pytest.fixture
@@ -59,16 +60,11 @@ def test_what_does_not_pass_ends_the_worker_with_a_sentence(
     assert "\n" not in str(ended.value)
 
 
-def test_a_role_without_rights_ends_the_worker_with_a_sentence(
-    database_settings: dict[str, Any], database: psycopg.Connection
-):
-    database.execute("CREATE ROLE without_rights LOGIN PASSWORD 'secret'")
-    try:
+def test_a_role_without_rights_ends_the_worker_with_a_sentence(database_settings: dict[str, Any]):
+    with another_role(database_url(), "without_rights", "LOGIN PASSWORD 'secret'"):
         database_settings.update({"USER": "without_rights", "PASSWORD": "secret"})
         with pytest.raises(CommandError, match=r"The role lacks rights in the database \(permission denied for table"):
             call_command("worker")
-    finally:
-        database.execute("DROP ROLE without_rights")
 
 
 def test_an_older_postgresql_is_refused():

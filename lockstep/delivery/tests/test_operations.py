@@ -22,6 +22,7 @@ from lockstep.delivery.operations import (
 )
 from lockstep.delivery.subscriptions import Claim, Subscriber
 from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber, waiting
+from tests.support import without_triggers
 
 EVENT, STATE = subscriber("test", "event"), subscriber("test", "state")
 ALL = Selection("test")
@@ -196,8 +197,7 @@ def test_letters_that_are_not_fanned_out_again_yet_stay_open(
 
 def drop(database: psycopg.Connection, *posts: str) -> None:
     """Their changes, or all, as retention does."""
-    with database.transaction():
-        database.execute("SET LOCAL session_replication_role = replica")
+    with database.transaction(), without_triggers(database, "changes_change"):
         database.execute("DELETE FROM changes_change WHERE object_id = ANY (%s) OR %s", [list(posts), not posts])
 
 
