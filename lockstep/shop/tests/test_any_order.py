@@ -182,7 +182,7 @@ class Shop(RuleBasedStateMachine):
 
     # --- The worker and the gateway
 
-    @rule(chosen=st.lists(picks, max_size=3))
+    @rule(chosen=st.lists(picks, min_size=1, max_size=3))
     def expire(self, chosen: list[int]) -> None:
         pending = [number for number, order in self.orders.items() if order["state"] == PENDING]
         due = {self.one_of(pending, pick) for pick in chosen} if pending else set()
