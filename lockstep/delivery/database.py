@@ -29,7 +29,8 @@ FOR_HANDLERS = "-c plan_cache_mode=force_custom_plan"
 # that it does not matter when, they go by the indexes whatever the tables hold.
 PLANNED_ONCE = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off"
 FOR_LANES = f"{PLANNED_ONCE} -c enable_hashjoin=off -c enable_mergejoin=off"
-FOR_RELAY = f"{PLANNED_ONCE} -c enable_nestloop=off"
+# A crash may undo fan-out, the places together with the deliveries: it does not wait for the disk.
+FOR_RELAY = f"{PLANNED_ONCE} -c enable_nestloop=off -c synchronous_commit=off"
 
 
 def open_pool(size: int, options: str = FOR_HANDLERS, admit: Admit | None = None) -> Pool:
