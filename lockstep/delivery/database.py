@@ -45,7 +45,8 @@ PLANNED_ONCE = IDLE_TIMEOUT | {
     "statement_timeout": "60s",
 }
 FOR_LANES = PLANNED_ONCE | {"enable_hashjoin": "off", "enable_mergejoin": "off"}
-FOR_RELAY = PLANNED_ONCE | {"enable_nestloop": "off"}
+# A crash may undo fan-out, the places together with the deliveries: it does not wait for the disk.
+FOR_RELAY = PLANNED_ONCE | {"enable_nestloop": "off", "synchronous_commit": "off"}
 
 # A pool gives up connecting after so long, and begins anew. By itself it would wait twice as long after each attempt.
 RECONNECT_SECONDS = 5.0

@@ -14,16 +14,18 @@ from lockstep.delivery.values import bigints
 logger = logging.getLogger(__name__)
 
 CHUNK = 10_000  # rows of the log that are gone past at once, and deliveries that are placed at once
+SMALL = 8  # numbers of the log that make no chunks, however many follow them: most windows are so small
 COUNTS_TO_THE_CAP = 8  # how often what waits is counted while a subscription fills up
 
 RELAY = SQL["relay"]
+FAN_OUT_WHOLE, FAN_OUT_CHUNK = (RELAY["fan_out"].replace("{to_seq}", RELAY[end]) for end in ("whole", "cut"))
 
 
 class Window(NamedTuple):
     """What is between two snapshots, for the subscriptions that stand at a place.
 
     An open one goes on at `seq`. Its changes have numbers from `seq` to `last` and times from `first_at` to `last_at`;
-    an empty one has no `seq`. `token` is the place's as long as this is true.
+    an empty one has neither number. `token` is the place's as long as this is true.
     """
 
     place: int
@@ -42,6 +44,11 @@ class Window(NamedTuple):
         if self.is_open:
             return None
         return self.end if self.seq is None else self.start
+
+    @property
+    def span(self) -> int:
+        """How many numbers it has at most."""
+        return 0 if self.seq is None or self.last is None else self.last - self.seq + 1
 
 
 class Step(NamedTuple):
@@ -132,7 +139,8 @@ async def fan_out(connection: Connection, window: Window, chunk: int = CHUNK) ->
     Writers do not notice; the log keeps what is to come.
     """
     choice = {"chunk": chunk, "counts": COUNTS_TO_THE_CAP}
-    cursor = await connection.execute(RELAY["fan_out"], window._asdict() | choice)
+    statement = FAN_OUT_WHOLE if window.span <= min(chunk, SMALL) else FAN_OUT_CHUNK
+    cursor = await connection.execute(statement, window._asdict() | choice)
     rows = await cursor.fetchall()
     if any(is_held for is_held, *_ in rows):
         cursor = await connection.execute(RELAY["part"], window._asdict())

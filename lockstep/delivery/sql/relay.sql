@@ -100,7 +100,8 @@ UPDATE delivery_subscription s SET place_id = ahead.id FROM member, ahead WHERE 
 -- One chunk of a window to those who stand at its place: a lane for each object that has none, a delivery for each
 -- change; then the place is behind the chunk (window_end, window_seq and window_last set) or at the window's end. Touching
 -- a lane that exists keeps it locked until this statement is done, so that an ack cannot retire it meanwhile. `at` is only
--- for the planner: it finds the partitions. A crash may undo this, with the place, so nobody need wait for the disk.
+-- for the planner: it finds the partitions. A crash may undo this, with the place, so the relay's connections do not wait for
+-- the disk.
 --
 -- A chunk is the next so many rows of the log, by seq: numbers that were drawn and rolled back cost nothing. Where many
 -- follow them, it ends sooner: as soon as so many deliveries are placed.
@@ -135,18 +136,7 @@ WITH place AS MATERIALIZED (
     FROM follower JOIN said ON follower.follows && said.patterns
     WHERE NOT (SELECT found FROM held)
 ), chunk AS MATERIALIZED (
-    SELECT coalesce(
-        CASE WHEN (SELECT sum(changes) FROM following) > %(chunk)s THEN (
-            SELECT min(seq) FROM (
-                SELECT looked.seq, sum(followed.by) OVER (ORDER BY looked.seq) - followed.by AS before
-                FROM looked JOIN (SELECT model, kind, count(*) AS by FROM following GROUP BY model, kind) AS followed
-                     USING (model, kind)
-                WHERE looked.is_new
-            ) AS total
-            WHERE before >= %(chunk)s
-        ) END,
-        CASE WHEN (SELECT count(*) FROM looked) = %(chunk)s THEN (SELECT max(seq) + 1 FROM looked) END,
-        %(last)s + 1) AS to_seq
+    SELECT {to_seq} AS to_seq
 ), wanted AS MATERIALIZED (
     SELECT following.name, looked.seq, looked.at, looked.model, looked.object_id
     FROM following JOIN looked USING (model, kind)
@@ -167,7 +157,7 @@ WITH place AS MATERIALIZED (
         window_seq = CASE WHEN to_seq > %(last)s THEN NULL ELSE to_seq END,
         window_last = CASE WHEN to_seq > %(last)s THEN NULL ELSE %(last)s END,
         token = delivery_draw_token()
-    FROM chunk, set_config('synchronous_commit', 'off', true)
+    FROM chunk
     WHERE id = (SELECT id FROM place) AND NOT (SELECT found FROM held)
 ), given AS (
     UPDATE delivery_subscription s SET placed = s.placed + each.changes
@@ -177,6 +167,25 @@ WITH place AS MATERIALIZED (
 )
 SELECT held.found, given.name, given.changes, given.may_be_full
 FROM place CROSS JOIN held LEFT JOIN given ON true;
+
+-- name: whole
+-- Where the chunk ends, {to_seq} of fan_out, of a window that is small however many follow it.
+%(last)s + 1
+
+-- name: cut
+-- The same of any window.
+coalesce(
+    CASE WHEN (SELECT sum(changes) FROM following) > %(chunk)s THEN (
+        SELECT min(seq) FROM (
+            SELECT looked.seq, sum(followed.by) OVER (ORDER BY looked.seq) - followed.by AS before
+            FROM looked JOIN (SELECT model, kind, count(*) AS by FROM following GROUP BY model, kind) AS followed
+                 USING (model, kind)
+            WHERE looked.is_new
+        ) AS total
+        WHERE before >= %(chunk)s
+    ) END,
+    CASE WHEN (SELECT count(*) FROM looked) = %(chunk)s THEN (SELECT max(seq) + 1 FROM looked) END,
+    %(last)s + 1)
 
 -- name: count_waiting
 -- Counts what waits; no row where no count is due any more: the subscription is not active, or another relay has counted.

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from conftest import database_url
 from lockstep.delivery import operations, relay
-from lockstep.delivery.database import SQL
 from lockstep.delivery.relay import Step
 from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber, waiting
 from tests.support import BackgroundWorker, eventually, somebody_waits, without_triggers
@@ -241,7 +240,7 @@ def test_one_that_leaves_its_place_while_the_relay_works_is_given_nothing_twice(
         insert_post(database, "a")
         [window] = steps.windows()
         choice = window._asdict() | {"chunk": 100, "counts": 8}
-        assert len(slow.execute(SQL["relay"]["fan_out"], choice).fetchall()) == 2
+        assert len(slow.execute(relay.FAN_OUT_WHOLE, choice).fetchall()) == 2
         pausing = threading.Thread(target=pause_in_a_thread, args=["leaves"])
         pausing.start()
         eventually(lambda: somebody_waits(database))
@@ -315,13 +314,13 @@ def test_a_chunk_ends_where_enough_is_placed(steps: Steps, database: psycopg.Con
         steps.declare(subscriber(name))
     steps.fan_out()
     post = insert_post(database, "0")
-    for n in range(1, 10):
+    for n in range(1, 40):
         rename_post(database, post, f"{n}")
     placed = []
     while steps.behind():
-        placed.append(steps.fan_out(chunk=10))
-    assert placed == [12, 12, 6]
-    assert len(waiting(database)) == 30
+        placed.append(steps.fan_out(chunk=28))
+    assert placed == [30, 30, 30, 30]
+    assert len(waiting(database)) == 120
 
 
 def test_a_subscription_of_code_that_is_not_there_is_fanned_out_too(
