@@ -1,0 +1,794 @@
+"""Operations, in any order with writers, relays, couriers and upkeep, against a model (operations_model.py).
+
+hypothesis chooses who takes the next step (stage.py), what the remotes answer, and who dies. MACHINE_SCHEDULES is how
+many schedules the long form has, MACHINE_SEED repeats one that it printed.
+"""
+
+import asyncio
+import os
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from django.db import Error as DjangoError
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from lockstep.delivery import housekeeping, lanes, operations, partitions, relay
+from lockstep.delivery.courier import Courier
+from lockstep.delivery.database import FOR_HANDLERS, FOR_LANES, FOR_RELAY, Pools
+from lockstep.delivery.epochs import Epochs
+from lockstep.delivery.errors import NotYet, Refused, TimedOut, TryAgain, Unreachable
+from lockstep.delivery.operations import Selection
+from lockstep.delivery.subscriptions import Skipped, Subscriber
+from conftest import database_url
+from tests.faults.operations_model import MODEL, Model, Sent, Written
+from tests.faults.stage import Actor, Killed, Pool, Stage
+
+SCHEDULES = int(os.environ.get("MACHINE_SCHEDULES", "2000"))
+SHORT = 60
+STEPS = 40
+CHUNK = 2
+OLD = "2020-01-08 12:00:00+00"
+OLD_WEEK = "changes_change_20200106"
+EVENT, STATE, ENDPOINT, OTHER = "first", "second", "webhook:00000000-0000-0000-0000-000000000007", "other"
+NAMES = (EVENT, STATE, ENDPOINT)
+CAP = 3
+EMPTIED = (
+    "delivery_delivery delivery_lane delivery_deadletter delivery_attempt delivery_subscription delivery_place "
+    "changes_change posts_post"
+).split()
+EXPECTED = (operations.WrongState, operations.UnknownSubscription, operations.UnknownMessage, operations.NotInLog)
+ANSWERS: dict[str, Callable[[], Exception | Skipped | None]] = {
+    "200": lambda: None,
+    "503": lambda: TryAgain("503"),
+    "400": lambda: Refused("400"),
+    "unreachable": lambda: Unreachable("nobody is there"),
+    "late": lambda: TimedOut("no answer"),
+    "not yet": lambda: NotYet("something else first"),
+    "passed over": lambda: Skipped("not for you"),
+}
+few = st.integers(0, 1000)
+
+
+def pick(things: Any, number: int) -> Any:
+    return things[number % len(things)]
+
+
+class Operations(RuleBasedStateMachine):
+    """One schedule."""
+
+    stage: Stage
+    writers: list[psycopg.AsyncConnection[Any]]
+    eye: psycopg.AsyncConnection[Any]
+    seen: dict[str, int]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = Model()
+        self.stage.before, self.stage.after = self._before, self._after
+        self.epochs = Epochs(UUID(int=7))
+        self.couriers: dict[tuple[int, str], Courier] = {}
+        self.waiting: list[tuple[Sent, asyncio.Future[Any], int]] = []  # for an answer; by which worker
+        self.by_claim: dict[int, Sent] = {}
+        self.open: list[list[Written] | None] = [None, None]  # what each writer has not committed
+        self.held: dict[str, int] = {}  # objects that an open transaction has written
+        self.alive: dict[str, str] = {}
+        self.titles = 0
+        self.idle_lanes: set[int] = set()
+        self.expected_errors: list[BaseException] = []
+        self._empty()
+        for name, kind, cap in ((EVENT, "event", 1_000_000), (STATE, "state", 1_000_000), (ENDPOINT, "event", CAP)):
+            self._subscribe(name, kind, cap)
+        self._make_other()
+        self.settled_down = False
+
+    # What is there before
+
+    def _empty(self) -> None:
+        deletions = "".join(f"DELETE FROM {table};" for table in EMPTIED)
+        self._ask(f"SET session_replication_role = replica; {deletions} SET session_replication_role = origin")
+        if self._one("SELECT to_regclass(%s) IS NULL", OLD_WEEK):
+            self._ask(f"CREATE TABLE {OLD_WEEK} PARTITION OF changes_change FOR VALUES FROM ('2020-01-06 00:00+00') "
+                      "TO ('2020-01-13 00:00+00')")  # fmt: skip
+
+    def _subscribe(self, name: str, kind: str, cap: int) -> None:
+        began = self.model.tick()
+        row = self._subscriber(name, kind).row
+        self._ask(
+            "INSERT INTO delivery_subscription (name, kind, follows, skip_origin, cap, keeps_log) "
+            "VALUES (%(name)s, %(kind)s, %(follows)s, %(skip_origin)s, %(cap)s, %(keeps_log)s)",
+            row | {"cap": cap, "keeps_log": name != ENDPOINT},
+        )
+        follows, skip = row["follows"], row["skip_origin"]
+        self.model.subscribed(name, began, kind=kind, follows=follows, skip_origin=skip, cap=cap)
+
+    def _make_other(self) -> None:
+        self._ask(
+            "INSERT INTO delivery_subscription (name, kind, follows, place_id) "
+            "SELECT %s, 'event', '{shop.product.*}', place_id FROM delivery_subscription WHERE name = %s",
+            [OTHER, EVENT],
+        )
+
+    def _subscriber(self, name: str, kind: str | None = None) -> Subscriber:
+        """By the code of a worker: what its kind is, the row says."""
+        cap = CAP if name == ENDPOINT else 1_000_000
+        own = kind or ("state" if name == STATE else "event")
+        return Subscriber(name, own, (MODEL,), connect=lambda pool: None, skip_origin="echo", cap=cap, deadline=900.0)  # type: ignore[arg-type,return-value]
+
+    def _ask(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        async def ask() -> list[tuple[Any, ...]]:
+            cursor = await self.eye.execute(statement, parameters)
+            return await cursor.fetchall() if cursor.description else []
+
+        return list(self.stage.run(ask()))
+
+    def _one(self, statement: str, *parameters: Any) -> Any:
+        return self._ask(statement, list(parameters))[0][0]
+
+    # What the stage tells of its actors
+
+    def _before(self, actor: Actor, name: str) -> None:
+        actor.notes["moment"] = self.model.tick()
+
+    def _after(self, actor: Actor, name: str, parameters: Any, rows: list[tuple[Any, ...]]) -> None:
+        if name == "lanes.claim":
+            actor.notes["claimed"] = actor.notes["moment"]
+            actor.notes["taken"] = {row[0] for row in rows}
+            self.model.began_claim(parameters["subscription"], actor.notes["moment"], len(rows))
+        elif name == "lanes.heads":
+            idle = actor.notes["taken"] - {row[0] for row in rows}
+            if again := idle & self.idle_lanes:
+                self.model.violated(f"lanes {again} were claimed twice, and there was nothing in them")
+            self.idle_lanes |= idle
+        elif name == "lanes.lock_claimed":
+            actor.notes["held"] = {row[0] for row in rows}
+        elif name == "commit" and "outcomes" in actor.notes:
+            for outcome in actor.notes.pop("outcomes"):
+                sent = self.by_claim[id(outcome.claim)]
+                self.model.settled(sent, accepted=outcome.claim.lane in actor.notes["held"], outcome=outcome)
+
+    def _step(self, actor: Actor) -> None:
+        is_fan_out = actor.at == "relay.fan_out"
+        written = self._row_of_other() if is_fan_out else None
+        self.stage.step(actor)
+        if is_fan_out and self._row_of_other() != written:
+            self.model.violated("a fan-out wrote the row of a subscription that follows nothing of it")
+        self._judge_errors(actor)
+
+    def _row_of_other(self) -> Any:
+        return self._ask("SELECT xmin::text, ctid::text FROM delivery_subscription WHERE name = %s", [OTHER])
+
+    def _judge_errors(self, *actors: Actor) -> None:
+        for actor in actors:
+            if not actor.done or actor.was_killed or actor.error is None:
+                continue
+            if isinstance(actor.error, EXPECTED):
+                continue
+            self.model.violated(f"{actor.name} failed: {actor.error!r}")
+
+    def _finish(self, actor: Actor) -> None:
+        while not actor.done and not actor.is_blocked:
+            self._step(actor)
+
+    def _free(self, name: str) -> bool:
+        return all(actor.name != name for actor in self.stage.actors)
+
+    # Writers
+
+    @rule(number=st.integers(0, 1), what=st.sampled_from(["create", "update", "update", "update", "delete"]), n=few,
+          how=st.sampled_from(["alone", "alone", "open", "open", "undone"]), origin=st.sampled_from(["", "", "", "echo"]))  # fmt: skip
+    def write(self, number: int, what: str, n: int, how: str, origin: str) -> None:
+        """In a transaction that stays open, or alone; or to a savepoint that is rolled back."""
+        mine = [each for each in self.alive if self.held.get(each, number) == number]
+        if what != "create" and not mine:
+            what = "create"
+        object_id = pick(mine, n) if what != "create" else ""
+        if self.open[number] is None:
+            self._write_on(number, "BEGIN")
+            self.open[number] = []
+        self._write_on(number, f"SET LOCAL lockstep.origin = '{origin}'")
+        if how == "undone":
+            self._write_on(number, "SAVEPOINT before")
+        self.titles += 1
+        title = f"title {self.titles}"
+        statement = {
+            "create": "INSERT INTO posts_post (title, body) VALUES (%(title)s, '') RETURNING id::text",
+            "update": "UPDATE posts_post SET title = %(title)s WHERE id = %(id)s RETURNING id::text",
+            "delete": "DELETE FROM posts_post WHERE id = %(id)s RETURNING id::text",
+        }[what]
+        ((object_id,),) = self._write_on(number, statement, {"title": title, "id": object_id})
+        if how == "undone":
+            self._write_on(number, "ROLLBACK TO before")
+            return
+        self.held[object_id] = number
+        self.alive[object_id] = title
+        if what == "delete":
+            del self.alive[object_id]
+        opened = self.open[number]
+        assert opened is not None
+        kind = {"create": "created", "update": "updated", "delete": "deleted"}[what]
+        opened.append(Written(0, None, object_id, kind, title if what != "delete" else None, origin or None))
+        if how == "alone":
+            self.end(number, commits=True)
+
+    def _write_on(self, number: int, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        async def write() -> list[tuple[Any, ...]]:
+            cursor = await self.writers[number].execute(statement, parameters)
+            return await cursor.fetchall() if cursor.description else []
+
+        return list(self.stage.run(write()))
+
+    @precondition(lambda self: any(opened is not None for opened in self.open))
+    @rule(number=st.integers(0, 1), commits=st.sampled_from([True, True, True, False]))
+    def end(self, number: int, commits: bool) -> None:
+        """Commits or rolls back what a writer has open."""
+        expected = self.open[number]
+        if expected is None:
+            return
+        found = self._write_on(
+            number,
+            "SELECT seq, at, object_id, kind, after ->> 'title', origin FROM changes_change "
+            "WHERE xid = pg_current_xact_id() ORDER BY seq",
+        )
+        changes = [Written(*row) for row in found]
+        if [row[2:] for row in found] != [(c.object_id, c.kind, c.title, c.origin) for c in expected]:
+            self.model.violated(f"the log has {found} of a transaction that wrote {expected}")
+        self._write_on(number, "COMMIT" if commits else "ROLLBACK")
+        self.open[number] = None
+        touched = [each for each, writer in self.held.items() if writer == number]
+        for each in touched:
+            del self.held[each]
+        if commits:
+            self.model.committed(changes)
+            return
+        for each in touched:
+            self.alive.pop(each, None)
+            states = [change for change in self.model.log if change.object_id == each]
+            if states and states[-1].title is not None:
+                self.alive[each] = states[-1].title
+
+    @precondition(lambda self: self.seen["old"] < 1_000_000)
+    @rule()
+    def write_of_an_old_week(self) -> None:
+        """A change of a week that is past retention."""
+        if self._one("SELECT to_regclass(%s) IS NULL", OLD_WEEK):
+            return
+        self.titles += 1
+        row = self._ask(
+            "INSERT INTO changes_change (model, object_id, kind, after, at) "
+            f"VALUES ('{MODEL}', %s, 'created', %s, '{OLD}') RETURNING seq, at",
+            [f"old {self.titles}", f'{{"title": "title {self.titles}"}}'],
+        )
+        self.model.committed([Written(*row[0], f"old {self.titles}", "created", f"title {self.titles}", None)])
+
+    # Everybody goes on
+
+    @precondition(lambda self: self.stage.actors)
+    @rule(n=few, steps=st.integers(1, 3))
+    def go_on(self, n: int, steps: int) -> None:
+        actor = pick(self.stage.actors, n)
+        for _ in range(steps):
+            if not actor.done and not actor.is_blocked:
+                self._step(actor)
+
+    @precondition(lambda self: self.stage.actors)
+    @rule(n=few)
+    def finish(self, n: int) -> None:
+        self._finish(pick(self.stage.actors, n))
+
+    # Relays
+
+    @rule(worker=st.integers(0, 1), at_once=st.booleans())
+    def relay(self, worker: int, at_once: bool) -> None:
+        if self._free(name := f"relay {worker}"):
+            actor = self.stage.act(name, lambda c: relay.advance(c, CHUNK), FOR_RELAY)  # type: ignore[arg-type]
+            if at_once:
+                self._finish(actor)
+
+    # Couriers
+
+    @rule(worker=st.integers(0, 1), n=few, at_once=st.sampled_from([True, True, False]))
+    def claim(self, worker: int, n: int, at_once: bool) -> None:
+        name = pick(sorted(self.model.subscriptions) or [EVENT], n)
+        if self._free(f"courier {worker} {name}"):
+            actor = self._claim(worker, name)
+            if at_once:
+                self._finish(actor)
+
+    def _claim(self, worker: int, name: str) -> Actor:
+        courier = self.couriers.get((worker, name))
+        if courier is None:
+            kind = "state" if (name == STATE) != bool(worker) else "event"
+            courier = self.couriers[worker, name] = Courier(self._subscriber(name, kind), None, self.epochs)  # type: ignore[arg-type]
+            courier._silent = False
+        courier._probed = -1e9  # some seconds have gone by
+        here: list[Actor] = []
+
+        async def deliver(lot: Any) -> Any:
+            (claim,) = lot
+            sent = self.by_claim[id(claim)] = self.model.sends(name, claim, here[0].notes["claimed"])
+            answered: asyncio.Future[Any] = self.stage.loop.create_future()
+            self.waiting.append((sent, answered, worker))
+            return await answered
+
+        async def work(connection: Any) -> None:
+            courier.pools = Pools(Pool(connection), Pool(connection), Pool(connection))  # type: ignore[arg-type]
+            await courier._claim(deliver)
+            await self.stage.breathe()
+
+        async def begun(connection: Any) -> None:
+            here.append(connection._actor)
+            await work(connection)
+
+        return self.stage.act(f"courier {worker} {name}", begun, FOR_LANES)
+
+    @precondition(lambda self: self.waiting)
+    @rule(n=few, answer=st.sampled_from(["200", "200", "200", *ANSWERS]), settles=st.booleans())
+    def answer(self, n: int, answer: str, settles: bool) -> None:
+        sent, answered, worker = self.waiting.pop(n % len(self.waiting))
+        self._answer(sent, answered, answer)
+        if settles and self._free(f"courier {worker} {sent.subscription}"):
+            self._finish(self._settle(worker, sent.subscription))
+
+    def _answer(self, sent: Sent, answered: asyncio.Future[Any], answer: str) -> None:
+        sent.answer = answer
+        result = ANSWERS[answer]()
+        if isinstance(result, Exception):
+            answered.set_exception(result)
+        else:
+            answered.set_result(result)
+        self.stage.run(self.stage.breathe())
+
+    @precondition(lambda self: any(courier._ended for courier in self.couriers.values()))
+    @rule(n=few, is_refused=st.sampled_from([False, False, False, True]), at_once=st.booleans())
+    def settle(self, n: int, is_refused: bool, at_once: bool) -> None:
+        worker, name = pick([key for key, courier in self.couriers.items() if courier._ended], n)
+        if not self._free(f"courier {worker} {name}"):
+            return
+        actor = self._settle(worker, name)
+        if is_refused:
+            actor.refuse = psycopg.OperationalError("no space left on device")
+        if at_once:
+            self._finish(actor)
+
+    def _settle(self, worker: int, name: str) -> Actor:
+        courier = self.couriers[worker, name]
+
+        async def work(connection: Any) -> None:
+            connection._actor.notes["outcomes"] = list(courier._ended)
+            courier.pools = Pools(Pool(connection), Pool(connection), Pool(connection))  # type: ignore[arg-type]
+            await courier._settle()
+
+        return self.stage.act(f"courier {worker} {name}", work, FOR_LANES)
+
+    @precondition(lambda self: self.waiting or any(courier._ended for courier in self.couriers.values()))
+    @rule(n=few)
+    def lease_ends(self, n: int) -> None:
+        """Of a message that is on its way, or whose answer is not settled."""
+        ended = [outcome.claim for courier in self.couriers.values() for outcome in courier._ended]
+        claim = pick([*(sent.claim for sent, _, _ in self.waiting), *ended], n)
+        self._lease_ends(claim)
+
+    def _lease_ends(self, claim: Any) -> None:
+        moved = self._ask(
+            "UPDATE delivery_lane SET next_at = now() - interval '1 s' WHERE id = (SELECT id FROM delivery_lane "
+            "WHERE id = %s AND token = %s FOR UPDATE SKIP LOCKED) RETURNING id",
+            [claim.lane, claim.token],
+        )
+        if moved:
+            self.by_claim[id(claim)].given_up = True
+
+    @rule()
+    def time_goes_by(self) -> None:
+        """What waits after a failure is due."""
+        self._time_goes_by()
+
+    def _time_goes_by(self) -> None:
+        self._ask(
+            "UPDATE delivery_lane SET next_at = now() WHERE id IN (SELECT id FROM delivery_lane "
+            "WHERE failure IS NOT NULL FOR UPDATE SKIP LOCKED)"
+        )
+
+    @rule(worker=st.integers(0, 1))
+    def kill(self, worker: int) -> None:
+        """A worker dies, wherever it stands: nothing of it goes on."""
+        for actor in [each for each in self.stage.actors if each.name.split()[:2][-1] == str(worker)]:
+            if actor in self.stage.actors and actor.task:
+                self.stage.kill(actor)
+        for sent in [sent for sent, _, by in self.waiting if by == worker]:
+            sent.given_up = True
+        for key in [key for key in self.couriers if key[0] == worker]:
+            courier = self.couriers.pop(key)
+            for outcome in courier._ended:
+                self.by_claim[id(outcome.claim)].given_up = True
+            for task in courier._in_flight:
+                task.cancel()
+        self.waiting = [each for each in self.waiting if each[2] != worker]
+        self.dead_leases = True
+        self.stage.run(self.stage.breathe())
+
+    @precondition(lambda self: any(sent.given_up for sent in self.by_claim.values()))
+    @rule()
+    def leases_of_the_dead_end(self) -> None:
+        for sent in [each for each in self.by_claim.values() if each.given_up]:
+            self._lease_ends(sent.claim)
+
+    # Operators
+
+    def _operate(self, name: str, subscription: str, work: Callable[[], Any], at_once: bool) -> Actor | None:
+        operator = next((n for n in (0, 1) if all(a.notes.get("operator") != n for a in self.stage.actors)), None)
+        if operator is None:
+            return None
+        began = self.model.tick()
+        actor = self.stage.operate(f"{name} {subscription}", operator, work)
+        actor.notes |= {"began": began, "subscription": subscription}
+        return actor
+
+    def _begin(self, actor: Actor | None, at_once: bool, finished: Callable[[Actor], None]) -> None:
+        if actor is None:
+            return
+
+        def applied() -> None:
+            if actor.notes["subscription"] in self.model.subscriptions:
+                finished(actor)
+
+        actor.finished = applied
+        if actor.done:
+            self._judge_errors(actor)
+        elif at_once:
+            self._finish(actor)
+
+    @rule(n=few, at_once=st.booleans())
+    def pause(self, n: int, at_once: bool) -> None:
+        name = pick(NAMES, n)
+        actor = self._operate("pause", name, lambda: operations.pause(name, reason="said so"), at_once)
+        self._begin(actor, at_once, lambda actor: self.model.paused(name))
+
+    @rule(n=few, at_once=st.booleans())
+    def resume(self, n: int, at_once: bool) -> None:
+        name = pick(NAMES, n)
+        actor = self._operate("resume", name, lambda: operations.resume(name), at_once)
+        self._begin(actor, at_once, lambda actor: self.model.resumed(name))
+
+    @rule(at_once=st.booleans(), on=st.booleans())
+    def switch(self, at_once: bool, on: bool) -> None:
+        """An owner switches an endpoint off or on; it does so under the endpoint's own lock, one at a time."""
+        if any(actor.name.startswith("switch") for actor in self.stage.actors) or ENDPOINT not in self.model.subscriptions:
+            return
+        if self.model.subscriptions[ENDPOINT].disabled != on:
+            return
+        if on:
+            actor = self._operate("switch on", ENDPOINT, lambda: operations.enable(ENDPOINT), at_once)
+            self._begin(actor, at_once, lambda actor: self.model.enabled(ENDPOINT, actor.notes["began"]))
+        else:
+            actor = self._operate("switch off", ENDPOINT, lambda: operations.disable(ENDPOINT, reason="off"), at_once)
+            self._begin(actor, at_once, lambda actor: self.model.disabled(ENDPOINT))
+
+    @rule(n=few, at_once=st.booleans(), everything=st.booleans())
+    def rewind(self, n: int, at_once: bool, everything: bool) -> None:
+        name = pick(NAMES, n)
+        since = None if everything or not self.model.log else pick(self.model.log, n // 3).at
+        actor = self._operate("rewind", name, lambda: operations.rewind(name, since=since), at_once)
+
+        def finished(actor: Actor) -> None:
+            if actor.result:
+                began, subscription = actor.notes["began"], self.model.subscriptions[name]
+                before = [c for c in self.model.log if c.committed < began and subscription.follows_change(c)]
+                wanted = [c.seq for c in before if since is None or c.at >= since]
+                self.model.asked_again(name, wanted, began, "rewind", may=[c.seq for c in self.model.log])
+
+        self._begin(actor, at_once, finished)
+
+    @rule(n=few, at_once=st.booleans(), how=st.sampled_from(["one", "some", "all", "all"]), discards=st.sampled_from([False, False, True]))
+    def letters(self, n: int, at_once: bool, how: str, discards: bool) -> None:
+        """Sends dead letters again, or gives them up."""
+        name = pick(NAMES, n)
+        found = self._letters(name)
+        selection = Selection(name)
+        if found and how == "one":
+            selection = Selection(name, letters=(pick(found, n // 3)[0],))
+        elif found and how == "some":
+            selection = Selection(name, object_id=pick(found, n // 3)[2])
+        self._settle_letters(selection, at_once, discards)
+
+    def _letters(self, name: str) -> list[tuple[Any, ...]]:
+        open_letters = "SELECT id, seq, object_id FROM delivery_deadletter WHERE subscription_id = %s AND outcome IS NULL"
+        return self._ask(f"{open_letters} ORDER BY seq, id", [name])
+
+    def _settle_letters(self, selection: Selection, at_once: bool, discards: bool) -> None:
+        name = selection.subscription
+        known: dict[Any, int] = {}
+
+        def work() -> Any:
+            if discards:
+                return operations.discard_letters(selection, reason="enough")
+            return operations.replay_letters(selection)
+
+        def finished(actor: Actor) -> None:
+            replayed = [seq for letter, seq in known.items() if False]
+            del replayed
+            settled = self._ask(
+                "SELECT id, seq, outcome FROM delivery_deadletter WHERE subscription_id = %s AND outcome IS NOT NULL", [name]
+            )
+            new = [(seq, outcome) for letter, seq, outcome in settled if letter not in self.settled_letters]
+            self.settled_letters |= {letter for letter, _, _ in settled}
+            if not discards:
+                sequences = [seq for seq, outcome in new if outcome == "replayed"]
+                self.model.asked_again(name, sequences, actor.notes["began"], "replay")
+
+        self._begin(self._operate("discard" if discards else "replay letters", name, work, at_once), at_once, finished)
+
+    @property
+    def settled_letters(self) -> set[Any]:
+        return self.__dict__.setdefault("_settled_letters", set())
+
+    @settled_letters.setter
+    def settled_letters(self, value: set[Any]) -> None:
+        self.__dict__["_settled_letters"] = value
+
+    @precondition(lambda self: self.model.log)
+    @rule(n=few, m=few, at_once=st.booleans())
+    def replay_span(self, n: int, m: int, at_once: bool) -> None:
+        name = pick(NAMES, n)
+        first, last = sorted([pick(self.model.log, n // 3).at, pick(self.model.log, m).at])
+        selection = Selection(name, since=first, until=last if m % 3 else None)
+        actor = self._operate("replay span", name, lambda: operations.replay_span(selection), at_once)
+
+        def finished(actor: Actor) -> None:
+            began, subscription = actor.notes["began"], self.model.subscriptions[name]
+            known = [c for c in self.model.log if c.committed < began and c.seq not in self.model.dropped]
+            wanted = [c for c in known if subscription.follows_change(c) and c.at >= first]
+            until = selection.until
+            seqs = [c.seq for c in wanted if until is None or c.at < until]
+            self.model.asked_again(name, seqs, began, "replay", may=[c.seq for c in self.model.log if c.at >= first])
+
+        self._begin(actor, at_once, finished)
+
+    @precondition(lambda self: any(s.sent for s in self.model.subscriptions.values()))
+    @rule(n=few, at_once=st.booleans())
+    def redeliver(self, n: int, at_once: bool) -> None:
+        """One message again: a dead letter, or one that is kept among the attempts."""
+        sent = pick([each for s in self.model.subscriptions.values() for each in s.sent], n)
+        name, message = sent.subscription, sent.claim.message_id
+        actor = self._operate("redeliver", name, lambda: operations.replay_message(name, message), at_once)
+
+        def finished(actor: Actor) -> None:
+            if not actor.result.not_fanned_out:
+                self.model.asked_again(name, [sent.seq], actor.notes["began"], "replay")
+            self.settled_letters |= {
+                letter for (letter,) in self._ask("SELECT id FROM delivery_deadletter WHERE outcome IS NOT NULL")
+            }
+
+        self._begin(actor, at_once, finished)
+
+    @rule(n=few, at_once=st.booleans(), follows=st.sampled_from(["*", "created", "updated"]))
+    def follow(self, n: int, at_once: bool, follows: str) -> None:
+        """An owner changes what the endpoint follows; or makes it again, where it was removed."""
+        if any(a.notes.get("subscription") == ENDPOINT and a.name.startswith(("follow", "remove")) for a in self.stage.actors):
+            return
+        member, patterns = self._subscriber(ENDPOINT), [f"{MODEL}.{follows}"]
+        work = lambda: operations.subscribe(member, follows=patterns)  # noqa: E731
+        actor = self._operate("follow", ENDPOINT, work, at_once)
+        if actor is None:
+            return
+
+        def finished() -> None:
+            row: dict[str, Any] = {"follows": patterns}
+            if ENDPOINT not in self.model.subscriptions:
+                row |= {"kind": "event", "skip_origin": "echo", "cap": CAP}
+            self.model.subscribed(ENDPOINT, actor.notes["began"], **row)
+
+        actor.finished = finished
+        if at_once:
+            self._finish(actor)
+
+    @rule(at_once=st.booleans())
+    def remove(self, at_once: bool) -> None:
+        if any(a.notes.get("subscription") == ENDPOINT and a.name.startswith(("follow", "remove")) for a in self.stage.actors):
+            return
+        actor = self._operate("remove", ENDPOINT, lambda: operations.unsubscribe(ENDPOINT), at_once)
+        self._begin(actor, at_once, lambda actor: self.model.removed(ENDPOINT))
+
+    @rule(n=few, at_once=st.booleans(), kind=st.sampled_from(["event", "state"]))
+    def declare(self, n: int, at_once: bool, kind: str) -> None:
+        """Another version of the code is installed: its `migrate` says what the subscription is."""
+        name = pick((EVENT, STATE), n)
+        row = self._subscriber(name, kind).row
+        statement = operations.SQL["upkeep"]["declare_subscription"]
+        actor = self._operate("declare", name, lambda: operations._run(statement, row), at_once)
+        self._begin(actor, at_once, lambda actor: self.model.subscribed(name, actor.notes["began"], kind=kind))
+
+    # Upkeep
+
+    @rule(what=st.sampled_from(["relieve", "remove_places", "retention"]), at_once=st.booleans())
+    def upkeep(self, what: str, at_once: bool) -> None:
+        if not self._free(what):
+            return
+        actor = self.stage.act(what, lambda c: self._upkeep(what, c), FOR_HANDLERS)
+        if what == "retention":
+            actor.finished = lambda: self._note_dropped(actor)
+        if at_once:
+            self._finish(actor)
+
+    async def _upkeep(self, what: str, connection: Any) -> Any:
+        pool: Any = Pool(connection)
+        if what == "relieve":
+            return await housekeeping.relieve(pool)
+        if what == "remove_places":
+            return await housekeeping.remove_places(pool)
+        return await partitions.drop_old_partitions(pool)
+
+    def _note_dropped(self, actor: Actor) -> None:
+        if actor.result:
+            self.model.dropped |= {c.seq for c in self.model.log if c.object_id.startswith("old")}
+
+    # What holds at each moment
+
+    @invariant()
+    def nothing_is_violated(self) -> None:
+        assert not self.model.violations, "\n".join(self.model.violations)
+
+    @invariant()
+    def an_operators_word_stands(self) -> None:
+        for name, state, paused in self._ask("SELECT name, state, paused IS NOT NULL FROM delivery_subscription"):
+            known = self.model.subscriptions.get(name)
+            if known is None:
+                continue
+            expected = ("disabled",) if known.disabled else ("paused",) if known.paused else ("active", "full")
+            assert state in expected, f"{name} is {state}, and was said to be {expected}"
+            assert paused == known.paused, f"{name} is paused: {paused}, and was said to be: {known.paused}"
+
+    # The end
+
+    def teardown(self) -> None:
+        try:
+            if not self.model.violations and not self.settled_down:
+                self.settled_down = True
+                self._let_everything_run()
+        finally:
+            self.stage.clear()
+            for number, opened in enumerate(self.open):
+                if opened is not None:
+                    self._write_on(number, "ROLLBACK")
+            for courier in self.couriers.values():
+                for task in courier._in_flight:
+                    task.cancel()
+            self.stage.run(self.stage.breathe())
+
+    def _let_everything_run(self) -> None:
+        for number in (0, 1):
+            self.end(number, commits=True)
+        self._end_all_actors()
+        for sent, answered, _ in self.waiting:
+            self._answer(sent, answered, "200")
+        self.waiting.clear()
+        for name in [name for name, s in self.model.subscriptions.items() if s.paused]:
+            actor = self._operate("resume", name, lambda name=name: operations.resume(name), True)
+            self._begin(actor, True, lambda actor, name=name: self.model.resumed(name))
+        self._drain()
+        for name in sorted(self.model.subscriptions):
+            if not self.model.subscriptions[name].disabled and self._letters(name):
+                self._settle_letters(Selection(name), True, False)
+        self._drain()
+        self._compare()
+
+    def _end_all_actors(self) -> None:
+        for _ in range(500):
+            if not self.stage.actors:
+                return
+            free = [actor for actor in self.stage.actors if not actor.is_blocked]
+            assert free, f"all wait for each other: {self.stage.actors}"
+            self._step(free[0])
+        raise AssertionError(f"they do not end: {self.stage.actors}")
+
+    def _drain(self) -> None:
+        """Until nothing is left to do; each round has a cause, and so there are only so many."""
+        quiet = 0
+        for _ in range(12 * len(self.model.log) + 40):
+            moved = self._relay_once()
+            self._finish_upkeep("relieve")
+            self.leases_of_the_dead_end()
+            self._time_goes_by()
+            for name in sorted(self.model.subscriptions):
+                moved = self._deliver_once(name) or moved
+            self.nothing_is_violated()
+            quiet = 0 if moved else quiet + 1
+            if quiet == 2:
+                return
+        raise AssertionError("it does not come to an end")
+
+    def _relay_once(self) -> bool:
+        actor = self.stage.act("relay 0", lambda c: relay.advance(c, 1000), FOR_RELAY)  # type: ignore[arg-type]
+        self._finish(actor)
+        return bool(actor.result and actor.result.given)
+
+    def _finish_upkeep(self, what: str) -> None:
+        self._finish(self.stage.act(what, lambda c: self._upkeep(what, c), FOR_HANDLERS))
+
+    def _deliver_once(self, name: str) -> bool:
+        worked = False
+        for key in [key for key, courier in self.couriers.items() if courier._ended]:
+            self._finish(self._settle(*key))
+            worked = True
+        self._finish(self._claim(0, name))
+        for sent, answered, _ in self.waiting:
+            self._answer(sent, answered, "200")
+            worked = True
+        self.waiting.clear()
+        if self.couriers[0, name]._ended:
+            self._finish(self._settle(0, name))
+        return worked
+
+    def _compare(self) -> None:
+        for name, subscription in self.model.subscriptions.items():
+            if subscription.disabled:
+                continue
+            for debt in subscription.unpaid():
+                is_gone = debt.change.seq in self.model.dropped
+                self.model.violated(f"{name} was never sent {debt.change.seq}, {debt.why} at {debt.since}; dropped: {is_gone}")
+            letters = [letter for letter in self._letters(name) if letter[1] not in self.model.dropped]
+            if letters:
+                self.model.violated(f"{name}: everything is fanned out, and these letters stay open: {letters}")
+        left = self._ask("SELECT lane.*, d.seq FROM delivery_lane lane LEFT JOIN delivery_delivery d ON d.lane_id = lane.id")
+        if left:
+            self.model.violated(f"this waits, and nobody sends it: {left}")
+        behind = self._ask(
+            "SELECT s.name, c.seq FROM delivery_subscription s JOIN delivery_place place ON place.id = s.place_id "
+            "CROSS JOIN LATERAL delivery_unplaced(place) AS c WHERE s.state <> 'disabled'"
+        )
+        if behind:
+            self.model.violated(f"this is not fanned out, and nobody does it: {behind}")
+        places = self._one("SELECT count(DISTINCT place_id) FROM delivery_subscription WHERE state = 'active'")
+        if places != 1:
+            self.model.violated(f"all are up to date, and stand at {places} places")
+        rows = dict(self._ask("SELECT id::text, title FROM posts_post"))
+        latest = {c.object_id: c.title for c in self.model.log if not c.object_id.startswith("old")}
+        if rows != {object_id: title for object_id, title in latest.items() if title is not None}:
+            self.model.violated("rows and log differ")
+        self.nothing_is_violated()
+
+
+@pytest.fixture
+def machine(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Operations]]:
+    monkeypatch.setattr(partitions, "SHORT_LOCK", "SET LOCAL lock_timeout = '5ms'")
+    nobody: Any = None
+    stage = Stage(database_url(), nobody, nobody)
+    eye = stage.run(stage.connect())
+    writers = [stage.run(stage.connect()) for _ in range(2)]
+    attributes = {"stage": stage, "eye": eye, "writers": writers, "seen": {"old": 0}}
+    yield type("Operations", (Operations,), attributes)
+    stage.run(eye.execute(f"DROP TABLE IF EXISTS {OLD_WEEK}"))
+    for connection in (eye, *writers):
+        stage.run(connection.close())
+    stage.close()
+
+
+def run(machine: type[Operations], schedules: int, *, derandomize: bool) -> None:
+    options = settings(
+        max_examples=schedules,
+        stateful_step_count=STEPS,
+        deadline=None,
+        database=None,
+        derandomize=derandomize,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate] if "LOCKSTEP_NO_SHRINK" in os.environ else [Phase.generate, Phase.shrink],
+    )
+    run_state_machine_as_test(machine, settings=options)
+
+
+def test_operations(machine: type[Operations]):
+    run(machine, SHORT, derandomize=True)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(36_000)
+def test_operations_at_length(machine: type[Operations]):
+    chosen = int(os.environ.get("MACHINE_SEED", random.SystemRandom().randrange(2**32)))
+    print(f"MACHINE_SEED={chosen}")
+    run(seed(chosen)(machine), SCHEDULES, derandomize=False)
