@@ -267,8 +267,8 @@ def unsubscribe(subscription: str) -> None:
     """Removes the subscription of a family's member with all that belongs to it. Raises UnknownSubscription."""
     with transaction.atomic():
         _lock(subscription)
-        for statement in ("remove_deliveries", "remove_lanes", "remove_attempts", "remove_subscription"):
-            _rows(statement, subscription=subscription)
+        for part in ("deliveries", "lanes", "letters", "attempts", "subscription"):
+            _rows(f"remove_{part}", subscription=subscription)
 
 
 def send(subscription: str, *, model: str, object_id: str, after: dict[str, Any]) -> int:

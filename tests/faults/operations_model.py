@@ -279,7 +279,9 @@ class Model:
     def _counts_rightly(self, subscription: Subscription, sent: Sent) -> None:
         known = subscription.attempts.get(sent.object_id, 0)
         if known is not None and sent.claim.attempts != known + 1:
-            what = f"{subscription.name}: {sent.seq} is attempt {sent.claim.attempts} by the claim, after {known} answers"
+            what = (
+                f"{subscription.name}: {sent.seq} is attempt {sent.claim.attempts} by the claim, after {known} answers"
+            )
             self.violated(what)
 
     def settled(self, sent: Sent, *, accepted: bool, outcome: Any) -> None:

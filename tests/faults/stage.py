@@ -78,7 +78,9 @@ Seen = Callable[[Actor, str, Any, list[tuple[Any, ...]]], None]
 class Connection:
     """A worker's connection whose statements are steps of the actor that has it."""
 
-    def __init__(self, connection: psycopg.AsyncConnection[Any], actor: Actor, before: Callable[..., None], after: Seen):
+    def __init__(
+        self, connection: psycopg.AsyncConnection[Any], actor: Actor, before: Callable[..., None], after: Seen
+    ):
         self._connection, self._actor, self._before, self._after = connection, actor, before, after
 
     async def execute(self, statement: Any, parameters: Any = None) -> psycopg.AsyncCursor[Any]:
@@ -136,7 +138,9 @@ class Stage:
 
     async def connect(self, options: str = "") -> psycopg.AsyncConnection[Any]:
         own = f"{options} -c deadlock_timeout=20ms"
-        return await psycopg.AsyncConnection.connect(self.url, autocommit=True, prepare_threshold=0 if options else 5, options=own)
+        return await psycopg.AsyncConnection.connect(
+            self.url, autocommit=True, prepare_threshold=0 if options else 5, options=own
+        )
 
     async def borrowed(self, options: str) -> psycopg.AsyncConnection[Any]:
         idle = self._idle.setdefault(options, [])

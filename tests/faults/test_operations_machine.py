@@ -5,8 +5,10 @@ many schedules the long form has, MACHINE_SEED repeats one that it printed.
 """
 
 import asyncio
+import logging
 import os
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
@@ -16,7 +18,14 @@ import pytest
 from django.db import Error as DjangoError
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from lockstep.delivery import housekeeping, lanes, operations, partitions, relay
 from lockstep.delivery.courier import Courier
@@ -31,7 +40,7 @@ from tests.faults.stage import Actor, Killed, Pool, Stage
 
 SCHEDULES = int(os.environ.get("MACHINE_SCHEDULES", "2000"))
 SHORT = 60
-STEPS = 40
+STEPS = 50
 CHUNK = 2
 OLD = "2020-01-08 12:00:00+00"
 OLD_WEEK = "changes_change_20200106"
@@ -63,9 +72,9 @@ class Operations(RuleBasedStateMachine):
     """One schedule."""
 
     stage: Stage
-    writers: list[psycopg.AsyncConnection[Any]]
-    eye: psycopg.AsyncConnection[Any]
-    seen: dict[str, int]
+    writers: list[psycopg.Connection]
+    eye: psycopg.Connection
+    seen: Counter[str]  # how often what happened, over all schedules
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,12 +89,13 @@ class Operations(RuleBasedStateMachine):
         self.alive: dict[str, str] = {}
         self.titles = 0
         self.idle_lanes: set[int] = set()
-        self.expected_errors: list[BaseException] = []
+        self.settled_letters: set[Any] = set()
         self._empty()
         for name, kind, cap in ((EVENT, "event", 1_000_000), (STATE, "state", 1_000_000), (ENDPOINT, "event", CAP)):
             self._subscribe(name, kind, cap)
         self._make_other()
         self.settled_down = False
+        self.acted = True  # since the states were looked at
 
     # What is there before
 
@@ -121,11 +131,8 @@ class Operations(RuleBasedStateMachine):
         return Subscriber(name, own, (MODEL,), connect=lambda pool: None, skip_origin="echo", cap=cap, deadline=900.0)  # type: ignore[arg-type,return-value]
 
     def _ask(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
-        async def ask() -> list[tuple[Any, ...]]:
-            cursor = await self.eye.execute(statement, parameters)
-            return await cursor.fetchall() if cursor.description else []
-
-        return list(self.stage.run(ask()))
+        cursor = self.eye.execute(statement, parameters)
+        return cursor.fetchall() if cursor.description else []
 
     def _one(self, statement: str, *parameters: Any) -> Any:
         return self._ask(statement, list(parameters))[0][0]
@@ -150,12 +157,18 @@ class Operations(RuleBasedStateMachine):
         elif name == "commit" and "outcomes" in actor.notes:
             for outcome in actor.notes.pop("outcomes"):
                 sent = self.by_claim[id(outcome.claim)]
+                self.seen["settled" if outcome.claim.lane in actor.notes["held"] else "settled too late"] += 1
                 self.model.settled(sent, accepted=outcome.claim.lane in actor.notes["held"], outcome=outcome)
 
     def _step(self, actor: Actor) -> None:
         is_fan_out = actor.at == "relay.fan_out"
         written = self._row_of_other() if is_fan_out else None
+        at = actor.at
         self.stage.step(actor)
+        self.acted = True
+        self.seen[f"{at}{', waits' if actor.is_blocked else ''}"] += 1
+        if actor.error:
+            self.seen[type(actor.error).__name__] += 1
         if is_fan_out and self._row_of_other() != written:
             self.model.violated("a fan-out wrote the row of a subscription that follows nothing of it")
         self._judge_errors(actor)
@@ -177,6 +190,25 @@ class Operations(RuleBasedStateMachine):
 
     def _free(self, name: str) -> bool:
         return all(actor.name != name for actor in self.stage.actors)
+
+    @initialize(
+        begins=st.sampled_from(["empty", "behind", "waiting", "letters", "letters", "letters"]),
+        objects=st.integers(1, 3),
+    )
+    def begin(self, begins: str, objects: int) -> None:
+        """With objects that are written, fanned out, or refused by everybody."""
+        if begins == "empty":
+            return
+        for n in range(objects):
+            self.write(0, "create", 0, "alone", "")
+            self.write(0, "update", n, "alone", "")
+        if begins in ("waiting", "letters"):
+            while self._relay_once():
+                continue
+        if begins == "letters":
+            for name in NAMES:
+                self._round(0, name, "400")
+                self._round(0, name, "400")
 
     # Writers
 
@@ -217,11 +249,8 @@ class Operations(RuleBasedStateMachine):
             self.end(number, commits=True)
 
     def _write_on(self, number: int, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
-        async def write() -> list[tuple[Any, ...]]:
-            cursor = await self.writers[number].execute(statement, parameters)
-            return await cursor.fetchall() if cursor.description else []
-
-        return list(self.stage.run(write()))
+        cursor = self.writers[number].execute(statement, parameters)
+        return cursor.fetchall() if cursor.description else []
 
     @precondition(lambda self: any(opened is not None for opened in self.open))
     @rule(number=st.integers(0, 1), commits=st.sampled_from([True, True, True, False]))
@@ -252,7 +281,6 @@ class Operations(RuleBasedStateMachine):
             if states and states[-1].title is not None:
                 self.alive[each] = states[-1].title
 
-    @precondition(lambda self: self.seen["old"] < 1_000_000)
     @rule()
     def write_of_an_old_week(self) -> None:
         """A change of a week that is past retention."""
@@ -294,11 +322,41 @@ class Operations(RuleBasedStateMachine):
 
     @rule(worker=st.integers(0, 1), n=few, at_once=st.sampled_from([True, True, False]))
     def claim(self, worker: int, n: int, at_once: bool) -> None:
-        name = pick(sorted(self.model.subscriptions) or [EVENT], n)
-        if self._free(f"courier {worker} {name}"):
-            actor = self._claim(worker, name)
+        due = self._due()
+        if due and self._free(f"courier {worker} {pick(due, n)}"):
+            actor = self._claim(worker, pick(due, n))
             if at_once:
                 self._finish(actor)
+
+    def _due(self) -> list[str]:
+        """In whose lanes something is due."""
+        due = "SELECT DISTINCT subscription_id FROM delivery_lane WHERE next_at <= now() ORDER BY 1"
+        return [name for (name,) in self._ask(due) if name in self.model.subscriptions]
+
+    @rule(
+        worker=st.integers(0, 1),
+        n=few,
+        answer=st.sampled_from(["200", "200", "400", "503", "unreachable"]),
+        relays=st.booleans(),
+    )
+    def deliver(self, worker: int, n: int, answer: str, relays: bool) -> None:
+        """A worker that nobody disturbs: what is written is fanned out, and what is due is sent and settled."""
+        if relays and self._free(f"relay {worker}"):
+            self._finish(self.stage.act(f"relay {worker}", lambda c: relay.advance(c, CHUNK), FOR_RELAY))  # type: ignore[arg-type]
+        due = self._due()
+        if due and self._free(f"courier {worker} {pick(due, n)}"):
+            self._round(worker, pick(due, n), answer)
+
+    def _round(self, worker: int, name: str, answer: str) -> None:
+        self._finish(self._claim(worker, name))
+        if not self._free(f"courier {worker} {name}"):
+            return
+        mine = [each for each in self.waiting if each[2] == worker and each[0].subscription == name]
+        self.waiting = [each for each in self.waiting if each not in mine]
+        for sent, answered, _ in mine:
+            self._answer(sent, answered, answer)
+        if mine:
+            self._finish(self._settle(worker, name))
 
     def _claim(self, worker: int, name: str) -> Actor:
         courier = self.couriers.get((worker, name))
@@ -337,6 +395,7 @@ class Operations(RuleBasedStateMachine):
 
     def _answer(self, sent: Sent, answered: asyncio.Future[Any], answer: str) -> None:
         sent.answer = answer
+        self.seen[f"answer {answer}"] += 1
         result = ANSWERS[answer]()
         if isinstance(result, Exception):
             answered.set_exception(result)
@@ -409,7 +468,6 @@ class Operations(RuleBasedStateMachine):
             for task in courier._in_flight:
                 task.cancel()
         self.waiting = [each for each in self.waiting if each[2] != worker]
-        self.dead_leases = True
         self.stage.run(self.stage.breathe())
 
     @precondition(lambda self: any(sent.given_up for sent in self.by_claim.values()))
@@ -458,7 +516,10 @@ class Operations(RuleBasedStateMachine):
     @rule(at_once=st.booleans(), on=st.booleans())
     def switch(self, at_once: bool, on: bool) -> None:
         """An owner switches an endpoint off or on; it does so under the endpoint's own lock, one at a time."""
-        if any(actor.name.startswith("switch") for actor in self.stage.actors) or ENDPOINT not in self.model.subscriptions:
+        if (
+            any(actor.name.startswith("switch") for actor in self.stage.actors)
+            or ENDPOINT not in self.model.subscriptions
+        ):
             return
         if self.model.subscriptions[ENDPOINT].disabled != on:
             return
@@ -484,7 +545,12 @@ class Operations(RuleBasedStateMachine):
 
         self._begin(actor, at_once, finished)
 
-    @rule(n=few, at_once=st.booleans(), how=st.sampled_from(["one", "some", "all", "all"]), discards=st.sampled_from([False, False, True]))
+    @rule(
+        n=few,
+        at_once=st.booleans(),
+        how=st.sampled_from(["one", "some", "all", "all"]),
+        discards=st.sampled_from([False, False, True]),
+    )
     def letters(self, n: int, at_once: bool, how: str, discards: bool) -> None:
         """Sends dead letters again, or gives them up."""
         name = pick(NAMES, n)
@@ -497,12 +563,13 @@ class Operations(RuleBasedStateMachine):
         self._settle_letters(selection, at_once, discards)
 
     def _letters(self, name: str) -> list[tuple[Any, ...]]:
-        open_letters = "SELECT id, seq, object_id FROM delivery_deadletter WHERE subscription_id = %s AND outcome IS NULL"
+        open_letters = (
+            "SELECT id, seq, object_id FROM delivery_deadletter WHERE subscription_id = %s AND outcome IS NULL"
+        )
         return self._ask(f"{open_letters} ORDER BY seq, id", [name])
 
     def _settle_letters(self, selection: Selection, at_once: bool, discards: bool) -> None:
         name = selection.subscription
-        known: dict[Any, int] = {}
 
         def work() -> Any:
             if discards:
@@ -510,11 +577,11 @@ class Operations(RuleBasedStateMachine):
             return operations.replay_letters(selection)
 
         def finished(actor: Actor) -> None:
-            replayed = [seq for letter, seq in known.items() if False]
-            del replayed
             settled = self._ask(
-                "SELECT id, seq, outcome FROM delivery_deadletter WHERE subscription_id = %s AND outcome IS NOT NULL", [name]
+                "SELECT id, seq, outcome FROM delivery_deadletter WHERE subscription_id = %s AND outcome IS NOT NULL",
+                [name],
             )
+            self.seen["letters settled"] += len(settled)
             new = [(seq, outcome) for letter, seq, outcome in settled if letter not in self.settled_letters]
             self.settled_letters |= {letter for letter, _, _ in settled}
             if not discards:
@@ -522,14 +589,6 @@ class Operations(RuleBasedStateMachine):
                 self.model.asked_again(name, sequences, actor.notes["began"], "replay")
 
         self._begin(self._operate("discard" if discards else "replay letters", name, work, at_once), at_once, finished)
-
-    @property
-    def settled_letters(self) -> set[Any]:
-        return self.__dict__.setdefault("_settled_letters", set())
-
-    @settled_letters.setter
-    def settled_letters(self, value: set[Any]) -> None:
-        self.__dict__["_settled_letters"] = value
 
     @precondition(lambda self: self.model.log)
     @rule(n=few, m=few, at_once=st.booleans())
@@ -569,7 +628,10 @@ class Operations(RuleBasedStateMachine):
     @rule(n=few, at_once=st.booleans(), follows=st.sampled_from(["*", "created", "updated"]))
     def follow(self, n: int, at_once: bool, follows: str) -> None:
         """An owner changes what the endpoint follows; or makes it again, where it was removed."""
-        if any(a.notes.get("subscription") == ENDPOINT and a.name.startswith(("follow", "remove")) for a in self.stage.actors):
+        if any(
+            a.notes.get("subscription") == ENDPOINT and a.name.startswith(("follow", "remove"))
+            for a in self.stage.actors
+        ):
             return
         member, patterns = self._subscriber(ENDPOINT), [f"{MODEL}.{follows}"]
         work = lambda: operations.subscribe(member, follows=patterns)  # noqa: E731
@@ -589,7 +651,10 @@ class Operations(RuleBasedStateMachine):
 
     @rule(at_once=st.booleans())
     def remove(self, at_once: bool) -> None:
-        if any(a.notes.get("subscription") == ENDPOINT and a.name.startswith(("follow", "remove")) for a in self.stage.actors):
+        if any(
+            a.notes.get("subscription") == ENDPOINT and a.name.startswith(("follow", "remove"))
+            for a in self.stage.actors
+        ):
             return
         actor = self._operate("remove", ENDPOINT, lambda: operations.unsubscribe(ENDPOINT), at_once)
         self._begin(actor, at_once, lambda actor: self.model.removed(ENDPOINT))
@@ -625,6 +690,7 @@ class Operations(RuleBasedStateMachine):
 
     def _note_dropped(self, actor: Actor) -> None:
         if actor.result:
+            self.seen["weeks dropped"] += 1
             self.model.dropped |= {c.seq for c in self.model.log if c.object_id.startswith("old")}
 
     # What holds at each moment
@@ -635,10 +701,14 @@ class Operations(RuleBasedStateMachine):
 
     @invariant()
     def an_operators_word_stands(self) -> None:
+        if not self.acted:
+            return
+        self.acted = False
         for name, state, paused in self._ask("SELECT name, state, paused IS NOT NULL FROM delivery_subscription"):
             known = self.model.subscriptions.get(name)
             if known is None:
                 continue
+            self.seen[f"seen {state}"] += 1
             expected = ("disabled",) if known.disabled else ("paused",) if known.paused else ("active", "full")
             assert state in expected, f"{name} is {state}, and was said to be {expected}"
             assert paused == known.paused, f"{name} is paused: {paused}, and was said to be: {known.paused}"
@@ -694,8 +764,12 @@ class Operations(RuleBasedStateMachine):
             self._finish_upkeep("relieve")
             self.leases_of_the_dead_end()
             self._time_goes_by()
-            for name in sorted(self.model.subscriptions):
-                moved = self._deliver_once(name) or moved
+            for key in [key for key, courier in self.couriers.items() if courier._ended]:
+                self._finish(self._settle(*key))
+                moved = True
+            for name in self._due():
+                self._round(0, name, "200")
+                moved = True
             self.nothing_is_violated()
             quiet = 0 if moved else quiet + 1
             if quiet == 2:
@@ -710,31 +784,21 @@ class Operations(RuleBasedStateMachine):
     def _finish_upkeep(self, what: str) -> None:
         self._finish(self.stage.act(what, lambda c: self._upkeep(what, c), FOR_HANDLERS))
 
-    def _deliver_once(self, name: str) -> bool:
-        worked = False
-        for key in [key for key, courier in self.couriers.items() if courier._ended]:
-            self._finish(self._settle(*key))
-            worked = True
-        self._finish(self._claim(0, name))
-        for sent, answered, _ in self.waiting:
-            self._answer(sent, answered, "200")
-            worked = True
-        self.waiting.clear()
-        if self.couriers[0, name]._ended:
-            self._finish(self._settle(0, name))
-        return worked
-
     def _compare(self) -> None:
         for name, subscription in self.model.subscriptions.items():
             if subscription.disabled:
                 continue
             for debt in subscription.unpaid():
                 is_gone = debt.change.seq in self.model.dropped
-                self.model.violated(f"{name} was never sent {debt.change.seq}, {debt.why} at {debt.since}; dropped: {is_gone}")
+                self.model.violated(
+                    f"{name} was never sent {debt.change.seq}, {debt.why} at {debt.since}; dropped: {is_gone}"
+                )
             letters = [letter for letter in self._letters(name) if letter[1] not in self.model.dropped]
             if letters:
                 self.model.violated(f"{name}: everything is fanned out, and these letters stay open: {letters}")
-        left = self._ask("SELECT lane.*, d.seq FROM delivery_lane lane LEFT JOIN delivery_delivery d ON d.lane_id = lane.id")
+        left = self._ask(
+            "SELECT lane.*, d.seq FROM delivery_lane lane LEFT JOIN delivery_delivery d ON d.lane_id = lane.id"
+        )
         if left:
             self.model.violated(f"this waits, and nobody sends it: {left}")
         behind = self._ask(
@@ -755,16 +819,19 @@ class Operations(RuleBasedStateMachine):
 
 @pytest.fixture
 def machine(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Operations]]:
+    logging.disable(logging.CRITICAL)  # thousands of schedules have thousands of lines to tell
     monkeypatch.setattr(partitions, "SHORT_LOCK", "SET LOCAL lock_timeout = '5ms'")
     nobody: Any = None
     stage = Stage(database_url(), nobody, nobody)
-    eye = stage.run(stage.connect())
-    writers = [stage.run(stage.connect()) for _ in range(2)]
-    attributes = {"stage": stage, "eye": eye, "writers": writers, "seen": {"old": 0}}
+    eye, *writers = [psycopg.connect(database_url(), autocommit=True) for _ in range(3)]
+    attributes = {"stage": stage, "eye": eye, "writers": writers, "seen": Counter()}
     yield type("Operations", (Operations,), attributes)
-    stage.run(eye.execute(f"DROP TABLE IF EXISTS {OLD_WEEK}"))
+    if "MACHINE_TELLS" in os.environ:
+        print(dict(sorted(attributes["seen"].items())))
+    logging.disable(logging.NOTSET)
+    eye.execute(f"DROP TABLE IF EXISTS {OLD_WEEK}")
     for connection in (eye, *writers):
-        stage.run(connection.close())
+        connection.close()
     stage.close()
 
 

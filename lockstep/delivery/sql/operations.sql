@@ -242,6 +242,9 @@ WITH change AS (
 INSERT INTO delivery_delivery (lane_id, seq, at) SELECT lane.id, change.seq, change.at FROM lane, change
 RETURNING seq;
 
+-- name: remove_letters
+-- After the lanes, which whoever would bury something holds.
+DELETE FROM delivery_deadletter WHERE subscription_id = %(subscription)s;
+
 -- name: remove_subscription
--- Its dead letters go with it.
 DELETE FROM delivery_subscription WHERE name = %(subscription)s;

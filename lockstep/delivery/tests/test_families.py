@@ -149,11 +149,19 @@ def test_a_disabled_one_forgets_what_waits_and_starts_anew(
     assert [title for _, _, title in listeners.got] == ["later"]
 
 
+def settle_as_refused(steps: Steps, member: Subscriber) -> None:
+    [claim] = steps.claim(member)
+    steps.settle(claim, error=Refused("no"))
+
+
 def test_one_that_is_gone_leaves_nothing(
     listeners: Listeners, worker: BackgroundWorker, database: psycopg.Connection, steps: Steps
 ):
     name = listeners.subscribe(1, "*")
     insert_post(database, "a")
+    steps.fan_out(name)
+    settle_as_refused(steps, listeners.member(name))
+    insert_post(database, "b")
     steps.fan_out(name)
     operations.unsubscribe(name)
     tables = ("subscription", "lane", "delivery", "attempt", "deadletter")
