@@ -35,6 +35,7 @@ class Actor:
         self.at: str | None = None
         self.done = False
         self.is_blocked = False
+        self.is_free = False  # it stops nowhere
         self.was_killed = False
         self.result: Any = None
         self.error: BaseException | None = None
@@ -52,17 +53,20 @@ class Actor:
 
     async def gate(self, what: str) -> None:
         """Stands before a statement until it may go on."""
-        self.at = what
-        self.arrived.set()
-        await self.go.wait()
-        self.go.clear()
-        self.at = None
+        if not self.is_free:
+            self.at = what
+            self.arrived.set()
+            await self.go.wait()
+            self.go.clear()
+            self.at = None
         if self.refuse:
             refused, self.refuse = self.refuse, None
             raise refused
 
     def gate_thread(self, what: str) -> None:
         """The same, of an actor on a thread."""
+        if self.is_free and not self.was_killed:
+            return
         self.at = what
         self._loop.call_soon_threadsafe(self.arrived.set)
         self.go_thread.wait()

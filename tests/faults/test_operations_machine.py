@@ -15,7 +15,6 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from django.db import Error as DjangoError
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -27,7 +26,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from lockstep.delivery import housekeeping, lanes, operations, partitions, relay
+from lockstep.delivery import housekeeping, operations, partitions, relay
 from lockstep.delivery.courier import Courier
 from lockstep.delivery.database import FOR_HANDLERS, FOR_LANES, FOR_RELAY, Pools
 from lockstep.delivery.epochs import Epochs
@@ -36,7 +35,7 @@ from lockstep.delivery.operations import Selection
 from lockstep.delivery.subscriptions import Skipped, Subscriber
 from conftest import database_url
 from tests.faults.operations_model import MODEL, Model, Sent, Written
-from tests.faults.stage import Actor, Killed, Pool, Stage
+from tests.faults.stage import Actor, Pool, Stage
 
 SCHEDULES = int(os.environ.get("MACHINE_SCHEDULES", "2000"))
 SHORT = 60
@@ -52,6 +51,15 @@ EMPTIED = (
     "changes_change posts_post"
 ).split()
 EXPECTED = (operations.WrongState, operations.UnknownSubscription, operations.UnknownMessage, operations.NotInLog)
+BEGINNINGS = ("empty", "behind", "in part", "in part", "letters", "letters")
+OPERATIONS = (
+    (
+        "pause pause resume resume rewind rewind replay_letters replay_letters replay_letters discard_letters replay_span "
+        "replay_span redeliver redeliver declare declare switch switch follow follow remove"
+    )
+    .replace("_", " ")
+    .split()
+)
 ANSWERS: dict[str, Callable[[], Exception | Skipped | None]] = {
     "200": lambda: None,
     "503": lambda: TryAgain("503"),
@@ -89,7 +97,6 @@ class Operations(RuleBasedStateMachine):
         self.alive: dict[str, str] = {}
         self.titles = 0
         self.idle_lanes: set[int] = set()
-        self.settled_letters: set[Any] = set()
         self._empty()
         for name, kind, cap in ((EVENT, "event", 1_000_000), (STATE, "state", 1_000_000), (ENDPOINT, "event", CAP)):
             self._subscribe(name, kind, cap)
@@ -161,7 +168,7 @@ class Operations(RuleBasedStateMachine):
                 self.model.settled(sent, accepted=outcome.claim.lane in actor.notes["held"], outcome=outcome)
 
     def _step(self, actor: Actor) -> None:
-        is_fan_out = actor.at == "relay.fan_out"
+        is_fan_out = actor.at == "relay.fan_out" and not actor.is_free
         written = self._row_of_other() if is_fan_out else None
         at = actor.at
         self.stage.step(actor)
@@ -185,29 +192,29 @@ class Operations(RuleBasedStateMachine):
             self.model.violated(f"{actor.name} failed: {actor.error!r}")
 
     def _finish(self, actor: Actor) -> None:
-        while not actor.done and not actor.is_blocked:
+        """Nobody comes between, but for those whose locks it waits for."""
+        if not actor.done and not actor.is_blocked:
+            actor.is_free = True
             self._step(actor)
+            actor.is_free = False
 
     def _free(self, name: str) -> bool:
         return all(actor.name != name for actor in self.stage.actors)
 
-    @initialize(
-        begins=st.sampled_from(["empty", "behind", "waiting", "letters", "letters", "letters"]),
-        objects=st.integers(1, 3),
-    )
+    @initialize(begins=st.sampled_from(BEGINNINGS), objects=st.integers(2, 3))
     def begin(self, begins: str, objects: int) -> None:
-        """With objects that are written, fanned out, or refused by everybody."""
+        """With objects that are written, fanned out in part, or refused by everybody."""
         if begins == "empty":
             return
         for n in range(objects):
             self.write(0, "create", 0, "alone", "")
-            self.write(0, "update", n, "alone", "")
-        if begins in ("waiting", "letters"):
-            while self._relay_once():
-                continue
-        if begins == "letters":
+        self.write(0, "update", 0, "alone", "")
+        if begins == "in part":
+            self._relay_once(CHUNK)
+        elif begins != "behind":
+            self._relay_once()
+        if begins in ("in part", "letters"):
             for name in NAMES:
-                self._round(0, name, "400")
                 self._round(0, name, "400")
 
     # Writers
@@ -311,12 +318,15 @@ class Operations(RuleBasedStateMachine):
 
     # Relays
 
-    @rule(worker=st.integers(0, 1), at_once=st.booleans())
-    def relay(self, worker: int, at_once: bool) -> None:
-        if self._free(name := f"relay {worker}"):
-            actor = self.stage.act(name, lambda c: relay.advance(c, CHUNK), FOR_RELAY)  # type: ignore[arg-type]
-            if at_once:
-                self._finish(actor)
+    @rule(worker=st.integers(0, 1), steps=st.integers(0, 5))
+    def relay(self, worker: int, steps: int) -> None:
+        if actor := self._relay(worker):
+            self._go(actor, steps)
+
+    def _relay(self, worker: int, chunk: int = CHUNK) -> Actor | None:
+        if not self._free(name := f"relay {worker}"):
+            return None
+        return self.stage.act(name, lambda connection: relay.advance(connection, chunk), FOR_RELAY)  # type: ignore[arg-type]
 
     # Couriers
 
@@ -341,8 +351,8 @@ class Operations(RuleBasedStateMachine):
     )
     def deliver(self, worker: int, n: int, answer: str, relays: bool) -> None:
         """A worker that nobody disturbs: what is written is fanned out, and what is due is sent and settled."""
-        if relays and self._free(f"relay {worker}"):
-            self._finish(self.stage.act(f"relay {worker}", lambda c: relay.advance(c, CHUNK), FOR_RELAY))  # type: ignore[arg-type]
+        if relays and (actor := self._relay(worker)):
+            self._finish(actor)
         due = self._due()
         if due and self._free(f"courier {worker} {pick(due, n)}"):
             self._round(worker, pick(due, n), answer)
@@ -425,13 +435,26 @@ class Operations(RuleBasedStateMachine):
 
         return self.stage.act(f"courier {worker} {name}", work, FOR_LANES)
 
-    @precondition(lambda self: self.waiting or any(courier._ended for courier in self.couriers.values()))
-    @rule(n=few)
-    def lease_ends(self, n: int) -> None:
+    @rule(
+        what=st.sampled_from(["time", "time", "lease", "lease", "leases of the dead", "leases of the dead", "kill"]),
+        n=few,
+    )
+    def trouble(self, what: str, n: int) -> None:
+        """Time goes by, leases end, a worker dies."""
+        if what == "time":
+            self._time_goes_by()
+        elif what == "lease":
+            self._some_lease_ends(n)
+        elif what == "leases of the dead":
+            self._leases_of_the_dead_end()
+        else:
+            self._kill(n % 2)
+
+    def _some_lease_ends(self, n: int) -> None:
         """Of a message that is on its way, or whose answer is not settled."""
         ended = [outcome.claim for courier in self.couriers.values() for outcome in courier._ended]
-        claim = pick([*(sent.claim for sent, _, _ in self.waiting), *ended], n)
-        self._lease_ends(claim)
+        if claims := [*(sent.claim for sent, _, _ in self.waiting), *ended]:
+            self._lease_ends(pick(claims, n))
 
     def _lease_ends(self, claim: Any) -> None:
         moved = self._ask(
@@ -442,19 +465,14 @@ class Operations(RuleBasedStateMachine):
         if moved:
             self.by_claim[id(claim)].given_up = True
 
-    @rule()
-    def time_goes_by(self) -> None:
-        """What waits after a failure is due."""
-        self._time_goes_by()
-
     def _time_goes_by(self) -> None:
+        """What waits after a failure is due."""
         self._ask(
             "UPDATE delivery_lane SET next_at = now() WHERE id IN (SELECT id FROM delivery_lane "
             "WHERE failure IS NOT NULL FOR UPDATE SKIP LOCKED)"
         )
 
-    @rule(worker=st.integers(0, 1))
-    def kill(self, worker: int) -> None:
+    def _kill(self, worker: int) -> None:
         """A worker dies, wherever it stands: nothing of it goes on."""
         for actor in [each for each in self.stage.actors if each.name.split()[:2][-1] == str(worker)]:
             if actor in self.stage.actors and actor.task:
@@ -470,223 +488,240 @@ class Operations(RuleBasedStateMachine):
         self.waiting = [each for each in self.waiting if each[2] != worker]
         self.stage.run(self.stage.breathe())
 
-    @precondition(lambda self: any(sent.given_up for sent in self.by_claim.values()))
-    @rule()
-    def leases_of_the_dead_end(self) -> None:
+    def _leases_of_the_dead_end(self) -> None:
         for sent in [each for each in self.by_claim.values() if each.given_up]:
             self._lease_ends(sent.claim)
 
     # Operators
 
-    def _operate(self, name: str, subscription: str, work: Callable[[], Any], at_once: bool) -> Actor | None:
-        operator = next((n for n in (0, 1) if all(a.notes.get("operator") != n for a in self.stage.actors)), None)
-        if operator is None:
-            return None
-        began = self.model.tick()
-        actor = self.stage.operate(f"{name} {subscription}", operator, work)
-        actor.notes |= {"began": began, "subscription": subscription}
-        return actor
+    @rule(what=st.sampled_from(OPERATIONS), n=few, m=few, steps=st.integers(0, 5))
+    def operate(self, what: str, n: int, m: int, steps: int) -> None:
+        """An operator begins something; 5 is to its end."""
+        if actor := self._operation(what, n, m):
+            self._go(actor, steps)
 
-    def _begin(self, actor: Actor | None, at_once: bool, finished: Callable[[Actor], None]) -> None:
+    def _go(self, actor: Actor, steps: int) -> None:
+        if steps == 5:
+            self._finish(actor)
+        for _ in range(steps):
+            if not actor.done and not actor.is_blocked:
+                self._step(actor)
+
+    @rule(first=st.sampled_from(["relay", "relay", "claim", "settle", "relieve", "retention"]), worker=st.integers(0, 1),
+          steps=st.integers(0, 6), what=st.sampled_from(OPERATIONS), n=few, m=few, stays=st.booleans())  # fmt: skip
+    def operate_between(self, first: str, worker: int, steps: int, what: str, n: int, m: int, stays: bool) -> None:
+        """Something is under way, and an operator comes and goes."""
+        actor = self._beginning(first, worker, n)
         if actor is None:
             return
-
-        def applied() -> None:
-            if actor.notes["subscription"] in self.model.subscriptions:
-                finished(actor)
-
-        actor.finished = applied
-        if actor.done:
-            self._judge_errors(actor)
-        elif at_once:
+        for _ in range(steps):
+            if not actor.done and not actor.is_blocked:
+                self._step(actor)
+        if operation := self._operation(what, n, m):
+            self._finish(operation)
+        if not stays:
             self._finish(actor)
 
-    @rule(n=few, at_once=st.booleans())
-    def pause(self, n: int, at_once: bool) -> None:
-        name = pick(NAMES, n)
-        actor = self._operate("pause", name, lambda: operations.pause(name, reason="said so"), at_once)
-        self._begin(actor, at_once, lambda actor: self.model.paused(name))
-
-    @rule(n=few, at_once=st.booleans())
-    def resume(self, n: int, at_once: bool) -> None:
-        name = pick(NAMES, n)
-        actor = self._operate("resume", name, lambda: operations.resume(name), at_once)
-        self._begin(actor, at_once, lambda actor: self.model.resumed(name))
-
-    @rule(at_once=st.booleans(), on=st.booleans())
-    def switch(self, at_once: bool, on: bool) -> None:
-        """An owner switches an endpoint off or on; it does so under the endpoint's own lock, one at a time."""
-        if (
-            any(actor.name.startswith("switch") for actor in self.stage.actors)
-            or ENDPOINT not in self.model.subscriptions
-        ):
+    @rule(first=st.sampled_from(["relay", "relay", "claim", "settle", "relieve", "retention"]), worker=st.integers(0, 1),
+          steps=st.integers(1, 6), what=st.sampled_from(OPERATIONS), n=few, m=few, stays=st.booleans())  # fmt: skip
+    def work_between(self, first: str, worker: int, steps: int, what: str, n: int, m: int, stays: bool) -> None:
+        """An operator has not committed yet, and something is done."""
+        operation = self._operation(what, n, m)
+        if operation is None:
             return
-        if self.model.subscriptions[ENDPOINT].disabled != on:
-            return
-        if on:
-            actor = self._operate("switch on", ENDPOINT, lambda: operations.enable(ENDPOINT), at_once)
-            self._begin(actor, at_once, lambda actor: self.model.enabled(ENDPOINT, actor.notes["began"]))
-        else:
-            actor = self._operate("switch off", ENDPOINT, lambda: operations.disable(ENDPOINT, reason="off"), at_once)
-            self._begin(actor, at_once, lambda actor: self.model.disabled(ENDPOINT))
+        for _ in range(steps):
+            if not operation.done and not operation.is_blocked:
+                self._step(operation)
+        if actor := self._beginning(first, worker, n):
+            self._finish(actor)
+        if not stays:
+            self._finish(operation)
 
-    @rule(n=few, at_once=st.booleans(), everything=st.booleans())
-    def rewind(self, n: int, at_once: bool, everything: bool) -> None:
+    def _beginning(self, what: str, worker: int, n: int) -> Actor | None:
+        if what == "relay":
+            return self._relay(worker)
+        if what == "claim":
+            due = self._due()
+            return self._claim(worker, pick(due, n)) if due and self._free(f"courier {worker} {pick(due, n)}") else None
+        if what == "settle":
+            ended = [key for key, courier in self.couriers.items() if courier._ended]
+            ended = [key for key in ended if self._free(f"courier {key[0]} {key[1]}")]
+            return self._settle(*pick(ended, n)) if ended else None
+        return self._upkeep(what)
+
+    def _operation(self, what: str, n: int, m: int) -> Actor | None:
+        """An operator at the beginning of something; None where nobody is free, or it makes no sense."""
+        if all(any(actor.notes.get("operator") == one for actor in self.stage.actors) for one in (0, 1)):
+            return None
         name = pick(NAMES, n)
-        since = None if everything or not self.model.log else pick(self.model.log, n // 3).at
-        actor = self._operate("rewind", name, lambda: operations.rewind(name, since=since), at_once)
+        match what:
+            case "pause":
+                return self._command(
+                    what, name, lambda: operations.pause(name, reason="said so"), lambda _: self.model.paused(name)
+                )
+            case "resume":
+                return self._command(what, name, lambda: operations.resume(name), lambda _: self.model.resumed(name))
+            case "rewind":
+                return self._rewind(name, None if m % 3 == 0 or not self.model.log else pick(self.model.log, m).at)
+            case "replay letters" | "discard letters":
+                return self._settle_letters(self._selection(name, m), discards=what == "discard letters")
+            case "replay span":
+                return self._replay_span(name, n, m) if self.model.log else None
+            case "redeliver":
+                return self._redeliver(m)
+            case "declare":
+                return self._declare(pick((EVENT, STATE), n), pick(("event", "state"), m))
+        # Of an endpoint: its owner holds the endpoint's own row, so that there is one at a time.
+        if any(actor.notes.get("of_owner") for actor in self.stage.actors):
+            return None
+        actor = self._of_owner(what, m)
+        if actor:
+            actor.notes["of_owner"] = True
+        return actor
 
-        def finished(actor: Actor) -> None:
+    def _command(self, what: str, name: str, work: Callable[[], Any], committed: Callable[[Actor], None]) -> Actor:
+        operator = next(n for n in (0, 1) if all(actor.notes.get("operator") != n for actor in self.stage.actors))
+        began = self.model.tick()
+        actor = self.stage.operate(f"{what} {name}", operator, work)
+        actor.notes["began"] = began
+
+        def finished() -> None:
+            self.seen[what] += 1
+            if what == "follow" or name in self.model.subscriptions:
+                committed(actor)
+
+        actor.finished = finished
+        return actor
+
+    def _of_owner(self, what: str, m: int) -> Actor | None:
+        known = self.model.subscriptions.get(ENDPOINT)
+        if what == "switch":
+            if known is None:
+                return None
+            if known.disabled:
+                work: Callable[[], Any] = lambda: operations.enable(ENDPOINT)
+                return self._command(
+                    what, ENDPOINT, work, lambda actor: self.model.enabled(ENDPOINT, actor.notes["began"])
+                )
+            work = lambda: operations.disable(ENDPOINT, reason="off")
+            return self._command(what, ENDPOINT, work, lambda _: self.model.disabled(ENDPOINT))
+        if what == "remove" and known:
+            return self._command(
+                what, ENDPOINT, lambda: operations.unsubscribe(ENDPOINT), lambda _: self.model.removed(ENDPOINT)
+            )
+        member, patterns = self._subscriber(ENDPOINT), [f"{MODEL}.{pick(('*', '*', 'created', 'updated'), m)}"]
+        row: dict[str, Any] = {"follows": patterns}
+        if known is None:
+            row |= {"kind": "event", "skip_origin": "echo", "cap": CAP}
+        work = lambda: operations.subscribe(member, follows=patterns)
+        return self._command(
+            "follow", ENDPOINT, work, lambda a: self.model.subscribed(ENDPOINT, a.notes["began"], **row)
+        )
+
+    def _rewind(self, name: str, since: Any) -> Actor:
+        def committed(actor: Actor) -> None:
             if actor.result:
                 began, subscription = actor.notes["began"], self.model.subscriptions[name]
-                before = [c for c in self.model.log if c.committed < began and subscription.follows_change(c)]
+                before = [c for c in self._in_log() if c.committed < began and subscription.follows_change(c)]
                 wanted = [c.seq for c in before if since is None or c.at >= since]
                 self.model.asked_again(name, wanted, began, "rewind", may=[c.seq for c in self.model.log])
 
-        self._begin(actor, at_once, finished)
+        return self._command("rewind", name, lambda: operations.rewind(name, since=since), committed)
 
-    @rule(
-        n=few,
-        at_once=st.booleans(),
-        how=st.sampled_from(["one", "some", "all", "all"]),
-        discards=st.sampled_from([False, False, True]),
-    )
-    def letters(self, n: int, at_once: bool, how: str, discards: bool) -> None:
-        """Sends dead letters again, or gives them up."""
-        name = pick(NAMES, n)
+    def _in_log(self) -> list[Written]:
+        return [change for change in self.model.log if change.seq not in self.model.dropped]
+
+    def _selection(self, name: str, m: int) -> Selection:
         found = self._letters(name)
-        selection = Selection(name)
-        if found and how == "one":
-            selection = Selection(name, letters=(pick(found, n // 3)[0],))
-        elif found and how == "some":
-            selection = Selection(name, object_id=pick(found, n // 3)[2])
-        self._settle_letters(selection, at_once, discards)
+        if found and m % 4 == 0:
+            return Selection(name, letters=(pick(found, m // 4)[0],))
+        if found and m % 4 == 1:
+            return Selection(name, object_id=pick(found, m // 4)[2])
+        return Selection(name)
 
     def _letters(self, name: str) -> list[tuple[Any, ...]]:
-        open_letters = (
-            "SELECT id, seq, object_id FROM delivery_deadletter WHERE subscription_id = %s AND outcome IS NULL"
-        )
-        return self._ask(f"{open_letters} ORDER BY seq, id", [name])
+        """Those that are open."""
+        statement = "SELECT id, seq, object_id FROM delivery_deadletter WHERE subscription_id = %s AND outcome IS NULL"
+        return self._ask(f"{statement} ORDER BY seq, id", [name])
 
-    def _settle_letters(self, selection: Selection, at_once: bool, discards: bool) -> None:
+    def _settle_letters(self, selection: Selection, *, discards: bool) -> Actor:
+        """Sends dead letters again, or gives them up. Those that it cannot send yet, the relay sends."""
         name = selection.subscription
 
-        def work() -> Any:
+        def work() -> list[int]:
+            chosen = operations.letters(selection)
             if discards:
-                return operations.discard_letters(selection, reason="enough")
-            return operations.replay_letters(selection)
+                operations.discard_letters(selection, reason="enough")
+                return []
+            operations.replay_letters(selection)
+            return [letter.seq for letter in chosen]
 
-        def finished(actor: Actor) -> None:
-            settled = self._ask(
-                "SELECT id, seq, outcome FROM delivery_deadletter WHERE subscription_id = %s AND outcome IS NOT NULL",
-                [name],
-            )
-            self.seen["letters settled"] += len(settled)
-            new = [(seq, outcome) for letter, seq, outcome in settled if letter not in self.settled_letters]
-            self.settled_letters |= {letter for letter, _, _ in settled}
-            if not discards:
-                sequences = [seq for seq, outcome in new if outcome == "replayed"]
-                self.model.asked_again(name, sequences, actor.notes["began"], "replay")
+        def committed(actor: Actor) -> None:
+            in_log = {change.seq for change in self._in_log()}
+            self.model.asked_again(name, in_log & set(actor.result), actor.notes["began"], "replay")
 
-        self._begin(self._operate("discard" if discards else "replay letters", name, work, at_once), at_once, finished)
+        what = "discard letters" if discards else "replay letters"
+        return self._command(what, name, work, committed)
 
-    @precondition(lambda self: self.model.log)
-    @rule(n=few, m=few, at_once=st.booleans())
-    def replay_span(self, n: int, m: int, at_once: bool) -> None:
-        name = pick(NAMES, n)
+    def _replay_span(self, name: str, n: int, m: int) -> Actor:
         first, last = sorted([pick(self.model.log, n // 3).at, pick(self.model.log, m).at])
         selection = Selection(name, since=first, until=last if m % 3 else None)
-        actor = self._operate("replay span", name, lambda: operations.replay_span(selection), at_once)
 
-        def finished(actor: Actor) -> None:
+        def committed(actor: Actor) -> None:
             began, subscription = actor.notes["began"], self.model.subscriptions[name]
-            known = [c for c in self.model.log if c.committed < began and c.seq not in self.model.dropped]
-            wanted = [c for c in known if subscription.follows_change(c) and c.at >= first]
-            until = selection.until
-            seqs = [c.seq for c in wanted if until is None or c.at < until]
-            self.model.asked_again(name, seqs, began, "replay", may=[c.seq for c in self.model.log if c.at >= first])
+            wanted = [
+                c for c in self._in_log() if c.committed < began and subscription.follows_change(c) and c.at >= first
+            ]
+            seqs = [c.seq for c in wanted if selection.until is None or c.at < selection.until]
+            # What was committed while it began may be among them.
+            also = [c.seq for c in self.model.log if c.at >= first and c.committed > began]
+            self.model.asked_again(name, seqs, began, "replay", may=also)
 
-        self._begin(actor, at_once, finished)
+        return self._command("replay span", name, lambda: operations.replay_span(selection), committed)
 
-    @precondition(lambda self: any(s.sent for s in self.model.subscriptions.values()))
-    @rule(n=few, at_once=st.booleans())
-    def redeliver(self, n: int, at_once: bool) -> None:
+    def _redeliver(self, m: int) -> Actor | None:
         """One message again: a dead letter, or one that is kept among the attempts."""
-        sent = pick([each for s in self.model.subscriptions.values() for each in s.sent], n)
-        name, message = sent.subscription, sent.claim.message_id
-        actor = self._operate("redeliver", name, lambda: operations.replay_message(name, message), at_once)
+        sent = [each for subscription in self.model.subscriptions.values() for each in subscription.sent]
+        if not sent:
+            return None
+        one = pick(sent, m)
+        name, message = one.subscription, one.claim.message_id
 
-        def finished(actor: Actor) -> None:
-            if not actor.result.not_fanned_out:
-                self.model.asked_again(name, [sent.seq], actor.notes["began"], "replay")
-            self.settled_letters |= {
-                letter for (letter,) in self._ask("SELECT id FROM delivery_deadletter WHERE outcome IS NOT NULL")
-            }
+        def committed(actor: Actor) -> None:
+            self.model.asked_again(name, [one.seq], actor.notes["began"], "replay")
 
-        self._begin(actor, at_once, finished)
+        return self._command("redeliver", name, lambda: operations.replay_message(name, message), committed)
 
-    @rule(n=few, at_once=st.booleans(), follows=st.sampled_from(["*", "created", "updated"]))
-    def follow(self, n: int, at_once: bool, follows: str) -> None:
-        """An owner changes what the endpoint follows; or makes it again, where it was removed."""
-        if any(
-            a.notes.get("subscription") == ENDPOINT and a.name.startswith(("follow", "remove"))
-            for a in self.stage.actors
-        ):
-            return
-        member, patterns = self._subscriber(ENDPOINT), [f"{MODEL}.{follows}"]
-        work = lambda: operations.subscribe(member, follows=patterns)  # noqa: E731
-        actor = self._operate("follow", ENDPOINT, work, at_once)
-        if actor is None:
-            return
-
-        def finished() -> None:
-            row: dict[str, Any] = {"follows": patterns}
-            if ENDPOINT not in self.model.subscriptions:
-                row |= {"kind": "event", "skip_origin": "echo", "cap": CAP}
-            self.model.subscribed(ENDPOINT, actor.notes["began"], **row)
-
-        actor.finished = finished
-        if at_once:
-            self._finish(actor)
-
-    @rule(at_once=st.booleans())
-    def remove(self, at_once: bool) -> None:
-        if any(
-            a.notes.get("subscription") == ENDPOINT and a.name.startswith(("follow", "remove"))
-            for a in self.stage.actors
-        ):
-            return
-        actor = self._operate("remove", ENDPOINT, lambda: operations.unsubscribe(ENDPOINT), at_once)
-        self._begin(actor, at_once, lambda actor: self.model.removed(ENDPOINT))
-
-    @rule(n=few, at_once=st.booleans(), kind=st.sampled_from(["event", "state"]))
-    def declare(self, n: int, at_once: bool, kind: str) -> None:
+    def _declare(self, name: str, kind: str) -> Actor:
         """Another version of the code is installed: its `migrate` says what the subscription is."""
-        name = pick((EVENT, STATE), n)
         row = self._subscriber(name, kind).row
         statement = operations.SQL["upkeep"]["declare_subscription"]
-        actor = self._operate("declare", name, lambda: operations._run(statement, row), at_once)
-        self._begin(actor, at_once, lambda actor: self.model.subscribed(name, actor.notes["began"], kind=kind))
+        return self._command(
+            "declare",
+            name,
+            lambda: operations._run(statement, row),
+            lambda a: self.model.subscribed(name, a.notes["began"], kind=kind),
+        )
 
     # Upkeep
 
-    @rule(what=st.sampled_from(["relieve", "remove_places", "retention"]), at_once=st.booleans())
-    def upkeep(self, what: str, at_once: bool) -> None:
+    @rule(what=st.sampled_from(["relieve", "remove_places", "retention"]), steps=st.integers(0, 5))
+    def upkeep(self, what: str, steps: int) -> None:
+        if actor := self._upkeep(what):
+            self._go(actor, steps)
+
+    def _upkeep(self, what: str) -> Actor | None:
         if not self._free(what):
-            return
-        actor = self.stage.act(what, lambda c: self._upkeep(what, c), FOR_HANDLERS)
+            return None
+        tasks = {
+            "relieve": housekeeping.relieve,
+            "remove_places": housekeeping.remove_places,
+            "retention": partitions.drop_old_partitions,
+        }
+        actor = self.stage.act(what, lambda connection: tasks[what](Pool(connection)), FOR_HANDLERS)  # type: ignore[operator]
         if what == "retention":
             actor.finished = lambda: self._note_dropped(actor)
-        if at_once:
-            self._finish(actor)
-
-    async def _upkeep(self, what: str, connection: Any) -> Any:
-        pool: Any = Pool(connection)
-        if what == "relieve":
-            return await housekeeping.relieve(pool)
-        if what == "remove_places":
-            return await housekeeping.remove_places(pool)
-        return await partitions.drop_old_partitions(pool)
+        return actor
 
     def _note_dropped(self, actor: Actor) -> None:
         if actor.result:
@@ -737,15 +772,20 @@ class Operations(RuleBasedStateMachine):
         for sent, answered, _ in self.waiting:
             self._answer(sent, answered, "200")
         self.waiting.clear()
-        for name in [name for name, s in self.model.subscriptions.items() if s.paused]:
-            actor = self._operate("resume", name, lambda name=name: operations.resume(name), True)
-            self._begin(actor, True, lambda actor, name=name: self.model.resumed(name))
+        for name in [name for name in NAMES if name in self.model.subscriptions]:
+            if self.model.subscriptions[name].paused:
+                self._finish_command("resume", name)
         self._drain()
-        for name in sorted(self.model.subscriptions):
-            if not self.model.subscriptions[name].disabled and self._letters(name):
-                self._settle_letters(Selection(name), True, False)
+        for name in [name for name in NAMES if name in self.model.subscriptions and self._letters(name)]:
+            if not self.model.subscriptions[name].disabled:
+                self._finish_command("replay letters", name)
         self._drain()
         self._compare()
+
+    def _finish_command(self, what: str, name: str) -> None:
+        actor = self._operation(what, NAMES.index(name), 3)
+        assert actor
+        self._finish(actor)
 
     def _end_all_actors(self) -> None:
         for _ in range(500):
@@ -758,11 +798,12 @@ class Operations(RuleBasedStateMachine):
 
     def _drain(self) -> None:
         """Until nothing is left to do; each round has a cause, and so there are only so many."""
-        quiet = 0
         for _ in range(12 * len(self.model.log) + 40):
             moved = self._relay_once()
-            self._finish_upkeep("relieve")
-            self.leases_of_the_dead_end()
+            if self._one("SELECT EXISTS (SELECT FROM delivery_subscription WHERE state = 'full')"):
+                self._finish_upkeep("relieve")
+                moved = moved or self._one("SELECT NOT EXISTS (SELECT FROM delivery_subscription WHERE state = 'full')")
+            self._leases_of_the_dead_end()
             self._time_goes_by()
             for key in [key for key, courier in self.couriers.items() if courier._ended]:
                 self._finish(self._settle(*key))
@@ -771,18 +812,20 @@ class Operations(RuleBasedStateMachine):
                 self._round(0, name, "200")
                 moved = True
             self.nothing_is_violated()
-            quiet = 0 if moved else quiet + 1
-            if quiet == 2:
+            if not moved:
                 return
         raise AssertionError("it does not come to an end")
 
-    def _relay_once(self) -> bool:
-        actor = self.stage.act("relay 0", lambda c: relay.advance(c, 1000), FOR_RELAY)  # type: ignore[arg-type]
+    def _relay_once(self, chunk: int = 1000) -> bool:
+        actor = self._relay(0, chunk)
+        assert actor
         self._finish(actor)
-        return bool(actor.result and actor.result.given)
+        return bool(actor.result and actor.result.moved)
 
     def _finish_upkeep(self, what: str) -> None:
-        self._finish(self.stage.act(what, lambda c: self._upkeep(what, c), FOR_HANDLERS))
+        actor = self._upkeep(what)
+        assert actor
+        self._finish(actor)
 
     def _compare(self) -> None:
         for name, subscription in self.model.subscriptions.items():
