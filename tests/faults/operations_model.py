@@ -248,8 +248,8 @@ class Model:
             return sent  # it was claimed before it was removed
         self._may_be_sent(subscription, sent)
         self._is_in_order(subscription, sent)
-        self._counts_rightly(subscription, sent)
         subscription.sent.append(sent)
+        self._counts_rightly(subscription, sent)
         return sent
 
     def _identify(self, name: str, claim: Any) -> None:
@@ -283,6 +283,15 @@ class Model:
                 f"{subscription.name}: {sent.seq} is attempt {sent.claim.attempts} by the claim, after {known} answers"
             )
             self.violated(what)
+
+    def _story(self, subscription: Subscription, object_id: str) -> str:
+        told = [
+            f"{s.seq} claimed at {s.claimed} (lane {s.claim.lane}, attempt {s.claim.attempts}), sent at {s.began}: "
+            f"{s.answer}, settled at {s.settled}{'' if s.accepted else ' in vain'}"
+            for s in subscription.sent
+            if s.object_id == object_id
+        ]
+        return "\n    ".join(["", *told])
 
     def settled(self, sent: Sent, *, accepted: bool, outcome: Any) -> None:
         """A settlement was committed; `accepted` where the lane was still held by the claim."""

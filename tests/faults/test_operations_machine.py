@@ -45,7 +45,7 @@ OLD = "2020-01-08 12:00:00+00"
 OLD_WEEK = "changes_change_20200106"
 EVENT, STATE, ENDPOINT, OTHER = "first", "second", "webhook:00000000-0000-0000-0000-000000000007", "other"
 NAMES = (EVENT, STATE, ENDPOINT)
-CAP = 3
+CAP = 2
 EMPTIED = (
     "delivery_delivery delivery_lane delivery_deadletter delivery_attempt delivery_subscription delivery_place "
     "changes_change posts_post"
@@ -53,13 +53,28 @@ EMPTIED = (
 EXPECTED = (operations.WrongState, operations.UnknownSubscription, operations.UnknownMessage, operations.NotInLog)
 BEGINNINGS = ("empty", "behind", "in part", "in part", "letters", "letters")
 OPERATIONS = (
-    (
-        "pause pause resume resume rewind rewind replay_letters replay_letters replay_letters discard_letters replay_span "
-        "replay_span redeliver redeliver declare declare switch switch follow follow remove"
-    )
-    .replace("_", " ")
-    .split()
+    *("pause", "pause", "resume", "resume", "rewind", "rewind", "declare", "declare", "redeliver", "redeliver"),
+    *("replay letters", "replay letters", "replay letters", "discard letters", "replay span", "replay span"),
+    *("switch", "switch", "follow", "follow", "remove"),
 )
+
+)
+BEGUN = ("relay", "relay", "relay", "claim", "settle", "relieve", "retention")
+STOPS = {
+    "relay": [
+        "relay.join",
+        "relay.fan_out",
+        "relay.fan_out",
+        "relay.note_count",
+        "relay.note_count",
+        "relay.fill",
+        "relay.part",
+    ],
+    "claim": ["lanes.heads", "lanes.claim"],
+    "settle": ["lanes.lock_claimed", "lanes.remove_delivered", "lanes.free", "lanes.bury", "commit", "lanes.wake"],
+    "relieve": ["upkeep.relieve"],
+    "retention": ["upkeep.keep_needs", "upkeep.needed_by", "another", "commit"],
+}
 ANSWERS: dict[str, Callable[[], Exception | Skipped | None]] = {
     "200": lambda: None,
     "503": lambda: TryAgain("503"),
@@ -160,12 +175,12 @@ class Operations(RuleBasedStateMachine):
                 self.model.violated(f"lanes {again} were claimed twice, and there was nothing in them")
             self.idle_lanes |= idle
         elif name == "lanes.lock_claimed":
-            actor.notes["held"] = {row[0] for row in rows}
+            actor.notes["held"] = set(rows)
         elif name == "commit" and "outcomes" in actor.notes:
             for outcome in actor.notes.pop("outcomes"):
                 sent = self.by_claim[id(outcome.claim)]
-                self.seen["settled" if outcome.claim.lane in actor.notes["held"] else "settled too late"] += 1
-                self.model.settled(sent, accepted=outcome.claim.lane in actor.notes["held"], outcome=outcome)
+                self.seen["settled" if (outcome.claim.lane, outcome.claim.token) in actor.notes["held"] else "settled too late"] += 1
+                self.model.settled(sent, accepted=(outcome.claim.lane, outcome.claim.token) in actor.notes["held"], outcome=outcome)
 
     def _step(self, actor: Actor) -> None:
         is_fan_out = actor.at == "relay.fan_out" and not actor.is_free
@@ -507,35 +522,76 @@ class Operations(RuleBasedStateMachine):
             if not actor.done and not actor.is_blocked:
                 self._step(actor)
 
-    @rule(first=st.sampled_from(["relay", "relay", "claim", "settle", "relieve", "retention"]), worker=st.integers(0, 1),
-          steps=st.integers(0, 6), what=st.sampled_from(OPERATIONS), n=few, m=few, stays=st.booleans())  # fmt: skip
-    def operate_between(self, first: str, worker: int, steps: int, what: str, n: int, m: int, stays: bool) -> None:
+    @rule(
+        first=st.sampled_from(BEGUN),
+        worker=st.integers(0, 1),
+        stop=few,
+        what=st.sampled_from(OPERATIONS),
+        n=few,
+        m=few,
+        stays=st.booleans(),
+    )
+    def operate_between(self, first: str, worker: int, stop: int, what: str, n: int, m: int, stays: bool) -> None:
         """Something is under way, and an operator comes and goes."""
         actor = self._beginning(first, worker, n)
         if actor is None:
             return
-        for _ in range(steps):
-            if not actor.done and not actor.is_blocked:
-                self._step(actor)
+        self._go_to(actor, pick(STOPS[first], stop))
         if operation := self._operation(what, n, m):
             self._finish(operation)
         if not stays:
             self._finish(actor)
 
-    @rule(first=st.sampled_from(["relay", "relay", "claim", "settle", "relieve", "retention"]), worker=st.integers(0, 1),
-          steps=st.integers(1, 6), what=st.sampled_from(OPERATIONS), n=few, m=few, stays=st.booleans())  # fmt: skip
-    def work_between(self, first: str, worker: int, steps: int, what: str, n: int, m: int, stays: bool) -> None:
-        """An operator has not committed yet, and something is done."""
+    @rule(
+        first=st.sampled_from(BEGUN),
+        worker=st.integers(0, 1),
+        stop=few,
+        writes=st.booleans(),
+        second=st.sampled_from(BEGUN),
+        n=few,
+        stays=st.booleans(),
+    )
+    def work_between(self, first: str, worker: int, stop: int, writes: bool, second: str, n: int, stays: bool) -> None:
+        """Something is under way, and another worker comes and goes."""
+        actor = self._beginning(first, worker, n)
+        if actor is None:
+            return
+        self._go_to(actor, pick(STOPS[first], stop))
+        if writes:
+            self.write(n % 2, "update", n, "alone", "")
+        if other := self._beginning(second, 1 - worker, n):
+            self._finish(other)
+        if not stays:
+            self._finish(actor)
+
+    @rule(
+        what=st.sampled_from(OPERATIONS),
+        n=few,
+        m=few,
+        steps=st.integers(1, 6),
+        second=st.sampled_from(BEGUN),
+        worker=st.integers(0, 1),
+        stays=st.booleans(),
+    )
+    def work_while_it_is_open(
+        self, what: str, n: int, m: int, steps: int, second: str, worker: int, stays: bool
+    ) -> None:
+        """An operator has not committed yet, and a worker does something."""
         operation = self._operation(what, n, m)
         if operation is None:
             return
         for _ in range(steps):
-            if not operation.done and not operation.is_blocked:
+            if not operation.done and not operation.is_blocked and operation.at != "commit":
                 self._step(operation)
-        if actor := self._beginning(first, worker, n):
+        if actor := self._beginning(second, worker, n):
             self._finish(actor)
         if not stays:
             self._finish(operation)
+
+    def _go_to(self, actor: Actor, stop: str) -> None:
+        """Until it stands before that statement, if it comes there."""
+        while not actor.done and not actor.is_blocked and actor.at != stop:
+            self._step(actor)
 
     def _beginning(self, what: str, worker: int, n: int) -> Actor | None:
         if what == "relay":
@@ -553,7 +609,7 @@ class Operations(RuleBasedStateMachine):
         """An operator at the beginning of something; None where nobody is free, or it makes no sense."""
         if all(any(actor.notes.get("operator") == one for actor in self.stage.actors) for one in (0, 1)):
             return None
-        name = pick(NAMES, n)
+        name = pick((EVENT, STATE, ENDPOINT, ENDPOINT), n)
         match what:
             case "pause":
                 return self._command(
@@ -776,6 +832,7 @@ class Operations(RuleBasedStateMachine):
             if self.model.subscriptions[name].paused:
                 self._finish_command("resume", name)
         self._drain()
+        self._compare_sent()
         for name in [name for name in NAMES if name in self.model.subscriptions and self._letters(name)]:
             if not self.model.subscriptions[name].disabled:
                 self._finish_command("replay letters", name)
@@ -783,7 +840,7 @@ class Operations(RuleBasedStateMachine):
         self._compare()
 
     def _finish_command(self, what: str, name: str) -> None:
-        actor = self._operation(what, NAMES.index(name), 3)
+        actor = self._operation(what, (EVENT, STATE, ENDPOINT).index(name), 3)
         assert actor
         self._finish(actor)
 
@@ -827,15 +884,18 @@ class Operations(RuleBasedStateMachine):
         assert actor
         self._finish(actor)
 
+    def _compare_sent(self) -> None:
+        for name, subscription in self.model.subscriptions.items():
+            for debt in subscription.unpaid():
+                gone = " and is not in the log any more" if debt.change.seq in self.model.dropped else ""
+                self.model.violated(f"{name} was never sent {debt.change.seq}, {debt.why} at {debt.since}{gone}")
+        self.nothing_is_violated()
+
     def _compare(self) -> None:
+        self._compare_sent()
         for name, subscription in self.model.subscriptions.items():
             if subscription.disabled:
                 continue
-            for debt in subscription.unpaid():
-                is_gone = debt.change.seq in self.model.dropped
-                self.model.violated(
-                    f"{name} was never sent {debt.change.seq}, {debt.why} at {debt.since}; dropped: {is_gone}"
-                )
             letters = [letter for letter in self._letters(name) if letter[1] not in self.model.dropped]
             if letters:
                 self.model.violated(f"{name}: everything is fanned out, and these letters stay open: {letters}")
