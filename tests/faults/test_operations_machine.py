@@ -58,7 +58,6 @@ OPERATIONS = (
     *("switch", "switch", "follow", "follow", "remove"),
 )
 
-)
 BEGUN = ("relay", "relay", "relay", "claim", "settle", "relieve", "retention")
 STOPS = {
     "relay": [
@@ -179,8 +178,14 @@ class Operations(RuleBasedStateMachine):
         elif name == "commit" and "outcomes" in actor.notes:
             for outcome in actor.notes.pop("outcomes"):
                 sent = self.by_claim[id(outcome.claim)]
-                self.seen["settled" if (outcome.claim.lane, outcome.claim.token) in actor.notes["held"] else "settled too late"] += 1
-                self.model.settled(sent, accepted=(outcome.claim.lane, outcome.claim.token) in actor.notes["held"], outcome=outcome)
+                self.seen[
+                    "settled"
+                    if (outcome.claim.lane, outcome.claim.token) in actor.notes["held"]
+                    else "settled too late"
+                ] += 1
+                self.model.settled(
+                    sent, accepted=(outcome.claim.lane, outcome.claim.token) in actor.notes["held"], outcome=outcome
+                )
 
     def _step(self, actor: Actor) -> None:
         is_fan_out = actor.at == "relay.fan_out" and not actor.is_free
