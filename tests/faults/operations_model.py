@@ -1,4 +1,4 @@
-"""What must be sent, what may be, and what must not, by docs/operations.md and decisions 4, 11, 45 and 46, in plain Python.
+"""What must be sent, what may be and what must not, by docs/operations.md and decisions 4, 11, 45 and 46.
 
 The moments are numbers that rise with everything that happens. Two things are kept for each subscription:
 
@@ -112,7 +112,7 @@ class Subscription:
     def _is_paid(self, debt: Debt) -> bool:
         return any(
             (sent.seq >= debt.change.seq if debt.of_object else sent.seq == debt.change.seq)
-            and (sent.began > debt.since or sent.accepted and (sent.settled or 0) > debt.since)
+            and (sent.began > debt.since or (sent.accepted and (sent.settled or 0) > debt.since))
             for sent in self.sent
             if sent.object_id == debt.change.object_id
         )
@@ -162,18 +162,22 @@ class Model:
             return
         subscription = self.subscriptions[name]
         if "follows" in row:
-            old, subscription.follows = Subscription(**{**_row_of(subscription)}), list(row["follows"])
-            kept = [debt for debt in subscription.debts if subscription.follows_change(debt.change)]
-            subscription.debts = kept
-            if not subscription.disabled:
-                for change in self.log:
-                    if subscription.follows_change(change) and not old.follows_change(change):
-                        subscription.permit(change.seq, now, "followed")
+            self._follows_anew(subscription, list(row["follows"]), now)
         if "kind" in row and row["kind"] != subscription.kind:
             subscription.kind = row["kind"]
             subscription.flips += 1
             for debt in subscription.debts:
                 debt.of_object = True
+
+    def _follows_anew(self, subscription: Subscription, follows: list[str], now: int) -> None:
+        """What is not fanned out yet goes by the new patterns; nobody knows what that is."""
+        before = [change for change in self.log if subscription.follows_change(change)]
+        subscription.follows = follows
+        subscription.debts = [debt for debt in subscription.debts if subscription.follows_change(debt.change)]
+        if not subscription.disabled:
+            for change in self.log:
+                if subscription.follows_change(change) and change not in before:
+                    subscription.permit(change.seq, now, "followed")
 
     def removed(self, name: str) -> None:
         self.tick()
@@ -310,8 +314,3 @@ class Model:
             for permit in subscription.permits.get(seq, []):
                 if permit.since < sent.claimed and permit.until is None:
                     permit.until = now
-
-
-def _row_of(subscription: Subscription) -> dict[str, Any]:
-    names = ("name", "kind", "follows", "skip_origin", "cap", "since")
-    return {name: getattr(subscription, name) for name in names}

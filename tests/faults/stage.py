@@ -193,7 +193,7 @@ class Stage:
                     with django_connection.execute_wrapper(gated):
                         actor.result = work()
                     actor.gate_thread("commit")
-            except Exception as error:  # noqa: BLE001 - the test judges it
+            except Exception as error:
                 actor.error = error
             actor.done = True
             self.loop.call_soon_threadsafe(actor.arrived.set)

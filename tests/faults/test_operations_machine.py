@@ -26,6 +26,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from conftest import database_url
 from lockstep.delivery import housekeeping, operations, partitions, relay
 from lockstep.delivery.courier import Courier
 from lockstep.delivery.database import FOR_HANDLERS, FOR_LANES, FOR_RELAY, Pools
@@ -33,12 +34,11 @@ from lockstep.delivery.epochs import Epochs
 from lockstep.delivery.errors import NotYet, Refused, TimedOut, TryAgain, Unreachable
 from lockstep.delivery.operations import Selection
 from lockstep.delivery.subscriptions import Skipped, Subscriber
-from conftest import database_url
 from tests.faults.operations_model import MODEL, Model, Sent, Written
 from tests.faults.stage import Actor, Pool, Stage
 
 SCHEDULES = int(os.environ.get("MACHINE_SCHEDULES", "2000"))
-SHORT = 60
+SHORT = int(os.environ.get("LOCKSTEP_SCHEDULES", "60"))
 STEPS = 50
 CHUNK = 2
 OLD = "2020-01-08 12:00:00+00"
@@ -46,10 +46,16 @@ OLD_WEEK = "changes_change_20200106"
 EVENT, STATE, ENDPOINT, OTHER = "first", "second", "webhook:00000000-0000-0000-0000-000000000007", "other"
 NAMES = (EVENT, STATE, ENDPOINT)
 CAP = 2
-EMPTIED = (
-    "delivery_delivery delivery_lane delivery_deadletter delivery_attempt delivery_subscription delivery_place "
-    "changes_change posts_post"
-).split()
+EMPTIED = [
+    "delivery_delivery",
+    "delivery_lane",
+    "delivery_deadletter",
+    "delivery_attempt",
+    "delivery_subscription",
+    "delivery_place",
+    "changes_change",
+    "posts_post",
+]
 EXPECTED = (operations.WrongState, operations.UnknownSubscription, operations.UnknownMessage, operations.NotInLog)
 BEGINNINGS = ("empty", "behind", "in part", "in part", "letters", "letters")
 OPERATIONS = (
@@ -226,7 +232,7 @@ class Operations(RuleBasedStateMachine):
         """With objects that are written, fanned out in part, or refused by everybody."""
         if begins == "empty":
             return
-        for n in range(objects):
+        for _ in range(objects):
             self.write(0, "create", 0, "alone", "")
         self.write(0, "update", 0, "alone", "")
         if begins == "in part":
@@ -239,8 +245,13 @@ class Operations(RuleBasedStateMachine):
 
     # Writers
 
-    @rule(number=st.integers(0, 1), what=st.sampled_from(["create", "update", "update", "update", "delete"]), n=few,
-          how=st.sampled_from(["alone", "alone", "open", "open", "undone"]), origin=st.sampled_from(["", "", "", "echo"]))  # fmt: skip
+    @rule(
+        number=st.integers(0, 1),
+        what=st.sampled_from(["create", "update", "update", "update", "delete"]),
+        n=few,
+        how=st.sampled_from(["alone", "alone", "open", "open", "undone"]),
+        origin=st.sampled_from(["", "", "", "echo"]),
+    )
     def write(self, number: int, what: str, n: int, how: str, origin: str) -> None:
         """In a transaction that stays open, or alone; or to a savepoint that is rolled back."""
         mine = [each for each in self.alive if self.held.get(each, number) == number]
@@ -615,30 +626,33 @@ class Operations(RuleBasedStateMachine):
         if all(any(actor.notes.get("operator") == one for actor in self.stage.actors) for one in (0, 1)):
             return None
         name = pick((EVENT, STATE, ENDPOINT, ENDPOINT), n)
-        match what:
-            case "pause":
-                return self._command(
-                    what, name, lambda: operations.pause(name, reason="said so"), lambda _: self.model.paused(name)
-                )
-            case "resume":
-                return self._command(what, name, lambda: operations.resume(name), lambda _: self.model.resumed(name))
-            case "rewind":
-                return self._rewind(name, None if m % 3 == 0 or not self.model.log else pick(self.model.log, m).at)
-            case "replay letters" | "discard letters":
-                return self._settle_letters(self._selection(name, m), discards=what == "discard letters")
-            case "replay span":
-                return self._replay_span(name, n, m) if self.model.log else None
-            case "redeliver":
-                return self._redeliver(m)
-            case "declare":
-                return self._declare(pick((EVENT, STATE), n), pick(("event", "state"), m))
+        since = None if m % 3 == 0 or not self.model.log else pick(self.model.log, m).at
+        begin: dict[str, Callable[[], Actor | None]] = {
+            "pause": lambda: self._pause(name),
+            "resume": lambda: self._resume(name),
+            "rewind": lambda: self._rewind(name, since),
+            "replay letters": lambda: self._settle_letters(self._selection(name, m), discards=False),
+            "discard letters": lambda: self._settle_letters(self._selection(name, m), discards=True),
+            "replay span": lambda: self._replay_span(name, n, m) if self.model.log else None,
+            "redeliver": lambda: self._redeliver(m),
+            "declare": lambda: self._declare(pick((EVENT, STATE), n), pick(("event", "state"), m)),
+        }
+        if what in begin:
+            return begin[what]()
         # Of an endpoint: its owner holds the endpoint's own row, so that there is one at a time.
         if any(actor.notes.get("of_owner") for actor in self.stage.actors):
             return None
-        actor = self._of_owner(what, m)
+        actor = self._switch() if what == "switch" else self._remove() if what == "remove" else self._follow(m)
         if actor:
             actor.notes["of_owner"] = True
         return actor
+
+    def _pause(self, name: str) -> Actor:
+        work = lambda: operations.pause(name, reason="said so")  # noqa: E731
+        return self._command("pause", name, work, lambda _: self.model.paused(name))
+
+    def _resume(self, name: str) -> Actor:
+        return self._command("resume", name, lambda: operations.resume(name), lambda _: self.model.resumed(name))
 
     def _command(self, what: str, name: str, work: Callable[[], Any], committed: Callable[[Actor], None]) -> Actor:
         operator = next(n for n in (0, 1) if all(actor.notes.get("operator") != n for actor in self.stage.actors))
@@ -654,27 +668,29 @@ class Operations(RuleBasedStateMachine):
         actor.finished = finished
         return actor
 
-    def _of_owner(self, what: str, m: int) -> Actor | None:
+    def _switch(self) -> Actor | None:
         known = self.model.subscriptions.get(ENDPOINT)
-        if what == "switch":
-            if known is None:
-                return None
-            if known.disabled:
-                work: Callable[[], Any] = lambda: operations.enable(ENDPOINT)
-                return self._command(
-                    what, ENDPOINT, work, lambda actor: self.model.enabled(ENDPOINT, actor.notes["began"])
-                )
-            work = lambda: operations.disable(ENDPOINT, reason="off")
-            return self._command(what, ENDPOINT, work, lambda _: self.model.disabled(ENDPOINT))
-        if what == "remove" and known:
-            return self._command(
-                what, ENDPOINT, lambda: operations.unsubscribe(ENDPOINT), lambda _: self.model.removed(ENDPOINT)
-            )
+        if known is None:
+            return None
+        if known.disabled:
+            enabled = lambda actor: self.model.enabled(ENDPOINT, actor.notes["began"])  # noqa: E731
+            return self._command("switch", ENDPOINT, lambda: operations.enable(ENDPOINT), enabled)
+        work = lambda: operations.disable(ENDPOINT, reason="off")  # noqa: E731
+        return self._command("switch", ENDPOINT, work, lambda _: self.model.disabled(ENDPOINT))
+
+    def _remove(self) -> Actor | None:
+        if ENDPOINT not in self.model.subscriptions:
+            return None
+        work = lambda: operations.unsubscribe(ENDPOINT)  # noqa: E731
+        return self._command("remove", ENDPOINT, work, lambda _: self.model.removed(ENDPOINT))
+
+    def _follow(self, m: int) -> Actor:
+        """An owner changes what the endpoint follows; or makes it again, where it was removed."""
         member, patterns = self._subscriber(ENDPOINT), [f"{MODEL}.{pick(('*', '*', 'created', 'updated'), m)}"]
         row: dict[str, Any] = {"follows": patterns}
-        if known is None:
+        if ENDPOINT not in self.model.subscriptions:
             row |= {"kind": "event", "skip_origin": "echo", "cap": CAP}
-        work = lambda: operations.subscribe(member, follows=patterns)
+        work = lambda: operations.subscribe(member, follows=patterns)  # noqa: E731
         return self._command(
             "follow", ENDPOINT, work, lambda a: self.model.subscribed(ENDPOINT, a.notes["began"], **row)
         )
@@ -904,6 +920,14 @@ class Operations(RuleBasedStateMachine):
             letters = [letter for letter in self._letters(name) if letter[1] not in self.model.dropped]
             if letters:
                 self.model.violated(f"{name}: everything is fanned out, and these letters stay open: {letters}")
+        self._compare_queues()
+        rows = dict(self._ask("SELECT id::text, title FROM posts_post"))
+        latest = {c.object_id: c.title for c in self.model.log if not c.object_id.startswith("old")}
+        if rows != {object_id: title for object_id, title in latest.items() if title is not None}:
+            self.model.violated("rows and log differ")
+        self.nothing_is_violated()
+
+    def _compare_queues(self) -> None:
         left = self._ask(
             "SELECT lane.*, d.seq FROM delivery_lane lane LEFT JOIN delivery_delivery d ON d.lane_id = lane.id"
         )
@@ -918,11 +942,6 @@ class Operations(RuleBasedStateMachine):
         places = self._one("SELECT count(DISTINCT place_id) FROM delivery_subscription WHERE state = 'active'")
         if places != 1:
             self.model.violated(f"all are up to date, and stand at {places} places")
-        rows = dict(self._ask("SELECT id::text, title FROM posts_post"))
-        latest = {c.object_id: c.title for c in self.model.log if not c.object_id.startswith("old")}
-        if rows != {object_id: title for object_id, title in latest.items() if title is not None}:
-            self.model.violated("rows and log differ")
-        self.nothing_is_violated()
 
 
 @pytest.fixture
@@ -935,7 +954,7 @@ def machine(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator
     attributes = {"stage": stage, "eye": eye, "writers": writers, "seen": Counter()}
     yield type("Operations", (Operations,), attributes)
     if "MACHINE_TELLS" in os.environ:
-        print(dict(sorted(attributes["seen"].items())))
+        print(dict(sorted(attributes["seen"].items())))  # noqa: T201 - whoever wants to know what it has seen
     logging.disable(logging.NOTSET)
     eye.execute(f"DROP TABLE IF EXISTS {OLD_WEEK}")
     for connection in (eye, *writers):
@@ -965,5 +984,5 @@ def test_operations(machine: type[Operations]):
 @pytest.mark.timeout(36_000)
 def test_operations_at_length(machine: type[Operations]):
     chosen = int(os.environ.get("MACHINE_SEED", random.SystemRandom().randrange(2**32)))
-    print(f"MACHINE_SEED={chosen}")
+    print(f"MACHINE_SEED={chosen}")  # noqa: T201 - to repeat it by
     run(seed(chosen)(machine), SCHEDULES, derandomize=False)
