@@ -56,6 +56,7 @@ class Sent:
     answer: str | None = None
     settled: int | None = None
     accepted: bool = False
+    is_done: bool = False  # accepted, and not to be tried again
     given_up: bool = False  # by whoever sends: its worker died, or its lease ended
 
     @property
@@ -271,14 +272,16 @@ class Model:
         out = [each for each in of_object if each.settled is None and not each.given_up]
         if out:
             self.violated(f"{subscription.name}: {sent.seq} is sent while {out[0].seq} of the object is on its way")
-        later = [each for each in of_object if each.seq > sent.seq and not (each.given_up and subscription.flips)]
+        # A state that got no success before the subscription became one of events leaves what it would have absorbed.
+        later = [each for each in of_object if each.seq > sent.seq and (each.is_done or not subscription.flips)]
         if not later or (subscription.kind == "event" and any(each.seq == sent.seq for each in of_object)):
             return
         asked = {"rewind", "followed"}
         if subscription.kind == "event" or subscription.flips:
             asked.add("replay")
         if not any(permit.why in asked for permit in subscription.permits[sent.seq]):
-            self.violated(f"{subscription.name}: {sent.seq} is sent after {later[0].seq} of the same object")
+            what = f"{subscription.name}: {sent.seq} is sent after {later[0].seq} of the same object"
+            self.violated(f"{what}:{self._story(subscription, sent.object_id)}")
 
     def _counts_rightly(self, subscription: Subscription, sent: Sent) -> None:
         known = subscription.attempts.get(sent.object_id, 0)
@@ -308,6 +311,7 @@ class Model:
             known = subscription.attempts.get(sent.object_id, 0)
             subscription.attempts[sent.object_id] = None if known is None else known + outcome.counts
             return
+        sent.is_done = True
         subscription.attempts[sent.object_id] = 0
         absorbed = [change.seq for change in self.log if change.object_id == sent.object_id and change.seq < sent.seq]
         for seq in [sent.seq, *(absorbed if sent.claim.kind == "state" else [])]:

@@ -38,7 +38,7 @@ from tests.faults.operations_model import MODEL, Model, Sent, Written
 from tests.faults.stage import Actor, Pool, Stage
 
 SCHEDULES = int(os.environ.get("MACHINE_SCHEDULES", "2000"))
-SHORT = int(os.environ.get("LOCKSTEP_SCHEDULES", "60"))
+SHORT = int(os.environ.get("LOCKSTEP_SCHEDULES", "45"))
 STEPS = 50
 CHUNK = 2
 OLD = "2020-01-08 12:00:00+00"
@@ -117,6 +117,7 @@ class Operations(RuleBasedStateMachine):
         self.alive: dict[str, str] = {}
         self.titles = 0
         self.idle_lanes: set[int] = set()
+        self.orphans: dict[int, int] = {}  # lanes of claims that were cut short, with their tokens
         self._empty()
         for name, kind, cap in ((EVENT, "event", 1_000_000), (STATE, "state", 1_000_000), (ENDPOINT, "event", CAP)):
             self._subscribe(name, kind, cap)
@@ -172,10 +173,10 @@ class Operations(RuleBasedStateMachine):
     def _after(self, actor: Actor, name: str, parameters: Any, rows: list[tuple[Any, ...]]) -> None:
         if name == "lanes.claim":
             actor.notes["claimed"] = actor.notes["moment"]
-            actor.notes["taken"] = {row[0] for row in rows}
+            actor.notes["taken"] = {lane: token for lane, token, *_ in rows}
             self.model.began_claim(parameters["subscription"], actor.notes["moment"], len(rows))
         elif name == "lanes.heads":
-            idle = actor.notes["taken"] - {row[0] for row in rows}
+            idle = actor.notes["taken"].keys() - {row[0] for row in rows}
             if again := idle & self.idle_lanes:
                 self.model.violated(f"lanes {again} were claimed twice, and there was nothing in them")
             self.idle_lanes |= idle
@@ -200,6 +201,8 @@ class Operations(RuleBasedStateMachine):
         self.stage.step(actor)
         self.acted = True
         self.seen[f"{at}{', waits' if actor.is_blocked else ''}"] += 1
+        if at and at.startswith("lanes") and not actor.is_blocked:
+            self._time_stands_still()
         if actor.error:
             self.seen[type(actor.error).__name__] += 1
         if is_fan_out and self._row_of_other() != written:
@@ -488,13 +491,16 @@ class Operations(RuleBasedStateMachine):
             self._lease_ends(pick(claims, n))
 
     def _lease_ends(self, claim: Any) -> None:
+        if self._end_lease(claim.lane, claim.token):
+            self.by_claim[id(claim)].given_up = True
+
+    def _end_lease(self, lane: int, token: int) -> bool:
         moved = self._ask(
             "UPDATE delivery_lane SET next_at = now() - interval '1 s' WHERE id = (SELECT id FROM delivery_lane "
-            "WHERE id = %s AND token = %s FOR UPDATE SKIP LOCKED) RETURNING id",
-            [claim.lane, claim.token],
+            "WHERE id = %s AND token = %s AND failure IS NULL FOR UPDATE SKIP LOCKED) RETURNING id",
+            [lane, token],
         )
-        if moved:
-            self.by_claim[id(claim)].given_up = True
+        return bool(moved)
 
     def _time_goes_by(self) -> None:
         """What waits after a failure is due."""
@@ -507,6 +513,7 @@ class Operations(RuleBasedStateMachine):
         """A worker dies, wherever it stands: nothing of it goes on."""
         for actor in [each for each in self.stage.actors if each.name.split()[:2][-1] == str(worker)]:
             if actor in self.stage.actors and actor.task:
+                self.orphans |= actor.notes.get("taken", {})
                 self.stage.kill(actor)
         for sent in [sent for sent, _, by in self.waiting if by == worker]:
             sent.given_up = True
@@ -520,8 +527,17 @@ class Operations(RuleBasedStateMachine):
         self.stage.run(self.stage.breathe())
 
     def _leases_of_the_dead_end(self) -> None:
-        for sent in [each for each in self.by_claim.values() if each.given_up]:
+        for sent in [each for each in self.by_claim.values() if each.given_up and each.settled is None]:
             self._lease_ends(sent.claim)
+        for lane, token in self.orphans.items():
+            self._end_lease(lane, token)
+
+    def _time_stands_still(self) -> None:
+        """What waits after a failure is due when the schedule says so, and not because this machine is slow."""
+        self._ask(
+            "UPDATE delivery_lane SET next_at = now() + interval '1 h' WHERE id IN (SELECT id FROM delivery_lane "
+            "WHERE failure IS NOT NULL AND next_at > now() FOR UPDATE SKIP LOCKED)"
+        )
 
     # Operators
 
