@@ -244,7 +244,7 @@ def disable(subscription: str, *, reason: str) -> None:
     """
     with transaction.atomic():
         _lock(subscription)
-        for statement in ("leave_place", "remove_deliveries", "remove_lanes", "disable"):
+        for statement in ("leave_place", "lock_lanes", "remove_deliveries", "remove_lanes", "disable"):
             _rows(statement, subscription=subscription, reason=reason)
 
 
@@ -267,6 +267,7 @@ def unsubscribe(subscription: str) -> None:
     """Removes the subscription of a family's member with all that belongs to it. Raises UnknownSubscription."""
     with transaction.atomic():
         _lock(subscription)
+        _rows("lock_lanes", subscription=subscription)
         for part in ("deliveries", "lanes", "letters", "attempts", "subscription"):
             _rows(f"remove_{part}", subscription=subscription)
 
@@ -294,6 +295,7 @@ def rewind(subscription: str, *, since: datetime | None = None) -> bool:
         ((seq, end),) = _rows("rewind_to", subscription=subscription, since=since or EVERYTHING)
         if seq is None:
             return False
+        _rows("lock_lanes", subscription=subscription)
         _rows("clear_from", subscription=subscription, seq=seq)
         _rows("rewind", subscription=subscription, seq=seq, end=end)
         return True

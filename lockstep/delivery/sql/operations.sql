@@ -208,6 +208,11 @@ WITH own AS (
 )
 UPDATE delivery_subscription SET place_id = own.id FROM own WHERE name = %(subscription)s;
 
+-- name: lock_lanes
+-- Before what waits in them is removed: as settlements do, and in their order, so that neither waits for the other in a
+-- circle. Nobody adds one while the subscription's row is held.
+SELECT id FROM delivery_lane WHERE subscription_id = %(subscription)s ORDER BY subscription_id, model, object_id FOR UPDATE;
+
 -- name: remove_deliveries
 DELETE FROM delivery_delivery d USING delivery_lane lane
 WHERE lane.id = d.lane_id AND lane.subscription_id = %(subscription)s;
