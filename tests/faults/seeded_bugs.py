@@ -5,6 +5,7 @@ from dataclasses import dataclass
 CAPTURE = "lockstep/changes/sql/capture.sql"
 RELAY = "lockstep/delivery/sql/relay.sql"
 OPERATIONS = "lockstep/delivery/sql/operations.sql"
+OPERATIONS_PY = "lockstep/delivery/operations.py"
 LANES = "lockstep/delivery/sql/lanes.sql"
 LANES_PY = "lockstep/delivery/lanes.py"
 COURIER = "lockstep/delivery/courier.py"
@@ -20,8 +21,10 @@ TEST_CAPTURE = "lockstep/changes/tests/test_capture.py"
 TEST_RELAY = "lockstep/delivery/tests/test_relay.py"
 TEST_LANES = "lockstep/delivery/tests/test_lanes.py"
 TEST_COURIER = "lockstep/delivery/tests/test_courier.py"
+TEST_FAMILIES = "lockstep/delivery/tests/test_families.py"
 TEST_OPERATIONS = "lockstep/delivery/tests/test_operations.py"
 TEST_PARTITIONS = "lockstep/delivery/tests/test_partitions.py"
+TEST_MACHINE = "tests/faults/test_operations_machine.py::test_operations"
 TEST_SCHEDULES = "tests/faults/test_schedules.py::test_schedules"
 TEST_PLACES = "tests/faults/test_places.py::test_places"
 TEST_ADDRESSES = "lockstep/delivery/destinations/tests/test_addresses.py"
@@ -1462,5 +1465,33 @@ BUGS = [
         "if found and fingerprint(",
         "if False and fingerprint(",
         f"{TEST_AFTERMATH}::test_what_a_plan_deletes_is_not_deleted_when_it_has_changed_since",
+    ),
+    SeededBug(
+        "dead letters keep their subscription from being removed",
+        OPERATIONS_PY,
+        '("deliveries", "lanes", "letters", "attempts", "subscription")',
+        '("deliveries", "lanes", "attempts", "subscription")',
+        f"{TEST_FAMILIES}::test_one_that_is_gone_leaves_nothing",
+    ),
+    SeededBug(
+        "what waits is removed before its lanes are locked",
+        OPERATIONS_PY,
+        '("leave_place", "lock_lanes", "remove_deliveries", "remove_lanes", "disable")',
+        '("leave_place", "remove_deliveries", "remove_lanes", "disable")',
+        f"{TEST_FAMILIES}::test_an_operation_waits_for_a_settlement_without_a_circle",
+    ),
+    SeededBug(
+        "a lane is settled by whichever of its claims ended last",
+        LANES_PY,
+        "held = [by_claim[each] for each in await",
+        "held = [{claim[0]: outcome for claim, outcome in by_claim.items()}[each[0]] for each in await",
+        f"{TEST_LANES}::test_a_stale_ack_beside_the_claim_that_came_after_it_changes_nothing",
+    ),
+    SeededBug(
+        "a replay asks for what is fanned out by window_start alone",
+        OPERATIONS,
+        "coalesce(delivery_is_placed(place, c.xid, c.seq), false) AS is_placed",
+        "coalesce(pg_visible_in_snapshot(c.xid, place.window_start), false) AS is_placed",
+        TEST_MACHINE,
     ),
 ]

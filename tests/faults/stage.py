@@ -92,7 +92,11 @@ class Connection:
         self._actor.pid = self._connection.info.backend_pid
         await self._actor.gate(name)
         self._before(self._actor, name)
-        cursor = await self._connection.execute(statement, parameters)
+        try:
+            cursor = await self._connection.execute(statement, parameters)
+        except psycopg.errors.DeadlockDetected:
+            self._after(self._actor, "deadlock", name, [])
+            raise
         rows = []
         if cursor.description:
             rows = await cursor.fetchall()

@@ -180,6 +180,8 @@ class Operations(RuleBasedStateMachine):
             if again := idle & self.idle_lanes:
                 self.model.violated(f"lanes {again} were claimed twice, and there was nothing in them")
             self.idle_lanes |= idle
+        elif name == "deadlock":
+            self.model.violated(f"{actor.name} is in a deadlock, before {parameters}")
         elif name == "lanes.lock_claimed":
             actor.notes["held"] = set(rows)
         elif name == "commit" and "outcomes" in actor.notes:
