@@ -180,6 +180,8 @@ class Operations(RuleBasedStateMachine):
             if again := idle & self.idle_lanes:
                 self.model.violated(f"lanes {again} were claimed twice, and there was nothing in them")
             self.idle_lanes |= idle
+        elif name == "another" and actor.name == "retention":
+            actor.is_free = True  # it is about to drop a week, and writers wait for that: it stops nowhere any more
         elif name == "deadlock":
             self.model.violated(f"{actor.name} is in a deadlock, before {parameters}")
         elif name == "lanes.lock_claimed":
