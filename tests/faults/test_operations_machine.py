@@ -186,17 +186,18 @@ class Operations(RuleBasedStateMachine):
             self.model.violated(f"{actor.name} is in a deadlock, before {parameters}")
         elif name == "lanes.lock_claimed":
             actor.notes["held"] = set(rows)
-        elif name == "commit" and "outcomes" in actor.notes:
-            for outcome in actor.notes.pop("outcomes"):
-                sent = self.by_claim[id(outcome.claim)]
-                self.seen[
-                    "settled"
-                    if (outcome.claim.lane, outcome.claim.token) in actor.notes["held"]
-                    else "settled too late"
-                ] += 1
-                self.model.settled(
-                    sent, accepted=(outcome.claim.lane, outcome.claim.token) in actor.notes["held"], outcome=outcome
-                )
+        elif name == "commit":
+            self._note_settled(actor)
+
+    def _note_settled(self, actor: Actor) -> None:
+        for outcome in actor.notes.pop("outcomes", ()):
+            sent = self.by_claim[id(outcome.claim)]
+            self.seen[
+                "settled" if (outcome.claim.lane, outcome.claim.token) in actor.notes["held"] else "settled too late"
+            ] += 1
+            self.model.settled(
+                sent, accepted=(outcome.claim.lane, outcome.claim.token) in actor.notes["held"], outcome=outcome
+            )
 
     def _step(self, actor: Actor) -> None:
         is_fan_out = actor.at == "relay.fan_out" and not actor.is_free
