@@ -138,8 +138,8 @@ async def hold(connection: Connection, subscriber: Subscriber, model: str, objec
 async def release(connection: Connection, *held: tuple[int, int]) -> None:
     """Gives back lanes that were held, by their tokens: what waits in them is due at once."""
     async with connection.transaction():
-        if lanes := await _lock(connection, held):
-            await _let_go(connection, lanes)
+        if locked := await _lock(connection, held):
+            await _let_go(connection, [lane for lane, _ in locked])
 
 
 async def deliver_within(connection: Connection, claims: Sequence[Claim], handler: WithinHandler) -> None:
@@ -194,9 +194,8 @@ async def settle(connection: Connection, outcomes: Sequence[Outcome], recorded_f
     async with connection.transaction():
         if recorded_for:
             await _record(connection, recorded_for, outcomes)
-        by_lane = {outcome.claim.lane: outcome for outcome in outcomes}
-        claims = [outcome.claim for outcome in outcomes]
-        held = [by_lane[claim.lane] for claim in await _lock_claimed(connection, claims)]
+        by_claim = {(outcome.claim.lane, outcome.claim.token): outcome for outcome in outcomes}
+        held = [by_claim[each] for each in await _lock_claimed(connection, [outcome.claim for outcome in outcomes])]
         dead = [outcome for outcome in held if outcome.error and outcome.delay is None]
         done = [outcome for outcome in held if not outcome.error] + dead
         failed = [(outcome, delay) for outcome in held if outcome.error and (delay := outcome.delay) is not None]
@@ -209,17 +208,16 @@ async def settle(connection: Connection, outcomes: Sequence[Outcome], recorded_f
     return len(held)
 
 
-async def _lock(connection: Connection, held: Sequence[tuple[int, int]]) -> list[int]:
+async def _lock(connection: Connection, held: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Those of the lanes that still have these tokens; they are locked from here on."""
     claims = {"lanes": bigints(lane for lane, _ in held), "tokens": bigints(token for _, token in held)}
     cursor = await connection.execute(LANES["lock_claimed"], claims)
-    return [lane for (lane,) in await cursor.fetchall()]
+    return [(lane, token) for lane, token in await cursor.fetchall()]
 
 
-async def _lock_claimed(connection: Connection, claims: Sequence[Claim]) -> list[Claim]:
-    """Those of the claims that still hold their lanes, which are locked from here on."""
-    by_lane = {claim.lane: claim for claim in claims}
-    return [by_lane[lane] for lane in await _lock(connection, [(claim.lane, claim.token) for claim in claims])]
+async def _lock_claimed(connection: Connection, claims: Sequence[Claim]) -> list[tuple[int, int]]:
+    """Those of the claims that still hold their lanes, by lane and token; they are locked from here on."""
+    return await _lock(connection, [(claim.lane, claim.token) for claim in claims])
 
 
 async def _bury(connection: Connection, dead: Sequence[Outcome]) -> None:

@@ -13,12 +13,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from lockstep.launcher import cluster
 from lockstep.launcher.postgres import Server
 from tests.acceptance.running import ROOT
-from tests.support import eventually
+from tests.support import eventually, superuser_url
 
 
 def back_up(url: str, folder: Path) -> Server:
-    """A base backup of the server, as it is at this moment, that is not started yet."""
-    command = [cluster.program("pg_basebackup"), f"--dbname={url}", f"--pgdata={folder}"]
+    """A base backup of the server, as it is at this moment, that is not started yet. Its superuser makes it."""
+    command = [cluster.program("pg_basebackup"), f"--dbname={superuser_url(url)}", f"--pgdata={folder}"]
     subprocess.run([*command, "--checkpoint=fast", "--no-sync"], check=True)
     return Server(folder, durable=False)
 
@@ -33,7 +33,7 @@ def promoted(copy: Server) -> Iterator[Server]:
 
 
 def promote(replica: Server) -> None:
-    with psycopg.connect(replica.url, autocommit=True) as connection:
+    with psycopg.connect(superuser_url(replica.url), autocommit=True) as connection:
         connection.execute("SELECT pg_promote()")
         eventually(lambda: connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,), "a promotion")
 

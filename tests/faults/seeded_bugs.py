@@ -1756,4 +1756,11 @@ BUGS = [
         "for name, seconds in due.items())",
         "lockstep/delivery/tests/test_courier.py::test_what_no_code_delivers_is_no_reason_to_look_soon",
     ),
+    SeededBug(
+        "a lane is settled by whichever of its claims ended last",
+        LANES_PY,
+        "held = [by_claim[each] for each in await",
+        "held = [{claim[0]: outcome for claim, outcome in by_claim.items()}[each[0]] for each in await",
+        f"{TEST_LANES}::test_a_stale_ack_beside_the_claim_that_came_after_it_changes_nothing",
+    ),
 ]

@@ -80,7 +80,7 @@ SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('en
 -- name: lock_claimed
 -- First statement of every settlement: the lanes of these claims that are still theirs, locked against fan-out. Fan-out
 -- locks lanes in the same order, so neither waits for the other in a circle.
-SELECT lane.id
+SELECT lane.id, lane.token
 FROM delivery_lane lane
 JOIN unnest(%(lanes)s::bigint[], %(tokens)s::bigint[]) AS claim (lane_id, token)
   ON claim.lane_id = lane.id AND claim.token = lane.token

@@ -1,18 +1,24 @@
 """Subscribers that come and go while the system runs, and what operators can do about any of them."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import psycopg
 import pytest
+from django.db import connection
 
+from conftest import database_url
 from lockstep.delivery import courier as courier_module
 from lockstep.delivery import operations
+from lockstep.delivery.database import SQL
 from lockstep.delivery.errors import Refused
 from lockstep.delivery.operations import UnknownSubscription
 from lockstep.delivery.subscriptions import Claim, Family, Handler, Pool, Receipt, Subscriber
 from lockstep.delivery.tests.support import Steps, insert_post, rename_post
-from tests.support import BackgroundWorker, drained, eventually
+from tests.support import BackgroundWorker, drained, eventually, somebody_waits
+
+LANES = SQL["lanes"]
 
 
 class Listeners:
@@ -149,11 +155,53 @@ def test_a_disabled_one_forgets_what_waits_and_starts_anew(
     assert [title for _, _, title in listeners.got] == ["later"]
 
 
+@pytest.mark.parametrize("work", ["disable", "unsubscribe", "rewind"])
+def test_an_operation_waits_for_a_settlement_without_a_circle(
+    listeners: Listeners, database: psycopg.Connection, steps: Steps, work: str
+):
+    """It took what waits before the lanes that it waits in, and a settlement the other way round: a deadlock."""
+    name = listeners.subscribe(1, "*")
+    for title in ("a", "b"):
+        insert_post(database, title)
+    steps.fan_out(name)
+    claims = steps.claim(listeners.member(name))
+    do = {
+        "disable": lambda: operations.disable(name, reason="off"),
+        "unsubscribe": lambda: operations.unsubscribe(name),
+        "rewind": lambda: operations.rewind(name),
+    }[work]
+    with ThreadPoolExecutor(1) as operator, psycopg.connect(database_url()) as settlement:
+        settlement.execute(LANES["lock_claimed"], bigints_of(claims))
+        done = operator.submit(lambda: (do(), connection.close()))
+        eventually(lambda: somebody_waits(database) or done.done())
+        for claim in claims:
+            settlement.execute(LANES["remove_delivered"], bigints_of([claim]))
+        settlement.commit()
+        done.result()
+
+
+def bigints_of(claims: Sequence[Claim]) -> dict[str, object]:
+    return {
+        "lanes": [claim.lane for claim in claims],
+        "tokens": [claim.token for claim in claims],
+        "seqs": [claim.change.seq for claim in claims],
+        "absorbs": [False for _ in claims],
+    }
+
+
+def settle_as_refused(steps: Steps, member: Subscriber) -> None:
+    [claim] = steps.claim(member)
+    steps.settle(claim, error=Refused("no"))
+
+
 def test_one_that_is_gone_leaves_nothing(
     listeners: Listeners, worker: BackgroundWorker, database: psycopg.Connection, steps: Steps
 ):
     name = listeners.subscribe(1, "*")
     insert_post(database, "a")
+    steps.fan_out(name)
+    settle_as_refused(steps, listeners.member(name))
+    insert_post(database, "b")
     steps.fan_out(name)
     operations.unsubscribe(name)
     tables = ("subscription", "lane", "delivery", "attempt", "deadletter")

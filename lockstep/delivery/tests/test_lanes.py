@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from conftest import database_url
-from lockstep.delivery import operations
+from lockstep.delivery import lanes, operations
 from lockstep.delivery.database import SQL
 from lockstep.delivery.errors import Interrupted, Lost, NotYet, Refused, TryAgain, Unreachable
 from lockstep.delivery.lanes import BEGINNING, Horizon, Outcome
@@ -97,6 +97,17 @@ def test_a_stale_ack_changes_nothing(steps: Steps, database: psycopg.Connection)
     assert database.execute("SELECT * FROM delivery_lane").fetchall() == before
     assert len(waiting(database)) == 2
     assert steps.settle(held) == 1
+
+
+def test_a_stale_ack_beside_the_claim_that_came_after_it_changes_nothing(steps: Steps, database: psycopg.Connection):
+    """A courier settles together what ended together; a clock that steps forward may have given it a lane twice."""
+    write(steps, database, EVENT, "a")
+    [stale] = steps.claim(EVENT)
+    database.execute("UPDATE delivery_lane SET next_at = now() - interval '1 s'")
+    [again] = steps.claim(EVENT)
+    outcomes = [Outcome(again, TryAgain("busy")), Outcome(stale)]
+    assert steps.run(lambda connection: lanes.settle(connection, outcomes)) == 1
+    assert (lane(database, "attempts"), lane(database, "failure")) == (1, "failed")
 
 
 def test_only_an_answer_uses_up_an_attempt(steps: Steps, database: psycopg.Connection):
