@@ -102,23 +102,26 @@ def test_what_is_no_condition_is_400(cast: Cast, condition: str):
 
 @pytest.mark.django_db(transaction=True)
 def test_who_comes_while_another_is_changing_it_is_told(cast: Cast, database: psycopg.Connection):
-    tag = cast.owner.get(ME)["ETag"]
+    """An object that is not the user: the row of who asks is locked by every write, to confirm the right to it."""
+    made = cast.owner.post("/api/v1/webhooks/", {"url": "https://example.com/x", "events": ["posts.post.*"]})
+    path, tag = f"/api/v1/webhooks/{made.json()['id']}/", made["ETag"]
     statuses: list[int] = []
 
     def change() -> None:
+        sent = {"content_type": "application/json", "headers": {"if-match": tag}}
         try:
-            statuses.append(patch(cast, "mine", **{"if-match": tag}).status_code)
+            statuses.append(cast.owner.client.patch(path, {"description": "mine"}, **sent).status_code)
         finally:
             connection.close()
 
     thread = threading.Thread(target=change)
     with psycopg.connect(database_url()) as other:
-        other.execute("UPDATE accounts_user SET first_name = 'theirs' WHERE id = %s", [cast.owner.user.pk])
+        other.execute("UPDATE webhooks_endpoint SET description = 'theirs' WHERE id = %s", [made.json()["id"]])
         thread.start()
         eventually(lambda: somebody_waits(database))
     thread.join()
     assert statuses == [412]
-    assert cast.owner.get(ME).json()["first_name"] == "theirs"
+    assert cast.owner.get(path).json()["description"] == "theirs"
 
 
 def test_endpoints_of_webhooks_have_them_too(cast: Cast, settings):
