@@ -36,6 +36,7 @@ def pgbouncer(folder: Path, mode: str) -> Iterator[str]:
     own = conninfo_to_dict(database_url())
     port, program = free_port(), shutil.which("pgbouncer")
     assert program
+    folder.chmod(0o755)
     (folder / "users.txt").write_text(f'"{own["user"]}" "{own["password"]}"\n')
     (folder / "pgbouncer.ini").write_text(f"""
         [databases]
@@ -49,8 +50,7 @@ def pgbouncer(folder: Path, mode: str) -> Iterator[str]:
         pool_mode = {mode}
         default_pool_size = 60
     """)
-    for path in (folder, *folder.parents[:2]):
-        path.chmod(0o755)  # its account passes through when we are root, which it refuses to run as
+    # As root it refuses to run; `home` lets another account pass.
     options: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
     with (folder / "pgbouncer.log").open("wb") as log:
         process = subprocess.Popen([program, str(folder / "pgbouncer.ini")], stdout=log, stderr=log, **options)
@@ -84,17 +84,17 @@ def suitable(url: str) -> None:
         require_suitable(connection)
 
 
-def test_pooling_by_transaction_is_found_out_and_by_session_is_not(tmp_path: Path):
-    with pgbouncer(tmp_path, "transaction") as url, pytest.raises(UnsuitableDatabase, match=SENTENCE):
+def test_pooling_by_transaction_is_found_out_and_by_session_is_not(home: Path):
+    with pgbouncer(home, "transaction") as url, pytest.raises(UnsuitableDatabase, match=SENTENCE):
         suitable(url)
-    with pgbouncer(tmp_path, "session") as url:
+    with pgbouncer(home, "session") as url:
         suitable(url)
     suitable(database_url())
 
 
-def test_pooling_by_transaction_is_found_out_beside_other_clients(tmp_path: Path):
+def test_pooling_by_transaction_is_found_out_beside_other_clients(home: Path):
     """Also where other clients take sessions in between."""
-    with pgbouncer(tmp_path, "transaction") as url:
+    with pgbouncer(home, "transaction") as url:
         others = [psycopg.connect(url) for _ in range(5)]
         for other in others:
             other.execute("SELECT 1")
@@ -108,15 +108,15 @@ def test_pooling_by_transaction_is_found_out_beside_other_clients(tmp_path: Path
 
 @pytest.mark.faults
 @pytest.mark.parametrize("command", [["worker"], ["sync_with_fake_system", "--plan"], ["check", "--database=default"]])
-def test_commands_refuse_pooling_by_transaction(tmp_path: Path, command: list[str]):
-    with pgbouncer(tmp_path, "transaction") as url:
+def test_commands_refuse_pooling_by_transaction(home: Path, command: list[str]):
+    with pgbouncer(home, "transaction") as url:
         ended = manage(url, *command)
         assert (ended.returncode, SENTENCE in ended.stderr, "Traceback" in ended.stderr) == (1, True, False), ended
 
 
 @pytest.mark.faults
-def test_the_web_server_refuses_pooling_by_transaction(tmp_path: Path):
-    with pgbouncer(tmp_path, "transaction") as url:
+def test_the_web_server_refuses_pooling_by_transaction(home: Path):
+    with pgbouncer(home, "transaction") as url:
         command = web_server.command(sys.executable, host="127.0.0.1", port=free_port(), workers=1)
         command.remove("--respawn-failed-workers")
         environment = os.environ | {"DATABASE_URL": url, "DEBUG": "true"}
@@ -126,11 +126,11 @@ def test_the_web_server_refuses_pooling_by_transaction(tmp_path: Path):
 
 
 @pytest.mark.faults
-def test_pooling_by_session_serves_everything(tmp_path: Path, cast: Cast, database: psycopg.Connection):
+def test_pooling_by_session_serves_everything(home: Path, cast: Cast, database: psycopg.Connection):
     token = open_opaque(cast.owner.user)
-    with pgbouncer(tmp_path, "session") as url, working(url, tmp_path) as worker:
+    with pgbouncer(home, "session") as url, working(url, home) as worker:
         eventually(lambda: worker_state() == "ok", "the worker to be ready")
-        with serving(tmp_path, DATABASE_URL=url) as server, server.client(token) as client:
+        with serving(home, DATABASE_URL=url) as server, server.client(token) as client:
             body = {"title": "t", "body": "b"}
             for _ in range(5):
                 assert client.post("/fakeapi/v1/posts/create/", json=body).status_code == 201
