@@ -7,12 +7,12 @@ import httpx
 import psycopg
 import pytest
 from django.conf import settings
-from django.test import Client
 
 from lockstep.mirror.models import RemoteObject
 from lockstep.mirror.tests.support import ours, run_import, run_plan, run_sync
 from lockstep.posts.models import Comment, Post
 from tests.acceptance.running import free_port
+from tests.admin_pages import admin_of, opened
 from tests.contract.providers import NodeServer, start_json_server, start_real_jsonplaceholder
 from tests.mirrored import differences, in_step, theirs, until_in_step
 from tests.support import BackgroundWorker, Cast, drained, eventually
@@ -62,12 +62,12 @@ def by_api(cast: Cast, database: psycopg.Connection) -> None:
 
 
 def by_admin(cast: Cast, database: psycopg.Connection) -> None:
-    admin = Client()
-    admin.force_login(cast.staff.user)
+    admin = admin_of(cast.staff.user)
     first, second = Post.objects.filter(number__in=[1, 2]).order_by("number")
     admin.post("/admin/posts/post/add/", {"title": "by admin", "body": "b"})
-    admin.post(f"/admin/posts/post/{first.pk}/change/", {"title": "edited by admin", "body": "b"})
-    admin.post(f"/admin/posts/post/{second.pk}/delete/", {"post": "yes"})
+    page = f"/admin/posts/post/{first.pk}/change/"
+    assert admin.post(page, opened(admin, page) | {"title": "edited by admin", "body": "b"}).status_code == 302
+    assert admin.post(f"/admin/posts/post/{second.pk}/delete/", {"post": "yes"}).status_code == 302
 
 
 def by_bulk_statements(cast: Cast, database: psycopg.Connection) -> None:
