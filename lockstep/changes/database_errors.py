@@ -25,7 +25,8 @@ _OF_THE_ADDRESS = re.compile(
     r"|role \".*\" does not exist|database \".*\" does not exist|no such (?:database|user)"
     r"|permission denied for database|is not permitted to log in|certificate verify failed"
     r"|(?:root )?certificate file \".*\" does not exist|could not (?:read|load) (?:root )?certificate"
-    r"|server does not support SSL|server certificate for|definition of service|invalid (?:sslmode|connection option)"
+    r"|server does not support SSL|server certificate for|definition of service|service file \".*\" not found"
+    r"|connection (?:option|info string)|invalid (?:sslmode|URI|port number)|bad value for connect_timeout"
 )
 
 
@@ -40,8 +41,9 @@ def unsuitable(error: BaseException) -> UnsuitableDatabase | None:
         return UnsuitableDatabase(MIGRATE.format(text))
     if isinstance(error, errors.InsufficientPrivilege):
         return UnsuitableDatabase(RIGHTS.format(text))
-    in_the_address = isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None
-    if in_the_address or (isinstance(error, psycopg.OperationalError) and _OF_THE_ADDRESS.search(str(error))):
+    # A ProgrammingError of psycopg's own is mostly a mistake of ours, such as a parameter that a statement lacks.
+    of_a_connection = isinstance(error, (psycopg.OperationalError, psycopg.ProgrammingError)) and not error.sqlstate
+    if of_a_connection and _OF_THE_ADDRESS.search(str(error)):
         return UnsuitableDatabase(ADDRESS.format(text))
     return None
 

@@ -33,10 +33,10 @@ def try_database() -> None:
         connection.begin({})
         require_suitable(connection)
         state = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'"
-        is_standby, is_read_only = connection.execute(state).fetchone() or (False, False)
-        if is_standby:
+        standby, read_only = connection.execute(state).fetchone() or (False, False)
+        if standby:
             raise Standby(str(Standby.__doc__))
-        if is_read_only:
+        if read_only:
             raise ReadOnly(str(ReadOnly.__doc__))
 
 

@@ -118,6 +118,31 @@ def test_a_wrong_password_does_not_pass(database: psycopg.Connection):
     assert isinstance(unsuitable(refused.value), UnsuitableDatabase)
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "hosst=127.0.0.1",
+        "host=127.0.0.1 port",
+        "postgresql://127.0.0.1/?hosst=1",
+        "host=127.0.0.1 port=65536",
+        "host=127.0.0.1 sslmode=sometimes",
+        "host=127.0.0.1 connect_timeout=soon",
+        "service=nowhere",
+    ],
+)
+def test_an_address_that_cannot_be_read_does_not_pass(address: str):
+    with pytest.raises(psycopg.Error) as refused:
+        psycopg.connect(address)
+    assert isinstance(unsuitable(refused.value), UnsuitableDatabase)
+
+
+def test_a_statement_without_its_parameters_does_not_blame_the_address(database: psycopg.Connection):
+    with pytest.raises(psycopg.ProgrammingError) as mistake:
+        database.execute("SELECT %(missing)s", {})
+    assert unsuitable(mistake.value) is None
+    assert not is_transient(mistake.value)
+
+
 def test_a_mistake_of_ours_is_not_waited_for():
     assert not is_transient(ValueError("a mistake"))
     assert not is_stale(errors.UniqueViolation("duplicate key"))
