@@ -211,15 +211,14 @@ class Courier:
     async def _notice_answers(self, outcomes: list[Outcome]) -> None:
         """Notices when the remote falls silent and when it answers again.
 
-        It is silent when it has answered nothing since a delivery began that had no answer. What was passed over says
-        nothing of it, in either way.
+        It is silent when it has answered nothing since a delivery began that had no answer, and until it takes
+        something. What was passed over says nothing of it, in either way.
         """
-        successes = [outcome.ended for outcome in outcomes if outcome.is_success]
-        self._answered = max([self._answered, *successes])
+        self._answered = max([self._answered, *(outcome.ended for outcome in outcomes if outcome.is_answer)])
         unanswered = [outcome for outcome in outcomes if isinstance(outcome.error, Unreachable | TimedOut)]
         if silent := next((outcome for outcome in unanswered if outcome.began >= self._answered), None):
             await self._fall_silent(silent)
-        elif self._silent and successes:
+        elif self._silent and any(outcome.is_success for outcome in outcomes):
             await self._answer_again()
 
     async def _fall_silent(self, outcome: Outcome) -> None:

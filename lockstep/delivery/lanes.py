@@ -10,7 +10,7 @@ from typing import Any
 from lockstep.delivery.clock import DatabaseClock
 from lockstep.delivery.database import SQL, Connection
 from lockstep.delivery.epochs import Epochs
-from lockstep.delivery.errors import DeliveryError, Lost, Vanished
+from lockstep.delivery.errors import DeliveryError, Lost, Refused, TimedOut, TryAgain, Unreachable, Vanished
 from lockstep.delivery.retry import counts, delay_after
 from lockstep.delivery.subscriptions import Change, Claim, Receipt, Skipped, Subscriber, WithinHandler
 from lockstep.delivery.values import as_json, bigints, storable
@@ -40,6 +40,12 @@ class Outcome:
     def is_success(self) -> bool:
         """Whether the remote took it: one that was passed over tells nothing of the remote."""
         return self.error is None and self.skipped is None
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether the remote answered, be it that it cannot take anything now."""
+        is_refusal = isinstance(self.error, TryAgain | Refused)
+        return self.is_success or (is_refusal and not isinstance(self.error, Unreachable | TimedOut | Vanished))
 
     @property
     def counts(self) -> bool:

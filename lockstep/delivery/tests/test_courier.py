@@ -5,6 +5,7 @@ import threading
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from unittest.mock import MagicMock
 from uuid import UUID
 
@@ -13,10 +14,14 @@ import pytest
 
 from lockstep.delivery import courier as courier_module
 from lockstep.delivery import worker as worker_module
-from lockstep.delivery.errors import Refused, TimedOut, TryAgain, Unreachable
-from lockstep.delivery.subscriptions import Claim, Handler, Pool, Skipped, Subscriber
-from lockstep.delivery.tests.support import POST, Steps, insert_post, rename_post, subscriber, waiting
+from lockstep.delivery.courier import Courier
+from lockstep.delivery.errors import Interrupted, Refused, TimedOut, TryAgain, Unreachable
+from lockstep.delivery.lanes import Outcome
+from lockstep.delivery.subscriptions import Change, Claim, Handler, Pool, Skipped, Subscriber
+from lockstep.delivery.tests.support import EPOCHS, POST, Steps, insert_post, rename_post, subscriber, waiting
 from tests.support import BackgroundWorker, drained, eventually
+
+CLAIM = Claim(1, 1, 1, UUID(int=1), Change(1, datetime(2026, 1, 1, tzinfo=UTC), POST, "1", "created", None, {}))
 
 
 class Receiver:
@@ -260,6 +265,36 @@ def test_what_is_passed_over_is_no_answer_of_the_remote(
     assert database.execute("SELECT number, cause FROM delivery_attempt").fetchall() == [(1, *cause)]
     insert_post(database, "an answer")
     eventually(lambda: database.execute(silent).fetchone() is None)
+
+
+@pytest.mark.parametrize(
+    ("beside", "is_silent"),
+    [
+        (Outcome(CLAIM, ended=5.0), False),
+        (Outcome(CLAIM, TryAgain("503"), ended=5.0), False),
+        (Outcome(CLAIM, Refused("400"), ended=5.0), False),
+        (Outcome(CLAIM, Unreachable("refused"), ended=5.0), True),
+        (Outcome(CLAIM, Interrupted("our database"), ended=5.0), True),
+        (Outcome(CLAIM, skipped=Skipped("not to be seen"), ended=5.0), True),
+        (Outcome(CLAIM, TryAgain("503, long before"), ended=2.0), True),
+    ],
+    ids=lambda value: str(value.error or value.skipped) if isinstance(value, Outcome) else str(value),
+)
+def test_a_remote_that_answers_beside_a_timeout_is_not_silent(
+    monkeypatch: pytest.MonkeyPatch, beside: Outcome, is_silent: bool
+):
+    courier = Courier(subscriber(), MagicMock(), EPOCHS)
+    silent: list[Outcome] = []
+
+    async def fall_silent(outcome: Outcome) -> None:
+        silent.append(outcome)
+
+    async def answer_again() -> None: ...
+
+    monkeypatch.setattr(courier, "_fall_silent", fall_silent)
+    monkeypatch.setattr(courier, "_answer_again", answer_again)
+    asyncio.run(courier._notice_answers([beside, Outcome(CLAIM, TimedOut("no answer"), began=3.0, ended=6.0)]))
+    assert bool(silent) == is_silent
 
 
 @pytest.mark.parametrize(("name", "seconds"), [("test", 0.05), ("removed from the code", 0.5)])
