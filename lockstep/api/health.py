@@ -1,5 +1,6 @@
 """Is it alive, is it ready, what its problems mean, and what is not there."""
 
+import logging
 from functools import cache
 from hmac import compare_digest
 from typing import Any
@@ -24,10 +25,13 @@ from lockstep.api.parameters import read_query
 from lockstep.api.problems import PROBLEMS, Problem
 from lockstep.api.serializers import HealthSerializer, ProblemKindSerializer, ReadinessSerializer
 from lockstep.api.server.environ import EXCHANGE
+from lockstep.changes.database_errors import UnsuitableDatabase
 from lockstep.delivery.heartbeat import worker_state
 from lockstep.delivery.metrics import exposition
 from lockstep.delivery.periodic import asleep
 from lockstep.mirror.state import stops
+
+logger = logging.getLogger(__name__)
 
 latest_figures = LatestFigures(exposition)
 UNKNOWN = {"database": "does not answer"} | dict.fromkeys(("migrations", "worker", "periodic", "mirrors"), "unknown")
@@ -153,6 +157,9 @@ def _checks() -> dict[str, str]:
         }
     except DatabaseError:
         return UNKNOWN
+    except UnsuitableDatabase as error:  # the sentence names roles and databases: it is for the log
+        logger.error("%s", error)
+        return UNKNOWN | {"database": "cannot be used: see the log"}
 
 
 @cache

@@ -10,6 +10,7 @@ from django.db import OperationalError, connection
 from django.test import Client
 
 from lockstep.api.figures import FiguresLate, LatestFigures
+from lockstep.changes.database_errors import UnsuitableDatabase
 from tests.support import BackgroundWorker, Cast, eventually
 
 
@@ -116,6 +117,16 @@ def test_readyz_names_periodic_work_that_nobody_does(client: Client, settings):
         cursor.execute("INSERT INTO delivery_periodictask VALUES ('order-expiry', now() - interval '1 hour')")
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["periodic"]) == (200, "not done for too long: order-expiry")
+
+
+def test_readyz_says_that_a_database_cannot_be_used(client: Client, monkeypatch: pytest.MonkeyPatch, caplog):
+    def refuse(recorder: object) -> None:
+        raise UnsuitableDatabase("The role secret_name lacks rights.")
+
+    monkeypatch.setattr("lockstep.api.health.MigrationRecorder.applied_migrations", refuse)
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["database"]) == (503, "cannot be used: see the log")
+    assert "secret_name lacks rights" in caplog.text
 
 
 @pytest.mark.django_db
