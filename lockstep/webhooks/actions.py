@@ -117,13 +117,14 @@ def rotate_secret(*, actor: str, endpoint: Endpoint) -> Created:
     secret = _new_secret()
     with attributed_transaction(actor=actor):
         endpoint = _locked(endpoint)
-        old = _old_secrets(endpoint)
+        now = _now()
+        old = _old_secrets(endpoint, now)
         if len(old) >= MOST_OLD_SECRETS:
             raise Conflict(
                 f"{len(old)} old secrets of this endpoint are still valid. The next one ends at "
                 f"{min(until for _, until in old).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}; rotate again then."
             )
-        old.append((bytes(endpoint.secret), _now() + timedelta(hours=settings.WEBHOOK_OVERLAP_HOURS)))
+        old.append((bytes(endpoint.secret), now + timedelta(hours=settings.WEBHOOK_OVERLAP_HOURS)))
         _set(
             endpoint,
             secret=seal(SECRETS, secret.encode()),
@@ -134,9 +135,8 @@ def rotate_secret(*, actor: str, endpoint: Endpoint) -> Created:
     return Created(endpoint, secret)
 
 
-def _old_secrets(endpoint: Endpoint) -> list[tuple[bytes, datetime]]:
+def _old_secrets(endpoint: Endpoint, now: datetime) -> list[tuple[bytes, datetime]]:
     """Those that are still valid, with their ends."""
-    now = _now()
     pairs = zip(endpoint.old_secrets, endpoint.old_secrets_until, strict=True)
     return [(bytes(sealed), until) for sealed, until in pairs if until > now]
 

@@ -1392,7 +1392,7 @@ BUGS = [
     SeededBug(
         "a second rotation ends the first secret at once",
         "lockstep/webhooks/actions.py",
-        "old = _old_secrets(endpoint)",
+        "old = _old_secrets(endpoint, now)",
         "old = []",
         f"{TEST_SENDING}::test_a_secret_signs_until_its_own_end_however_often_it_is_replaced",
     ),
