@@ -18,14 +18,14 @@ from typing import Any, TypeVar
 import psycopg
 import pytest
 from django.db import connections
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from conftest import database_url
 from lockstep.delivery import housekeeping, operations, relay
 from lockstep.delivery.database import FOR_RELAY, SQL, open_pool
 from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber
+from tests.faults.machines import run_machine
 
 pytestmark = pytest.mark.slow
 
@@ -232,26 +232,14 @@ def machine(steps: Steps, database: psycopg.Connection[Any]) -> Iterator[type[Sc
         connection.close()
 
 
-def run(machine: type[Schedules], schedules: int, steps: int = 40) -> None:
-    options = settings(
-        max_examples=schedules,
-        stateful_step_count=steps,
-        deadline=None,
-        print_blob=True,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate] if "LOCKSTEP_NO_SHRINK" in os.environ else list(Phase),
-    )
-    run_state_machine_as_test(machine, settings=options)
-
-
 def test_places(machine: type[Schedules]):
-    run(machine, SCHEDULES // 6)
+    run_machine(machine, SCHEDULES // 6)
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(7_200)
 def test_places_in_thousands_of_schedules(machine: type[Schedules]):
-    run(machine, 3_000)
+    run_machine(machine, 3_000)
 
 
 @dataclass

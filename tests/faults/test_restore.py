@@ -94,7 +94,7 @@ def live(steps: Steps, database: psycopg.Connection) -> Sent:
     steps.declare(subscriber())
     for n in range(20):
         insert_post(database, f"delivered {n}")
-    delivered = {title(claim): claim.message_id for claim in deliver(steps)}
+    delivered = {title(claim): claim.message_id for claim in steps.deliver_all(subscriber())}
     post = insert_post(database, "in a lane")
     steps.fan_out()
     with psycopg.connect(database_url()) as slow:
@@ -111,16 +111,6 @@ def live(steps: Steps, database: psycopg.Connection) -> Sent:
 def title(claim: Claim) -> str:
     assert claim.change.after
     return str(claim.change.after["title"])
-
-
-def deliver(steps: Steps) -> list[Claim]:
-    found: list[Claim] = []
-    while steps.behind() and steps.fan_out():
-        pass
-    while claims := steps.claim(subscriber()):
-        found += claims
-        steps.settle(*claims)
-    return found
 
 
 def write_since(url: str) -> list[str]:
@@ -145,7 +135,7 @@ def test_a_restored_dump_is_refused_until_a_new_epoch_begins(
     begun = manage(other, "delivery", "new-epoch")
     assert begun.returncode == 0, begun.stderr
     with closing(Steps(other)) as there:
-        assert sorted(map(title, deliver(there))) == sorted([*sent.left, *since])
+        assert sorted(map(title, there.deliver_all(subscriber()))) == sorted([*sent.left, *since])
         assert there.behind() == []
     assert "posts.post: rows = log" in manage(other, "delivery", "audit", "--no-outside").stdout
 
@@ -175,7 +165,7 @@ def test_what_was_delivered_stays_so_and_nothing_else_is_lost(
     begun = manage(other, "delivery", "new-epoch")
     assert begun.returncode == 0, begun.stderr
     with closing(Steps(other)) as there:
-        claims = deliver(there)
+        claims = there.deliver_all(subscriber())
     again = [claim for claim in claims if title(claim) in sent.delivered]
     assert sorted(title(claim) for claim in claims if claim not in again) == sorted([*sent.left, *since])
     if way == "rows alone":  # they may go out once more, under the id that they had

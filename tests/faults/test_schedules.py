@@ -15,14 +15,12 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from conftest import database_url
@@ -33,6 +31,7 @@ from lockstep.delivery.lanes import Outcome
 from lockstep.delivery.operations import Selection
 from lockstep.delivery.subscriptions import Claim, Subscriber
 from lockstep.delivery.tests.support import subscriber
+from tests.faults.machines import run_machine
 
 pytestmark = pytest.mark.slow
 
@@ -290,23 +289,11 @@ def machine(steps: object, database: psycopg.Connection[Any]) -> Iterator[type[S
         writer.close()
 
 
-def run(machine: type[Schedules], schedules: int, steps: int = 40) -> None:
-    options = settings(
-        max_examples=schedules,
-        stateful_step_count=steps,
-        deadline=None,
-        print_blob=True,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate] if "LOCKSTEP_NO_SHRINK" in os.environ else list(Phase),
-    )
-    run_state_machine_as_test(machine, settings=options)
-
-
 def test_schedules(machine: type[Schedules]):
-    run(machine, SCHEDULES)
+    run_machine(machine, SCHEDULES)
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(7_200)
 def test_ten_thousand_schedules(machine: type[Schedules]):
-    run(machine, 10_000)
+    run_machine(machine, 10_000)

@@ -32,16 +32,6 @@ def in_place(copy: Server) -> Iterator[Server]:
         yield copy
 
 
-def deliver(steps: Steps) -> list[Claim]:
-    found: list[Claim] = []
-    while steps.behind() and steps.fan_out():
-        pass
-    while claims := steps.claim(subscriber()):
-        found += claims
-        steps.settle(*claims)
-    return found
-
-
 def read_on(follower: Follower, place: Place) -> list[str]:
     """Titles of all that there is after a place."""
     titles: list[str] = []
@@ -64,13 +54,13 @@ def test_no_id_names_two_changes_and_no_place_passes_over_one(
     steps.declare(subscriber())
     for n in range(5):
         insert_post(database, f"kept {n}")
-    kept = {claim.message_id for claim in deliver(steps)}
+    kept = {claim.message_id for claim in steps.deliver_all(subscriber())}
     follower = Follower(database)
     before = follower.now()
     copy = back_up(database_url(), home / "copy")
     for n in range(25):
         insert_post(database, f"lost {n}")
-    lost = {claim.message_id for claim in deliver(steps)}
+    lost = {claim.message_id for claim in steps.deliver_all(subscriber())}
     beyond = follower.now()
     with start(copy):
         url = database_of(copy, database_url())
@@ -84,7 +74,7 @@ def test_no_id_names_two_changes_and_no_place_passes_over_one(
             with pytest.raises(Forgotten):
                 goes_on.examine(beyond)
             assert read_on(goes_on, before) == [f"new {n}" for n in range(80)]
-            new = {claim.message_id for claim in deliver(there)}
+            new = {claim.message_id for claim in there.deliver_all(subscriber())}
             assert (len(kept), len(lost), len(new), new & (lost | kept)) == (5, 25, 80, set())
 
 
@@ -208,7 +198,7 @@ def test_a_transaction_that_was_prepared_before_the_backup_and_committed_in_it_i
         insert_post(database, "prepared")
         database.execute("PREPARE TRANSACTION 'held'")
         insert_post(database, "kept")
-        assert len(deliver(here)) == 1
+        assert len(here.deliver_all(subscriber())) == 1
         place = Follower(database).now()
         copy = back_up(here.url, home / "copy")
         copy.settings = settings
@@ -227,6 +217,6 @@ def test_a_transaction_that_was_prepared_before_the_backup_and_committed_in_it_i
                 follower.examine(beyond)
         database.execute("COMMIT PREPARED 'held'")
         insert_post(database, "new")
-        titles = [claim.change.after["title"] for claim in deliver(there) if claim.change.after]
+        titles = [claim.change.after["title"] for claim in there.deliver_all(subscriber()) if claim.change.after]
         follower.examine(place)
         assert sorted(titles) == sorted(read_on(follower, place)) == ["new", "prepared"]

@@ -91,6 +91,16 @@ class Steps:
     def settle(self, *claims: Claim, error: DeliveryError | None = None) -> int:
         return self.run(lambda c: lanes.settle(c, [Outcome(claim, error) for claim in claims]))
 
+    def deliver_all(self, subscriber: Subscriber) -> list[Claim]:
+        """Everything that can be delivered to it now, in the order of the lanes."""
+        found: list[Claim] = []
+        while self.behind() and self.fan_out():
+            pass
+        while claims := self.claim(subscriber):
+            found += claims
+            self.settle(*claims)
+        return found
+
     def hold(self, subscriber: Subscriber, object_id: str) -> tuple[int, int] | None:
         return self.run(lambda c: lanes.hold(c, subscriber, POST, object_id))
 

@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 from conftest import database_url
 from lockstep.delivery.database import SQL
 from lockstep.delivery.epochs import Busy, ForeignDatabase, SameCluster, begin_new_epoch, preview_new_epoch
-from lockstep.delivery.subscriptions import Change, Claim
+from lockstep.delivery.subscriptions import Change
 from lockstep.delivery.tests.support import (
     EPOCHS,
     Steps,
@@ -93,17 +93,6 @@ def titles(database: psycopg.Connection) -> list[str]:
     return sorted(title for _, title in waiting(database))
 
 
-def deliver_all(steps: Steps) -> list[Claim]:
-    """Everything that can be delivered now, in the order of the lanes."""
-    found: list[Claim] = []
-    while steps.behind() and steps.fan_out():
-        pass
-    while claims := steps.claim(subscriber()):
-        found += claims
-        steps.settle(*claims)
-    return found
-
-
 def test_a_worker_refuses_a_foreign_database(restore: Callable[[], None]):
     restore()
     with pytest.raises(ForeignDatabase):
@@ -116,7 +105,7 @@ def test_a_new_epoch_places_exactly_what_the_old_life_had_not(
 ):
     steps.declare(subscriber())
     insert_post(database, "delivered")
-    deliver_all(steps)
+    steps.deliver_all(subscriber())
     insert_post(database, "in a lane")
     steps.fan_out()
     with psycopg.connect(database_url()) as slow:
@@ -136,7 +125,8 @@ def test_a_new_epoch_places_exactly_what_the_old_life_had_not(
     assert titles(database) == everything
     assert steps.behind() == []
     insert_post(database, "new")
-    assert sorted(claim.change.after["title"] for claim in deliver_all(steps)) == sorted([*everything, "new"])
+    delivered = [claim.change.after["title"] for claim in steps.deliver_all(subscriber())]
+    assert sorted(delivered) == sorted([*everything, "new"])
 
 
 def test_a_window_that_was_under_way_goes_on_where_it_was(
@@ -157,7 +147,7 @@ def test_the_old_transactions_never_come_up_again(
 ):
     steps.declare(subscriber())
     post = insert_post(database, "a")
-    deliver_all(steps)
+    steps.deliver_all(subscriber())
     restore()
     begin_new_epoch()
     oldest = database.execute("SELECT max(xid::text::bigint) FROM changes_change").fetchone()
@@ -165,7 +155,7 @@ def test_the_old_transactions_never_come_up_again(
     with pytest.raises(psycopg.errors.RestrictViolation):  # and the log is append-only again
         database.execute("UPDATE changes_change SET actor = 'me'")
     rename_post(database, post, "b")
-    assert [claim.change.after["title"] for claim in deliver_all(steps)] == ["b"]
+    assert [claim.change.after["title"] for claim in steps.deliver_all(subscriber())] == ["b"]
 
 
 def test_a_message_id_is_made_of_what_no_other_change_has():
