@@ -1,12 +1,13 @@
 """The lives of the database: whether it turned back, and how it goes on after a restore (sql/epochs.sql).
 
-A message id is made of what a change brings along wherever its database goes, so that nobody has to know of its lives:
-not of a replica that was promoted and lacks the last changes, nor of a backup that was put in the place of the data.
+A message id is made of what a change brings along wherever its database goes, so that no life of it has to be known:
+not that of a replica that was promoted and lacks the last changes, nor that of a backup that was put in the place of
+the data.
 """
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
@@ -16,11 +17,10 @@ from uuid_utils.compat import uuid5
 
 from lockstep.delivery.database import SQL, Connection
 from lockstep.delivery.subscriptions import Change
+from lockstep.delivery.values import microseconds
 
 EPOCHS = SQL["epochs"]
 LOCK_TIMEOUT = "SET LOCAL lock_timeout = '10s'"
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 SHORTEST_STEP = 1.0  # seconds that a clock steps back to be noticed
 MANUAL = 'See "After a fail-over, a base backup, a restore" in docs/operations.md.'
 
@@ -54,7 +54,7 @@ class Epochs:
         Where a database turned back, the numbers of lost changes are drawn again, but not in the same microsecond for
         the same object.
         """
-        moment = (change.at - BEGINNING) // MICROSECOND
+        moment = microseconds(change.at)
         return uuid5(self.first, f"{change.seq}:{moment}:{change.model}:{change.object_id}:{subscription}")
 
 

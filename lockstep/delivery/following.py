@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Self
 
 import psycopg
@@ -18,6 +18,7 @@ from lockstep.changes.connecting import WatchedConnection, connection_parameters
 from lockstep.changes.wakeup import CHANNEL
 from lockstep.delivery.database import SQL
 from lockstep.delivery.subscriptions import Change
+from lockstep.delivery.values import from_microseconds, microseconds
 
 FOLLOWING = SQL["following"]
 CHUNK = 500  # changes read at once
@@ -25,8 +26,6 @@ OWN: dict[str, Any] = {"autocommit": True, "application_name": "lockstep-feed"}
 SESSION = {"timezone": "UTC", "plan_cache_mode": "force_custom_plan", "statement_timeout": "60s"}
 LONGEST_PLACE = 6_000  # characters; a snapshot names every transaction that was open
 
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 
 _SNAPSHOT = r"[0-9]{1,20}:[0-9]{1,20}:(?:[0-9]{1,20}(?:,[0-9]{1,20})*)?"
 _LAST = r"([0-9]{1,18})\.([0-9]{1,16})|-"
@@ -56,7 +55,7 @@ class Last:
     at: datetime
 
     def __str__(self) -> str:
-        return f"{self.seq}.{(self.at - BEGINNING) // MICROSECOND}"
+        return f"{self.seq}.{microseconds(self.at)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ class Place:
         if match is None:
             raise NoPlace(NoPlace.__doc__)
         epoch, start, end, seq, last_seq, last_at = match.groups()
-        last = Last(int(last_seq), BEGINNING + int(last_at) * MICROSECOND) if last_seq else None
+        last = Last(int(last_seq), from_microseconds(int(last_at))) if last_seq else None
         return cls(epoch, start, end, int(seq), last)
 
     @property

@@ -3,7 +3,10 @@
 import json
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")  # as JSON writes it; behind an odd number of backslashes it is none
 
 
@@ -20,3 +23,13 @@ def as_json(value: object) -> str:
 def bigints(values: Iterable[int]) -> str:
     """A bigint[] as PostgreSQL reads it. psycopg looks at every element, which takes longer than the statement."""
     return "{" + ",".join(map(str, values)) + "}"
+
+
+def microseconds(moment: datetime) -> int:
+    """A moment as microseconds since 1970, which is all that PostgreSQL keeps of it; a float would round them."""
+    return (moment - EPOCH) // MICROSECOND
+
+
+def from_microseconds(count: int) -> datetime:
+    """The moment so many microseconds after the beginning of 1970. Raises OverflowError after the year 9999."""
+    return EPOCH + count * MICROSECOND
