@@ -1,4 +1,4 @@
-"""Following the log from outside: whoever does so keeps his own place and misses and repeats nothing.
+"""Following the log from outside: a client keeps its own place and misses and repeats nothing.
 
 The numbers of the log are no place: a transaction may commit late what it numbered early. Two snapshots and a number
 are, with a change that proves where they come from (sql/following.sql), written as one opaque text.

@@ -1,6 +1,6 @@
 """A database that is older than it was: a replica that was behind is promoted, a base backup is put in its place.
 
-No message id names two changes, and whoever follows the feed is told what he cannot know.
+No message id names two changes, and a client of the feed is told what it cannot know.
 """
 
 from collections.abc import Callable, Iterator

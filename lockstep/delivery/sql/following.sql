@@ -1,4 +1,4 @@
--- Reading the log from outside delivery: whoever follows it keeps his place himself, and gives it back to go on.
+-- Reading the log from outside delivery: a client that follows it keeps its own place, and gives it back to go on.
 --
 -- A place is a window between two snapshots, as the relay's is (relay.sql), and a seq within it: everything that the
 -- first snapshot shows, and everything of the window up to that seq, has been read.

@@ -7,7 +7,7 @@
 -- many tries have used up the schedule, and is raised by the settlement alone: who dies has not tried.
 --
 -- A lane's row is written several times in its short life, and as long as somebody holds a transaction open PostgreSQL
--- keeps every version, in the index too. So who looks for due lanes starts where he last found one (`from`), not at the
+-- keeps every version, in the index too. So a look for due lanes starts where the last one was found (`from`), not at the
 -- beginning of the index.
 --
 -- These statements run on connections that always go by the indexes (database.py), or after go_by_index.

@@ -59,7 +59,7 @@ WHERE place.id = ANY (ARRAY(SELECT place_id FROM standing));
 
 -- name: join
 -- Those who stand at one of these places, which are equal or have nothing between them and `start`, share one from now
--- on: the one where most do. Who is locked stays where he is. Writes nothing where nobody moves.
+-- on: the one where most do. A locked one stays where it is. Writes nothing where none moves.
 WITH place AS MATERIALIZED (
     SELECT place.id FROM delivery_place place
     JOIN unnest(%(places)s::bigint[], %(tokens)s::bigint[]) AS seen (id, token) ON (seen.id, seen.token) = (place.id, place.token)

@@ -129,7 +129,7 @@ DELETE FROM delivery_place place USING empty WHERE (place.id, place.token) = (em
 DELETE FROM delivery_attempt WHERE began < now() - %(kept)s::interval;
 
 -- name: note_dropped
--- Whoever follows the log must be told that it does not reach back as far as he left it (following.sql). {{}} is the
+-- A client that follows the log must be told when it does not reach back to its place (following.sql). {{}} is the
 -- partition.
 UPDATE delivery_epoch SET dropped = greatest(dropped, (SELECT max(xid)::text::bigint FROM {}))
 WHERE number = (SELECT max(number) FROM delivery_epoch);
