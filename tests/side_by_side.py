@@ -7,6 +7,7 @@ servers, and none without them. A plugin (`-p` in pyproject.toml) is loaded befo
 
 import gc
 import os
+from collections.abc import Collection
 from itertools import chain
 
 import pytest
@@ -40,14 +41,28 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Each process begins with its share of the slow tests, so that none of them is what all wait for in the end.
 
-    pytest-xdist (`--dist worksteal`) gives each process a stretch of the list of about the same length.
+    pytest-xdist (`--dist worksteal`) gives each process a stretch of the list of about the same length. What a first
+    start is needed for stands first in one process and last in the others: they would wait for it.
     """
     processes = getattr(config, "workerinput", {}).get("workercount", 1)
     slow = [item for item in items if item.get_closest_marker("slow")]
+    started, others = (
+        [item for item in slow if ("first_home" in _fixtures(item)) is needed] for needed in (True, False)
+    )
     quick = [item for item in items if not item.get_closest_marker("slow")]
     length = -(-len(quick) // processes)
-    shares = ([*slow[n::processes], *quick[n * length : (n + 1) * length]] for n in range(processes))
+    shares = ([*_share(started, others, n, processes), *quick[n * length : (n + 1) * length]] for n in range(processes))
     items[:] = chain(*shares)
+
+
+def _share(started: list[pytest.Item], others: list[pytest.Item], n: int, processes: int) -> list[pytest.Item]:
+    """Those of the slow tests that this process begins with."""
+    parts = started[n::processes], others[n::processes]
+    return list(chain(*(parts if n == 0 else reversed(parts))))
+
+
+def _fixtures(item: pytest.Item) -> Collection[str]:
+    return getattr(item, "fixturenames", ())
 
 
 def pytest_collection_finish() -> None:

@@ -71,6 +71,7 @@ def test_first_start_prints_what_works_and_second_start_keeps_the_data(run: Call
     first.make.send_signal(signal.SIGTERM)
     first.code(10)
     first.none_left()
+    assert "Traceback" not in first.output
 
     second = run(PORT=str(first.port))
     second.until_ready(20)  # measured: below 5 s on a quiet machine
@@ -109,7 +110,7 @@ def test_manage_py_in_another_terminal_finds_the_same_systems(one: Run) -> None:
     ("number", "target"),
     [
         pytest.param(signal.SIGINT, "launcher", id="SIGINT-launcher"),
-        pytest.param(signal.SIGTERM, "make", id="SIGTERM-make"),
+        pytest.param(signal.SIGTERM, "make", id="SIGTERM-make", marks=pytest.mark.faults),
         pytest.param(signal.SIGINT, "make", id="SIGINT-make", marks=pytest.mark.faults),
         pytest.param(signal.SIGTERM, "launcher", id="SIGTERM-launcher", marks=pytest.mark.faults),
     ],
@@ -176,18 +177,22 @@ def test_postgres_comes_back_beside_a_backend_in_a_long_query(one: Run) -> None:
 
 
 @pytest.mark.usefixtures("home")
-def test_nothing_outlives_a_killed_launcher_and_the_next_start_works(run: Callable[..., Run]) -> None:
+def test_nothing_outlives_a_killed_launcher_and_a_stale_process_number_is_no_obstacle(run: Callable[..., Run]) -> None:
     one = run()
     one.until_ready()
+    pid_file = one.home / "postgres" / "postmaster.pid"
+    text = pid_file.read_text()
     os.kill(one.find("-m lockstep.launcher "), signal.SIGKILL)
     one.none_left(10)
+    # As after a restart of the machine: the number belongs to another process by now, of any account.
+    pid_file.write_text(f"{os.getpid()}\n" + text.split("\n", 1)[1])
     again = run(PORT=str(one.port))
     again.until_ready(30)
 
 
 @pytest.mark.parametrize(
     "seconds",
-    [1.3, 5.0] + [pytest.param(moment, marks=pytest.mark.faults) for moment in (0.3, 0.8, 1.8, 2.5, 3.5)],
+    [1.3] + [pytest.param(moment, marks=pytest.mark.faults) for moment in (0.3, 0.8, 1.8, 2.5, 3.5, 5.0)],
 )
 def test_a_first_start_killed_at_any_moment_is_taken_up_by_the_next(run: Callable[..., Run], seconds: float) -> None:
     one = run()
@@ -196,19 +201,6 @@ def test_a_first_start_killed_at_any_moment_is_taken_up_by_the_next(run: Callabl
         os.kill(pid, signal.SIGKILL)
     again = run(PORT=str(one.port))
     again.until_ready(60)
-
-
-@pytest.mark.usefixtures("home")
-def test_a_stale_process_number_is_no_obstacle(run: Callable[..., Run]) -> None:
-    one = run()
-    one.until_ready()
-    pid_file = one.home / "postgres" / "postmaster.pid"
-    text = pid_file.read_text()
-    one.make.terminate()
-    one.code()
-    # As after a restart of the machine: the number belongs to another process by now, of any account.
-    pid_file.write_text(f"{os.getpid()}\n" + text.split("\n", 1)[1])
-    run(PORT=str(one.port)).until_ready(30)
 
 
 class TestSentences:
@@ -253,13 +245,8 @@ class TestSentences:
         (tmp_path / "file").write_text("")
         self.refused(run(LOCKSTEP_HOME=str(tmp_path / "file" / "home")), "cannot be used as LOCKSTEP_HOME")
 
-    @pytest.mark.usefixtures("home")
-    def test_data_of_another_version_and_damaged_data(self, run: Callable[..., Run]) -> None:
-        one = run()
-        one.until_ready()
-        one.make.terminate()
-        one.code()
-        data = one.home / "postgres"
+    def test_data_of_another_version_and_damaged_data(self, home: Path, run: Callable[..., Run]) -> None:
+        data = home / "postgres"
         version = (data / "PG_VERSION").read_text()
         (data / "PG_VERSION").write_text("15\n")
         self.refused(run(), "made by PostgreSQL 15", "Nothing was touched")

@@ -47,7 +47,7 @@ from lockstep.shop import actions as shop
 from lockstep.webhooks.actions import create_endpoint
 from tests.security.strangers import CASES, MAX_ERROR_BYTES, SEED, TRIES, Metered, Tally, is_much
 
-CASES_OF_EACH = 20  # generated cases of each operation in the short form, beside the systematic ones
+CASES_OF_EACH = 5  # generated cases of each operation in the short form, beside the systematic ones
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

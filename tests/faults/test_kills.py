@@ -24,6 +24,7 @@ import pytest
 
 from lockstep.sandbox.jsonplaceholder import StandIn
 from tests.acceptance.running import ROOT, Run, free_port
+from tests.conftest import copied
 from tests.support import drained, eventually
 
 VICTIMS = {"worker": "manage.py worker", "web": "granian", "PostgreSQL": "bin/postgres -D"}
@@ -129,13 +130,13 @@ def watcher(provider: StandIn) -> Iterator[Watcher]:
 
 @pytest.fixture
 def provider() -> Iterator[StandIn]:
-    with StandIn(posts=20, comments_per_post=1) as server:
+    with StandIn() as server:  # with what the system that is copied was filled from
         yield server
 
 
 @pytest.fixture
-def system(tmp_path: Path, provider: StandIn) -> Iterator[Run]:
-    run = Run(tmp_path / "home", free_port(), POSTS_PROVIDER_URL=provider.url)
+def system(first_home: Path, home: Path, provider: StandIn) -> Iterator[Run]:
+    run = Run(copied(first_home, home / "home"), free_port(), POSTS_PROVIDER_URL=provider.url)
     run.until_ready()
     yield run
     run.end()

@@ -38,7 +38,7 @@ def retries(trial: Ordeal) -> int:
 
 
 def test_workers_die_at_named_points(tmp_path: Path):
-    killed_workers(tmp_path, SEED, changes=400, kills=4)
+    killed_workers(tmp_path, SEED, changes=240, kills=4)
 
 
 @pytest.mark.faults
@@ -92,7 +92,7 @@ def killed_postgres(folder: Path, seed: int, changes: int, kills: int) -> None:
 
 
 def test_postgres_dies(tmp_path: Path):
-    killed_postgres(tmp_path, SEED, changes=300, kills=1)
+    killed_postgres(tmp_path, SEED, changes=200, kills=1)
 
 
 @pytest.mark.faults
@@ -104,7 +104,7 @@ def test_postgres_dies_a_hundred_times(tmp_path: Path):
 def test_a_worker_that_slept_past_its_leases_changes_nothing(tmp_path: Path):
     """SIGSTOP with deliveries in flight; another worker takes its lanes; then it wakes up and settles."""
     with ordeal(tmp_path, SEED) as trial:
-        writers = trial.write(400)
+        writers = trial.write(240)
         sleeper = trial.start_worker()
         trial.start_worker()
         for _ in range(2):
@@ -139,7 +139,7 @@ def test_a_worker_with_a_wrong_clock_claims_nothing_early(tmp_path: Path, hours:
 def test_the_oracle_finds_what_is_lost_doubled_or_out_of_order(tmp_path: Path):
     """An oracle that finds nothing proves nothing."""
     with ordeal(tmp_path, SEED) as trial:
-        wait_for(trial.write(200))
+        wait_for(trial.write(80))
         trial.drain()
         trial.judge()
         lines = trial.log.read_text().splitlines(keepends=True)

@@ -24,7 +24,7 @@ from tests.mirrored import until_in_step
 from tests.support import BackgroundWorker, drained, eventually
 
 WRITES = 60
-SHORT, LONG = range(1, 4), range(4, 104)
+SHORT, LONG = (1, 3), (2, *range(4, 104))
 PATIENCE = 120.0  # with the trouble over: leases and postponed lanes end by themselves
 
 TROUBLE = (

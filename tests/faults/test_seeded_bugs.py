@@ -80,8 +80,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         connection.execute("DROP DATABASE IF EXISTS test_seeded WITH (FORCE)")
 
 
-# Each takes some seconds: every twenty-fourth is a part of every run, and the others are of the long one.
-PARTS = [pytest.param(bug, marks=pytest.mark.slow if n % 24 == 0 else pytest.mark.faults) for n, bug in enumerate(BUGS)]
+# Each takes some seconds: every forty-eighth is a part of every run, and the others are of the long one.
+PARTS = [pytest.param(bug, marks=pytest.mark.slow if n % 48 == 24 else pytest.mark.faults) for n, bug in enumerate(BUGS)]
 
 
 @pytest.mark.parametrize("bug", PARTS, ids=lambda bug: bug.name)

@@ -32,6 +32,7 @@ import pytest
 from lockstep.sandbox.payments import StandIn, moods
 from lockstep.shop import machines
 from tests.acceptance.running import Run, free_port
+from tests.conftest import copied
 from tests.faults.test_kills import VICTIMS, database_url, sign_in
 from tests.support import eventually
 
@@ -158,10 +159,10 @@ def gateway() -> Iterator[StandIn]:
 
 
 @pytest.fixture
-def system(home: Path, gateway: StandIn) -> Iterator[Run]:
+def system(first_home: Path, home: Path, gateway: StandIn) -> Iterator[Run]:
     options = {"ORDER_CONFIRM_SECONDS": str(CONFIRM_SECONDS), "RATE_LIMIT": "1000000000", "LOG_LEVEL": "WARNING"}
     options |= {"UNPAID_ORDERS_PER_USER": "0", "UNPAID_UNITS_PER_USER": "0", "CARD_TRIES_PER_HOUR": "1000000"}
-    run = Run(home, free_port(), PAYMENTS_URL=gateway.url, **options)
+    run = Run(copied(first_home, home / "home"), free_port(), PAYMENTS_URL=gateway.url, **options)
     run.until_ready()
     yield run
     run.end()

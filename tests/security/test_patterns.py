@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
-from itertools import product
 
 import django
 import pytest
@@ -186,18 +185,30 @@ def _sources() -> str:
     return "\n".join(path.read_text() for path in (ROOT / "lockstep").rglob("*.py") if "tests" not in path.parts)
 
 
-def slow_on(name: str, pattern: re.Pattern) -> str | None:
-    """The beginning of a text on which the pattern takes longer than any that is linear could."""
-    # A longer path is tried on no route. What is much too slow is found out on less than the whole length.
-    for size in (MAX_PATH,) if name.startswith("route ") else (SIZE // 8, SIZE):
-        for text, use in product(texts(pattern, size), sorted(uses_of(name))):
-            if _seconds(pattern, use, text) > MOST_SECONDS and _least(pattern, use, text) > MOST_SECONDS:
-                return f"{use} {text[:40]!r}"
-    return None
+def slow_on(name: str, pattern: re.Pattern) -> str:
+    """The beginning of a text on which the pattern takes longer than any that is linear could; empty if none does."""
+    uses = sorted(uses_of(name))
+    if name.startswith("route "):  # a longer path is tried on no route
+        return next(
+            (told for use in uses for text in texts(pattern, MAX_PATH) if (told := _told(pattern, use, text))), ""
+        )
+    parts = list(texts(pattern, SIZE // 8))
+    for use in uses:
+        seconds = [_seconds(pattern, use, part) for part in parts]
+        # What takes so long on the whole length, by its third power at most, takes this much on an eighth. What grows
+        # faster takes too long on an eighth.
+        candidates = [n for n, taken in enumerate(seconds) if taken > MOST_SECONDS / 8**3]
+        wholes = list(texts(pattern, SIZE)) if candidates else []
+        for n in candidates:
+            if told := _told(pattern, use, parts[n] if seconds[n] > MOST_SECONDS else wholes[n]):
+                return told
+    return ""
 
 
-def _least(pattern: re.Pattern, use: str, text: str | bytes) -> float:
-    return min(_seconds(pattern, use, text) for _ in range(3))
+def _told(pattern: re.Pattern, use: str, text: str | bytes) -> str:
+    """The use and the beginning of the text, if it takes too long each time."""
+    is_slow = all(_seconds(pattern, use, text) > MOST_SECONDS for _ in range(4))
+    return f"{use} {text[:40]!r}" if is_slow else ""
 
 
 def _seconds(pattern: re.Pattern, use: str, text: str | bytes) -> float:
