@@ -148,7 +148,12 @@ class Visitor:
         with self.staff.stream("GET", "/api/v1/changes/", headers={"Accept": "text/event-stream"}) as answer:
             self.answers[f"{answer.status_code} stream"] += 1
             self.say(self.user, "POST", "/fakeapi/v1/posts/create/", json={"title": self.word(), "body": "b"})
-            next(line for line in answer.iter_lines() if line.startswith("data"))
+            lines = []
+            for line in answer.iter_lines():
+                lines.append(line)
+                if line.startswith("data"):
+                    return
+        raise AssertionError(f"{answer.status_code}, and no change came: {lines}")
 
 
 class Measurements:
