@@ -195,7 +195,7 @@ async def settle(connection: Connection, outcomes: Sequence[Outcome], recorded_f
     1. Lock the lanes whose claim still holds; a stale claim changes nothing from here on.
     2. Bury what will never be delivered, remove it and what was delivered from the lanes.
     3. Free the lanes with more to deliver, retire the others.
-    4. Postpone the lanes that try again.
+    4. Postpone the lanes that try again, without what a state that was sent has absorbed.
     """
     async with connection.transaction():
         if recorded_for:
@@ -256,6 +256,12 @@ async def _let_go(connection: Connection, lanes: Sequence[int]) -> None:
 
 
 async def _postpone(connection: Connection, failed: Sequence[tuple[Outcome, float]]) -> None:
+    if states := [outcome.claim for outcome, _ in failed if outcome.claim.kind == "state"]:
+        tried = {
+            "lanes": bigints(claim.lane for claim in states),
+            "seqs": bigints(claim.change.seq for claim in states),
+        }
+        await connection.execute(LANES["absorb"], tried)
     waits = {
         "lanes": bigints(outcome.claim.lane for outcome, _ in failed),
         "ats": [outcome.claim.change.at for outcome, _ in failed],

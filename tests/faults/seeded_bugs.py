@@ -1763,4 +1763,11 @@ BUGS = [
         "held = [{claim[0]: outcome for claim, outcome in by_claim.items()}[each[0]] for each in await",
         f"{TEST_LANES}::test_a_stale_ack_beside_the_claim_that_came_after_it_changes_nothing",
     ),
+    SeededBug(
+        "a state that failed leaves the changes before it to a subscription that gets each",
+        LANES_PY,
+        'if states := [outcome.claim for outcome, _ in failed if outcome.claim.kind == "state"]:',
+        'if states := [outcome.claim for outcome, _ in failed if outcome.claim.kind == "none"]:',
+        f"{TEST_LANES}::test_an_object_never_goes_back_whichever_version_does_what",
+    ),
 ]

@@ -81,7 +81,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 # Each takes some seconds: every forty-eighth is a part of every run, and the others are of the long one.
-PARTS = [pytest.param(bug, marks=pytest.mark.slow if n % 48 == 24 else pytest.mark.faults) for n, bug in enumerate(BUGS)]
+PARTS = [
+    pytest.param(bug, marks=pytest.mark.slow if n % 48 == 24 else pytest.mark.faults) for n, bug in enumerate(BUGS)
+]
 
 
 @pytest.mark.parametrize("bug", PARTS, ids=lambda bug: bug.name)

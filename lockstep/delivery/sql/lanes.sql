@@ -103,6 +103,13 @@ DELETE FROM delivery_delivery d
 USING unnest(%(lanes)s::bigint[], %(seqs)s::bigint[], %(absorbs)s::boolean[]) AS done (lane_id, seq, absorbs)
 WHERE d.lane_id = done.lane_id AND (d.seq = done.seq OR done.absorbs AND d.seq < done.seq);
 
+-- name: absorb
+-- What came before a state that was sent and may have arrived, whatever its sender heard: where the subscription gets
+-- each change from now on, it goes on behind that state.
+DELETE FROM delivery_delivery d
+USING unnest(%(lanes)s::bigint[], %(seqs)s::bigint[]) AS tried (lane_id, seq)
+WHERE d.lane_id = tried.lane_id AND d.seq < tried.seq;
+
 -- name: free
 -- Lanes with more to deliver are due at once. Runs after lock_claimed, so that its snapshot sees all fan-out.
 UPDATE delivery_lane SET next_at = clock_timestamp(), attempts = 0, failure = NULL, cause = NULL

@@ -3,6 +3,7 @@
 import itertools
 import random
 import threading
+from collections import Counter
 from datetime import timedelta
 
 import psycopg
@@ -207,17 +208,25 @@ def test_workers_of_two_versions_keep_the_order_of_an_object(steps: Steps, datab
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.faults) for n in range(1, 50))])
 def test_an_object_never_goes_back_whichever_version_does_what(steps: Steps, database: psycopg.Connection, seed: int):
-    """Writes, fan-out, claims and settlements of both versions, and flips of the kind, in any order."""
+    """Writes, fan-out, claims, settlements and failures of both versions, and flips of the kind, in any order."""
     chance = random.Random(seed)
     versions = itertools.count()
     post = write(steps, database, EVENT, f"{next(versions):04}")
     sent: list[str] = []
     claims: list[Claim] = []
+    failures: list[str] = []
 
     def claim(who: Subscriber) -> None:
         for found in steps.claim(who):
             claims.append(found)
             sent.append(found.change.after["title"])
+
+    def fail() -> None:
+        """It may have arrived all the same."""
+        for _ in claims[:1]:
+            steps.settle(claims.pop(), error=TryAgain("no answer"))
+            failures.append(sent[-1])
+            database.execute("UPDATE delivery_lane SET next_at = now(), attempts = 0")
 
     moves = {
         "write": lambda: rename_post(database, post, f"{next(versions):04}"),
@@ -225,6 +234,7 @@ def test_an_object_never_goes_back_whichever_version_does_what(steps: Steps, dat
         "claim as event": lambda: claim(EVENT),
         "claim as state": lambda: claim(STATE),
         "settle": lambda: [steps.settle(claims.pop()) for _ in claims[:1]],
+        "fail": fail,
         "flip": lambda: redeclare(database, chance.choice([EVENT, STATE])),
     }
     for _ in range(120):
@@ -234,7 +244,8 @@ def test_an_object_never_goes_back_whichever_version_does_what(steps: Steps, dat
         moves["claim as state"]()
         moves["settle"]()
     assert len(sent) > 2
-    assert sent == sorted(set(sent))
+    assert sent == sorted(sent)
+    assert Counter(sent) <= Counter(failures) + Counter(set(sent)), "sent again, and it had not failed"
 
 
 def redeclare(database: psycopg.Connection, who: Subscriber) -> None:
