@@ -204,8 +204,6 @@ class Ordeal:
 @contextmanager
 def ordeal(folder: Path, seed: int, *, durable: bool = False, port: int | None = None) -> Iterator[Ordeal]:
     """A migrated database with some posts and the subscription of the doomed worker."""
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)  # PostgreSQL's account passes through when we are root
     template.copy_to(folder / "postgres")
     with Server(folder / "postgres", durable=durable, port=port) as server:
         ordeal = Ordeal(server, folder, random.Random(seed))

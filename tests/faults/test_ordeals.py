@@ -37,20 +37,20 @@ def retries(trial: Ordeal) -> int:
     return len(trial.received()) // 17 + 1
 
 
-def test_workers_die_at_named_points(tmp_path: Path):
-    killed_workers(tmp_path, SEED, changes=240, kills=4)
+def test_workers_die_at_named_points(home: Path):
+    killed_workers(home, SEED, changes=240, kills=4)
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(3_600)
-def test_workers_die_two_hundred_times(tmp_path: Path):
-    killed_workers(tmp_path, SEED, changes=10_000, kills=200)
+def test_workers_die_two_hundred_times(home: Path):
+    killed_workers(home, SEED, changes=10_000, kills=200)
 
 
 @pytest.mark.parametrize("point", sorted(set(POINTS)))
 @pytest.mark.faults
-def test_a_worker_dies_at_every_point(tmp_path: Path, point: str):
-    with ordeal(tmp_path, SEED) as trial:
+def test_a_worker_dies_at_every_point(home: Path, point: str):
+    with ordeal(home, SEED) as trial:
         wait_for(trial.write(200))
         worker = trial.start_worker(point, 2)
         eventually(lambda: worker.poll() == -signal.SIGKILL or trial.is_drained(), f"death {point}")
@@ -59,10 +59,10 @@ def test_a_worker_dies_at_every_point(tmp_path: Path, point: str):
 
 
 @pytest.mark.faults
-def test_workers_that_die_between_the_answer_and_the_settlement_use_up_no_attempt(tmp_path: Path):
+def test_workers_that_die_between_the_answer_and_the_settlement_use_up_no_attempt(home: Path):
     """Eight deaths and one 503 made a dead letter. The short form is test_only_an_answer_uses_up_an_attempt."""
     deaths = 9
-    with ordeal(tmp_path, SEED) as trial, psycopg.connect(trial.server.url, autocommit=True) as connection:
+    with ordeal(home, SEED) as trial, psycopg.connect(trial.server.url, autocommit=True) as connection:
         connection.execute("UPDATE posts_post SET title = 'a' WHERE id = %s", [trial.keys[0]])
         for _ in range(deaths):
             workers = [trial.start_worker("sent", 1) for _ in range(2)]
@@ -91,19 +91,19 @@ def killed_postgres(folder: Path, seed: int, changes: int, kills: int) -> None:
         trial.judge()
 
 
-def test_postgres_dies(tmp_path: Path):
-    killed_postgres(tmp_path, SEED, changes=200, kills=1)
+def test_postgres_dies(home: Path):
+    killed_postgres(home, SEED, changes=200, kills=1)
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(3_600)
-def test_postgres_dies_a_hundred_times(tmp_path: Path):
-    killed_postgres(tmp_path, SEED, changes=40_000, kills=100)
+def test_postgres_dies_a_hundred_times(home: Path):
+    killed_postgres(home, SEED, changes=40_000, kills=100)
 
 
-def test_a_worker_that_slept_past_its_leases_changes_nothing(tmp_path: Path):
+def test_a_worker_that_slept_past_its_leases_changes_nothing(home: Path):
     """SIGSTOP with deliveries in flight; another worker takes its lanes; then it wakes up and settles."""
-    with ordeal(tmp_path, SEED) as trial:
+    with ordeal(home, SEED) as trial:
         writers = trial.write(240)
         sleeper = trial.start_worker()
         trial.start_worker()
@@ -120,9 +120,9 @@ def test_a_worker_that_slept_past_its_leases_changes_nothing(tmp_path: Path):
 
 
 @pytest.mark.parametrize("hours", [1, pytest.param(-1, marks=pytest.mark.faults)])
-def test_a_worker_with_a_wrong_clock_claims_nothing_early(tmp_path: Path, hours: int):
+def test_a_worker_with_a_wrong_clock_claims_nothing_early(home: Path, hours: int):
     """Its retries wait as long as the database's clock says: 5 s and a fifth less at the least."""
-    with ordeal(tmp_path, SEED) as trial:
+    with ordeal(home, SEED) as trial:
         wait_for(trial.write(40 * WRITERS))
         trial.start_worker(clock=3_600.0 * hours)
         eventually(trial.is_drained, "everything to be delivered")
@@ -136,9 +136,9 @@ def test_a_worker_with_a_wrong_clock_claims_nothing_early(tmp_path: Path, hours:
         assert all(second - first >= 4.0 for first, second, *_ in again)
 
 
-def test_the_oracle_finds_what_is_lost_doubled_or_out_of_order(tmp_path: Path):
+def test_the_oracle_finds_what_is_lost_doubled_or_out_of_order(home: Path):
     """An oracle that finds nothing proves nothing."""
-    with ordeal(tmp_path, SEED) as trial:
+    with ordeal(home, SEED) as trial:
         wait_for(trial.write(80))
         trial.drain()
         trial.judge()

@@ -17,7 +17,7 @@ from tests.acceptance.running import ROOT
 from tests.faults.seeded_bugs import BUGS, SeededBug
 from tests.side_by_side import SERVERS
 
-FAILED = 1  # pytest's exit code when tests ran and some failed; anything above is an error of another kind
+PASSED, FAILED = 0, 1  # pytest's exit codes; anything above is an error of another kind
 KEEP_OUT = shutil.ignore_patterns(".*", "node_modules", "__pycache__", "staticfiles")
 SCHEMA = (
     "capture.sql",
@@ -51,7 +51,7 @@ class Place:
         assert right.count(bug.right) == bug.times, f"{bug.file} has changed: mend this seeded bug"
         self._write(file, right.replace(bug.right, bug.wrong))
         try:
-            return self._run(bug.caught_by, reuse=not any(part in bug.file for part in SCHEMA))
+            return self.test("-x", bug.caught_by, reuse=not any(part in bug.file for part in SCHEMA))
         finally:
             self._write(file, right)
 
@@ -60,13 +60,16 @@ class Place:
         file.write_text(text)
         os.utime(file, times=(moment := next(self.moments), moment))
 
-    def _run(self, test: str, *, reuse: bool) -> Run:
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test]
+    def test(self, *words: str, reuse: bool, seconds: float = 300) -> Run:
+        """A run of pytest; `reuse` is whether the database that is there fits the copy."""
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
         command += ["--reuse-db"] if reuse else ["--create-db"]
         # Under another name Django makes another test database, so that this run leaves the one around it alone.
         environment = os.environ | QUICKER | {"DATABASE_URL": _url("seeded" if reuse else "seeded_anew")}
         environment.pop("LOCKSTEP_TEST_SERVERS", None)
-        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300)
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=seconds
+        )
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +93,16 @@ PARTS = [
 def test_a_seeded_bug_is_caught(place: Place, bug: SeededBug):
     run = place.run(bug)
     assert run.returncode == FAILED, run.stdout[-3000:]
+    # Where the bug is why there is no database to test with, or no test, nothing was caught.
+    assert "1 failed" in run.stdout.splitlines()[-1], run.stdout[-3000:]
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(1_800)
+def test_what_catches_seeded_bugs_passes_without_them(place: Place):
+    """What fails anyway catches nothing."""
+    run = place.test(*sorted({bug.caught_by for bug in BUGS}), reuse=True, seconds=1_800)
+    assert run.returncode == PASSED, run.stdout[-10_000:]
 
 
 def _url(database: str) -> str:

@@ -61,16 +61,9 @@ def pushed(url: str) -> bool:
         return connection.execute(missing).fetchone() == (False,)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)  # PostgreSQL's account passes through when we are root
-    return tmp_path
-
-
-def test_no_connection_is_left(folder: Path):
-    template.copy_to(folder / "postgres")
-    with Server(folder / "postgres", durable=False) as server, running(folder, server) as run:
+def test_no_connection_is_left(home: Path):
+    template.copy_to(home / "postgres")
+    with Server(home / "postgres", durable=False) as server, running(home, server) as run:
         token = signed_in(run)
         with ExitStack() as guests:
             answer = eventually(lambda: refused(run, token, server.url, guests), "a refusal")
@@ -101,8 +94,8 @@ def mounted(folder: Path, size: str) -> None:
 
 
 @pytest.mark.needs("mount")
-def test_no_space_is_left(folder: Path):
-    disk = folder / "disk"
+def test_no_space_is_left(home: Path):
+    disk = home / "disk"
     disk.mkdir()
     mounted(disk, "300m")
     run = Run(disk / "home", free_port())

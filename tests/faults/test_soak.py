@@ -233,8 +233,6 @@ class SometimesBusy:
 
 @contextmanager
 def running(folder: Path) -> Iterator[tuple[Run, Server]]:
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)  # PostgreSQL's account passes through when we are root
     template.copy_to(folder / "postgres")
     with Server(folder / "postgres", durable=False) as server:
         settings = {"WEBHOOK_ALLOW_NETWORKS": "127.0.0.0/8", "RATE_LIMIT": "1000000", "LOG_LEVEL": "WARNING"}
@@ -246,8 +244,8 @@ def running(folder: Path) -> Iterator[tuple[Run, Server]]:
             run.end()
 
 
-def test_nothing_grows(tmp_path: Path) -> None:
-    with running(tmp_path) as (run, server), receiving() as receiver:
+def test_nothing_grows(home: Path) -> None:
+    with running(home) as (run, server), receiving() as receiver:
         receiver.answer = SometimesBusy()
         visitor = Visitor(f"http://127.0.0.1:{run.port}", receiver.url)
         measured = Measurements(run, server.url)
