@@ -105,16 +105,10 @@ def test_manage_py_in_another_terminal_finds_the_same_systems(one: Run) -> None:
     assert (one.home / "environment").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.faults
 @pytest.mark.usefixtures("home")
-@pytest.mark.parametrize(
-    ("number", "target"),
-    [
-        pytest.param(signal.SIGINT, "launcher", id="SIGINT-launcher"),
-        pytest.param(signal.SIGTERM, "make", id="SIGTERM-make", marks=pytest.mark.faults),
-        pytest.param(signal.SIGINT, "make", id="SIGINT-make", marks=pytest.mark.faults),
-        pytest.param(signal.SIGTERM, "launcher", id="SIGTERM-launcher", marks=pytest.mark.faults),
-    ],
-)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("target", ["launcher", "make"])
 def test_a_signal_ends_everything(run: Callable[..., Run], target: str, number: signal.Signals) -> None:
     one = run()
     one.until_ready()

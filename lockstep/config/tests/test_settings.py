@@ -86,16 +86,28 @@ def test_production_settings_pass_djangos_own_checks(tmp_path: Path):
     assert run.returncode == 0, run.stderr
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("origins", ["*", "app.example.com", "https://app.example.com/path"])
+@pytest.mark.parametrize(
+    "origins",
+    [
+        pytest.param("*", marks=pytest.mark.slow),
+        pytest.param("app.example.com", marks=pytest.mark.faults),
+        pytest.param("https://app.example.com/path", marks=pytest.mark.faults),
+    ],
+)
 def test_origins_that_are_none_are_refused(tmp_path: Path, origins: str):
     run = manage(tmp_path, "check", "--deploy", **GOOD, CORS_ALLOWED_ORIGINS=origins)
     assert run.returncode == 1
     assert "CORS_ALLOWED_ORIGINS" in run.stderr
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("command", ["import_data_from_api", "sync_with_fake_system", "migrate"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param("migrate", marks=pytest.mark.slow),
+        pytest.param("import_data_from_api", marks=pytest.mark.faults),
+        pytest.param("sync_with_fake_system", marks=pytest.mark.faults),
+    ],
+)
 def test_a_database_that_does_not_answer_is_a_sentence(tmp_path: Path, command: str):
     run = manage(tmp_path, command, **GOOD)
     assert run.returncode == 1
