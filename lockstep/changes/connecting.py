@@ -4,7 +4,9 @@ A peer that is gone without a word (a machine that lost its power, a proxy that 
 system's own means, keepalives and TCP_USER_TIMEOUT (config/settings.py), do not notice a peer that acknowledges what it
 no longer forwards. A fixed limit would end long statements with the dead ones, again and again. So a statement that is
 silent for SILENT_SECONDS is asked after, on another connection: while the server works on it, it is waited for; where
-the server knows nothing of it, or does not answer either, the connection is closed, which raises OperationalError.
+the server knows nothing of it, or does not answer either, the connection is closed, which raises OperationalError. The
+server, which does not know that its client is gone, is told to end the session: other transactions wait for its locks,
+and between the statements of a pipeline no limit of the server's would end it.
 """
 
 import asyncio
@@ -33,9 +35,11 @@ PROBE_SECONDS = 3  # for the connection on which the server is asked, and for it
 OF_DJANGOS_CURSORS = ("cursor_factory", "context", "prepare_threshold")
 
 # A server that waits for its client waits for us, who wait for it. NULL: this role may not see it.
-OWES_AN_ANSWER = """
-    SELECT state = 'active' AND wait_event_type IS DISTINCT FROM 'Client'
-    FROM pg_stat_activity WHERE pid = %s AND datname = current_database()"""
+WORKS = "state = 'active' AND wait_event_type IS DISTINCT FROM 'Client'"
+SESSION = "FROM pg_stat_activity WHERE pid = %s AND datname = current_database()"
+OWES_AN_ANSWER = f"SELECT {WORKS} {SESSION}"
+END_SESSION = f"SELECT pg_terminate_backend(pid) {SESSION} AND NOT ({WORKS})"
+OWES_NONE = "the server owes it no answer"
 
 
 def connection_parameters() -> dict[str, Any]:
@@ -79,6 +83,8 @@ class Watched:
                 elif self.longest is not None and now - began > self.longest:
                     self._cut(f"no answer within {self.longest:g} s")
                 elif reason := look.at(now - heard):
+                    if OWES_NONE in reason:
+                        self.end_session()
                     self._cut(reason)
                 wanted = wait.send(ready)
         except StopIteration as end:
@@ -98,6 +104,10 @@ class Watched:
 
     def examination(self) -> Callable[[], str | None]:
         """Starts to ask after the statement; the outcome of `examine` once it is there, until then None."""
+        raise NotImplementedError
+
+    def end_session(self) -> None:
+        """Has the server end its session, which waits for a client that does not hear it any more."""
         raise NotImplementedError
 
     def _cut(self, reason: str) -> None:
@@ -149,6 +159,10 @@ class WatchedConnection(Watched, psycopg.Connection[TupleRow]):
         outcome = examine(self.address(), _pid(self))
         return lambda: outcome
 
+    def end_session(self) -> None:
+        """At once, as it is examined."""
+        end_session(self.address(), _pid(self))
+
     def begin(self, settings: Mapping[str, str]) -> None:
         """The first statement of its session."""
         (self.server_pid, *_) = self.execute(*session_statement(settings)).fetchone() or (None,)
@@ -169,6 +183,10 @@ class WatchedAsyncConnection(Watched, psycopg.AsyncConnection[TupleRow]):
         """Asks in a thread, beside the event loop."""
         asked = asyncio.get_running_loop().run_in_executor(None, examine, self.address(), _pid(self))
         return lambda: asked.result() if asked.done() else None
+
+    def end_session(self) -> None:
+        """In a thread, and nobody waits for it."""
+        asyncio.get_running_loop().run_in_executor(None, end_session, self.address(), _pid(self))
 
     async def begin(self, settings: Mapping[str, str]) -> None:
         """The first statement of its session."""
@@ -197,7 +215,16 @@ def examine(address: Mapping[str, Any], pid: int) -> str:
         return "" if "FATAL" in str(error) else "the server does not answer on another connection either"
     if row is None:
         return "the server has no such session any more"
-    return "the server owes it no answer" if row[0] is False else ""
+    return OWES_NONE if row[0] is False else ""
+
+
+def end_session(address: Mapping[str, Any], pid: int) -> None:
+    """Ends this session at the server, unless it works on a statement again."""
+    try:
+        with Probe.connect(**address, autocommit=True) as probe:
+            probe.execute(END_SESSION, [pid])
+    except psycopg.Error as error:
+        logger.warning("the session of a dead connection is still there: %s", str(error).partition("\n")[0])
 
 
 def _is_active(connection: Watched) -> bool:

@@ -19,7 +19,7 @@ from lockstep.changes.connecting import WatchedAsyncConnection, WatchedConnectio
 from lockstep.delivery.database import FOR_LANES, FOR_RELAY, open_pool
 from lockstep.delivery.following import following
 from tests.proxy import Proxy, proxy_to
-from tests.support import another_role
+from tests.support import another_role, eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -200,6 +200,52 @@ def test_an_asynchronous_connection_whose_peer_is_gone_is_closed(quick: None, pr
                 await one.execute("SELECT 2")
 
     asyncio.run(ask())
+
+
+HOLD = "SELECT pg_advisory_xact_lock(48)"
+
+
+def within_a_transaction(one: psycopg.Connection[Any], proxy: Proxy) -> None:
+    with one.transaction():
+        lock_and_freeze(one, proxy)
+
+
+def between_the_statements_of_a_pipeline(one: psycopg.Connection[Any], proxy: Proxy) -> None:
+    """No limit of the server's ends this: it waits for the rest of the pipeline."""
+    with one.pipeline():
+        lock_and_freeze(one, proxy)
+
+
+def lock_and_freeze(one: psycopg.Connection[Any], proxy: Proxy) -> None:
+    one.execute(HOLD).fetchone()
+    proxy.freeze(new=False)
+    one.execute("SELECT 2").fetchone()
+
+
+@pytest.mark.parametrize("hold", [within_a_transaction, between_the_statements_of_a_pipeline])
+def test_what_a_dead_connection_locked_is_free_again(
+    quick: None, proxy: Proxy, database: psycopg.Connection, hold: Callable[..., None]
+):
+    one = WatchedConnection.connect(**through(proxy))
+    with pytest.raises(psycopg.OperationalError, match="the server owes it no answer"):
+        hold(one, proxy)
+    eventually(lambda: database.execute("SELECT pg_try_advisory_lock(48)").fetchone() == (True,), "the lock", 20)
+    database.execute("SELECT pg_advisory_unlock(48)")
+
+
+def test_what_a_dead_asynchronous_connection_locked_is_free_again(
+    quick: None, proxy: Proxy, database: psycopg.Connection
+):
+    async def hold() -> None:
+        async with await WatchedAsyncConnection.connect(**through(proxy)) as one, one.transaction():
+            await one.execute(HOLD)
+            proxy.freeze(new=False)
+            await one.execute("SELECT 2")
+
+    with pytest.raises(psycopg.OperationalError, match="the server owes it no answer"):
+        asyncio.run(hold())
+    eventually(lambda: database.execute("SELECT pg_try_advisory_lock(48)").fetchone() == (True,), "the lock", 20)
+    database.execute("SELECT pg_advisory_unlock(48)")
 
 
 def test_an_answer_that_is_lost_on_its_way_is_noticed(quick: None, proxy: Proxy, database: psycopg.Connection):
