@@ -1,5 +1,7 @@
 """Every committed change of a captured model is one row in the log, whatever wrote it."""
 
+from uuid import uuid4
+
 import psycopg
 import pytest
 from django.db import connection, transaction
@@ -8,6 +10,7 @@ from django.db.models import F
 from lockstep.changes.attribution import attributed_transaction, tracing
 from lockstep.changes.capture import captures_of
 from lockstep.changes.models import Change
+from lockstep.movies.models import Movie
 from lockstep.posts.models import Comment, Post
 
 pytestmark = pytest.mark.django_db
@@ -52,6 +55,24 @@ def test_bulk_statements_log_one_row_for_each_object():
     Post.objects.filter(title="1!").update(body=F("title"))
     Post.objects.all().delete()
     assert [kind for kind, _, _ in log()] == ["created"] * 3 + ["updated"] * 4 + ["deleted"] * 3
+
+
+def test_numbers_are_captured_whatever_digits_the_session_shows():
+    Movie.objects.create(remote_id=uuid4(), title="a", rating=7.123456789012345)
+    with connection.cursor() as session:
+        session.execute("SET LOCAL extra_float_digits = -15")
+    Movie.objects.update(rating=7.2)
+    assert [after and after["rating"] for _, _, after in log("movies.movie")] == [7.123456789012345, 7.2]
+
+
+def test_times_beyond_the_calendar_are_captured(cast):
+    times = ["0044-03-15", "0044-03-15 BC", "infinity", "-infinity"]
+    with connection.cursor() as session:
+        session.execute("INSERT INTO shop_order (buyer_id, lines, total) VALUES (%s, '[]', 1)", [cast.owner.user.pk])
+        for time in times:
+            session.execute("UPDATE shop_order SET confirm_until = %s", [time])
+    shown = [after and after["confirm_until"] for kind, _, after in log("shop.order") if kind == "updated"]
+    assert len(set(shown)) == len(times)
 
 
 def test_a_soft_deletion_is_a_deletion_and_what_follows_is_silent():
