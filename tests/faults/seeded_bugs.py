@@ -1744,8 +1744,8 @@ BUGS = [
     SeededBug(
         "a rewind and a settlement wait for each other",
         "lockstep/delivery/sql/operations.sql",
-        " ORDER BY model, object_id FOR UPDATE\n) AS lane\nWHERE lane.id = d.lane_id AND d.seq",
-        "\n) AS lane\nWHERE lane.id = d.lane_id AND d.seq",
+        " ORDER BY model, object_id FOR UPDATE\n), cleared",
+        "\n), cleared",
         "lockstep/delivery/tests/test_operations.py"
         "::test_a_rewind_and_a_settlement_do_not_wait_for_each_other_in_a_circle",
     ),
@@ -1762,5 +1762,40 @@ BUGS = [
         "held = [by_claim[each] for each in await",
         "held = [{claim[0]: outcome for claim, outcome in by_claim.items()}[each[0]] for each in await",
         f"{TEST_LANES}::test_a_stale_ack_beside_the_claim_that_came_after_it_changes_nothing",
+    ),
+    SeededBug(
+        "a rewind leaves what is under way its claim, which removes what comes again",
+        OPERATIONS,
+        "UPDATE delivery_lane SET token = delivery_draw_token(), attempts = 0,",
+        "UPDATE delivery_lane SET attempts = 0,",
+        f"{TEST_OPERATIONS}::test_what_is_being_delivered_comes_again_behind_what_is_earlier",
+    ),
+    SeededBug(
+        "a rewind waits for what failed, for hours",
+        OPERATIONS,
+        "ELSE now() END\nWHERE id IN (SELECT lane_id FROM cleared)",
+        "ELSE next_at END\nWHERE id IN (SELECT lane_id FROM cleared)",
+        f"{TEST_OPERATIONS}::test_a_lane_that_waits_after_a_failure_begins_anew_with_a_rewind",
+    ),
+    SeededBug(
+        "what waits after a failure sleeps for as long as the clock stepped back",
+        "lockstep/delivery/sql/upkeep.sql",
+        "OR lane.failure IS NOT NULL AND",
+        "OR false AND",
+        f"{TEST_CLOCKS}::test_what_failed_waits_no_longer_than_it_would_have",
+    ),
+    SeededBug(
+        "a session that shows few digits hides a change",
+        "lockstep/changes/capture.py",
+        '("extra_float_digits", "1")',
+        '("extra_float_digits", "-15")',
+        f"{TEST_CAPTURE}::test_numbers_are_captured_whatever_digits_the_session_shows",
+    ),
+    SeededBug(
+        "a restored dump looks as if its triggers were altered",
+        PROTECTION,
+        "return [declared_ones, restored_ones]",
+        "return [declared_ones]",
+        f"{TEST_CHECKS}::test_restored_dump_is_no_altered_trigger",
     ),
 ]
