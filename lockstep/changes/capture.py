@@ -68,7 +68,7 @@ class Capture(pgtrigger.Trigger):
 
     def get_func(self, model: type[models.Model]) -> str:  # type: ignore[override]  # pgtrigger means the class
         """The trigger's body: the named statement of capture.sql with the model's names filled in."""
-        statement = BODIES[str(self).removeprefix("capture_")]
+        statement = BODIES[str(self).removeprefix("capture_")].replace("{overtaken}", BODIES["overtaken"])
         body: str = statement.format(
             label=model._meta.label_lower,
             table=quote(model._meta.db_table),
@@ -77,6 +77,8 @@ class Capture(pgtrigger.Trigger):
             new_document=document(model, self.columns, "n"),
             old_seen=seen(model, "o"),
             new_seen=seen(model, "n"),
+            document_now=document(model, self.columns, "t"),
+            seen_now=seen(model, "t"),
         )
         return f"{body}\nRETURN NULL;"
 

@@ -153,7 +153,7 @@ def begin_new_epoch() -> dict[str, int]:
     """Places what the old life had not fanned out, and what was written since, and lets everything go on from here.
 
     Returns how many changes were chosen for each subscription; those that waited in a lane already wait there still.
-    Writers wait until it is done. Raises SameCluster, NotOwner, and Busy where a transaction does not let go of the log.
+    Writers wait until it is done. Raises SameCluster, NotOwner, and Busy where a transaction holds on to the log.
     """
     with _rights(), transaction.atomic():
         _refuse_same_cluster()
