@@ -121,7 +121,8 @@ def _declared() -> Iterator[Declared]:
         name = f"{model._meta.label}: trigger {trigger.name}"
         parts = {**sql.defaults, **sql.kwargs}
         uri = trigger.get_uri(model)
-        own = trigger.settings_of(model) if isinstance(trigger, Capture) else []
+        # The stubs take what pgtrigger returns, a class, for one of its objects.
+        own = trigger.settings_of(model) if isinstance(trigger, Capture) else []  # type: ignore[arg-type]
         yield Declared(name, uri, sql.pgid, model._meta.db_table, sql.hash, str(sql), parts, own)
 
 
