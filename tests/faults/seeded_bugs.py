@@ -1455,8 +1455,8 @@ BUGS = [
     SeededBug(
         "a lane sleeps until a clock that stepped back has come as far again",
         "lockstep/delivery/worker.py",
-        "self._may_have_stepped_back = True  # the clock, while no worker was there to see it",
-        "self._may_have_stepped_back = False",
+        "self._stepped_back: float | None = 0.0",
+        "self._stepped_back: float | None = None",
         f"{TEST_CLOCKS}::test_a_worker_that_starts_looks_for_what_was_put_off_too_far",
     ),
     SeededBug(
@@ -1560,22 +1560,22 @@ BUGS = [
     SeededBug(
         "functions of triggers find tables of the writer's session",
         PROTECTION,
-        'path = f"pg_catalog, {log.schema}, pg_temp"',
-        'path = f"pg_catalog, {log.schema}"',
+        'path = ("search_path", f"pg_catalog, {log.schema}, pg_temp")',
+        'path = ("search_path", f"pg_catalog, {log.schema}")',
         f"{TEST_CAPTURE}::test_table_of_the_session_does_not_take_the_place_of_the_log",
     ),
     SeededBug(
         "functions of triggers find operators of the writer's session",
         PROTECTION,
-        'f"ALTER FUNCTION {signature} SET search_path = {path}",',
-        'f"SELECT",',
+        "settings_of_it = [path, *own_settings.get(name, [])]",
+        "settings_of_it = own_settings.get(name, [])",
         f"{TEST_CAPTURE}::test_operator_of_the_session_does_not_decide_what_differs",
     ),
     SeededBug(
         "functions of triggers run with the writer's rights",
         PROTECTION,
-        'mend=f"ALTER FUNCTION {signature} SECURITY DEFINER RESET ALL;"',
-        'mend=f"ALTER FUNCTION {signature} RESET ALL;"',
+        '[f"ALTER FUNCTION {signature} SECURITY DEFINER RESET ALL"',
+        '[f"ALTER FUNCTION {signature} RESET ALL"',
         f"{TEST_RIGHTS}::test_writes_are_captured_whatever_the_session_brings[application-part]",
     ),
     SeededBug(
@@ -1616,8 +1616,8 @@ BUGS = [
     SeededBug(
         "check does not look at what a trigger is",
         PROTECTION,
-        "or _differs(definition, definitions.get(one.pgid))",
-        "or False",
+        "_differs(\n            definition, [each[one.pgid] for each in definitions]\n        )",
+        "False",
         f"{TEST_CHECKS}::test_altered_trigger_is_an_error",
     ),
     SeededBug(
