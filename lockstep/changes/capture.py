@@ -23,6 +23,13 @@ from lockstep.changes.sql_file import load
 BODIES = load(Path(__file__).parent / "sql" / "capture.sql")
 SOFT_DELETION = "deleted"
 UTC = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
+# By these settings of the session that writes, PostgreSQL shows values of such fields otherwise, or two of them alike,
+# so that no difference is seen. Functions that capture them set these.
+SHOWN_BY: "dict[type[models.Field[Any, Any]], tuple[str, str]]" = {
+    models.FloatField: ("extra_float_digits", "1"),
+    models.DurationField: ("IntervalStyle", "postgres"),
+    models.BinaryField: ("bytea_output", "hex"),
+}
 STAFF, EVERYBODY = "staff", "everybody"  # readers; anything else is the name of a column
 
 # pgtrigger leaves these untyped.
@@ -61,7 +68,7 @@ class Capture(pgtrigger.Trigger):
 
     def get_func(self, model: type[models.Model]) -> str:  # type: ignore[override]  # pgtrigger means the class
         """The trigger's body: the named statement of capture.sql with the model's names filled in."""
-        statement = BODIES[str(self).removeprefix("capture_")]
+        statement = BODIES[str(self).removeprefix("capture_")].replace("{overtaken}", BODIES["overtaken"])
         body: str = statement.format(
             label=model._meta.label_lower,
             table=quote(model._meta.db_table),
@@ -70,8 +77,16 @@ class Capture(pgtrigger.Trigger):
             new_document=document(model, self.columns, "n"),
             old_seen=seen(model, "o"),
             new_seen=seen(model, "n"),
+            document_now=document(model, self.columns, "t"),
+            seen_now=seen(model, "t"),
         )
         return f"{body}\nRETURN NULL;"
+
+    def settings_of(self, model: type[models.Model]) -> list[tuple[str, str]]:
+        """The settings, by name and value, that decide how its columns are shown."""
+        fields = [model._meta.get_field(name) for name in self.columns]
+        shown = [getattr(field, "base_field", field) for field in fields]  # of an array, its elements
+        return [setting for kind, setting in SHOWN_BY.items() if any(isinstance(each, kind) for each in shown)]
 
 
 def capture(*columns: str, readers: Readers = STAFF, staff_only: tuple[str, ...] = ()) -> list[pgtrigger.Trigger]:
@@ -111,7 +126,9 @@ def seen(model: type[models.Model], row: str) -> str:
 def _value(model: type[models.Model], name: str, row: str) -> str:
     column = f"{row}.{quote(column_of(model, name))}"
     if isinstance(model._meta.get_field(name), models.DateTimeField):
-        return f"to_char({column} AT TIME ZONE 'UTC', '{UTC}')"
+        shown = f"to_char({column} AT TIME ZONE 'UTC', '{UTC}')"
+        # It shows no infinity, and a year before Christ as one after: such times are told apart all the same.
+        return f"CASE WHEN {column} >= '0001-01-01Z' AND {column} < 'infinity' THEN {shown} ELSE {column}::text END"
     return column
 
 

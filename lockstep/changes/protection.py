@@ -1,9 +1,10 @@
 """What keeps a session from writing past the log, the ledger and the states: said here, for `migrate` and `check`.
 
-Each function of a trigger of ours runs with its owner's rights and with `search_path = pg_catalog, <the log's schema>,
-pg_temp`: whatever tables, functions and operators the writer's session has, and whatever the writer may not do, the
-function finds what it means and may do it. No other role may put it behind a trigger of its own. The triggers are
-ENABLE ALWAYS, so that session_replication_role does not switch them off, and every partition of the log refuses edits.
+Each function of a trigger of ours runs with its owner's rights, with `search_path = pg_catalog, <the log's schema>,
+pg_temp`, and with the settings by which captured values are shown: whatever tables, functions, operators and settings
+the writer's session has, and whatever the writer may not do, the function finds what it means and may do it. No other
+role may put it behind a trigger of its own. The triggers are ENABLE ALWAYS, so that session_replication_role does not
+switch them off, and every partition of the log refuses edits.
 
 pgtrigger writes the functions and triggers without all that. `migrate` adds it, after each migration and for whatever
 was made meanwhile (`protect`), `manage.py check --database default` reports what is missing (`find_faults`). See
@@ -11,7 +12,7 @@ docs/decisions/0048.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from django.conf import settings
 from django.db import connections, transaction
 from django.db.backends.utils import CursorWrapper
 
+from lockstep.changes.capture import Capture
 from lockstep.changes.sql_file import load
 
 PROTECTION = load(Path(__file__).parent / "sql" / "protection.sql")
@@ -60,7 +62,10 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A trigger that a model declares: what it is called in sentences, and what pgtrigger makes of it."""
+    """A trigger that a model declares: what it is called in sentences, and what pgtrigger makes of it.
+
+    `settings` are what its function sets, beside the path.
+    """
 
     name: str
     uri: str
@@ -69,6 +74,7 @@ class Declared:
     hash: str
     install: str
     parts: Mapping[str, str]
+    settings: Sequence[tuple[str, str]]
 
     @property
     def body(self) -> str:
@@ -86,7 +92,7 @@ def find_faults(using: str = "default", *, compare_definitions: bool = True) -> 
     with connections[using].cursor() as cursor:
         if log := _log(cursor):
             declared = list(_declared())
-            definitions = _definitions(cursor, log, declared) if compare_definitions else {}
+            definitions = _definitions(cursor, log, declared) if compare_definitions else []
             yield from _faults_of_triggers(cursor, log, declared, definitions)
             yield from _faults_of_functions(cursor, log, declared)
             yield from _faults_of_the_log(cursor, log)
@@ -115,11 +121,13 @@ def _declared() -> Iterator[Declared]:
         name = f"{model._meta.label}: trigger {trigger.name}"
         parts = {**sql.defaults, **sql.kwargs}
         uri = trigger.get_uri(model)
-        yield Declared(name, uri, sql.pgid, model._meta.db_table, sql.hash, str(sql), parts)
+        # The stubs take what pgtrigger returns, a class, for one of its objects.
+        own = trigger.settings_of(model) if isinstance(trigger, Capture) else []  # type: ignore[arg-type]
+        yield Declared(name, uri, sql.pgid, model._meta.db_table, sql.hash, str(sql), parts, own)
 
 
 def _faults_of_triggers(
-    cursor: CursorWrapper, log: Log, declared: list[Declared], definitions: Mapping[str, str]
+    cursor: CursorWrapper, log: Log, declared: list[Declared], definitions: list[Mapping[str, str]]
 ) -> Iterator[Fault]:
     cursor.execute(PROTECTION["triggers"], {"schema": log.schema})
     there = {(table, name): rest for table, name, *rest in cursor.fetchall()}
@@ -134,7 +142,9 @@ def _faults_of_triggers(
         comment, enabled, definition, function, is_of_schema = found
         if comment != one.hash:
             yield Fault("E003", f"{one.name} is outdated.", reinstall)
-        elif (function, is_of_schema) != (one.pgid, True) or _differs(definition, definitions.get(one.pgid)):
+        elif (function, is_of_schema) != (one.pgid, True) or _differs(
+            definition, [each[one.pgid] for each in definitions]
+        ):
             yield Fault("E006", f"{one.name} was altered.", reinstall)
         if enabled in "DR":
             hint = f"Run `manage.py pgtrigger enable {one.uri}`, then migrate. It did not see what was written since."
@@ -144,27 +154,33 @@ def _faults_of_triggers(
             yield Fault("E007", f"{one.name} can be switched off by session_replication_role.", mend=mend)
 
 
-def _differs(definition: str, expected: str | None) -> bool:
-    return expected is not None and PLACES.sub(" ", definition) != PLACES.sub(" ", expected)
+def _differs(definition: str, expected: list[str]) -> bool:
+    """From all that are expected, if any are."""
+    return bool(expected) and PLACES.sub(" ", definition) not in [PLACES.sub(" ", each) for each in expected]
 
 
-def _definitions(cursor: CursorWrapper, log: Log, declared: list[Declared]) -> dict[str, str]:
-    """What PostgreSQL makes of each declared trigger, by its name: only it knows how a condition is written down.
+def _definitions(cursor: CursorWrapper, log: Log, declared: list[Declared]) -> list[Mapping[str, str]]:
+    """What PostgreSQL makes of each declared trigger, by its name, and then of its own words for it.
 
-    Empty where there can be no temporary tables, as on a replica.
+    Only it knows how a condition is written down. In a dump that was restored it has read what it wrote, which may be
+    nested otherwise. Empty where there can be no temporary tables, as on a replica.
     """
     cursor.execute(PROTECTION["can_have_temporary_tables"])
     if cursor.fetchone() != (True,):
-        return {}
+        return []
     tables = {table: f"changes_expected_{n}" for n, table in enumerate(sorted({one.table for one in declared}))}
     statements = [f'CREATE TEMPORARY TABLE {twin} (LIKE {log.schema}."{table}")' for table, twin in tables.items()]
     statements += [_twin(one, tables[one.table]) for one in declared]
     with transaction.atomic(cursor.db.alias):
         cursor.execute(";".join(statements))
         cursor.execute(PROTECTION["definitions"])
-        definitions = dict(cursor.fetchall())
+        declared_ones = dict(cursor.fetchall())
+        restored = [f"DROP TRIGGER {one.pgid} ON pg_temp.{tables[one.table]}" for one in declared]
+        cursor.execute(";".join([*restored, *declared_ones.values()]))
+        cursor.execute(PROTECTION["definitions"])
+        restored_ones = dict(cursor.fetchall())
         transaction.set_rollback(True, cursor.db.alias)
-    return definitions
+    return [declared_ones, restored_ones]
 
 
 def _twin(one: Declared, table: str) -> str:
@@ -181,19 +197,21 @@ def _faults_of_functions(cursor: CursorWrapper, log: Log, declared: list[Declare
     bodies = {one.pgid: one.body for one in declared}
     for name, statement in OWN_FUNCTIONS.items():
         bodies[name] = BODY.findall(SCHEMA[statement])[0]
-    path = f"pg_catalog, {log.schema}, pg_temp"
+    own_settings = {one.pgid: one.settings for one in declared}
+    path = ("search_path", f"pg_catalog, {log.schema}, pg_temp")
     cursor.execute(PROTECTION["functions"], {"schema": log.schema, "names": list(bodies)})
     for name, signature, source, language, is_definer, config, owner, is_public in cursor.fetchall():
         if (source, language) != (bodies[name], "plpgsql"):
             own = OWN_FUNCTIONS.get(name)
             hint = installs.get(name, "Run `manage.py migrate`, which mends it.")
             yield Fault("E008", f"The function {name} was altered.", hint, mend=SCHEMA[own] if own else "")
-        if not is_definer or config != [f"search_path={path}"]:
+        settings_of_it = [path, *own_settings.get(name, [])]
+        if not is_definer or config != [f"{setting}={value}" for setting, value in settings_of_it]:
+            sets = [f"ALTER FUNCTION {signature} SET {setting} = {value}" for setting, value in settings_of_it]
             yield Fault(
                 "E009",
-                f"The function {name} depends on the rights or the search_path of the session that writes.",
-                mend=f"ALTER FUNCTION {signature} SECURITY DEFINER RESET ALL;"
-                f"ALTER FUNCTION {signature} SET search_path = {path}",
+                f"The function {name} depends on the rights or the settings of the session that writes.",
+                mend=";".join([f"ALTER FUNCTION {signature} SECURITY DEFINER RESET ALL", *sets]),
             )
         if owner != log.owner or is_public:
             yield Fault(

@@ -6,13 +6,15 @@ the data.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
-from django.db import OperationalError, connection, transaction
-from psycopg.errors import LockNotAvailable
+from django.db import OperationalError, ProgrammingError, connection, transaction
+from psycopg.errors import InsufficientPrivilege, LockNotAvailable
 from uuid_utils.compat import uuid5
 
 from lockstep.delivery.database import SQL, Connection
@@ -40,6 +42,10 @@ class SameCluster(Exception):
 
 class Busy(Exception):
     """A transaction holds the change log. End it and try again: commit or roll back what is in pg_prepared_xacts."""
+
+
+class NotOwner(Exception):
+    """A new epoch is begun by the owner of the tables: run it as the role that runs `manage.py migrate`."""
 
 
 @dataclass(slots=True)
@@ -147,9 +153,9 @@ def begin_new_epoch() -> dict[str, int]:
     """Places what the old life had not fanned out, and what was written since, and lets everything go on from here.
 
     Returns how many changes were chosen for each subscription; those that waited in a lane already wait there still.
-    Raises SameCluster, and Busy where a transaction does not let go of the log. Writers wait until it is done.
+    Writers wait until it is done. Raises SameCluster, NotOwner, and Busy where a transaction holds on to the log.
     """
-    with transaction.atomic():
+    with _rights(), transaction.atomic():
         _refuse_same_cluster()
         _lock()
         _run("mark_native")
@@ -157,6 +163,16 @@ def begin_new_epoch() -> dict[str, int]:
         for statement in ("place", "start_windows", "forget_transactions", "begin"):
             _run(statement)
         return chosen
+
+
+@contextmanager
+def _rights() -> Iterator[None]:
+    try:
+        yield
+    except ProgrammingError as error:
+        if isinstance(error.__cause__, InsufficientPrivilege):
+            raise NotOwner(NotOwner.__doc__) from error
+        raise
 
 
 def _refuse_same_cluster() -> None:

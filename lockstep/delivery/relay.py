@@ -126,10 +126,14 @@ async def subscriptions_due(connection: Connection, known: Mapping[str, datetime
     return dict(await cursor.fetchall())
 
 
-async def bring_near(connection: Connection, leases: Mapping[str, float]) -> None:
-    """Lets no lane wait longer than it may, by the leases of subscriptions and families: a clock stepped back."""
+async def bring_near(connection: Connection, leases: Mapping[str, float], step: float = 0.0) -> None:
+    """Lets no lane wait longer than it may, by the leases of subscriptions and families: a clock stepped back.
+
+    `step` is by how many seconds, where that was seen.
+    """
     choice = {"names": list(leases), "leases": [timedelta(seconds=lease) for lease in leases.values()]}
-    await connection.execute(SQL["upkeep"]["bring_near"], choice | {"longest": timedelta(seconds=LONGEST_DELAY)})
+    waits = {"longest": timedelta(seconds=LONGEST_DELAY), "step": timedelta(seconds=step)}
+    await connection.execute(SQL["upkeep"]["bring_near"], choice | waits)
 
 
 async def fan_out(connection: Connection, window: Window, chunk: int = CHUNK) -> Step:

@@ -66,7 +66,8 @@ class Worker:
         self._watch = Watch()
         self._admitting = asyncio.Lock()
         self._foreign = False
-        self._may_have_stepped_back = True  # the clock, while no worker was there to see it
+        # By how many seconds the clock stepped back, while lanes wait for the old time; 0: perhaps, unseen.
+        self._stepped_back: float | None = 0.0
         self._wake: Callable[[str], None] = lambda name: None
         self._couriers: dict[str, Courier] = {}
 
@@ -123,7 +124,7 @@ class Worker:
         """Compares the clock with what it was, and keeps what was seen."""
         if step := self._watch.stepped_back(life):
             logger.warning(STEPPED_BACK, step)
-            self._may_have_stepped_back = True
+            self._stepped_back = (self._stepped_back or 0.0) + step
         self._watch.note(life)
 
     @property
@@ -248,11 +249,11 @@ class Worker:
         """Keeps where the database is. Where its clock stepped back, lanes need not wait for the old time."""
         async with pool.connection() as connection:
             self._note(await Life.read(connection))
-            if self._may_have_stepped_back:
+            if self._stepped_back is not None:
                 leases = {name: subscriber.lease for name, subscriber in self.subscribers.items()}
                 leases |= {name: family.lease for name, family in self.families.items()}
-                await bring_near(connection, leases)
-                self._may_have_stepped_back = False
+                await bring_near(connection, leases, self._stepped_back)
+                self._stepped_back = None
                 for courier in self._couriers.values():
                     courier.horizon.forget()
 

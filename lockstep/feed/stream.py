@@ -44,7 +44,7 @@ class Gone(DomainError):
 
 
 class NotYet(Unavailable):
-    """There is nothing to follow before a worker has run on this database. Try again in a moment."""
+    """There is nothing to follow before a worker has run on this database, as after a restore. Try again later."""
 
     retry_after = 5
 

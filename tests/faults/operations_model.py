@@ -113,7 +113,9 @@ class Subscription:
     def _is_paid(self, debt: Debt) -> bool:
         return any(
             (sent.seq >= debt.change.seq if debt.of_object else sent.seq == debt.change.seq)
-            and (sent.began > debt.since or (sent.accepted and (sent.settled or 0) > debt.since))
+            and (
+                sent.began > debt.since or (debt.why != "rewind" and sent.accepted and (sent.settled or 0) > debt.since)
+            )
             for sent in self.sent
             if sent.object_id == debt.change.object_id
         )

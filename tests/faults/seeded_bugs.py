@@ -1455,8 +1455,8 @@ BUGS = [
     SeededBug(
         "a lane sleeps until a clock that stepped back has come as far again",
         "lockstep/delivery/worker.py",
-        "self._may_have_stepped_back = True  # the clock, while no worker was there to see it",
-        "self._may_have_stepped_back = False",
+        "self._stepped_back: float | None = 0.0",
+        "self._stepped_back: float | None = None",
         f"{TEST_CLOCKS}::test_a_worker_that_starts_looks_for_what_was_put_off_too_far",
     ),
     SeededBug(
@@ -1560,22 +1560,22 @@ BUGS = [
     SeededBug(
         "functions of triggers find tables of the writer's session",
         PROTECTION,
-        'path = f"pg_catalog, {log.schema}, pg_temp"',
-        'path = f"pg_catalog, {log.schema}"',
+        'path = ("search_path", f"pg_catalog, {log.schema}, pg_temp")',
+        'path = ("search_path", f"pg_catalog, {log.schema}")',
         f"{TEST_CAPTURE}::test_table_of_the_session_does_not_take_the_place_of_the_log",
     ),
     SeededBug(
         "functions of triggers find operators of the writer's session",
         PROTECTION,
-        'f"ALTER FUNCTION {signature} SET search_path = {path}",',
-        'f"SELECT",',
+        "settings_of_it = [path, *own_settings.get(name, [])]",
+        "settings_of_it = own_settings.get(name, [])",
         f"{TEST_CAPTURE}::test_operator_of_the_session_does_not_decide_what_differs",
     ),
     SeededBug(
         "functions of triggers run with the writer's rights",
         PROTECTION,
-        'mend=f"ALTER FUNCTION {signature} SECURITY DEFINER RESET ALL;"',
-        'mend=f"ALTER FUNCTION {signature} RESET ALL;"',
+        '[f"ALTER FUNCTION {signature} SECURITY DEFINER RESET ALL"',
+        '[f"ALTER FUNCTION {signature} RESET ALL"',
         f"{TEST_RIGHTS}::test_writes_are_captured_whatever_the_session_brings[application-part]",
     ),
     SeededBug(
@@ -1616,8 +1616,8 @@ BUGS = [
     SeededBug(
         "check does not look at what a trigger is",
         PROTECTION,
-        "or _differs(definition, definitions.get(one.pgid))",
-        "or False",
+        "_differs(\n            definition, [each[one.pgid] for each in definitions]\n        )",
+        "False",
         f"{TEST_CHECKS}::test_altered_trigger_is_an_error",
     ),
     SeededBug(
@@ -1744,8 +1744,8 @@ BUGS = [
     SeededBug(
         "a rewind and a settlement wait for each other",
         "lockstep/delivery/sql/operations.sql",
-        " ORDER BY model, object_id FOR UPDATE\n) AS lane\nWHERE lane.id = d.lane_id AND d.seq",
-        "\n) AS lane\nWHERE lane.id = d.lane_id AND d.seq",
+        " ORDER BY model, object_id FOR UPDATE\n), cleared",
+        "\n), cleared",
         "lockstep/delivery/tests/test_operations.py"
         "::test_a_rewind_and_a_settlement_do_not_wait_for_each_other_in_a_circle",
     ),
@@ -1776,5 +1776,48 @@ BUGS = [
         "if OWES_NONE in reason:",
         "if not reason:",
         "lockstep/changes/tests/test_connecting.py::test_what_a_dead_connection_locked_is_free_again",
+    ),
+    SeededBug(
+        "a rewind leaves what is under way its claim, which removes what comes again",
+        OPERATIONS,
+        "UPDATE delivery_lane SET token = delivery_draw_token(), attempts = 0,",
+        "UPDATE delivery_lane SET attempts = 0,",
+        f"{TEST_OPERATIONS}::test_what_is_being_delivered_comes_again_behind_what_is_earlier",
+    ),
+    SeededBug(
+        "a rewind waits for what failed, for hours",
+        OPERATIONS,
+        "ELSE now() END\nWHERE id IN (SELECT lane_id FROM cleared)",
+        "ELSE next_at END\nWHERE id IN (SELECT lane_id FROM cleared)",
+        f"{TEST_OPERATIONS}::test_a_lane_that_waits_after_a_failure_begins_anew_with_a_rewind",
+    ),
+    SeededBug(
+        "what waits after a failure sleeps for as long as the clock stepped back",
+        "lockstep/delivery/sql/upkeep.sql",
+        "OR lane.failure IS NOT NULL AND",
+        "OR false AND",
+        f"{TEST_CLOCKS}::test_what_failed_waits_no_longer_than_it_would_have",
+    ),
+    SeededBug(
+        "a session that shows few digits hides a change",
+        "lockstep/changes/capture.py",
+        '("extra_float_digits", "1")',
+        '("extra_float_digits", "-15")',
+        f"{TEST_CAPTURE}::test_numbers_are_captured_whatever_digits_the_session_shows",
+    ),
+    SeededBug(
+        "a restored dump looks as if its triggers were altered",
+        PROTECTION,
+        "return [declared_ones, restored_ones]",
+        "return [declared_ones]",
+        f"{TEST_CHECKS}::test_restored_dump_is_no_altered_trigger",
+    ),
+    SeededBug(
+        "a statement that changes an object twice is captured in the wrong order",
+        "lockstep/posts/migrations/0003_changes_in_their_order.py",
+        "IF pg_trigger_depth() > 1 THEN",
+        "IF pg_trigger_depth() > 99 THEN",
+        f"{TEST_CAPTURE}::test_statement_that_changes_an_object_twice_by_a_trigger_is_refused",
+        times=4,
     ),
 ]

@@ -27,6 +27,7 @@ SCHEMA = (
     "search.sql",
     "tags.sql",
     "unpaid.sql",
+    "changes/capture.py",
     "changes/protection.py",
     "migrations/",
     "models.py",

@@ -4,8 +4,14 @@
 -- there: the row exists and is not softly deleted. Only the documents name columns, so what is not on the allow-list
 -- cannot reach the log.
 
+-- Rows that are changed by triggers of ours (what hangs from a deleted row, the stock that movements move) are captured in the
+-- statement of the trigger, which may be before those of the statement that fired it: WITH parts fire their triggers when
+-- they are done. If both change one object, the log would have its changes in the wrong order, and end with the earlier one:
+-- that statement is refused (overtaken).
+
 -- name: insert
 -- Every new row that can be seen is a created object.
+{overtaken}
 INSERT INTO changes_change (model, object_id, kind, after)
 SELECT '{label}', n.{pk}::text, 'created', {new_document}
 FROM new_rows n
@@ -14,6 +20,7 @@ WHERE {new_seen};
 -- name: update
 -- The full join pairs old and new by key, so a changed key is one object deleted and another one created.
 -- Nothing is written where no captured column differs. OFFSET 0 keeps the planner from building both documents twice.
+{overtaken}
 INSERT INTO changes_change (model, object_id, kind, before, after)
 SELECT '{label}', key, CASE WHEN before IS NULL THEN 'created' WHEN after IS NULL THEN 'deleted' ELSE 'updated' END,
        before, after
@@ -43,3 +50,16 @@ INSERT INTO changes_change (model, object_id, kind, before)
 SELECT '{label}', o.{pk}::text, 'deleted', {old_document}
 FROM {table} o
 WHERE {old_seen};
+
+-- name: overtaken
+-- Within a trigger of ours: leaves a note for the statement that fired it. There, where it has been left: looks whether a
+-- row is another one by now. Statements of one message have the same time, so that some look in vain.
+IF pg_trigger_depth() > 1 THEN
+    PERFORM set_config('lockstep.within_{label}', statement_timestamp()::text, true);
+ELSIF current_setting('lockstep.within_{label}', true) = statement_timestamp()::text AND EXISTS (
+    SELECT FROM new_rows n LEFT JOIN {table} t ON t.{pk} = n.{pk}
+    WHERE CASE WHEN {new_seen} THEN {new_document} END IS DISTINCT FROM CASE WHEN {seen_now} THEN {document_now} END)
+THEN
+    RAISE EXCEPTION 'This statement changes rows of {label} twice, once by a trigger: write it as two statements.'
+        USING ERRCODE = 'triggered_data_change_violation';
+END IF;

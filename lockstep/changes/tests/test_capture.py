@@ -1,13 +1,16 @@
 """Every committed change of a captured model is one row in the log, whatever wrote it."""
 
+from uuid import uuid4
+
 import psycopg
 import pytest
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
 from django.db.models import F
 
 from lockstep.changes.attribution import attributed_transaction, tracing
 from lockstep.changes.capture import captures_of
 from lockstep.changes.models import Change
+from lockstep.movies.models import Movie
 from lockstep.posts.models import Comment, Post
 
 pytestmark = pytest.mark.django_db
@@ -52,6 +55,67 @@ def test_bulk_statements_log_one_row_for_each_object():
     Post.objects.filter(title="1!").update(body=F("title"))
     Post.objects.all().delete()
     assert [kind for kind, _, _ in log()] == ["created"] * 3 + ["updated"] * 4 + ["deleted"] * 3
+
+
+def test_numbers_are_captured_whatever_digits_the_session_shows():
+    Movie.objects.create(remote_id=uuid4(), title="a", rating=7.123456789012345)
+    with connection.cursor() as session:
+        session.execute("SET LOCAL extra_float_digits = -15")
+    Movie.objects.update(rating=7.2)
+    assert [after and after["rating"] for _, _, after in log("movies.movie")] == [7.123456789012345, 7.2]
+
+
+def test_times_beyond_the_calendar_are_captured(cast):
+    times = ["0044-03-15", "0044-03-15 BC", "infinity", "-infinity"]
+    with connection.cursor() as session:
+        session.execute("INSERT INTO shop_order (buyer_id, lines, total) VALUES (%s, '[]', 1)", [cast.owner.user.pk])
+        for time in times:
+            session.execute("UPDATE shop_order SET confirm_until = %s", [time])
+    shown = [after and after["confirm_until"] for kind, _, after in log("shop.order") if kind == "updated"]
+    assert len(set(shown)) == len(times)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "WITH gone AS (UPDATE posts_post SET deleted = now() RETURNING id)"
+        " UPDATE posts_comment SET body = 'b' FROM gone WHERE post_id = gone.id",
+        "WITH moved AS (INSERT INTO shop_movement (product_id, delta, reason)"
+        " SELECT id, -1, 'CORRECTION' FROM shop_product RETURNING product_id)"
+        " UPDATE shop_product SET price = 2 FROM moved WHERE id = product_id",
+        "WITH moved AS (INSERT INTO shop_movement (product_id, delta, reason)"
+        " VALUES ('0189c9a8-0000-7000-8000-000000000001', 1, 'CORRECTION') RETURNING product_id)"
+        " INSERT INTO shop_product (id, owner_id, name, price, stock)"
+        " SELECT moved.product_id, p.owner_id, 'b', 1, 1 FROM moved, shop_product p",
+    ],
+)
+def test_statement_that_changes_an_object_twice_by_a_trigger_is_refused(cast, statement: str):
+    """The log would have the change of the trigger before the one of the statement, and end with what is not there."""
+    post = Post.objects.create(title="a", body="")
+    Comment.objects.create(post=post, name="", email="", body="a")
+    with connection.cursor() as session:
+        session.execute(
+            "INSERT INTO shop_product (owner_id, name, price, stock) VALUES (%s, 'a', 1, 10)", [cast.owner.user.pk]
+        )
+        before = Change.objects.count()
+        with pytest.raises(Error, match="two statements"), transaction.atomic():
+            session.execute(statement)
+    assert Change.objects.count() == before
+
+
+def test_statements_of_one_function_may_change_an_object_one_after_the_other(cast):
+    with connection.cursor() as session:
+        session.execute(
+            "INSERT INTO shop_product (owner_id, name, price, stock) VALUES (%s, 'a', 1, 10)", [cast.owner.user.pk]
+        )
+        session.execute("""
+            DO $$ BEGIN
+                INSERT INTO shop_movement (product_id, delta, reason) SELECT id, -1, 'CORRECTION' FROM shop_product;
+                UPDATE shop_product SET price = 2;
+                INSERT INTO shop_movement (product_id, delta, reason) SELECT id, -1, 'CORRECTION' FROM shop_product;
+                UPDATE shop_product SET stock = 5;
+            END $$""")
+    assert [after and after["stock"] for _, _, after in log("shop.product")] == [10, 9, 9, 8, 5]
 
 
 def test_a_soft_deletion_is_a_deletion_and_what_follows_is_silent():

@@ -135,14 +135,24 @@ FROM judged;
 
 -- name: replay
 -- Places the changes in their lanes again, whatever was delivered since: an object's earlier change goes out first. Lanes
--- that wait after a failure are due at once. A dead letter is settled when something went into a lane for it, and only
--- then. Returns what was placed, and how many were not: not fanned out, and not in the log.
-{judged}, lane AS (
+-- that wait after a failure are due at once. Where the change that goes out next is chosen together with an earlier one, it
+-- may be under way: its claim is taken away, and it comes again behind that, as in clear_from. A dead letter is settled when
+-- something went into a lane for it, and only then. Returns what was placed, and how many were not: not fanned out, and not
+-- in the log.
+{judged}, overtaken AS MATERIALIZED (
+    SELECT lane.id
+    FROM (SELECT model, object_id, min(due_seq) AS first_seq, array_agg(due_seq) AS due FROM judged GROUP BY 1, 2) AS object
+    JOIN delivery_lane lane
+      ON (lane.subscription_id, lane.model, lane.object_id) = (%(subscription)s, object.model, object.object_id)
+    CROSS JOIN LATERAL (SELECT min(seq) AS seq FROM delivery_delivery WHERE lane_id = lane.id) AS next
+    WHERE next.seq > object.first_seq AND next.seq = ANY (object.due)
+), lane AS (
     INSERT INTO delivery_lane (subscription_id, model, object_id)
     SELECT DISTINCT %(subscription)s, model, object_id FROM judged WHERE due_seq IS NOT NULL ORDER BY model, object_id
     ON CONFLICT (subscription_id, model, object_id) DO UPDATE
     SET next_at = CASE WHEN delivery_lane.failure IS NULL THEN delivery_lane.next_at ELSE now() END,
-        attempts = CASE WHEN delivery_lane.failure IS NULL THEN delivery_lane.attempts ELSE 0 END
+        attempts = CASE WHEN delivery_lane.failure IS NULL THEN delivery_lane.attempts ELSE 0 END,
+        token = CASE WHEN delivery_lane.id IN (SELECT id FROM overtaken) THEN delivery_draw_token() ELSE delivery_lane.token END
     RETURNING id, model, object_id
 ), placed AS (
     INSERT INTO delivery_delivery (lane_id, seq, at)
@@ -194,11 +204,18 @@ SELECT CASE WHEN since.seq IS NOT NULL THEN least(since.seq, (
 FROM (SELECT min(c.seq) AS seq FROM changes_change c WHERE c.at >= %(since)s) AS since;
 
 -- name: clear_from
--- What waits from there on comes again with the window. Lanes are locked first, as in remove_deliveries.
-DELETE FROM delivery_delivery d USING (
+-- What waits from there on comes again with the window, and anew: a lane that waits after a failure is due at once. What
+-- is under way there has lost its claim, and comes again, in its order, once its lease has ended: its settlement would
+-- remove what the window places, and the object would end with an earlier change. Lanes are locked first, as in
+-- remove_deliveries.
+WITH lane AS MATERIALIZED (
     SELECT id FROM delivery_lane WHERE subscription_id = %(subscription)s ORDER BY model, object_id FOR UPDATE
-) AS lane
-WHERE lane.id = d.lane_id AND d.seq >= %(seq)s;
+), cleared AS (
+    DELETE FROM delivery_delivery d USING lane WHERE d.lane_id = lane.id AND d.seq >= %(seq)s RETURNING d.lane_id
+)
+UPDATE delivery_lane SET token = delivery_draw_token(), attempts = 0,
+    next_at = CASE WHEN failure IS NULL THEN next_at ELSE now() END
+WHERE id IN (SELECT lane_id FROM cleared);
 
 -- name: rewind
 -- A window that begins before everything: no transaction is visible in '1:1:'. It is fanned out in chunks from that number

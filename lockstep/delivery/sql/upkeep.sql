@@ -21,16 +21,20 @@ CROSS JOIN (SELECT %(kind)s::text AS kind, %(follows)s::text[] AS follows, %(ski
 WHERE old.name = %(name)s FOR NO KEY UPDATE OF old;
 
 -- name: bring_near
--- Lanes that nobody can have put off so far: the clock stepped back since. Those that did not fail may be claimed just
+-- Lanes that wait for an old time: the clock stepped back since, by `step` where that is known. What waits after a failure
+-- comes forward by it, while it waits longer than that: a second worker, which has seen the same step, finds it done. Lanes
+-- that nobody can have put off so far waited for a time before some other step. Those that did not fail may be claimed just
 -- now, so they are taken to be.
-UPDATE delivery_lane SET next_at = clock_timestamp() + found.lease
+UPDATE delivery_lane SET next_at = found.near
 FROM (
-    SELECT lane.id, known.lease
+    SELECT lane.id, CASE WHEN lane.failure IS NOT NULL AND lane.next_at - %(step)s <= clock_timestamp() + %(longest)s
+                         THEN lane.next_at - %(step)s ELSE clock_timestamp() + known.lease END AS near
     FROM delivery_lane lane
     JOIN unnest(%(names)s::text[], %(leases)s::interval[]) AS known (name, lease)
       ON known.name = split_part(lane.subscription_id, ':', 1)
     WHERE lane.next_at > clock_timestamp()
         + CASE WHEN lane.failure IS NULL THEN known.lease ELSE greatest(known.lease, %(longest)s::interval) END
+       OR lane.failure IS NOT NULL AND %(step)s::interval > interval '0' AND lane.next_at > clock_timestamp() + %(step)s
     FOR UPDATE OF lane SKIP LOCKED
 ) AS found
 WHERE delivery_lane.id = found.id;

@@ -99,10 +99,10 @@ def put_off(database: psycopg.Connection, seconds: float, failure: str | None) -
     )
 
 
-def bring(leases: dict[str, float]) -> None:
+def bring(leases: dict[str, float], step: float = 0.0) -> None:
     async def run() -> None:
         async with await psycopg.AsyncConnection.connect(database_url(), autocommit=True) as connection:
-            await bring_near(connection, leases)
+            await bring_near(connection, leases, step)
 
     asyncio.run(run())
 
@@ -131,6 +131,21 @@ def test_a_lane_waits_no_longer_than_it_may(
     assert waits
     assert (waits[0] <= timedelta(seconds=LEASE)) is (is_brought_near or seconds < LEASE)
     assert waits[0] > timedelta(seconds=min(seconds, LEASE) - 10)
+
+
+@pytest.mark.parametrize("delay", [5, 30, 36_000])
+def test_what_failed_waits_no_longer_than_it_would_have(steps: Steps, database: psycopg.Connection, delay: float):
+    """As long as the receiver asked for, too; and two workers notice one step."""
+    step = 3_600.0 if delay < 36_000 else 40_000.0
+    steps.declare(subscriber())
+    insert_post(database, "a")
+    steps.fan_out()
+    put_off(database, delay + step, "failed")
+    for _ in range(2):
+        bring({"test": LEASE}, step)
+        waits = database.execute("SELECT next_at - clock_timestamp() FROM delivery_lane").fetchone()
+        assert waits
+        assert timedelta(seconds=delay - 10) < waits[0] <= timedelta(seconds=delay)
 
 
 def test_a_worker_that_starts_looks_for_what_was_put_off_too_far(

@@ -13,6 +13,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from conftest import database_url
 from lockstep.delivery.database import SQL
@@ -28,7 +29,7 @@ from lockstep.delivery.tests.support import (
     waiting,
 )
 from lockstep.delivery.worker import Worker
-from tests.support import without_triggers
+from tests.support import another_role, without_triggers
 
 OF_ANOTHER_CLUSTER = "INSERT INTO delivery_epoch (number, timeline, system_identifier) VALUES (1, 1, '1')"
 # What restores a dump makes the indexes when the rows are there.
@@ -217,6 +218,18 @@ def test_there_is_no_new_epoch_without_need(steps: Steps, database: psycopg.Conn
         begin_new_epoch()
     with pytest.raises(CommandError, match="no reason"):
         call_command("delivery", "new-epoch", "--plan")
+
+
+def test_role_that_does_not_own_the_tables_is_told_who_begins_an_epoch(restore: Callable[[], None]):
+    restore()
+    with another_role(database_url(), "of_the_web"):
+        try:
+            with connection.cursor() as session:
+                session.execute("SET ROLE of_the_web")
+            with pytest.raises(CommandError, match="owner of the tables"):
+                call_command("delivery", "new-epoch")
+        finally:
+            connection.close()
 
 
 def test_the_command_shows_before_it_acts(restore: Callable[[], None], steps: Steps, database: psycopg.Connection):

@@ -274,6 +274,47 @@ def test_a_span_is_sent_again_in_order(steps: Steps, database: psycopg.Connectio
     assert operations.replay_span(Selection("test", until=times[1])) == Replayed(changes=1, objects=1)
 
 
+def rewind_and_fan_out(steps: Steps) -> None:
+    operations.rewind("test")
+    while steps.behind():
+        steps.fan_out()
+
+
+@pytest.mark.parametrize("send_again", [rewind_and_fan_out, lambda steps: operations.replay_span(ALL)])
+def test_what_is_being_delivered_comes_again_behind_what_is_earlier(
+    steps: Steps, database: psycopg.Connection, send_again: Callable[[Steps], object]
+):
+    """Else the last that its receiver hears of the object would be an earlier change."""
+    post = write(steps, database, EVENT, "a", "b")
+    deliver(steps, EVENT)
+    rename_post(database, post, "c")
+    steps.fan_out()
+    [under_way] = steps.claim(EVENT)
+    send_again(steps)
+    assert steps.claim(EVENT) == []
+    steps.settle(under_way)
+    database.execute("UPDATE delivery_lane SET next_at = now()")  # its lease has ended
+    assert deliver(steps, EVENT) == ["a", "b", "c"]
+
+
+def test_a_change_that_is_being_delivered_is_not_held_up_by_a_replay_of_itself(
+    steps: Steps, database: psycopg.Connection
+):
+    write(steps, database, EVENT, "a", "b")
+    [under_way] = steps.claim(EVENT)
+    operations.replay_span(ALL)
+    steps.settle(under_way)
+    assert deliver(steps, EVENT) == ["b"]
+
+
+def test_a_lane_that_waits_after_a_failure_begins_anew_with_a_rewind(steps: Steps, database: psycopg.Connection):
+    write(steps, database, EVENT, "a", "b")
+    steps.settle(*steps.claim(EVENT), error=TryAgain("later", retry_after=36_000.0))
+    rewind_and_fan_out(steps)
+    [again] = steps.claim(EVENT)
+    assert (title(again), again.attempts) == ("a", 1)
+
+
 def test_what_is_not_fanned_out_yet_is_left_to_the_relay(steps: Steps, database: psycopg.Connection):
     write(steps, database, EVENT, "a")
     insert_post(database, "new")

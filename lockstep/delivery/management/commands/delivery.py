@@ -15,7 +15,7 @@ from lockstep.changes import commands
 from lockstep.changes.commands import counted
 from lockstep.delivery import operations
 from lockstep.delivery.audit import Finding, audit
-from lockstep.delivery.epochs import Busy, SameCluster, begin_new_epoch, preview_new_epoch
+from lockstep.delivery.epochs import Busy, NotOwner, SameCluster, begin_new_epoch, preview_new_epoch
 from lockstep.delivery.models import Subscription
 from lockstep.delivery.operations import (
     Letter,
@@ -85,7 +85,7 @@ class Command(commands.Command):
         except UnknownSubscription as error:
             names = ", ".join(status.name for status in operations.status()) or "none"
             raise CommandError(f"{error} There are: {names}.") from error
-        except (StillDeclared, SameCluster, WrongState, Busy) as error:
+        except (StillDeclared, SameCluster, WrongState, Busy, NotOwner) as error:
             raise CommandError(str(error)) from error
 
     def _status(self, options: dict[str, Any]) -> None:
