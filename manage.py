@@ -16,27 +16,22 @@ def main() -> None:
 
 def execute() -> None:
     """Django's own entry point, with the errors that are about where it runs."""
+    import psycopg
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
-    from django.db import OperationalError, ProgrammingError
+    from django.db import Error
     from environs import EnvError
+
+    from lockstep.changes.database_errors import explanation
 
     try:
         execute_from_command_line(sys.argv)
     except (ImproperlyConfigured, EnvError) as error:
         sys.exit(f"Lockstep cannot start: {error}")
-    except ProgrammingError as error:
-        sys.exit(f"The database is not as the code expects it ({first_line(error)}). Run: manage.py migrate")
-    except OperationalError as error:
-        sys.exit(
-            f"The database does not answer ({first_line(error)}). In development start `make run`; if it runs with a "
-            "LOCKSTEP_HOME of its own, set the same LOCKSTEP_HOME here."
-        )
-
-
-def first_line(error: Exception) -> str:
-    """The first line of its message, or the name of its type."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    except (Error, psycopg.Error) as error:
+        if sentence := explanation(error):
+            sys.exit(sentence)
+        raise
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The web server's connections to PostgreSQL."""
 
 import select
-from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -10,6 +9,7 @@ from django.core.signals import request_finished, request_started
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, close_old_connections, connections, reset_queries
 from django.db.backends.signals import connection_created
 
+from lockstep.changes.database_errors import cause_of, unsuitable
 from lockstep.changes.query_log import bound_query_log
 
 # Beyond PostgreSQL's own limit for a statement, which does not hold for a commit that waits for a standby.
@@ -30,8 +30,11 @@ def look_after_connections() -> None:
 
 def refuse_unsuitable_database() -> None:
     """Raises UnsuitableDatabase, for the start of the web server. One that does not answer may later."""
-    with suppress(DatabaseError):
+    try:
         connections[DEFAULT_DB_ALIAS].ensure_connection()
+    except DatabaseError as error:
+        if found := unsuitable(cause_of(error)):
+            raise found from error
 
 
 def _bound_statements(connection: Any, **_: object) -> None:  # noqa: ANN401 - any of Django's connections
@@ -60,6 +63,8 @@ def _leave_what_is_of_no_use(**_: object) -> None:
         if not default.is_usable():
             default.close()
         default.errors_occurred = False
+    elif default.connection.pgconn.parameter_status(b"default_transaction_read_only") == b"on":
+        default.close()  # that holds for as long as the session lives: a new one shows what the database is now
 
 
 def _says_something(connection: Any) -> bool:  # noqa: ANN401 - psycopg's

@@ -17,6 +17,12 @@ _SESSION_LOST = frozenset(("XX000", "26000", "42P05", READ_ONLY))
 MIGRATE = "The tables are not those of this version ({}). Run: manage.py migrate"
 ADDRESS = "The database refuses the connection ({}). Mend DATABASE_URL, or make the role or database that it names."
 RIGHTS = "The role lacks rights in the database ({}). Run migrate with APPLICATION_ROLE; see docs/security.md."
+WRITES_REFUSED = "The database is read-only ({}). Name the primary in DATABASE_URL, or allow writes again."
+NOT_NOW = "The database could not do this now ({}). Try again once that has passed."
+NO_ANSWER = (
+    "The database does not answer ({}). In development start `make run`; if it runs with a LOCKSTEP_HOME of its own,"
+    " set the same LOCKSTEP_HOME here."
+)
 
 # libpq has no codes for what happens before there is a connection, so that these are texts. A server that speaks
 # another language than English is waited for, and what it says is logged.
@@ -45,6 +51,21 @@ def unsuitable(error: BaseException) -> UnsuitableDatabase | None:
     of_a_connection = isinstance(error, (psycopg.OperationalError, psycopg.ProgrammingError)) and not error.sqlstate
     if of_a_connection and _OF_THE_ADDRESS.search(str(error)):
         return UnsuitableDatabase(ADDRESS.format(text))
+    return None
+
+
+def explanation(error: BaseException) -> str | None:
+    """What to tell the user of a command that met this error; None where the error is a mistake of ours."""
+    cause = cause_of(error)
+    if found := unsuitable(cause):
+        return str(found)
+    text = str(cause).partition("\n")[0].strip() or type(cause).__name__
+    if is_read_only(cause):
+        return WRITES_REFUSED.format(text)
+    if isinstance(cause, psycopg.ProgrammingError) and cause.sqlstate:
+        return MIGRATE.format(text)
+    if isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError)):
+        return (NOT_NOW if cause.sqlstate else NO_ANSWER).format(text)
     return None
 
 

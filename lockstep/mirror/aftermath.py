@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 SHORTEST_DELAY = 0.3  # seconds: the pushes of one cascade are followed by one look
 LONGEST_DELAY = 5.0  # seconds: what is missing there is not left missing for longer than it must
-LONGEST_PAUSE = 600.0  # seconds, after looks that left something unmended
+LONGEST_PAUSE = 600.0  # seconds, after looks that failed or left something unmended, and while the mending is stopped
 WATCH_SECONDS = 5.0
 STOPPED = "%s: mending has stopped: %s. See manage.py sync_with_fake_system --plan; without --plan it is mended"
 REST_RATIO = 5  # reading a small provider may take up a sixth of the time
@@ -40,7 +40,7 @@ class Aftermath:
     def __init__(self, mirror: Mirror) -> None:
         self.mirror = mirror
         self._delay = SHORTEST_DELAY
-        self._failures = 0  # looks in a row that left something unmended
+        self._failures = 0  # looks in a row that failed or left something unmended
 
     @property
     def name(self) -> str:
@@ -59,8 +59,9 @@ class Aftermath:
             try:
                 await self._look(pool, subscriber)
             except ProviderError as error:
-                logger.warning("%s: could not be read after a write: %s", self.mirror.provider, error)
-                await self.request(pool)
+                pause = await self._look_later(pool)
+                what = "%s: could not be read after a write, and is read again in %g s: %s"
+                logger.warning(what, self.mirror.provider, pause, error)
             self._delay = min(max(SHORTEST_DELAY, REST_RATIO * (time.monotonic() - began)), LONGEST_DELAY)
 
         return PeriodicWork(self.name, None, run)
@@ -89,14 +90,21 @@ class Aftermath:
                 result = await applier.run(plan, wanted=lambda step: step.is_self_inflicted)
             finally:
                 await plan.close()
-            if result.failed:
-                self._failures += 1
-                await state.look_later(min(LONGEST_DELAY * 2**self._failures, LONGEST_PAUSE))
-            else:
-                self._failures = 0
+        if result.failed:
+            await self._look_later(pool)
+        else:
+            self._failures = 0
         if done := result.done.total():
             logger.info("%s differed in %d objects by our own writes; mended", self.mirror.provider, done)
             await self.request(pool)  # deletions sweep others away, and children follow what was created anew
+
+    async def _look_later(self, pool: Pool) -> float:
+        """Asks for a look after one that failed; returns in how many seconds, more after each."""
+        self._failures += 1
+        pause: float = min(LONGEST_DELAY * 2 ** min(self._failures, 10), LONGEST_PAUSE)  # a power of a week is no float
+        async with pool.connection() as connection:
+            await State(self.mirror, connection).look_later(pause)
+        return pause
 
     async def _may_mend(self, plan: Plan, state: State) -> bool:
         """Whether there is something to mend, and no more than a worker does by itself."""
@@ -105,6 +113,7 @@ class Aftermath:
             await state.go_on()
             return False
         if await state.stopped():
+            await state.look_later(LONGEST_PAUSE)  # the stop is over once the provider is as it was
             return False
         limits = self.mirror.limits()
         if plan.has_shrunk and not await state.suspect():
@@ -117,6 +126,7 @@ class Aftermath:
         if too_much := limits.ceiling.exceeded_by(planned):
             reason = f"{', '.join(too_much)} without a person"
             await state.stop(reason)
+            await state.look_later(LONGEST_PAUSE)
             logger.error(STOPPED, self.mirror.provider, reason)
             return False
         if not plan.has_shrunk:

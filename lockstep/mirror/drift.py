@@ -42,7 +42,7 @@ def drift_check(mirror: Mirror, aftermath: Aftermath) -> Callable[[Pool], Awaita
                 return
             finally:
                 await plan.close()
-        if plan.owed:
+        if plan.owed or stopped:
             await aftermath.request(pool)
         if stopped:
             logger.error(STOPPED, mirror.provider, stopped)

@@ -51,9 +51,12 @@ def _warnings(plan: Plan, stopped: str) -> Iterator[str]:
         yield f"{name}: {counted(count, 'object')} with an id that cannot be used, left alone."
     if plan.has_shrunk:
         yield f"[bold]The provider does not show {plan.gone:,} of {plan.seen:,} objects that it had.[/]"
-    if stopped:
+    owed = plan.owed.total()
+    if stopped and owed:
         yield f"[bold]A worker has stopped mending: {escape(stopped)}.[/] Run this without --plan to go on."
-    if owed := plan.owed.total():
+    elif stopped:
+        yield f"A worker has stopped mending: {escape(stopped)}. That is over: its next look finds nothing to mend."
+    elif owed:
         yield f"A worker mends {counted(owed, 'difference')} of these by itself."
 
 

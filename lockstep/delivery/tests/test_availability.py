@@ -14,9 +14,10 @@ from psycopg import errors
 from psycopg_pool import PoolTimeout
 
 from conftest import database_url
+from lockstep.api.connections import refuse_unsuitable_database
 from lockstep.changes import connecting
 from lockstep.changes.connecting import WatchedAsyncConnection
-from lockstep.changes.database_errors import UnsuitableDatabase, is_stale, is_transient, unsuitable
+from lockstep.changes.database_errors import UnsuitableDatabase, explanation, is_stale, is_transient, unsuitable
 from lockstep.changes.pooling import require_suitable
 from lockstep.delivery import availability
 from lockstep.delivery.availability import Availability, ReadOnly
@@ -39,18 +40,18 @@ def database_settings(transactional_db: None) -> Iterator[dict[str, Any]]:
     connection.close()
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        ({"PASSWORD": "wrong"}, "password authentication failed"),
-        ({"NAME": "no_such_database"}, 'database "no_such_database" does not exist'),
-        ({"USER": "no_such_role"}, "authentication failed"),
-        ({"OPTIONS": {"service": "no_such_service"}}, 'definition of service "no_such_service" not found'),
-        ({"OPTIONS": {"no_such_parameter": "1"}}, "no_such_parameter"),
-        ({"OPTIONS": {"sslmode": "verify-full", "sslrootcert": "/nowhere/root.pem"}}, "does not support SSL"),
-        ({"OPTIONS": {"options": "-c search_path=pg_catalog"}}, "Run: manage.py migrate"),
-    ],
-)
+REFUSALS = [
+    ({"PASSWORD": "wrong"}, "password authentication failed"),
+    ({"NAME": "no_such_database"}, 'database "no_such_database" does not exist'),
+    ({"USER": "no_such_role"}, "authentication failed"),
+    ({"OPTIONS": {"service": "no_such_service"}}, 'definition of service "no_such_service" not found'),
+    ({"OPTIONS": {"no_such_parameter": "1"}}, "no_such_parameter"),
+    ({"OPTIONS": {"sslmode": "verify-full", "sslrootcert": "/nowhere/root.pem"}}, "does not support SSL"),
+    ({"OPTIONS": {"options": "-c search_path=pg_catalog"}}, "Run: manage.py migrate"),
+]
+
+
+@pytest.mark.parametrize(("change", "sentence"), REFUSALS)
 def test_what_does_not_pass_ends_the_worker_with_a_sentence(
     database_settings: dict[str, Any], change: dict[str, Any], sentence: str
 ):
@@ -67,6 +68,61 @@ def test_a_role_without_rights_ends_the_worker_with_a_sentence(database_settings
         database_settings.update({"USER": "without_rights", "PASSWORD": "secret"})
         with pytest.raises(CommandError, match=r"The role lacks rights in the database \(permission denied for table"):
             call_command("worker")
+
+
+@pytest.mark.parametrize(("change", "sentence"), REFUSALS)
+def test_what_does_not_pass_is_the_same_sentence_for_every_command(
+    database_settings: dict[str, Any], change: dict[str, Any], sentence: str
+):
+    connection.close()
+    database_settings.update(change)
+    with pytest.raises(django.db.Error) as refused:
+        call_command("delivery", "status")
+    said = explanation(refused.value)
+    assert said
+    assert sentence in said
+    assert ("Mend DATABASE_URL" in said) == ("manage.py migrate" not in said)
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(("change", "sentence"), REFUSALS[:-1])
+def test_what_does_not_pass_ends_the_start_of_the_web_server_with_a_sentence(
+    database_settings: dict[str, Any], change: dict[str, Any], sentence: str
+):
+    connection.close()
+    database_settings.update(change)
+    with pytest.raises(UnsuitableDatabase, match="Mend DATABASE_URL") as refused:
+        refuse_unsuitable_database()
+    assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            errors.ReadOnlySqlTransaction("cannot execute INSERT in a read-only transaction"),
+            "The database is read-only",
+        ),
+        (errors.InsufficientPrivilege("permission denied for table posts_post"), "The role lacks rights"),
+        (errors.UndefinedColumn("column x does not exist"), "Run: manage.py migrate"),
+        (errors.UndefinedObject("type x does not exist"), "Run: manage.py migrate"),
+        (errors.DiskFull("No space left on device"), "could not do this now"),
+        (errors.ConnectionTimeout("connection timeout expired"), "The database does not answer"),
+        (psycopg.InterfaceError("the connection is closed"), "The database does not answer"),
+    ],
+)
+def test_an_error_of_the_database_is_a_sentence_for_the_user_of_a_command(error: psycopg.Error, sentence: str):
+    wrapped = django.db.DatabaseError("of Django")
+    wrapped.__cause__ = error
+    assert explanation(error) == explanation(wrapped)
+    said = explanation(error) or ""
+    assert sentence in said
+    assert str(error) in said
+
+
+@pytest.mark.parametrize("mistake", [errors.UniqueViolation("duplicate key"), psycopg.ProgrammingError("missing")])
+def test_a_mistake_of_ours_has_no_explanation(mistake: psycopg.Error):
+    assert explanation(mistake) is None
 
 
 def test_an_older_postgresql_is_refused():
@@ -160,9 +216,12 @@ def test_a_reason_to_wait_is_said_once(monkeypatch: pytest.MonkeyPatch, caplog: 
         available = Availability(asyncio.Event(), attempt)
         await asyncio.gather(*(available.wait(psycopg.OperationalError("refused")) for _ in range(4)))
 
-    asyncio.run(wait())
-    said = [record.message for record in caplog.records if "trying again" in record.message]
-    assert said == [f"the database does not answer, trying again: {why}" for why in ("refused", "starting up")]
+    with caplog.at_level(logging.INFO):
+        asyncio.run(wait())
+    said = [record.message for record in caplog.records if record.name == availability.logger.name]
+    *waits, end = said
+    assert waits == [f"the database cannot be used, trying again: {why}" for why in ("refused", "starting up")]
+    assert end.startswith("the database can be used again")
 
 
 def test_a_worker_waits_while_the_database_is_read_only(

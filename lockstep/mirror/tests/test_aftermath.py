@@ -3,13 +3,16 @@
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import product
 
 import pytest
 from django.conf import settings
 from django.db import connection
+from django.utils import timezone
 
 from lockstep.delivery.database import open_pool
 from lockstep.delivery.errors import DeliveryError
@@ -329,6 +332,65 @@ def test_a_stop_ends_when_the_provider_is_as_it_was(kept: Provider, monkeypatch:
     kept.faults()
     assert looks(kept).state.stopped_at is None
     assert in_step(kept.server.url)
+
+
+def test_a_stop_is_looked_at_again_without_a_push(kept: Provider, monkeypatch: pytest.MonkeyPatch):
+    """It stood until the next push: the hourly check found nothing to mend, and asked for no look."""
+    monkeypatch.setattr(settings, "POSTS_PROVIDER_MAX_CREATES", 2)
+    kept.faults(methods=["GET"], hides="everything")
+    looks(kept)
+    later()
+    assert looks(kept).state.look_at
+    MirrorState.objects.update(look_at=LONG_AGO)
+    assert looks(kept).state.look_at > timezone.now()  # still nothing is there
+    kept.faults()
+    code, said = run_plan()
+    assert code == 0
+    assert "That is over: its next look finds nothing to mend." in said
+    assert "without --plan" not in said
+    requested: list[str] = []
+    monkeypatch.setattr("lockstep.mirror.aftermath.request_periodic", noting(requested))
+    check_drift()
+    assert requested == ["jsonplaceholder-aftermath"]
+
+
+def test_plan_does_not_say_that_a_worker_mends_what_it_has_stopped_at(kept: Provider):
+    kept.faults(methods=["GET"], hides="everything")
+    look()
+    assert "A worker mends" in run_plan()[1]
+    MirrorState.objects.update(stopped_at=LONG_AGO, reason="too much")
+    said = run_plan()[1]
+    assert "A worker has stopped mending: too much." in said
+    assert "A worker mends" not in said
+
+
+def test_a_provider_that_cannot_be_read_is_read_less_and_less_often(
+    kept: Provider, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    """It was read again after 0.3 s, each time with a warning, for as long as its answers could not be read."""
+    kept.faults(methods=["GET"], garbage=True)
+    requested: list[str] = []
+    monkeypatch.setattr("lockstep.mirror.aftermath.request_periodic", noting(requested))
+    aftermath = Aftermath(JSONPLACEHOLDER)
+
+    async def run() -> None:
+        async with open_pool(size=4) as pool:
+            for _ in range(3):
+                await aftermath.work(mirror_subscriber(JSONPLACEHOLDER)).run(pool)
+
+    before = timezone.now()
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(run())
+    assert requested == []
+    assert [record.args[1] for record in caplog.records if "is read again in" in record.msg] == [10, 20, 40]
+    assert MirrorState.objects.get().look_at > before + timedelta(seconds=9)
+
+
+def noting(requested: list[str]) -> Callable[..., Awaitable[None]]:
+    async def note(pool: object, name: str, delay: float) -> None:
+        requested.append(name)
+
+    return note
 
 
 def test_a_provider_that_gives_other_ids_gets_nothing_twice(kept: Provider):
