@@ -6,24 +6,50 @@ while the others go on. Nobody sleeps: an actor has arrived, has ended, or Postg
 """
 
 import asyncio
+import select
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
+import uvloop
 from django.db import connection as django_connection
 from django.db import transaction
 
 from lockstep.delivery.database import SQL
 
 NAMES = {text: f"{file}.{name}" for file, statements in SQL.items() for name, text in statements.items()}
+QUICK_MS = 3  # for so long everybody waits for an answer of the database
 PATIENCE = 30.0  # seconds until an actor that neither arrives nor waits for a lock is a mistake of the stage
 
 
 class Killed(Exception):
     """The process of this actor is no more."""
+
+
+class QuickConnection(psycopg.AsyncConnection[Any]):
+    """A connection that troubles the event loop only with what takes long: who waits for a lock, lets others go on."""
+
+    async def wait(self, gen: Any, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - psycopg's
+        """psycopg's only wait for an answer."""
+        return await super().wait(self._quickly(gen), *args, **options)
+
+    def _quickly(self, wait: Any) -> Generator[Any, Any, Any]:  # noqa: ANN401 - psycopg's
+        try:
+            wanted = next(wait)
+            while True:
+                ready = self._ready(wanted)
+                wanted = wait.send(ready or (yield wanted))
+        except StopIteration as end:
+            return end.value
+
+    def _ready(self, wanted: int) -> int:
+        poll = select.poll()
+        poll.register(self.pgconn.socket, (wanted & 1 and select.POLLIN) | (wanted & 2 and select.POLLOUT))
+        ((_, found),) = poll.poll(QUICK_MS) or [(0, 0)]
+        return (1 if found & select.POLLIN else 0) | (2 if found & select.POLLOUT else 0)
 
 
 class Actor:
@@ -145,18 +171,18 @@ class Stage:
         return self.loop.run_until_complete(work)
 
     async def connect(self, options: str = "") -> psycopg.AsyncConnection[Any]:
-        own = f"{options} -c deadlock_timeout=20ms"
-        return await psycopg.AsyncConnection.connect(
-            self.url, autocommit=True, prepare_threshold=0 if options else 5, options=own
+        return await QuickConnection.connect(
+            self.url, autocommit=True, prepare_threshold=0 if options else 5, options=options
         )
 
     async def borrowed(self, options: str) -> psycopg.AsyncConnection[Any]:
         idle = self._idle.setdefault(options, [])
         return idle.pop() if idle else await self.connect(options)
 
-    def act(self, name: str, work: Callable[[Connection], Awaitable[Any]], options: str) -> Actor:
+    def act(self, name: str, work: Callable[[Connection], Awaitable[Any]], settings: Mapping[str, str]) -> Actor:
         """An actor of a worker. It stands before its first statement."""
         actor = Actor(name, self.loop)
+        options = " ".join(f"-c {name}={value}" for name, value in settings.items())
 
         async def play() -> None:
             connection = await self.borrowed(options)
@@ -190,9 +216,6 @@ class Stage:
             try:
                 django_connection.ensure_connection()
                 actor.pid = django_connection.connection.info.backend_pid
-                if not getattr(django_connection.connection, "is_staged", False):
-                    django_connection.connection.execute("SET deadlock_timeout = '20ms'")
-                    django_connection.connection.is_staged = True
                 with transaction.atomic():
                     with django_connection.execute_wrapper(gated):
                         actor.result = work()
