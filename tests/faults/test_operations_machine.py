@@ -60,6 +60,19 @@ EMPTIED = [
     "posts_post",
     "changes_change",  # whose triggers are off meanwhile
 ]
+SUBSCRIPTIONS = ((EVENT, "event", 1_000_000), (STATE, "state", 1_000_000), (ENDPOINT, "event", CAP))
+MADE = [
+    f"INSERT INTO delivery_subscription (name, kind, follows, skip_origin, cap, keeps_log) "
+    f"VALUES ('{name}', '{kind}', '{{{MODEL}.*}}', 'echo', {cap}, {name != ENDPOINT})"
+    for name, kind, cap in SUBSCRIPTIONS
+]
+MADE_OTHER = f"""
+    INSERT INTO delivery_subscription (name, kind, follows, place_id)
+    SELECT '{OTHER}', 'event', '{{shop.product.*}}', place_id FROM delivery_subscription WHERE name = '{EVENT}'"""
+BEGIN = ";".join([*(f"DELETE FROM {table}" for table in EMPTIED), *MADE, MADE_OTHER])
+MAKE_OLD_WEEK = f"""
+    CREATE TABLE {OLD_WEEK} PARTITION OF changes_change
+    FOR VALUES FROM ('2020-01-06 00:00+00') TO ('2020-01-13 00:00+00')"""
 EXPECTED = (operations.WrongState, operations.UnknownSubscription, operations.UnknownMessage, operations.NotInLog)
 BEGINNINGS = ("empty", "behind", "in part", "in part", "letters", "letters")
 OPERATIONS = (
@@ -67,6 +80,7 @@ OPERATIONS = (
     *("replay letters", "replay letters", "replay letters", "discard letters", "replay span", "replay span"),
     *("switch", "switch", "follow", "follow", "remove"),
 )
+OF_OWNERS = ("switch", "follow", "remove")
 
 BEGUN = ("relay", "relay", "relay", "claim", "settle", "relieve", "retention")
 STOPS = {
@@ -93,6 +107,16 @@ ANSWERS: dict[str, Callable[[], Exception | Skipped | None]] = {
     "not yet": lambda: NotYet("something else first"),
     "passed over": lambda: Skipped("not for you"),
 }
+END_LEASES = """
+    UPDATE delivery_lane SET next_at = now() - interval '1 s' WHERE id IN (
+        SELECT id FROM delivery_lane WHERE (id, token) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
+        AND failure IS NULL FOR UPDATE SKIP LOCKED)
+    RETURNING id"""
+# In whose lanes something waits for a worker, whether something failed, and whether somebody is full.
+LEFT = """
+    SELECT ARRAY(SELECT DISTINCT subscription_id FROM delivery_lane WHERE next_at <= now() OR failure IS NOT NULL ORDER BY 1),
+           EXISTS (SELECT FROM delivery_lane WHERE failure IS NOT NULL),
+           EXISTS (SELECT FROM delivery_subscription WHERE state = 'full')"""
 few = st.integers(0, 1000)
 
 
@@ -123,38 +147,19 @@ class Operations(RuleBasedStateMachine):
         self.idle_lanes: set[int] = set()
         self.orphans: dict[int, int] = {}  # lanes of claims that were cut short, with their tokens
         self._empty()
-        for name, kind, cap in ((EVENT, "event", 1_000_000), (STATE, "state", 1_000_000), (ENDPOINT, "event", CAP)):
-            self._subscribe(name, kind, cap)
-        self._make_other()
+        for name, kind, cap in SUBSCRIPTIONS:
+            self.model.subscribed(
+                name, self.model.tick(), kind=kind, follows=[f"{MODEL}.*"], skip_origin="echo", cap=cap
+            )
         self.settled_down = False
         self.acted = True  # since the states were looked at
 
     # What is there before
 
     def _empty(self) -> None:
-        deletions = "".join(f"DELETE FROM {table};" for table in EMPTIED)
-        self._ask(deletions)
+        self._ask(BEGIN)
         if self._one("SELECT to_regclass(%s) IS NULL", OLD_WEEK):
-            self._ask(f"CREATE TABLE {OLD_WEEK} PARTITION OF changes_change FOR VALUES FROM ('2020-01-06 00:00+00') "
-                      "TO ('2020-01-13 00:00+00')")  # fmt: skip
-
-    def _subscribe(self, name: str, kind: str, cap: int) -> None:
-        began = self.model.tick()
-        row = self._subscriber(name, kind).row
-        self._ask(
-            "INSERT INTO delivery_subscription (name, kind, follows, skip_origin, cap, keeps_log) "
-            "VALUES (%(name)s, %(kind)s, %(follows)s, %(skip_origin)s, %(cap)s, %(keeps_log)s)",
-            row | {"cap": cap, "keeps_log": name != ENDPOINT},
-        )
-        follows, skip = row["follows"], row["skip_origin"]
-        self.model.subscribed(name, began, kind=kind, follows=follows, skip_origin=skip, cap=cap)
-
-    def _make_other(self) -> None:
-        self._ask(
-            "INSERT INTO delivery_subscription (name, kind, follows, place_id) "
-            "SELECT %s, 'event', '{shop.product.*}', place_id FROM delivery_subscription WHERE name = %s",
-            [OTHER, EVENT],
-        )
+            self._ask(MAKE_OLD_WEEK)
 
     def _subscriber(self, name: str, kind: str | None = None) -> Subscriber:
         """By the code of a worker: what its kind is, the row says."""
@@ -194,7 +199,10 @@ class Operations(RuleBasedStateMachine):
             self._note_settled(actor)
 
     def _note_settled(self, actor: Actor) -> None:
-        for outcome in actor.notes.pop("outcomes", ()):
+        outcomes = actor.notes.pop("outcomes", ())
+        if any(outcome.error and outcome.delay is not None for outcome in outcomes):
+            self._time_stands_still()
+        for outcome in outcomes:
             sent = self.by_claim[id(outcome.claim)]
             self.seen[
                 "settled" if (outcome.claim.lane, outcome.claim.token) in actor.notes["held"] else "settled too late"
@@ -208,15 +216,24 @@ class Operations(RuleBasedStateMachine):
         written = self._row_of_other() if is_fan_out else None
         at = actor.at
         self.stage.step(actor)
-        self.acted = True
-        self.seen[f"{at}{', waits' if actor.is_blocked else ''}"] += 1
-        if at and at.startswith("lanes") and not actor.is_blocked:
-            self._time_stands_still()
-        if actor.error:
-            self.seen[type(actor.error).__name__] += 1
         if is_fan_out and self._row_of_other() != written:
             self.model.violated("a fan-out wrote the row of a subscription that follows nothing of it")
+        self._note_step(actor, at or "")
+
+    def _note_step(self, actor: Actor, at: str) -> None:
+        self.acted = self.acted or not actor.name.startswith("courier")  # these change no state
+        self.seen[f"{at}{', waits' if actor.is_blocked else ''}"] += 1
+        if actor.error:
+            self.seen[type(actor.error).__name__] += 1
         self._judge_errors(actor)
+
+    def _at_once(self, begin: Callable[..., Actor | None], *arguments: Any) -> Actor | None:
+        """It begins, and goes on to its end, but for the locks that it waits for."""
+        with self.stage.at_once():
+            actor = begin(*arguments)
+        if actor:
+            self._note_step(actor, f"all of {actor.name.split()[0]}")
+        return actor
 
     def _row_of_other(self) -> Any:
         return self._ask("SELECT xmin::text, ctid::text FROM delivery_subscription WHERE name = %s", [OTHER])
@@ -270,12 +287,10 @@ class Operations(RuleBasedStateMachine):
         if what != "create" and not mine:
             what = "create"
         object_id = pick(mine, n) if what != "create" else ""
-        if self.open[number] is None:
-            self._write_on(number, "BEGIN")
-            self.open[number] = []
-        self._write_on(number, f"SET LOCAL lockstep.origin = '{origin}'")
-        if how == "undone":
-            self._write_on(number, "SAVEPOINT before")
+        begins = ["BEGIN"] if self.open[number] is None else []
+        self.open[number] = self.open[number] or []
+        savepoint = ["SAVEPOINT before"] if how == "undone" else []
+        self._write_on(number, "; ".join([*begins, f"SET LOCAL lockstep.origin = '{origin}'", *savepoint]))
         self.titles += 1
         title = f"title {self.titles}"
         statement = {
@@ -363,8 +378,7 @@ class Operations(RuleBasedStateMachine):
 
     @rule(worker=st.integers(0, 1), steps=st.integers(0, 5))
     def relay(self, worker: int, steps: int) -> None:
-        if actor := self._relay(worker):
-            self._go(actor, steps)
+        self._go(steps, self._relay, worker)
 
     def _relay(self, worker: int, chunk: int = CHUNK) -> Actor | None:
         if not self._free(name := f"relay {worker}"):
@@ -377,9 +391,7 @@ class Operations(RuleBasedStateMachine):
     def claim(self, worker: int, n: int, at_once: bool) -> None:
         due = self._due()
         if due and self._free(f"courier {worker} {pick(due, n)}"):
-            actor = self._claim(worker, pick(due, n))
-            if at_once:
-                self._finish(actor)
+            self._go(5 if at_once else 0, self._claim, worker, pick(due, n))
 
     def _due(self) -> list[str]:
         """In whose lanes something is due."""
@@ -394,14 +406,14 @@ class Operations(RuleBasedStateMachine):
     )
     def deliver(self, worker: int, n: int, answer: str, relays: bool) -> None:
         """A worker that nobody disturbs: what is written is fanned out, and what is due is sent and settled."""
-        if relays and (actor := self._relay(worker)):
-            self._finish(actor)
+        if relays:
+            self._at_once(self._relay, worker)
         due = self._due()
         if due and self._free(f"courier {worker} {pick(due, n)}"):
             self._round(worker, pick(due, n), answer)
 
     def _round(self, worker: int, name: str, answer: str) -> None:
-        self._finish(self._claim(worker, name))
+        self._at_once(self._claim, worker, name)
         if not self._free(f"courier {worker} {name}"):
             return
         mine = [each for each in self.waiting if each[2] == worker and each[0].subscription == name]
@@ -409,7 +421,8 @@ class Operations(RuleBasedStateMachine):
         for sent, answered, _ in mine:
             self._answer(sent, answered, answer)
         if mine:
-            self._finish(self._settle(worker, name))
+            self.stage.run(self.stage.breathe())
+            self._at_once(self._settle, worker, name)
 
     def _claim(self, worker: int, name: str) -> Actor:
         courier = self.couriers.get((worker, name))
@@ -444,8 +457,9 @@ class Operations(RuleBasedStateMachine):
             return
         sent, answered, worker = self.waiting.pop(n % len(self.waiting))
         self._answer(sent, answered, answer)
+        self.stage.run(self.stage.breathe())
         if settles and self._free(f"courier {worker} {sent.subscription}"):
-            self._finish(self._settle(worker, sent.subscription))
+            self._at_once(self._settle, worker, sent.subscription)
 
     def _answer(self, sent: Sent, answered: asyncio.Future[Any], answer: str) -> None:
         sent.answer = answer
@@ -455,7 +469,6 @@ class Operations(RuleBasedStateMachine):
             answered.set_exception(result)
         else:
             answered.set_result(result)
-        self.stage.run(self.stage.breathe())
 
     @rule(n=few, is_refused=st.sampled_from([False, False, False, True]), at_once=st.booleans())
     def settle(self, n: int, is_refused: bool, at_once: bool) -> None:
@@ -501,16 +514,12 @@ class Operations(RuleBasedStateMachine):
             self._lease_ends(pick(claims, n))
 
     def _lease_ends(self, claim: Any) -> None:
-        if self._end_lease(claim.lane, claim.token):
+        if self._end_leases([(claim.lane, claim.token)]):
             self.by_claim[id(claim)].given_up = True
 
-    def _end_lease(self, lane: int, token: int) -> bool:
-        moved = self._ask(
-            "UPDATE delivery_lane SET next_at = now() - interval '1 s' WHERE id = (SELECT id FROM delivery_lane "
-            "WHERE id = %s AND token = %s AND failure IS NULL FOR UPDATE SKIP LOCKED) RETURNING id",
-            [lane, token],
-        )
-        return bool(moved)
+    def _end_leases(self, held: list[tuple[int, int]]) -> bool:
+        lanes, tokens = [lane for lane, _ in held], [token for _, token in held]
+        return bool(held and self._ask(END_LEASES, [lanes, tokens]))
 
     def _time_goes_by(self) -> None:
         """What waits after a failure is due."""
@@ -537,10 +546,8 @@ class Operations(RuleBasedStateMachine):
         self.stage.run(self.stage.breathe())
 
     def _leases_of_the_dead_end(self) -> None:
-        for sent in [each for each in self.by_claim.values() if each.given_up and each.settled is None]:
-            self._lease_ends(sent.claim)
-        for lane, token in self.orphans.items():
-            self._end_lease(lane, token)
+        dead = [each.claim for each in self.by_claim.values() if each.given_up and each.settled is None]
+        self._end_leases([*((claim.lane, claim.token) for claim in dead), *self.orphans.items()])
 
     def _time_stands_still(self) -> None:
         """What waits after a failure is due when the schedule says so, and not because this machine is slow."""
@@ -554,15 +561,16 @@ class Operations(RuleBasedStateMachine):
     @rule(what=st.sampled_from(OPERATIONS), n=few, m=few, steps=st.integers(0, 5))
     def operate(self, what: str, n: int, m: int, steps: int) -> None:
         """An operator begins something; 5 is to its end."""
-        if actor := self._operation(what, n, m):
-            self._go(actor, steps)
+        self._go(steps, self._operation, what, n, m)
 
-    def _go(self, actor: Actor, steps: int) -> None:
+    def _go(self, steps: int, begin: Callable[..., Actor | None], *arguments: Any) -> None:
+        """So many steps; 5 are to its end."""
         if steps == 5:
-            self._finish(actor)
-        for _ in range(steps):
-            if not actor.done and not actor.is_blocked:
-                self._step(actor)
+            self._at_once(begin, *arguments)
+        elif actor := begin(*arguments):
+            for _ in range(steps):
+                if not actor.done and not actor.is_blocked:
+                    self._step(actor)
 
     @rule(
         first=st.sampled_from(BEGUN),
@@ -579,8 +587,7 @@ class Operations(RuleBasedStateMachine):
         if actor is None:
             return
         self._go_to(actor, pick(STOPS[first], stop))
-        if operation := self._operation(what, n, m):
-            self._finish(operation)
+        self._at_once(self._operation, what, n, m)
         if not stays:
             self._finish(actor)
 
@@ -601,8 +608,7 @@ class Operations(RuleBasedStateMachine):
         self._go_to(actor, pick(STOPS[first], stop))
         if writes:
             self.write(n % 2, "update", n, "alone", "")
-        if other := self._beginning(second, 1 - worker, n):
-            self._finish(other)
+        self._at_once(self._beginning, second, 1 - worker, n)
         if not stays:
             self._finish(actor)
 
@@ -625,8 +631,7 @@ class Operations(RuleBasedStateMachine):
         for _ in range(steps):
             if not operation.done and not operation.is_blocked and operation.at != "commit":
                 self._step(operation)
-        if actor := self._beginning(second, worker, n):
-            self._finish(actor)
+        self._at_once(self._beginning, second, worker, n)
         if not stays:
             self._finish(operation)
 
@@ -668,10 +673,7 @@ class Operations(RuleBasedStateMachine):
         # Of an endpoint: its owner holds the endpoint's own row, so that there is one at a time.
         if any(actor.notes.get("of_owner") for actor in self.stage.actors):
             return None
-        actor = self._switch() if what == "switch" else self._remove() if what == "remove" else self._follow(m)
-        if actor:
-            actor.notes["of_owner"] = True
-        return actor
+        return self._switch() if what == "switch" else self._remove() if what == "remove" else self._follow(m)
 
     def _pause(self, name: str) -> Actor:
         work = lambda: operations.pause(name, reason="said so")  # noqa: E731
@@ -682,17 +684,14 @@ class Operations(RuleBasedStateMachine):
 
     def _command(self, what: str, name: str, work: Callable[[], Any], committed: Callable[[Actor], None]) -> Actor:
         operator = next(n for n in (0, 1) if all(actor.notes.get("operator") != n for actor in self.stage.actors))
-        began = self.model.tick()
-        actor = self.stage.operate(f"{what} {name}", operator, work)
-        actor.notes["began"] = began
 
-        def finished() -> None:
+        def finished(actor: Actor) -> None:
             self.seen[what] += 1
             if what == "follow" or name in self.model.subscriptions:
                 committed(actor)
 
-        actor.finished = finished
-        return actor
+        notes = {"began": self.model.tick(), "of_owner": what in OF_OWNERS}
+        return self.stage.operate(f"{what} {name}", operator, work, finished, notes)
 
     def _switch(self) -> Actor | None:
         known = self.model.subscriptions.get(ENDPOINT)
@@ -751,17 +750,17 @@ class Operations(RuleBasedStateMachine):
         """Sends dead letters again, or gives them up. Those that it cannot send yet, the relay sends."""
         name = selection.subscription
 
-        def work() -> list[int]:
-            chosen = operations.letters(selection)
+        def work() -> None:
             if discards:
                 operations.discard_letters(selection, reason="enough")
-                return []
-            operations.replay_letters(selection)
-            return [letter.seq for letter in chosen]
+            else:
+                operations.replay_letters(selection)
 
         def committed(actor: Actor) -> None:
-            in_log = {change.seq for change in self._in_log()}
-            self.model.asked_again(name, in_log & set(actor.result), actor.notes["began"], "replay")
+            if not discards:
+                chosen = {seq for _, _, _, seq, *_ in actor.notes["letters"]}
+                in_log = {change.seq for change in self._in_log()}
+                self.model.asked_again(name, in_log & chosen, actor.notes["began"], "replay")
 
         what = "discard letters" if discards else "replay letters"
         return self._command(what, name, work, committed)
@@ -810,8 +809,7 @@ class Operations(RuleBasedStateMachine):
 
     @rule(what=st.sampled_from(["relieve", "remove_places", "retention"]), steps=st.integers(0, 5))
     def upkeep(self, what: str, steps: int) -> None:
-        if actor := self._upkeep(what):
-            self._go(actor, steps)
+        self._go(steps, self._upkeep, what)
 
     def _upkeep(self, what: str) -> Actor | None:
         if not self._free(what):
@@ -821,13 +819,11 @@ class Operations(RuleBasedStateMachine):
             "remove_places": housekeeping.remove_places,
             "retention": partitions.drop_old_partitions,
         }
-        actor = self.stage.act(what, lambda connection: tasks[what](Pool(connection)), FOR_HANDLERS)  # type: ignore[operator]
-        if what == "retention":
-            actor.finished = lambda: self._note_dropped(actor)
-        return actor
+        work = lambda connection: tasks[what](Pool(connection))  # type: ignore[operator]  # noqa: E731
+        return self.stage.act(what, work, FOR_HANDLERS, self._note_dropped)
 
     def _note_dropped(self, actor: Actor) -> None:
-        if actor.result:
+        if actor.name == "retention" and actor.result:
             self.seen["weeks dropped"] += 1
             self.model.dropped |= {c.seq for c in self.model.log if c.object_id.startswith("old")}
 
@@ -875,6 +871,7 @@ class Operations(RuleBasedStateMachine):
         for sent, answered, _ in self.waiting:
             self._answer(sent, answered, "200")
         self.waiting.clear()
+        self.stage.run(self.stage.breathe())
         for name in [name for name in NAMES if name in self.model.subscriptions]:
             if self.model.subscriptions[name].paused:
                 self._finish_command("resume", name)
@@ -887,9 +884,7 @@ class Operations(RuleBasedStateMachine):
         self._compare()
 
     def _finish_command(self, what: str, name: str) -> None:
-        actor = self._operation(what, (EVENT, STATE, ENDPOINT).index(name), 3)
-        assert actor
-        self._finish(actor)
+        self._at_once(self._operation, what, (EVENT, STATE, ENDPOINT).index(name), 3)
 
     def _end_all_actors(self) -> None:
         for _ in range(500):
@@ -902,34 +897,29 @@ class Operations(RuleBasedStateMachine):
 
     def _drain(self) -> None:
         """Until nothing is left to do; each round has a cause, and so there are only so many."""
+        self._leases_of_the_dead_end()
         for _ in range(12 * len(self.model.log) + 40):
             moved = self._relay_once()
-            if self._one("SELECT EXISTS (SELECT FROM delivery_subscription WHERE state = 'full')"):
-                self._finish_upkeep("relieve")
-                moved = moved or self._one("SELECT NOT EXISTS (SELECT FROM delivery_subscription WHERE state = 'full')")
-            self._leases_of_the_dead_end()
-            self._time_goes_by()
             for key in [key for key, courier in self.couriers.items() if courier._ended]:
-                self._finish(self._settle(*key))
+                self._at_once(self._settle, *key)
                 moved = True
-            for name in self._due():
+            due, is_failing, is_full = self._ask(LEFT)[0]
+            if is_failing:
+                self._time_goes_by()
+            for name in [name for name in due if name in self.model.subscriptions]:
                 self._round(0, name, "200")
                 moved = True
+            if is_full:
+                self._at_once(self._upkeep, "relieve")
+                moved = moved or self._one("SELECT NOT EXISTS (SELECT FROM delivery_subscription WHERE state = 'full')")
             self.nothing_is_violated()
             if not moved:
                 return
         raise AssertionError("it does not come to an end")
 
     def _relay_once(self, chunk: int = 1000) -> bool:
-        actor = self._relay(0, chunk)
-        assert actor
-        self._finish(actor)
-        return bool(actor.result and actor.result.moved)
-
-    def _finish_upkeep(self, what: str) -> None:
-        actor = self._upkeep(what)
-        assert actor
-        self._finish(actor)
+        actor = self._at_once(self._relay, 0, chunk)
+        return bool(actor and actor.result and actor.result.moved)
 
     def _compare_sent(self) -> None:
         for name, subscription in self.model.subscriptions.items():
