@@ -86,6 +86,7 @@ class Subscription:
     sent: list[Sent] = field(default_factory=list)
     attempts: dict[str, int | None] = field(default_factory=dict)  # None: a replay may have begun anew
     flips: int = 0
+    replaced: set[str] = field(default_factory=set)  # kinds that a later version of the code took the place of
 
     def follows_change(self, change: Written) -> bool:
         patterns = {"*", "posts.*", f"{MODEL}.*", f"{MODEL}.{change.kind}"}
@@ -165,10 +166,16 @@ class Model:
         if "follows" in row:
             self._follows_anew(subscription, list(row["follows"]), now)
         if "kind" in row and row["kind"] != subscription.kind:
+            subscription.replaced = (subscription.replaced | {subscription.kind}) - {row["kind"]}
             subscription.kind = row["kind"]
             subscription.flips += 1
             for debt in subscription.debts:
                 debt.of_object = True
+
+    def declared_by_worker(self, name: str, began: int, kind: str) -> None:
+        """What another version of the code has replaced does not come back by a worker's start."""
+        if kind not in self.subscriptions[name].replaced:
+            self.subscribed(name, began, kind=kind)
 
     def _follows_anew(self, subscription: Subscription, follows: list[str], now: int) -> None:
         """What is not fanned out yet goes by the new patterns; nobody knows what that is."""

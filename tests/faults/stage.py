@@ -31,11 +31,11 @@ class Killed(Exception):
 class QuickConnection(psycopg.AsyncConnection[Any]):
     """A connection that troubles the event loop only with what takes long: who waits for a lock, lets others go on."""
 
-    async def wait(self, gen: Any, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - psycopg's
+    async def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
         """psycopg's only wait for an answer."""
         return await super().wait(self._quickly(gen), *args, **options)
 
-    def _quickly(self, wait: Any) -> Generator[Any, Any, Any]:  # noqa: ANN401 - psycopg's
+    def _quickly(self, wait: Any) -> Generator[Any, Any, Any]:
         try:
             wanted = next(wait)
             while True:

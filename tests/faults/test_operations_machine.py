@@ -30,13 +30,14 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from conftest import database_url
-from lockstep.delivery import housekeeping, operations, partitions, relay
+from lockstep.delivery import audit, housekeeping, operations, partitions, relay
 from lockstep.delivery.courier import Courier
 from lockstep.delivery.database import FOR_HANDLERS, FOR_LANES, FOR_RELAY, Pools
 from lockstep.delivery.epochs import Epochs
 from lockstep.delivery.errors import NotYet, Refused, TimedOut, TryAgain, Unreachable
 from lockstep.delivery.operations import Selection
 from lockstep.delivery.subscriptions import Skipped, Subscriber
+from lockstep.posts.models import Post
 from tests.faults.operations_model import MODEL, Model, Sent, Written
 from tests.faults.stage import Actor, Pool, Stage
 from tests.support import superuser_url, without_triggers
@@ -50,6 +51,7 @@ OLD_WEEK = "changes_change_20200106"
 EVENT, STATE, ENDPOINT, OTHER = "first", "second", "webhook:00000000-0000-0000-0000-000000000007", "other"
 NAMES = (EVENT, STATE, ENDPOINT)
 CAP = 2
+AUDITED = 8  # each so manyth schedule ends with an audit, which reads a lot
 EMPTIED = [
     "delivery_delivery",
     "delivery_lane",
@@ -114,7 +116,8 @@ END_LEASES = """
     RETURNING id"""
 # In whose lanes something waits for a worker, whether something failed, and whether somebody is full.
 LEFT = """
-    SELECT ARRAY(SELECT DISTINCT subscription_id FROM delivery_lane WHERE next_at <= now() OR failure IS NOT NULL ORDER BY 1),
+    SELECT ARRAY(
+               SELECT DISTINCT subscription_id FROM delivery_lane WHERE next_at <= now() OR failure IS NOT NULL ORDER BY 1),
            EXISTS (SELECT FROM delivery_lane WHERE failure IS NOT NULL),
            EXISTS (SELECT FROM delivery_subscription WHERE state = 'full')"""
 few = st.integers(0, 1000)
@@ -134,6 +137,7 @@ class Operations(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.seen["schedules"] += 1
         self.model = Model()
         self.stage.before, self.stage.after = self._before, self._after
         self.epochs = Epochs(UUID(int=7))
@@ -805,6 +809,21 @@ class Operations(RuleBasedStateMachine):
             lambda a: self.model.subscribed(name, a.notes["began"], kind=kind),
         )
 
+    @rule(worker=st.integers(0, 1), n=few, kind=st.sampled_from(["event", "state"]), steps=st.integers(0, 5))
+    def start(self, worker: int, n: int, kind: str, steps: int) -> None:
+        """A worker starts, whose code says what a subscription is."""
+        self._go(steps, self._declare_by_worker, worker, pick((EVENT, STATE), n), kind)
+
+    def _declare_by_worker(self, worker: int, name: str, kind: str) -> Actor | None:
+        if not self._free(what := f"start {worker}"):
+            return None
+        subscriber = self._subscriber(name, kind)
+
+        def declared(actor: Actor) -> None:
+            self.model.declared_by_worker(name, actor.notes["moment"], kind)
+
+        return self.stage.act(what, lambda c: relay.declare(c, subscriber), FOR_HANDLERS, declared)  # type: ignore[arg-type]
+
     # Upkeep
 
     @rule(what=st.sampled_from(["relieve", "remove_places", "retention"]), steps=st.integers(0, 5))
@@ -838,7 +857,8 @@ class Operations(RuleBasedStateMachine):
         if not self.acted:
             return
         self.acted = False
-        for name, state, paused in self._ask("SELECT name, state, paused IS NOT NULL FROM delivery_subscription"):
+        rows = self._ask("SELECT name, kind, state, paused IS NOT NULL FROM delivery_subscription")
+        for name, kind, state, paused in rows:
             known = self.model.subscriptions.get(name)
             if known is None:
                 continue
@@ -846,6 +866,7 @@ class Operations(RuleBasedStateMachine):
             expected = ("disabled",) if known.disabled else ("paused",) if known.paused else ("active", "full")
             assert state in expected, f"{name} is {state}, and was said to be {expected}"
             assert paused == known.paused, f"{name} is paused: {paused}, and was said to be: {known.paused}"
+            assert kind == known.kind, f"{name} is of kind {kind}, and was declared to be {known.kind}"
 
     # The end
 
@@ -937,11 +958,21 @@ class Operations(RuleBasedStateMachine):
             if letters:
                 self.model.violated(f"{name}: everything is fanned out, and these letters stay open: {letters}")
         self._compare_queues()
+        if self.seen["schedules"] % AUDITED == 0:
+            self._audit()
         rows = dict(self._ask("SELECT id::text, title FROM posts_post"))
         latest = {c.object_id: c.title for c in self.model.log if not c.object_id.startswith("old")}
         if rows != {object_id: title for object_id, title in latest.items() if title is not None}:
             self.model.violated("rows and log differ")
         self.nothing_is_violated()
+
+    def _audit(self) -> None:
+        """What an operator would be told."""
+        rows_and_log = audit._rows_and_log(Post)
+        differing = [each for each in rows_and_log.differing if not each.startswith("old")]
+        under_way = [each for each in operations.status() if each.state != "disabled" and each.behind + each.waiting]
+        if differing or under_way:
+            self.model.violated(f"the audit finds {differing} and {under_way}")
 
     def _compare_queues(self) -> None:
         left = self._ask(
