@@ -116,8 +116,8 @@ END_LEASES = """
     RETURNING id"""
 # In whose lanes something waits for a worker, whether something failed, and whether somebody is full.
 LEFT = """
-    SELECT ARRAY(
-               SELECT DISTINCT subscription_id FROM delivery_lane WHERE next_at <= now() OR failure IS NOT NULL ORDER BY 1),
+    SELECT ARRAY(SELECT DISTINCT subscription_id FROM delivery_lane
+                 WHERE next_at <= now() OR failure IS NOT NULL ORDER BY subscription_id),
            EXISTS (SELECT FROM delivery_lane WHERE failure IS NOT NULL),
            EXISTS (SELECT FROM delivery_subscription WHERE state = 'full')"""
 few = st.integers(0, 1000)
