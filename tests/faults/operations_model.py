@@ -67,6 +67,11 @@ class Sent:
     def object_id(self) -> str:
         return str(self.claim.change.object_id)
 
+    @property
+    def is_state(self) -> bool:
+        """Whether it stands for what was before it, whatever the subscription has become since (decision 46)."""
+        return bool(self.claim.kind == "state")
+
 
 @dataclass
 class Subscription:
@@ -113,7 +118,7 @@ class Subscription:
 
     def _is_paid(self, debt: Debt) -> bool:
         return any(
-            (sent.seq >= debt.change.seq if debt.of_object else sent.seq == debt.change.seq)
+            (sent.seq == debt.change.seq or (sent.seq > debt.change.seq and (debt.of_object or sent.is_state)))
             and (sent.began > debt.since or (sent.accepted and (sent.settled or 0) > debt.since))
             for sent in self.sent
             if sent.object_id == debt.change.object_id
@@ -178,10 +183,12 @@ class Model:
             self.subscribed(name, began, kind=kind)
 
     def _follows_anew(self, subscription: Subscription, follows: list[str], now: int) -> None:
-        """What is not fanned out yet goes by the new patterns; nobody knows what that is."""
+        """What is not fanned out yet goes by the new patterns; nobody knows what that is. What was replayed waits already."""
         before = [change for change in self.log if subscription.follows_change(change)]
         subscription.follows = follows
-        subscription.debts = [debt for debt in subscription.debts if subscription.follows_change(debt.change)]
+        subscription.debts = [
+            debt for debt in subscription.debts if debt.why == "replay" or subscription.follows_change(debt.change)
+        ]
         if not subscription.disabled:
             for change in self.log:
                 if subscription.follows_change(change) and change not in before:

@@ -1763,4 +1763,19 @@ BUGS = [
         "held = [{claim[0]: outcome for claim, outcome in by_claim.items()}[each[0]] for each in await",
         f"{TEST_LANES}::test_a_stale_ack_beside_the_claim_that_came_after_it_changes_nothing",
     ),
+    SeededBug(
+        "a rewind takes away what does not come again",
+        OPERATIONS,
+        "\n  AND delivery_followed(s.follows, c.model, c.kind) AND (s.skip_origin IS NULL "
+        "OR c.origin IS DISTINCT FROM s.skip_origin);\n",
+        ";\n",
+        f"{TEST_OPERATIONS}::test_a_rewind_keeps_what_waits_and_does_not_come_again",
+    ),
+    SeededBug(
+        "a fan-out fails on what a rewind has kept",
+        RELAY,
+        "    ON CONFLICT DO NOTHING\n), moved",
+        "), moved",
+        f"{TEST_OPERATIONS}::test_what_a_rewind_has_kept_and_is_followed_again_waits_once",
+    ),
 ]

@@ -11,6 +11,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from itertools import count
 from typing import Any
 
 import psycopg
@@ -21,6 +22,7 @@ from lockstep.delivery.database import SQL
 
 NAMES = {text: f"{file}.{name}" for file, statements in SQL.items() for name, text in statements.items()}
 QUICK_MS = 3  # for so long everybody waits for an answer of the database
+COMMITS = count(1)
 PATIENCE = 30.0  # seconds until an actor that neither arrives nor waits for a lock is a mistake of the stage
 
 
@@ -63,6 +65,7 @@ class Actor:
         self.is_blocked = False
         self.is_free = False  # it stops nowhere
         self.was_killed = False
+        self.commits = 0  # its place among all commits: who waited for another one's locks comes after it
         self.result: Any = None
         self.error: BaseException | None = None
         self.refuse: Exception | None = None  # its next statement fails with this
@@ -87,21 +90,26 @@ class Actor:
             await self.go.wait()
             self.go.clear()
             self.at = None
+        self._note(what)
         if self.refuse:
             refused, self.refuse = self.refuse, None
             raise refused
 
     def gate_thread(self, what: str) -> None:
         """The same, of an actor on a thread."""
-        if self.is_free and not self.was_killed:
-            return
-        self.at = what
-        self._loop.call_soon_threadsafe(self.arrived.set)
-        self.go_thread.wait()
-        self.go_thread.clear()
-        self.at = None
+        if not self.is_free or self.was_killed:
+            self.at = what
+            self._loop.call_soon_threadsafe(self.arrived.set)
+            self.go_thread.wait()
+            self.go_thread.clear()
+            self.at = None
         if self.was_killed:
             raise Killed
+        self._note(what)
+
+    def _note(self, what: str) -> None:
+        if what == "commit":
+            self.commits = next(COMMITS)
 
 
 Finished = Callable[[Actor], None]  # is told once, when it has ended without an error
@@ -292,7 +300,7 @@ class Stage:
         # Who came off a lock may have let somebody else go on.
         while any(each.is_blocked and self.run(self._until_arrived(each)) for each in list(self.actors)):
             continue
-        for each in [each for each in self.actors if each.done]:
+        for each in sorted((each for each in self.actors if each.done), key=lambda each: each.commits):
             self.actors.remove(each)
             if each.error is None:
                 each.finished(each)

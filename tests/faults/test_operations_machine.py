@@ -580,13 +580,18 @@ class Operations(RuleBasedStateMachine):
         first=st.sampled_from(BEGUN),
         worker=st.integers(0, 1),
         stop=few,
+        writes=st.booleans(),
         what=st.sampled_from(OPERATIONS),
         n=few,
         m=few,
         stays=st.booleans(),
     )
-    def operate_between(self, first: str, worker: int, stop: int, what: str, n: int, m: int, stays: bool) -> None:
+    def operate_between(
+        self, first: str, worker: int, stop: int, writes: bool, what: str, n: int, m: int, stays: bool
+    ) -> None:
         """Something is under way, and an operator comes and goes."""
+        if writes:
+            self.write(n % 2, "update", n, "alone", "")
         actor = self._beginning(first, worker, n)
         if actor is None:
             return

@@ -194,11 +194,13 @@ SELECT CASE WHEN since.seq IS NOT NULL THEN least(since.seq, (
 FROM (SELECT min(c.seq) AS seq FROM changes_change c WHERE c.at >= %(since)s) AS since;
 
 -- name: clear_from
--- What waits from there on comes again with the window. Lanes are locked first, as in remove_deliveries.
+-- What waits from there on and comes again with the window. What does not stays in its lane: a message to this subscription
+-- alone, a letter that was replayed and is not followed any more. Lanes are locked first, as in remove_deliveries.
 DELETE FROM delivery_delivery d USING (
     SELECT id FROM delivery_lane WHERE subscription_id = %(subscription)s ORDER BY model, object_id FOR UPDATE
-) AS lane
-WHERE lane.id = d.lane_id AND d.seq >= %(seq)s;
+) AS lane, delivery_subscription s, changes_change c
+WHERE lane.id = d.lane_id AND d.seq >= %(seq)s AND s.name = %(subscription)s AND c.seq = d.seq AND c.at = d.at
+  AND delivery_followed(s.follows, c.model, c.kind) AND (s.skip_origin IS NULL OR c.origin IS DISTINCT FROM s.skip_origin);
 
 -- name: rewind
 -- A window that begins before everything: no transaction is visible in '1:1:'. It is fanned out in chunks from that number
