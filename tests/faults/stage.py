@@ -15,13 +15,14 @@ from itertools import count
 from typing import Any
 
 import psycopg
+import uvloop
 from django.db import connection as django_connection
 from django.db import transaction
 
 from lockstep.delivery.database import SQL
 
 NAMES = {text: f"{file}.{name}" for file, statements in SQL.items() for name, text in statements.items()}
-QUICK_MS = 3  # for so long everybody waits for an answer of the database
+QUICK_MS = 15  # for so long everybody waits for an answer of the database
 COMMITS = count(1)
 PATIENCE = 30.0  # seconds until an actor that neither arrives nor waits for a lock is a mistake of the stage
 
@@ -172,7 +173,7 @@ class Stage:
     def __init__(self, url: str, before: Callable[..., None], after: Seen) -> None:
         self.url = url
         self.before, self.after = before, after
-        self.loop = asyncio.new_event_loop()
+        self.loop = uvloop.new_event_loop()
         self.actors: list[Actor] = []
         self._at_once = False
         self._operators = [ThreadPoolExecutor(1) for _ in range(2)]
@@ -314,7 +315,7 @@ class Stage:
         for _ in range(int(PATIENCE / 0.002)):
             if not actor.arrived.is_set():
                 waiting = asyncio.ensure_future(actor.arrived.wait())
-                await asyncio.wait({waiting}, timeout=0.0 if actor.is_blocked else 0.004)
+                await asyncio.wait({waiting}, timeout=0.0 if actor.is_blocked else 0.015)
                 waiting.cancel()
             if actor.arrived.is_set():
                 actor.is_blocked = False
