@@ -84,6 +84,7 @@ OPERATIONS = (
 )
 OF_OWNERS = ("switch", "follow", "remove")
 
+AT_FIRST = ("", "", "", "replay letters", "replay span", "redeliver", "rewind", "pause")
 BEGUN = ("relay", "relay", "relay", "claim", "settle", "relieve", "retention")
 STOPS = {
     "relay": [
@@ -260,9 +261,11 @@ class Operations(RuleBasedStateMachine):
     def _free(self, name: str) -> bool:
         return all(actor.name != name for actor in self.stage.actors)
 
-    @initialize(begins=st.sampled_from(BEGINNINGS), objects=st.integers(2, 3))
-    def begin(self, begins: str, objects: int) -> None:
-        """With objects that are written, fanned out in part, or refused by everybody."""
+    @initialize(
+        begins=st.sampled_from(BEGINNINGS), objects=st.integers(2, 3), then=st.sampled_from(AT_FIRST), n=few, m=few
+    )
+    def begin(self, begins: str, objects: int, then: str, n: int, m: int) -> None:
+        """With objects that are written, fanned out in part, or refused by everybody; an operator may have noticed."""
         if begins == "empty":
             return
         for _ in range(objects):
@@ -275,6 +278,8 @@ class Operations(RuleBasedStateMachine):
         if begins in ("in part", "letters"):
             for name in NAMES:
                 self._round(0, name, "400")
+        if then:
+            self._at_once(self._operation, then, n, m)
 
     # Writers
 
