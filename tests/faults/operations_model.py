@@ -183,7 +183,7 @@ class Model:
             self.subscribed(name, began, kind=kind)
 
     def _follows_anew(self, subscription: Subscription, follows: list[str], now: int) -> None:
-        """What is not fanned out yet goes by the new patterns; nobody knows what that is. What was replayed waits already."""
+        """What is not fanned out yet goes by the new patterns; nobody knows what that is. What was replayed waits."""
         before = [change for change in self.log if subscription.follows_change(change)]
         subscription.follows = follows
         subscription.debts = [

@@ -19,9 +19,11 @@ import uvloop
 from django.db import connection as django_connection
 from django.db import transaction
 
+from lockstep.delivery import relay
 from lockstep.delivery.database import SQL
 
 NAMES = {text: f"{file}.{name}" for file, statements in SQL.items() for name, text in statements.items()}
+NAMES |= {relay.FAN_OUT_WHOLE: "relay.fan_out", relay.FAN_OUT_CHUNK: "relay.fan_out"}
 QUICK_MS = 15  # for so long everybody waits for an answer of the database
 COMMITS = count(1)
 PATIENCE = 30.0  # seconds until an actor that neither arrives nor waits for a lock is a mistake of the stage
