@@ -15,6 +15,7 @@ OPERATIONS = (
     *("replay letters", "replay letters", "replay letters", "discard letters", "replay span", "replay span"),
     *("switch", "switch", "follow", "follow", "remove"),
 )
+REPLAYED = "SELECT seq FROM delivery_deadletter WHERE id = ANY (%s) AND outcome = 'replayed'"
 OF_OWNERS = ("switch", "follow", "remove")
 
 
@@ -111,9 +112,11 @@ class Commands(Schedule):
 
         def committed(actor: Actor) -> None:
             if not discards:
-                chosen = {seq for _, _, _, seq, *_ in actor.notes["letters"]}
+                chosen = {letter: seq for letter, _, _, seq, *_ in actor.notes["letters"]}
+                placed = [seq for (seq,) in self._ask(REPLAYED, [list(chosen)])]
                 in_log = {change.seq for change in self._in_log()}
-                self.model.asked_again(name, in_log & chosen, actor.notes["began"], "replay")
+                wanted = in_log & set(chosen.values())
+                self.model.asked_again(name, wanted, actor.notes["began"], "replay", placed=placed)
 
         what = "discard letters" if discards else "replay letters"
         return self._command(what, name, work, committed)

@@ -9,7 +9,7 @@ A subscription of kind *state* owes an object rather than a change: a later chan
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -36,6 +36,7 @@ class Debt:
     since: int
     of_object: bool
     why: str
+    waits: bool = False  # for sure: a letter was settled by placing it
 
 
 @dataclass
@@ -97,8 +98,8 @@ class Subscription:
         patterns = {"*", "posts.*", f"{MODEL}.*", f"{MODEL}.{change.kind}"}
         return bool(patterns & set(self.follows)) and (self.skip_origin is None or change.origin != self.skip_origin)
 
-    def owe(self, change: Written, since: int, why: str, *, of_object: bool) -> None:
-        self.debts.append(Debt(change, since, of_object, why))
+    def owe(self, change: Written, since: int, why: str, *, of_object: bool, waits: bool = False) -> None:
+        self.debts.append(Debt(change, since, of_object, why, waits))
 
     def permit(self, seq: int, since: int, why: str) -> None:
         self.permits[seq].append(Permit(since, why))
@@ -183,11 +184,11 @@ class Model:
             self.subscribed(name, began, kind=kind)
 
     def _follows_anew(self, subscription: Subscription, follows: list[str], now: int) -> None:
-        """What is not fanned out yet goes by the new patterns; nobody knows what that is. What was replayed waits."""
+        """What is not fanned out yet goes by the new patterns; nobody knows what that is, but for settled letters."""
         before = [change for change in self.log if subscription.follows_change(change)]
         subscription.follows = follows
         subscription.debts = [
-            debt for debt in subscription.debts if debt.why == "replay" or subscription.follows_change(debt.change)
+            debt for debt in subscription.debts if debt.waits or subscription.follows_change(debt.change)
         ]
         if not subscription.disabled:
             for change in self.log:
@@ -230,15 +231,24 @@ class Model:
             if change.committed > began and subscription.follows_change(change):
                 subscription.permit(change.seq, now, "written")
 
-    def asked_again(self, name: str, seqs: Iterable[int], began: int, why: str, *, may: Iterable[int] = ()) -> None:
-        """An operator asked for these; `may` is what an operation takes along."""
+    def asked_again(
+        self,
+        name: str,
+        seqs: Iterable[int],
+        began: int,
+        why: str,
+        *,
+        may: Iterable[int] = (),
+        placed: Collection[int] = (),
+    ) -> None:
+        """An operator asked for these; `may` is what an operation takes along, `placed` what it is known to have done."""
         now = self.tick()
         subscription = self.subscriptions[name]
         wanted = set(seqs)
         by_seq = {change.seq: change for change in self.log}
         of_object = subscription.kind == "state"
         for seq in sorted(wanted & by_seq.keys()):
-            subscription.owe(by_seq[seq], began, why, of_object=of_object)
+            subscription.owe(by_seq[seq], began, why, of_object=of_object, waits=seq in placed)
         first: dict[str, int] = {}
         for seq in wanted & by_seq.keys():
             first[by_seq[seq].object_id] = min(seq, first.get(by_seq[seq].object_id, seq))
