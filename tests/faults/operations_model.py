@@ -241,7 +241,7 @@ class Model:
         may: Iterable[int] = (),
         placed: Collection[int] = (),
     ) -> None:
-        """An operator asked for these; `may` is what an operation takes along, `placed` what it is known to have done."""
+        """An operator asked for these; `may` is what an operation takes along, `placed` what waits already."""
         now = self.tick()
         subscription = self.subscriptions[name]
         wanted = set(seqs)
