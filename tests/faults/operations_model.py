@@ -9,7 +9,7 @@ A subscription of kind *state* owes an object rather than a change: a later chan
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -36,6 +36,7 @@ class Debt:
     since: int
     of_object: bool
     why: str
+    waits: bool = False  # for sure: a letter was settled by placing it
 
 
 @dataclass
@@ -67,6 +68,11 @@ class Sent:
     def object_id(self) -> str:
         return str(self.claim.change.object_id)
 
+    @property
+    def is_state(self) -> bool:
+        """Whether it stands for what was before it, whatever the subscription has become since (decision 46)."""
+        return bool(self.claim.kind == "state")
+
 
 @dataclass
 class Subscription:
@@ -86,13 +92,14 @@ class Subscription:
     sent: list[Sent] = field(default_factory=list)
     attempts: dict[str, int | None] = field(default_factory=dict)  # None: a replay may have begun anew
     flips: int = 0
+    replaced: set[str] = field(default_factory=set)  # kinds that a later version of the code took the place of
 
     def follows_change(self, change: Written) -> bool:
         patterns = {"*", "posts.*", f"{MODEL}.*", f"{MODEL}.{change.kind}"}
         return bool(patterns & set(self.follows)) and (self.skip_origin is None or change.origin != self.skip_origin)
 
-    def owe(self, change: Written, since: int, why: str, *, of_object: bool) -> None:
-        self.debts.append(Debt(change, since, of_object, why))
+    def owe(self, change: Written, since: int, why: str, *, of_object: bool, waits: bool = False) -> None:
+        self.debts.append(Debt(change, since, of_object, why, waits))
 
     def permit(self, seq: int, since: int, why: str) -> None:
         self.permits[seq].append(Permit(since, why))
@@ -112,7 +119,7 @@ class Subscription:
 
     def _is_paid(self, debt: Debt) -> bool:
         return any(
-            (sent.seq >= debt.change.seq if debt.of_object else sent.seq == debt.change.seq)
+            (sent.seq == debt.change.seq or (sent.seq > debt.change.seq and (debt.of_object or sent.is_state)))
             and (
                 sent.began > debt.since or (debt.why != "rewind" and sent.accepted and (sent.settled or 0) > debt.since)
             )
@@ -167,16 +174,24 @@ class Model:
         if "follows" in row:
             self._follows_anew(subscription, list(row["follows"]), now)
         if "kind" in row and row["kind"] != subscription.kind:
+            subscription.replaced = (subscription.replaced | {subscription.kind}) - {row["kind"]}
             subscription.kind = row["kind"]
             subscription.flips += 1
             for debt in subscription.debts:
                 debt.of_object = True
 
+    def declared_by_worker(self, name: str, began: int, kind: str) -> None:
+        """What another version of the code has replaced does not come back by a worker's start."""
+        if kind not in self.subscriptions[name].replaced:
+            self.subscribed(name, began, kind=kind)
+
     def _follows_anew(self, subscription: Subscription, follows: list[str], now: int) -> None:
-        """What is not fanned out yet goes by the new patterns; nobody knows what that is."""
+        """What is not fanned out yet goes by the new patterns; nobody knows what that is, but for settled letters."""
         before = [change for change in self.log if subscription.follows_change(change)]
         subscription.follows = follows
-        subscription.debts = [debt for debt in subscription.debts if subscription.follows_change(debt.change)]
+        subscription.debts = [
+            debt for debt in subscription.debts if debt.waits or subscription.follows_change(debt.change)
+        ]
         if not subscription.disabled:
             for change in self.log:
                 if subscription.follows_change(change) and change not in before:
@@ -218,15 +233,24 @@ class Model:
             if change.committed > began and subscription.follows_change(change):
                 subscription.permit(change.seq, now, "written")
 
-    def asked_again(self, name: str, seqs: Iterable[int], began: int, why: str, *, may: Iterable[int] = ()) -> None:
-        """An operator asked for these; `may` is what an operation takes along."""
+    def asked_again(
+        self,
+        name: str,
+        seqs: Iterable[int],
+        began: int,
+        why: str,
+        *,
+        may: Iterable[int] = (),
+        placed: Collection[int] = (),
+    ) -> None:
+        """An operator asked for these; `may` is what an operation takes along, `placed` what waits already."""
         now = self.tick()
         subscription = self.subscriptions[name]
         wanted = set(seqs)
         by_seq = {change.seq: change for change in self.log}
         of_object = subscription.kind == "state"
         for seq in sorted(wanted & by_seq.keys()):
-            subscription.owe(by_seq[seq], began, why, of_object=of_object)
+            subscription.owe(by_seq[seq], began, why, of_object=of_object, waits=seq in placed)
         first: dict[str, int] = {}
         for seq in wanted & by_seq.keys():
             first[by_seq[seq].object_id] = min(seq, first.get(by_seq[seq].object_id, seq))

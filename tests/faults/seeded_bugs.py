@@ -1848,4 +1848,19 @@ BUGS = [
         f"{TEST_CAPTURE}::test_statement_that_changes_an_object_twice_by_a_trigger_is_refused",
         times=4,
     ),
+    SeededBug(
+        "a rewind takes away what does not come again",
+        OPERATIONS,
+        "\n      AND delivery_followed(s.follows, c.model, c.kind)\n"
+        "      AND (s.skip_origin IS NULL OR c.origin IS DISTINCT FROM s.skip_origin)\n    RETURNING d.lane_id",
+        "\n    RETURNING d.lane_id",
+        f"{TEST_OPERATIONS}::test_a_rewind_keeps_what_waits_and_does_not_come_again",
+    ),
+    SeededBug(
+        "a fan-out fails on what a rewind has kept",
+        RELAY,
+        "    ON CONFLICT DO NOTHING\n), moved",
+        "), moved",
+        f"{TEST_OPERATIONS}::test_what_a_rewind_has_kept_and_is_followed_again_waits_once",
+    ),
 ]

@@ -6,19 +6,26 @@ while the others go on. Nobody sleeps: an actor has arrived, has ended, or Postg
 """
 
 import asyncio
+import select
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
+from itertools import count
 from typing import Any
 
 import psycopg
+import uvloop
 from django.db import connection as django_connection
 from django.db import transaction
 
+from lockstep.delivery import relay
 from lockstep.delivery.database import SQL
 
 NAMES = {text: f"{file}.{name}" for file, statements in SQL.items() for name, text in statements.items()}
+NAMES |= {relay.FAN_OUT_WHOLE: "relay.fan_out", relay.FAN_OUT_CHUNK: "relay.fan_out"}
+QUICK_MS = 15  # for so long everybody waits for an answer of the database
+COMMITS = count(1)
 PATIENCE = 30.0  # seconds until an actor that neither arrives nor waits for a lock is a mistake of the stage
 
 
@@ -26,20 +33,44 @@ class Killed(Exception):
     """The process of this actor is no more."""
 
 
+class QuickConnection(psycopg.AsyncConnection[Any]):
+    """A connection that troubles the event loop only with what takes long: who waits for a lock, lets others go on."""
+
+    async def wait(self, gen: Any, *args: Any, **options: Any) -> Any:
+        """psycopg's only wait for an answer."""
+        return await super().wait(self._quickly(gen), *args, **options)
+
+    def _quickly(self, wait: Any) -> Generator[Any, Any, Any]:
+        try:
+            wanted = next(wait)
+            while True:
+                ready = self._ready(wanted)
+                wanted = wait.send(ready or (yield wanted))
+        except StopIteration as end:
+            return end.value
+
+    def _ready(self, wanted: int) -> int:
+        poll = select.poll()
+        poll.register(self.pgconn.socket, (wanted & 1 and select.POLLIN) | (wanted & 2 and select.POLLOUT))
+        ((_, found),) = poll.poll(QUICK_MS) or [(0, 0)]
+        return (1 if found & select.POLLIN else 0) | (2 if found & select.POLLOUT else 0)
+
+
 class Actor:
     """Something that acts in steps. `at` is the statement before which it stands; None while it is at work."""
 
-    def __init__(self, name: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, name: str, loop: asyncio.AbstractEventLoop, finished: "Finished") -> None:
         self.name = name
+        self.finished = finished
         self.pid = 0
         self.at: str | None = None
         self.done = False
         self.is_blocked = False
         self.is_free = False  # it stops nowhere
         self.was_killed = False
+        self.commits = 0  # its place among all commits: who waited for another one's locks comes after it
         self.result: Any = None
         self.error: BaseException | None = None
-        self.finished: Callable[[], None] = lambda: None  # called once, when it has ended without an error
         self.refuse: Exception | None = None  # its next statement fails with this
         self.notes: dict[str, Any] = {}
         self.arrived = asyncio.Event()
@@ -51,6 +82,9 @@ class Actor:
     def __repr__(self) -> str:
         return f"{self.name} at {self.at}"
 
+    def rest(self) -> None:
+        """What is done by most when they have ended."""
+
     async def gate(self, what: str) -> None:
         """Stands before a statement until it may go on."""
         if not self.is_free:
@@ -59,23 +93,29 @@ class Actor:
             await self.go.wait()
             self.go.clear()
             self.at = None
+        self._note(what)
         if self.refuse:
             refused, self.refuse = self.refuse, None
             raise refused
 
     def gate_thread(self, what: str) -> None:
         """The same, of an actor on a thread."""
-        if self.is_free and not self.was_killed:
-            return
-        self.at = what
-        self._loop.call_soon_threadsafe(self.arrived.set)
-        self.go_thread.wait()
-        self.go_thread.clear()
-        self.at = None
+        if not self.is_free or self.was_killed:
+            self.at = what
+            self._loop.call_soon_threadsafe(self.arrived.set)
+            self.go_thread.wait()
+            self.go_thread.clear()
+            self.at = None
         if self.was_killed:
             raise Killed
+        self._note(what)
+
+    def _note(self, what: str) -> None:
+        if what == "commit":
+            self.commits = next(COMMITS)
 
 
+Finished = Callable[[Actor], None]  # is told once, when it has ended without an error
 Seen = Callable[[Actor, str, Any, list[tuple[Any, ...]]], None]
 
 
@@ -135,8 +175,9 @@ class Stage:
     def __init__(self, url: str, before: Callable[..., None], after: Seen) -> None:
         self.url = url
         self.before, self.after = before, after
-        self.loop = asyncio.new_event_loop()
+        self.loop = uvloop.new_event_loop()
         self.actors: list[Actor] = []
+        self._at_once = False
         self._operators = [ThreadPoolExecutor(1) for _ in range(2)]
         self._idle: dict[str, list[psycopg.AsyncConnection[Any]]] = {}
         self._monitor = self.run(self.connect())
@@ -145,18 +186,25 @@ class Stage:
         return self.loop.run_until_complete(work)
 
     async def connect(self, options: str = "") -> psycopg.AsyncConnection[Any]:
-        own = f"{options} -c deadlock_timeout=20ms"
-        return await psycopg.AsyncConnection.connect(
-            self.url, autocommit=True, prepare_threshold=0 if options else 5, options=own
+        return await QuickConnection.connect(
+            self.url, autocommit=True, prepare_threshold=0 if options else 5, options=options
         )
 
     async def borrowed(self, options: str) -> psycopg.AsyncConnection[Any]:
         idle = self._idle.setdefault(options, [])
         return idle.pop() if idle else await self.connect(options)
 
-    def act(self, name: str, work: Callable[[Connection], Awaitable[Any]], options: str) -> Actor:
-        """An actor of a worker. It stands before its first statement."""
-        actor = Actor(name, self.loop)
+    def act(
+        self,
+        name: str,
+        work: Callable[[Connection], Awaitable[Any]],
+        settings: Mapping[str, str],
+        finished: Finished = Actor.rest,
+    ) -> Actor:
+        """An actor of a worker. It stands before its first statement, or goes on to its end."""
+        actor = Actor(name, self.loop, finished)
+        actor.is_free = self._at_once
+        options = " ".join(f"-c {name}={value}" for name, value in settings.items())
 
         async def play() -> None:
             connection = await self.borrowed(options)
@@ -174,25 +222,44 @@ class Stage:
 
         actor.task = self.loop.create_task(play())
         self.actors.append(actor)
-        self.run(self._until_arrived(actor))
+        self._begin(actor)
         return actor
 
-    def operate(self, name: str, number: int, work: Callable[[], Any]) -> Actor:
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Who begins now stands nowhere but where it waits for a lock."""
+        self._at_once = True
+        yield
+        self._at_once = False
+
+    def _begin(self, actor: Actor) -> None:
+        if self._at_once:
+            self.settle_down(actor)
+            actor.is_free = False
+        else:
+            self.run(self._until_arrived(actor))
+
+    def operate(
+        self, name: str, number: int, work: Callable[[], Any], finished: Finished, notes: dict[str, Any]
+    ) -> Actor:
         """A command of one of two operators, in a transaction that they commit later."""
-        actor = Actor(name, self.loop)
+        actor = Actor(name, self.loop, finished)
+        actor.is_free = self._at_once
+        actor.notes = notes | {"operator": number}
 
         def gated(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            name = NAMES.get(sql, sql.strip()[:30])
             if "SAVEPOINT" not in sql:
-                actor.gate_thread(NAMES.get(sql, sql.strip()[:30]))
+                actor.gate_thread(name)
+            if name == "operations.letters":  # who is chosen: nobody comes between this and the statement itself
+                execute(sql, params, many, context)
+                actor.notes["letters"] = context["cursor"].fetchall()
             return execute(sql, params, many, context)
 
         def play() -> None:
             try:
                 django_connection.ensure_connection()
                 actor.pid = django_connection.connection.info.backend_pid
-                if not getattr(django_connection.connection, "is_staged", False):
-                    django_connection.connection.execute("SET deadlock_timeout = '20ms'")
-                    django_connection.connection.is_staged = True
                 with transaction.atomic():
                     with django_connection.execute_wrapper(gated):
                         actor.result = work()
@@ -203,9 +270,8 @@ class Stage:
             self.loop.call_soon_threadsafe(actor.arrived.set)
 
         self._operators[number].submit(play)
-        actor.notes["operator"] = number
         self.actors.append(actor)
-        self.run(self._until_arrived(actor))
+        self._begin(actor)
         return actor
 
     def step(self, actor: Actor) -> None:
@@ -237,17 +303,21 @@ class Stage:
         # Who came off a lock may have let somebody else go on.
         while any(each.is_blocked and self.run(self._until_arrived(each)) for each in list(self.actors)):
             continue
-        for each in [each for each in self.actors if each.done]:
+        for each in sorted((each for each in self.actors if each.done), key=lambda each: each.commits):
             self.actors.remove(each)
             if each.error is None:
-                each.finished()
+                each.finished(each)
 
     async def _until_arrived(self, actor: Actor) -> bool:
         """Whether it has arrived; else it is blocked."""
+        for _ in range(0 if actor.is_blocked else 8):  # most do at once
+            if actor.arrived.is_set():
+                return True
+            await asyncio.sleep(0)
         for _ in range(int(PATIENCE / 0.002)):
             if not actor.arrived.is_set():
                 waiting = asyncio.ensure_future(actor.arrived.wait())
-                await asyncio.wait({waiting}, timeout=0.0 if actor.is_blocked else 0.004)
+                await asyncio.wait({waiting}, timeout=0.0 if actor.is_blocked else 0.015)
                 waiting.cancel()
             if actor.arrived.is_set():
                 actor.is_blocked = False
@@ -261,7 +331,7 @@ class Stage:
 
     async def breathe(self) -> None:
         """Lets tasks that wait for nothing go on."""
-        for _ in range(6):
+        for _ in range(3):
             await asyncio.sleep(0)
 
     def clear(self) -> None:

@@ -204,14 +204,19 @@ SELECT CASE WHEN since.seq IS NOT NULL THEN least(since.seq, (
 FROM (SELECT min(c.seq) AS seq FROM changes_change c WHERE c.at >= %(since)s) AS since;
 
 -- name: clear_from
--- What waits from there on comes again with the window, and anew: a lane that waits after a failure is due at once. What
--- is under way there has lost its claim, and comes again, in its order, once its lease has ended: its settlement would
--- remove what the window places, and the object would end with an earlier change. Lanes are locked first, as in
--- remove_deliveries.
+-- What waits from there on and comes again with the window goes, to come anew: a lane that waits after a failure is due at
+-- once. What is under way there has lost its claim, and comes again, in its order, once its lease has ended: its
+-- settlement would remove what the window places, and the object would end with an earlier change. What does not come
+-- again stays in its lane: a message to this subscription alone, a letter that was replayed and is not followed any more.
+-- Lanes are locked first, as in remove_deliveries.
 WITH lane AS MATERIALIZED (
     SELECT id FROM delivery_lane WHERE subscription_id = %(subscription)s ORDER BY model, object_id FOR UPDATE
 ), cleared AS (
-    DELETE FROM delivery_delivery d USING lane WHERE d.lane_id = lane.id AND d.seq >= %(seq)s RETURNING d.lane_id
+    DELETE FROM delivery_delivery d USING lane, delivery_subscription s, changes_change c
+    WHERE d.lane_id = lane.id AND d.seq >= %(seq)s AND s.name = %(subscription)s AND c.seq = d.seq AND c.at = d.at
+      AND delivery_followed(s.follows, c.model, c.kind)
+      AND (s.skip_origin IS NULL OR c.origin IS DISTINCT FROM s.skip_origin)
+    RETURNING d.lane_id
 )
 UPDATE delivery_lane SET token = delivery_draw_token(), attempts = 0,
     next_at = CASE WHEN failure IS NULL THEN next_at ELSE now() END

@@ -362,6 +362,35 @@ def test_a_rewind_sends_again_what_came_since_and_what_waited_once(steps: Steps,
     assert waiting(database) == []
 
 
+def test_a_rewind_keeps_what_waits_and_does_not_come_again(steps: Steps, database: psycopg.Connection):
+    """A letter of what is not followed any more, replayed; a message that was sent to this subscription alone."""
+    post = write(steps, database, EVENT, "created", "updated")
+    bury(steps, EVENT)
+    follow(database, "posts.post.updated")
+    database.execute("UPDATE delivery_subscription SET skip_origin = 'tests'")
+    assert operations.replay_letters(ALL).changes == 1
+    operations.send("test", model="tests.test", object_id=post, after={"title": "a test"})
+    operations.rewind("test")
+    while steps.behind():
+        steps.fan_out()
+    assert sorted(deliver(steps, EVENT)) == ["a test", "created", "updated"]
+    assert waiting(database) == []
+
+
+def test_what_a_rewind_has_kept_and_is_followed_again_waits_once(steps: Steps, database: psycopg.Connection):
+    write(steps, database, EVENT, "created", "updated")
+    follow(database, "posts.post.updated")
+    operations.rewind("test")
+    follow(database, "posts.post.*")
+    while steps.behind():
+        steps.fan_out()
+    assert deliver(steps, EVENT) == ["created", "updated"]
+
+
+def follow(database: psycopg.Connection, pattern: str) -> None:
+    database.execute("UPDATE delivery_subscription SET follows = %s WHERE name = 'test'", [[pattern]])
+
+
 def test_a_rewind_takes_along_what_was_written_early_and_committed_late(steps: Steps, database: psycopg.Connection):
     steps.declare(EVENT)
     with psycopg.connect(database_url()) as slow:
