@@ -72,6 +72,7 @@ class Visitor:
             yield from self._strange()
             yield from self._looks()
             if number % 10 == 0:
+                yield from self._guesses()
                 yield from self._accounts()
                 yield self._stream
 
@@ -116,7 +117,6 @@ class Visitor:
 
     def _strange(self) -> Traffic:
         yield lambda: self.say(self.guest, "GET", f"/nothing/{self.word()}-0/")
-        yield lambda: self.say(self.guest, "POST", "/auth/", json={"username": self.word(), "password": self.word()})
         yield lambda: self.say(
             self.guest, "GET", "/api/v1/products/", headers={"Authorization": f"Bearer {self.word()}"}
         )
@@ -144,6 +144,10 @@ class Visitor:
             json={"password": password},
             headers={"Authorization": f"Bearer {token['token']}"},
         )
+
+    def _guesses(self) -> Traffic:
+        """Seldom: more of them would keep the others from signing in."""
+        yield lambda: self.say(self.guest, "POST", "/auth/", json={"username": self.word(), "password": self.word()})
 
     def _stream(self) -> None:
         with self.staff.stream("GET", "/api/v1/changes/", headers={"Accept": "text/event-stream"}) as answer:
