@@ -34,6 +34,7 @@ def admin(cast: Cast) -> Client:
     return client
 
 
+@pytest.mark.slow
 def test_adding_an_account_that_may_sign_in(admin: Client):
     form = {"username": "new", "usable_password": "true", "password1": "correct horse", "password2": "correct horse"}
     assert admin.post(f"{PAGE}add/", form).status_code == 302

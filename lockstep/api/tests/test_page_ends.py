@@ -87,6 +87,7 @@ def rows_of(answer) -> list:
     return body if isinstance(body, list) else body["results"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", LISTS)
 def test_pages_of_large_rows_end_at_a_number_of_bytes_and_lead_through_all(
     cast: Cast, monkeypatch: pytest.MonkeyPatch, path: str

@@ -224,6 +224,7 @@ def test_a_reason_to_wait_is_said_once(monkeypatch: pytest.MonkeyPatch, caplog: 
     assert end.startswith("the database can be used again")
 
 
+@pytest.mark.slow
 def test_a_worker_waits_while_the_database_is_read_only(
     worker: BackgroundWorker, database: psycopg.Connection, steps: Steps, caplog: pytest.LogCaptureFixture
 ):
@@ -260,6 +261,7 @@ def sever(database: psycopg.Connection) -> None:
     database.execute(end)
 
 
+@pytest.mark.slow
 def test_a_worker_goes_on_after_its_connections_died_without_a_word(
     worker: BackgroundWorker, database: psycopg.Connection, steps: Steps, database_settings: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,

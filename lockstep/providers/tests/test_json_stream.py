@@ -148,6 +148,7 @@ def test_an_oversized_element_is_refused_after_linear_work(limits, filler, monke
     assert sum(looked_at) < 20 * largest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("filler", [b'{"a":', b"[", b"1,", b"[],", b"{},"])
 def test_endless_structure_ends(limits, filler):
     piece, largest = limits

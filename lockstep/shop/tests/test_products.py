@@ -257,6 +257,7 @@ def test_what_the_list_cannot_be_narrowed_by(cast: Cast, query: str):
     assert cast.owner.get(f"{PRODUCTS}?{query}").status_code == 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [PRODUCTS, TAGS, "/api/v1/orders/", "/api/v1/bag/"])
 def test_lists_take_as_many_queries_for_many_as_for_few(cast: Cast, product: MakeProduct, path: str):
     def add(number: int) -> None:

@@ -197,6 +197,7 @@ def test_a_listing_is_whole_when_it_has_what_it_says_it_has():
     assert not listing([page(total=0)]).is_whole
 
 
+@pytest.mark.slow
 def test_as_often_as_it_was_seen_to_fail():
     dice = random.Random(9)
     odd = [httpx.Response(status) for status in (400, 401, 403, 404, 405, 402)] + [httpx.Response(200)]

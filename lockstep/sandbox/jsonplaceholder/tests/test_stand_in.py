@@ -54,6 +54,7 @@ def test_rows_are_what_is_sent(server, http):
     assert server.rows("comments") == http.get("/comments").json()
 
 
+@pytest.mark.slow
 def test_a_list_of_many_pages_is_whole():
     with StandIn(posts=9001, comments_per_post=0) as server:
         answer = httpx.get(f"{server.url}/posts", timeout=10)
