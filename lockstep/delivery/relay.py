@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from psycopg.errors import UniqueViolation
+
 from lockstep.delivery.database import SQL, Connection
 from lockstep.delivery.retry import LONGEST_DELAY
 from lockstep.delivery.subscriptions import Subscriber
@@ -18,7 +20,11 @@ SMALL = 8  # numbers of the log that make no chunks, however many follow them: m
 COUNTS_TO_THE_CAP = 8  # how often what waits is counted while a subscription fills up
 
 RELAY = SQL["relay"]
-FAN_OUT_WHOLE, FAN_OUT_CHUNK = (RELAY["fan_out"].replace("{to_seq}", RELAY[end]) for end in ("whole", "cut"))
+FAN_OUT_WHOLE, FAN_OUT_CHUNK = (
+    RELAY["fan_out"].replace("{to_seq}", RELAY[end]).replace("{kept}", "") for end in ("whole", "cut")
+)
+# Of a window in which something waits already. It takes twice as long for a delivery, so it is not what is tried first.
+FAN_OUT_BESIDE_KEPT = RELAY["fan_out"].replace("{to_seq}", RELAY["cut"]).replace("{kept}", "ON CONFLICT DO NOTHING")
 
 
 class Window(NamedTuple):
@@ -144,7 +150,10 @@ async def fan_out(connection: Connection, window: Window, chunk: int = CHUNK) ->
     """
     choice = {"chunk": chunk, "counts": COUNTS_TO_THE_CAP}
     statement = FAN_OUT_WHOLE if window.span <= min(chunk, SMALL) else FAN_OUT_CHUNK
-    cursor = await connection.execute(statement, window._asdict() | choice)
+    try:
+        cursor = await connection.execute(statement, window._asdict() | choice)
+    except UniqueViolation:  # a rewind has kept it, because it was not followed then (operations.sql, clear_from)
+        cursor = await connection.execute(FAN_OUT_BESIDE_KEPT, window._asdict() | choice)
     rows = await cursor.fetchall()
     if any(is_held for is_held, *_ in rows):
         cursor = await connection.execute(RELAY["part"], window._asdict())

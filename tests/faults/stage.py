@@ -23,7 +23,8 @@ from lockstep.delivery import relay
 from lockstep.delivery.database import SQL
 
 NAMES = {text: f"{file}.{name}" for file, statements in SQL.items() for name, text in statements.items()}
-NAMES |= {relay.FAN_OUT_WHOLE: "relay.fan_out", relay.FAN_OUT_CHUNK: "relay.fan_out"}
+FAN_OUTS = (relay.FAN_OUT_WHOLE, relay.FAN_OUT_CHUNK, relay.FAN_OUT_BESIDE_KEPT)
+NAMES |= dict.fromkeys(FAN_OUTS, "relay.fan_out")
 QUICK_MS = 15  # for so long everybody waits for an answer of the database
 COMMITS = count(1)
 PATIENCE = 30.0  # seconds until an actor that neither arrives nor waits for a lock is a mistake of the stage

@@ -99,10 +99,9 @@ UPDATE delivery_subscription s SET place_id = ahead.id FROM member, ahead WHERE 
 -- name: fan_out
 -- One chunk of a window to those who stand at its place: a lane for each object that has none, a delivery for each
 -- change; then the place is behind the chunk (window_end, window_seq and window_last set) or at the window's end. Touching
--- a lane that exists keeps it locked until this statement is done, so that an ack cannot retire it meanwhile. A change waits
--- there already where a rewind has kept it, because it was not followed then (operations.sql, clear_from). `at` is only
+-- a lane that exists keeps it locked until this statement is done, so that an ack cannot retire it meanwhile. `at` is only
 -- for the planner: it finds the partitions. A crash may undo this, with the place, so the relay's connections do not wait for
--- the disk.
+-- the disk. `kept` says what becomes of a change that waits already (relay.py).
 --
 -- A chunk is the next so many rows of the log, by seq: numbers that were drawn and rolled back cost nothing. Where many
 -- follow them, it ends sooner: as soon as so many deliveries are placed.
@@ -151,7 +150,7 @@ WITH place AS MATERIALIZED (
 ), placed AS (
     INSERT INTO delivery_delivery (lane_id, seq, at)
     SELECT lane.id, wanted.seq, wanted.at FROM wanted JOIN lane USING (name, model, object_id)
-    ON CONFLICT DO NOTHING
+    {kept}
 ), moved AS (
     UPDATE delivery_place
     SET window_start = CASE WHEN to_seq > %(last)s THEN %(end)s ELSE %(start)s END::pg_snapshot,
