@@ -288,8 +288,9 @@ def test_what_a_provider_deletes_beyond_what_it_was_asked_comes_back(
     post = Post.objects.create(title="ours", body="b")
     Comment.objects.create(post=post, name="n", email="e", body="b")
     eventually(lambda: equal(sweeping))
-    Post.objects.filter(number=4).update(deleted=LATER)
-    eventually(lambda: 4 not in sweeping.posts())
+    # Of a post, which takes its comments with it there, the deletions of the comments would tell as well.
+    Comment.objects.filter(number=4).update(deleted=LATER)
+    eventually(lambda: 4 not in sweeping.comments())
     eventually(lambda: equal(sweeping))
     eventually(lambda: drained(database))
     remote = RemoteObject.objects.get(object_id=post.pk).remote_id
