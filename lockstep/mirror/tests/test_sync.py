@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from django.conf import settings
 
-from lockstep.delivery import operations
+from lockstep.delivery import operations, periodic
 from lockstep.delivery.audit import Finding
 from lockstep.mirror.collections import mirror_of
 from lockstep.mirror.drift import mirror_check
@@ -282,8 +282,11 @@ def sweeping(transactional_db: None) -> Iterator[Provider]:
 
 
 def test_what_a_provider_deletes_beyond_what_it_was_asked_comes_back(
-    sweeping: Provider, worker: BackgroundWorker, database: psycopg.Connection
+    sweeping: Provider, worker: BackgroundWorker, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ):
+    # The check for drift, which a worker begins with, would ask for the same look.
+    work = [each for each in periodic._registered if not each.name.endswith("-drift")]
+    monkeypatch.setattr(periodic, "_registered", work)
     worker.start()
     post = Post.objects.create(title="ours", body="b")
     Comment.objects.create(post=post, name="n", email="e", body="b")
