@@ -447,8 +447,17 @@ BUGS = [
     SeededBug(
         "what lost its id long ago is taken for others' drift",
         COLLECTION,
-        "OR ours.remote_id IS NULL AND ours.acknowledged_at IS NOT NULL",
-        "",
+        # By itself the first would be enough, or the last.
+        """OR ours.remote_id IS NULL AND ours.acknowledged_at IS NOT NULL
+                OR ours.acknowledged_at > %(began)s - interval '10 s'
+                   AND ours.acknowledged_at IS DISTINCT FROM ours.verified_at  -- which an import makes equal
+                OR known.unkept_at IS NOT NULL, false)
+       OR coalesce(ours.acknowledged IS NOT NULL AND ours.verified_at IS NULL, false)
+""",
+        """OR ours.acknowledged_at > %(began)s - interval '10 s'
+                   AND ours.acknowledged_at IS DISTINCT FROM ours.verified_at
+                OR known.unkept_at IS NOT NULL, false)
+""",
         f"{TEST_SYNC}::test_the_check_mends_what_lost_its_id_to_another_object_long_ago",
     ),
     SeededBug(
@@ -722,14 +731,14 @@ BUGS = [
     ),
     SeededBug(
         "a stock that somebody sets is not explained",
-        "lockstep/shop/migrations/0001_initial.py",
-        "WHERE n.stock <> o.stock;",
+        LEDGER,
+        "WHERE coalesce(n.stock, 0) <> coalesce(o.stock, 0);",
         "WHERE false;",
         f"{TEST_SHOP}/test_ledger.py::test_whoever_sets_the_stock_writes_the_ledger",
     ),
     SeededBug(
         "a movement moves nothing",
-        "lockstep/shop/migrations/0001_initial.py",
+        LEDGER,
         "SET stock = p.stock + d.delta",
         "SET stock = p.stock",
         f"{TEST_SHOP}/test_ledger.py::test_whoever_writes_the_ledger_moves_the_stock",
@@ -810,13 +819,6 @@ BUGS = [
         "ON CONFLICT (product_id) DO UPDATE SET product_id = excluded.product_id;",
         "ON CONFLICT DO NOTHING;",
         f"{TEST_SEARCH}::test_nobody_learns_of_a_product_that_is_being_written",
-    ),
-    SeededBug(
-        "words that two write at the same time are lost",
-        SHOP_SEARCH,
-        "ON CONFLICT (product_id) DO UPDATE SET product_id = excluded.product_id;",
-        "ON CONFLICT DO NOTHING;",
-        f"{TEST_SEARCH}::test_who_writes_at_the_same_time_loses_nobodys_words",
     ),
     SeededBug(
         "rows that are equal in what the list is ordered by are passed over",
@@ -1527,7 +1529,7 @@ BUGS = [
         "lockstep/providers/jsonplaceholder/client.py",
         "            _object_of(document, remote_id)\n            return document",
         "            return document",
-        f"{TEST_AFTERMATH}::test_a_deletion_under_an_id_that_says_an_error_is_not_forgotten",
+        "lockstep/providers/jsonplaceholder/tests/test_client.py::test_object_other_than_requested_is_garbled",
     ),
     SeededBug(
         "a copy that a creation without an answer makes later stays beside the other",

@@ -252,8 +252,13 @@ def test_a_place_outlives_a_timeline_and_not_a_cluster(follower: Follower, datab
         follower.examine(place)
 
 
+@pytest.mark.parametrize("read", ["nothing", "what is kept"])
 @pytest.mark.parametrize("clock", ["goes on", "stepped back before the promotion"])
-def test_a_place_before_what_was_dropped_is_forgotten(follower: Follower, database: psycopg.Connection, clock: str):
+def test_a_place_before_what_was_dropped_is_forgotten(
+    follower: Follower, database: psycopg.Connection, clock: str, read: str
+):
+    if read != "nothing":
+        insert_post(database, "read")
     place = follower.now()
     if clock != "goes on":
         database.execute(

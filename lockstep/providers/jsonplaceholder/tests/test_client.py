@@ -238,6 +238,11 @@ def test_an_object_that_is_none(content):
     assert error.maybe_applied is False
 
 
+@pytest.mark.parametrize("document", [{"error": "busy"}, {"title": "a"}, {"id": None, "title": "a"}, {"id": 2}])
+def test_object_other_than_requested_is_garbled(document):
+    assert type(fails(answering(200, document), READS[0])) is Garbled
+
+
 @pytest.mark.parametrize("document", [{}, {"id": None}, {"id": "x"}, {"id": True}, {"id": 1.5}, [], "101"])
 def test_a_created_object_without_an_id_may_be_there(document):
     error = fails(answering(201, document), WRITES[0])
