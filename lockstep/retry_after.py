@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 # Ten hours, the longest wait of our own schedule: who asks for more than this is asked again all the same.
 LONGEST_RETRY_AFTER = 36_000.0
 
-_SECONDS = re.compile(r"\d{1,12}(\.\d{1,6})?")
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]{1,6})?")  # however many: float() makes infinity of too many, and is as quick
 
 
 def retry_after_seconds(header: str | None, date: str | None = None, *, now: datetime | None = None) -> float | None:
