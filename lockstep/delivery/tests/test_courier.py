@@ -280,7 +280,7 @@ def test_an_outage_is_logged_once_and_its_cause_is_what_was_seen_last(
     silent = "SELECT silent_cause FROM delivery_subscription WHERE silent_since IS NOT NULL"
     eventually(lambda: database.execute(silent).fetchone() == ("TryAgain: answered 500",))
     eventually(lambda: database.execute("UPDATE delivery_lane SET next_at = now()").rowcount == 0)
-    assert database.execute(silent).fetchone() is None
+    eventually(lambda: database.execute(silent).fetchone() is None)
 
     def said(words: str) -> list[str]:
         records = (record for record in caplog.records if record.name == "lockstep.delivery.courier")
