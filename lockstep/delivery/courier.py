@@ -201,7 +201,8 @@ class Courier:
 
     def _log(self, outcome: Outcome) -> None:
         level = logging.ERROR if outcome.delay is None else logging.INFO
-        if isinstance(outcome.error, NotYet):
+        is_probe = isinstance(outcome.error, Unreachable) and not outcome.counts
+        if is_probe or isinstance(outcome.error, NotYet):
             level = logging.DEBUG
         change = outcome.claim.change
         what = "dead letter" if outcome.delay is None else f"attempt {outcome.claim.attempts}"
@@ -220,25 +221,35 @@ class Courier:
             await self._fall_silent(silent)
         elif self._silent and any(outcome.is_success for outcome in outcomes):
             await self._answer_again()
+        elif self._silent and (refusal := next((outcome for outcome in outcomes if outcome.is_answer), None)):
+            await self._note_cause(refusal)
 
     async def _fall_silent(self, outcome: Outcome) -> None:
-        if not self._silent:
-            logger.warning("%s: the remote does not answer; deliveries wait", self.subscriber.name)
         self._silent = True
         ago = time.monotonic() - outcome.began
         note = {"subscription": self.subscriber.name, "ago": ago, "cause": outcome.cause}
         async with self.pools.lanes.connection() as connection:
-            await connection.execute(SQL["lanes"]["note_silence"], note)
+            cursor = await connection.execute(SQL["lanes"]["note_silence"], note)
+        if cursor.rowcount:  # it is new, to all workers
+            logger.warning("%s: the remote does not answer; deliveries wait: %s", self.subscriber.name, outcome.cause)
+        else:
+            await self._note_cause(outcome)
+
+    async def _note_cause(self, outcome: Outcome) -> None:
+        """Writes down what is seen now, of a remote that has taken nothing for a while."""
+        note = {"subscription": self.subscriber.name, "cause": outcome.cause}
+        async with self.pools.lanes.connection() as connection:
+            await connection.execute(SQL["lanes"]["note_cause"], note)
 
     async def _answer_again(self) -> None:
         name = {"subscription": self.subscriber.name}
         spread = {"at_once": self.subscriber.concurrency, "seconds": timedelta(seconds=WAKE_SECONDS)}
         async with self.pools.lanes.connection() as connection:
-            await connection.execute(SQL["lanes"]["note_answer"], name)
-            cursor = await connection.execute(SQL["lanes"]["wake"], name | spread)
+            ended = await connection.execute(SQL["lanes"]["note_answer"], name)
+            woken = await connection.execute(SQL["lanes"]["wake"], name | spread)
         self._silent = False
-        if cursor.rowcount:
-            logger.info("%s: the remote answers; %d objects go on", self.subscriber.name, cursor.rowcount)
+        if ended.rowcount or woken.rowcount:
+            logger.info("%s: the remote answers; %d objects go on", self.subscriber.name, woken.rowcount)
 
     async def _probe(self) -> None:
         now = asyncio.get_running_loop().time()

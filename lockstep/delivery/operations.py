@@ -127,11 +127,11 @@ def status() -> list[Status]:
 
 
 def _with_outage(status: Status) -> Status:
-    """A remote that does not answer is a reason too, of a subscription that would deliver."""
+    """A remote that takes nothing is a reason too, of a subscription that would deliver."""
     if status.silent_since is None or status.state not in ("active", "full"):
         return status
     since = f"{status.silent_since.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    outage = f"does not answer since {since} ({status.silent_cause})"
+    outage = f"has taken nothing since {since} ({status.silent_cause})"
     return replace(status, reason=f"{status.reason}; {outage}" if status.reason else outage)
 
 

@@ -155,6 +155,10 @@ UPDATE delivery_subscription
 SET silent_since = clock_timestamp() - make_interval(secs => %(ago)s), silent_cause = %(cause)s
 WHERE name = %(subscription)s AND silent_since IS NULL;
 
+-- name: note_cause
+UPDATE delivery_subscription SET silent_cause = %(cause)s
+WHERE name = %(subscription)s AND silent_since IS NOT NULL AND silent_cause <> %(cause)s;
+
 -- name: note_answer
 UPDATE delivery_subscription SET silent_since = NULL, silent_cause = ''
 WHERE name = %(subscription)s AND silent_since IS NOT NULL;

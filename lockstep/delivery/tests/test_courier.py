@@ -1,6 +1,7 @@
 """A worker from change to handler: order, isolation, retries, outages, deadlines, a database that goes away."""
 
 import asyncio
+import logging
 import threading
 from collections import defaultdict
 from collections.abc import AsyncIterator
@@ -267,6 +268,33 @@ def test_what_is_passed_over_is_no_answer_of_the_remote(
     eventually(lambda: database.execute(silent).fetchone() is None)
 
 
+def test_an_outage_is_logged_once_and_its_cause_is_what_was_seen_last(
+    start, receiver: Receiver, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, caplog
+):
+    """Its beginning was not logged, each probe was; and the status said that nothing answers beside a 500."""
+    caplog.set_level(logging.INFO, "lockstep.delivery.courier")
+    monkeypatch.setattr(courier_module, "PROBE_SECONDS", 0.05)
+    receiver.errors["waits"] = [*(Unreachable("refused") for _ in range(5)), TryAgain("answered 500")]
+    start()
+    insert_post(database, "waits")
+    silent = "SELECT silent_cause FROM delivery_subscription WHERE silent_since IS NOT NULL"
+    eventually(lambda: database.execute(silent).fetchone() == ("TryAgain: answered 500",))
+    eventually(lambda: database.execute("UPDATE delivery_lane SET next_at = now()").rowcount == 0)
+    eventually(lambda: database.execute(silent).fetchone() is None)
+
+    def said(words: str) -> list[str]:
+        records = (record for record in caplog.records if record.name == "lockstep.delivery.courier")
+        return [record.getMessage() for record in records if words in record.getMessage()]
+
+    eventually(lambda: said("the remote answers"))
+    assert said("the remote") == [
+        "test: the remote does not answer; deliveries wait: Unreachable: refused",
+        "test: the remote answers; 0 objects go on",
+    ]
+    assert len(said("(attempt 1): Unreachable")) == 1
+    assert len(said("(attempt 2): Unreachable")) == 0
+
+
 @pytest.mark.parametrize(
     ("beside", "is_silent"),
     [
@@ -291,8 +319,11 @@ def test_a_remote_that_answers_beside_a_timeout_is_not_silent(
 
     async def answer_again() -> None: ...
 
+    async def note_cause(outcome: Outcome) -> None: ...
+
     monkeypatch.setattr(courier, "_fall_silent", fall_silent)
     monkeypatch.setattr(courier, "_answer_again", answer_again)
+    monkeypatch.setattr(courier, "_note_cause", note_cause)
     asyncio.run(courier._notice_answers([beside, Outcome(CLAIM, TimedOut("no answer"), began=3.0, ended=6.0)]))
     assert bool(silent) == is_silent
 

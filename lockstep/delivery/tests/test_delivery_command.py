@@ -2,12 +2,13 @@
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 
 from lockstep.delivery import operations
+from lockstep.delivery.management.commands import delivery as command
 from lockstep.delivery.tests.support import Steps, insert_post, subscriber
 from lockstep.delivery.tests.test_operations import EVENT, bury, deliver, drop, write
 from lockstep.mirror.tests.support import run_command
@@ -42,7 +43,7 @@ def test_status_says_which_remote_does_not_answer(dead: Steps, database: psycopg
     """It said `active`, and nothing else."""
     note = "SET silent_since = '2026-11-21T12:04+00', silent_cause = 'Unreachable: connection refused'"
     database.execute(f"UPDATE delivery_subscription {note}")
-    text = "does not answer since 2026-11-21 12:04 UTC (Unreachable: connection refused)"
+    text = "has taken nothing since 2026-11-21 12:04 UTC (Unreachable: connection refused)"
     assert delivery("status").splitlines()[1].endswith(text)
     [status] = json.loads(delivery("status", "--json"))
     assert (status["state"], status["reason"]) == ("active", text)
@@ -50,7 +51,14 @@ def test_status_says_which_remote_does_not_answer(dead: Steps, database: psycopg
     database.execute("UPDATE delivery_subscription SET state = 'full', reason = '9 changes wait'")
     assert f"9 changes wait; {text}" in delivery("status")
     delivery("pause", "test", "--reason", "maintenance")
-    assert "does not answer" not in delivery("status")
+    assert "has taken nothing" not in delivery("status")
+
+
+def test_times_ago_are_of_the_clock_of_the_database(dead: Steps, monkeypatch: pytest.MonkeyPatch):
+    """On a machine whose clock was two hours fast `--since 1h` sent nothing again."""
+    fast = datetime.now(UTC) + timedelta(hours=2)
+    monkeypatch.setattr(command, "datetime", type("Fast", (datetime,), {"now": classmethod(lambda cls, zone: fast)}))
+    assert delivery("replay-span", "test", "--since", "1h", "--plan").startswith("Would replay 1 change ")
 
 
 def test_letters_say_their_cause(dead: Steps):
@@ -150,6 +158,10 @@ def test_what_has_nothing_to_do_says_so(dead: Steps):
         (("discard-letters", "test", "--all"), "--reason"),
         (("replay-span", "test"), "--since"),
         (("replay-span", "test", "--since", "yesterday"), "'yesterday' is no time: say 2026-11-21T09:30"),
+        (("replay-span", "test", "--since", "99999999999999d"), "'99999999999999d' is no time"),
+        (("replay-span", "test", "--since", "9999999d"), "'9999999d' is no time"),
+        (("pause", "test", "--reason", " "), "argument --reason: must say something"),
+        (("discard-letters", "test", "--all", "--reason", ""), "argument --reason: must say something"),
         (("letters", "test", "7"), "7"),
         (("letters",), "the following arguments are required: SUBSCRIPTION\n"),
         (("rewind", "test"), "one of the arguments --since --all is required"),

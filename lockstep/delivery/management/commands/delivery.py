@@ -8,6 +8,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.core.management.base import CommandError
+from django.db import connection
 from rich.console import Console
 from rich.table import Table
 
@@ -62,9 +63,11 @@ class Command(commands.Command):
         discard = _plan(
             _choice(add("discard-letters", "gives dead letters up, and keeps them with the reason"), every=True)
         )
-        discard.add_argument("--reason", required=True)
+        discard.add_argument("--reason", type=_reason, required=True)
         _plan(_span(add("replay-span", "sends all changes of a time again, delivered or not"), required=True))
-        add("pause", "stops it where it is; writers do not notice").add_argument("--reason", required=True)
+        add("pause", "stops it where it is; writers do not notice").add_argument(
+            "--reason", type=_reason, required=True
+        )
         add("resume", "goes on where it stopped")
         add("remove", "removes a subscription that the code does not declare any more, with all that waits for it")
         proves = (
@@ -276,13 +279,27 @@ def _span(parser: ArgumentParser, *, required: bool = False) -> ArgumentParser:
 
 
 def _time(text: str) -> datetime:
-    if ago := re.fullmatch(r"(\d+)([smhd])", text):
-        return datetime.now(UTC) - timedelta(**{UNITS[ago[2]]: int(ago[1])})
     try:
+        if ago := re.fullmatch(r"(\d+)([smhd])", text):
+            return _database_time() - timedelta(**{UNITS[ago[2]]: int(ago[1])})
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise ArgumentTypeError(f"{text!r} is no time: say 2026-11-21T09:30, or 2h for two hours ago") from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _database_time() -> datetime:
+    """The time of the clock that dates changes: that of this machine may be wrong."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (now,) = cursor.fetchone()
+    return cast(datetime, now)
+
+
+def _reason(text: str) -> str:
+    if not text.strip():
+        raise ArgumentTypeError("must say something: it is all that is kept of why")
+    return text
 
 
 def _model(text: str) -> str:
