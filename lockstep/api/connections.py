@@ -63,6 +63,8 @@ def _leave_what_is_of_no_use(**_: object) -> None:
         if not default.is_usable():
             default.close()
         default.errors_occurred = False
+    elif default.connection.pgconn.parameter_status(b"default_transaction_read_only") == b"on":
+        default.close()  # that holds for as long as the session lives: a new one shows what the database is now
 
 
 def _says_something(connection: Any) -> bool:  # noqa: ANN401 - psycopg's

@@ -1727,11 +1727,11 @@ BUGS = [
         f"{TEST_AFTERMATH}::test_a_stop_is_looked_at_again_without_a_push",
     ),
     SeededBug(
-        "readiness goes by a session that began while the database was read-only",
-        "lockstep/api/health.py",
-        "connection.close()  # its session",
-        "pass  # its session",
-        "lockstep/api/tests/test_health.py::test_readyz_says_when_the_database_takes_writes_again",
+        "a session that began while the database was read-only is kept",
+        "lockstep/api/connections.py",
+        'parameter_status(b"default_transaction_read_only") == b"on"',
+        'parameter_status(b"default_transaction_read_only") == b"yes"',
+        "lockstep/api/tests/test_health.py::test_requests_and_probes_notice_when_the_database_takes_writes_again",
     ),
     SeededBug(
         "a cursor stays open where a loop over a plan is left early",

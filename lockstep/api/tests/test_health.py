@@ -9,6 +9,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.test import Client
 
+from lockstep.api.connections import _leave_what_is_of_no_use
 from lockstep.api.figures import FiguresLate, LatestFigures
 from lockstep.changes.database_errors import UnsuitableDatabase
 from tests.support import BackgroundWorker, Cast, eventually
@@ -100,6 +101,22 @@ def test_writes_go_on_where_the_database_takes_them_again(
     database.execute(f"ALTER DATABASE {database.info.dbname} RESET default_transaction_read_only")
     answers = [cast.owner.post("/fakeapi/v1/posts/create/", {"title": "t", "body": "b"}) for _ in range(2)]
     assert answers[-1].status_code == 201  # the first may meet the session of before
+
+
+def test_requests_and_probes_notice_when_the_database_takes_writes_again(
+    transactional_db: None, cast: Cast, read_only: None, database: psycopg.Connection, settings
+):
+    """Each of the web server's connections answered one write with 503, and its readiness said `read-only` for ever."""
+    settings.DEBUG, settings.SECURE_SSL_REDIRECT = False, False
+    assert Client().get("/readyz").json()["database"] == "read-only"
+    database.execute(f"ALTER DATABASE {database.info.dbname} RESET default_transaction_read_only")
+    _leave_what_is_of_no_use()  # as before each request
+    session = connection.connection
+    assert Client().get("/readyz").json()["database"] == "ok"
+    assert cast.owner.post("/fakeapi/v1/posts/create/", {"title": "t", "body": "b"}).status_code == 201
+    kept = connection.connection
+    _leave_what_is_of_no_use()
+    assert (session, connection.connection) == (None, kept)
 
 
 @pytest.mark.django_db
