@@ -61,7 +61,8 @@ class Announcer:
                     own.execute(f"NOTIFY {CHANNEL}")
                     time.sleep(SHORTEST_PAUSE)
         except psycopg.Error as error:
-            logger.info("workers are not told of commits for now, and look by themselves: %s", error)
+            reason = str(error).partition("\n")[0]
+            logger.info("workers are not told of commits for now, and look by themselves: %s", reason)
             time.sleep(SHORTEST_PAUSE)
         finally:
             with self._lock:

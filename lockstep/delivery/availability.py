@@ -49,6 +49,7 @@ class Availability:
         self._lock = asyncio.Lock()
         self._reasons = Reasons()
         self._tried = 0.0
+        self._unusable_since: float | None = None  # as far as the log says
         self._error: Exception | None = None
 
     async def wait(self, error: Exception | None = None) -> None:
@@ -67,6 +68,7 @@ class Availability:
                     self._tried = time.monotonic()
                 error = self._error
             if error is None:
+                self._log_end()
                 return
 
     async def _problem(self) -> Exception | None:
@@ -86,4 +88,10 @@ class Availability:
             return  # its connection is replaced, and that was said
         reason = str(error).partition("\n")[0].strip() or type(error).__name__
         if self._reasons.is_new(reason):
-            logger.warning("the database does not answer, trying again: %s", reason)
+            logger.warning("the database cannot be used, trying again: %s", reason)
+            self._unusable_since = self._unusable_since or time.monotonic()
+
+    def _log_end(self) -> None:
+        if self._unusable_since is not None:
+            logger.info("the database can be used again, after %.0f s", time.monotonic() - self._unusable_since)
+            self._unusable_since = None
