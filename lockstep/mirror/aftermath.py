@@ -101,7 +101,7 @@ class Aftermath:
     async def _look_later(self, pool: Pool) -> float:
         """Asks for a look after one that failed; returns in how many seconds, more after each."""
         self._failures += 1
-        pause = min(LONGEST_DELAY * 2**self._failures, LONGEST_PAUSE)
+        pause: float = min(LONGEST_DELAY * 2 ** min(self._failures, 10), LONGEST_PAUSE)  # a power of a week is no float
         async with pool.connection() as connection:
             await State(self.mirror, connection).look_later(pause)
         return pause

@@ -21,7 +21,7 @@ from lockstep.api.sealing import Unreadable, unseal
 from lockstep.changes.readers import names, readable_part, sight
 from lockstep.changes.sql_file import load
 from lockstep.delivery.destinations.webhook import Destination, Gone, WebhookSender, body_of, webhook_sender
-from lockstep.delivery.errors import DeliveryError, Refused, TryAgain
+from lockstep.delivery.errors import DeliveryError, Refused, TryAgain, is_outage_of_ours
 from lockstep.delivery.lanes import Outcome
 from lockstep.delivery.subscriptions import Claim, Family, Handler, Pool, Receipt, Skipped, Subscriber
 from lockstep.webhooks.disabling import give_up
@@ -117,8 +117,10 @@ class EndpointHandler:
         """What is noted of an endpoint is no part of the delivery: the receiver has answered, and that counts."""
         try:
             await note
-        except (psycopg.Error, DatabaseError):
-            logger.exception("webhook %s: how it answered could not be noted", self.key)
+        except (psycopg.Error, DatabaseError) as error:
+            what = "webhook %s: how it answered could not be noted: %s"
+            reason = str(error).partition("\n")[0]
+            logger.error(what, self.key, reason, exc_info=None if is_outage_of_ours(error) else error)
 
     async def _load(self) -> _Endpoint | None:
         users = get_user_model()._meta.db_table
