@@ -13,6 +13,9 @@ LEFT = """
            EXISTS (SELECT FROM delivery_lane WHERE failure IS NOT NULL),
            EXISTS (SELECT FROM delivery_subscription WHERE state = 'full')"""
 
+# Nobody has a claim by now: what is left was taken away by an operator.
+END_OTHER_LEASES = "UPDATE delivery_lane SET next_at = now() WHERE failure IS NULL AND next_at > now()"
+
 
 class Ending(Commands):
     """The last part of a schedule."""
@@ -56,6 +59,7 @@ class Ending(Commands):
             for key in [key for key, courier in self.couriers.items() if courier._ended]:
                 self._at_once(self._settle, *key)
                 moved = True
+            self._ask(END_OTHER_LEASES)
             due, is_failing, is_full = self._ask(LEFT)[0]
             if is_failing:
                 self._time_goes_by()
