@@ -116,6 +116,8 @@ class Commands(Schedule):
                 placed = [seq for (seq,) in self._ask(REPLAYED, [list(chosen)])]
                 in_log = {change.seq for change in self._in_log()}
                 wanted = in_log & set(chosen.values())
+                if self.model.subscriptions[name].kind == "event" and (gone := set(placed) - in_log):
+                    self.model.violated(f"{name}: letters of {gone} are replayed, which the log does not have any more")
                 self.model.asked_again(name, wanted, actor.notes["began"], "replay", placed=placed)
 
         what = "discard letters" if discards else "replay letters"
