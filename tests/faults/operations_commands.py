@@ -114,8 +114,12 @@ class Commands(Schedule):
             if not discards:
                 chosen = {letter: seq for letter, _, _, seq, *_ in actor.notes["letters"]}
                 placed = [seq for (seq,) in self._ask(REPLAYED, [list(chosen)])]
-                in_log = {change.seq for change in self._in_log()}
-                wanted = in_log & set(chosen.values())
+                subscription, in_log = self.model.subscriptions[name], {c.seq for c in self._in_log()}
+                # What is not fanned out is left to the relay, which sends it if it is followed; else its letter stays open.
+                followed = {c.seq for c in self._in_log() if subscription.follows_change(c)}
+                wanted = set(chosen.values()) & (followed | (in_log & set(placed)))
+                if subscription.kind == "event" and (gone := set(placed) - in_log):
+                    self.model.violated(f"{name}: letters of {gone} are replayed, which the log does not have any more")
                 self.model.asked_again(name, wanted, actor.notes["began"], "replay", placed=placed)
 
         what = "discard letters" if discards else "replay letters"

@@ -43,6 +43,7 @@ class Debt:
 class Permit:
     since: int
     why: str
+    times: int = 1  # that it may be settled
     until: int | None = None
 
 
@@ -101,8 +102,8 @@ class Subscription:
     def owe(self, change: Written, since: int, why: str, *, of_object: bool, waits: bool = False) -> None:
         self.debts.append(Debt(change, since, of_object, why, waits))
 
-    def permit(self, seq: int, since: int, why: str) -> None:
-        self.permits[seq].append(Permit(since, why))
+    def permit(self, seq: int, since: int, why: str, times: int = 1) -> None:
+        self.permits[seq].append(Permit(since, why, times))
 
     def forget(self, now: int) -> None:
         """It is disabled or removed: nothing is owed, and nothing may be claimed any more."""
@@ -195,7 +196,8 @@ class Model:
         if not subscription.disabled:
             for change in self.log:
                 if subscription.follows_change(change) and change not in before:
-                    subscription.permit(change.seq, now, "followed")
+                    # Twice where a rewind has kept it in its lane, and its window comes by after that was delivered.
+                    subscription.permit(change.seq, now, "followed", times=2)
 
     def removed(self, name: str) -> None:
         self.tick()
@@ -343,4 +345,5 @@ class Model:
         for seq in [sent.seq, *(absorbed if sent.claim.kind == "state" else [])]:
             for permit in subscription.permits.get(seq, []):
                 if permit.since < sent.claimed and permit.until is None:
-                    permit.until = now
+                    permit.times -= 1
+                    permit.until = None if permit.times else now
