@@ -70,7 +70,7 @@ def test_no_connection_is_left(home: Path):
         assert "does not answer right now" in str(answer["detail"])
         eventually(lambda: created(run, token, "afterwards")[0] == 201, "writes to go on")
         eventually(lambda: pushed(server.url), "everything at the provider")
-        assert "the database does not answer" in run.output
+        assert "the database cannot be used" in run.output
 
 
 def refused(run: Run, token: str, url: str, guests: ExitStack) -> dict[str, object] | None:
