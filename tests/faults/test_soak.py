@@ -77,11 +77,15 @@ class Visitor:
                 yield self._stream
 
     def say(self, client: httpx.Client, method: str, path: str, **rest: object) -> httpx.Response:
-        answer = client.request(method, path, **rest)  # type: ignore[arg-type]
+        """The answer, as a client gets it that comes back where it is told to; whatever else fails ends the soak."""
         route = re.sub(r"[0-9a-f-]{36}|[0-9]+|(?<=nothing/).*", "…", path.partition("?")[0])
-        self.answers[f"{answer.status_code} {method} {route}"] += 1
-        assert answer.status_code < 500, f"{method} {path}: {answer.text}"
-        return answer
+        while True:
+            answer = client.request(method, path, **rest)  # type: ignore[arg-type]
+            self.answers[f"{answer.status_code} {method} {route}"] += 1
+            if answer.status_code < 500:
+                return answer
+            assert answer.status_code == 503, f"{method} {path}: {answer.text}"
+            time.sleep(float(answer.headers.get("Retry-After", 1)))
 
     def _posts(self) -> Traffic:
         body = {"title": self.word(), "body": self.word() * 20}
