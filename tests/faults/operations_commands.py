@@ -115,7 +115,7 @@ class Commands(Schedule):
                 chosen = {letter: seq for letter, _, _, seq, *_ in actor.notes["letters"]}
                 placed = [seq for (seq,) in self._ask(REPLAYED, [list(chosen)])]
                 subscription, in_log = self.model.subscriptions[name], {c.seq for c in self._in_log()}
-                # What is not fanned out is left to the relay, which sends it if it is followed. Else its letter stays.
+                # What is not fanned out is left to the relay, which sends what is followed; other letters stay open.
                 followed = {c.seq for c in self._in_log() if subscription.follows_change(c)}
                 wanted = set(chosen.values()) & (followed | (in_log & set(placed)))
                 if subscription.kind == "event" and (gone := set(placed) - in_log):
