@@ -10,7 +10,7 @@ from lockstep.accounts.models import User
 from tests.admin_pages import admin_of, errors_of, opened
 from tests.support import Cast
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 PAGE = "/admin/accounts/user/"
 NEW_PASSWORD = {"usable_password": "true", "password1": "correct horse", "password2": "correct horse"}

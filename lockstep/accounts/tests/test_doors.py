@@ -17,7 +17,7 @@ from lockstep.accounts import actions, sessions, signed
 from lockstep.accounts.development import ensure_client
 from lockstep.accounts.models import Session, Token, Tries, User
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 POSTS = "/fakeapi/v1/posts/"
 FORM = "application/x-www-form-urlencoded"

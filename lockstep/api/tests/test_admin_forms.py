@@ -23,7 +23,7 @@ from lockstep.shop.models import Product, Tag
 from tests.admin_pages import admin_of, errors_of, opened, sent_by
 from tests.support import Cast
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from lockstep.delivery.following import following
 from tests.proxy import Proxy, proxy_to
 from tests.support import another_role, eventually
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from lockstep.sandbox.counter import StandIn
 from lockstep.webhooks.tests.receiver import Receiver, receiving
 from tests.support import BackgroundWorker, Cast, drained, eventually, without_triggers
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 PATH = "/api/defects"
 

@@ -22,6 +22,8 @@ from lockstep.delivery.subscriptions import Change, Claim, Handler, Pool, Skippe
 from lockstep.delivery.tests.support import EPOCHS, POST, Steps, insert_post, rename_post, subscriber, waiting
 from tests.support import BackgroundWorker, drained, eventually
 
+pytestmark = pytest.mark.slow
+
 CLAIM = Claim(1, 1, 1, UUID(int=1), Change(1, datetime(2026, 1, 1, tzinfo=UTC), POST, "1", "created", None, {}))
 
 

@@ -18,6 +18,8 @@ from lockstep.delivery.subscriptions import Claim, Family, Handler, Pool, Receip
 from lockstep.delivery.tests.support import Steps, insert_post, rename_post
 from tests.support import BackgroundWorker, drained, eventually, somebody_waits
 
+pytestmark = pytest.mark.slow
+
 LANES = SQL["lanes"]
 
 

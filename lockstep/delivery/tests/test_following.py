@@ -20,6 +20,8 @@ from lockstep.delivery.following import Follower, Forgotten, NoLog, NoPlace, Pla
 from lockstep.delivery.tests.support import Steps, begin_epoch, insert_post, rename_post
 from tests.support import without_triggers
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def follower(steps: Steps, database: psycopg.Connection) -> Iterator[Follower]:

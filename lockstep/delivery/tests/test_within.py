@@ -15,6 +15,8 @@ from lockstep.delivery.subscriptions import Claim, Subscriber
 from lockstep.delivery.tests.support import POST, Steps, insert_post, rename_post, subscriber, waiting
 from tests.support import PATIENCE, BackgroundWorker, drained, eventually
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def handled(database: psycopg.Connection) -> Iterator[psycopg.Connection]:

@@ -20,6 +20,8 @@ from lockstep.posts.models import Comment, Post
 from lockstep.sandbox.jsonplaceholder import StandIn
 from tests.support import BackgroundWorker, eventually, somebody_waits
 
+pytestmark = pytest.mark.slow
+
 T = TypeVar("T")
 
 

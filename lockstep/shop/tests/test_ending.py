@@ -27,7 +27,7 @@ from lockstep.shop.payments import CASHIER, Cashier, token_of
 from lockstep.shop.tests.conftest import MakeProduct
 from tests.support import BackgroundWorker, Cast, eventually
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 LONG = 600.0
 SILENT = "http://127.0.0.1:9"  # nothing listens there
