@@ -117,6 +117,10 @@ class Schedule(RuleBasedStateMachine):
     def _one(self, statement: str, *parameters: Any) -> Any:
         return self._ask(statement, list(parameters))[0][0]
 
+    def _holds(self, lane: int, token: int) -> bool:
+        """Whether the claim is still the lane's. One that an operator took away leaves the lane to be claimed again."""
+        return bool(self._one("SELECT EXISTS (SELECT FROM delivery_lane WHERE id = %s AND token = %s)", lane, token))
+
     # What the stage tells of its actors
 
     def _before(self, actor: Actor, name: str) -> None:
@@ -128,7 +132,8 @@ class Schedule(RuleBasedStateMachine):
             actor.notes["taken"] = {lane: token for lane, token, *_ in rows}
             self.model.began_claim(parameters["subscription"], actor.notes["moment"], len(rows))
         elif name == "lanes.heads":
-            idle = actor.notes["taken"].keys() - {row[0] for row in rows}
+            taken: dict[int, int] = actor.notes["taken"]
+            idle = {lane for lane in taken.keys() - {row[0] for row in rows} if self._holds(lane, taken[lane])}
             if again := idle & self.idle_lanes:
                 self.model.violated(f"lanes {again} were claimed twice, and there was nothing in them")
             self.idle_lanes |= idle
