@@ -185,7 +185,7 @@ class WatchedAsyncConnection(Watched, psycopg.AsyncConnection[TupleRow]):
         return lambda: asked.result() if asked.done() else None
 
     def end_session(self) -> None:
-        """In a thread, and nobody waits for it."""
+        """In a thread, without waiting for it."""
         asyncio.get_running_loop().run_in_executor(None, end_session, self.address(), _pid(self))
 
     async def begin(self, settings: Mapping[str, str]) -> None:

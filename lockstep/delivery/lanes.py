@@ -10,7 +10,7 @@ from typing import Any
 from lockstep.delivery.clock import DatabaseClock
 from lockstep.delivery.database import SQL, Connection
 from lockstep.delivery.epochs import Epochs
-from lockstep.delivery.errors import DeliveryError, Lost, Refused, TimedOut, TryAgain, Unreachable, Vanished
+from lockstep.delivery.errors import DeliveryError, Lost, NotYet, Refused, TimedOut, TryAgain, Unreachable, Vanished
 from lockstep.delivery.retry import counts, delay_after
 from lockstep.delivery.subscriptions import Change, Claim, Receipt, Skipped, Subscriber, WithinHandler
 from lockstep.delivery.values import as_json, bigints, storable
@@ -40,6 +40,11 @@ class Outcome:
     def is_success(self) -> bool:
         """Whether the remote took it: one that was passed over tells nothing of the remote."""
         return self.error is None and self.skipped is None
+
+    @property
+    def was_tried(self) -> bool:
+        """Whether it may have arrived: what waits for another delivery was not sent."""
+        return not isinstance(self.error, NotYet)
 
     @property
     def is_answer(self) -> bool:
@@ -256,7 +261,7 @@ async def _let_go(connection: Connection, lanes: Sequence[int]) -> None:
 
 
 async def _postpone(connection: Connection, failed: Sequence[tuple[Outcome, float]]) -> None:
-    if states := [outcome.claim for outcome, _ in failed if outcome.claim.kind == "state"]:
+    if states := [outcome.claim for outcome, _ in failed if outcome.claim.kind == "state" and outcome.was_tried]:
         tried = {
             "lanes": bigints(claim.lane for claim in states),
             "seqs": bigints(claim.change.seq for claim in states),

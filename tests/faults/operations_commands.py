@@ -20,10 +20,10 @@ OF_OWNERS = ("switch", "follow", "remove")
 
 
 class Commands(Schedule):
-    """Each begins one actor, or none where nobody is free or it makes no sense at the moment."""
+    """Each begins one actor, or none where no actor is free or it makes no sense at the moment."""
 
     def _operation(self, what: str, n: int, m: int) -> Actor | None:
-        """An operator at the beginning of something; None where nobody is free, or it makes no sense."""
+        """An operator at the beginning of something; None where no actor is free, or it makes no sense."""
         if all(any(actor.notes.get("operator") == one for actor in self.stage.actors) for one in (0, 1)):
             return None
         name = pick((EVENT, STATE, ENDPOINT, ENDPOINT), n)

@@ -6,7 +6,7 @@ from tests.faults.operations_commands import Commands
 from tests.faults.operations_schedule import ENDPOINT, EVENT, NAMES, STATE
 
 AUDITED = 8  # each so manyth schedule ends with an audit, which reads a lot
-# In whose lanes something waits for a worker, whether something failed, and whether somebody is full.
+# In whose lanes something waits for a worker, whether something failed, and whether a subscription is full.
 LEFT = """
     SELECT ARRAY(SELECT DISTINCT subscription_id FROM delivery_lane
                  WHERE next_at <= now() OR failure IS NOT NULL ORDER BY subscription_id),

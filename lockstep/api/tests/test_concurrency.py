@@ -102,7 +102,7 @@ def test_what_is_no_condition_is_400(cast: Cast, condition: str):
 
 @pytest.mark.django_db(transaction=True)
 def test_who_comes_while_another_is_changing_it_is_told(cast: Cast, database: psycopg.Connection):
-    """An object that is not the user: the row of who asks is locked by every write, to confirm the right to it."""
+    """An object that is not the user: every write locks the row of its user, to confirm the right to it."""
     made = cast.owner.post("/api/v1/webhooks/", {"url": "https://example.com/x", "events": ["posts.post.*"]})
     path, tag = f"/api/v1/webhooks/{made.json()['id']}/", made["ETag"]
     statuses: list[int] = []

@@ -23,7 +23,7 @@ WHERE old.name = %(name)s FOR NO KEY UPDATE OF old;
 -- name: bring_near
 -- Lanes that wait for an old time: the clock stepped back since, by `step` where that is known. What waits after a failure
 -- comes forward by it, while it waits longer than that: a second worker, which has seen the same step, finds it done. Lanes
--- that nobody can have put off so far waited for a time before some other step. Those that did not fail may be claimed just
+-- that no worker can have put off so far waited for a time before some other step. Those that did not fail may be claimed just
 -- now, so they are taken to be.
 UPDATE delivery_lane SET next_at = found.near
 FROM (

@@ -12,7 +12,7 @@ import pytest
 from conftest import database_url
 from lockstep.delivery import lanes, operations
 from lockstep.delivery.database import SQL
-from lockstep.delivery.errors import Interrupted, Lost, NotYet, Refused, TryAgain, Unreachable
+from lockstep.delivery.errors import DeliveryError, Interrupted, Lost, NotYet, Refused, TryAgain, Unreachable
 from lockstep.delivery.lanes import BEGINNING, Horizon, Outcome
 from lockstep.delivery.retry import SCHEDULE, delay_after
 from lockstep.delivery.subscriptions import Claim, Subscriber, registered
@@ -246,6 +246,15 @@ def test_an_object_never_goes_back_whichever_version_does_what(steps: Steps, dat
     assert len(sent) > 2
     assert sent == sorted(sent)
     assert Counter(sent) <= Counter(failures) + Counter(set(sent)), "sent again, and it had not failed"
+
+
+@pytest.mark.parametrize(("error", "left"), [(NotYet("its parent"), 3), (TryAgain("no answer"), 1)])
+def test_only_a_state_that_may_have_arrived_absorbs_what_came_before(
+    steps: Steps, database: psycopg.Connection, error: DeliveryError, left: int
+):
+    write(steps, database, STATE, "a", "b", "c")
+    steps.settle(*steps.claim(STATE), error=error)
+    assert database.execute("SELECT count(*) FROM delivery_delivery").fetchone() == (left,)
 
 
 def redeclare(database: psycopg.Connection, who: Subscriber) -> None:
