@@ -1844,7 +1844,7 @@ BUGS = [
     ),
     SeededBug(
         "a statement that changes an object twice is captured in the wrong order",
-        "lockstep/posts/migrations/0003_changes_in_their_order.py",
+        "lockstep/posts/migrations/0004_quicker_capture.py",
         "IF pg_trigger_depth() > 1 THEN",
         "IF pg_trigger_depth() > 99 THEN",
         f"{TEST_CAPTURE}::test_statement_that_changes_an_object_twice_by_a_trigger_is_refused",
