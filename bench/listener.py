@@ -1,6 +1,7 @@
 """A worker whose only subscriber says when each post reached it: `python -m bench.listener`."""
 
 import asyncio
+import gc
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -24,6 +25,7 @@ async def main() -> None:
 
     worker = Worker([Subscriber(name="bench", kind="event", models=("posts.post",), connect=connect)])
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stopping.set)
+    gc.freeze()  # as manage.py worker does
     await worker.run()
 
 

@@ -1,6 +1,7 @@
 """A worker that sends each post to some URLs, signed: `python -m bench.messenger URL…` prints "ready" and goes on."""
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -41,6 +42,7 @@ async def main(urls: Sequence[str]) -> None:
 
     worker = Worker([subscriber(number, url) for number, url in enumerate(urls)])
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stopping.set)
+    gc.freeze()  # as manage.py worker does
     await worker.run()
 
 

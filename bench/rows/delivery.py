@@ -1,6 +1,7 @@
 """Delivery: from the change log to handlers, in our own database and over signed HTTP, beside a task queue."""
 
 import asyncio
+import gc
 import subprocess
 import sys
 import time
@@ -124,6 +125,7 @@ class Delivery(Row):
         """Changes a second between the first tenth and the last ack: starting a worker does not count."""
         self.handled = 0
         worker = Worker([who])
+        gc.freeze()  # as manage.py worker does
         end = time.perf_counter() + PATIENCE
         task = asyncio.create_task(worker.run())
         while self.handled < changes // 10:

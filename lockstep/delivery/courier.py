@@ -173,8 +173,8 @@ class Courier:
         if self._unsettled:
             self._unsettled = False
             logger.info("%s: what ended is written down again; deliveries go on", self.subscriber.name)
+        self._figures.count(ended)
         for outcome in ended:
-            self._figures.count(outcome)
             if outcome.error:
                 self._log(outcome)
         await self._notice_answers(ended)

@@ -13,7 +13,7 @@ from lockstep.delivery.epochs import Epochs
 from lockstep.delivery.errors import DeliveryError, Lost, NotYet, Refused, TimedOut, TryAgain, Unreachable, Vanished
 from lockstep.delivery.retry import counts, delay_after
 from lockstep.delivery.subscriptions import Change, Claim, Receipt, Skipped, Subscriber, WithinHandler
-from lockstep.delivery.values import as_json, bigints, storable
+from lockstep.delivery.values import as_json, bigints, booleans, storable
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +49,10 @@ class Outcome:
     @property
     def is_answer(self) -> bool:
         """Whether the remote answered, be it that it cannot take anything now."""
+        if self.error is None:
+            return self.is_success
         is_refusal = isinstance(self.error, TryAgain | Refused)
-        return self.is_success or (is_refusal and not isinstance(self.error, Unreachable | TimedOut | Vanished))
+        return is_refusal and not isinstance(self.error, Unreachable | TimedOut | Vanished)
 
     @property
     def counts(self) -> bool:
@@ -107,7 +109,8 @@ async def claim(
     horizon.move(max(next_at for _, next_at, _ in taken.values()))
     cursor = await connection.execute(LANES["heads"], {"subscription": subscriber.name, "lanes": bigints(taken)})
     heads = await cursor.fetchall()
-    read_at = time.monotonic()
+    now = heads[0][0] if heads else 0.0
+    clock = DatabaseClock(datetime.fromtimestamp(now, UTC))
     claims = [
         Claim(
             lane,
@@ -118,9 +121,9 @@ async def claim(
             kind=kind,
             early=taken[lane][2],
             silent=silent,
-            clock=DatabaseClock(now, read_at),
+            clock=clock,
         )
-        for lane, token, attempts, kind, silent, now, *row in heads
+        for _, lane, token, attempts, kind, silent, *row in heads
         for change in [Change(*row)]
     ]
     if idle := taken.keys() - {claim.lane for claim in claims}:
@@ -248,7 +251,7 @@ async def _remove(connection: Connection, done: Sequence[Outcome]) -> None:
     removed = {
         "lanes": bigints(lanes),
         "seqs": bigints(outcome.claim.change.seq for outcome in done),
-        "absorbs": [outcome.claim.kind == "state" for outcome in done],
+        "absorbs": booleans(outcome.claim.kind == "state" for outcome in done),
     }
     async with connection.pipeline():  # one journey for all three
         await connection.execute(LANES["remove_delivered"], removed)

@@ -48,18 +48,19 @@ class Figures:
         self._delivered = ATTEMPTS.labels(self._name, "delivered")
         self._seconds = SECONDS.labels(self._name)
 
-    def count(self, outcome: Outcome) -> None:
-        """One attempt that ended; a failure that is final is a dead letter."""
-        if outcome.skipped:
-            ATTEMPTS.labels(self._name, "skipped").inc()
-            return
-        self._seconds.observe(outcome.ended - outcome.began)
-        if outcome.error is None:
-            self._delivered.inc()
-            return
-        ATTEMPTS.labels(self._name, outcome.error.failure).inc()
-        if outcome.delay is None:
-            DEAD_LETTERS.labels(self._name).inc()
+    def count(self, outcomes: Sequence[Outcome]) -> None:
+        """Attempts that ended; a failure that is final is a dead letter."""
+        tried = [outcome for outcome in outcomes if not outcome.skipped]
+        if skipped := len(outcomes) - len(tried):
+            ATTEMPTS.labels(self._name, "skipped").inc(skipped)
+        for outcome in tried:
+            self._seconds.observe(outcome.ended - outcome.began)
+        failed = [(outcome, outcome.error) for outcome in tried if outcome.error]
+        self._delivered.inc(len(tried) - len(failed))
+        for outcome, error in failed:
+            ATTEMPTS.labels(self._name, error.failure).inc()
+            if outcome.delay is None:
+                DEAD_LETTERS.labels(self._name).inc()
 
 
 class Subscriptions(Collector):

@@ -25,6 +25,11 @@ def bigints(values: Iterable[int]) -> str:
     return "{" + ",".join(map(str, values)) + "}"
 
 
+def booleans(values: Iterable[bool]) -> str:
+    """A boolean[], likewise."""
+    return "{" + ",".join("t" if value else "f" for value in values) + "}"
+
+
 def microseconds(moment: datetime) -> int:
     """A moment as microseconds since 1970, which is all that PostgreSQL keeps of it; a float would round them."""
     return (moment - EPOCH) // MICROSECOND

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -54,6 +55,7 @@ class Command(commands.Command):
         await worker.availability.wait()
         if not worker.stopping.is_set():
             await asyncio.to_thread(self._report_triggers)
+            gc.freeze()  # what is loaded by now stays: whoever collects garbage need not look at it ever again
             await worker.run()
 
 
