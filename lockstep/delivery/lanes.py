@@ -109,8 +109,8 @@ async def claim(
     horizon.move(max(next_at for _, next_at, _ in taken.values()))
     cursor = await connection.execute(LANES["heads"], {"subscription": subscriber.name, "lanes": bigints(taken)})
     heads = await cursor.fetchall()
-    now = heads[0][0] if heads else 0.0
-    clock = DatabaseClock(datetime.fromtimestamp(now, UTC))
+    seconds = heads[0][5] if heads else 0.0
+    clock = DatabaseClock(datetime.fromtimestamp(seconds, UTC))
     claims = [
         Claim(
             lane,
@@ -123,7 +123,7 @@ async def claim(
             silent=silent,
             clock=clock,
         )
-        for _, lane, token, attempts, kind, silent, *row in heads
+        for lane, token, attempts, kind, silent, _, *row in heads
         for change in [Change(*row)]
     ]
     if idle := taken.keys() - {claim.lane for claim in claims}:

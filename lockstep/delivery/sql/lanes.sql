@@ -60,7 +60,7 @@ RETURNING id, token;
 -- latest, which absorbs those before it. Whether it is the one or the other stands in the subscription's row, is read in
 -- this one statement, and goes with the claim to its settlement. Runs after the claim, whose snapshot may be older than
 -- the claim. The change's own columns are NULL where the log does not have it any more.
-SELECT extract(epoch FROM clock_timestamp())::float8, lane.id, lane.token, lane.attempts, s.kind, s.silent_since IS NOT NULL,
+SELECT lane.id, lane.token, lane.attempts, s.kind, s.silent_since IS NOT NULL, extract(epoch FROM clock_timestamp())::float8,
        head.seq, head.at, lane.model, lane.object_id, c.kind, c.before, c.after, c.actor, c.origin, c.trace
 FROM delivery_subscription s
 CROSS JOIN delivery_lane lane
