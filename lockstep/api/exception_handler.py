@@ -73,8 +73,10 @@ def _is_of_the_database(error: Exception) -> bool:
 
 def _of_the_database(error: Exception) -> Unavailable:
     """What a database that does not serve a request is to the client, and to whoever reads the log."""
-    logger.error("a request met a database that does not serve it: %s", str(error).partition("\n")[0])
     cause = cause_of(error)
+    # Where a new session does not help either, somebody has to look for the reason.
+    trace = error if is_stale(cause) and not is_read_only(cause) else None
+    logger.error("a request met a database that does not serve it: %s", str(error).partition("\n")[0], exc_info=trace)
     if is_read_only(cause):
         return Unavailable("The database is read-only right now. Nothing was changed; try again later.", retry_after=5)
     if is_stale(cause):

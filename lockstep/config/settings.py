@@ -211,6 +211,14 @@ SILENCED_SYSTEM_CHECKS = ["oauth2_provider.W002"]  # the password flow is on, on
 # Apps whose every model must be captured, unless the model says why not (checked by `manage.py check`).
 CAPTURED_APPS = ["accounts", "webhooks", "posts", "shop", "defects", "movies"]
 http_url = validate.URL(schemes={"http", "https"}, require_tld=False)
+
+
+def http_url_or_none(value: str) -> None:
+    """Of what need not be there: the variable may be empty as well as unset."""
+    if value:
+        http_url(value)
+
+
 POSTS_PROVIDER_URL = env.str(
     "POSTS_PROVIDER_URL",
     "http://127.0.0.1:3001" if DEBUG else "https://jsonplaceholder.typicode.com",
@@ -227,11 +235,11 @@ POSTS_PROVIDER_SECOND_LOOK_SECONDS = env.float(
     "POSTS_PROVIDER_SECOND_LOOK_SECONDS", 30.0, validate=validate.Range(min=0, max=86_400)
 )
 # There is no public gateway: outside development nobody is charged until one is named.
-PAYMENTS_URL = env.str("PAYMENTS_URL", "http://127.0.0.1:3002" if DEBUG else "", validate=http_url)
+PAYMENTS_URL = env.str("PAYMENTS_URL", "http://127.0.0.1:3002" if DEBUG else "", validate=http_url_or_none)
 if not DEBUG and PAYMENTS_URL.startswith("http://"):
     raise ImproperlyConfigured("PAYMENTS_URL must begin with https:// outside development: cards go there.")
 # Who is told of defects, and what those messages are signed with. Development: the secret that examples/ has as well.
-COUNTER_URL = env.str("COUNTER_URL", "http://127.0.0.1:8888" if DEBUG else "", validate=http_url)
+COUNTER_URL = env.str("COUNTER_URL", "http://127.0.0.1:8888" if DEBUG else "", validate=http_url_or_none)
 COUNTER_SECRET = env.str("COUNTER_SECRET", "whsec_bG9ja3N0ZXAsIGluIGRldmVsb3BtZW50" if DEBUG else "")
 if COUNTER_URL and not fullmatch("whsec_[A-Za-z0-9+/]{32,}={0,2}", COUNTER_SECRET):
     raise ImproperlyConfigured(

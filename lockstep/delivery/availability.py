@@ -51,12 +51,25 @@ class Availability:
         self._tried = 0.0
         self._unusable_since: float | None = None  # as far as the log says
         self._error: Exception | None = None
+        self._waiting = 0  # parts of the worker
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a part of the worker waits for the database."""
+        return self._waiting > 0
 
     async def wait(self, error: Exception | None = None) -> None:
         """Returns once the database can be used, a moment after this error, or when the worker stops.
 
         Raises UnsuitableDatabase where waiting does not help.
         """
+        self._waiting += 1
+        try:
+            await self._wait(error)
+        finally:
+            self._waiting -= 1
+
+    async def _wait(self, error: Exception | None) -> None:
         while not self._stopping.is_set():
             if error:
                 self._judge(error)

@@ -185,8 +185,14 @@ class Worker:
     async def _report_hangs(self) -> None:
         """Says which part hangs, whatever hangs."""
         while not self.stopping.is_set():
-            self.heartbeat.log()
+            self._report_hang()
             await first_of(self.stopping, seconds=1.0)
+
+    def _report_hang(self) -> None:
+        """Not while the database is waited for, which is said as such."""
+        if self.availability.is_awaited:
+            self.heartbeat.start()
+        self.heartbeat.log()
 
     async def _begin(self, pool: Pool) -> Epochs:
         async with pool.connection() as connection:

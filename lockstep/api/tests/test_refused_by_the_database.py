@@ -6,9 +6,10 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import InternalError, connection
 
 from lockstep.accounts.models import Session, Token
+from lockstep.api.exception_handler import exception_handler
 from lockstep.delivery.models import DeadLetter
 from lockstep.posts.models import Post
 from lockstep.webhooks import actions as webhooks
@@ -127,3 +128,23 @@ def test_letters_go_with_a_subscription_whose_letter_is_being_written(cast: Cast
             database.execute("DELETE FROM delivery_delivery")
         assert deletion.result() == 204
     assert not DeadLetter.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("cause", "has_traceback"),
+    [
+        (psycopg.errors.InternalError_("cache lookup failed for type 1"), True),
+        (psycopg.errors.ReadOnlySqlTransaction("cannot execute INSERT in a read-only transaction"), False),
+    ],
+)
+def test_what_a_new_session_may_not_help_against_is_logged_with_its_traceback(
+    cause: psycopg.Error, has_traceback: bool, caplog: pytest.LogCaptureFixture
+):
+    error = InternalError(*cause.args)
+    error.__cause__ = cause
+    answer = exception_handler(error, {})
+    assert answer
+    assert answer.status_code == 503
+    [record] = caplog.records
+    assert record.getMessage().endswith(str(cause))
+    assert bool(record.exc_info) is has_traceback

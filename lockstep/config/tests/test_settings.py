@@ -70,6 +70,12 @@ def test_what_is_missing_or_unsafe_is_a_sentence(tmp_path: Path, change: dict[st
         settings_of(tmp_path, **environment)
 
 
+@pytest.mark.parametrize("name", ["COUNTER_URL", "PAYMENTS_URL"])
+def test_what_need_not_be_there_may_be_empty(tmp_path: Path, name: str):
+    assert settings_of(tmp_path, **GOOD, **{name: ""})[name] == ""
+    assert settings_of(tmp_path, **GOOD, DEBUG="true", **{name: ""})[name] == ""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("change", [{"ALLOWED_HOSTS": "*"}, {"LOG_LEVEL": "nope"}])
 def test_what_stops_the_start_is_no_traceback(tmp_path: Path, change: dict[str, str]):

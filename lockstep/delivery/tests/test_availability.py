@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +26,7 @@ from lockstep.delivery.errors import is_outage_of_ours
 from lockstep.delivery.heartbeat import Heartbeat
 from lockstep.delivery.subscriptions import Claim, Subscriber
 from lockstep.delivery.tests.support import Steps, insert_post, subscriber
+from lockstep.delivery.worker import Worker
 from tests.proxy import proxy_to
 from tests.support import BackgroundWorker, another_role, eventually
 
@@ -329,3 +331,31 @@ def test_a_heartbeat_names_the_parts_that_do_not_move(caplog: pytest.LogCaptureF
         heart.note("the relay")
         heart.log()
         assert "all parts of the worker move again" in caplog.text
+
+
+def test_a_worker_that_waits_for_the_database_does_not_hang(caplog: pytest.LogCaptureFixture):
+    now = 100.0
+    answers = threading.Event()
+
+    def attempt() -> None:
+        answers.wait()
+
+    worker = Worker([], [])
+    worker.heartbeat = Heartbeat("the relay", clock=lambda: now)
+    worker.availability = Availability(worker.stopping, attempt=attempt)
+
+    async def outage() -> None:
+        nonlocal now
+        waiting = asyncio.create_task(worker.availability.wait())
+        await asyncio.sleep(0)
+        now += 60
+        worker._report_hang()
+        answers.set()
+        await waiting
+        worker._report_hang()
+        assert caplog.text == ""
+        now += 12
+        worker._report_hang()
+        assert "the worker hangs: the relay has not moved for 12 s" in caplog.text
+
+    asyncio.run(outage())
