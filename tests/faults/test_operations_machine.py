@@ -34,7 +34,7 @@ from tests.faults.stage import Stage
 from tests.support import superuser_url, without_triggers
 
 SCHEDULES = int(os.environ.get("MACHINE_SCHEDULES", "2000"))
-SHORT = int(os.environ.get("LOCKSTEP_SCHEDULES", "45"))
+SHORT = int(os.environ.get("LOCKSTEP_SCHEDULES", "25"))
 STEPS = 50
 BEGINNINGS = ("empty", "behind", "in part", "in part", "letters", "letters")
 AT_FIRST = ("", "", "", "replay letters", "replay span", "redeliver", "rewind", "pause")
@@ -403,7 +403,7 @@ def run(machine: type[Operations], schedules: int, *, derandomize: bool) -> None
     run_state_machine_as_test(machine, settings=options)
 
 
-@pytest.mark.faults
+@pytest.mark.slow
 def test_operations(machine: type[Operations]):
     run(machine, SHORT, derandomize=True)
 
