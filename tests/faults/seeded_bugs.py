@@ -1865,4 +1865,11 @@ BUGS = [
         '"")',
         f"{TEST_OPERATIONS}::test_what_a_rewind_has_kept_and_is_followed_again_waits_once",
     ),
+    SeededBug(
+        "a worker that waits for its database is called hung",
+        "lockstep/delivery/worker.py",
+        "            self.heartbeat.start()\n        self.heartbeat.log()",
+        "            ...\n        self.heartbeat.log()",
+        f"{TEST_AVAILABILITY}::test_a_worker_that_waits_for_the_database_does_not_hang",
+    ),
 ]
