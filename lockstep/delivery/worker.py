@@ -35,6 +35,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 SHORTEST_POLL, LONGEST_POLL = 0.02, 0.5  # seconds between looks at the change log
+GIVE_WAY_SECONDS = 0.001  # after a fan-out: couriers begin before the relay looks again
 SHORTEST_LOOK, LONGEST_LOOK = 0.05, 0.5  # seconds between looks at what is due
 THOROUGH_LOOK = 10.0  # seconds between looks at all that is due, however old
 FAMILY_CONNECTIONS = 8  # database connections for the members of all families together
@@ -223,7 +224,7 @@ class Worker:
                     metrics.FANNED_OUT.labels(metrics.label(name)).inc(changes)
                     self._wake(name)
                 poll = SHORTEST_POLL if moved else min(poll * 1.5, LONGEST_POLL)
-                await first_of(self.grown, self.stopping, seconds=0 if moved else poll)
+                await first_of(self.grown, self.stopping, seconds=GIVE_WAY_SECONDS if moved else poll)
                 if self.grown.is_set():
                     poll = SHORTEST_POLL
 
