@@ -121,7 +121,7 @@ def test_what_was_rolled_back_does_not_arrive(running: NodeServer, database: psy
     assert "never" not in {row["title"] for row in theirs(running.url, "posts")}
 
 
-@pytest.mark.parametrize("rounds", [40, pytest.param(200, marks=pytest.mark.faults)])
+@pytest.mark.parametrize("rounds", [25, pytest.param(200, marks=pytest.mark.faults)])
 def test_writes_while_the_provider_is_down_are_there_once_when_it_is_back(
     transactional_db: None,
     tmp_path: Path,

@@ -80,7 +80,7 @@ def is_done(database: psycopg.Connection) -> bool:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("defects", "kills"),
-    [pytest.param(150, 2, marks=pytest.mark.slow), pytest.param(10_000, 50, marks=pytest.mark.faults)],
+    [pytest.param(100, 2, marks=pytest.mark.slow), pytest.param(10_000, 50, marks=pytest.mark.faults)],
 )
 @pytest.mark.timeout(1_800)
 def test_the_counter_ends_exactly_right(

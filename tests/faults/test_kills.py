@@ -176,7 +176,7 @@ def write_what_is_rolled_back(url: str) -> None:
 @pytest.mark.needs("linux")
 @pytest.mark.parametrize(
     ("writes", "seed"),
-    [pytest.param(60, 1, marks=pytest.mark.slow), pytest.param(2_000, 2, marks=pytest.mark.faults)],
+    [pytest.param(40, 1, marks=pytest.mark.slow), pytest.param(2_000, 2, marks=pytest.mark.faults)],
 )
 def test_everything_committed_is_at_the_provider_once_and_nothing_else(
     system: Run, provider: StandIn, watcher: Watcher, writes: int, seed: int

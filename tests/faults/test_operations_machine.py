@@ -34,7 +34,7 @@ from tests.faults.stage import Stage
 from tests.support import superuser_url, without_triggers
 
 SCHEDULES = int(os.environ.get("MACHINE_SCHEDULES", "2000"))
-SHORT = int(os.environ.get("LOCKSTEP_SCHEDULES", "25"))
+SHORT = int(os.environ.get("LOCKSTEP_SCHEDULES", "12"))
 STEPS = 50
 BEGINNINGS = ("empty", "behind", "in part", "in part", "letters", "letters")
 AT_FIRST = ("", "", "", "replay letters", "replay span", "redeliver", "rewind", "pause")

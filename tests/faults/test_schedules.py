@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 OBJECTS, WRITERS = 3, 3
 EPOCHS = Epochs(UUID(int=7))
-SCHEDULES = int(os.environ.get("LOCKSTEP_SCHEDULES", "60"))
+SCHEDULES = int(os.environ.get("LOCKSTEP_SCHEDULES", "40"))
 ERRORS: list[DeliveryError] = [TryAgain("not now"), NotYet("wait"), Refused("never")]
 
 

@@ -62,7 +62,7 @@ class Trial:
     leases_end: bool  # those of the dead are not waited for
 
 
-QUICK = Trial(seed=1, orders=200, stock=10, rounds=1, pauses=(0.5, 2.0), leases_end=True)
+QUICK = Trial(seed=1, orders=120, stock=6, rounds=1, pauses=(0.5, 2.0), leases_end=True)
 MOST_STOCK = 2_000  # of a product: a million attempts soon sell all of it, and go on asking
 LONG = Trial(
     seed=2, orders=ORDERS, stock=max(1, min(ORDERS // 25, MOST_STOCK)), rounds=10, pauses=(10.0, 30.0), leases_end=False

@@ -12,7 +12,7 @@ from lockstep.api.tests.test_schema import VALUES
 from tests.contract.test_schemathesis import There, connection_kept, epoch, schema, there  # noqa: F401 - fixtures
 from tests.security.strangers import CASES, SEED, Sent, Server
 
-SHORT_CASES = 2_000
+SHORT_CASES = 1_000
 JSON = {"Content-Type": "application/json"}
 
 NAMES = (

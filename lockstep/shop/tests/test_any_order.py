@@ -278,7 +278,7 @@ class Shop(RuleBasedStateMachine):
 def test_any_order():
     Shop.reached.clear()
     run_state_machine_as_test(
-        Shop, settings=settings(max_examples=30, stateful_step_count=25, derandomize=True, **OPTIONS)
+        Shop, settings=settings(max_examples=20, stateful_step_count=25, derandomize=True, **OPTIONS)
     )
     assert set(Shop.reached) == set(machines.ORDER.states), "too few examples, or the wrong ones"
 
