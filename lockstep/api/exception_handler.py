@@ -74,7 +74,7 @@ def _is_of_the_database(error: Exception) -> bool:
 def _of_the_database(error: Exception) -> Unavailable:
     """What a database that does not serve a request is to the client, and to whoever reads the log."""
     cause = cause_of(error)
-    # Where a new session does not help either, somebody has to look for the reason.
+    # Where a new session does not help either, an operator needs the traceback.
     trace = error if is_stale(cause) and not is_read_only(cause) else None
     logger.error("a request met a database that does not serve it: %s", str(error).partition("\n")[0], exc_info=trace)
     if is_read_only(cause):

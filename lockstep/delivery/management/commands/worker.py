@@ -55,7 +55,7 @@ class Command(commands.Command):
         await worker.availability.wait()
         if not worker.stopping.is_set():
             await asyncio.to_thread(self._report_triggers)
-            gc.freeze()  # what is loaded by now stays: whoever collects garbage need not look at it ever again
+            gc.freeze()  # what is loaded by now is never garbage: searches for it leave it out (decision 51)
             await worker.run()
 
 
