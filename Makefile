@@ -8,14 +8,14 @@ BUILT := $(VENV)/.built
 BUILDING := $(VENV)/.building
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-unit test-faults lint schema movies-client bench clean
+.PHONY: help run build test test-unit test-engine test-images test-faults image scan lint schema movies-client bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
 
 # `exec`: no shell between make and the launcher, so that signals reach it.
 run: build ## start everything, and print where it is
-	@exec $(PY) -m lockstep.launcher
+	@exec $(PY) -m devstack.launcher
 
 build: $(BUILT) ## set up without running
 
@@ -28,23 +28,30 @@ $(BUILT): uv.lock pyproject.toml
 	@if [ -e $(BUILDING) ]; then echo "Starting an interrupted build over."; rm -rf $(VENV); fi
 	@echo "Installing what uv.lock names into $(VENV) …"
 	@mkdir -p $(VENV) && touch $(BUILDING)
-	@$(PYTHON) -B -m lockstep.launcher.install
+	@$(PYTHON) -B -m devstack.launcher.install
 	@rm -f $(BUILDING) && touch $(BUILT)
 
 # Side by side, with a PostgreSQL for each process. Tests wait more than they compute: more processes than two cores.
 TEST_SERVERS ?= 3
-PYTEST = $(PY) -m lockstep.launcher exec --test-servers $(TEST_SERVERS) -- $(PY) -m pytest -n auto --dist worksteal
+PYTEST = $(PY) -m devstack.launcher exec --test-servers $(TEST_SERVERS) -- $(PY) -m pytest -n auto --dist worksteal
 # Tests start a great many processes of Python: compiled once, also where the environment says otherwise.
-test test-unit test-faults: export PYTHONDONTWRITEBYTECODE =
-test test-unit test-faults: export PYTHONPYCACHEPREFIX = $(abspath .lockstep/bytecode)
-test: build ## the whole suite but for the long fault runs, on throwaway PostgreSQLs
-	@exec $(PYTEST) -m "not faults" $(ARGS)
+test test-unit test-faults test-images: export PYTHONDONTWRITEBYTECODE =
+test test-unit test-faults test-images: export PYTHONPYCACHEPREFIX = $(abspath .lockstep/bytecode)
+test: build ## the whole suite but for images and the long fault runs, on throwaway PostgreSQLs
+	@exec $(PYTEST) -m "not faults and not images" $(ARGS)
 
 test-unit: build ## the quick part: what lies beside the code that it tests
-	@exec $(PYTEST) -m "not slow and not faults" lockstep $(ARGS)
+	@exec $(PYTEST) -m "not slow and not faults" lockstep backend devstack $(ARGS)
+
+test-images: build ## what is in deploy/: checked, built and run with podman
+	@$(PY) -m devstack.launcher.install deploy
+	@exec $(PY) -m devstack.launcher exec --test-servers 2 -- $(PY) -m pytest -n 2 --dist loadscope -m "images and not faults" tests/images $(ARGS)
+
+test-engine: build ## the engine's own tests, from its wheel in fresh environments
+	@exec $(PY) -m devstack.launcher exec --test-servers 1 -- $(PY) -m devstack.engine $(VERSIONS)
 
 test-faults: build ## the long fault runs
-	@exec $(PYTEST) -m faults $(ARGS)
+	@exec $(PYTEST) -m "faults and not images" $(ARGS)
 
 # The types of Django's models come from importing the settings, which refuse to be without these; nothing connects.
 lint schema: export SECRET_KEY = for-the-type-checker-only
@@ -55,20 +62,27 @@ lint: build ## style, types, direction of dependencies
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports
+	@$(PY) -m devstack.words
 
 schema: build ## write docs/openapi.yaml, docs/problems.md and docs/states.md anew, from the code
 	@$(PY) manage.py spectacular --file docs/openapi.yaml --validate --fail-on-warn
-	@$(PY) -c 'from lockstep.api.problems import as_markdown; print(as_markdown(), end="")' > docs/problems.md
-	@$(PY) -c 'from lockstep.shop.diagrams import as_markdown; print(as_markdown(), end="")' > docs/states.md
+	@$(PY) -c 'from lockstep.rest.problems import as_markdown; print(as_markdown(), end="")' > docs/problems.md
+	@$(PY) -c 'from backend.shop.diagrams import as_markdown; print(as_markdown(), end="")' > docs/states.md
 
-NOVEMBER7 := lockstep/providers/november7
+NOVEMBER7 := backend/providers/november7
 movies-client: build ## make the client of the movies' provider anew, from its openapi.yaml
 	@PATH="$(abspath $(VENV)/bin):$$PATH" openapi-python-client generate --meta none --overwrite \
 	  --path $(NOVEMBER7)/openapi.yaml --config $(NOVEMBER7)/generate.yaml --output-path $(NOVEMBER7)/generated
 
+image: ## build the image lockstep:local, with docker, podman or buildah
+	@$(PYTHON) -B deploy/image.py
+
+scan: ## look for severe vulnerabilities in the image that have a fix, with trivy
+	@trivy image --exit-code 1 --ignore-unfixed --severity HIGH,CRITICAL --scanners vuln,secret $(or $(IMAGE),lockstep:local)
+
 bench: build ## the side-by-side figures
-	@$(PY) -m lockstep.launcher.install bench
+	@$(PY) -m devstack.launcher.install bench
 	@exec $(PY) -m bench $(ARGS)
 
 clean: ## back to a bare clone, data included; not while it is running
-	@$(PYTHON) -B -m lockstep.launcher.clean
+	@$(PYTHON) -B -m devstack.launcher.clean

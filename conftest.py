@@ -13,12 +13,14 @@ from django.db import connections
 from django.test import TransactionTestCase
 from pytest_django import DjangoDbBlocker
 
-from lockstep.changes.wakeup import announcer
+from devstack.launcher.template import TEST_DATABASE
+from lockstep.changes.wakeup import commit_notifier
 from lockstep.delivery.tests.support import Steps
-from lockstep.launcher.template import TEST_DATABASE
 from tests.contract.providers import deno, node_modules
 from tests.side_by_side import SERVERS
 from tests.support import BackgroundWorker, Cast, draw_large_numbers, empty_tables
+
+collect_ignore = ["lockstep/tests"]  # the engine's own, on a project of their own: make test-engine
 
 
 def libfaketime() -> Path:
@@ -26,6 +28,7 @@ def libfaketime() -> Path:
     return next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), Path("/nowhere"))
 
 
+PROMETHEUS = ("prometheus", "promtool", "prometheus-alertmanager", "amtool", "prometheus-blackbox-exporter")
 PROGRAMS = {
     "libfaketime": lambda: libfaketime().exists(),
     "node": lambda: shutil.which("node") is not None,
@@ -35,6 +38,9 @@ PROGRAMS = {
     "deno": lambda: deno().exists(),
     "openssl": lambda: shutil.which("openssl") is not None,
     "pgbouncer": lambda: shutil.which("pgbouncer") is not None,
+    "containers": lambda: all(map(shutil.which, ("buildah", "podman", "runc", "mmdebstrap", "kubectl"))),
+    "prometheus": lambda: all(map(shutil.which, PROMETHEUS)),
+    "systemd": lambda: shutil.which("systemd-analyze") is not None,
 }
 MISSING = {
     "libfaketime": "libfaketime is not installed; .ci/run installs it",
@@ -44,6 +50,9 @@ MISSING = {
     "npm-packages": "jsonplaceholder@0.3.3 and json-server@0.17.4 are not in .lockstep/npm; .ci/run installs them",
     "openssl": "openssl is not installed",
     "pgbouncer": "pgbouncer is not installed",
+    "containers": "buildah, podman, runc, mmdebstrap or kubectl is not installed; .ci/run installs them",
+    "prometheus": f"one of {', '.join(PROMETHEUS)} is not installed; .ci/run installs them",
+    "systemd": "systemd-analyze is not installed; .ci/run installs it",
     "deno": "deno@2.9.6 is not in .lockstep/npm; .ci/run installs it",
 }
 
@@ -57,6 +66,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 pytest.fail(f"REQUIRE_ALL is set and {MISSING[program]}", pytrace=False)
             pytest.skip(MISSING[program])
 
+
+# Processes that tests start send no traces, unless a test lets them.
+for name in [name for name in os.environ if name.startswith("OTEL_")]:
+    del os.environ[name]
 
 TransactionTestCase._fixture_teardown = lambda _: empty_tables()
 TransactionTestCase._should_reload_connections = lambda _: False  # nothing that a test leaves in its session matters
@@ -80,10 +93,10 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 
 
 @pytest.fixture(scope="session", autouse=True)
-def nobody_is_left_connected(django_db_setup: None) -> Iterator[None]:
+def close_announcer(django_db_setup: None) -> Iterator[None]:
     """The test database cannot be dropped while somebody is."""
     yield
-    announcer.close()
+    commit_notifier.close()
 
 
 @pytest.fixture
@@ -102,7 +115,7 @@ def database(transactional_db: None) -> Iterator[psycopg.Connection]:
 @pytest.fixture
 def steps(database: psycopg.Connection) -> Iterator[Steps]:
     """The worker's statements, one by one; the project's own subscriptions are out of the way."""
-    database.execute("DELETE FROM delivery_subscription")
+    database.execute("DELETE FROM lockstep_subscription")
     with closing(Steps(database_url())) as steps:
         yield steps
 
@@ -130,5 +143,6 @@ def test_settings() -> None:
     settings.PAYMENTS_URL = "http://127.0.0.1:9"
     settings.MOVIES_PROVIDER_URL = "http://127.0.0.1:9"
     settings.COUNTER_URL = "http://127.0.0.1:9"
+    settings.TRACES = False
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.WHITENOISE_AUTOREFRESH = True  # else every client begins with a list of all static files

@@ -7,7 +7,7 @@ import sys
 
 def main() -> None:
     """Runs the command. What its user can mend is one sentence instead of a traceback."""
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lockstep.config.settings")
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backend.config.settings")
     try:
         execute()
     except KeyboardInterrupt:

@@ -64,9 +64,9 @@ def peak(pid: int | str = "self") -> float:
 
 async def take_in(meter: Meter) -> None:
     """The import, as the command runs it."""
+    from backend.posts.mirror import JSONPLACEHOLDER
     from lockstep.delivery.database import open_pool
     from lockstep.mirror.importing import import_all
-    from lockstep.posts.mirror import JSONPLACEHOLDER
 
     async with JSONPLACEHOLDER.open_client() as client, open_pool(size=2) as pool:
         meter.began = time.perf_counter()
@@ -77,7 +77,7 @@ async def take_in(meter: Meter) -> None:
 
 async def only_list(meter: Meter) -> None:
     """The provider's lists, read and thrown away."""
-    from lockstep.posts.mirror import JSONPLACEHOLDER
+    from backend.posts.mirror import JSONPLACEHOLDER
 
     async with JSONPLACEHOLDER.open_client() as client:
         meter.began = time.perf_counter()
@@ -91,9 +91,9 @@ async def only_list(meter: Meter) -> None:
 
 async def plan(meter: Meter) -> None:
     """A sync plan."""
+    from backend.posts.mirror import JSONPLACEHOLDER
     from lockstep.delivery.database import open_pool
     from lockstep.mirror.plan import Plan
-    from lockstep.posts.mirror import JSONPLACEHOLDER
 
     async with JSONPLACEHOLDER.open_client() as client, open_pool(size=1) as pool, pool.connection() as connection:
         meter.began = time.perf_counter()

@@ -25,7 +25,7 @@ async def main() -> None:
 
     worker = Worker([Subscriber(name="bench", kind="event", models=("posts.post",), connect=connect)])
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stopping.set)
-    gc.freeze()  # as manage.py worker does
+    gc.freeze()  # as manage.py lockstep worker does
     await worker.run()
 
 

@@ -42,7 +42,7 @@ async def main(urls: Sequence[str]) -> None:
 
     worker = Worker([subscriber(number, url) for number, url in enumerate(urls)])
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stopping.set)
-    gc.freeze()  # as manage.py worker does
+    gc.freeze()  # as manage.py lockstep worker does
     await worker.run()
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-from lockstep.launcher.postgres import Server
+from devstack.launcher.postgres import Server
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -71,7 +71,10 @@ def _own_database(given: str) -> Iterator[str]:
         try:
             yield urlunsplit(urlsplit(given)._replace(path=f"/{name}"))
         finally:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+            # WITH (FORCE) is refused while autovacuum, which is a superuser's, is at work there.
+            own_sessions = "FROM pg_stat_activity WHERE datname = %s AND usename = current_user"
+            connection.execute(f"SELECT pg_terminate_backend(pid) {own_sessions}", [name])
+            connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
 
 
 def _entered(place: Place) -> Place:
@@ -81,7 +84,7 @@ def _entered(place: Place) -> Place:
         "SECRET_KEY": secrets.token_urlsafe(50),
         "ALLOWED_HOSTS": "127.0.0.1",
         "DEBUG": "false",
-        "DJANGO_SETTINGS_MODULE": "lockstep.config.settings",
+        "DJANGO_SETTINGS_MODULE": "backend.config.settings",
         "LOCKSTEP_HOME": str(place.folder),  # nothing of a running system's may reach us
     }
     import django

@@ -13,7 +13,7 @@ from typing import IO
 import orjson
 
 from bench.row import Figures
-from lockstep.launcher.cluster import program
+from devstack.launcher.cluster import program
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -27,7 +27,7 @@ def free_port() -> int:
 
 def start_stand_in(stack: ExitStack, *, posts: int, comments_per_post: int) -> str:
     """A provider in a process of its own, until the stack ends; returns its address."""
-    command = [sys.executable, "-m", "lockstep.sandbox.jsonplaceholder", "--port", "0"]
+    command = [sys.executable, "-m", "devstack.sandbox.jsonplaceholder", "--port", "0"]
     amounts = ["--posts", str(posts), "--comments-per-post", str(comments_per_post)]
     process = subprocess.Popen([*command, *amounts], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     stack.callback(process.wait)
@@ -40,7 +40,7 @@ def start_stand_in(stack: ExitStack, *, posts: int, comments_per_post: int) -> s
 @contextmanager
 def start_worker(url: str) -> Iterator[None]:
     """A worker that pushes to the provider at `url`, until the end of the block."""
-    command = [sys.executable, "manage.py", "worker"]
+    command = [sys.executable, "manage.py", "lockstep", "worker"]
     environment = {**os.environ, "POSTS_PROVIDER_URL": url}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as process:
         try:

@@ -1,4 +1,4 @@
-"""What a row of the bench is, and how it is measured: manners in turn, round after round."""
+"""A row of the bench, and its measurement: all variants in turn, in rounds."""
 
 import statistics
 from abc import ABC, abstractmethod
@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from bench.place import Place
 
 Figures = dict[str, float]  # by name; a name says its unit unless the comparison does
-Manner = Callable[[], Figures]  # one way to do the work, measured once
+Variant = Callable[[], Figures]  # one way to do the work, measured once
 Progress = Callable[[str, Figures], None]
 
 
@@ -47,9 +47,9 @@ class Unavailable(Exception):
 
 
 class Row(ABC):
-    """One subject. `manners` are measured in their order; `note` says what the figures mean.
+    """One subject. `variants` are measured in their order; `note` says what the figures mean.
 
-    `prepare` makes what all manners share, and leaves what must be ended on `stack`.
+    `prepare` sets up what all variants share, and registers its cleanup on `stack`.
     """
 
     note: ClassVar[str]
@@ -63,7 +63,7 @@ class Row(ABC):
     def prepare(self) -> None: ...
 
     @abstractmethod
-    def manners(self) -> dict[str, Manner]: ...
+    def variants(self) -> dict[str, Variant]: ...
 
 
 @dataclass
@@ -97,15 +97,15 @@ class Measured:
 
 
 def measure(kind: type[Row], place: Place, runs: int, progress: Progress) -> Measured:
-    """Measures one row: every manner once in each round, so that A and B always stand side by side."""
+    """Measures one row: every variant once in each round, so that A and B always stand side by side."""
     measured = Measured(kind)
     with ExitStack() as stack:
         row = kind(place, stack)
         progress("preparing", {})
         row.prepare()
         for number in range(1, runs + 1):
-            for name, manner in row.manners().items():
-                figures = manner()
+            for name, variant in row.variants().items():
+                figures = variant()
                 measured.add(figures)
                 progress(f"{number}/{runs} {name}", figures)
     return measured

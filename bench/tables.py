@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from bench.place import Connection
 
 TABLES = (
-    *("posts_post", "posts_comment", "mirror_remoteobject", "changes_change"),
-    *("delivery_subscription", "delivery_lane", "delivery_delivery", "delivery_deadletter"),
+    *("posts_post", "posts_comment", "lockstep_mirror_remoteobject", "lockstep_change"),
+    *("lockstep_subscription", "lockstep_lane", "lockstep_delivery", "lockstep_deadletter"),
 )
 
 FILL_POSTS = """
@@ -35,7 +35,7 @@ class Posts:
 
 def empty(connection: Connection) -> None:
     """Empties all, without telling the change log, and starts the next measurement with a fresh checkpoint."""
-    log = connection.execute("SELECT relid::regclass::text FROM pg_partition_tree('changes_change')").fetchall()
+    log = connection.execute("SELECT relid::regclass::text FROM pg_partition_tree('lockstep_change')").fetchall()
     with silenced(connection, *TABLES, *(table for (table,) in log if table not in TABLES)):
         connection.execute(f"TRUNCATE {', '.join(TABLES)}")
     connection.execute("CHECKPOINT")

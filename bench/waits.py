@@ -7,7 +7,7 @@ from collections.abc import Callable
 from bench.place import Connection
 from bench.row import Figures
 from bench.tables import WrongRows
-from lockstep.changes.wakeup import announcer
+from lockstep.changes.wakeup import commit_notifier
 
 INSERT = "INSERT INTO posts_post (title, body) VALUES (%s, 'b')"
 WARM_UP = 20  # first ones that do not count, for whoever is measured
@@ -33,7 +33,7 @@ def announced_writes(database: Connection) -> Write:
 
     def write(title: str) -> float:
         committed = plain(title)
-        announcer.announce()
+        commit_notifier.notify()
         return committed
 
     return write

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.test import Client
 
-from lockstep.accounts.models import User
+from backend.accounts.models import User
 
 
 def admin_of(user: User) -> Client:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from lockstep.mirror.tests.support import ours
-from tests.support import PATIENCE
+from tests.support import WAIT_TIMEOUT
 
 
 def theirs(url: str, collection: str) -> list[dict[str, Any]]:
@@ -31,7 +31,7 @@ def in_step(url: str) -> bool:
     return not any(differences(url).values())
 
 
-def until_in_step(url: str, patience: float = PATIENCE) -> None:
+def until_in_step(url: str, patience: float = WAIT_TIMEOUT) -> None:
     """Waits for it; fails with the differences."""
     until = time.monotonic() + patience
     while not in_step(url) and time.monotonic() < until:

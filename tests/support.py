@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
 from typing import Any, TypeVar
@@ -18,20 +18,20 @@ from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 
-from lockstep.accounts.models import Session, Token, User
-from lockstep.accounts.sessions import EVERYTHING, new_secret
+from backend.accounts.models import Session, Token, User
+from backend.accounts.sessions import EVERYTHING, new_secret
+from devstack.launcher.cluster import SUPERUSER
 from lockstep.delivery.database import SQL
 from lockstep.delivery.subscriptions import Family, Subscriber, registered, registered_families
 from lockstep.delivery.worker import Worker
-from lockstep.launcher.cluster import SUPERUSER
 
 T = TypeVar("T")
 
-APPEND_ONLY = ("shop_movement", "changes_change")
+APPEND_ONLY = ("shop_movement", "lockstep_change")
 MADE_BY_MIGRATIONS = {"django_migrations", "django_content_type", "auth_permission"}
 # Seconds until a test gives up waiting for something that should happen at once: they end what hangs, and assert
 # nothing. A busy machine may need many; seeded bugs are given up sooner.
-PATIENCE = float(os.environ.get("LOCKSTEP_TEST_PATIENCE", "120"))
+WAIT_TIMEOUT = float(os.environ.get("LOCKSTEP_TEST_PATIENCE", "120"))
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,7 @@ class BackgroundWorker:
 
     subscribers: Sequence[Subscriber] | None = None
     families: Sequence[Family] = ()
+    schedule: tuple[float, ...] | None = None  # seconds before the nth attempt, of all subscribers; None: their own
     _worker: Worker | None = None
     _loop: asyncio.AbstractEventLoop | None = None
     _thread: threading.Thread | None = None
@@ -158,27 +159,28 @@ class BackgroundWorker:
     def start(self) -> "BackgroundWorker":
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self._thread.start()
-        assert self._ready.wait(PATIENCE)
+        assert self._ready.wait(WAIT_TIMEOUT)
         return self
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
-        if self.subscribers is None:
-            self._worker = Worker(registered(), registered_families())
-        else:
-            self._worker = Worker(self.subscribers, self.families)
+        subscribers = registered() if self.subscribers is None else self.subscribers
+        families = registered_families() if self.subscribers is None else self.families
+        if self.schedule is not None:
+            subscribers = [replace(subscriber, schedule=self.schedule) for subscriber in subscribers]
+        self._worker = Worker(subscribers, families)
         self._ready.set()
         await self._worker.run()
 
     def stop(self) -> None:
         if self._thread and self._loop and self._worker:
             self._loop.call_soon_threadsafe(self._worker.stopping.set)
-            self._thread.join(PATIENCE)
+            self._thread.join(WAIT_TIMEOUT)
             assert not self._thread.is_alive(), "the worker did not stop"
             self._thread = None
 
 
-def eventually(look: Callable[[], T], what: str = "", patience: float = PATIENCE) -> T:
+def eventually(look: Callable[[], T], what: str = "", patience: float = WAIT_TIMEOUT) -> T:
     """Waits until `look` gives something true and returns it; fails with the last thing that it gave."""
     until = time.monotonic() + patience
     while not (seen := look()):
@@ -211,7 +213,7 @@ def another_role(own: str, name: str, options: str = "") -> Iterator[None]:
             made.execute(f"DROP ROLE {name}")
 
 
-def somebody_waits(connection: psycopg.Connection) -> bool:
+def any_lock_waiter(connection: psycopg.Connection) -> bool:
     """Whether any session waits for a lock. Unlike pg_stat_activity, pg_locks is read anew within a transaction."""
     return connection.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)").fetchone() == (True,)
 
@@ -219,9 +221,9 @@ def somebody_waits(connection: psycopg.Connection) -> bool:
 def drained(connection: psycopg.Connection) -> bool:
     """Whether every change is fanned out and nothing waits in any lane."""
     behind = """
-        SELECT EXISTS (SELECT FROM delivery_lane)
-            OR EXISTS (SELECT FROM delivery_subscription s JOIN delivery_place place ON place.id = s.place_id
-                       CROSS JOIN LATERAL delivery_unplaced(place))
+        SELECT EXISTS (SELECT FROM lockstep_lane)
+            OR EXISTS (SELECT FROM lockstep_subscription s JOIN lockstep_place place ON place.id = s.place_id
+                       CROSS JOIN LATERAL lockstep_unplaced(place))
     """
     row = connection.execute(behind).fetchone()
     return row is not None and not row[0]

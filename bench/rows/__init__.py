@@ -19,7 +19,7 @@ ROWS = {
     "web": "bench.rows.web.Web",
     "shop": "bench.rows.shop.Shop",
     "search": "bench.rows.search.Search",
-    "manners": "bench.rows.manners.Manners",
+    "conventions": "bench.rows.conventions.Conventions",
     "strangers": "bench.rows.strangers.Strangers",
 }
 

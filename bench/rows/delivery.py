@@ -13,7 +13,7 @@ from typing import Any, cast
 from psycopg import AsyncConnection
 
 from bench.peers import celery_worker, prepare_procrastinate, procrastinate_worker, start, start_redis
-from bench.row import Comparison, Figures, Goal, Manner, Row
+from bench.row import Comparison, Figures, Goal, Row, Variant
 from bench.tables import Posts, WrongRows, count, empty
 from lockstep.delivery.destinations.webhook import Destination, body_of, webhook_sender
 from lockstep.delivery.subscriptions import Claim, Handler, Pool, Receipt, Subscriber
@@ -63,7 +63,7 @@ class Delivery(Row):
         assert receiver.stdout
         self.url = f"http://127.0.0.1:{int(receiver.stdout.readline())}/"
 
-    def manners(self) -> dict[str, Manner]:
+    def variants(self) -> dict[str, Variant]:
         return {
             "within": self._within,
             "SKIP LOCKED": self._skip_locked,
@@ -105,17 +105,17 @@ class Delivery(Row):
             name="bench", kind="event", models=("posts.post",), connect=connect, concurrency=REQUESTS, recorded=True
         )
         rate = self._drain(who, self.place.scaled(OVER_HTTP))
-        delivered = "delivery_attempt WHERE failure IS NULL"
+        delivered = "lockstep_attempt WHERE failure IS NULL"
         if (rows := count(self.database, delivered)) != self.place.scaled(OVER_HTTP):
             raise WrongRows(f"{rows} attempts")
         return {"signed HTTP": rate}
 
     def _drain(self, who: Subscriber, changes: int) -> float:
         empty(self.database)
-        self.database.execute("TRUNCATE delivery_attempt")
+        self.database.execute("TRUNCATE lockstep_attempt")
         self.database.execute(SINK)
         self.database.execute(
-            "INSERT INTO delivery_subscription (name, kind, follows) VALUES ('bench', 'event', '{posts.post.*}')"
+            "INSERT INTO lockstep_subscription (name, kind, follows) VALUES ('bench', 'event', '{posts.post.*}')"
         )
         Posts(1, changes).insert(self.database)
         self.database.execute("CHECKPOINT")
@@ -125,7 +125,7 @@ class Delivery(Row):
         """Changes a second between the first tenth and the last ack: starting a worker does not count."""
         self.handled = 0
         worker = Worker([who])
-        gc.freeze()  # as manage.py worker does
+        gc.freeze()  # as manage.py lockstep worker does
         end = time.perf_counter() + PATIENCE
         task = asyncio.create_task(worker.run())
         while self.handled < changes // 10:
@@ -142,9 +142,9 @@ class Delivery(Row):
 
     def _is_drained(self) -> bool:
         behind = """
-            SELECT NOT EXISTS (SELECT FROM delivery_lane) AND NOT EXISTS (
-                SELECT FROM delivery_subscription s JOIN delivery_place place ON place.id = s.place_id
-                CROSS JOIN LATERAL delivery_unplaced(place))"""
+            SELECT NOT EXISTS (SELECT FROM lockstep_lane) AND NOT EXISTS (
+                SELECT FROM lockstep_subscription s JOIN lockstep_place place ON place.id = s.place_id
+                CROSS JOIN LATERAL lockstep_unplaced(place))"""
         ((drained,),) = self.database.execute(behind).fetchall()
         return bool(drained)
 

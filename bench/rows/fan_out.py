@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from bench.row import Comparison, Figures, Goal, Manner, Row
+from bench.row import Comparison, Figures, Goal, Row, Variant
 from bench.tables import Posts, empty, require
 from lockstep.delivery.database import FOR_RELAY, open_pool
 from lockstep.delivery.database import Connection as AsyncConnection
@@ -17,12 +17,12 @@ CHANGES = 100_000
 # Tables of the same shape and indexes, so that the limit does not pay for the foreign key or for conflicts.
 LIKE = """
     DROP TABLE IF EXISTS bench_lane, bench_delivery;
-    CREATE TABLE bench_lane (LIKE delivery_lane INCLUDING ALL);
-    CREATE TABLE bench_delivery (LIKE delivery_delivery INCLUDING ALL)"""
+    CREATE TABLE bench_lane (LIKE lockstep_lane INCLUDING ALL);
+    CREATE TABLE bench_delivery (LIKE lockstep_delivery INCLUDING ALL)"""
 INSERT_LANES = """
     INSERT INTO bench_lane (id, subscription_id, model, object_id, next_at, token, attempts)
-    SELECT seq, 'bench', model, object_id, now(), 0, 0 FROM changes_change"""
-INSERT_DELIVERIES = "INSERT INTO bench_delivery (lane_id, seq, at) SELECT seq, seq, at FROM changes_change"
+    SELECT seq, 'bench', model, object_id, now(), 0, 0 FROM lockstep_change"""
+INSERT_DELIVERIES = "INSERT INTO bench_delivery (lane_id, seq, at) SELECT seq, seq, at FROM lockstep_change"
 
 
 class FanOut(Row):
@@ -36,13 +36,13 @@ class FanOut(Row):
         self.database = self.stack.enter_context(self.place.connection())
         self.changes = self.place.scaled(CHANGES)
 
-    def manners(self) -> dict[str, Manner]:
+    def variants(self) -> dict[str, Variant]:
         return {"fan-out": self._fan_out, "INSERT … SELECT": self._insert_select}
 
     def _fan_out(self) -> Figures:
         empty(self.database)
         rate = asyncio.run(self._declare_and_fan_out())
-        require(self.database, delivery_lane=self.changes, delivery_delivery=self.changes)
+        require(self.database, lockstep_lane=self.changes, lockstep_delivery=self.changes)
         return {"fan-out": rate}
 
     async def _declare_and_fan_out(self) -> float:

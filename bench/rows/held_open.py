@@ -10,7 +10,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
 
-from bench.row import Comparison, Figures, Goal, Manner, Row
+from bench.row import Comparison, Figures, Goal, Row, Variant
 from bench.tables import Posts, WrongRows, empty
 from bench.waits import WARM_UP, Times, announced_writes, measure_waits
 from lockstep.delivery.subscriptions import Claim, Subscriber
@@ -37,7 +37,7 @@ class HeldOpen(Row):
     def prepare(self) -> None:
         self.database = self.stack.enter_context(self.place.connection())
 
-    def manners(self) -> dict[str, Manner]:
+    def variants(self) -> dict[str, Variant]:
         return {"free": self._free, "held": self._held}
 
     def _free(self) -> Figures:
@@ -58,7 +58,7 @@ class HeldOpen(Row):
     async def _figures(self, name: str) -> Figures:
         empty(self.database)
         self.database.execute(
-            "INSERT INTO delivery_subscription (name, kind, follows) VALUES ('bench', 'event', '{posts.post.*}')"
+            "INSERT INTO lockstep_subscription (name, kind, follows) VALUES ('bench', 'event', '{posts.post.*}')"
         )
         self.database.execute("SELECT setval('posts_post_number', 1000000)")  # past those that are numbered by hand
         self.handled = 0

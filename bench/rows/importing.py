@@ -9,14 +9,14 @@ from uuid import UUID, uuid4
 
 from django.db import models, transaction
 
+from backend.posts.models import Comment, Post
 from bench.place import Connection
 from bench.processes import run_child, start_stand_in
-from bench.row import Comparison, Figures, Goal, Manner, Row
+from bench.row import Comparison, Figures, Goal, Row, Variant
 from bench.tables import empty, require, without_capture
-from lockstep.changes.attribution import SET_LOCAL
+from devstack.sandbox.jsonplaceholder import texts
+from lockstep.changes.attribution import set_local
 from lockstep.mirror.models import RemoteObject
-from lockstep.posts.models import Comment, Post
-from lockstep.sandbox.jsonplaceholder import texts
 
 POSTS, COMMENTS_PER_POST = 100_000, 5
 SAVED, BULK_CREATED = 1_000, 50_000  # objects: samples, since these are slow
@@ -27,7 +27,7 @@ BLOCK = 256 * 1024
 COLUMNS = {
     "posts_post": "id, number, user_id, title, body",
     "posts_comment": "id, number, post_id, name, email, body",
-    "mirror_remoteobject": "object_id, collection, remote_id, acknowledged, acknowledged_at, verified_at",
+    "lockstep_mirror_remoteobject": "object_id, collection, remote_id, acknowledged, acknowledged_at, verified_at",
 }
 CAPTURED = ("posts_post", "posts_comment")
 Pair = tuple[models.Model, RemoteObject]
@@ -35,7 +35,7 @@ Pair = tuple[models.Model, RemoteObject]
 
 class Import(Row):
     note = (
-        "objects/s. Each is its own row, its row in mirror_remoteobject and its row in the change log, whoever writes. "
+        "objects/s. Each is its own row, its row in lockstep_mirror_remoteobject and its row in the change log. "
         "Ours includes reading the provider's lists over HTTP; the peers have everything at hand. COPY takes exactly "
         "the rows that our import made, one COPY a table, each committed durably. save() and bulk_create: samples."
     )
@@ -55,7 +55,7 @@ class Import(Row):
         self._import()
         self.files = {table: self._export(table, columns) for table, columns in COLUMNS.items()}
 
-    def manners(self) -> dict[str, Manner]:
+    def variants(self) -> dict[str, Variant]:
         return {
             "import": self._import,
             "COPY": lambda: {"COPY": self._copy()},
@@ -101,15 +101,15 @@ class Import(Row):
         return posts * (1 + COMMENTS_PER_POST) / seconds
 
     def _require(self, posts: int, *, captured: bool = True) -> None:
-        """Every manner left the same: the objects, what we know of their copies, and the log."""
+        """Every variant left the same: the objects, what we know of their copies, and the log."""
         comments, objects = posts * COMMENTS_PER_POST, posts * (1 + COMMENTS_PER_POST)
-        require(self.database, posts_post=posts, posts_comment=comments, mirror_remoteobject=objects)
-        require(self.database, changes_change=objects if captured else 0)
+        require(self.database, posts_post=posts, posts_comment=comments, lockstep_mirror_remoteobject=objects)
+        require(self.database, lockstep_change=objects if captured else 0)
 
 
 def _copy_in(database: Connection, statement: str, path: Path) -> None:
     with database.transaction(), database.cursor() as cursor, path.open("rb") as file:
-        cursor.execute(SET_LOCAL, ["", "jsonplaceholder", "import"])
+        cursor.execute(*set_local(origin="jsonplaceholder", trace="import"))
         with cursor.copy(statement) as copy:
             while block := file.read(BLOCK):
                 copy.write(block)

@@ -5,14 +5,14 @@ from collections.abc import Callable
 
 from django.db import transaction
 
+from backend.posts.models import Post
 from bench.peers import celery_worker, prepare_procrastinate, procrastinate_worker, start_redis
 from bench.processes import start_listener
-from bench.row import Comparison, Figures, Goal, Manner, Row
+from bench.row import Comparison, Figures, Goal, Row, Variant
 from bench.stamps import stamps
 from bench.tables import empty
 from bench.waits import WARM_UP, Write, announced_writes, measure_waits, plain_writes
 from lockstep.changes.attribution import attributed_transaction
-from lockstep.posts.models import Post
 
 SELDOM, OFTEN = 20, 1_000  # commits a second
 WRITES = {SELDOM: 200, OFTEN: 5_000}
@@ -41,7 +41,7 @@ class Latency(Row):
         start_redis(self.stack)
         prepare_procrastinate()
 
-    def manners(self) -> dict[str, Manner]:
+    def variants(self) -> dict[str, Variant]:
         return {
             "woken": lambda: self._ours("woken", SELDOM, _through_django()),
             "Celery": self._celery,

@@ -6,7 +6,7 @@ import time
 
 from bench.child import peak
 from bench.processes import ROOT
-from bench.row import Comparison, Goal, Manner, Row
+from bench.row import Comparison, Goal, Row, Variant
 from bench.tables import Posts, WrongRows, count, empty
 
 WAITING = 1_000_000
@@ -28,7 +28,7 @@ class Memory(Row):
     def prepare(self) -> None:
         self.database = self.stack.enter_context(self.place.connection())
 
-    def manners(self) -> dict[str, Manner]:
+    def variants(self) -> dict[str, Variant]:
         return {
             "few": lambda: {"few": self._worker_with(BEGINNING)},
             "many": lambda: {"many": self._worker_with(self.place.scaled(WAITING))},
@@ -37,16 +37,16 @@ class Memory(Row):
     def _worker_with(self, changes: int) -> float:
         empty(self.database)
         self.database.execute("""
-            INSERT INTO delivery_subscription (name, kind, follows, cap)
+            INSERT INTO lockstep_subscription (name, kind, follows, cap)
             VALUES ('bench-0', 'event', '{posts.post.*}', 10000000)""")
         Posts(1, changes).insert(self.database)
         command = [sys.executable, "-m", "bench.messenger", NOBODY]
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as worker:
             try:
                 end = time.monotonic() + PATIENCE
-                while count(self.database, "delivery_delivery") < changes:
+                while count(self.database, "lockstep_delivery") < changes:
                     if time.monotonic() > end:
-                        raise WrongRows(f"{count(self.database, 'delivery_delivery')} changes wait")
+                        raise WrongRows(f"{count(self.database, 'lockstep_delivery')} changes wait")
                     time.sleep(1.0)
                 time.sleep(LOOK_AGAIN)
                 return peak(worker.pid)

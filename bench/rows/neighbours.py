@@ -7,7 +7,7 @@ from io import TextIOWrapper
 
 from bench.peers import start
 from bench.processes import ROOT, Listener
-from bench.row import Comparison, Figures, Goal, Manner, Row
+from bench.row import Comparison, Figures, Goal, Row, Variant
 from bench.sick import SICK
 from bench.tables import empty
 from bench.waits import announced_writes, measure_waits
@@ -35,7 +35,7 @@ class Neighbours(Row):
         self.listener = Listener(TextIOWrapper(server.stdout))
         self.listener.start()
 
-    def manners(self) -> dict[str, Manner]:
+    def variants(self) -> dict[str, Variant]:
         return {
             "healthy": lambda: self._among("healthy", ["/well"] * len(SICK)),
             "sick": lambda: self._among("sick", list(SICK)),

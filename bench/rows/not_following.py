@@ -3,14 +3,14 @@
 import time
 
 from bench.processes import start_listener
-from bench.row import Comparison, Figures, Goal, Manner, Row
+from bench.row import Comparison, Figures, Goal, Row, Variant
 from bench.tables import WrongRows, empty
 from bench.waits import PATIENCE, announced_writes
 
 ENDPOINTS, CHANGES = 1_000, 10_000
 
 ENDPOINT = """
-    INSERT INTO delivery_subscription (name, kind, follows)
+    INSERT INTO lockstep_subscription (name, kind, follows)
     SELECT 'webhook:' || n, 'event', '{movies.movie.*}' FROM generate_series(1, %s) AS n"""
 COMMENTS = """
     INSERT INTO posts_comment (post_id, name, email, body)
@@ -30,7 +30,7 @@ class NotFollowing(Row):
     def prepare(self) -> None:
         self.database = self.stack.enter_context(self.place.connection())
 
-    def manners(self) -> dict[str, Manner]:
+    def variants(self) -> dict[str, Variant]:
         return {
             "without": lambda: self._after_changes("without", 0),
             "with": lambda: self._after_changes("with", ENDPOINTS),

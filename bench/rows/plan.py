@@ -5,7 +5,7 @@ from functools import partial
 import httpx
 
 from bench.processes import run_child, start_stand_in
-from bench.row import Comparison, Figures, Goal, Manner, Row
+from bench.row import Comparison, Figures, Goal, Row, Variant
 from bench.tables import WrongRows, empty, settle, silenced
 
 POSTS, COMMENTS_PER_POST = 20_000, 4
@@ -36,9 +36,9 @@ class SyncPlan(Row):
         tables = ("posts_post", "posts_comment")
         with silenced(database, *tables):
             self.different = sum(database.execute(DIFFERENT.format(table)).rowcount for table in tables)
-        settle(database, *tables, "mirror_remoteobject")
+        settle(database, *tables, "lockstep_mirror_remoteobject")
 
-    def manners(self) -> dict[str, Manner]:
+    def variants(self) -> dict[str, Variant]:
         links: dict[str, int | None] = {"": None, ", link": LINK}
         return {
             f"{task}{name}": partial(self._run, task, name, pace)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from bench.processes import run_child, run_pgbench, start_stand_in, start_worker
-from bench.row import Comparison, Figures, Goal, Manner, Row
+from bench.row import Comparison, Figures, Goal, Row, Variant
 from bench.tables import WrongRows, empty, settle
 
 POSTS = 10_000
@@ -25,8 +25,8 @@ EDIT = "UPDATE posts_post SET title = title || '.' WHERE number = %s"
 ARRIVED = """
     SELECT count(*), percentile_cont(ARRAY[0.5, 0.99]) WITHIN GROUP (
         ORDER BY extract(epoch FROM known.acknowledged_at - change.at))
-    FROM changes_change change
-    JOIN mirror_remoteobject known ON known.object_id::text = change.object_id
+    FROM lockstep_change change
+    JOIN lockstep_mirror_remoteobject known ON known.object_id::text = change.object_id
     WHERE change.kind = 'updated' AND known.acknowledged_at > change.at"""
 
 
@@ -49,7 +49,7 @@ class Reach(Row):
         self.script = self.place.folder / "reach.sql"
         self.script.write_text(SCRIPT.format(posts=self.posts))
 
-    def manners(self) -> dict[str, Manner]:
+    def variants(self) -> dict[str, Variant]:
         return {
             "arrival": lambda: self._with_worker(self.url, self._arrive),
             "provider up": lambda: self._with_worker(self.url, lambda: {"provider up": self._write()}),
@@ -59,7 +59,7 @@ class Reach(Row):
     def _with_worker(self, url: str, work: Callable[[], Figures]) -> Figures:
         empty(self.database)
         run_child("import", self.url)
-        settle(self.database, "posts_post", "mirror_remoteobject", "changes_change")
+        settle(self.database, "posts_post", "lockstep_mirror_remoteobject", "lockstep_change")
         with self._worker(url):
             return work()
 
@@ -67,7 +67,7 @@ class Reach(Row):
     def _worker(self, url: str) -> Iterator[None]:
         """From when it has declared its subscriptions: what the import left in the log is older than they are."""
         with start_worker(url):
-            self._wait("the worker", "SELECT EXISTS (SELECT FROM delivery_subscription)")
+            self._wait("the worker", "SELECT EXISTS (SELECT FROM lockstep_subscription)")
             yield
 
     def _arrive(self) -> Figures:

@@ -13,17 +13,17 @@ from unittest import mock
 import httpx
 import psycopg
 
+from backend.accounts.models import User
+from backend.accounts.sessions import open_pair
+from backend.shop import reads
+from backend.shop.models import Product
+from backend.shop.search import OLDER, index_vocabulary
 from bench import tables
 from bench.place import Connection
 from bench.processes import as_in_pgbench, pgbench_latencies
-from bench.row import Comparison, Figures, Goal, Manner, Row
+from bench.row import Comparison, Figures, Goal, Row, Variant
 from bench.web.serving import serving_ours
-from lockstep.accounts.models import User
-from lockstep.accounts.sessions import open_pair
-from lockstep.api.statements import rows
-from lockstep.shop import reads
-from lockstep.shop.models import Product
-from lockstep.shop.search import OLDER, learn_words
+from lockstep.rest.statements import fetch_all
 
 PRODUCTS, VOCABULARY, WORDS, ASKED, WARM_UP = 1_000_000, 50_000, 12, 300, 100
 SHOWN, LISTED = 20, 50
@@ -72,7 +72,7 @@ class Search(Row):
         self.words = ["".join(self.dice.choices(letters, k=self.dice.randint(4, 10))) for _ in range(VOCABULARY)]
         with self.place.connection() as connection:
             self._fill(connection)
-            learn_words()
+            index_vocabulary()
             connection.execute("VACUUM ANALYZE")
             connection.execute("CHECKPOINT")
 
@@ -98,11 +98,11 @@ class Search(Row):
         )
         connection.execute(index)
         connection.execute(
-            "INSERT INTO shop_unlearntproduct SELECT product_id FROM shop_searchentry ON CONFLICT DO NOTHING"
+            "INSERT INTO shop_pendingvocabulary SELECT product_id FROM shop_searchentry ON CONFLICT DO NOTHING"
         )
         tables.require(connection, shop_searchentry=tables.count(connection, "shop_product"))
 
-    def manners(self) -> dict[str, Manner]:
+    def variants(self) -> dict[str, Variant]:
         return {"database": self._database, "API": self._api, "pgbench": self._pgbench}
 
     def _texts(self) -> dict[str, Callable[[], str]]:
@@ -123,7 +123,7 @@ class Search(Row):
         with mock.patch.object(psycopg.Cursor, "execute", self.watch.around(psycopg.Cursor.execute)):
             return self._measured(
                 lambda text: reads.found(self.user, products, text, OLDER, None, SHOWN + 1),
-                lambda _: rows(reads.SQL["older"], {"user": self.user.pk, "place": None, "limit": LISTED}),
+                lambda _: fetch_all(reads.SQL["older"], {"user": self.user.pk, "place": None, "limit": LISTED}),
                 milliseconds=self.watch.milliseconds,
             )
 

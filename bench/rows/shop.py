@@ -1,4 +1,4 @@
-"""The shop over HTTP, with every manner and capture on, beside the same by hand, and the database's own limit."""
+"""The shop over HTTP, with all API conventions and capture, beside the same by hand, and the database's own limit."""
 
 import os
 import secrets
@@ -6,16 +6,16 @@ from contextlib import ExitStack
 
 import jwt
 
+from backend.accounts.entitlement import OF_SESSION
+from backend.accounts.models import Session, User
+from backend.accounts.sessions import open_pair
+from backend.shop.actions import SQL as ORDERS
+from backend.shop.models import Order, Product, ProductTag, Tag
+from backend.shop.reads import SQL as READS
 from bench.processes import as_in_pgbench, run_pgbench
-from bench.row import Comparison, Figures, Goal, Manner, Row
+from bench.row import Comparison, Figures, Goal, Row, Variant
 from bench.web.serving import CONNECTIONS, WORKERS, orders_per_second, requests_per_second, serving, serving_ours
-from lockstep.accounts.entitlement import OF_SESSION
-from lockstep.accounts.models import Session, User
-from lockstep.accounts.sessions import open_pair
-from lockstep.api.paging import MAX_PAGE_BYTES
-from lockstep.shop.actions import SQL as ORDERS
-from lockstep.shop.models import Order, Product, ProductTag, Tag
-from lockstep.shop.reads import SQL as READS
+from lockstep.rest.paging import MAX_PAGE_BYTES
 
 PRODUCTS, TAGS, SECONDS = 100_000, 1_000, 4.0
 BUYERS = CONNECTIONS  # one a client: each has a session
@@ -47,7 +47,7 @@ class Shop(Row):
     note = (
         f"requests/s of wrk with 16 connections, {PRODUCTS:,} products with two tags each, {WORKERS} processes of "
         "granian, on two cores with PostgreSQL and wrk. List: the 50 newest with their tags. Orders: two lines among "
-        f"{SPREAD:,} products, or one of a single product, by {BUYERS} buyers in turn. Ours: every manner, capture and "
+        f"{SPREAD:,} products, or one of a single product, by {BUYERS} buyers in turn. Ours: conventions, capture and "
         "the ledger on; a product holds the names of its tags (decision 27). FastAPI looks them up: asyncpg, orjson, "
         "tokens that cannot be revoked; its orders lock, take and insert in one transaction, in tables of their own, "
         "without capture and ledger. FastAPI that promises the same: the session is confirmed in the transaction, "
@@ -112,7 +112,7 @@ class Shop(Row):
         key = os.environ["BENCH_KEY"]
         self.foreign = [jwt.encode({"sub": str(one), "sid": str(sid)}, key, "HS256") for one, sid in self.sessions]
 
-    def manners(self) -> dict[str, Manner]:
+    def variants(self) -> dict[str, Variant]:
         return {
             "Lockstep": self._ours,
             "FastAPI": self._fastapi,
@@ -197,7 +197,7 @@ class Shop(Row):
             numbers=f"ARRAY[{numbers}]",
             quantities=f"ARRAY[{ones}]",
             seconds="300",
-            most_of_one="1000000",
+            max_quantity="1000000",
             most_orders="NULL",
             most_units="NULL",
         )

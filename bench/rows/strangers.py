@@ -9,16 +9,16 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from backend.accounts.models import User
+from backend.accounts.sessions import open_opaque
+from backend.posts.models import Post
+from backend.shop.models import Product
 from bench.peers import start
 from bench.processes import free_port
-from bench.row import Comparison, Figures, Goal, Manner, Row
+from bench.row import Comparison, Figures, Goal, Row, Variant
 from bench.web.serving import serving_ours
 from bench.web.strangers import GATEWAY_SECONDS, HALF_BODIES, HALF_HEADERS, STREAMS
-from lockstep.accounts.models import User
-from lockstep.accounts.sessions import open_opaque
 from lockstep.delivery.database import SQL
-from lockstep.posts.models import Post
-from lockstep.shop.models import Product
 
 REQUESTS, PAUSE_SECONDS, USERS = 1_500, 0.005, 8
 EVERY = 10  # requests of the client to one of each probe
@@ -49,7 +49,7 @@ class Strangers(Row):
         self.staff, self.users = open_opaque(staff), [open_opaque(user) for user in users]
         self.product = product.number
 
-    def manners(self) -> dict[str, Manner]:
+    def variants(self) -> dict[str, Variant]:
         return {"alone": lambda: self._measured("alone"), "strangers": lambda: self._measured("strangers")}
 
     def _measured(self, name: str) -> Figures:

@@ -1,4 +1,4 @@
-"""A list and an object over HTTP, with every manner of the API, beside frameworks that people know."""
+"""A list and an object over HTTP, with all API conventions, beside frameworks that people know."""
 
 import os
 import secrets
@@ -6,11 +6,11 @@ from contextlib import ExitStack
 
 import jwt
 
-from bench.row import Comparison, Figures, Goal, Manner, Row
+from backend.accounts.models import User
+from backend.accounts.sessions import open_opaque, open_pair
+from backend.posts.models import Post
+from bench.row import Comparison, Figures, Goal, Row, Variant
 from bench.web.serving import WORKERS, requests_per_second, serving, serving_ours
-from lockstep.accounts.models import User
-from lockstep.accounts.sessions import open_opaque, open_pair
-from lockstep.posts.models import Post
 
 POSTS, SECONDS = 100_000, 4.0
 OURS = "/fakeapi/v1/posts/{}"
@@ -19,7 +19,7 @@ OURS = "/fakeapi/v1/posts/{}"
 class Web(Row):
     note = (
         f"requests/s of wrk with 16 connections, {POSTS:,} posts of 200 bytes, {WORKERS} processes of granian each, "
-        "on two cores with PostgreSQL and wrk. List: 50 posts by number. Ours: every manner on, and a look at the "
+        "on two cores with PostgreSQL and wrk. List: 50 posts by number. Ours: all API conventions, and a check of the "
         "database for each token; signed and opaque ones. FastAPI: asyncpg, orjson, signed tokens that cannot be "
         "revoked, written by hand, and nothing else. REST framework: ModelSerializer, LimitOffsetPagination, "
         "Django's own middleware, the token's user from the database."
@@ -45,7 +45,7 @@ class Web(Row):
         self.signed, self.opaque = open_pair(user).access, open_opaque(user)
         self.foreign = jwt.encode({"sub": str(user.pk)}, os.environ["BENCH_KEY"], "HS256")
 
-    def manners(self) -> dict[str, Manner]:
+    def variants(self) -> dict[str, Variant]:
         return {"Lockstep": self._ours, "FastAPI": self._fastapi, "REST framework": self._rest_framework}
 
     def _ours(self) -> Figures:

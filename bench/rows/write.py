@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from bench.processes import run_pgbench
-from bench.row import Comparison, Figures, Goal, Manner, Row
+from bench.row import Comparison, Figures, Goal, Row, Variant
 from bench.tables import Posts, WrongRows, count, empty, settle, silenced, without_capture
 
 POSTS = 100_000
@@ -43,7 +43,7 @@ class Write(Row):
         self.script = self.place.folder / "update.sql"
         self.script.write_text(SCRIPT.format(posts=self.posts))
 
-    def manners(self) -> dict[str, Manner]:
+    def variants(self) -> dict[str, Variant]:
         works: dict[str, Callable[[int], float]] = {
             "UPDATE, 16 clients": partial(self._updates, 16),
             "UPDATE, 1 client": partial(self._updates, 1),
@@ -69,9 +69,9 @@ class Write(Row):
         settle(self.database, "posts_post")
 
     def _watched(self, work: Callable[[int], float], turn: int, *, captured: bool) -> float:
-        before = count(self.database, "changes_change")
+        before = count(self.database, "lockstep_change")
         figure = work(turn)
-        if (count(self.database, "changes_change") > before) != captured:
+        if (count(self.database, "lockstep_change") > before) != captured:
             raise WrongRows(f"the log {'did not grow' if captured else 'grew'}")
         return figure
 

@@ -17,9 +17,9 @@ from rest_framework.pagination import LimitOffsetPagination  # noqa: E402
 from rest_framework.renderers import JSONRenderer  # noqa: E402
 from rest_framework.request import Request  # noqa: E402
 
-from lockstep.accounts.models import User  # noqa: E402
-from lockstep.posts.models import Post  # noqa: E402
-from lockstep.shop.models import Product  # noqa: E402
+from backend.accounts.models import User  # noqa: E402
+from backend.posts.models import Post  # noqa: E402
+from backend.shop.models import Product  # noqa: E402
 
 
 class Authentication(BaseAuthentication):

@@ -13,9 +13,9 @@ from typing import IO
 
 import httpx
 
+from backend import web_server
 from bench.processes import ROOT, free_port
 from bench.row import Unavailable
-from lockstep import web_server
 
 WORKERS = 2  # one a core, as with every peer
 CONNECTIONS = 16

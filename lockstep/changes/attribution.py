@@ -1,32 +1,33 @@
-"""Who made a change, on whose behalf, and in which request: carried to the database with SET LOCAL.
+"""Attribution of changes to an actor, origin, request and span: passed to the database with SET LOCAL.
 
-The capture triggers read the three settings, so a change written by any statement of the transaction
+The columns of the change log are filled from these settings, so a change written by any statement of the transaction
 (bulk_update, raw SQL, a cascade) carries them too.
 """
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any, Protocol
 
-from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db import transaction
 from django.db.backends.postgresql.base import ServerBindingCursor
 
-from lockstep.changes.wakeup import announcer
+from lockstep import telemetry
+from lockstep.changes.context import current_trace
+from lockstep.changes.wakeup import commit_notifier
+from lockstep.conf import lockstep_settings, log_connection
 
-_trace: ContextVar[str] = ContextVar("trace", default="")
-
-SET_LOCAL = (
-    "SELECT {confirmed}, set_config('lockstep.actor', %(actor)s, true),"
-    " set_config('lockstep.origin', %(origin)s, true), set_config('lockstep.trace', %(trace)s, true)"
+# Sets the attribution of a transaction, with the parameters of `attribution`.
+ATTRIBUTED = ", ".join(
+    f"set_config('lockstep.{name}', %({name})s, true)" for name in ("actor", "origin", "trace", "traceparent")
 )
+SET_LOCAL = f"SELECT {{confirmed}}, {ATTRIBUTED}"
 
 
 class Confirmation(Protocol):
-    """How the database confirms, within the transaction that writes, that an actor may still write.
+    """A check in the database, within the transaction that writes, that an actor may still write.
 
-    `sql` is a boolean expression over `parameters`: true when the actor may write. It locks what it reads, so that
-    nothing of it is withdrawn before the transaction ends.
+    `sql` is a boolean expression over `parameters`: true when the actor may write. It locks the rows that it reads, so
+    that the right cannot be withdrawn before the transaction ends.
     """
 
     @property
@@ -36,11 +37,11 @@ class Confirmation(Protocol):
     def parameters(self) -> Mapping[str, Any]: ...
 
     def refusal(self, confirmed: bool | None) -> Exception:
-        """The error for an actor whose expression was not true."""
+        """The error where the expression was not true."""
 
 
 class Actor(str):
-    """The name of an actor in the change log, such as "user:<id>", and how the actor's right to write is confirmed.
+    """The name of an actor in the change log, such as "user:<id>", and the confirmation of its right to write.
 
     A plain string is an actor that needs no confirmation: the system itself, or a command.
     """
@@ -54,91 +55,71 @@ class Actor(str):
         return actor
 
 
-def current_trace() -> str:
-    """The request or command that is being carried out; "" for none."""
-    return _trace.get()
-
-
-class tracing:
-    """Everything written inside carries this trace (the request's id, a command's name).
-
-    What `contextmanager` makes of a function does the same at five times the price, and one comes with each request.
-    """
-
-    __slots__ = ("token", "trace")
-
-    def __init__(self, trace: str) -> None:
-        self.trace = trace
-
-    def __enter__(self) -> None:
-        self.token = _trace.set(self.trace)
-
-    def __exit__(self, *error: object) -> None:
-        _trace.reset(self.token)
-
-
 def attribution(*, actor: str = "", origin: str = "") -> dict[str, Any]:
-    """Actor, origin and trace as parameters of a statement that sets them itself, and is a transaction by itself.
+    """Actor, origin, trace and traceparent as parameters of a single-statement transaction.
 
-    It has to set `lockstep.actor`, `lockstep.origin` and `lockstep.trace` to them, and to write nothing unless
-    `confirmation_sql` of the actor is true. The caller passes that result to `refuse_unless`, and calls
-    `announce_commit` afterwards.
+    The statement must select `ATTRIBUTED`, which sets them, and write only if the actor's `confirmation_sql` is true.
+    The caller passes its result to `refuse_unless`, and calls `notify_on_commit` afterwards.
     """
     own = actor.confirmation.parameters if isinstance(actor, Actor) else {}
-    return {"actor": str(actor), "origin": origin, "trace": _trace.get(), **own}
+    return {**_said(actor=str(actor), origin=origin, trace=current_trace()), **own}
+
+
+def _said(*, actor: str, origin: str, trace: str) -> dict[str, str]:
+    """The parameters of ATTRIBUTED."""
+    return {"actor": actor, "origin": origin, "trace": trace, "traceparent": telemetry.traceparent()}
 
 
 def confirmation_sql(actor: str) -> str:
-    """A boolean expression, over the parameters of `attribution`: whether this actor may write."""
+    """A boolean expression over the parameters of `attribution`: whether this actor may write."""
     return actor.confirmation.sql if isinstance(actor, Actor) else "true"
 
 
 def refuse_unless(confirmed: bool | None, actor: str) -> None:
-    """Raises the actor's own error when its confirmation was not true."""
+    """Raises the actor's error unless it was confirmed."""
     if confirmed is not True and isinstance(actor, Actor):
         raise actor.confirmation.refusal(confirmed)
 
 
 def confirm(actor: str) -> None:
-    """Confirms an actor for a request that writes nothing, such as an answer that is replayed. Raises its error."""
+    """Confirms an actor for a request that writes nothing, such as a replayed response. Raises its error."""
     if isinstance(actor, Actor):
         refuse_unless(_first_value(f"SELECT {actor.confirmation.sql}", actor.confirmation.parameters), actor)
 
 
 def set_local(*, origin: str, trace: str) -> tuple[str, dict[str, str]]:
-    """The statement, and its parameters, that attributes a transaction of another connection than Django's."""
-    return SET_LOCAL.format(confirmed="true"), {"actor": "", "origin": origin, "trace": trace}
+    """The statement and parameters that attribute a transaction of a connection other than Django's."""
+    return SET_LOCAL.format(confirmed="true"), _said(actor="", origin=origin, trace=trace)
 
 
-def announce_commit() -> None:
-    """Those who read the change log are told once what was written just now is committed."""
-    transaction.on_commit(announcer.announce)
+def notify_on_commit() -> None:
+    """Notifies readers of the change log once the current transaction is committed."""
+    transaction.on_commit(commit_notifier.notify, using=lockstep_settings.DATABASE)
 
 
 @contextmanager
 def attributed_transaction(*, actor: str = "", origin: str = "") -> Iterator[None]:
-    """A transaction whose changes name their actor ("user:<id>") and origin (a provider, or "" for ourselves).
+    """A transaction whose changes have this actor ("user:<id>") and origin (a provider, or "" for our own).
 
-    An `Actor` is confirmed in the same round trip, and stays entitled until the transaction ends: its error is raised,
-    and nothing written, when it may no longer write.
+    An `Actor` is confirmed in the same round trip, until the transaction ends. Raises its error where it may no longer
+    write.
 
-    A change whose origin equals a subscription's own is not delivered to it: nothing is echoed back. Nested inside
-    another one it is a savepoint, and its attribution holds from there on. Once it is committed, those who read the
-    change log are told.
+    A change is not delivered to subscriptions that skip its origin. Nested inside another one it is a savepoint, and
+    its attribution applies from there on. Its commit notifies readers of the change log.
     """
-    with transaction.atomic():
+    with transaction.atomic(lockstep_settings.DATABASE):
         statement = SET_LOCAL.format(confirmed=confirmation_sql(actor))
         refuse_unless(_first_value(statement, attribution(actor=actor, origin=origin)), actor)
-        announce_commit()
+        notify_on_commit()
         yield
 
 
-def _first_value(statement: str, parameters: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever the statement gives
-    """The first column of the row that a statement gives; planned once for each connection, unlike the ORM's own."""
-    connection: Any = connections[DEFAULT_DB_ALIAS]
+def _first_value(statement: str, parameters: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any value
+    """The first column of a statement's row. The statement is prepared, unlike those of the ORM."""
+    connection: Any = log_connection()
     connection.ensure_connection()
     with connection.wrap_database_errors:
-        plain: Any = ServerBindingCursor  # the stubs know another one
+        plain: Any = ServerBindingCursor  # the stubs have other parameters
         cursor: Any = plain(connection.connection)
         if connection.queries_logged:
             cursor = connection._prepare_cursor(cursor)

@@ -1,46 +1,34 @@
-"""Capture: the triggers that write every committed change of a model into the change log.
+"""Declares captured models: every committed change of them is written to the change log.
 
-    class Meta:
-        triggers = capture("title", "body")
+    @capture("title", "body", readers=EVERYBODY)
+    class Article(models.Model): ...
 
-The named columns are an allow-list: nothing else of the row ever enters the log. `readers` says who may read what the
-log has of the model: staff only, unless it names everybody (signed in), or the captured column with an owner's id. Rows
-that everybody may read while a column has some value, and only their owner otherwise, have a `Visibility`. Columns that
-are `staff_only` are left out for all others (readers.py).
+    capture.register("auth.User", "username", "email")  # a model of another package
+
+The named columns are an allow-list: no other column enters the log. `migrate` installs the triggers (triggers.py);
+migrations contain none of it.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import pgtrigger
 from django.apps import apps
-from django.conf import settings
 from django.db import models
 
-from lockstep.changes.sql_file import load
+from lockstep.conf import lockstep_settings
 
-BODIES = load(Path(__file__).parent / "sql" / "capture.sql")
-SOFT_DELETION = "deleted"
-UTC = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
-# By these settings of the session that writes, PostgreSQL shows values of such fields otherwise, or two of them alike,
-# so that no difference is seen. Functions that capture them set these.
-SHOWN_BY: "dict[type[models.Field[Any, Any]], tuple[str, str]]" = {
-    models.FloatField: ("extra_float_digits", "1"),
-    models.DurationField: ("IntervalStyle", "postgres"),
-    models.BinaryField: ("bytea_output", "hex"),
-}
-STAFF, EVERYBODY = "staff", "everybody"  # readers; anything else is the name of a column
+M = TypeVar("M", bound=type[models.Model])
 
-# pgtrigger leaves these untyped.
-NEW_ROWS: Any = pgtrigger.Referencing(new="new_rows")  # type: ignore[no-untyped-call]
-OLD_ROWS: Any = pgtrigger.Referencing(old="old_rows")  # type: ignore[no-untyped-call]
-BOTH_ROWS: Any = pgtrigger.Referencing(old="old_rows", new="new_rows")  # type: ignore[no-untyped-call]
+STAFF, EVERYBODY = "staff", "everybody"  # readers; any other value is the name of a column
 
 
 @dataclass(frozen=True, slots=True)
 class Visibility:
-    """Everybody may read a row while its `column` has this `value`; otherwise the user in `owner`. Captured columns."""
+    """Every user may read a row while `column` has this `value`; otherwise only the user whose key is in `owner`.
+
+    Both are captured columns.
+    """
 
     column: str
     value: str
@@ -50,140 +38,130 @@ class Visibility:
 Readers = str | Visibility
 
 
-class Capture(pgtrigger.Trigger):
-    """One of a model's four capture triggers; `columns` are attribute names of its fields."""
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """The capture of one model, by its label in lower case.
 
-    def __init__(
+    `columns` are names of fields, or of their columns ("owner_id"). `soft_delete` is the nullable column that is set
+    when a row counts as deleted. `was` are the labels that the model had before it was renamed.
+    """
+
+    label: str
+    columns: tuple[str, ...]
+    readers: Readers = STAFF
+    staff_only: tuple[str, ...] = ()
+    soft_delete: str | None = None
+    was: tuple[str, ...] = ()
+
+    @property
+    def model(self) -> type[models.Model]:
+        """Raises LookupError where there is no such model."""
+        return apps.get_model(self.label)
+
+
+class Declaration:
+    """`capture`: a decorator for models, and `capture.register` for models of other packages.
+
+    `readers` are the users who may read the model's changes: STAFF (the default), EVERYBODY (every user), the captured
+    column with the owner's key, or a Visibility. Columns in `staff_only` are omitted for all others.
+    """
+
+    def __call__(
         self,
-        *,
-        columns: tuple[str, ...],
-        readers: Readers,
-        staff_only: tuple[str, ...],
-        **options: Any,  # noqa: ANN401 - pgtrigger's
-    ) -> None:
-        self.columns = columns
-        self.readers = readers
-        self.staff_only = staff_only
-        super().__init__(**options)
+        *columns: str,
+        readers: Readers = STAFF,
+        staff_only: tuple[str, ...] = (),
+        soft_delete: str | None = None,
+        was: tuple[str, ...] = (),
+    ) -> Callable[[M], M]:
+        """The decorator of a model. Raises ValueError where readers or staff_only name an uncaptured column."""
 
-    def get_func(self, model: type[models.Model]) -> str:  # type: ignore[override]  # pgtrigger means the class
-        """The trigger's body: the named statement of capture.sql with the model's names filled in."""
-        statement = BODIES[str(self).removeprefix("capture_")].replace("{overtaken}", BODIES["overtaken"])
-        body: str = statement.format(
-            label=model._meta.label_lower,
-            table=quote(model._meta.db_table),
-            pk=quote(column_of(model, "pk")),
-            old_document=document(model, self.columns, "o"),
-            new_document=document(model, self.columns, "n"),
-            old_seen=seen(model, "o"),
-            new_seen=seen(model, "n"),
-            document_now=document(model, self.columns, "t"),
-            seen_now=seen(model, "t"),
-        )
-        return f"{body}\nRETURN NULL;"
+        def decorate(model: M) -> M:
+            if model._meta.abstract:
+                raise ValueError(f"{model.__name__} is abstract and has no table: capture the models that inherit it.")
+            options = {"readers": readers, "staff_only": staff_only, "soft_delete": soft_delete, "was": was}
+            self.register(model._meta.label, *columns, **options)
+            return model
 
-    def settings_of(self, model: type[models.Model]) -> list[tuple[str, str]]:
-        """The settings, by name and value, that decide how its columns are shown."""
-        fields = [model._meta.get_field(name) for name in self.columns]
-        shown = [getattr(field, "base_field", field) for field in fields]  # of an array, its elements
-        return [setting for kind, setting in SHOWN_BY.items() if any(isinstance(each, kind) for each in shown)]
+        return decorate
+
+    def register(self, label: str, *columns: str, **options: Any) -> None:  # noqa: ANN401 - those of __call__
+        """Captures a model by its label, "app.Model"; for a table of a many-to-many field "app.Model_field"."""
+        capture = Capture(label.lower(), columns, **options)
+        if fault := _fault(capture):
+            raise ValueError(f"capture of {label}: {fault}")
+        _declared.setdefault(capture.label, []).append(capture)
 
 
-def capture(*columns: str, readers: Readers = STAFF, staff_only: tuple[str, ...] = ()) -> list[pgtrigger.Trigger]:
-    """The triggers that capture these columns of a model, for its `Meta.triggers`."""
+_declared: dict[str, list[Capture]] = {}
+capture = Declaration()
+
+
+def _fault(capture: Capture) -> str:
+    readers = capture.readers
     named = (readers.column, readers.owner) if isinstance(readers, Visibility) else (readers,)
-    if unknown := [name for name in named if name not in (STAFF, EVERYBODY, *columns)]:
-        raise ValueError(f"The readers of a model are {STAFF}, {EVERYBODY} or captured columns, not {unknown[0]!r}.")
-    if unknown := [name for name in staff_only if name not in columns]:
-        raise ValueError(f"{unknown[0]!r} is staff_only and not captured.")
-    common = {"columns": columns, "readers": readers, "staff_only": staff_only}
-    return [
-        _trigger("insert", operation=pgtrigger.Insert, referencing=NEW_ROWS, **common),
-        _trigger("update", operation=pgtrigger.Update, referencing=BOTH_ROWS, **common),
-        _trigger("delete", operation=pgtrigger.Delete, referencing=OLD_ROWS, **common),
-        _trigger("truncate", operation=pgtrigger.Truncate, when=pgtrigger.Before, **common),
-    ]
+    if not capture.columns:
+        return "name at least one column."
+    if unknown := [name for name in named if name not in (STAFF, EVERYBODY, *capture.columns)]:
+        return f"readers are STAFF, EVERYBODY or a captured column, not {unknown[0]!r}."
+    if unknown := [name for name in capture.staff_only if name not in capture.columns]:
+        return f"{unknown[0]!r} is in staff_only and not captured."
+    return ""
 
 
-def _trigger(name: str, **options: Any) -> Capture:  # noqa: ANN401 - pgtrigger's options
-    options = {"when": pgtrigger.After, "level": pgtrigger.Statement} | options
-    return Capture(name=f"capture_{name}", **options)
+def declared() -> dict[str, list[Capture]]:
+    """All declarations, by label; `check` reports several for one model."""
+    return _declared
 
 
-def document(model: type[models.Model], columns: tuple[str, ...], row: str) -> str:
-    """SQL: what the log has of a row, its captured columns as jsonb. Times are in UTC, whoever writes."""
-    pairs = ", ".join(f"'{name}', {_value(model, name, row)}" for name in columns)
-    return f"jsonb_build_object({pairs})"
+def captures() -> Iterator[Capture]:
+    """The captures of existing models, by label."""
+    for label in sorted(_declared):
+        try:
+            apps.get_model(label)
+        except LookupError:
+            continue
+        yield _declared[label][0]
 
 
-def seen(model: type[models.Model], row: str) -> str:
-    """SQL: whether the object is there: the row exists and is not softly deleted."""
-    exists = f"{row}.{quote(column_of(model, 'pk'))} IS NOT NULL"
-    softly = any(field.column == SOFT_DELETION for field in model._meta.concrete_fields)
-    return f"{exists} AND {row}.{SOFT_DELETION} IS NULL" if softly else exists
+def captured_models() -> list[type[models.Model]]:
+    """The captured models, by label."""
+    return [capture.model for capture in captures()]
 
 
-def _value(model: type[models.Model], name: str, row: str) -> str:
-    column = f"{row}.{quote(column_of(model, name))}"
-    if isinstance(model._meta.get_field(name), models.DateTimeField):
-        shown = f"to_char({column} AT TIME ZONE 'UTC', '{UTC}')"
-        # It shows no infinity, and a year before Christ as one after: such times are told apart all the same.
-        return f"CASE WHEN {column} >= '0001-01-01Z' AND {column} < 'infinity' THEN {shown} ELSE {column}::text END"
-    return column
+def capture_of(model: type[models.Model]) -> Capture | None:
+    """The capture of a model, or of a proxy's model; None where it is not captured."""
+    concrete = model._meta.concrete_model or model
+    found = _declared.get(concrete._meta.label_lower)
+    return found[0] if found else None
 
 
-def captured_columns(model: type[models.Model]) -> tuple[str, ...]:
-    """The allow-list of a model; empty when it is not captured."""
-    return next((trigger.columns for trigger in captures_of(model)), ())
-
-
-def captures_of(model: type[models.Model]) -> list[Capture]:
-    """The capture triggers that a model declares."""
-    return [trigger for trigger in getattr(model._meta, "triggers", []) if isinstance(trigger, Capture)]
-
-
-def readers_of(model: type[models.Model]) -> Readers:
-    """Who may read what the log has of a model: STAFF, EVERYBODY, the column with an owner's id, or a Visibility."""
-    return next((trigger.readers for trigger in captures_of(model)), STAFF)
-
-
-def staff_only_of(model: type[models.Model]) -> tuple[str, ...]:
-    """The captured columns of a model that nobody but staff reads."""
-    return next((trigger.staff_only for trigger in captures_of(model)), ())
-
-
-def models_to_capture() -> list[type[models.Model]]:
-    """Every model of CAPTURED_APPS, the tables of many-to-many fields among them, that does not say why not."""
+def uncaptured_models() -> list[type[models.Model]]:
+    """Models of CAPTURED_APPS without capture and without a reason, including tables of many-to-many fields."""
     return [
         model
-        for label in settings.CAPTURED_APPS
+        for label in lockstep_settings.CAPTURED_APPS
         for model in apps.get_app_config(label).get_models(include_auto_created=True)
-        if not uncaptured_because(model)
+        if model._meta.label_lower not in _declared and not uncaptured_because(model)
     ]
 
 
 def uncaptured_because(model: type[models.Model]) -> str:
-    """Why a model is not captured: `uncaptured = "<reason>"`.
+    """The reason why a model is not captured: `uncaptured = "<reason>"`.
 
-    The table that Django makes for a many-to-many field has no class to say so. The field's model does:
-    `uncaptured_fields = {"<field>": "<reason>"}`.
+    For the table that Django makes for a many-to-many field, the reason is in the field's model: `uncaptured_fields =
+    {"<field>": "<reason>"}`.
     """
-    owner: Any = model._meta.auto_created  # the model with the field; the stubs have it as a flag
+    owner: Any = model._meta.auto_created  # the model with the field; a flag in the stubs
     if not owner:
         return str(getattr(model, "uncaptured", ""))
     [field] = [field for field in owner._meta.local_many_to_many if field.remote_field.through is model]
     return str(getattr(owner, "uncaptured_fields", {}).get(field.name, ""))
 
 
-def column_of(model: type[models.Model], name: str) -> str:
-    """The column behind a field's name, "pk" included."""
-    field = model._meta.pk if name == "pk" else model._meta.get_field(name)
-    column = getattr(field, "column", None)
-    if column is None:
-        raise ValueError(f"{model._meta.label} has no column for {name!r}.")
-    return str(column)
-
-
-def quote(name: str) -> str:
-    """An SQL identifier; pgtrigger renders bodies without parameters."""
-    return '"' + name.replace('"', '""') + '"'
+def captured(label: str) -> Capture:
+    """The capture of the model with this label. Raises LookupError where there is no such model, or no capture."""
+    found = capture_of(apps.get_model(label))
+    if found is None:
+        raise LookupError(f"{label} is not captured.")
+    return found

@@ -1,70 +1,206 @@
-"""System checks: a model that should be captured and is not, or whose triggers are not in force, is an error."""
+"""System checks: settings, declarations of captures, and what is installed in the database."""
 
+import re
+import sys
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
-from django.db import connections, models
+from django.core.exceptions import FieldDoesNotExist
+from django.db import connections, models, router
 from django.db.migrations.executor import MigrationExecutor
 
-from lockstep.changes.capture import captured_columns, column_of, models_to_capture
+from lockstep.changes.capture import Capture, captures, declared, uncaptured_models
+from lockstep.changes.history import is_of_later_version
 from lockstep.changes.protection import find_faults, role_fault
+from lockstep.changes.triggers import column_of
+from lockstep.conf import given_settings, known_settings, lockstep_settings
+
+Apps = Sequence[AppConfig] | None
+SECRET = re.compile(r"(^|_)(password|passwd|secret|token|api_?key|private_?key|otp|pin|cvc|cvv)(_|$)", re.IGNORECASE)
+
+
+@register(Tags.compatibility)
+def settings_are_known(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:  # noqa: ANN401 - Django's
+    """Every key of LOCKSTEP is a setting of the engine."""
+    known = known_settings()
+    return [
+        Error(f"LOCKSTEP has no setting {name!r}.", hint=_did_you_mean(name, known), id="lockstep.E020")
+        for name in sorted(given_settings().keys() - known)
+    ]
+
+
+def _did_you_mean(name: str, known: set[str]) -> str:
+    similar = get_close_matches(name.upper(), known, n=1, cutoff=0.5)
+    return f"Did you mean {similar[0]}?" if similar else f"Settings are: {', '.join(sorted(known))}."
+
+
+@register(Tags.compatibility)
+def database_is_postgresql(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:  # noqa: ANN401 - Django's
+    """Warns where nothing is captured."""
+    if not declared() or connections[lockstep_settings.DATABASE].vendor == "postgresql":
+        return []
+    return [not_captured()]
 
 
 @register(Tags.models)
-def every_model_is_captured(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:  # noqa: ANN401
-    """Declared capture: each model of CAPTURED_APPS captures, or says why not, and names real columns."""
+def captures_are_possible(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:  # noqa: ANN401 - Django's
+    """Each declared capture names a model, once, and columns of its table."""
     found: list[CheckMessage] = []
-    for model in models_to_capture():
-        if not captured_columns(model):
-            hint = 'Add Meta.triggers = capture("column", …), or uncaptured = "<reason>" to the class.'
-            if model._meta.auto_created:
-                hint = 'Add uncaptured_fields = {"<field>": "<reason>"} to the class with the field.'
-            found.append(Error(f"{model._meta.label} is not captured.", hint=hint, obj=model, id="changes.E001"))
-        found.extend(_unknown_columns(model))
+    for label, several in declared().items():
+        if len(several) > 1:
+            hint = "Name all columns in one declaration: which of two would count depends on the order of apps."
+            found.append(Error(f"{label} is captured {len(several)} times.", hint=hint, id="lockstep.E018"))
+        try:
+            found.extend(_faults(several[0]))
+        except LookupError:
+            hint = "Name a model as app.Model."
+            found.append(Error(f"capture.register({label!r}): there is no such model.", hint=hint, id="lockstep.E019"))
+    found.extend(_shared_tables())
     return found
 
 
-def _unknown_columns(model: type[models.Model]) -> Iterator[CheckMessage]:
-    for name in captured_columns(model):
-        try:
-            column_of(model, name)
-        except Exception as error:
-            yield Error(f"{model._meta.label} captures {name!r}: {error}", obj=model, id="changes.E002")
+@register(Tags.models)
+def every_model_is_captured(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:  # noqa: ANN401 - Django's
+    """Each model of CAPTURED_APPS is captured or has a reason."""
+    return [
+        Error(f"{model._meta.label} is not captured.", hint=_hint_for(model), obj=model, id="lockstep.E001")
+        for model in uncaptured_models()
+    ]
 
 
 @register(Tags.database)
-def every_trigger_is_in_force(
+def capture_is_in_force(
     databases: Sequence[str] | None = None,
     compare_definitions: bool = True,
-    **kwargs: Any,  # noqa: ANN401
+    **kwargs: Any,  # noqa: ANN401 - Django's
 ) -> list[CheckMessage]:
     """Installed capture: triggers, functions, the log's tables and rights (`manage.py check --database default`).
 
-    While migrations are pending, what they bring may be missing: `migrate` runs this check first.
+    Skipped in `migrate`, which repairs the faults, while migrations are pending, and on a database of a later version.
     """
-    if not databases or "default" not in databases or _migrations_are_pending():
+    using = lockstep_settings.DATABASE
+    if sys.argv[1:2] == ["migrate"]:
         return []
-    faults = find_faults(compare_definitions=compare_definitions)
-    return [Error(fault.sentence, hint=fault.hint, id=f"changes.{fault.id}") for fault in faults]
+    if not databases or using not in databases or connections[using].vendor != "postgresql":
+        return []
+    if migrations_are_pending(using) or is_of_later_version(using):
+        return []
+    faults = find_faults(using, compare_definitions=compare_definitions)
+    return [Error(fault.sentence, hint=fault.hint, id=f"lockstep.{fault.id}") for fault in faults]
 
 
 @register(Tags.database, deploy=True)
 def role_does_not_own_the_log(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:  # noqa: ANN401
-    """Whether web and worker, if they connect as this process does, could switch capture off."""
-    if not databases or "default" not in databases:
+    """Whether web and worker, if they connect with this process's role, could disable capture."""
+    using = lockstep_settings.DATABASE
+    if not databases or using not in databases or connections[using].vendor != "postgresql":
         return []
-    with connections["default"].cursor() as cursor:
+    with connections[using].cursor() as cursor:
         cursor.execute("SELECT current_user::text")
         [role] = cursor.fetchone() or [""]
         reason = role_fault(cursor, role)
     if not reason:
         return []
     hint = "Let `migrate` run as the owner, web and worker as another role: see docs/security.md."
-    return [Warning(f"The role {role} {reason}: it can switch capture off.", hint=hint, id="changes.W014")]
+    return [Warning(f"The role {role} {reason}: it can switch capture off.", hint=hint, id="lockstep.W014")]
 
 
-def _migrations_are_pending() -> bool:
-    executor = MigrationExecutor(connections["default"])
+def not_captured() -> CheckMessage:
+    """The warning that the project's database cannot be captured."""
+    alias = lockstep_settings.DATABASE
+    return Warning(
+        f"Nothing is captured: the database {alias!r} is not PostgreSQL.",
+        hint="Tests and development work without it. Where changes must be delivered use PostgreSQL, or name the alias "
+        'of such a database: LOCKSTEP = {"DATABASE": "…"}.',
+        id="lockstep.W001",
+    )
+
+
+def _hint_for(model: type[models.Model]) -> str:
+    if model._meta.auto_created:
+        return 'Add uncaptured_fields = {"<field>": "<reason>"} to the class with the field.'
+    return 'Put @capture("column", …) before the class, or uncaptured = "<reason>" into it.'
+
+
+def _faults(capture: Capture) -> Iterator[CheckMessage]:
+    model = capture.model
+    if isinstance(model._meta.pk, models.CompositePrimaryKey):
+        hint = "Give it a key of one column."
+        yield _error(capture, "its primary key has several columns, and an object has one key.", "E021", hint)
+        return
+    for name in capture.columns:
+        yield from _faults_of_column(capture, name)
+    if capture.soft_delete:
+        yield from _faults_of_soft_delete(capture, capture.soft_delete)
+    if router.db_for_write(model) != lockstep_settings.DATABASE:
+        alias, log = router.db_for_write(model), lockstep_settings.DATABASE
+        hint = f"The change log is in {log!r} (LOCKSTEP['DATABASE']), and a trigger reaches no other database."
+        yield _error(capture, f"a router writes it to {alias!r}, where there is no change log.", "E022", hint)
+    if SECRET.search(model._meta.pk.name if model._meta.pk else ""):
+        hint = "The key of each object is in the log, in messages and in pages."
+        yield _warning(capture, "its primary key looks like a secret.", "W003", hint)
+
+
+def _faults_of_column(capture: Capture, name: str) -> Iterator[CheckMessage]:
+    model = capture.model
+    try:
+        field = model._meta.get_field(name)
+        column_of(model, name)
+    except (FieldDoesNotExist, ValueError):
+        names = {field.name for field in model._meta.concrete_fields}
+        yield _error(capture, f"it has no column for {name!r}.", "E002", _did_you_mean_field(name, names))
+        return
+    if isinstance(field, models.GeneratedField) and not getattr(field, "db_persist", True):
+        hint = "Give it db_persist=True, or capture the columns that it is made of."
+        yield _error(capture, f"the column {name!r} is virtual, and a trigger does not see its values.", "E026", hint)
+    if field.model._meta.concrete_model is not model._meta.concrete_model:
+        parent = field.model._meta.label
+        yield _error(capture, f"{name!r} is a column of {parent}.", "E023", "Capture it there: it is another table.")
+    if SECRET.search(name):
+        hint = "What is in the log is kept, sent and shown. Leave the column out unless that is meant."
+        yield _warning(capture, f"the column {name!r} looks like a secret.", "W002", hint)
+
+
+def _did_you_mean_field(name: str, names: set[str]) -> str:
+    similar = get_close_matches(name, names, n=1)
+    return f"Did you mean {similar[0]!r}?" if similar else f"Its columns are: {', '.join(sorted(names))}."
+
+
+def _faults_of_soft_delete(capture: Capture, name: str) -> Iterator[CheckMessage]:
+    try:
+        field = capture.model._meta.get_field(name)
+        is_nullable = bool(field.null) and bool(column_of(capture.model, name))
+    except (FieldDoesNotExist, ValueError):
+        is_nullable = False
+    if not is_nullable:
+        hint = "Name the nullable column that is set when a row counts as deleted."
+        yield _error(capture, f"soft_delete={name!r} is no nullable column of it.", "E024", hint)
+
+
+def _shared_tables() -> Iterator[CheckMessage]:
+    tables: dict[str, str] = {}
+    for capture in captures():
+        table = capture.model._meta.db_table
+        if other := tables.get(table):
+            hint = "Capture one of the two models, with all columns that are wanted."
+            yield Error(f"{other} and {capture.label} capture the same table, {table}.", hint=hint, id="lockstep.E025")
+        tables[table] = capture.label
+
+
+def _error(capture: Capture, sentence: str, number: str, hint: str) -> Error:
+    return Error(
+        f"{capture.label} cannot be captured so: {sentence}", hint=hint, obj=capture.model, id=f"lockstep.{number}"
+    )
+
+
+def _warning(capture: Capture, sentence: str, number: str, hint: str) -> Warning:
+    return Warning(f"{capture.label} is captured: {sentence}", hint=hint, obj=capture.model, id=f"lockstep.{number}")
+
+
+def migrations_are_pending(using: str) -> bool:
+    """Whether this database lacks a migration."""
+    executor = MigrationExecutor(connections[using])
     return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))

@@ -1,47 +1,56 @@
-"""What every command of this project is: full option names, bounded numbers, exit codes, and output that may fail.
+"""The base of all commands: full option names, bounded numbers, exit codes, and output that may fail.
 
-Exit codes: 0 when all is well; 1 when something could not be done, wrong arguments among it; 2 when a comparison finds
-a difference (`--plan`, `audit`, `counter_gap`).
+Exit codes: 0 for success; 1 for errors, including wrong arguments; 2 when a comparison finds a difference (`--plan`,
+`audit`, `counter_gap`).
 
-A command that changes something must not stop halfway because its reader has gone (`… | true`) or the disk under its
-output is full (`> /dev/full`): what it was told to do is done, and what could not be written is reported at the end.
+A command that writes must not stop halfway because its output is closed (`… | true`) or the disk is full (`>
+/dev/full`): it finishes, and reports lost output at the end.
 """
 
 import os
 import sys
 from argparse import ArgumentTypeError
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from lockstep import telemetry
 
 
 class Command(BaseCommand):
-    """The base of our commands. `self.stdout` never raises because of where it leads."""
+    """The base of our commands. Writing to `self.stdout` never raises.
 
+    With traces enabled, a `traced` command is a span, and the changes that it writes belong to it.
+    """
+
+    traced = False
     _is_executing = False
 
     def run_from_argv(self, argv: list[str]) -> None:
-        """Parses and executes. Wrong arguments end with 1: argparse's own code for them, 2, means a difference here."""
+        """Parses and executes. Wrong arguments exit with 1: argparse's own 2 means a difference here."""
         try:
             super().run_from_argv(argv)
         except SystemExit as end:
             sys.exit(1 if end.code == 2 and not self._is_executing else end.code)
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:  # noqa: ANN401 - argparse's
-        """Options by their full names: an abbreviation may mean another option in the next version."""
+        """Disallows abbreviated options, which may mean another option in the next version."""
         return super().create_parser(prog_name, subcommand, allow_abbrev=False, **kwargs)
 
     def execute(self, *args: Any, **options: Any) -> str | None:  # noqa: ANN401 - Django's signature
-        """Carries the command out, whatever becomes of its output. Raises CommandError when that was lost."""
+        """Executes the command even if its output fails. Raises CommandError when output was lost."""
         self._is_executing = True
-        said: Any = self.stdout  # the stubs do not know what an OutputWrapper wraps
+        said: Any = self.stdout  # the stubs lack _out
         warned: Any = self.stderr
         output = LossyStream(options.pop("stdout", None) or said._out)
         errors = LossyStream(options.pop("stderr", None) or warned._out)
         said._out, warned._out = output, errors
         try:
-            return super().execute(*args, **options)
+            with self._span():
+                return super().execute(*args, **options)
         finally:
             output.flush()
             output.detach_after_failure()
@@ -50,9 +59,36 @@ class Command(BaseCommand):
                 reason = output.failure.strerror if output.failure else ""
                 raise CommandError(f"The output could not be written ({reason}). The command itself was carried out.")
 
+    @contextmanager
+    def _span(self) -> Iterator[None]:
+        if self.traced:
+            start_traces("command")
+        if not self.traced or (spans := telemetry.active) is None:
+            yield
+            return
+        name = type(self).__module__.rpartition(".")[2]
+        try:
+            with spans.span(name, "internal", {}) as span:
+                try:
+                    yield
+                except BaseException as error:
+                    spans.describe(span, {}, error=type(error).__name__)
+                    raise
+        finally:
+            telemetry.flush()
+
+
+def start_traces(process: str) -> None:
+    """Starts traces of this process, where the project has them. Raises CommandError."""
+    if getattr(settings, "TRACES", False):
+        try:
+            telemetry.start(process)
+        except telemetry.Unfit as error:
+            raise CommandError(str(error)) from error
+
 
 class LossyStream:
-    """A text stream that keeps the first error of its target in `failure`, and drops what is written after it."""
+    """A text stream that keeps the first error of its target in `failure`, and discards all later output."""
 
     def __init__(self, target: TextIO) -> None:
         self._target = target
@@ -60,16 +96,16 @@ class LossyStream:
 
     @property
     def is_lost(self) -> bool:
-        """Whether something is missing that its reader still wants: one that closed a pipe wants no more."""
+        """Whether output was lost, other than by a closed pipe."""
         return self.failure is not None and not isinstance(self.failure, BrokenPipeError)
 
     def write(self, text: str) -> int:
-        """Writes `text`, unless writing has failed before."""
+        """Writes `text`, unless an earlier write has failed."""
         self._attempt(lambda: self._target.write(text))
         return len(text)
 
     def flush(self) -> None:
-        """Flushes the target, unless writing has failed before."""
+        """Flushes the target, unless an earlier write has failed."""
         self._attempt(self._target.flush)
 
     def _attempt(self, action: Callable[[], object]) -> None:
@@ -81,13 +117,13 @@ class LossyStream:
             self.failure = error
 
     def detach_after_failure(self) -> None:
-        """Points a standard stream that failed at nothing: the interpreter flushes it again at its end."""
+        """Redirects a failed standard stream to os.devnull: the interpreter flushes it again at its end."""
         if self.failure is not None and self._target in (sys.stdout, sys.stderr):
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self._target.fileno())
             os.close(null)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the target has: isatty, encoding, fileno …
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - attributes of the target: isatty, encoding, fileno …
         return getattr(self._target, name)
 
 

@@ -1,12 +1,11 @@
-"""Connections to the database: the parameters of Django's own for all others, and a limit for every wait on one.
+"""Connections to the database: Django's parameters for all of them, and a limit on every wait.
 
-A peer that is gone without a word (a machine that lost its power, a proxy that stopped forwarding) closes nothing. The
-system's own means, keepalives and TCP_USER_TIMEOUT (config/settings.py), do not notice a peer that acknowledges what it
-no longer forwards. A fixed limit would end long statements with the dead ones, again and again. So a statement that is
-silent for SILENT_SECONDS is asked after, on another connection: while the server works on it, it is waited for; where
-the server knows nothing of it, or does not answer either, the connection is closed, which raises OperationalError. The
-server, which does not know that its client is gone, is told to end the session: other transactions wait for its locks,
-and between the statements of a pipeline no limit of the server's would end it.
+A peer that fails without closing the connection (a machine without power, a proxy that stopped forwarding) is not
+detected by keepalives and TCP_USER_TIMEOUT (config/settings.py) while it acknowledges packets. A fixed timeout would
+end long statements too. So a statement without an answer for SILENT_SECONDS is checked on another connection: while the
+server works on it, the wait continues; where the server has no such session, or does not answer either, the connection
+is closed, which raises OperationalError. The session is terminated on the server: other transactions wait for its
+locks, and between the statements of a pipeline no server timeout would end it.
 """
 
 import asyncio
@@ -16,25 +15,25 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any, TypeVar
 
 import psycopg
-from django.db import connections
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from lockstep.changes.database_errors import is_stale
+from lockstep.conf import log_connection
 
 T = TypeVar("T")
-Wait = Generator[Any, Any, T]  # what psycopg waits with: yields what it waits for, is sent what is ready
+Wait = Generator[Any, Any, T]  # of psycopg: yields what it waits for, is sent what is ready
 
 logger = logging.getLogger(__name__)
 
 SILENT_SECONDS = 5.0
-GRACE_SECONDS = 1.0  # between the server's word that it owes no answer and the end: an answer may be on its way
-PROBE_SECONDS = 3  # for the connection on which the server is asked, and for its answer
+GRACE_SECONDS = 1.0  # after a failed check, for an answer that is in transit
+PROBE_SECONDS = 3  # the limit of the connection for the check, and of its answer
 
-# Of what Django gives its connections: what only its own cursors can use.
+# Django's connection parameters that only its own cursors can use.
 OF_DJANGOS_CURSORS = ("cursor_factory", "context", "prepare_threshold")
 
-# A server that waits for its client waits for us, who wait for it. NULL: this role may not see it.
+# A session that waits for its client will not answer. NULL: this role may not see it.
 WORKS = "state = 'active' AND wait_event_type IS DISTINCT FROM 'Client'"
 SESSION = "FROM pg_stat_activity WHERE pid = %s AND datname = current_database()"
 OWES_AN_ANSWER = f"SELECT {WORKS} {SESSION}"
@@ -43,34 +42,34 @@ OWES_NONE = "the server owes it no answer"
 
 
 def connection_parameters() -> dict[str, Any]:
-    """What psycopg needs to connect to Django's default database as Django does: all of libpq's that were given."""
-    given = connections["default"].get_connection_params()
+    """Django's connection parameters for the database with the change log, for psycopg."""
+    given = log_connection().get_connection_params()
     return {name: value for name, value in given.items() if name not in OF_DJANGOS_CURSORS}
 
 
 def session_statement(settings: Mapping[str, str]) -> tuple[str, list[str]]:
     """The first statement of a session and its parameters: applies the settings, returns the server's process id.
 
-    It adds to the `options` of the connection, which may come from the environment or a service file as well, and
-    which poolers refuse.
+    A statement, because `options` of the connection may come from the environment or a service file, and are refused by
+    poolers.
     """
-    role = connections["default"].settings_dict["OPTIONS"].get("assume_role")
+    role = log_connection().settings_dict["OPTIONS"].get("assume_role")
     wanted = {**settings, **({"role": role} if role else {})}
     columns = ["pg_backend_pid()", *("set_config(%s, %s, false)" for _ in wanted)]
     return f"SELECT {', '.join(columns)}", [word for setting in wanted.items() for word in setting]
 
 
 class Watched:
-    """What both kinds of connections have: waits that end."""
+    """A mixin of connections, which limits waits."""
 
     pgconn: Any
     info: Any
-    server_pid: int | None = None  # its process; a pooler gives out a number of its own
-    longest: float | None = None  # seconds for any wait, however busy the server is
+    server_pid: int | None = None  # of its server process; a pooler's number differs
+    longest: float | None = None  # seconds for any wait, even while the server works
     silent_seconds: float | None = SILENT_SECONDS
 
     def watched(self, wait: Wait[T]) -> Wait[T]:
-        """The same wait, which raises where no answer will come. While it is silent psycopg sends it 0 now and then."""
+        """Wraps a wait; raises where no answer will come. psycopg sends it 0 regularly while nothing is ready."""
         began = heard = time.monotonic()
         look = Look(self)
         try:
@@ -92,22 +91,22 @@ class Watched:
             return result
 
     def address(self) -> dict[str, Any]:
-        """The parameters of another connection to the same server, for a short while."""
+        """The parameters of a short-lived connection to the same server."""
         own = {"application_name": "lockstep-probe", "connect_timeout": PROBE_SECONDS}
         return {**self.info.get_parameters(), "password": self.info.password, **own}
 
     def discard_if_stale(self, error: psycopg.Error) -> None:
-        """Closes a connection whose session does not fit the database any more, so that no one gets it again."""
+        """Closes a connection with a stale session, so that it is not used again."""
         if is_stale(error):
             logger.info("a connection to the database is replaced: %s", str(error).partition("\n")[0])
             self.pgconn.finish()
 
     def examination(self) -> Callable[[], str | None]:
-        """Starts to ask after the statement; the outcome of `examine` once it is there, until then None."""
+        """Starts `examine`; the returned function gives its outcome, None until it is available."""
         raise NotImplementedError
 
     def end_session(self) -> None:
-        """Has the server end its session, which waits for a client that does not hear it any more."""
+        """Terminates the session on the server, which waits for a lost client."""
         raise NotImplementedError
 
     def _cut(self, reason: str) -> None:
@@ -117,7 +116,7 @@ class Watched:
 
 
 class Look:
-    """The looks after one wait."""
+    """The checks during one wait."""
 
     def __init__(self, connection: Watched) -> None:
         self._connection = connection
@@ -127,7 +126,7 @@ class Look:
         self._reason = ""
 
     def at(self, silent: float) -> str:
-        """Why the connection is dead after so many seconds of silence; "" while it may be alive."""
+        """Why the connection is dead after so many seconds without an answer; "" while it may be alive."""
         if self._dead_since is not None:
             return self._reason if silent - self._dead_since > GRACE_SECONDS else ""
         if self._outcome is None:
@@ -147,7 +146,7 @@ class WatchedConnection(Watched, psycopg.Connection[TupleRow]):
     """A synchronous connection."""
 
     def wait(self, gen: Wait[T], *args: Any, **options: Any) -> T:  # noqa: ANN401 - psycopg's
-        """psycopg's only wait for an answer."""
+        """psycopg's wait for an answer, with a limit."""
         try:
             return super().wait(self.watched(gen), *args, **options)
         except psycopg.Error as error:
@@ -155,12 +154,12 @@ class WatchedConnection(Watched, psycopg.Connection[TupleRow]):
             raise
 
     def examination(self) -> Callable[[], str | None]:
-        """Asks at once: nothing else can be done on this thread anyway."""
+        """Runs `examine` at once: this thread waits anyway."""
         outcome = examine(self.address(), _pid(self))
         return lambda: outcome
 
     def end_session(self) -> None:
-        """At once, as it is examined."""
+        """Terminates it at once."""
         end_session(self.address(), _pid(self))
 
     def begin(self, settings: Mapping[str, str]) -> None:
@@ -172,7 +171,7 @@ class WatchedAsyncConnection(Watched, psycopg.AsyncConnection[TupleRow]):
     """An asynchronous connection."""
 
     async def wait(self, gen: Wait[T], *args: Any, **options: Any) -> T:  # noqa: ANN401 - psycopg's
-        """psycopg's only wait for an answer."""
+        """psycopg's wait for an answer, with a limit."""
         try:
             return await super().wait(self.watched(gen), *args, **options)
         except psycopg.Error as error:
@@ -180,12 +179,12 @@ class WatchedAsyncConnection(Watched, psycopg.AsyncConnection[TupleRow]):
             raise
 
     def examination(self) -> Callable[[], str | None]:
-        """Asks in a thread, beside the event loop."""
+        """Runs `examine` in a thread."""
         asked = asyncio.get_running_loop().run_in_executor(None, examine, self.address(), _pid(self))
         return lambda: asked.result() if asked.done() else None
 
     def end_session(self) -> None:
-        """In a thread, without waiting for it."""
+        """Terminates it in a thread, without waiting."""
         asyncio.get_running_loop().run_in_executor(None, end_session, self.address(), _pid(self))
 
     async def begin(self, settings: Mapping[str, str]) -> None:
@@ -195,23 +194,23 @@ class WatchedAsyncConnection(Watched, psycopg.AsyncConnection[TupleRow]):
 
 
 class Probe(Watched, psycopg.Connection[TupleRow]):
-    """A connection on which little is asked, and quickly."""
+    """A connection for short checks, with a limit of PROBE_SECONDS."""
 
     silent_seconds = None
     longest = float(PROBE_SECONDS)
 
     def wait(self, gen: Wait[T], *args: Any, **options: Any) -> T:  # noqa: ANN401 - psycopg's
-        """psycopg's only wait for an answer."""
+        """psycopg's wait for an answer, with a limit."""
         return super().wait(self.watched(gen), *args, **options)
 
 
 def examine(address: Mapping[str, Any], pid: int) -> str:
-    """Why no answer will come from this process of the server; "" while one may, or where that cannot be known."""
+    """Why this server process will not answer; "" where it may, or that is unknown."""
     try:
         with Probe.connect(**address, autocommit=True) as probe:
             row = probe.execute(OWES_AN_ANSWER, [pid]).fetchone()
     except psycopg.Error as error:
-        # A server that refuses a connection ("FATAL: sorry, too many clients already") is one that answers.
+        # A server that refuses a connection ("FATAL: sorry, too many clients already") is alive.
         return "" if "FATAL" in str(error) else "the server does not answer on another connection either"
     if row is None:
         return "the server has no such session any more"
@@ -219,7 +218,7 @@ def examine(address: Mapping[str, Any], pid: int) -> str:
 
 
 def end_session(address: Mapping[str, Any], pid: int) -> None:
-    """Ends this session at the server, unless it works on a statement again."""
+    """Terminates this session on the server, unless it works on a statement."""
     try:
         with Probe.connect(**address, autocommit=True) as probe:
             probe.execute(END_SESSION, [pid])
@@ -228,7 +227,7 @@ def end_session(address: Mapping[str, Any], pid: int) -> None:
 
 
 def _is_active(connection: Watched) -> bool:
-    """Whether a statement is under way: one that only listens is silent by nature."""
+    """Whether a statement is in progress: a connection that only listens gets no answers."""
     return bool(connection.pgconn.transaction_status == TransactionStatus.ACTIVE)
 
 

@@ -1,4 +1,4 @@
-"""What errors of the database mean: whether waiting helps, what to do where it does not, and which end a session."""
+"""Classifies errors of the database: transient ones, those with a remedy, and those that end a session."""
 
 import re
 
@@ -10,12 +10,15 @@ from psycopg import errors
 MINIMUM_VERSION = 16
 
 READ_ONLY = "25006"
-# The state of a session that others rely on is gone or another: internal errors such as "cache lookup failed for
-# type …", prepared statements that are not there or already there, a session of a time when the server was read-only.
+# Session state is lost or wrong: internal errors such as "cache lookup failed for type …", missing or duplicate
+# prepared statements, a session that began while the server was read-only.
 _SESSION_LOST = frozenset(("XX000", "26000", "42P05", READ_ONLY))
 
 MIGRATE = "The tables are not those of this version ({}). Run: manage.py migrate"
-ADDRESS = "The database refuses the connection ({}). Mend DATABASE_URL, or make the role or database that it names."
+ADDRESS = (
+    "The database refuses the connection ({}). Mend DATABASE_URL (DATABASE_PASSWORD, where it is kept by itself), "
+    "or make the role or database that it names."
+)
 RIGHTS = "The role lacks rights in the database ({}). Run migrate with APPLICATION_ROLE; see docs/security.md."
 WRITES_REFUSED = "The database is read-only ({}). Name the primary in DATABASE_URL, or allow writes again."
 NOT_NOW = "The database could not do this now ({}). Try again once that has passed."
@@ -24,8 +27,8 @@ NO_ANSWER = (
     " set the same LOCKSTEP_HOME here."
 )
 
-# libpq has no codes for what happens before there is a connection, so that these are texts. A server that speaks
-# another language than English is waited for, and what it says is logged.
+# libpq has no codes for connection failures, so these are texts. An error in another language counts as transient, and
+# is logged.
 _OF_THE_ADDRESS = re.compile(
     r"password authentication failed|no password supplied|authentication failed for user|no pg_hba\.conf entry"
     r"|role \".*\" does not exist|database \".*\" does not exist|no such (?:database|user)"
@@ -37,17 +40,17 @@ _OF_THE_ADDRESS = re.compile(
 
 
 class UnsuitableDatabase(ImproperlyConfigured):
-    """The database cannot be used, and waiting does not help. The message says what to do."""
+    """The database cannot be used, and the error is not transient. The message has the remedy."""
 
 
 def unsuitable(error: BaseException) -> UnsuitableDatabase | None:
-    """What to do about an error that does not pass by waiting; None where it may pass."""
+    """The UnsuitableDatabase for an error that is not transient; None for others."""
     text = str(error).partition("\n")[0].strip()
     if isinstance(error, (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedFunction)):
         return UnsuitableDatabase(MIGRATE.format(text))
     if isinstance(error, errors.InsufficientPrivilege):
         return UnsuitableDatabase(RIGHTS.format(text))
-    # A ProgrammingError of psycopg's own is mostly a mistake of ours, such as a parameter that a statement lacks.
+    # A ProgrammingError of psycopg itself is mostly a bug, such as a missing parameter.
     of_a_connection = isinstance(error, (psycopg.OperationalError, psycopg.ProgrammingError)) and not error.sqlstate
     if of_a_connection and _OF_THE_ADDRESS.search(str(error)):
         return UnsuitableDatabase(ADDRESS.format(text))
@@ -55,7 +58,7 @@ def unsuitable(error: BaseException) -> UnsuitableDatabase | None:
 
 
 def explanation(error: BaseException) -> str | None:
-    """What to tell the user of a command that met this error; None where the error is a mistake of ours."""
+    """The message for the user of a command; None where the error is a bug."""
     cause = cause_of(error)
     if found := unsuitable(cause):
         return str(found)
@@ -70,14 +73,14 @@ def explanation(error: BaseException) -> str | None:
 
 
 def is_read_only(error: BaseException | None) -> bool:
-    """Whether a write met a database that takes none: a standby, or one that was made read-only."""
+    """Whether a write failed on a standby or a read-only database."""
     return isinstance(error, errors.ReadOnlySqlTransaction)
 
 
 def is_stale(error: BaseException | None) -> bool:
-    """Whether the session does not fit the database any more, as after "cached plan must not change result type".
+    """Whether the session no longer fits the database, as after "cached plan must not change result type".
 
-    A new session does; of the statement nothing was carried out.
+    The statement had no effect, and succeeds in a new session.
     """
     if not isinstance(error, psycopg.Error):
         return False
@@ -87,11 +90,11 @@ def is_stale(error: BaseException | None) -> bool:
 
 
 def cause_of(error: BaseException) -> BaseException:
-    """psycopg's error, where Django has wrapped it; any other error itself."""
+    """The psycopg error that Django has wrapped; any other error itself."""
     return error.__cause__ if isinstance(error, Error) and error.__cause__ else error
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same may succeed another time, of psycopg's errors and of Django's around them."""
+    """Whether a retry may succeed after this error of psycopg or Django."""
     cause = cause_of(error)
     return isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError)) or is_stale(cause)

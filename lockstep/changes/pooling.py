@@ -1,7 +1,7 @@
-"""Which servers can be worked with: PostgreSQL from 16 on, directly or behind a pooler that keeps sessions together.
+"""Checks that a server is suitable: PostgreSQL 16 or newer, directly or behind a session pooler.
 
-A pooler that gives each transaction another session (pgbouncer's pool_mode=transaction) loses LISTEN, temporary tables,
-settings and prepared statements between two statements, mostly in silence (decision 47).
+A transaction pooler (pgbouncer's pool_mode=transaction) loses LISTEN, temporary tables, settings and prepared
+statements between two statements, mostly without an error (decision 47).
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ _examined: set[tuple[Any, ...]] = set()
 
 
 def require_suitable(connection: Any) -> None:  # noqa: ANN401 - a Watched connection of psycopg
-    """Raises UnsuitableDatabase. Each server is examined once in a process."""
+    """Raises UnsuitableDatabase. Each server is checked once in a process."""
     if connection.pgconn.server_version < MINIMUM_VERSION * 10_000:
         major = connection.pgconn.server_version // 10_000
         raise UnsuitableDatabase(f"PostgreSQL {MINIMUM_VERSION} or newer is needed, and this is {major}.")
@@ -35,11 +35,11 @@ def require_suitable(connection: Any) -> None:  # noqa: ANN401 - a Watched conne
 
 
 def shares_its_session(connection: Watched) -> bool:
-    """Whether another client gets our session while we are between two statements, or we get another one."""
+    """Whether the session changes between two statements, or is shared with another client."""
     with Probe.connect(**connection.address(), autocommit=True) as mine, Probe.connect(**connection.address()) as other:
         for _ in range(ROUNDS):
             ours = _session(mine)
-            if _session(other) == ours or _session(mine) != ours:  # the other one's transaction keeps its session
+            if _session(other) == ours or _session(mine) != ours:  # the other transaction keeps its session
                 return True
             other.rollback()
     return False

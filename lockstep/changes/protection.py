@@ -1,71 +1,45 @@
-"""What keeps a session from writing past the log, the ledger and the states: said here, for `migrate` and `check`.
+"""Protection against writes that bypass the change log, for `migrate` and `check`.
 
-Each function of a trigger of ours runs with its owner's rights, with `search_path = pg_catalog, <the log's schema>,
-pg_temp`, and with the settings by which captured values are shown: whatever tables, functions, operators and settings
-the writer's session has, and whatever the writer may not do, the function finds what it means and may do it. No other
-role may put it behind a trigger of its own. The triggers are ENABLE ALWAYS, so that session_replication_role does not
-switch them off, and every partition of the log refuses edits.
-
-pgtrigger writes the functions and triggers without all that. `migrate` adds it, after each migration and for whatever
-was made meanwhile (`protect`), `manage.py check --database default` reports what is missing (`find_faults`). See
-docs/decisions/0048.
+triggers.py has the capture triggers. Beside them: every partition of the log refuses edits, its functions run with
+their owner's rights and independent of the writer's session, and no other role may write the log or create triggers on
+captured tables. SECURE_PGTRIGGERS applies the same to triggers of django-pgtrigger. `migrate` repairs faults
+(`secure`), `manage.py check --database default` reports them. See docs/decisions/0048.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pgtrigger
-from django.conf import settings
 from django.db import connections, transaction
 from django.db.backends.utils import CursorWrapper
 
-from lockstep.changes.capture import Capture
+from lockstep.changes import triggers
 from lockstep.changes.sql_file import load
+from lockstep.changes.triggers import Fault, Log, find_log
+from lockstep.conf import lockstep_settings
 
 PROTECTION = load(Path(__file__).parent / "sql" / "protection.sql")
 SCHEMA = load(Path(__file__).parent / "sql" / "schema.sql")
-# Functions of schema.sql that run with their owner's rights, and the statement that makes each.
+# Functions of schema.sql that run with their owner's rights, and the statements that make them.
 OWN_FUNCTIONS = {
-    "changes_refuse_edit": "append_only",
-    "changes_make_partitions": "make_partitions",
-    "changes_drop_week": "drop_week",
-    "changes_send": "send",
+    "lockstep_refuse_edit": "append_only",
+    "lockstep_make_partitions": "make_partitions",
+    "lockstep_drop_week": "drop_week",
+    "lockstep_send": "send",
 }
 BODY = re.compile(r"\$\$(.*?)\$\$", re.DOTALL)
 TRIGGER_BODY = re.compile(r"RETURNS TRIGGER AS \$\$(.*?)\$\$ LANGUAGE plpgsql", re.DOTALL)
-# Definitions of a trigger and of its twin on a temporary table differ in these.
+# The parts in which definitions of a trigger and of its copy on a temporary table differ.
 NAME = r'(?:"(?:[^"]|"")+"|\w+)'
 PLACES = re.compile(rf" ON {NAME}\.{NAME} | EXECUTE FUNCTION .*$")
-STAND_IN = "pg_catalog.suppress_redundant_updates_trigger()"  # a trigger function that everybody may use
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Something by which a write could pass by the log. `mend` is the SQL by which `migrate` mends it; "" for none."""
-
-    id: str
-    sentence: str
-    hint: str = "Run `manage.py migrate`, which mends it."
-    mend: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """Where the log is: its schema and its owner, as SQL identifiers."""
-
-    schema: str
-    owner: str
+STAND_IN = "pg_catalog.suppress_redundant_updates_trigger()"  # a trigger function that every role may use
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A trigger that a model declares: what it is called in sentences, and what pgtrigger makes of it.
-
-    `settings` are what its function sets, beside the path.
-    """
+    """A trigger that a model declares with pgtrigger: its name for messages, and pgtrigger's compilation."""
 
     name: str
     uri: str
@@ -74,7 +48,6 @@ class Declared:
     hash: str
     install: str
     parts: Mapping[str, str]
-    settings: Sequence[tuple[str, str]]
 
     @property
     def body(self) -> str:
@@ -84,46 +57,42 @@ class Declared:
         return match[1]
 
 
-def find_faults(using: str = "default", *, compare_definitions: bool = True) -> Iterator[Fault]:
-    """Everything by which a write could pass by the log, the ledger or the states of a database that is migrated.
+def find_faults(using: str | None = None, *, compare_definitions: bool = True) -> Iterator[Fault]:
+    """All faults by which a write could bypass the log of a migrated database.
 
-    To compare the definitions of triggers takes most of the time, 0.15 s.
+    The comparison of pgtrigger's definitions takes most of the time, 0.15 s.
     """
+    using = using or lockstep_settings.DATABASE
     with connections[using].cursor() as cursor:
-        if log := _log(cursor):
-            declared = list(_declared())
+        if log := find_log(cursor):
+            declared = list(_declared()) if lockstep_settings.SECURE_PGTRIGGERS else []
             definitions = _definitions(cursor, log, declared) if compare_definitions else []
+            yield from triggers.find_faults(cursor, using)
             yield from _faults_of_triggers(cursor, log, declared, definitions)
             yield from _faults_of_functions(cursor, log, declared)
             yield from _faults_of_the_log(cursor, log)
-            yield from _trigger_makers(cursor, log, declared)
+            yield from _trigger_makers(cursor, using, log, declared)
 
 
-def protect(using: str = "default") -> None:
-    """Mends what can be mended without a person, and gives the application role its rights."""
+def secure(using: str | None = None) -> None:
+    """Repairs faults that have a statement for it, and grants the application role its rights."""
+    using = using or lockstep_settings.DATABASE
     with transaction.atomic(using), connections[using].cursor() as cursor:
-        for _ in range(2):  # what the first look makes anew has lost its settings
+        for _ in range(2):  # functions that the first round replaces have lost their settings
             for mend in [fault.mend for fault in find_faults(using, compare_definitions=False) if fault.mend]:
                 cursor.execute(mend)
-        if settings.APPLICATION_ROLE:
-            _grant(using, settings.APPLICATION_ROLE)
-
-
-def _log(cursor: CursorWrapper) -> Log | None:
-    cursor.execute(PROTECTION["log"])
-    row = cursor.fetchone()
-    return Log(*row) if row else None
+        if lockstep_settings.APPLICATION_ROLE:
+            _grant(using, lockstep_settings.APPLICATION_ROLE)
 
 
 def _declared() -> Iterator[Declared]:
+    import pgtrigger
+
     for model, trigger in pgtrigger.registered():
         sql = trigger.compile(model).sql
         name = f"{model._meta.label}: trigger {trigger.name}"
         parts = {**sql.defaults, **sql.kwargs}
-        uri = trigger.get_uri(model)
-        # The stubs take what pgtrigger returns, a class, for one of its objects.
-        own = trigger.settings_of(model) if isinstance(trigger, Capture) else []  # type: ignore[arg-type]
-        yield Declared(name, uri, sql.pgid, model._meta.db_table, sql.hash, str(sql), parts, own)
+        yield Declared(name, trigger.get_uri(model), sql.pgid, model._meta.db_table, sql.hash, str(sql), parts)
 
 
 def _faults_of_triggers(
@@ -155,20 +124,20 @@ def _faults_of_triggers(
 
 
 def _differs(definition: str, expected: list[str]) -> bool:
-    """From all that are expected, if any are."""
+    """Whether the definition is none of the expected ones, if there are any."""
     return bool(expected) and PLACES.sub(" ", definition) not in [PLACES.sub(" ", each) for each in expected]
 
 
 def _definitions(cursor: CursorWrapper, log: Log, declared: list[Declared]) -> list[Mapping[str, str]]:
-    """What PostgreSQL makes of each declared trigger, by its name, and then of its own words for it.
+    """PostgreSQL's definition of each declared trigger, by name, and of that definition executed again.
 
-    Only it knows how a condition is written down. In a dump that was restored it has read what it wrote, which may be
-    nested otherwise. Empty where there can be no temporary tables, as on a replica.
+    Only PostgreSQL knows how it formats a condition. After a restore it has parsed its own format, which may nest
+    differently. Empty where temporary tables are impossible, as on a replica.
     """
     cursor.execute(PROTECTION["can_have_temporary_tables"])
     if cursor.fetchone() != (True,):
         return []
-    tables = {table: f"changes_expected_{n}" for n, table in enumerate(sorted({one.table for one in declared}))}
+    tables = {table: f"lockstep_expected_{n}" for n, table in enumerate(sorted({one.table for one in declared}))}
     statements = [f'CREATE TEMPORARY TABLE {twin} (LIKE {log.schema}."{table}")' for table, twin in tables.items()]
     statements += [_twin(one, tables[one.table]) for one in declared]
     with transaction.atomic(cursor.db.alias):
@@ -197,21 +166,19 @@ def _faults_of_functions(cursor: CursorWrapper, log: Log, declared: list[Declare
     bodies = {one.pgid: one.body for one in declared}
     for name, statement in OWN_FUNCTIONS.items():
         bodies[name] = BODY.findall(SCHEMA[statement])[0]
-    own_settings = {one.pgid: one.settings for one in declared}
-    path = ("search_path", f"pg_catalog, {log.schema}, pg_temp")
+    path = f"search_path = pg_catalog, {log.schema}, pg_temp"
     cursor.execute(PROTECTION["functions"], {"schema": log.schema, "names": list(bodies)})
     for name, signature, source, language, is_definer, config, owner, is_public in cursor.fetchall():
         if (source, language) != (bodies[name], "plpgsql"):
             own = OWN_FUNCTIONS.get(name)
             hint = installs.get(name, "Run `manage.py migrate`, which mends it.")
-            yield Fault("E008", f"The function {name} was altered.", hint, mend=SCHEMA[own] if own else "")
-        settings_of_it = [path, *own_settings.get(name, [])]
-        if not is_definer or config != [f"{setting}={value}" for setting, value in settings_of_it]:
-            sets = [f"ALTER FUNCTION {signature} SET {setting} = {value}" for setting, value in settings_of_it]
+            mend = SCHEMA[own].replace("{schema}", log.schema) if own else ""
+            yield Fault("E008", f"The function {name} was altered.", hint, mend=mend)
+        if not is_definer or config != [path.replace(" = ", "=")]:
             yield Fault(
                 "E009",
                 f"The function {name} depends on the rights or the settings of the session that writes.",
-                mend=";".join([f"ALTER FUNCTION {signature} SECURITY DEFINER RESET ALL", *sets]),
+                mend=f"ALTER FUNCTION {signature} SECURITY DEFINER RESET ALL; ALTER FUNCTION {signature} SET {path}",
             )
         if owner != log.owner or is_public:
             yield Fault(
@@ -230,30 +197,32 @@ def _faults_of_the_log(cursor: CursorWrapper, log: Log) -> Iterator[Fault]:
     for role, tables in cursor.fetchall():
         hint = f"REVOKE ALL ON {', '.join(tables)} FROM {role}, or from what it is a member of; then GRANT SELECT."
         yield Fault("E012", f"The role {role} may write the change log: {', '.join(tables)}.", hint)
-    cursor.execute(PROTECTION["ignorable"])
-    if cursor.fetchone() == (True,):
-        mend = PROTECTION["ignore_nothing"]
-        yield Fault("E005", "A session can switch triggers off (pgtrigger.ignore).", mend=mend)
+    if lockstep_settings.SECURE_PGTRIGGERS:
+        cursor.execute(PROTECTION["ignorable"])
+        if cursor.fetchone() == (True,):
+            mend = PROTECTION["ignore_nothing"]
+            yield Fault("E005", "A session can switch triggers off (pgtrigger.ignore).", mend=mend)
     cursor.execute(PROTECTION["retention_days"])
-    days = settings.CHANGE_LOG_RETENTION_DAYS
+    days = lockstep_settings.RETENTION_DAYS
     if cursor.fetchone() not in (None, (f"SELECT {days}",)):
         mend = PROTECTION["set_retention_days"].format(log.schema, days)
         yield Fault("E014", f"The database keeps the change log for another time than {days} days.", mend=mend)
-    if reason := role_fault(cursor, settings.APPLICATION_ROLE):
+    if reason := role_fault(cursor, lockstep_settings.APPLICATION_ROLE):
         hint = "See `A role for web and worker` in docs/security.md."
-        yield Fault("E013", f"APPLICATION_ROLE={settings.APPLICATION_ROLE}: the role {reason}.", hint)
+        yield Fault("E013", f"APPLICATION_ROLE={lockstep_settings.APPLICATION_ROLE}: the role {reason}.", hint)
 
 
-def _trigger_makers(cursor: CursorWrapper, log: Log, declared: list[Declared]) -> Iterator[Fault]:
-    tables = sorted({one.table for one in declared})
-    cursor.execute(PROTECTION["trigger_makers"], {"schema": log.schema, "owner": log.owner, "tables": tables})
+def _trigger_makers(cursor: CursorWrapper, using: str, log: Log, declared: list[Declared]) -> Iterator[Fault]:
+    captured = {one.table for one in triggers.expected_triggers(cursor, using, log)}
+    tables = sorted(captured | {f"{log.schema}.{triggers.quote(one.table)}" for one in declared})
+    cursor.execute(PROTECTION["trigger_makers"], {"owner": log.owner, "tables": tables})
     for role, table in cursor.fetchall():
         yield Fault("E015", f"The role {role} may put triggers on {table}.", f"REVOKE TRIGGER ON {table} FROM {role}.")
 
 
 def role_fault(cursor: CursorWrapper, role: str) -> str | None:
-    """Why the log is not safe from a role, as the end of a sentence."""
-    if not role or not (log := _log(cursor)):
+    """Why a role could bypass the log, as the end of a sentence; None where it could not."""
+    if not role or not (log := find_log(cursor)):
         return None
     cursor.execute(PROTECTION["role"], {"owner": log.owner, "role": role})
     row = cursor.fetchone()
@@ -261,17 +230,17 @@ def role_fault(cursor: CursorWrapper, role: str) -> str | None:
 
 
 class UnfitRole(Exception):
-    """APPLICATION_ROLE cannot have the rights of web and worker."""
+    """APPLICATION_ROLE is not suitable for web and worker."""
 
 
 def _grant(using: str, role: str) -> None:
-    """The rights of web and worker: to read and write rows, and only to read the log."""
+    """Grants the rights of web and worker: to read and write rows, and only to read the log."""
     quote = connections[using].ops.quote_name
     with connections[using].cursor() as cursor:
-        log = _log(cursor)
-        cursor.execute("SELECT to_regproc('changes_send') IS NOT NULL")
+        log = find_log(cursor)
+        cursor.execute("SELECT to_regproc('lockstep_send') IS NOT NULL")
         if not log or cursor.fetchone() != (True,):
-            return  # not migrated so far
+            return  # not migrated yet
         if reason := role_fault(cursor, role):
             raise UnfitRole(
                 f"APPLICATION_ROLE={role}: the role {reason}. See `A role for web and worker` in docs/security.md."
@@ -281,24 +250,24 @@ def _grant(using: str, role: str) -> None:
 
 
 def grants(cursor: Any, log: Log, role: str) -> Iterator[str]:  # noqa: ANN401 - any cursor
-    """The statements that give a role, by its identifier, all rights that web and worker need."""
+    """The statements that grant a role, by its identifier, the rights that web and worker need."""
     cursor.execute(PROTECTION["relations"], {"schema": log.schema, "owner": log.owner})
     relations = cursor.fetchall()
     cursor.execute(PROTECTION["read_only"])
     read_only = [name for (name,) in cursor.fetchall()]
     tables = [name for name, is_sequence in relations if not is_sequence]
     sequences = [name for name, is_sequence in relations if is_sequence]
-    for kind, names in (("TABLE", [*tables, *read_only]), ("SEQUENCE", [*sequences, "changes_change_seq"])):
+    for kind, names in (("TABLE", [*tables, *read_only]), ("SEQUENCE", [*sequences, "lockstep_change_seq"])):
         yield f"REVOKE ALL ON {kind} {', '.join(names)} FROM {role}"
     yield f"GRANT USAGE ON SCHEMA {log.schema} TO {role}"
     yield f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(tables)} TO {role}"
-    yield f"GRANT USAGE, SELECT, UPDATE ON SEQUENCE {', '.join(sequences)} TO {role}"  # an import moves numbers on
+    yield f"GRANT USAGE, SELECT, UPDATE ON SEQUENCE {', '.join(sequences)} TO {role}"  # imports set sequences
     yield f"GRANT SELECT ON {', '.join(read_only)} TO {role}"
     # Partitions that are made later.
     yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA {log.schema} GRANT SELECT ON TABLES TO {role}"
     for function in (
-        "changes_make_partitions(int)",
-        "changes_drop_week(text)",
-        "changes_send(text, text, jsonb, text)",
+        "lockstep_make_partitions(int)",
+        "lockstep_drop_week(text)",
+        "lockstep_send(text, text, jsonb, text)",
     ):
         yield f"GRANT EXECUTE ON FUNCTION {function} TO {role}"

@@ -1,11 +1,11 @@
-"""Who may read which changes, and how much of them. Staff read all; for others each model says it beside its capture.
+"""The users who may read a change, and which part of it. Staff read all; each capture declares its other readers.
 
-A row may be out of a user's sight before a change, after it, or both. The user reads the change as if the row were not
-there then: what goes out of sight is a deletion, and what comes into sight is a creation. Such a deletion tells no
-contents, neither new nor old: its reader may not have seen the row, and what was seen once is out of sight now.
+A row may be invisible to a user before a change, after it, or both. The user reads the change as if an invisible row
+did not exist: a row that becomes invisible is deleted, one that becomes visible is created. Such a deletion has no
+contents: its reader may never have seen the row.
 
-A deletion is a change like any other to those who read the object until then. Later its history is for staff, and for
-its owner where its readers name one: what was taken back is not looked up for ever (decision 41).
+A deletion is an ordinary change to the object's readers. Afterwards its history is only for staff, and for its owner if
+the capture has one (decision 41).
 """
 
 from collections.abc import Collection, Mapping
@@ -17,9 +17,7 @@ from lockstep.changes.capture import (
     STAFF,
     Readers,
     Visibility,
-    models_to_capture,
-    readers_of,
-    staff_only_of,
+    captures,
 )
 
 KINDS = ("created", "updated", "deleted")
@@ -29,7 +27,7 @@ Document = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a user may read of a change."""
+    """The part of a change that a user may read."""
 
     kind: Kind
     before: dict[str, Any] | None
@@ -63,7 +61,7 @@ def readable_part(
 
 
 def sight(model: str, *, is_staff: bool) -> Visibility | None:
-    """What has to hold of the row now, for this user to read older changes of it; None where nothing has to."""
+    """The Visibility that a row must have now, for this user to read older changes of it; None for no condition."""
     readers, _ = _declared(model)
     return readers if isinstance(readers, Visibility) and not is_staff else None
 
@@ -71,7 +69,7 @@ def sight(model: str, *, is_staff: bool) -> Visibility | None:
 def may_read_object(model: str, last: Mapping[str, Any], *, user_id: str, is_staff: bool) -> bool:
     """Whether a user may read the history of an object, by its last change: {"kind", "before", "after"}.
 
-    The history of what was deleted, or is out of sight, is for its owner and staff.
+    The history of a deleted or invisible object is for its owner and staff.
     """
     if is_staff:
         return True
@@ -84,30 +82,29 @@ def may_read_object(model: str, last: Mapping[str, Any], *, user_id: str, is_sta
 
 
 def event_types(*, is_staff: bool) -> list[str]:
-    """The types of change that a user may ever read: "<app>.<model>.<kind>"."""
-    models = [model for model in models_to_capture() if is_staff or readers_of(model) != STAFF]
-    labels = [model._meta.label_lower for model in models]
-    return [f"{label}.{kind}" for label in sorted(labels) for kind in KINDS]
+    """The types of change that a user may read at all: "<app>.<model>.<kind>"."""
+    labels = [capture.label for capture in captures() if is_staff or capture.readers != STAFF]
+    return [f"{label}.{kind}" for label in labels for kind in KINDS]
 
 
-def names(event_type: str) -> set[str]:
-    """The patterns that take a type, as delivery/sql/schema.sql (followed) has them."""
+def matching_patterns(event_type: str) -> set[str]:
+    """The patterns that match a type, as in delivery/sql/schema.sql (followed)."""
     app, model, kind = event_type.split(".")
     return {"*", f"{app}.*", f"{app}.{model}.*", f"{app}.{model}.{kind}"}
 
 
 def patterns_to_follow(patterns: Collection[str]) -> list[str]:
-    """The patterns of changes in the log among which those with these patterns are, as any user may read them.
+    """The patterns of logged changes that any user may read as changes with these patterns.
 
-    An update may be read as a creation or a deletion, where a model has a Visibility.
+    With a Visibility an update may be read as a creation or a deletion.
     """
-    labels = (model._meta.label_lower for model in models_to_capture() if isinstance(readers_of(model), Visibility))
+    labels = (capture.label for capture in captures() if isinstance(capture.readers, Visibility))
     as_updates = [f"{label}.updated" for label in labels if {f"{label}.created", f"{label}.deleted"} & set(patterns)]
     return list(dict.fromkeys([*patterns, *as_updates]))
 
 
 def _is_reader(readers: str, before: Document | None, after: Document | None, user_id: str) -> bool:
-    """An object that changes hands belongs to its owner before, too."""
+    """Whether the user reads the change. An object that changes its owner is read by neither."""
     if readers == EVERYBODY:
         return True
     owners = {str(document[readers]) for document in (before, after) if document and document.get(readers)}
@@ -133,6 +130,6 @@ def _without(hidden: Collection[str], document: dict[str, Any] | None) -> dict[s
 
 
 def _declared(label: str) -> tuple[Readers, Collection[str]]:
-    """The readers of a model, by its label, and its columns for staff only. A model may have been removed since."""
-    model = next((one for one in models_to_capture() if one._meta.label_lower == label), None)
-    return (readers_of(model), staff_only_of(model)) if model else (STAFF, ())
+    """The readers of a model, by its label, and its staff-only columns; STAFF for a model that was removed."""
+    capture = next((one for one in captures() if one.label == label), None)
+    return (capture.readers, capture.staff_only) if capture else (STAFF, ())

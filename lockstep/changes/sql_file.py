@@ -1,4 +1,4 @@
-"""SQL as source: statements live in .sql files, each named and described."""
+"""Loads named statements from .sql files."""
 
 import re
 from functools import cache
@@ -12,8 +12,7 @@ COMMENT = re.compile(r"^\s*--.*\n?", re.MULTILINE)
 def load(path: Path) -> dict[str, str]:
     """The statements of one file by name.
 
-    A statement starts with `-- name: <name>` and goes on to the next one. Lines of comment are for its readers and
-    are left out.
+    A statement starts with `-- name: <name>` and ends before the next one. Comment lines are removed.
     """
     _, *parts = NAME.split(path.read_text(encoding="utf-8"))
     return {name: COMMENT.sub("", text).strip() for name, text in zip(parts[::2], parts[1::2], strict=True)}

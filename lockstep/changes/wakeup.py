@@ -1,12 +1,12 @@
-"""Tells whoever reads the change log that it has grown: soon after a commit, and never inside it.
+"""Notifies readers of the change log of commits: soon after them, and never inside a transaction.
 
-NOTIFY in a writer's transaction takes one lock over the whole cluster when it commits, which more than halves the rate
-of short writes. So a thread of its own sends it, on a connection of its own, and seldom: one tells of all commits
-before it. Nothing depends on it: whoever reads the log looks by itself now and then, also for what was written past
-Django.
+NOTIFY in a writer's transaction takes a cluster-wide lock at its commit, which more than halves the rate of short
+writes. So a thread sends it on a connection of its own, once for many commits. Readers of the log do not depend on it:
+they poll as well, also for changes written outside Django.
 """
 
 import logging
+import os
 import threading
 import time
 from typing import Any
@@ -18,15 +18,16 @@ from lockstep.changes.connecting import WatchedConnection, connection_parameters
 logger = logging.getLogger(__name__)
 
 CHANNEL = "lockstep_changes"
-SHORTEST_PAUSE = 0.02  # seconds between two notifications of one process
+MIN_PAUSE_SECONDS = 0.02  # seconds between two notifications of one process
 IDLE_SECONDS = 60.0  # then the connection is given back
-OWN: dict[str, Any] = {"autocommit": True, "application_name": "lockstep-announcer"}
-# A notification that a crash forgets is no loss, so it does not wait for the disk.
-SESSION = {"synchronous_commit": "off"}
+OWN: dict[str, Any] = {"autocommit": True, "application_name": "lockstep-notifier"}
+# A crash may lose a notification, so it does not wait for the disk. The setting ends with the one transaction of the
+# message, because behind a pooler another client uses the session next.
+NOTIFY = f"SELECT set_config('synchronous_commit', 'off', true); NOTIFY {CHANNEL}"
 
 
-class Announcer:
-    """One process's voice. `announce` costs nothing: the thread does the work, and is there only when it is needed."""
+class CommitNotifier:
+    """The notifier of one process. `notify` only wakes a thread, which is started on demand."""
 
     def __init__(self) -> None:
         self._wanted = threading.Event()
@@ -34,17 +35,17 @@ class Announcer:
         self._thread: threading.Thread | None = None
         self._closing = False
 
-    def announce(self) -> None:
-        """Something was committed."""
+    def notify(self) -> None:
+        """Schedules a notification of a commit."""
         self._wanted.set()
         if self._thread is None:
             with self._lock:
                 if self._thread is None and not self._closing:
-                    self._thread = threading.Thread(target=self._run, name="changes-announcer", daemon=True)
+                    self._thread = threading.Thread(target=self._run, name="commit-notifier", daemon=True)
                     self._thread.start()
 
     def close(self) -> None:
-        """Ends the thread and its connection, until the next `announce`."""
+        """Ends the thread and its connection, until the next `notify`."""
         thread = self._thread
         if thread:
             self._closing = True
@@ -55,18 +56,23 @@ class Announcer:
     def _run(self) -> None:
         try:
             with WatchedConnection.connect(**connection_parameters() | OWN) as own:
-                own.begin(SESSION)
+                own.begin({})
                 while self._wanted.wait(IDLE_SECONDS) and not self._closing:
                     self._wanted.clear()
-                    own.execute(f"NOTIFY {CHANNEL}")
-                    time.sleep(SHORTEST_PAUSE)
+                    own.execute(NOTIFY)
+                    time.sleep(MIN_PAUSE_SECONDS)
         except psycopg.Error as error:
             reason = str(error).partition("\n")[0]
-            logger.info("workers are not told of commits for now, and look by themselves: %s", reason)
-            time.sleep(SHORTEST_PAUSE)
+            logger.info("workers are not notified of commits for now, and poll: %s", reason)
+            time.sleep(MIN_PAUSE_SECONDS)
         finally:
             with self._lock:
                 self._thread = None
 
+    def reset(self) -> None:
+        """Resets a forked process, which lacks the parent's thread and may have a locked lock."""
+        self.__init__()  # type: ignore[misc]
 
-announcer = Announcer()
+
+commit_notifier = CommitNotifier()
+os.register_at_fork(after_in_child=commit_notifier.reset)

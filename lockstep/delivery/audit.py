@@ -1,25 +1,24 @@
-"""The audit: proof that the rows, the change log and whatever is kept in step with them say the same.
+"""The audit: proof that the rows, the change log and registered mirrors agree.
 
-Rows and log are compared here, object by object and in one moment. Who keeps something else in step (a mirror, say)
-registers a check of its own.
+Rows and log are compared here, object by object in one snapshot. A mirror registers a check of its own.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from django.db import connection, models
-
-from lockstep.changes.capture import captured_columns, column_of, document, models_to_capture, quote, seen
+from lockstep.changes.capture import Capture, captures
 from lockstep.changes.commands import counted
+from lockstep.changes.triggers import column_of, document, quote, seen
+from lockstep.conf import log_connection
 from lockstep.delivery import operations
 from lockstep.delivery.database import SQL
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One comparison: `differing` names what differs; `digests` of both sides are equal where nothing does.
+    """One comparison: `differing` names the objects that differ; without differences both `digests` are equal.
 
-    Where one side could not be read nothing is known: `not_compared` says why.
+    `not_compared` is why one side could not be read.
     """
 
     what: str
@@ -36,17 +35,17 @@ _checks: list[Check] = []
 
 
 def register_check(check: Check) -> None:
-    """Makes a comparison part of every audit."""
+    """Adds a comparison to every audit."""
     _checks.append(check)
 
 
 def audit(*, outside: bool = True) -> Iterator[Finding]:
-    """Each comparison as it is done: rows and log of every model, log and subscriptions, and what was registered.
+    """Yields each comparison: rows and log of every model, log and subscriptions, and the registered checks.
 
-    Those may ask other people's systems; `outside` says whether to.
+    Registered checks may call other systems; `outside=False` skips them.
     """
-    for model in models_to_capture():
-        yield _rows_and_log(model)
+    for capture in captures():
+        yield rows_and_log(capture)
     for status in operations.status():
         yield _log_and_subscription(status)
     if outside:
@@ -54,31 +53,33 @@ def audit(*, outside: bool = True) -> Iterator[Finding]:
             yield check()
 
 
-def _rows_and_log(model: type[models.Model]) -> Finding:
+def rows_and_log(capture: Capture) -> Finding:
+    """Compares the rows of one model with the log."""
+    model = capture.model
     names = {
-        "{label}": model._meta.label_lower,
+        "{label}": capture.label,
         "{table}": quote(model._meta.db_table),
         "{key}": f"t.{quote(column_of(model, 'pk'))}",
-        "{document}": document(model, captured_columns(model), "t"),
-        "{seen}": seen(model, "t"),
+        "{document}": document(model, capture.columns, "t"),
+        "{seen}": seen(model, "t", capture.soft_delete),
     }
     statement = SQL["audit"]["compare"]
     for name, value in names.items():
         statement = statement.replace(name, value)
-    with connection.cursor() as cursor:
+    with log_connection().cursor() as cursor:
         cursor.execute(statement)
         objects, older, of_rows, of_log, differing = cursor.fetchone()
     remark = f"{counted(older, 'object')} older than the log" if older else ""
-    return Finding(f"{model._meta.label_lower}: rows = log", objects, differing, (_hex(of_rows), _hex(of_log)), remark)
+    return Finding(f"{capture.label}: rows = log", objects, differing, (_hex(of_rows), _hex(of_log)), remark)
 
 
 def _log_and_subscription(status: operations.Status) -> Finding:
-    """What is on its way is no difference; what was given up is one, until somebody settles it."""
+    """Pending changes are no difference; open dead letters are."""
     under_way = status.behind + status.waiting
     remark = f"{counted(under_way, 'change')} on the way" if under_way and status.state != "disabled" else ""
     letters = []
     if status.dead:
-        letters = [f"{counted(status.dead, 'dead letter')}: see manage.py delivery letters {status.name}"]
+        letters = [f"{counted(status.dead, 'dead letter')}: see manage.py lockstep dead-letters {status.name}"]
     return Finding(f"log = {status.name}", status.objects, letters, remark=remark)
 
 

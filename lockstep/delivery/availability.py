@@ -1,4 +1,4 @@
-"""Waiting for a database that cannot be used: once for all parts of a worker, with one line for each reason."""
+"""Waits until the database is usable: once for all tasks of a worker, with one log line for each reason."""
 
 import asyncio
 import logging
@@ -27,7 +27,7 @@ class Standby(OperationalError):
 
 
 def try_database() -> None:
-    """Raises what keeps a worker from its work: UnsuitableDatabase, or an error that may pass."""
+    """Raises UnsuitableDatabase, or a transient error, where a worker cannot use the database."""
     parameters = connection_parameters() | {"application_name": APPLICATION_NAME, "autocommit": True}
     with WatchedConnection.connect(**parameters) as connection:
         connection.begin({})
@@ -41,7 +41,7 @@ def try_database() -> None:
 
 
 class Availability:
-    """Whether the database can be used."""
+    """Whether the database is usable."""
 
     def __init__(self, stopping: asyncio.Event, attempt: Callable[[], None] = try_database) -> None:
         self._stopping = stopping
@@ -49,19 +49,19 @@ class Availability:
         self._lock = asyncio.Lock()
         self._reasons = Reasons()
         self._tried = 0.0
-        self._unusable_since: float | None = None  # as far as the log says
+        self._unusable_since: float | None = None  # as logged
         self._error: Exception | None = None
-        self._waiting = 0  # parts of the worker
+        self._waiting = 0  # tasks of the worker
 
     @property
     def is_awaited(self) -> bool:
-        """Whether a part of the worker waits for the database."""
+        """Whether a task of the worker waits for the database."""
         return self._waiting > 0
 
     async def wait(self, error: Exception | None = None) -> None:
-        """Returns once the database can be used, a moment after this error, or when the worker stops.
+        """Returns once the database is usable, RECOVERY_SECONDS after this error, or when the worker stops.
 
-        Raises UnsuitableDatabase where waiting does not help.
+        Raises UnsuitableDatabase for errors that are not transient.
         """
         self._waiting += 1
         try:
@@ -76,7 +76,7 @@ class Availability:
                 await first_of(self._stopping, seconds=RECOVERY_SECONDS)
             since = time.monotonic()
             async with self._lock:
-                if self._tried < since:  # else another part of the worker has tried meanwhile
+                if self._tried < since:  # else another task of the worker has tried since
                     self._error = await self._problem()
                     self._tried = time.monotonic()
                 error = self._error
@@ -92,13 +92,13 @@ class Availability:
         return None
 
     def _judge(self, error: Exception) -> None:
-        """Logs an error that may pass, unless that was done lately. Raises any other."""
+        """Logs a transient error, unless it was logged recently. Raises any other."""
         if cause := unsuitable(error):
             raise cause from error
         if not is_transient(error):
             raise error
         if is_stale(error) and not is_read_only(error):
-            return  # its connection is replaced, and that was said
+            return  # its connection is replaced, which was logged
         reason = str(error).partition("\n")[0].strip() or type(error).__name__
         if self._reasons.is_new(reason):
             logger.warning("the database cannot be used, trying again: %s", reason)

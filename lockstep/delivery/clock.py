@@ -1,4 +1,4 @@
-"""The database's clock, as a worker reads it: the clocks of machines differ, and what leaves us bears one time."""
+"""The database's clock, as a worker reads it: outgoing timestamps come from it, because clocks of machines differ."""
 
 import time
 from dataclasses import dataclass, field
@@ -7,15 +7,19 @@ from datetime import UTC, datetime, timedelta
 
 @dataclass(frozen=True, slots=True)
 class DatabaseClock:
-    """The database's time at one moment, and how far away that moment is.
+    """A reading of the database's time, continued locally.
 
-    It goes on with time.monotonic(), which nobody sets: the time of this machine is not asked. Without a reading it is
-    this machine's, for what has no database at hand.
+    It advances with time.monotonic(), which cannot be set. Without a reading it is this machine's time.
     """
 
     read: datetime = field(default_factory=lambda: datetime.now(UTC))
     at: float = field(default_factory=time.monotonic)
 
     def now(self) -> datetime:
-        """The time by the database."""
+        """The database's current time."""
         return self.read + timedelta(seconds=time.monotonic() - self.at)
+
+
+def offset(database: float, asked: float, answered: float) -> float:
+    """Seconds that this machine's clock is ahead of the database's, which was read between two local times."""
+    return (asked + answered) / 2 - database

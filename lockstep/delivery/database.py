@@ -19,43 +19,43 @@ from lockstep.delivery.subscriptions import Pool
 from lockstep.delivery.waiting import Reasons
 
 FILES = (
-    *("relay", "lanes", "following", "epochs", "audit", "operations", "schema", "places", "upkeep"),
-    "heartbeat",
+    *("relay", "lanes", "log_reader", "epochs", "audit", "operations", "upkeep"),
+    *("heartbeat", "figures"),
 )
 SQL = {file: load(Path(__file__).parent / "sql" / f"{file}.sql") for file in FILES}
 APPLICATION_NAME = "lockstep-worker"
-COURIERS = 6  # connections that the couriers share: each has one for a moment
+COURIERS = 6  # connections that the couriers share
 
 logger = logging.getLogger(__name__)
 
 Connection = AsyncConnection[TupleRow]
-Admit = Callable[[Connection], Awaitable[None]]
+Verify = Callable[[Connection], Awaitable[None]]
 
 
-# What PostgreSQL does not hear of, that its client is gone, must not leave rows locked: for the relay, or for writers.
-# None of ours waits for anything but the database within a transaction that locks rows.
+# A client that is gone without closing its connection must not leave rows locked. Transactions that lock rows wait for
+# nothing but the database.
 IDLE_TIMEOUT = {"idle_in_transaction_session_timeout": "30s"}
-# Custom plans, because a plan that was made while the tables were empty would be kept when they are full.
+# Custom plans, because a plan that was made for empty tables would be kept when they are full.
 FOR_HANDLERS = IDLE_TIMEOUT | {"plan_cache_mode": "force_custom_plan"}
-# The few statements of relay and lanes are planned once: planning them anew each time takes longer than doing them. So
-# that it does not matter when, they go by the indexes whatever the tables hold. None of them takes a minute.
+# The statements of relay and lanes are planned once: planning takes longer than executing them. They use indexes
+# whatever the tables hold, so that it does not matter when they are planned. None of them takes a minute.
 PLANNED_ONCE = IDLE_TIMEOUT | {
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
     "statement_timeout": "60s",
 }
 FOR_LANES = PLANNED_ONCE | {"enable_hashjoin": "off", "enable_mergejoin": "off"}
-# A crash may undo fan-out, the places together with the deliveries: it does not wait for the disk.
+# A crash may undo fan-out, places and deliveries together, so its commits do not wait for the disk.
 FOR_RELAY = PLANNED_ONCE | {"enable_nestloop": "off", "synchronous_commit": "off"}
 
-# A pool gives up connecting after so long, and begins anew. By itself it would wait twice as long after each attempt.
+# A pool stops connecting after so long, and is restarted: psycopg's own pauses double with each attempt.
 RECONNECT_SECONDS = 5.0
 
 
-def open_pool(size: int, settings: Mapping[str, str] = FOR_HANDLERS, admit: Admit | None = None) -> Pool:
-    """A pool on Django's default database. Transactions are explicit; a single statement commits by itself.
+def open_pool(size: int, settings: Mapping[str, str] = FOR_HANDLERS, verify: Verify | None = None) -> Pool:
+    """A pool of connections to the database with the change log, in autocommit mode.
 
-    `admit` sees every new connection before anybody uses it, and raises what keeps it out.
+    `verify` is called with every new connection before its first use, and raises where it must not be used.
     """
     reasons = Reasons()
     is_for_handlers = settings == FOR_HANDLERS
@@ -64,9 +64,9 @@ def open_pool(size: int, settings: Mapping[str, str] = FOR_HANDLERS, admit: Admi
     async def configure(connection: Connection) -> None:
         try:
             await cast("WatchedAsyncConnection", connection).begin({"timezone": "UTC", **settings})
-            if admit:
-                await admit(connection)
-        except Exception as error:  # of which the pool itself says nothing
+            if verify:
+                await verify(connection)
+        except Exception as error:  # which the pool does not log
             if reasons.is_new(str(error)):
                 logger.warning("a connection to the database cannot be used: %s", str(error).partition("\n")[0])
             raise
@@ -83,7 +83,7 @@ _asking: set[asyncio.Task[None]] = set()
 
 
 async def _connect_anew(pool: Pool) -> None:
-    """Lets a pool that gave up begin anew where a connection is waited for, which only another request makes it do."""
+    """Restarts a pool that stopped connecting while clients wait: only another request makes it connect."""
     if pool.get_stats().get("requests_waiting"):
         task = asyncio.create_task(_ask(pool))
         _asking.add(task)
@@ -91,13 +91,13 @@ async def _connect_anew(pool: Pool) -> None:
 
 
 async def _ask(pool: Pool) -> None:
-    with suppress(OperationalError):  # nobody needs this one
+    with suppress(OperationalError):  # this connection is not needed
         async with pool.connection(timeout=RECONNECT_SECONDS):
             pass
 
 
 async def _check(connection: Connection) -> None:
-    """Raises where the server is gone. A connection that says nothing is a good one; a server that goes closes it."""
+    """Raises where the server is gone. Only a connection with unread input is checked: a server that ends closes it."""
     said = select.poll()
     said.register(connection.fileno(), select.POLLIN)
     if said.poll(0):
@@ -106,7 +106,7 @@ async def _check(connection: Connection) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Pools:
-    """The connections of one worker: of its handlers and periodic work, of its couriers, of its relay."""
+    """The connections of one worker: for handlers and periodic work, for couriers, for the relay."""
 
     handlers: Pool
     lanes: Pool
@@ -114,11 +114,11 @@ class Pools:
 
 
 @asynccontextmanager
-async def open_pools(handlers: int, admit: Admit) -> AsyncIterator[Pools]:
-    """The pools of one worker, with room for so many handlers."""
+async def open_pools(handlers: int, verify: Verify) -> AsyncIterator[Pools]:
+    """The pools of one worker, with so many connections for handlers."""
     async with (
-        open_pool(handlers, admit=admit) as for_handlers,
-        open_pool(COURIERS, FOR_LANES, admit) as for_lanes,
-        open_pool(1, FOR_RELAY, admit) as for_relay,
+        open_pool(handlers, verify=verify) as for_handlers,
+        open_pool(COURIERS, FOR_LANES, verify) as for_lanes,
+        open_pool(1, FOR_RELAY, verify) as for_relay,
     ):
         yield Pools(for_handlers, for_lanes, for_relay)

@@ -1,8 +1,7 @@
-"""The lives of the database: whether it turned back, and how it goes on after a restore (sql/epochs.sql).
+"""The epochs of the database: whether it was rolled back, and a new epoch after a restore (sql/epochs.sql).
 
-A message id is made of what a change brings along wherever its database goes, so that no life of it has to be known:
-not that of a replica that was promoted and lacks the last changes, nor that of a backup that was put in the place of
-the data.
+Message ids are made only of values that are stored with a change, so they do not depend on the epoch: they are the same
+after the promotion of a replica that lacks the last changes, and after a backup has replaced the data.
 """
 
 import time
@@ -11,33 +10,33 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
-from uuid import UUID
+from uuid import UUID, uuid5
 
-from django.db import OperationalError, ProgrammingError, connection, transaction
+from django.db import OperationalError, ProgrammingError, transaction
 from psycopg.errors import InsufficientPrivilege, LockNotAvailable
-from uuid_utils.compat import uuid5
 
+from lockstep.conf import lockstep_settings, log_connection
 from lockstep.delivery.database import SQL, Connection
 from lockstep.delivery.subscriptions import Change
 from lockstep.delivery.values import microseconds
 
 EPOCHS = SQL["epochs"]
 LOCK_TIMEOUT = "SET LOCAL lock_timeout = '10s'"
-SHORTEST_STEP = 1.0  # seconds that a clock steps back to be noticed
+MIN_STEP_SECONDS = 1.0  # smaller steps of a clock are ignored
 MANUAL = 'See "After a fail-over, a base backup, a restore" in docs/operations.md.'
 
 
-class ForeignDatabase(Exception):
-    """This database was restored from another cluster, or copied to one.
+class ClusterMismatch(Exception):
+    """The database was restored from another cluster, or copied to one.
 
-    Transaction ids mean nothing here, so the places of the subscriptions are lost. The worker does not start, rather
-    than leave out changes in silence. See what would go out with `manage.py delivery new-epoch --plan`, and begin a new
-    epoch with `manage.py delivery new-epoch`.
+    Its transaction ids mean nothing here, so the places of the subscriptions are lost. The worker does not start,
+    because it would skip changes. List what would be sent with `manage.py lockstep new-epoch --plan`, and begin a new
+    epoch with `manage.py lockstep new-epoch`.
     """
 
 
 class SameCluster(Exception):
-    """This database lives where it always did: there is no reason for a new epoch."""
+    """The database is in the cluster of its latest epoch: no new epoch is needed."""
 
 
 class Busy(Exception):
@@ -45,28 +44,28 @@ class Busy(Exception):
 
 
 class NotOwner(Exception):
-    """A new epoch is begun by the owner of the tables: run it as the role that runs `manage.py migrate`."""
+    """Only the owner of the tables can begin a new epoch: run it as the role that runs `manage.py migrate`."""
 
 
 @dataclass(slots=True)
 class Epochs:
-    """What message ids are made with: the id of the first life, which goes wherever the database goes."""
+    """The namespace of message ids: the id of the first epoch, which is stored in the database."""
 
     first: UUID
 
     def message_id(self, change: Change, subscription: str) -> UUID:
-        """The same for every attempt and every replay of one change to one subscription, whatever life it is in now.
+        """The same for every attempt and replay of one change to one subscription, in every epoch.
 
-        Where a database turned back, the numbers of lost changes are drawn again, but not in the same microsecond for
-        the same object.
+        After a rollback of the database the numbers of lost changes are drawn again, but not in the same microsecond
+        for the same object.
         """
         moment = microseconds(change.at)
         return uuid5(self.first, f"{change.seq}:{moment}:{change.model}:{change.object_id}:{subscription}")
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
-    """Where a connection leads to, and when it was looked at: `at` by its clock, `asked` and `told` by our own."""
+class ServerState:
+    """The server behind a connection, and when it was read: `at` by its clock, `asked` and `told` by our own."""
 
     cluster: str
     database: int
@@ -80,82 +79,82 @@ class Life:
 
     @classmethod
     async def read(cls, connection: Connection) -> Self:
-        """That of this connection's database, as it is now. Needs no tables."""
+        """Reads the current state. Needs no tables."""
         asked = time.monotonic()
-        row = await (await connection.execute(EPOCHS["life"])).fetchone() or ()
+        row = await (await connection.execute(EPOCHS["server_state"])).fetchone() or ()
         values: tuple[Any, ...] = (*row, asked, time.monotonic())
         return cls(*values)
 
 
 class Watch:
-    """What one process has seen of its database, and whether that is still what the database says."""
+    """Compares the database with the last state that this process has seen."""
 
     def __init__(self) -> None:
-        self._seen: Life | None = None
+        self._seen: ServerState | None = None
 
-    def turned_back(self, life: Life) -> str | None:
-        """How the database has become another one than this process has seen; None when it has not.
+    def turned_back(self, state: ServerState) -> str | None:
+        """How the database was rolled back or replaced since the last state; None where it was not.
 
-        A crash takes back only what was not flushed.
+        A crash loses only what was not flushed.
         """
         seen = self._seen
         if seen is None:
             return None
-        if life.database != seen.database:
+        if state.database != seen.database:
             return "it was dropped and made again"
-        if life.timeline != seen.timeline:
-            return f"it is on timeline {life.timeline} and was on {seen.timeline}"
-        if life.inserted < seen.flushed:
-            return f"it has {seen.flushed - life.inserted:,} bytes of its write-ahead log less than it had"
+        if state.timeline != seen.timeline:
+            return f"it is on timeline {state.timeline} and was on {seen.timeline}"
+        if state.inserted < seen.flushed:
+            return f"it has {seen.flushed - state.inserted:,} bytes of its write-ahead log less than it had"
         return None
 
-    def stepped_back(self, life: Life) -> float:
-        """By how many seconds the database's clock stepped back since it was last looked at; 0 when it did not."""
+    def stepped_back(self, state: ServerState) -> float:
+        """By how many seconds the database's clock stepped back since the last state; 0 where it did not."""
         seen = self._seen
         if seen is None:
             return 0.0
-        step = (life.asked - seen.told) - (life.at - seen.at).total_seconds()
-        return step if step > SHORTEST_STEP else 0.0
+        step = (state.asked - seen.told) - (state.at - seen.at).total_seconds()
+        return step if step > MIN_STEP_SECONDS else 0.0
 
-    def note(self, life: Life) -> None:
-        """What later looks are compared with."""
-        self._seen = life
+    def note(self, state: ServerState) -> None:
+        """Stores the state for later comparisons."""
+        self._seen = state
 
-    def is_foreign(self, life: Life) -> bool:
-        """Whether another cluster answers than did."""
-        return self._seen is not None and life.cluster != self._seen.cluster
+    def is_other_cluster(self, state: ServerState) -> bool:
+        """Whether the state is of another cluster."""
+        return self._seen is not None and state.cluster != self._seen.cluster
 
 
 async def load_epochs(connection: Connection) -> Epochs:
-    """What message ids are made with; the first life begins here. Raises ForeignDatabase."""
+    """Loads the namespace of message ids; begins the first epoch if there is none. Raises ClusterMismatch."""
     await connection.execute(EPOCHS["begin_first"])
     first, is_ours = await (await connection.execute(EPOCHS["epochs"])).fetchone() or (None, False)
     if not is_ours or first is None:
-        raise ForeignDatabase
+        raise ClusterMismatch
     return Epochs(first)
 
 
 async def note_timeline(connection: Connection) -> int | None:
-    """The timeline that the database has begun since a worker last looked; for one worker only, for others None."""
+    """Records a new timeline of the database and returns it; None where there is none, or another worker was first."""
     row = await (await connection.execute(EPOCHS["note_timeline"])).fetchone()
     return int(row[0]) if row else None
 
 
 def preview_new_epoch() -> dict[str, int]:
-    """How many changes a new epoch would place, for each subscription. Raises SameCluster."""
-    with transaction.atomic():
+    """How many changes a new epoch would fan out, by subscription. Raises SameCluster."""
+    with transaction.atomic(lockstep_settings.DATABASE):
         _refuse_same_cluster()
         _run("mark_native")
         return dict(_run("preview"))
 
 
 def begin_new_epoch() -> dict[str, int]:
-    """Places what the old life had not fanned out, and what was written since, and lets everything go on from here.
+    """Fans out the pending changes of the old epoch and those written since, and begins a new epoch.
 
-    Returns how many changes were chosen for each subscription; those that waited in a lane already wait there still.
-    Writers wait until it is done. Raises SameCluster, NotOwner, and Busy where a transaction holds on to the log.
+    Returns how many changes were chosen, by subscription; changes already in a lane stay there. Writers wait until it
+    is done. Raises SameCluster, NotOwner, and Busy where another transaction holds the log.
     """
-    with _rights(), transaction.atomic():
+    with _rights(), transaction.atomic(lockstep_settings.DATABASE):
         _refuse_same_cluster()
         _lock()
         _run("mark_native")
@@ -182,8 +181,8 @@ def _refuse_same_cluster() -> None:
 
 
 def _lock() -> None:
-    """A prepared transaction would be waited for for ever."""
-    with connection.cursor() as cursor:
+    """Locks the log, with a timeout: a prepared transaction may hold it without end."""
+    with log_connection().cursor() as cursor:
         cursor.execute(LOCK_TIMEOUT)
     try:
         _run("lock")
@@ -194,6 +193,6 @@ def _lock() -> None:
 
 
 def _run(statement: str) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
+    with log_connection().cursor() as cursor:
         cursor.execute(EPOCHS[statement].replace("{pending}", EPOCHS["pending"]))
         return cursor.fetchall() if cursor.description else []

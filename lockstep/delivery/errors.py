@@ -1,90 +1,73 @@
-"""How a delivery fails. A subscriber raises these; the worker alone decides what follows.
+"""How a delivery fails. Subscribers raise these errors; the worker decides when to retry.
 
     DeliveryError
-    ├── TryAgain        it may work later: waits by the retry schedule, or as long as the remote asks for
-    │   ├── Unreachable the remote does not answer at all: waits likewise, but is tried as soon as it is back
-    │   └── TimedOut    the remote was reached and did not answer in time
-    ├── NotYet          something else has to be delivered first: waits a moment
-    ├── Interrupted     our own side failed, not the remote: tried again soon
-    │   └── Lost        the lease ended before the handler did: whoever has the lane by now does it
-    └── Refused         it will never work: a dead letter at once
-        └── Vanished    the change log does not have the change any more: there is nothing to deliver
+    ├── RetryLater         temporary failure: retried by the schedule, or after the remote's Retry-After
+    │   ├── Unreachable    the remote does not answer: likewise, but retried as soon as it answers again
+    │   └── TimedOut       the remote was reached and did not answer in time
+    ├── DependencyPending  another delivery has to come first: retried after a short while
+    ├── Interrupted        our own side failed, not the remote: retried soon
+    │   └── LeaseLost      the lease ended before the handler did: the worker that has the lane now delivers
+    └── Rejected           permanent failure: a dead letter at once
+        └── Vanished       the change is no longer in the change log
 
-Anything else that a subscriber raises is a mistake in it, and is treated as TryAgain. Only TryAgain uses up attempts:
-an attempt is an answer of the remote, or its silence until a deadline (decision 46).
+Any other exception of a subscriber is a bug, and is treated as RetryLater. Only RetryLater uses up attempts: an attempt
+is an answer of the remote, or a timeout (decision 46).
 """
 
 from typing import Any
 
-import psycopg
-
-from lockstep.changes.database_errors import cause_of, is_transient
-
-TOO_MUCH = ("54", "57014")  # limits of PostgreSQL that a statement exceeds, and those of time
-
 
 class DeliveryError(Exception):
-    """The delivery failed. `receipt` is what the handler has to tell of the attempt."""
+    """The delivery failed. `receipt` is the handler's record of the attempt."""
 
     failure = "error"
 
-    def __init__(self, cause: str, *, receipt: dict[str, Any] | None = None) -> None:
+    def __init__(self, cause: str = "", *, receipt: dict[str, Any] | None = None) -> None:
         super().__init__(cause)
         self.receipt = receipt
 
 
-class TryAgain(DeliveryError):
-    """The remote could not take it now."""
+class RetryLater(DeliveryError):
+    """The remote failed temporarily. `after`: the remote's Retry-After in seconds, if any."""
 
     failure = "failed"
 
-    def __init__(self, cause: str, retry_after: float | None = None, *, receipt: dict[str, Any] | None = None) -> None:
+    def __init__(self, cause: str = "", after: float | None = None, *, receipt: dict[str, Any] | None = None) -> None:
         super().__init__(cause, receipt=receipt)
-        self.retry_after = retry_after
+        self.after = after
 
 
-class Unreachable(TryAgain):
+class Unreachable(RetryLater):
     """The remote does not answer."""
 
     failure = "unreachable"
 
 
-class TimedOut(TryAgain):
+class TimedOut(RetryLater):
     """The remote did not answer in time."""
 
 
-class NotYet(DeliveryError):
-    """Something else has to be delivered first."""
+class DependencyPending(DeliveryError):
+    """Another delivery has to come first."""
 
     failure = "not yet"
 
 
 class Interrupted(DeliveryError):
-    """Our own side failed: what the remote says of it is not known."""
+    """Our own side failed: the remote's answer is unknown."""
 
     failure = "interrupted"
 
 
-class Lost(Interrupted):
+class LeaseLost(Interrupted):
     """The lease ended before the handler did."""
 
 
-class Refused(DeliveryError):
-    """The remote will never take it."""
+class Rejected(DeliveryError):
+    """The remote will never accept it."""
 
     failure = "refused"
 
 
-class Vanished(Refused):
-    """The change log does not have the change any more."""
-
-
-def is_outage_of_ours(error: BaseException) -> bool:
-    """Whether our database could not do its work right now: gone, full, out of connections, read-only, in a deadlock,
-    altered since the session's plans were made.
-
-    A statement that takes too long, or asks for more than there can be, is none: it would again.
-    """
-    cause = cause_of(error)
-    exceeds = isinstance(cause, psycopg.Error) and (cause.sqlstate or "").startswith(TOO_MUCH)
-    return is_transient(error) and not exceeds
+class Vanished(Rejected):
+    """The change is no longer in the change log."""

@@ -1,6 +1,6 @@
-"""A worker's sign of life: a row that it renews, with the parts of it that do not move.
+"""A worker's heartbeat: a row that it renews, with the names of its stalled parts.
 
-That a worker is connected says little: one that waits for an answer that never comes is connected, too.
+An open connection proves little: a worker that waits for an answer that never comes is connected, too.
 """
 
 import logging
@@ -8,44 +8,45 @@ import time
 from collections.abc import Callable
 from uuid import uuid4
 
-from django.db import connection
-
+from lockstep.conf import log_connection
+from lockstep.delivery.clock import offset
 from lockstep.delivery.database import SQL, Connection
 
 HEARTBEAT = SQL["heartbeat"]
 BEAT_SECONDS = 2.0
-STALLED_SECONDS = 10.0  # without a round of a part, or without a beat
-MISSED_SECONDS = 60.0  # for so long a worker that is silent is one that hangs; then it is one that is not there
+STALLED_SECONDS = 10.0  # without a loop of a part, or without a beat
+MISSED_SECONDS = 60.0  # a worker without a beat counts as silent for so long, then as gone
 
 logger = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """When each part of one worker last went round."""
+    """When each part of one worker last completed a loop."""
 
     def __init__(self, *parts: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._id = uuid4()
         self._clock = clock
         self._rounds = dict.fromkeys(parts, clock())
         self._said = ""
+        self.clock_offset: float | None = None  # seconds that our clock is ahead of the database's, at the last beat
 
     def start(self) -> None:
-        """All parts begin now."""
+        """Resets all parts."""
         self._rounds = dict.fromkeys(self._rounds, self._clock())
 
     def note(self, part: str) -> None:
-        """This part goes round."""
+        """Records a loop of this part."""
         self._rounds[part] = self._clock()
 
     @property
     def complaint(self) -> str:
-        """The parts that do not move, and since when; "" while all do."""
+        """The stalled parts, and for how long; "" for none."""
         now = self._clock()
         stalled = {part: now - last for part, last in self._rounds.items() if now - last > STALLED_SECONDS}
         return ", ".join(f"{part} has not moved for {seconds:.0f} s" for part, seconds in stalled.items())
 
     def log(self) -> None:
-        """Says once that parts do not move, and once that they do again."""
+        """Logs once when parts stall, and once when all move again."""
         stalled = " and ".join(part for part, last in self._rounds.items() if self._clock() - last > STALLED_SECONDS)
         if stalled == self._said:
             return
@@ -56,8 +57,11 @@ class Heartbeat:
             logger.info("all parts of the worker move again")
 
     async def beat(self, connection: Connection) -> None:
-        """Renews the row."""
-        await connection.execute(HEARTBEAT["beat"], {"id": self._id, "complaint": self.complaint})
+        """Renews the row, and reads the clock offset."""
+        asked = time.time()
+        cursor = await connection.execute(HEARTBEAT["beat"], {"id": self._id, "complaint": self.complaint})
+        [row] = await cursor.fetchall()
+        self.clock_offset = offset(row[0], asked, time.time())
 
     async def leave(self, connection: Connection) -> None:
         """Removes the row."""
@@ -65,8 +69,8 @@ class Heartbeat:
 
 
 def worker_state() -> str:
-    """ "ok", or why nothing is delivered: for /readyz. Raises DatabaseError."""
-    with connection.cursor() as cursor:
+    """ "ok", or why no worker delivers: for /readyz. Raises DatabaseError."""
+    with log_connection().cursor() as cursor:
         cursor.execute(HEARTBEAT["workers"], {"fresh": STALLED_SECONDS, "missed": MISSED_SECONDS})
         moving, complaint, silent = cursor.fetchone()
     if moving:
@@ -75,4 +79,11 @@ def worker_state() -> str:
         return f"hangs: {complaint}"
     if silent is not None:
         return f"silent for {silent:.0f} s: see its log"
-    return "none is running: manage.py worker"
+    return "none is running: manage.py lockstep worker"
+
+
+def worker_counts() -> dict[str, int]:
+    """The number of workers in each state. Raises DatabaseError."""
+    with log_connection().cursor() as cursor:
+        cursor.execute(HEARTBEAT["counts"], {"fresh": STALLED_SECONDS, "missed": MISSED_SECONDS})
+        return dict(zip(("moving", "hanging", "silent"), cursor.fetchone(), strict=True))

@@ -7,10 +7,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.db.backends.base.base import BaseDatabaseWrapper
+
 from lockstep.delivery.clock import DatabaseClock
 from lockstep.delivery.database import SQL, Connection
 from lockstep.delivery.epochs import Epochs
-from lockstep.delivery.errors import DeliveryError, Lost, NotYet, Refused, TimedOut, TryAgain, Unreachable, Vanished
+from lockstep.delivery.errors import (
+    DeliveryError,
+    DependencyPending,
+    LeaseLost,
+    Rejected,
+    RetryLater,
+    TimedOut,
+    Unreachable,
+    Vanished,
+)
 from lockstep.delivery.retry import counts, delay_after
 from lockstep.delivery.subscriptions import Change, Claim, Receipt, Skipped, Subscriber, WithinHandler
 from lockstep.delivery.values import as_json, bigints, booleans, storable
@@ -19,12 +30,12 @@ logger = logging.getLogger(__name__)
 
 LANES = SQL["lanes"]
 BEGINNING = datetime.min.replace(tzinfo=UTC)
-LATENESS = timedelta(seconds=1)
+COMMIT_SKEW = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a claim ended: delivered (no error), passed over, or not delivered.
+    """How a claim ended: delivered (no error), skipped, or failed.
 
     `began` and `ended` are of time.monotonic().
     """
@@ -35,78 +46,79 @@ class Outcome:
     began: float = 0.0
     ended: float = 0.0
     skipped: Skipped | None = None
+    traceparent: str = ""  # of its span
 
     @property
     def is_success(self) -> bool:
-        """Whether the remote took it: one that was passed over tells nothing of the remote."""
+        """Whether the remote accepted it; a skipped one is no success."""
         return self.error is None and self.skipped is None
 
     @property
     def was_tried(self) -> bool:
-        """Whether it may have arrived: what waits for another delivery was not sent."""
-        return not isinstance(self.error, NotYet)
+        """Whether it may have arrived: one that waits for another delivery was not sent."""
+        return not isinstance(self.error, DependencyPending)
 
     @property
     def is_answer(self) -> bool:
-        """Whether the remote answered, be it that it cannot take anything now."""
+        """Whether the remote answered, even with a refusal."""
         if self.error is None:
             return self.is_success
-        is_refusal = isinstance(self.error, TryAgain | Refused)
+        is_refusal = isinstance(self.error, RetryLater | Rejected)
         return is_refusal and not isinstance(self.error, Unreachable | TimedOut | Vanished)
 
     @property
     def counts(self) -> bool:
-        """Whether it failed in a way that uses up an attempt."""
+        """Whether the failure uses up an attempt."""
         return self.error is not None and counts(self.error, early=self.claim.early)
 
     @property
     def attempts(self) -> int:
-        """How many attempts are used up."""
+        """The number of attempts used up."""
         return self.claim.attempts if self.counts else self.claim.attempts - 1
 
     @property
     def delay(self) -> float | None:
-        """Seconds until the next attempt; None when there is none."""
-        return delay_after(self.attempts, self.error) if self.error else None
+        """Seconds until the next attempt; None for none."""
+        return delay_after(self.attempts, self.error, self.claim.schedule) if self.error else None
 
     @property
     def cause(self) -> str:
-        """The error, for people."""
+        """The error as text."""
         return storable(f"{type(self.error).__name__}: {self.error}"[:2_000])
 
 
 @dataclass(slots=True)
-class Horizon:
-    """Where to begin to look for due lanes: those before were taken, but for one that came late, now and then.
+class ScanFloor:
+    """Where a scan for due lanes begins: earlier ones were claimed, except rare late ones.
 
-    A lane's time may be a little earlier than the moment when others see it.
+    A lane becomes visible at its commit, a little after its time.
     """
 
     moment: datetime = BEGINNING
 
     def move(self, latest: datetime) -> None:
-        """Everything up to this was found."""
-        self.moment = max(self.moment, latest - LATENESS)
+        """Raises the floor: all lanes up to `latest` were found."""
+        self.moment = max(self.moment, latest - COMMIT_SKEW)
 
-    def forget(self) -> None:
-        """Look at everything, the next time."""
+    def reset(self) -> None:
+        """Makes the next scan a full one."""
         self.moment = BEGINNING
 
 
 async def claim(
-    connection: Connection, subscriber: Subscriber, limit: int, epochs: Epochs, horizon: Horizon | None = None
+    connection: Connection, subscriber: Subscriber, limit: int, epochs: Epochs, scan_floor: ScanFloor | None = None
 ) -> list[Claim]:
-    """Takes up to `limit` due lanes of a subscription, each with the change at its head. Moves the horizon.
+    """Claims up to `limit` due lanes of a subscription, each with the change at its head. Raises the scan floor.
 
-    A head whose change is not in the log any more is a dead letter at once: it would be claimed again for ever.
+    A head whose change is no longer in the log becomes a dead letter: it would be claimed without end.
     """
-    horizon = horizon or Horizon()
+    scan_floor = scan_floor or ScanFloor()
     choice = {"subscription": subscriber.name, "limit": limit, "lease": timedelta(seconds=subscriber.lease)}
-    cursor = await connection.execute(LANES["claim"], choice | {"from": horizon.moment})
+    cursor = await connection.execute(LANES["claim"], choice | {"from": scan_floor.moment})
     taken = {lane: (token, next_at, early) for lane, token, next_at, early in await cursor.fetchall()}
     if not taken:
         return []
-    horizon.move(max(next_at for _, next_at, _ in taken.values()))
+    scan_floor.move(max(next_at for _, next_at, _ in taken.values()))
     cursor = await connection.execute(LANES["heads"], {"subscription": subscriber.name, "lanes": bigints(taken)})
     heads = await cursor.fetchall()
     seconds = heads[0][5] if heads else 0.0
@@ -122,6 +134,7 @@ async def claim(
             early=taken[lane][2],
             silent=silent,
             clock=clock,
+            schedule=subscriber.schedule,
         )
         for lane, token, attempts, kind, silent, _, *row in heads
         for change in [Change(*row)]
@@ -143,34 +156,55 @@ async def _give_up(connection: Connection, subscriber: Subscriber, vanished: Seq
 
 
 async def hold(connection: Connection, subscriber: Subscriber, model: str, object_id: str) -> tuple[int, int] | None:
-    """Takes the lane of one object, so that no worker delivers to it; None while one does. `release` gives it back."""
+    """Claims the lane of one object, so that no worker delivers it; None while one does. `release` ends the claim."""
     choice = {"subscription": subscriber.name, "model": model, "object_id": object_id}
     cursor = await connection.execute(LANES["hold"], choice | {"lease": timedelta(seconds=subscriber.lease)})
     return await cursor.fetchone()
 
 
 async def release(connection: Connection, *held: tuple[int, int]) -> None:
-    """Gives back lanes that were held, by their tokens: what waits in them is due at once."""
+    """Releases held lanes, by their tokens: their changes are due at once."""
     async with connection.transaction():
         if locked := await _lock(connection, held):
-            await _let_go(connection, [lane for lane, _ in locked])
+            await _release(connection, [lane for lane, _ in locked])
 
 
 async def deliver_within(connection: Connection, claims: Sequence[Claim], handler: WithinHandler) -> None:
-    """Runs the handler in the transaction that settles its claims: all of it happens, or nothing.
+    """Runs the handler in the transaction that settles its claims.
 
-    Whether the claims still hold is asked last, so that the lanes are not locked while the handler works. Raises Lost.
+    The claims are checked after the handler: the lanes are not locked while it works. Raises LeaseLost.
     """
     async with connection.transaction():
         await handler(connection, claims)
         await connection.execute(LANES["go_by_index"])
         if len(await _lock_claimed(connection, claims)) < len(claims):
-            raise Lost("the lease ended before the handler did")
+            raise LeaseLost("the lease ended before the handler did")
         await _remove(connection, [Outcome(claim) for claim in claims])
 
 
+def settle_within(connection: BaseDatabaseWrapper, claims: Sequence[Claim]) -> None:
+    """Settles claims in the current transaction of this Django connection, as its last statements.
+
+    Raises LeaseLost; then the transaction must be rolled back.
+    """
+    lanes = bigints(claim.lane for claim in claims)
+    with connection.cursor() as cursor:
+        cursor.execute(LANES["go_by_index"])
+        cursor.execute(LANES["lock_claimed"], {"lanes": lanes, "tokens": bigints(claim.token for claim in claims)})
+        if len(cursor.fetchall()) < len(claims):
+            raise LeaseLost("the lease ended before the handler did")
+        removed = {
+            "lanes": lanes,
+            "seqs": bigints(claim.change.seq for claim in claims),
+            "absorbs": booleans(claim.kind == "state" for claim in claims),
+        }
+        cursor.execute(LANES["remove_delivered"], removed)
+        for statement in ("release_pending", "delete_empty"):
+            cursor.execute(LANES[statement], {"lanes": lanes})
+
+
 async def _record(connection: Connection, subscriber: Subscriber, outcomes: Sequence[Outcome]) -> None:
-    """Keeps the attempts for those who want to see them; of what was passed over there is nothing to tell."""
+    """Records the attempts, except skipped ones."""
     now = time.monotonic()
     tried = [_attempt(outcome, now) for outcome in outcomes if not outcome.skipped]
     if tried:
@@ -197,13 +231,13 @@ def _attempt(outcome: Outcome, now: float) -> dict[str, Any]:
 
 
 async def settle(connection: Connection, outcomes: Sequence[Outcome], recorded_for: Subscriber | None = None) -> int:
-    """Writes down how claims ended; returns how many lanes were still held by them.
+    """Settles claims by their outcomes; returns how many of them still held their lanes.
 
-    0. Record the attempts, where somebody wants to see them: who sees an attempt sees what came of it.
+    0. Record the attempts where the subscription keeps them: an attempt is visible together with its effect.
     1. Lock the lanes whose claim still holds; a stale claim changes nothing from here on.
-    2. Bury what will never be delivered, remove it and what was delivered from the lanes.
-    3. Free the lanes with more to deliver, retire the others.
-    4. Postpone the lanes that try again, without what a state that was sent has absorbed.
+    2. Make dead letters of final failures; remove these and the delivered changes from the lanes.
+    3. Release the lanes with pending changes, delete the empty ones.
+    4. Postpone the lanes that retry, without the changes that a sent state has absorbed.
     """
     async with connection.transaction():
         if recorded_for:
@@ -214,7 +248,7 @@ async def settle(connection: Connection, outcomes: Sequence[Outcome], recorded_f
         done = [outcome for outcome in held if not outcome.error] + dead
         failed = [(outcome, delay) for outcome in held if outcome.error and (delay := outcome.delay) is not None]
         if dead:
-            await _bury(connection, dead)
+            await _dead_letter(connection, dead)
         if done:
             await _remove(connection, done)
         if failed:
@@ -223,18 +257,18 @@ async def settle(connection: Connection, outcomes: Sequence[Outcome], recorded_f
 
 
 async def _lock(connection: Connection, held: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Those of the lanes that still have these tokens; they are locked from here on."""
+    """Locks and returns those of the lanes that still have these tokens."""
     claims = {"lanes": bigints(lane for lane, _ in held), "tokens": bigints(token for _, token in held)}
     cursor = await connection.execute(LANES["lock_claimed"], claims)
     return [(lane, token) for lane, token in await cursor.fetchall()]
 
 
 async def _lock_claimed(connection: Connection, claims: Sequence[Claim]) -> list[tuple[int, int]]:
-    """Those of the claims that still hold their lanes, by lane and token; they are locked from here on."""
+    """Locks and returns the lanes and tokens of the claims that still hold them."""
     return await _lock(connection, [(claim.lane, claim.token) for claim in claims])
 
 
-async def _bury(connection: Connection, dead: Sequence[Outcome]) -> None:
+async def _dead_letter(connection: Connection, dead: Sequence[Outcome]) -> None:
     letters = {
         "lanes": bigints(outcome.claim.lane for outcome in dead),
         "seqs": bigints(outcome.claim.change.seq for outcome in dead),
@@ -243,7 +277,7 @@ async def _bury(connection: Connection, dead: Sequence[Outcome]) -> None:
         "attempts": [outcome.attempts for outcome in dead],
         "causes": [outcome.cause for outcome in dead],
     }
-    await connection.execute(LANES["bury"], letters)
+    await connection.execute(LANES["dead_letter"], letters)
 
 
 async def _remove(connection: Connection, done: Sequence[Outcome]) -> None:
@@ -253,13 +287,13 @@ async def _remove(connection: Connection, done: Sequence[Outcome]) -> None:
         "seqs": bigints(outcome.claim.change.seq for outcome in done),
         "absorbs": booleans(outcome.claim.kind == "state" for outcome in done),
     }
-    async with connection.pipeline():  # one journey for all three
+    async with connection.pipeline():  # one round trip for all three
         await connection.execute(LANES["remove_delivered"], removed)
-        await _let_go(connection, lanes)
+        await _release(connection, lanes)
 
 
-async def _let_go(connection: Connection, lanes: Sequence[int]) -> None:
-    for statement in ("free", "retire"):
+async def _release(connection: Connection, lanes: Sequence[int]) -> None:
+    for statement in ("release_pending", "delete_empty"):
         await connection.execute(LANES[statement], {"lanes": bigints(lanes)})
 
 

@@ -1,73 +1,45 @@
-"""Figures for monitoring, in Prometheus's words.
+"""Metrics for Prometheus.
 
-What waits is in the database and the same whoever asks: the web server shows it. What was done is counted by each
-worker, which shows it at a port of its own. Members of a family are one figure together: there may be thousands.
+The web server exposes gauges of the database, which are the same for every process. Each worker exposes its counters at
+a port of its own. Members of a family share one series, because there may be thousands.
 """
 
+import json
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from lockstep.conf import lockstep_settings, log_connection
 from lockstep.delivery import operations
-from lockstep.delivery.lanes import Outcome
+from lockstep.delivery.clock import offset
+from lockstep.delivery.counters import label
+from lockstep.delivery.database import SQL
+from lockstep.delivery.heartbeat import worker_counts
 from lockstep.delivery.operations import Status
+from lockstep.delivery.periodic import asleep, registered_names
+from lockstep.delivery.subscriptions import registered
 
-ATTEMPTS = Counter(
-    "lockstep_delivery_attempts",
-    "Attempts that ended, by how: delivered, skipped (there was nothing to send), or the kind of failure.",
-    ["subscription", "outcome"],
-)
-DEAD_LETTERS = Counter("lockstep_delivery_dead_letters", "Changes that were given up.", ["subscription"])
-SECONDS = Histogram("lockstep_delivery_attempt_seconds", "How long attempts took.", ["subscription"])
-FANNED_OUT = Counter("lockstep_delivery_fanned_out_changes", "Changes placed in lanes.", ["subscription"])
-
+DATABASE = SQL["figures"]
 GAUGES = {
     "behind": "Changes that are committed and in no lane yet.",
     "waiting": "Changes that wait in lanes.",
     "objects": "Objects for which something waits.",
     "failing": "Objects whose last attempt failed.",
-    "dead": "Dead letters that nobody has settled.",
+    "dead": "Dead letters that are neither replayed nor discarded.",
     "stopped": "Subscriptions that are paused, full or disabled.",
     "oldest_seconds": "Age of the oldest change that is not delivered; 0 when there is none.",
 }
 
 
-def label(subscription: str) -> str:
-    """The name under which a subscription is counted."""
-    return subscription.partition(":")[0]
-
-
-class Figures:
-    """What one courier counts."""
-
-    def __init__(self, subscription: str) -> None:
-        self._name = label(subscription)
-        self._delivered = ATTEMPTS.labels(self._name, "delivered")
-        self._seconds = SECONDS.labels(self._name)
-
-    def count(self, outcomes: Sequence[Outcome]) -> None:
-        """Attempts that ended; a failure that is final is a dead letter."""
-        tried = [outcome for outcome in outcomes if not outcome.skipped]
-        if skipped := len(outcomes) - len(tried):
-            ATTEMPTS.labels(self._name, "skipped").inc(skipped)
-        for outcome in tried:
-            self._seconds.observe(outcome.ended - outcome.began)
-        failed = [(outcome, outcome.error) for outcome in tried if outcome.error]
-        self._delivered.inc(len(tried) - len(failed))
-        for outcome, error in failed:
-            ATTEMPTS.labels(self._name, error.failure).inc()
-            if outcome.delay is None:
-                DEAD_LETTERS.labels(self._name).inc()
-
-
 class Subscriptions(Collector):
-    """What the database says of the subscriptions at the moment of asking."""
+    """Gauges of the subscriptions, read from the database at each scrape."""
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """One family a figure, one sample a subscription."""
+        """One family for each gauge, one sample for each subscription."""
         figures = _figures(operations.status())
         for name, text in GAUGES.items():
             family = GaugeMetricFamily(f"lockstep_subscription_{name}", text, labels=["subscription"])
@@ -76,11 +48,110 @@ class Subscriptions(Collector):
             yield family
 
 
-def exposition() -> bytes:
-    """The figures of the database in the text format."""
+class Workers(Collector):
+    """Gauges of the workers by the state in their rows, late periodic work, and replaced declarations."""
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Every state and every name has a sample: a missing sample is not the same as 0."""
+        workers = GaugeMetricFamily(
+            "lockstep_workers",
+            "Workers, by state: moving, hanging (a part does not move), silent (no sign of life for 10 to 60 s).",
+            labels=["state"],
+        )
+        for state, number in worker_counts().items():
+            workers.add_metric([state], number)
+        yield workers
+        late = set(asleep())
+        works = GaugeMetricFamily(
+            "lockstep_periodic_work_late", "1 where no worker did this work for much longer than its interval.",
+            labels=["work"],
+        )  # fmt: skip
+        for name in registered_names():
+            works.add_metric([name], name in late)
+        yield works
+        replaced = _replaced()
+        declarations = GaugeMetricFamily(
+            "lockstep_declaration_replaced",
+            "1 where another version of the code has declared the subscription otherwise than this web server's.",
+            labels=["subscription"],
+        )
+        for subscriber in registered():
+            declarations.add_metric([subscriber.name], subscriber.name in replaced)
+        yield declarations
+
+
+class Database(Collector):
+    """Gauges of long transactions, replication slots and the log's size in PostgreSQL, and of its clock's offset."""
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """The transactions of other roles are included only where the role is a member of pg_read_all_stats."""
+        with log_connection().cursor() as cursor:
+            cursor.execute(DATABASE["oldest_transactions"])
+            transactions = cursor.fetchone()
+            cursor.execute(DATABASE["slots"])
+            slots = cursor.fetchall()
+            cursor.execute(DATABASE["log"], {"days": lockstep_settings.RETENTION_DAYS})
+            log_bytes, overdue = cursor.fetchone()
+            asked = time.time()
+            cursor.execute(DATABASE["time"])
+            yield offset_figure(offset(cursor.fetchone()[0], asked, time.time()))
+        oldest = GaugeMetricFamily(
+            "lockstep_database_oldest_transaction_seconds",
+            "Age of the oldest transaction of the cluster, by kind; 0 when there is none.",
+            labels=["kind"],
+        )
+        for kind, seconds in zip(("open", "prepared"), transactions, strict=True):
+            oldest.add_metric([kind], seconds)
+        yield oldest
+        retained = GaugeMetricFamily(
+            "lockstep_database_slot_retained_wal_bytes",
+            "Bytes of the write-ahead log that a replication slot keeps.",
+            labels=["slot"],
+        )
+        for slot, kept in slots:
+            retained.add_metric([slot], kept)
+        yield retained
+        yield GaugeMetricFamily(
+            "lockstep_database_change_log_bytes", "Bytes of the change log with its indexes.", value=log_bytes
+        )
+        yield GaugeMetricFamily(
+            "lockstep_database_change_log_overdue_partitions",
+            "Partitions (weeks) of the change log that are past retention and still there.",
+            value=overdue,
+        )
+
+
+def exposition(*others: Collector) -> bytes:
+    """The metrics of the database in the text format; `others` are collectors of other apps."""
     registry = CollectorRegistry()
-    registry.register(Subscriptions())
+    for collector in (Subscriptions(), Workers(), Database(), *others):
+        registry.register(collector)
     return generate_latest(registry)
+
+
+class Clock(Collector):
+    """The offset of a worker's clock from the database's, at its last beat."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = seconds
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """One sample, or none before the first beat."""
+        yield offset_figure(self._seconds)
+
+
+def worker_exposition(clock_offset: float | None) -> tuple[str, bytes]:
+    """The metrics of a worker, with their content type."""
+    own = CollectorRegistry()
+    own.register(Clock(clock_offset))
+    return CONTENT_TYPE_LATEST, generate_latest() + generate_latest(own)
+
+
+def _replaced() -> set[str]:
+    declared = json.dumps([subscriber.row for subscriber in registered()])
+    with log_connection().cursor() as cursor:
+        cursor.execute(SQL["upkeep"]["replaced_declarations"], {"declared": declared})
+        return {name for (name,) in cursor.fetchall()}
 
 
 def _figures(rows: Sequence[Status]) -> dict[str, dict[str, float]]:
@@ -94,3 +165,13 @@ def _figures(rows: Sequence[Status]) -> dict[str, dict[str, float]]:
             values["behind"] += row.behind
             values["oldest_seconds"] = max(values["oldest_seconds"], row.age or 0.0)
     return figures
+
+
+def offset_figure(seconds: float | None) -> GaugeMetricFamily:
+    """The gauge of a clock's offset; without a sample before the first reading."""
+    family = GaugeMetricFamily(
+        "lockstep_clock_offset_seconds", "By how many seconds this process's clock is ahead of the database's."
+    )
+    if seconds is not None:
+        family.add_metric([], seconds)
+    return family

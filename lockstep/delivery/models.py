@@ -1,11 +1,16 @@
-"""What delivery keeps: subscriptions, lanes, deliveries, dead letters, periodic work. The hot path is in sql/."""
+"""The tables of delivery: subscriptions, lanes, deliveries, dead letters, periodic work. The hot path is in sql/."""
 
-from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models.functions import Now
 
-from lockstep.changes.entities import UUID7
+from lockstep.changes.models import UUID7
+
+
+class TextArrayField(models.Field):  # type: ignore[type-arg]  # Django's fields take none at run time
+    """A list of strings, as text[]. Django's own field cannot be imported where there is no psycopg."""
+
+    def db_type(self, connection: object) -> str:
+        return "text[]"
 
 
 class SnapshotField(models.TextField):  # type: ignore[type-arg]  # Django's fields take none at run time
@@ -23,38 +28,41 @@ class CurrentSnapshot(models.Func):
 
 
 class DrawnToken(models.Func):
-    """A number that never came before."""
+    """A new random fencing token."""
 
-    template = "delivery_draw_token()"
+    template = "lockstep_draw_token()"
     output_field = models.BigIntegerField()
 
 
 class NewPlace(models.Func):
-    """The id of a new place, which begins with the statement that stores it."""
+    """The id of a new place, which starts at the snapshot of the statement that stores it."""
 
-    template = "delivery_new_place()"
+    template = "lockstep_new_place()"
     output_field = models.BigIntegerField()
 
 
 class Place(models.Model):
-    """How far the change log is fanned out: one place for all active subscriptions that stand there.
+    """How far the change log is fanned out; active subscriptions at the same position share one place.
 
-    Whatever makes a subscription anything but active gives it a place of its own (sql/relay.sql says why).
+    A subscription that becomes anything but active gets a place of its own (sql/relay.sql says why).
     """
 
     id = models.BigAutoField(primary_key=True)
-    token = models.BigIntegerField(db_default=DrawnToken(), help_text="Another one whenever it moves or gains members.")
+    token = models.BigIntegerField(db_default=DrawnToken(), help_text="Changes whenever it moves or gains members.")
     window_start = SnapshotField(db_default=CurrentSnapshot(), help_text="All that it shows is fanned out.")
     window_end = SnapshotField(null=True, help_text="Set while a window is fanned out in chunks.")
     window_seq = models.BigIntegerField(null=True, help_text="Where in the window the next chunk starts.")
     window_last = models.BigIntegerField(null=True, help_text="The last seq of the window.")
+
+    class Meta:
+        required_db_vendor = "postgresql"
 
     def __str__(self) -> str:
         return f"{self.id}: {self.window_start}"
 
 
 class Subscription(models.Model):
-    """Who is told of which changes, and whether."""
+    """A subscription to changes: which ones, how they are delivered, and its state."""
 
     class Kind(models.TextChoices):
         EVENT = "event", "every change, in order"
@@ -62,32 +70,30 @@ class Subscription(models.Model):
 
     class State(models.TextChoices):
         ACTIVE = "active"
-        PAUSED = "paused", "stands still until somebody resumes it"
-        FULL = "full", "takes no more until half of what waits is delivered"
-        DISABLED = "disabled", "gets nothing and keeps nothing"
+        PAUSED = "paused", "nothing is delivered until an operator resumes it"
+        BACKPRESSURED = "full", "at its cap: no fan-out until half of the waiting changes are delivered"
+        DISABLED = "disabled", "nothing is fanned out or kept"
 
     name = models.TextField(primary_key=True)
     kind = models.TextField(choices=Kind)
-    follows = ArrayField(models.TextField(), help_text='Patterns such as "posts.post.*".')
+    follows = TextArrayField(help_text='Patterns such as "blog.article.*".')
     skip_origin = models.TextField(null=True, help_text="Changes of this origin are not delivered: no echo.")
     state = models.TextField(choices=State, db_default=State.ACTIVE)
     reason = models.TextField(blank=True, db_default="", help_text="Why it is not active.")
     paused = models.TextField(null=True, help_text="Why an operator paused it; also kept while it is disabled.")
     place = models.ForeignKey(Place, on_delete=models.PROTECT, db_default=NewPlace(), db_index=False)
-    cap = models.BigIntegerField(db_default=1_000_000, help_text="It is full when so many changes wait.")
-    placed = models.BigIntegerField(db_default=0, help_text="Changes placed since what waits was counted.")
-    keeps_log = models.BooleanField(db_default=True, help_text="Its dead letters keep their days of the log.")
-    silent_since = models.DateTimeField(null=True, help_text="Since when its remote does not answer.")
-    silent_cause = models.TextField(blank=True, db_default="", help_text="What was seen instead of an answer.")
-    replaced = ArrayField(
-        models.TextField(), db_default=[], help_text="Declarations that a later version of the code replaced."
-    )
+    cap = models.BigIntegerField(db_default=1_000_000, help_text="At so many waiting changes fan-out stops.")
+    placed = models.BigIntegerField(db_default=0, help_text="Changes fanned out since the last count.")
+    keeps_log = models.BooleanField(db_default=True, help_text="Its dead letters keep their weeks of the log.")
+    silent_since = models.DateTimeField(null=True, help_text="When its remote stopped answering.")
+    silent_cause = models.TextField(blank=True, db_default="", help_text="The remote's latest failure.")
+    replaced = TextArrayField(db_default=[], help_text="Declarations that a later version of the code replaced.")
     created = models.DateTimeField(db_default=Now())
 
     class Meta:
+        required_db_vendor = "postgresql"
         indexes = [
-            models.Index(fields=["place"], condition=models.Q(state="active"), name="delivery_subscription_standing"),
-            GinIndex(fields=["follows"], fastupdate=False, name="delivery_subscription_follows"),
+            models.Index(fields=["place"], condition=models.Q(state="active"), name="lockstep_subscription_standing"),
         ]
 
     def __str__(self) -> str:
@@ -95,22 +101,33 @@ class Subscription(models.Model):
 
 
 class Lane(models.Model):
-    """What waits for one subscription about one object; gone when nothing does."""
+    """The queue of one subscription for one object; deleted when it is empty."""
 
     id = models.BigAutoField(primary_key=True)
     # No constraint in the database: checking it for each new lane halves the rate of the fan-out.
     subscription = models.ForeignKey(Subscription, on_delete=models.CASCADE, db_index=False, db_constraint=False)
     model = models.TextField()
     object_id = models.TextField()
-    next_at = models.DateTimeField(db_default=Now(), help_text="When it may be claimed: due time, retry or lease.")
+    next_at = models.DateTimeField(
+        db_default=Now(), help_text="When it may be claimed: due time, retry or end of lease."
+    )
     token = models.BigIntegerField(db_default=0, help_text="Fencing token of the latest claim.")
     attempts = models.IntegerField(db_default=0, help_text="Failed attempts since the last success.")
     failure = models.TextField(null=True, help_text="How the last attempt failed; null while claimed or due.")
-    cause = models.TextField(null=True, help_text="Why, for people.")
+    cause = models.TextField(null=True, help_text="The failure's message.")
 
     class Meta:
+        required_db_vendor = "postgresql"
         constraints = [
-            models.UniqueConstraint(fields=["subscription", "model", "object_id"], name="delivery_lane_object")
+            models.UniqueConstraint(fields=["subscription", "model", "object_id"], name="lockstep_lane_object")
+        ]
+        indexes = [
+            models.Index(fields=["subscription", "next_at"], name="lockstep_lane_due"),
+            models.Index(  # lanes that wait for an unreachable remote
+                fields=["subscription", "next_at"],
+                condition=models.Q(failure="unreachable"),
+                name="lockstep_lane_waiting",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -123,18 +140,21 @@ class Delivery(models.Model):
     pk = models.CompositePrimaryKey("lane_id", "seq")
     lane = models.ForeignKey(Lane, on_delete=models.CASCADE, db_constraint=False, db_index=False)
     seq = models.BigIntegerField()
-    at = models.DateTimeField(help_text="The change's own time: finds its partition.")
+    at = models.DateTimeField(help_text="The change's own time, for its partition.")
+
+    class Meta:
+        required_db_vendor = "postgresql"
 
     def __str__(self) -> str:
         return f"{self.seq} in lane {self.lane_id}"
 
 
 class DeadLetter(models.Model):
-    """A change that could not be delivered. It is open until somebody replays or discards it, and kept after that."""
+    """A change that could not be delivered. It is open until it is replayed or discarded, and kept after that."""
 
     class Outcome(models.TextChoices):
         REPLAYED = "replayed", "sent again"
-        DISCARDED = "discarded", "given up"
+        DISCARDED = "discarded", "discarded for good"
 
     id = models.UUIDField(primary_key=True, db_default=UUID7())
     subscription = models.ForeignKey(Subscription, on_delete=models.CASCADE)
@@ -146,13 +166,14 @@ class DeadLetter(models.Model):
     attempts = models.IntegerField()
     cause = models.TextField()
     died = models.DateTimeField(db_default=Now())
-    outcome = models.TextField(choices=Outcome, null=True, help_text="None while nobody has settled it.")
+    outcome = models.TextField(choices=Outcome, null=True, help_text="Null while it is open.")
     reason = models.TextField(blank=True, db_default="", help_text="Why it was discarded.")
     settled = models.DateTimeField(null=True)
 
     class Meta:
+        required_db_vendor = "postgresql"
         indexes = [
-            models.Index(fields=["subscription", "died"], condition=models.Q(outcome=None), name="delivery_dead_open"),
+            models.Index(fields=["subscription", "died"], condition=models.Q(outcome=None), name="lockstep_dead_open"),
         ]
 
     def __str__(self) -> str:
@@ -160,7 +181,7 @@ class DeadLetter(models.Model):
 
 
 class Attempt(models.Model):
-    """One try to deliver one change, for subscriptions whose receivers want to see them. Removed after a week."""
+    """One attempt to deliver one change, for subscriptions that record them. Removed after a week."""
 
     id = models.UUIDField(primary_key=True, db_default=UUID7())
     subscription = models.ForeignKey(Subscription, on_delete=models.CASCADE, db_constraint=False, db_index=False)
@@ -170,17 +191,18 @@ class Attempt(models.Model):
     kind = models.TextField()
     seq = models.BigIntegerField()
     at = models.DateTimeField(help_text="The change's own time.")
-    number = models.IntegerField(help_text="1 for the first try.")
+    number = models.IntegerField(help_text="1 for the first attempt.")
     began = models.DateTimeField()
     seconds = models.FloatField()
     failure = models.TextField(null=True, help_text="How it failed; null when it was delivered.")
-    cause = models.TextField(null=True, help_text="Why, for people.")
-    receipt = models.JSONField(null=True, help_text="What the handler has to tell of it.")
+    cause = models.TextField(null=True, help_text="The failure's message.")
+    receipt = models.JSONField(null=True, help_text="The handler's record of it.")
 
     class Meta:
+        required_db_vendor = "postgresql"
         indexes = [
-            models.Index(fields=["subscription", "id"], name="delivery_attempt_latest"),
-            models.Index(fields=["message_id"], name="delivery_attempt_message"),
+            models.Index(fields=["subscription", "id"], name="lockstep_attempt_latest"),
+            models.Index(fields=["message_id"], name="lockstep_attempt_message"),
         ]
 
     def __str__(self) -> str:
@@ -188,17 +210,20 @@ class Attempt(models.Model):
 
 
 class Epoch(models.Model):
-    """One life of the database. The id of the first is part of every message id.
+    """One epoch of the database. The id of the first is part of every message id.
 
-    Transaction ids mean nothing in another cluster, so a restored dump must not go on with the old cursors.
+    Transaction ids mean nothing in another cluster, so a restored dump must not continue with the old places.
     """
 
     id = models.UUIDField(primary_key=True, db_default=UUID7())
-    number = models.IntegerField(unique=True, help_text="1 for the first. A clock may step back; this does not.")
+    number = models.IntegerField(unique=True, help_text="1 for the first. Unlike a clock it never steps back.")
     system_identifier = models.TextField(help_text="The cluster.")
-    timeline = models.IntegerField(help_text="The cluster's: another one begins with a promotion, or a recovery.")
+    timeline = models.IntegerField(help_text="The cluster's timeline, which changes with a promotion or a recovery.")
     began = models.DateTimeField(db_default=Now())
-    dropped = models.BigIntegerField(null=True, help_text="The last transaction of the days that were dropped.")
+    dropped = models.BigIntegerField(null=True, help_text="The last transaction of the dropped weeks.")
+
+    class Meta:
+        required_db_vendor = "postgresql"
 
     def __str__(self) -> str:
         return str(self.id)
@@ -210,16 +235,22 @@ class PeriodicTask(models.Model):
     name = models.TextField(primary_key=True)
     next_at = models.DateTimeField(db_default=Now())
 
+    class Meta:
+        required_db_vendor = "postgresql"
+
     def __str__(self) -> str:
         return f"{self.name} at {self.next_at}"
 
 
 class WorkerHeartbeat(models.Model):
-    """That a worker lives: renewed every two seconds while it does (sql/heartbeat.sql)."""
+    """A worker's heartbeat, renewed every two seconds (sql/heartbeat.sql)."""
 
     id = models.UUIDField(primary_key=True)
     seen = models.DateTimeField()
-    complaint = models.TextField(help_text="The parts of it that do not move.")
+    complaint = models.TextField(help_text="Its stalled parts.")
+
+    class Meta:
+        required_db_vendor = "postgresql"
 
     def __str__(self) -> str:
         return f"{self.id} at {self.seen}"

@@ -1,7 +1,7 @@
-"""What operators do about deliveries: look, pause, replay, discard, rewind (sql/operations.sql).
+"""The operations on deliveries: status, pause, replay, discard, rewind (sql/operations.sql).
 
-The command line calls these, and so will whatever shows them on a page. They run on Django's connection, each in one
-transaction. A replay keeps the message ids: receivers that know a message already can tell.
+The command line and web pages call these. They run on Django's connection, each in one transaction. A replay keeps the
+message ids, so receivers can recognise repeated messages.
 """
 
 import json
@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 
+from lockstep.conf import lockstep_settings, log_connection
 from lockstep.delivery.database import SQL
 from lockstep.delivery.subscriptions import Claim, Subscriber, registered, registered_families
 
@@ -25,27 +26,27 @@ class UnknownSubscription(Exception):
 
 
 class UnknownMessage(Exception):
-    """There is no such message among the attempts and dead letters that are kept."""
+    """There is no such message among the recorded attempts and dead letters."""
 
 
 class StillDeclared(Exception):
-    """The subscription belongs to a subscriber of this project, or to a family's member that exists."""
+    """The subscription belongs to a declared subscriber, or to an existing member of a family."""
 
 
 class WrongState(Exception):
-    """In the state that the subscription is in, this has no meaning."""
+    """The operation is not possible in the subscription's state."""
 
 
 class NotInLog(Exception):
-    """The change of a message is older than the log: it cannot be sent again."""
+    """The change of a message is no longer in the log: it cannot be sent again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One subscription: changes not in the lanes yet, changes in them, objects they belong to, and so on.
+    """One subscription: its state, and counts of changes not fanned out, changes in lanes, objects, and so on.
 
-    `age` is seconds since the oldest change that is not delivered; None when there is none. `silent_since` is when the
-    remote stopped to answer, with what was seen instead; None while it answers.
+    `age` is the age of the oldest undelivered change in seconds; None for none. `silent_since` is when the remote
+    stopped answering, and `silent_cause` its latest failure; None while it answers.
     """
 
     name: str
@@ -63,8 +64,8 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """A dead letter that nobody has settled."""
+class DeadLetterRow:
+    """An open dead letter."""
 
     id: UUID
     model: str
@@ -78,8 +79,8 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
-    """Some changes of one subscription; what is not given does not narrow it. Times are of the changes."""
+class ChangeFilter:
+    """A selection of one subscription's changes; None does not restrict it. Times are those of the changes."""
 
     subscription: str
     letters: tuple[UUID, ...] | None = None
@@ -91,13 +92,13 @@ class Selection:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """For the statements."""
+        """The parameters of the statements."""
         return asdict(self) | {"letters": None if self.letters is None else list(self.letters)}
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a replay would send, and what it would not: see Replayed."""
+    """The changes that a replay would send, and the counts of those it would not: see ReplayResult."""
 
     changes: int
     objects: int
@@ -108,11 +109,11 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
-    """What a replay placed: fewer changes than it chose where some wait already, or only the latest state counts.
+class ReplayResult:
+    """The changes that a replay put into lanes: fewer than selected where some wait already, or only states count.
 
-    `not_fanned_out` were left to the relay, which sends them by itself; the changes of `not_in_log` are gone. Dead
-    letters of both stay open.
+    `not_fanned_out` were left to the relay; the changes of `not_in_log` no longer exist. Dead letters of both stay
+    open.
     """
 
     changes: int
@@ -127,7 +128,7 @@ def status() -> list[Status]:
 
 
 def _with_outage(status: Status) -> Status:
-    """A remote that takes nothing is a reason too, of a subscription that would deliver."""
+    """Adds an unreachable remote to the reason of a subscription that delivers."""
     if status.silent_since is None or status.state not in ("active", "full"):
         return status
     since = f"{status.silent_since.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
@@ -135,65 +136,65 @@ def _with_outage(status: Status) -> Status:
     return replace(status, reason=f"{status.reason}; {outage}" if status.reason else outage)
 
 
-def letters(selection: Selection, *, limit: int | None = None) -> list[Letter]:
-    """The dead letters of a selection, oldest first. Raises UnknownSubscription."""
-    with transaction.atomic():
-        _lock(selection.subscription)
-        return [Letter(*row) for row in _rows("letters", **selection.parameters, limit=limit)]
+def dead_letters(change_filter: ChangeFilter, *, limit: int | None = None) -> list[DeadLetterRow]:
+    """The selected dead letters, oldest first. Raises UnknownSubscription."""
+    with transaction.atomic(lockstep_settings.DATABASE):
+        _lock(change_filter.subscription)
+        return [DeadLetterRow(*row) for row in _rows("dead_letters", **change_filter.parameters, limit=limit)]
 
 
-def preview_letters(selection: Selection) -> Preview:
-    """What a replay of these dead letters would send. Raises UnknownSubscription and WrongState."""
-    with transaction.atomic():
-        _refuse_disabled(selection.subscription)
-        return _preview("chosen_letters", subscription=selection.subscription, letters=_ids(selection))
+def preview_letters(change_filter: ChangeFilter) -> Preview:
+    """Previews a replay of these dead letters. Raises UnknownSubscription and WrongState."""
+    with transaction.atomic(lockstep_settings.DATABASE):
+        _refuse_disabled(change_filter.subscription)
+        return _preview("chosen_letters", subscription=change_filter.subscription, letters=_ids(change_filter))
 
 
-def replay_letters(selection: Selection) -> Replayed:
-    """Sends dead letters again, under the same message ids; those that cannot be sent stay open.
+def replay_letters(change_filter: ChangeFilter) -> ReplayResult:
+    """Sends dead letters again with the same message ids; those that cannot be sent stay open.
 
     Raises UnknownSubscription and WrongState.
     """
-    with transaction.atomic():
-        _refuse_disabled(selection.subscription)
-        return _replay("chosen_letters", subscription=selection.subscription, letters=_ids(selection))
+    with transaction.atomic(lockstep_settings.DATABASE):
+        _refuse_disabled(change_filter.subscription)
+        return _replay("chosen_letters", subscription=change_filter.subscription, letters=_ids(change_filter))
 
 
-def preview_discard(selection: Selection) -> Preview:
-    """Which dead letters would be given up. Raises UnknownSubscription."""
-    found = letters(selection)
+def preview_discard(change_filter: ChangeFilter) -> Preview:
+    """Previews which dead letters would be discarded. Raises UnknownSubscription."""
+    found = dead_letters(change_filter)
     objects = {(letter.model, letter.object_id) for letter in found}
     times = sorted(letter.at for letter in found)
     return Preview(len(found), len(objects), *((times[0], times[-1]) if times else (None, None)))
 
 
-def discard_letters(selection: Selection, *, reason: str) -> int:
-    """Gives dead letters up for good; they are kept with the reason. Returns how many. Raises UnknownSubscription."""
-    with transaction.atomic():
-        _lock(selection.subscription)
-        return len(_rows("discard_letters", letters=_ids(selection), reason=reason))
+def discard_letters(change_filter: ChangeFilter, *, reason: str) -> int:
+    """Discards dead letters; they are kept with the reason. Returns the number. Raises UnknownSubscription."""
+    with transaction.atomic(lockstep_settings.DATABASE):
+        _lock(change_filter.subscription)
+        return len(_rows("discard_letters", letters=_ids(change_filter), reason=reason))
 
 
-def preview_span(selection: Selection) -> Preview:
-    """What a replay of all changes of a time would send. Raises UnknownSubscription and WrongState."""
-    with transaction.atomic():
-        _refuse_disabled(selection.subscription)
-        return _preview("chosen_span", **selection.parameters | {"since": selection.since or EVERYTHING})
+def preview_span(change_filter: ChangeFilter) -> Preview:
+    """Previews a replay of all changes of a period. Raises UnknownSubscription and WrongState."""
+    with transaction.atomic(lockstep_settings.DATABASE):
+        _refuse_disabled(change_filter.subscription)
+        return _preview("chosen_span", **change_filter.parameters | {"since": change_filter.since or EVERYTHING})
 
 
-def replay_span(selection: Selection) -> Replayed:
-    """Sends all changes of a time again, whether or not they were delivered. Raises UnknownSubscription, WrongState."""
-    with transaction.atomic():
-        _refuse_disabled(selection.subscription)
-        return _replay("chosen_span", **selection.parameters | {"since": selection.since or EVERYTHING})
+def replay_span(change_filter: ChangeFilter) -> ReplayResult:
+    """Sends all changes of a period again, delivered or not. Raises UnknownSubscription and WrongState."""
+    with transaction.atomic(lockstep_settings.DATABASE):
+        _refuse_disabled(change_filter.subscription)
+        return _replay("chosen_span", **change_filter.parameters | {"since": change_filter.since or EVERYTHING})
 
 
-def replay_message(subscription: str, message_id: UUID) -> Replayed:
-    """Sends one message again, under the same id; one that is not fanned out (again) yet goes out by itself.
+def replay_message(subscription: str, message_id: UUID) -> ReplayResult:
+    """Sends one message again with the same id; one that is not fanned out yet is left to the relay.
 
     Raises UnknownSubscription, WrongState, UnknownMessage and NotInLog.
     """
-    with transaction.atomic():
+    with transaction.atomic(lockstep_settings.DATABASE):
         _refuse_disabled(subscription)
         found = _rows("find_message", subscription=subscription, message_id=message_id)
         if not found:
@@ -209,11 +210,11 @@ def replay_message(subscription: str, message_id: UUID) -> Replayed:
 
 
 def pause(subscription: str, *, reason: str) -> str:
-    """Nothing is fanned out or claimed any more; what is being delivered ends. It lasts until `resume`.
+    """Stops fan-out and claims until `resume`; deliveries in progress end normally.
 
-    One that is disabled stays so, and is paused when it is enabled. Returns its state. Raises UnknownSubscription.
+    A disabled subscription is paused once it is enabled. Returns the state. Raises UnknownSubscription.
     """
-    with transaction.atomic():
+    with transaction.atomic(lockstep_settings.DATABASE):
         _lock(subscription)
         _rows("leave_place", subscription=subscription)
         ((state,),) = _rows("pause", subscription=subscription, reason=reason)
@@ -221,14 +222,14 @@ def pause(subscription: str, *, reason: str) -> str:
 
 
 def resume(subscription: str) -> str:
-    """One that was paused goes on where it was. Returns its state: one that is disabled stays so.
+    """Continues a paused subscription where it stopped. Returns the state: a disabled one stays disabled.
 
-    Raises UnknownSubscription, and WrongState for one that is full, or disabled and not paused.
+    Raises UnknownSubscription, and WrongState for one at its cap, or disabled and not paused.
     """
-    with transaction.atomic():
+    with transaction.atomic(lockstep_settings.DATABASE):
         state, paused = _lock(subscription)
         if state == "full":
-            raise WrongState(f"{subscription} is full: it goes on by itself once half of what waits is delivered.")
+            raise WrongState(f"{subscription} is full: it continues by itself once half is delivered.")
         if state == "disabled" and paused is None:
             raise WrongState(
                 f"{subscription} is disabled: it is enabled where it was disabled, a webhook by its owner."
@@ -238,28 +239,28 @@ def resume(subscription: str) -> str:
 
 
 def disable(subscription: str, *, reason: str) -> None:
-    """It gets nothing any more and forgets what waits; the log does not keep anything for it.
+    """Stops fan-out and removes the lanes; retention no longer considers the subscription.
 
-    It lasts until `enable`, and both are for whoever has a family of subscribers. Raises UnknownSubscription.
+    It lasts until `enable`; both are for the app with the family. Raises UnknownSubscription.
     """
-    with transaction.atomic():
+    with transaction.atomic(lockstep_settings.DATABASE):
         _lock(subscription)
         for statement in ("leave_place", "remove_deliveries", "remove_lanes", "disable"):
             _rows(statement, subscription=subscription, reason=reason)
 
 
 def enable(subscription: str) -> None:
-    """One that was disabled starts anew, from now on; paused, where an operator has said so.
+    """Restarts a disabled subscription from now on; it is paused if an operator paused it.
 
     Raises UnknownSubscription.
     """
-    with transaction.atomic():
+    with transaction.atomic(lockstep_settings.DATABASE):
         _lock(subscription)
         _rows("enable", subscription=subscription)
 
 
 def put_aside(subscription: str, claim: Claim, *, cause: str) -> None:
-    """Keeps the change of a claim as a dead letter, where `disable` has removed the lane before it is settled."""
+    """Makes a dead letter of a claim's change, where `disable` removed the lane before the settlement."""
     change = claim.change
     _rows(
         "put_aside",
@@ -275,24 +276,24 @@ def put_aside(subscription: str, claim: Claim, *, cause: str) -> None:
 
 
 def subscribe(member: Subscriber, *, follows: Sequence[str]) -> None:
-    """Makes or changes the subscription of a family's member. It starts with the transaction that this is part of."""
+    """Inserts or updates the subscription of a family's member. It starts with the current transaction."""
     _rows("subscribe", **member.row | {"follows": list(follows)})
 
 
 def unsubscribe(subscription: str) -> None:
     """Removes the subscription of a family's member with all that belongs to it. Raises UnknownSubscription."""
-    with transaction.atomic():
+    with transaction.atomic(lockstep_settings.DATABASE):
         _lock(subscription)
         for table in ("deliveries", "lanes", "attempts", "letters", "subscription"):
             _rows(f"remove_{table}", subscription=subscription)
 
 
 def send(subscription: str, *, model: str, object_id: str, after: dict[str, Any]) -> int:
-    """Delivers something that no model changed, to this subscription alone: a test, say. Returns its seq.
+    """Sends a message that is no change of a model, such as a test, to this subscription alone. Returns its seq.
 
     It is in the change log as a created object of `model`. Raises UnknownSubscription and WrongState.
     """
-    with transaction.atomic():
+    with transaction.atomic(lockstep_settings.DATABASE):
         _refuse_disabled(subscription)
         sent = {"model": model, "object_id": object_id, "after": json.dumps(after)}
         ((seq,),) = _rows("send", subscription=subscription, **sent)
@@ -300,12 +301,12 @@ def send(subscription: str, *, model: str, object_id: str, after: dict[str, Any]
 
 
 def rewind(subscription: str, *, since: datetime | None = None) -> bool:
-    """Starts again at this time of the retained log, or at its beginning: everything since goes out (again), in order.
+    """Sends all changes since this time, or all that the log has, again and in order.
 
-    Its state stays: one that is paused or full goes out when it goes on. Returns whether there was anything. Raises
+    The state is kept: a paused subscription sends them once it is resumed. Returns whether there were any. Raises
     UnknownSubscription and WrongState.
     """
-    with transaction.atomic():
+    with transaction.atomic(lockstep_settings.DATABASE):
         _refuse_disabled(subscription)
         ((seq, end),) = _rows("rewind_to", subscription=subscription, since=since or EVERYTHING)
         if seq is None:
@@ -316,9 +317,9 @@ def rewind(subscription: str, *, since: datetime | None = None) -> bool:
 
 
 def remove(subscription: str) -> None:
-    """Removes a subscription that the code does not declare any more, with all that waits for it.
+    """Removes a subscription that the code no longer declares, with its lanes and dead letters.
 
-    Raises UnknownSubscription, and StillDeclared when a worker would only make it again, or a member would lack it.
+    Raises UnknownSubscription, and StillDeclared where a subscriber or a member still has it.
     """
     if subscription in {subscriber.name for subscriber in registered()}:
         raise StillDeclared(f"{subscription!r} is declared in the code: remove it there first, or pause it.")
@@ -328,8 +329,8 @@ def remove(subscription: str) -> None:
     unsubscribe(subscription)
 
 
-def _ids(selection: Selection) -> list[UUID]:
-    return [row[0] for row in _rows("letters", **selection.parameters, limit=None)]
+def _ids(change_filter: ChangeFilter) -> list[UUID]:
+    return [row[0] for row in _rows("dead_letters", **change_filter.parameters, limit=None)]
 
 
 def _preview(chosen: str, **parameters: object) -> Preview:
@@ -337,9 +338,9 @@ def _preview(chosen: str, **parameters: object) -> Preview:
     return Preview(*row)
 
 
-def _replay(chosen: str, **parameters: object) -> Replayed:
+def _replay(chosen: str, **parameters: object) -> ReplayResult:
     (row,) = _run(_completed("replay", chosen), parameters)
-    return Replayed(*row)
+    return ReplayResult(*row)
 
 
 def _refuse_disabled(subscription: str) -> None:
@@ -349,7 +350,7 @@ def _refuse_disabled(subscription: str) -> None:
 
 
 def _lock(subscription: str) -> tuple[str, str | None]:
-    """The state, and why an operator paused it; both stay until the transaction ends."""
+    """Locks the subscription's row; returns the state and the reason of a pause."""
     rows = _rows("lock", subscription=subscription)
     if not rows:
         raise UnknownSubscription(f"There is no subscription {subscription!r}.")
@@ -366,6 +367,6 @@ def _rows(statement: str, **parameters: object) -> list[tuple[Any, ...]]:
 
 
 def _run(statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
+    with log_connection().cursor() as cursor:
         cursor.execute(statement, parameters)
         return cursor.fetchall() if cursor.description else []

@@ -1,33 +1,33 @@
-"""The weeks of the change log: made ahead, and dropped as a whole once they are old and nobody needs them."""
+"""The weekly partitions of the change log: made ahead, and dropped once they are old and no longer needed."""
 
 import logging
 from datetime import datetime
 
-from django.conf import settings
 from psycopg import sql
 from psycopg.errors import LockNotAvailable
 
+from lockstep.conf import lockstep_settings
 from lockstep.delivery.database import SQL, Connection
 from lockstep.delivery.periodic import PeriodicWork, register_periodic
 from lockstep.delivery.subscriptions import Pool
 
 logger = logging.getLogger(__name__)
 
-# Dropping a week locks the whole log for a moment: whoever uses it long is not waited for, and writers do not queue up.
+# Dropping a partition locks the whole log briefly. A short timeout, so that writers do not queue behind it.
 SHORT_LOCK = "SET LOCAL lock_timeout = '200ms'"
 
 
 async def make_partitions(pool: Pool) -> None:
-    """The change log's partitions for the weeks ahead. Gives way at once where somebody holds the log."""
+    """Makes the change log's partitions for the weeks ahead. Fails where another transaction locks it for a second."""
     async with pool.connection() as connection, connection.transaction():
         await connection.execute("SET LOCAL lock_timeout = '1s'")
         await connection.execute(SQL["upkeep"]["make_partitions"])
 
 
 async def drop_old_partitions(pool: Pool) -> list[str]:
-    """Drops the weeks that are past retention, oldest first, up to the first that is needed; returns their names."""
+    """Drops the partitions past retention, oldest first, up to the first that is needed; returns their names."""
     async with pool.connection() as connection:
-        return await _drop(connection, settings.CHANGE_LOG_RETENTION_DAYS)
+        return await _drop(connection, lockstep_settings.RETENTION_DAYS)
 
 
 async def _drop(connection: Connection, days: int) -> list[str]:
@@ -47,14 +47,14 @@ async def _drop(connection: Connection, days: int) -> list[str]:
 
 
 async def _drop_one(connection: Connection, name: str, first: datetime, end: datetime) -> list[str]:
-    """Drops one week, unless somebody needs it by the time that nobody can begin to; returns who does."""
+    """Drops one partition, unless subscriptions need it; returns these. New needs are locked out before the check."""
     async with connection.transaction():
         await connection.execute(SHORT_LOCK)
         await connection.execute(SQL["upkeep"]["keep_needs"])
         if needing := await _needed_by(connection, first, end):
             return needing
         await connection.execute(sql.SQL(SQL["upkeep"]["note_dropped"]).format(sql.Identifier(name)))
-        await connection.execute("SELECT changes_drop_week(%s)", [name])
+        await connection.execute("SELECT lockstep_drop_week(%s)", [name])
     return []
 
 

@@ -1,4 +1,4 @@
-"""Work that some worker does now and then: declared in an app's `subscribers.py`, done once over all workers."""
+"""Periodic work: declared in an app's `subscribers.py`, done by one of all workers."""
 
 import asyncio
 import logging
@@ -8,25 +8,25 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import connection as default_connection
 from django.db import connections
 
 from lockstep.changes.database_errors import is_transient
+from lockstep.conf import log_connection
 from lockstep.delivery.database import SQL, Connection
 from lockstep.delivery.subscriptions import Pool
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
-ON_REQUEST_SECONDS = 60.0  # the longest that requested work is put off: until its worker is taken to be dead
-LATE_INTERVALS, LATE_SECONDS = 3, 60.0  # work that is both so many intervals and so many seconds late sleeps
+ON_REQUEST_SECONDS = 60.0  # the longest delay of requested work: after it its worker counts as dead
+LATE_INTERVALS, LATE_SECONDS = 3, 60.0  # work is reported when it is both so many intervals and so many seconds late
 
 
 @dataclass(frozen=True, slots=True)
 class PeriodicWork:
-    """`run` every so many seconds, or with None on request only.
+    """Work to `run` every so many seconds, or with None on request only.
 
-    It must bear being done twice, or not at all when its worker dies.
+    It must be idempotent, and may be skipped when its worker dies.
     """
 
     name: str
@@ -35,7 +35,7 @@ class PeriodicWork:
 
     @property
     def row(self) -> dict[str, Any]:
-        """What the database is asked with."""
+        """The parameters of its statements."""
         every = None if self.every is None else timedelta(seconds=self.every)
         return {"name": self.name, "every": every, "longest": every or timedelta(seconds=ON_REQUEST_SECONDS)}
 
@@ -44,38 +44,43 @@ _registered: list[PeriodicWork] = []
 
 
 def register_periodic(work: PeriodicWork) -> None:
-    """Makes periodic work known."""
+    """Registers periodic work."""
     _registered.append(work)
 
 
+def registered_names() -> list[str]:
+    """The names of all periodic work."""
+    return [work.name for work in _registered]
+
+
 def asleep() -> list[str]:
-    """The names of the work that no worker has done for much longer than its interval, or that is put off too far."""
+    """The names of periodic work that is overdue by far, or scheduled too far ahead."""
     rows = [work.row for work in _registered]
     choice = {
         "names": [row["name"] for row in rows],
         "longest": [row["longest"] for row in rows],
         "late": [max(LATE_INTERVALS * row["longest"], timedelta(seconds=LATE_SECONDS)) for row in rows],
     }
-    with default_connection.cursor() as cursor:
+    with log_connection().cursor() as cursor:
         cursor.execute(SQL["upkeep"]["asleep"], choice)
         return [name for (name,) in cursor.fetchall()]
 
 
 async def request_periodic(pool: Pool, name: str, delay: float) -> None:
-    """Asks for periodic work within so many seconds from now, at most ON_REQUEST_SECONDS, by any worker."""
+    """Schedules periodic work within so many seconds, at most ON_REQUEST_SECONDS, on any worker."""
     async with pool.connection() as connection:
         choice = {"name": name, "delay": timedelta(seconds=delay)}
         await connection.execute(SQL["upkeep"]["request_periodic"], choice)
 
 
 def with_orm(function: Callable[[], object]) -> Callable[[Pool], Awaitable[None]]:
-    """A plain function that uses Django's ORM, as periodic work."""
+    """Wraps a plain function that uses Django's ORM as periodic work."""
 
     def call() -> None:
         try:
             function()
         finally:
-            connections.close_all()  # its thread is not coming back
+            connections.close_all()  # its thread is not used again
 
     async def run(pool: Pool) -> None:
         await sync_to_async(call, thread_sensitive=False)()
@@ -84,13 +89,13 @@ def with_orm(function: Callable[[], object]) -> Callable[[Pool], Awaitable[None]
 
 
 async def declare_periodic(connection: Connection) -> None:
-    """Writes down which periodic work there is."""
+    """Inserts the registered periodic work."""
     for work in _registered:
         await connection.execute(SQL["upkeep"]["declare_periodic"], work.row)
 
 
 async def run_periodic(pool: Pool, stopping: asyncio.Event) -> None:
-    """Looks now and then for declared work that is due; a failure is logged and the work waits for its next time."""
+    """Runs declared work when it is due, until stopped; a failure is logged, and the work is run at its next time."""
     while not stopping.is_set():
         for work in _registered:
             async with pool.connection() as connection:

@@ -1,4 +1,4 @@
-"""The relay: from the change log to the lanes, for many subscriptions at once (sql/relay.sql says how)."""
+"""The relay: fans out the change log to the lanes of all subscriptions (sql/relay.sql says how)."""
 
 import logging
 from collections import defaultdict
@@ -9,29 +9,29 @@ from typing import NamedTuple
 from psycopg.errors import UniqueViolation
 
 from lockstep.delivery.database import SQL, Connection
-from lockstep.delivery.retry import LONGEST_DELAY
+from lockstep.delivery.retry import MAX_DELAY
 from lockstep.delivery.subscriptions import Subscriber
 from lockstep.delivery.values import bigints
 
 logger = logging.getLogger(__name__)
 
-CHUNK = 10_000  # rows of the log that are gone past at once, and deliveries that are placed at once
-SMALL = 8  # numbers of the log that make no chunks, however many follow them: most windows are so small
-COUNTS_TO_THE_CAP = 8  # how often what waits is counted while a subscription fills up
+CHUNK = 10_000  # the most rows of the log, and about the most deliveries, of one chunk
+SMALL = 8  # windows of so few numbers are not divided, however many subscriptions follow them: most are so small
+COUNTS_TO_THE_CAP = 8  # how often waiting changes are counted while a subscription fills up to its cap
 
 RELAY = SQL["relay"]
 FAN_OUT_WHOLE, FAN_OUT_CHUNK = (
     RELAY["fan_out"].replace("{to_seq}", RELAY[end]).replace("{kept}", "") for end in ("whole", "cut")
 )
-# Of a window in which something waits already. It takes twice as long for a delivery, so it is not what is tried first.
+# For a window with changes that wait in lanes already. It takes twice as long, so it is the second choice.
 FAN_OUT_BESIDE_KEPT = RELAY["fan_out"].replace("{to_seq}", RELAY["cut"]).replace("{kept}", "ON CONFLICT DO NOTHING")
 
 
 class Window(NamedTuple):
-    """What is between two snapshots, for the subscriptions that stand at a place.
+    """The changes between two snapshots, for the subscriptions at a place.
 
-    An open one goes on at `seq`. Its changes have numbers from `seq` to `last` and times from `first_at` to `last_at`;
-    an empty one has neither number. `token` is the place's as long as this is true.
+    An open one continues at `seq`. Its changes have numbers from `seq` to `last` and times from `first_at` to
+    `last_at`; an empty one has neither number. It is valid while the place has this `token`.
     """
 
     place: int
@@ -53,22 +53,22 @@ class Window(NamedTuple):
 
     @property
     def span(self) -> int:
-        """How many numbers it has at most."""
+        """The most numbers it can have."""
         return 0 if self.seq is None or self.last is None else self.last - self.seq + 1
 
 
 class Step(NamedTuple):
-    """What one step of the relay did: whether anything moved, and how many changes each subscription was given."""
+    """The result of one step of the relay: whether any place moved, and the changes fanned out by subscription."""
 
     moved: bool
     given: dict[str, int]
 
 
 async def declare(connection: Connection, subscriber: Subscriber) -> None:
-    """Writes the subscription down as the code has it. A new one starts now; an old one keeps its place.
+    """Inserts or updates the subscription as the code declares it. A new one starts now; an old one keeps its place.
 
-    A declaration that another version of the code replaced does not come back by a worker's start: while two versions
-    are at work, each would undo the other. The row rules; `manage.py migrate` makes it what its own code says.
+    A worker's start does not restore a declaration that another version of the code replaced: while two versions run,
+    each would undo the other. The row decides; `manage.py migrate` writes its own code's declaration.
     """
     async with connection.transaction():
         cursor = await connection.execute(SQL["upkeep"]["is_replaced"], subscriber.row)
@@ -86,9 +86,9 @@ async def declare(connection: Connection, subscriber: Subscriber) -> None:
 
 
 async def advance(connection: Connection, chunk: int = CHUNK) -> Step:
-    """One round: a chunk of each window that there is, after those who stand at equal places have joined.
+    """Fans out a chunk of each window, after subscriptions at equal places have been joined.
 
-    It is for all subscriptions, whichever of them this worker delivers: what a row follows is placed for it.
+    It is for all subscriptions, whichever of them this worker delivers.
     """
     found = await windows(connection)
     if await join(connection, found):
@@ -102,13 +102,13 @@ async def advance(connection: Connection, chunk: int = CHUNK) -> Step:
 
 
 async def windows(connection: Connection) -> list[Window]:
-    """What there is to fan out at each place where an active subscription stands; empty ones are among them."""
+    """The windows of all places with an active subscription, empty ones among them."""
     cursor = await connection.execute(RELAY["windows"])
     return [Window(*row) for row in await cursor.fetchall()]
 
 
 async def join(connection: Connection, found: Sequence[Window]) -> bool:
-    """Lets those who stand at equal places share one; returns whether anybody moved."""
+    """Joins subscriptions at equal places in one place; returns whether any subscription moved."""
     equal: dict[str, list[Window]] = defaultdict(list)
     for window in found:
         if window.position is not None:
@@ -123,9 +123,9 @@ async def join(connection: Connection, found: Sequence[Window]) -> bool:
 
 
 async def subscriptions_due(connection: Connection, known: Mapping[str, datetime], soon: float) -> dict[str, float]:
-    """Seconds until something is due, of each subscription where that is so many or fewer; 0 or less when it is now.
+    """Seconds until each subscription has a due lane, where that is at most `soon`; 0 or less when it has one now.
 
-    `known` is where to begin to look, by name.
+    `known` is where the scan begins, by name.
     """
     choice = {"names": list(known), "from": list(known.values()), "soon": timedelta(seconds=soon)}
     cursor = await connection.execute(SQL["lanes"]["due"], choice)
@@ -133,26 +133,26 @@ async def subscriptions_due(connection: Connection, known: Mapping[str, datetime
 
 
 async def bring_near(connection: Connection, leases: Mapping[str, float], step: float = 0.0) -> None:
-    """Lets no lane wait longer than it may, by the leases of subscriptions and families: a clock stepped back.
+    """Shortens waits of lanes that are too long after the clock stepped back, by the leases of their subscriptions.
 
-    `step` is by how many seconds, where that was seen.
+    `step` is by how many seconds it did, if known.
     """
     choice = {"names": list(leases), "leases": [timedelta(seconds=lease) for lease in leases.values()]}
-    waits = {"longest": timedelta(seconds=LONGEST_DELAY), "step": timedelta(seconds=step)}
+    waits = {"longest": timedelta(seconds=MAX_DELAY), "step": timedelta(seconds=step)}
     await connection.execute(SQL["upkeep"]["bring_near"], choice | waits)
 
 
 async def fan_out(connection: Connection, window: Window, chunk: int = CHUNK) -> Step:
-    """Fans out the next chunk of a window. Nothing moves where another relay has, or is about to.
+    """Fans out the next chunk of a window. Does nothing where another relay has the place.
 
-    Where an operation holds a subscription, the others leave it behind first. Where too much waits, it takes no more.
-    Writers do not notice; the log keeps what is to come.
+    Where an operation locks a subscription, the others first move to a new place. Subscriptions at their cap are
+    stopped; the log keeps their changes.
     """
     choice = {"chunk": chunk, "counts": COUNTS_TO_THE_CAP}
     statement = FAN_OUT_WHOLE if window.span <= min(chunk, SMALL) else FAN_OUT_CHUNK
     try:
         cursor = await connection.execute(statement, window._asdict() | choice)
-    except UniqueViolation:  # a rewind has kept it, because it was not followed then (operations.sql, clear_from)
+    except UniqueViolation:  # a rewind kept a delivery that was not followed then (operations.sql, clear_from)
         cursor = await connection.execute(FAN_OUT_BESIDE_KEPT, window._asdict() | choice)
     rows = await cursor.fetchall()
     if any(is_held for is_held, *_ in rows):
@@ -165,7 +165,7 @@ async def fan_out(connection: Connection, window: Window, chunk: int = CHUNK) ->
 
 
 async def _count_waiting(connection: Connection, subscription: str) -> None:
-    """Fills a subscription at its cap, unless it has become another one while it was counted."""
+    """Stops fan-out to a subscription at its cap, unless its row changed while it was counted."""
     choice = {"subscription": subscription, "counts": COUNTS_TO_THE_CAP}
     row = await (await connection.execute(RELAY["count_waiting"], choice)).fetchone()
     if row is None:
@@ -175,7 +175,7 @@ async def _count_waiting(connection: Connection, subscription: str) -> None:
         cursor = await connection.execute(RELAY["note_count"], choice | {"placed": placed})
         if await cursor.fetchone() is None or waiting < cap:
             return
-        reason = f"{waiting} changes wait; it takes no more"
+        reason = f"{waiting} changes wait; fan-out has stopped"
         await connection.execute(SQL["operations"]["leave_place"], choice)
         await connection.execute(RELAY["fill"], choice | {"reason": reason})
     logger.warning("%s is full: %s until half of them are delivered", subscription, reason)

@@ -1,42 +1,51 @@
-"""How long a failed lane waits."""
+"""The delay of a failed lane's next attempt."""
 
 import random
+from collections.abc import Sequence
 
-from lockstep.delivery.errors import DeliveryError, Interrupted, NotYet, Refused, TryAgain, Unreachable, Vanished
-from lockstep.retry_after import LONGEST_RETRY_AFTER
+from lockstep.delivery.errors import (
+    DeliveryError,
+    DependencyPending,
+    Interrupted,
+    Rejected,
+    RetryLater,
+    Unreachable,
+    Vanished,
+)
+from lockstep.delivery.schedule import MAX_WAIT, SCHEDULE
+from lockstep.http.retry_after import LONGEST_RETRY_AFTER
 
-SCHEDULE = (0.0, 5.0, 30.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0)  # seconds before the nth attempt
 JITTER = 0.2
-LONGEST_DELAY = max(*SCHEDULE, LONGEST_RETRY_AFTER) * (1 + JITTER)
+MAX_DELAY = max(MAX_WAIT, LONGEST_RETRY_AFTER) * (1 + JITTER)
 
 
 def counts(error: DeliveryError, *, early: bool) -> bool:
-    """Whether a failure uses up an attempt: an answer does, and silence when the time of the schedule had come.
+    """Whether a failure uses up an attempt: an answer does, and a missing one unless the attempt was early.
 
-    `early` is a try that was brought forward, because the remote might answer again, or had answered another one.
+    `early` is an attempt that was brought forward to probe an unreachable remote, or because it answered another one.
     """
-    if isinstance(error, NotYet | Interrupted | Vanished):
+    if isinstance(error, DependencyPending | Interrupted | Vanished):
         return False
     return not (early and isinstance(error, Unreachable))
 
 
-def delay_after(attempts: int, error: DeliveryError) -> float | None:
-    """Seconds until the next attempt after `attempts` that counted; None when there is no next one.
+def delay_after(attempts: int, error: DeliveryError, schedule: Sequence[float] = SCHEDULE) -> float | None:
+    """Seconds until the next attempt by the schedule, after `attempts` that counted; None for none.
 
-    A remote's Retry-After is honoured up to ten hours. NotYet never gives up: what it waits for either arrives or is
-    a dead letter itself; how long it waits depends on its age by the database's clock (sql/lanes.sql, postpone).
+    A remote's Retry-After is honoured up to ten hours. DependencyPending is retried without limit: the other delivery
+    either succeeds or becomes a dead letter; its delay depends on the change's age (sql/lanes.sql, postpone).
     """
-    if isinstance(error, Refused):
+    if isinstance(error, Rejected):
         return None
-    if isinstance(error, NotYet):
+    if isinstance(error, DependencyPending):
         return 0.0
     if isinstance(error, Interrupted):
         return _spread(SCHEDULE[1])
-    if attempts >= len(SCHEDULE):
+    if attempts >= len(schedule):
         return None
-    asked = error.retry_after if isinstance(error, TryAgain) else None
-    return max(_spread(SCHEDULE[max(attempts, 1)]), min(asked or 0.0, LONGEST_RETRY_AFTER))
+    asked = error.after if isinstance(error, RetryLater) else None
+    return max(_spread(schedule[max(attempts, 1)]), min(asked or 0.0, LONGEST_RETRY_AFTER))
 
 
 def _spread(seconds: float) -> float:
-    return seconds * (1 + random.uniform(-JITTER, JITTER))  # noqa: S311 - spreads retries, guards nothing
+    return seconds * (1 + random.uniform(-JITTER, JITTER))  # noqa: S311 - not for security

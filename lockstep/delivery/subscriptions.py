@@ -1,30 +1,41 @@
-"""What an app declares to be told of changes, in its `subscribers.py`.
+"""Subscribers: declared by apps in `subscribers.py`.
 
 register(Subscriber(name="posts-mirror", kind="state", models=("posts.post",), connect=connect))
 
-Subscribers that come and go while the system runs (a webhook endpoint is one) are members of a family.
+Subscribers that are created and deleted at run time (webhook endpoints) are members of a family.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from uuid import UUID
 
-from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool
-
-from lockstep.changes.capture import models_to_capture
+from lockstep.changes.capture import captures
 from lockstep.delivery.clock import DatabaseClock
+from lockstep.delivery.schedule import SCHEDULE
 
-Pool = AsyncConnectionPool[AsyncConnection[Any]]
+if TYPE_CHECKING:  # a project that runs its tests on another database declares its subscribers without psycopg
+    from psycopg import AsyncConnection
+    from psycopg_pool import AsyncConnectionPool
+
+Pool: TypeAlias = "AsyncConnectionPool[AsyncConnection[Any]]"
 Kind = Literal["event", "state"]
+
+
+NO_MESSAGE = UUID(int=0)  # of a change that was read from the log and not sent
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A row of the change log, as a subscriber gets it."""
+    """One committed change of one object, as subscribers receive it.
+
+    `model` is the label of the model in lower case, `object_id` its primary key as text. `before` and `after` are the
+    captured columns by name; None before a creation and after a deletion. `seq` orders the changes of one object.
+    `transaction` is equal for all changes of one transaction. `id` is the id of the message: unique, and the same
+    whenever this change is sent to this subscription; `attempt` counts from 1.
+    """
 
     seq: int
     at: datetime
@@ -36,16 +47,26 @@ class Change:
     actor: str | None = None
     origin: str | None = None
     trace: str | None = None
+    traceparent: str | None = None
+    transaction: int | None = None
+    id: UUID = NO_MESSAGE
+    attempt: int = 1
+
+    @property
+    def changed(self) -> frozenset[str]:
+        """The names of the columns that differ: all of them in a creation and in a deletion."""
+        before, after = self.before or {}, self.after or {}
+        return frozenset(name for name in before.keys() | after.keys() if before.get(name, ...) != after.get(name, ...))
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A lane that is ours until its lease ends, and the change at its head.
+    """A claimed lane, until its lease ends, and the change at its head.
 
-    `attempts` is the number of this one, from 1; what a worker's death cut short is not counted. `kind` is that of the
-    subscription when the head was chosen, and decides what is done with when this claim is settled. `early`: it was
-    brought forward, because the remote might answer again. `silent`: the remote did not answer the last time. `clock`
-    is the database's: whatever leaves us with a time takes it from there.
+    `attempts` is the number of this attempt, from 1; attempts cut off by a worker's death are not counted. `kind` is
+    the subscription's when the head was chosen, and decides which changes its settlement removes. `early`: it was
+    brought forward to probe the remote. `silent`: the remote did not answer last time. `clock` is the database's, for
+    all outgoing timestamps.
     """
 
     lane: int
@@ -57,75 +78,97 @@ class Claim:
     early: bool = False
     silent: bool = False
     clock: DatabaseClock = field(default_factory=DatabaseClock)
+    schedule: tuple[float, ...] = SCHEDULE
+
+    @property
+    def sent(self) -> Change:
+        """The change with the id of its message and the number of this attempt."""
+        return replace(self.change, id=self.message_id, attempt=self.attempts)
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A handler's result where there was nothing to send: the remote was not asked, and nothing is known of it."""
+    """A handler's result where there was nothing to send, and the remote was not called."""
 
     reason: str
 
 
-Receipt = dict[str, Any]  # what a handler has to tell of an attempt, as JSON
+Receipt = dict[str, Any]  # a handler's record of an attempt, as JSON
 Handler = Callable[[Claim], Awaitable[Receipt | Skipped | None]]
-WithinHandler = Callable[[AsyncConnection[Any], Sequence[Claim]], Awaitable[None]]
+WithinHandler = Callable[["AsyncConnection[Any]", Sequence[Claim]], Awaitable[None]]
+TransactionalHandler = Callable[[Sequence[Claim]], Awaitable[None]]
+DeadLetterHandler = Callable[[Change, str], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Subscriber:
-    """Who is told of the changes of some models, and how.
+    """A subscriber to the changes of some models, and its options.
 
-    `connect` opens what the handler needs (a client, say) for the life of a worker and yields the handler, which
-    delivers one claim and raises a DeliveryError where it cannot: at least once. A handler that only writes to our own
-    database is given as `within` instead: it gets up to `batch` claims of different objects at once and writes through
-    the connection that it gets, in the transaction of their ack: exactly once. A batch that fails is tried one by one.
+    `connect` opens the handler's resources (such as a client) once in a worker and yields the handler, which delivers
+    one claim or raises a DeliveryError: at least once. A handler that only writes to our own database is given as
+    `within` instead: it gets up to `batch` claims of different objects and a connection, on which it writes in the
+    transaction of their acknowledgement: exactly once. `transactional` is the same for a handler that settles its
+    claims itself (declarations.py). A batch that fails is retried claim by claim.
 
-    `concurrency` bounds the handlers at work in one worker, `deadline` (seconds) each of them. Changes whose origin is
-    `skip_origin` are not delivered. With `cap` changes waiting it takes no more until half of them are delivered.
-    `recorded` keeps every attempt for a week, with the receipt that the handler returned or its error carried; it is
-    for what leaves our database. A handler that sent nothing returns Skipped.
+    `concurrency` limits the handler calls in progress in one worker, `deadline` the seconds of each. Changes whose
+    origin is `skip_origin` are not delivered. At `cap` waiting changes fan-out stops until half of them are delivered.
+    `recorded` keeps every attempt for a week, with the receipt of the handler or of its error; it is for deliveries to
+    other systems. A handler that sent nothing returns Skipped.
 
-    The name, `kind`, `models`, `skip_origin` and `cap` are written into the subscription's row, and only the row
-    counts: workers of two versions of the code may stand side by side (decision 46).
+    `models` are labels; `follows` are patterns instead of them: "*", "blog.*", "blog.article.*",
+    "blog.article.created". `schedule` are the seconds before each attempt, the first of them 0. `on_dead_letter` is
+    called with each dead letter's change and cause, after the commit; its exceptions are logged.
+
+    The name, `kind`, `follows`, `skip_origin` and `cap` are stored in the subscription's row, and only the row counts:
+    workers of two versions of the code may run side by side (decision 46).
     """
 
     name: str
     kind: Kind
-    models: tuple[str, ...]
+    models: tuple[str, ...] = ()
     connect: Callable[[Pool], AbstractAsyncContextManager[Handler]] | None = field(default=None, repr=False)
     within: WithinHandler | None = field(default=None, repr=False)
+    transactional: TransactionalHandler | None = field(default=None, repr=False)
+    follows: tuple[str, ...] = ()
     skip_origin: str | None = None
     batch: int = 1
     concurrency: int = 8
     deadline: float = 30.0
     cap: int = 1_000_000
     recorded: bool = False
+    schedule: tuple[float, ...] = SCHEDULE
+    on_dead_letter: DeadLetterHandler | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if (self.connect is None) == (self.within is None):
-            raise ValueError(f"The subscriber {self.name!r} needs either connect or within.")
-        if self.within and self.recorded:
+        if [self.connect, self.within, self.transactional].count(None) != 2:
+            raise ValueError(f"The subscriber {self.name!r} needs one of connect, within and transactional.")
+        if self.is_exactly_once and self.recorded:
             raise ValueError(f"The subscriber {self.name!r} keeps no attempts: nothing of it leaves our database.")
         if self.connect and self.batch > 1:
-            raise ValueError(f"The subscriber {self.name!r} has a batch, which only one within our database can have.")
+            raise ValueError(f"The subscriber {self.name!r} has a batch, which only a transactional one can have.")
+
+    @property
+    def is_exactly_once(self) -> bool:
+        """Whether its handler writes to our database alone, and settles its claims in the same transaction."""
+        return self.connect is None
 
     @property
     def connections(self) -> int:
-        """How many database connections a worker should have for it."""
+        """The number of database connections that a worker should have for it."""
         return self.concurrency if self.within else 2
 
     @property
     def lease(self) -> float:
-        """Seconds that a claim holds its lane: longer than the deadline, so that nobody else sends meanwhile."""
+        """Seconds that a claim holds its lane: longer than the deadline, so that no other worker sends meanwhile."""
         return self.deadline + 5.0
 
     @property
     def row(self) -> dict[str, Any]:
-        """What the database keeps of it, and goes by."""
+        """The columns of its subscription."""
         return {
             "name": self.name,
             "kind": self.kind,
-            "follows": [f"{model}.*" for model in self.models],
+            "follows": [*self.follows, *(f"{model}.*" for model in self.models)],
             "skip_origin": self.skip_origin,
             "cap": self.cap,
         }
@@ -133,12 +176,12 @@ class Subscriber:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Subscribers that come and go while the system runs.
+    """Subscribers that are created and deleted at run time.
 
-    Their subscriptions are named "<family>:<key>" and are made and removed by `operations`; `member` makes the
-    subscriber of one, by its name. It has a courier only while something waits for it. `owner` says, by its key, what
-    has a subscription and takes it along when it is deleted; None where there is no such thing any more. `models` are
-    what is sent to single members (`operations.send`), and is in the log without being captured.
+    Their subscriptions are named "<family>:<key>" and are made and removed by `operations`; `member` returns the
+    subscriber of a name. It has a courier only while it has lanes. `owner` describes, by key, the object that owns a
+    subscription; None where it no longer exists. `models` are labels of messages to single members
+    (`operations.send`), which are in the log without being captured.
     """
 
     name: str
@@ -152,11 +195,11 @@ class Family:
 
     @property
     def lease(self) -> float:
-        """That of its members, who have the same."""
+        """The lease of its members, which is the same for all."""
         return self.member(self.subscription(UUID(int=0))).lease
 
     def owner_of(self, subscription: str) -> str | None:
-        """What the subscription of a member belongs to; None for any other, and where that is deleted."""
+        """The owner of a member's subscription; None for other subscriptions, and where the owner is deleted."""
         family, colon, key = subscription.partition(":")
         return self.owner(key) if colon and family == self.name else None
 
@@ -166,14 +209,14 @@ _families: dict[str, Family] = {}
 
 
 def register(subscriber: Subscriber) -> None:
-    """Makes a subscriber known; raises ValueError when the name is taken."""
+    """Registers a subscriber; raises ValueError when the name is taken."""
     if subscriber.name in _registered:
         raise ValueError(f"There is a subscriber {subscriber.name!r} already.")
     _registered[subscriber.name] = subscriber
 
 
 def register_family(family: Family) -> None:
-    """Makes a family known."""
+    """Registers a family."""
     _families[family.name] = family
 
 
@@ -193,6 +236,6 @@ def is_declared(name: str) -> bool:
 
 
 def logged_models() -> list[str]:
-    """Whatever the log has changes of: the models that are captured, and what is sent to members of families."""
-    captured = [model._meta.label_lower for model in models_to_capture()]
+    """The models that the log has changes of: captured ones, and those of messages to members of families."""
+    captured = [capture.label for capture in captures()]
     return sorted({*captured, *(model for family in registered_families() for model in family.models)})

@@ -1,4 +1,4 @@
-"""Values as PostgreSQL takes them."""
+"""Values in the text formats of PostgreSQL."""
 
 import json
 import re
@@ -7,31 +7,31 @@ from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")  # as JSON writes it; behind an odd number of backslashes it is none
+NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")  # JSON's escape of NUL, unless its backslash is escaped
 
 
 def storable(text: str) -> str:
-    """The text without what PostgreSQL cannot hold: NUL and halves of surrogate pairs."""
+    """Replaces what PostgreSQL cannot store: NUL and lone surrogates."""
     return text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 def as_json(value: object) -> str:
-    """JSON that PostgreSQL can hold, of whatever a remote may have said."""
+    """JSON that PostgreSQL can store, of any value from a remote."""
     return storable(NUL.sub(r"\1\\ufffd", json.dumps(value, ensure_ascii=False)))
 
 
 def bigints(values: Iterable[int]) -> str:
-    """A bigint[] as PostgreSQL reads it. psycopg looks at every element, which takes longer than the statement."""
+    """A bigint[] literal. psycopg's own conversion takes longer than the statement."""
     return "{" + ",".join(map(str, values)) + "}"
 
 
 def booleans(values: Iterable[bool]) -> str:
-    """A boolean[], likewise."""
+    """A boolean[] literal."""
     return "{" + ",".join("t" if value else "f" for value in values) + "}"
 
 
 def microseconds(moment: datetime) -> int:
-    """A moment as microseconds since 1970, which is all that PostgreSQL keeps of it; a float would round them."""
+    """A moment as microseconds since 1970, PostgreSQL's precision; a float would round them."""
     return (moment - EPOCH) // MICROSECOND
 
 

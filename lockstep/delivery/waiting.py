@@ -1,4 +1,4 @@
-"""Waiting for one of several events, or for so long; and saying why, but not at every attempt."""
+"""Waits for one of several events, with a timeout; and logs reasons, but not at every attempt."""
 
 import asyncio
 import time
@@ -7,13 +7,13 @@ REPEAT_SECONDS = 60.0
 
 
 class Reasons:
-    """Reasons for waiting that were said: each is new again after a minute."""
+    """Reasons that were logged: each is new again after a minute."""
 
     def __init__(self) -> None:
         self._said: dict[str, float] = {}
 
     def is_new(self, reason: str) -> bool:
-        """Whether it was not said lately. It is said now."""
+        """Whether it was not logged recently. It counts as logged now."""
         now = time.monotonic()
         self._said = {known: at for known, at in self._said.items() if now - at < REPEAT_SECONDS}
         return self._said.setdefault(reason, now) == now

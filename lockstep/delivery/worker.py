@@ -1,11 +1,11 @@
-"""The worker: one process, one event loop; as many as you like, on as many machines.
+"""The worker: one process with one event loop. Any number can run, on any number of machines.
 
     relay       change log → lanes, for all subscriptions
-    look-out    which subscriptions have something due, for the couriers
+    due watch   finds subscriptions with due lanes, and wakes their couriers
     couriers    lanes → remotes, one for each subscription
     periodic    upkeep and checks
 
-Workers share nothing but the database: locks and leases there keep them out of each other's way.
+Workers share nothing but the database, and are coordinated by its locks and leases.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ import psycopg
 from lockstep.changes.connecting import WatchedAsyncConnection, connection_parameters
 from lockstep.changes.database_errors import UnsuitableDatabase, is_transient, unsuitable
 from lockstep.changes.wakeup import CHANNEL
-from lockstep.delivery import metrics
+from lockstep.delivery import counters
 from lockstep.delivery.availability import RECOVERY_SECONDS, Availability, Standby
 from lockstep.delivery.courier import Courier
-from lockstep.delivery.database import APPLICATION_NAME, Connection, Pools, open_pools
-from lockstep.delivery.epochs import MANUAL, Epochs, ForeignDatabase, Life, Watch, load_epochs, note_timeline
+from lockstep.delivery.database import APPLICATION_NAME, SQL, Connection, Pools, open_pools
+from lockstep.delivery.epochs import MANUAL, ClusterMismatch, Epochs, ServerState, Watch, load_epochs, note_timeline
 from lockstep.delivery.heartbeat import BEAT_SECONDS, Heartbeat
 from lockstep.delivery.periodic import declare_periodic, run_periodic
 from lockstep.delivery.relay import advance, bring_near, declare, subscriptions_due
@@ -34,18 +34,18 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-SHORTEST_POLL, LONGEST_POLL = 0.02, 0.5  # seconds between looks at the change log
-GIVE_WAY_SECONDS = 0.001  # after a fan-out: couriers begin before the relay looks again
-SHORTEST_LOOK, LONGEST_LOOK = 0.05, 0.5  # seconds between looks at what is due
-THOROUGH_LOOK = 10.0  # seconds between looks at all that is due, however old
+MIN_POLL_SECONDS, MAX_POLL_SECONDS = 0.02, 0.5  # between reads of the change log
+YIELD_SECONDS = 0.001  # after a fan-out: couriers start before the relay continues
+MIN_SCAN_SECONDS, MAX_SCAN_SECONDS = 0.05, 0.5  # between scans for due lanes
+FULL_SCAN_INTERVAL = 10.0  # seconds between scans without a floor
 FAMILY_CONNECTIONS = 8  # database connections for the members of all families together
-WATCH_SECONDS = 1.0  # between looks at where the database is, and at its clock
+WATCH_SECONDS = 1.0  # between checks of the database's state and clock
 
 TURNED_BACK = (
     "the database is not the one that it was: %s. A replica was promoted, or a backup was put in its place. "
-    "Done: subscriptions and periodic work are declared again. Places, lanes and message ids are part of the database "
-    "and fit, so deliveries go on. Left to you: changes that it lost may have been delivered; "
-    "`manage.py delivery audit` compares. " + MANUAL
+    "Done: subscriptions and periodic work are declared again. Places, lanes and message ids are part of the database, "
+    "so deliveries continue. Left to you: changes that it lost may have been delivered; "
+    "`manage.py lockstep audit` compares. " + MANUAL
 )
 STEPPED_BACK = (
     "the database's clock stepped back by %.0f s. Done: what was put off until the old time is due again. Left to you: "
@@ -56,81 +56,97 @@ STEPPED_BACK = (
 class Worker:
     """Delivers the changes that these subscribers and families follow, until `stopping` is set."""
 
-    def __init__(self, subscribers: Sequence[Subscriber], families: Sequence[Family] = ()) -> None:
+    def __init__(
+        self, subscribers: Sequence[Subscriber], families: Sequence[Family] = (), *, periodic: bool = True
+    ) -> None:
         self.subscribers = {subscriber.name: subscriber for subscriber in subscribers}
         self.families = {family.name: family for family in families}
         self.stopping = asyncio.Event()
-        self.grown = asyncio.Event()  # somebody told that the log has grown
+        self._does_periodic_work = periodic
+        self.log_grew = asyncio.Event()  # set by a notification of a commit
         self.availability = Availability(self.stopping)
-        self.heartbeat = Heartbeat("the relay", "the look-out", "the heartbeat")
+        self.heartbeat = Heartbeat("the relay", "the due watch", "the heartbeat")
         self._epochs: Epochs | None = None  # until the worker is ready
         self._watch = Watch()
-        self._admitting = asyncio.Lock()
-        self._foreign = False
-        # By how many seconds the clock stepped back, while lanes wait for the old time; 0: perhaps, unseen.
+        self._verifying = asyncio.Lock()
+        self._cluster_mismatch = False
+        # By how many seconds the clock stepped back, while lanes wait for the old time; 0 for an unknown step.
         self._stepped_back: float | None = 0.0
         self._wake: Callable[[str], None] = lambda name: None
         self._couriers: dict[str, Courier] = {}
 
-    async def run(self) -> None:
-        """Runs until stopped. A database that goes away is waited for.
+    @property
+    def complaint(self) -> str:
+        """The stalled parts; "" for none, before the start, and while the worker waits for the database."""
+        return "" if self.waits_for else self.heartbeat.complaint
 
-        Raises ForeignDatabase, and UnsuitableDatabase where waiting does not help.
+    @property
+    def waits_for(self) -> str:
+        """The temporary reason why the worker does not deliver; "" for none."""
+        if self.availability.is_awaited:
+            return "the database is waited for"
+        return "" if self._epochs else "it is starting"
+
+    async def run(self) -> None:
+        """Runs until stopped. Waits for a database that is unavailable.
+
+        Raises ClusterMismatch and UnsuitableDatabase.
         """
         await self.availability.wait()
-        async with open_pools(self._connections, self._admit) as pools:
-            self._epochs = await self._persist(lambda: self._begin(pools.handlers))
+        async with open_pools(self._connections, self._verify_cluster) as pools:
+            self._epochs = await self._supervise(lambda: self._begin(pools.handlers))
             if self._epochs:
                 await self._deliver(pools, self._epochs)
-        if self._foreign:
-            raise ForeignDatabase
+        if self._cluster_mismatch:
+            raise ClusterMismatch
 
     async def _deliver(self, pools: Pools, epochs: Epochs) -> None:
         logger.info("worker ready: %s", ", ".join(self._names) or "no subscriptions")
         self.heartbeat.start()
         async with asyncio.TaskGroup() as tasks:
-            self._employ(tasks, pools, epochs)
-            tasks.create_task(self._persist(lambda: self._relay(pools.relay)))
-            tasks.create_task(self._persist(lambda: self._look_out(pools.lanes)))
-            tasks.create_task(self._persist(self._listen))
+            self._spawn_couriers(tasks, pools, epochs)
+            tasks.create_task(self._supervise(lambda: self._relay(pools.relay)))
+            tasks.create_task(self._supervise(lambda: self._watch_due(pools.lanes)))
+            tasks.create_task(self._supervise(self._listen))
             tasks.create_task(self._report_hangs())
-            tasks.create_task(self._persist(lambda: run_periodic(pools.handlers, self.stopping)))
+            if self._does_periodic_work:
+                tasks.create_task(self._supervise(lambda: run_periodic(pools.handlers, self.stopping)))
 
-    async def _admit(self, connection: Connection) -> None:
-        """Sees every new connection before anybody uses it: a database is not exchanged under an old one.
+    async def _verify_cluster(self, connection: Connection) -> None:
+        """Checks every new connection before its first use: a database cannot be replaced behind an open one.
 
-        A standby is waited for. Where the database turned back, what the worker declared may be gone, and is declared
-        again. Where another cluster answers, a dump was restored: a person has to decide, and the worker stops.
+        Raises Standby on a standby. After a rollback of the database, subscriptions are declared again, because they
+        may be lost. Another cluster means a restored dump: an operator has to decide, and the worker stops.
         """
-        async with self._admitting:
-            life = await Life.read(connection)
-            if life.is_standby:
+        async with self._verifying:
+            state = await ServerState.read(connection)
+            if state.is_standby:
                 raise Standby(str(Standby.__doc__))
-            if self._watch.is_foreign(life):
-                raise self._stopped_as_foreign()
-            if self._epochs and (how := self._watch.turned_back(life)):
+            if self._watch.is_other_cluster(state):
+                raise self._stop_for_cluster_mismatch()
+            if self._epochs and (how := self._watch.turned_back(state)):
                 logger.warning(TURNED_BACK, how)
                 try:
                     self._epochs.first = (await self._declare(connection)).first
-                except ForeignDatabase as error:
-                    raise self._stopped_as_foreign() from error
-            self._note(life)
+                except ClusterMismatch as error:
+                    raise self._stop_for_cluster_mismatch() from error
+            self._note(state)
 
-    def _stopped_as_foreign(self) -> psycopg.OperationalError:
-        self._foreign = True
+    def _stop_for_cluster_mismatch(self) -> psycopg.OperationalError:
+        self._cluster_mismatch = True
         self.stopping.set()
         return psycopg.OperationalError("another database cluster answers at this address; the worker stops")
 
-    def _note(self, life: Life) -> None:
-        """Compares the clock with what it was, and keeps what was seen."""
-        if step := self._watch.stepped_back(life):
+    def _note(self, state: ServerState) -> None:
+        """Checks whether the clock stepped back, and stores the state."""
+        if step := self._watch.stepped_back(state):
             logger.warning(STEPPED_BACK, step)
             self._stepped_back = (self._stepped_back or 0.0) + step
-        self._watch.note(life)
+        self._watch.note(state)
 
     @property
     def _connections(self) -> int:
-        """How many the handlers may need at once, with some for the periodic work."""
+        """The most connections that handlers and periodic work need at once."""
         own = sum(subscriber.connections for subscriber in self.subscribers.values())
         return 4 + own + (FAMILY_CONNECTIONS if self.families else 0)
 
@@ -139,40 +155,40 @@ class Worker:
         return [*self.subscribers, *(f"{family}:*" for family in self.families)]
 
     def _subscriber(self, name: str) -> Subscriber | None:
-        """Who has this subscription; None when it is not one of ours (code that was replaced had it)."""
+        """The subscriber of this subscription; None where this code has none."""
         family = self.families.get(name.partition(":")[0])
         return self.subscribers.get(name) or (family.member(name) if family else None)
 
     def _delivers(self, name: str) -> bool:
         return name in self.subscribers or name.partition(":")[0] in self.families
 
-    def _employ(self, tasks: asyncio.TaskGroup, pools: Pools, epochs: Epochs) -> None:
-        """Couriers for all subscribers; one for a family's member as soon as something is due for it."""
+    def _spawn_couriers(self, tasks: asyncio.TaskGroup, pools: Pools, epochs: Epochs) -> None:
+        """Starts couriers for all subscribers, and one for a family's member whenever it has a due lane."""
 
-        def employ(subscriber: Subscriber, *, leaves: bool) -> None:
-            courier = self._couriers[subscriber.name] = Courier(subscriber, pools, epochs, leaves=leaves)
-            task = tasks.create_task(self._persist(lambda: courier.run(self.stopping)))
+        def spawn(subscriber: Subscriber, *, ephemeral: bool) -> None:
+            courier = self._couriers[subscriber.name] = Courier(subscriber, pools, epochs, ephemeral=ephemeral)
+            task = tasks.create_task(self._supervise(lambda: courier.run(self.stopping)))
             task.add_done_callback(lambda _: self._couriers.pop(subscriber.name))
 
         def wake(name: str) -> None:
             if courier := self._couriers.get(name):
-                courier.wakened.set()
+                courier.wake.set()
             elif not self.stopping.is_set() and (subscriber := self._subscriber(name)):
-                employ(subscriber, leaves=True)
+                spawn(subscriber, ephemeral=True)
 
         for subscriber in self.subscribers.values():
-            employ(subscriber, leaves=False)
+            spawn(subscriber, ephemeral=False)
         self._wake = wake
 
-    async def _persist(self, work: Callable[[], Awaitable[T]]) -> T | None:
-        """Starts the work again whenever the database went away under it, or a mistake of ours ended it.
+    async def _supervise(self, work: Callable[[], Awaitable[T]]) -> T | None:
+        """Restarts the work whenever a database outage or a bug has ended it.
 
-        None when the worker was stopped meanwhile. Raises ForeignDatabase and UnsuitableDatabase.
+        Returns None when the worker is stopped. Raises ClusterMismatch and UnsuitableDatabase.
         """
         while True:
             try:
                 return await work()
-            except (ForeignDatabase, UnsuitableDatabase):
+            except (ClusterMismatch, UnsuitableDatabase):
                 raise
             except Exception as error:
                 if self.stopping.is_set():
@@ -184,13 +200,13 @@ class Worker:
                     await first_of(self.stopping, seconds=RECOVERY_SECONDS)
 
     async def _report_hangs(self) -> None:
-        """Says which part hangs, whatever hangs."""
+        """Logs stalled parts every second."""
         while not self.stopping.is_set():
             self._report_hang()
             await first_of(self.stopping, seconds=1.0)
 
     def _report_hang(self) -> None:
-        """Not while the database is waited for, which is said as such."""
+        """Logs stalled parts, except while the worker waits for the database, which is logged separately."""
         if self.availability.is_awaited:
             self.heartbeat.start()
         self.heartbeat.log()
@@ -200,10 +216,12 @@ class Worker:
             return await self._declare(connection)
 
     async def _declare(self, connection: Connection) -> Epochs:
-        """Writes down which subscriptions and periodic work there are, and on which timeline. Raises ForeignDatabase.
+        """Declares subscriptions and periodic work, and records the timeline. Raises ClusterMismatch.
 
-        A timeline that began while this worker did not run is told here.
+        A timeline that began while this worker did not run is logged here.
         """
+        # Fails here on a database that is not migrated, before lanes are claimed.
+        await connection.execute(SQL["lanes"]["heads"], {"subscription": "", "lanes": "{}"})
         epochs = await load_epochs(connection)
         if (timeline := await note_timeline(connection)) and not self._epochs:
             logger.warning(TURNED_BACK, f"it is on timeline {timeline} now")
@@ -213,71 +231,71 @@ class Worker:
         return epochs
 
     async def _relay(self, pool: Pool) -> None:
-        """Fans out whatever is behind; looks often while there is something, seldom while there is not."""
-        poll = SHORTEST_POLL
+        """Fans out the change log; polls often while there are changes, seldom while there are none."""
+        poll = MIN_POLL_SECONDS
         async with pool.connection() as connection:
             while not self.stopping.is_set():
                 self.heartbeat.note("the relay")
-                self.grown.clear()
+                self.log_grew.clear()
                 moved, given = await advance(connection)
                 for name, changes in given.items():
-                    metrics.FANNED_OUT.labels(metrics.label(name)).inc(changes)
+                    counters.FANNED_OUT.labels(counters.label(name)).inc(changes)
                     self._wake(name)
-                poll = SHORTEST_POLL if moved else min(poll * 1.5, LONGEST_POLL)
-                await first_of(self.grown, self.stopping, seconds=GIVE_WAY_SECONDS if moved else poll)
-                if self.grown.is_set():
-                    poll = SHORTEST_POLL
+                poll = MIN_POLL_SECONDS if moved else min(poll * 1.5, MAX_POLL_SECONDS)
+                await first_of(self.log_grew, self.stopping, seconds=YIELD_SECONDS if moved else poll)
+                if self.log_grew.is_set():
+                    poll = MIN_POLL_SECONDS
 
-    async def _look_out(self, pool: Pool) -> None:
-        """Wakes the couriers of what is due: what others fanned out, what failed and tries again, what was replayed.
+    async def _watch_due(self, pool: Pool) -> None:
+        """Wakes the couriers of subscriptions with due lanes: fanned out by other workers, retried or replayed.
 
-        It begins where they last found something, and once in a while at the beginning.
+        Each scan begins at the courier's floor, every FULL_SCAN_INTERVAL without one.
         """
-        looked_well = watched = 0.0
+        scanned = watched = 0.0
         while not self.stopping.is_set():
-            self.heartbeat.note("the look-out")
+            self.heartbeat.note("the due watch")
             if time.monotonic() - watched > WATCH_SECONDS:
                 watched = time.monotonic()
-                await self._look_at_database(pool)
-            if time.monotonic() - looked_well > THOROUGH_LOOK:
-                looked_well = time.monotonic()
+                await self._watch_database(pool)
+            if time.monotonic() - scanned > FULL_SCAN_INTERVAL:
+                scanned = time.monotonic()
                 for courier in self._couriers.values():
-                    courier.horizon.forget()
-            known = {name: courier.horizon.moment for name, courier in self._couriers.items()}
+                    courier.scan_floor.reset()
+            known = {name: courier.scan_floor.moment for name, courier in self._couriers.items()}
             async with pool.connection() as connection:
-                due = await subscriptions_due(connection, known, LONGEST_LOOK)
+                due = await subscriptions_due(connection, known, MAX_SCAN_SECONDS)
             for name in (name for name, seconds in due.items() if seconds <= 0):
                 self._wake(name)
-            # What no worker of this code delivers is due for ever, and no reason to look soon.
-            soonest = min((seconds for name, seconds in due.items() if self._delivers(name)), default=LONGEST_LOOK)
-            await first_of(self.stopping, seconds=min(max(soonest, SHORTEST_LOOK), LONGEST_LOOK))
+            # Subscriptions that this code does not deliver stay due, and must not shorten the pause.
+            soonest = min((seconds for name, seconds in due.items() if self._delivers(name)), default=MAX_SCAN_SECONDS)
+            await first_of(self.stopping, seconds=min(max(soonest, MIN_SCAN_SECONDS), MAX_SCAN_SECONDS))
 
-    async def _look_at_database(self, pool: Pool) -> None:
-        """Keeps where the database is. Where its clock stepped back, lanes need not wait for the old time."""
+    async def _watch_database(self, pool: Pool) -> None:
+        """Checks the database's state. Where its clock stepped back, shortens the waits of lanes."""
         async with pool.connection() as connection:
-            self._note(await Life.read(connection))
+            self._note(await ServerState.read(connection))
             if self._stepped_back is not None:
                 leases = {name: subscriber.lease for name, subscriber in self.subscribers.items()}
                 leases |= {name: family.lease for name, family in self.families.items()}
                 await bring_near(connection, leases, self._stepped_back)
                 self._stepped_back = None
                 for courier in self._couriers.values():
-                    courier.horizon.forget()
+                    courier.scan_floor.reset()
 
     async def _listen(self) -> None:
-        """Hears of commits sooner than by looking (changes/wakeup.py), and says in between that this worker lives.
+        """Listens for notifications of commits (changes/wakeup.py), and sends the heartbeat in between.
 
-        That is also what notices that nothing is heard any more. When it cannot listen, looking is enough.
+        The heartbeat detects a dead connection. Polling suffices when notifications are lost.
         """
         own = {"application_name": APPLICATION_NAME, "autocommit": True}
         async with await WatchedAsyncConnection.connect(**connection_parameters() | own) as connection:
             await connection.begin({})
-            await self._admit(connection)
+            await self._verify_cluster(connection)
             await connection.execute(f"LISTEN {CHANNEL}")
             while not self.stopping.is_set():
                 await self.heartbeat.beat(connection)
                 self.heartbeat.note("the heartbeat")
-                hearing = asyncio.create_task(self._hear(connection))
+                hearing = asyncio.create_task(self._read_notifications(connection))
                 stopped = asyncio.create_task(self.stopping.wait())
                 await asyncio.wait({hearing, stopped}, return_when=asyncio.FIRST_COMPLETED)
                 stopped.cancel()
@@ -287,6 +305,6 @@ class Worker:
                     hearing.result()
             await self.heartbeat.leave(connection)
 
-    async def _hear(self, connection: Connection) -> None:
+    async def _read_notifications(self, connection: Connection) -> None:
         async for _ in connection.notifies(timeout=BEAT_SECONDS):
-            self.grown.set()
+            self.log_grew.set()

@@ -1,4 +1,4 @@
-"""Shapes of changes, and of what narrows a list of them."""
+"""Serializers of changes and of histories."""
 
 from typing import Any
 
@@ -60,7 +60,7 @@ class DifferenceSerializer(serializers.Serializer[Any]):
 
 @extend_schema_field({"type": "null"})
 class NothingField(serializers.Field):  # type: ignore[type-arg]  # it takes none at run time
-    """null."""
+    """A field that is always null."""
 
 
 class HistoryEntrySerializer(serializers.Serializer[Any]):

@@ -1,17 +1,17 @@
-"""Changes as clients see them."""
+"""Representations of changes."""
 
 from typing import Any
 
-from lockstep.changes.documents import shown_document
 from lockstep.changes.models import Change as Row
 from lockstep.changes.readers import Part
+from lockstep.delivery.documents import shown_document
 from lockstep.delivery.subscriptions import Change
 
-Logged = Row | Change  # whoever read it from the log
+Logged = Row | Change  # read by the feed or by the ORM
 
 
-def shown(change: Logged) -> dict[str, Any]:
-    """All that the log has of a change."""
+def serialize_change(change: Logged) -> dict[str, Any]:
+    """The representation of a change, with all its columns."""
     return {
         "seq": change.seq,
         "at": change.at,
@@ -28,7 +28,7 @@ def shown(change: Logged) -> dict[str, Any]:
 
 
 def differences(model: str, part: Logged | Part) -> dict[str, dict[str, Any]]:
-    """{column: {"before", "after"}} of what changed; everything there is when an object comes or goes."""
+    """{column: {"before", "after"}} of changed columns; of all columns for a created or deleted object."""
     before, after = (shown_document(model, document) or {} for document in (part.before, part.after))
     return {
         name: {"before": before.get(name), "after": after.get(name)}

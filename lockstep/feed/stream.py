@@ -1,4 +1,4 @@
-"""Changes as server-sent events: live, and from where the client left off."""
+"""Changes as server-sent events: live, or after the client's last position."""
 
 import logging
 import time
@@ -12,20 +12,21 @@ import psycopg
 from django.conf import settings
 from django.http import StreamingHttpResponse
 
-from lockstep.api import problems
-from lockstep.api.errors import DomainError, Unavailable
 from lockstep.changes.attribution import Actor
-from lockstep.delivery.following import Follower, Forgotten, NoLog, NoPlace, Place, following
+from lockstep.delivery import log_reader
+from lockstep.delivery.log_reader import LogReader, Position, open_log_reader
 from lockstep.delivery.subscriptions import Change
-from lockstep.feed.shapes import shown
+from lockstep.feed.shapes import serialize_change
+from lockstep.rest import problems
+from lockstep.rest.errors import DomainError, Unavailable
 
 logger = logging.getLogger(__name__)
 
-RETRY_MILLISECONDS = 1_000  # after which a client that lost us comes back
-LOOK_SECONDS = 1.0  # between looks at the log while nobody tells us that it has grown
-ENTITLED_SECONDS = 2.0  # between looks at whether the client may still read
-HEARTBEAT_SECONDS = 10.0  # silence that is broken, so that a connection nobody reads is found out
-LIFE_SECONDS = 300.0  # then the client has to come back, and show its token again
+RETRY_MILLISECONDS = 1_000  # until a disconnected client reconnects
+POLL_SECONDS = 1.0  # between reads of the log without a notification
+ENTITLED_SECONDS = 2.0  # between checks of the client's rights
+HEARTBEAT_SECONDS = 10.0  # of silence before a heartbeat, which detects dead connections
+LIFE_SECONDS = 300.0  # then the client must reconnect with a valid token
 
 EVENT_STREAM = "text/event-stream"
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -33,33 +34,33 @@ STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 Wanted = Callable[[Change], bool]
 
 
-class NotAPlace(DomainError):
+class InvalidLastEventId(DomainError):
     """Last-Event-ID is not an id of this feed. Leave it out to start from now."""
 
 
-class Gone(DomainError):
-    """The log lost what is at this Last-Event-ID, or does not reach back to it. Leave it out to start from now."""
+class PositionExpired(DomainError):
+    """The log no longer has the changes after this Last-Event-ID. Leave it out to start from now."""
 
     problem = problems.GONE
 
 
-class NotYet(Unavailable):
-    """There is nothing to follow before a worker has run on this database, as after a restore. Try again later."""
+class DependencyPending(Unavailable):
+    """No worker has run on this database yet, as after a restore. Try again later."""
 
     retry_after = 5
 
 
-class Busy(Unavailable):
-    """This server has as many streams as it can serve. Try again in a moment."""
+class TooManyStreams(Unavailable):
+    """The server has reached its limit of streams. Try again in a moment."""
 
     retry_after = 5
 
 
-_seats = BoundedSemaphore(settings.FEED_STREAMS)
+_slots = BoundedSemaphore(settings.FEED_STREAMS)
 
 
 class Stream:
-    """The body of the answer. Whoever ends it, by reading to its end or by going away, gives everything back."""
+    """The body of the response. `close` releases its resources."""
 
     def __init__(self, resources: ExitStack, events: Generator[bytes]) -> None:
         self._resources = resources
@@ -72,7 +73,7 @@ class Stream:
         return next(self._events)
 
     def close(self) -> None:
-        """Called by whoever serves the answer, also when it was never read."""
+        """Releases the resources. The server calls it for every response, even if it was never read."""
         self._events.close()
         self._resources.close()
 
@@ -80,52 +81,52 @@ class Stream:
 def event_stream(
     last_event_id: str, wanted: Wanted, actor: Actor, is_gone: Callable[[], bool] = lambda: False
 ) -> StreamingHttpResponse:
-    """An answer of the changes that are `wanted`, until its actor may not read any more or the client `is_gone`.
+    """A response with the `wanted` changes, until its actor loses the right to read or the client `is_gone`.
 
-    Raises NotAPlace, Gone, NotYet and Busy before it begins.
+    Raises InvalidLastEventId, PositionExpired, DependencyPending and TooManyStreams before it begins.
     """
     with ExitStack() as resources:
-        resources.enter_context(_seat())
-        follower = resources.enter_context(following())
+        resources.enter_context(_slot())
+        follower = resources.enter_context(open_log_reader())
         place = _begin(follower, last_event_id)
         stream = Stream(resources.pop_all(), _events(follower, place, wanted, actor, is_gone))
     return StreamingHttpResponse(stream, content_type=EVENT_STREAM, headers=STREAM_HEADERS)
 
 
 @contextmanager
-def _seat() -> Iterator[None]:
-    if not _seats.acquire(blocking=False):
-        raise Busy
+def _slot() -> Iterator[None]:
+    if not _slots.acquire(blocking=False):
+        raise TooManyStreams
     try:
         yield
     finally:
-        _seats.release()
+        _slots.release()
 
 
-def _begin(follower: Follower, last_event_id: str) -> Place:
+def _begin(follower: LogReader, last_event_id: str) -> Position:
     try:
         if not last_event_id:
             return follower.now()
-        place = Place.parse(last_event_id)
-        follower.examine(place)
-    except NoLog as error:
-        raise NotYet from error
-    except NoPlace as error:
-        raise NotAPlace from error
-    except Forgotten as error:
-        raise Gone from error
+        place = Position.parse(last_event_id)
+        follower.validate(place)
+    except log_reader.LogNotInitialised as error:
+        raise DependencyPending from error
+    except log_reader.InvalidPosition as error:
+        raise InvalidLastEventId from error
+    except log_reader.PositionExpired as error:
+        raise PositionExpired from error
     return place
 
 
 class _Entitlement:
-    """Whether the client of a stream may still read it."""
+    """The right of a stream's client to read."""
 
-    def __init__(self, follower: Follower, actor: Actor) -> None:
+    def __init__(self, follower: LogReader, actor: Actor) -> None:
         self._follower, self._actor = follower, actor
         self._until = 0.0
 
     def holds(self) -> bool:
-        """Looked at every ENTITLED_SECONDS, and taken to be so in between."""
+        """Whether the client may read, checked every ENTITLED_SECONDS."""
         if time.monotonic() < self._until:
             return True
         self._until = time.monotonic() + ENTITLED_SECONDS
@@ -133,9 +134,9 @@ class _Entitlement:
 
 
 def _events(
-    follower: Follower, place: Place, wanted: Wanted, actor: Actor, is_gone: Callable[[], bool]
+    follower: LogReader, place: Position, wanted: Wanted, actor: Actor, is_gone: Callable[[], bool]
 ) -> Generator[bytes]:
-    """The stream's events. Where the database fails it ends, and its client comes back to where it was."""
+    """The stream's events. It ends if the database fails, and its client resumes at its position."""
     try:
         yield from _changes(follower, place, wanted, actor, is_gone)
     except psycopg.Error as error:
@@ -143,9 +144,9 @@ def _events(
 
 
 def _changes(
-    follower: Follower, place: Place, wanted: Wanted, actor: Actor, is_gone: Callable[[], bool]
+    follower: LogReader, place: Position, wanted: Wanted, actor: Actor, is_gone: Callable[[], bool]
 ) -> Generator[bytes]:
-    """Every wanted change with the place after it. Silence is broken now and then, and tells how far we have read."""
+    """Each wanted change with the position after it, and heartbeats with the current position."""
     yield b"retry: %d\nid: %s\n\n" % (RETRY_MILLISECONDS, str(place).encode())
     ends = time.monotonic() + LIFE_SECONDS
     silent_since = time.monotonic()
@@ -153,9 +154,9 @@ def _changes(
     while time.monotonic() < ends and not is_gone() and entitlement.holds():
         found = follower.read(place)
         if not found:
-            place = follower.move_on(place)
+            place = follower.next_window(place)
             if place.start == place.end:
-                follower.wait(LOOK_SECONDS)
+                follower.wait(POLL_SECONDS)
         for place, change in found:
             if wanted(change):
                 yield _event(place, change)
@@ -165,10 +166,10 @@ def _changes(
             silent_since = time.monotonic()
 
 
-def _event(place: Place, change: Change) -> bytes:
+def _event(place: Position, change: Change) -> bytes:
     kind = f"{change.model}.{change.kind}".encode()
     return b"id: %s\nevent: %s\ndata: %s\n\n" % (
         str(place).encode(),
         kind,
-        orjson.dumps(shown(change), option=orjson.OPT_UTC_Z),
+        orjson.dumps(serialize_change(change), option=orjson.OPT_UTC_Z),
     )

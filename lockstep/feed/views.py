@@ -1,4 +1,4 @@
-"""Reading the change log: all of it for staff, as a list or live, and the history of one object for who may see it."""
+"""Views of the change log: a list and a stream for staff, and the history of an object for users who may see it."""
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -12,42 +12,42 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
-from lockstep.api.answers import Answer
-from lockstep.api.errors import NotFound
-from lockstep.api.json import JSONRenderer
-from lockstep.api.paging import Ordering, ordering_of, page
-from lockstep.api.parameters import QueryParameter, choice, moment, read_text, read_uuid, text
-from lockstep.api.permissions import Staff
-from lockstep.api.requests import Asking, actor_of, number_of
-from lockstep.api.routes import ID
-from lockstep.api.schema import CURSOR_PAGE, ordering
-from lockstep.api.serializers import page_of
-from lockstep.api.server.environ import EXCHANGE
-from lockstep.api.views import View
-from lockstep.changes.capture import models_to_capture
+from lockstep.changes.capture import captured_models
 from lockstep.changes.models import Change
-from lockstep.changes.readers import Part, event_types, may_read_object, names, readable_part
+from lockstep.changes.readers import Part, event_types, matching_patterns, may_read_object, readable_part
 from lockstep.delivery.subscriptions import Change as DeliveredChange
 from lockstep.delivery.subscriptions import logged_models
 from lockstep.feed.serializers import ChangeSerializer, HistoryEntrySerializer
-from lockstep.feed.shapes import differences, shown
+from lockstep.feed.shapes import differences, serialize_change
 from lockstep.feed.stream import EVENT_STREAM, STREAM_HEADERS, event_stream
+from lockstep.rest.errors import NotFound
+from lockstep.rest.json import JSONRenderer
+from lockstep.rest.paging import Ordering, ordering_of, page
+from lockstep.rest.parameters import QueryParameter, choice, moment, read_text, read_uuid, text
+from lockstep.rest.permissions import Staff
+from lockstep.rest.requests import ApiRequest, actor_of, number_of
+from lockstep.rest.responses import ApiResponse
+from lockstep.rest.routes import ID
+from lockstep.rest.schema import CURSOR_PAGE, ordering
+from lockstep.rest.serializers import page_of
+from lockstep.rest.server.environ import EXCHANGE
+from lockstep.rest.views import View
 
 MAX_PATTERNS = 2_000  # characters
 PLACE = OpenApiParameter(
     "Last-Event-ID", str, OpenApiParameter.HEADER, description="Where the stream continues; without it, from now on."
 )
 ORDERINGS: dict[str, Ordering] = {"-seq": ("-seq",), "seq": ("seq",)}
-F = TypeVar("F", bound=Callable[..., Answer])
+F = TypeVar("F", bound=Callable[..., ApiResponse])
 
 
 def read_id(value: str) -> str:
-    """The id of an object as the log has it. Raises ValueError."""
+    """Parses the id of an object in the log. Raises ValueError."""
     return str(read_uuid(value))
 
 
 def read_actor(value: str) -> str:
-    """An actor as the log names it. Raises ValueError."""
+    """Parses an actor in the log. Raises ValueError."""
     kind, _, key = value.partition(":")
     if kind == "user":
         with suppress(ValueError):
@@ -55,8 +55,8 @@ def read_actor(value: str) -> str:
     raise ValueError("Must be user:<id>, with the UUID of a user.")
 
 
-# By the comparison that each stands for.
-NARROWING = {
+# By look-up.
+FILTERS = {
     "model": choice("model", "Only changes of this model.", logged_models()),
     "object_id": QueryParameter(
         "object_id", {"type": "string", "format": "uuid"}, read_id, "Only changes of this object."
@@ -73,9 +73,9 @@ NARROWING = {
 
 
 def read_patterns(value: str) -> frozenset[str]:
-    """Patterns of types with commas between them, each of which takes some type. Raises ValueError."""
+    """Parses comma-separated patterns, each of which must match an event type. Raises ValueError."""
     patterns = read_text(value, MAX_PATTERNS).split(",")
-    known = set().union(*(names(event_type) for event_type in event_types(is_staff=True)))
+    known = set().union(*(matching_patterns(event_type) for event_type in event_types(is_staff=True)))
     if unknown := [pattern for pattern in patterns if pattern not in known]:
         raise ValueError(
             f"No event matches {unknown[0][:100]!r}. Patterns are posts.post.created, posts.post.*, posts.* or *."
@@ -97,7 +97,7 @@ EVERYTHING = frozenset("*")
 
 
 class EventStreamRenderer(JSONRenderer):
-    """Lets a client ask for text/event-stream; errors are problem+json all the same."""
+    """A renderer for content negotiation; errors are problem+json all the same."""
 
     media_type = "text/event-stream"
     format = "event-stream"
@@ -115,15 +115,15 @@ class ChangeListView(View):
 
     @extend_schema(
         operation_id="list_changes",
-        parameters=[*NARROWING.values(), *FOLLOWING, PLACE, ordering(ORDERINGS), *CURSOR_PAGE],
+        parameters=[*FILTERS.values(), *FOLLOWING, PLACE, ordering(ORDERINGS), *CURSOR_PAGE],
         responses={(200, "application/json"): page_of(ChangeSerializer), (200, "text/event-stream"): str, 410: None},
     )
-    def get(self, request: Asking) -> HttpResponseBase:
+    def get(self, request: ApiRequest) -> HttpResponseBase:
         is_live = isinstance(request.accepted_renderer, EventStreamRenderer)
         _refuse(request, (request._request.GET.keys() - ONLY_LIVE) if is_live else ONLY_LIVE, is_live=is_live)
         if is_live:
             return _live(request)
-        return page(request, _narrowed(request), order=ordering_of(request, ORDERINGS), shape=shown)
+        return page(request, _filtered(request), order=ordering_of(request, ORDERINGS), shape=serialize_change)
 
 
 def _history_schema(name: str) -> Callable[[F], F]:
@@ -134,7 +134,7 @@ class HistoryView(View):
     """Lists the changes of an object, newest first: who, when, and the values before and after."""
 
     @_history_schema("list_history")
-    def get(self, request: Asking, model: str, object_id: str) -> Answer:
+    def get(self, request: ApiRequest, model: str, object_id: str) -> ApiResponse:
         rows = Change.objects.filter(model=model, object_id=_key(model, object_id))
         last = rows.order_by("-seq").values("kind", "before", "after").first()
         if last is None or not may_read_object(model, last, **_reader(request)):
@@ -153,7 +153,7 @@ class NamedHistoryView(HistoryView):
 
     model: str
 
-    def get(self, request: Asking, object_id: str) -> Answer:  # type: ignore[override]  # the route names the model
+    def get(self, request: ApiRequest, object_id: str) -> ApiResponse:  # type: ignore[override]  # the route names the model
         return super().get(request, self.model, object_id)
 
 
@@ -172,13 +172,13 @@ class DefectHistoryView(NamedHistoryView):
 
 
 class _People:
-    """Names of those who act, each asked for once."""
+    """The usernames of actors, each read once."""
 
     def __init__(self) -> None:
         self._names: dict[str, str | None] = {}
 
     def name(self, actor: str | None) -> str | None:
-        """The username behind "user:<id>"."""
+        """The username of the actor "user:<id>"."""
         kind, _, key = (actor or "").partition(":")
         if kind != "user":
             return None
@@ -203,29 +203,31 @@ def _entry(change: Change, people: _People, part: Part | None) -> dict[str, Any]
     return {**entry, "changed": differences(change.model, part), **nothing}
 
 
-def _refuse(request: Asking, names: Iterable[str], *, is_live: bool) -> None:
-    """Raises ValidationError for those of these parameters that are sent: the other form of the answer takes them."""
+def _refuse(request: ApiRequest, names: Iterable[str], *, is_live: bool) -> None:
+    """Raises ValidationError if the request has one of these parameters, which are for the other representation."""
     remark = "Only the list has this parameter, not the stream." if is_live else "Only the stream has this parameter."
     if sent := [name for name in names if name in request._request.GET]:
         raise ValidationError({name: [remark] for name in sent})
 
 
-def _live(request: Asking) -> HttpResponseBase:
+def _live(request: ApiRequest) -> HttpResponseBase:
     if request.method == "HEAD":
-        return HttpResponse(content_type=EVENT_STREAM, headers=STREAM_HEADERS)  # takes no seat
+        return HttpResponse(content_type=EVENT_STREAM, headers=STREAM_HEADERS)  # takes no slot
     wanted = request.parameters.get("events", EVERYTHING)
     place = request.headers.get("Last-Event-ID") or request.parameters.get("last_event_id", "")
 
     def matches(change: DeliveredChange) -> bool:
-        return bool(wanted & names(f"{change.model}.{change.kind}"))
+        return bool(wanted & matching_patterns(f"{change.model}.{change.kind}"))
 
     exchange = request._request.META.get(EXCHANGE)
-    return event_stream(place, matches, actor_of(request), lambda: exchange is not None and exchange.gone)
+    return event_stream(
+        place, matches, actor_of(request), lambda: exchange is not None and (exchange.gone or exchange.ending)
+    )
 
 
-def _narrowed(request: Asking) -> QuerySet[Change]:
+def _filtered(request: ApiRequest) -> QuerySet[Change]:
     rows = Change.objects.all()
-    for comparison, parameter in NARROWING.items():
+    for comparison, parameter in FILTERS.items():
         if parameter.name in request.parameters:
             rows = rows.filter(**{comparison: request.parameters[parameter.name]})
     return rows
@@ -239,17 +241,17 @@ def _reader(request: Request) -> dict[str, Any]:
     return {"user_id": str(request.user.pk), "is_staff": bool(getattr(request.user, "is_staff", False))}
 
 
-def _key(label: str, given: str) -> str:
-    """The id by which the log knows an object that is called by its id or its number."""
-    if number_of(given) is None:
+def _key(label: str, key: str) -> str:
+    """The id in the log of an object that the URL names by its id or number."""
+    if number_of(key) is None:
         try:
-            return str(UUID(given))
+            return str(UUID(key))
         except ValueError as error:
             raise NotFound("There is no such object.") from error
-    model = next((model for model in models_to_capture() if model._meta.label_lower == label), None)
+    model = next((model for model in captured_models() if model._meta.label_lower == label), None)
     if model is None or not any(field.name == "number" for field in model._meta.concrete_fields):
         raise NotFound("There is no such object.")
-    key = model._default_manager.filter(number=given).values_list("pk", flat=True).first()
-    if key is None:
+    pk = model._default_manager.filter(number=key).values_list("pk", flat=True).first()
+    if pk is None:
         raise NotFound("There is no such object.")
-    return str(key)
+    return str(pk)

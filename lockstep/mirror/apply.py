@@ -1,4 +1,4 @@
-"""Apply: carrying out a plan, under the same lanes as the worker, so that both never push one object at once."""
+"""Apply: carries out a plan under the workers' lanes, so that an object is never pushed twice at the same time."""
 
 import asyncio
 import contextlib
@@ -8,31 +8,31 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from lockstep.delivery import lanes
-from lockstep.delivery.errors import DeliveryError, TryAgain
+from lockstep.delivery.errors import DeliveryError, RetryLater
 from lockstep.delivery.subscriptions import Subscriber
+from lockstep.http.errors import ProviderError
 from lockstep.mirror.collection_sql import statements
 from lockstep.mirror.collections import Client, Collection, Mirror
 from lockstep.mirror.failures import provider_errors_as_delivery_errors
 from lockstep.mirror.plan import Kind, Plan, Step
 from lockstep.mirror.push import Pusher, Unsettled
 from lockstep.mirror.remote import Pool, fingerprint, projection
-from lockstep.providers.errors import ProviderError
 
 logger = logging.getLogger(__name__)
 
-LANE_PATIENCE = 0.1  # seconds between looks at a lane that a worker holds
+LANE_POLL_SECONDS = 0.1  # between attempts to hold a lane of a worker
 
 
 @dataclass
 class Result:
-    """How an apply went: counts by kind of what the provider acknowledged, and what failed."""
+    """The result of an apply: acknowledged changes by kind, and failures."""
 
     done: Counter[str] = field(default_factory=Counter)
     failed: list[tuple[Step, str]] = field(default_factory=list)
 
 
 class Applier:
-    """Carries out a plan with as many requests at once as the mirror allows."""
+    """Carries out a plan with the mirror's number of concurrent requests."""
 
     def __init__(
         self, mirror: Mirror, client: Client, pool: Pool, subscriber: Subscriber, unsettled: Unsettled | None = None
@@ -52,8 +52,8 @@ class Applier:
     ) -> Result:
         """Carries out a plan: deletes children before parents, then creates and updates parents before children.
 
-        Deletions come first, because some providers delete more than they are asked to (see aftermath.py). Only the
-        `wanted` steps are taken.
+        Deletions come first, because some providers delete further objects (see reconcile.py). Only `wanted` steps are
+        carried out.
         """
 
         async def take(carry_out: Callable[[Step], Awaitable[None]], collection: Collection, *kinds: Kind) -> None:
@@ -72,7 +72,7 @@ class Applier:
         return self.result
 
     async def _all(self, steps: AsyncIterator[Step], carry_out: Callable[[Step], Awaitable[None]]) -> None:
-        """Keeps `concurrency` steps under way until none is left."""
+        """Carries out the steps with `concurrency` workers."""
         queue: asyncio.Queue[Step | None] = asyncio.Queue(maxsize=self.mirror.concurrency)
 
         async def work() -> None:
@@ -88,12 +88,12 @@ class Applier:
                 await queue.put(None)
 
     async def _confirm_missing(self, step: Step) -> None:
-        """Lets go of the ids of copies that are gone, before any is given to a new one: providers reuse them."""
+        """Unlinks the ids of missing copies before new ones are created, because providers reuse ids."""
         if step.object_id is None or step.remote_id is None:
             return
-        with contextlib.suppress(ProviderError):  # the push itself will tell
+        with contextlib.suppress(ProviderError):  # the push will report it
             if await self.client.get(step.collection.name, step.remote_id) is None:
-                await self.pusher.remotes[step.collection.name].disown(step.object_id, step.remote_id)
+                await self.pusher.remotes[step.collection.name].unlink(step.object_id, step.remote_id)
 
     async def _one(self, step: Step) -> None:
         try:
@@ -103,17 +103,17 @@ class Applier:
             self.result.failed.append((step, str(error)))
         except TimeoutError:
             self.result.failed.append((step, f"no answer within {self.subscriber.deadline:g} s"))
-        except Exception as error:  # a mistake of ours must not keep the others from being pushed
+        except Exception as error:  # a bug must not stop the other pushes
             logger.exception("%s: pushing %s failed", self.mirror.provider, step.object_id or step.remote_id)
             self.result.failed.append((step, f"{type(error).__name__}: {error}"))
         else:
             self.result.done[step.kind] += 1
 
     async def _push(self, step: Step) -> None:
-        """Pushes what the object is now, which may be later than what was planned."""
+        """Pushes the current state of the object, which may be newer than the plan."""
         object_id = step.object_id or ""
         while not (held := await self._hold(step.collection.label, object_id)):  # noqa: ASYNC110
-            await asyncio.sleep(LANE_PATIENCE)
+            await asyncio.sleep(LANE_POLL_SECONDS)
         try:
             await self.pusher.push(step.collection, object_id, await self._row(step))
         finally:
@@ -121,7 +121,7 @@ class Applier:
                 await lanes.release(connection, held)
 
     async def _hold(self, label: str, object_id: str) -> tuple[int, int] | None:
-        """The object's lane, unless a worker has it. Whoever waits for it keeps no connection: the worker needs one."""
+        """The object's lane, unless a worker has it. Keeps no connection while waiting: the worker needs one."""
         async with self.pool.connection() as connection:
             return await lanes.hold(connection, self.subscriber, label, object_id)
 
@@ -133,13 +133,13 @@ class Applier:
         return row[0] if row else None
 
     async def _delete_foreign(self, step: Step) -> None:
-        """Deletes what the provider has and we do not know, unless it has become ours or another one meanwhile."""
+        """Deletes an object that exists only at the provider, unless it was linked or changed meanwhile."""
         name, remote_id = step.collection.name, step.remote_id or ""
-        nobody = "00000000-0000-0000-0000-000000000000"
-        if not await self.pusher.remotes[name].not_taken(nobody, [remote_id]):
-            raise TryAgain("it has become an object of ours meanwhile; plan again")
+        no_object = "00000000-0000-0000-0000-000000000000"
+        if not await self.pusher.remotes[name].not_taken(no_object, [remote_id]):
+            raise RetryLater("it has become an object of ours meanwhile; plan again")
         with provider_errors_as_delivery_errors():
             found = await self.client.get(name, remote_id)
             if found and fingerprint(step.collection, projection(step.collection, found)) != step.fingerprint:
-                raise TryAgain("it has changed meanwhile; plan again")
+                raise RetryLater("it has changed meanwhile; plan again")
             await self.client.delete(name, remote_id)

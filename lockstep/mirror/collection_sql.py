@@ -3,8 +3,8 @@
 from functools import cache
 from pathlib import Path
 
-from lockstep.changes.capture import quote
 from lockstep.changes.sql_file import load
+from lockstep.changes.triggers import quote
 from lockstep.mirror.collections import Collection, Mirror, Parent
 
 TEMPLATES = load(Path(__file__).parent / "sql" / "collection.sql")
@@ -55,11 +55,11 @@ def _parent_names(mirror: Mirror, parent: Parent | None) -> dict[str, str]:
     table = next(quote(c.model._meta.db_table) for c in mirror.collections if c.name == parent.collection)
     return {
         "parent_id": f"""(
-            SELECT parent.id FROM mirror_remoteobject link JOIN {table} parent ON parent.id = link.object_id
+            SELECT parent.id FROM lockstep_mirror_remoteobject link JOIN {table} parent ON parent.id = link.object_id
             WHERE link.collection = '{key}' AND link.remote_id = e.{quote(parent.remote)}::text
               AND parent.deleted IS NULL LIMIT 1)""",
         "has_parent": "parent_id IS NOT NULL",
-        "our_parent_join": f"""LEFT JOIN mirror_remoteobject parent
+        "our_parent_join": f"""LEFT JOIN lockstep_mirror_remoteobject parent
             ON parent.object_id = t.{quote(parent.column)} AND parent.collection = '{key}'""",
     }
 

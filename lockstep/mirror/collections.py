@@ -1,4 +1,4 @@
-"""What is mirrored where: declared by an app in its `mirror.py`, carried out here."""
+"""Declarations of mirrors, which apps make in their `mirror.py`."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -12,7 +12,7 @@ from lockstep.mirror.ceiling import Ceiling
 
 
 class Client(Protocol):
-    """What a provider's client must offer; see `providers/` for what each method raises."""
+    """The interface of a provider's client; see `providers/` for the exceptions of each method."""
 
     def stream(self, collection: str) -> AbstractAsyncContextManager[AsyncIterator[list[Any]]]: ...
     async def get(self, collection: str, remote_id: str) -> dict[str, Any] | None: ...
@@ -24,7 +24,7 @@ class Client(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A captured column of ours and what the provider calls it."""
+    """A captured column and the provider's name of it."""
 
     remote: str
     column: str
@@ -33,7 +33,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """The provider's name of the parent's id, our column of it, and the collection where the parent is."""
+    """The provider's name of the parent's id, our column of it, and the parent's collection."""
 
     remote: str
     column: str
@@ -44,8 +44,8 @@ class Parent:
 class Collection:
     """A provider's collection and the model that is its master.
 
-    `look_up` names the remote fields by which an object is sought whose creation got no answer. `numbers` is the
-    sequence of the model's `number`: an imported object keeps the provider's id as its number where it is free.
+    `look_up` has the remote fields for finding an object whose creation got no response. `numbers` is the sequence of
+    the model's `number`: an imported object keeps the provider's id as its number if it is free.
     """
 
     name: str
@@ -57,29 +57,29 @@ class Collection:
 
     @cached_property
     def remote_names(self) -> tuple[str, ...]:
-        """The provider's names of all that is mirrored, the parent's id last."""
+        """The provider's names of all mirrored fields, the parent's id last."""
         return tuple(field.remote for field in self.fields) + ((self.parent.remote,) if self.parent else ())
 
     @cached_property
     def remote_numbers(self) -> frozenset[str]:
-        """Those of them that are numbers."""
+        """The remote names of numbers."""
         numbers = {field.remote for field in self.fields if field.type == "integer"}
         return frozenset(numbers | ({self.parent.remote} if self.parent else set()))
 
     @cached_property
     def remote_types(self) -> tuple[type, ...]:
-        """The types of all of them, as JSON gives them."""
+        """The Python types of all remote fields in JSON."""
         return tuple(int if name in self.remote_numbers else str for name in self.remote_names)
 
     @property
     def label(self) -> str:
-        """The model's label, as the change log has it."""
+        """The model's label in the change log."""
         return self.model._meta.label_lower
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How far a worker goes at a provider by itself: see aftermath.py. `second_look` is seconds."""
+    """The limits of a worker's changes at a provider: see reconcile.py. `second_look` is in seconds."""
 
     ceiling: Ceiling
     second_look: float
@@ -107,22 +107,22 @@ class Mirror:
 
     @property
     def keys(self) -> list[str]:
-        """How mirror_remoteobject names all its collections."""
+        """The names of all its collections in lockstep_mirror_remoteobject."""
         return [self.key(collection.name) for collection in self.collections]
 
     def key(self, collection: str) -> str:
-        """How mirror_remoteobject names a collection."""
+        """The name of a collection in lockstep_mirror_remoteobject."""
         return f"{self.provider}/{collection}"
 
 
 _registered: dict[str, Mirror] = {}
 
 
-def register_mirror(mirror: Mirror) -> None:
-    """Makes a mirror known to the commands."""
+def add_mirror(mirror: Mirror) -> None:
+    """Adds a mirror to the registry, for metrics."""
     _registered[mirror.provider] = mirror
 
 
-def mirror_of(provider: str) -> Mirror:
-    """The mirror of a provider. Raises KeyError."""
-    return _registered[provider]
+def registered_providers() -> list[str]:
+    """The sorted names of the mirrored providers."""
+    return sorted(_registered)

@@ -1,4 +1,4 @@
-"""The periodic drift check: a plan that nobody applies, so that a difference is known before somebody asks."""
+"""The periodic drift check: a plan that is not applied, for metrics and warnings."""
 
 import asyncio
 import logging
@@ -8,24 +8,24 @@ from psycopg.types.json import Jsonb
 
 from lockstep.delivery.audit import Check, Finding
 from lockstep.delivery.database import open_pool
-from lockstep.mirror.aftermath import STOPPED, Aftermath
+from lockstep.http.errors import ProviderError
 from lockstep.mirror.collections import Mirror
 from lockstep.mirror.plan import Plan
+from lockstep.mirror.reconcile import STOPPED, Reconciler
 from lockstep.mirror.remote import Pool
 from lockstep.mirror.state import State
-from lockstep.providers.errors import ProviderError
 
 logger = logging.getLogger(__name__)
 
-SHOWN = 20  # objects that an audit names
+SHOWN = 20  # objects in an audit
 
-REMEMBER = "INSERT INTO mirror_driftcheck (provider, counts) VALUES (%s, %s)"
+REMEMBER = "INSERT INTO lockstep_mirror_driftcheck (provider, counts) VALUES (%s, %s)"
 
 
-def drift_check(mirror: Mirror, aftermath: Aftermath) -> Callable[[Pool], Awaitable[None]]:
-    """Periodic work that compares the provider with us, writes the counts down and warns of drift.
+def drift_check(mirror: Mirror, reconciler: Reconciler) -> Callable[[Pool], Awaitable[None]]:
+    """Periodic work that compares the provider with local data, stores the counts and warns of drift.
 
-    What is no drift by others' hands is left to the aftermath.
+    Self-inflicted differences are left to the reconciler.
     """
 
     async def run(pool: Pool) -> None:
@@ -42,8 +42,8 @@ def drift_check(mirror: Mirror, aftermath: Aftermath) -> Callable[[Pool], Awaita
                 return
             finally:
                 await plan.close()
-        if plan.owed or stopped:
-            await aftermath.request(pool)
+        if plan.self_inflicted or stopped:
+            await reconciler.request(pool)
         if stopped:
             logger.error(STOPPED, mirror.provider, stopped)
         if plan.by_others and not was_imported:
@@ -80,7 +80,7 @@ def mirror_check(mirror: Mirror) -> Check:
 async def _differing(plan: Plan) -> list[str]:
     found: list[str] = []
     for collection in plan.mirror.collections:
-        async with plan.steps(collection, "create", "update", "delete", "unkept") as steps:
+        async with plan.steps(collection, "create", "update", "delete", "not_persisted") as steps:
             async for step in steps:
                 if len(found) == SHOWN:
                     return [*found, f"and {plan.drift - SHOWN:,} more"]

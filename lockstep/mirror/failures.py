@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lockstep.delivery import errors as delivery
-from lockstep.providers.errors import ProviderError, Unreachable
+from lockstep.http.errors import ProviderError, Unreachable
 
 
 @contextmanager
@@ -16,5 +16,5 @@ def provider_errors_as_delivery_errors() -> Iterator[None]:
         raise delivery.Unreachable(str(error)) from error
     except ProviderError as error:
         if error.retryable:
-            raise delivery.TryAgain(str(error), error.retry_after) from error
-        raise delivery.Refused(str(error)) from error
+            raise delivery.RetryLater(str(error), error.retry_after) from error
+        raise delivery.Rejected(str(error)) from error

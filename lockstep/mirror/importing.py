@@ -12,17 +12,17 @@ import orjson
 import psycopg
 
 from lockstep.changes.attribution import set_local
+from lockstep.http.errors import ProviderError
+from lockstep.http.json_text import MAX_INTEGER, excerpt, integer_of, is_text
 from lockstep.mirror.collection_sql import statements
 from lockstep.mirror.collections import Client, Collection, Mirror
 from lockstep.mirror.remote import Pool
-from lockstep.providers.errors import ProviderError
-from lockstep.providers.json_text import MAX_INTEGER, excerpt, integer_of, is_text
 
 EXAMPLES = 5  # refused objects that a report shows
 BATCH = 5_000  # objects taken in by one transaction
 AT_ONCE = 2  # transactions under way
 TRIES = 5  # of one batch, when it meets numbers that were drawn just before it claimed them
-LARGEST_KEPT = 2**52  # of a provider's ids that become our numbers: beyond it our own have room up to MAX_INTEGER
+MAX_NUMBER = 2**52  # of a provider's ids that become our numbers: beyond it our own have room up to MAX_INTEGER
 
 # Batches need not wait for the disk one by one: the record of the import does, and brings all before it along.
 # A crash in between loses whole batches, which the next import takes in again.
@@ -136,13 +136,13 @@ async def _take_in(pool: Pool, sql: dict[str, str], mirror: Mirror, rows: list[d
     """One batch in one transaction; again when it meets a number that was drawn before it claimed its own."""
     time_and_version = f"{time.time_ns() // 1_000_000:012x}7"
     batch = {"batch": orjson.dumps(rows).decode(), "time": time_and_version, "seed": uuid4().hex}
-    await _claim_numbers(pool, sql, max((n for row in rows if (n := int(row["id"])) <= LARGEST_KEPT), default=0))
+    await _claim_numbers(pool, sql, max((n for row in rows if (n := int(row["id"])) <= MAX_NUMBER), default=0))
     for tries_left in reversed(range(TRIES)):
         try:
             async with pool.connection() as connection, connection.transaction():
                 await connection.execute(BATCH_SETTINGS)
                 await connection.execute(*set_local(origin=mirror.provider, trace="import"))
-                cursor = await connection.execute(sql["take_in"], batch | {"largest_kept": LARGEST_KEPT})
+                cursor = await connection.execute(sql["take_in"], batch | {"largest_kept": MAX_NUMBER})
                 return await cursor.fetchone() or (0, 0)
         except (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected):
             if not tries_left:

@@ -1,4 +1,4 @@
-"""The plan: what differs at a provider, field by field, before anything is done about it."""
+"""The plan: the differences between local data and a provider, field by field."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -12,27 +12,26 @@ import orjson
 from psycopg import AsyncConnection
 from psycopg.errors import UniqueViolation
 
+from lockstep.http.errors import MalformedResponse
+from lockstep.http.json_text import excerpt, integer_of
 from lockstep.mirror.collection_sql import statements
 from lockstep.mirror.collections import Client, Collection, Mirror
 from lockstep.mirror.remote import Body, digest, keeps_writes, projection
-from lockstep.providers.errors import Garbled
-from lockstep.providers.json_text import excerpt, integer_of
 
 Connection = AsyncConnection[Any]
-Kind = Literal["create", "update", "delete", "unkept"]
+Kind = Literal["create", "update", "delete", "not_persisted"]
 
-# Pushes of steps are waited for within the transaction of their cursor, which locks no row.
+# Steps are pushed within the transaction of their cursor, which locks no row.
 NO_IDLE_TIMEOUT = "SET LOCAL idle_in_transaction_session_timeout = 0"
-MUCH = 10  # a provider that shows a tenth less of ours than it had shows much less
+MUCH = 10  # a provider has shrunk if it lacks more than a tenth of our copies
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to do at the provider; `unkept` ones can only be told.
+    """One difference: a change to make at the provider, or `not_persisted`, which a push cannot repair.
 
-    `object_id` and `number` are ours and missing for what the provider has and we do not; `remote_id` is the
-    provider's and missing for what it has not. `owed` ones are no
-    drift by others' hands: see aftermath.py.
+    `object_id` and `number` are None for an object that exists only at the provider, `remote_id` for one that exists
+    only here. `self_inflicted` differences are effects of our own writes, and no drift: see reconcile.py.
     """
 
     collection: Collection
@@ -42,13 +41,13 @@ class Step:
     remote_id: str | None
     theirs: Body | None
     ours: Body | None
-    owed: bool = False
-    fingerprint: UUID | None = None  # of what the provider has, or else of ours
+    self_inflicted: bool = False
+    fingerprint: UUID | None = None  # of the provider's copy, or else of ours
 
     @property
     def is_self_inflicted(self) -> bool:
-        """Whether it is no drift by others' hands, which only people decide about."""
-        return self.owed or self.follows_parent
+        """Whether it is an effect of our own writes, which a worker repairs; operators decide about drift."""
+        return self.self_inflicted or self.follows_parent
 
     @property
     def differences(self) -> list[tuple[str, Any, Any]]:
@@ -59,7 +58,7 @@ class Step:
 
     @property
     def follows_parent(self) -> bool:
-        """Whether all that differs is the parent's id: the parent was given another one."""
+        """Whether only the parent's id differs, because the parent has a new one."""
         parent = self.collection.parent
         if parent is None or self.kind != "update":
             return False
@@ -67,24 +66,24 @@ class Step:
 
 
 class Plan:
-    """A comparison that stands in temporary tables of one connection until it is closed."""
+    """A comparison in temporary tables of one connection, until it is closed."""
 
     def __init__(self, mirror: Mirror, connection: Connection) -> None:
         self.mirror = mirror
         self.connection = connection
         self.listed: Counter[str] = Counter()
         self.counts: Counter[Kind] = Counter()
-        self.owed: Counter[Kind] = Counter()  # those of them that are nobody else's drift: see aftermath.py
-        self.gone = 0  # copies of ours that were seen there and are not
-        self.seen = 0  # copies of ours that were seen there
-        self.unusable: Counter[str] = Counter()  # objects there with an id that cannot be used: they are left alone
+        self.self_inflicted: Counter[Kind] = Counter()  # those that are no drift: see reconcile.py
+        self.gone = 0  # copies of ours that disappeared
+        self.seen = 0  # copies of ours that were seen at the provider
+        self.unusable: Counter[str] = Counter()  # remote objects with an unusable id, which are ignored
         self.began: datetime | None = None
 
     async def make(self, client: Client, progress: Callable[[str, int], None], *, adopt: bool = False) -> None:
         """Lists the provider's collections and compares them with ours.
 
-        With `adopt`, copies to which the provider has given other ids become ours under these. Raises ProviderError
-        when a listing cannot be read to its end: half a listing would plan deletions in reverse.
+        With `adopt`, copies that got another id at the provider are linked to it. Raises ProviderError for an
+        incomplete listing, which would result in a wrong plan.
         """
         cursor = await self.connection.execute("SELECT clock_timestamp()")
         (self.began,) = await cursor.fetchone() or (None,)
@@ -111,7 +110,7 @@ class Plan:
                     self.listed[collection.name] += len(batch)
                     progress(collection.name, self.listed[collection.name])
         except UniqueViolation as error:
-            raise Garbled(f"{collection.name} has an id twice") from error
+            raise MalformedResponse(f"{collection.name} has an id twice") from error
 
     async def _compare(self, collection: Collection, facts: dict[str, object], *, adopt: bool) -> None:
         sql = statements(self.mirror, collection)
@@ -120,18 +119,18 @@ class Plan:
             await self.connection.execute(sql["drop_plan"])
             await self.connection.execute(sql["compare"], facts)
         cursor = await self.connection.execute(sql["count_plan"])
-        for kind, count, owed, gone in await cursor.fetchall():
+        for kind, count, self_inflicted, gone in await cursor.fetchall():
             self.counts[kind] += count
-            self.owed[kind] += owed
+            self.self_inflicted[kind] += self_inflicted
             self.gone += gone
         cursor = await self.connection.execute(sql["count_seen"])
         self.seen += (await cursor.fetchone() or (0,))[0]
 
     @asynccontextmanager
     async def steps(self, collection: Collection, *kinds: Kind) -> AsyncIterator[AsyncIterator[Step]]:
-        """The steps of these kinds in one collection, by number; a few at a time are in memory.
+        """The steps of these kinds in one collection, by number, read in batches.
 
-        A block, so that its cursor is closed before the next statement, wherever the loop in it ends.
+        A context manager, so that its cursor is closed before the next statement.
         """
         sql = statements(self.mirror, collection)
         async with self.connection.transaction(), self.connection.cursor(name="steps") as cursor:
@@ -140,7 +139,7 @@ class Plan:
             yield (Step(collection, *row) async for row in cursor)
 
     async def verify(self) -> None:
-        """Marks what was acknowledged and is now seen in the listing."""
+        """Marks acknowledged copies that are in the listing as verified."""
         for collection in self.mirror.collections:
             await self.connection.execute(statements(self.mirror, collection)["verify_listed"])
 
@@ -151,44 +150,44 @@ class Plan:
 
     @property
     def todo(self) -> int:
-        """How many objects can be mended by pushing."""
-        return self.counts.total() - self.counts["unkept"]
+        """The number of objects that a push can repair."""
+        return self.counts.total() - self.counts["not_persisted"]
 
     @property
     def drift(self) -> int:
-        """How many objects differ, those included that cannot be mended by pushing."""
+        """The number of objects that differ, including those that a push cannot repair."""
         return self.counts.total() + self.unusable.total()
 
     @property
     def by_others(self) -> Counter[Kind]:
-        """The differences that are drift by others' hands, by kind."""
-        return self.counts - self.owed
+        """The differences that are drift, by kind."""
+        return self.counts - self.self_inflicted
 
     @property
     def has_shrunk(self) -> bool:
-        """Whether the provider shows much less of ours than it had."""
+        """Whether the provider lacks more than a tenth of our copies."""
         return self.gone * MUCH > self.seen
 
 
 def copy_line(collection: Collection, element: object) -> bytes:
-    """A provider's object as a line for COPY: its id, its fingerprint, and what we mirror of it as JSON.
+    """A provider's object as a line for COPY: its id, its fingerprint, and its mirrored fields as JSON.
 
-    Empty for one whose id cannot be used. Raises Garbled for what has none. Any field may be missing or odd, which is
-    then a difference.
+    Empty for an unusable id. Raises MalformedResponse for an object without an id. Any other field may be missing or
+    invalid, which is a difference.
     """
     if not isinstance(element, dict) or "id" not in element:
-        raise Garbled(f"in {collection.name}: {excerpt(element)} has no id")
+        raise MalformedResponse(f"in {collection.name}: {excerpt(element)} has no id")
     remote_id = integer_of(element["id"])
     if remote_id is None:
         return b""
     body = projection(collection, element)
-    shown = {name: _without_odd_characters(value) for name, value in body.items()}
-    text = orjson.dumps(shown).replace(b"\\", b"\\\\")
+    storable = {name: _without_odd_characters(value) for name, value in body.items()}
+    text = orjson.dumps(storable).replace(b"\\", b"\\\\")
     return b"%d\t%s\t%s\n" % (remote_id, digest(collection, body).encode(), text)
 
 
 def _without_odd_characters(value: object) -> object:
-    """NUL and lone surrogates, which jsonb cannot hold, as another character."""
+    """A text without NUL and lone surrogates, which jsonb cannot store."""
     if not isinstance(value, str):
         return value
     return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -10,12 +10,12 @@ from lockstep.mirror.apply import Result
 from lockstep.mirror.plan import Kind, Plan, Step
 
 SHOWN = 50  # steps of one kind in one collection, unless all are asked for
-LONGEST_VALUE = 70
-KINDS: tuple[Kind, ...] = ("create", "update", "delete", "unkept")
-SIGNS = {"create": "[green]+[/]", "update": "[yellow]~[/]", "delete": "[red]-[/]", "unkept": "[magenta]?[/]"}
-UNKEPT = (
-    "The provider does not keep writes: it said yes to {count:,} of ours and then did not show them. "
-    "Pushing them again would not help, and nobody will."
+MAX_VALUE = 70
+KINDS: tuple[Kind, ...] = ("create", "update", "delete", "not_persisted")
+SIGNS = {"create": "[green]+[/]", "update": "[yellow]~[/]", "delete": "[red]-[/]", "not_persisted": "[magenta]?[/]"}
+NOT_PERSISTED = (
+    "The provider does not persist writes: it acknowledged {count:,} of ours and then did not show them. "
+    "They are not pushed again."
 )
 
 
@@ -31,8 +31,8 @@ async def describe_plan(console: Console, plan: Plan, *, full: bool, stopped: st
         console.print(f"No drift: {counted(plan.listed.total(), 'object')} here and at the provider are equal.")
         return
     console.print("Plan: " + ", ".join(f"{plan.counts[kind]:,} {_verb(kind)}" for kind in KINDS) + ".")
-    if plan.counts["unkept"]:
-        console.print(UNKEPT.format(count=plan.counts["unkept"]))
+    if plan.counts["not_persisted"]:
+        console.print(NOT_PERSISTED.format(count=plan.counts["not_persisted"]))
 
 
 async def _describe_steps(console: Console, steps: AsyncIterator[Step], what: str, limit: int | None) -> None:
@@ -51,17 +51,17 @@ def _warnings(plan: Plan, stopped: str) -> Iterator[str]:
         yield f"{name}: {counted(count, 'object')} with an id that cannot be used, left alone."
     if plan.has_shrunk:
         yield f"[bold]The provider does not show {plan.gone:,} of {plan.seen:,} objects that it had.[/]"
-    owed = plan.owed.total()
-    if stopped and owed:
+    self_inflicted = plan.self_inflicted.total()
+    if stopped and self_inflicted:
         yield f"[bold]A worker has stopped mending: {escape(stopped)}.[/] Run this without --plan to go on."
     elif stopped:
         yield f"A worker has stopped mending: {escape(stopped)}. That is over: its next look finds nothing to mend."
-    elif owed:
-        yield f"A worker mends {counted(owed, 'difference')} of these by itself."
+    elif self_inflicted:
+        yield f"A worker mends {counted(self_inflicted, 'difference')} of these by itself."
 
 
 def _verb(kind: Kind) -> str:
-    return "not kept by the provider" if kind == "unkept" else f"to {kind}"
+    return "not kept by the provider" if kind == "not_persisted" else f"to {kind}"
 
 
 def _describe(console: Console, step: Step) -> None:
@@ -76,7 +76,7 @@ def _describe(console: Console, step: Step) -> None:
 
 def _value(value: object) -> str:
     text = "nothing" if value is None else repr(value)
-    return escape(text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…")
+    return escape(text if len(text) <= MAX_VALUE else f"{text[: MAX_VALUE - 1]}…")
 
 
 def describe_result(console: Console, plan: Plan, result: Result) -> None:
@@ -86,8 +86,8 @@ def describe_result(console: Console, plan: Plan, result: Result) -> None:
         console.print(f"[red]failed[/] {what}: {escape(cause)}")
     done = ", ".join(f"{result.done[kind]:,} {kind}d" for kind in ("create", "update", "delete"))
     console.print(f"Done: {done}; {len(result.failed):,} failed.")
-    if plan.counts["unkept"]:
-        console.print(UNKEPT.format(count=plan.counts["unkept"]))
+    if plan.counts["not_persisted"]:
+        console.print(NOT_PERSISTED.format(count=plan.counts["not_persisted"]))
     if plan.todo:
         console.print(f"{counted(plan.todo, 'difference')} left. Run this again once the cause is mended.")
     elif not plan.drift:

@@ -1,4 +1,4 @@
-"""What is known of a provider as a whole: when to look at it, and whether its mending has stopped for a person."""
+"""The state of a provider: when to read it, and whether its repair has stopped for an operator."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,14 +10,14 @@ from lockstep.mirror.remote import Connection
 
 SQL = load(Path(__file__).parent / "sql" / "state.sql")
 
-# How old a write without a clear answer is when the provider is looked at because of it. The drift check, which looks
-# every hour, counts what differs as ours until the write is forgotten.
+# The ages of a write with an unknown outcome at which the provider is read. The hourly drift check counts its effects
+# as self-inflicted until the record is deleted.
 AGES = [timedelta(seconds=10), timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1)]
-KEPT = timedelta(days=1)
+WRITE_RETENTION = timedelta(days=1)
 
 
 def stops() -> dict[str, str]:
-    """The providers whose mending has stopped for a person, and why."""
+    """The providers whose repair has stopped for an operator, with the reasons."""
     return dict(MirrorState.objects.exclude(stopped_at=None).values_list("provider", "reason"))
 
 
@@ -29,43 +29,43 @@ class State:
         self._connection = connection
 
     async def is_due(self) -> bool:
-        """Whether it is time for a look."""
+        """Whether a read is due."""
         return bool(await self._row("is_due", collections=self._mirror.keys, ages=AGES))
 
     async def look_later(self, seconds: float) -> None:
-        """Asks for a look in so many seconds."""
+        """Requests a read in `seconds`."""
         await self._row("look_later", delay=timedelta(seconds=seconds))
 
     async def looked(self, began: datetime | None) -> None:
-        """A look that began then has been made."""
+        """Records a read that began at this time."""
         await self._row("looked", began=began)
 
     async def stopped(self) -> str:
-        """Why a person has to decide; "" while nobody has to."""
+        """The reason why the repair has stopped for an operator, or ""."""
         return (await self._state())[2] or ""
 
     async def stop(self, reason: str) -> None:
-        """A person has to decide."""
+        """Stops the repair for an operator."""
         await self._row("stop", reason=reason)
 
     async def suspect(self) -> bool:
-        """Much is missing there; whether it was at a look that is long enough ago."""
+        """Records that many copies are missing. Returns whether an earlier read confirms it."""
         is_confirmed, is_suspected, _ = await self._state()
         if not is_suspected:
             await self._row("suspect")
         return bool(is_confirmed)
 
-    async def go_on(self) -> None:
-        """All is well again, or a person has decided."""
-        await self._row("go_on")
+    async def resume(self) -> None:
+        """Ends a stop or a suspicion."""
+        await self._row("resume")
 
     async def was_imported(self) -> bool:
         """Whether an import was ever completed."""
         return bool(await self._row("was_imported"))
 
     async def forget_old_writes(self) -> None:
-        """What was sent so long ago has no effect any more."""
-        await self._row("forget_old_writes", age=KEPT)
+        """Deletes records of writes that can no longer take effect."""
+        await self._row("forget_old_writes", age=WRITE_RETENTION)
 
     async def _state(self) -> tuple[bool | None, bool, str | None]:
         second_look = timedelta(seconds=self._mirror.limits().second_look)

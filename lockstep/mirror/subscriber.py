@@ -1,4 +1,4 @@
-"""The subscription that keeps a provider in step: state, because only the latest state of an object counts there."""
+"""The subscription of a mirror, of kind state: only the latest state of an object counts at the provider."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,22 +6,22 @@ from contextlib import asynccontextmanager
 from lockstep.delivery.audit import register_check
 from lockstep.delivery.periodic import PeriodicWork, register_periodic
 from lockstep.delivery.subscriptions import Handler, Pool, Subscriber, register
-from lockstep.mirror.aftermath import Aftermath
-from lockstep.mirror.collections import Mirror
+from lockstep.mirror.collections import Mirror, add_mirror
 from lockstep.mirror.drift import drift_check, mirror_check
 from lockstep.mirror.push import Pusher
+from lockstep.mirror.reconcile import Reconciler
 
 DEADLINE = 20.0  # seconds for one push; its few requests have their own, shorter ones
 
 
-def mirror_subscriber(mirror: Mirror, aftermath: Aftermath | None = None) -> Subscriber:
+def mirror_subscriber(mirror: Mirror, reconciler: Reconciler | None = None) -> Subscriber:
     """Pushes every change of the mirror's models, except those that were imported from its provider."""
-    looked_after = aftermath or Aftermath(mirror)
+    reconciling = reconciler or Reconciler(mirror)
 
     @asynccontextmanager
     async def connect(pool: Pool) -> AsyncIterator[Handler]:
         async with mirror.open_client() as client:
-            yield Pusher(mirror, client, pool, lambda: looked_after.request(pool)).deliver
+            yield Pusher(mirror, client, pool, lambda: reconciling.request(pool)).deliver
 
     return Subscriber(
         name=mirror.subscription,
@@ -34,12 +34,13 @@ def mirror_subscriber(mirror: Mirror, aftermath: Aftermath | None = None) -> Sub
     )
 
 
-def keep_in_step(mirror: Mirror, *, drift_check_seconds: float) -> None:
-    """Registers all that a worker does for a mirror: pushing, mending its aftermath, checking for drift."""
-    aftermath = Aftermath(mirror)
-    subscriber = mirror_subscriber(mirror, aftermath)
+def register_mirror(mirror: Mirror, *, drift_check_seconds: float) -> None:
+    """Registers a mirror and its work in workers: pushing, reconciling, checking for drift."""
+    add_mirror(mirror)
+    reconciler = Reconciler(mirror)
+    subscriber = mirror_subscriber(mirror, reconciler)
     register(subscriber)
     register_check(mirror_check(mirror))
-    register_periodic(aftermath.work(subscriber))
-    register_periodic(aftermath.watch())
-    register_periodic(PeriodicWork(f"{mirror.provider}-drift", drift_check_seconds, drift_check(mirror, aftermath)))
+    register_periodic(reconciler.work(subscriber))
+    register_periodic(reconciler.watch())
+    register_periodic(PeriodicWork(f"{mirror.provider}-drift", drift_check_seconds, drift_check(mirror, reconciler)))

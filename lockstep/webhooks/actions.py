@@ -1,4 +1,4 @@
-"""What people do with their endpoints. An endpoint and its subscription are made, changed and removed together."""
+"""Actions on webhook endpoints. An endpoint and its subscription are created, changed and removed together."""
 
 import base64
 import secrets
@@ -14,38 +14,38 @@ from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from lockstep.api.concurrency import ANY_VERSION, Match, lock
-from lockstep.api.errors import Conflict, Invalid, NotFound
-from lockstep.api.sealing import seal
 from lockstep.changes.attribution import attributed_transaction
-from lockstep.changes.entities import Somebody
 from lockstep.changes.readers import patterns_to_follow
 from lockstep.delivery import operations
-from lockstep.delivery.operations import NotInLog, Replayed, Selection, UnknownMessage, UnknownSubscription
+from lockstep.delivery.operations import ChangeFilter, NotInLog, ReplayResult, UnknownMessage, UnknownSubscription
+from lockstep.rest.concurrency import ANY_VERSION, Match, lock
+from lockstep.rest.encryption import DecryptionFailed, decrypt, encrypt
+from lockstep.rest.entities import AnyUser
+from lockstep.rest.errors import Conflict, Invalid, NotFound
 from lockstep.webhooks.deliver import ENDPOINTS, TEST
 from lockstep.webhooks.disabling import disable
 from lockstep.webhooks.models import SECRETS, Endpoint
 
 SECRET_BYTES = 32
-MOST_OLD_SECRETS = 4  # that sign beside the new one: each has a signature in the header of every message
+MAX_OLD_SECRETS = 4  # each has a signature in the header of every message, beside that of the new one
 SWITCHED_OFF = "switched off by its owner"
 OWNER_SIGNED_OUT = "switched off when its owner's password was changed"
 
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A new endpoint, or one with a new secret, which is shown now and never again."""
+    """A new endpoint, or one with a new secret, which only this response has."""
 
     endpoint: Endpoint
     secret: str
 
 
-def create_endpoint(*, actor: str, owner: Somebody, url: str, events: Sequence[str], description: str = "") -> Created:
-    """A new endpoint, told of what is committed from now on. Raises Conflict when its owner has enough of them."""
+def create_endpoint(*, actor: str, owner: AnyUser, url: str, events: Sequence[str], description: str = "") -> Created:
+    """Creates an endpoint for future changes. Raises Conflict at the limit of endpoints per user."""
     secret = _new_secret()
     with transaction.atomic():
-        # Two at once would each count without the other. Before the actor is confirmed: whatever withdraws a right of
-        # the owner waits for what was confirmed, and holds this very lock.
+        # The lock serialises the count below. Before the actor is confirmed: a withdrawal of the owner's rights holds
+        # this lock while it waits for confirmed transactions.
         lock(get_user_model().objects.all(), ANY_VERSION, pk=owner.pk)
         with attributed_transaction(actor=actor):
             if Endpoint.objects.alive().of(owner).count() >= settings.WEBHOOKS_PER_USER:
@@ -55,7 +55,7 @@ def create_endpoint(*, actor: str, owner: Somebody, url: str, events: Sequence[s
                 url=url,
                 events=list(events),
                 description=description,
-                secret=seal(SECRETS, secret.encode()),
+                secret=encrypt(SECRETS, secret.encode()),
             )
             _subscribe(endpoint)
     return Created(endpoint, secret)
@@ -64,9 +64,9 @@ def create_endpoint(*, actor: str, owner: Somebody, url: str, events: Sequence[s
 def update_endpoint(
     *, actor: str, endpoint: Endpoint, match: Match = ANY_VERSION, active: bool | None = None, **values: object
 ) -> None:
-    """Changes url, events, description; switches it off or on. One that is switched on starts from now.
+    """Changes url, events and description; switches the endpoint off or on. It starts from now when switched on.
 
-    Raises OutOfDate.
+    Raises PreconditionFailed.
     """
     with attributed_transaction(actor=actor):
         endpoint = _locked(endpoint, match)
@@ -84,24 +84,23 @@ def update_endpoint(
 
 
 def delete_endpoint(*, actor: str, endpoint: Endpoint, match: Match = ANY_VERSION) -> None:
-    """It is gone with all that waits for it. Raises OutOfDate."""
+    """Deletes an endpoint and its pending messages. Raises PreconditionFailed."""
     with attributed_transaction(actor=actor):
         _set(_locked(endpoint, match), deleted=Now())
         _unsubscribe(endpoint)
 
 
 def delete_endpoints(owner: UUID) -> None:
-    """Deletes all endpoints of an account that is deleted, with their addresses and secrets. Within its transaction."""
+    """Deletes all endpoints of a deleted account, with their URLs and secrets, within its transaction."""
     for endpoint in Endpoint.objects.alive().filter(owner=owner).order_by("pk").select_for_update(no_key=True):
         _set(endpoint, deleted=Now(), url="", description="", secret=b"", old_secrets=[], old_secrets_until=[])
         _unsubscribe(endpoint)
 
 
 def disable_endpoints(owner: UUID) -> None:
-    """Switches all endpoints of a user off whose password is replaced. Within its transaction.
+    """Switches off all endpoints of a user whose password is replaced, within its transaction.
 
-    Whoever knew the old password may have made them. Their owner switches them on again, and has what was missed
-    redelivered.
+    An attacker with the old password may have created them. Their owner can switch them on again and redeliver.
     """
     rows = Endpoint.objects.alive().filter(owner=owner, disabled=None)
     for endpoint in rows.order_by("pk").select_for_update(no_key=True):
@@ -109,17 +108,16 @@ def disable_endpoints(owner: UUID) -> None:
 
 
 def rotate_secret(*, actor: str, endpoint: Endpoint) -> Created:
-    """A new secret; the old one signs beside it for a day, so that the receiver can change over in its own time.
+    """Creates a new secret. For a day the old one signs, too, so that the receiver can change over.
 
-    So does each that was replaced within a day. Raises Conflict when MOST_OLD_SECRETS sign beside it already: none of
-    them ends before its time.
+    So do all that were replaced within a day. Raises Conflict if MAX_OLD_SECRETS are still valid.
     """
     secret = _new_secret()
     with attributed_transaction(actor=actor):
         endpoint = _locked(endpoint)
         now = _now()
         old = _old_secrets(endpoint, now)
-        if len(old) >= MOST_OLD_SECRETS:
+        if len(old) >= MAX_OLD_SECRETS:
             raise Conflict(
                 f"{len(old)} old secrets of this endpoint are still valid. The next one ends at "
                 f"{min(until for _, until in old).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}; rotate again then."
@@ -127,7 +125,7 @@ def rotate_secret(*, actor: str, endpoint: Endpoint) -> Created:
         old.append((bytes(endpoint.secret), now + timedelta(hours=settings.WEBHOOK_OVERLAP_HOURS)))
         _set(
             endpoint,
-            secret=seal(SECRETS, secret.encode()),
+            secret=encrypt(SECRETS, secret.encode()),
             old_secrets=[sealed for sealed, _ in old],
             old_secrets_until=[until for _, until in old],
         )
@@ -135,8 +133,39 @@ def rotate_secret(*, actor: str, endpoint: Endpoint) -> Created:
     return Created(endpoint, secret)
 
 
+def reseal_secrets() -> tuple[int, list[UUID]]:
+    """Encrypts all secrets under the current SECRET_KEY, each endpoint in a transaction of its own.
+
+    Returns the number of endpoints, and the ids of those whose secret cannot be decrypted.
+    """
+    done, unreadable = 0, list[UUID]()
+    for key in list(Endpoint.objects.alive().order_by("pk").values_list("pk", flat=True)):
+        with transaction.atomic():
+            endpoint = Endpoint.objects.alive().select_for_update(no_key=True).filter(pk=key).first()
+            if endpoint is None:
+                continue  # deleted meanwhile
+            try:
+                secret = _reencrypted(bytes(endpoint.secret))
+                old = [(_reencrypted(sealed), until) for sealed, until in _old_secrets(endpoint, _now())]
+            except DecryptionFailed:
+                unreadable.append(endpoint.pk)
+                continue
+            _set(
+                endpoint,
+                secret=secret,
+                old_secrets=[sealed for sealed, _ in old],
+                old_secrets_until=[until for _, until in old],
+            )
+            done += 1
+    return done, unreadable
+
+
+def _reencrypted(sealed: bytes) -> bytes:
+    return encrypt(SECRETS, decrypt(SECRETS, sealed))
+
+
 def _old_secrets(endpoint: Endpoint, now: datetime) -> list[tuple[bytes, datetime]]:
-    """Those that are still valid, with their ends."""
+    """The old secrets that are still valid, with their ends."""
     pairs = zip(endpoint.old_secrets, endpoint.old_secrets_until, strict=True)
     return [(bytes(sealed), until) for sealed, until in pairs if until > now]
 
@@ -150,13 +179,13 @@ def _now() -> datetime:
 
 
 def send_test(*, actor: str, endpoint: Endpoint) -> None:
-    """Sends a made-up event through all that a real one goes through. Raises Conflict when it is disabled."""
+    """Sends a test event like a real one. Raises Conflict for a disabled endpoint."""
     with _sending(actor, endpoint):
         after = {"endpoint": str(endpoint.id), "message": "This is a test."}
         operations.send(endpoint.subscription, model=TEST, object_id=str(endpoint.id), after=after)
 
 
-def redeliver_message(*, actor: str, endpoint: Endpoint, message_id: UUID) -> Replayed:
+def redeliver_message(*, actor: str, endpoint: Endpoint, message_id: UUID) -> ReplayResult:
     """Sends one message again under the same id. Raises NotFound, Conflict."""
     with _sending(actor, endpoint):
         try:
@@ -165,23 +194,23 @@ def redeliver_message(*, actor: str, endpoint: Endpoint, message_id: UUID) -> Re
             raise NotFound(str(error)) from error
 
 
-def redeliver_dead_letters(*, actor: str, endpoint: Endpoint) -> Replayed:
-    """Sends all that was given up again. Raises Conflict when it is disabled."""
+def redeliver_dead_letters(*, actor: str, endpoint: Endpoint) -> ReplayResult:
+    """Sends all dead letters again. Raises Conflict for a disabled endpoint."""
     with _sending(actor, endpoint):
-        return operations.replay_letters(Selection(endpoint.subscription))
+        return operations.replay_letters(ChangeFilter(endpoint.subscription))
 
 
-def redeliver_span(*, actor: str, endpoint: Endpoint, since: datetime, until: datetime | None) -> Replayed:
-    """Sends all changes of a time again, delivered or not; of no time before the endpoint was made.
+def redeliver_span(*, actor: str, endpoint: Endpoint, since: datetime, until: datetime | None) -> ReplayResult:
+    """Sends all changes of a period again, delivered or not, but none before the creation of the endpoint.
 
-    It would read the histories of what had been deleted by then. How many changes there are is not told: most may be of
-    objects that the owner may not read. Raises Conflict when it is disabled, and Invalid for a time before it was made.
+    Older ones would reveal the history of deleted objects. The number of changes is not returned, because the owner may
+    not read most of them. Raises Conflict for a disabled endpoint, and Invalid for a period before its creation.
     """
     with _sending(actor, endpoint):
         since = max(since, endpoint.created)
         if until is not None and until <= since:
             raise Invalid({"until": "Must be later than the creation of the endpoint: nothing was sent before it."})
-        return operations.replay_span(Selection(endpoint.subscription, since=since, until=until))
+        return operations.replay_span(ChangeFilter(endpoint.subscription, since=since, until=until))
 
 
 def _locked(endpoint: Endpoint, match: Match = ANY_VERSION) -> Endpoint:
@@ -190,14 +219,14 @@ def _locked(endpoint: Endpoint, match: Match = ANY_VERSION) -> Endpoint:
 
 @contextmanager
 def _sending(actor: str, endpoint: Endpoint) -> Iterator[None]:
-    """A transaction that sends something to an endpoint, which is locked. Raises Conflict for one that is disabled."""
+    """A transaction that locks an endpoint and sends messages to it. Raises Conflict for a disabled one."""
     with attributed_transaction(actor=actor):
         if _locked(endpoint).disabled:
             raise Conflict('The endpoint is disabled. Switch it on first: PATCH {"active": true}.')
         try:
             yield
         except UnknownSubscription as error:
-            lost = 'Its subscription was removed by an operator. Make it anew: PATCH {"active": true}.'
+            lost = 'Its subscription was removed by an operator. Create it again: PATCH {"active": true}.'
             raise Conflict(lost) from error
 
 
@@ -206,7 +235,7 @@ def _set(endpoint: Endpoint, **values: Any) -> None:  # noqa: ANN401 - columns
 
 
 def _unsubscribe(endpoint: Endpoint) -> None:
-    with suppress(UnknownSubscription):  # somebody removed it: that is what is asked for
+    with suppress(UnknownSubscription):  # it is already removed
         operations.unsubscribe(endpoint.subscription)
 
 

@@ -3,3 +3,4 @@ from django.apps import AppConfig
 
 class WebhooksConfig(AppConfig):
     name = "lockstep.webhooks"
+    label = "lockstep_webhooks"

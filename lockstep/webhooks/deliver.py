@@ -1,4 +1,4 @@
-"""From a claim to somebody's URL: who it is for, whether they may see it, how it went."""
+"""Delivery of claims to endpoints: the owner's rights, the request, and the record of failures."""
 
 import asyncio
 import logging
@@ -17,26 +17,27 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError, connections
 
-from lockstep.api.sealing import Unreadable, unseal
-from lockstep.changes.readers import names, readable_part, sight
+from lockstep.changes.readers import matching_patterns, readable_part, sight
 from lockstep.changes.sql_file import load
 from lockstep.delivery.destinations.webhook import Destination, Gone, WebhookSender, body_of, webhook_sender
-from lockstep.delivery.errors import DeliveryError, Refused, TryAgain, is_outage_of_ours
+from lockstep.delivery.errors import DeliveryError, Rejected, RetryLater
 from lockstep.delivery.lanes import Outcome
+from lockstep.delivery.outages import is_outage_of_ours
 from lockstep.delivery.subscriptions import Claim, Family, Handler, Pool, Receipt, Skipped, Subscriber
+from lockstep.rest.encryption import DecryptionFailed, decrypt
 from lockstep.webhooks.disabling import give_up
 from lockstep.webhooks.models import FAMILY, SECRETS, Endpoint
 
 SQL = load(Path(__file__).parent / "sql" / "endpoints.sql")
 logger = logging.getLogger(__name__)
 
-ORIGIN = "webhooks"  # of what is sent to one endpoint alone
+ORIGIN = "webhooks"  # of messages to one endpoint only
 TEST = "webhooks.test"
 
 
 @dataclass(frozen=True, slots=True)
 class _Endpoint:
-    """An endpoint as it was when it was read."""
+    """An endpoint at the time of its reading."""
 
     destination: Destination
     failing: bool
@@ -45,17 +46,17 @@ class _Endpoint:
     events: list[str]
 
     def readable(self, claim: Claim) -> Claim | None:
-        """The claim with the part of its change that the owner may read now, where the endpoint follows that.
+        """The claim with the part of its change that the owner may read, if the endpoint follows it; else None.
 
-        It is decided at every attempt: rights go, and what they gave access to goes with them.
+        Decided at every attempt, because rights may be withdrawn.
         """
         change = claim.change
         if change.model == TEST:
-            return claim  # it was sent to this endpoint alone
+            return claim  # sent to this endpoint only
         part = readable_part(
             change.model, change.kind, change.before, change.after, user_id=self.owner, is_staff=self.is_staff
         )
-        if part is None or names(f"{change.model}.{part.kind}").isdisjoint(self.events):
+        if part is None or matching_patterns(f"{change.model}.{part.kind}").isdisjoint(self.events):
             return None
         return replace(claim, change=replace(change, kind=part.kind, before=part.before, after=part.after))
 
@@ -72,7 +73,7 @@ class EndpointHandler:
         self._reading = asyncio.Lock()
 
     async def deliver(self, claim: Claim) -> Receipt | Skipped:
-        """Sends what the endpoint's owner may see; the rest, and all for an endpoint that is gone, is done with."""
+        """Sends changes that the owner may see; skips others, and all changes for a deleted or disabled endpoint."""
         endpoint = await self._endpoint(claim.clock.at)
         if not endpoint:
             return Skipped("the endpoint is gone or disabled")
@@ -91,20 +92,20 @@ class EndpointHandler:
         return receipt | sent_as
 
     async def _send(self, destination: Destination, claim: Claim) -> Receipt:
-        """Raises TryAgain where a message was refused that was under way while its endpoint was changed."""
+        """Sends the message. Raises RetryLater for a refusal if the endpoint was changed meanwhile."""
         try:
             return await self.sender.send(destination, claim.message_id, body_of(claim), claim.clock)
-        except Refused as refusal:
+        except Rejected as refusal:
             endpoint = await self._endpoint(time.monotonic())
             if endpoint and endpoint.destination != destination:
                 changed = f"{refusal}; the endpoint was changed meanwhile"
-                raise TryAgain(changed, receipt=refusal.receipt) from refusal
+                raise RetryLater(changed, receipt=refusal.receipt) from refusal
             raise
 
     async def _endpoint(self, moment: float) -> _Endpoint | None:
-        """The endpoint as it was then or later, by time.monotonic(): what was claimed at once reads it once.
+        """The endpoint at this time.monotonic() or later: messages that were claimed together read it once.
 
-        So whatever an owner was told is done holds for every message that is claimed from then on.
+        So a completed change of the endpoint applies to every message that is claimed afterwards.
         """
         async with self._reading:
             if self._read_at <= moment:
@@ -114,11 +115,11 @@ class EndpointHandler:
             return self._known
 
     async def _noting(self, note: Awaitable[None]) -> None:
-        """What is noted of an endpoint is no part of the delivery: the receiver has answered, and that counts."""
+        """Ignores errors of the note: the receiver has responded, so the delivery itself is decided."""
         try:
             await note
         except (psycopg.Error, DatabaseError) as error:
-            what = "webhook %s: how it answered could not be noted: %s"
+            what = "webhook %s: its result could not be recorded: %s"
             reason = str(error).partition("\n")[0]
             logger.error(what, self.key, reason, exc_info=None if is_outage_of_ours(error) else error)
 
@@ -131,15 +132,15 @@ class EndpointHandler:
             return None
         url, sealed, failing, owner, is_staff, events = row
         try:
-            secrets = tuple(unseal(SECRETS, each).decode() for each in sealed)
-        except Unreadable as error:
-            raise TryAgain(f"its secret cannot be read: {error}; rotate it") from error
+            secrets = tuple(decrypt(SECRETS, each).decode() for each in sealed)
+        except DecryptionFailed as error:
+            raise RetryLater(f"its secret cannot be decrypted: {error}; rotate it") from error
         return _Endpoint(Destination(url, secrets), failing, owner, is_staff, events)
 
     async def _is_in_sight(self, endpoint: _Endpoint, claim: Claim) -> bool:
-        """Whether the owner may see the row that the change shows as it is now.
+        """Whether the owner may see the current row of the change.
 
-        A message may be sent long after its change, and again: what is out of sight by then is not shown any more.
+        A message may be sent long after its change, and repeatedly, when the row is no longer visible.
         """
         visibility = sight(claim.change.model, is_staff=endpoint.is_staff)
         if visibility is None or claim.change.after is None:
@@ -174,7 +175,7 @@ class EndpointHandler:
             try:
                 give_up(self.key, Outcome(claim, error), url=url, failing_since=failing_since, reason=reason)
             finally:
-                connections.close_all()  # its thread is not coming back
+                connections.close_all()  # the thread is not reused
 
         await sync_to_async(in_thread, thread_sensitive=False)()
 
@@ -199,14 +200,14 @@ def member(name: str) -> Subscriber:
         connect=connect,
         skip_origin=ORIGIN,
         concurrency=settings.WEBHOOK_CONCURRENCY,
-        deadline=settings.WEBHOOK_DEADLINE + 5.0,  # the sender's own comes first, and tells more
+        deadline=settings.WEBHOOK_DEADLINE + 5.0,  # after the sender's own deadline, whose error is more specific
         cap=settings.WEBHOOK_CAP,
         recorded=True,
     )
 
 
 def owner(key: str) -> str | None:
-    """What the subscription with this key belongs to, while its endpoint exists."""
+    """The endpoint of the subscription with this key, in words; None if it does not exist."""
     try:
         endpoint = Endpoint.objects.alive().filter(pk=UUID(key)).first()
     except ValueError:

@@ -1,4 +1,4 @@
-"""Switching an endpoint off, with its subscription: its owner does so, or whoever gives it up."""
+"""Disabling an endpoint with its subscription, by its owner or after repeated failures."""
 
 from contextlib import suppress
 from datetime import datetime
@@ -14,18 +14,18 @@ from lockstep.webhooks.models import Endpoint
 
 
 def disable(endpoint: Endpoint, *, reason: str) -> None:
-    """It is told of nothing any more. Within a transaction that has locked it."""
+    """Disables an endpoint, within a transaction that has locked it."""
     Endpoint.objects.filter(pk=endpoint.pk).update(disabled=Now(), reason=reason)
-    with suppress(UnknownSubscription):  # somebody removed it: then there is nothing to stop
+    with suppress(UnknownSubscription):  # it is already removed
         operations.disable(endpoint.subscription, reason=reason)
 
 
 def give_up(key: UUID, last: Outcome, *, url: str, failing_since: datetime | None, reason: str) -> None:
-    """Disables it, when it still is what failed: not switched off, or off and on again, and not moved, meanwhile.
+    """Disables an endpoint after failures, unless it was switched off, switched on or moved meanwhile.
 
-    Its change in the feed is the notice to its owner. What waits for it is forgotten, and with it the lane of the
-    message that was refused last: that one becomes a dead letter here, because its settlement finds nothing any more.
-    So does each that was under way beside it.
+    Its change in the feed is the notice to its owner. Its pending messages are deleted, and with them the lane of the
+    last failed message: that one becomes a dead letter here, because its settlement will find no lane. So do all other
+    messages in flight.
     """
     with attributed_transaction():
         endpoint = Endpoint.objects.alive().select_for_update().filter(pk=key).first()

@@ -1,4 +1,4 @@
-"""Shapes of endpoints and of what is asked of them."""
+"""Serializers of endpoints, their actions and their attempts."""
 
 import re
 from collections.abc import Sequence
@@ -8,24 +8,24 @@ import httpx
 from django.conf import settings
 from rest_framework import serializers
 
-from lockstep.api import fields
-from lockstep.api.serializers import StrictSerializer
-from lockstep.changes.readers import event_types, names
+from lockstep.changes.readers import event_types, matching_patterns
 from lockstep.delivery.destinations.addresses import ForbiddenAddress, check_addresses
 from lockstep.delivery.destinations.resolving import numeric_addresses
 from lockstep.delivery.models import Attempt
+from lockstep.rest import fields
+from lockstep.rest.serializers import StrictSerializer
 from lockstep.webhooks.models import Endpoint
 
-HOST = re.compile(rb"[a-z0-9._-]{1,253}|[0-9a-f:.]{2,45}")  # a name as DNS has it, or IPv6
+HOST = re.compile(rb"[a-z0-9._-]{1,253}|[0-9a-f:.]{2,45}")  # a DNS name or an IPv6 address
 
 
 class WebhookURL(fields.Text):
-    """An absolute URL: https, or http in development; no credentials; no address that webhooks may not reach.
+    """An absolute URL: https, or http in development; without credentials or a forbidden IP address.
 
-    A name is looked up when it is used, at every attempt.
+    Host names are resolved at every attempt.
     """
 
-    composes = False  # the receiver may know its path in another form
+    composes = False  # the receiver's path may not be in NFC
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
         super().__init__(max_length=2_000, **options)
@@ -47,7 +47,7 @@ class WebhookURL(fields.Text):
         if "#" in text:
             raise serializers.ValidationError("Must not have a fragment: it would never be sent.")
         if url.userinfo:
-            raise serializers.ValidationError("Must not have a user or password: the signature says who is calling.")
+            raise serializers.ValidationError("Must not have a user or password: messages are signed instead.")
         if numeric := numeric_addresses(host):
             self._check(host, numeric)
         return str(url)
@@ -92,13 +92,13 @@ class EndpointSerializer(StrictSerializer):
     }
 
     def validate_events(self, patterns: list[str]) -> list[str]:
-        """Each must take some type that this user may ever see."""
+        """Raises ValidationError for patterns without an event type that the user may see."""
         types = event_types(is_staff=self.context["user"].is_staff)
-        known = set().union(*(names(event_type) for event_type in types)) if types else set()
+        known = set().union(*(matching_patterns(event_type) for event_type in types)) if types else set()
         if unknown := [pattern for pattern in patterns if pattern not in known]:
             raise serializers.ValidationError(
-                f"Nothing that you may see is called {unknown[0]!r}. There are: {', '.join(types)}; "
-                "<app>.<model>.*, <app>.* and * take several."
+                f"No event type that you may see matches {unknown[0]!r}. Event types: {', '.join(types)}; "
+                "<app>.<model>.*, <app>.* and * match several."
             )
         return sorted(set(patterns))
 
@@ -119,16 +119,16 @@ class RedeliverSerializer(StrictSerializer):
     until = fields.Moment(required=False, help_text="Only with `since`; the default is now.")
     example = {"dead_letters": True}
 
-    def validate(self, given: dict[str, Any]) -> dict[str, Any]:
-        """One way of choosing, not two."""
-        chosen = [name for name in ("message_id", "dead_letters", "since") if given.get(name)]
-        if len(chosen) != 1 or ("until" in given and chosen != ["since"]):
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Raises ValidationError unless there is exactly one selection."""
+        chosen = [name for name in ("message_id", "dead_letters", "since") if attrs.get(name)]
+        if len(chosen) != 1 or ("until" in attrs and chosen != ["since"]):
             raise serializers.ValidationError(
                 "Send one of message_id, dead_letters (true) and since; until only with since."
             )
-        if "until" in given and given["until"] <= given["since"]:
+        if "until" in attrs and attrs["until"] <= attrs["since"]:
             raise serializers.ValidationError({"until": "Must be later than since: nothing lies between them."})
-        return given
+        return attrs
 
 
 class OnItsWaySerializer(serializers.Serializer[Any]):
@@ -138,14 +138,14 @@ class OnItsWaySerializer(serializers.Serializer[Any]):
     """
 
     detail = serializers.CharField()
-    example = {"detail": "The test event is on its way; see attempts."}
+    example = {"detail": "The test event will be sent; see attempts."}
 
 
 class NothingToSendSerializer(serializers.Serializer[Any]):
-    """Nothing is sent: no message of the endpoint is put aside."""
+    """The confirmation that no message will be sent."""
 
     detail = serializers.CharField()
-    example = {"detail": "No message of this endpoint is put aside. Nothing is sent."}
+    example = {"detail": "The endpoint has no dead letters. Nothing is sent."}
 
 
 class AttemptSerializer(serializers.Serializer[Any]):
@@ -179,8 +179,8 @@ class AttemptSerializer(serializers.Serializer[Any]):
     }
 
 
-def shown(endpoint: Endpoint) -> dict[str, Any]:
-    """An endpoint as its owner sees it; never its secrets."""
+def serialize_endpoint(endpoint: Endpoint) -> dict[str, Any]:
+    """The representation of an endpoint, without its secrets."""
     return {
         "id": endpoint.id,
         "url": endpoint.url,
@@ -194,13 +194,13 @@ def shown(endpoint: Endpoint) -> dict[str, Any]:
     }
 
 
-def shown_attempt(attempt: Attempt) -> dict[str, Any]:
-    """One try: what was sent, what came back, how long it took. Signatures are redacted."""
+def serialize_attempt(attempt: Attempt) -> dict[str, Any]:
+    """The representation of an attempt, without signatures."""
     receipt = attempt.receipt or {}
     return {
         "id": attempt.id,
         "message_id": attempt.message_id,
-        "type": receipt.get("type", f"{attempt.model}.{attempt.kind}"),  # as it was sent (readers.py)
+        "type": receipt.get("type", f"{attempt.model}.{attempt.kind}"),  # the sent type (readers.py)
         "number": attempt.number,
         "at": attempt.began,
         "seconds": round(attempt.seconds, 3),

@@ -1,7 +1,7 @@
-"""Each endpoint is a subscriber; it comes with its row and goes with it."""
+"""Registers the family of endpoint subscriptions, and the callbacks of accounts."""
 
-from lockstep.api.endings import register_ending
 from lockstep.delivery.subscriptions import register_family
+from lockstep.rest.endings import register_ending
 from lockstep.webhooks.actions import delete_endpoints, disable_endpoints
 from lockstep.webhooks.deliver import ENDPOINTS
 

@@ -1,6 +1,6 @@
 from django.urls import re_path
 
-from lockstep.api.routes import ID
+from lockstep.rest.routes import ID
 from lockstep.webhooks import views
 
 KEY = rf"(?P<key>{ID})"

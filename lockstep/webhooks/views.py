@@ -7,14 +7,16 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 
-from lockstep.api.answers import Answer
-from lockstep.api.concurrency import answer, if_match
-from lockstep.api.errors import Invalid, NotFound
-from lockstep.api.paging import page
-from lockstep.api.parameters import boolean, uuid
-from lockstep.api.permissions import ReadsToo
-from lockstep.api.requests import Asking, actor_of
-from lockstep.api.schema import (
+from lockstep.delivery.models import Attempt
+from lockstep.delivery.operations import ReplayResult
+from lockstep.rest.concurrency import answer, if_match
+from lockstep.rest.errors import Invalid, NotFound
+from lockstep.rest.paging import page
+from lockstep.rest.parameters import boolean, uuid
+from lockstep.rest.permissions import ReadsToo
+from lockstep.rest.requests import ApiRequest, actor_of
+from lockstep.rest.responses import ApiResponse
+from lockstep.rest.schema import (
     CHANGES_VERSION,
     CREATES_VERSION,
     CURSOR_PAGE,
@@ -22,10 +24,8 @@ from lockstep.api.schema import (
     READS_VERSION,
     SHOWS_VERSION,
 )
-from lockstep.api.serializers import page_of
-from lockstep.api.views import View
-from lockstep.delivery.models import Attempt
-from lockstep.delivery.operations import Replayed
+from lockstep.rest.serializers import page_of
+from lockstep.rest.views import View
 from lockstep.webhooks import actions
 from lockstep.webhooks.actions import Created
 from lockstep.webhooks.models import Endpoint
@@ -36,8 +36,8 @@ from lockstep.webhooks.serializers import (
     NothingToSendSerializer,
     OnItsWaySerializer,
     RedeliverSerializer,
-    shown,
-    shown_attempt,
+    serialize_attempt,
+    serialize_endpoint,
 )
 
 ATTEMPTS = [
@@ -47,7 +47,7 @@ ATTEMPTS = [
 
 
 class WebhookView(View):
-    """A view of webhooks: they send what their owner may read, and so a token that may only write has none."""
+    """A view of webhooks. They send data that their owner may read, so a token needs the scope `read` as well."""
 
     permission_classes = (IsAuthenticated, ReadsToo)
 
@@ -56,9 +56,9 @@ class EndpointListView(WebhookView):
     """The user's endpoints."""
 
     @extend_schema(operation_id="list_webhooks", parameters=CURSOR_PAGE, responses=page_of(EndpointSerializer))
-    def get(self, request: Asking) -> Answer:
+    def get(self, request: ApiRequest) -> ApiResponse:
         """Lists your endpoints, newest first."""
-        return page(request, Endpoint.objects.alive().of(request.user), shape=shown)
+        return page(request, Endpoint.objects.alive().of(request.user), shape=serialize_endpoint)
 
     @extend_schema(
         operation_id="create_webhook",
@@ -66,14 +66,14 @@ class EndpointListView(WebhookView):
         request=EndpointSerializer,
         responses={201: EndpointWithSecretSerializer},
     )
-    def post(self, request: Request) -> Answer:
+    def post(self, request: Request) -> ApiResponse:
         """Creates an endpoint, which receives changes from now on.
 
         Only this response has its secret.
         """
-        given = EndpointSerializer(data=request.data, context={"user": request.user})
-        given.is_valid(raise_exception=True)
-        values = dict(given.validated_data)
+        serializer = EndpointSerializer(data=request.data, context={"user": request.user})
+        serializer.is_valid(raise_exception=True)
+        values = dict(serializer.validated_data)
         if not values.pop("active", True):
             raise Invalid({"active": "A new endpoint is active. Leave it out, and switch the endpoint off later."})
         created = actions.create_endpoint(actor=actor_of(request), owner=request.user, **values)
@@ -84,9 +84,9 @@ class EndpointView(WebhookView):
     """A webhook endpoint."""
 
     @extend_schema(operation_id="get_webhook", parameters=READS_VERSION, responses=EndpointSerializer)
-    def get(self, request: Request, key: UUID) -> Answer:
+    def get(self, request: Request, key: UUID) -> ApiResponse:
         """Returns an endpoint."""
-        return _shown(request, _endpoint(request, key))
+        return _endpoint_response(request, _endpoint(request, key))
 
     @extend_schema(
         operation_id="update_webhook",
@@ -94,29 +94,31 @@ class EndpointView(WebhookView):
         request=EndpointSerializer,
         responses=EndpointSerializer,
     )
-    def patch(self, request: Request, key: UUID) -> Answer:
+    def patch(self, request: Request, key: UUID) -> ApiResponse:
         """Updates an endpoint; `active` switches it off and on."""
         endpoint = _endpoint(request, key)
         context = {"user": request.user}
-        given = EndpointSerializer(data=request.data, context=context, partial=True, shown=shown(endpoint))
-        given.is_valid(raise_exception=True)
-        actions.update_endpoint(
-            actor=actor_of(request), endpoint=endpoint, match=if_match(request), **given.validated_data
+        serializer = EndpointSerializer(
+            data=request.data, context=context, partial=True, current=serialize_endpoint(endpoint)
         )
-        return _shown(request, _endpoint(request, key))
+        serializer.is_valid(raise_exception=True)
+        actions.update_endpoint(
+            actor=actor_of(request), endpoint=endpoint, match=if_match(request), **serializer.validated_data
+        )
+        return _endpoint_response(request, _endpoint(request, key))
 
     @extend_schema(operation_id="delete_webhook", parameters=DELETES_VERSION, responses={204: None})
-    def delete(self, request: Request, key: UUID) -> Answer:
+    def delete(self, request: Request, key: UUID) -> ApiResponse:
         """Deletes an endpoint and its pending messages."""
         endpoint = _endpoint(request, key)
         actions.delete_endpoint(actor=actor_of(request), endpoint=endpoint, match=if_match(request))
-        return Answer(status=204)
+        return ApiResponse(status=204)
 
 
 class RotateView(WebhookView):
-    """Replaces the secret. The old one goes on signing for a day, beside the new one.
+    """Replaces the secret. For a day the old one signs, too.
 
-    At most four old ones do so at a time: then it is 409 until the first of them ends.
+    At most four old secrets are valid at a time: then the response is 409 until the first of them ends.
     """
 
     @extend_schema(
@@ -125,7 +127,7 @@ class RotateView(WebhookView):
         request=None,
         responses=EndpointWithSecretSerializer,
     )
-    def post(self, request: Request, key: UUID) -> Answer:
+    def post(self, request: Request, key: UUID) -> ApiResponse:
         rotated = actions.rotate_secret(actor=actor_of(request), endpoint=_endpoint(request, key))
         return _with_secret(request, rotated, 200)
 
@@ -134,9 +136,9 @@ class TestView(WebhookView):
     """Sends an event of type `webhooks.test.created`; see the attempts for the result."""
 
     @extend_schema(operation_id="test_webhook", request=None, responses={202: OnItsWaySerializer})
-    def post(self, request: Request, key: UUID) -> Answer:
+    def post(self, request: Request, key: UUID) -> ApiResponse:
         actions.send_test(actor=actor_of(request), endpoint=_endpoint(request, key))
-        return Answer({"detail": "The test event is on its way; see attempts."}, status=202)
+        return ApiResponse({"detail": "The test event will be sent; see attempts."}, status=202)
 
 
 class AttemptListView(WebhookView):
@@ -145,13 +147,13 @@ class AttemptListView(WebhookView):
     @extend_schema(
         operation_id="list_webhook_attempts", parameters=[*ATTEMPTS, *CURSOR_PAGE], responses=page_of(AttemptSerializer)
     )
-    def get(self, request: Asking, key: UUID) -> Answer:
+    def get(self, request: ApiRequest, key: UUID) -> ApiResponse:
         rows = Attempt.objects.filter(subscription_id=_endpoint(request, key).subscription)
         if "delivered" in request.parameters:
             rows = rows.filter(failure__isnull=request.parameters["delivered"])
         if "message_id" in request.parameters:
             rows = rows.filter(message_id=request.parameters["message_id"])
-        return page(request, rows, shape=shown_attempt)
+        return page(request, rows, shape=serialize_attempt)
 
 
 class RedeliverView(WebhookView):
@@ -162,24 +164,24 @@ class RedeliverView(WebhookView):
         request=RedeliverSerializer,
         responses={202: OnItsWaySerializer, 200: NothingToSendSerializer},
     )
-    def post(self, request: Request, key: UUID) -> Answer:
+    def post(self, request: Request, key: UUID) -> ApiResponse:
         endpoint = _endpoint(request, key)
-        given = RedeliverSerializer(data=request.data)
-        given.is_valid(raise_exception=True)
-        done = _redeliver(actor_of(request), endpoint, given.validated_data)
+        serializer = RedeliverSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        done = _redeliver(actor_of(request), endpoint, serializer.validated_data)
         gone = " Some messages are too old to be sent again." if done.not_in_log else ""
-        # Of a period that is not told before it is known what may be read of it.
-        if given.validated_data.get("dead_letters") and not done.objects and not done.not_fanned_out:
-            none = "No message of this endpoint is put aside." if not gone else gone.strip()
-            return Answer({"detail": f"{none} Nothing is sent."}, status=200)
-        return Answer({"detail": f"What you may read of it is on its way; see attempts.{gone}"}, status=202)
+        # For a period the number is not returned: it is not known yet which changes the user may read.
+        if serializer.validated_data.get("dead_letters") and not done.objects and not done.not_fanned_out:
+            none = "The endpoint has no dead letters." if not gone else gone.strip()
+            return ApiResponse({"detail": f"{none} Nothing is sent."}, status=200)
+        return ApiResponse({"detail": f"The messages that you may read will be sent; see attempts.{gone}"}, status=202)
 
 
-def _redeliver(actor: str, endpoint: Endpoint, given: dict[str, Any]) -> Replayed:
-    if message_id := given.get("message_id"):
+def _redeliver(actor: str, endpoint: Endpoint, selection: dict[str, Any]) -> ReplayResult:
+    if message_id := selection.get("message_id"):
         return actions.redeliver_message(actor=actor, endpoint=endpoint, message_id=message_id)
-    if since := given.get("since"):
-        return actions.redeliver_span(actor=actor, endpoint=endpoint, since=since, until=given.get("until"))
+    if since := selection.get("since"):
+        return actions.redeliver_span(actor=actor, endpoint=endpoint, since=since, until=selection.get("until"))
     return actions.redeliver_dead_letters(actor=actor, endpoint=endpoint)
 
 
@@ -190,10 +192,10 @@ def _endpoint(request: Request, key: UUID) -> Endpoint:
     return endpoint
 
 
-def _shown(request: Request, endpoint: Endpoint) -> Answer:
-    return answer(request, shown(endpoint), endpoint.version)
+def _endpoint_response(request: Request, endpoint: Endpoint) -> ApiResponse:
+    return answer(request, serialize_endpoint(endpoint), endpoint.version)
 
 
-def _with_secret(request: Request, created: Created, status: int) -> Answer:
-    body = {**shown(created.endpoint), "secret": created.secret}
+def _with_secret(request: Request, created: Created, status: int) -> ApiResponse:
+    body = {**serialize_endpoint(created.endpoint), "secret": created.secret}
     return answer(request, body, created.endpoint.version, status=status)

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from lockstep.launcher.home import can_listen
+from devstack.launcher.home import can_listen
 
 ROOT = Path(__file__).resolve().parents[2]
 # The variables of the run that these tests are part of must not reach the systems that they start.

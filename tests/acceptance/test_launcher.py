@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 import psycopg
 import pytest
 
-from lockstep.launcher import in_use
+from devstack.launcher import in_use
 from tests.acceptance.running import OURS, ROOT, Run, eventually, free_port
 from tests.conftest import copied
 
@@ -112,7 +112,7 @@ def test_manage_py_in_another_terminal_finds_the_same_systems(one: Run) -> None:
 def test_a_signal_ends_everything(run: Callable[..., Run], target: str, number: signal.Signals) -> None:
     one = run()
     one.until_ready()
-    pid = one.make.pid if target == "make" else one.find("-m lockstep.launcher ")
+    pid = one.make.pid if target == "make" else one.find("-m devstack.launcher ")
     os.kill(pid, number)
     code = one.code(10)
     one.none_left()
@@ -135,7 +135,7 @@ STAND_INS = ("sandbox.jsonplaceholder", "sandbox.payments", "sandbox.counter", "
 
 
 def test_a_killed_child_comes_back(one: Run) -> None:
-    for words in ("bin/postgres -D", "-m granian", "manage.py worker", *STAND_INS):
+    for words in ("bin/postgres -D", "-m granian", "manage.py lockstep worker", *STAND_INS):
         old = one.find(words)
         os.kill(old, signal.SIGKILL)
         eventually(lambda words=words: any(words in command for command in one.processes().values()), 15, words)
@@ -176,7 +176,7 @@ def test_nothing_outlives_a_killed_launcher_and_a_stale_process_number_is_no_obs
     one.until_ready()
     pid_file = one.home / "postgres" / "postmaster.pid"
     text = pid_file.read_text()
-    os.kill(one.find("-m lockstep.launcher "), signal.SIGKILL)
+    os.kill(one.find("-m devstack.launcher "), signal.SIGKILL)
     one.none_left(10)
     # As after a restart of the machine: the number belongs to another process by now, of any account.
     pid_file.write_text(f"{os.getpid()}\n" + text.split("\n", 1)[1])
@@ -225,7 +225,7 @@ class TestSentences:
         second = run(LOCKSTEP_HOME=str(one.home))
         assert second.code() == 2
         assert "already running" in second.output
-        assert f"process {one.find('-m lockstep.launcher ')}, at http://127.0.0.1:{one.port}" in second.output
+        assert f"process {one.find('-m devstack.launcher ')}, at http://127.0.0.1:{one.port}" in second.output
         assert one.status() == 200
 
     def test_database_unreachable(self, run: Callable[..., Run]) -> None:
@@ -254,7 +254,7 @@ class TestSentences:
 
 def test_exec_lends_a_database_and_hands_on_the_exit_code() -> None:
     environment = {name: value for name, value in os.environ.items() if name not in OURS}
-    launcher = [ROOT / ".venv/bin/python", "-m", "lockstep.launcher", "exec", "--"]
+    launcher = [ROOT / ".venv/bin/python", "-m", "devstack.launcher", "exec", "--"]
     script = "import os, psycopg; psycopg.connect(os.environ['DATABASE_URL']); print(os.environ['LOCKSTEP_HOME'])"
     command = [*launcher, ROOT / ".venv/bin/python", "-c", f"{script}; raise SystemExit(7)"]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
@@ -271,7 +271,7 @@ def test_exec_lends_migrated_test_servers() -> None:
                 migrated = connection.execute("SELECT count(*) > 0 FROM django_migrations").fetchone()
                 print(connection.info.port, *migrated)
     """
-    command = [ROOT / ".venv/bin/python", "-m", "lockstep.launcher", "exec", "--test-servers", "2", "--"]
+    command = [ROOT / ".venv/bin/python", "-m", "devstack.launcher", "exec", "--test-servers", "2", "--"]
     command += [ROOT / ".venv/bin/python", "-c", script]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from conftest import database_url
+from lockstep.tests.project.databases import drop_database
 from tests.acceptance.running import ROOT
 
 pytestmark = pytest.mark.slow
@@ -27,10 +28,10 @@ def old() -> Iterator[str]:
             made.execute("CREATE TABLE django_migrations (id serial, app text, name text, applied timestamptz)")
             made.execute("INSERT INTO django_migrations (app, name) VALUES ('changes', '0001_change_log')")
         yield url
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        drop_database(connection, name)
 
 
-@pytest.mark.parametrize("command", [["manage.py", "migrate"], ["-m", "lockstep.launcher.prepare"]], ids=" ".join)
+@pytest.mark.parametrize("command", [["manage.py", "migrate"], ["-m", "backend.prepare"]], ids=" ".join)
 def test_an_old_database_is_refused_in_a_sentence(old: str, command: list[str]):
     environment = {**os.environ, "DATABASE_URL": old}
     ran = subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True)

@@ -73,7 +73,7 @@ def test_a_webhook_follows_a_write_and_a_killed_worker_loses_none(running: Run, 
         create(admin, "first")
         eventually(lambda: receiver.requests, 10, "the first event")
         assert receiver.requests[0].verified(secret)["data"]["after"]["title"] == "first"
-        running.kill("manage.py worker")
+        running.kill("manage.py lockstep worker")
         for n in range(20):
             create(admin, f"{n}")
         eventually(lambda: len(set(receiver.ids)) == 21, 30, "all events")

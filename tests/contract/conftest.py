@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lockstep.sandbox.jsonplaceholder import Mode, StandIn
+from devstack.sandbox.jsonplaceholder import Mode, StandIn
 from tests.contract.providers import NodeServer, start_json_server, start_real_jsonplaceholder
 
 REAL = [pytest.mark.needs("node"), pytest.mark.needs("npm-packages")]

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from django.test import Client, RequestFactory
 
-from lockstep.api.admin_site import admin_site
-from lockstep.posts.models import Comment, Post
-from lockstep.shop import actions as shop
-from lockstep.shop.models import Order, Product
+from backend.posts.models import Comment, Post
+from backend.shop import actions as shop
+from backend.shop.models import Order, Product
+from lockstep.rest.admin_site import admin_site
 from tests.security.test_authorisation_matrix import made_by
 from tests.support import Cast
 
@@ -29,7 +29,7 @@ def something_of_each(cast: Cast) -> None:
     made = made_by(cast.owner.user)
     product = Product.objects.get(pk=made["product"])
     shop.add_tag(actor="", product=product, tag=shop.create_tag(actor="", name="another"))
-    shop.give_back("cancel", [Order.objects.get().pk])
+    shop.release_stock("cancel", [Order.objects.get().pk])
 
 
 @pytest.mark.parametrize("model", list(admin_site._registry), ids=lambda model: model._meta.label_lower)

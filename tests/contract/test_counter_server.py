@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings
 from standardwebhooks import Webhook
 
-from lockstep.sandbox.counter import StandIn
+from devstack.sandbox.counter import StandIn
 from tests.acceptance.running import free_port
 from tests.contract.providers import ROOT, deno
 from tests.support import eventually

@@ -16,19 +16,19 @@ from django.utils import timezone
 from oauth2_provider.models import Application
 from pytest_django import DjangoDbBlocker
 
-from lockstep.accounts.models import Session, User
-from lockstep.api.admin_site import admin_site
+from backend.accounts.models import Session, User
+from backend.shop import actions as shop
+from backend.shop.models import Order, PendingVocabulary, Product, SearchEntry, Tag
 from lockstep.delivery.models import Attempt, DeadLetter, Delivery, Lane, Subscription
 from lockstep.mirror.tests.support import run_command
-from lockstep.shop import actions as shop
-from lockstep.shop.models import Order, Product, SearchEntry, Tag, UnlearntProduct
+from lockstep.rest.admin_site import admin_site
 from tests.admin_pages import admin_of
 from tests.security.test_authorisation_matrix import made_for
 from tests.support import Cast, empty_tables
 
 pytestmark = pytest.mark.django_db
 
-OURS = "lockstep."
+OURS = ("backend.", "lockstep.")
 UNDECLARED = "of-yesterday"
 # Tables of the library that nothing writes: tokens of OAuth 2 are sessions of ours (decision 16).
 UNUSED = {"Grant", "AccessToken", "RefreshToken", "IDToken", "DeviceGrant"}
@@ -71,7 +71,7 @@ def everything_of(cast: Cast) -> dict[str, Any]:
     shop.order_bag(actor=actor, user=owner)
     shop.put_in_bag(actor=actor, user=owner, product=product, quantity=1)
     SearchEntry.objects.get_or_create(product=product, defaults={"document": ""})
-    UnlearntProduct.objects.get_or_create(product=product)
+    PendingVocabulary.objects.get_or_create(product=product)
     cast.owner.post(f"/api/v1/users/{colleague.pk}/follow/", {})
     cast.colleague.post(f"/api/v1/users/{owner.pk}/follow/", {})
     owner.groups.add(Group.objects.create(name="g"))
@@ -95,7 +95,7 @@ def hang_from(subscription: str, object_id: str) -> None:
     tried = {**change, "subscription_id": subscription, "seq": 1, "at": timezone.now()}
     Attempt.objects.create(**tried, message_id=uuid4(), kind="created", number=1, began=timezone.now(), seconds=0)
     for outcome in (None, DeadLetter.Outcome.DISCARDED):
-        DeadLetter.objects.create(**tried, message_id=uuid4(), attempts=1, cause="Refused: 400", outcome=outcome)
+        DeadLetter.objects.create(**tried, message_id=uuid4(), attempts=1, cause="Rejected: 400", outcome=outcome)
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +167,7 @@ def test_admin_deletes_what_others_hang_from(admin: Client, cast: Cast, model: t
 
 
 def test_command_removes_a_subscription_with_its_letters(world: object):
-    assert run_command("delivery", "remove", UNDECLARED) == (0, f"{UNDECLARED} is removed.\n")
+    assert run_command("lockstep", "remove", UNDECLARED) == (0, f"{UNDECLARED} is removed.\n")
     assert not DeadLetter.objects.filter(subscription=UNDECLARED).exists()
     committed()
 

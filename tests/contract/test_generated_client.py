@@ -13,8 +13,8 @@ from uuid import uuid4
 import pytest
 from django.conf import settings
 
-from lockstep.accounts.models import User
-from lockstep.posts.models import Post
+from backend.accounts.models import User
+from backend.posts.models import Post
 from tests.support import Person
 
 DESCRIPTION = Path(settings.BASE_DIR) / "docs" / "openapi.yaml"

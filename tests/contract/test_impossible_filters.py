@@ -6,10 +6,10 @@ import pytest
 from django.db import models
 from django.urls import get_resolver
 
-from lockstep.api.parameters import parameters_of
-from lockstep.changes.capture import models_to_capture
+from lockstep.changes.capture import captured_models
 from lockstep.delivery.models import Subscription
 from lockstep.mirror.tests.support import run_command
+from lockstep.rest.parameters import parameters_of
 from tests.security.test_authorisation_matrix import routes
 from tests.support import Cast
 
@@ -72,7 +72,7 @@ def test_every_range_says_where_it_begins(view: Any):
 
 
 def test_ids_in_the_log_are_uuids():
-    assert all(isinstance(model._meta.pk, models.UUIDField) for model in models_to_capture())
+    assert all(isinstance(model._meta.pk, models.UUIDField) for model in captured_models())
 
 
 @pytest.mark.parametrize("until", [EARLY, LATE])
@@ -92,18 +92,18 @@ def test_redelivery_of_a_period_before_the_endpoint_is_refused(cast: Cast):
     assert "Must be later than the creation of the endpoint" in answer.json()["errors"][0]["detail"]
 
 
-@pytest.mark.parametrize("command", ["letters", "replay-letters", "discard-letters", "replay-span"])
+@pytest.mark.parametrize("command", ["dead-letters", "replay", "discard", "replay-changes"])
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (("--model", "nosuch"), "there is no model 'nosuch'. There are: accounts.follow, "),
-        (("--object", "7"), "'7' is no id of an object: ids are UUIDs, and numbers are none"),
+        (("--object", "7"), "'7' is no primary key of a captured model."),
         (("--since", "10m", "--until", "20m"), "--until must be later than --since: nothing lies between them."),
     ],
 )
 def test_command_refuses_a_choice_that_can_match_nothing(command: str, words: tuple[str, ...], sentence: str):
     Subscription.objects.create(name="test", kind="event", follows=["posts.post.*"])
-    needed = {"discard-letters": ("--reason", "r"), "replay-span": ("--since", "1h")}.get(command, ())
-    code, said = run_command("delivery", command, "test", *needed, *words)
+    needed = {"discard": ("--reason", "r"), "replay-changes": ("--since", "1h")}.get(command, ())
+    code, said = run_command("lockstep", command, "test", *needed, *words)
     assert code == 1
     assert sentence in said

@@ -13,8 +13,8 @@ import re
 import httpx
 import pytest
 
-from lockstep.providers.errors import Failing, NotFound, ProviderError, Refused
-from lockstep.providers.jsonplaceholder import JsonPlaceholder
+from backend.providers.jsonplaceholder import JsonPlaceholder
+from lockstep.http.errors import NotFound, ProviderError, Refused, ServerError
 from tests.contract.providers import start_json_server, wait_until
 
 MISSING = 987654
@@ -415,8 +415,8 @@ def test_client_refusals_are_permanent_and_failures_are_not(provider):
     with pytest.raises(ProviderError) as caught:
         through_client(provider, lambda client: client.create("posts", {"title": "x" * (10 << 20)}))
     failing = TOO_LARGE[provider.mode] == 500
-    assert isinstance(caught.value, Failing if failing else Refused)
-    assert (caught.value.retryable, caught.value.maybe_applied) == (failing, failing)
+    assert isinstance(caught.value, ServerError if failing else Refused)
+    assert (caught.value.retryable, caught.value.outcome_unknown) == (failing, failing)
 
 
 @pytest.mark.needs("node")

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from lockstep.providers.errors import Failing, Garbled, Overloaded, ProviderError, Unreachable
-from lockstep.providers.jsonplaceholder import JsonPlaceholder
-from lockstep.sandbox.jsonplaceholder import StandIn
+from backend.providers.jsonplaceholder import JsonPlaceholder
+from devstack.sandbox.jsonplaceholder import StandIn
+from lockstep.http.errors import MalformedResponse, ProviderError, ServerError, Throttled, Unreachable
 from tests.contract.providers import wait_until
 
 POST = {"title": "t", "body": "b", "userId": 1}
@@ -44,9 +44,9 @@ def trouble(server, work, **options):
     ("fault", "kind"),
     [
         ({"cut": True}, Unreachable),
-        ({"status": 500}, Failing),
-        ({"status": 504}, Failing),
-        ({"garbage": True}, Garbled),
+        ({"status": 500}, ServerError),
+        ({"status": 504}, ServerError),
+        ({"garbage": True}, MalformedResponse),
         ({"latency": 30}, Unreachable),
     ],
 )
@@ -54,7 +54,7 @@ def test_a_write_without_a_good_answer_may_have_been_applied(server, fault, kind
     server.faults(**fault, after_effect=after_effect, times=1)
     error = trouble(server, create, deadline=0.3 if "latency" in fault else 5.0)
     assert type(error) is kind
-    assert (error.retryable, error.maybe_applied) == (True, True)
+    assert (error.retryable, error.outcome_unknown) == (True, True)
     if after_effect:
         wait_until(lambda: len(server.rows("posts")) == 11)
     assert len(talk(server, lambda client: client.find("posts", {"title": "t"}))) == after_effect
@@ -63,8 +63,8 @@ def test_a_write_without_a_good_answer_may_have_been_applied(server, fault, kind
 def test_a_write_that_was_turned_away_was_not_applied(server):
     server.faults(status=429, retry_after=4, times=1)
     error = trouble(server, create)
-    assert type(error) is Overloaded
-    assert (error.retry_after, error.maybe_applied) == (4.0, False)
+    assert type(error) is Throttled
+    assert (error.retry_after, error.outcome_unknown) == (4.0, False)
 
 
 def test_a_provider_that_is_not_there():
@@ -72,7 +72,7 @@ def test_a_provider_that_is_not_there():
         pass
     error = trouble(gone, create)
     assert type(error) is Unreachable
-    assert (error.retryable, error.maybe_applied) == (True, False)
+    assert (error.retryable, error.outcome_unknown) == (True, False)
 
 
 def test_a_provider_that_goes_away_between_two_requests():
@@ -100,7 +100,7 @@ def test_a_provider_that_does_not_let_us_in():
 
         with pytest.raises(Unreachable) as caught:
             asyncio.run(work())
-    assert caught.value.maybe_applied is False
+    assert caught.value.outcome_unknown is False
 
 
 @pytest.mark.parametrize("collection", ["posts", "comments"])
@@ -111,7 +111,7 @@ def test_a_cut_stream_raises(server, collection):
 
     server.faults(cut=True, times=1)
     error = trouble(server, work)
-    assert type(error) is Garbled
+    assert type(error) is MalformedResponse
     assert talk(server, work) == server.rows(collection)
 
 

@@ -20,11 +20,11 @@ import yaml
 from django.conf import settings
 from django.utils import timezone
 
-from lockstep.api.middleware import MAX_HEADER
-from lockstep.api.paging import read_cursor
-from lockstep.api.parameters import parameters_of
-from lockstep.movies.models import Catalogue
-from tests.contract.test_schemathesis import There, connection_kept, epoch, there  # noqa: F401 - fixtures
+from backend.movies.models import Catalogue
+from lockstep.rest.middleware import MAX_HEADER
+from lockstep.rest.paging import read_cursor
+from lockstep.rest.parameters import parameters_of
+from tests.contract.test_schemathesis import SchemaFixtures, connection_kept, epoch, there  # noqa: F401 - fixtures
 from tests.security.strangers import CASES, SEED, Answered, Sent, Server
 from tests.security.test_headers_of_strangers import target_of
 from tests.support import Cast, Person
@@ -128,7 +128,7 @@ def ready(db: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is a catalogue of movies, and no limit of requests."""
     Catalogue.objects.update_or_create(id=1, defaults={"refreshed": timezone.now()})
     settings.RATE_LIMIT = 10**9
-    monkeypatch.setattr("lockstep.accounts.views.count_registration", lambda address: None)
+    monkeypatch.setattr("backend.accounts.views.count_registration", lambda address: None)
 
 
 def named(answer: Any) -> list[str]:
@@ -223,7 +223,7 @@ class Asked:
 class Fuzzer:
     """Makes requests in which one parameter or some have values that nobody thought of."""
 
-    there: There
+    there: SchemaFixtures
 
     def request(self, number: int) -> Asked:
         """The request of this number: always the same, of the objects that there are."""
@@ -305,16 +305,16 @@ def verdict(parameter: dict[str, Any], value: bytes) -> bool | None:
 
 @pytest.mark.faults
 @pytest.mark.timeout(7_200)
-def test_no_parameter_is_a_mistake_of_ours_at_length(there: There):  # noqa: F811 - the fixture
+def test_no_parameter_is_a_mistake_of_ours_at_length(there: SchemaFixtures):  # noqa: F811 - the fixture
     fuzz(there, range(SEED, SEED + CASES))
 
 
 @pytest.mark.slow
-def test_no_parameter_is_a_mistake_of_ours(there: There):  # noqa: F811 - the fixture
+def test_no_parameter_is_a_mistake_of_ours(there: SchemaFixtures):  # noqa: F811 - the fixture
     fuzz(there, range(SHORT_CASES))
 
 
-def fuzz(there: There, numbers: Iterable[int]) -> None:  # noqa: F811 - the fixture
+def fuzz(there: SchemaFixtures, numbers: Iterable[int]) -> None:  # noqa: F811 - the fixture
     server, fuzzer = Server(), Fuzzer(there)
     for number in numbers:
         asked = fuzzer.request(number)
@@ -326,8 +326,8 @@ def fuzz(there: There, numbers: Iterable[int]) -> None:  # noqa: F811 - the fixt
 
 def test_what_is_described_is_what_is_read():
     """Each query parameter of the description is one that the view reads, and the other way round."""
-    from lockstep.api.views import View
-    from lockstep.config import urls  # noqa: F401
+    from backend.config import urls  # noqa: F401
+    from lockstep.rest.views import View
 
     described = {one["name"] for operation in OPERATIONS for one in parameters(*operation, "query")}
     read: set[str] = set()

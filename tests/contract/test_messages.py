@@ -11,9 +11,9 @@ from django.conf import settings
 from django.test import Client
 from oauth2_provider.models import Application
 
-from lockstep.accounts import sessions
-from lockstep.shop import actions as shop
-from lockstep.shop.models import Product, ProductTag, Tag
+from backend.accounts import sessions
+from backend.shop import actions as shop
+from backend.shop.models import Product, ProductTag, Tag
 from tests.security.test_authorisation_matrix import made_by
 from tests.support import Cast
 
@@ -54,7 +54,7 @@ def test_host_that_is_not_allowed_is_said(cast: Cast, path: str):
     answer = cast.owner.client.get(path, headers={"host": "shop.example.org"})
     assert (answer.status_code, answer["Content-Type"]) == (400, "application/problem+json")
     assert answer.json()["detail"] == (
-        "This server does not answer for the host 'shop.example.org'. ALLOWED_HOSTS names its hosts."
+        "This server does not serve the host 'shop.example.org'. ALLOWED_HOSTS lists its hosts."
     )
 
 
@@ -153,7 +153,7 @@ def test_tag_whose_name_is_the_id_of_another_is_the_other(cast: Cast):
 
 
 def test_id_is_the_first_member_of_what_is_created(cast: Cast):
-    """The README's commands take it from there."""
+    """The commands of docs/backend.md read it there."""
     product = cast.owner.post("/api/v1/products/", {"name": "Red bicycle", "price": "249.90", "stock": 3})
     key = product.content.decode().split('"')[3]
     order = cast.owner.post("/api/v1/orders/", {"lines": [{"product": key, "quantity": 2}]})

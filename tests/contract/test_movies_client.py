@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.acceptance.running import ROOT
 
-FOLDER = ROOT / "lockstep" / "providers" / "november7"
+FOLDER = ROOT / "backend" / "providers" / "november7"
 
 
 def files(folder: Path) -> dict[str, str]:

@@ -7,10 +7,10 @@ from django.apps import apps
 from django.conf import settings
 from django.db import Error, connection, models, transaction
 
-from lockstep.movies.models import Movie
-from lockstep.shop import actions
-from lockstep.shop.actions import Line
-from lockstep.shop.models import Order, Product
+from backend.movies.models import Movie
+from backend.shop import actions
+from backend.shop.actions import Line
+from backend.shop.models import Order, Product
 from tests.support import Cast
 
 pytestmark = pytest.mark.django_db
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 def columns() -> Iterator[tuple[str, str]]:
     """Every column of ours that may hold a fraction; what the database computes is computed from others."""
-    for label in settings.CAPTURED_APPS:
+    for label in settings.LOCKSTEP["CAPTURED_APPS"]:
         for model in apps.get_app_config(label).get_models():
             for field in model._meta.local_concrete_fields:
                 if isinstance(field, (models.DecimalField, models.FloatField)) and not model._meta.proxy:

@@ -14,12 +14,12 @@ from django.db import DatabaseError, connection, models, transaction
 from django.http import HttpRequest
 from django.test import RequestFactory
 
-from lockstep.accounts.models import User
-from lockstep.api.admin_site import admin_site
-from lockstep.defects.models import Defect
-from lockstep.posts.models import Comment, Post
-from lockstep.shop import actions as shop
-from lockstep.shop.models import Product, Tag
+from backend.accounts.models import User
+from backend.defects.models import Defect
+from backend.posts.models import Comment, Post
+from backend.shop import actions as shop
+from backend.shop.models import Product, Tag
+from lockstep.rest.admin_site import admin_site
 from tests.admin_pages import admin_of, errors_of, opened
 from tests.support import Cast, Person
 
@@ -284,7 +284,7 @@ def test_what_keeps_the_rules_is_taken(world: World, model: type[models.Model]):
 
 
 def test_the_admin_has_no_other_action():
-    """Deletion has no values to refuse; ending orders takes none either (lockstep/shop/tests/test_ending.py)."""
+    """Deletion has no values to refuse; ending orders takes none either (backend/shop/tests/test_ending.py)."""
     actions = {name for pages in admin_site._registry.values() for name in pages.get_actions(superuser())}
     assert actions == {"delete_selected", "end_orders", "end_orders_unanswered"}
 

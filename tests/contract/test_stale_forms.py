@@ -9,11 +9,11 @@ from django.contrib.auth.models import Group, Permission
 from django.db import models
 from django.test import Client, RequestFactory
 
-from lockstep.accounts.models import User
-from lockstep.api.admin_site import admin_site
-from lockstep.defects.models import Defect
-from lockstep.posts.models import Comment, Post
-from lockstep.shop.models import Product, Tag
+from backend.accounts.models import User
+from backend.defects.models import Defect
+from backend.posts.models import Comment, Post
+from backend.shop.models import Product, Tag
+from lockstep.rest.admin_site import admin_site
 from tests.admin_pages import admin_of, errors_of, opened, sent_by
 from tests.support import Cast
 

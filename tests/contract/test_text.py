@@ -11,16 +11,16 @@ from django.test import Client
 from django.utils import timezone
 from django.utils.http import urlencode
 
-from lockstep.accounts import throttling
-from lockstep.accounts.development import ensure_client
-from lockstep.accounts.models import User
-from lockstep.accounts.tests.test_doors import DOORS, Door, by_username
-from lockstep.accounts.throttling import ACCOUNT, ADDRESS, PAIR, Limit
-from lockstep.defects.models import Defect
-from lockstep.movies.models import Catalogue, Movie
-from lockstep.posts.models import Post
-from lockstep.shop import search
-from lockstep.shop.models import Product, ProductTag, Tag
+from backend.accounts import throttling
+from backend.accounts.development import ensure_client
+from backend.accounts.models import User
+from backend.accounts.tests.test_sign_in import DOORS, Door, by_username
+from backend.accounts.throttling import ACCOUNT, ADDRESS, PAIR, Limit
+from backend.defects.models import Defect
+from backend.movies.models import Catalogue, Movie
+from backend.posts.models import Post
+from backend.shop import search
+from backend.shop.models import Product, ProductTag, Tag
 from tests.difficult_text import (
     DIFFERENT,
     DIFFERENT_ADDRESSES,
@@ -179,7 +179,7 @@ def test_products_are_told_apart_by_words_that_are_not_equal(cast: Cast):
     def holds(first: str, second: str) -> bool:
         for name in (first, second):
             Product.objects.create(owner=cast.owner.user, name=f"a {name} indeed", price=1)
-        search.learn_words()
+        search.index_vocabulary()
         by_words = found(cast.owner, "/api/v1/products/", search=f"{second} indeed")
         by_keyword = found(cast.owner, "/api/product/", keyword=second)
         return [one["name"] for one in by_words] == [one["name"] for one in by_keyword] == [f"a {second} indeed"]

@@ -5,7 +5,7 @@ from typing import Any
 
 from lockstep.delivery import housekeeping, operations, partitions, relay
 from lockstep.delivery.database import FOR_HANDLERS
-from lockstep.delivery.operations import Selection
+from lockstep.delivery.operations import ChangeFilter
 from tests.faults.operations_model import MODEL, Written
 from tests.faults.operations_schedule import CAP, ENDPOINT, EVENT, STATE, Schedule, pick
 from tests.faults.stage import Actor, Pool
@@ -15,7 +15,7 @@ OPERATIONS = (
     *("replay letters", "replay letters", "replay letters", "discard letters", "replay span", "replay span"),
     *("switch", "switch", "follow", "follow", "remove"),
 )
-REPLAYED = "SELECT seq FROM delivery_deadletter WHERE id = ANY (%s) AND outcome = 'replayed'"
+REPLAYED = "SELECT seq FROM lockstep_deadletter WHERE id = ANY (%s) AND outcome = 'replayed'"
 OF_OWNERS = ("switch", "follow", "remove")
 
 
@@ -100,7 +100,7 @@ class Commands(Schedule):
 
         return self._command("rewind", name, lambda: operations.rewind(name, since=since), committed)
 
-    def _settle_letters(self, selection: Selection, *, discards: bool) -> Actor:
+    def _settle_letters(self, selection: ChangeFilter, *, discards: bool) -> Actor:
         """Sends dead letters again, or gives them up. Those that it cannot send yet, the relay sends."""
         name = selection.subscription
 
@@ -127,7 +127,7 @@ class Commands(Schedule):
 
     def _replay_span(self, name: str, n: int, m: int) -> Actor:
         first, last = sorted([pick(self.model.log, n // 3).at, pick(self.model.log, m).at])
-        selection = Selection(name, since=first, until=last if m % 3 else None)
+        selection = ChangeFilter(name, since=first, until=last if m % 3 else None)
 
         def committed(actor: Actor) -> None:
             began, subscription = actor.notes["began"], self.model.subscriptions[name]
@@ -165,17 +165,17 @@ class Commands(Schedule):
             lambda a: self.model.subscribed(name, a.notes["began"], kind=kind),
         )
 
-    def _selection(self, name: str, m: int) -> Selection:
+    def _selection(self, name: str, m: int) -> ChangeFilter:
         found = self._letters(name)
         if found and m % 4 == 0:
-            return Selection(name, letters=(pick(found, m // 4)[0],))
+            return ChangeFilter(name, letters=(pick(found, m // 4)[0],))
         if found and m % 4 == 1:
-            return Selection(name, object_id=pick(found, m // 4)[2])
-        return Selection(name)
+            return ChangeFilter(name, object_id=pick(found, m // 4)[2])
+        return ChangeFilter(name)
 
     def _letters(self, name: str) -> list[tuple[Any, ...]]:
         """Those that are open."""
-        statement = "SELECT id, seq, object_id FROM delivery_deadletter WHERE subscription_id = %s AND outcome IS NULL"
+        statement = "SELECT id, seq, object_id FROM lockstep_deadletter WHERE subscription_id = %s AND outcome IS NULL"
         return self._ask(f"{statement} ORDER BY seq, id", [name])
 
     def _in_log(self) -> list[Written]:
@@ -195,7 +195,7 @@ class Commands(Schedule):
         if not self._free(what):
             return None
         tasks = {
-            "relieve": housekeeping.relieve,
+            "resume_drained": housekeeping.resume_drained,
             "remove_places": housekeeping.remove_places,
             "retention": partitions.drop_old_partitions,
         }

@@ -1,20 +1,20 @@
 """How a schedule ends: everybody goes on, everything is delivered, and all is as the model says."""
 
+from lockstep.changes.capture import captured
 from lockstep.delivery import audit, operations
-from lockstep.posts.models import Post
 from tests.faults.operations_commands import Commands
 from tests.faults.operations_schedule import ENDPOINT, EVENT, NAMES, STATE
 
 AUDITED = 8  # each so manyth schedule ends with an audit, which reads a lot
 # In whose lanes something waits for a worker, whether something failed, and whether a subscription is full.
 LEFT = """
-    SELECT ARRAY(SELECT DISTINCT subscription_id FROM delivery_lane
+    SELECT ARRAY(SELECT DISTINCT subscription_id FROM lockstep_lane
                  WHERE next_at <= now() OR failure IS NOT NULL ORDER BY subscription_id),
-           EXISTS (SELECT FROM delivery_lane WHERE failure IS NOT NULL),
-           EXISTS (SELECT FROM delivery_subscription WHERE state = 'full')"""
+           EXISTS (SELECT FROM lockstep_lane WHERE failure IS NOT NULL),
+           EXISTS (SELECT FROM lockstep_subscription WHERE state = 'full')"""
 
 # Nobody has a claim by now: what is left was taken away by an operator.
-END_OTHER_LEASES = "UPDATE delivery_lane SET next_at = now() WHERE failure IS NULL AND next_at > now()"
+END_OTHER_LEASES = "UPDATE lockstep_lane SET next_at = now() WHERE failure IS NULL AND next_at > now()"
 
 
 class Ending(Commands):
@@ -67,8 +67,8 @@ class Ending(Commands):
                 self._round(0, name, "200")
                 moved = True
             if is_full:
-                self._at_once(self._upkeep, "relieve")
-                moved = moved or self._one("SELECT NOT EXISTS (SELECT FROM delivery_subscription WHERE state = 'full')")
+                self._at_once(self._upkeep, "resume_drained")
+                moved = moved or self._one("SELECT NOT EXISTS (SELECT FROM lockstep_subscription WHERE state = 'full')")
             self.nothing_is_violated()
             if not moved:
                 return
@@ -104,7 +104,7 @@ class Ending(Commands):
 
     def _audit(self) -> None:
         """What an operator would be told."""
-        rows_and_log = audit._rows_and_log(Post)
+        rows_and_log = audit.rows_and_log(captured("posts.post"))
         differing = [each for each in rows_and_log.differing if not each.startswith("old")]
         under_way = [each for each in operations.status() if each.state != "disabled" and each.behind + each.waiting]
         if differing or under_way:
@@ -112,16 +112,16 @@ class Ending(Commands):
 
     def _compare_queues(self) -> None:
         left = self._ask(
-            "SELECT lane.*, d.seq FROM delivery_lane lane LEFT JOIN delivery_delivery d ON d.lane_id = lane.id"
+            "SELECT lane.*, d.seq FROM lockstep_lane lane LEFT JOIN lockstep_delivery d ON d.lane_id = lane.id"
         )
         if left:
             self.model.violated(f"this waits, and nobody sends it: {left}")
         behind = self._ask(
-            "SELECT s.name, c.seq FROM delivery_subscription s JOIN delivery_place place ON place.id = s.place_id "
-            "CROSS JOIN LATERAL delivery_unplaced(place) AS c WHERE s.state <> 'disabled'"
+            "SELECT s.name, c.seq FROM lockstep_subscription s JOIN lockstep_place place ON place.id = s.place_id "
+            "CROSS JOIN LATERAL lockstep_unplaced(place) AS c WHERE s.state <> 'disabled'"
         )
         if behind:
             self.model.violated(f"this is not fanned out, and nobody does it: {behind}")
-        places = self._one("SELECT count(DISTINCT place_id) FROM delivery_subscription WHERE state = 'active'")
+        places = self._one("SELECT count(DISTINCT place_id) FROM lockstep_subscription WHERE state = 'active'")
         if places != 1:
             self.model.violated(f"all are up to date, and stand at {places} places")

@@ -13,53 +13,53 @@ from lockstep.delivery import operations, relay
 from lockstep.delivery.courier import Courier
 from lockstep.delivery.database import FOR_LANES, FOR_RELAY, Pools
 from lockstep.delivery.epochs import Epochs
-from lockstep.delivery.errors import NotYet, Refused, TimedOut, TryAgain, Unreachable
+from lockstep.delivery.errors import DependencyPending, Rejected, RetryLater, TimedOut, Unreachable
 from lockstep.delivery.subscriptions import Skipped, Subscriber
 from tests.faults.operations_model import MODEL, Model, Sent, Written
 from tests.faults.stage import Actor, Pool, Stage
 
 CHUNK = 2
 OLD = "2020-01-08 12:00:00+00"
-OLD_WEEK = "changes_change_20200106"
+OLD_WEEK = "lockstep_change_20200106"
 EVENT, STATE, ENDPOINT, OTHER = "first", "second", "webhook:00000000-0000-0000-0000-000000000007", "other"
 NAMES = (EVENT, STATE, ENDPOINT)
 CAP = 2
 EMPTIED = [
-    "delivery_delivery",
-    "delivery_lane",
-    "delivery_deadletter",
-    "delivery_attempt",
-    "delivery_subscription",
-    "delivery_place",
+    "lockstep_delivery",
+    "lockstep_lane",
+    "lockstep_deadletter",
+    "lockstep_attempt",
+    "lockstep_subscription",
+    "lockstep_place",
     "posts_post",
-    "changes_change",  # whose triggers are off meanwhile
+    "lockstep_change",  # whose triggers are off meanwhile
 ]
 SUBSCRIPTIONS = ((EVENT, "event", 1_000_000), (STATE, "state", 1_000_000), (ENDPOINT, "event", CAP))
 MADE = [
-    f"INSERT INTO delivery_subscription (name, kind, follows, skip_origin, cap, keeps_log) "
+    f"INSERT INTO lockstep_subscription (name, kind, follows, skip_origin, cap, keeps_log) "
     f"VALUES ('{name}', '{kind}', '{{{MODEL}.*}}', 'echo', {cap}, {name != ENDPOINT})"
     for name, kind, cap in SUBSCRIPTIONS
 ]
 MADE_OTHER = f"""
-    INSERT INTO delivery_subscription (name, kind, follows, place_id)
-    SELECT '{OTHER}', 'event', '{{shop.product.*}}', place_id FROM delivery_subscription WHERE name = '{EVENT}'"""
+    INSERT INTO lockstep_subscription (name, kind, follows, place_id)
+    SELECT '{OTHER}', 'event', '{{shop.product.*}}', place_id FROM lockstep_subscription WHERE name = '{EVENT}'"""
 BEGIN = ";".join([*(f"DELETE FROM {table}" for table in EMPTIED), *MADE, MADE_OTHER])
 MAKE_OLD_WEEK = f"""
-    CREATE TABLE {OLD_WEEK} PARTITION OF changes_change
+    CREATE TABLE {OLD_WEEK} PARTITION OF lockstep_change
     FOR VALUES FROM ('2020-01-06 00:00+00') TO ('2020-01-13 00:00+00')"""
 EXPECTED = (operations.WrongState, operations.UnknownSubscription, operations.UnknownMessage, operations.NotInLog)
 ANSWERS: dict[str, Callable[[], Exception | Skipped | None]] = {
     "200": lambda: None,
-    "503": lambda: TryAgain("503"),
-    "400": lambda: Refused("400"),
+    "503": lambda: RetryLater("503"),
+    "400": lambda: Rejected("400"),
     "unreachable": lambda: Unreachable("nobody is there"),
     "late": lambda: TimedOut("no answer"),
-    "not yet": lambda: NotYet("something else first"),
+    "not yet": lambda: DependencyPending("something else first"),
     "passed over": lambda: Skipped("not for you"),
 }
 END_LEASES = """
-    UPDATE delivery_lane SET next_at = now() - interval '1 s' WHERE id IN (
-        SELECT id FROM delivery_lane WHERE (id, token) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
+    UPDATE lockstep_lane SET next_at = now() - interval '1 s' WHERE id IN (
+        SELECT id FROM lockstep_lane WHERE (id, token) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
         AND failure IS NULL FOR UPDATE SKIP LOCKED)
     RETURNING id"""
 
@@ -119,7 +119,7 @@ class Schedule(RuleBasedStateMachine):
 
     def _holds(self, lane: int, token: int) -> bool:
         """Whether the claim is still the lane's. One that an operator took away leaves the lane to be claimed again."""
-        return bool(self._one("SELECT EXISTS (SELECT FROM delivery_lane WHERE id = %s AND token = %s)", lane, token))
+        return bool(self._one("SELECT EXISTS (SELECT FROM lockstep_lane WHERE id = %s AND token = %s)", lane, token))
 
     # What the stage tells of its actors
 
@@ -178,7 +178,7 @@ class Schedule(RuleBasedStateMachine):
         self._judge_errors(actor)
 
     def _row_of_other(self) -> Any:
-        return self._ask("SELECT xmin::text, ctid::text FROM delivery_subscription WHERE name = %s", [OTHER])
+        return self._ask("SELECT xmin::text, ctid::text FROM lockstep_subscription WHERE name = %s", [OTHER])
 
     def _judge_errors(self, *actors: Actor) -> None:
         for actor in actors:
@@ -229,7 +229,7 @@ class Schedule(RuleBasedStateMachine):
 
     def _due(self) -> list[str]:
         """In whose lanes something is due."""
-        due = "SELECT DISTINCT subscription_id FROM delivery_lane WHERE next_at <= now() ORDER BY 1"
+        due = "SELECT DISTINCT subscription_id FROM lockstep_lane WHERE next_at <= now() ORDER BY 1"
         return [name for (name,) in self._ask(due) if name in self.model.subscriptions]
 
     def _claim(self, worker: int, name: str) -> Actor:
@@ -237,7 +237,7 @@ class Schedule(RuleBasedStateMachine):
         if courier is None:
             kind = "state" if (name == STATE) != bool(worker) else "event"
             courier = self.couriers[worker, name] = Courier(self._subscriber(name, kind), None, self.epochs)  # type: ignore[arg-type]
-            courier._silent = False
+            courier._unreachable = False
         courier._probed = -1e9  # some seconds have gone by
         here: list[Actor] = []
 
@@ -330,14 +330,14 @@ class Schedule(RuleBasedStateMachine):
     def _time_goes_by(self) -> None:
         """What waits after a failure is due."""
         self._ask(
-            "UPDATE delivery_lane SET next_at = now() WHERE id IN (SELECT id FROM delivery_lane "
+            "UPDATE lockstep_lane SET next_at = now() WHERE id IN (SELECT id FROM lockstep_lane "
             "WHERE failure IS NOT NULL FOR UPDATE SKIP LOCKED)"
         )
 
     def _time_stands_still(self) -> None:
         """What waits after a failure is due when the schedule says so, and not because this machine is slow."""
         self._ask(
-            "UPDATE delivery_lane SET next_at = now() + interval '1 h' WHERE id IN (SELECT id FROM delivery_lane "
+            "UPDATE lockstep_lane SET next_at = now() + interval '1 h' WHERE id IN (SELECT id FROM lockstep_lane "
             "WHERE failure IS NOT NULL AND next_at > now() FOR UPDATE SKIP LOCKED)"
         )
 

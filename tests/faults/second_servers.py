@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from lockstep.launcher import cluster
-from lockstep.launcher.postgres import Server
+from devstack.launcher import cluster
+from devstack.launcher.postgres import Server
 from tests.acceptance.running import ROOT
 from tests.support import eventually, superuser_url
 

@@ -27,7 +27,7 @@ FAN_OUTS = (relay.FAN_OUT_WHOLE, relay.FAN_OUT_CHUNK, relay.FAN_OUT_BESIDE_KEPT)
 NAMES |= dict.fromkeys(FAN_OUTS, "relay.fan_out")
 QUICK_MS = 15  # for so long everybody waits for an answer of the database
 COMMITS = count(1)
-PATIENCE = 30.0  # seconds until an actor that neither arrives nor waits for a lock is a mistake of the stage
+WAIT_TIMEOUT = 30.0  # seconds until an actor that neither arrives nor waits for a lock is a mistake of the stage
 
 
 class Killed(Exception):
@@ -252,7 +252,7 @@ class Stage:
             name = NAMES.get(sql, sql.strip()[:30])
             if "SAVEPOINT" not in sql:
                 actor.gate_thread(name)
-            if name == "operations.letters":  # who is chosen: nobody comes between this and the statement itself
+            if name == "operations.dead_letters":  # who is chosen: nobody comes between this and the statement itself
                 execute(sql, params, many, context)
                 actor.notes["letters"] = context["cursor"].fetchall()
             return execute(sql, params, many, context)
@@ -315,7 +315,7 @@ class Stage:
             if actor.arrived.is_set():
                 return True
             await asyncio.sleep(0)
-        for _ in range(int(PATIENCE / 0.002)):
+        for _ in range(int(WAIT_TIMEOUT / 0.002)):
             if not actor.arrived.is_set():
                 waiting = asyncio.ensure_future(actor.arrived.wait())
                 await asyncio.wait({waiting}, timeout=0.0 if actor.is_blocked else 0.015)

@@ -17,14 +17,14 @@ from django.db import connections
 from django.db.models import Sum
 from django.test import Client
 
-from lockstep.accounts.models import User
-from lockstep.api.admin_site import EntityAdmin
-from lockstep.posts import actions as posts
-from lockstep.posts.models import Comment, Post
-from lockstep.shop import actions as shop
-from lockstep.shop.models import Order, Product
+from backend.accounts.models import User
+from backend.posts import actions as posts
+from backend.posts.models import Comment, Post
+from backend.shop import actions as shop
+from backend.shop.models import Order, Product
+from lockstep.rest.admin_site import EntityAdmin
 from tests.admin_pages import admin_of, errors_of, opened
-from tests.support import Cast, Person, eventually, somebody_waits
+from tests.support import Cast, Person, any_lock_waiter, eventually
 
 Act = Callable[[], Any]
 
@@ -241,7 +241,7 @@ def test_what_a_save_compares_with_stays_until_it_has_written(
         def save_while_units_are_sold(*args: Any) -> None:
             act = order(arena.cast.colleague, product, 4)
             ordered.append(pool.submit(_run, threading.Barrier(1), act))
-            eventually(lambda: somebody_waits(database), "the order to wait")
+            eventually(lambda: any_lock_waiter(database), "the order to wait")
             write(*args)
 
         monkeypatch.setattr(EntityAdmin, "save_model", save_while_units_are_sold)
@@ -265,7 +265,7 @@ def test_a_right_that_is_taken_away_waits_for_the_save_that_uses_it(
         def save_while_the_right_goes(*args: Any) -> None:
             rows = User.objects.filter(username="demoted")
             taken_away.append(pool.submit(_run, threading.Barrier(1), lambda: rows.update(**loss)))
-            eventually(lambda: somebody_waits(database), "the demotion to wait")
+            eventually(lambda: any_lock_waiter(database), "the demotion to wait")
             write(*args)
 
         monkeypatch.setattr(EntityAdmin, "save_model", save_while_the_right_goes)

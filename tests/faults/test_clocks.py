@@ -11,12 +11,12 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from conftest import database_url, libfaketime
+from devstack.launcher.children import Program
+from devstack.launcher.postgres import Server
 from lockstep.delivery import periodic
 from lockstep.delivery.periodic import PeriodicWork
 from lockstep.delivery.subscriptions import Claim
 from lockstep.delivery.tests.support import Steps, insert_post, subscriber
-from lockstep.launcher.children import Program
-from lockstep.launcher.postgres import Server
 from tests.faults.second_servers import back_up, database_of
 from tests.support import BackgroundWorker, eventually
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from backend.defects.broadcast import NAME
+from backend.defects.gap import compare, counted_tallies, expected_tallies
 from conftest import database_url
-from lockstep.defects.broadcast import NAME
-from lockstep.defects.gap import compare, counted_tallies, expected_tallies
+from devstack.sandbox.counter import StandIn
 from lockstep.delivery import operations
-from lockstep.delivery.operations import Selection
-from lockstep.sandbox.counter import StandIn
+from lockstep.delivery.operations import ChangeFilter
 from tests.acceptance.running import ROOT
 from tests.faults.test_killed_requests import url
 from tests.support import Cast, eventually
@@ -53,7 +53,7 @@ def write(users: list[int], defects: int, seed: int) -> None:
 def working(counter: StandIn, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A worker of its own, killed in the end."""
     own = {"DATABASE_URL": url(), "COUNTER_URL": counter.url, "LOG_LEVEL": "WARNING"}
-    command = [sys.executable, "manage.py", "worker"]
+    command = [sys.executable, "manage.py", "lockstep", "worker"]
     with (folder / "worker.log").open("ab") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=os.environ | own, stdout=log, stderr=log)
         try:
@@ -69,9 +69,9 @@ def is_subscribed() -> bool:
 
 def is_done(database: psycopg.Connection) -> bool:
     """Whether nothing is on its way. What waits to be tried again is due at once, and what was given up is replayed."""
-    database.execute("UPDATE delivery_lane SET next_at = now() WHERE failure IS NOT NULL")
-    if operations.letters(Selection(NAME), limit=1):
-        operations.replay_letters(Selection(NAME))
+    database.execute("UPDATE lockstep_lane SET next_at = now() WHERE failure IS NOT NULL")
+    if operations.dead_letters(ChangeFilter(NAME), limit=1):
+        operations.replay_letters(ChangeFilter(NAME))
         return False
     [status] = [status for status in operations.status() if status.name == NAME]
     return not (status.behind or status.waiting)
@@ -86,7 +86,7 @@ def is_done(database: psycopg.Connection) -> bool:
 def test_the_counter_ends_exactly_right(
     cast: Cast, settings, database: psycopg.Connection, tmp_path: Path, defects: int, kills: int
 ):
-    database.execute("DELETE FROM delivery_subscription")
+    database.execute("DELETE FROM lockstep_subscription")
     users = [person.user.number for person in (cast.owner, cast.colleague, cast.outsider)]
     dice = random.Random(defects)
     with StandIn() as counter:

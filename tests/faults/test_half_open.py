@@ -19,10 +19,10 @@ import psycopg
 import pytest
 from django.test import Client
 
+from backend.accounts.sessions import open_opaque
 from conftest import database_url
-from lockstep.accounts.sessions import open_opaque
+from devstack.sandbox.jsonplaceholder import StandIn
 from lockstep.delivery.tests.support import insert_post
-from lockstep.sandbox.jsonplaceholder import StandIn
 from tests.acceptance.running import ROOT
 from tests.proxy import Proxy, proxy_to
 from tests.strangers.serving import Server, serving
@@ -50,14 +50,14 @@ def url(port: int | None = None) -> str:
 
 
 class Worker:
-    """`manage.py worker` and what it says."""
+    """`manage.py lockstep worker` and what it says."""
 
     def __init__(self, url: str, folder: Path, **environment: str) -> None:
         self.log = folder / "worker.log"
         settings = {"DATABASE_URL": url, "DEBUG": "true", "POSTS_PROVIDER_URL": "http://127.0.0.1:9", **environment}
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "worker"],
+                [sys.executable, "manage.py", "lockstep", "worker"],
                 cwd=ROOT, env=os.environ | settings, stdout=output, stderr=output,
             )  # fmt: skip
 
@@ -82,7 +82,7 @@ def working(url: str, folder: Path, **environment: str) -> Iterator[Worker]:
 
 def fanned_out(database: psycopg.Connection, post: str) -> bool:
     """Whether the relay has seen this post."""
-    return database.execute("SELECT EXISTS (SELECT FROM delivery_lane WHERE object_id = %s)", [post]).fetchone() == (
+    return database.execute("SELECT EXISTS (SELECT FROM lockstep_lane WHERE object_id = %s)", [post]).fetchone() == (
         True,
     )
 

@@ -8,12 +8,12 @@ import sys
 import pytest
 from django.test import Client
 
+from backend.accounts.models import User
+from backend.accounts.sessions import open_opaque
+from backend.posts.models import Post
 from conftest import database_url
-from lockstep.accounts.models import User
-from lockstep.accounts.sessions import open_opaque
-from lockstep.posts.models import Post
 from tests.acceptance.running import ROOT
-from tests.faults.doomed_request import BODY, HEADERS, PATH
+from tests.faults.crashing_request import BODY, HEADERS, PATH
 
 
 @pytest.mark.slow
@@ -21,10 +21,10 @@ from tests.faults.doomed_request import BODY, HEADERS, PATH
 @pytest.mark.parametrize(("point", "left_behind"), [("effect", 0), ("kept", 0), ("committed", 1)])
 def test_a_request_that_was_killed_is_sent_again(point: str, left_behind: int):
     token = open_opaque(User.objects.create_user("somebody"))
-    environment = os.environ | {"DATABASE_URL": url(), "DJANGO_SETTINGS_MODULE": "lockstep.config.settings"}
-    command = [sys.executable, "-m", "tests.faults.doomed_request", point, token]
-    doomed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True)
-    assert doomed.returncode == -signal.SIGKILL, doomed.stderr.decode()[-2000:]
+    environment = os.environ | {"DATABASE_URL": url(), "DJANGO_SETTINGS_MODULE": "backend.config.settings"}
+    command = [sys.executable, "-m", "tests.faults.crashing_request", point, token]
+    crashing = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True)
+    assert crashing.returncode == -signal.SIGKILL, crashing.stderr.decode()[-2000:]
     assert Post.objects.count() == left_behind
 
     headers = HEADERS | {"authorization": f"Bearer {token}"}

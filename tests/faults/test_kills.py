@@ -22,12 +22,12 @@ import httpx
 import psycopg
 import pytest
 
-from lockstep.sandbox.jsonplaceholder import StandIn
+from devstack.sandbox.jsonplaceholder import StandIn
 from tests.acceptance.running import ROOT, Run, free_port
 from tests.conftest import copied
 from tests.support import drained, eventually
 
-VICTIMS = {"worker": "manage.py worker", "web": "granian", "PostgreSQL": "bin/postgres -D"}
+VICTIMS = {"worker": "manage.py lockstep worker", "web": "granian", "PostgreSQL": "bin/postgres -D"}
 WRITERS, DEATHS = 4, 3  # at least
 
 

@@ -30,6 +30,7 @@ from tests.faults.operations_commands import OPERATIONS
 from tests.faults.operations_ending import Ending
 from tests.faults.operations_model import MODEL, Written
 from tests.faults.operations_schedule import ANSWERS, CHUNK, EVENT, NAMES, OLD, OLD_WEEK, STATE, pick
+from tests.faults.stage import NAMES as STATEMENTS
 from tests.faults.stage import Stage
 from tests.support import superuser_url, without_triggers
 
@@ -38,7 +39,7 @@ SHORT = int(os.environ.get("LOCKSTEP_SCHEDULES", "12"))
 STEPS = 50
 BEGINNINGS = ("empty", "behind", "in part", "in part", "letters", "letters")
 AT_FIRST = ("", "", "", "replay letters", "replay span", "redeliver", "rewind", "pause")
-BEGUN = ("relay", "relay", "relay", "claim", "settle", "relieve", "retention")
+BEGUN = ("relay", "relay", "relay", "claim", "settle", "resume_drained", "retention")
 STOPS = {
     "relay": [
         "relay.join",
@@ -50,8 +51,15 @@ STOPS = {
         "relay.part",
     ],
     "claim": ["lanes.heads", "lanes.claim"],
-    "settle": ["lanes.lock_claimed", "lanes.remove_delivered", "lanes.free", "lanes.bury", "commit", "lanes.wake"],
-    "relieve": ["upkeep.relieve"],
+    "settle": [
+        "lanes.lock_claimed",
+        "lanes.remove_delivered",
+        "lanes.release_pending",
+        "lanes.dead_letter",
+        "commit",
+        "lanes.release_unreachable",
+    ],
+    "resume_drained": ["upkeep.resume_drained"],
     "retention": ["upkeep.keep_needs", "upkeep.needed_by", "another", "commit"],
 }
 few = st.integers(0, 1000)
@@ -131,7 +139,7 @@ class Operations(Ending):
             return
         found = self._write_on(
             number,
-            "SELECT seq, at, object_id, kind, after ->> 'title', origin FROM changes_change "
+            "SELECT seq, at, object_id, kind, after ->> 'title', origin FROM lockstep_change "
             "WHERE xid = pg_current_xact_id() ORDER BY seq",
         )
         changes = [Written(*row) for row in found]
@@ -158,7 +166,7 @@ class Operations(Ending):
             return
         self.titles += 1
         row = self._ask(
-            "INSERT INTO changes_change (model, object_id, kind, after, at) "
+            "INSERT INTO lockstep_change (model, object_id, kind, after, at) "
             f"VALUES ('{MODEL}', %s, 'created', %s, '{OLD}') RETURNING seq, at",
             [f"old {self.titles}", f'{{"title": "title {self.titles}"}}'],
         )
@@ -317,7 +325,7 @@ class Operations(Ending):
         """A worker starts, whose code says what a subscription is."""
         self._go(steps, self._declare_by_worker, worker, pick((EVENT, STATE), n), kind)
 
-    @rule(what=st.sampled_from(["relieve", "remove_places", "retention"]), steps=st.integers(0, 5))
+    @rule(what=st.sampled_from(["resume_drained", "remove_places", "retention"]), steps=st.integers(0, 5))
     def upkeep(self, what: str, steps: int) -> None:
         self._go(steps, self._upkeep, what)
 
@@ -326,7 +334,7 @@ class Operations(Ending):
         if not self.acted:
             return
         self.acted = False
-        rows = self._ask("SELECT name, kind, state, paused IS NOT NULL FROM delivery_subscription")
+        rows = self._ask("SELECT name, kind, state, paused IS NOT NULL FROM lockstep_subscription")
         for name, kind, state, paused in rows:
             known = self.model.subscriptions.get(name)
             if known is None:
@@ -362,7 +370,7 @@ def machine(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator
         stage = Stage(database_url(), nobody, nobody)
         eye, *writers = [psycopg.connect(database_url(), autocommit=True) for _ in range(3)]
         attributes = {"stage": stage, "eye": eye, "writers": writers, "seen": Counter()}
-        with without_triggers(eye, "changes_change"):  # a schedule begins with an empty log
+        with without_triggers(eye, "lockstep_change"):  # a schedule begins with an empty log
             yield type("Operations", (Operations,), attributes)
             if "MACHINE_TELLS" in os.environ:
                 print(dict(sorted(attributes["seen"].items())))  # noqa: T201 - whoever wants to know what it has seen
@@ -401,6 +409,12 @@ def run(machine: type[Operations], schedules: int, *, derandomize: bool) -> None
         phases=[Phase.generate] if "LOCKSTEP_NO_SHRINK" in os.environ else [Phase.generate, Phase.shrink],
     )
     run_state_machine_as_test(machine, settings=options)
+
+
+def test_each_stop_is_at_a_statement_that_there_is():
+    """Renamed statements were stops that nobody came to."""
+    stops = {stop for several in STOPS.values() for stop in several}
+    assert stops - {"commit", "another"} <= set(STATEMENTS.values())
 
 
 @pytest.mark.slow

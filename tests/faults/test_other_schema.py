@@ -5,8 +5,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from lockstep.launcher import template
-from lockstep.launcher.postgres import Server
+from devstack.launcher import template
+from devstack.launcher.postgres import Server
 from tests.faults.test_half_open import working
 from tests.faults.test_poolers import manage
 from tests.support import eventually
@@ -14,7 +14,7 @@ from tests.support import eventually
 pytestmark = [pytest.mark.faults, pytest.mark.needs("linux")]
 
 INSERT = "INSERT INTO shop.posts_post (title, body) VALUES ('elsewhere', '') RETURNING id"
-IN_A_LANE = "SELECT EXISTS (SELECT FROM shop.delivery_lane WHERE object_id = %s)"
+IN_A_LANE = "SELECT EXISTS (SELECT FROM shop.lockstep_lane WHERE object_id = %s)"
 
 
 def test_tables_in_another_schema(home: Path):
@@ -39,4 +39,4 @@ def test_tables_in_another_schema(home: Path):
             eventually(lambda: database.execute(IN_A_LANE, [str(row[0])]).fetchone() == (True,), "a lane")
             assert "Traceback" not in worker.said
             assert worker.stop(60) == 0
-        assert manage(server.url, "worker").stderr.strip().endswith("Run: manage.py migrate")
+        assert manage(server.url, "lockstep", "worker").stderr.strip().endswith("Run: manage.py migrate")

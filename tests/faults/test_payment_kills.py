@@ -16,24 +16,26 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from backend.shop import actions, machines
+from backend.shop.actions import Line
+from backend.shop.models import Order, Payment, Product
+from devstack.sandbox.payments import Delays, StandIn, card_behaviours
 from lockstep.delivery.models import DeadLetter
-from lockstep.sandbox.payments import Delays, StandIn, moods
-from lockstep.shop import actions, machines
-from lockstep.shop.actions import Line
-from lockstep.shop.models import Order, Payment, Product
 from tests.acceptance.running import ROOT
 from tests.faults.test_killed_requests import url
-from tests.support import PATIENCE, Cast
+from tests.support import WAIT_TIMEOUT, Cast
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 UNKNOWN = "unknown"  # a token that the gateway never gave
-IN_CI = (moods.CUTS_THE_LINE, UNKNOWN)
-DECLINED = {number for number, mood in moods.CARDS.items() if mood.reason}
+IN_CI = (card_behaviours.CUTS_THE_LINE, UNKNOWN)
+DECLINED = {number for number, card in card_behaviours.CARDS.items() if card.reason}
 # Where some worker must have died, whatever the mood: the test does not pass by missing them.
 BEFORE_THE_END = {"handler of CONFIRMED", "after waiting", "before charge", "sent charge", "before lock_claimed"}
-STEPS_OF_A_DECISION = {"before decide", "after decide", "after decision", "after retire"}
-NEVER_ANSWERS = {number for number, mood in moods.CARDS.items() if mood.trouble in ("answer lost", "request lost")}
+STEPS_OF_A_DECISION = {"before decide", "after decide", "after decision", "after delete_empty"}
+NEVER_ANSWERS = {
+    number for number, card in card_behaviours.CARDS.items() if card.fault in ("answer lost", "request lost")
+}
 STOCK, TAKEN = 10_000, 2
 
 
@@ -45,9 +47,9 @@ class Lives:
         own |= {"CHARGE_SECONDS": str(charge_seconds)}
         self.errors = errors
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.doomed_cashier"],
+            [sys.executable, "-m", "tests.faults.crashing_cashier"],
             cwd=ROOT,
-            env={**os.environ, **own, "DJANGO_SETTINGS_MODULE": "lockstep.config.settings"},
+            env={**os.environ, **own, "DJANGO_SETTINGS_MODULE": "backend.config.settings"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors.open("wb"),
@@ -80,14 +82,14 @@ def gateway() -> Iterator[StandIn]:
 @pytest.fixture
 def lives(gateway: StandIn, database: psycopg.Connection, tmp_path: Path, number: str) -> Iterator[Lives]:
     """An answer is waited for as long as it may take, but for the one that never comes."""
-    database.execute("DELETE FROM delivery_subscription")
-    lives = Lives(gateway, tmp_path / "stderr", charge_seconds=0.5 if number in NEVER_ANSWERS else PATIENCE)
+    database.execute("DELETE FROM lockstep_subscription")
+    lives = Lives(gateway, tmp_path / "stderr", charge_seconds=0.5 if number in NEVER_ANSWERS else WAIT_TIMEOUT)
     lives.live()  # it has nothing to do, but from now on the subscription is there
     yield lives
     lives.end()
 
 
-NAMES = {UNKNOWN: "unknown"} | {number: mood.name for number, mood in moods.CARDS.items()}
+NAMES = {UNKNOWN: "unknown"} | {number: card.name for number, card in card_behaviours.CARDS.items()}
 
 
 @pytest.mark.slow
@@ -111,7 +113,7 @@ def kill(
 ) -> None:
     """Orders until a worker has died at each step for one of them; each order is judged."""
     product = Product.objects.create(owner=cast.owner.user, name="thing", price="2.50", stock=STOCK)
-    wanted = BEFORE_THE_END | ({"after bury"} if number == UNKNOWN else STEPS_OF_A_DECISION)
+    wanted = BEFORE_THE_END | ({"after dead_letter"} if number == UNKNOWN else STEPS_OF_A_DECISION)
 
     def killed_at(step: int | str) -> str:
         order = confirmed(cast, product, gateway, number)
@@ -142,7 +144,7 @@ def confirmed(cast: Cast, product: Product, gateway: StandIn, number: str) -> Or
 
 def time_passes(database: psycopg.Connection) -> None:
     """What the dead one held is let go of: nobody lives who could hold anything."""
-    database.execute("UPDATE delivery_lane SET next_at = now()")
+    database.execute("UPDATE lockstep_lane SET next_at = now()")
 
 
 def judge(order: Order, gateway: StandIn, number: str) -> None:

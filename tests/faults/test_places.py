@@ -35,7 +35,7 @@ FOLLOWERS, OTHERS = ("a", "b", "c"), ("d", "e")  # of posts, and of nothing that
 NAMES = (*FOLLOWERS, *OTHERS)
 WRITERS, POSTS = 2, 3
 SCHEDULES = int(os.environ.get("LOCKSTEP_SCHEDULES", "60"))
-PLACE = "SELECT lane.subscription_id, d.seq FROM delivery_delivery d JOIN delivery_lane lane ON lane.id = d.lane_id"
+PLACE = "SELECT lane.subscription_id, d.seq FROM lockstep_delivery d JOIN lockstep_lane lane ON lane.id = d.lane_id"
 
 
 @dataclass
@@ -48,8 +48,8 @@ class Arrivals:
     def take(self) -> None:
         """Judges what is new: nothing comes twice, and of one object nothing comes late."""
         rows = self.database.execute(f"{PLACE} ORDER BY d.seq").fetchall()
-        self.database.execute("TRUNCATE delivery_lane, delivery_delivery")
-        posts = dict(self.database.execute("SELECT seq, object_id FROM changes_change").fetchall())
+        self.database.execute("TRUNCATE lockstep_lane, lockstep_delivery")
+        posts = dict(self.database.execute("SELECT seq, object_id FROM lockstep_change").fetchall())
         for name, seq in rows:
             before = self.seqs[name]
             assert seq not in before, f"{name} got {seq} twice"
@@ -79,9 +79,9 @@ class Schedules(RuleBasedStateMachine):
     def begin(self) -> None:
         for connection in (*self.writers, self.held):
             connection.rollback()
-        self.database.execute("TRUNCATE delivery_lane, delivery_delivery")
-        self.database.execute("DELETE FROM delivery_subscription")
-        self.database.execute("DELETE FROM delivery_place")
+        self.database.execute("TRUNCATE lockstep_lane, lockstep_delivery")
+        self.database.execute("DELETE FROM lockstep_subscription")
+        self.database.execute("DELETE FROM lockstep_place")
         self.arrivals = Arrivals(self.database)
         self.since = dict.fromkeys(NAMES, 0)
         self.seen: list[relay.Window] = []
@@ -158,10 +158,10 @@ class Schedules(RuleBasedStateMachine):
     def rewind(self, name: str, back: int) -> None:
         if name == self.holder:
             return
-        newest = "SELECT min(at) FROM (SELECT at FROM changes_change ORDER BY seq DESC LIMIT %s) AS newest"
+        newest = "SELECT min(at) FROM (SELECT at FROM lockstep_change ORDER BY seq DESC LIMIT %s) AS newest"
         ((since,),) = self.database.execute(newest, [back]).fetchall()
         if since and operations.rewind(name, since=since):
-            place = "SELECT window_seq FROM delivery_place p JOIN delivery_subscription s ON s.place_id = p.id"
+            place = "SELECT window_seq FROM lockstep_place p JOIN lockstep_subscription s ON s.place_id = p.id"
             ((first,),) = self.database.execute(f"{place} WHERE name = %s", [name]).fetchall()
             self.arrivals.forget(name, first)
             self.since[name] = min(self.since[name], first)
@@ -174,11 +174,11 @@ class Schedules(RuleBasedStateMachine):
 
     def subscribe(self, name: str) -> None:
         """From now on, but for what is being written."""
-        ((seq,),) = self.database.execute("SELECT coalesce(max(seq), 0) FROM changes_change").fetchall()
+        ((seq,),) = self.database.execute("SELECT coalesce(max(seq), 0) FROM lockstep_change").fetchall()
         follows = ["posts.post.*"] if name in FOLLOWERS else ["posts.comment.*"]
         operations.subscribe(subscriber(name), follows=follows)
         self.arrivals.seqs[name] = []
-        known = "SELECT seq FROM changes_change"
+        known = "SELECT seq FROM lockstep_change"
         self.known = getattr(self, "known", {}) | {name: {seq for (seq,) in self.database.execute(known).fetchall()}}
         self.since[name] = seq + 1
 
@@ -207,12 +207,12 @@ class Schedules(RuleBasedStateMachine):
         while self.run(relay.advance(self.worker)).moved:
             self.arrivals.take()
         self.run(relay.advance(self.worker))
-        log = [seq for (seq,) in self.database.execute("SELECT seq FROM changes_change ORDER BY seq").fetchall()]
+        log = [seq for (seq,) in self.database.execute("SELECT seq FROM lockstep_change ORDER BY seq").fetchall()]
         for name in FOLLOWERS:
             due = [seq for seq in log if seq not in self.known[name] or seq >= self.since[name]]
             assert sorted(self.arrivals.seqs[name]) == due, f"{name} got something else"
         assert not any(self.arrivals.seqs[name] for name in OTHERS)
-        standing = self.database.execute("SELECT count(DISTINCT place_id) FROM delivery_subscription").fetchone()
+        standing = self.database.execute("SELECT count(DISTINCT place_id) FROM lockstep_subscription").fetchone()
         assert standing == (1,), "not all share a place"
 
 
@@ -288,7 +288,7 @@ class Collision:
 
 @pytest.mark.parametrize("writes", [150, pytest.param(5_000, marks=[pytest.mark.faults, pytest.mark.timeout(600)])])
 def test_relays_and_operations_that_run_into_each_other(database: psycopg.Connection[Any], writes: int):
-    database.execute("DELETE FROM delivery_subscription")
+    database.execute("DELETE FROM lockstep_subscription")
     operations.subscribe(subscriber("e"), follows=["posts.comment.*"])
     for name in FOLLOWERS:
         operations.subscribe(subscriber(name), follows=["posts.post.*"])
@@ -303,5 +303,5 @@ def test_relays_and_operations_that_run_into_each_other(database: psycopg.Connec
         while steps.behind():
             steps.fan_out()
     rows = database.execute(f"{PLACE} ORDER BY 1, 2").fetchall()
-    log = [seq for (seq,) in database.execute("SELECT seq FROM changes_change ORDER BY seq").fetchall()]
+    log = [seq for (seq,) in database.execute("SELECT seq FROM lockstep_change ORDER BY seq").fetchall()]
     assert rows == [(name, seq) for name in FOLLOWERS for seq in log]

@@ -13,9 +13,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from backend import web_server
+from backend.accounts.sessions import open_opaque
 from conftest import database_url
-from lockstep import web_server
-from lockstep.accounts.sessions import open_opaque
 from lockstep.changes.connecting import WatchedConnection
 from lockstep.changes.database_errors import UnsuitableDatabase
 from lockstep.changes.pooling import require_suitable
@@ -107,7 +107,9 @@ def test_pooling_by_transaction_is_found_out_beside_other_clients(home: Path):
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("command", [["worker"], ["sync_with_fake_system", "--plan"], ["check", "--database=default"]])
+@pytest.mark.parametrize(
+    "command", [["lockstep", "worker"], ["sync_with_fake_system", "--plan"], ["check", "--database=default"]]
+)
 def test_commands_refuse_pooling_by_transaction(home: Path, command: list[str]):
     with pgbouncer(home, "transaction") as url:
         ended = manage(url, *command)
@@ -137,6 +139,6 @@ def test_pooling_by_session_serves_everything(home: Path, cast: Cast, database: 
                 assert client.get("/api/v1/users/me/").status_code == 200
         post = insert_post(database, "by hand")
         eventually(lambda: fanned_out(database, post), "the relay to see it")
-        assert manage(url, "delivery", "audit", "--no-outside").returncode == 0
+        assert manage(url, "lockstep", "audit", "--no-outside").returncode == 0
         assert "Traceback" not in worker.said
         assert worker.stop(60) == 0

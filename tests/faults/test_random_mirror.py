@@ -14,18 +14,19 @@ import psycopg
 import pytest
 from django.conf import settings
 
-from lockstep.delivery import courier, retry
+from backend.posts.actions import create_comment, create_post, delete_post, update_comment, update_post
+from backend.posts.models import Comment, Post
+from devstack.sandbox.jsonplaceholder import StandIn
+from lockstep.delivery import courier
+from lockstep.delivery.schedule import SCHEDULE
 from lockstep.mirror import state
 from lockstep.mirror.tests.support import run_import, run_plan
-from lockstep.posts.actions import create_comment, create_post, delete_post, update_comment, update_post
-from lockstep.posts.models import Comment, Post
-from lockstep.sandbox.jsonplaceholder import StandIn
 from tests.mirrored import until_in_step
 from tests.support import BackgroundWorker, drained, eventually
 
 WRITES = 60
 SHORT, LONG = (1, 3), (2, *range(4, 104))
-PATIENCE = 120.0  # with the trouble over: leases and postponed lanes end by themselves
+WAIT_TIMEOUT = 120.0  # with the trouble over: leases and postponed lanes end by themselves
 
 TROUBLE = (
     [],
@@ -49,8 +50,7 @@ TROUBLE = (
 
 @pytest.fixture
 def provider(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    """The same schedule of retries in a sixtieth of the time: an hour's trouble is a minute's."""
-    monkeypatch.setattr(retry, "SCHEDULE", tuple(min(seconds / 60, 1) for seconds in retry.SCHEDULE) * 3)
+    """All that waits waits for shorter: an hour's trouble is a minute's."""
     monkeypatch.setattr(courier, "PROBE_SECONDS", 0.2)
     monkeypatch.setattr(state, "AGES", [timedelta(seconds=seconds) for seconds in (1, 3, 10, 20)])
     monkeypatch.setattr(settings, "POSTS_PROVIDER_SECOND_LOOK_SECONDS", 2.0)  # longer than any replica is empty
@@ -128,6 +128,7 @@ def test_in_the_end_the_provider_equals_us(
     provider: StandIn, worker: BackgroundWorker, database: psycopg.Connection, seed: int
 ):
     author, dice = Author(database, seed), random.Random(-seed)
+    worker.schedule = tuple(min(seconds / 60, 1) for seconds in SCHEDULE) * 3
     worker.start()
     for _ in range(WRITES):
         if dice.random() < 0.1:
@@ -138,7 +139,7 @@ def test_in_the_end_the_provider_equals_us(
         time.sleep(dice.uniform(0, 0.1))  # so that pushes meet writes in all their stages
     provider.faults()
     provider.release()
-    eventually(lambda: drained(database), "all deliveries", patience=PATIENCE)
+    eventually(lambda: drained(database), "all deliveries", patience=WAIT_TIMEOUT)
     until_in_step(provider.url)
-    assert database.execute("SELECT count(*) FROM delivery_deadletter").fetchone() == (0,)
+    assert database.execute("SELECT count(*) FROM lockstep_deadletter").fetchone() == (0,)
     eventually(lambda: run_plan()[0] == 0, "a plan without steps")

@@ -15,10 +15,10 @@ import psycopg
 import pytest
 
 from conftest import database_url
+from devstack.launcher import cluster
+from devstack.launcher.postgres import Server
 from lockstep.delivery.subscriptions import Claim
 from lockstep.delivery.tests.support import Steps, begin_epoch, insert_post, rename_post, subscriber
-from lockstep.launcher import cluster
-from lockstep.launcher.postgres import Server
 from tests.faults.second_servers import manage
 from tests.support import superuser_url
 
@@ -129,16 +129,16 @@ def test_a_restored_dump_is_refused_until_a_new_epoch_begins(
     go_further(database_url())
     sent = live(steps, database)
     archive()(database_url(), other, home)
-    refused = manage(other, "worker")
-    assert (refused.returncode, "delivery new-epoch" in refused.stderr) == (1, True), refused.stderr
+    refused = manage(other, "lockstep", "worker")
+    assert (refused.returncode, "lockstep new-epoch" in refused.stderr) == (1, True), refused.stderr
     since = write_since(other)
-    assert "test: changes to send: 6" in manage(other, "delivery", "new-epoch", "--plan").stdout
-    begun = manage(other, "delivery", "new-epoch")
+    assert "test: changes to send: 6" in manage(other, "lockstep", "new-epoch", "--plan").stdout
+    begun = manage(other, "lockstep", "new-epoch")
     assert begun.returncode == 0, begun.stderr
     with closing(Steps(other)) as there:
         assert sorted(map(title, there.deliver_all(subscriber()))) == sorted([*sent.left, *since])
         assert there.behind() == []
-    assert "posts.post: rows = log" in manage(other, "delivery", "audit", "--no-outside").stdout
+    assert "posts.post: rows = log" in manage(other, "lockstep", "audit", "--no-outside").stdout
 
 
 WAYS = {
@@ -163,7 +163,7 @@ def test_what_was_delivered_stays_so_and_nothing_else_is_lost(
     sent = live(steps, database)
     WAYS[way](database_url(), other, home)
     since = write_since(other)
-    begun = manage(other, "delivery", "new-epoch")
+    begun = manage(other, "lockstep", "new-epoch")
     assert begun.returncode == 0, begun.stderr
     with closing(Steps(other)) as there:
         claims = there.deliver_all(subscriber())

@@ -26,9 +26,9 @@ from hypothesis.stateful import (
 from conftest import database_url
 from lockstep.delivery import lanes, operations, relay
 from lockstep.delivery.epochs import Epochs
-from lockstep.delivery.errors import DeliveryError, NotYet, Refused, TryAgain
+from lockstep.delivery.errors import DeliveryError, DependencyPending, Rejected, RetryLater
 from lockstep.delivery.lanes import Outcome
-from lockstep.delivery.operations import Selection
+from lockstep.delivery.operations import ChangeFilter
 from lockstep.delivery.subscriptions import Claim, Subscriber
 from lockstep.delivery.tests.support import subscriber
 from tests.faults.machines import run_machine
@@ -40,7 +40,7 @@ T = TypeVar("T")
 OBJECTS, WRITERS = 3, 3
 EPOCHS = Epochs(UUID(int=7))
 SCHEDULES = int(os.environ.get("LOCKSTEP_SCHEDULES", "40"))
-ERRORS: list[DeliveryError] = [TryAgain("not now"), NotYet("wait"), Refused("never")]
+ERRORS: list[DeliveryError] = [RetryLater("not now"), DependencyPending("wait"), Rejected("never")]
 
 
 @dataclass
@@ -98,7 +98,7 @@ class Schedules(RuleBasedStateMachine):
     def begin(self) -> None:
         for writer in self.writers:
             writer.rollback()
-        self.database.execute("TRUNCATE delivery_lane, delivery_delivery, delivery_deadletter, delivery_subscription")
+        self.database.execute("TRUNCATE lockstep_lane, lockstep_delivery, lockstep_deadletter, lockstep_subscription")
         self.database.execute("UPDATE posts_post SET title = ''")  # the same title again would be no change
         self.run(relay.declare(self.worker, self.who))
         rows = self.database.execute("SELECT id::text FROM posts_post ORDER BY number LIMIT %s", [OBJECTS]).fetchall()
@@ -195,7 +195,7 @@ class Schedules(RuleBasedStateMachine):
 
     @rule()
     def leases_and_waits_end(self) -> None:
-        self.database.execute("UPDATE delivery_lane SET next_at = now() - make_interval(secs => id % 1000)")
+        self.database.execute("UPDATE lockstep_lane SET next_at = now() - make_interval(secs => id % 1000)")
         self.leased = {}
 
     @precondition(lambda self: self.claims)
@@ -218,7 +218,7 @@ class Schedules(RuleBasedStateMachine):
 
     @rule()
     def replay_letters(self) -> None:
-        operations.replay_letters(Selection(self.who.name))
+        operations.replay_letters(ChangeFilter(self.who.name))
 
     def _take(self, data: st.DataObject) -> Claim:
         return self.claims.pop(data.draw(st.integers(0, len(self.claims) - 1)))

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from lockstep.tests.project.databases import drop_database
 from tests.acceptance.running import ROOT
 from tests.faults.seeded_bugs import BUGS, SeededBug
 from tests.side_by_side import SERVERS
@@ -22,13 +23,14 @@ KEEP_OUT = shutil.ignore_patterns(".*", "node_modules", "__pycache__", "staticfi
 SCHEMA = (
     "capture.sql",
     "schema.sql",
-    "places.sql",
     "folding.sql",
     "search.sql",
     "tags.sql",
     "unpaid.sql",
     "changes/capture.py",
+    "changes/triggers.py",
     "changes/protection.py",
+    "lockstep/install.py",
     "migrations/",
     "models.py",
 )  # what a database is made of
@@ -81,7 +83,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         if SERVERS:  # whose database `lockstep` is migrated; a server of the user's has it made by the first run
             connection.execute("CREATE DATABASE test_seeded TEMPLATE lockstep")
         yield Place(folder)
-        connection.execute("DROP DATABASE IF EXISTS test_seeded WITH (FORCE)")
+        drop_database(connection, "test_seeded")
 
 
 # Each takes some seconds: these are a part of every run, and show that the others, of the long one, would be caught.

@@ -29,8 +29,8 @@ import orjson
 import psycopg
 import pytest
 
-from lockstep.sandbox.payments import StandIn, moods
-from lockstep.shop import machines
+from backend.shop import machines
+from devstack.sandbox.payments import StandIn, card_behaviours
 from tests.acceptance.running import Run, free_port
 from tests.conftest import copied
 from tests.faults.test_kills import VICTIMS, database_url, sign_in
@@ -41,13 +41,20 @@ logger = logging.getLogger(__name__)
 BUYERS, PRODUCTS = 16, 50
 CONFIRM_SECONDS = 5
 ORDERS = int(os.environ.get("LOCKSTEP_ORDERS", "50000"))
-CARDS = (moods.PAYS, moods.PAYS, moods.PAYS, moods.IS_DECLINED, moods.CUTS_THE_LINE, moods.FAILS_TWICE)
+CARDS = (
+    card_behaviours.PAYS,
+    card_behaviours.PAYS,
+    card_behaviours.PAYS,
+    card_behaviours.IS_DECLINED,
+    card_behaviours.CUTS_THE_LINE,
+    card_behaviours.FAILS_TWICE,
+)
 # What failed some times waits for minutes; nobody holds it, and nobody waits for it here. `leases`: what is held, too.
 TIME_PASSES = """
-    UPDATE delivery_lane SET next_at = now() WHERE id IN (
-        SELECT id FROM delivery_lane WHERE next_at > now() AND (failure IS NOT NULL OR %(leases)s)
+    UPDATE lockstep_lane SET next_at = now() WHERE id IN (
+        SELECT id FROM lockstep_lane WHERE next_at > now() AND (failure IS NOT NULL OR %(leases)s)
         FOR UPDATE SKIP LOCKED)"""
-PATIENCE = 120  # seconds in which whatever was killed must serve again
+WAIT_TIMEOUT = 120  # seconds in which whatever was killed must serve again
 
 
 @dataclass(frozen=True)
@@ -63,9 +70,9 @@ class Trial:
 
 
 QUICK = Trial(seed=1, orders=120, stock=6, rounds=1, pauses=(0.5, 2.0), leases_end=True)
-MOST_STOCK = 2_000  # of a product: a million attempts soon sell all of it, and go on asking
+MAX_STOCK = 2_000  # of a product: a million attempts soon sell all of it, and go on asking
 LONG = Trial(
-    seed=2, orders=ORDERS, stock=max(1, min(ORDERS // 25, MOST_STOCK)), rounds=10, pauses=(10.0, 30.0), leases_end=False
+    seed=2, orders=ORDERS, stock=max(1, min(ORDERS // 25, MAX_STOCK)), rounds=10, pauses=(10.0, 30.0), leases_end=False
 )
 
 
@@ -116,7 +123,7 @@ class Buyer:
             number_of_card = self.dice.choice(CARDS)
             card = {"card_number": number_of_card, "expiry": "12/40", "cvc": "123"}
             told = self.send("confirm", f"orders/{number}/confirm/", {"payment": card}).status
-            paid = machines.REJECTED if number_of_card == moods.IS_DECLINED else machines.ACCEPTED
+            paid = machines.REJECTED if number_of_card == card_behaviours.IS_DECLINED else machines.ACCEPTED
             return paid if told == 200 else machines.NOT_CONFIRMED
         if chance < 0.7:
             told = self.send("cancel", f"orders/{number}/cancel/", {}).status
@@ -124,7 +131,7 @@ class Buyer:
 
     def send(self, what: str, path: str, body: dict[str, Any]) -> Answer:
         """The answer, however often it takes. Only a server that says so, or none, is asked again."""
-        key, until = str(uuid4()), time.monotonic() + PATIENCE
+        key, until = str(uuid4()), time.monotonic() + WAIT_TIMEOUT
         while time.monotonic() < until:
             try:
                 answer = self.post(f"/api/v1/{path}", orjson.dumps(body), {**self.headers, "Idempotency-Key": key})
@@ -137,7 +144,7 @@ class Buyer:
                 continue
             self.answers[f"{what} {answer.status} {answer.problem}".strip()] += 1
             return answer
-        raise AssertionError(f"nobody answered for {PATIENCE} s: {what}")
+        raise AssertionError(f"nobody answered for {WAIT_TIMEOUT} s: {what}")
 
     def post(self, path: str, body: bytes, headers: dict[str, str]) -> Answer:
         """Raises HTTPException and OSError, for whatever cut the line."""
@@ -231,7 +238,7 @@ def kill_while_they_buy(system: Run, trial: Trial, buyers: list[Buyer]) -> Count
 def kill(system: Run, victim: str, served: Callable[[], int]) -> bool:
     """kill -9, once somebody is served again: who waits for the last one to come back does not notice this one."""
     before = served()
-    eventually(lambda: served() > before, "somebody to be served", PATIENCE)
+    eventually(lambda: served() > before, "somebody to be served", WAIT_TIMEOUT)
     with contextlib.suppress(ValueError, ProcessLookupError):  # it is still coming back from the last time
         os.kill(system.find(VICTIMS[victim]), signal.SIGKILL)
         return True
@@ -249,7 +256,7 @@ def settle(system: Run, *, leases_end: bool) -> None:
         time.sleep(0.5)
         with psycopg.connect(database_url(system), autocommit=True) as connection:
             connection.execute(TIME_PASSES, {"leases": leases_end})
-            letters = connection.execute("SELECT subscription_id, object_id, cause FROM delivery_deadletter").fetchall()
+            letters = connection.execute("SELECT subscription_id, object_id, cause FROM lockstep_deadletter").fetchall()
             assert letters == [], "it would wait for people"
             waiting = "SELECT count(*) FROM shop_order WHERE state IN ('PENDING_CONFIRMATION', 'CONFIRMED')"
             return connection.execute(waiting).fetchone() == (0,)

@@ -11,8 +11,8 @@ from urllib.request import Request, urlopen
 import psycopg
 import pytest
 
-from lockstep.launcher import template
-from lockstep.launcher.postgres import Server
+from devstack.launcher import template
+from devstack.launcher.postgres import Server
 from tests.acceptance.running import Run, free_port
 from tests.support import eventually
 
@@ -56,7 +56,7 @@ def pushed(url: str) -> bool:
     with psycopg.connect(url, autocommit=True) as connection:
         missing = """
             SELECT EXISTS (SELECT FROM posts_post p WHERE deleted IS NULL AND NOT EXISTS (
-                SELECT FROM mirror_remoteobject r WHERE r.object_id = p.id AND r.acknowledged IS NOT NULL))
+                SELECT FROM lockstep_mirror_remoteobject r WHERE r.object_id = p.id AND r.acknowledged IS NOT NULL))
         """
         return connection.execute(missing).fetchone() == (False,)
 
@@ -94,6 +94,7 @@ def mounted(folder: Path, size: str) -> None:
 
 
 @pytest.mark.needs("mount")
+@pytest.mark.faults  # `make test-images` fills the disk of a database, too
 def test_no_space_is_left(home: Path):
     disk = home / "disk"
     disk.mkdir()

@@ -22,8 +22,8 @@ import httpx
 import psycopg
 import pytest
 
-from lockstep.launcher import template
-from lockstep.launcher.postgres import Server
+from devstack.launcher import template
+from devstack.launcher.postgres import Server
 from lockstep.webhooks.tests.receiver import Answer, Received, receiving
 from tests.acceptance.running import Run, free_port
 from tests.support import eventually
@@ -36,8 +36,8 @@ REQUESTS_PER_SECOND = 8
 LOOK_EVERY = 40  # requests
 GROWTH = 1.04  # of a process's memory, from the second quarter to the last: noise of the allocator
 SPARE_KB = 3_000
-QUEUES = ("delivery_lane", "delivery_delivery")
-OF_PROCESSES = {"web": "granian", "worker": "manage.py worker"}
+QUEUES = ("lockstep_lane", "lockstep_delivery")
+OF_PROCESSES = {"web": "granian", "worker": "manage.py lockstep worker"}
 STEADY_ROWS = 2_000  # rows that may wait in a queue at any moment of the last quarter
 
 Traffic = Iterator[Callable[[], object]]
@@ -273,5 +273,5 @@ def test_nothing_grows(home: Path) -> None:
         print(json.dumps(dict(sorted(visitor.answers.items())), indent=1))  # noqa: T201
         assert not measured.growing(), f"{measured.growing()}\n{measured}"
         with psycopg.connect(server.url, autocommit=True) as connection:
-            failing = "SELECT count(*) FROM delivery_lane WHERE failure IS NULL AND next_at < now() - interval '1 min'"
+            failing = "SELECT count(*) FROM lockstep_lane WHERE failure IS NULL AND next_at < now() - interval '1 min'"
             eventually(lambda: connection.execute(failing).fetchone() == (0,), "nothing that is due waits")

@@ -13,10 +13,10 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from conftest import database_url
-from lockstep.delivery.following import Follower, Forgotten, Place
+from devstack.launcher.postgres import Server
+from lockstep.delivery.log_reader import LogReader, Position, PositionExpired
 from lockstep.delivery.subscriptions import Claim
 from lockstep.delivery.tests.support import Steps, begin_epoch, insert_post, subscriber
-from lockstep.launcher.postgres import Server
 from tests.faults.second_servers import back_up, database_of, promote, promoted
 from tests.support import BackgroundWorker, eventually
 
@@ -32,7 +32,7 @@ def in_place(copy: Server) -> Iterator[Server]:
         yield copy
 
 
-def read_on(follower: Follower, place: Place) -> list[str]:
+def read_on(follower: LogReader, place: Position) -> list[str]:
     """Titles of all that there is after a place."""
     titles: list[str] = []
     while True:
@@ -41,7 +41,7 @@ def read_on(follower: Follower, place: Place) -> list[str]:
         if found:
             place = found[-1][0]
             continue
-        place = follower.move_on(place)
+        place = follower.next_window(place)
         if place.start == place.end:
             return titles
 
@@ -55,7 +55,7 @@ def test_no_id_names_two_changes_and_no_place_passes_over_one(
     for n in range(5):
         insert_post(database, f"kept {n}")
     kept = {claim.message_id for claim in steps.deliver_all(subscriber())}
-    follower = Follower(database)
+    follower = LogReader(database)
     before = follower.now()
     copy = back_up(database_url(), home / "copy")
     for n in range(25):
@@ -65,14 +65,14 @@ def test_no_id_names_two_changes_and_no_place_passes_over_one(
     with start(copy):
         url = database_of(copy, database_url())
         with psycopg.connect(url, autocommit=True) as older, closing(Steps(url)) as there:
-            goes_on = Follower(older)
-            goes_on.examine(before)
-            with pytest.raises(Forgotten):
-                goes_on.examine(beyond)
+            goes_on = LogReader(older)
+            goes_on.validate(before)
+            with pytest.raises(PositionExpired):
+                goes_on.validate(beyond)
             for n in range(80):
                 insert_post(older, f"new {n}")
-            with pytest.raises(Forgotten):
-                goes_on.examine(beyond)
+            with pytest.raises(PositionExpired):
+                goes_on.validate(beyond)
             assert read_on(goes_on, before) == [f"new {n}" for n in range(80)]
             new = {claim.message_id for claim in there.deliver_all(subscriber())}
             assert (len(kept), len(lost), len(new), new & (lost | kept)) == (5, 25, 80, set())
@@ -99,7 +99,7 @@ class Moved:
     def write(self, title: str) -> None:
         """A post that the worker delivers."""
         with self.connection() as connection:
-            eventually(lambda: connection.execute("SELECT 1 FROM delivery_subscription WHERE name = 'test'").fetchone())
+            eventually(lambda: connection.execute("SELECT 1 FROM lockstep_subscription WHERE name = 'test'").fetchone())
             insert_post(connection, title)
         eventually(lambda: title in self.got, title)
 
@@ -149,7 +149,7 @@ def test_a_worker_waits_for_a_standby_and_goes_on_when_it_is_promoted(moved: Mov
     promote(moved.database)
     moved.write("on the new one")
     with moved.connection() as connection:
-        noted = connection.execute("SELECT number, timeline FROM delivery_epoch ORDER BY number").fetchall()
+        noted = connection.execute("SELECT number, timeline FROM lockstep_epoch ORDER BY number").fetchall()
     assert noted == [(1, 1), (2, 2)]
     assert moved.told("is not the one that it was") == 1
 
@@ -199,24 +199,24 @@ def test_a_transaction_that_was_prepared_before_the_backup_and_committed_in_it_i
         database.execute("PREPARE TRANSACTION 'held'")
         insert_post(database, "kept")
         assert len(here.deliver_all(subscriber())) == 1
-        place = Follower(database).now()
+        place = LogReader(database).now()
         copy = back_up(here.url, home / "copy")
         copy.settings = settings
         insert_post(database, "lost")
-        lost = Follower(database).now()
+        lost = LogReader(database).now()
         database.execute("COMMIT PREPARED 'held'")
-        seen = Follower(database).move_on(place)
+        seen = LogReader(database).next_window(place)
     with (
         promoted(copy),
         closing(Steps(database_of(copy, database_url()))) as there,
         psycopg.connect(there.url, autocommit=True) as database,
     ):
-        follower = Follower(database)
+        follower = LogReader(database)
         for beyond in (lost, seen):
-            with pytest.raises(Forgotten):
-                follower.examine(beyond)
+            with pytest.raises(PositionExpired):
+                follower.validate(beyond)
         database.execute("COMMIT PREPARED 'held'")
         insert_post(database, "new")
         titles = [claim.change.after["title"] for claim in there.deliver_all(subscriber()) if claim.change.after]
-        follower.examine(place)
+        follower.validate(place)
         assert sorted(titles) == sorted(read_on(follower, place)) == ["new", "prepared"]

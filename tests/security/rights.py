@@ -11,7 +11,7 @@ LOG_ROW = "(model, object_id, kind) VALUES ('posts.post', 'forged', 'created')"
 UPDATE_POST = "UPDATE public.posts_post SET title = 'edited' WHERE id = '{post}'"
 SET_STOCK = "UPDATE public.shop_product SET stock = 1000 WHERE id = '{product}'"
 # As the log, but a table of the session's own.
-FALSE_LOG = "(LIKE public.changes_change INCLUDING DEFAULTS)"
+FALSE_LOG = "(LIKE public.lockstep_change INCLUDING DEFAULTS)"
 FALSE_LEDGER = "(LIKE public.shop_movement INCLUDING DEFAULTS)"
 
 
@@ -31,35 +31,35 @@ def attempt(name: str, *statements: str, data: str = "") -> Attempt:
 # Each ends with an error, and no row of the log, of posts or of the shop is another one afterwards.
 REFUSED = [
     # The log, by every statement that writes.
-    attempt("insert into the log", f"INSERT INTO changes_change {LOG_ROW}"),
+    attempt("insert into the log", f"INSERT INTO lockstep_change {LOG_ROW}"),
     attempt("insert into a partition", f"INSERT INTO {{partition}} {LOG_ROW}"),
-    attempt("insert into the default partition", f"INSERT INTO changes_change_rest {LOG_ROW}"),
+    attempt("insert into the default partition", f"INSERT INTO lockstep_change_rest {LOG_ROW}"),
     attempt(
-        "copy into the log", "COPY changes_change (model, object_id, kind) FROM STDIN", data="posts.post\tx\tcreated\n"
+        "copy into the log", "COPY lockstep_change (model, object_id, kind) FROM STDIN", data="posts.post\tx\tcreated\n"
     ),
     attempt(
         "copy into a partition", "COPY {partition} (model, object_id, kind) FROM STDIN", data="posts.post\tx\tcreated\n"
     ),
-    attempt("update the log", "UPDATE changes_change SET actor = 'somebody else'"),
-    attempt("update no row of the log", "UPDATE changes_change SET actor = 'x' WHERE false"),
-    attempt("update only the log", "UPDATE ONLY changes_change SET actor = 'x'"),
+    attempt("update the log", "UPDATE lockstep_change SET actor = 'somebody else'"),
+    attempt("update no row of the log", "UPDATE lockstep_change SET actor = 'x' WHERE false"),
+    attempt("update only the log", "UPDATE ONLY lockstep_change SET actor = 'x'"),
     attempt("update a partition", "UPDATE {partition} SET actor = 'somebody else'"),
-    attempt("update the default partition", "UPDATE changes_change_rest SET actor = 'somebody else'"),
-    attempt("move a row to another partition", "UPDATE changes_change SET at = at - interval '99 weeks'"),
-    attempt("delete from the log", "DELETE FROM changes_change"),
+    attempt("update the default partition", "UPDATE lockstep_change_rest SET actor = 'somebody else'"),
+    attempt("move a row to another partition", "UPDATE lockstep_change SET at = at - interval '99 weeks'"),
+    attempt("delete from the log", "DELETE FROM lockstep_change"),
     attempt("delete from a partition", "DELETE FROM {partition}"),
-    attempt("delete from the default partition", "DELETE FROM changes_change_rest"),
+    attempt("delete from the default partition", "DELETE FROM lockstep_change_rest"),
     attempt(
-        "delete by another table", "DELETE FROM changes_change c USING posts_post p WHERE p.id::text = c.object_id"
+        "delete by another table", "DELETE FROM lockstep_change c USING posts_post p WHERE p.id::text = c.object_id"
     ),
-    attempt("truncate the log", "TRUNCATE changes_change"),
+    attempt("truncate the log", "TRUNCATE lockstep_change"),
     attempt("truncate a partition", "TRUNCATE {partition}"),
-    attempt("truncate the default partition", "TRUNCATE changes_change_rest"),
-    attempt("truncate posts with the log", "TRUNCATE posts_post, changes_change CASCADE"),
-    attempt("truncate and restart the numbers", "TRUNCATE changes_change RESTART IDENTITY"),
+    attempt("truncate the default partition", "TRUNCATE lockstep_change_rest"),
+    attempt("truncate posts with the log", "TRUNCATE posts_post, lockstep_change CASCADE"),
+    attempt("truncate and restart the numbers", "TRUNCATE lockstep_change RESTART IDENTITY"),
     attempt(
         "merge into the log",
-        "MERGE INTO changes_change c USING (SELECT 1) AS one ON true WHEN MATCHED THEN DELETE",
+        "MERGE INTO lockstep_change c USING (SELECT 1) AS one ON true WHEN MATCHED THEN DELETE",
     ),
     attempt(
         "merge into a partition",
@@ -67,16 +67,18 @@ REFUSED = [
     ),
     attempt(
         "insert or update",
-        "INSERT INTO changes_change (seq, at, model, object_id, kind) SELECT seq, at, model, object_id, kind"
-        " FROM changes_change LIMIT 1 ON CONFLICT (seq, at) DO UPDATE SET actor = 'x'",
+        "INSERT INTO lockstep_change (seq, at, model, object_id, kind) SELECT seq, at, model, object_id, kind"
+        " FROM lockstep_change LIMIT 1 ON CONFLICT (seq, at) DO UPDATE SET actor = 'x'",
     ),
-    attempt("delete within a query", "WITH gone AS (DELETE FROM changes_change RETURNING *) SELECT count(*) FROM gone"),
-    attempt("delete through a view", "CREATE TEMP VIEW v AS SELECT * FROM changes_change", "DELETE FROM v"),
+    attempt(
+        "delete within a query", "WITH gone AS (DELETE FROM lockstep_change RETURNING *) SELECT count(*) FROM gone"
+    ),
+    attempt("delete through a view", "CREATE TEMP VIEW v AS SELECT * FROM lockstep_change", "DELETE FROM v"),
     attempt("insert through a view", "CREATE TEMP VIEW v AS SELECT * FROM {partition}", f"INSERT INTO v {LOG_ROW}"),
     attempt(
         "delete by a rule of a view",
         "CREATE TEMP VIEW v AS SELECT 1 AS one",
-        "CREATE RULE r AS ON DELETE TO v DO INSTEAD DELETE FROM changes_change",
+        "CREATE RULE r AS ON DELETE TO v DO INSTEAD DELETE FROM lockstep_change",
         "DELETE FROM v",
     ),
     attempt(
@@ -84,48 +86,50 @@ REFUSED = [
         "DO $$ DECLARE c CURSOR FOR SELECT * FROM {partition}; BEGIN OPEN c; MOVE c;"
         " DELETE FROM {partition} WHERE CURRENT OF c; END $$",
     ),
-    attempt("lock rows", "SELECT * FROM changes_change FOR UPDATE"),
-    attempt("lock the log", "DO $$ BEGIN LOCK TABLE changes_change IN SHARE MODE; END $$"),
-    attempt("prepared statement", "PREPARE p AS DELETE FROM changes_change", "EXECUTE p"),
-    attempt("anonymous block", "DO $$ BEGIN EXECUTE 'DELETE FROM changes_change'; END $$"),
+    attempt("lock rows", "SELECT * FROM lockstep_change FOR UPDATE"),
+    attempt("lock the log", "DO $$ BEGIN LOCK TABLE lockstep_change IN SHARE MODE; END $$"),
+    attempt("prepared statement", "PREPARE p AS DELETE FROM lockstep_change", "EXECUTE p"),
+    attempt("anonymous block", "DO $$ BEGIN EXECUTE 'DELETE FROM lockstep_change'; END $$"),
     attempt(
         "function with the rights of its owner",
         "CREATE FUNCTION {scratch}.f() RETURNS void LANGUAGE sql SECURITY DEFINER"
-        " AS 'DELETE FROM public.changes_change'",
+        " AS 'DELETE FROM public.lockstep_change'",
         "SELECT {scratch}.f()",
     ),
-    attempt("grant oneself", "GRANT INSERT ON changes_change TO CURRENT_USER", f"INSERT INTO changes_change {LOG_ROW}"),
-    attempt("own the log", "ALTER TABLE changes_change OWNER TO CURRENT_USER"),
+    attempt(
+        "grant oneself", "GRANT INSERT ON lockstep_change TO CURRENT_USER", f"INSERT INTO lockstep_change {LOG_ROW}"
+    ),
+    attempt("own the log", "ALTER TABLE lockstep_change OWNER TO CURRENT_USER"),
     # Its numbers.
-    attempt("draw a number of the log", "SELECT nextval('changes_change_seq')"),
-    attempt("set the numbers of the log", "SELECT setval('changes_change_seq', 1)"),
-    attempt("restart the numbers of the log", "ALTER SEQUENCE changes_change_seq RESTART"),
+    attempt("draw a number of the log", "SELECT nextval('lockstep_change_seq')"),
+    attempt("set the numbers of the log", "SELECT setval('lockstep_change_seq', 1)"),
+    attempt("restart the numbers of the log", "ALTER SEQUENCE lockstep_change_seq RESTART"),
     # Its partitions.
     attempt("drop a partition", "DROP TABLE {partition}"),
-    attempt("detach a partition", "ALTER TABLE changes_change DETACH PARTITION {partition}"),
+    attempt("detach a partition", "ALTER TABLE lockstep_change DETACH PARTITION {partition}"),
     attempt(
         "attach a partition",
         f"CREATE TABLE {{scratch}}.mine {FALSE_LOG}",
-        "ALTER TABLE changes_change ATTACH PARTITION {scratch}.mine FOR VALUES FROM ('1999-01-01') TO ('2000-01-01')",
+        "ALTER TABLE lockstep_change ATTACH PARTITION {scratch}.mine FOR VALUES FROM ('1999-01-01') TO ('2000-01-01')",
     ),
-    attempt("drop this week", "SELECT changes_drop_week('{partition}')"),
-    attempt("drop the default partition as a week", "SELECT changes_drop_week('changes_change_rest')"),
-    attempt("drop another table as a week", "SELECT changes_drop_week('posts_post')"),
-    attempt("drop nothing as a week", "SELECT changes_drop_week(NULL)"),
+    attempt("drop this week", "SELECT lockstep_drop_week('{partition}')"),
+    attempt("drop the default partition as a week", "SELECT lockstep_drop_week('lockstep_change_rest')"),
+    attempt("drop another table as a week", "SELECT lockstep_drop_week('posts_post')"),
+    attempt("drop nothing as a week", "SELECT lockstep_drop_week(NULL)"),
     attempt(
         "drop this week with another retention",
-        "CREATE FUNCTION {scratch}.changes_retention_days() RETURNS int LANGUAGE sql AS 'SELECT -9999'",
-        "CREATE FUNCTION pg_temp.changes_retention_days() RETURNS int LANGUAGE sql AS 'SELECT -9999'",
+        "CREATE FUNCTION {scratch}.lockstep_retention_days() RETURNS int LANGUAGE sql AS 'SELECT -9999'",
+        "CREATE FUNCTION pg_temp.lockstep_retention_days() RETURNS int LANGUAGE sql AS 'SELECT -9999'",
         "CREATE FUNCTION {scratch}.now() RETURNS timestamptz LANGUAGE sql AS $$SELECT 'infinity'::timestamptz$$",
         "SET search_path = pg_temp, {scratch}, public, pg_catalog",
-        "SELECT changes_drop_week('{partition}')",
+        "SELECT lockstep_drop_week('{partition}')",
     ),
-    attempt("keep for another time", "CREATE OR REPLACE FUNCTION changes_retention_days() RETURNS int RETURN 0"),
-    attempt("send in the name of a captured model", "SELECT changes_send('posts.post', '1', '{{}}', NULL)"),
-    attempt("make partitions without end", "SELECT changes_make_partitions(100000)"),
+    attempt("keep for another time", "CREATE OR REPLACE FUNCTION lockstep_retention_days() RETURNS int RETURN 0"),
+    attempt("send in the name of a captured model", "SELECT lockstep_send('posts.post', '1', '{{}}', NULL)"),
+    attempt("make partitions without end", "SELECT lockstep_make_partitions(100000)"),
     # Triggers and functions.
     attempt("disable triggers", "ALTER TABLE posts_post DISABLE TRIGGER ALL"),
-    attempt("disable triggers of the log", "ALTER TABLE changes_change DISABLE TRIGGER USER"),
+    attempt("disable triggers of the log", "ALTER TABLE lockstep_change DISABLE TRIGGER USER"),
     attempt("enable triggers for a replica alone", "ALTER TABLE posts_post ENABLE REPLICA TRIGGER {capture}"),
     attempt("drop a trigger", "DROP TRIGGER {capture} ON posts_post"),
     attempt("rename a trigger", "ALTER TRIGGER {capture} ON posts_post RENAME TO other"),
@@ -161,13 +165,13 @@ REFUSED = [
     ),
     attempt("call a trigger's function", "SELECT public.{capture}()"),
     attempt("rule instead of a write", "CREATE RULE r AS ON UPDATE TO posts_post DO INSTEAD NOTHING"),
-    attempt("rule on the log", "CREATE RULE r AS ON INSERT TO changes_change DO INSTEAD NOTHING"),
-    attempt("row-level security", "ALTER TABLE changes_change ENABLE ROW LEVEL SECURITY"),
+    attempt("rule on the log", "CREATE RULE r AS ON INSERT TO lockstep_change DO INSTEAD NOTHING"),
+    attempt("row-level security", "ALTER TABLE lockstep_change ENABLE ROW LEVEL SECURITY"),
     attempt("policy", "CREATE POLICY p ON posts_post USING (false)"),
     attempt("inherit from a table of ours", "CREATE TEMP TABLE mine () INHERITS (public.posts_post)"),
     attempt("add a column", "ALTER TABLE posts_post ADD COLUMN secret text"),
-    attempt("rename the log", "ALTER TABLE changes_change RENAME TO other"),
-    attempt("another default in the log", "ALTER TABLE changes_change ALTER actor SET DEFAULT 'me'"),
+    attempt("rename the log", "ALTER TABLE lockstep_change RENAME TO other"),
+    attempt("another default in the log", "ALTER TABLE lockstep_change ALTER actor SET DEFAULT 'me'"),
     attempt("event trigger", "CREATE EVENT TRIGGER e ON ddl_command_start EXECUTE FUNCTION {capture}()"),
     # The catalogue and the session.
     attempt("write the catalogue", "UPDATE pg_trigger SET tgenabled = 'D' WHERE tgrelid = 'posts_post'::regclass"),
@@ -253,38 +257,38 @@ def lever(name: str, pull: str, level: str = "STATEMENT") -> Attempt:
 # Each goes through, and the log and the ledger have all of it, and nothing else.
 CAPTURED = [
     attempt("plain update", UPDATE_POST),
-    attempt("temporary log", f"CREATE TEMP TABLE changes_change {FALSE_LOG}", UPDATE_POST),
+    attempt("temporary log", f"CREATE TEMP TABLE lockstep_change {FALSE_LOG}", UPDATE_POST),
     attempt(
         "temporary log, after a plain update",
         UPDATE_POST,
-        f"CREATE TEMP TABLE changes_change {FALSE_LOG}",
+        f"CREATE TEMP TABLE lockstep_change {FALSE_LOG}",
         "DISCARD PLANS",
         "UPDATE public.posts_post SET title = 'again' WHERE id = '{post}'",
     ),
     attempt(
         "temporary log and rows",
-        f"CREATE TEMP TABLE changes_change {FALSE_LOG}",
+        f"CREATE TEMP TABLE lockstep_change {FALSE_LOG}",
         "CREATE TEMP TABLE new_rows (LIKE public.posts_post)",
         "CREATE TEMP TABLE old_rows (LIKE public.posts_post)",
         "CREATE TEMP TABLE posts_post (LIKE public.posts_post)",
-        "CREATE TEMP SEQUENCE changes_change_seq",
+        "CREATE TEMP SEQUENCE lockstep_change_seq",
         UPDATE_POST,
         "INSERT INTO public.posts_post (title, body) VALUES ('a', 'b')",
         "DELETE FROM public.posts_post WHERE id = '{post}'",
     ),
     attempt(
         "temporary view for the log",
-        "CREATE TEMP VIEW changes_change AS SELECT * FROM public.changes_change",
+        "CREATE TEMP VIEW lockstep_change AS SELECT * FROM public.lockstep_change",
         UPDATE_POST,
     ),
     attempt(
         "temporary schema first",
-        f"CREATE TEMP TABLE changes_change {FALSE_LOG}",
+        f"CREATE TEMP TABLE lockstep_change {FALSE_LOG}",
         "SET search_path = pg_temp, public, pg_catalog",
         UPDATE_POST,
     ),
     attempt(
-        "log of a schema of one's own", f"CREATE TABLE {{scratch}}.changes_change {FALSE_LOG}", EVIL_PATH, UPDATE_POST
+        "log of a schema of one's own", f"CREATE TABLE {{scratch}}.lockstep_change {FALSE_LOG}", EVIL_PATH, UPDATE_POST
     ),
     attempt(
         "no search_path",
@@ -393,7 +397,7 @@ CAPTURED = [
         "prepared before the path was set",
         "PREPARE p AS UPDATE posts_post SET title = title || '.'",
         "EXECUTE p",
-        f"CREATE TEMP TABLE changes_change {FALSE_LOG}",
+        f"CREATE TEMP TABLE lockstep_change {FALSE_LOG}",
         "EXECUTE p",
     ),
     attempt("updatable view", "CREATE TEMP VIEW v AS SELECT * FROM public.posts_post", "UPDATE v SET title = 'edited'"),
@@ -472,7 +476,7 @@ CAPTURED = [
     ),
     attempt(
         "function with the rights of its owner and a path of its own",
-        f"CREATE TABLE {{scratch}}.changes_change {FALSE_LOG}",
+        f"CREATE TABLE {{scratch}}.lockstep_change {FALSE_LOG}",
         "CREATE FUNCTION {scratch}.f() RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = {scratch}, public"
         f" AS $f${UPDATE_POST}$f$",
         "SELECT {scratch}.f()",

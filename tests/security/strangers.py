@@ -24,8 +24,8 @@ import orjson
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, connection, transaction
 
-from lockstep.api.handler import Handler
-from lockstep.api.middleware import PAGES
+from lockstep.rest.handler import Handler
+from lockstep.rest.middleware import PAGES
 
 MAX_ERROR_BYTES = 64 * 1024
 MOST_SECONDS = 0.1  # of CPU, on a machine on which _work takes WORK_SECONDS
@@ -185,12 +185,13 @@ class Server:
         """The answer, which is what any must be. What costs much is sent again, and must once cost little."""
         answer = self.send_and_undo(sent)
         check(sent, answer)
-        cpu = [answer.cpu]
-        while is_much(cpu[-1]) and len(cpu) < TRIES:
-            cpu.append(self.send_and_undo(sent).cpu)
-        assert not is_much(cpu[-1]), (sent.method, sent.target[:1_000], sent.headers, sent.body[:1_000], cpu)
+        cpu = least_cpu(
+            answer.cpu,
+            lambda: self.send_and_undo(sent).cpu,
+            asked=(sent.method, sent.target[:1_000], sent.headers, sent.body[:1_000]),
+        )
         error_bytes = len(answer.body) if answer.status >= 400 else 0
-        self.tally.count(f"{sent.method} {sent.target[:200]}", cpu=min(cpu), error_bytes=error_bytes)
+        self.tally.count(f"{sent.method} {sent.target[:200]}", cpu=cpu, error_bytes=error_bytes)
         return answer
 
 
@@ -209,6 +210,19 @@ def check(sent: Sent, answer: Answered) -> None:
     if sent.method != "HEAD":
         problem = orjson.loads(answer.body)
         assert problem["status"] == answer.status and len(problem["errors"]) <= 20, (sent, answer)
+
+
+def least_cpu(first: float, again: Callable[[], float], asked: object) -> float:
+    """The least seconds that a request cost: the first, or those of asking again. Fails when it was always much.
+
+    Each cost is judged once, when it was measured: the same figure may be much a moment later, on a machine that is
+    quicker by then.
+    """
+    costs = [first]
+    while is_much(costs[-1]):
+        assert len(costs) < TRIES, (asked, costs)
+        costs.append(again())
+    return min(costs)
 
 
 def is_much(cpu: float) -> bool:

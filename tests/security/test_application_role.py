@@ -16,15 +16,16 @@ from django.core.management import call_command
 from django.db import ProgrammingError, connection
 from psycopg import sql
 
+from backend.posts.mirror import JSONPLACEHOLDER
 from conftest import database_url
 from lockstep.changes import checks
 from lockstep.changes.models import Change
-from lockstep.changes.protection import protect
+from lockstep.changes.protection import secure
 from lockstep.delivery.database import open_pool
 from lockstep.delivery.partitions import drop_old_partitions, make_partitions
 from lockstep.mirror.collection_sql import statements
 from lockstep.mirror.importing import _claim_numbers
-from lockstep.posts.mirror import JSONPLACEHOLDER
+from lockstep.tests.project.databases import drop_database
 from tests.acceptance.running import ROOT
 from tests.support import BackgroundWorker, Cast, eventually, superuser_url
 
@@ -32,7 +33,8 @@ pytestmark = pytest.mark.slow
 
 ROLE = "lockstep_web"
 OLD_WEEK = """
-    CREATE TABLE changes_change_20200106 PARTITION OF changes_change FOR VALUES FROM ('2020-01-06Z') TO ('2020-01-13Z');
+    CREATE TABLE lockstep_change_20200106 PARTITION OF lockstep_change
+    FOR VALUES FROM ('2020-01-06Z') TO ('2020-01-13Z');
 """
 
 
@@ -47,13 +49,13 @@ def application_role(cast: Cast, transactional_db: None) -> Iterator[str]:
         if not made.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [ROLE]).fetchone():
             made.execute(f"CREATE ROLE {ROLE} LOGIN")
         made.execute(sql.SQL(f"ALTER ROLE {ROLE} PASSWORD {{}}").format(password))
-    settings.APPLICATION_ROLE = ROLE
-    protect()
+    settings.LOCKSTEP["APPLICATION_ROLE"] = ROLE
+    secure()
     before = {name: connection.settings_dict[name] for name in ("USER", "PASSWORD")}
     connect_as(USER=ROLE, PASSWORD=password)
     yield owner
     connect_as(**before)
-    settings.APPLICATION_ROLE = ""
+    settings.LOCKSTEP["APPLICATION_ROLE"] = ""
     with psycopg.connect(superuser, autocommit=True) as made:
         made.execute(f"DROP OWNED BY {ROLE}")
 
@@ -79,21 +81,21 @@ def test_requests_and_deliveries_need_no_more_than_it_has(
     assert cast.owner.delete_account().status_code == 204
     worker.start()
     with psycopg.connect(application_role, autocommit=True) as owner:
-        eventually(lambda: owner.execute("SELECT count(*) FROM shop_unlearntproduct").fetchone() == (0,))
+        eventually(lambda: owner.execute("SELECT count(*) FROM shop_pendingvocabulary").fetchone() == (0,))
     assert Change.objects.filter(model="shop.product", kind="deleted").exists()
 
 
 def test_log_is_kept_and_dropped_by_the_worker(application_role: str):
     with psycopg.connect(application_role, autocommit=True) as owner:
         owner.execute(OLD_WEEK)
-        owner.execute("DELETE FROM delivery_subscription")
+        owner.execute("DELETE FROM lockstep_subscription")
 
     async def upkeep() -> list[str]:
         async with open_pool(size=1) as pool:
             await make_partitions(pool)
             return await drop_old_partitions(pool)
 
-    assert asyncio.run(upkeep()) == ["changes_change_20200106"]
+    assert asyncio.run(upkeep()) == ["lockstep_change_20200106"]
 
 
 def test_an_import_moves_numbers_on(application_role: str):
@@ -107,24 +109,24 @@ def test_an_import_moves_numbers_on(application_role: str):
 
 def test_nothing_is_sent_in_the_name_of_a_captured_model(application_role: str):
     with connection.cursor() as cursor, pytest.raises(ProgrammingError, match="only its triggers write its changes"):
-        cursor.execute("SELECT changes_send('shop.product', 'x', '{}', 'webhooks')")
+        cursor.execute("SELECT lockstep_send('shop.product', 'x', '{}', 'webhooks')")
 
 
 def test_check_is_clean(application_role: str):
-    assert checks.every_trigger_is_in_force(["default"]) == []
+    assert checks.capture_is_in_force(["default"]) == []
     assert checks.role_does_not_own_the_log(["default"]) == []
 
 
 def test_rights_of_before_do_not_outlive_the_next_migrate(cast: Cast, application_role: str, settings: Any):
     with psycopg.connect(application_role, autocommit=True) as owner:
-        owner.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {ROLE}; GRANT ALL ON changes_change_seq TO {ROLE}")
-    settings.APPLICATION_ROLE = ROLE
-    found = {message.id for message in checks.every_trigger_is_in_force(["default"])}
-    assert found == {"changes.E012", "changes.E015"}
+        owner.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {ROLE}; GRANT ALL ON lockstep_change_seq TO {ROLE}")
+    settings.LOCKSTEP["APPLICATION_ROLE"] = ROLE
+    found = {message.id for message in checks.capture_is_in_force(["default"])}
+    assert found == {"lockstep.E012", "lockstep.E015"}
     as_owner = psycopg.conninfo.conninfo_to_dict(application_role)
     connect_as(USER=str(as_owner["user"]), PASSWORD=str(as_owner["password"]))
     call_command("migrate", verbosity=0, skip_checks=False)
-    assert checks.every_trigger_is_in_force(["default"]) == []
+    assert checks.capture_is_in_force(["default"]) == []
 
 
 @pytest.mark.faults
@@ -153,10 +155,10 @@ def test_tables_of_another_schema_are_as_safe():
                 assert ran.returncode == 0, ran.stderr
             with psycopg.connect(url, autocommit=True) as writer:
                 writer.execute("SET search_path = ''")
-                writer.execute("""CREATE TEMP TABLE changes_change (LIKE "The App".changes_change)""")
+                writer.execute("""CREATE TEMP TABLE lockstep_change (LIKE "The App".lockstep_change)""")
                 writer.execute("""INSERT INTO "The App".posts_post (title, body) VALUES ('a', '')""")
-                writer.execute("""SELECT "The App".changes_make_partitions(6)""")
-                found = writer.execute("""SELECT count(*) FROM "The App".changes_change""").fetchone()
+                writer.execute("""SELECT "The App".lockstep_make_partitions(6)""")
+                found = writer.execute("""SELECT count(*) FROM "The App".lockstep_change""").fetchone()
                 assert found == (1,)
         finally:
-            owner.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            drop_database(owner, name)

@@ -12,15 +12,15 @@ from django.test import Client, RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver, resolve
 from django.utils import timezone
 
-from lockstep.accounts import sessions
-from lockstep.accounts.development import ensure_client
-from lockstep.accounts.models import Session, User
-from lockstep.api import rates
+from backend.accounts import sessions
+from backend.accounts.development import ensure_client
+from backend.accounts.models import Session, User
+from backend.defects.actions import create_defect
+from backend.movies.models import Catalogue, Movie, Rating
+from backend.posts import actions as posts
+from backend.shop import actions as shop
 from lockstep.changes.models import Change
-from lockstep.defects.actions import create_defect
-from lockstep.movies.models import Catalogue, Movie, Rating
-from lockstep.posts import actions as posts
-from lockstep.shop import actions as shop
+from lockstep.rest import rate_limit
 from lockstep.webhooks import actions as webhooks
 from lockstep.webhooks.models import Endpoint
 from tests.support import Cast, empty_tables
@@ -34,7 +34,7 @@ FOUND = 200  # let in: any 2xx, or a conflict with the state of things
 
 # Parts of the resolver that have no row here, each with the test that looks after it. Static files are no route: the
 # middleware serves them.
-LEFT_OUT = {"admin/": "Django's own pages: lockstep/posts/tests/test_admin.py and API5 and API8 of the OWASP vectors"}
+LEFT_OUT = {"admin/": "Django's own pages: backend/posts/tests/test_admin.py and API5 and API8 of the OWASP vectors"}
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ TABLE = [
     # The change log
     Row("GET", "/api/v1/changes/", STAFF_ONLY),
     Row("GET", "/api/v1/history/posts.post/{post}/", SIGNED_IN),
-    Row("GET", "/api/v1/history/webhooks.endpoint/{endpoint}/", OWNER_OR_STAFF),
+    Row("GET", "/api/v1/history/lockstep_webhooks.endpoint/{endpoint}/", OWNER_OR_STAFF),
     Row("GET", "/api/v1/history/accounts.user/{user}/", STAFF_ONLY_HIDDEN),
     # Webhooks
     Row("GET", WEBHOOKS, OWN_LIST),
@@ -306,9 +306,9 @@ def test_what_is_left_out_is_there():
 @pytest.fixture(autouse=True)
 def limits(settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """How much is asked for is not the matter here; the figures are behind a token, as outside development."""
-    monkeypatch.setattr("lockstep.api.views.counter", rates.Counter())
+    monkeypatch.setattr("lockstep.rest.views.limiter", rate_limit.FixedWindowLimiter())
     settings.RATE_LIMIT = settings.REGISTRATIONS_PER_HOUR = 1_000_000
-    monkeypatch.setattr("lockstep.shop.views.token_of", lambda **card: "tok_1")  # nobody is charged here
+    monkeypatch.setattr("backend.shop.views.tokenise_card", lambda **card: "tok_1")  # nobody is charged here
     settings.METRICS_TOKEN = "the-token-of-the-figures"
 
 

@@ -21,21 +21,21 @@ from django.test import Client
 from django.utils import timezone
 from psycopg_pool import AsyncConnectionPool
 
+from backend.accounts import actions, sessions
+from backend.accounts.models import Follow, Session, Token, User
+from backend.movies.models import Movie
+from backend.shop import reads
+from backend.shop.actions import expire_orders
+from backend.shop.models import Order, Product, Tag
 from conftest import database_url
-from lockstep.accounts import actions, sessions
-from lockstep.accounts.models import Follow, Session, Token, User
-from lockstep.api import admin_site
-from lockstep.api.views import View
 from lockstep.changes import attribution
 from lockstep.changes.models import Change
 from lockstep.delivery.subscriptions import Change as DeliveredChange
 from lockstep.delivery.subscriptions import Claim
 from lockstep.delivery.tests.support import begin_epoch
 from lockstep.feed import stream
-from lockstep.movies.models import Movie
-from lockstep.shop import reads
-from lockstep.shop.actions import expire_orders
-from lockstep.shop.models import Order, Product, Tag
+from lockstep.rest import admin_site
+from lockstep.rest.views import View
 from lockstep.webhooks.deliver import EndpointHandler
 from lockstep.webhooks.models import Endpoint
 from tests.support import Cast, Person, eventually
@@ -147,16 +147,16 @@ def belongs_to_deleted() -> list[Any]:
 @contextmanager
 def between_authentication_and_action(monkeypatch: pytest.MonkeyPatch, what: Callable[[], None]) -> Iterator[None]:
     """Withdraws once a request is authenticated and its rights are checked, before its method is called."""
-    answer = View._answer
+    answer = View._dispatch_once
 
     def later(self: View, request: Any) -> Any:
-        monkeypatch.setattr(View, "_answer", answer)
+        monkeypatch.setattr(View, "_dispatch_once", answer)
         what()
         return answer(self, request)
 
-    monkeypatch.setattr(View, "_answer", later)
+    monkeypatch.setattr(View, "_dispatch_once", later)
     yield
-    monkeypatch.setattr(View, "_answer", answer)
+    monkeypatch.setattr(View, "_dispatch_once", answer)
 
 
 class Withdrawing(threading.Thread):
@@ -278,16 +278,16 @@ def test_withdrawal_waits_for_a_write_that_was_confirmed(
     write: str,
 ):
     started: list[Withdrawing] = []
-    announce = attribution.announce_commit
+    announce = attribution.notify_on_commit
 
     def after_confirmation() -> None:
-        monkeypatch.setattr(attribution, "announce_commit", announce)
+        monkeypatch.setattr(attribution, "notify_on_commit", announce)
         started.append(Withdrawing(withdrawal, cast.staff.user))
         started[0].start()
         eventually(lambda: waiting(database), "the withdrawal waits for the write")
         announce()
 
-    monkeypatch.setattr(attribution, "announce_commit", after_confirmation)
+    monkeypatch.setattr(attribution, "notify_on_commit", after_confirmation)
     done = WRITES[write](cast.staff, shop)
     started[0].finish()
     assert done.status_code in (200, 201, 204), done.content
@@ -360,7 +360,7 @@ def test_pending_order_can_be_neither_confirmed_nor_cancelled_and_expires(
     withdrawal: Withdrawal,
     step: str,
 ):
-    monkeypatch.setattr("lockstep.shop.views.token_of", lambda **card: "token")
+    monkeypatch.setattr("backend.shop.views.tokenise_card", lambda **card: "token")
     number = WRITES["order"](cast.owner, shop).json()["number"]
     path = f"/api/v1/orders/{number}/{step}/"
     card = {"payment": {"card_number": "4242424242424242", "expiry": "12/40", "cvc": "123"}}
@@ -413,7 +413,7 @@ def test_stream_ends_with_the_entitlement_of_its_client(
 ):
     begin_epoch(database)
     monkeypatch.setattr(stream, "ENTITLED_SECONDS", 0.0)
-    monkeypatch.setattr(stream, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(stream, "POLL_SECONDS", 0.01)
     response = cast.staff.client.get("/api/v1/changes/", headers={"accept": "text/event-stream"})
     events = iter(response)
     assert next(events).startswith(b"retry:")
@@ -477,7 +477,7 @@ def test_token_that_may_only_write_has_no_webhooks(cast: Cast, path: str):
     key = cast.owner.post("/api/v1/webhooks/", WEBHOOK).json()["id"]
     expires = timezone.now() + timedelta(hours=1)
     session = sessions.open_session(cast.owner.user, expires=expires, address=None, scope="write")
-    sessions.keep(session, "secret", Token.Kind.ACCESS, expires)
+    sessions.store_token(session, "secret", Token.Kind.ACCESS, expires)
     client = Client(headers={"authorization": "Bearer secret"})
     send = client.patch if path == "{key}/" else client.post
     refused = send(f"/api/v1/webhooks/{path.format(key=key)}", WEBHOOK, content_type="application/json")
@@ -500,7 +500,8 @@ def test_token_that_may_only_write_has_no_webhooks(cast: Cast, path: str):
         "INSERT INTO accounts_follow (follower_id, followed_id) VALUES (%(user)s, %(other)s)",
         "INSERT INTO accounts_follow (follower_id, followed_id) VALUES (%(other)s, %(user)s)",
         "UPDATE accounts_follow SET deleted = NULL WHERE follower_id = %(user)s",
-        "INSERT INTO webhooks_endpoint (owner_id, url, events, secret) VALUES (%(user)s, 'https://x', '{*}', '')",
+        "INSERT INTO lockstep_webhooks_endpoint (owner_id, url, events, secret) "
+        "VALUES (%(user)s, 'https://x', '{*}', '')",
         "INSERT INTO movies_rating (user_id, movie_id, rating_type) VALUES (%(user)s, %(movie)s, 'UPVOTE')",
         "INSERT INTO defects_defect (user_id, comment) VALUES (%(number)s, 'x')",
     ],

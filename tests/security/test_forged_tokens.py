@@ -19,12 +19,12 @@ from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
-from lockstep.accounts import sessions, signed
-from lockstep.accounts.development import ensure_client
-from lockstep.accounts.models import Session, Token, User
-from lockstep.api import rates
-from lockstep.api.middleware import MAX_HEADER
-from lockstep.api.sealing import derived_key
+from backend.accounts import sessions, signed
+from backend.accounts.development import ensure_client
+from backend.accounts.models import Session, Token, User
+from lockstep.rest import rate_limit
+from lockstep.rest.encryption import derived_key
+from lockstep.rest.middleware import MAX_HEADER
 
 pytestmark = pytest.mark.django_db
 
@@ -38,8 +38,8 @@ Claims = dict[str, Any]
 
 @pytest.fixture(autouse=True)
 def limits(settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thousand wrong tokens of one address would be too many; that they are is tested in test_manners.py."""
-    monkeypatch.setattr("lockstep.api.views.counter", rates.Counter())
+    """A thousand wrong tokens of one address would be too many; that they are is tested in test_api_conventions.py."""
+    monkeypatch.setattr("lockstep.rest.views.limiter", rate_limit.FixedWindowLimiter())
     settings.RATE_LIMIT = 1_000_000
 
 

@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
-from lockstep.api.middleware import MAX_HEADER
-from lockstep.api.tests.test_schema import VALUES
-from tests.contract.test_schemathesis import There, connection_kept, epoch, schema, there  # noqa: F401 - fixtures
+from lockstep.rest.middleware import MAX_HEADER
+from lockstep.rest.tests.test_schema import VALUES
+from tests.contract.test_schemathesis import SchemaFixtures, connection_kept, epoch, schema, there  # noqa: F401 - fixtures
 from tests.security.strangers import CASES, SEED, Sent, Server
 
 SHORT_CASES = 1_000
@@ -210,13 +210,13 @@ BODIES = (
 
 
 @pytest.fixture
-def operations(there: There) -> list[tuple[str, str]]:  # noqa: F811 - the fixture
+def operations(there: SchemaFixtures) -> list[tuple[str, str]]:  # noqa: F811 - the fixture
     """Method and target of every operation, with objects that there are."""
     paths = schema.raw_schema["paths"]
     return [(method.upper(), target_of(path, there)) for path, item in paths.items() for method in item]
 
 
-def target_of(path: str, there: There) -> str:  # noqa: F811
+def target_of(path: str, there: SchemaFixtures) -> str:  # noqa: F811
     """A path of the description with an object that there is."""
     known = next((value for prefix, value in there.path.items() if path.startswith(prefix)), {})
     return path.format_map({**{name[1:-1]: value for name, value in VALUES.items()}, **known})
@@ -260,13 +260,13 @@ def fuzz(fuzzer: Fuzzer, numbers: Iterable[int]) -> None:
 
 
 @pytest.mark.slow
-def test_no_header_is_a_mistake_of_ours(operations: list[tuple[str, str]], there: There):  # noqa: F811
+def test_no_header_is_a_mistake_of_ours(operations: list[tuple[str, str]], there: SchemaFixtures):  # noqa: F811
     fuzz(Fuzzer(operations, there.token), range(SHORT_CASES))
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(7_200)
-def test_no_header_is_a_mistake_of_ours_at_length(operations: list[tuple[str, str]], there: There):  # noqa: F811
+def test_no_header_is_a_mistake_of_ours_at_length(operations: list[tuple[str, str]], there: SchemaFixtures):  # noqa: F811
     fuzz(Fuzzer(operations, there.token), range(SEED, SEED + CASES))
 
 
@@ -274,7 +274,7 @@ LETTERS = ("a", "0", " ", ",", ";", "=", '"', "\\", "/", ":", ".", "a,", 'W/"a"'
 
 
 @pytest.mark.slow
-def test_as_much_of_a_letter_as_a_header_may_have_costs_little(there: There):  # noqa: F811
+def test_as_much_of_a_letter_as_a_header_may_have_costs_little(there: SchemaFixtures):  # noqa: F811
     server = Server()
     for part, name in product(LETTERS, NAMES):
         text = (part * MAX_HEADER)[:MAX_HEADER]

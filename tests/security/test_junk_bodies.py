@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from tests.contract.test_schemathesis import (  # noqa: F401 - fixtures
-    There,
+    SchemaFixtures,
     connection_kept,
     epoch,
     schema,
@@ -67,7 +67,7 @@ def bodies(operation: Mapping[str, Any], turn: int, *, whole: bool) -> Iterator[
                 yield media_type, orjson.dumps(make(name, example))
 
 
-def send_junk(there: There, *, whole: bool) -> None:  # noqa: F811
+def send_junk(there: SchemaFixtures, *, whole: bool) -> None:  # noqa: F811
     server, turns = Server(), count()
     for path, item in schema.raw_schema["paths"].items():
         for method, operation in item.items():
@@ -79,10 +79,10 @@ def send_junk(there: There, *, whole: bool) -> None:  # noqa: F811
 
 
 @pytest.mark.slow
-def test_a_megabyte_of_junk_costs_little_and_is_refused_briefly(there: There):  # noqa: F811
+def test_a_megabyte_of_junk_costs_little_and_is_refused_briefly(there: SchemaFixtures):  # noqa: F811
     send_junk(there, whole=False)
 
 
 @pytest.mark.faults
-def test_a_megabyte_of_junk_in_every_field_costs_little_and_is_refused_briefly(there: There):  # noqa: F811
+def test_a_megabyte_of_junk_in_every_field_costs_little_and_is_refused_briefly(there: SchemaFixtures):  # noqa: F811
     send_junk(there, whole=True)

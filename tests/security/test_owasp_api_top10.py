@@ -19,17 +19,17 @@ from django.db import connection
 from django.test import Client
 from oauth2_provider.models import Application
 
-from lockstep.accounts import backends, sessions
-from lockstep.accounts.development import ensure_client
-from lockstep.accounts.models import Follow, Session, Token, User
-from lockstep.api import rates
+from backend.accounts import backends, sessions
+from backend.accounts.development import ensure_client
+from backend.accounts.models import Follow, Session, Token, User
+from backend.posts.models import Comment, Post
+from backend.providers.jsonplaceholder import JsonPlaceholder
 from lockstep.delivery.destinations import resolving
 from lockstep.delivery.destinations.addresses import ForbiddenAddress
 from lockstep.delivery.destinations.resolving import PublicResolver
 from lockstep.delivery.models import Subscription
-from lockstep.posts.models import Comment, Post
-from lockstep.providers.errors import Garbled, Refused
-from lockstep.providers.jsonplaceholder import JsonPlaceholder
+from lockstep.http.errors import MalformedResponse, Refused
+from lockstep.rest import rate_limit
 from lockstep.webhooks.models import Endpoint
 from tests.security import test_authorisation_matrix as matrix
 from tests.support import Cast
@@ -70,7 +70,7 @@ def label(attack: Any) -> str:
 @pytest.fixture(autouse=True)
 def limits(settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing was counted before; who wants a small limit sets it."""
-    monkeypatch.setattr("lockstep.api.views.counter", rates.Counter())
+    monkeypatch.setattr("lockstep.rest.views.limiter", rate_limit.FixedWindowLimiter())
     settings.RATE_LIMIT = settings.REGISTRATIONS_PER_HOUR = 1_000_000
 
 
@@ -115,7 +115,7 @@ EVERYTHING = " UNION ALL ".join(
 def everything() -> dict[str, str]:
     """All rows that an attack could be after, in one statement: many tests look before and after."""
     with connection.cursor() as cursor:
-        cursor.execute(f"{EVERYTHING} UNION ALL SELECT 'changes', count(*)::text FROM changes_change")
+        cursor.execute(f"{EVERYTHING} UNION ALL SELECT 'changes', count(*)::text FROM lockstep_change")
         return dict(cursor.fetchall())
 
 
@@ -219,7 +219,7 @@ def test_a_comment_is_not_reached_through_another_post(cast: Cast, comment: int,
 
 
 HISTORIES = [
-    *product(("outsider", "colleague"), ("webhooks.endpoint/{hook}", "accounts.follow/{follow}")),
+    *product(("outsider", "colleague"), ("lockstep_webhooks.endpoint/{hook}", "accounts.follow/{follow}")),
     *product(("owner", "outsider", "colleague"), ("accounts.user/{owner}", "accounts.user/{number}")),
     *product(("owner", "outsider"), ("accounts.session/{session}", "auth.user/1", "admin.logentry/1")),
 ]
@@ -754,7 +754,7 @@ def test_no_body_takes_long_to_read(cast: Cast, what: str):
 
 @vectors("API4", "who", ["a user", "an address", "a wrong token", "another token of the user"])
 def test_how_much_one_may_ask_for_in_a_minute(cast: Cast, settings, monkeypatch: pytest.MonkeyPatch, who: str):
-    monkeypatch.setattr("lockstep.api.rates.time.time", lambda: 1_000_000_010.0)
+    monkeypatch.setattr("lockstep.rest.rate_limit.time.time", lambda: 1_000_000_010.0)
     settings.RATE_LIMIT = 3
     clients = {
         "a user": lambda: cast.owner.client,
@@ -1018,7 +1018,7 @@ def test_an_endpoint_that_is_off_sends_nothing_on_demand(cast: Cast, hook: dict,
     before = everything()
     answer = ask(cast.owner.client, "POST", f"{HOOKS}{hook['id']}/{verb}/", body)
     assert answer.status_code == (200 if verb == "rotate" else 409)
-    assert everything()["delivery_subscription"] == before["delivery_subscription"]
+    assert everything()["lockstep_subscription"] == before["lockstep_subscription"]
 
 
 # === API7: Server side request forgery ====================================================================
@@ -1288,7 +1288,7 @@ BROKEN = {
 @pytest.mark.parametrize("debug", [False, True])
 def test_no_error_tells_how_it_came_about(cast: Cast, settings, monkeypatch, what: str, debug: bool):
     settings.DEBUG = debug
-    monkeypatch.setattr("lockstep.posts.actions.create_post", mistaken)
+    monkeypatch.setattr("backend.posts.actions.create_post", mistaken)
     method, path, body, headers, status = BROKEN[what]
     answer = ask(cast.owner.client, method, path, body, **headers)
     assert_problem(answer, status)
@@ -1340,7 +1340,7 @@ FILES += [
 ]
 FILES += [
     "/.lockstep/environment",
-    "/lockstep/config/settings.py",
+    "/backend/config/settings.py",
     "/%2e%2e/%2e%2e/etc/passwd",
     "/..%5c..%5cwindows/win.ini",
 ]
@@ -1486,7 +1486,7 @@ def test_what_asks_for_nothing_is_this_and_no_more():
 
 # === API10: Unsafe consumption of APIs ====================================================================
 #
-# What providers and receivers do to us is the matter of tests/contract, lockstep/providers/tests, lockstep/mirror/tests
+# What providers and receivers do to us is the matter of tests/contract, backend/providers/tests, lockstep/mirror/tests
 # and lockstep/webhooks/tests; docs/security.md names them. Here is what a hostile one would add.
 
 
@@ -1532,7 +1532,7 @@ HOSTILE_IDS = [
 
 @vectors("API10", "number", HOSTILE_IDS)
 def test_an_id_that_is_none_is_not_believed(number: Any):
-    with pytest.raises(Garbled):
+    with pytest.raises(MalformedResponse):
         provider(lambda request: httpx.Response(201, json={"id": number}), lambda client: client.create("posts", POST))
 
 
@@ -1558,7 +1558,7 @@ HOSTILE_BODIES: dict[str, tuple[bytes, Mapping[str, str]]] = {
 def test_a_body_that_is_no_object_is_not_believed(what: str):
     content, headers = HOSTILE_BODIES[what]
     answer = lambda request: httpx.Response(200, stream=httpx.ByteStream(content), headers=headers)  # noqa: E731
-    with pytest.raises(Garbled):
+    with pytest.raises(MalformedResponse):
         provider(answer, lambda client: client.get("posts", "1"))
 
 

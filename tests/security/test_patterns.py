@@ -22,9 +22,10 @@ from django.core.validators import RegexValidator
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework import serializers
 
+import backend
 import lockstep
-from lockstep.api.middleware import MAX_PATH
-from lockstep.api.serializers import StrictSerializer
+from lockstep.rest.middleware import MAX_PATH
+from lockstep.rest.serializers import StrictSerializer
 from tests.acceptance.running import ROOT
 from tests.security.strangers import Sent, Server
 
@@ -35,8 +36,6 @@ LEFT_OUT = (
     ".tests",
     ".migrations",
     ".generated",
-    "lockstep.launcher",
-    "lockstep.sandbox",
     "__main__",
     ".wsgi",
     ".asgi",
@@ -121,7 +120,11 @@ def patterns() -> dict[str, re.Pattern]:
 
 
 def _of_modules() -> Iterator[tuple[str, re.Pattern]]:
-    for module in pkgutil.walk_packages(lockstep.__path__, "lockstep."):
+    packages = [
+        *pkgutil.walk_packages(lockstep.__path__, "lockstep."),
+        *pkgutil.walk_packages(backend.__path__, "backend."),
+    ]
+    for module in packages:
         if any(part in module.name for part in LEFT_OUT):
             continue
         loaded = importlib.import_module(module.name)
@@ -182,7 +185,8 @@ def uses_of(name: str) -> set[str]:
 
 @cache
 def _sources() -> str:
-    return "\n".join(path.read_text() for path in (ROOT / "lockstep").rglob("*.py") if "tests" not in path.parts)
+    files = [path for package in ("lockstep", "backend") for path in (ROOT / package).rglob("*.py")]
+    return "\n".join(path.read_text() for path in files if "tests" not in path.parts)
 
 
 def slow_on(name: str, pattern: re.Pattern) -> str:
@@ -235,11 +239,11 @@ def main() -> None:
 def test_patterns_are_found_where_they_are():
     names = patterns().keys()
     assert {
-        "lockstep.config.logs.SECRETS",
-        "lockstep.api.concurrency.TAGS",
-        "lockstep.api.middleware.SAFE_REQUEST_ID",
-        "lockstep.delivery.following._PLACE",
-        "lockstep.providers.json_stream._TOKEN",
+        "backend.config.logs.SECRETS",
+        "lockstep.rest.concurrency.TAGS",
+        "lockstep.rest.middleware.SAFE_REQUEST_ID",
+        "lockstep.delivery.log_reader._POSITION",
+        "lockstep.http.json_stream._TOKEN",
         "CardSerializer.card_number",
     } <= names
     assert sum(name.startswith("route ") for name in names) > 50
@@ -250,7 +254,7 @@ def test_no_pattern_takes_more_time_than_its_text_is_long():
     run = subprocess.run(
         [sys.executable, "-m", "tests.security.test_patterns"],
         cwd=ROOT,
-        env=os.environ | {"DJANGO_SETTINGS_MODULE": "lockstep.config.settings"},
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "backend.config.settings"},
         capture_output=True,
         text=True,
         timeout=500,

@@ -15,19 +15,19 @@ from django.db import connection
 from psycopg import sql
 
 from conftest import database_url
-from lockstep.changes.protection import protect
+from lockstep.changes.protection import secure
 from tests.security.rights import CAPTURED, CAPTURED_FROM_OTHERS, REFUSED, Attempt
 from tests.support import superuser_url
 
 ROLE, SCRATCH = "lockstep_application", "scratch"
-LOG = "SELECT md5(string_agg(c::text, ',' ORDER BY seq)), count(*) FROM changes_change c WHERE seq <= %s"
+LOG = "SELECT md5(string_agg(c::text, ',' ORDER BY seq)), count(*) FROM lockstep_change c WHERE seq <= %s"
 ALL = """
-    SELECT (SELECT md5(string_agg(c::text, ',' ORDER BY seq)) FROM changes_change c),
+    SELECT (SELECT md5(string_agg(c::text, ',' ORDER BY seq)) FROM lockstep_change c),
            (SELECT md5(string_agg(p::text, ',' ORDER BY id)) FROM posts_post p),
            (SELECT md5(string_agg(p::text, ',' ORDER BY id)) FROM shop_product p),
            (SELECT md5(string_agg(m::text, ',' ORDER BY id)) FROM shop_movement m),
            (SELECT md5(string_agg(o::text, ',' ORDER BY id)) FROM shop_order o),
-           (SELECT last_value > 1 FROM changes_change_seq)
+           (SELECT last_value > 1 FROM lockstep_change_seq)
 """
 # Changes whose `before` is not what the change before them left, and rows that are not what the last change left.
 BROKEN_CHAINS = """
@@ -35,14 +35,14 @@ BROKEN_CHAINS = """
         SELECT model, object_id, seq, before, after,
                lag(after) OVER object AS left_by_the_last,
                seq = max(seq) OVER (PARTITION BY model, object_id) AS is_last
-        FROM changes_change WINDOW object AS (PARTITION BY model, object_id ORDER BY seq)
+        FROM lockstep_change WINDOW object AS (PARTITION BY model, object_id ORDER BY seq)
     ), there AS (
         SELECT 'posts.post' AS model, id::text AS object_id,
                jsonb_build_object('number', number, 'user_id', user_id, 'title', title, 'body', body) AS document
         FROM posts_post WHERE deleted IS NULL
         UNION ALL
         SELECT 'shop.product', id::text, jsonb_build_object('number', number, 'owner_id', owner_id, 'name', name,
-               'description', description, 'price', price, 'stock', stock, 'state', state, 'tags', tags)
+               'description', description, 'price', price::text, 'stock', stock, 'state', state, 'tags', tags)
         FROM shop_product WHERE deleted IS NULL
     )
     SELECT 'chain', model, object_id FROM step WHERE before IS DISTINCT FROM left_by_the_last OR before = after
@@ -101,9 +101,9 @@ def with_user(user: str, password: str) -> str:
 @pytest.fixture(params=["application", "owner"])
 def attacker(request: pytest.FixtureRequest, roles: dict[str, str], transactional_db: None) -> Iterator[Attacker]:
     """Each with a schema of its own; the application role with the rights of web and worker."""
-    settings.APPLICATION_ROLE = ROLE
-    protect()
-    settings.APPLICATION_ROLE = ""
+    settings.LOCKSTEP["APPLICATION_ROLE"] = ROLE
+    secure()
+    settings.LOCKSTEP["APPLICATION_ROLE"] = ""
     role = ROLE if request.param == "application" else connection.settings_dict["USER"]
     with psycopg.connect(superuser_url(database_url()), autocommit=True) as superuser:
         superuser.execute(f"GRANT CREATE ON DATABASE {connection.settings_dict['NAME']} TO {ROLE}")
@@ -132,8 +132,8 @@ def rows(owner: psycopg.Connection) -> dict[str, object]:
     return {
         **{"user": user, "post": post, "product": product, "order": order, "scratch": SCRATCH},
         "owner": made("SELECT current_user"),
-        "partition": made("SELECT tableoid::regclass FROM changes_change LIMIT 1"),
-        "capture": made(function, "posts_post", "pgtrigger_capture_insert%"),
+        "partition": made("SELECT tableoid::regclass FROM lockstep_change LIMIT 1"),
+        "capture": made(function, "posts_post", "lockstep_capture_insert%"),
         "open_ledger": made(function, "shop_product", "pgtrigger_open_ledger%"),
     }
 
@@ -174,7 +174,7 @@ def test_writes_are_captured_whatever_the_session_brings(attacker: Attacker, dat
 
     def judge(attempt: Attempt) -> str:
         names = rows(database)
-        [last] = database.execute("SELECT max(seq) FROM changes_change").fetchone() or [0]
+        [last] = database.execute("SELECT max(seq) FROM lockstep_change").fetchone() or [0]
         log = database.execute(LOG, [last]).fetchone()
         try:
             attacker.tries(attempt, names)
@@ -182,7 +182,7 @@ def test_writes_are_captured_whatever_the_session_brings(attacker: Attacker, dat
             return str(error)
         if database.execute(LOG, [last]).fetchone() != log:
             return "the log of before is another one"
-        if database.execute("SELECT count(*) FROM changes_change WHERE seq > %s", [last]).fetchone() == (0,):
+        if database.execute("SELECT count(*) FROM lockstep_change WHERE seq > %s", [last]).fetchone() == (0,):
             return "nothing captured"
         return str(database.execute(BROKEN_CHAINS).fetchall() + database.execute(UNBALANCED).fetchall() or "")
 

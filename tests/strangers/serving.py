@@ -16,8 +16,8 @@ from typing import Any
 
 import httpx
 
+from backend import web_server
 from conftest import database_url
-from lockstep import web_server
 from tests.acceptance.running import ROOT, free_port
 from tests.support import eventually
 

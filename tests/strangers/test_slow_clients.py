@@ -1,9 +1,11 @@
 """Clients that keep the server waiting: with a body, with headers, with a response that they do not read."""
 
 import select
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from http.client import HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -13,12 +15,13 @@ import httpx
 import psycopg
 import pytest
 
-from lockstep.accounts.sessions import open_opaque
+from backend.accounts.sessions import open_opaque
+from backend.shop import actions
+from backend.shop.actions import Line
+from backend.shop.models import Order, Product
 from lockstep.delivery.tests.support import begin_epoch
-from lockstep.shop import actions
-from lockstep.shop.actions import Line
-from lockstep.shop.models import Order, Product
 from tests.strangers.serving import (
+    WAIT_SECONDS,
     Server,
     half_a_body,
     is_closed,
@@ -27,7 +30,7 @@ from tests.strangers.serving import (
     response_on,
     serving,
 )
-from tests.support import Cast, Person, eventually
+from tests.support import Cast, Person, any_lock_waiter, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -270,7 +273,7 @@ def test_probes_wait_for_no_request_and_not_for_a_database_that_hangs(
     with patient.client(token_of(owner)) as client, patient.client() as probes:
         assert probes.get("/readyz").json()["database"] == "ok"
         with database.transaction():
-            database.execute("LOCK TABLE shop_product, django_migrations, delivery_lane IN ACCESS EXCLUSIVE MODE")
+            database.execute("LOCK TABLE shop_product, django_migrations, lockstep_lane IN ACCESS EXCLUSIVE MODE")
             waiting = [Thread(target=client.get, args=("/api/v1/products/",)) for _ in range(3)]
             for thread in waiting:
                 thread.start()
@@ -287,7 +290,9 @@ def test_probes_wait_for_no_request_and_not_for_a_database_that_hangs(
 
 
 def test_probes_answer_plain_http_whatever_the_host_as_in_production(tmp_path: Path, transactional_db: None):
+    (tmp_path / "staticfiles.json").touch()
     production = {"DEBUG": "false", "ALLOWED_HOSTS": "shop.example", "METRICS_TOKEN": "figures", "SECRET_KEY": "s" * 60}
+    production |= {"STATIC_ROOT": tmp_path, "TRUSTED_PROXIES": "10.0.0.0/8"}
     with serving(tmp_path, **production | PATIENT) as server:
         for path in (*PROBES, *(f"{probe}/" for probe in PROBES)):
             for host in ("shop.example", "10.0.0.7:8000", "evil.example"):
@@ -304,3 +309,25 @@ def test_a_server_that_is_told_to_end_does_while_clients_hold_connections(tmp_pa
     assert all(map(is_closed, held))
     for one in held:
         one.close()
+
+
+def test_a_server_that_is_told_to_end_finishes_requests_and_ends_streams_in_order(
+    cast: Cast, tmp_path: Path, database: psycopg.Connection
+):
+    begin_epoch(database)
+    staff, owner = token_of(cast.staff), token_of(cast.owner)
+    answers: list[int] = []
+    with serving(tmp_path, **PATIENT) as server, stream(server, staff) as held:
+        response = HTTPResponse(held)
+        response.begin()
+        with database.transaction():
+            database.execute("LOCK TABLE shop_product IN ACCESS EXCLUSIVE MODE")
+            asked = Thread(target=lambda: answers.append(server.client(owner).get("/api/v1/products/").status_code))
+            asked.start()
+            eventually(lambda: any_lock_waiter(database), "the request to be under way")
+            server.process.send_signal(signal.SIGTERM)
+            assert response.read().startswith(b"retry: ")  # to its end, or it raises IncompleteRead
+            assert answers == []
+        asked.join()
+        assert answers == [200]
+        assert server.process.wait(WAIT_SECONDS) == 0

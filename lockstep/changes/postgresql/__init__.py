@@ -1,1 +1,1 @@
-"""Django's backend for PostgreSQL, whose connections notice that their server is gone (changes/connecting.py)."""
+"""Django's backend for PostgreSQL, with connections that detect a lost server (changes/connecting.py)."""

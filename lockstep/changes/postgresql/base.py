@@ -9,9 +9,9 @@ from lockstep.changes.pooling import require_suitable
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """A connection of Django's."""
+    """Django's connection, of the class WatchedConnection."""
 
-    # psycopg as Django looks things up in it, but for the kind of connection.
+    # psycopg's module with another `connect`.
     Database: Any = SimpleNamespace(**{**vars(psycopg), "connect": WatchedConnection.connect})
 
     def init_connection_state(self) -> None:

@@ -1,18 +1,18 @@
 -- The bodies of the capture triggers: statement-level, one row in the log for each object whose visible state changed.
 -- {label} is the model ("posts.post"), {table} its table, {pk} its key. {old_document} and {new_document} are the
--- captured columns of an old row o and of a new row n as jsonb; {old_seen} and {new_seen} tell whether the object is
--- there: the row exists and is not softly deleted. Only the documents name columns, so what is not on the allow-list
--- cannot reach the log.
+-- captured columns of an old row o and of a new row n as jsonb; {old_seen} and {new_seen} are whether the object exists:
+-- the row exists and is not softly deleted. Only the documents name columns, so columns not on the allow-list cannot reach
+-- the log.
 
--- Rows that are changed by triggers of ours (what hangs from a deleted row, the stock that movements move) are captured in the
--- statement of the trigger, which may be before those of the statement that fired it: WITH parts fire their triggers when
--- they are done. If both change one object, the log would have its changes in the wrong order, and end with the earlier one:
--- that statement is refused (overtaken).
+-- Rows changed by other triggers (dependents of a deleted row, stock moved by the ledger) are captured in the trigger's
+-- statement, possibly before those of the statement that fired it: WITH parts fire their triggers when they are done. If
+-- both change one object, the log would have the changes in the wrong order, and end with the earlier one: that statement
+-- is refused (overtaken).
 
 -- name: insert
--- Every new row that can be seen is a created object.
+-- Every new row that is not softly deleted is a created object.
 {overtaken}
-INSERT INTO changes_change (model, object_id, kind, after)
+INSERT INTO lockstep_change (model, object_id, kind, after)
 SELECT '{label}', n.{pk}::text, 'created', {new_document}
 FROM new_rows n
 WHERE {new_seen};
@@ -21,7 +21,7 @@ WHERE {new_seen};
 -- The full join pairs old and new by key, so a changed key is one object deleted and another one created.
 -- Nothing is written where no captured column differs. OFFSET 0 keeps the planner from building both documents twice.
 {overtaken}
-INSERT INTO changes_change (model, object_id, kind, before, after)
+INSERT INTO lockstep_change (model, object_id, kind, before, after)
 SELECT '{label}', key, CASE WHEN before IS NULL THEN 'created' WHEN after IS NULL THEN 'deleted' ELSE 'updated' END,
        before, after
 FROM (
@@ -34,27 +34,27 @@ FROM (
 WHERE before IS DISTINCT FROM after;
 
 -- name: delete
--- Rows that were softly deleted before are gone already.
-INSERT INTO changes_change (model, object_id, kind, before)
+-- Rows that were softly deleted before are already logged as deleted.
+INSERT INTO lockstep_change (model, object_id, kind, before)
 SELECT '{label}', o.{pk}::text, 'deleted', {old_document}
 FROM old_rows o
 WHERE {old_seen};
 
 -- name: truncate
--- Runs before the truncation, while the rows can still be read; its lock keeps everybody else away. A transaction with
+-- Runs before the truncation, while the rows can still be read; its lock blocks all other transactions. A transaction with
 -- an old snapshot would not see all the rows that it removes.
 IF current_setting('transaction_isolation') <> 'read committed' THEN
     RAISE EXCEPTION 'TRUNCATE of {table} is refused at this isolation level: use READ COMMITTED, or DELETE.';
 END IF;
-INSERT INTO changes_change (model, object_id, kind, before)
+INSERT INTO lockstep_change (model, object_id, kind, before)
 SELECT '{label}', o.{pk}::text, 'deleted', {old_document}
 FROM {table} o
 WHERE {old_seen};
 
 -- name: overtaken
--- Within a trigger of ours: leaves a note for the statement that fired it. There, where it has been left: looks whether a
--- row is another one by now. Statements of one message have the same time, so that some look in vain. The look is a condition
--- of its own: as part of the one before it, its plan would be set up for every statement (a sixth of the time of an INSERT).
+-- Within another trigger: leaves a mark for the statement that fired it. In a statement with such a mark: checks whether a
+-- row has changed since. Statements of one message have the same time, so that some check needlessly. The check is a
+-- condition of its own: as part of the other one it would be planned for every statement (a sixth of an INSERT's time).
 IF pg_trigger_depth() > 1 THEN
     PERFORM set_config('lockstep.within_{label}', statement_timestamp()::text, true);
 ELSIF current_setting('lockstep.within_{label}', true) = statement_timestamp()::text THEN

@@ -1,13 +1,8 @@
--- Who can write past the log, and what closes it: see protection.py.
-
--- name: log
--- The schema of the log and its owner, as identifiers; no row where there is no log.
-SELECT relnamespace::regnamespace::text, relowner::regrole::text
-FROM pg_class WHERE oid = to_regclass('changes_change');
+-- Finds and repairs ways to bypass the log: see protection.py.
 
 -- name: functions
 -- Functions of the log's schema by their names: source, language, whether they run with their owner's rights, the settings
--- that they run with, whether the log's owner owns them, and whether others than their owner may call them.
+-- that they run with, their owner, and whether roles other than the owner may call them.
 SELECT p.proname, p.oid::regprocedure::text, p.prosrc, l.lanname, p.prosecdef, coalesce(p.proconfig, '{}'),
        p.proowner::regrole::text,
        EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS acl WHERE acl.grantee = 0)
@@ -15,17 +10,17 @@ FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
 WHERE p.pronamespace = %(schema)s::regnamespace AND p.proname = ANY (%(names)s);
 
 -- name: triggers
--- Triggers of the log's schema: table, name, what it says of itself, whether it is enabled, definition, function.
+-- Triggers of the log's schema: table, name, comment, whether it is enabled, definition, function.
 SELECT c.relname, t.tgname, obj_description(t.oid, 'pg_trigger'), t.tgenabled::text, pg_get_triggerdef(t.oid), p.proname,
        p.pronamespace = c.relnamespace
 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid
 WHERE c.relnamespace = %(schema)s::regnamespace AND NOT t.tgisinternal;
 
 -- name: definitions
--- What PostgreSQL makes of the declared triggers, which stand on temporary tables.
+-- PostgreSQL's definitions of the declared triggers, which were made on temporary tables.
 SELECT t.tgname, pg_get_triggerdef(t.oid)
 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
-WHERE c.relnamespace = pg_my_temp_schema() AND c.relname LIKE 'changes\_expected\_%';
+WHERE c.relnamespace = pg_my_temp_schema() AND c.relname LIKE 'lockstep\_expected\_%';
 
 -- name: can_have_temporary_tables
 SELECT has_database_privilege(current_database(), 'TEMPORARY') AND NOT pg_is_in_recovery();
@@ -34,19 +29,19 @@ SELECT has_database_privilege(current_database(), 'TEMPORARY') AND NOT pg_is_in_
 -- Tables of the log, itself among them, that do not refuse all of UPDATE (16), DELETE (8) and TRUNCATE (32), before (2), for
 -- a statement (not 1), in every session, by our function.
 SELECT c.relname
-FROM pg_partition_tree('changes_change') AS part JOIN pg_class c ON c.oid = part.relid
+FROM pg_partition_tree('lockstep_change') AS part JOIN pg_class c ON c.oid = part.relid
 WHERE NOT EXISTS (
     SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
-    WHERE t.tgrelid = c.oid AND t.tgname = 'changes_change_append_only' AND t.tgenabled = 'A'
+    WHERE t.tgrelid = c.oid AND t.tgname = 'lockstep_change_append_only' AND t.tgenabled = 'A'
       AND t.tgtype = 16 + 8 + 32 + 2 AND t.tgqual IS NULL AND t.tgattr = ''
-      AND p.proname = 'changes_refuse_edit' AND p.pronamespace = c.relnamespace)
+      AND p.proname = 'lockstep_refuse_edit' AND p.pronamespace = c.relnamespace)
 ORDER BY 1;
 
 -- name: guard
 -- Refuses edits of one table of the log. {} is the table.
-CREATE OR REPLACE TRIGGER changes_change_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {}
-    FOR EACH STATEMENT EXECUTE FUNCTION changes_refuse_edit();
-ALTER TABLE {} ENABLE ALWAYS TRIGGER changes_change_append_only;
+CREATE OR REPLACE TRIGGER lockstep_change_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {}
+    FOR EACH STATEMENT EXECUTE FUNCTION lockstep_refuse_edit();
+ALTER TABLE {} ENABLE ALWAYS TRIGGER lockstep_change_append_only;
 
 -- name: writers
 -- Roles other than the owner, its members and superusers that may write the log, a partition of it or its numbers, or put
@@ -58,8 +53,8 @@ FROM (
     UNION ALL SELECT 'public'
 ) AS r
 CROSS JOIN (
-    SELECT relid AS oid FROM pg_partition_tree('changes_change')
-    UNION ALL SELECT 'changes_change_seq'::regclass
+    SELECT relid AS oid FROM pg_partition_tree('lockstep_change')
+    UNION ALL SELECT 'lockstep_change_seq'::regclass
 ) AS log
 JOIN pg_class c ON c.oid = log.oid
 WHERE CASE WHEN c.relkind = 'S' THEN has_sequence_privilege(r.name, c.oid, 'USAGE, UPDATE')
@@ -68,19 +63,19 @@ WHERE CASE WHEN c.relkind = 'S' THEN has_sequence_privilege(r.name, c.oid, 'USAG
 GROUP BY 1 ORDER BY 1;
 
 -- name: trigger_makers
--- Roles other than these that may put triggers on tables of ours: ours run what they do with the rights of who writes.
+-- Roles other than these that may create triggers on our tables, which run with the writer's rights.
 SELECT r.name, c.relname
 FROM (
     SELECT rolname::text AS name FROM pg_roles
     WHERE NOT rolsuper AND rolname NOT LIKE 'pg\_%%' AND NOT pg_has_role(oid, %(owner)s::regrole, 'MEMBER')
     UNION ALL SELECT 'public'
 ) AS r
-JOIN pg_class c ON has_table_privilege(r.name, c.oid, 'TRIGGER')
-WHERE c.relnamespace = %(schema)s::regnamespace AND c.relname = ANY (%(tables)s)
+JOIN pg_class c ON c.oid = ANY (ARRAY(SELECT to_regclass(name) FROM unnest(%(tables)s::text[]) AS name))
+WHERE has_table_privilege(r.name, c.oid, 'TRIGGER')
 ORDER BY 1, 2;
 
 -- name: ignorable
--- Whether a session could switch pgtrigger's triggers off: its own function has to look at the session, and is volatile.
+-- Whether a session could disable pgtrigger's triggers: its own function reads a setting, and is volatile.
 SELECT EXISTS (SELECT FROM pg_proc WHERE oid = to_regproc('public._pgtrigger_should_ignore') AND provolatile <> 'i');
 
 -- name: ignore_nothing
@@ -88,14 +83,14 @@ CREATE OR REPLACE FUNCTION public._pgtrigger_should_ignore(trigger_name name) RE
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT false';
 
 -- name: retention_days
--- Its source; no row in a database of before that is not migrated yet.
-SELECT prosrc FROM pg_proc WHERE oid = to_regproc('changes_retention_days');
+-- The function's source; no row in a database that is not migrated yet.
+SELECT prosrc FROM pg_proc WHERE oid = to_regproc('lockstep_retention_days');
 
 -- name: set_retention_days
-CREATE OR REPLACE FUNCTION {}.changes_retention_days() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT {}';
+CREATE OR REPLACE FUNCTION {}.lockstep_retention_days() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT {}';
 
 -- name: role
--- Why a role could pass by the log; no row where there is no such role.
+-- Why a role could bypass the log; no row where there is no such role.
 SELECT CASE WHEN rolsuper THEN 'is a superuser'
             WHEN pg_has_role(oid, %(owner)s::regrole, 'MEMBER') THEN 'is, or can become, the owner of the tables' END
 FROM pg_roles WHERE rolname = %(role)s;
@@ -105,10 +100,10 @@ FROM pg_roles WHERE rolname = %(role)s;
 SELECT c.oid::regclass::text, c.relkind = 'S'
 FROM pg_class c
 WHERE c.relnamespace = %(schema)s::regnamespace AND c.relowner = %(owner)s::regrole AND c.relkind IN ('r', 'p', 'v', 'S')
-  AND c.oid <> ALL (ARRAY(SELECT relid FROM pg_partition_tree('changes_change')))
-  AND c.oid <> 'changes_change_seq'::regclass AND c.relname <> 'django_migrations'
+  AND c.oid <> ALL (ARRAY(SELECT relid FROM pg_partition_tree('lockstep_change')))
+  AND c.oid <> 'lockstep_change_seq'::regclass AND c.relname <> 'django_migrations'
 ORDER BY 1;
 
 -- name: read_only
-SELECT relid::regclass::text FROM pg_partition_tree('changes_change')
+SELECT relid::regclass::text FROM pg_partition_tree('lockstep_change')
 UNION ALL SELECT oid::regclass::text FROM pg_class WHERE oid = to_regclass('django_migrations');

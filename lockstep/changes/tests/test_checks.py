@@ -6,10 +6,11 @@ from django.core.checks import Error, Warning
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from lockstep.accounts.models import User
+from backend.accounts.models import User
+from backend.posts.models import Post
 from lockstep.changes import checks
-from lockstep.movies.models import Movie
-from lockstep.posts.models import Post
+from lockstep.changes.capture import Capture, declared
+from lockstep.changes.triggers import Table, function_name
 
 pytestmark = pytest.mark.django_db
 
@@ -17,8 +18,12 @@ KINDS = {"E": Error, "W": Warning}
 
 
 def messages() -> list[tuple[str, str]]:
-    found = checks.every_model_is_captured(None) + checks.every_trigger_is_in_force(["default"])
-    assert all(type(message) is KINDS[message.id.removeprefix("changes.")[0]] for message in found)
+    found = (
+        checks.every_model_is_captured(None)
+        + checks.captures_are_possible(None)
+        + checks.capture_is_in_force(["default"])
+    )
+    assert all(type(message) is KINDS[message.id.removeprefix("lockstep.")[0]] for message in found)
     return [(message.id, message.msg) for message in found]
 
 
@@ -27,43 +32,47 @@ def test_all_is_well_as_it_stands():
 
 
 def test_a_model_that_is_not_captured_is_an_error(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Post._meta, "triggers", [])
-    assert messages() == [("changes.E001", "posts.Post is not captured.")]
+    monkeypatch.delitem(declared(), "posts.post")
+    assert ("lockstep.E001", "posts.Post is not captured.") in messages()
 
 
 def test_a_model_may_say_why_it_is_not_captured(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Post._meta, "triggers", [])
+    monkeypatch.delitem(declared(), "posts.post")
     monkeypatch.setattr(Post, "uncaptured", "for this test", raising=False)
-    assert messages() == []
+    assert "lockstep.E001" not in dict(messages())
 
 
-def test_a_column_that_does_not_exist_is_an_error(monkeypatch: pytest.MonkeyPatch):
-    trigger = Post._meta.triggers[0]
-    monkeypatch.setattr(trigger, "columns", ("title", "colour"))
-    found = checks.every_model_is_captured(None)
-    assert [(message.id, "colour" in message.msg) for message in found] == [("changes.E002", True)]
+def test_a_column_that_does_not_exist_is_an_error_with_the_one_that_was_meant(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(declared(), "posts.post", [Capture("posts.post", ("titel",))])
+    [fault] = checks.captures_are_possible(None)
+    assert (fault.id, "'titel'" in fault.msg, fault.hint) == ("lockstep.E002", True, "Did you mean 'title'?")
 
 
 def test_a_disabled_trigger_is_an_error():
-    trigger = Post._meta.triggers[0]
     with connection.cursor() as cursor:
-        cursor.execute(f"ALTER TABLE posts_post DISABLE TRIGGER {trigger.get_pgid(Post)}")
-    assert messages() == [("changes.E004", "posts.Post: trigger capture_insert is disabled.")]
+        cursor.execute("ALTER TABLE posts_post DISABLE TRIGGER lockstep_capture_insert")
+    assert messages() == [("lockstep.E004", "posts.post: the trigger lockstep_capture_insert is disabled.")]
 
 
 def test_a_missing_trigger_is_an_error():
-    trigger = Post._meta.triggers[1]
     with connection.cursor() as cursor:
-        cursor.execute(f"DROP TRIGGER {trigger.get_pgid(Post)} ON posts_post")
-    assert messages() == [("changes.E003", "posts.Post: trigger capture_update is uninstalled.")]
+        cursor.execute(f"DROP TRIGGER {CAPTURE} ON posts_post")
+    assert messages() == [("lockstep.E003", "posts.post: the trigger lockstep_capture_update is missing.")]
 
 
-CAPTURE = Post._meta.triggers[1].get_pgid(Post)  # of updates
-OF_A_FLOAT = Movie._meta.triggers[1].get_pgid(Movie)
+def test_a_trigger_that_no_model_declares_is_an_error(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delitem(declared(), "posts.post")
+    monkeypatch.setattr(Post, "uncaptured", "for this test", raising=False)
+    assert {number for number, _ in messages()} == {"lockstep.E016", "lockstep.E017"}
+
+
+CAPTURE = "lockstep_capture_update"
+OF_POSTS = function_name("update", Table("public.posts_post", frozenset()))
+OF_A_FLOAT = function_name("update", Table("public.movies_movie", frozenset()))
 FUNCTION = f"""
-    CREATE OR REPLACE FUNCTION {CAPTURE}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    CREATE OR REPLACE FUNCTION {OF_POSTS}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS 'BEGIN RETURN NULL; END'"""
-ALTERED = "posts.Post: trigger capture_update was altered."
+ALTERED = "posts.post: the trigger lockstep_capture_update was altered."
 
 
 @pytest.mark.parametrize(
@@ -71,80 +80,90 @@ ALTERED = "posts.Post: trigger capture_update was altered."
     [
         pytest.param(
             f"ALTER TABLE posts_post ENABLE TRIGGER {CAPTURE}",
-            ("E007", "posts.Post: trigger capture_update can be switched off by session_replication_role."),
+            (
+                "E007",
+                "posts.post: the trigger lockstep_capture_update can be switched off by session_replication_role.",
+            ),
             id="not always",
         ),
         pytest.param(
             f"ALTER TABLE posts_post ENABLE REPLICA TRIGGER {CAPTURE}",
-            ("E004", "posts.Post: trigger capture_update is disabled."),
+            ("E004", "posts.post: the trigger lockstep_capture_update is disabled."),
             id="replica",
         ),
+        pytest.param(FUNCTION, ("E008", f"The function public.{OF_POSTS} was altered, or is outdated."), id="function"),
         pytest.param(
-            f"COMMENT ON TRIGGER {CAPTURE} ON posts_post IS 'another version'",
-            ("E003", "posts.Post: trigger capture_update is outdated."),
-            id="outdated",
-        ),
-        pytest.param(FUNCTION, ("E008", f"The function {CAPTURE} was altered."), id="function"),
-        pytest.param(
-            f"ALTER FUNCTION {CAPTURE}() RESET search_path",
-            ("E009", f"The function {CAPTURE} depends on the rights or the settings of the session that writes."),
+            f"ALTER FUNCTION {OF_POSTS}() RESET search_path",
+            (
+                "E009",
+                f"The function public.{OF_POSTS} depends on the rights or the settings of the session that writes.",
+            ),
             id="path",
         ),
         pytest.param(
-            f"ALTER FUNCTION {CAPTURE}() SET search_path = public, pg_catalog, pg_temp",
-            ("E009", f"The function {CAPTURE} depends on the rights or the settings of the session that writes."),
+            f"ALTER FUNCTION {OF_POSTS}() SET search_path = public, pg_catalog, pg_temp",
+            (
+                "E009",
+                f"The function public.{OF_POSTS} depends on the rights or the settings of the session that writes.",
+            ),
             id="another path",
         ),
         pytest.param(
             f"ALTER FUNCTION {OF_A_FLOAT}() RESET extra_float_digits",
-            ("E009", f"The function {OF_A_FLOAT} depends on the rights or the settings of the session that writes."),
+            (
+                "E009",
+                f"The function public.{OF_A_FLOAT} depends on the rights or the settings of the session that writes.",
+            ),
             id="digits",
         ),
         pytest.param(
-            f"ALTER FUNCTION {CAPTURE}() SECURITY INVOKER",
-            ("E009", f"The function {CAPTURE} depends on the rights or the settings of the session that writes."),
+            f"ALTER FUNCTION {OF_POSTS}() SECURITY INVOKER",
+            (
+                "E009",
+                f"The function public.{OF_POSTS} depends on the rights or the settings of the session that writes.",
+            ),
             id="rights",
         ),
         pytest.param(
-            f"GRANT EXECUTE ON FUNCTION {CAPTURE}() TO public",
-            ("E010", f"The function {CAPTURE} can be called by others than the owner of the log."),
+            f"GRANT EXECUTE ON FUNCTION {OF_POSTS}() TO public",
+            ("E010", f"The function public.{OF_POSTS} can be called by roles other than the owner of the log."),
             id="execute",
         ),
         pytest.param(
-            "DROP TRIGGER changes_change_append_only ON changes_change_rest",
-            ("E011", "changes_change_rest, a table of the change log, does not refuse edits."),
+            "DROP TRIGGER lockstep_change_append_only ON lockstep_change_rest",
+            ("E011", "lockstep_change_rest, a table of the change log, does not refuse edits."),
             id="partition",
         ),
         pytest.param(
-            "ALTER TABLE changes_change DISABLE TRIGGER USER",
-            ("E011", "changes_change, a table of the change log, does not refuse edits."),
+            "ALTER TABLE lockstep_change DISABLE TRIGGER USER",
+            ("E011", "lockstep_change, a table of the change log, does not refuse edits."),
             id="log",
         ),
         pytest.param(
-            "CREATE TABLE by_hand PARTITION OF changes_change FOR VALUES FROM ('2001-01-01') TO ('2001-01-02')",
+            "CREATE TABLE by_hand PARTITION OF lockstep_change FOR VALUES FROM ('2001-01-01') TO ('2001-01-02')",
             ("E011", "by_hand, a table of the change log, does not refuse edits."),
             id="partition made by hand",
         ),
         pytest.param(
-            "CREATE OR REPLACE TRIGGER changes_change_append_only BEFORE UPDATE OR DELETE ON changes_change"
-            " FOR EACH STATEMENT EXECUTE FUNCTION changes_refuse_edit();"
-            "ALTER TABLE changes_change ENABLE ALWAYS TRIGGER changes_change_append_only",
-            ("E011", "changes_change, a table of the change log, does not refuse edits."),
+            "CREATE OR REPLACE TRIGGER lockstep_change_append_only BEFORE UPDATE OR DELETE ON lockstep_change"
+            " FOR EACH STATEMENT EXECUTE FUNCTION lockstep_refuse_edit();"
+            "ALTER TABLE lockstep_change ENABLE ALWAYS TRIGGER lockstep_change_append_only",
+            ("E011", "lockstep_change, a table of the change log, does not refuse edits."),
             id="truncate",
         ),
         pytest.param(
-            "GRANT INSERT ON changes_change TO public",
-            ("E012", "The role public may write the change log: changes_change."),
+            "GRANT INSERT ON lockstep_change TO public",
+            ("E012", "The role public may write the change log: lockstep_change."),
             id="insert",
         ),
         pytest.param(
-            "GRANT UPDATE (actor) ON changes_change_rest TO public",
-            ("E012", "The role public may write the change log: changes_change_rest."),
+            "GRANT UPDATE (actor) ON lockstep_change_rest TO public",
+            ("E012", "The role public may write the change log: lockstep_change_rest."),
             id="column of a partition",
         ),
         pytest.param(
-            "GRANT UPDATE ON SEQUENCE changes_change_seq TO public",
-            ("E012", "The role public may write the change log: changes_change_seq."),
+            "GRANT UPDATE ON SEQUENCE lockstep_change_seq TO public",
+            ("E012", "The role public may write the change log: lockstep_change_seq."),
             id="numbers",
         ),
         pytest.param(
@@ -153,7 +172,7 @@ ALTERED = "posts.Post: trigger capture_update was altered."
             id="right to make triggers",
         ),
         pytest.param(
-            "CREATE OR REPLACE FUNCTION changes_retention_days() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1'",
+            "CREATE OR REPLACE FUNCTION lockstep_retention_days() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1'",
             ("E014", "The database keeps the change log for another time than 30 days."),
             id="retention",
         ),
@@ -162,7 +181,7 @@ ALTERED = "posts.Post: trigger capture_update was altered."
 def test_what_opens_a_way_past_the_log_is_an_error(statement: str, expected: tuple[str, str]):
     with connection.cursor() as cursor:
         cursor.execute(statement)
-    told = [(number.removeprefix("changes."), sentence) for number, sentence in messages()]
+    told = [(number.removeprefix("lockstep."), sentence) for number, sentence in messages()]
     assert expected in told
     assert {number for number, _ in told} == {expected[0]}  # with one sentence for each role that it concerns
 
@@ -180,9 +199,9 @@ def test_what_opens_a_way_past_the_log_is_an_error(statement: str, expected: tup
 )
 def test_altered_trigger_is_an_error(definition: str):
     with connection.cursor() as cursor:
-        cursor.execute(f"CREATE OR REPLACE TRIGGER {CAPTURE} {definition} EXECUTE FUNCTION {CAPTURE}()")
+        cursor.execute(f"CREATE OR REPLACE TRIGGER {CAPTURE} {definition} EXECUTE FUNCTION {OF_POSTS}()")
         cursor.execute(f"ALTER TABLE posts_post ENABLE ALWAYS TRIGGER {CAPTURE}")
-    assert messages() == [("changes.E006", ALTERED)]
+    assert messages() == [("lockstep.E006", ALTERED)]
 
 
 def test_restored_dump_is_no_altered_trigger():
@@ -203,15 +222,15 @@ def test_trigger_with_another_function_is_an_error():
     with connection.cursor() as cursor:
         cursor.execute(
             f"CREATE OR REPLACE TRIGGER {CAPTURE} AFTER UPDATE ON posts_post REFERENCING OLD TABLE AS old_rows"
-            " NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION changes_refuse_edit()"
+            " NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION lockstep_refuse_edit()"
         )
         cursor.execute(f"ALTER TABLE posts_post ENABLE ALWAYS TRIGGER {CAPTURE}")
-    assert messages() == [("changes.E006", ALTERED)]
+    assert messages() == [("lockstep.E006", ALTERED)]
 
 
 def test_table_of_a_many_to_many_field_that_is_not_captured_is_an_error(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(User, "uncaptured_fields", {"groups": "for this test"})
-    assert messages() == [("changes.E001", "accounts.User_user_permissions is not captured.")]
+    assert messages() == [("lockstep.E001", "accounts.User_user_permissions is not captured.")]
 
 
 def test_application_role_that_is_absent_or_owns_the_tables_is_an_error(monkeypatch: pytest.MonkeyPatch):
@@ -219,9 +238,9 @@ def test_application_role_that_is_absent_or_owns_the_tables_is_an_error(monkeypa
         (connection.settings_dict["USER"], "is, or can become, the owner"),
         ("nobody", "does not exist"),
     ):
-        monkeypatch.setattr(settings, "APPLICATION_ROLE", role)
+        monkeypatch.setitem(settings.LOCKSTEP, "APPLICATION_ROLE", role)
         [(number, sentence)] = messages()
-        assert number == "changes.E013"
+        assert number == "lockstep.E013"
         assert reason in sentence
         with pytest.raises(CommandError, match=reason):
             call_command("migrate", verbosity=0)
@@ -229,18 +248,17 @@ def test_application_role_that_is_absent_or_owns_the_tables_is_an_error(monkeypa
 
 def test_role_of_the_process_that_could_switch_capture_off_is_a_warning_of_the_deployment():
     [warning] = checks.role_does_not_own_the_log(["default"])
-    assert (warning.id, "it can switch capture off" in warning.msg) == ("changes.W014", True)
+    assert (warning.id, "it can switch capture off" in warning.msg) == ("lockstep.W014", True)
 
 
 def test_migrate_mends_what_it_can():
-    trigger = Post._meta.triggers[0]
-    trigger.install(Post)  # as `manage.py pgtrigger install` does
+    Post._meta.triggers[0].install(Post)  # as `manage.py pgtrigger install` does
     with connection.cursor() as cursor:
-        cursor.execute("DROP TRIGGER changes_change_append_only ON changes_change_rest")
+        cursor.execute("DROP TRIGGER lockstep_change_append_only ON lockstep_change_rest")
         cursor.execute(
-            "CREATE OR REPLACE FUNCTION changes_refuse_edit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'"
+            "CREATE OR REPLACE FUNCTION lockstep_refuse_edit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'"
         )
-    assert ("changes.E005", "A session can switch triggers off (pgtrigger.ignore).") in messages()
+    assert ("lockstep.E005", "A session can switch triggers off (pgtrigger.ignore).") in messages()
     assert len(messages()) == 6
     call_command("migrate", verbosity=0, skip_checks=False)
     assert messages() == []

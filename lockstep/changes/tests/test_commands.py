@@ -12,10 +12,15 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command, get_commands, load_command_class
 
-from lockstep.changes.commands import Command, counted, whole_number
+from lockstep import telemetry
+from lockstep.changes.commands import Command, counted, start_traces, whole_number
 from lockstep.changes.sql_file import load
+from tests.traces import recording
 
-OURS = sorted(name for name, app in get_commands().items() if str(app).startswith("lockstep."))
+DJANGOS = {"dumpdata", "flush"}  # commands of Django's, with one step more
+OURS = sorted(
+    name for name, app in get_commands().items() if str(app).startswith(("backend", "lockstep")) and name not in DJANGOS
+)
 
 
 class Failing(io.StringIO):
@@ -45,7 +50,7 @@ class Working(Command):
 
 def test_there_are_commands_of_ours():
     assert "sync_with_fake_system" in OURS
-    assert "delivery" in OURS
+    assert "lockstep" in OURS
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -59,8 +64,8 @@ def test_commands_share_one_base(name: str):
         ("sync_with_fake_system", "--pla"),
         ("refresh_movies", "--prun"),
         ("import_data_from_api", "--if-nev"),
-        ("delivery", "audit", "--no-out"),
-        ("delivery", "discard-letters", "name", "--al", "--reason", "r"),
+        ("lockstep", "audit", "--no-out"),
+        ("lockstep", "discard", "name", "--al", "--reason", "r"),
     ],
 )
 def test_abbreviated_options_are_refused(words: tuple[str, ...]):
@@ -170,3 +175,40 @@ def test_statements_are_utf_8_whatever_the_locale(tmp_path: Path):
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     ended = subprocess.run([sys.executable, "-c", script, file], env=environment, capture_output=True, check=True)
     assert ended.stdout.decode() == load(file)["first"] == "SELECT 'é'"
+
+
+class Traced(Command):
+    traced = True
+
+    def handle(self, **options: Any) -> str:
+        return telemetry.traceparent()
+
+
+class Untraced(Traced):
+    traced = False
+
+
+class Refusing(Traced):
+    def handle(self, **options: Any) -> str:
+        raise CommandError("it cannot")
+
+
+def test_a_command_that_writes_is_a_span(monkeypatch: pytest.MonkeyPatch):
+    with recording(monkeypatch) as traces:
+        outcomes = [call_command(Traced()), call_command(Untraced())]
+        with pytest.raises(CommandError, match="it cannot"):
+            call_command(Refusing())
+        done, failed = traces.spans
+    assert outcomes == [f"00-{done.trace_id}-{done.span_id}-03", ""]
+    assert (done.name, done.kind, done.failed) == ("test_commands", "internal", False)
+    assert (failed.failed, failed.facts["error.type"]) == (True, "CommandError")
+
+
+def test_a_command_that_cannot_send_its_traces_says_so(monkeypatch: pytest.MonkeyPatch, settings: Any):
+    def refuse(process: str) -> None:
+        raise telemetry.Unfit("OpenTelemetry cannot start: no.")
+
+    settings.TRACES = True
+    monkeypatch.setattr(telemetry, "start", refuse)
+    with pytest.raises(CommandError, match="OpenTelemetry cannot start"):
+        start_traces("worker")

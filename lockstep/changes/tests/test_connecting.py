@@ -17,7 +17,7 @@ from conftest import database_url
 from lockstep.changes import connecting, wakeup
 from lockstep.changes.connecting import WatchedAsyncConnection, WatchedConnection, connection_parameters
 from lockstep.delivery.database import FOR_LANES, FOR_RELAY, open_pool
-from lockstep.delivery.following import following
+from lockstep.delivery.log_reader import open_log_reader
 from tests.proxy import Proxy, proxy_to
 from tests.support import another_role, eventually
 
@@ -68,15 +68,16 @@ def in_a_pool(settings: dict[str, str]) -> Callable[[], Any]:
 
 
 def in_a_stream() -> Any:
-    with following() as follower:
+    with open_log_reader() as follower:
         return follower._connection.execute(SHOW).fetchone()
 
 
 def announcing() -> Any:
-    """What a session of the announcer has, read where it would notify."""
+    """What a session of the commit notifier has, read where it would notify."""
     with WatchedConnection.connect(**connection_parameters() | wakeup.OWN) as own:
-        own.begin(wakeup.SESSION)
-        assert own.execute("SHOW synchronous_commit").fetchone() == ("off",)
+        own.begin({})
+        own.execute(wakeup.NOTIFY)
+        assert own.execute("SHOW synchronous_commit").fetchone() == ("on",), "a pooler's session is kept as it was"
         return own.execute(SHOW).fetchone()
 
 
@@ -169,7 +170,7 @@ def test_certificates_are_sent_and_asked_for(options: dict[str, Any], tmp_path: 
 def test_a_role_that_django_assumes_is_assumed_by_all(options: dict[str, Any]):
     with another_role(database_url(), "assumed"):
         options["assume_role"] = "assumed"
-        with following() as follower:
+        with open_log_reader() as follower:
             assert follower._connection.execute("SELECT current_user::text").fetchone() == ("assumed",)
 
 

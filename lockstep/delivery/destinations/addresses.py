@@ -1,4 +1,4 @@
-"""Which addresses a stranger's URL may lead us to: those of the public internet, and networks that we opened."""
+"""The addresses that a client's URL may resolve to: those of the public internet, and networks that are opened."""
 
 import ipaddress
 from collections.abc import Iterable, Sequence
@@ -6,31 +6,31 @@ from collections.abc import Iterable, Sequence
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# For a destination that the operator named, not a stranger.
+# For destinations that the operator has configured.
 ANYWHERE: Sequence[Network] = (ipaddress.IPv4Network("0.0.0.0/0"), ipaddress.IPv6Network("::/0"))
 
-# IPv6 that carries an IPv4 address to a translator (RFC 6052): the inner one is where it ends.
+# IPv6 with an embedded IPv4 address for a translator (RFC 6052): the inner address is the destination.
 _TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
 
-# The same within one network (RFC 8215). Where the inner address stands depends on the length of its prefix, which only
-# that network knows: all of it is private, and opened by name where it is needed.
+# Local-use translation (RFC 8215). The position of the inner address depends on that network's prefix length: all of it
+# counts as private, and can be opened by name.
 _LOCALLY_TRANSLATED = ipaddress.IPv6Network("64:ff9b:1::/48")
 
-# Older Pythons take most of these for public; one of them is a cloud's metadata.
+# Older Pythons treat most of these as public; one of them is a cloud's metadata service.
 _PROTOCOL_ASSIGNMENTS = ipaddress.IPv4Network("192.0.0.0/24")
 
 
 class ForbiddenAddress(Exception):
-    """The name leads to an address that webhooks may not reach. It is not told which: that is our network's matter."""
+    """The name resolves to an address that webhooks may not reach. The message hides it: it is of our own network."""
 
     def __init__(self, host: str) -> None:
         super().__init__(f"{host} is not an address on the public internet")
 
 
 class NoPublicAddress(ForbiddenAddress):
-    """The name leads nowhere on the public internet: to no address, or to one that webhooks may not reach.
+    """The name resolves to no address on the public internet: to none, or to one that webhooks may not reach.
 
-    It is not told which: names of our own network are no one else's matter.
+    The message hides which, because names of our own network are private.
     """
 
     def __init__(self, host: str) -> None:
@@ -38,7 +38,7 @@ class NoPublicAddress(ForbiddenAddress):
 
 
 def check_addresses(host: str, addresses: Iterable[str], opened: Sequence[Network] = ()) -> list[str]:
-    """The addresses of a host, if every single one of them may be reached. Raises ForbiddenAddress."""
+    """The addresses of a host, if all of them may be reached. Raises ForbiddenAddress."""
     found = list(addresses)
     if not found or not all(may_be_reached(address, opened) for address in found):
         raise ForbiddenAddress(host)
@@ -46,7 +46,7 @@ def check_addresses(host: str, addresses: Iterable[str], opened: Sequence[Networ
 
 
 def may_be_reached(text: str, opened: Sequence[Network] = ()) -> bool:
-    """Whether it is public, or in a network that was opened. An address within an address counts as well."""
+    """Whether the address is public, or in an opened network. Embedded addresses are checked as well."""
     try:
         address = ipaddress.ip_address(text)  # keeps a scope ("fe80::1%eth0"), which is never public
     except ValueError:
@@ -64,7 +64,7 @@ def _is_public(address: Address) -> bool:
 
 
 def _layers(address: Address) -> Iterable[Address]:
-    """The address as it is routed: itself, or the IPv4 addresses that it carries."""
+    """The addresses that decide the route: the address itself, or the IPv4 addresses embedded in it."""
     if isinstance(address, ipaddress.IPv4Address):
         return [address]
     if address.ipv4_mapped:

@@ -1,4 +1,4 @@
-"""Names of strangers' URLs: each is resolved once for a connection, and what was checked is what is connected to."""
+"""Resolves names of clients' URLs: once for each connection, which is made to the checked addresses."""
 
 import asyncio
 import socket
@@ -12,10 +12,10 @@ from lockstep.delivery.destinations.addresses import ForbiddenAddress, Network, 
 
 
 class PublicResolver(AbstractResolver):
-    """Gives the addresses of a name if every single one of them may be reached.
+    """Resolves a name if all of its addresses may be reached.
 
-    The connection is made to these very addresses; TLS stays with the name. It has a thread of its own, because a slow
-    name server must not hold up another destination.
+    The connection is made to these addresses; TLS verifies the name. It has a thread of its own, so that a slow name
+    server does not delay other destinations.
     """
 
     def __init__(self, opened: Sequence[Network] = ()) -> None:
@@ -35,15 +35,15 @@ class PublicResolver(AbstractResolver):
         return [_result(host, address, port) for address in addresses]
 
     async def close(self) -> None:
-        """Does not wait for a name server that is still silent."""
+        """Closes the thread without waiting for the name server."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
 @lru_cache(maxsize=4_096)
 def numeric_addresses(host: str) -> Sequence[str]:
-    """The addresses of a host that is written as a number in any of the forms that resolvers understand, or localhost.
+    """The addresses of localhost, or of a host that is a number in any form that resolvers accept.
 
-    Empty for a name: it would have to be looked up, and means nothing until it is used.
+    Empty for other names, which are resolved at each connection.
     """
     flags = 0 if host == "localhost" or host.endswith(".localhost") else socket.AI_NUMERICHOST
     try:

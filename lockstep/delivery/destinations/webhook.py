@@ -1,4 +1,4 @@
-"""Sending a change to somebody's URL, signed as the Standard Webhooks specification says."""
+"""Sends a change to a client's URL, signed by the Standard Webhooks specification."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -25,31 +25,32 @@ from aiohttp import (
 from standardwebhooks import Webhook
 from yarl import URL
 
-from lockstep.changes.documents import shown_document
+from lockstep import telemetry
 from lockstep.delivery.clock import DatabaseClock
 from lockstep.delivery.destinations.addresses import ForbiddenAddress, Network, NoPublicAddress, check_addresses
 from lockstep.delivery.destinations.resolving import PublicResolver, numeric_addresses
-from lockstep.delivery.errors import DeliveryError, Refused, TimedOut, TryAgain, Unreachable
+from lockstep.delivery.documents import shown_document
+from lockstep.delivery.errors import DeliveryError, Rejected, RetryLater, TimedOut, Unreachable
 from lockstep.delivery.subscriptions import Claim, Receipt
-from lockstep.retry_after import retry_after_seconds
+from lockstep.http.retry_after import retry_after_seconds
 from lockstep.version import VERSION
 
-LARGEST_ANSWER = 64 * 1024  # bytes that are read of an answer
+MAX_RESPONSE_BYTES = 64 * 1024  # that are read of a response
 EXCERPT = 2_000  # characters of it that are kept
-IDLE_SECONDS = 2.0  # then an idle connection is closed: most servers do so after 5, and no request meets a closed door
+IDLE_SECONDS = 2.0  # after which an idle connection is closed; most servers close it after 5 seconds
 SHOWN_HEADERS = frozenset({"content-type", "content-length", "date", "location", "retry-after", "server"})
 RETRIED = frozenset({408, 409, 425, 429})
 GONE = 410
 REDACTED = "[redacted]"
 
 
-class Gone(Refused):
-    """The receiver says that nobody is there any more."""
+class Gone(Rejected):
+    """The receiver has answered 410 Gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where to, and what to sign with: with each of the secrets, the newest first."""
+    """A URL and the secrets to sign with, the newest first."""
 
     url: str
     secrets: tuple[str, ...]
@@ -69,7 +70,7 @@ def body_of(claim: Claim) -> bytes:
 
 
 def signed_headers(destination: Destination, message_id: str, body: bytes, now: datetime) -> dict[str, str]:
-    """What the specification asks for, and the usual ones."""
+    """The headers that the specification requires, and the usual ones."""
     signatures = [Webhook(secret).sign(message_id, now, body.decode()) for secret in destination.secrets]
     return {
         "content-type": "application/json",
@@ -89,26 +90,26 @@ class WebhookSender:
         self._opened = opened
 
     async def send(self, destination: Destination, message_id: UUID, body: bytes, clock: DatabaseClock) -> Receipt:
-        """Sends one message, signed with the time of `clock`; returns the receipt of an answer of 2xx.
+        """Sends one message, signed with the time of `clock`; returns the receipt of a 2xx response.
 
-        Receivers refuse what is signed some minutes off, so this machine's clock is not asked. Raises Unreachable,
-        TimedOut, TryAgain, Refused or Gone, with the receipt of what came back, if anything did.
+        Receivers reject timestamps that are some minutes off, so this machine's clock is not used. Raises Unreachable,
+        TimedOut, RetryLater, Rejected or Gone, with the receipt of the response, if any.
         """
-        headers = signed_headers(destination, str(message_id), body, clock.now())
+        headers = signed_headers(destination, str(message_id), body, clock.now()) | telemetry.headers()
         sent = {"request_headers": headers | {"webhook-signature": REDACTED}}
         try:
             async with asyncio.timeout(self._deadline):
                 answer = await self._exchange(URL(destination.url, encoded=True), headers, body)
-        except NoPublicAddress as error:  # alike whether the name is unknown or leads to a network of ours
+        except NoPublicAddress as error:  # the same for an unknown name and for one of our own network
             raise Unreachable(str(error), receipt=sent) from error
         except ForbiddenAddress as error:
-            raise Refused(str(error), receipt=sent) from error
+            raise Rejected(str(error), receipt=sent) from error
         except TimeoutError as error:
             raise TimedOut(f"no whole answer within {self._deadline:g} s", receipt=sent) from error
         except ClientConnectorError as error:
             raise Unreachable(_cause(error), receipt=sent) from error
         except (ClientError, OSError) as error:
-            raise TryAgain(_cause(error), receipt=sent) from error
+            raise RetryLater(_cause(error), receipt=sent) from error
         receipt = sent | answer
         refusal = _refusal(answer["status"], answer["response_headers"], receipt, clock.now())
         if refusal:
@@ -116,12 +117,12 @@ class WebhookSender:
         return receipt
 
     async def _exchange(self, url: URL, headers: dict[str, str], body: bytes) -> dict[str, Any]:
-        """Status, some headers and the beginning of the body, which is neither decompressed nor read to a far end."""
-        if numeric := numeric_addresses(url.host or ""):  # these are connected to without being resolved
+        """Status, some headers and the beginning of the body, which is not decompressed."""
+        if numeric := numeric_addresses(url.host or ""):  # aiohttp does not resolve these
             check_addresses(url.host or "", numeric, self._opened)
         async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
             beginning = b""
-            while len(beginning) < LARGEST_ANSWER and (chunk := await response.content.read(LARGEST_ANSWER)):
+            while len(beginning) < MAX_RESPONSE_BYTES and (chunk := await response.content.read(MAX_RESPONSE_BYTES)):
                 beginning += chunk
             if not response.content.at_eof():
                 response.close()
@@ -137,7 +138,7 @@ class WebhookSender:
 async def webhook_sender(
     *, concurrency: int, deadline: float, opened: Sequence[Network] = ()
 ) -> AsyncIterator[WebhookSender]:
-    """A sender for one receiver: at most so many requests at once, each answered within so many seconds."""
+    """A sender for one receiver, with at most `concurrency` requests at once and `deadline` seconds for each."""
     connector = TCPConnector(
         resolver=PublicResolver(opened),
         use_dns_cache=False,
@@ -149,7 +150,7 @@ async def webhook_sender(
         connector=connector,
         connector_owner=True,
         cookie_jar=DummyCookieJar(),
-        timeout=ClientTimeout(total=None),  # the deadline rules
+        timeout=ClientTimeout(total=None),  # `deadline` limits it
         auto_decompress=False,
         skip_auto_headers=("Accept", "Accept-Encoding"),
     ) as session:
@@ -166,15 +167,15 @@ def _refusal(status: int, headers: dict[str, str], receipt: Receipt, now: dateti
         return None
     if status in RETRIED or status >= 500:
         seconds = retry_after_seconds(headers.get("retry-after"), headers.get("date"), now=now)
-        return TryAgain(f"answered {status}", seconds, receipt=receipt)
+        return RetryLater(f"answered {status}", seconds, receipt=receipt)
     if status == GONE:
-        return Gone("answered 410: nobody is there any more", receipt=receipt)
+        return Gone("answered 410 Gone", receipt=receipt)
     where = " (redirects are not followed)" if 300 <= status < 400 else ""
-    return Refused(f"answered {status}{where}", receipt=receipt)
+    return Rejected(f"answered {status}{where}", receipt=receipt)
 
 
 def _cause(error: Exception) -> str:
-    """What went wrong, without the URL that some errors tell: its path may be a secret, and causes are logged."""
+    """The error's message without the URL: its path may be a secret, and causes are logged."""
     if isinstance(error, ClientResponseError):
         return f"{type(error).__name__}: {error.message}"
     if isinstance(error, InvalidURL):

@@ -1,23 +1,32 @@
--- Which workers live, by their own word and the database's clock.
+-- The workers' heartbeats, by the database's clock.
 
 -- name: beat
--- This worker is alive. `complaint` names the parts of it that do not move; "" while all do.
+-- Renews a worker's row. `complaint` names its stalled parts; "" for none. Returns the database's time, in seconds.
 WITH forgotten AS (
-    DELETE FROM delivery_workerheartbeat WHERE abs(extract(epoch FROM now() - seen)) > 600 AND id <> %(id)s
+    DELETE FROM lockstep_workerheartbeat WHERE abs(extract(epoch FROM now() - seen)) > 600 AND id <> %(id)s
 )
-INSERT INTO delivery_workerheartbeat (id, seen, complaint)
+INSERT INTO lockstep_workerheartbeat (id, seen, complaint)
 SELECT %(id)s, now(), %(complaint)s FROM set_config('synchronous_commit', 'off', true)
-ON CONFLICT (id) DO UPDATE SET seen = excluded.seen, complaint = excluded.complaint;
+ON CONFLICT (id) DO UPDATE SET seen = excluded.seen, complaint = excluded.complaint
+RETURNING extract(epoch FROM clock_timestamp())::float8;
 
 -- name: leave
--- This worker ends, and is not missed.
-DELETE FROM delivery_workerheartbeat WHERE id = %(id)s;
+-- Removes the row of a worker that stops.
+DELETE FROM lockstep_workerheartbeat WHERE id = %(id)s;
 
 -- name: workers
--- How many workers were seen lately and move, what the others complain of, and for how many seconds the latest of those
--- that were not seen lately is silent. A time that lies ahead is of a clock that was set back since, and says nothing.
+-- The number of workers with a recent beat and no complaint, a complaint of the others, and for how many seconds the latest
+-- of those without a recent beat is silent. A time in the future is of a clock that was set back since.
 SELECT count(*) FILTER (WHERE age <= %(fresh)s AND complaint = ''),
        min(complaint) FILTER (WHERE age <= %(fresh)s AND complaint <> ''),
        min(age) FILTER (WHERE age > %(fresh)s)
-FROM (SELECT complaint, abs(extract(epoch FROM now() - seen))::float AS age FROM delivery_workerheartbeat) AS worker
+FROM (SELECT complaint, abs(extract(epoch FROM now() - seen))::float AS age FROM lockstep_workerheartbeat) AS worker
+WHERE age <= %(missed)s;
+
+-- name: counts
+-- The numbers of workers that move, hang, and have been silent for less than the time after which they count as gone.
+SELECT count(*) FILTER (WHERE age <= %(fresh)s AND complaint = ''),
+       count(*) FILTER (WHERE age <= %(fresh)s AND complaint <> ''),
+       count(*) FILTER (WHERE age > %(fresh)s)
+FROM (SELECT complaint, abs(extract(epoch FROM now() - seen))::float AS age FROM lockstep_workerheartbeat) AS worker
 WHERE age <= %(missed)s;

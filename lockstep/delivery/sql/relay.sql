@@ -6,49 +6,48 @@
 --
 -- "Not visible in the earlier snapshot" means: the writer had not begun (xid >= its xmax), or was still running
 -- (xid is in its xip). Both are ranges of the index on (xid, seq), so a transaction that stays open for hours does not
--- make the relay read anything twice.
+-- make the relay read any change twice.
 --
--- Where a subscription stands is a row of delivery_place. All active subscriptions that are up to date share one, so that
--- a window costs one row, and a row of each subscription that follows something in it. Who else writes places, and why
--- nothing is lost or doubled between them:
+-- A subscription's position is a row of lockstep_place. All active subscriptions that are up to date share one, so that a
+-- window costs one row, and a row of each subscription that follows a change in it. Why nothing is lost or doubled between
+-- the writers of places:
 --
--- * Only the relay moves a place or adds members to it, with the place's row locked and a new token drawn. Whatever was
---   seen of a place (by this relay or another one, long ago or not) is used only while its token is the same: then the
---   place is where it was seen, and this statement's snapshot shows all of its members.
+-- * Only the relay moves a place or adds members to it, with the place's row locked and a new token drawn. What was read of
+--   a place (by this relay or another one, at any time) is used only while its token is the same: then the place is
+--   unchanged, and this statement's snapshot shows all of its members.
 -- * Only active subscriptions share. An operation that makes one paused, full, disabled or rewound locks its row, and in a
 --   later statement, whose snapshot is new, gives it a place of its own (operations.sql, leave_place). It never writes the
---   place that it leaves. What it copies may be older than what the relay is about to write; then the relay has not given
---   this subscription anything of the chunk, because that needs the lock on its row, and so it belongs where the copy is.
--- * Where a subscription that follows something of a chunk is locked by an operation, it stays, and all others move to a
---   new place first. Nobody waits for an operation, however long it takes.
+--   place that it leaves. Its copy may be older than what the relay is about to write; then the relay has not fanned out
+--   the chunk to this subscription, because that needs the lock on its row, and so the copy is right.
+-- * Where an operation locks a subscription that follows a change of a chunk, it stays, and all others move to a new place
+--   first. The relay never waits for an operation.
 -- * The relay waits for no row of places and subscriptions (SKIP LOCKED), and takes lanes in the order in which settlements
---   do, so there is no circle. All that a statement does is undone together by a crash, the place with the deliveries.
+--   do, so there is no deadlock. A crash undoes a whole statement, the place with the deliveries.
 
 -- name: windows
--- What there is to fan out: each place at which an active subscription stands. A window that was left open goes on where
--- it was; another one ends at this statement's own snapshot, so that what it sees is what the snapshot shows, and has no
--- seq when it is empty. Takes no locks: asked many times a second. The places are found by hopping from one to the next
--- in the index of the active subscriptions, however many those are. Of the transactions that ran at window_start only
--- those are looked at that have ended: a large one would be read again at every look. OFFSET 0 keeps min() from walking
--- the log by its primary key.
+-- The windows to fan out: one for each place with an active subscription. An open window continues where it was; another
+-- one ends at this statement's own snapshot, so that it sees what the snapshot shows, and has no seq when it is empty.
+-- Takes no locks: it runs many times a second. The places are found by a skip scan of the index of active subscriptions,
+-- however many those are. Of the transactions that ran at window_start only ended ones are read: a large one would be read
+-- again each time. OFFSET 0 keeps min() from walking the log by its primary key.
 WITH RECURSIVE standing (place_id) AS (
-    (SELECT place_id FROM delivery_subscription WHERE state = 'active' ORDER BY place_id LIMIT 1)
+    (SELECT place_id FROM lockstep_subscription WHERE state = 'active' ORDER BY place_id LIMIT 1)
     UNION ALL
-    SELECT (SELECT s.place_id FROM delivery_subscription s WHERE s.state = 'active' AND s.place_id > standing.place_id
+    SELECT (SELECT s.place_id FROM lockstep_subscription s WHERE s.state = 'active' AND s.place_id > standing.place_id
             ORDER BY s.place_id LIMIT 1)
     FROM standing WHERE standing.place_id IS NOT NULL
 )
 SELECT place.id, place.token, place.window_start::text, coalesce(place.window_end, pg_current_snapshot())::text,
        place.window_end IS NOT NULL, coalesce(place.window_seq, new.seq), coalesce(place.window_last, new.last),
        coalesce(new.first_at, '-infinity'), coalesce(new.last_at, 'infinity')
-FROM delivery_place place
+FROM lockstep_place place
 CROSS JOIN LATERAL (
     SELECT min(seq) AS seq, max(seq) AS last, min(at)::text AS first_at, max(at)::text AS last_at
     FROM (
-        SELECT c.seq, c.at FROM changes_change c
+        SELECT c.seq, c.at FROM lockstep_change c
         WHERE place.window_end IS NULL AND c.xid >= pg_snapshot_xmax(place.window_start)
         UNION ALL
-        SELECT c.seq, c.at FROM changes_change c
+        SELECT c.seq, c.at FROM lockstep_change c
         WHERE place.window_end IS NULL AND c.xid = ANY (ARRAY(
             SELECT xid FROM pg_snapshot_xip(place.window_start) AS xid
             WHERE pg_visible_in_snapshot(xid, pg_current_snapshot())))
@@ -58,78 +57,78 @@ CROSS JOIN LATERAL (
 WHERE place.id = ANY (ARRAY(SELECT place_id FROM standing));
 
 -- name: join
--- Those who stand at one of these places, which are equal or have nothing between them and `start`, share one from now
--- on: the one where most do. A locked one stays where it is. Writes nothing where none moves.
+-- Joins the subscriptions at these places, which are equal or have no change between them and `start`, in the place with
+-- the most. A locked one stays at its place. Writes nothing where none moves.
 WITH place AS MATERIALIZED (
-    SELECT place.id FROM delivery_place place
+    SELECT place.id FROM lockstep_place place
     JOIN unnest(%(places)s::bigint[], %(tokens)s::bigint[]) AS seen (id, token) ON (seen.id, seen.token) = (place.id, place.token)
     ORDER BY place.id
     FOR NO KEY UPDATE OF place SKIP LOCKED
 ), target AS MATERIALIZED (
     SELECT place.id FROM place
-    ORDER BY (SELECT count(*) FROM delivery_subscription s WHERE s.place_id = place.id AND s.state = 'active') DESC, place.id
+    ORDER BY (SELECT count(*) FROM lockstep_subscription s WHERE s.place_id = place.id AND s.state = 'active') DESC, place.id
     LIMIT 1
 ), member AS MATERIALIZED (
-    SELECT s.name FROM delivery_subscription s
+    SELECT s.name FROM lockstep_subscription s
     WHERE s.place_id = ANY (ARRAY(SELECT id FROM place)) AND s.place_id <> (SELECT id FROM target) AND s.state = 'active'
     ORDER BY s.name
     FOR NO KEY UPDATE SKIP LOCKED
 ), joined AS (
-    UPDATE delivery_subscription s SET place_id = target.id FROM member, target WHERE s.name = member.name RETURNING s.name
+    UPDATE lockstep_subscription s SET place_id = target.id FROM member, target WHERE s.name = member.name RETURNING s.name
 )
-UPDATE delivery_place place SET window_start = %(start)s::pg_snapshot, token = delivery_draw_token()
+UPDATE lockstep_place place SET window_start = %(start)s::pg_snapshot, token = lockstep_draw_token()
 FROM target WHERE place.id = target.id AND EXISTS (SELECT FROM joined);
 
 -- name: part
--- All who stand at a place, but for those that operations hold, move to a new one at the same position. Writes nothing
--- where nobody can.
+-- Moves all subscriptions at a place, except those that operations lock, to a new one at the same position. Writes nothing
+-- where all are locked.
 WITH place AS MATERIALIZED (
-    SELECT * FROM delivery_place WHERE id = %(place)s AND token = %(token)s FOR NO KEY UPDATE SKIP LOCKED
+    SELECT * FROM lockstep_place WHERE id = %(place)s AND token = %(token)s FOR NO KEY UPDATE SKIP LOCKED
 ), member AS MATERIALIZED (
-    SELECT s.name FROM delivery_subscription s
+    SELECT s.name FROM lockstep_subscription s
     WHERE s.place_id = (SELECT id FROM place) AND s.state = 'active'
     FOR NO KEY UPDATE SKIP LOCKED
 ), ahead AS (
-    INSERT INTO delivery_place (window_start, window_end, window_seq, window_last)
+    INSERT INTO lockstep_place (window_start, window_end, window_seq, window_last)
     SELECT window_start, window_end, window_seq, window_last FROM place WHERE EXISTS (SELECT FROM member)
     RETURNING id
 )
-UPDATE delivery_subscription s SET place_id = ahead.id FROM member, ahead WHERE s.name = member.name;
+UPDATE lockstep_subscription s SET place_id = ahead.id FROM member, ahead WHERE s.name = member.name;
 
 -- name: fan_out
--- One chunk of a window to those who stand at its place: a lane for each object that has none, a delivery for each
--- change; then the place is behind the chunk (window_end, window_seq and window_last set) or at the window's end. Touching
--- a lane that exists keeps it locked until this statement is done, so that an ack cannot retire it meanwhile. `at` is only
--- for the planner: it finds the partitions. A crash may undo this, with the place, so the relay's connections do not wait for
--- the disk. `kept` says what becomes of a change that waits already (relay.py).
+-- Fans out one chunk of a window to the subscriptions at its place: a lane for each object that has none, a delivery for
+-- each change; then the place is after the chunk (window_end, window_seq and window_last set) or at the window's end.
+-- Updating an existing lane locks it until the end of the statement, so that a settlement cannot delete it meanwhile. `at`
+-- is only for the planner, to find the partitions. A crash may undo this, with the place, so the relay's commits do not wait
+-- for the disk. `kept` is the ON CONFLICT clause for changes that wait already (relay.py).
 --
--- A chunk is the next so many rows of the log, by seq: numbers that were drawn and rolled back cost nothing. Where many
--- follow them, it ends sooner: as soon as so many deliveries are placed.
+-- A chunk is the next so many rows of the log, by seq: numbers that were drawn and rolled back cost nothing. With many
+-- followers it ends sooner: after so many deliveries.
 --
--- Returns no row where another relay has the place, or had it since it was seen. Else whether somebody who follows
--- something of the chunk is held by an operation, so that nothing was done (see part); and, for each subscription that was
--- given something, its name, how many changes, and whether its cap should be looked at.
+-- Returns no row where another relay has the place, or had it since it was read. Else whether an operation locks a follower
+-- of the chunk, so that nothing was done (see part); and for each subscription with new deliveries its name, their number,
+-- and whether its waiting changes should be counted.
 WITH place AS MATERIALIZED (
-    SELECT id FROM delivery_place WHERE id = %(place)s AND token = %(token)s FOR NO KEY UPDATE SKIP LOCKED
+    SELECT id FROM lockstep_place WHERE id = %(place)s AND token = %(token)s FOR NO KEY UPDATE SKIP LOCKED
 ), looked AS MATERIALIZED (
     SELECT c.seq, c.at, c.model, c.kind, c.object_id, c.origin,
            (c.xid >= pg_snapshot_xmax(%(start)s::pg_snapshot) OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(%(start)s::pg_snapshot))))
            AND pg_visible_in_snapshot(c.xid, %(end)s::pg_snapshot) AS is_new
-    FROM changes_change c
+    FROM lockstep_change c
     WHERE EXISTS (SELECT FROM place) AND c.seq >= %(seq)s AND c.seq <= %(last)s
       AND c.at BETWEEN %(first_at)s::timestamptz AND %(last_at)s::timestamptz
     ORDER BY c.seq
     LIMIT %(chunk)s
 ), said AS MATERIALIZED (
-    SELECT model, kind, delivery_patterns(model, kind) AS patterns, count(*) AS changes
+    SELECT model, kind, lockstep_patterns(model, kind) AS patterns, count(*) AS changes
     FROM looked WHERE is_new GROUP BY model, kind
 ), follower AS MATERIALIZED (
-    SELECT s.name, s.follows, s.skip_origin FROM delivery_subscription s
+    SELECT s.name, s.follows, s.skip_origin FROM lockstep_subscription s
     WHERE s.follows && (SELECT array_agg(patterns) FROM said) AND s.place_id = %(place)s AND s.state = 'active'
     ORDER BY s.name
     FOR NO KEY UPDATE SKIP LOCKED
 ), held AS MATERIALIZED (
-    SELECT count(*) > (SELECT count(*) FROM follower) AS found FROM delivery_subscription s
+    SELECT count(*) > (SELECT count(*) FROM follower) AS found FROM lockstep_subscription s
     WHERE s.follows && (SELECT array_agg(patterns) FROM said) AND s.place_id = %(place)s AND s.state = 'active'
 ), following AS MATERIALIZED (
     SELECT follower.name, follower.skip_origin, said.model, said.kind, said.changes
@@ -143,25 +142,25 @@ WITH place AS MATERIALIZED (
     WHERE looked.is_new AND looked.seq < (SELECT to_seq FROM chunk)
       AND (following.skip_origin IS NULL OR looked.origin IS DISTINCT FROM following.skip_origin)
 ), lane AS (
-    INSERT INTO delivery_lane (subscription_id, model, object_id)
+    INSERT INTO lockstep_lane (subscription_id, model, object_id)
     SELECT DISTINCT name, model, object_id FROM wanted ORDER BY name, model, object_id
-    ON CONFLICT (subscription_id, model, object_id) DO UPDATE SET token = delivery_lane.token
+    ON CONFLICT (subscription_id, model, object_id) DO UPDATE SET token = lockstep_lane.token
     RETURNING id, subscription_id AS name, model, object_id
 ), placed AS (
-    INSERT INTO delivery_delivery (lane_id, seq, at)
+    INSERT INTO lockstep_delivery (lane_id, seq, at)
     SELECT lane.id, wanted.seq, wanted.at FROM wanted JOIN lane USING (name, model, object_id)
     {kept}
 ), moved AS (
-    UPDATE delivery_place
+    UPDATE lockstep_place
     SET window_start = CASE WHEN to_seq > %(last)s THEN %(end)s ELSE %(start)s END::pg_snapshot,
         window_end = CASE WHEN to_seq > %(last)s THEN NULL ELSE %(end)s END::pg_snapshot,
         window_seq = CASE WHEN to_seq > %(last)s THEN NULL ELSE to_seq END,
         window_last = CASE WHEN to_seq > %(last)s THEN NULL ELSE %(last)s END,
-        token = delivery_draw_token()
+        token = lockstep_draw_token()
     FROM chunk
     WHERE id = (SELECT id FROM place) AND NOT (SELECT found FROM held)
 ), given AS (
-    UPDATE delivery_subscription s SET placed = s.placed + each.changes
+    UPDATE lockstep_subscription s SET placed = s.placed + each.changes
     FROM (SELECT name, count(*) AS changes FROM wanted GROUP BY name) AS each
     WHERE s.name = each.name AND s.name = ANY (ARRAY(SELECT name FROM following))
     RETURNING s.name, each.changes, s.placed * %(counts)s >= s.cap AS may_be_full
@@ -170,11 +169,11 @@ SELECT held.found, given.name, given.changes, given.may_be_full
 FROM place CROSS JOIN held LEFT JOIN given ON true;
 
 -- name: whole
--- Where the chunk ends, {to_seq} of fan_out, of a window that is small however many follow it.
+-- The end of a chunk, {to_seq} of fan_out, for a window that is small with any number of followers.
 %(last)s + 1
 
 -- name: cut
--- The same of any window.
+-- The end of a chunk for any window.
 coalesce(
     CASE WHEN (SELECT sum(changes) FROM following) > %(chunk)s THEN (
         SELECT min(seq) FROM (
@@ -189,21 +188,20 @@ coalesce(
     %(last)s + 1)
 
 -- name: count_waiting
--- Counts what waits; no row where no count is due any more: the subscription is not active, or another relay has counted.
--- Counting takes long where much waits, so it is done once in a while: `placed` is what came since.
+-- Counts waiting changes; no row where no count is due: the subscription is not active, or another relay has counted.
+-- Counting many is slow, so it is done seldom: `placed` is the number of changes since the last count.
 SELECT s.placed, s.cap, (
-    SELECT count(*) FROM delivery_lane lane JOIN delivery_delivery d ON d.lane_id = lane.id
+    SELECT count(*) FROM lockstep_lane lane JOIN lockstep_delivery d ON d.lane_id = lane.id
     WHERE lane.subscription_id = s.name)
-FROM delivery_subscription s
+FROM lockstep_subscription s
 WHERE s.name = %(subscription)s AND s.state = 'active' AND s.placed * %(counts)s >= s.cap;
 
 -- name: note_count
--- Of a subscription that still is as it was counted: while that took its time, an operator may have paused it, it may have
--- been disabled, and another relay may have counted it. No row then.
-UPDATE delivery_subscription SET placed = placed - %(placed)s
+-- Notes a count, unless the subscription was paused, disabled or counted by another relay meanwhile: no row then.
+UPDATE lockstep_subscription SET placed = placed - %(placed)s
 WHERE name = %(subscription)s AND state = 'active' AND placed >= %(placed)s
 RETURNING name;
 
 -- name: fill
--- At its cap the subscription is full, and fan-out leaves it where it is. In the transaction that has noted the count.
-UPDATE delivery_subscription SET state = 'full', reason = %(reason)s WHERE name = %(subscription)s;
+-- Stops fan-out to a subscription at its cap. In the transaction that has noted the count.
+UPDATE lockstep_subscription SET state = 'full', reason = %(reason)s WHERE name = %(subscription)s;

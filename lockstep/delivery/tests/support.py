@@ -13,7 +13,7 @@ from lockstep.delivery import lanes, relay
 from lockstep.delivery.database import SQL
 from lockstep.delivery.epochs import Epochs
 from lockstep.delivery.errors import DeliveryError
-from lockstep.delivery.lanes import Horizon, Outcome
+from lockstep.delivery.lanes import Outcome, ScanFloor
 from lockstep.delivery.relay import Step, Window
 from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber
 
@@ -85,8 +85,8 @@ class Steps:
     def give(self, window: Window, chunk: int = relay.CHUNK) -> Step:
         return self.run(lambda c: relay.fan_out(c, window, chunk))
 
-    def claim(self, subscriber: Subscriber, limit: int = 100, horizon: Horizon | None = None) -> list[Claim]:
-        return self.run(lambda c: lanes.claim(c, subscriber, limit, EPOCHS, horizon))
+    def claim(self, subscriber: Subscriber, limit: int = 100, scan_floor: ScanFloor | None = None) -> list[Claim]:
+        return self.run(lambda c: lanes.claim(c, subscriber, limit, EPOCHS, scan_floor))
 
     def settle(self, *claims: Claim, error: DeliveryError | None = None) -> int:
         return self.run(lambda c: lanes.settle(c, [Outcome(claim, error) for claim in claims]))
@@ -109,7 +109,7 @@ class Steps:
 
 
 async def _standing_at(connection: psycopg.AsyncConnection[Any], places: list[int]) -> list[str]:
-    standing = "SELECT name FROM delivery_subscription WHERE state = 'active' AND place_id = ANY (%s) ORDER BY name"
+    standing = "SELECT name FROM lockstep_subscription WHERE state = 'active' AND place_id = ANY (%s) ORDER BY name"
     cursor = await connection.execute(standing, [places])
     return [name for (name,) in await cursor.fetchall()]
 
@@ -129,7 +129,7 @@ def waiting(connection: psycopg.Connection) -> list[tuple[str, str]]:
     """(object, title) of every delivery that waits, in the order of the lanes."""
     rows = connection.execute("""
         SELECT lane.object_id, coalesce(c.after, c.before) ->> 'title'
-        FROM delivery_delivery d JOIN delivery_lane lane ON lane.id = d.lane_id JOIN changes_change c USING (seq)
+        FROM lockstep_delivery d JOIN lockstep_lane lane ON lane.id = d.lane_id JOIN lockstep_change c USING (seq)
         ORDER BY lane.object_id, d.seq
     """).fetchall()
     return [(object_id, title) for object_id, title in rows]

@@ -65,25 +65,35 @@ def test_a_row_that_never_was_in_the_log_is_found_unless_the_log_forgot(
     past_the_log(database, "INSERT INTO posts_post (title, body) VALUES ('in secret', '')")
     assert len(posts().differing) == 1
     begin_epoch(database)
-    database.execute("UPDATE delivery_epoch SET dropped = 1")
+    database.execute("UPDATE lockstep_epoch SET dropped = 1")
     try:
         finding = posts()
     finally:
-        database.execute("UPDATE delivery_epoch SET dropped = NULL")
+        database.execute("UPDATE lockstep_epoch SET dropped = NULL")
     assert (finding.objects, finding.differing, finding.remark) == (5, [], "1 object older than the log")
     assert finding.digests[0] == finding.digests[1]
 
 
 def test_a_column_that_is_captured_since_yesterday_is_no_difference(database: psycopg.Connection, written: list[str]):
-    with database.transaction(), without_triggers(database, "changes_change"):
-        database.execute("UPDATE changes_change SET after = after - 'body' WHERE model = 'posts.post'")
+    with database.transaction(), without_triggers(database, "lockstep_change"):
+        database.execute("UPDATE lockstep_change SET after = after - 'body' WHERE model = 'posts.post'")
     assert posts().differing == []
     past_the_log(database, "UPDATE posts_post SET title = 'changed in secret' WHERE id = %s", written[0])
     assert posts().differing == [written[0]]
 
 
+def test_a_column_that_another_version_captures_is_no_difference(database: psycopg.Connection, written: list[str]):
+    """After the step back from a version with one column more."""
+    with database.transaction(), without_triggers(database, "lockstep_change"):
+        database.execute("UPDATE lockstep_change SET after = after || '{\"edition\": 2}' WHERE model = 'posts.post'")
+    finding = posts()
+    assert (finding.differing, finding.digests[0]) == ([], finding.digests[1])
+    past_the_log(database, "UPDATE posts_post SET title = 'changed in secret' WHERE id = %s", written[0])
+    assert posts().differing == [written[0]]
+
+
 def test_dead_letters_differ_and_what_is_on_its_way_does_not(steps: Steps, database: psycopg.Connection):
-    from lockstep.delivery.errors import Refused
+    from lockstep.delivery.errors import Rejected
 
     steps.declare(subscriber())
     insert_post(database, "a")
@@ -91,9 +101,9 @@ def test_dead_letters_differ_and_what_is_on_its_way_does_not(steps: Steps, datab
     steps.fan_out()
     [finding] = [finding for finding in audit(outside=False) if finding.what == "log = test"]
     assert (finding.differing, finding.remark) == ([], "2 changes on the way")
-    steps.settle(*steps.claim(subscriber()), error=Refused("no"))
+    steps.settle(*steps.claim(subscriber()), error=Rejected("no"))
     [finding] = [finding for finding in audit(outside=False) if finding.what == "log = test"]
-    assert finding.differing == ["2 dead letters: see manage.py delivery letters test"]
+    assert finding.differing == ["2 dead letters: see manage.py lockstep dead-letters test"]
 
 
 def test_what_could_not_be_compared_is_no_difference(
@@ -104,13 +114,13 @@ def test_what_could_not_be_compared_is_no_difference(
     monkeypatch.setattr(audit_module, "_checks", [lambda: silent])
     out = StringIO()
     with pytest.raises(CommandError, match="Not everything could be compared") as caught:
-        call_command("delivery", "audit", stdout=out)
+        call_command("lockstep", "audit", stdout=out)
     assert caught.value.returncode == 3
     assert "could not be compared: the provider could not be read: no answer" in out.getvalue()
     assert "DIFFER" not in out.getvalue()
     past_the_log(database, "DELETE FROM posts_post WHERE id = %s", written[0])
     with pytest.raises(CommandError, match="There are differences") as caught:
-        call_command("delivery", "audit", stdout=StringIO())
+        call_command("lockstep", "audit", stdout=StringIO())
     assert caught.value.returncode == 2
 
 
@@ -119,12 +129,12 @@ def test_the_command_says_it_and_its_exit_code_too(
 ):
     monkeypatch.setattr(audit_module, "_checks", [lambda: Finding("rows = somewhere", 3)])
     out = StringIO()
-    call_command("delivery", "audit", stdout=out)
+    call_command("lockstep", "audit", stdout=out)
     assert "rows = somewhere" in out.getvalue()
     past_the_log(database, "DELETE FROM posts_post WHERE id = %s", written[0])
     out = StringIO()
     with pytest.raises(CommandError) as caught:
-        call_command("delivery", "audit", "--json", "--no-outside", stdout=out)
+        call_command("lockstep", "audit", "--json", "--no-outside", stdout=out)
     assert caught.value.returncode == 2
     found = {finding["what"]: finding["differing"] for finding in json.loads(out.getvalue())}
     assert found["posts.post: rows = log"] == [written[0]]

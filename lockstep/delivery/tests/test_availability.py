@@ -15,18 +15,18 @@ from psycopg import errors
 from psycopg_pool import PoolTimeout
 
 from conftest import database_url
-from lockstep.api.connections import refuse_unsuitable_database
 from lockstep.changes import connecting
 from lockstep.changes.connecting import WatchedAsyncConnection
 from lockstep.changes.database_errors import UnsuitableDatabase, explanation, is_stale, is_transient, unsuitable
 from lockstep.changes.pooling import require_suitable
 from lockstep.delivery import availability
 from lockstep.delivery.availability import Availability, ReadOnly
-from lockstep.delivery.errors import is_outage_of_ours
 from lockstep.delivery.heartbeat import Heartbeat
+from lockstep.delivery.outages import is_outage_of_ours
 from lockstep.delivery.subscriptions import Claim, Subscriber
 from lockstep.delivery.tests.support import Steps, insert_post, subscriber
 from lockstep.delivery.worker import Worker
+from lockstep.rest.connections import refuse_unsuitable_database
 from tests.proxy import proxy_to
 from tests.support import BackgroundWorker, another_role, eventually
 
@@ -59,7 +59,7 @@ def test_what_does_not_pass_ends_the_worker_with_a_sentence(
 ):
     database_settings.update(change)
     with pytest.raises(CommandError) as ended:
-        call_command("worker")
+        call_command("lockstep", "worker")
     assert sentence in str(ended.value)
     assert ended.value.returncode == 1
     assert "\n" not in str(ended.value)
@@ -69,7 +69,7 @@ def test_a_role_without_rights_ends_the_worker_with_a_sentence(database_settings
     with another_role(database_url(), "without_rights", "LOGIN PASSWORD 'secret'"):
         database_settings.update({"USER": "without_rights", "PASSWORD": "secret"})
         with pytest.raises(CommandError, match=r"The role lacks rights in the database \(permission denied for table"):
-            call_command("worker")
+            call_command("lockstep", "worker")
 
 
 @pytest.mark.parametrize(("change", "sentence"), REFUSALS)
@@ -79,7 +79,7 @@ def test_what_does_not_pass_is_the_same_sentence_for_every_command(
     connection.close()
     database_settings.update(change)
     with pytest.raises(django.db.Error) as refused:
-        call_command("delivery", "status")
+        call_command("lockstep", "status")
     said = explanation(refused.value)
     assert said
     assert sentence in said
@@ -255,7 +255,7 @@ def test_a_worker_waits_while_the_database_is_read_only(
 
 def is_alive(database: psycopg.Connection) -> bool:
     """Whether a worker has begun."""
-    return database.execute("SELECT count(*) FROM delivery_workerheartbeat").fetchone() == (1,)
+    return database.execute("SELECT count(*) FROM lockstep_workerheartbeat").fetchone() == (1,)
 
 
 def sever(database: psycopg.Connection) -> None:
@@ -305,12 +305,12 @@ def test_a_worker_goes_on_after_a_column_was_altered(
     for title in ("a", "b"):
         insert_post(database, title)
         eventually(lambda title=title: title in titles)
-    database.execute("ALTER TABLE changes_change ALTER COLUMN trace TYPE varchar(1000)")
+    database.execute("ALTER TABLE lockstep_change ALTER COLUMN trace TYPE varchar(1000)")
     try:
         insert_post(database, "c")
         eventually(lambda: "c" in titles)
     finally:
-        database.execute("ALTER TABLE changes_change ALTER COLUMN trace TYPE text")
+        database.execute("ALTER TABLE lockstep_change ALTER COLUMN trace TYPE text")
     insert_post(database, "d")
     eventually(lambda: "d" in titles)
     assert "Traceback" not in caplog.text
@@ -318,11 +318,11 @@ def test_a_worker_goes_on_after_a_column_was_altered(
 
 def test_a_heartbeat_names_the_parts_that_do_not_move(caplog: pytest.LogCaptureFixture):
     now = 100.0
-    heart = Heartbeat("the relay", "the look-out", clock=lambda: now)
+    heart = Heartbeat("the relay", "the due watch", clock=lambda: now)
     heart.log()
     assert (heart.complaint, caplog.text) == ("", "")
     now += 12
-    heart.note("the look-out")
+    heart.note("the due watch")
     assert heart.complaint == "the relay has not moved for 12 s"
     with caplog.at_level(logging.INFO):
         heart.log()

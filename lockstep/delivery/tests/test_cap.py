@@ -13,13 +13,13 @@ from lockstep.delivery import housekeeping, operations, relay
 from lockstep.delivery.database import SQL, open_pool
 from lockstep.delivery.subscriptions import Subscriber
 from lockstep.delivery.tests.support import Steps, insert_post, subscriber, waiting
-from tests.support import eventually, somebody_waits
+from tests.support import any_lock_waiter, eventually
 
 
-def relieve() -> None:
+def resume_drained() -> None:
     async def run() -> None:
         async with open_pool(2) as pool:
-            await housekeeping.relieve(pool)
+            await housekeeping.resume_drained(pool)
 
     asyncio.run(run())
 
@@ -46,17 +46,17 @@ def test_a_full_subscription_takes_no_more_and_says_so(full: Subscriber, steps: 
     assert state() == ("full", 5, 10)
     assert (steps.behind(), steps.fan_out()) == ([], 0)
     [status] = operations.status()
-    assert status.reason == "10 changes wait; it takes no more"
+    assert status.reason == "10 changes wait; fan-out has stopped"
 
 
 def test_what_waits_is_delivered_and_then_it_goes_on(full: Subscriber, steps: Steps, database: psycopg.Connection):
     delivered = steps.claim(full, limit=4)
     steps.settle(*delivered)
-    relieve()
+    resume_drained()
     assert state() == ("full", 5, 6)
     delivered += steps.claim(full, limit=1)
     steps.settle(delivered[-1])
-    relieve()
+    resume_drained()
     assert state() == ("active", 5, 5)
     steps.fan_out()
     everything = {f"{n:02}" for n in range(15)}
@@ -78,7 +78,7 @@ def overfill(steps: Steps, database: psycopg.Connection) -> None:
     for n in range(15):
         insert_post(database, f"{n}")
     steps.fan_out()
-    database.execute("UPDATE delivery_subscription SET cap = 10")
+    database.execute("UPDATE lockstep_subscription SET cap = 10")
 
 
 def count(steps: Steps, after_counting: Callable[[], object] = bool) -> None:
@@ -100,10 +100,10 @@ def test_a_pause_that_comes_while_what_waits_is_counted_stands(steps: Steps, dat
     """Counting takes a second where much waits."""
     overfill(steps, database)
     with psycopg.connect(database_url()) as reader:
-        reader.execute("LOCK TABLE delivery_delivery IN ACCESS EXCLUSIVE MODE")
+        reader.execute("LOCK TABLE lockstep_delivery IN ACCESS EXCLUSIVE MODE")
         counting = threading.Thread(target=count, args=[steps])
         counting.start()
-        eventually(lambda: somebody_waits(database))
+        eventually(lambda: any_lock_waiter(database))
         operations.pause("test", reason="an operator's word")
         reader.rollback()
         counting.join()

@@ -9,10 +9,10 @@ import pytest
 
 from conftest import database_url
 from lockstep.delivery import periodic
-from lockstep.delivery.epochs import Life, Watch
+from lockstep.delivery.epochs import ServerState, Watch
 from lockstep.delivery.periodic import PeriodicWork, asleep
 from lockstep.delivery.relay import bring_near
-from lockstep.delivery.retry import LONGEST_DELAY
+from lockstep.delivery.retry import MAX_DELAY
 from lockstep.delivery.tests.support import Steps, insert_post, subscriber
 from tests.support import BackgroundWorker, eventually
 
@@ -30,7 +30,7 @@ def works(database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch) -> list
 def declare(database: psycopg.Connection, work: PeriodicWork, seconds: float) -> None:
     """Due in so many seconds, by the clock as it is now."""
     database.execute(
-        "INSERT INTO delivery_periodictask VALUES (%s, clock_timestamp() + %s)",
+        "INSERT INTO lockstep_periodictask VALUES (%s, clock_timestamp() + %s)",
         [work.name, timedelta(seconds=seconds)],
     )
 
@@ -71,7 +71,7 @@ def test_work_put_off_further_than_its_interval_is_due(
 
 
 def test_work_on_request_that_nobody_requested_is_not_due(works: list[PeriodicWork], database: psycopg.Connection):
-    database.execute("INSERT INTO delivery_periodictask VALUES ('test', 'infinity')")
+    database.execute("INSERT INTO lockstep_periodictask VALUES ('test', 'infinity')")
     assert take(PeriodicWork("test", None, nothing)) is False
 
 
@@ -88,13 +88,13 @@ def test_what_sleeps_is_named(works: list[PeriodicWork], database: psycopg.Conne
         works.append(work)
         declare(database, work, seconds)
     works.append(PeriodicWork("never declared", 60.0, nothing))
-    database.execute("INSERT INTO delivery_periodictask VALUES ('of older code', now() - interval '1 day')")
+    database.execute("INSERT INTO lockstep_periodictask VALUES ('of older code', now() - interval '1 day')")
     assert asleep() == ["late", "put off too far", "requested, and forgotten"]
 
 
 def put_off(database: psycopg.Connection, seconds: float, failure: str | None) -> None:
     database.execute(
-        "UPDATE delivery_lane SET next_at = clock_timestamp() + %s, failure = %s",
+        "UPDATE lockstep_lane SET next_at = clock_timestamp() + %s, failure = %s",
         [timedelta(seconds=seconds), failure],
     )
 
@@ -114,7 +114,7 @@ def bring(leases: dict[str, float], step: float = 0.0) -> None:
         (LEASE + 2, None, True),
         (3_600, None, True),
         (3_600, "refused", False),
-        (LONGEST_DELAY + 60, "refused", True),
+        (MAX_DELAY + 60, "refused", True),
     ],
 )
 def test_a_lane_waits_no_longer_than_it_may(
@@ -127,7 +127,7 @@ def test_a_lane_waits_no_longer_than_it_may(
     put_off(database, seconds, failure)
     bring({"of another": LEASE})
     bring({"test": LEASE})
-    waits = database.execute("SELECT next_at - clock_timestamp() FROM delivery_lane").fetchone()
+    waits = database.execute("SELECT next_at - clock_timestamp() FROM lockstep_lane").fetchone()
     assert waits
     assert (waits[0] <= timedelta(seconds=LEASE)) is (is_brought_near or seconds < LEASE)
     assert waits[0] > timedelta(seconds=min(seconds, LEASE) - 10)
@@ -143,7 +143,7 @@ def test_what_failed_waits_no_longer_than_it_would_have(steps: Steps, database: 
     put_off(database, delay + step, "failed")
     for _ in range(2):
         bring({"test": LEASE}, step)
-        waits = database.execute("SELECT next_at - clock_timestamp() FROM delivery_lane").fetchone()
+        waits = database.execute("SELECT next_at - clock_timestamp() FROM lockstep_lane").fetchone()
         assert waits
         assert timedelta(seconds=delay - 10) < waits[0] <= timedelta(seconds=delay)
 
@@ -157,14 +157,14 @@ def test_a_worker_that_starts_looks_for_what_was_put_off_too_far(
     put_off(database, 3_600, None)
     worker.subscribers = [subscriber()]
     worker.start()
-    near = "SELECT next_at < clock_timestamp() + %s FROM delivery_lane"
+    near = "SELECT next_at < clock_timestamp() + %s FROM lockstep_lane"
     eventually(lambda: database.execute(near, [timedelta(seconds=LEASE)]).fetchone() == (True,))
 
 
-def life(**differing: Any) -> Life:
+def life(**differing: Any) -> ServerState:
     values = {"cluster": "1", "database": 1, "is_standby": False, "timeline": 1, "inserted": 200, "flushed": 100}
     values |= {"at": datetime(2026, 11, 21, tzinfo=UTC), "asked": 10.0, "told": 10.1}
-    return Life(**values | differing)
+    return ServerState(**values | differing)
 
 
 @pytest.mark.parametrize(

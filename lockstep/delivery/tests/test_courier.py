@@ -15,8 +15,9 @@ import pytest
 
 from lockstep.delivery import courier as courier_module
 from lockstep.delivery import worker as worker_module
+from lockstep.delivery.counters import UNSETTLED
 from lockstep.delivery.courier import Courier
-from lockstep.delivery.errors import Interrupted, Refused, TimedOut, TryAgain, Unreachable
+from lockstep.delivery.errors import Interrupted, Rejected, RetryLater, TimedOut, Unreachable
 from lockstep.delivery.lanes import Outcome
 from lockstep.delivery.subscriptions import Change, Claim, Handler, Pool, Skipped, Subscriber
 from lockstep.delivery.tests.support import EPOCHS, POST, Steps, insert_post, rename_post, subscriber, waiting
@@ -80,24 +81,24 @@ def start(steps: Steps, worker: BackgroundWorker, receiver: Receiver):
 
 def hurry(database: psycopg.Connection) -> None:
     """Makes every waiting lane due now, as if its time had come."""
-    database.execute("UPDATE delivery_lane SET next_at = now() WHERE failure IS NOT NULL")
+    database.execute("UPDATE lockstep_lane SET next_at = now() WHERE failure IS NOT NULL")
 
 
 def test_a_lane_that_came_late_is_found_by_a_thorough_look(
     start, receiver: Receiver, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ):
     """Its time is long before the one where the worker begins to look."""
-    monkeypatch.setattr(worker_module, "THOROUGH_LOOK", 0.2)
+    monkeypatch.setattr(worker_module, "FULL_SCAN_INTERVAL", 0.2)
     start()
     insert_post(database, "first")
     eventually(lambda: drained(database))
     with database.transaction():
-        database.execute("ALTER TABLE delivery_lane ALTER next_at SET DEFAULT now() - interval '1 hour'")
+        database.execute("ALTER TABLE lockstep_lane ALTER next_at SET DEFAULT now() - interval '1 hour'")
     try:
         insert_post(database, "late")
         eventually(lambda: drained(database))
     finally:
-        database.execute("ALTER TABLE delivery_lane ALTER next_at SET DEFAULT statement_timestamp()")
+        database.execute("ALTER TABLE lockstep_lane ALTER next_at SET DEFAULT statement_timestamp()")
     assert [title for _, title in receiver.got] == ["first", "late"]
 
 
@@ -111,7 +112,7 @@ def test_one_poison_object_among_ten_thousand_holds_up_none_of_the_others(
     database.execute("INSERT INTO posts_post (title, body) SELECT n, '' FROM generate_series(1, 10000) AS n")
     eventually(lambda: len(receiver.got) == 9_999, "all the others", patience=60)
     eventually(
-        lambda: database.execute("SELECT cause FROM delivery_lane").fetchall() == [("TryAgain: ValueError: poison",)],
+        lambda: database.execute("SELECT cause FROM lockstep_lane").fetchall() == [("RetryLater: ValueError: poison",)],
         "only the poison to wait",
     )
     receiver.errors.clear()
@@ -133,24 +134,24 @@ def test_changes_of_many_objects_arrive_in_order_per_object(start, receiver: Rec
 
 
 def test_a_failing_object_blocks_only_itself(start, receiver: Receiver, database: psycopg.Connection):
-    receiver.errors["bad"] = [TryAgain("not now")] * 50
+    receiver.errors["bad"] = [RetryLater("not now")] * 50
     start()
     bad = insert_post(database, "bad")
     rename_post(database, bad, "behind it")
     good = [insert_post(database, f"good {n}") for n in range(20)]
     eventually(lambda: len(receiver.got) == len(good))
     assert receiver.titles(bad) == []
-    eventually(lambda: database.execute("SELECT count(*) FROM delivery_lane").fetchone() == (1,))
+    eventually(lambda: database.execute("SELECT count(*) FROM lockstep_lane").fetchone() == (1,))
 
 
 def test_a_retry_carries_the_same_message_id(start, receiver: Receiver, database: psycopg.Connection):
-    receiver.errors["a"] = [TryAgain("not now"), ValueError("a mistake in the handler")]
+    receiver.errors["a"] = [RetryLater("not now"), ValueError("a mistake in the handler")]
     start()
     insert_post(database, "a")
     for tries in (1, 2):
         eventually(lambda: len(receiver.messages["a"]) == tries)  # noqa: B023
         eventually(
-            lambda: database.execute("SELECT FROM delivery_lane WHERE failure IS NOT NULL").fetchone() is not None
+            lambda: database.execute("SELECT FROM lockstep_lane WHERE failure IS NOT NULL").fetchone() is not None
         )
         hurry(database)
     eventually(lambda: drained(database))
@@ -161,12 +162,12 @@ def test_a_retry_carries_the_same_message_id(start, receiver: Receiver, database
 def test_what_is_due_again_is_seen_from_outside(
     start, receiver: Receiver, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ):
-    """The courier itself looks at nothing: the worker's look-out tells it."""
+    """The courier itself looks at nothing: the worker wakes it."""
     monkeypatch.setattr(courier_module, "PROBE_SECONDS", 3_600.0)
-    receiver.errors["a"] = [TryAgain("not now")]
+    receiver.errors["a"] = [RetryLater("not now")]
     start()
     insert_post(database, "a")
-    eventually(lambda: database.execute("SELECT FROM delivery_lane WHERE failure IS NOT NULL").fetchone() is not None)
+    eventually(lambda: database.execute("SELECT FROM lockstep_lane WHERE failure IS NOT NULL").fetchone() is not None)
     hurry(database)
     eventually(lambda: drained(database))
 
@@ -203,14 +204,14 @@ def test_a_delivery_is_settled_only_when_its_handler_is_done(
 def test_a_refused_change_is_a_dead_letter_and_the_next_one_arrives(
     start, receiver: Receiver, database: psycopg.Connection
 ):
-    receiver.errors["bad"] = [Refused("never")]
+    receiver.errors["bad"] = [Rejected("never")]
     start()
     post = insert_post(database, "bad")
     rename_post(database, post, "good")
     eventually(lambda: drained(database))
     assert receiver.titles(post) == ["good"]
-    assert database.execute("SELECT cause, message_id FROM delivery_deadletter").fetchall() == [
-        ("Refused: never", receiver.messages["bad"][0])
+    assert database.execute("SELECT cause, message_id FROM lockstep_deadletter").fetchall() == [
+        ("Rejected: never", receiver.messages["bad"][0])
     ]
 
 
@@ -225,7 +226,7 @@ def test_a_handler_that_hangs_is_cut_at_its_deadline(
     worker.subscribers = [who]
     worker.start()
     insert_post(database, "a")
-    cause = eventually(lambda: database.execute("SELECT cause FROM delivery_lane WHERE failure = 'failed'").fetchone())
+    cause = eventually(lambda: database.execute("SELECT cause FROM lockstep_lane WHERE failure = 'failed'").fetchone())
     assert cause == ("TimedOut: no answer within 0.2 s",)
 
 
@@ -239,9 +240,9 @@ def test_what_waited_for_a_silent_remote_goes_on_when_it_answers(
     start()
     for title in waiting:
         insert_post(database, title)
-    count = "SELECT count(*) FROM delivery_lane WHERE failure = 'unreachable'"
+    count = "SELECT count(*) FROM lockstep_lane WHERE failure = 'unreachable'"
     eventually(lambda: database.execute(count).fetchone() == (5,))
-    database.execute("UPDATE delivery_lane SET next_at = now() + interval '5 hours'")
+    database.execute("UPDATE lockstep_lane SET next_at = now() + interval '5 hours'")
     insert_post(database, "the first to get through")
     eventually(lambda: drained(database))
     assert sorted(title for _, title in receiver.got) == sorted([*waiting, "the first to get through"])
@@ -255,17 +256,17 @@ def test_what_is_passed_over_is_no_answer_of_the_remote(
     receiver.errors["waits"] = [error]
     start(recorded=True)
     insert_post(database, "waits")
-    silent = "SELECT silent_cause FROM delivery_subscription WHERE silent_since IS NOT NULL"
+    silent = "SELECT silent_cause FROM lockstep_subscription WHERE silent_since IS NOT NULL"
     cause = eventually(lambda: database.execute(silent).fetchone())
     assert cause == (f"{type(error).__name__}: {error}",)
-    database.execute("UPDATE delivery_lane SET next_at = now() + interval '5 hours'")
+    database.execute("UPDATE lockstep_lane SET next_at = now() + interval '5 hours'")
     for n in range(16):
         insert_post(database, f"skip {n}")
     eventually(lambda: len(receiver.skipped) == 16 and len(waiting(database)) == 1)
-    lane = "SELECT attempts, next_at > now() + interval '4 hours' FROM delivery_lane"
+    lane = "SELECT attempts, next_at > now() + interval '4 hours' FROM lockstep_lane"
     assert database.execute(lane).fetchall() == [(1, True)]
     assert database.execute(silent).fetchone() == cause
-    assert database.execute("SELECT number, cause FROM delivery_attempt").fetchall() == [(1, *cause)]
+    assert database.execute("SELECT number, cause FROM lockstep_attempt").fetchall() == [(1, *cause)]
     insert_post(database, "an answer")
     eventually(lambda: database.execute(silent).fetchone() is None)
 
@@ -276,12 +277,12 @@ def test_an_outage_is_logged_once_and_its_cause_is_what_was_seen_last(
     """Its beginning was not logged, each probe was; and the status said that nothing answers beside a 500."""
     caplog.set_level(logging.INFO, "lockstep.delivery.courier")
     monkeypatch.setattr(courier_module, "PROBE_SECONDS", 0.05)
-    receiver.errors["waits"] = [*(Unreachable("refused") for _ in range(5)), TryAgain("answered 500")]
+    receiver.errors["waits"] = [*(Unreachable("refused") for _ in range(5)), RetryLater("answered 500")]
     start()
     insert_post(database, "waits")
-    silent = "SELECT silent_cause FROM delivery_subscription WHERE silent_since IS NOT NULL"
-    eventually(lambda: database.execute(silent).fetchone() == ("TryAgain: answered 500",))
-    eventually(lambda: database.execute("UPDATE delivery_lane SET next_at = now()").rowcount == 0)
+    silent = "SELECT silent_cause FROM lockstep_subscription WHERE silent_since IS NOT NULL"
+    eventually(lambda: database.execute(silent).fetchone() == ("RetryLater: answered 500",))
+    eventually(lambda: database.execute("UPDATE lockstep_lane SET next_at = now()").rowcount == 0)
     eventually(lambda: database.execute(silent).fetchone() is None)
 
     def said(words: str) -> list[str]:
@@ -291,7 +292,7 @@ def test_an_outage_is_logged_once_and_its_cause_is_what_was_seen_last(
     eventually(lambda: said("the remote answers"))
     assert said("the remote") == [
         "test: the remote does not answer; deliveries wait: Unreachable: refused",
-        "test: the remote answers; 0 objects go on",
+        "test: the remote answers; 0 objects continue",
     ]
     assert len(said("(attempt 1): Unreachable")) == 1
     assert len(said("(attempt 2): Unreachable")) == 0
@@ -301,12 +302,12 @@ def test_an_outage_is_logged_once_and_its_cause_is_what_was_seen_last(
     ("beside", "is_silent"),
     [
         (Outcome(CLAIM, ended=5.0), False),
-        (Outcome(CLAIM, TryAgain("503"), ended=5.0), False),
-        (Outcome(CLAIM, Refused("400"), ended=5.0), False),
+        (Outcome(CLAIM, RetryLater("503"), ended=5.0), False),
+        (Outcome(CLAIM, Rejected("400"), ended=5.0), False),
         (Outcome(CLAIM, Unreachable("refused"), ended=5.0), True),
         (Outcome(CLAIM, Interrupted("our database"), ended=5.0), True),
         (Outcome(CLAIM, skipped=Skipped("not to be seen"), ended=5.0), True),
-        (Outcome(CLAIM, TryAgain("503, long before"), ended=2.0), True),
+        (Outcome(CLAIM, RetryLater("503, long before"), ended=2.0), True),
     ],
     ids=lambda value: str(value.error or value.skipped) if isinstance(value, Outcome) else str(value),
 )
@@ -323,10 +324,10 @@ def test_a_remote_that_answers_beside_a_timeout_is_not_silent(
 
     async def note_cause(outcome: Outcome) -> None: ...
 
-    monkeypatch.setattr(courier, "_fall_silent", fall_silent)
-    monkeypatch.setattr(courier, "_answer_again", answer_again)
+    monkeypatch.setattr(courier, "_mark_unreachable", fall_silent)
+    monkeypatch.setattr(courier, "_mark_reachable", answer_again)
     monkeypatch.setattr(courier, "_note_cause", note_cause)
-    asyncio.run(courier._notice_answers([beside, Outcome(CLAIM, TimedOut("no answer"), began=3.0, ended=6.0)]))
+    asyncio.run(courier._track_reachability([beside, Outcome(CLAIM, TimedOut("no answer"), began=3.0, ended=6.0)]))
     assert bool(silent) == is_silent
 
 
@@ -345,7 +346,7 @@ def test_what_no_code_delivers_is_no_reason_to_look_soon(monkeypatch: pytest.Mon
     monkeypatch.setattr(worker_module, "subscriptions_due", due)
     monkeypatch.setattr(worker_module, "first_of", first_of)
     monkeypatch.setattr(worker_module, "WATCH_SECONDS", float("inf"))
-    asyncio.run(worker._look_out(MagicMock()))
+    asyncio.run(worker._watch_due(MagicMock()))
     assert waits == [seconds]
 
 
@@ -353,11 +354,11 @@ def test_an_answer_wakes_what_another_worker_saw_go_unanswered(start, receiver: 
     start()
     insert_post(database, "first")
     eventually(lambda: drained(database))  # this courier knows that the remote answers
-    receiver.errors["waits"] = [TryAgain("not now")]
+    receiver.errors["waits"] = [RetryLater("not now")]
     insert_post(database, "waits")
-    eventually(lambda: database.execute("SELECT FROM delivery_lane WHERE failure = 'failed'").fetchone() is not None)
-    database.execute("UPDATE delivery_lane SET failure = 'unreachable', next_at = now() + interval '5 hours'")
-    database.execute("UPDATE delivery_subscription SET silent_since = now()")
+    eventually(lambda: database.execute("SELECT FROM lockstep_lane WHERE failure = 'failed'").fetchone() is not None)
+    database.execute("UPDATE lockstep_lane SET failure = 'unreachable', next_at = now() + interval '5 hours'")
+    database.execute("UPDATE lockstep_subscription SET silent_since = now()")
     insert_post(database, "second")
     eventually(lambda: drained(database))
     assert [title for _, title in receiver.got] == ["first", "second", "waits"]
@@ -377,7 +378,7 @@ def test_an_outage_of_our_own_database_uses_up_no_attempt(
     receiver.errors["a"] = [error]
     start()
     insert_post(database, "a")
-    waits = "SELECT attempts, failure, cause FROM delivery_lane WHERE failure IS NOT NULL"
+    waits = "SELECT attempts, failure, cause FROM lockstep_lane WHERE failure IS NOT NULL"
     row = eventually(lambda: database.execute(waits).fetchone())
     assert row == (0, "interrupted", f"Interrupted: our database did not answer: {error}")
 
@@ -402,23 +403,24 @@ def test_a_courier_that_cannot_settle_claims_nothing_more(
     eventually(lambda: receiver.got)
     for n in range(5):
         insert_post(database, f"later {n}")
-        database.execute("UPDATE delivery_lane SET next_at = now()")  # its lease ends
+        database.execute("UPDATE lockstep_lane SET next_at = now()")  # its lease ends
     eventually(lambda: settlements > 20 or len(receiver.got) > 1)
     assert [title for _, title in receiver.got] == ["a"]
     assert sum("cannot be written down" in message for message in caplog.messages) == 1
+    assert sum(sample.value for sample in UNSETTLED.collect()[0].samples if sample.name.endswith("_total")) > 20
     monkeypatch.setattr(courier_module.lanes, "settle", settle)
     eventually(lambda: drained(database))
     assert sorted(title for _, title in receiver.got) == ["a", *(f"later {n}" for n in range(5))]
 
 
 def test_a_receipt_that_cannot_be_kept_holds_up_nothing(start, receiver: Receiver, database: psycopg.Connection):
-    receiver.errors["a"] = [Refused("no", receipt={"said": float("nan")})]  # no JSON of PostgreSQL's
+    receiver.errors["a"] = [Rejected("no", receipt={"said": float("nan")})]  # no JSON of PostgreSQL's
     start(recorded=True)
     post = insert_post(database, "a")
     rename_post(database, post, "b")
     eventually(lambda: drained(database))
     assert receiver.titles(post) == ["b"]
-    assert database.execute("SELECT count(*) FROM delivery_deadletter").fetchone() == (1,)
+    assert database.execute("SELECT count(*) FROM lockstep_deadletter").fetchone() == (1,)
 
 
 @pytest.mark.slow
@@ -431,7 +433,7 @@ def test_a_silent_remote_is_probed_and_the_probes_do_not_count(
     insert_post(database, "a")
     eventually(lambda: drained(database))
     assert len(receiver.messages["a"]) == 13
-    assert database.execute("SELECT count(*) FROM delivery_deadletter").fetchone() == (0,)
+    assert database.execute("SELECT count(*) FROM lockstep_deadletter").fetchone() == (0,)
 
 
 @pytest.mark.slow
@@ -475,7 +477,7 @@ def test_what_is_under_way_when_the_database_dies_ends_and_counts(
             raise psycopg.OperationalError("the server closed the connection")
         return False
 
-    monkeypatch.setattr(courier_module.Courier, "_is_over", die)
+    monkeypatch.setattr(courier_module.Courier, "_should_exit", die)
     worker.subscribers = [Subscriber(name="test", kind="event", models=(POST,), connect=connect)]
     steps.declare(worker.subscribers[0])
     worker.start()
@@ -487,12 +489,12 @@ def test_what_is_under_way_when_the_database_dies_ends_and_counts(
 def test_a_worker_refuses_a_database_from_another_cluster(
     steps: Steps, worker: BackgroundWorker, database: psycopg.Connection
 ):
-    from lockstep.delivery.epochs import ForeignDatabase
+    from lockstep.delivery.epochs import ClusterMismatch
     from lockstep.delivery.worker import Worker
 
-    database.execute("DELETE FROM delivery_epoch")
-    database.execute("INSERT INTO delivery_epoch (number, timeline, system_identifier) VALUES (1, 1, '1')")
-    with pytest.raises(ForeignDatabase):
+    database.execute("DELETE FROM lockstep_epoch")
+    database.execute("INSERT INTO lockstep_epoch (number, timeline, system_identifier) VALUES (1, 1, '1')")
+    with pytest.raises(ClusterMismatch):
         asyncio.run(Worker([]).run())
 
 

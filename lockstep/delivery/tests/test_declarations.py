@@ -12,7 +12,7 @@ from lockstep.delivery.tests.support import Steps, subscriber
 
 OLD = subscriber("test", "state")
 NEW = subscriber("test", "event", skip_origin="elsewhere", cap=7)
-ROW = "SELECT kind, skip_origin, cap FROM delivery_subscription WHERE name = 'test'"
+ROW = "SELECT kind, skip_origin, cap FROM lockstep_subscription WHERE name = 'test'"
 AS_OLD, AS_NEW = ("state", None, 1_000_000), ("event", "elsewhere", 7)
 
 
@@ -45,16 +45,16 @@ def test_the_version_that_migrates_is_the_right_one(steps: Steps, database: psyc
 
 
 def test_migrating_declares_what_the_code_says(database: psycopg.Connection):
-    changed = "UPDATE delivery_subscription SET kind = 'state', replaced = ARRAY['x'] WHERE name = 'payments'"
+    changed = "UPDATE lockstep_subscription SET kind = 'state', replaced = ARRAY['x'] WHERE name = 'payments'"
     assert database.execute(changed).rowcount == 1
-    call_command("migrate", "delivery", verbosity=0)
-    kind = "SELECT kind FROM delivery_subscription WHERE name = 'payments'"
+    call_command("migrate", "lockstep", verbosity=0)
+    kind = "SELECT kind FROM lockstep_subscription WHERE name = 'payments'"
     assert database.execute(kind).fetchone() == ("event",)
 
 
 def test_what_was_replaced_is_not_kept_without_end(steps: Steps, database: psycopg.Connection):
     for cap in range(1, 40):
         steps.declare(replace(NEW, cap=cap))
-    replaced = database.execute("SELECT replaced FROM delivery_subscription").fetchone()
+    replaced = database.execute("SELECT replaced FROM lockstep_subscription").fetchone()
     assert replaced
     assert (len(replaced[0]), replaced[0][-1][-4:]) == (20, ",38)")

@@ -17,7 +17,7 @@ from django.db import connection
 
 from conftest import database_url
 from lockstep.delivery.database import SQL
-from lockstep.delivery.epochs import Busy, ForeignDatabase, SameCluster, begin_new_epoch, preview_new_epoch
+from lockstep.delivery.epochs import Busy, ClusterMismatch, SameCluster, begin_new_epoch, preview_new_epoch
 from lockstep.delivery.subscriptions import Change
 from lockstep.delivery.tests.support import (
     EPOCHS,
@@ -31,13 +31,13 @@ from lockstep.delivery.tests.support import (
 from lockstep.delivery.worker import Worker
 from tests.support import another_role, without_triggers
 
-OF_ANOTHER_CLUSTER = "INSERT INTO delivery_epoch (number, timeline, system_identifier) VALUES (1, 1, '1')"
+OF_ANOTHER_CLUSTER = "INSERT INTO lockstep_epoch (number, timeline, system_identifier) VALUES (1, 1, '1')"
 # What restores a dump makes the indexes when the rows are there.
 INDEXES_MADE_LAST = """
-    ALTER TABLE changes_change DROP CONSTRAINT changes_change_pkey, ADD PRIMARY KEY (seq, at);
-    DROP INDEX changes_change_window, changes_change_history;
-    CREATE INDEX changes_change_window ON changes_change (xid, seq);
-    CREATE INDEX changes_change_history ON changes_change (object_id, seq)
+    ALTER TABLE lockstep_change DROP CONSTRAINT lockstep_change_pkey, ADD PRIMARY KEY (seq, at);
+    DROP INDEX lockstep_change_window, lockstep_change_history;
+    CREATE INDEX lockstep_change_window ON lockstep_change (xid, seq);
+    CREATE INDEX lockstep_change_history ON lockstep_change (object_id, seq)
 """
 # How much further the old cluster's transactions had come. With none, the ids of what was restored are a little below
 # those of the transactions that restored it.
@@ -57,13 +57,13 @@ def restore(request: pytest.FixtureRequest, steps: Steps, database: psycopg.Conn
 
     def age() -> None:
         with database.transaction():
-            with without_triggers(database, "changes_change"):
-                database.execute(f"UPDATE changes_change SET xid = (xid::text::bigint + {ages})::text::xid8")
+            with without_triggers(database, "lockstep_change"):
+                database.execute(f"UPDATE lockstep_change SET xid = (xid::text::bigint + {ages})::text::xid8")
             database.execute(
-                f"UPDATE delivery_place SET window_start = {snapshot('window_start')}::pg_snapshot,"
+                f"UPDATE lockstep_place SET window_start = {snapshot('window_start')}::pg_snapshot,"
                 f" window_end = CASE WHEN window_end IS NOT NULL THEN {snapshot('window_end')}::pg_snapshot END"
             )
-            database.execute("DELETE FROM delivery_epoch")
+            database.execute("DELETE FROM lockstep_epoch")
             database.execute(OF_ANOTHER_CLUSTER)
             database.execute(INDEXES_MADE_LAST)
 
@@ -96,7 +96,7 @@ def titles(database: psycopg.Connection) -> list[str]:
 
 def test_a_worker_refuses_a_foreign_database(restore: Callable[[], None]):
     restore()
-    with pytest.raises(ForeignDatabase):
+    with pytest.raises(ClusterMismatch):
         asyncio.run(Worker([]).run())
 
 
@@ -151,10 +151,10 @@ def test_the_old_transactions_never_come_up_again(
     steps.deliver_all(subscriber())
     restore()
     begin_new_epoch()
-    oldest = database.execute("SELECT max(xid::text::bigint) FROM changes_change").fetchone()
+    oldest = database.execute("SELECT max(xid::text::bigint) FROM lockstep_change").fetchone()
     assert oldest == (3,)
     with pytest.raises(psycopg.errors.RestrictViolation):  # and the log is append-only again
-        database.execute("UPDATE changes_change SET actor = 'me'")
+        database.execute("UPDATE lockstep_change SET actor = 'me'")
     rename_post(database, post, "b")
     assert [claim.change.after["title"] for claim in steps.deliver_all(subscriber())] == ["b"]
 
@@ -188,15 +188,15 @@ def test_a_new_epoch_does_not_change_message_ids(
 
 def test_workers_that_begin_together_make_one_first_epoch(transactional_db: None, database: psycopg.Connection):
     begin_together(lambda connection: connection.execute(SQL["epochs"]["begin_first"]))
-    assert database.execute("SELECT number FROM delivery_epoch").fetchall() == [(1,)]
+    assert database.execute("SELECT number FROM lockstep_epoch").fetchall() == [(1,)]
 
 
 def test_a_timeline_is_noted_once(database: psycopg.Connection):
     begin_epoch(database)
-    database.execute("UPDATE delivery_epoch SET timeline = 99, dropped = 5")
+    database.execute("UPDATE lockstep_epoch SET timeline = 99, dropped = 5")
     noted = begin_together(lambda connection: connection.execute(SQL["epochs"]["note_timeline"]).fetchone())
     assert len([one for one in noted if one]) == 1
-    rows = database.execute("SELECT number, dropped FROM delivery_epoch ORDER BY number").fetchall()
+    rows = database.execute("SELECT number, dropped FROM lockstep_epoch ORDER BY number").fetchall()
     assert rows == [(1, 5), (2, 5)]
 
 
@@ -216,8 +216,8 @@ def test_there_is_no_new_epoch_without_need(steps: Steps, database: psycopg.Conn
     begin_epoch(database)
     with pytest.raises(SameCluster):
         begin_new_epoch()
-    with pytest.raises(CommandError, match="no reason"):
-        call_command("delivery", "new-epoch", "--plan")
+    with pytest.raises(CommandError, match="no new epoch is needed"):
+        call_command("lockstep", "new-epoch", "--plan")
 
 
 def test_role_that_does_not_own_the_tables_is_told_who_begins_an_epoch(restore: Callable[[], None]):
@@ -227,7 +227,7 @@ def test_role_that_does_not_own_the_tables_is_told_who_begins_an_epoch(restore: 
             with connection.cursor() as session:
                 session.execute("SET ROLE of_the_web")
             with pytest.raises(CommandError, match="owner of the tables"):
-                call_command("delivery", "new-epoch")
+                call_command("lockstep", "new-epoch")
         finally:
             connection.close()
 
@@ -237,10 +237,10 @@ def test_the_command_shows_before_it_acts(restore: Callable[[], None], steps: St
     insert_post(database, "a")
     restore()
     out = StringIO()
-    call_command("delivery", "new-epoch", "--plan", stdout=out)
+    call_command("lockstep", "new-epoch", "--plan", stdout=out)
     assert out.getvalue() == "test: changes to send: 1\n"
     assert waiting(database) == []
     out = StringIO()
-    call_command("delivery", "new-epoch", stdout=out)
+    call_command("lockstep", "new-epoch", stdout=out)
     assert out.getvalue() == "test: changes to send: 1\nA new epoch has begun. Start the workers.\n"
     assert len(waiting(database)) == 1

@@ -12,11 +12,11 @@ from conftest import database_url
 from lockstep.delivery import courier as courier_module
 from lockstep.delivery import operations
 from lockstep.delivery.database import SQL
-from lockstep.delivery.errors import Refused
+from lockstep.delivery.errors import Rejected
 from lockstep.delivery.operations import UnknownSubscription
 from lockstep.delivery.subscriptions import Claim, Family, Handler, Pool, Receipt, Subscriber
 from lockstep.delivery.tests.support import Steps, insert_post, rename_post
-from tests.support import BackgroundWorker, drained, eventually, somebody_waits
+from tests.support import BackgroundWorker, any_lock_waiter, drained, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +47,7 @@ class Listeners:
         change = claim.change
         document = change.after or change.before or {}
         if document.get("title") == "refused":
-            raise Refused("not for me", receipt={"status": 404})
+            raise Rejected("not for me", receipt={"status": 404})
         self.got.append((name, f"{change.model}.{change.kind}", document.get("title", "")))
         return {"heard": document.get("title", ""), "nul": "\0"}
 
@@ -122,10 +122,10 @@ def test_every_attempt_is_kept_with_its_receipt(
     insert_post(database, "refused")
     worker.start()
     eventually(lambda: drained(database))
-    attempts = database.execute("SELECT number, failure, cause, receipt FROM delivery_attempt ORDER BY seq").fetchall()
+    attempts = database.execute("SELECT number, failure, cause, receipt FROM lockstep_attempt ORDER BY seq").fetchall()
     assert attempts == [
         (1, None, None, {"heard": "fine", "nul": "\ufffd"}),
-        (1, "refused", "Refused: not for me", {"status": 404}),
+        (1, "refused", "Rejected: not for me", {"status": 404}),
     ]
 
 
@@ -175,7 +175,7 @@ def test_an_operation_waits_for_a_settlement_without_a_circle(
     with ThreadPoolExecutor(1) as operator, psycopg.connect(database_url()) as settlement:
         settlement.execute(LANES["lock_claimed"], bigints_of(claims))
         done = operator.submit(lambda: (do(), connection.close()))
-        eventually(lambda: somebody_waits(database) or done.done())
+        eventually(lambda: any_lock_waiter(database) or done.done())
         for claim in claims:
             settlement.execute(LANES["remove_delivered"], bigints_of([claim]))
         settlement.commit()
@@ -193,7 +193,7 @@ def bigints_of(claims: Sequence[Claim]) -> dict[str, object]:
 
 def settle_as_refused(steps: Steps, member: Subscriber) -> None:
     [claim] = steps.claim(member)
-    steps.settle(claim, error=Refused("no"))
+    steps.settle(claim, error=Rejected("no"))
 
 
 def test_one_that_is_gone_leaves_nothing(
@@ -207,6 +207,6 @@ def test_one_that_is_gone_leaves_nothing(
     steps.fan_out(name)
     operations.unsubscribe(name)
     tables = ("subscription", "lane", "delivery", "attempt", "deadletter")
-    assert [database.execute(f"SELECT count(*) FROM delivery_{table}").fetchone() for table in tables] == [(0,)] * 5
+    assert [database.execute(f"SELECT count(*) FROM lockstep_{table}").fetchone() for table in tables] == [(0,)] * 5
     with pytest.raises(UnknownSubscription):
         operations.unsubscribe(name)

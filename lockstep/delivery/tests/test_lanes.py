@@ -12,13 +12,21 @@ import pytest
 from conftest import database_url
 from lockstep.delivery import lanes, operations
 from lockstep.delivery.database import SQL
-from lockstep.delivery.errors import DeliveryError, Interrupted, Lost, NotYet, Refused, TryAgain, Unreachable
-from lockstep.delivery.lanes import BEGINNING, Horizon, Outcome
+from lockstep.delivery.errors import (
+    DeliveryError,
+    DependencyPending,
+    Interrupted,
+    LeaseLost,
+    Rejected,
+    RetryLater,
+    Unreachable,
+)
+from lockstep.delivery.lanes import BEGINNING, Outcome, ScanFloor
 from lockstep.delivery.retry import SCHEDULE, delay_after
 from lockstep.delivery.subscriptions import Claim, Subscriber, registered
 from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber, waiting
-from lockstep.retry_after import retry_after_seconds
-from tests.support import eventually, somebody_waits, without_triggers
+from lockstep.http.retry_after import retry_after_seconds
+from tests.support import any_lock_waiter, eventually, without_triggers
 
 EVENT, STATE = subscriber("test", "event"), subscriber("test", "state")
 
@@ -34,7 +42,7 @@ def write(steps: Steps, database: psycopg.Connection, who: Subscriber, *titles: 
 
 
 def lane(database: psycopg.Connection, column: str) -> object:
-    row = database.execute(f"SELECT {column} FROM delivery_lane").fetchone()
+    row = database.execute(f"SELECT {column} FROM lockstep_lane").fetchone()
     return row and row[0]
 
 
@@ -80,7 +88,7 @@ def test_a_lane_with_nothing_left_goes(steps: Steps, database: psycopg.Connectio
 def test_a_lane_whose_lease_ended_is_claimed_again_with_the_same_message_id(steps: Steps, database: psycopg.Connection):
     write(steps, database, EVENT, "a")
     [first] = steps.claim(EVENT)
-    database.execute("UPDATE delivery_lane SET next_at = now()")
+    database.execute("UPDATE lockstep_lane SET next_at = now()")
     [second] = steps.claim(EVENT)
     assert second.message_id == first.message_id
     assert second.token != first.token
@@ -90,12 +98,12 @@ def test_a_lane_whose_lease_ended_is_claimed_again_with_the_same_message_id(step
 def test_a_stale_ack_changes_nothing(steps: Steps, database: psycopg.Connection):
     write(steps, database, EVENT, "a", "b")
     [lost] = steps.claim(EVENT)
-    database.execute("UPDATE delivery_lane SET next_at = now()")
+    database.execute("UPDATE lockstep_lane SET next_at = now()")
     [held] = steps.claim(EVENT)
-    before = database.execute("SELECT * FROM delivery_lane").fetchall()
-    for error in (None, TryAgain("late"), Refused("late")):
+    before = database.execute("SELECT * FROM lockstep_lane").fetchall()
+    for error in (None, RetryLater("late"), Rejected("late")):
         assert steps.settle(lost, error=error) == 0
-    assert database.execute("SELECT * FROM delivery_lane").fetchall() == before
+    assert database.execute("SELECT * FROM lockstep_lane").fetchall() == before
     assert len(waiting(database)) == 2
     assert steps.settle(held) == 1
 
@@ -104,9 +112,9 @@ def test_a_stale_ack_beside_the_claim_that_came_after_it_changes_nothing(steps: 
     """A courier settles together what ended together; a clock that steps forward may have given it a lane twice."""
     write(steps, database, EVENT, "a")
     [stale] = steps.claim(EVENT)
-    database.execute("UPDATE delivery_lane SET next_at = now() - interval '1 s'")
+    database.execute("UPDATE lockstep_lane SET next_at = now() - interval '1 s'")
     [again] = steps.claim(EVENT)
-    outcomes = [Outcome(again, TryAgain("busy")), Outcome(stale)]
+    outcomes = [Outcome(again, RetryLater("busy")), Outcome(stale)]
     assert steps.run(lambda connection: lanes.settle(connection, outcomes)) == 1
     assert (lane(database, "attempts"), lane(database, "failure")) == (1, "failed")
 
@@ -116,34 +124,36 @@ def test_only_an_answer_uses_up_an_attempt(steps: Steps, database: psycopg.Conne
     write(steps, database, EVENT, "a")
     for _ in range(len(SCHEDULE) + 1):
         assert [claim.attempts for claim in steps.claim(EVENT)] == [1]
-        database.execute("UPDATE delivery_lane SET next_at = now()")
-    steps.settle(*steps.claim(EVENT), error=TryAgain("503"))
+        database.execute("UPDATE lockstep_lane SET next_at = now()")
+    steps.settle(*steps.claim(EVENT), error=RetryLater("503"))
     assert lane(database, "attempts") == 1
     assert letters(database) == []
 
 
-@pytest.mark.parametrize("error", [Interrupted("no disk"), Lost("late"), NotYet("its parent")], ids=repr)
+@pytest.mark.parametrize(
+    "error", [Interrupted("no disk"), LeaseLost("late"), DependencyPending("its parent")], ids=repr
+)
 def test_what_is_not_the_remotes_doing_uses_up_no_attempt(steps: Steps, database: psycopg.Connection, error: Exception):
     write(steps, database, EVENT, "a")
     for _ in range(len(SCHEDULE) + 1):
         steps.settle(*steps.claim(EVENT), error=error)
         assert lane(database, "attempts = 0 AND next_at <= now() + interval '6 s'")
-        database.execute("UPDATE delivery_lane SET next_at = now()")
+        database.execute("UPDATE lockstep_lane SET next_at = now()")
     assert letters(database) == []
 
 
 def test_silence_uses_up_the_attempts_of_the_schedule_and_no_others(steps: Steps, database: psycopg.Connection):
     write(steps, database, EVENT, "a")
     steps.settle(*steps.claim(EVENT), error=Unreachable("refused"))
-    for statement in ("probe", "wake"):
+    for statement in ("probe", "release_unreachable"):
         for _ in range(len(SCHEDULE)):
             bring_forward(database, statement)
             steps.settle(*steps.claim(EVENT), error=Unreachable("refused"))
             assert lane(database, "attempts") == 1
-    bring_forward(database, "wake")
-    steps.settle(*steps.claim(EVENT), error=TryAgain("503"))  # that is an answer
+    bring_forward(database, "release_unreachable")
+    steps.settle(*steps.claim(EVENT), error=RetryLater("503"))  # that is an answer
     assert lane(database, "attempts") == 2
-    database.execute("UPDATE delivery_lane SET next_at = now()")
+    database.execute("UPDATE lockstep_lane SET next_at = now()")
     steps.settle(*steps.claim(EVENT), error=Unreachable("refused"))
     assert lane(database, "attempts") == 3
 
@@ -153,10 +163,10 @@ def test_what_waits_for_a_remote_is_woken_bit_by_bit(steps: Steps, database: psy
     database.execute("INSERT INTO posts_post (title, body) SELECT n, '' FROM generate_series(1, 20) AS n")
     steps.fan_out()
     steps.settle(*steps.claim(EVENT), error=Unreachable("refused"))
-    database.execute("UPDATE delivery_lane SET next_at = now() + interval '5 hours'")
+    database.execute("UPDATE lockstep_lane SET next_at = now() + interval '5 hours'")
     with database.transaction():
-        bring_forward(database, "wake")
-        due = "SELECT extract(epoch FROM next_at - now())::float8 FROM delivery_lane ORDER BY next_at"
+        bring_forward(database, "release_unreachable")
+        due = "SELECT extract(epoch FROM next_at - now())::float8 FROM lockstep_lane ORDER BY next_at"
         waits = [seconds for (seconds,) in database.execute(due).fetchall()]
     assert (waits[:8], waits[-1]) == ([0.0] * 8, 5.0)
     assert all(0 < seconds <= 5 for seconds in waits[8:])
@@ -169,7 +179,7 @@ def bring_forward(database: psycopg.Connection, statement: str) -> None:
 
 
 def letters(database: psycopg.Connection) -> list[tuple[str, int]]:
-    return database.execute("SELECT cause, attempts FROM delivery_deadletter ORDER BY died").fetchall()
+    return database.execute("SELECT cause, attempts FROM lockstep_deadletter ORDER BY died").fetchall()
 
 
 @pytest.mark.parametrize("who", [EVENT, STATE], ids=lambda who: who.kind)
@@ -178,8 +188,8 @@ def test_a_change_that_left_the_log_is_a_dead_letter_and_the_lane_goes_on(
 ):
     """Retention dropped its week while a replay placed it. It was claimed and released 40 times a second."""
     post = write(steps, database, who, "a")
-    with database.transaction(), without_triggers(database, "changes_change"):
-        database.execute("DELETE FROM changes_change WHERE model = 'posts.post'")
+    with database.transaction(), without_triggers(database, "lockstep_change"):
+        database.execute("DELETE FROM lockstep_change WHERE model = 'posts.post'")
     assert steps.claim(who) == []
     assert letters(database) == [("Vanished: the change log does not have this change any more", 0)]
     assert lane(database, "id") is None
@@ -224,9 +234,9 @@ def test_an_object_never_goes_back_whichever_version_does_what(steps: Steps, dat
     def fail() -> None:
         """It may have arrived all the same."""
         for _ in claims[:1]:
-            steps.settle(claims.pop(), error=TryAgain("no answer"))
+            steps.settle(claims.pop(), error=RetryLater("no answer"))
             failures.append(sent[-1])
-            database.execute("UPDATE delivery_lane SET next_at = now(), attempts = 0")
+            database.execute("UPDATE lockstep_lane SET next_at = now(), attempts = 0")
 
     moves = {
         "write": lambda: rename_post(database, post, f"{next(versions):04}"),
@@ -248,13 +258,13 @@ def test_an_object_never_goes_back_whichever_version_does_what(steps: Steps, dat
     assert Counter(sent) <= Counter(failures) + Counter(set(sent)), "sent again, and it had not failed"
 
 
-@pytest.mark.parametrize(("error", "left"), [(NotYet("its parent"), 3), (TryAgain("no answer"), 1)])
+@pytest.mark.parametrize(("error", "left"), [(DependencyPending("its parent"), 3), (RetryLater("no answer"), 1)])
 def test_only_a_state_that_may_have_arrived_absorbs_what_came_before(
     steps: Steps, database: psycopg.Connection, error: DeliveryError, left: int
 ):
     write(steps, database, STATE, "a", "b", "c")
     steps.settle(*steps.claim(STATE), error=error)
-    assert database.execute("SELECT count(*) FROM delivery_delivery").fetchone() == (left,)
+    assert database.execute("SELECT count(*) FROM lockstep_delivery").fetchone() == (left,)
 
 
 def redeclare(database: psycopg.Connection, who: Subscriber) -> None:
@@ -267,33 +277,33 @@ def test_a_thousand_stale_acks_change_nothing(steps: Steps, database: psycopg.Co
     database.execute("INSERT INTO posts_post (title, body) SELECT n, '' FROM generate_series(1, 1000) AS n")
     steps.fan_out()
     stale = steps.claim(EVENT, limit=1_000)
-    database.execute("UPDATE delivery_lane SET next_at = now()")
+    database.execute("UPDATE lockstep_lane SET next_at = now()")
     current = steps.claim(EVENT, limit=1_000)
-    everything = "SELECT * FROM delivery_lane lane JOIN delivery_delivery d ON d.lane_id = lane.id ORDER BY d.seq"
+    everything = "SELECT * FROM lockstep_lane lane JOIN lockstep_delivery d ON d.lane_id = lane.id ORDER BY d.seq"
     before = database.execute(everything).fetchall()
     assert steps.settle(*stale[:400]) == 0
-    assert steps.settle(*stale[400:700], error=TryAgain("busy")) == 0
-    assert steps.settle(*stale[700:], error=Refused("no")) == 0
+    assert steps.settle(*stale[400:700], error=RetryLater("busy")) == 0
+    assert steps.settle(*stale[700:], error=Rejected("no")) == 0
     assert len(stale) == len(before) == 1_000
     assert database.execute(everything).fetchall() == before
-    assert database.execute("SELECT count(*) FROM delivery_deadletter").fetchone() == (0,)
+    assert database.execute("SELECT count(*) FROM lockstep_deadletter").fetchone() == (0,)
     assert steps.settle(*current) == 1_000
 
 
 def test_who_looks_from_a_horizon_finds_what_came_since(steps: Steps, database: psycopg.Connection):
-    horizon = Horizon()
+    scan_floor = ScanFloor()
     write(steps, database, EVENT, "first")
-    steps.settle(*steps.claim(EVENT, horizon=horizon))
-    assert horizon.moment > BEGINNING
+    steps.settle(*steps.claim(EVENT, scan_floor=scan_floor))
+    assert scan_floor.moment > BEGINNING
     for title in ("second", "third"):
         write(steps, database, EVENT, title)
-        [claim] = steps.claim(EVENT, horizon=horizon)
+        [claim] = steps.claim(EVENT, scan_floor=scan_floor)
         steps.settle(claim)
     write(steps, database, EVENT, "late")
-    database.execute("UPDATE delivery_lane SET next_at = now() - interval '1 hour'")
-    assert steps.claim(EVENT, horizon=horizon) == []
-    horizon.forget()
-    assert len(steps.claim(EVENT, horizon=horizon)) == 1
+    database.execute("UPDATE lockstep_lane SET next_at = now() - interval '1 hour'")
+    assert steps.claim(EVENT, scan_floor=scan_floor) == []
+    scan_floor.reset()
+    assert len(steps.claim(EVENT, scan_floor=scan_floor)) == 1
 
 
 def test_a_token_never_returns_with_a_lane_that_does(steps: Steps, database: psycopg.Connection):
@@ -309,12 +319,12 @@ def test_a_token_never_returns_with_a_lane_that_does(steps: Steps, database: psy
 
 def test_a_failed_delivery_waits_and_keeps_its_place(steps: Steps, database: psycopg.Connection):
     write(steps, database, EVENT, "a", "b")
-    steps.settle(*steps.claim(EVENT), error=TryAgain("busy"))
+    steps.settle(*steps.claim(EVENT), error=RetryLater("busy"))
     assert steps.claim(EVENT) == []
     assert lane(database, "failure") == "failed"
-    assert lane(database, "cause") == "TryAgain: busy"
+    assert lane(database, "cause") == "RetryLater: busy"
     assert lane(database, "next_at - now() BETWEEN '3.5 s' AND '6 s'")
-    database.execute("UPDATE delivery_lane SET next_at = now()")
+    database.execute("UPDATE lockstep_lane SET next_at = now()")
     assert steps.claim(EVENT)[0].change.after["title"] == "a"
 
 
@@ -323,41 +333,41 @@ def test_a_lane_that_waits_for_another_delivery_waits_by_its_age_and_loses_no_at
 ):
     write(steps, database, EVENT, "a")
     for _ in range(len(SCHEDULE) + 2):
-        steps.settle(*steps.claim(EVENT), error=NotYet("its parent"))
+        steps.settle(*steps.claim(EVENT), error=DependencyPending("its parent"))
         assert lane(database, "failure = 'not yet' AND next_at - now() BETWEEN '0 s' AND '30 s'")
-        database.execute("UPDATE delivery_lane SET next_at = now()")
+        database.execute("UPDATE lockstep_lane SET next_at = now()")
     assert steps.claim(EVENT)[0].attempts == 1
 
 
 def test_a_refused_delivery_is_a_dead_letter_and_the_lane_goes_on(steps: Steps, database: psycopg.Connection):
     post = write(steps, database, EVENT, "a", "b")
     [claim] = steps.claim(EVENT)
-    steps.settle(claim, error=Refused("422: no title"))
+    steps.settle(claim, error=Rejected("422: no title"))
     columns = "object_id, seq, message_id, attempts, cause"
-    letters = database.execute(f"SELECT {columns} FROM delivery_deadletter").fetchall()
-    assert letters == [(post, claim.change.seq, claim.message_id, 1, "Refused: 422: no title")]
+    letters = database.execute(f"SELECT {columns} FROM lockstep_deadletter").fetchall()
+    assert letters == [(post, claim.change.seq, claim.message_id, 1, "Rejected: 422: no title")]
     assert steps.claim(EVENT)[0].change.after["title"] == "b"
 
 
 def test_a_cause_may_hold_what_postgresql_cannot(steps: Steps, database: psycopg.Connection):
     write(steps, database, EVENT, "a")
-    steps.settle(*steps.claim(EVENT), error=Refused("oops \0 here"))
-    assert database.execute("SELECT cause FROM delivery_deadletter").fetchone() == ("Refused: oops \ufffd here",)
+    steps.settle(*steps.claim(EVENT), error=Rejected("oops \0 here"))
+    assert database.execute("SELECT cause FROM lockstep_deadletter").fetchone() == ("Rejected: oops \ufffd here",)
 
 
 def test_the_last_attempt_ends_as_a_dead_letter(steps: Steps, database: psycopg.Connection):
     write(steps, database, EVENT, "a")
     for _ in SCHEDULE:
-        steps.settle(*steps.claim(EVENT), error=TryAgain("busy"))
-        database.execute("UPDATE delivery_lane SET next_at = now()")
-    assert database.execute("SELECT attempts FROM delivery_deadletter").fetchone() == (len(SCHEDULE),)
+        steps.settle(*steps.claim(EVENT), error=RetryLater("busy"))
+        database.execute("UPDATE lockstep_lane SET next_at = now()")
+    assert database.execute("SELECT attempts FROM lockstep_deadletter").fetchone() == (len(SCHEDULE),)
     assert lane(database, "id") is None
 
 
 def test_a_success_begins_the_count_of_attempts_anew(steps: Steps, database: psycopg.Connection):
     write(steps, database, EVENT, "a", "b")
-    steps.settle(*steps.claim(EVENT), error=TryAgain("busy"))
-    database.execute("UPDATE delivery_lane SET next_at = now()")
+    steps.settle(*steps.claim(EVENT), error=RetryLater("busy"))
+    database.execute("UPDATE lockstep_lane SET next_at = now()")
     steps.settle(*steps.claim(EVENT))
     assert steps.claim(EVENT)[0].attempts == 1
 
@@ -380,7 +390,7 @@ def test_a_lane_that_a_worker_has_cannot_be_held(steps: Steps, database: psycopg
 
 def test_a_lane_that_waits_after_a_failure_can_be_held(steps: Steps, database: psycopg.Connection):
     post = write(steps, database, STATE, "a")
-    steps.settle(*steps.claim(STATE), error=TryAgain("busy"))
+    steps.settle(*steps.claim(STATE), error=RetryLater("busy"))
     assert steps.hold(STATE, post)
 
 
@@ -397,7 +407,7 @@ def test_a_held_lane_whose_holder_died_goes_once_its_lease_ends(steps: Steps, da
     post = write(steps, database, STATE, "a")
     steps.settle(*steps.claim(STATE))
     assert steps.hold(STATE, post)
-    database.execute("UPDATE delivery_lane SET next_at = now()")
+    database.execute("UPDATE lockstep_lane SET next_at = now()")
     assert steps.claim(STATE) == []
     assert lane(database, "id") is None
 
@@ -408,15 +418,15 @@ def test_a_change_that_is_fanned_out_while_its_lane_is_acked_is_not_lost(steps: 
     [claim] = steps.claim(EVENT)
     rename_post(database, post, "b")
     with psycopg.connect(database_url()) as relaying:
-        relaying.execute("SELECT FROM delivery_lane FOR UPDATE")  # as fan_out's upsert does
+        relaying.execute("SELECT FROM lockstep_lane FOR UPDATE")  # as fan_out's upsert does
         acking = threading.Thread(target=steps.settle, args=(claim,))
         acking.start()
         relaying.execute(
-            "INSERT INTO delivery_delivery (lane_id, seq, at) SELECT %s, seq, at FROM changes_change"
+            "INSERT INTO lockstep_delivery (lane_id, seq, at) SELECT %s, seq, at FROM lockstep_change"
             " WHERE model = 'posts.post' AND kind = 'updated'",
             [claim.lane],
         )
-        eventually(lambda: somebody_waits(database))
+        eventually(lambda: any_lock_waiter(database))
     acking.join()
     assert [title for _, title in waiting(database)] == ["b"]
     assert lane(database, "next_at <= now()")
@@ -428,21 +438,21 @@ def test_a_lease_outlasts_its_deadline(who: Subscriber):
 
 
 def test_the_retry_schedule():
-    assert [round(delay_after(n, TryAgain("")) / SCHEDULE[n], 1) in (0.8, 0.9, 1.0, 1.1, 1.2) for n in range(1, 8)] == [
-        True
-    ] * 7
-    assert delay_after(len(SCHEDULE), TryAgain("")) is None
+    assert [
+        round(delay_after(n, RetryLater("")) / SCHEDULE[n], 1) in (0.8, 0.9, 1.0, 1.1, 1.2) for n in range(1, 8)
+    ] == [True] * 7
+    assert delay_after(len(SCHEDULE), RetryLater("")) is None
 
 
 @pytest.mark.parametrize(
     ("asked", "least", "most"), [("120", 120, 120), ("1", 4, 6), ("18000", 18_000, 18_000), ("1" * 9, 36_000, 36_000)]
 )
 def test_retry_after_is_honoured_up_to_ten_hours(asked: str, least: float, most: float):
-    assert least <= delay_after(1, TryAgain("", retry_after=retry_after_seconds(asked))) <= most
+    assert least <= delay_after(1, RetryLater("", after=retry_after_seconds(asked))) <= most
 
 
 def test_a_refusal_is_never_retried_and_silence_is():
     claim = None
     assert Outcome(claim).delay is None
-    assert delay_after(1, Refused("")) is None
+    assert delay_after(1, Rejected("")) is None
     assert delay_after(1, Unreachable("")) > 0

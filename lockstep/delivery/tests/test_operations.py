@@ -11,22 +11,22 @@ from django.db import connection, connections
 from conftest import database_url
 from lockstep.delivery import operations
 from lockstep.delivery.database import SQL
-from lockstep.delivery.errors import Refused, TryAgain
+from lockstep.delivery.errors import Rejected, RetryLater
 from lockstep.delivery.models import DeadLetter
 from lockstep.delivery.operations import (
     OPERATIONS,
+    ChangeFilter,
     NotInLog,
-    Replayed,
-    Selection,
+    ReplayResult,
     UnknownSubscription,
     WrongState,
 )
 from lockstep.delivery.subscriptions import Claim, Subscriber
 from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber, waiting
-from tests.support import eventually, somebody_waits, without_triggers
+from tests.support import any_lock_waiter, eventually, without_triggers
 
 EVENT, STATE = subscriber("test", "event"), subscriber("test", "state")
-ALL = Selection("test")
+ALL = ChangeFilter("test")
 
 
 def write(steps: Steps, database: psycopg.Connection, who: Subscriber, *titles: str) -> str:
@@ -54,7 +54,7 @@ def title(claim: Claim) -> str:
 
 def bury(steps: Steps, who: Subscriber, cause: str = "no") -> Claim:
     [claim] = steps.claim(who)
-    steps.settle(claim, error=Refused(cause))
+    steps.settle(claim, error=Rejected(cause))
     return claim
 
 
@@ -62,7 +62,7 @@ def test_status_counts_what_is_where(steps: Steps, database: psycopg.Connection)
     write(steps, database, EVENT, "a", "b")
     write(steps, database, EVENT, "c")
     [first, _] = steps.claim(EVENT)
-    steps.settle(first, error=TryAgain("later"))
+    steps.settle(first, error=RetryLater("later"))
     insert_post(database, "not fanned out")
     [status] = operations.status()
     assert (status.behind, status.waiting, status.objects, status.failing, status.dead) == (1, 3, 2, 1, 0)
@@ -83,12 +83,12 @@ def test_a_replayed_letter_goes_out_under_its_message_id(steps: Steps, database:
     write(steps, database, EVENT, "a")
     dead = bury(steps, EVENT)
     assert operations.preview_letters(ALL).changes == 1
-    assert operations.replay_letters(ALL) == Replayed(changes=1, objects=1)
+    assert operations.replay_letters(ALL) == ReplayResult(changes=1, objects=1)
     [again] = steps.claim(EVENT)
     assert (again.message_id, again.change) == (dead.message_id, dead.change)
     assert DeadLetter.objects.get().outcome == "replayed"
-    assert operations.letters(ALL) == []
-    assert operations.replay_letters(ALL) == Replayed(changes=0, objects=0)
+    assert operations.dead_letters(ALL) == []
+    assert operations.replay_letters(ALL) == ReplayResult(changes=0, objects=0)
 
 
 def test_a_replayed_event_goes_before_later_ones_that_wait(steps: Steps, database: psycopg.Connection):
@@ -122,8 +122,8 @@ def test_a_lane_that_waits_after_a_failure_is_due_at_once(steps: Steps, database
     write(steps, database, EVENT, "a", "b")
     bury(steps, EVENT)
     for _ in range(2):
-        database.execute("UPDATE delivery_lane SET next_at = now()")
-        steps.settle(*steps.claim(EVENT), error=TryAgain("later"))
+        database.execute("UPDATE lockstep_lane SET next_at = now()")
+        steps.settle(*steps.claim(EVENT), error=RetryLater("later"))
     assert steps.claim(EVENT) == []
     operations.replay_letters(ALL)
     assert deliver(steps, EVENT) == ["a", "b"]
@@ -147,7 +147,7 @@ def test_letters_are_chosen_by_what_is_asked_for(steps: Steps, database: psycopg
     bury(steps, EVENT, "the disk is full")
     write(steps, database, EVENT, "b")
     bury(steps, EVENT, "a mistake")
-    assert len(operations.letters(Selection("test", **choice))) == count
+    assert len(operations.dead_letters(ChangeFilter("test", **choice))) == count
 
 
 def bury_some(steps: Steps, database: psycopg.Connection, who: Subscriber, *titles: str) -> list[str]:
@@ -157,7 +157,7 @@ def bury_some(steps: Steps, database: psycopg.Connection, who: Subscriber, *titl
     steps.fan_out()
     claims = sorted(steps.claim(who), key=lambda claim: claim.change.seq)
     for claim in claims[:-1]:
-        steps.settle(claim, error=Refused("no"))
+        steps.settle(claim, error=Rejected("no"))
     steps.settle(claims[-1])
     return posts
 
@@ -166,10 +166,10 @@ def test_letters_that_are_replayed_after_a_rewind_to_later_are_sent(steps: Steps
     """After a rewind the window begins before everything; what is before its number was fanned out all the same."""
     bury_some(steps, database, EVENT, "a", "b", "c", "d", "e")
     operations.pause("test", reason="maintenance")
-    ((later,),) = database.execute("SELECT max(at) FROM changes_change").fetchall()
+    ((later,),) = database.execute("SELECT max(at) FROM lockstep_change").fetchall()
     assert operations.rewind("test", since=later) is True
     assert operations.preview_letters(ALL).changes == 5
-    assert operations.replay_letters(ALL) == Replayed(changes=5, objects=5)
+    assert operations.replay_letters(ALL) == ReplayResult(changes=5, objects=5)
     operations.resume("test")
     while steps.behind():
         steps.fan_out()
@@ -186,13 +186,13 @@ def test_letters_that_are_not_fanned_out_again_yet_stay_open(
     steps.fan_out(chunk=2)
     preview = operations.preview_letters(ALL)
     assert (preview.changes, preview.not_fanned_out, preview.not_in_log) == (2, 1, 0)
-    assert operations.replay_letters(ALL) == Replayed(changes=0, objects=2, not_fanned_out=1)
-    [left] = operations.letters(ALL)
-    assert operations.replay_message("test", left.message_id) == Replayed(changes=0, objects=0, not_fanned_out=1)
+    assert operations.replay_letters(ALL) == ReplayResult(changes=0, objects=2, not_fanned_out=1)
+    [left] = operations.dead_letters(ALL)
+    assert operations.replay_message("test", left.message_id) == ReplayResult(changes=0, objects=0, not_fanned_out=1)
     while steps.behind():
         steps.fan_out()
     assert sorted(deliver(steps, who)) == ["a", "b", "c", "fine"]
-    assert operations.replay_letters(ALL) == Replayed(changes=1, objects=1)
+    assert operations.replay_letters(ALL) == ReplayResult(changes=1, objects=1)
     assert deliver(steps, who) == ["c"]
 
 
@@ -207,11 +207,11 @@ def test_a_rewind_and_a_settlement_do_not_wait_for_each_other_in_a_circle(steps:
             connections.close_all()
 
     with psycopg.connect(database_url()) as settling, ThreadPoolExecutor(1) as executor:
-        settling.execute("SELECT FROM delivery_lane ORDER BY model, object_id FOR UPDATE")
-        settling.execute("DELETE FROM delivery_delivery WHERE seq = (SELECT max(seq) FROM delivery_delivery)")
+        settling.execute("SELECT FROM lockstep_lane ORDER BY model, object_id FOR UPDATE")
+        settling.execute("DELETE FROM lockstep_delivery WHERE seq = (SELECT max(seq) FROM lockstep_delivery)")
         rewinding = executor.submit(rewind)
-        eventually(lambda: somebody_waits(database))
-        settling.execute("DELETE FROM delivery_delivery")
+        eventually(lambda: any_lock_waiter(database))
+        settling.execute("DELETE FROM lockstep_delivery")
         settling.commit()
         assert rewinding.result()
     steps.fan_out()
@@ -220,8 +220,8 @@ def test_a_rewind_and_a_settlement_do_not_wait_for_each_other_in_a_circle(steps:
 
 def drop(database: psycopg.Connection, *posts: str) -> None:
     """Their changes, or all, as retention does."""
-    with database.transaction(), without_triggers(database, "changes_change"):
-        database.execute("DELETE FROM changes_change WHERE object_id = ANY (%s) OR %s", [list(posts), not posts])
+    with database.transaction(), without_triggers(database, "lockstep_change"):
+        database.execute("DELETE FROM lockstep_change WHERE object_id = ANY (%s) OR %s", [list(posts), not posts])
 
 
 @pytest.mark.parametrize("who", [EVENT, STATE], ids=["event", "state"])
@@ -231,8 +231,8 @@ def test_letters_whose_change_is_gone_stay_open_and_are_named(
     first, *_ = bury_some(steps, database, who, "a", "b")
     drop(database, first)
     assert operations.preview_letters(ALL).not_in_log == 1
-    assert operations.replay_letters(ALL) == Replayed(changes=1, objects=1, not_in_log=1)
-    [left] = operations.letters(ALL)
+    assert operations.replay_letters(ALL) == ReplayResult(changes=1, objects=1, not_in_log=1)
+    [left] = operations.dead_letters(ALL)
     assert left.object_id == first
     with pytest.raises(NotInLog, match="no longer in the log"):
         operations.replay_message("test", left.message_id)
@@ -247,7 +247,7 @@ def test_a_later_state_stands_for_one_that_is_gone(steps: Steps, database: psyco
     rename_post(database, post, "b")
     steps.fan_out()
     deliver(steps, STATE)
-    assert operations.replay_letters(ALL) == Replayed(changes=1, objects=1)
+    assert operations.replay_letters(ALL) == ReplayResult(changes=1, objects=1)
     assert deliver(steps, STATE) == ["b"]
 
 
@@ -258,20 +258,20 @@ def test_a_discarded_letter_is_kept_with_the_reason(steps: Steps, database: psyc
     letter = DeadLetter.objects.get()
     assert (letter.outcome, letter.reason) == ("discarded", "not wanted")
     assert letter.settled
-    assert (operations.letters(ALL), operations.replay_letters(ALL).changes) == ([], 0)
+    assert (operations.dead_letters(ALL), operations.replay_letters(ALL).changes) == ([], 0)
     assert [status.dead for status in operations.status()] == [0]
 
 
 def test_a_span_is_sent_again_in_order(steps: Steps, database: psycopg.Connection):
     write(steps, database, EVENT, "a", "b", "c")
     deliver(steps, EVENT)
-    times = [at for (at,) in database.execute("SELECT at FROM changes_change ORDER BY seq").fetchall()]
-    span = Selection("test", since=times[1])
+    times = [at for (at,) in database.execute("SELECT at FROM lockstep_change ORDER BY seq").fetchall()]
+    span = ChangeFilter("test", since=times[1])
     assert operations.preview_span(span).changes == 2
-    assert operations.replay_span(span) == Replayed(changes=2, objects=1)
-    assert operations.replay_span(span) == Replayed(changes=0, objects=1)
+    assert operations.replay_span(span) == ReplayResult(changes=2, objects=1)
+    assert operations.replay_span(span) == ReplayResult(changes=0, objects=1)
     assert deliver(steps, EVENT) == ["b", "c"]
-    assert operations.replay_span(Selection("test", until=times[1])) == Replayed(changes=1, objects=1)
+    assert operations.replay_span(ChangeFilter("test", until=times[1])) == ReplayResult(changes=1, objects=1)
 
 
 def rewind_and_fan_out(steps: Steps) -> None:
@@ -293,7 +293,7 @@ def test_what_is_being_delivered_comes_again_behind_what_is_earlier(
     send_again(steps)
     assert steps.claim(EVENT) == []
     steps.settle(under_way)
-    database.execute("UPDATE delivery_lane SET next_at = now()")  # its lease has ended
+    database.execute("UPDATE lockstep_lane SET next_at = now()")  # its lease has ended
     assert deliver(steps, EVENT) == ["a", "b", "c"]
 
 
@@ -309,7 +309,7 @@ def test_a_change_that_is_being_delivered_is_not_held_up_by_a_replay_of_itself(
 
 def test_a_lane_that_waits_after_a_failure_begins_anew_with_a_rewind(steps: Steps, database: psycopg.Connection):
     write(steps, database, EVENT, "a", "b")
-    steps.settle(*steps.claim(EVENT), error=TryAgain("later", retry_after=36_000.0))
+    steps.settle(*steps.claim(EVENT), error=RetryLater("later", after=36_000.0))
     rewind_and_fan_out(steps)
     [again] = steps.claim(EVENT)
     assert (title(again), again.attempts) == ("a", 1)
@@ -353,7 +353,7 @@ def test_a_rewind_sends_again_what_came_since_and_what_waited_once(steps: Steps,
     rename_post(database, post, "c")
     steps.fan_out()
     rename_post(database, post, "d")
-    since = database.execute("SELECT at FROM changes_change ORDER BY seq OFFSET 1").fetchone()
+    since = database.execute("SELECT at FROM lockstep_change ORDER BY seq OFFSET 1").fetchone()
     assert since
     assert operations.rewind("test", since=since[0]) is True
     while steps.behind():
@@ -367,7 +367,7 @@ def test_a_rewind_keeps_what_waits_and_does_not_come_again(steps: Steps, databas
     post = write(steps, database, EVENT, "created", "updated")
     bury(steps, EVENT)
     follow(database, "posts.post.updated")
-    database.execute("UPDATE delivery_subscription SET skip_origin = 'tests'")
+    database.execute("UPDATE lockstep_subscription SET skip_origin = 'tests'")
     assert operations.replay_letters(ALL).changes == 1
     operations.send("test", model="tests.test", object_id=post, after={"title": "a test"})
     operations.rewind("test")
@@ -388,7 +388,7 @@ def test_what_a_rewind_has_kept_and_is_followed_again_waits_once(steps: Steps, d
 
 
 def follow(database: psycopg.Connection, pattern: str) -> None:
-    database.execute("UPDATE delivery_subscription SET follows = %s WHERE name = 'test'", [[pattern]])
+    database.execute("UPDATE lockstep_subscription SET follows = %s WHERE name = 'test'", [[pattern]])
 
 
 def test_a_rewind_takes_along_what_was_written_early_and_committed_late(steps: Steps, database: psycopg.Connection):
@@ -398,7 +398,7 @@ def test_a_rewind_takes_along_what_was_written_early_and_committed_late(steps: S
         insert_post(database, "quick")
         steps.fan_out()
         slow.commit()
-    since = database.execute("SELECT at FROM changes_change ORDER BY seq OFFSET 1").fetchone()
+    since = database.execute("SELECT at FROM lockstep_change ORDER BY seq OFFSET 1").fetchone()
     assert since
     operations.rewind("test", since=since[0])
     while steps.behind():
@@ -429,7 +429,7 @@ def test_a_rewind_loses_nothing_that_commits_while_it_looks(steps: Steps, databa
 def test_a_second_rewind_does_not_go_back_to_the_first(steps: Steps, database: psycopg.Connection):
     write(steps, database, EVENT, "a", "b", "c", "d")
     deliver(steps, EVENT)
-    times = [at for (at,) in database.execute("SELECT at FROM changes_change ORDER BY seq").fetchall()]
+    times = [at for (at,) in database.execute("SELECT at FROM lockstep_change ORDER BY seq").fetchall()]
     operations.rewind("test", since=times[2])
     operations.rewind("test", since=times[3])
     while steps.behind():
@@ -489,7 +489,7 @@ def test_what_each_operation_means_in_each_state(steps: Steps, database: psycopg
         after = state
     [_, status] = operations.status()
     assert status.state == after
-    ((shared,),) = database.execute("SELECT count(DISTINCT place_id) = 1 FROM delivery_subscription").fetchall()
+    ((shared,),) = database.execute("SELECT count(DISTINCT place_id) = 1 FROM lockstep_subscription").fetchall()
     assert shared == (state == after == "active" and action != "rewind")
 
 
@@ -515,9 +515,14 @@ def test_a_rewind_to_where_nothing_is_changes_nothing(steps: Steps, database: ps
 
 
 def test_nobody_replays_what_does_not_exist(steps: Steps):
-    for operation in (operations.letters, operations.replay_letters, operations.preview_span, operations.replay_span):
+    for operation in (
+        operations.dead_letters,
+        operations.replay_letters,
+        operations.preview_span,
+        operations.replay_span,
+    ):
         with pytest.raises(UnknownSubscription):
-            operation(Selection("nobody"))
+            operation(ChangeFilter("nobody"))
     with pytest.raises(UnknownSubscription):
         operations.pause("nobody", reason="")
     with pytest.raises(UnknownSubscription):

@@ -13,13 +13,13 @@ from django.db import connections, transaction
 
 from lockstep.delivery import operations
 from lockstep.delivery.database import SQL, Connection, open_pool
-from lockstep.delivery.errors import Refused
-from lockstep.delivery.operations import Selection
+from lockstep.delivery.errors import Rejected
+from lockstep.delivery.operations import ChangeFilter
 from lockstep.delivery.partitions import _drop, drop_old_partitions
 from lockstep.delivery.tests.support import Steps, subscriber
 
 EVENT = subscriber("test", "event")
-DAYS = ("changes_change_20200101", "changes_change_20200102")
+DAYS = ("lockstep_change_20200101", "lockstep_change_20200102")
 
 
 @pytest.fixture
@@ -27,9 +27,9 @@ def old_days(database: psycopg.Connection) -> Iterator[psycopg.Connection]:
     """Two days of the year 2020 with a change each."""
     for name, day in zip(DAYS, ("2020-01-01", "2020-01-02"), strict=True):
         end = f"'{day}Z'::timestamptz + interval '1 day'"
-        database.execute(f"CREATE TABLE {name} PARTITION OF changes_change FOR VALUES FROM ('{day}Z') TO ({end})")
+        database.execute(f"CREATE TABLE {name} PARTITION OF lockstep_change FOR VALUES FROM ('{day}Z') TO ({end})")
         database.execute(
-            "INSERT INTO changes_change (at, model, object_id, kind, after)"
+            "INSERT INTO lockstep_change (at, model, object_id, kind, after)"
             " VALUES (%s, 'posts.post', %s, 'created', '{}')",
             [f"{day} 12:00Z", day],
         )
@@ -49,17 +49,19 @@ def drop() -> list[str]:
 def test_old_days_go_and_later_ones_stay(old_days: psycopg.Connection, steps: Steps):
     steps.declare(EVENT)
     before = old_days.execute(
-        "SELECT count(*) FROM pg_inherits WHERE inhparent = 'changes_change'::regclass"
+        "SELECT count(*) FROM pg_inherits WHERE inhparent = 'lockstep_change'::regclass"
     ).fetchone()
     assert drop() == list(DAYS)
-    after = old_days.execute("SELECT count(*) FROM pg_inherits WHERE inhparent = 'changes_change'::regclass").fetchone()
+    after = old_days.execute(
+        "SELECT count(*) FROM pg_inherits WHERE inhparent = 'lockstep_change'::regclass"
+    ).fetchone()
     assert before
     assert after == (before[0] - len(DAYS),)
     assert drop() == []
 
 
 def test_nothing_goes_before_its_time(old_days: psycopg.Connection, steps: Steps, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(settings, "CHANGE_LOG_RETENTION_DAYS", 36_500)
+    monkeypatch.setitem(settings.LOCKSTEP, "RETENTION_DAYS", 36_500)
     assert drop() == []
 
 
@@ -68,7 +70,7 @@ def test_what_is_not_fanned_out_is_kept(old_days: psycopg.Connection, steps: Ste
     operations.rewind("test")
     with caplog.at_level(logging.WARNING):
         assert drop() == []
-    assert "changes_change_20200101 is past retention and kept, because test still needs it" in caplog.text
+    assert "lockstep_change_20200101 is past retention and kept, because test still needs it" in caplog.text
 
 
 def test_what_waits_in_a_lane_is_kept_until_it_is_delivered(old_days: psycopg.Connection, steps: Steps):
@@ -89,9 +91,9 @@ def test_what_a_dead_letter_needs_is_kept_until_it_is_settled(old_days: psycopg.
     operations.rewind("test")
     while steps.behind():
         steps.fan_out()
-    steps.settle(*steps.claim(EVENT), error=Refused("no"))
+    steps.settle(*steps.claim(EVENT), error=Rejected("no"))
     assert drop() == []
-    operations.discard_letters(Selection("test"), reason="too old")
+    operations.discard_letters(ChangeFilter("test"), reason="too old")
     assert drop() == list(DAYS)
 
 
@@ -132,7 +134,7 @@ def test_a_week_that_a_rewind_comes_to_need_is_kept(old_days: psycopg.Connection
 def test_a_week_that_a_replay_is_placing_is_not_waited_for(old_days: psycopg.Connection, steps: Steps):
     steps.declare(EVENT)
     with transaction.atomic():
-        operations.replay_span(Selection("test", until=datetime(2020, 1, 2, tzinfo=UTC)))
+        operations.replay_span(ChangeFilter("test", until=datetime(2020, 1, 2, tzinfo=UTC)))
         assert drop() == []
     assert drop() == []
     steps.settle(*steps.claim(EVENT))
@@ -141,7 +143,7 @@ def test_a_week_that_a_replay_is_placing_is_not_waited_for(old_days: psycopg.Con
 
 def test_a_log_that_somebody_reads_is_not_waited_for(old_days: psycopg.Connection, steps: Steps):
     with old_days.transaction():
-        old_days.execute("SELECT count(*) FROM changes_change")
+        old_days.execute("SELECT count(*) FROM lockstep_change")
         assert drop() == []
     assert drop() == list(DAYS)
 
@@ -152,7 +154,7 @@ def test_a_subscription_that_is_gone_from_the_code_can_be_removed(old_days: psyc
     steps.fan_out()
     operations.remove("test")
     assert operations.status() == []
-    assert old_days.execute("SELECT count(*) FROM delivery_delivery").fetchone() == (0,)
+    assert old_days.execute("SELECT count(*) FROM lockstep_delivery").fetchone() == (0,)
     assert drop() == list(DAYS)
 
 

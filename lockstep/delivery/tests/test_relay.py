@@ -14,7 +14,7 @@ from conftest import database_url
 from lockstep.delivery import operations, relay
 from lockstep.delivery.relay import Step
 from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber, waiting
-from tests.support import BackgroundWorker, eventually, somebody_waits, without_triggers
+from tests.support import BackgroundWorker, any_lock_waiter, eventually, without_triggers
 
 WRITERS, OBJECTS = 4, 3
 NOTHING = Step(moved=False, given={})
@@ -137,7 +137,7 @@ def test_a_subscription_that_another_worker_fans_out_is_left_to_it(
 ):
     steps.declare(subscriber())
     insert_post(database, "a")
-    writers[0].execute("SELECT FROM delivery_subscription FOR UPDATE")
+    writers[0].execute("SELECT FROM lockstep_subscription FOR UPDATE")
     assert steps.fan_out() == 0
     writers[0].rollback()
     assert steps.fan_out() == 1
@@ -186,7 +186,7 @@ def test_those_who_stand_at_one_place_are_given_what_each_follows_at_once(steps:
 def places(database: psycopg.Connection) -> list[list[str]]:
     """Who stands at each place, the active ones."""
     rows = database.execute("""
-        SELECT array_agg(name ORDER BY name) FROM delivery_subscription WHERE state = 'active'
+        SELECT array_agg(name ORDER BY name) FROM lockstep_subscription WHERE state = 'active'
         GROUP BY place_id ORDER BY 1
     """).fetchall()
     return [names for (names,) in rows]
@@ -213,16 +213,16 @@ def test_one_that_an_operation_holds_stays_behind_alone(
     others = subscriber("others")
     for who in (subscriber("held"), subscriber("another"), others):
         steps.declare(who)
-    database.execute("UPDATE delivery_subscription SET follows = '{posts.comment.*}' WHERE name = 'others'")
+    database.execute("UPDATE lockstep_subscription SET follows = '{posts.comment.*}' WHERE name = 'others'")
     steps.fan_out()
-    writers[0].execute("SELECT FROM delivery_subscription WHERE name = 'held' FOR NO KEY UPDATE")
+    writers[0].execute("SELECT FROM lockstep_subscription WHERE name = 'held' FOR NO KEY UPDATE")
     for title in ("a", "b"):
         insert_post(database, title)
         assert steps.fan_out("another") + steps.fan_out("another") == 1
         assert places(database) == [["another", "others"], ["held"]]
-    before = database.execute("SELECT count(*) FROM delivery_place").fetchone()
+    before = database.execute("SELECT count(*) FROM lockstep_place").fetchone()
     assert steps.fan_out() == 0
-    assert database.execute("SELECT count(*) FROM delivery_place").fetchone() == before
+    assert database.execute("SELECT count(*) FROM lockstep_place").fetchone() == before
     writers[0].rollback()
     assert steps.fan_out("held") == 2
     steps.fan_out()
@@ -243,7 +243,7 @@ def test_one_that_leaves_its_place_while_the_relay_works_is_given_nothing_twice(
         assert len(slow.execute(relay.FAN_OUT_WHOLE, choice).fetchall()) == 2
         pausing = threading.Thread(target=pause_in_a_thread, args=["leaves"])
         pausing.start()
-        eventually(lambda: somebody_waits(database))
+        eventually(lambda: any_lock_waiter(database))
         slow.commit()
         pausing.join()
     operations.resume("leaves")
@@ -268,18 +268,18 @@ def test_a_window_that_was_seen_before_others_joined_its_place_is_left_alone(
     seen = steps.windows()
     assert steps.run(lambda c: relay.join(c, seen))
     assert places(database) == [["a", "b"]]
-    [(shared,)] = database.execute("SELECT DISTINCT place_id FROM delivery_subscription").fetchall()
+    [(shared,)] = database.execute("SELECT DISTINCT place_id FROM lockstep_subscription").fetchall()
     assert [steps.give(window) for window in seen if window.place == shared] == [NOTHING]
     assert [steps.fan_out(), steps.fan_out()] == [2, 0]
 
 
 def test_what_is_not_followed_writes_the_place_and_no_subscription(steps: Steps, database: psycopg.Connection):
     def versions() -> list[tuple[str, str]]:
-        return database.execute("SELECT name, xmin::text FROM delivery_subscription ORDER BY name").fetchall()
+        return database.execute("SELECT name, xmin::text FROM lockstep_subscription ORDER BY name").fetchall()
 
     for n in range(200):
         steps.declare(subscriber(f"n{n:03}"))
-    database.execute("UPDATE delivery_subscription SET follows = '{posts.comment.*}'")
+    database.execute("UPDATE lockstep_subscription SET follows = '{posts.comment.*}'")
     steps.declare(subscriber("who"))
     steps.fan_out()
     [_] = steps.windows()
@@ -300,7 +300,7 @@ def test_numbers_that_were_rolled_back_make_no_chunks(steps: Steps, database: ps
         steps.declare(subscriber(name))
     steps.fan_out()
     insert_post(database, "before")
-    database.execute("SELECT setval('changes_change_seq', nextval('changes_change_seq') + 1000000)")
+    database.execute("SELECT setval('lockstep_change_seq', nextval('lockstep_change_seq') + 1000000)")
     with suppress(ZeroDivisionError), database.transaction():
         insert_post(database, "never")
         raise ZeroDivisionError
@@ -348,11 +348,11 @@ def test_fan_out_and_settlement_take_lanes_in_one_order(
         rename_post(database, post, "changed")
         steps.fan_out()
     claims = steps.claim(subscriber())
-    lock = "SELECT FROM delivery_lane WHERE object_id = %s FOR UPDATE NOWAIT"
+    lock = "SELECT FROM lockstep_lane WHERE object_id = %s FOR UPDATE NOWAIT"
     writers[0].execute(lock, [posts[0]])
     settling = threading.Thread(target=steps.settle, args=claims)
     settling.start()
-    eventually(lambda: somebody_waits(database))
+    eventually(lambda: any_lock_waiter(database))
     writers[1].execute(lock, [posts[1]])
     for writer in writers[:2]:
         writer.rollback()
@@ -375,17 +375,17 @@ def test_any_schedule_of_writers_and_relays(
 ):
     """What was committed is fanned out, all of it, once, nothing else; first arrivals of an object ascend."""
     with database.transaction():
-        database.execute("TRUNCATE posts_post, delivery_lane, delivery_delivery CASCADE")
-        with without_triggers(database, "changes_change"):
-            database.execute("DELETE FROM changes_change")
-    database.execute("DELETE FROM delivery_subscription")
+        database.execute("TRUNCATE posts_post, lockstep_lane, lockstep_delivery CASCADE")
+        with without_triggers(database, "lockstep_change"):
+            database.execute("DELETE FROM lockstep_change")
+    database.execute("DELETE FROM lockstep_subscription")
     steps.declare(subscriber())
     posts = [insert_post(database, "0") for _ in range(OBJECTS)]
     arrived = Arrivals(steps, database)
     _play(schedule, writers, posts, arrived)
     while steps.behind():
         arrived.fan_out(100)
-    log = database.execute("SELECT object_id, seq FROM changes_change WHERE model = 'posts.post'").fetchall()
+    log = database.execute("SELECT object_id, seq FROM lockstep_change WHERE model = 'posts.post'").fetchall()
     assert sorted(arrived.seqs) == sorted(seq for _, seq in log)
     owner = {seq: object_id for object_id, seq in log}
     for post in posts:
@@ -403,7 +403,7 @@ class Arrivals:
 
     def fan_out(self, chunk: int) -> None:
         self.steps.fan_out(chunk=chunk)
-        new = "SELECT seq FROM delivery_delivery WHERE seq <> ALL (%s) ORDER BY seq"
+        new = "SELECT seq FROM lockstep_delivery WHERE seq <> ALL (%s) ORDER BY seq"
         self.seqs += [seq for (seq,) in self.database.execute(new, [self.seqs]).fetchall()]
 
 

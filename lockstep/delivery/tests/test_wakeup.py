@@ -7,13 +7,13 @@ import psycopg
 import pytest
 from django.db import transaction
 
+from backend.posts.models import Post
 from lockstep.changes import wakeup
 from lockstep.changes.attribution import attributed_transaction
-from lockstep.changes.wakeup import Announcer, announcer
+from lockstep.changes.wakeup import CommitNotifier, commit_notifier
 from lockstep.delivery import worker as worker_module
 from lockstep.delivery.subscriptions import Claim
 from lockstep.delivery.tests.support import Steps, insert_post, subscriber
-from lockstep.posts.models import Post
 from tests.support import BackgroundWorker, eventually
 
 HOUR = 3600.0
@@ -31,7 +31,7 @@ def start(worker: BackgroundWorker, steps: Steps, database: psycopg.Connection) 
     def started() -> list[str]:
         worker.subscribers = [subscriber(handler=handler)]
         worker.start()
-        listening = "SELECT count(*) FROM delivery_workerheartbeat"  # the listening connection writes it
+        listening = "SELECT count(*) FROM lockstep_workerheartbeat"  # the listening connection writes it
         eventually(lambda: database.execute(listening).fetchone() == (1,), "the worker to listen")
         return titles
 
@@ -41,8 +41,8 @@ def start(worker: BackgroundWorker, steps: Steps, database: psycopg.Connection) 
 @pytest.fixture
 def seldom(monkeypatch: pytest.MonkeyPatch) -> None:
     """A relay that does not look by itself while a test lasts."""
-    monkeypatch.setattr(worker_module, "SHORTEST_POLL", HOUR)
-    monkeypatch.setattr(worker_module, "LONGEST_POLL", HOUR)
+    monkeypatch.setattr(worker_module, "MIN_POLL_SECONDS", HOUR)
+    monkeypatch.setattr(worker_module, "MAX_POLL_SECONDS", HOUR)
 
 
 def test_a_commit_is_heard_of(seldom: None, start: Start):
@@ -61,7 +61,7 @@ def test_what_was_written_past_django_is_found(start: Start, database: psycopg.C
 
 def test_what_is_rolled_back_is_not_announced(transactional_db: None, monkeypatch: pytest.MonkeyPatch):
     announced: list[bool] = []
-    monkeypatch.setattr(announcer, "announce", lambda: announced.append(True))
+    monkeypatch.setattr(commit_notifier, "notify", lambda: announced.append(True))
     with attributed_transaction(actor="somebody"):
         transaction.set_rollback(True)
     assert announced == []
@@ -74,22 +74,22 @@ def test_a_writer_does_not_notice_that_nobody_can_be_told(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.setattr(wakeup, "connection_parameters", lambda: {"host": "127.0.0.1", "port": 9})
-    voice = Announcer()
+    voice = CommitNotifier()
     with caplog.at_level(logging.INFO):
-        voice.announce()
-        eventually(lambda: "workers are not told of commits for now" in caplog.text)
+        voice.notify()
+        eventually(lambda: "workers are not notified of commits for now" in caplog.text)
     voice.close()
 
 
 def test_many_commits_are_one_notification(database: psycopg.Connection):
     heard = 0
     database.execute(f"LISTEN {wakeup.CHANNEL}")
-    voice = Announcer()
-    voice.announce()
+    voice = CommitNotifier()
+    voice.notify()
     for _ in database.notifies(timeout=10, stop_after=1):
         heard += 1
     for _ in range(1_000):  # all of them within the pause that follows the first
-        voice.announce()
+        voice.notify()
     for _ in database.notifies(timeout=1):
         heard += 1
     voice.close()

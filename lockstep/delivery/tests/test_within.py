@@ -10,10 +10,10 @@ import pytest
 
 from conftest import database_url
 from lockstep.delivery import lanes
-from lockstep.delivery.errors import Lost, Refused
+from lockstep.delivery.errors import LeaseLost, Rejected
 from lockstep.delivery.subscriptions import Claim, Subscriber
 from lockstep.delivery.tests.support import POST, Steps, insert_post, rename_post, subscriber, waiting
-from tests.support import PATIENCE, BackgroundWorker, drained, eventually
+from tests.support import WAIT_TIMEOUT, BackgroundWorker, drained, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -63,13 +63,13 @@ def test_what_a_failing_handler_wrote_is_rolled_back(
 ):
     async def write_and_fail(connection: psycopg.AsyncConnection[Any], claims: Sequence[Claim]) -> None:
         await write_titles(connection, claims)
-        raise Refused("no")
+        raise Rejected("no")
 
     worker.subscribers = [within(write_and_fail)]
     steps.declare(within())
     insert_post(handled, "a")
     worker.start()
-    eventually(lambda: handled.execute("SELECT count(*) FROM delivery_deadletter").fetchone() == (1,))
+    eventually(lambda: handled.execute("SELECT count(*) FROM lockstep_deadletter").fetchone() == (1,))
     assert titles(handled) == []
 
 
@@ -79,7 +79,7 @@ def test_one_that_cannot_be_handled_does_not_take_its_batch_along(
     async def refuse_one(connection: psycopg.AsyncConnection[Any], claims: Sequence[Claim]) -> None:
         await write_titles(connection, claims)
         if any((claim.change.after or {})["title"] == "13" for claim in claims):
-            raise Refused("no")
+            raise Rejected("no")
 
     worker.subscribers = [within(refuse_one, batch=50)]
     steps.declare(within())
@@ -88,7 +88,7 @@ def test_one_that_cannot_be_handled_does_not_take_its_batch_along(
     worker.start()
     eventually(lambda: drained(handled))
     assert titles(handled) == [f"{n:02}" for n in range(20) if n != 13]
-    assert handled.execute("SELECT count(*) FROM delivery_deadletter").fetchone() == (1,)
+    assert handled.execute("SELECT count(*) FROM lockstep_deadletter").fetchone() == (1,)
 
 
 def test_a_claim_that_was_lost_writes_nothing(handled: psycopg.Connection, steps: Steps):
@@ -96,13 +96,13 @@ def test_a_claim_that_was_lost_writes_nothing(handled: psycopg.Connection, steps
     insert_post(handled, "a")
     steps.fan_out()
     [stale] = steps.claim(within())
-    handled.execute("UPDATE delivery_lane SET next_at = now()")
+    handled.execute("UPDATE lockstep_lane SET next_at = now()")
     [claim] = steps.claim(within())
-    with pytest.raises(Lost):
+    with pytest.raises(LeaseLost):
         deliver(stale)
     assert titles(handled) == []
     deliver(claim)
-    with pytest.raises(Lost):
+    with pytest.raises(LeaseLost):
         deliver(claim)
     assert (titles(handled), waiting(handled)) == (["a"], [])
 
@@ -121,7 +121,7 @@ def test_a_handler_that_takes_its_time_holds_nobody_up(
     steps.declare(within())
     post = insert_post(handled, "first")
     worker.start()
-    assert begun.wait(PATIENCE)
+    assert begun.wait(WAIT_TIMEOUT)
     rename_post(handled, post, "second")
     eventually(lambda: [title for _, title in waiting(handled)] == ["first", "second"])
     assert titles(handled) == []
@@ -131,7 +131,7 @@ def test_a_handler_that_takes_its_time_holds_nobody_up(
 
 
 def test_a_subscriber_has_one_way_to_deliver():
-    with pytest.raises(ValueError, match="either connect or within"):
+    with pytest.raises(ValueError, match="one of connect, within and transactional"):
         Subscriber(name="test", kind="event", models=(POST,))
 
 

@@ -5,14 +5,14 @@ from uuid import UUID
 
 import pytest
 
-from lockstep.accounts.models import User
+from backend.accounts.models import User
+from backend.defects.models import Defect
+from backend.posts.models import Comment, Post
+from backend.shop.models import ProductTag, Tag
 from lockstep.changes.models import Change
-from lockstep.defects.models import Defect
 from lockstep.delivery.destinations.webhook import body_of
 from lockstep.delivery.subscriptions import Change as LoggedChange
 from lockstep.delivery.subscriptions import Claim
-from lockstep.posts.models import Comment, Post
-from lockstep.shop.models import ProductTag, Tag
 from tests.support import Cast
 
 pytestmark = pytest.mark.django_db
@@ -194,7 +194,7 @@ def test_the_history_of_a_user_is_for_staff(cast: Cast):
         "posts.post/9999",
         "nothing.at_all/1",
         "posts.post/" + "9" * 19,
-        "webhooks.endpoint/1",
+        "lockstep_webhooks.endpoint/1",
         "posts.post/" + "-" * 36,
     ],
 )

@@ -10,7 +10,7 @@ import orjson
 import psycopg
 import pytest
 
-from lockstep.delivery import following as following_module
+from lockstep.delivery import log_reader
 from lockstep.delivery.tests.support import begin_epoch, insert_post, rename_post
 from lockstep.feed import stream as stream_module
 from tests.support import Person
@@ -107,11 +107,11 @@ def test_silence_is_broken_and_tells_how_far_it_is(
     staff: Person, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(stream_module, "HEARTBEAT_SECONDS", 0.0)
-    monkeypatch.setattr(stream_module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(stream_module, "POLL_SECONDS", 0.01)
     with stream(staff, query="?events=posts.comment.*") as events:
         begun = next(events)
         post = insert_post(database, "not asked for")
-        seq = database.execute("SELECT seq FROM changes_change WHERE object_id = %s", [post]).fetchone()
+        seq = database.execute("SELECT seq FROM lockstep_change WHERE object_id = %s", [post]).fetchone()
         later = next(event for event in events if event.id.split("/")[3] == str(seq[0]))
         assert (begun.data, later.data) == (None, None)
     insert_post(database, "next")
@@ -135,11 +135,11 @@ def test_a_place_that_is_none_is_refused(staff: Person, place: str):
 def test_a_place_that_the_log_forgot_is_gone(staff: Person, database: psycopg.Connection):
     with stream(staff) as events:
         place = next(events).id
-    database.execute("UPDATE delivery_epoch SET dropped = 9000000000")
+    database.execute("UPDATE lockstep_epoch SET dropped = 9000000000")
     try:
         response = staff.client.get(PATH, headers=LIVE | {"last-event-id": place})
     finally:
-        database.execute("UPDATE delivery_epoch SET dropped = NULL")
+        database.execute("UPDATE lockstep_epoch SET dropped = NULL")
     assert response.status_code == 410
     assert "start from now" in response.json()["detail"]
 
@@ -149,7 +149,7 @@ def test_patterns_that_there_are_not(staff: Person):
 
 
 def test_there_are_so_many_streams_and_each_gives_its_seat_back(staff: Person, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(stream_module, "_seats", BoundedSemaphore(1))
+    monkeypatch.setattr(stream_module, "_slots", BoundedSemaphore(1))
     for _ in range(3):
         first = staff.client.get(PATH, headers=LIVE)
         second = staff.client.get(PATH, headers=LIVE)
@@ -160,7 +160,7 @@ def test_there_are_so_many_streams_and_each_gives_its_seat_back(staff: Person, m
 
 
 def test_head_takes_no_seat(staff: Person, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(stream_module, "_seats", BoundedSemaphore(1))
+    monkeypatch.setattr(stream_module, "_slots", BoundedSemaphore(1))
     heads = [staff.client.head(PATH, headers=LIVE) for _ in range(3)]
     assert [(head.status_code, head["Content-Type"]) for head in heads] == [(200, "text/event-stream")] * 3
     with stream(staff) as events:
@@ -168,7 +168,7 @@ def test_head_takes_no_seat(staff: Person, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_before_a_worker_has_ever_run_there_is_nothing_to_follow(staff: Person, database: psycopg.Connection):
-    database.execute("DELETE FROM delivery_epoch")
+    database.execute("DELETE FROM lockstep_epoch")
     for place in ("", "0000000a/1:1:/1:1:/0/-"):
         answer = staff.client.get(PATH, headers=LIVE | {"last-event-id": place})
         assert (answer.status_code, answer["Retry-After"]) == (503, "5")
@@ -193,6 +193,6 @@ def test_a_stream_whose_database_goes_ends_and_is_taken_up_again(
 
 
 def test_a_stream_that_cannot_be_opened_for_now_is_503(staff: Person, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(following_module, "connection_parameters", lambda: {"host": "127.0.0.1", "port": 9})
+    monkeypatch.setattr(log_reader, "connection_parameters", lambda: {"host": "127.0.0.1", "port": 9})
     response = staff.client.get(PATH, headers=LIVE)
     assert (response.status_code, response["Retry-After"]) == (503, "2"), response.content

@@ -13,16 +13,16 @@ WITH fresh AS MATERIALIZED (
     SELECT e.*, {parent_id} AS parent_id
     FROM json_to_recordset(%(batch)s::json) AS e ({typed})
     WHERE NOT EXISTS (
-        SELECT FROM mirror_remoteobject known
+        SELECT FROM lockstep_mirror_remoteobject known
         WHERE known.collection = '{key}' AND known.remote_id = e.id::text)
       AND NOT EXISTS (
-        SELECT FROM mirror_remoteobject lost
+        SELECT FROM lockstep_mirror_remoteobject lost
         WHERE lost.collection = '{key}' AND lost.intent IS NOT NULL AND lost.intent -> 'create' = {theirs})
       AND NOT ({fingerprint_of_e} IN (
-          SELECT fingerprint FROM mirror_sentwrite
+          SELECT fingerprint FROM lockstep_mirror_sentwrite
           WHERE collection = '{key}' AND kind = 'create' AND fingerprint IS NOT NULL))
       AND NOT ((e.id::text, {fingerprint_of_e}) IN (
-          SELECT remote_id, fingerprint FROM mirror_sentwrite
+          SELECT remote_id, fingerprint FROM lockstep_mirror_sentwrite
           WHERE collection = '{key}' AND kind = 'delete' AND remote_id IS NOT NULL AND fingerprint IS NOT NULL))
 ), wanted AS MATERIALIZED (
     SELECT (%(time)s || overlay(left(md5(%(seed)s || e.id), 19) PLACING 'a' FROM 4 FOR 1))::uuid AS object_id, e.*,
@@ -33,7 +33,7 @@ WITH fresh AS MATERIALIZED (
     INSERT INTO {table} (id, number, {columns})
     SELECT object_id, number, {values} FROM wanted e
 ), linked AS (
-    INSERT INTO mirror_remoteobject (object_id, collection, remote_id, acknowledged, acknowledged_at, verified_at)
+    INSERT INTO lockstep_mirror_remoteobject (object_id, collection, remote_id, acknowledged, acknowledged_at, verified_at)
     SELECT object_id, '{key}', id::text, {fingerprint_of_e}, now(), now() FROM wanted e
 )
 SELECT (SELECT count(*) FROM fresh WHERE NOT ({has_parent})), (SELECT count(*) FROM wanted);
@@ -59,19 +59,19 @@ COPY {listing} (remote_id, fingerprint, body) FROM STDIN;
 -- name: compare
 -- The plan: what has to be done at the provider so that it equals us. `known` is what we know of each copy.
 -- What we pushed after the listing began is left out, since the listing may be older; so is what is being pushed now.
--- "unkept" is a difference that the provider once said yes to and never showed, where it keeps no writes: pushing again
--- cannot mend it.
--- "owed" copies were seen at the provider before and are gone, or were not seen (or not seen to go) after a push, or lost
+-- "not_persisted" is a write that the provider acknowledged and never showed, where it persists no writes: pushing again
+-- cannot repair it.
+-- "self_inflicted" copies were seen at the provider before and are gone, or were not seen (or not seen to go) after a push, or lost
 -- their id to another one, or were pushed so lately that something else may have gone over them since; or a write of ours
 -- that got no clear answer may have come late, twice, or not at all.
 -- "gone" ones were seen at the provider before and are not.
 CREATE TEMPORARY TABLE {plan} AS
 SELECT CASE
            WHEN NOT %(keeps_writes)s AND ours.object_id IS NULL AND known.object_id IS NOT NULL
-                AND known.acknowledged IS NULL AND known.unkept_at IS NOT NULL THEN 'unkept'
+                AND known.acknowledged IS NULL AND known.unkept_at IS NOT NULL THEN 'not_persisted'
            WHEN ours.object_id IS NULL THEN 'delete'
            WHEN NOT %(keeps_writes)s AND ours.acknowledged = ours.fingerprint AND ours.verified_at IS NULL
-                AND ours.unkept_at IS NOT NULL THEN 'unkept'
+                AND ours.unkept_at IS NOT NULL THEN 'not_persisted'
            WHEN listed.remote_id IS NULL THEN 'create'
            ELSE 'update'
        END AS kind,
@@ -86,38 +86,38 @@ SELECT CASE
                 OR known.unkept_at IS NOT NULL, false)
        OR coalesce(ours.acknowledged IS NOT NULL AND ours.verified_at IS NULL, false)
        OR coalesce(ours.object_id IN (
-              SELECT object_id FROM mirror_sentwrite WHERE collection = '{key}' AND NOT answered), false)
+              SELECT object_id FROM lockstep_mirror_sentwrite WHERE collection = '{key}' AND NOT answered), false)
        OR coalesce(ours.object_id IS NOT NULL AND listed.remote_id IN (
-              SELECT remote_id FROM mirror_sentwrite WHERE collection = '{key}' AND NOT answered), false)
+              SELECT remote_id FROM lockstep_mirror_sentwrite WHERE collection = '{key}' AND NOT answered), false)
        OR coalesce(ours.object_id IS NULL AND known.object_id IS NULL AND (
               listed.fingerprint IN (
-                  SELECT fingerprint FROM mirror_sentwrite WHERE collection = '{key}' AND kind = 'create')
+                  SELECT fingerprint FROM lockstep_mirror_sentwrite WHERE collection = '{key}' AND kind = 'create')
               OR (listed.remote_id, listed.fingerprint) IN (
-                  SELECT remote_id, fingerprint FROM mirror_sentwrite WHERE collection = '{key}' AND kind = 'delete')
-          ), false) AS owed
+                  SELECT remote_id, fingerprint FROM lockstep_mirror_sentwrite WHERE collection = '{key}' AND kind = 'delete')
+          ), false) AS self_inflicted
 FROM (
     SELECT t.id AS object_id, t.number, known.remote_id, {fingerprint_of_t} AS fingerprint,
            known.acknowledged, known.verified_at, known.acknowledged_at, known.unkept_at
     FROM {table} t
-    LEFT JOIN mirror_remoteobject known ON known.object_id = t.id AND known.collection = '{key}'
+    LEFT JOIN lockstep_mirror_remoteobject known ON known.object_id = t.id AND known.collection = '{key}'
     {our_parent_join}
     WHERE t.deleted IS NULL
 ) AS ours
 FULL JOIN {listing} listed ON listed.remote_id = ours.remote_id
 LEFT JOIN LATERAL (
-    SELECT object_id, acknowledged, acknowledged_at, unkept_at FROM mirror_remoteobject
+    SELECT object_id, acknowledged, acknowledged_at, unkept_at FROM lockstep_mirror_remoteobject
     WHERE ours.object_id IS NULL AND collection = '{key}' AND remote_id = listed.remote_id
     LIMIT 1
 ) AS known ON true
 WHERE ours.fingerprint IS DISTINCT FROM listed.fingerprint
   AND coalesce(ours.acknowledged_at, known.acknowledged_at, '-infinity') < %(began)s
   AND NOT (ours.object_id IS NULL AND EXISTS (
-      SELECT FROM mirror_remoteobject lost
+      SELECT FROM lockstep_mirror_remoteobject lost
       WHERE lost.collection = '{key}' AND lost.intent IS NOT NULL AND lost.intent -> 'create' = listed.body));
 
 -- name: verify_listed
 -- Copies that were acknowledged and are now seen.
-UPDATE mirror_remoteobject known SET verified_at = now(), unkept_at = NULL
+UPDATE lockstep_mirror_remoteobject known SET verified_at = now(), unkept_at = NULL
 FROM {listing} listed
 WHERE known.collection = '{key}' AND known.remote_id = listed.remote_id AND known.verified_at IS NULL
   AND known.acknowledged = listed.fingerprint;
@@ -126,17 +126,17 @@ WHERE known.collection = '{key}' AND known.remote_id = listed.remote_id AND know
 DROP TABLE IF EXISTS {listing}, {plan};
 
 -- name: count_plan
-SELECT kind, count(*), count(*) FILTER (WHERE owed AND kind <> 'unkept'), count(*) FILTER (WHERE gone)
+SELECT kind, count(*), count(*) FILTER (WHERE self_inflicted AND kind <> 'not_persisted'), count(*) FILTER (WHERE gone)
 FROM {plan} GROUP BY kind;
 
 -- name: count_seen
 -- How many copies of ours the provider was seen to have.
-SELECT count(*) FROM mirror_remoteobject
+SELECT count(*) FROM lockstep_mirror_remoteobject
 WHERE collection = '{key}' AND remote_id IS NOT NULL AND verified_at IS NOT NULL AND acknowledged IS NOT NULL;
 
 -- name: adopt
--- A copy that is gone, and one that is nobody's and looks the same: the provider has given it another id. The old id is
--- kept beside, in case both show one day.
+-- Links a missing copy to an unlinked one with the same fingerprint: the provider has given it another id. The old id is
+-- recorded, in case both appear one day.
 WITH lost AS (
     SELECT object_id, remote_id, fingerprint,
            row_number() OVER (PARTITION BY fingerprint ORDER BY remote_id::numeric) AS place
@@ -145,15 +145,15 @@ WITH lost AS (
     SELECT remote_id, fingerprint, row_number() OVER (PARTITION BY fingerprint ORDER BY remote_id::numeric) AS place
     FROM {plan} WHERE kind = 'delete' AND object_id IS NULL
 ), adopted AS (
-    UPDATE mirror_remoteobject copy SET remote_id = found.remote_id, acknowledged = found.fingerprint
+    UPDATE lockstep_mirror_remoteobject copy SET remote_id = found.remote_id, acknowledged = found.fingerprint
     FROM lost JOIN found USING (fingerprint, place)
     WHERE copy.collection = '{key}' AND copy.object_id = lost.object_id AND copy.remote_id = lost.remote_id
       AND NOT EXISTS (
-          SELECT FROM mirror_remoteobject other
+          SELECT FROM lockstep_mirror_remoteobject other
           WHERE other.collection = '{key}' AND other.remote_id = found.remote_id)
     RETURNING copy.object_id, lost.remote_id AS was, found.fingerprint
 )
-INSERT INTO mirror_sentwrite (at, collection, object_id, kind, remote_id, fingerprint, answered)
+INSERT INTO lockstep_mirror_sentwrite (at, collection, object_id, kind, remote_id, fingerprint, answered)
 SELECT clock_timestamp(), '{key}', object_id, 'delete', was, fingerprint, true FROM adopted;
 
 -- name: drop_plan
@@ -161,7 +161,7 @@ DROP TABLE IF EXISTS {plan};
 
 -- name: read_plan
 SELECT plan.kind, plan.object_id::text, plan.number, plan.remote_id, plan.theirs, CASE WHEN t.id IS NOT NULL THEN {ours} END,
-       plan.owed, plan.fingerprint
+       plan.self_inflicted, plan.fingerprint
 FROM {plan} plan
 LEFT JOIN {table} t ON t.id = plan.object_id AND t.deleted IS NULL
 {our_parent_join}

@@ -1,54 +1,54 @@
--- What we know of the copy of one object at the provider.
+-- The known state of the copy of one object at the provider.
 
 -- name: find
 SELECT remote_id, intent, acknowledged
-FROM mirror_remoteobject WHERE object_id = %(object_id)s AND collection = %(collection)s;
+FROM lockstep_mirror_remoteobject WHERE object_id = %(object_id)s AND collection = %(collection)s;
 
 -- name: parent
 -- The provider's id of an object that children refer to; none while it is not there.
-SELECT remote_id FROM mirror_remoteobject
+SELECT remote_id FROM lockstep_mirror_remoteobject
 WHERE object_id = %(object_id)s AND collection = %(collection)s
   AND remote_id IS NOT NULL AND acknowledged IS NOT NULL;
 
--- name: intend
--- Written before something is sent that must not be sent twice: whoever finds it looks before sending again.
-INSERT INTO mirror_remoteobject (object_id, collection, intent)
+-- name: record_intent
+-- Recorded before a write that must not be sent twice: the next attempt looks it up before sending again.
+INSERT INTO lockstep_mirror_remoteobject (object_id, collection, intent)
 VALUES (%(object_id)s, %(collection)s, %(intent)s)
 ON CONFLICT (object_id, collection) DO UPDATE SET intent = excluded.intent;
 
 -- name: begin_creation
 -- The same for a creation, which is also kept beside: its copy may come later, or a second time.
 WITH sent AS (
-    INSERT INTO mirror_sentwrite (at, collection, object_id, kind, fingerprint)
+    INSERT INTO lockstep_mirror_sentwrite (at, collection, object_id, kind, fingerprint)
     VALUES (clock_timestamp(), %(collection)s, %(object_id)s, 'create', %(fingerprint)s)
     RETURNING id
 ), noted AS (
-    INSERT INTO mirror_remoteobject (object_id, collection, intent)
+    INSERT INTO lockstep_mirror_remoteobject (object_id, collection, intent)
     VALUES (%(object_id)s, %(collection)s, %(intent)s)
     ON CONFLICT (object_id, collection) DO UPDATE SET intent = excluded.intent
 )
 SELECT id::text FROM sent;
 
 -- name: withdraw_creation
--- It certainly did not arrive.
-WITH withdrawn AS (DELETE FROM mirror_sentwrite WHERE id = %(sent)s)
-UPDATE mirror_remoteobject SET intent = NULL WHERE object_id = %(object_id)s AND collection = %(collection)s;
+-- The creation certainly did not arrive.
+WITH withdrawn AS (DELETE FROM lockstep_mirror_sentwrite WHERE id = %(sent)s)
+UPDATE lockstep_mirror_remoteobject SET intent = NULL WHERE object_id = %(object_id)s AND collection = %(collection)s;
 
 -- name: note_unanswered
 -- An update or a deletion that may have had its effect, or may have it later.
-INSERT INTO mirror_sentwrite (at, collection, object_id, kind, remote_id, fingerprint)
+INSERT INTO lockstep_mirror_sentwrite (at, collection, object_id, kind, remote_id, fingerprint)
 VALUES (clock_timestamp(), %(collection)s, %(object_id)s, %(kind)s, %(remote_id)s, %(fingerprint)s);
 
 -- name: fingerprints
 -- Of all that may be under the object's id there by our own doing.
-SELECT fingerprint FROM mirror_sentwrite WHERE object_id = %(object_id)s AND collection = %(collection)s
-UNION SELECT acknowledged FROM mirror_remoteobject WHERE object_id = %(object_id)s AND collection = %(collection)s;
+SELECT fingerprint FROM lockstep_mirror_sentwrite WHERE object_id = %(object_id)s AND collection = %(collection)s
+UNION SELECT acknowledged FROM lockstep_mirror_remoteobject WHERE object_id = %(object_id)s AND collection = %(collection)s;
 
 -- name: acknowledge
 -- The provider said yes to the body with this fingerprint (NULL: to the deletion) under this id. The time is of the
 -- clock, not of the transaction: who waited for the lock came later.
-WITH settled AS (UPDATE mirror_sentwrite SET answered = true WHERE id = %(sent)s)
-INSERT INTO mirror_remoteobject (object_id, collection, remote_id, acknowledged, acknowledged_at)
+WITH settled AS (UPDATE lockstep_mirror_sentwrite SET answered = true WHERE id = %(sent)s)
+INSERT INTO lockstep_mirror_remoteobject (object_id, collection, remote_id, acknowledged, acknowledged_at)
 VALUES (%(object_id)s, %(collection)s, %(remote_id)s, %(fingerprint)s, clock_timestamp())
 ON CONFLICT (object_id, collection) DO UPDATE
 SET remote_id = excluded.remote_id, acknowledged = excluded.acknowledged, acknowledged_at = excluded.acknowledged_at,
@@ -56,30 +56,30 @@ SET remote_id = excluded.remote_id, acknowledged = excluded.acknowledged, acknow
 
 -- name: acknowledge_update
 -- The same for a copy that was there before; no row when the id was given to another object meanwhile.
-UPDATE mirror_remoteobject
+UPDATE lockstep_mirror_remoteobject
 SET acknowledged = %(fingerprint)s, acknowledged_at = clock_timestamp(), intent = NULL, verified_at = NULL,
     unkept_at = NULL
 WHERE object_id = %(object_id)s AND collection = %(collection)s AND remote_id = %(remote_id)s
 RETURNING remote_id;
 
--- name: dispossess
--- An id that was given to this object is nobody else's any more: the other copy is gone. Where no write of ours was ever
--- seen, in any collection of the provider, the others keep it: a provider that forgets gives every object the same id.
-UPDATE mirror_remoteobject SET remote_id = NULL
+-- name: unlink_previous_owner
+-- An id that was assigned to this object is taken from its previous owner, whose copy is gone. At a provider where no write
+-- of ours was ever seen, in any collection, owners keep it: such a provider returns the same id for every object.
+UPDATE lockstep_mirror_remoteobject SET remote_id = NULL
 WHERE collection = %(collection)s AND remote_id = %(remote_id)s AND object_id <> %(object_id)s
   AND (verified_at IS NOT NULL OR EXISTS (
-      SELECT FROM mirror_remoteobject kept
+      SELECT FROM lockstep_mirror_remoteobject kept
       WHERE kept.collection = ANY (%(collections)s) AND kept.verified_at > kept.acknowledged_at))
 RETURNING object_id;
 
--- name: disown
--- The copy under this id is not found any more. What is found there later, and looks as it did, is the old copy.
+-- name: unlink
+-- The copy under this id is missing. An object that appears there later with the same fingerprint is the old copy.
 WITH lost AS (
-    UPDATE mirror_remoteobject SET remote_id = NULL
+    UPDATE lockstep_mirror_remoteobject SET remote_id = NULL
     WHERE object_id = %(object_id)s AND collection = %(collection)s AND remote_id = %(remote_id)s
     RETURNING acknowledged
 )
-INSERT INTO mirror_sentwrite (at, collection, object_id, kind, remote_id, fingerprint)
+INSERT INTO lockstep_mirror_sentwrite (at, collection, object_id, kind, remote_id, fingerprint)
 SELECT clock_timestamp(), %(collection)s, %(object_id)s, 'delete', %(remote_id)s, acknowledged
 FROM lost WHERE acknowledged IS NOT NULL;
 
@@ -91,30 +91,30 @@ SELECT pg_advisory_xact_lock(hashtextextended(%(collection)s || '/' || %(remote_
 -- A copy that was found becomes this object's, unless it is another one's already. An object whose deletion got no answer
 -- gives it up: the copy is not as it was then, or it is as good as this one's.
 WITH given_up AS (
-    UPDATE mirror_remoteobject SET remote_id = NULL
+    UPDATE lockstep_mirror_remoteobject SET remote_id = NULL
     WHERE collection = %(collection)s AND remote_id = %(remote_id)s AND object_id <> %(object_id)s AND intent ? 'delete'
 )
-UPDATE mirror_remoteobject SET remote_id = %(remote_id)s
+UPDATE lockstep_mirror_remoteobject SET remote_id = %(remote_id)s
 WHERE object_id = %(object_id)s AND collection = %(collection)s AND NOT EXISTS (
-    SELECT FROM mirror_remoteobject other
+    SELECT FROM lockstep_mirror_remoteobject other
     WHERE other.collection = %(collection)s AND other.remote_id = %(remote_id)s AND other.object_id <> %(object_id)s
       AND NOT coalesce(other.intent ? 'delete', false))
 RETURNING remote_id;
 
 -- name: taken
 -- Which of these ids belong to other objects of ours.
-SELECT remote_id FROM mirror_remoteobject
+SELECT remote_id FROM lockstep_mirror_remoteobject
 WHERE collection = %(collection)s AND remote_id = ANY (%(remote_ids)s) AND object_id <> %(object_id)s;
 
 -- name: verify
 -- Seen at the provider after it said yes. So it keeps writes, and of all that were given this id only the last still has
 -- it: returns for each whether it has lost it.
-UPDATE mirror_remoteobject copy
+UPDATE lockstep_mirror_remoteobject copy
 SET remote_id = CASE WHEN copy.acknowledged_at < last.acknowledged_at THEN NULL ELSE copy.remote_id END,
     verified_at = CASE WHEN copy.object_id = %(object_id)s THEN now() ELSE copy.verified_at END,
     unkept_at = CASE WHEN copy.object_id = %(object_id)s THEN NULL ELSE copy.unkept_at END
 FROM (
-    SELECT max(acknowledged_at) AS acknowledged_at FROM mirror_remoteobject
+    SELECT max(acknowledged_at) AS acknowledged_at FROM lockstep_mirror_remoteobject
     WHERE collection = %(collection)s AND remote_id = %(remote_id)s
 ) AS last
 WHERE copy.collection = %(collection)s AND copy.remote_id = %(remote_id)s
@@ -122,23 +122,22 @@ RETURNING copy.remote_id IS NULL;
 
 -- name: miss
 -- Looked for after the provider said yes, and not seen.
-UPDATE mirror_remoteobject SET verified_at = NULL, unkept_at = now()
+UPDATE lockstep_mirror_remoteobject SET verified_at = NULL, unkept_at = now()
 WHERE object_id = %(object_id)s AND collection = %(collection)s AND remote_id = %(remote_id)s;
 
 -- name: keeps_writes
 -- Whether any write of ours was ever seen at the provider after it said yes. (An import acknowledges and verifies at
 -- once.) Counting would not do: one deletion at a json-server sweeps away a burst of creations before they are seen.
 SELECT EXISTS (
-    SELECT FROM mirror_remoteobject WHERE collection = ANY (%(collections)s) AND verified_at > acknowledged_at);
+    SELECT FROM lockstep_mirror_remoteobject WHERE collection = ANY (%(collections)s) AND verified_at > acknowledged_at);
 
 -- name: forget
--- The copy is gone: its id may be given to something else now. What is found there later, and looks as it did, is the old
--- copy.
+-- The copy is gone: its id may be reused now. An object that appears there later with the same fingerprint is the old copy.
 WITH gone AS (
-    DELETE FROM mirror_remoteobject WHERE object_id = %(object_id)s AND collection = %(collection)s
+    DELETE FROM lockstep_mirror_remoteobject WHERE object_id = %(object_id)s AND collection = %(collection)s
     RETURNING remote_id, acknowledged
 )
-INSERT INTO mirror_sentwrite (at, collection, object_id, kind, remote_id, fingerprint, answered)
+INSERT INTO lockstep_mirror_sentwrite (at, collection, object_id, kind, remote_id, fingerprint, answered)
 SELECT clock_timestamp(), %(collection)s, %(object_id)s, 'delete', remote_id, coalesce(%(fingerprint)s, acknowledged),
        %(answered)s
 FROM gone WHERE remote_id IS NOT NULL AND coalesce(%(fingerprint)s, acknowledged) IS NOT NULL;

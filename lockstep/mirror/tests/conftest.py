@@ -3,8 +3,8 @@ from collections.abc import Iterator
 import pytest
 from django.conf import settings
 
+from devstack.sandbox.jsonplaceholder import StandIn
 from lockstep.mirror.tests.support import Provider
-from lockstep.sandbox.jsonplaceholder import StandIn
 
 
 @pytest.fixture

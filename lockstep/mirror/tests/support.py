@@ -10,13 +10,13 @@ from django.core.management import CommandError, call_command
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from backend.posts.mirror import COMMENTS, JSONPLACEHOLDER, POSTS
+from backend.posts.models import Comment, Post
+from devstack.sandbox.jsonplaceholder import StandIn
 from lockstep.delivery.database import open_pool
+from lockstep.http.client import trusted
 from lockstep.mirror.collections import Client, Collection
 from lockstep.mirror.push import Pusher
-from lockstep.posts.mirror import COMMENTS, JSONPLACEHOLDER, POSTS
-from lockstep.posts.models import Comment, Post
-from lockstep.providers.http import trusted
-from lockstep.sandbox.jsonplaceholder import StandIn
 
 T = TypeVar("T")
 

@@ -8,15 +8,15 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from backend.posts.mirror import JSONPLACEHOLDER
+from backend.posts.models import Post
 from lockstep.delivery import lanes
 from lockstep.mirror.apply import Applier, Result
 from lockstep.mirror.collections import Client
 from lockstep.mirror.plan import Plan
 from lockstep.mirror.subscriber import mirror_subscriber
 from lockstep.mirror.tests.support import Provider, run_import, with_client
-from lockstep.posts.mirror import JSONPLACEHOLDER
-from lockstep.posts.models import Post
-from tests.support import PATIENCE
+from tests.support import WAIT_TIMEOUT
 
 Pool = AsyncConnectionPool[AsyncConnection[Any]]
 SUBSCRIBER = mirror_subscriber(JSONPLACEHOLDER)
@@ -28,7 +28,7 @@ async def held(pool: Pool, object_ids: list[str]) -> AsyncIterator[None]:
     async with pool.connection() as connection:
         tokens = [await lanes.hold(connection, SUBSCRIBER, "posts.post", object_id) for object_id in object_ids]
     yield
-    async with asyncio.timeout(PATIENCE), pool.connection() as connection:
+    async with asyncio.timeout(WAIT_TIMEOUT), pool.connection() as connection:
         for token in tokens:
             assert token
             await lanes.release(connection, token)
@@ -37,7 +37,7 @@ async def held(pool: Pool, object_ids: list[str]) -> AsyncIterator[None]:
 async def asked_again(pool: Pool, times: int) -> None:
     """Waits until so many more connections were asked for."""
     before = pool.get_stats()["requests_num"]
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(WAIT_TIMEOUT):
         while pool.get_stats()["requests_num"] < before + times:
             await asyncio.sleep(0.01)
 

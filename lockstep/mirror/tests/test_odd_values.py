@@ -2,16 +2,16 @@
 
 import pytest
 
+from backend.posts.mirror import COMMENTS, POSTS
+from backend.posts.models import Comment, Post
+from lockstep.http.errors import MalformedResponse
+from lockstep.http.json_text import parse
+from lockstep.http.tests.odd_json import ODD, Raw, dumps, encode
 from lockstep.mirror.importing import unusable_in
 from lockstep.mirror.plan import copy_line
 from lockstep.mirror.push import same
 from lockstep.mirror.remote import digest, projection
 from lockstep.mirror.tests.support import Provider, run_import, run_plan
-from lockstep.posts.mirror import COMMENTS, POSTS
-from lockstep.posts.models import Comment, Post
-from lockstep.providers.errors import Garbled
-from lockstep.providers.json_text import parse
-from lockstep.providers.tests.odd_json import ODD, Raw, dumps, encode
 from tests.support import Cast
 
 POST = {"id": 7, "userId": 1, "title": "t", "body": "b"}
@@ -64,7 +64,7 @@ def test_one_odd_value_raises_nothing_but_provider_errors(odd: Raw):
             try:
                 element = parse(encode(dumps(whole | {name: odd})))
                 copy_line(collection, element)
-            except Garbled:
+            except MalformedResponse:
                 continue
             assert isinstance(unusable_in(collection)(element), str)
             assert isinstance(digest(collection, projection(collection, element)), str)

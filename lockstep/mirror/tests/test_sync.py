@@ -6,16 +6,15 @@ import psycopg
 import pytest
 from django.conf import settings
 
+from backend.posts.mirror import JSONPLACEHOLDER
+from backend.posts.models import Comment, Post
+from devstack.sandbox.jsonplaceholder import StandIn
 from lockstep.delivery import operations, periodic
 from lockstep.delivery.audit import Finding
-from lockstep.mirror.collections import mirror_of
 from lockstep.mirror.drift import mirror_check
 from lockstep.mirror.models import DriftCheck, RemoteObject
 from lockstep.mirror.subscriber import mirror_subscriber
 from lockstep.mirror.tests.support import Provider, ours, push, run_command, run_import, run_plan, run_sync
-from lockstep.posts.mirror import JSONPLACEHOLDER
-from lockstep.posts.models import Comment, Post
-from lockstep.sandbox.jsonplaceholder import StandIn
 from tests.support import BackgroundWorker, drained, eventually
 
 pytestmark = pytest.mark.slow  # whole exchanges with a provider, many with a worker
@@ -51,8 +50,8 @@ def test_a_mirror_that_is_paused_is_mentioned(imported: Provider, run):
     code, said = run()
     assert code == 0
     assert said.endswith(
-        "The mirror is paused (maintenance): what is written here is not pushed meanwhile. "
-        f"`manage.py delivery status` says more; `manage.py delivery resume {name}` ends a pause.\n"
+        "The mirror is paused (maintenance): changes are not pushed meanwhile. "
+        f"`manage.py lockstep status` says more; `manage.py lockstep resume {name}` ends a pause.\n"
     )
 
 
@@ -86,7 +85,7 @@ def test_a_plan_that_is_too_long_to_be_shown_is_cut(imported: Provider):
 
 def test_an_audit_of_many_differences_names_the_first(imported: Provider):
     Post.objects.bulk_create(Post(title=f"new {n}", body="b") for n in range(30))
-    code, said = run_command("delivery", "audit")
+    code, said = run_command("lockstep", "audit")
     assert code == 2, said
     assert "(30 differ: see manage.py sync_with_fake_system --plan)" in said
 
@@ -151,7 +150,7 @@ def test_an_audit_of_a_provider_that_cannot_be_read_compares_nothing(imported: P
 
 
 def posts_check() -> Finding:
-    return mirror_check(mirror_of("jsonplaceholder"))()
+    return mirror_check(JSONPLACEHOLDER)()
 
 
 def test_a_provider_that_was_never_imported_is_not_emptied(provider: Provider):
@@ -204,14 +203,14 @@ def test_the_plan_says_that_the_provider_does_not_keep_writes_and_nothing_is_pus
     Post.objects.filter(number=2).update(deleted=LATER)
     code, said = run_sync()
     assert code == 0
-    assert "does not keep writes" in said
+    assert "does not persist writes" in said
     amnesiac.server.forget_requests()
     for _ in range(2):
         code, said = run_plan()
         assert code == 2
         # the new post, the edited one, and the deleted one with its two comments
         assert "0 to create, 0 to update, 0 to delete, 5 not kept by the provider." in said
-        assert "it said yes to 5 of ours and then did not show them" in said
+        assert "it acknowledged 5 of ours and then did not show them" in said
         assert run_sync()[0] == 0
     assert amnesiac.writes() == {}
 

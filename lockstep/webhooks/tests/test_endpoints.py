@@ -13,7 +13,6 @@ from django.db import connection
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from lockstep.api.sealing import Unreadable, unseal
 from lockstep.changes.models import Change
 from lockstep.delivery import operations
 from lockstep.delivery.destinations.webhook import Gone
@@ -22,9 +21,10 @@ from lockstep.delivery.models import DeadLetter, Subscription
 from lockstep.delivery.subscriptions import Change as LoggedChange
 from lockstep.delivery.subscriptions import Claim
 from lockstep.mirror.tests.support import run_command
+from lockstep.rest.encryption import DecryptionFailed, decrypt
 from lockstep.webhooks.disabling import give_up
 from lockstep.webhooks.models import SECRETS, Endpoint
-from tests.support import Cast, Person, eventually, somebody_waits
+from tests.support import Cast, Person, any_lock_waiter, eventually
 
 pytestmark = pytest.mark.django_db
 
@@ -45,7 +45,7 @@ def test_the_secret_is_shown_once_and_kept_sealed(cast: Cast):
     assert shown == {name: value for name, value in made.items() if name != "secret"}
     kept = bytes(Endpoint.objects.get().secret)
     assert made["secret"].encode() not in kept
-    assert unseal(SECRETS, kept).decode() == made["secret"]
+    assert decrypt(SECRETS, kept).decode() == made["secret"]
 
 
 def test_secrets_survive_a_new_secret_key_as_long_as_the_old_one_is_named(cast: Cast, monkeypatch: pytest.MonkeyPatch):
@@ -53,10 +53,26 @@ def test_secrets_survive_a_new_secret_key_as_long_as_the_old_one_is_named(cast: 
     kept = Endpoint.objects.get().secret
     monkeypatch.setattr(settings, "SECRET_KEY_FALLBACKS", [settings.SECRET_KEY])
     monkeypatch.setattr(settings, "SECRET_KEY", "another")
-    assert unseal(SECRETS, kept).decode() == secret
+    assert decrypt(SECRETS, kept).decode() == secret
     monkeypatch.setattr(settings, "SECRET_KEY_FALLBACKS", [])
-    with pytest.raises(Unreadable):
-        unseal(SECRETS, kept).decode()
+    with pytest.raises(DecryptionFailed):
+        decrypt(SECRETS, kept).decode()
+
+
+def test_resealed_secrets_outlive_the_old_secret_key(cast: Cast, monkeypatch: pytest.MonkeyPatch):
+    made = make(cast.owner)
+    new = cast.owner.post(f"{PATH}{made['id']}/rotate/", {}).json()["secret"]
+    monkeypatch.setattr(settings, "SECRET_KEY_FALLBACKS", [settings.SECRET_KEY])
+    monkeypatch.setattr(settings, "SECRET_KEY", "another")
+    code, said = run_command("reseal_secrets")[:2]
+    assert (code, "The secrets of 1 endpoint are encrypted" in said) == (0, True)
+    monkeypatch.setattr(settings, "SECRET_KEY_FALLBACKS", [])
+    endpoint = Endpoint.objects.get()
+    secrets = [endpoint.secret, *endpoint.old_secrets]
+    assert [decrypt(SECRETS, sealed).decode() for sealed in secrets] == [new, made["secret"]]
+    monkeypatch.setattr(settings, "SECRET_KEY", "lost")
+    assert run_command("reseal_secrets")[0] == 2
+    assert Endpoint.objects.get().secret == endpoint.secret
 
 
 def test_an_endpoint_and_its_subscription_live_and_die_together(cast: Cast):
@@ -121,7 +137,7 @@ def test_giving_up_takes_back_nothing_that_was_written_after_the_failure(cast: C
 
 def test_subscription_of_an_endpoint_is_not_removed_by_command(cast: Cast):
     key = make(cast.owner)["id"]
-    code, said = run_command("delivery", "remove", f"webhook:{key}")
+    code, said = run_command("lockstep", "remove", f"webhook:{key}")
     assert (code, said) == (
         1,
         f"'webhook:{key}' belongs to a webhook endpoint (/api/v1/webhooks/{key}/): delete that, and its subscription "
@@ -133,7 +149,7 @@ def test_subscription_of_an_endpoint_is_not_removed_by_command(cast: Cast):
 @pytest.mark.parametrize("name", ["webhook:01999999-0000-7000-8000-000000000001", "webhook:nothing"])
 def test_subscription_without_an_endpoint_is_removed_by_command(cast: Cast, name: str):
     Subscription.objects.create(name=name, kind="event", follows=["*"])
-    assert run_command("delivery", "remove", name) == (0, f"{name} is removed.\n")
+    assert run_command("lockstep", "remove", name) == (0, f"{name} is removed.\n")
     assert not Subscription.objects.filter(name=name).exists()
 
 
@@ -187,7 +203,7 @@ def test_only_staff_may_ask_for_what_only_staff_may_read(cast: Cast):
     refused = cast.owner.post(PATH, {"url": URL, "events": ["accounts.user.*"]})
     assert refused.status_code == 400
     assert "posts.comment.created" in refused.json()["errors"][0]["detail"]
-    assert "accounts.user" not in refused.json()["errors"][0]["detail"].split("There are")[1]
+    assert "accounts.user" not in refused.json()["errors"][0]["detail"].split("Event types")[1]
     assert make(cast.staff, events=["accounts.user.*"])["events"] == ["accounts.user.*"]
 
 
@@ -275,9 +291,10 @@ def test_two_at_once_are_counted_one_after_the_other(
         with database.transaction():  # the first one, which has not committed yet
             database.execute("SELECT FROM accounts_user WHERE id = %s FOR NO KEY UPDATE", [cast.owner.user.pk])
             second = pool.submit(make_another)
-            eventually(lambda: somebody_waits(database))
+            eventually(lambda: any_lock_waiter(database))
             database.execute(
-                "INSERT INTO webhooks_endpoint (id, owner_id, url, events, secret) VALUES (%s, %s, %s, '{*}', '')",
+                "INSERT INTO lockstep_webhooks_endpoint (id, owner_id, url, events, secret)"
+                " VALUES (%s, %s, %s, '{*}', '')",
                 [uuid7(), cast.owner.user.pk, URL],
             )
         assert second.result() == 409
@@ -347,7 +364,9 @@ def test_what_is_too_old_to_be_redelivered_is_said(cast: Cast):
 def test_the_log_keeps_neither_url_nor_secrets(cast: Cast):
     made = make(cast.owner, url="https://example.com/token-in-the-path")
     cast.owner.post(f"{PATH}{made['id']}/rotate/", {})
-    logged = " ".join(f"{change.before} {change.after}" for change in Change.objects.filter(model="webhooks.endpoint"))
+    logged = " ".join(
+        f"{change.before} {change.after}" for change in Change.objects.filter(model="lockstep_webhooks.endpoint")
+    )
     assert "posts.post.*" in logged
     assert "token-in-the-path" not in logged
     assert "secret" not in logged

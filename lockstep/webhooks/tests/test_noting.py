@@ -32,5 +32,5 @@ def test_what_our_database_cannot_note_is_one_line_and_a_mistake_has_its_traceba
     with caplog.at_level(logging.ERROR):
         asyncio.run(handler._noting(note()))
     [record] = caplog.records
-    assert record.getMessage().endswith(f"could not be noted: {str(error).splitlines()[0]}")
+    assert record.getMessage().endswith(f"could not be recorded: {str(error).splitlines()[0]}")
     assert bool(record.exc_info) == has_traceback

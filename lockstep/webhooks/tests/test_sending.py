@@ -14,15 +14,15 @@ import pytest
 from django.conf import settings
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from lockstep.accounts.models import User
+from backend.accounts.models import User
+from backend.shop.models import Tag
 from lockstep.delivery import operations
 from lockstep.delivery.tests.support import insert_post, rename_post
-from lockstep.shop.models import Tag
 from lockstep.webhooks import deliver
-from lockstep.webhooks.actions import MOST_OLD_SECRETS
+from lockstep.webhooks.actions import MAX_OLD_SECRETS
 from lockstep.webhooks.models import Endpoint
 from lockstep.webhooks.tests.receiver import Received, Receiver
-from tests.support import PATIENCE, BackgroundWorker, Cast, Person, drained, eventually
+from tests.support import WAIT_TIMEOUT, BackgroundWorker, Cast, Person, drained, eventually
 
 PATH = "/api/v1/webhooks/"
 
@@ -43,7 +43,7 @@ def people(transactional_db: None) -> Cast:
 @pytest.fixture
 def hooks(worker: BackgroundWorker, database: psycopg.Connection) -> BackgroundWorker:
     """A worker that delivers to endpoints alone."""
-    database.execute("DELETE FROM delivery_subscription")
+    database.execute("DELETE FROM lockstep_subscription")
     worker.subscribers, worker.families = [], [deliver.ENDPOINTS]
     return worker.start()
 
@@ -102,7 +102,7 @@ def test_only_what_its_patterns_name_and_its_owner_may_see_is_sent(
     make(people.owner, receiver, "*")
     User.objects.create_user("somebody", email="private@example.com")
     theirs = make(people.colleague, receiver, "posts.comment.created")  # its creation is its owner's business alone
-    own = make(people.owner, receiver, "webhooks.endpoint.*")
+    own = make(people.owner, receiver, "lockstep_webhooks.endpoint.*")
     insert_post(database, "a")
 
     def sent(text: str) -> list[bytes]:
@@ -258,7 +258,7 @@ def test_both_secrets_sign_while_a_new_one_takes_over(
     insert_post(database, "a")
     request = eventually(lambda: receiver.requests)[0]
     assert request.verified(endpoint["secret"]) == request.verified(rotated["secret"])
-    database.execute("UPDATE webhooks_endpoint SET old_secrets_until = ARRAY[now()]")
+    database.execute("UPDATE lockstep_webhooks_endpoint SET old_secrets_until = ARRAY[now()]")
     insert_post(database, "b")
     later = eventually(lambda: receiver.requests[1:])[0]
     assert later.verified(rotated["secret"])["type"] == "posts.post.created"
@@ -271,7 +271,7 @@ def test_a_secret_signs_until_its_own_end_however_often_it_is_replaced(
 ):
     endpoint = make(people.owner, receiver)
     rotate = f"{PATH}{endpoint['id']}/rotate/"
-    secrets = [endpoint["secret"], *(people.owner.post(rotate, {}).json()["secret"] for _ in range(MOST_OLD_SECRETS))]
+    secrets = [endpoint["secret"], *(people.owner.post(rotate, {}).json()["secret"] for _ in range(MAX_OLD_SECRETS))]
     insert_post(database, "a")
     request = eventually(lambda: receiver.requests)[0]
     for secret in secrets:
@@ -281,7 +281,7 @@ def test_a_secret_signs_until_its_own_end_however_often_it_is_replaced(
         409,
         True,
     )
-    database.execute("UPDATE webhooks_endpoint SET old_secrets_until[1] = now()")
+    database.execute("UPDATE lockstep_webhooks_endpoint SET old_secrets_until[1] = now()")
     newest = people.owner.post(rotate, {}).json()["secret"]
     insert_post(database, "b")
     later = eventually(lambda: receiver.requests[1:])[0]
@@ -317,11 +317,11 @@ def test_what_was_refused_while_its_secret_was_changed_is_tried_again(
     receiver.answer = rotate_and_refuse
     insert_post(database, "a")
     [attempt] = eventually(lambda: attempts(people.owner, endpoint))
-    assert attempt["cause"] == "TryAgain: answered 401; the endpoint was changed meanwhile"
+    assert attempt["cause"] == "RetryLater: answered 401; the endpoint was changed meanwhile"
     receiver.answer = lambda request: (401, {}, b"")
-    database.execute("UPDATE delivery_lane SET next_at = now()")
-    eventually(lambda: database.execute("SELECT cause FROM delivery_deadletter").fetchall())
-    assert attempts(people.owner, endpoint)[0]["cause"] == "Refused: answered 401"
+    database.execute("UPDATE lockstep_lane SET next_at = now()")
+    eventually(lambda: database.execute("SELECT cause FROM lockstep_deadletter").fetchall())
+    assert attempts(people.owner, endpoint)[0]["cause"] == "Rejected: answered 401"
 
 
 @pytest.mark.parametrize("minutes", [10, pytest.param(-10, marks=pytest.mark.faults)])
@@ -340,7 +340,7 @@ def test_a_worker_whose_clock_is_wrong_signs_with_the_right_time(
         def now(cls, tz: Any = None) -> datetime:
             return datetime.now(tz) + timedelta(minutes=minutes)
 
-    for module in ("lockstep.delivery.destinations.webhook", "lockstep.delivery.clock", "lockstep.retry_after"):
+    for module in ("lockstep.delivery.destinations.webhook", "lockstep.delivery.clock", "lockstep.http.retry_after"):
         with suppress(ImportError, AttributeError):
             monkeypatch.setattr(f"{module}.datetime", WrongClock)
     endpoint = make(people.owner, receiver)
@@ -352,7 +352,7 @@ def test_a_worker_whose_clock_is_wrong_signs_with_the_right_time(
     [attempt] = eventually(lambda: attempts(people.owner, endpoint))
     signed = datetime.fromtimestamp(int(request.headers["webhook-timestamp"]), UTC)
     assert abs(datetime.fromisoformat(attempt["at"]) - signed) < timedelta(minutes=1)
-    due = "SELECT next_at BETWEEN now() + interval '30 s' AND now() + interval '1 min' FROM delivery_lane"
+    due = "SELECT next_at BETWEEN now() + interval '30 s' AND now() + interval '1 min' FROM lockstep_lane"
     assert database.execute(due).fetchone() == (True,)
 
 
@@ -370,9 +370,9 @@ def test_what_its_owner_may_not_see_is_no_answer_of_the_receiver(
         assert response.status_code == 201, response.content
 
     order(people.owner)
-    waits = "SELECT attempts FROM delivery_lane WHERE failure = 'unreachable'"
+    waits = "SELECT attempts FROM lockstep_lane WHERE failure = 'unreachable'"
     eventually(lambda: database.execute(waits).fetchall() == [(1,)])
-    database.execute("UPDATE delivery_lane SET next_at = now() + interval '5 hours'")
+    database.execute("UPDATE lockstep_lane SET next_at = now() + interval '5 hours'")
     for _ in range(4):
         order(people.colleague)
     eventually(lambda: [(status.behind, status.objects) for status in operations.status()] == [(0, 1)])
@@ -406,7 +406,7 @@ def test_attempts_tell_what_was_sent_and_what_came_back_but_no_signature(
     receiver.answer = lambda request: (418, {"x-internal": "no", "server": "teapot"}, b"short \0 and stout")
     insert_post(database, "a")
     [attempt] = eventually(lambda: attempts(people.owner, endpoint, "?delivered=false"))
-    assert (attempt["number"], attempt["status"], attempt["cause"]) == (1, 418, "Refused: answered 418")
+    assert (attempt["number"], attempt["status"], attempt["cause"]) == (1, 418, "Rejected: answered 418")
     assert attempt["response"] == "short \ufffd and stout"
     assert attempt["request_headers"]["webhook-id"] == attempt["message_id"] == receiver.ids[0]
     assert attempt["request_headers"]["webhook-signature"] == "[redacted]"
@@ -427,7 +427,7 @@ def test_what_was_refused_can_be_sent_again_under_its_id(
     assert response.status_code == 202
     eventually(lambda: len(receiver.requests) == 2)
     assert len(set(receiver.ids)) == 1
-    assert database.execute("SELECT outcome FROM delivery_deadletter").fetchall() == [("replayed",)]
+    assert database.execute("SELECT outcome FROM lockstep_deadletter").fetchall() == [("replayed",)]
     eventually(lambda: len(attempts(people.owner, endpoint, "?delivered=true")) == 1)
     people.owner.post(f"{PATH}{endpoint['id']}/redeliver/", {"message_id": attempt["message_id"]})
     eventually(lambda: len(receiver.requests) == 3)
@@ -446,7 +446,7 @@ def test_all_that_was_given_up_and_a_span_of_time_can_be_sent_again(
     redeliver = f"{PATH}{endpoint['id']}/redeliver/"
     assert people.owner.post(redeliver, {"dead_letters": True}).status_code == 202
     eventually(lambda: len(receiver.requests) == 3)
-    eventually(lambda: database.execute("SELECT FROM delivery_lane").fetchone() is None)
+    eventually(lambda: database.execute("SELECT FROM lockstep_lane").fetchone() is None)
     assert people.owner.post(redeliver, {"since": "2020-01-01T00:00:00Z"}).status_code == 202
     eventually(lambda: len(receiver.requests) == 5)
 
@@ -468,11 +468,11 @@ def test_answers_that_are_no_yes(
     insert_post(database, "a")
     [attempt] = eventually(lambda: attempts(people.owner, endpoint))
     assert (attempt["delivered"], attempt["status"]) == (False, status)
-    row = eventually(lambda: database.execute("SELECT failure FROM delivery_attempt").fetchone())
+    row = eventually(lambda: database.execute("SELECT failure FROM lockstep_attempt").fetchone())
     assert row == (failure,)
     assert len(receiver.requests) == 1
     if status == 429:
-        [(seconds,)] = database.execute("SELECT extract(epoch FROM next_at - now()) FROM delivery_lane").fetchall()
+        [(seconds,)] = database.execute("SELECT extract(epoch FROM next_at - now()) FROM lockstep_lane").fetchall()
         assert 100 < seconds <= 120
 
 
@@ -533,7 +533,7 @@ def test_a_private_address_is_never_connected_to(
     monkeypatch.setattr(settings, "WEBHOOK_ALLOW_NETWORKS", [])
     insert_post(database, "a")
     [attempt] = eventually(lambda: attempts(people.owner, endpoint))
-    assert attempt["cause"] == "Refused: 127.0.0.1 is not an address on the public internet"
+    assert attempt["cause"] == "Rejected: 127.0.0.1 is not an address on the public internet"
     assert receiver.requests == []
 
 
@@ -544,19 +544,21 @@ def test_a_receiver_that_says_gone_is_disabled_with_a_notice_in_the_feed(
     receiver.answer = lambda request: (410, {}, b"")
     insert_post(database, "a")
     shown = eventually(lambda: (s := people.owner.get(f"{PATH}{endpoint['id']}/").json())["active"] is False and s)
-    assert shown["reason"] == "answered 410: nobody is there any more"
-    notice = "SELECT after ->> 'reason' FROM changes_change WHERE model = 'webhooks.endpoint' AND kind = 'updated'"
+    assert shown["reason"] == "answered 410 Gone"
+    notice = (
+        "SELECT after ->> 'reason' FROM lockstep_change WHERE model = 'lockstep_webhooks.endpoint' AND kind = 'updated'"
+    )
     assert database.execute(notice).fetchall() == [(shown["reason"],)]
-    states = database.execute("SELECT state FROM delivery_subscription").fetchall()
+    states = database.execute("SELECT state FROM lockstep_subscription").fetchall()
     assert states == [("disabled",)]
-    eventually(lambda: database.execute("SELECT count(*) FROM delivery_lane").fetchone() == (0,))
+    eventually(lambda: database.execute("SELECT count(*) FROM lockstep_lane").fetchone() == (0,))
 
 
 def test_message_that_is_answered_410_is_put_aside_and_can_be_had_again(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
 ):
     endpoint = make(people.owner, receiver)
-    both = threading.Barrier(2, timeout=PATIENCE)
+    both = threading.Barrier(2, timeout=WAIT_TIMEOUT)
 
     def gone(request: Received) -> tuple[int, dict[str, str], bytes]:
         both.wait()  # under way together: the second one's lane is gone when it is answered
@@ -566,9 +568,9 @@ def test_message_that_is_answered_410_is_put_aside_and_can_be_had_again(
     with database.transaction():
         insert_post(database, "a")
         insert_post(database, "b")
-    causes = "SELECT cause FROM delivery_deadletter WHERE outcome IS NULL"
+    causes = "SELECT cause FROM lockstep_deadletter WHERE outcome IS NULL"
     eventually(lambda: len(database.execute(causes).fetchall()) == 2)
-    assert set(database.execute(causes).fetchall()) == {("Gone: answered 410: nobody is there any more",)}
+    assert set(database.execute(causes).fetchall()) == {("Gone: answered 410 Gone",)}
     eventually(lambda: len(attempts(people.owner, endpoint)) == 2)
     receiver.answer = lambda request: (204, {}, b"")
     switched = people.owner.client.patch(f"{PATH}{endpoint['id']}/", {"active": True}, content_type="application/json")
@@ -580,7 +582,7 @@ def test_message_that_is_answered_410_is_put_aside_and_can_be_had_again(
     nothing = people.owner.post(redelivery, {"dead_letters": True})
     assert (nothing.status_code, nothing.json()) == (
         200,
-        {"detail": "No message of this endpoint is put aside. Nothing is sent."},
+        {"detail": "The endpoint has no dead letters. Nothing is sent."},
     )
 
 
@@ -601,7 +603,7 @@ def test_days_of_failure_disable_and_one_success_forgives(
     receiver.answer = lambda request: (400, {}, b"")
     insert_post(database, "c")
     eventually(lambda: shown()["failing_since"])
-    database.execute("UPDATE webhooks_endpoint SET failing_since = now() - interval '6 days'")
+    database.execute("UPDATE lockstep_webhooks_endpoint SET failing_since = now() - interval '6 days'")
     assert shown()["active"]
     insert_post(database, "d")
     eventually(lambda: not shown()["active"])
@@ -628,13 +630,15 @@ def test_an_answer_counts_although_our_note_of_it_fails(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection, monkeypatch
 ):
     """The receiver has it: to send it again because our own statement failed would be a repeat of our making."""
-    monkeypatch.setitem(deliver.SQL, "answered", "SELECT 1 / (1 - count(*)) FROM webhooks_endpoint WHERE id = %(id)s")
+    monkeypatch.setitem(
+        deliver.SQL, "answered", "SELECT 1 / (1 - count(*)) FROM lockstep_webhooks_endpoint WHERE id = %(id)s"
+    )
     endpoint = make(people.owner, receiver)
-    database.execute("UPDATE webhooks_endpoint SET failing_since = now()")
+    database.execute("UPDATE lockstep_webhooks_endpoint SET failing_since = now()")
     insert_post(database, "a")
     [attempt] = eventually(lambda: attempts(people.owner, endpoint))
     assert (attempt["delivered"], attempt["number"]) == (True, 1)
-    eventually(lambda: database.execute("SELECT FROM delivery_lane").fetchone() is None)
+    eventually(lambda: database.execute("SELECT FROM lockstep_lane").fetchone() is None)
     assert len(receiver.requests) == 1
 
 
@@ -642,10 +646,11 @@ def test_a_secret_key_that_was_lost_says_so(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
 ):
     endpoint = make(people.owner, receiver)
-    database.execute("UPDATE webhooks_endpoint SET secret = 'nonsense'")
+    database.execute("UPDATE lockstep_webhooks_endpoint SET secret = 'nonsense'")
     insert_post(database, "a")
     [attempt] = eventually(lambda: attempts(people.owner, endpoint))
-    assert attempt["cause"] == "TryAgain: its secret cannot be read: it was sealed under another SECRET_KEY; rotate it"
+    reason = "its secret cannot be decrypted: it was encrypted under another SECRET_KEY; rotate it"
+    assert attempt["cause"] == f"RetryLater: {reason}"
     assert receiver.requests == []
 
 

@@ -1,0 +1,47 @@
+"""Forms of the admin for signing in and for changing the own password, with the same limits of attempts."""
+
+from typing import Any
+
+from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
+from django.core.exceptions import ValidationError
+
+from backend.accounts.throttling import LoginAttempt
+from lockstep.rest.errors import TooManyRequests
+from lockstep.rest.requests import address_of
+
+
+class AdminSignInForm(AdminAuthenticationForm):
+    """Counts an attempt before the password is verified (throttling.py)."""
+
+    def clean(self) -> dict[str, Any]:
+        """Raises ValidationError for invalid credentials, and for too many attempts."""
+        name = self.cleaned_data.get("username", "")
+        if not name or self.request is None:
+            return super().clean()
+        attempt = LoginAttempt(name, address_of(self.request))
+        try:
+            attempt.count()
+        except TooManyRequests as error:
+            raise ValidationError(str(error)) from error
+        cleaned = super().clean()
+        attempt.reset()
+        return cleaned
+
+
+class OwnPasswordForm(AdminPasswordChangeForm):
+    """Counts each attempt with the old password as a login attempt."""
+
+    def __init__(self, *args: Any, address: str | None = None, **options: Any) -> None:  # noqa: ANN401 - the base's
+        super().__init__(*args, **options)
+        self.address = address
+
+    def clean_old_password(self) -> str:
+        """Raises ValidationError for a wrong password, and for too many attempts."""
+        attempt = LoginAttempt(self.user.get_username(), self.address)
+        try:
+            attempt.count()
+        except TooManyRequests as error:
+            raise ValidationError(str(error)) from error
+        old: str = super().clean_old_password()
+        attempt.reset()
+        return old

@@ -1,0 +1,94 @@
+"""Confirmation, in the transaction that writes, that a user may still write.
+
+A request is authenticated early and writes later: in between the account may be deleted or deactivated, the session
+revoked, the password changed, the staff status removed. So the actor of a request holds its credentials, and
+`attributed_transaction` confirms them in its first round trip:
+
+1. The confirmation locks the rows of user and session FOR KEY SHARE, in this order, until the transaction ends.
+   Ordinary updates of these rows do not wait for that.
+2. A withdrawal of rights locks the same row FOR UPDATE, by a trigger (sql/withdrawal.sql), for every writer.
+
+So a write commits before the withdrawal, or is refused with 401 or 403 and leaves nothing.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied as NotEntitled
+from django.db import transaction
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
+
+from lockstep.changes.attribution import Actor, attributed_transaction
+
+# PostgreSQL locks the rows in the order of OF, and evaluates the conditions again on the locked rows.
+OF_SESSION = """(
+    SELECT u.is_staff OR NOT %(actor_staff)s
+    FROM accounts_user u JOIN accounts_session s ON s.user_id = u.id
+    WHERE u.id = %(actor_user)s AND s.id = %(actor_session)s
+      AND u.is_active AND u.deleted IS NULL AND s.revoked IS NULL AND s.expires > statement_timestamp()
+    FOR KEY SHARE OF u, s)"""
+OF_ADMIN = """(
+    SELECT u.is_staff
+    FROM accounts_user u
+    WHERE u.id = %(actor_user)s AND u.is_active AND u.deleted IS NULL AND u.password = %(actor_password)s
+    FOR KEY SHARE OF u)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entitlement:
+    """The credentials of a user; an `attribution.Confirmation` for user and session."""
+
+    sql: str
+    parameters: Mapping[str, Any]
+
+    def refusal(self, confirmed: bool | None) -> Exception:
+        """401 when the account or the session has ended, 403 when the user is no longer staff."""
+        if confirmed is None:
+            return AuthenticationFailed("The session or the account ended during the request. Sign in again.")
+        return PermissionDenied("The staff status was removed during the request. Nothing was changed.")
+
+
+class AdminEntitlement(Entitlement):
+    """The entitlement of a user of the admin, whose errors are Django's pages."""
+
+    __slots__ = ()
+
+    def refusal(self, confirmed: bool | None) -> Exception:
+        """403 in any case: the next page redirects to the sign-in."""
+        return NotEntitled("Your account changed while the page was being saved. Nothing was saved; sign in again.")
+
+
+def session_actor(*, user: UUID, session: UUID, is_staff: bool) -> Actor:
+    """The actor of a request with a bearer token. The confirmation checks session, account and staff status."""
+    parameters = {"actor_user": user, "actor_session": session, "actor_staff": is_staff}
+    return Actor(f"user:{user}", Entitlement(OF_SESSION, parameters))
+
+
+def admin_actor(*, user: UUID, password: str) -> Actor:
+    """The actor of a request of the admin: the user is staff, and has the password that the session was opened with.
+
+    `password` is the stored hash that Django's session was verified against when the request was authenticated.
+    """
+    return Actor(f"user:{user}", AdminEntitlement(OF_ADMIN, {"actor_user": user, "actor_password": password}))
+
+
+def lock_account(user: object) -> None:
+    """Locks a user's row FOR UPDATE until the transaction ends: waits for, and blocks, all writes of this user."""
+    get_user_model().objects.select_for_update().filter(pk=user).order_by().values_list("pk").first()
+
+
+@contextmanager
+def account_transaction(*, actor: str, user: object) -> Iterator[None]:
+    """An attributed transaction that changes the rights of a user.
+
+    The account is locked before the actor is confirmed: otherwise two such transactions for one account would each hold
+    the lock of their own confirmation and wait for the other's.
+    """
+    with transaction.atomic():
+        lock_account(user)
+        with attributed_transaction(actor=actor):
+            yield

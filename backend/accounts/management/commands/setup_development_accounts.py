@@ -1,0 +1,15 @@
+from typing import Any
+
+from backend.accounts import development
+from lockstep.changes import commands
+
+
+class Command(commands.Command):
+    traced = True
+    help = "Creates the accounts of development: user / 1234, the admin admin / 12345, the client lockstep-dev."
+
+    def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+        development.refuse_outside_development()
+        development.ensure_account(development.USERNAME, development.PASSWORD)
+        development.ensure_account(development.ADMIN_USERNAME, development.ADMIN_PASSWORD, staff=True)
+        development.ensure_client()

@@ -1,0 +1,157 @@
+"""The bearer token: what opens the door, what does not, whatever it was given by."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from backend.accounts import sessions
+from backend.accounts.models import Session, Token, User
+from backend.accounts.subscribers import remove_expired
+from tests.support import Cast
+
+pytestmark = pytest.mark.django_db
+
+POSTS = "/fakeapi/v1/posts/"
+KINDS = ["opaque", "signed"]
+
+
+@pytest.fixture
+def somebody(db: None) -> User:
+    return User.objects.create_user("somebody", password="right")
+
+
+def issue(user: User, kind: str = "opaque", *, scope: str = "read write") -> str:
+    secret = sessions.open_opaque(user) if kind == "opaque" else sessions.open_pair(user).access
+    Session.objects.filter(user=user).update(scope=scope)
+    return secret
+
+
+def ask(client: Client, authorization: str | None):
+    return client.get(POSTS, headers={"authorization": authorization} if authorization is not None else {})
+
+
+def write(client: Client, secret: str):
+    body = {"title": "t", "body": "b"}
+    headers = {"authorization": f"Bearer {secret}"}
+    return client.post(f"{POSTS}create/", body, content_type="application/json", headers=headers)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_token_opens_the_door(client: Client, somebody: User, kind: str):
+    assert ask(client, f"Bearer {issue(somebody, kind)}").status_code == 200
+    assert ask(client, f"bearer  {issue(somebody, kind)}").status_code == 200
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("state", [{"is_active": False}, {"deleted": timezone.now()}])
+def test_tokens_of_who_may_not_sign_in_any_more_end(client: Client, somebody: User, state: dict, kind: str):
+    secret = issue(somebody, kind)
+    User.objects.filter(pk=somebody.pk).update(**state)
+    assert ask(client, f"Bearer {secret}").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [None, "", "Bearer", "Bearer ", "Bearer x", "Basic dXNlcjoxMjM0", "Token x", "Bearer \xff", "Bearer " + "x" * 5000],
+)
+def test_without_a_valid_token_every_route_is_401(client: Client, authorization: str | None):
+    answer = ask(client, authorization)
+    assert answer.status_code == 401
+    assert answer["WWW-Authenticate"].startswith('Bearer realm="lockstep"')
+    assert answer["Content-Type"] == "application/problem+json"
+    assert answer.json()["type"] == "/problems/unauthenticated"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_expired_session_is_401(client: Client, somebody: User, kind: str):
+    secret = issue(somebody, kind)
+    Session.objects.update(expires=timezone.now() - timedelta(seconds=1))
+    assert ask(client, f"Bearer {secret}").status_code == 401
+
+
+def test_an_expired_token_is_401_though_its_session_goes_on(client: Client, somebody: User):
+    secret = issue(somebody)
+    Token.objects.update(expires=timezone.now() - timedelta(seconds=1))
+    assert ask(client, f"Bearer {secret}").status_code == 401
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_revoked_session_is_401_at_once(client: Client, somebody: User, kind: str):
+    secret = issue(somebody, kind)
+    Session.objects.all().revoke()
+    assert ask(client, f"Bearer {secret}").status_code == 401
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_refresh_token_opens_nothing(client: Client, somebody: User, kind: str):
+    pair = sessions.open_pair(somebody)
+    secret = pair.refresh
+    if kind == "opaque":
+        secret = sessions.new_secret()
+        sessions.store_token(Session.objects.get(), secret, Token.Kind.REFRESH, timezone.now() + timedelta(days=1))
+    assert ask(client, f"Bearer {secret}").status_code == 401
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("scope", "reading", "writing"),
+    [("read write", 200, 201), ("read", 200, 403), ("write", 403, 201), ("", 403, 403), ("readwrite", 403, 403)],
+)
+def test_a_token_does_what_it_was_given_for(
+    client: Client, somebody: User, kind: str, scope: str, reading: int, writing: int
+):
+    secret = issue(somebody, kind, scope=scope)
+    read, written = ask(client, f"Bearer {secret}"), write(client, secret)
+    assert (read.status_code, written.status_code) == (reading, writing)
+    for answer in (read, written):
+        if answer.status_code == 403:
+            assert answer.json()["type"] == "/problems/insufficient-scope"
+
+
+def test_the_database_cannot_give_a_token_back(somebody: User):
+    pair = sessions.open_pair(somebody)
+    secrets = [sessions.open_opaque(somebody), pair.access, pair.refresh]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT t::text FROM accounts_token t UNION ALL SELECT s::text FROM accounts_session s")
+        kept = "".join(row[0] for row in cursor.fetchall())
+    assert not [secret for secret in secrets if secret in kept]
+    assert Token.objects.filter(digest=Token.digest_of(secrets[0])).exists()
+
+
+def test_what_is_expired_is_removed_and_nothing_else(somebody: User):
+    sessions.open_opaque(somebody)
+    gone, going_on = Session.objects.get(), sessions.open_pair(somebody)
+    past = timezone.now() - timedelta(seconds=1)
+    Session.objects.filter(pk=gone.pk).update(expires=past)
+    current = Session.objects.exclude(pk=gone.pk).get()
+    sessions.store_token(current, "old", Token.Kind.REFRESH, past)
+    remove_expired()
+    assert [session.pk for session in Session.objects.all()] == [current.pk]
+    assert [bytes(token.digest) for token in Token.objects.all()] == [Token.digest_of(going_on.refresh)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_letting_somebody_in_costs_one_query(cast: Cast, client: Client, kind: str, django_assert_num_queries):
+    secret = issue(cast.owner.user, kind)
+    with django_assert_num_queries(1):  # the session with its user, and the post
+        client.get(f"{POSTS}1/", headers={"authorization": f"Bearer {secret}"})
+
+
+def test_a_token_that_may_write_sees_what_it_wrote_and_nothing_else(client: Client, somebody: User):
+    User.objects.filter(pk=somebody.pk).update(is_staff=True)
+    secret = issue(somebody, scope="write")
+    client = Client(headers={"authorization": f"Bearer {secret}"})
+    changed = client.patch("/api/v1/users/me/", {"first_name": "Some"}, content_type="application/json")
+    assert (changed.status_code, changed.json()["first_name"], changed.json()["username"]) == (200, "Some", "somebody")
+    refused = [
+        client.get("/api/v1/users/me/"),
+        client.get(f"/api/v1/history/accounts.user/{somebody.number}/"),
+        client.post("/oauth/introspect/", f"token={secret}", content_type="application/x-www-form-urlencoded"),
+        client.post("/api/v1/webhooks/", {"url": "https://x.example/", "events": ["*"]}, "application/json"),
+    ]
+    for answer in refused:
+        assert answer.status_code == 403
+        assert 'scope="read"' in answer["WWW-Authenticate"]

@@ -1,0 +1,210 @@
+"""The shop routes of the predecessor: `id` is the number, and orders are final at once."""
+
+from typing import Any
+
+from django.conf import settings
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+
+from backend.shop import actions, reads
+from backend.shop.actions import InsufficientStock, Line
+from backend.shop.models import MAX_LINES, MAX_NAME, MAX_STOCK, Order, Product
+from backend.shop.serializers import NOT_PLACED, PRICE, Money, ProductKey, Quantity, read_price
+from lockstep.rest import fields, problems
+from lockstep.rest.concurrency import answer, if_match
+from lockstep.rest.errors import DomainError, Invalid
+from lockstep.rest.paging import offset_page
+from lockstep.rest.parameters import QueryParameter, text
+from lockstep.rest.requests import ApiRequest, actor_of
+from lockstep.rest.responses import ApiResponse
+from lockstep.rest.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION
+from lockstep.rest.serializers import StrictSerializer, page_of
+from lockstep.rest.views import View
+
+FILTERS = [
+    text(
+        "keyword",
+        "Only products whose name contains this text, ignoring case and spelling; all when empty.",
+        may_be_empty=True,
+    ),
+    text("keywords", "Another name of `keyword`; all when empty.", may_be_empty=True),
+    QueryParameter("max_price", PRICE, read_price, "Only products of this price or a lower one."),
+]
+LOOKUPS = {"keyword": "folded_name__icontains", "keywords": "folded_name__icontains", "max_price": "price__lte"}
+
+
+class NumberedProductSerializer(StrictSerializer):
+    """A product, by its number."""
+
+    id = serializers.IntegerField(read_only=True)
+    name = fields.Text(max_length=MAX_NAME)
+    price = Money()
+    stock = fields.Integer(min_value=0, max_value=MAX_STOCK)
+    example = {"id": 1001, "name": "RedBull", "price": "2.20", "stock": 100}
+
+
+class NumberedLineSerializer(StrictSerializer):
+    """A quantity of one product."""
+
+    id = ProductKey()
+    quantity = Quantity()
+    example = {"id": 1001, "quantity": 15}
+
+
+class FinalOrderSerializer(StrictSerializer):
+    """The products of an order that is final at once."""
+
+    products = serializers.ListField(child=NumberedLineSerializer(), min_length=1, max_length=MAX_LINES)
+    example = {"products": [{"id": 1001, "quantity": 15}, {"id": 1002, "quantity": 13}]}
+
+
+class OrderedLineSerializer(serializers.Serializer[Any]):
+    """A line of an order, at the price when it was placed."""
+
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    price = Money()
+    quantity = serializers.IntegerField()
+
+
+class NumberedOrderSerializer(serializers.Serializer[Any]):
+    """An order, by its number."""
+
+    id = serializers.IntegerField()
+    state = serializers.CharField()
+    products = OrderedLineSerializer(many=True)
+    total = serializers.CharField()
+    created = serializers.DateTimeField()
+    example = {
+        "id": 4711,
+        "state": "ACCEPTED",
+        "products": [{"id": 1001, "name": "RedBull", "price": "2.20", "quantity": 15}],
+        "total": "33.00",
+        "created": "2026-01-31T12:00:00Z",
+    }
+
+
+class NumberedProductListView(View):
+    """Products on sale."""
+
+    @extend_schema(
+        operation_id="list_numbered_products",
+        parameters=[*FILTERS, *CURSOR_PAGE],
+        responses=page_of(NumberedProductSerializer),
+    )
+    def get(self, request: ApiRequest) -> ApiResponse:
+        """Lists products on sale, and all of your own, newest first."""
+        return offset_page(request, _filtered(request), shape=_serialize_product)
+
+    @extend_schema(
+        operation_id="create_numbered_product",
+        parameters=CREATES_VERSION,
+        request=NumberedProductSerializer,
+        responses={201: NumberedProductSerializer},
+    )
+    def post(self, request: Request) -> ApiResponse:
+        """Creates a product of yours, on sale at once."""
+        serializer = NumberedProductSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        created = actions.create_product(actor=actor_of(request), owner=request.user, **serializer.validated_data)
+        return _product(request, str(created.pk), status=201)
+
+
+class NumberedProductView(View):
+    """Returns a product."""
+
+    @extend_schema(operation_id="get_numbered_product", parameters=READS_VERSION, responses=NumberedProductSerializer)
+    def get(self, request: Request, key: str) -> ApiResponse:
+        return _product(request, key)
+
+    @extend_schema(
+        operation_id="replace_numbered_product",
+        parameters=CHANGES_VERSION,
+        request=NumberedProductSerializer,
+        responses=NumberedProductSerializer,
+    )
+    def put(self, request: Request, key: str) -> ApiResponse:
+        """Replaces the name, price and stock of a product of yours."""
+        product = reads.own_product(key, request.user)
+        serializer = NumberedProductSerializer(data=request.data, current=_serialize_product(product))
+        serializer.is_valid(raise_exception=True)
+        actions.update_product(
+            actor=actor_of(request), product=product, match=if_match(request), **serializer.validated_data
+        )
+        return _product(request, key)
+
+    @extend_schema(operation_id="delete_numbered_product", parameters=DELETES_VERSION, responses={204: None})
+    def delete(self, request: Request, key: str) -> ApiResponse:
+        """Deletes a product of yours; orders of it are not affected."""
+        product = reads.own_product(key, request.user)
+        actions.delete_product(actor=actor_of(request), product=product, match=if_match(request))
+        return ApiResponse(status=204)
+
+
+class PaymentNeeded(DomainError):
+    """Orders need a payment: POST /api/v1/orders/, then POST /api/v1/orders/<id>/confirm/ with a card."""
+
+    problem = problems.FORBIDDEN
+
+
+class FinalOrderView(View):
+    """Orders that are final at once."""
+
+    @extend_schema(
+        operation_id="list_numbered_orders", parameters=CURSOR_PAGE, responses=page_of(NumberedOrderSerializer)
+    )
+    def get(self, request: ApiRequest) -> ApiResponse:
+        """Lists all your orders, newest first."""
+        return offset_page(request, Order.objects.alive().of(request.user), shape=_serialize_order)
+
+    @extend_schema(
+        operation_id="create_final_order",
+        parameters=CREATES_VERSION,
+        request=FinalOrderSerializer,
+        responses={201: NumberedOrderSerializer, **NOT_PLACED},
+    )
+    def post(self, request: Request) -> ApiResponse:
+        """Places an order of all products or none, final at once; 403 where orders need a payment."""
+        if not settings.ORDERS_WITHOUT_PAYMENT:
+            raise PaymentNeeded
+        serializer = FinalOrderSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        lines = [Line(line["id"], line["quantity"]) for line in serializer.validated_data["products"]]
+        try:
+            placed = actions.place_order(actor=actor_of(request), buyer=request.user, lines=lines, final=True)
+        except InsufficientStock as error:
+            raise error.of("products") from error
+        except Invalid as error:
+            raise error.renamed(lines="products") from error
+        order = reads.order(str(placed.number), request.user)
+        return answer(request, _serialize_order(order), order.version, status=201)
+
+
+def _filtered(request: ApiRequest) -> QuerySet[Product]:
+    rows = Product.objects.visible_to(request.user)
+    for name, comparison in LOOKUPS.items():
+        if name in request.parameters:
+            rows = rows.filter(**{comparison: request.parameters[name]})
+    return rows
+
+
+def _product(request: Request, key: str, status: int = 200) -> ApiResponse:
+    product = reads.product(key, request.user)
+    return answer(request, _serialize_product(product), product.version, status=status)
+
+
+def _serialize_product(product: Product) -> dict[str, Any]:
+    return {"id": product.number, "name": product.name, "price": str(product.price), "stock": product.stock}
+
+
+def _serialize_order(order: Order) -> dict[str, Any]:
+    names = {"id": "number", "name": "name", "price": "price", "quantity": "quantity"}
+    return {
+        "id": order.number,
+        "state": order.state,
+        "products": [{name: line[ours] for name, ours in names.items()} for line in order.lines],
+        "total": str(order.total),
+        "created": order.created,
+    }

@@ -1,0 +1,39 @@
+"""Reading variables: from the process, or from the file that a variable with _FILE behind its name points at."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from django.core.exceptions import ImproperlyConfigured
+from environs import FileAwareEnv
+
+Item = TypeVar("Item")
+
+
+class Env(FileAwareEnv):
+    """environs with support for secrets in files, as in Docker, Kubernetes and systemd."""
+
+    def __init__(self) -> None:
+        super().__init__(strip_whitespace=True)
+
+    def _get_value(self, env_key: str, default: Any) -> Any:  # noqa: ANN401 - environs' signature
+        """Raises ImproperlyConfigured for a variable that is set twice, and for a file that cannot be read."""
+        file_key = f"{env_key}{self.file_suffix}"
+        if os.environ.get(env_key) and os.environ.get(file_key):
+            raise ImproperlyConfigured(f"{env_key} and {file_key} are both set: set one of them.")
+        try:
+            return super()._get_value(env_key, default)
+        except (ValueError, OSError) as error:
+            raise ImproperlyConfigured(f"{file_key} must name a file that can be read, in UTF-8.") from error
+
+    def items(
+        self,
+        name: str,
+        default: Sequence[Item] = (),
+        read: Callable[[str], Item] = str,  # type: ignore[assignment]  # text is what it is by itself
+    ) -> list[Item]:
+        """The comma-separated items, without blank ones. `read` may raise ValueError."""
+        text = self.str(name, None)
+        if text is None:
+            return list(default)
+        return [read(part.strip()) for part in text.split(",") if part.strip()]

@@ -1,0 +1,166 @@
+"""Log lines: JSON with the request they belong to, and no secrets."""
+
+import json
+import logging
+import logging.config
+
+import pytest
+from django.core.exceptions import DisallowedHost
+
+from backend.config.logs import MAX_TEXT, MAX_TRACEBACK, Formatter, JSONFormatter
+from lockstep import telemetry
+from lockstep.changes.context import tracing
+from tests.traces import recording
+
+
+def line(message: str, *, for_people: bool = False, **extra: object) -> str:
+    made = Formatter() if for_people else JSONFormatter()
+    record = logging.getLogger("lockstep.test").makeRecord(
+        "lockstep.test", logging.INFO, "f", 1, message, (), None, extra=extra
+    )
+    return made.format(record)
+
+
+def test_a_line_is_json_with_its_request():
+    with tracing("request-1"):
+        told = json.loads(line("it happened", method="GET", ms=1.5))
+    assert told["event"] == "it happened"
+    assert (told["trace"], told["logger"], told["level"]) == ("request-1", "lockstep.test", "info")
+    assert (told["method"], told["ms"]) == ("GET", 1.5)
+    assert told["time"].endswith("Z")
+
+
+def test_a_line_names_its_span_beside_its_request(monkeypatch: pytest.MonkeyPatch):
+    with recording(monkeypatch) as traces, tracing("request-1"):
+        assert telemetry.active
+        with telemetry.active.span("a", "internal", {}):
+            told = json.loads(line("it happened"))
+        outside = json.loads(line("it happened"))
+        [span] = traces.spans
+    assert (told["trace"], told["trace_id"], told["span_id"]) == ("request-1", span.trace_id, span.span_id)
+    assert not {"trace_id", "span_id"} & set(outside)
+    assert not {"trace_id", "span_id"} & set(json.loads(line("it happened")))
+
+
+@pytest.mark.parametrize("for_people", [True, False])
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "lsk_0123456789abcdefghij",
+        "lso_0123456789abcdefghij",
+        "lsr_0123456789abcdefghij",
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+        "Bearer abcdefghijklmnop",
+    ],
+)
+def test_a_token_is_struck_out_wherever_it_stands(secret: str, for_people: bool):
+    told = line(f"it went wrong with {secret}, sadly", for_people=for_people, header=secret)
+    assert secret not in told
+    assert secret.removeprefix("Bearer ") not in told
+    assert "sadly" in told
+
+
+@pytest.mark.parametrize(
+    "text", ["connecting to postgresql://user:hunter22@127.0.0.1/x", "password='hunter22'", '{"password": "hunter22"}']
+)
+def test_a_password_is_struck_out(text: str):
+    assert "hunter22" not in line(text)
+
+
+def test_what_the_database_says_of_a_wrong_password_is_told_in_full():
+    said = 'FATAL:  password authentication failed for user "lockstep"'
+    assert json.loads(line(said))["event"] == said
+
+
+@pytest.mark.parametrize("path", ["/api/v1/users/me/password/", "/me/password", "https://example.com", "/%22bearer "])
+def test_what_stands_beside_a_value_is_not_struck_out_with_it(path: str):
+    told = json.loads(line("request", path=path, status=400, actor="ada@example.com", view="account"))
+    assert (told["path"], told["status"], told["actor"], told["view"]) == (path, 400, "ada@example.com", "account")
+    assert line("request", for_people=True, path=path, status=400).endswith(f" path={path} status=400")
+
+
+@pytest.mark.parametrize("formatter", [Formatter(), JSONFormatter()])
+def test_what_a_client_does_wrong_is_one_line_without_a_traceback(formatter: Formatter):
+    try:
+        raise DisallowedHost("Invalid HTTP_HOST header")
+    except DisallowedHost as error:
+        record = logging.makeLogRecord({"msg": str(error), "exc_info": (type(error), error, error.__traceback__)})
+    told = formatter.format(record)
+    assert "Invalid HTTP_HOST header" in told
+    assert "Traceback" not in told
+
+
+def test_an_exception_is_told_without_its_secrets():
+    try:
+        raise ValueError("refused lsk_0123456789abcdefghij")
+    except ValueError as error:
+        record = logging.LogRecord(
+            "lockstep.test", logging.ERROR, "f", 1, "failed", (), (ValueError, error, error.__traceback__)
+        )
+    told = JSONFormatter().format(record)
+    assert "ValueError" in json.loads(told)["exception"]
+    assert "lsk_0123456789" not in told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x://" + ":" * 16_000,
+        "://" * 10_000,
+        "://a" * 10_000,
+        "eyJ-" * 10_000,
+        "eyJaaaaaaaa-" * 5_000,
+        "bearer " * 10_000,
+        "bearer" + " " * 60_000,
+        "password" * 10_000,
+    ],
+    ids=lambda text: text[:12],
+)
+@pytest.mark.parametrize("for_people", [True, False])
+def test_what_is_logged_is_cut_before_secrets_are_sought_in_it(text: str, for_people: bool):
+    told = line(text, for_people=for_people, path=text)
+    assert len(told) < 3 * MAX_TEXT
+
+
+def test_a_traceback_keeps_its_beginning_and_its_end():
+    try:
+        raise ValueError("x" * 1_000_000 + "the end")
+    except ValueError as error:
+        record = logging.LogRecord("n", logging.ERROR, "f", 1, "m", (), (ValueError, error, error.__traceback__))
+    told = json.loads(JSONFormatter().format(record))["exception"]
+    assert len(told) < MAX_TRACEBACK + 100
+    assert told.startswith("Traceback")
+    assert told.endswith("the end")
+
+
+@pytest.mark.parametrize(
+    "text", ["\n2026-01-01 INFO forged", "\r", "\x1b[2J", "\x9b2J", "\u2028", "\u202e", "\x00", "\ud800"]
+)
+@pytest.mark.parametrize("for_people", [True, False])
+def test_no_text_of_a_stranger_is_a_line_of_its_own(text: str, for_people: bool):
+    told = line(f"a{text}b", for_people=for_people, path=f"/{text}")
+    assert told.isprintable()
+    told.encode()
+
+
+def test_no_line_of_an_errors_message_looks_like_a_record():
+    try:
+        raise ValueError("first\n2026-01-01 INFO forged\x1b[2J")
+    except ValueError as error:
+        record = logging.LogRecord("n", logging.ERROR, "f", 1, "m", (), (ValueError, error, error.__traceback__))
+    first, *more = Formatter().format(record).split("\n")
+    assert first.endswith(" m")
+    assert all(one.startswith("    ") and one.isprintable() for one in more)
+
+
+def test_a_number_beyond_64_bits_is_logged():
+    assert json.loads(line("it happened", count=10**40))["count"] == str(10**40)
+
+
+@pytest.mark.parametrize("for_people", [True, False])
+def test_of_an_address_the_path_is_not_told(for_people: bool):
+    told = line("POST 'https://hooks.example:8443/T0/B1/xyzzy?key=plugh' failed", for_people=for_people)
+    assert "https://hooks.example:8443/[…]" in told
+    assert not {"xyzzy", "plugh", "T0"} & set(told.replace("/", " ").split())
+    assert "failed" in told

@@ -1,0 +1,76 @@
+import json
+import sys
+from argparse import ArgumentParser
+from dataclasses import asdict
+from typing import IO, Any, cast
+
+from django.conf import settings
+from django.core.management.base import CommandError
+from rich.console import Console
+from rich.table import Table
+
+from backend.defects.broadcast import NAME
+from backend.defects.gap import Line, compare, counted_tallies, expected_tallies
+from lockstep.changes import commands
+from lockstep.changes.commands import counted
+from lockstep.delivery import operations
+from lockstep.delivery.operations import Status
+from lockstep.http.errors import ProviderError
+
+
+class Command(commands.Command):
+    help = "Compares the counter's tallies of defects with the expected ones; exits with 2 if they differ."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print JSON")
+
+    def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+        if not settings.COUNTER_URL:
+            raise CommandError("No counter is configured: set COUNTER_URL.")
+        try:
+            counted = counted_tallies()
+        except ProviderError as error:
+            raise CommandError(f"The counter at {settings.COUNTER_URL} cannot be read: {error}") from error
+        lines = compare(expected_tallies(), counted)
+        if options["json"]:
+            rows = [asdict(line) | {"gap": dict(zip(("create", "delete"), line.gap, strict=True))} for line in lines]
+            self.stdout.write(json.dumps(rows))
+        else:
+            Console(file=cast("IO[str]", self.stdout._out)).print(_table(lines))
+            self.stdout.write(_verdict(lines))
+        if any(any(line.gap) for line in lines):
+            sys.exit(2)
+
+
+def _table(lines: list[Line]) -> Table:
+    table = Table("user", *(f"{action}: {what}" for action in ("created", "deleted") for what in ("log", "counter")))
+    for column in table.columns:
+        column.justify = "right"
+    for line in lines:
+        expected, counted = line.expected, line.counted
+        cells = (line.user, expected.create, counted.create, expected.delete, counted.delete)
+        table.add_row(*(f"{cell:,}" for cell in cells), style="bold red" if any(line.gap) else "")
+    return table
+
+
+def _verdict(lines: list[Line]) -> str:
+    """The gap, and what to do about it."""
+    created, deleted = (sum(column) for column in zip(*(line.gap for line in lines), strict=True)) if lines else (0, 0)
+    if not any(any(line.gap) for line in lines):
+        return "No gap: the counter agrees with the log."
+    said = f"The counter lacks {created:+,} creations and {deleted:+,} deletions."
+    status = next((one for one in operations.status() if one.name == NAME), None)
+    return f"{said} {_advice(status)}"
+
+
+def _advice(status: Status | None) -> str:
+    if status is None:
+        return "Nothing was ever sent: start a worker."
+    if status.state == "paused":
+        return f"{NAME} is paused ({status.reason or 'without a reason'}): `lockstep resume {NAME}` lets it go on."
+    if status.dead:
+        return f"{counted(status.dead, 'message')} refused: see `lockstep dead-letters {NAME}`, then `lockstep replay`."
+    if status.behind or status.waiting:
+        return f"{counted(status.behind + status.waiting, 'change')} still on the way."
+    again = f"`lockstep rewind {NAME} --all` sends all again that the log has, under the same ids"
+    return f"Nothing is on its way; {again}."

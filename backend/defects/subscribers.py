@@ -1,0 +1,12 @@
+"""Registers the broadcast to the counter, and its audit."""
+
+from django.conf import settings
+
+from backend.defects.broadcast import COUNTER
+from backend.defects.gap import counter_check
+from lockstep.delivery.audit import register_check
+from lockstep.delivery.subscriptions import register
+
+if settings.COUNTER_URL:
+    register(COUNTER)
+    register_check(counter_check)

@@ -1,0 +1,172 @@
+"""Case-insensitive comparison of texts by one function of the database, lockstep_fold (sql/folding.sql).
+
+Django's lookups `iexact`, `icontains`, `istartswith` and `iendswith` of every text column use it. For searches in many
+rows the folded text is stored: a `FoldedField`, which a trigger writes.
+"""
+
+from typing import Any
+
+import pgtrigger
+from django.core.exceptions import ValidationError
+from django.db import connection, models
+from django.db.models import lookups
+
+from lockstep.rest import text
+
+
+class Fold(models.Func):
+    """The folded form of a text, for comparisons."""
+
+    function = "lockstep_fold"
+    arity = 1
+    output_field = models.TextField()
+
+
+class SortKey(models.Func):
+    """The sort key of a name or title, independent of the database's collation."""
+
+    template = 'lockstep_sort_key(%(expressions)s) COLLATE "C"'
+    arity = 1
+    output_field = models.TextField()
+
+
+class FoldedLookup(lookups.Lookup):
+    """Compares the folded column with the folded value."""
+
+    template = ""
+    prepare_rhs = True
+
+    def as_sql(self, compiler: Any, connection: Any) -> Any:  # noqa: ANN401 - Django's
+        left, left_params = self.process_lhs(compiler, connection)
+        right, right_params = self.process_rhs(compiler, connection)
+        return self.template % (self.left(left), f"lockstep_fold({right})"), [*left_params, *right_params]
+
+    def left(self, column: str) -> str:
+        """The folded column; a FoldedField is used as it is."""
+        stored = isinstance(getattr(self.lhs, "target", None), FoldedField)
+        return column if stored else f"lockstep_fold({column})"
+
+
+ESCAPED = r"replace(replace(replace(%s, E'\\', E'\\\\'), '%%%%', E'\\%%%%'), '_', E'\\_')"
+
+
+class FoldedExact(FoldedLookup):
+    """The column is equal to the value."""
+
+    lookup_name = "iexact"
+    template = "%s = %s"
+
+
+class FoldedContains(FoldedLookup):
+    """The column contains the value."""
+
+    lookup_name = "icontains"
+    template = f"%s LIKE '%%%%' || {ESCAPED} || '%%%%'"
+
+
+class FoldedStartsWith(FoldedLookup):
+    """The column starts with the value."""
+
+    lookup_name = "istartswith"
+    template = f"%s LIKE {ESCAPED} || '%%%%'"
+
+
+class FoldedEndsWith(FoldedLookup):
+    """The column ends with the value."""
+
+    lookup_name = "iendswith"
+    template = f"%s LIKE '%%%%' || {ESCAPED}"
+
+
+def register_lookups() -> None:
+    """Replaces Django's case-insensitive lookups."""
+    for lookup in (FoldedExact, FoldedContains, FoldedStartsWith, FoldedEndsWith):
+        for field in (models.CharField, models.TextField):
+            field.register_lookup(lookup)
+
+
+def fold(value: str) -> str:
+    """The folded form of a text, from the database; for keys in Python."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT lockstep_fold(%s)", [value])
+        [folded] = cursor.fetchone() or [""]
+    return str(folded)
+
+
+class FoldedField(models.TextField):  # type: ignore[type-arg]  # it takes none at run time
+    """A folded copy of other columns; `fold_trigger` writes it."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
+        super().__init__(**{"editable": False, "db_default": "", **options})
+
+
+def fold_trigger(target: str, *sources: str) -> pgtrigger.Trigger:
+    """The trigger that writes the folded columns into the target, also after an update of the target alone."""
+    joined = " || ' ' || ".join(f"coalesce(NEW.{source}, '')" for source in sources)
+    update: Any = pgtrigger.UpdateOf(*sources, target)  # type: ignore[no-untyped-call]
+    return pgtrigger.Trigger(
+        name=f"write_{target}",
+        when=pgtrigger.Before,
+        operation=pgtrigger.Insert | update,
+        func=f"NEW.{target} := lockstep_fold({joined}); RETURN NEW;",
+    )
+
+
+class NormalisedField(models.Field):  # type: ignore[type-arg]  # it takes none at run time
+    """A text column that the ORM normalises in writes and lookups."""
+
+    def deconstruct(self) -> Any:  # noqa: ANN401 - Django's
+        """The deconstruction of Django's own field: the column is the same."""
+        name, _, args, options = super().deconstruct()
+        base = next(cls for cls in type(self).__mro__ if cls.__module__.startswith("django.db.models.fields"))
+        return name, f"django.db.models.{base.__name__}", args, options
+
+    def normalised(self, value: str) -> str:
+        """The normalised value. Raises ValueError for an invalid one."""
+        return text.nfc(value)
+
+    def to_python(self, value: Any) -> Any:  # noqa: ANN401 - any value
+        """The normalised value, for forms and `full_clean`. Raises ValidationError."""
+        converted = super().to_python(value)
+        try:
+            return self.normalised(converted) if isinstance(converted, str) else converted
+        except ValueError as error:
+            raise ValidationError(str(error), code="invalid") from error
+
+    def get_prep_value(self, value: Any) -> Any:  # noqa: ANN401 - any value
+        """The normalised value; an invalid one is left to the database's constraints."""
+        try:
+            return super().get_prep_value(value)  # by way of `to_python`
+        except ValidationError:
+            return models.Field.get_prep_value(self, value)
+
+
+class NormalTextField(NormalisedField, models.TextField):  # type: ignore[type-arg]
+    """A text in NFC."""
+
+
+class NormalCharField(NormalisedField, models.CharField):  # type: ignore[type-arg]
+    """A text of limited length, in NFC."""
+
+
+class LabelField(NormalTextField):
+    """A name in NFC without invisible characters."""
+
+    def normalised(self, value: str) -> str:
+        text.check_visible(value)
+        return super().normalised(value)
+
+
+class UsernameField(NormalisedField, models.CharField):  # type: ignore[type-arg]
+    """A username in NFKC without invisible characters."""
+
+    def normalised(self, value: str) -> str:
+        text.check_visible(value)
+        return text.nfkc(value)
+
+
+class AddressField(NormalisedField, models.EmailField):  # type: ignore[type-arg]
+    """An e-mail address in NFKC, with an ASCII domain."""
+
+    def normalised(self, value: str) -> str:
+        return text.address(value)

@@ -1,0 +1,63 @@
+"""Queries of the frozen routes, as bundled queries of GETs, or by themselves after a change."""
+
+from pathlib import Path
+
+from lockstep.changes.sql_file import load
+from lockstep.rest.concurrency import Representation, representation_or_404
+from lockstep.rest.paging import Counted, PageParams, page_limits
+from lockstep.rest.statements import BundledQuery, Values, fetch_one, fetch_tuple
+
+SQL = {name: text.rstrip(";") for name, text in load(Path(__file__).parent / "sql" / "reads.sql").items()}
+POSTS = SQL["array"].replace("{rows}", SQL["posts"])
+COMMENTS = SQL["comments_of"].replace("{array}", SQL["array"].replace("{rows}", SQL["comments"]))
+
+number_of_posts = Counted(lambda: _number("number_of_posts"))
+
+
+def posts(params: PageParams) -> BundledQuery:
+    """Posts by number, as an array of {userId, id, title, body}, its length, and whether there are more."""
+    return BundledQuery(POSTS, {"offset": params.offset, **page_limits(params.limit)})
+
+
+def comments(post: int, params: PageParams) -> BundledQuery:
+    """A post's comments by number, as an array of {postId, id, name, email, body}, its length, and whether more follow.
+
+    No row for an unknown post.
+    """
+    return BundledQuery(COMMENTS, {"post": post, "offset": params.offset, **page_limits(params.limit)})
+
+
+def number_of_comments(post: int) -> int:
+    """The number of comments on a post."""
+    return _number("number_of_comments", post=post)
+
+
+def post(number: int) -> BundledQuery:
+    """A post as {userId, id, title, body}."""
+    return BundledQuery(SQL["post"], {"number": number}, reuse_cursor=True)
+
+
+def comment(post: int, number: int) -> BundledQuery:
+    """A comment as {postId, id, name, email, body}; no row for a comment on another post."""
+    return BundledQuery(SQL["comment"], {"post": post, "number": number}, reuse_cursor=True)
+
+
+def representation(query: BundledQuery) -> Representation:
+    """Reads a post or comment. Raises NotFound."""
+    return as_representation(fetch_tuple(query.statement, query.parameters), query)
+
+
+def as_representation(found: Values | None, query: BundledQuery) -> Representation:
+    """The post or comment from its row. Raises NotFound."""
+    parameters = query.parameters
+    what = (
+        f"comment {parameters['number']} on post {parameters['post']}"
+        if "post" in parameters
+        else f"post {parameters['number']}"
+    )
+    return representation_or_404(found, f"There is no {what}.")
+
+
+def _number(statement: str, **parameters: int) -> int:
+    found = fetch_one(SQL[statement], parameters)
+    return int(found["count"]) if found else 0

@@ -1,0 +1,157 @@
+"""Views of the frozen routes of posts and comments, below `fakeapi/v1/`."""
+
+from functools import partial
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+
+from backend.posts import actions, reads
+from backend.posts.serializers import CommentSerializer, PostSerializer
+from lockstep.rest.concurrency import Representation, answer, if_match
+from lockstep.rest.paging import PageParams, array_page, parse_page_params
+from lockstep.rest.requests import ApiRequest, actor_of
+from lockstep.rest.responses import ApiResponse
+from lockstep.rest.schema import ARRAY_PAGE, CHANGES_VERSION, CREATES_VERSION, DELETES_VERSION, READS_VERSION
+from lockstep.rest.statements import BundledQuery
+from lockstep.rest.views import View
+
+
+class PostListView(View):
+    """Lists all posts, by number."""
+
+    _params: PageParams
+
+    def bundled_query(self, request: ApiRequest) -> BundledQuery:
+        self._params = parse_page_params(request)
+        return reads.posts(self._params)
+
+    @extend_schema(operation_id="list_posts", parameters=ARRAY_PAGE, responses=PostSerializer(many=True))
+    def get(self, request: ApiRequest) -> ApiResponse:
+        return array_page(request, self._params, reads.number_of_posts)
+
+
+class PostCreateView(View):
+    """Creates a post; its `userId` is 99999942."""
+
+    @extend_schema(
+        operation_id="create_post", parameters=CREATES_VERSION, request=PostSerializer, responses={201: PostSerializer}
+    )
+    def post(self, request: Request) -> ApiResponse:
+        serializer = PostSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        post = actions.create_post(actor=actor_of(request), **serializer.validated_data)
+        return _object_response(request, reads.representation(reads.post(post.number)), status=201)
+
+
+class PostReadView(View):
+    """Returns a post."""
+
+    def bundled_query(self, request: ApiRequest) -> BundledQuery:
+        return reads.post(self.kwargs["number"])
+
+    @extend_schema(operation_id="get_post", parameters=READS_VERSION, responses=PostSerializer)
+    def get(self, request: ApiRequest, number: int) -> ApiResponse:
+        return _object_response(request, reads.as_representation(request.bundled_row, reads.post(number)))
+
+
+class PostUpdateView(View):
+    """Replaces a post's title and body."""
+
+    @extend_schema(
+        operation_id="update_post", parameters=CHANGES_VERSION, request=PostSerializer, responses=PostSerializer
+    )
+    def put(self, request: Request, number: int) -> ApiResponse:
+        serializer = PostSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        actions.update_post(
+            actor=actor_of(request), number=number, match=if_match(request), **serializer.validated_data
+        )
+        return _object_response(request, reads.representation(reads.post(number)))
+
+
+class PostDeleteView(View):
+    """Deletes a post and its comments."""
+
+    @extend_schema(operation_id="delete_post", parameters=DELETES_VERSION, responses={204: None})
+    def delete(self, request: Request, number: int) -> ApiResponse:
+        actions.delete_post(actor=actor_of(request), number=number, match=if_match(request))
+        return ApiResponse(status=204)
+
+
+class CommentListView(View):
+    """Lists the comments on a post, by number."""
+
+    _params: PageParams
+
+    def bundled_query(self, request: ApiRequest) -> BundledQuery:
+        self._params = parse_page_params(request)
+        return reads.comments(self.kwargs["post_number"], self._params)
+
+    @extend_schema(operation_id="list_comments", parameters=ARRAY_PAGE, responses=CommentSerializer(many=True))
+    def get(self, request: ApiRequest, post_number: int) -> ApiResponse:
+        count = partial(reads.number_of_comments, post_number)
+        return array_page(request, self._params, count, f"There is no post {post_number}.")
+
+
+class CommentCreateView(View):
+    """Creates a comment on a post."""
+
+    @extend_schema(
+        operation_id="create_comment",
+        parameters=CREATES_VERSION,
+        request=CommentSerializer,
+        responses={201: CommentSerializer},
+    )
+    def post(self, request: Request, post_number: int) -> ApiResponse:
+        serializer = CommentSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        comment = actions.create_comment(actor=actor_of(request), post_number=post_number, **serializer.validated_data)
+        return _object_response(request, reads.representation(reads.comment(post_number, comment.number)), status=201)
+
+
+class CommentReadView(View):
+    """Returns a comment on a post."""
+
+    def bundled_query(self, request: ApiRequest) -> BundledQuery:
+        return reads.comment(self.kwargs["post_number"], self.kwargs["number"])
+
+    @extend_schema(operation_id="get_comment", parameters=READS_VERSION, responses=CommentSerializer)
+    def get(self, request: ApiRequest, post_number: int, number: int) -> ApiResponse:
+        return _object_response(
+            request, reads.as_representation(request.bundled_row, reads.comment(post_number, number))
+        )
+
+
+class CommentUpdateView(View):
+    """Replaces a comment's name, email and body."""
+
+    @extend_schema(
+        operation_id="update_comment",
+        parameters=CHANGES_VERSION,
+        request=CommentSerializer,
+        responses=CommentSerializer,
+    )
+    def put(self, request: Request, post_number: int, number: int) -> ApiResponse:
+        serializer = CommentSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        actions.update_comment(
+            actor=actor_of(request),
+            post_number=post_number,
+            number=number,
+            match=if_match(request),
+            **serializer.validated_data,
+        )
+        return _object_response(request, reads.representation(reads.comment(post_number, number)))
+
+
+class CommentDeleteView(View):
+    """Deletes a comment."""
+
+    @extend_schema(operation_id="delete_comment", parameters=DELETES_VERSION, responses={204: None})
+    def delete(self, request: Request, post_number: int, number: int) -> ApiResponse:
+        actions.delete_comment(actor=actor_of(request), post_number=post_number, number=number, match=if_match(request))
+        return ApiResponse(status=204)
+
+
+def _object_response(request: Request, one: Representation, status: int = 200) -> ApiResponse:
+    return answer(request, one.body, one.version, status=status)

@@ -1,0 +1,160 @@
+"""The client of a JSONPlaceholder or a json-server.
+
+What they do with missing ids, all seen: a PUT answers 404 (json-server, npm jsonplaceholder) or 500 (the
+public one); a DELETE answers 404 or 200. The public one and npm jsonplaceholder forget every write.
+
+A success without the object that it is about, `{"error": "busy"}`, is no answer: MalformedResponse.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+from urllib.parse import quote
+
+from lockstep.http.client import (
+    HttpClient,
+    Operation,
+    decoded,
+    expect_success,
+    provider_errors,
+    read_body,
+    read_object,
+)
+from lockstep.http.errors import MalformedResponse, NotFound, ServerError
+from lockstep.http.json_stream import batches
+from lockstep.http.json_text import excerpt, integer_of, is_same, parse
+
+_MAX_FILTER = 500  # characters of one value: a whole query must stay far below the 16 KiB of headers
+
+
+def remote_id(value: object) -> str:
+    """An object's id as providers give it, 7 or "7", as the text by which we name it. Raises MalformedResponse.
+
+    Ids beyond 2^53 are none: providers written in JavaScript do not tell them apart themselves.
+    """
+    number = integer_of(value)
+    if number is None:
+        raise MalformedResponse(f"not an id: {excerpt(value)}")
+    return str(number)
+
+
+class JsonPlaceholder(HttpClient):
+    """The collections of one provider. For `stream` the deadline is the longest silence."""
+
+    @asynccontextmanager
+    async def stream(self, collection: str) -> AsyncIterator[AsyncIterator[list[Any]]]:
+        """Every element of the collection as it comes, in batches. Raises in the middle if the body is cut.
+
+        A block, so that its connection is given back wherever the loop in it ends.
+        """
+        operation = Operation(write=False)
+        async with AsyncExitStack() as stack:
+            with provider_errors(operation, self._deadline):
+                async with asyncio.timeout(self._deadline):
+                    await stack.enter_async_context(self._places)
+                    answer = await stack.enter_async_context(self._answer(operation, "GET", _path(collection)))
+                    await expect_success(answer, operation)
+            yield batches(self._paced(decoded(answer), operation))
+
+    async def get(self, collection: str, remote_id: str) -> dict[str, Any] | None:
+        """The object, or None when the provider has none."""
+        path = _path(collection, remote_id)
+        async with self._operation(write=False) as operation:
+            return await self._get(operation, path, remote_id)
+
+    async def find(self, collection: str, fields: Mapping[str, str | int]) -> list[dict[str, Any]]:
+        """The objects whose fields equal these, compared as text.
+
+        The provider filters, and we filter again: it ignores names that it does not know, and what is too
+        long for a query or means something else there is not sent at all.
+        """
+        sent = {name: str(value) for name, value in fields.items() if _can_ask_for(name, value)}
+        async with (
+            self._operation(write=False) as operation,
+            self._answer(operation, "GET", _path(collection), params=sent) as answer,
+        ):
+            await expect_success(answer, operation)
+            found = batches(decoded(answer))
+            return [row async for batch in found for row in batch if _matches(row, fields)]
+
+    async def create(self, collection: str, body: Mapping[str, Any], *, idempotency_key: str | None = None) -> str:
+        """Makes an object; the id that the provider gave it. An `id` in the body is not sent."""
+        content = {name: value for name, value in body.items() if name != "id"}
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        async with (
+            self._operation(write=True) as operation,
+            self._answer(operation, "POST", _path(collection), body=content, headers=headers) as answer,
+        ):
+            await expect_success(answer, operation)
+            document = await read_object(answer)
+            return _object_of(document, remote_id(document.get("id")), content)
+
+    async def update(self, collection: str, remote_id: str, body: Mapping[str, Any]) -> None:
+        """Replaces the object. Raises NotFound when the provider has none, however it says so."""
+        path = _path(collection, remote_id)
+        async with self._operation(write=True) as operation:
+            async with self._answer(operation, "PUT", path, body=body) as answer:
+                if answer.status_code != 500:
+                    await expect_success(answer, operation)
+                    _object_of(await read_object(answer), remote_id, body)
+                    return
+            if await self._get(operation, path, remote_id) is None:
+                raise NotFound("500 to a PUT, 404 to a GET")
+            raise ServerError("500 although the object is there", outcome_unknown=True)
+
+    async def delete(self, collection: str, remote_id: str) -> None:
+        """Makes the object be gone; that it was gone before is as good."""
+        async with (
+            self._operation(write=True) as operation,
+            self._answer(operation, "DELETE", _path(collection, remote_id)) as answer,
+        ):
+            if answer.status_code in (404, 410):
+                return
+            await expect_success(answer, operation)
+            said = await read_body(answer)
+            if said.strip() and parse(said) != {}:
+                _object_of(parse(said), remote_id)
+
+    async def _get(self, operation: Operation, path: str, remote_id: str) -> dict[str, Any] | None:
+        async with self._answer(operation, "GET", path) as answer:
+            if answer.status_code == 404:
+                return None
+            await expect_success(answer, operation)
+            document = await read_object(answer)
+            _object_of(document, remote_id)
+            return document
+
+    async def _paced(self, chunks: AsyncIterator[bytes], operation: Operation) -> AsyncIterator[bytes]:
+        while True:
+            with provider_errors(operation, self._deadline):
+                async with asyncio.timeout(self._deadline):
+                    chunk = await anext(chunks, b"")
+            if not chunk:
+                return
+            yield chunk
+
+
+def _object_of(document: object, remote_id: str, names: Iterable[str] = ()) -> str:
+    """The id of an object in a response. Raises MalformedResponse for another object, or without these fields."""
+    number = integer_of(document.get("id")) if isinstance(document, dict) else None
+    if number is None or str(number) != remote_id:
+        raise MalformedResponse(f"not the object {remote_id}: {excerpt(document)}")
+    if isinstance(document, dict) and (missing := [name for name in names if name not in document]):
+        raise MalformedResponse(f"the object {remote_id} without {', '.join(missing)}")
+    return remote_id
+
+
+def _path(*segments: str) -> str:
+    """The path of a collection or an object. An empty or dotted segment would name something else."""
+    if any(segment.strip(".") == "" for segment in segments):
+        raise ValueError(f"not a path: {segments!r}")
+    return "/" + "/".join(quote(segment, safe="") for segment in segments)
+
+
+def _can_ask_for(name: str, value: str | int) -> bool:
+    return not name.startswith("_") and name != "q" and len(quote(str(value))) <= _MAX_FILTER
+
+
+def _matches(row: object, fields: Mapping[str, str | int]) -> bool:
+    return isinstance(row, dict) and all(is_same(row.get(name), value) for name, value in fields.items())

@@ -1,0 +1,210 @@
+"""The adapter of November 7: handles its faults around the client that is generated from openapi.yaml.
+
+Of 100 good requests some 9 are answered 400, 401, 403, 404 or 405, now and then 402; bodies are empty at times; answers
+take up to 30 s; `/movies` redirects, once to http://; an older schema has ids and titles only. So: any 4xx but 422 may
+pass, 404 never means that something is gone, an answer is asked for again within one deadline, and no redirect leads
+anywhere else.
+"""
+
+import asyncio
+import logging
+import random
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+import httpx
+
+from backend.providers.november7.generated import Client
+from backend.providers.november7.generated.api.movies import list_movies
+from backend.providers.november7.generated.models import Movie
+from backend.providers.november7.generated.types import UNSET
+from lockstep.http.client import HEADERS, Operation, provider_errors, read_object, trusted
+from lockstep.http.errors import MalformedResponse, ProviderError, Refused, ServerError, Unreachable
+from lockstep.http.json_text import excerpt, is_integer, is_text
+
+ALL = 1_000  # a limit that gives all of them
+ATTEMPT_SECONDS = 1.0  # most answers take a tenth of that; who is slower is asked again
+PAUSES = (0.0, 0.02, 0.05, 0.1, 0.0)  # seconds after each attempt: of five, one in a hundred thousand has no luck
+MAX_TITLE, MAX_TEXT = 1_000, 100_000
+EXAMPLES = 5  # ids of movies left out that a log line has
+
+logger = logging.getLogger(__name__)
+
+Observe = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteMovie:
+    """A movie as the provider has it. What an older schema leaves out is None, and so is what makes no sense."""
+
+    id: UUID
+    title: str
+    description: str | None = None
+    image_url: str | None = None
+    rating: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Some of its movies, and how many it says there are.
+
+    `left_out` are the ids of those that cannot be kept, for want of a title; those without an id are not counted.
+    """
+
+    total: int
+    movies: Sequence[RemoteMovie]
+    left_out: frozenset[UUID] = frozenset()
+
+    @property
+    def ids(self) -> set[UUID]:
+        """Of all movies that it has, those included that were left out."""
+        return {movie.id for movie in self.movies} | self.left_out
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether that is all of them: only then what is not among them is not there."""
+        return 0 < self.total == len(self.ids)
+
+
+class November7:
+    """One provider. `deadline` is seconds for an operation with all its attempts.
+
+    Raises ProviderErrors and nothing else. `observe` is told how each attempt ended: its status, or what was wrong.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        deadline: float = 2.5,
+        observe: Observe = lambda outcome: None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._deadline = deadline
+        self._observe = observe
+        self._base = httpx.URL(url)
+        hooks = {"request": [self._stay_here]}
+        self._client = Client(
+            base_url=url,
+            headers=HEADERS,
+            follow_redirects=True,
+            verify_ssl=trusted(),
+            httpx_args={"event_hooks": hooks, "max_redirects": 3, "transport": transport},
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.__aexit__(kind, error, trace)
+
+    async def listing(self, *, skip: int = 0, limit: int = ALL, query: str = "") -> Listing:
+        """Movies in the provider's order. Raises the error of the last attempt when no attempt succeeds in time."""
+        last: ProviderError = Unreachable(f"no answer within {self._deadline:g} s")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._deadline):
+                for pause in PAUSES:
+                    try:
+                        return await self._attempt(skip, limit, query)
+                    except Refused:
+                        raise
+                    except ProviderError as error:
+                        last = error
+                    await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - not to be in step with others
+        raise last
+
+    async def _attempt(self, skip: int, limit: int, query: str) -> Listing:
+        try:
+            listing = await self._ask(skip, limit, query)
+        except ProviderError as error:
+            self._observe(_outcome(error))
+            raise
+        self._observe("200")
+        return listing
+
+    async def _ask(self, skip: int, limit: int, query: str) -> Listing:
+        operation = Operation(write=False)
+        with provider_errors(operation, ATTEMPT_SECONDS):
+            async with asyncio.timeout(ATTEMPT_SECONDS):
+                # The generated call reads a page as a whole, however large, and one odd movie fails it.
+                call = list_movies._get_kwargs(skip=skip, limit=limit, query=query or UNSET)
+                async with self._client.get_async_httpx_client().stream(**call) as answer:
+                    if answer.status_code == 200:
+                        return _listing(await read_object(answer))
+        raise _refusal(answer.status_code)
+
+    async def _stay_here(self, request: httpx.Request) -> None:
+        """Wherever a redirect points to: the same server, and not by http where we came by https."""
+        base = self._base
+        request.url = request.url.copy_with(scheme=base.scheme, host=base.host, port=base.port)
+        request.headers["Host"] = base.netloc.decode("ascii")
+
+
+def _outcome(error: ProviderError) -> str:
+    """The label of an error in metrics: the status of the response, or what was wrong."""
+    if isinstance(error.__cause__, _Status):
+        return str(error.__cause__)
+    return "garbled" if isinstance(error, MalformedResponse) else type(error).__name__.lower()
+
+
+class _Status(Exception):
+    """A status that is no success, as the cause of the error that stands for it."""
+
+
+def _refusal(status: int) -> ProviderError:
+    kind = Refused if status == 422 else ServerError
+    error = kind(f"it answered {status}")
+    error.__cause__ = _Status(status)
+    return error
+
+
+def _listing(page: Mapping[str, Any]) -> Listing:
+    total, items = page.get("total"), page.get("items")
+    if type(total) is not int or not is_integer(total) or not isinstance(items, list):
+        raise MalformedResponse(f"not a page of movies: {excerpt(page)}")
+    read = [movie for item in items if (movie := _movie(item))]
+    left_out = frozenset(movie.id for movie in read if not movie.title)
+    if len(left_out) or len(read) < len(items):
+        logger.warning(
+            "movies left out: %d without a title that can be kept (%s), %d without an id",
+            len(left_out), ", ".join(sorted(map(str, left_out))[:EXAMPLES]), len(items) - len(read),
+        )  # fmt: skip
+    return Listing(total, [movie for movie in read if movie.title], left_out)
+
+
+def _movie(item: object) -> RemoteMovie | None:
+    """None for what has no id. A title that cannot be kept is empty, any other such value is None."""
+    try:
+        movie = Movie.from_dict(item)  # type: ignore[arg-type]  # which is what it finds out
+    except (ValueError, KeyError, TypeError, AttributeError):
+        with suppress(ValueError, KeyError, TypeError, AttributeError):
+            return RemoteMovie(id=UUID(item["id"]), title="")  # type: ignore[index]
+        return None
+    image = _text(movie.image_url, MAX_TEXT)
+    return RemoteMovie(
+        id=movie.id,
+        title=_text(movie.title, MAX_TITLE) or "",
+        description=_text(movie.description, MAX_TEXT),
+        image_url=image if image and image.startswith(("https://", "http://")) else None,
+        rating=_rating(movie.rating),
+    )
+
+
+def _text(value: object, longest: int) -> str | None:
+    text = value.replace("\0", "").strip()[:longest] if isinstance(value, str) else None
+    return text if is_text(text) else None
+
+
+def _rating(value: object) -> float | None:
+    """A float, or a whole number that is none of the absurd ones, which a float cannot hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) <= sys.float_info.max else None

@@ -1,0 +1,17 @@
+"""The audit of the ledger: the stock of every product must be the sum of its movements."""
+
+from pathlib import Path
+
+from lockstep.changes.sql_file import load
+from lockstep.delivery.audit import Finding
+from lockstep.rest.statements import fetch_all
+
+SQL = load(Path(__file__).parent / "sql" / "ledger.sql")
+
+
+def check_ledger() -> Finding:
+    """Compares all products with all movements."""
+    differing = fetch_all(SQL["differing"])
+    [number] = fetch_all(SQL["number"])
+    differences = [f"product {one['number']}: stock {one['stock']}, ledger {one['summed']}" for one in differing]
+    return Finding("shop: stock = ledger", number["count"], differences)

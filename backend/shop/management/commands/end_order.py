@@ -1,0 +1,37 @@
+"""Ends a confirmed order whose payment cannot be decided."""
+
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from backend.shop import actions
+from backend.shop.models import Order
+from lockstep.changes import commands
+from lockstep.rest.errors import Conflict
+
+
+class Command(commands.Command):
+    traced = True
+    help = "Ends a confirmed order whose payment cannot be decided. An order that the gateway has charged is accepted."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("number", type=commands.whole_number(1), help="the order's number")
+        parser.add_argument(
+            "--without-answer",
+            action="store_true",
+            help="reject an order that was ended before, although the gateway does not say whether it was charged",
+        )
+
+    def handle(self, *args: Any, number: int, without_answer: bool, **options: Any) -> None:  # noqa: ANN401 - Django's
+        order = Order.objects.alive().filter(number=number).first()
+        if order is None:
+            raise CommandError(f"There is no order {number}.")
+        try:
+            end = actions.end_order_unanswered if without_answer else actions.end_order
+            end(actor="", order=order)
+        except Conflict as error:
+            raise CommandError(str(error)) from error
+        if without_answer:
+            self.stdout.write(f"Order {number} is rejected. A charge that shows later is a dead letter of payments.")
+            return
+        self.stdout.write(f"A worker looks the charge of order {number} up, and ends the order if it was not charged.")

@@ -1,0 +1,132 @@
+"""Queries of the shop's views."""
+
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
+from rest_framework.exceptions import PermissionDenied
+
+from backend.shop import machines
+from backend.shop.models import BagItem, Order, Product, ProductQuerySet, Tag, is_visible
+from backend.shop.search import Direction, search_engine
+from lockstep.changes.sql_file import load
+from lockstep.rest.concurrency import Representation, representation_or_404
+from lockstep.rest.entities import AnyUser
+from lockstep.rest.errors import NotFound
+from lockstep.rest.paging import DEFAULT_CURSOR_LIMIT, CursorParams, page_limits
+from lockstep.rest.requests import by_key, number_of
+from lockstep.rest.statements import BundledQuery, Row, Values, fetch_all, fetch_tuple
+
+_TEMPLATES = {name: text.rstrip(";") for name, text in load(Path(__file__).parent / "sql" / "products.sql").items()}
+
+
+def _statement(name: str, **parts: str) -> str:
+    """A statement from its template; `parts` take precedence over templates of the same name."""
+    text = _TEMPLATES[name]
+    first = {"fitting": _TEMPLATES["fitting"], **parts}
+    for part, template in [*first.items(), *_TEMPLATES.items()]:
+        text = text.replace(f"{{{part}}}", template)
+    return text
+
+
+BUNDLED_SQL = {
+    "by_id": _statement("by_id"),
+    "by_number": _statement("by_number"),
+    "older": _statement("page", rows=_TEMPLATES["older"], order="row"),
+    "newer": _statement("page", rows=_TEMPLATES["newer"], order="row DESC"),
+    "few_older": _statement("page", fitting=_TEMPLATES["few"], rows=_TEMPLATES["older"], order="row"),
+    "few_newer": _statement("page", fitting=_TEMPLATES["few"], rows=_TEMPLATES["newer"], order="row DESC"),
+    "among": _statement("among", rows=_TEMPLATES["listed"]),
+}
+SQL = {name: text.replace("{user}", "%(user)s") for name, text in BUNDLED_SQL.items()}
+
+
+def listing(params: CursorParams) -> BundledQuery:
+    """The bundled query of a page of products that are on sale or the user's own."""
+    name = ("few_" if params.limit <= DEFAULT_CURSOR_LIMIT else "") + ("newer" if params.backwards else "older")
+    return BundledQuery(BUNDLED_SQL[name], {"place": params.key, **page_limits(params.limit)})
+
+
+def found(
+    user: AnyUser, products: ProductQuerySet, text: str, direction: Direction, place: UUID | None, limit: int
+) -> tuple[list[Row], bool]:
+    """The products that match the text, in this direction from this key, and whether there are more.
+
+    Products that were deleted between the two statements are left out.
+    """
+    keys = search_engine().page(products, text, direction, place, limit + 1)
+    parameters = {"user": user.pk, "keys": keys[:limit], **page_limits(limit)}
+    return fetch_all(SQL["among"], parameters), len(keys) > limit
+
+
+def bundled_query(key: str) -> BundledQuery:
+    """The bundled query of a product by id or number."""
+    return BundledQuery(BUNDLED_SQL[_by(key)], {"key": _key(key)}, reuse_cursor=True)
+
+
+def representation(key: str, user: AnyUser) -> Representation:
+    """A product that this user may see, by id or number. Raises NotFound."""
+    return as_representation(fetch_tuple(SQL[_by(key)], {"user": user.pk, "key": _key(key)}))
+
+
+def as_representation(found: Values | None) -> Representation:
+    """The product from its row. Raises NotFound."""
+    return representation_or_404(found, "There is no such product.")
+
+
+def _by(key: str) -> str:
+    return "by_id" if number_of(key) is None else "by_number"
+
+
+def _key(key: str) -> int | UUID:
+    number = number_of(key)
+    return UUID(key) if number is None else number
+
+
+def product(key: str, user: AnyUser) -> Product:
+    """A product that this user may see, by id or number. Raises NotFound."""
+    found = Product.objects.visible_to(user).filter(**by_key(key)).first()
+    if found is None:
+        raise NotFound("There is no such product.")
+    return found
+
+
+def product_in_bag(key: str, user: AnyUser) -> Product:
+    """A product that this user may see, or has in the bag although it is no longer on sale. Raises NotFound."""
+    in_bag = BagItem.objects.filter(bag__user=user, bag__state=machines.OPEN, bag__deleted=None).values("product")
+    found = Product.objects.filter(is_visible(user) | Q(pk__in=in_bag), **by_key(key)).first()
+    if found is None:
+        raise NotFound("There is no such product.")
+    return found
+
+
+def own_product(key: str, user: AnyUser) -> Product:
+    """A product that this user may change. Raises NotFound, and PermissionDenied for another user's."""
+    found = product(key, user)
+    if found.owner_id != user.pk:
+        raise PermissionDenied("This product belongs to another user.")
+    return found
+
+
+def tag(key: UUID | str) -> Tag:
+    """A tag by its id, or by its name in any equal spelling. Raises NotFound."""
+    tags = [] if "\0" in str(key) else list(Tag.objects.alive().called(str(key)))
+    # A name may look like an id: then the id counts.
+    found = next((tag for tag in tags if str(tag.pk) == str(key).lower()), tags[0] if tags else None)
+    if found is None:
+        raise NotFound("There is no such tag.")
+    return found
+
+
+def order(key: str, user: AnyUser) -> Order:
+    """An order of this user's, by id or number. Raises NotFound."""
+    found = Order.objects.alive().of(user).filter(**by_key(key)).first()
+    if found is None:
+        raise NotFound("You have no such order.")
+    return found
+
+
+def bag(user: AnyUser) -> list[dict[str, Any]]:
+    """The lines of the user's open bag, in the order of their addition, without products that the user cannot see."""
+    return BagItem.objects.filter(bag__user=user, bag__state=machines.OPEN, bag__deleted=None).lines(user)

@@ -1,0 +1,437 @@
+"""Views of the shop below `api/v1/`."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth import get_user_model
+from drf_spectacular.utils import extend_schema
+from orjson import Fragment
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+
+from backend.shop import actions, card_tries, machines, reads
+from backend.shop.actions import Line, PlacedOrder
+from backend.shop.models import Order, Product, ProductQuerySet, Tag
+from backend.shop.payments import tokenise_card
+from backend.shop.search import NEWER, OLDER, search_engine
+from backend.shop.serializers import (
+    NOT_PLACED,
+    PRICE,
+    AskedOrderSerializer,
+    BagSerializer,
+    ConfirmationSerializer,
+    MachineSerializer,
+    NewProductSerializer,
+    OrderSerializer,
+    OrderWithHistorySerializer,
+    ProductSerializer,
+    QuantitySerializer,
+    TagSerializer,
+    plain_lines,
+    read_price,
+    serialize_bag,
+    serialize_machine,
+    serialize_order,
+    serialize_order_with_history,
+    serialize_product,
+    serialize_tag,
+)
+from lockstep.rest.concurrency import Representation, answer, if_match
+from lockstep.rest.errors import NotFound
+from lockstep.rest.paging import (
+    BY_TIME,
+    NEWEST,
+    CursorParams,
+    Ordering,
+    cursor_response,
+    keyset_page,
+    ordering_of,
+    page,
+    parse_cursor_params,
+)
+from lockstep.rest.parameters import QueryParameter, choice, text
+from lockstep.rest.permissions import StaffWrite
+from lockstep.rest.requests import ApiRequest, actor_of, by_key, key_parameter
+from lockstep.rest.responses import ApiResponse
+from lockstep.rest.schema import (
+    CHANGES_VERSION,
+    CREATES_VERSION,
+    CURSOR_PAGE,
+    DELETES_VERSION,
+    READS_VERSION,
+    SHOWS_VERSION,
+    ordering,
+)
+from lockstep.rest.serializers import page_of
+from lockstep.rest.server.slots import remote_wait
+from lockstep.rest.statements import BundledQuery
+from lockstep.rest.views import View
+
+FILTERS = [
+    text(
+        "search",
+        "Only products with all these words in name, description or tags. The last word may be incomplete, and words "
+        "may be misspelt. All products when empty.",
+        may_be_empty=True,
+    ),
+    text("tag", "Only products with this tag: its id or name."),
+    key_parameter("owner", "Only products of this user: an id or a number."),
+    QueryParameter("min_price", PRICE, read_price, "Only products of this price or a higher one."),
+    QueryParameter(
+        "max_price", PRICE, read_price, "Only products of this price or a lower one.", least="min_price", equal=True
+    ),
+]
+PRODUCT_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "price": ("price", "id"), "-price": ("-price", "-id")}
+TAG_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "name": ("sort_key", "id"), "-name": ("-sort_key", "-id")}
+UNBUNDLED = {parameter.name for parameter in FILTERS} | {"ordering", "offset", "count"}
+PRODUCT_LIST = [*FILTERS, ordering(PRODUCT_ORDERINGS), *CURSOR_PAGE]
+IN_STATE = choice("state", "Only orders in this state.", machines.ORDER.states)
+PREFIX = text(
+    "prefix",
+    "Only tags whose name begins with this text, ignoring case and spelling; all when empty.",
+    may_be_empty=True,
+)
+
+
+class ProductListView(View):
+    """Products on sale."""
+
+    _params: CursorParams
+
+    def bundled_query(self, request: ApiRequest) -> BundledQuery | None:
+        if request._request.GET.keys() & UNBUNDLED:
+            return None
+        self._params = parse_cursor_params(request)
+        return reads.listing(self._params)
+
+    @extend_schema(operation_id="list_products", parameters=PRODUCT_LIST, responses=page_of(ProductSerializer))
+    def get(self, request: ApiRequest) -> ApiResponse:
+        """Lists products on sale, and all of your own, newest first."""
+        if request.bundled_row is None:
+            return _products(request, _filtered(request))
+        results, first, last, more = request.bundled_row
+        return cursor_response(request, self._params, Fragment(results), first, last, more)
+
+    @extend_schema(
+        operation_id="create_product",
+        parameters=CREATES_VERSION,
+        request=NewProductSerializer,
+        responses={201: ProductSerializer},
+    )
+    def post(self, request: Request) -> ApiResponse:
+        """Creates a product of yours, on sale at once."""
+        serializer = NewProductSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        created = actions.create_product(actor=actor_of(request), owner=request.user, **serializer.validated_data)
+        return _product(request, str(created.pk), status=201)
+
+
+class ProductView(View):
+    """Returns a product."""
+
+    def bundled_query(self, request: ApiRequest) -> BundledQuery:
+        return reads.bundled_query(self.kwargs["key"])
+
+    @extend_schema(operation_id="get_product", parameters=READS_VERSION, responses=ProductSerializer)
+    def get(self, request: ApiRequest, key: str) -> ApiResponse:
+        return _object_response(request, reads.as_representation(request.bundled_row))
+
+    @extend_schema(
+        operation_id="update_product",
+        parameters=CHANGES_VERSION,
+        request=ProductSerializer,
+        responses=ProductSerializer,
+    )
+    def patch(self, request: Request, key: str) -> ApiResponse:
+        """Updates a product of yours; `state` takes it off sale and back."""
+        product = reads.own_product(key, request.user)
+        serializer = ProductSerializer(data=request.data, partial=True, current=serialize_product(product))
+        serializer.is_valid(raise_exception=True)
+        actions.update_product(
+            actor=actor_of(request), product=product, match=if_match(request), **serializer.validated_data
+        )
+        return _product(request, str(product.pk))
+
+    @extend_schema(operation_id="delete_product", parameters=DELETES_VERSION, responses={204: None})
+    def delete(self, request: Request, key: str) -> ApiResponse:
+        """Deletes a product of yours; orders of it are not affected."""
+        product = reads.own_product(key, request.user)
+        actions.delete_product(actor=actor_of(request), product=product, match=if_match(request))
+        return ApiResponse(status=204)
+
+
+class ProductTagView(View):
+    """A tag on a product of the user. Both methods are idempotent."""
+
+    @extend_schema(operation_id="add_product_tag", request=None, responses={204: None})
+    def put(self, request: Request, key: str, tag: str) -> ApiResponse:
+        """Adds a tag to a product of yours."""
+        product = reads.own_product(key, request.user)
+        actions.add_tag(actor=actor_of(request), product=product, tag=reads.tag(tag))
+        return ApiResponse(status=204)
+
+    @extend_schema(operation_id="remove_product_tag", responses={204: None})
+    def delete(self, request: Request, key: str, tag: str) -> ApiResponse:
+        """Removes a tag from a product of yours."""
+        product = reads.own_product(key, request.user)
+        actions.remove_tag(actor=actor_of(request), product=product, tag=reads.tag(tag))
+        return ApiResponse(status=204)
+
+
+class StoreView(View):
+    """Lists the products of a user, newest first."""
+
+    @extend_schema(operation_id="list_user_products", parameters=PRODUCT_LIST, responses=page_of(ProductSerializer))
+    def get(self, request: ApiRequest, key: str) -> ApiResponse:
+        owner = get_user_model().objects.filter(deleted=None, **by_key(key)).first()
+        if owner is None:
+            raise NotFound("There is no such user.")
+        return _products(request, _filtered(request).of(owner))
+
+
+class TagListView(View):
+    """Tags."""
+
+    permission_classes = (IsAuthenticated, StaffWrite)
+
+    @extend_schema(
+        operation_id="list_tags",
+        parameters=[PREFIX, ordering(TAG_ORDERINGS), *CURSOR_PAGE],
+        responses=page_of(TagSerializer),
+    )
+    def get(self, request: ApiRequest) -> ApiResponse:
+        """Lists tags; `prefix` serves auto-completion."""
+        tags = Tag.objects.alive().beginning(request.parameters.get("prefix", ""))
+        return page(request, tags, order=ordering_of(request, TAG_ORDERINGS), shape=serialize_tag)
+
+    @extend_schema(
+        operation_id="create_tag", parameters=CREATES_VERSION, request=TagSerializer, responses={201: TagSerializer}
+    )
+    def post(self, request: Request) -> ApiResponse:
+        """Creates a tag. For staff."""
+        serializer = TagSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        created = actions.create_tag(actor=actor_of(request), **serializer.validated_data)
+        return _tag(request, created.pk, status=201)
+
+
+class TagView(View):
+    """Returns a tag."""
+
+    permission_classes = (IsAuthenticated, StaffWrite)
+
+    @extend_schema(operation_id="get_tag", parameters=READS_VERSION, responses=TagSerializer)
+    def get(self, request: Request, tag: str) -> ApiResponse:
+        return _tag(request, tag)
+
+    @extend_schema(
+        operation_id="update_tag", parameters=CHANGES_VERSION, request=TagSerializer, responses=TagSerializer
+    )
+    def patch(self, request: Request, tag: str) -> ApiResponse:
+        """Updates a tag. For staff."""
+        found, match = reads.tag(tag), if_match(request)
+        serializer = TagSerializer(data=request.data, partial=True, current=serialize_tag(found))
+        serializer.is_valid(raise_exception=True)
+        actions.update_tag(actor=actor_of(request), tag=found, match=match, **serializer.validated_data)
+        return _tag(request, found.pk)
+
+    @extend_schema(operation_id="delete_tag", parameters=DELETES_VERSION, responses={204: None})
+    def delete(self, request: Request, tag: str) -> ApiResponse:
+        """Deletes a tag, and removes it from all products. For staff."""
+        actions.delete_tag(actor=actor_of(request), tag=reads.tag(tag), match=if_match(request))
+        return ApiResponse(status=204)
+
+
+class BagView(View):
+    """The user's bag."""
+
+    @extend_schema(operation_id="get_bag", responses=BagSerializer)
+    def get(self, request: Request) -> ApiResponse:
+        """Returns your bag, at current prices."""
+        return ApiResponse(serialize_bag(reads.bag(request.user)))
+
+
+class BagItemView(View):
+    """A product in the user's bag. Both methods are idempotent."""
+
+    @extend_schema(operation_id="put_in_bag", request=QuantitySerializer, responses=BagSerializer)
+    def put(self, request: Request, key: str) -> ApiResponse:
+        """Sets the quantity of a product in the bag."""
+        serializer = QuantitySerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        product = reads.product(key, request.user)
+        lines = actions.put_in_bag(
+            actor=actor_of(request), user=request.user, product=product, **serializer.validated_data
+        )
+        return ApiResponse(serialize_bag(lines))
+
+    @extend_schema(operation_id="take_from_bag", responses={204: None})
+    def delete(self, request: Request, key: str) -> ApiResponse:
+        """Removes a product from the bag."""
+        product = reads.product_in_bag(key, request.user)
+        actions.take_from_bag(actor=actor_of(request), user=request.user, product=product)
+        return ApiResponse(status=204)
+
+
+class BagOrderView(View):
+    """Places an order of the bag's contents."""
+
+    @extend_schema(
+        operation_id="order_bag",
+        parameters=CREATES_VERSION,
+        request=None,
+        responses={201: OrderSerializer, **NOT_PLACED},
+    )
+    def post(self, request: Request) -> ApiResponse:
+        return _placed(request, actions.order_bag(actor=actor_of(request), user=request.user))
+
+
+class OrderListView(View):
+    """The user's orders."""
+
+    @extend_schema(
+        operation_id="list_orders",
+        parameters=[IN_STATE, ordering(BY_TIME), *CURSOR_PAGE],
+        responses=page_of(OrderSerializer),
+    )
+    def get(self, request: ApiRequest) -> ApiResponse:
+        """Lists your orders, newest first."""
+        orders = Order.objects.alive().of(request.user)
+        if state := request.parameters.get("state"):
+            orders = orders.filter(state=state)
+        return page(request, orders, order=ordering_of(request, BY_TIME), shape=serialize_order)
+
+    @extend_schema(
+        operation_id="create_order",
+        parameters=CREATES_VERSION,
+        request=AskedOrderSerializer,
+        responses={201: OrderSerializer, **NOT_PLACED},
+    )
+    def post(self, request: Request) -> ApiResponse:
+        """Places an order of all lines or none, to be confirmed before `confirm_until`."""
+        return _placed(
+            request, actions.place_order(actor=actor_of(request), buyer=request.user, lines=_lines(request.data))
+        )
+
+
+class OrderView(View):
+    """An order of the user."""
+
+    @extend_schema(operation_id="get_order", parameters=READS_VERSION, responses=OrderWithHistorySerializer)
+    def get(self, request: Request, key: str) -> ApiResponse:
+        """Returns an order of yours, with its history."""
+        return _order(request, key)
+
+
+class ConfirmView(View):
+    """Confirms an order with a payment card, before its deadline.
+
+    The response does not wait for the payment: the order is CONFIRMED, and ACCEPTED or REJECTED soon after.
+    """
+
+    _order: Order
+    _token = ""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - the route's arguments
+        """Sends the card to the gateway before any transaction begins, unless the order is in another state."""
+        super().initial(request, *args, **kwargs)
+        if request.method == "POST":
+            serializer = ConfirmationSerializer(data=request.data)
+            serializer.is_valid(raise_exception=True)
+            self._order = reads.order(kwargs["key"], request.user)
+            if self._order.state == machines.PENDING_CONFIRMATION:
+                waits = remote_wait("payments", str(request.user.pk))
+                with card_tries.counted(self._order, request.user), waits:
+                    self._token = tokenise_card(**serializer.validated_data["payment"])
+
+    @extend_schema(
+        operation_id="confirm_order",
+        parameters=SHOWS_VERSION,
+        request=ConfirmationSerializer,
+        responses={200: OrderWithHistorySerializer},
+    )
+    def post(self, request: Request, key: str) -> ApiResponse:
+        actions.confirm_order(actor=actor_of(request), order=self._order, token=self._token)
+        return _order(request, key)
+
+
+class CancelView(View):
+    """Cancels an order that is not confirmed yet."""
+
+    @extend_schema(
+        operation_id="cancel_order",
+        parameters=SHOWS_VERSION,
+        request=None,
+        responses={200: OrderWithHistorySerializer},
+    )
+    def post(self, request: Request, key: str) -> ApiResponse:
+        order = reads.order(key, request.user)
+        actions.cancel_order(actor=actor_of(request), order=order)
+        return _order(request, key)
+
+
+class StateListView(View):
+    """Lists the states and transitions of products, bags and orders."""
+
+    @extend_schema(operation_id="list_states", responses=MachineSerializer(many=True))
+    def get(self, request: Request) -> ApiResponse:
+        return ApiResponse([serialize_machine(machine) for machine in machines.MACHINES])
+
+
+def _filtered(request: ApiRequest) -> ProductQuerySet:
+    rows = Product.objects.visible_to(request.user)
+    parameters = request.parameters
+    if "tag" in parameters:
+        rows = rows.tagged(parameters["tag"])
+    if "owner" in parameters:
+        rows = rows.filter(**{f"owner__{name}": value for name, value in parameters["owner"].items()})
+    for name, comparison in (("min_price", "price__gte"), ("max_price", "price__lte")):
+        if name in parameters:
+            rows = rows.filter(**{comparison: parameters[name]})
+    return rows
+
+
+def _products(request: ApiRequest, rows: ProductQuerySet) -> ApiResponse:
+    """One page of these products; with `search`, of the matching ones."""
+    order = ordering_of(request, PRODUCT_ORDERINGS)
+    words = request.parameters.get("search", "")
+    if words and order == NEWEST and "offset" not in request.parameters:
+        older, newer = (partial(reads.found, request.user, rows, words, direction) for direction in (OLDER, NEWER))
+        return keyset_page(request, older, newer, search_engine().narrow(rows, words))
+    if words:
+        rows = search_engine().narrow(rows, words)
+    return page(request, rows, order=order, shape=serialize_product)
+
+
+def _product(request: Request, key: str, status: int = 200) -> ApiResponse:
+    return _object_response(request, reads.representation(key, request.user), status)
+
+
+def _object_response(request: Request, product: Representation, status: int = 200) -> ApiResponse:
+    return answer(request, product.body, product.version, status=status)
+
+
+def _tag(request: Request, key: UUID | str, status: int = 200) -> ApiResponse:
+    tag = reads.tag(key)
+    return answer(request, serialize_tag(tag), tag.version, status=status)
+
+
+def _lines(data: Any) -> list[Line]:  # noqa: ANN401 - any JSON
+    """The lines of the body. Plain ones are not validated by REST framework's slower fields."""
+    if lines := plain_lines(data):
+        return [Line(product, quantity) for product, quantity in lines]
+    serializer = AskedOrderSerializer(data=data)
+    serializer.is_valid(raise_exception=True)
+    return [Line(**line) for line in serializer.validated_data["lines"]]
+
+
+def _placed(request: Request, placed: PlacedOrder) -> ApiResponse:
+    return answer(request, Fragment(placed.body), 1, status=201)
+
+
+def _order(request: Request, key: str) -> ApiResponse:
+    order = reads.order(key, request.user)
+    steps = list(order.transitions.order_by("id"))
+    return answer(request, serialize_order_with_history(order, steps), order.version)

@@ -1,0 +1,61 @@
+"""What November 7 answers, without the network.
+
+    GET /movies/?skip=0&limit=10&query= → {"total", "items": [{"id", "title", "description", "image_url", "rating"}]}
+    GET /movies → 307 to /movies/, by http
+
+A wrong parameter is 422 {"detail": [{"loc", "msg", "type"}]}. `query` is looked for in titles, whatever its case.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs
+
+from devstack.sandbox.faults import Fault
+from devstack.sandbox.messages import Answer, Request
+from devstack.sandbox.november7.fault_profile import FaultSampler
+from devstack.sandbox.november7.texts import movies
+
+OLDER = ("id", "title")
+
+
+class Api:
+    """Its one route."""
+
+    headers: Mapping[str, str] = {"Server": "November 7"}
+
+    def __init__(self, sampler: FaultSampler) -> None:
+        self.sampler = sampler
+        self.movies = movies()
+
+    def answer(self, request: Request) -> Answer:
+        """What it answers to this request."""
+        if request.path == "/movies":
+            host = request.url.partition("://")[2].partition("/")[0]
+            query = f"?{request.query}" if request.query else ""
+            return Answer(307, headers={"Location": f"http://{host}/movies/{query}"})
+        if request.path != "/movies/":
+            return Answer(404, {"detail": "Not Found"})
+        if request.method not in ("GET", "HEAD"):
+            return Answer(405, {"detail": "Method Not Allowed"})
+        return self._list({name: values[-1] for name, values in parse_qs(request.query).items()})
+
+    def fault(self, request: Request) -> Fault:
+        """What its profile does to a request."""
+        return self.sampler.fault()
+
+    def _list(self, asked: Mapping[str, str]) -> Answer:
+        wrong = [name for name in ("skip", "limit") if not asked.get(name, "0").isdecimal()]
+        if wrong:
+            return Answer(422, {"detail": [_complaint(name) for name in wrong]})
+        skip, limit = int(asked.get("skip", "0")), int(asked.get("limit", "10"))
+        query = asked.get("query", "").lower()
+        found = [movie for movie in self.movies if query in movie["title"].lower()]
+        items = found[skip : skip + limit]
+        if self.sampler.is_older():
+            items = [{name: movie[name] for name in OLDER} for movie in items]
+        return Answer(200, {"total": len(found), "items": items})
+
+
+def _complaint(name: str) -> dict[str, Any]:
+    message = "Input should be a valid integer, greater than or equal to 0"
+    return {"loc": ["query", name], "msg": message, "type": "int_parsing"}

@@ -1,0 +1,33 @@
+"""python -m devstack.sandbox.payments --port 3002"""
+
+import argparse
+from pathlib import Path
+
+from devstack.sandbox.payments import Delays, StandIn
+from devstack.sandbox.process import serve
+
+
+def main() -> None:
+    """Serves until SIGTERM or SIGINT."""
+    asked = _arguments()
+    delays = Delays(asked.silence, asked.hidden, asked.undecided)
+    serve(
+        lambda: StandIn(delays=delays, folder=asked.folder, host=asked.host, port=asked.port),
+        "Payment gateway stand-in",
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    usual = Delays()
+    parser = argparse.ArgumentParser(prog="python -m devstack.sandbox.payments")
+    parser.add_argument("--port", type=int, default=3002, help="0 picks a free one")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--folder", type=Path, help="keeps tokens and charges over restarts")
+    parser.add_argument("--silence", type=float, default=usual.silence, help="seconds without an answer, then the end")
+    parser.add_argument("--hidden", type=float, default=usual.hidden, help="seconds until a late charge is found")
+    parser.add_argument("--undecided", type=float, default=usual.undecided, help="seconds until it is decided")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

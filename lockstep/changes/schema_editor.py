@@ -1,0 +1,42 @@
+"""Updates capture triggers in the transaction of every migration that changes a table.
+
+Django has no signal at the end of a migration's transaction, which only the schema editor sees. So the editor of
+PostgreSQL is extended.
+"""
+
+from types import TracebackType
+from typing import Any
+
+from django.conf import settings
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+
+from lockstep.changes.triggers import install_triggers
+from lockstep.conf import lockstep_settings
+
+
+class FollowedSchemaEditor(BaseDatabaseSchemaEditor):
+    """A schema editor that installs the capture triggers at its end."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Installs them before the transaction is committed."""
+        if kind is None and not self.collect_sql and is_followed(self.connection):
+            install_triggers(self.connection)
+        super().__exit__(kind, error, traceback)
+
+
+def follow_schema() -> None:
+    """Extends the schema editor of every PostgreSQL backend that the project uses."""
+    for alias in settings.DATABASES:
+        backend: Any = type(connections[alias])
+        editor = backend.SchemaEditorClass
+        if backend.vendor == "postgresql" and not issubclass(editor, FollowedSchemaEditor):
+            backend.SchemaEditorClass = type("SchemaEditor", (FollowedSchemaEditor, editor), {})
+
+
+def is_followed(connection: BaseDatabaseWrapper) -> bool:
+    """Whether this is the database with the change log, in PostgreSQL."""
+    return connection.alias == lockstep_settings.DATABASE and connection.vendor == "postgresql"

@@ -1,0 +1,145 @@
+"""Sets the attribution in the database with Django's writing statements, and notifies workers of commits.
+
+Once for each transaction, before its first writing statement. In autocommit mode each statement carries it in the same
+message: a second round trip would double the time of a short write.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+from psycopg import ClientCursor
+from psycopg.pq import TransactionStatus
+
+from lockstep import telemetry
+from lockstep.changes.context import Attribution, attribution_here, current_trace
+from lockstep.changes.schema_editor import is_followed
+from lockstep.changes.wakeup import commit_notifier
+from lockstep.conf import is_testing
+
+# What a statement that writes begins with, after comments. Possessive (`*+`): each comment has one end only.
+WRITES = re.compile(
+    r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*+(?:INSERT|UPDATE|DELETE|MERGE|WITH|COPY|TRUNCATE|CALL|DO)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+NAMES = ("actor", "origin", "trace", "traceparent")
+TELL = "SELECT " + ", ".join(f"set_config('lockstep.{name}', %s, true)" for name in NAMES)
+NOTIFY_ON_COMMIT = commit_notifier.notify
+
+
+def _values(current: Attribution) -> tuple[str, ...]:
+    return (current.name, current.origin, current.trace or current_trace(), telemetry.traceparent())
+
+
+def follow_connections() -> None:
+    """Installs the wrapper on every connection to the database with the change log."""
+    connection_created.connect(_follow, dispatch_uid="lockstep")
+
+
+def _follow(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
+    if is_followed(connection) and not any(isinstance(each, _Wrapper) for each in connection.execute_wrappers):
+        connection.execute_wrappers.append(_Wrapper(connection))
+
+
+class _Wrapper:
+    """Around every statement of one connection."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self._connection = connection
+        self._told: tuple[Attribution, tuple[str, ...]] | None = None  # in this transaction
+        self._is_telling = False
+
+    def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:  # noqa: ANN401
+        if self._is_telling:
+            return execute(sql, params, many, context)
+        if isinstance(sql, str) and not WRITES.match(sql):
+            return execute(sql, params, many, context)
+        current = self._evaluated(attribution_here())
+        if current is None and self._has_told():
+            current = Attribution()  # the transaction continues outside of `attributed`
+        if current is None:
+            result = execute(sql, params, many, context)
+        elif self._connection.in_atomic_block or not self._connection.get_autocommit():
+            self._tell(current)
+            result = execute(sql, params, many, context)
+        else:
+            result = self._execute_alone(current, execute, sql, params, many, context)
+        self._announce()
+        return result
+
+    def _evaluated(self, current: Attribution | None) -> Attribution | None:
+        """With the actor of this moment, which may take a statement of its own to find: a view may sign its user in."""
+        if current is None or isinstance(current.actor, str):
+            return current
+        with self._telling():
+            return replace(current, actor=current.name)
+
+    def _tell(self, current: Attribution) -> None:
+        """Sets the attribution before a transaction's first write, and again where it or its savepoint has changed."""
+        here = tuple(self._connection.savepoint_ids)
+        if self._has_told() and self._told and self._told[0] == current and here[: len(self._told[1])] == self._told[1]:
+            return
+        with self._telling(), self._connection.cursor() as cursor:
+            cursor.execute(TELL, _values(current))
+        self._told = (current, here)
+
+    def _has_told(self) -> bool:
+        """Whether an attribution was set in this transaction."""
+        connection: Any = self._connection.connection
+        if connection is None or connection.info.transaction_status == TransactionStatus.IDLE:
+            self._told = None
+        return self._told is not None
+
+    def _execute_alone(
+        self,
+        current: Attribution,
+        execute: Callable[..., Any],
+        sql: Any,  # noqa: ANN401 - Django's, from here on
+        params: Any,  # noqa: ANN401
+        many: bool,
+        context: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """Executes a statement in autocommit mode: both are sent as one message, which is one transaction.
+
+        That needs a client-side binding cursor; for others a transaction is opened.
+        """
+        cursor = getattr(context["cursor"], "cursor", None)
+        if many or not isinstance(cursor, ClientCursor) or not isinstance(sql, str):
+            with self._telling(), transaction.atomic(self._connection.alias):
+                with self._connection.cursor() as telling:
+                    telling.execute(TELL, _values(current))
+                return execute(sql, params, many, context)
+        values = _values(current)
+        given = params if params is not None else ()
+        if isinstance(given, Mapping):
+            named = {f"lockstep_{name}": value for name, value in zip(NAMES, values, strict=True)}
+            tell = TELL
+            for name in NAMES:
+                tell = tell.replace("%s", f"%(lockstep_{name})s", 1)
+            result = execute(f"{tell}; {sql}", {**given, **named}, many, context)
+        else:
+            text = sql if params is not None else sql.replace("%", "%%")
+            result = execute(f"{TELL}; {text}", (*values, *given), many, context)
+        cursor.nextset()
+        return result
+
+    def _announce(self) -> None:
+        """Notifies workers after the commit. Not in tests, whose databases are dropped."""
+        waiting: Any = self._connection.run_on_commit
+        if waiting and waiting[-1][1] is NOTIFY_ON_COMMIT and waiting[-1][0] == set(self._connection.savepoint_ids):
+            return
+        if not is_testing():
+            transaction.on_commit(NOTIFY_ON_COMMIT, using=self._connection.alias)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        self._is_telling = True
+        try:
+            yield
+        finally:
+            self._is_telling = False

@@ -1,0 +1,89 @@
+"""The worker's process: signals, probes, shutdown."""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+from django.core.management.base import CommandError
+from django.db import DatabaseError, connections
+
+from lockstep import telemetry
+from lockstep.changes.checks import capture_is_in_force
+from lockstep.changes.commands import start_traces
+from lockstep.changes.database_errors import UnsuitableDatabase
+from lockstep.changes.query_log import bound_query_log
+from lockstep.conf import lockstep_settings
+from lockstep.delivery import probes
+from lockstep.delivery.epochs import ClusterMismatch
+from lockstep.delivery.subscriptions import registered, registered_families
+from lockstep.delivery.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+STOP_SECONDS = 8.5  # after which a stopping worker is ended
+
+
+def run_worker(*, warn: Callable[[str], object]) -> None:
+    """Delivers until stopped. Raises CommandError where it cannot start or continue."""
+    bound_query_log()
+    start_traces("worker")
+    try:
+        asyncio.run(_work(warn))
+    except* ClusterMismatch as error:
+        raise CommandError(" ".join((ClusterMismatch.__doc__ or "").split())) from error
+    except* UnsuitableDatabase as errors:
+        raise CommandError(str(first_of_all(errors))) from errors
+    finally:
+        telemetry.flush()
+
+
+async def _work(warn: Callable[[str], object]) -> None:
+    worker = Worker(registered(), registered_families())
+    loop = asyncio.get_running_loop()
+    if port := lockstep_settings.WORKER_METRICS_PORT:
+        try:
+            probes.serve(probes.Probes(worker, loop), lockstep_settings.WORKER_METRICS_HOST, port)
+        except OSError as error:
+            raise CommandError(f"WORKER_METRICS_PORT {port} cannot be had: {error.strerror}.") from error
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, worker)
+    await worker.availability.wait()
+    if not worker.stopping.is_set():
+        await asyncio.to_thread(_report_faults, warn)
+        gc.freeze()  # what is loaded by now is never garbage: collections skip it (decision 51)
+        await worker.run()
+
+
+def _report_faults(warn: Callable[[str], object]) -> None:
+    try:
+        for problem in capture_is_in_force([lockstep_settings.DATABASE], compare_definitions=False):
+            warn(f"{problem.msg} {problem.hint}")
+    except DatabaseError as error:
+        logger.warning("the triggers could not be checked: %s", error)
+    finally:
+        connections.close_all()
+
+
+def stop(worker: Worker) -> None:
+    """Stops the worker, or ends its process after STOP_SECONDS: unfinished deliveries are repeated, as after a kill."""
+    worker.stopping.set()
+    end = threading.Timer(STOP_SECONDS, give_up)
+    end.daemon = True
+    end.start()
+
+
+def give_up() -> None:
+    """Ends this process."""
+    logger.error("the worker did not end within %g s, and is ended", STOP_SECONDS)
+    os._exit(1)
+
+
+def first_of_all(errors: BaseException) -> BaseException:
+    """The first error of a group of groups."""
+    while isinstance(errors, BaseExceptionGroup):
+        errors = errors.exceptions[0]
+    return errors

@@ -1,5 +1,0 @@
-"""The client of a counter server that shows its counts."""
-
-from lockstep.providers.counter.client import Counter, Tally
-
-__all__ = ["Counter", "Tally"]

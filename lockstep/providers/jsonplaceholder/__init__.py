@@ -1,5 +1,0 @@
-"""JSONPlaceholder and its twin json-server: plain collections of objects named by small integers."""
-
-from lockstep.providers.jsonplaceholder.client import JsonPlaceholder, remote_id
-
-__all__ = ["JsonPlaceholder", "remote_id"]

@@ -1,6 +1,0 @@
-"""A payment gateway: cards become tokens in the web process, tokens are charged by the worker."""
-
-from lockstep.providers.payments.cards import Card, CardRefused, tokenise
-from lockstep.providers.payments.client import Charge, PaymentGateway
-
-__all__ = ["Card", "CardRefused", "Charge", "PaymentGateway", "tokenise"]

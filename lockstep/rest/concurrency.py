@@ -1,0 +1,105 @@
+"""Optimistic concurrency: an object's ETag is the version of its row, the same for all users and representations.
+
+A client that read an object with `ETag: "7"` changes it with `If-Match: "7"`. If the object was changed meanwhile, the
+response is 412 and nothing is written. Reading again with `If-None-Match: "7"` returns 304 without a body.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from django.db import models
+from orjson import Fragment
+from rest_framework.exceptions import ParseError
+from rest_framework.permissions import SAFE_METHODS
+from rest_framework.request import Request
+
+from lockstep.rest.errors import NotFound, PreconditionFailed
+from lockstep.rest.responses import ApiResponse
+from lockstep.rest.statements import Values
+
+M = TypeVar("M", bound=models.Model)
+
+TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+# Tags with commas between them; empty elements are ignored (RFC 9110, 5.6.1). No backtracking: it is linear.
+TAGS = re.compile(rf"[ \t,]*+(?:{TAG.pattern}[ \t]*+(?:,[ \t,]*+|\Z))++")
+
+
+@dataclass(frozen=True, slots=True)
+class Representation:
+    """The JSON of an object, and the version of its row."""
+
+    body: Fragment
+    version: int
+
+
+def representation_or_404(found: Values | None, missing: str) -> Representation:
+    """The object from a row of its version and JSON. Raises NotFound with the detail `missing`."""
+    if found is None:
+        raise NotFound(missing)
+    version, body = found
+    return Representation(Fragment(body), version)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The versions of an object that a request expects; None for any."""
+
+    tags: frozenset[str] | None = None
+
+    def check(self, *versions: object) -> None:
+        """Raises PreconditionFailed for any other version."""
+        if self.tags is not None and etag(*versions) not in self.tags:
+            raise PreconditionFailed
+
+
+ANY_VERSION = Match()
+
+
+def etag(*versions: object) -> str:
+    """The entity tag of an object with these versions."""
+    return '"' + ".".join(str(version) for version in versions) + '"'
+
+
+def if_match(request: Request) -> Match:
+    """The request's If-Match. Weak tags match nothing (RFC 9110). Raises ParseError."""
+    tags = _tags(request, "If-Match")
+    return Match(None if tags is None or "*" in tags else tags)
+
+
+def answer(request: Request, data: Any, *versions: object, status: int = 200) -> ApiResponse:  # noqa: ANN401 - any response data
+    """The response with an object and its ETag; 304 without a body when If-None-Match has that ETag.
+
+    Raises PreconditionFailed when the If-Match of a read has another one; a write has compared before it wrote.
+    """
+    tag = etag(*versions)
+    is_read = request.method in SAFE_METHODS
+    if is_read:
+        if_match(request).check(*versions)
+    known = (_tags(request, "If-None-Match") or frozenset()) if is_read else frozenset()
+    if "*" in known or tag in {one.removeprefix("W/") for one in known}:
+        return ApiResponse(status=304, headers={"ETag": tag})
+    return ApiResponse(data, status=status, headers={"ETag": tag})
+
+
+def lock(rows: models.QuerySet[M], match: Match, missing: str | None = None, **which: object) -> M:
+    """The row, locked until the end of the transaction.
+
+    Raises NotFound with the detail `missing`, and PreconditionFailed for another version.
+    """
+    row = rows.select_for_update(no_key=True, of=("self",)).filter(**which).first()
+    if row is None:
+        raise NotFound(missing)
+    match.check(row.version)  # type: ignore[attr-defined]  # every entity has one
+    return row
+
+
+def _tags(request: Request, header: str) -> frozenset[str] | None:
+    value = request.META.get(f"HTTP_{header.upper().replace('-', '_')}")
+    if value is None:
+        return None
+    if value.strip() == "*":
+        return frozenset("*")
+    if not TAGS.fullmatch(value):
+        raise ParseError(f'{header} must be a list of entity tags such as "7", or *.')
+    return frozenset(TAG.findall(value))

@@ -1,0 +1,60 @@
+"""Django's `migrate`, which first checks that this code can continue the database's history of migrations.
+
+It waits for locks by the rules of rest/migration_locks.py.
+"""
+
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.core.management.commands import migrate
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.migrations.executor import MigrationExecutor
+
+from lockstep.changes import commands
+from lockstep.changes.history import is_of_later_version, unknown_migrations
+from lockstep.changes.protection import UnfitRole, secure
+from lockstep.rest.migration_locks import LockTimeout, repeat_until_locked
+
+FORMER = ("changes", "delivery")  # labels of apps in development versions before 0.1.0
+
+
+class Command(commands.Command, migrate.Command):
+    """The command; `call_command`, and with it the tests and the bench, finds this one, too."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:  # noqa: ANN401 - Django's signature
+        """First repairs what was created outside of migrations, such as by `pgtrigger install`, which checks refuse."""
+        if options["plan"] or options["check_unapplied"]:
+            return super().execute(*args, **options)
+        using = options["database"]
+        try:
+            return repeat_until_locked(using, lambda: self._execute(*args, **options), self.stderr.write)
+        except (UnfitRole, LockTimeout) as error:
+            raise CommandError(str(error)) from error
+
+    def _execute(self, *args: Any, **options: Any) -> str | None:  # noqa: ANN401 - Django's signature
+        if is_of_later_version(options["database"]):
+            latest = unknown_migrations(options["database"])[-1]
+            self.stderr.write(
+                f"Nothing to migrate: a later version of Lockstep has migrated this database, to {latest}. "
+                "This version works with it as it is."
+            )
+            return None
+        if options["database"] == DEFAULT_DB_ALIAS and not _is_pending(DEFAULT_DB_ALIAS):
+            secure(DEFAULT_DB_ALIAS)
+        return super().execute(*args, **options)
+
+    def handle(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+        """Refuses an unknown history before Django's own checks, which would fail with another message."""
+        unknown = unknown_migrations(options["database"], FORMER)
+        if unknown and not is_of_later_version(options["database"]):
+            raise CommandError(
+                f"This database was made by another version of Lockstep: it has {unknown[0]}, which this one lacks, "
+                "and lacks what this one has. Run migrate of the version that has it to the end. A development version "
+                "before 0.1.0 cannot be upgraded: let LOCKSTEP_HOME or DATABASE_URL name another database."
+            )
+        super().handle(*args, **options)
+
+
+def _is_pending(database: str) -> bool:
+    executor = MigrationExecutor(connections[database])
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))

@@ -1,0 +1,170 @@
+"""Liveness, readiness, metrics, the types of problems, and the response where no route matches."""
+
+import logging
+from functools import cache, partial
+from hmac import compare_digest
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.migrations.recorder import MigrationRecorder
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+from drf_spectacular.utils import extend_schema
+from prometheus_client import CONTENT_TYPE_LATEST
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from lockstep.changes.database_errors import UnsuitableDatabase
+from lockstep.changes.history import on_disk
+from lockstep.delivery.heartbeat import worker_state
+from lockstep.delivery.metrics import exposition
+from lockstep.delivery.periodic import asleep
+from lockstep.mirror.metrics import Mirrors
+from lockstep.mirror.state import stops
+from lockstep.rest.errors import problem_response
+from lockstep.rest.figures import DatabaseMetrics, of_web_server
+from lockstep.rest.parameters import read_query
+from lockstep.rest.problems import PROBLEMS, Problem
+from lockstep.rest.serializers import HealthSerializer, ProblemKindSerializer, ReadinessSerializer
+from lockstep.rest.server.environ import EXCHANGE
+
+logger = logging.getLogger(__name__)
+
+database_metrics = DatabaseMetrics(partial(exposition, Mirrors()))
+UNKNOWN = {"database": "does not answer"} | dict.fromkeys(("migrations", "worker", "periodic", "mirrors"), "unknown")
+READ_ONLY = "read-only"
+
+
+class SingleRepresentation(BaseContentNegotiation):
+    """Ignores the Accept header: there is one representation."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:  # noqa: ANN401 - REST framework's signature
+        return parsers[0]
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:  # noqa: ANN401
+        return renderers[0], renderers[0].media_type
+
+
+class ProbeView(APIView):
+    """A view without authentication or limits.
+
+    Query parameters are ignored: a load balancer may add its own, and would take a 400 for a server that is down.
+    """
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    content_negotiation_class = SingleRepresentation
+    http_method_names = ["get", "head"]
+
+
+class HealthView(ProbeView):
+    """Liveness: whether this process responds."""
+
+    @extend_schema(operation_id="check_health", responses=HealthSerializer)
+    def get(self, request: Request) -> HttpResponse:
+        return JsonResponse({"status": "ok"})
+
+
+class ReadinessView(ProbeView):
+    """Readiness: whether requests can be served.
+
+    Each part is "ok", or says what is missing. A missing worker is a 503 in development only, where one command starts
+    everything. Elsewhere it is only reported: a web server stays in service while a worker restarts. Only reported are
+    also a database that is "read-only", because reads are served, periodic work that no worker does, and a provider
+    whose mending waits for an operator.
+    """
+
+    @extend_schema(operation_id="check_readiness", responses={200: ReadinessSerializer, 503: ReadinessSerializer})
+    def get(self, request: Request) -> HttpResponse:
+        checks = _checks()
+        needed = ["database", "migrations", *(["worker"] if settings.DEBUG else [])]
+        ready = all(checks[name] in ("ok", READ_ONLY) for name in needed)
+        return JsonResponse(checks, status=200 if ready else 503, headers={} if ready else {"Retry-After": "1"})
+
+
+class MetricsView(ProbeView):
+    """Metrics for Prometheus.
+
+    Outside development they need `Authorization: Bearer <METRICS_TOKEN>`, and are 404 without that setting.
+    """
+
+    @extend_schema(
+        operation_id="read_metrics",
+        auth=[{"bearer": []}, {}],  # type: ignore[list-item]  # it is annotated otherwise than it is documented
+        responses={(200, "text/plain"): str, 401: None, 404: None},
+    )
+    def get(self, request: Request) -> HttpResponse:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        token = token if scheme.lower() == "bearer" else ""
+        if settings.METRICS_TOKEN and not compare_digest(token.encode(), settings.METRICS_TOKEN.encode()):
+            return problem_response(401, "Metrics need their own bearer token.", {"WWW-Authenticate": "Bearer"})
+        if not settings.METRICS_TOKEN and not settings.DEBUG:
+            return not_found(request._request)
+        of_database = database_metrics.latest() if EXCHANGE in request.META else database_metrics.now()
+        return HttpResponse(of_database + of_web_server(), content_type=CONTENT_TYPE_LATEST)
+
+
+class ReferenceView(ProbeView):
+    """A response that is the same for every client. Unlike a probe, it refuses query parameters."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - the route's arguments
+        """Refuses all query parameters."""
+        super().initial(request, *args, **kwargs)
+        read_query(request._request, {})
+
+
+class ProblemListView(ReferenceView):
+    """Lists all problem types."""
+
+    @extend_schema(operation_id="list_problems", responses=ProblemKindSerializer(many=True))
+    def get(self, request: Request) -> HttpResponse:
+        return JsonResponse([_explained(problem) for problem in PROBLEMS.values()], safe=False)
+
+
+class ProblemView(ReferenceView):
+    """Returns a problem type: the target of a problem's `type`."""
+
+    @extend_schema(operation_id="get_problem", responses={200: ProblemKindSerializer, 404: None})
+    def get(self, request: Request, name: str) -> HttpResponse:
+        problem = PROBLEMS.get(name)
+        return JsonResponse(_explained(problem)) if problem else not_found(request._request)
+
+
+@csrf_exempt
+def not_found(request: HttpRequest) -> HttpResponse:
+    """The last route, for paths that no other route matches."""
+    return problem_response(404, "There is nothing at this address.")
+
+
+def _checks() -> dict[str, str]:
+    try:
+        pending = required_migrations() - MigrationRecorder(connection).applied_migrations().keys()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('transaction_read_only') = 'on'")
+            (is_read_only,) = cursor.fetchone()
+        sleeping, stopped = ([], {}) if pending else (asleep(), stops())
+        return {
+            "database": READ_ONLY if is_read_only else "ok",
+            "migrations": "pending: run manage.py migrate" if pending else "ok",
+            "worker": "unknown" if pending else worker_state(),
+            "periodic": f"not done for too long: {', '.join(sleeping)}" if sleeping else "ok",
+            "mirrors": "; ".join(f"{provider}: stopped, {reason}" for provider, reason in stopped.items()) or "ok",
+        }
+    except DatabaseError:
+        return UNKNOWN
+    except UnsuitableDatabase as error:  # the message names roles and databases: it is for the log only
+        logger.error("%s", error)
+        return UNKNOWN | {"database": "cannot be used: see the log"}
+
+
+@cache
+def required_migrations() -> frozenset[tuple[str, str]]:
+    """The migrations of the running code. They are cached: reading them takes longer than a probe may."""
+    return frozenset(on_disk())
+
+
+def _explained(problem: Problem) -> dict[str, str | int]:
+    return {"type": problem.type, "title": problem.title, "status": problem.status, "remedy": problem.remedy}

@@ -1,0 +1,51 @@
+"""Rate limit: RATE_LIMIT requests a minute for each user or anonymous address, in each web process.
+
+Counted in memory: a statement for each request would cost more than the limit saves. It is a guard against runaway
+loops; attempts to sign in are counted in the database (accounts/throttling.py).
+"""
+
+import time
+from dataclasses import dataclass
+
+from django.conf import settings
+
+WINDOW = 60  # seconds
+MAX_KEYS = 50_000  # users and addresses in memory
+
+
+@dataclass(slots=True)
+class Quota:
+    """The requests left in this minute."""
+
+    limit: int
+    remaining: int
+    reset: int  # seconds
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of draft-ietf-httpapi-ratelimit-headers."""
+        return {
+            "RateLimit-Policy": f'"default";q={self.limit};w={WINDOW}',
+            "RateLimit": f'"default";r={max(self.remaining, 0)};t={self.reset}',
+        }
+
+
+class FixedWindowLimiter:
+    """The requests of this minute, by key."""
+
+    def __init__(self) -> None:
+        self._minute = 0
+        self._counts: dict[str, int] = {}
+
+    def count(self, key: str) -> Quota:
+        """Counts a request of this key; `remaining` is negative beyond the limit."""
+        now = time.time()
+        minute = int(now // WINDOW)
+        if minute != self._minute or len(self._counts) > MAX_KEYS:
+            self._minute, self._counts = minute, {}
+        self._counts[key] = number = self._counts.get(key, 0) + 1
+        limit = settings.RATE_LIMIT
+        return Quota(limit, limit - number, WINDOW - int(now % WINDOW))
+
+
+limiter = FixedWindowLimiter()

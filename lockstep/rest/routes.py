@@ -1,0 +1,5 @@
+"""Patterns for ids, numbers and names in URLs."""
+
+ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+KEY = rf"(?P<key>[0-9]{{1,18}}|{ID})"  # an id or a number, for requests.by_key
+NAME = "[^/]{1,100}"  # an id or a name

@@ -1,0 +1,477 @@
+"""The OpenAPI document: what all endpoints share is defined here once, the rest beside each view.
+
+A view declares its request and its responses (`@extend_schema`), and its docstring is the description. Its errors,
+headers and scopes follow from the view by rule. Any other status from 400 on is declared with None, or with a
+serializer.
+"""
+
+from collections.abc import Collection, Iterator
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from drf_spectacular import openapi
+from drf_spectacular.extensions import OpenApiSerializerFieldExtension
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.permissions import SAFE_METHODS
+from rest_framework.serializers import BaseSerializer
+
+from lockstep.rest.errors import CONTENT_TYPE, document
+from lockstep.rest.paging import (
+    DEFAULT_CURSOR_LIMIT,
+    DEFAULT_LIMIT,
+    ESTIMATED,
+    EXACT,
+    MAX_CURSOR_LIMIT,
+    MAX_LIMIT,
+    MAX_OFFSET,
+    MAX_PAGE,
+    NUMBERED_SIZE,
+    read_cursor,
+)
+from lockstep.rest.parameters import QueryParameter, choice, integer
+from lockstep.rest.permissions import ReadsToo
+from lockstep.rest.problems import PROBLEMS, Problem, problem_of
+from lockstep.rest.routes import NAME
+from lockstep.rest.serializers import StrictSerializer
+from lockstep.rest.views import View
+
+Tree = dict[str, Any]
+
+# --- Declared by views with parameters=… -------------------------------------------------------------
+
+
+def _header(name: str, description: str, *statuses: int, **options: Any) -> OpenApiParameter:  # noqa: ANN401 - options
+    return OpenApiParameter(
+        name, str, OpenApiParameter.HEADER, description=description, response=list(statuses) or False, **options
+    )
+
+
+BYTES = "A page with more than 1 MB of rows ends earlier, and its link to the next page continues there."
+
+
+# ETags (concurrency.py) of reads, deletions, changes and creations. A read may return 304.
+READS_VERSION = [
+    _header("If-Match", 'The ETag that you expect, such as `"7"`. If the object has another one, the response is 412.'),
+    _header(
+        "If-None-Match", 'The ETags that you have, such as `"7"`. If the object has one of them, the response is 304.'
+    ),
+    _header("ETag", 'The version of the object, such as `"7"`.', 200, 304, required=True),
+]
+DELETES_VERSION = [
+    _header(
+        "If-Match",
+        'The ETag that you have read, such as `"7"`. If the object has another one by now, the response is 412.',
+    )
+]
+SHOWS_VERSION = [_header("ETag", "The new version of the object.", 200, required=True)]
+CHANGES_VERSION = [*DELETES_VERSION, *SHOWS_VERSION]
+CREATES_VERSION = [_header("ETag", "The version of the object.", 201, required=True)]
+
+
+def ordering(names: Collection[str]) -> QueryParameter:
+    """The parameter `ordering` of a list; the first name is the default."""
+    first, *_ = names
+    description = "The order of the rows; `-` is descending. The default when empty."
+    constants = [_constant(name) for name in names]
+    return choice("ordering", description, names, default=first, may_be_empty=True, constants=constants)
+
+
+def _constant(name: str) -> str:
+    """The constant of an ordering in generated clients, such as CREATED_DESCENDING for `-created`."""
+    return f"{name.removeprefix('-')}_{'descending' if name.startswith('-') else 'ascending'}".upper()
+
+
+def cursor_page(size: int) -> list[OpenApiParameter]:
+    """The parameters of a list with cursors, and with `size` rows on a page by default."""
+    return [
+        QueryParameter(
+            "cursor",
+            {"type": "string", "minLength": 1},
+            read_cursor,
+            "A place in the list, taken from `next` or `previous`.",
+        ),
+        integer("limit", f"The number of rows on a page. {BYTES}", minimum=1, maximum=MAX_CURSOR_LIMIT, default=size),
+        integer(
+            "offset",
+            "The number of rows to skip, instead of `cursor`; adds `count`. Beyond 10,000, `next` has a `cursor`.",
+            maximum=MAX_OFFSET,
+            hint="Use `cursor` to go further.",
+        ),
+        choice(
+            "count",
+            "Adds `count`, the number of all rows. `estimated` is exact up to 10,000 and quick beyond.",
+            [EXACT, ESTIMATED],
+        ),
+        _header("X-Count", "`estimated` where `count` is an estimate.", 200),
+    ]
+
+
+CURSOR_PAGE = cursor_page(DEFAULT_CURSOR_LIMIT)
+NUMBERED_PAGE = [
+    integer(
+        "page",
+        "The number of the page; the first when empty.",
+        minimum=1,
+        maximum=MAX_PAGE,
+        default=1,
+        may_be_empty=True,
+    ),
+    integer("skip", "The number of rows to skip, instead of `page`.", maximum=MAX_PAGE),
+    integer("limit", f"The number of rows on a page. {BYTES}", minimum=1, maximum=DEFAULT_LIMIT, default=NUMBERED_SIZE),
+]
+ARRAY_PAGE = [
+    integer("_page", "The number of the page.", minimum=1, maximum=MAX_PAGE, default=1),
+    integer("_start", "The number of rows to skip, instead of `_page`.", maximum=MAX_PAGE),
+    integer("_limit", f"The number of rows on a page. {BYTES}", minimum=1, maximum=MAX_LIMIT, default=DEFAULT_LIMIT),
+    OpenApiParameter(
+        "X-Total-Count",
+        int,
+        OpenApiParameter.HEADER,
+        description="The number of all rows.",
+        response=[200],
+        required=True,
+    ),
+    _header("Link", "The first, previous, next and last page (RFC 8288), if there are several.", 200),
+]
+
+# --- Derived by rule -------------------------------------------------------------------------------
+
+NUMBER = "^[0-9]{1,18}$"
+UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+PATH_PARAMETERS = {
+    NUMBER: {"schema": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}, "description": "A number."},
+    UUID: {"schema": {"type": "string", "format": "uuid"}, "description": "An id (UUID)."},
+    f"^{NAME}$": {
+        "schema": {"type": "string", "minLength": 1, "maxLength": 100},
+        "description": "An id (UUID) or a name.",
+    },
+}
+LIMITS = ("maxLength", "minLength", "pattern", "maxItems", "minItems", "format")
+KEPT_FORMATS = ("date-time", "uuid", "uri")
+
+
+class DecimalSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]  # as its base registers it
+    """A decimal number: a string of digits; a JSON number is accepted, too."""
+
+    target_class = "lockstep.rest.fields.DecimalNumber"
+    match_subclasses = True
+
+    def map_serializer_field(self, auto_schema: openapi.AutoSchema, direction: str) -> Tree:
+        """The schema of the field in requests or responses."""
+        whole, places = self.target.max_digits - self.target.decimal_places, self.target.decimal_places
+        pattern = f"^[0-9]{{1,{whole}}}(\\.[0-9]{{1,{places}}})?$"
+        as_text = {"type": "string", "format": "decimal", "pattern": pattern}
+        return as_text if direction == "response" else {"anyOf": [as_text, {"type": "number", "minimum": 0}]}
+
+
+class AutoSchema(openapi.AutoSchema):
+    """The operation of one method of one view."""
+
+    def get_operation(self, *args: Any, **kwargs: Any) -> Tree | None:  # noqa: ANN401 - the library's arguments
+        """The operation as the view declares it, with what all endpoints share."""
+        operation: Tree | None = super().get_operation(*args, **kwargs)
+        if operation is None:
+            return None
+        operation["parameters"] = [*operation.get("parameters", ()), *self._shared_parameters()]
+        responses = {int(status): response for status, response in operation["responses"].items()}
+        for status in self._by_rule(operation):
+            responses.setdefault(status, {})
+        if any(one.get("name") == "If-None-Match" for one in operation["parameters"]):
+            headers = self._get_response_headers_for_code("304")
+            responses[304] = {"description": "You have this version.", "headers": headers}
+        for status, response in responses.items():
+            if status >= 400 and "content" not in response:
+                responses[status] = _ref("responses", _component(problem_of(status)))
+                continue
+            if status in BEFORE_VIEWS:
+                response["content"][CONTENT_TYPE] = {"schema": _ref("schemas", "Problem")}
+            headers = self._shared_headers() if status < 400 else _problem_headers(status)
+            response["headers"] = {**response.get("headers", {}), **headers}
+            response["description"] = response["description"] or HTTPStatus(status).phrase
+        operation.setdefault("security", [])  # explicit for operations without a token, too
+        operation["responses"] = {str(status): responses[status] for status in sorted(responses)}
+        return operation
+
+    def get_tags(self) -> list[str]:
+        """The tag of the system to which the view or one of its base classes belongs."""
+        modules = [cls.__module__ for cls in type(self.view).__mro__]
+        return [next(settings.SCHEMA_TAGS[module] for module in modules if module in settings.SCHEMA_TAGS)]
+
+    def get_summary(self) -> str | None:
+        """The first paragraph of the docstring."""
+        summary: str = super().get_description().partition("\n\n")[0]
+        return " ".join(summary.split()).removesuffix(".").replace("`", "")  # a summary is plain text
+
+    def get_description(self) -> str:  # type: ignore[override]  # the library's own has no arguments, too
+        """The rest of the docstring."""
+        description: str = super().get_description().partition("\n\n")[2]
+        return description
+
+    def get_auth(self) -> list[Tree]:
+        """The scopes that the bearer token needs; nothing for a view without authentication."""
+        needed = ["read"] if self.method in SAFE_METHODS else ["write"]
+        if ReadsToo in self.view.permission_classes and ReadsToo.applies_to(self.method):
+            needed.append("read")
+        clients: list[Tree] = [{"client": []}] if getattr(self.view, "takes_clients", False) else []
+        return [{"bearer": needed}, *clients] if self.view.get_authenticators() else []
+
+    def _get_request_body(self, direction: str = "request") -> Tree | None:
+        """The request body; a view declares the body of a DELETE with `bodies`, which the library does not support."""
+        if self.method != "DELETE" or "DELETE" not in getattr(self.view, "bodies", ()):
+            return super()._get_request_body(direction)  # type: ignore[no-any-return, no-untyped-call]
+        self.method = "PUT"
+        try:
+            return super()._get_request_body(direction)  # type: ignore[no-any-return, no-untyped-call]
+        finally:
+            self.method = "DELETE"
+
+    def _resolve_path_parameters(self, variables: list[str]) -> list[Tree]:
+        parameters: list[Tree] = super()._resolve_path_parameters(variables)  # type: ignore[no-untyped-call]
+        for parameter in parameters:
+            pattern = parameter["schema"].get("pattern", "")
+            if "|" in pattern:
+                parameter["schema"] = {"type": "string", "pattern": f"^(?:{pattern[1:-1]})$"}
+                parameter["description"] = "An id (UUID) or a number."
+            parameter.update(PATH_PARAMETERS.get(pattern, {}))
+        return parameters
+
+    def _postprocess_serializer_schema(self, schema: Tree, serializer: BaseSerializer[Any], direction: str) -> Tree:
+        """Limits apply to requests; responses may have older values, and always have all properties."""
+        schema = super()._postprocess_serializer_schema(schema, serializer, direction)  # type: ignore[no-untyped-call]
+        properties: Tree = schema.get("properties", {})
+        if direction == "request" and isinstance(serializer, StrictSerializer):
+            schema["additionalProperties"] = False
+        if direction == "response":
+            schema["required"] = sorted(set(properties) - set(getattr(serializer, "optional", ())))
+            schema["properties"] = {name: _without_limits(one) for name, one in properties.items()}
+        example = getattr(serializer, "example", {})
+        if values := {name: value for name, value in example.items() if name in properties}:
+            schema["examples"] = [values]
+        return schema
+
+    @property
+    def _replays(self) -> bool:
+        return self.method == "POST" and getattr(self.view, "replays", True)
+
+    def _shared_parameters(self) -> Iterator[Tree]:
+        yield _ref("parameters", "RequestId")
+        if self._replays:
+            yield _ref("parameters", "IdempotencyKey")
+
+    def _shared_headers(self) -> Tree:
+        names = ["X-Request-ID"]
+        if isinstance(self.view, View):
+            names += ["RateLimit", "RateLimit-Policy"]
+        if self._replays:
+            names += ["Idempotent-Replayed"]
+        return {name: _ref("headers", name) for name in names}
+
+    def _by_rule(self, operation: Tree) -> Iterator[int]:
+        """The statuses of errors that follow from the view."""
+        if not isinstance(self.view, View):
+            return
+        own = {one["name"]: one["in"] for one in operation["parameters"] if "name" in one}
+        safe = self.method in SAFE_METHODS
+        yield from (406, 429, 503)
+        yield 400  # for an unknown query parameter, at least
+        yield from (401, 403) if self.view.get_authenticators() else ()
+        yield from (404,) if "path" in own.values() else ()
+        yield from (409,) if not safe else ()
+        yield from (422,) if self._replays else ()
+        yield from (412,) if "If-Match" in own else ()
+        yield from (408, 411, 413, 415) if "requestBody" in operation else ()
+
+
+# --- Hooks ----------------------------------------------------------------------------------------------
+
+
+def order_paths(result: Tree, **_: Any) -> Tree:  # noqa: ANN401 - the library's arguments
+    """Puts canonical routes first. The others are deprecated: those of the predecessors, and aliases.
+
+    A view at two paths is two operations with an operationId each: the canonical one has the plain one. A deprecated
+    operation names its replacement.
+    """
+    paths, seen = result["paths"], dict[str, str]()
+    for path in sorted(paths, key=lambda path: (_is_old(path), len(path))):
+        for method, operation in paths[path].items():
+            first = seen.setdefault(operation["operationId"], path)
+            if first != path:
+                operation["operationId"] += "_alias"
+            if first != path or _is_old(path):
+                operation["deprecated"] = True
+                instead = f"Deprecated: use `{_replacement(paths, path, first, method)}`."
+                operation["description"] = "\n\n".join([instead, operation.get("description", "")]).rstrip()
+    result["paths"] = dict(sorted(paths.items(), key=lambda item: "deprecated" in next(iter(item[1].values()))))
+    return result
+
+
+def _is_old(path: str) -> bool:
+    return path.startswith(tuple(settings.SCHEMA_DEPRECATED))
+
+
+def _replacement(paths: Tree, path: str, first: str, method: str) -> str:
+    """The replacement of a deprecated operation: the view's `first` path, or the path under the new prefix.
+
+    With the method, if it is the same there.
+    """
+    new = first
+    if new == path:
+        [(old, prefix)] = [(old, new) for old, new in settings.SCHEMA_DEPRECATED.items() if path.startswith(old)]
+        new = path.replace(old, prefix, 1)
+    return f"{method.upper()} {new}" if method in paths[new] else new
+
+
+def add_shared(result: Tree, **_: Any) -> Tree:  # noqa: ANN401 - the library's arguments
+    """Adds the components that operations refer to."""
+    components = result["components"]
+    components["schemas"]["Problem"] = PROBLEM
+    components["schemas"] = dict(sorted(components["schemas"].items()))
+    components["headers"] = HEADERS
+    components["parameters"] = PARAMETERS
+    components["responses"] = {_component(problem_of(status)): _response(status) for status in _statuses()}
+    components["securitySchemes"] = {"bearer": BEARER, "client": CLIENT}
+    return result
+
+
+BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": (
+        "An access token of any kind, as `Authorization: Bearer <token>`. GET and HEAD need the scope `read`, all "
+        "other methods `write`; the response to a write shows what was written. Tokens have both scopes, except tokens "
+        "of OAuth 2, which have the requested ones."
+    ),
+}
+CLIENT = {
+    "type": "http",
+    "scheme": "basic",
+    "description": "The id and the secret of a confidential client of OAuth 2.",
+}
+PROBLEM = {
+    "type": "object",
+    "description": "What went wrong (RFC 9457).",
+    "properties": {
+        "type": {"type": "string", "description": "The URL of the problem type, which says what to do."},
+        "title": {"type": "string", "description": "The name of the problem type."},
+        "status": {"type": "integer", "description": "The status of the response."},
+        "detail": {"type": "string", "description": "What went wrong in this request."},
+        "errors": {
+            "type": "array",
+            "description": "The invalid values.",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "field": {"type": "string", "description": "The field; inside a list such as `lines.0.quantity`."},
+                    "detail": {"type": "string", "description": "What is wrong with it."},
+                },
+                "required": ["field", "detail"],
+            },
+        },
+    },
+    "required": ["type", "title", "status", "detail", "errors"],
+}
+HEADERS = {
+    "X-Request-ID": {
+        "required": True,
+        "description": "The id under which the request is logged: yours, or a generated one.",
+        "schema": {"type": "string"},
+    },
+    "RateLimit": {
+        "description": "Requests left (`r`) and seconds until the reset (`t`): draft-ietf-httpapi-ratelimit-headers.",
+        "schema": {"type": "string"},
+        "example": '"default";r=5999;t=42',
+    },
+    "RateLimit-Policy": {
+        "description": "The limit: requests (`q`) in seconds (`w`).",
+        "schema": {"type": "string"},
+        "example": '"default";q=6000;w=60',
+    },
+    "Idempotent-Replayed": {
+        "description": "`true` if this is the stored response to an earlier request with the same Idempotency-Key.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},
+    "WWW-Authenticate": {
+        "description": "How to sign in; with 403, where a token lacks a scope, the scope.",
+        "schema": {"type": "string"},
+        "example": 'Bearer realm="lockstep"',
+    },
+}
+# Without examples: Swagger UI fills them in, and would send each request under the first one's key.
+PARAMETERS = {
+    "RequestId": {
+        "name": "X-Request-ID",
+        "in": "header",
+        "description": "Your id of this request, for response and change log; at most 128 of `A-Za-z0-9_.:/+=-`.",
+        "schema": {"type": "string"},
+    },
+    "IdempotencyKey": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": (
+            "Makes it safe to retry the request: for 24 hours, requests with the same key and body are carried out "
+            "once and get the same response. A UUID is a good key, with or without quotes."
+        ),
+        "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    },
+}
+EXAMPLE_ERRORS = [{"field": "title", "detail": "This field may not be blank."}]
+# Errors before any view is called: the body is too large or late, or too many requests wait.
+BEFORE_VIEWS = (408, 411, 413, 503)
+PROBLEM_HEADERS = {
+    401: "WWW-Authenticate",
+    403: "WWW-Authenticate",
+    409: "Retry-After",
+    429: "Retry-After",
+    503: "Retry-After",
+}
+
+
+def _statuses() -> list[int]:
+    return sorted({problem.status for problem in PROBLEMS.values()} - {405, 500})
+
+
+def _response(status: int) -> Tree:
+    kinds = [problem for problem in PROBLEMS.values() if problem.status == status]
+    return {
+        "description": "\n\n".join(f"{kind.title}. {kind.remedy}" for kind in kinds),
+        "headers": _problem_headers(status),
+        "content": {
+            CONTENT_TYPE: {
+                "schema": _ref("schemas", "Problem"),
+                "examples": {kind.name: {"summary": kind.title, "value": _example(kind)} for kind in kinds},
+            }
+        },
+    }
+
+
+def _problem_headers(status: int) -> Tree:
+    names = [
+        "X-Request-ID",
+        "RateLimit",
+        "RateLimit-Policy",
+        *([PROBLEM_HEADERS[status]] if status in PROBLEM_HEADERS else []),
+    ]
+    return {name: _ref("headers", name) for name in names}
+
+
+def _example(kind: Problem) -> Tree:
+    return document(kind, kind.title + ".", EXAMPLE_ERRORS if kind.name == "invalid" else ())
+
+
+def _component(problem: Problem) -> str:
+    return problem.name.title().replace("-", "")
+
+
+def _ref(kind: str, name: str) -> Tree:
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+def _without_limits(schema: Tree) -> Tree:
+    kept = {name: value for name, value in schema.items() if name not in LIMITS or value in KEPT_FORMATS}
+    if all(one.get("type") == "string" for one in kept.get("oneOf", [{}])):  # a text with or without limits
+        kept = {"type": "string", **{name: value for name, value in kept.items() if name != "oneOf"}}
+    if "items" in kept:
+        kept["items"] = _without_limits(kept["items"])
+    return kept

@@ -1,0 +1,137 @@
+"""Base serializers: shape and limits, no decisions. `example` is the example in the OpenAPI document."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from orjson import loads
+from rest_framework import serializers
+
+from lockstep.rest.errors import MAX_ERRORS
+from lockstep.rest.json import dumps
+
+MAX_TOKEN = 1_000  # characters of a value that is not free text: a number, a time, an id, a choice
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses unknown fields, so that a misspelt name is an error and not silently ignored.
+
+    A read-only field may be sent with the value of `current`, the representation of the object, and with no other
+    value. A new object has no read-only fields, and accepts none.
+
+    Lengths are checked before contents: validating a text or a list may take the square of its length.
+    """
+
+    example: Mapping[str, object] = {}
+    ignores_read_only = False  # on a frozen route whose predecessor ignores what the server sets
+
+    def __init__(self, *args: Any, current: Mapping[str, Any] | None = None, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, **options)
+        self._current = current
+
+    def to_internal_value(self, data: Any) -> Any:  # noqa: ANN401 - REST framework's signature
+        """The fields' values. Raises ValidationError with the errors of all fields."""
+        if not isinstance(data, Mapping):
+            return super().to_internal_value(data)
+        refused = self._unknown(data) | self._unchangeable(data) | self._too_long(data)
+        try:
+            values = super().to_internal_value({name: data[name] for name in data if name not in refused})
+        except serializers.ValidationError as error:
+            if isinstance(error.detail, dict):
+                raise serializers.ValidationError({**error.detail, **refused}) from error
+            raise
+        if refused:
+            raise serializers.ValidationError(refused)
+        return values
+
+    def _unknown(self, data: Mapping[str, object]) -> dict[str, list[str]]:
+        """An error for each of the first unknown fields."""
+        unknown = sorted(set(data) - set(self.fields))
+        return {name: ["There is no such field."] for name in unknown[: MAX_ERRORS + 1]}
+
+    def _unchangeable(self, data: Mapping[str, object]) -> dict[str, list[str]]:
+        """An error for each read-only field that is sent with another value."""
+        read_only = [name for name in data if name in self.fields and self.fields[name].read_only]
+        if self._current is None:
+            return {} if self.ignores_read_only else {key: ["Set by the server. Leave it out."] for key in read_only}
+        current = loads(dumps(self._current))
+        changed = [name for name in read_only if data[name] != current[name]]
+        return {key: ["Cannot be changed. Leave it out, or send it as it is."] for key in changed}
+
+    def _too_long(self, data: Mapping[str, object]) -> dict[str, list[str]]:
+        """An error for each text and each list that is too long."""
+        errors = {}
+        for name, value in data.items():
+            field = self.fields.get(name)
+            limit = _limit(field) if field and not field.read_only and isinstance(value, (str, list)) else None
+            if limit and len(value) > limit and len(_trimmed(value, field)) > limit:  # type: ignore[arg-type]  # sized
+                kind = "characters" if isinstance(value, str) else "elements"
+                errors[name] = [f"Ensure this field has no more than {limit} {kind}."]
+        return errors
+
+
+def _limit(field: Any) -> int | None:  # noqa: ANN401 - a field; it takes no type at run time
+    """The maximum length of a value of this field; None for a text without a limit."""
+    limit: int | None = getattr(field, "max_length", None)
+    return limit or (None if isinstance(field, (serializers.CharField, serializers.ListField)) else MAX_TOKEN)
+
+
+def _trimmed(value: Any, field: Any) -> Any:  # noqa: ANN401 - a text or a list, and its field
+    return value.strip() if isinstance(value, str) and getattr(field, "trim_whitespace", True) else value
+
+
+@cache
+def page_of(shape: type[serializers.Serializer[Any]]) -> type[serializers.Serializer[Any]]:
+    """The serializer of a page (paging.py)."""
+    fields = {
+        "count": serializers.IntegerField(
+            required=False, help_text="The number of all rows; with `offset` or `count` only."
+        ),
+        "next": serializers.URLField(allow_null=True, help_text="The page after this one; null on the last."),
+        "previous": serializers.URLField(allow_null=True, help_text="The page before this one; null on the first."),
+        "results": shape(many=True),
+    }
+    name = shape.__name__.removesuffix("Serializer") + "PageSerializer"
+    return type(name, (serializers.Serializer,), {**fields, "optional": ("count",), "__doc__": "A page of a list."})
+
+
+class HealthSerializer(serializers.Serializer[Any]):
+    """The state of this process."""
+
+    status = serializers.ChoiceField(["ok"])
+
+
+class ReadinessSerializer(serializers.Serializer[Any]):
+    """The state of each dependency: "ok", or what is missing."""
+
+    database = serializers.CharField()
+    migrations = serializers.CharField()
+    worker = serializers.CharField()
+    periodic = serializers.CharField()
+    mirrors = serializers.CharField()
+    example = {"database": "ok", "migrations": "ok", "worker": "ok", "periodic": "ok", "mirrors": "ok"}
+
+
+class ProblemSerializer(serializers.Serializer[Any]):
+    """A problem with extension members (RFC 9457)."""
+
+    type = serializers.CharField(help_text="The URL of the problem type, which says what to do.")
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField(help_text="What went wrong in this request.")
+    errors = serializers.ListField(child=serializers.DictField(child=serializers.CharField()))  # type: ignore[assignment]
+
+
+class ProblemKindSerializer(serializers.Serializer[Any]):
+    """A problem type, and what a client should do."""
+
+    type = serializers.CharField(help_text="The `type` of the problem.")
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    remedy = serializers.CharField(help_text="What a client should do.")
+    example = {
+        "type": "/problems/out-of-date",
+        "title": "The object has changed",
+        "status": 412,
+        "remedy": "Its ETag is no longer the one in `If-Match`. Read the object again before you retry.",
+    }

@@ -1,0 +1,107 @@
+"""Statements past the ORM, and what is read together with who asks."""
+
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+from django.db import DataError, NotSupportedError, connection, transaction
+
+from backend.accounts import sessions
+from backend.accounts.models import Session
+from lockstep.rest.statements import BundledQuery, fetch_all, fetch_one, fetch_tuple
+from tests.support import Cast
+
+WHO = BundledQuery("SELECT {user} AS who, %(what)s::text AS what WHERE %(what)s <> ''", {"what": "this"})
+
+
+@pytest.mark.django_db
+def test_a_statement_gives_its_rows():
+    statement = "SELECT number FROM generate_series(1, %(most)s) AS number"
+    assert fetch_all(statement, {"most": 2}) == [{"number": 1}, {"number": 2}]
+    assert fetch_one(statement, {"most": 3}) == {"number": 1}
+    assert fetch_tuple(statement, {"most": 1}) == (1,)
+    none = {"most": 0}
+    assert (fetch_one(statement, none), fetch_tuple(statement, none), fetch_all(statement, none)) == (None, None, [])
+
+
+@pytest.mark.django_db
+def test_a_statement_that_failed_may_be_asked_again():
+    statement = "SELECT 1 / %(by)s AS one"
+    for _ in range(3):
+        with pytest.raises(DataError, match="division by zero"), transaction.atomic():
+            fetch_one(statement, {"by": 0})
+        assert fetch_one(statement, {"by": 1}) == {"one": 1}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_statement_goes_to_the_connection_that_there_is():
+    """Cursors are kept; a connection that was closed has left none behind."""
+    statement = "SELECT pg_backend_pid() AS pid"
+    first = fetch_one(statement)
+    connection.close()
+    assert fetch_one(statement) != first
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("door", ["opaque", "signed"])
+def test_what_is_read_together_is_for_who_asks(cast: Cast, door: str):
+    user = cast.owner.user
+    secret = sessions.open_opaque(user) if door == "opaque" else sessions.open_pair(user).access
+    caller = sessions.find(secret, WHO)
+    assert caller is not None
+    assert (caller.session.user, caller.bundled_row) == (user, (user.pk, "this"))
+    nothing = sessions.find(secret, BundledQuery(WHO.statement, {"what": ""}))
+    assert nothing is not None
+    assert (nothing.session.user, nothing.bundled_row) == (user, None)
+    Session.objects.filter(user=user).revoke()
+    assert sessions.find(secret, WHO) is None
+
+
+@pytest.mark.django_db
+def test_who_asks_is_whole(cast: Cast, django_assert_num_queries):
+    """What came with the session is there; anything else is looked up when it is asked for."""
+    caller = sessions.find(sessions.open_opaque(cast.owner.user))
+    assert caller is not None
+    with django_assert_num_queries(0):
+        assert caller.session.user.username == cast.owner.user.username
+        assert caller.session.scopes == {"read", "write"}
+        assert caller.session.user_id == cast.owner.user.pk
+    assert caller.session.expires > caller.session.created
+    caller.session.user.first_name = "Ada"
+    caller.session.user.save(update_fields=["first_name"])
+    cast.owner.user.refresh_from_db()
+    assert cast.owner.user.first_name == "Ada"
+
+
+@pytest.fixture
+def alter(database: psycopg.Connection) -> Iterator[Callable[[], None]]:
+    """Gives a column of the users another type, and back."""
+    yield lambda: database.execute("ALTER TABLE accounts_user ALTER COLUMN first_name TYPE text") and None
+    connection.close()
+    database.execute("ALTER TABLE accounts_user ALTER COLUMN first_name TYPE varchar(150)")
+
+
+STATEMENT = "SELECT first_name FROM accounts_user WHERE username = %(name)s"
+
+
+def test_a_statement_whose_plan_is_stale_is_asked_again(
+    cast: Cast, alter: Callable[[], None], database: psycopg.Connection
+):
+    name = {"name": "owner"}
+    for _ in range(6):  # prepared, after some
+        assert fetch_tuple(STATEMENT, name) == ("",)
+    alter()
+    assert fetch_tuple(STATEMENT, name) == ("",)
+    for _ in range(6):
+        fetch_tuple(STATEMENT, name)
+    database.execute("ALTER TABLE accounts_user ALTER COLUMN first_name TYPE varchar(150)")
+    with pytest.raises(NotSupportedError), transaction.atomic():  # which cannot go on in another session
+        fetch_tuple(STATEMENT, name)
+
+
+def test_requests_go_on_after_a_column_was_altered(cast: Cast, alter: Callable[[], None]):
+    for _ in range(6):
+        assert cast.owner.get("/api/v1/users/me/").status_code == 200
+    alter()
+    for _ in range(3):
+        assert cast.owner.get("/api/v1/users/me/").status_code == 200

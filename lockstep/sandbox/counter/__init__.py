@@ -1,5 +1,0 @@
-"""A stand-in of the counter server for `make run`, demos and tests, with faults on demand."""
-
-from lockstep.sandbox.counter.standin import StandIn
-
-__all__ = ["StandIn"]

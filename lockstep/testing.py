@@ -1,0 +1,113 @@
+"""For tests of a project: `deliver_all()` delivers all due changes, without a worker process.
+
+    class Pushes(TransactionTestCase):
+        def test_push(self):
+            Article.objects.create(title="a")
+            deliver_all(strict=True)
+            self.assertEqual(crm.articles, ["a"])
+
+Only committed changes are delivered: the test must be a TransactionTestCase, or have
+`@pytest.mark.django_db(transaction=True)`.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from threading import Thread
+
+from lockstep.conf import lockstep_settings, log_connection
+from lockstep.delivery import operations
+from lockstep.delivery.operations import ChangeFilter, DeadLetterRow, Status
+from lockstep.delivery.subscriptions import registered, registered_families
+from lockstep.delivery.worker import Worker
+
+LOOK_SECONDS = 0.02
+DUE = """
+    SELECT EXISTS (SELECT FROM lockstep_lane lane JOIN lockstep_subscription s ON s.name = lane.subscription_id
+                   WHERE s.state IN ('active', 'full') AND (lane.next_at <= clock_timestamp() OR lane.failure IS NULL))
+        OR EXISTS (SELECT FROM lockstep_subscription s JOIN lockstep_place place ON place.id = s.place_id
+                   CROSS JOIN LATERAL lockstep_unplaced(place) AS c
+                   WHERE s.state = 'active' AND lockstep_followed(s.follows, c.model, c.kind)
+                     AND (s.skip_origin IS NULL OR c.origin IS DISTINCT FROM s.skip_origin))
+"""
+
+
+class Undelivered(AssertionError):
+    """A change was not delivered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The result of `deliver_all`: subscriptions with changes that wait for a retry, and dead letters."""
+
+    waiting: list[Status]
+    dead_letters: list[DeadLetterRow]
+
+
+def deliver_all(*, timeout: float = 30.0, strict: bool = False) -> Delivered:
+    """Delivers every committed change to its subscribers, until nothing is due.
+
+    Raises Undelivered after `timeout` seconds; with `strict` also for changes that wait for a retry and for dead
+    letters.
+    """
+    if log_connection().in_atomic_block:
+        raise Undelivered(
+            "deliver_all() needs changes that are committed, and this test is one transaction: use "
+            "TransactionTestCase, or @pytest.mark.django_db(transaction=True)."
+        )
+    # In a thread: the test may have an event loop, and the worker needs its own connections.
+    errors: list[BaseException] = []
+    thread = Thread(target=lambda: _run(timeout, errors), name="deliver_all")
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    left = _left()
+    if strict and (left.waiting or left.dead_letters):
+        raise Undelivered(_described(left))
+    return left
+
+
+def _run(timeout: float, errors: list[BaseException]) -> None:
+    try:
+        asyncio.run(_deliver(timeout))
+    except BaseException as error:  # raised again in the test's thread
+        errors.append(error)
+
+
+async def _deliver(seconds: float) -> None:
+    worker = Worker(registered(), registered_families(), periodic=False)
+    running = asyncio.create_task(worker.run())
+    try:
+        async with asyncio.timeout(seconds):
+            while await asyncio.to_thread(_is_due):
+                if running.done():
+                    break
+                await asyncio.sleep(LOOK_SECONDS)
+    except TimeoutError:
+        raise Undelivered(f"There are still changes to deliver after {seconds:g} s. {_described(_left())}") from None
+    finally:
+        worker.stopping.set()
+        await running
+
+
+def _is_due() -> bool:
+    connection = log_connection()
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(DUE)
+            return bool(cursor.fetchone() == (True,))
+    finally:
+        connection.close()  # its thread is not used again
+
+
+def _left() -> Delivered:
+    rows = operations.status()
+    letters = [letter for row in rows if row.dead for letter in operations.dead_letters(ChangeFilter(row.name))]
+    return Delivered([row for row in rows if row.behind or row.waiting], letters)
+
+
+def _described(left: Delivered) -> str:
+    waiting = [f"{row.name}: {row.behind + row.waiting} to deliver {row.reason}".rstrip() for row in left.waiting]
+    dead = [f"{letter.model} {letter.object_id}: {letter.cause}" for letter in left.dead_letters]
+    using = lockstep_settings.DATABASE
+    return "; ".join([*waiting, *dead]) or f"Nothing is left in {using!r}."

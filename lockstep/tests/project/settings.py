@@ -1,0 +1,46 @@
+"""A project that has the engine's core, with a user model and models of its own.
+
+DATABASE_URL names the server. DATABASE may be "sqlite" (nothing is captured), "orders" (the log is in a second
+database) or "schema" (all tables are in another schema than public).
+"""
+
+import os
+from urllib.parse import unquote, urlsplit
+
+SECRET_KEY = "of the engine's own tests"
+USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_USER_MODEL = "people.Person"
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "project.people",
+    "project.blog",
+    "pgtrigger",
+    "lockstep",
+]
+MIDDLEWARE = ["lockstep.middleware.AttributionMiddleware"]
+ROOT_URLCONF = "project.urls"
+LOCKSTEP = {"RETENTION_DAYS": 30}
+
+server = urlsplit(os.environ.get("DATABASE_URL", "postgresql://127.0.0.1/lockstep"))
+postgresql = {
+    "ENGINE": "django.db.backends.postgresql",
+    "HOST": server.hostname,
+    "PORT": server.port,
+    "USER": unquote(server.username or ""),
+    "PASSWORD": unquote(server.password or ""),
+    "NAME": server.path.lstrip("/"),
+    "OPTIONS": {"connect_timeout": 5},
+}
+kind = os.environ.get("DATABASE", "postgresql")
+DATABASES = {"default": postgresql}
+if kind == "sqlite":
+    INSTALLED_APPS.remove("pgtrigger")
+    DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+if kind == "schema":
+    postgresql["OPTIONS"]["options"] = "-c search_path=elsewhere"
+if kind == "orders":
+    DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}, "orders": postgresql}
+    LOCKSTEP = {"DATABASE": "orders"}
+    DATABASE_ROUTERS = ["project.routers.Orders"]

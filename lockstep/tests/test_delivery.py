@@ -1,0 +1,159 @@
+"""Functions of a project get the changes that they follow."""
+
+import unittest
+
+import pytest
+from django.test import TestCase, TransactionTestCase
+from project.blog.models import Article, Note, Tally
+from project.blog.subscribers import given_up, opened, received, threads
+
+import lockstep
+from lockstep.testing import Undelivered, deliver_all
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_each_subscriber_gets_its_changes_in_order():
+    article = Article.objects.create(title="a")
+    article.title = "b"
+    article.save()
+    article.delete()
+    deliver_all(strict=True)
+    got = [(change.kind, change.changed & {"title"}) for change in received["titles"]]
+    assert got == [("created", {"title"}), ("updated", {"title"}), ("deleted", {"title"})]
+    assert received["push"][-1].kind == "deleted"
+    assert [change.kind for change in received["notify"]] == ["created", "updated", "deleted"]
+    assert [row.kind for row in Tally.objects.order_by("pk")] == ["created", "updated", "deleted"]
+
+
+def test_a_change_says_all_that_there_is():
+    with lockstep.attributed(actor="user:1", trace="a job"):
+        article = Article.objects.create(title="a")
+    deliver_all(strict=True)
+    [change] = received["titles"]
+    assert (change.model, change.object_id, change.kind, change.before) == (
+        "blog.article",
+        str(article.pk),
+        "created",
+        None,
+    )
+    assert (change.actor, change.origin, change.trace, change.attempt) == ("user:1", None, "a job", 1)
+    assert change.after["title"] == "a"
+    assert change.transaction > 0
+    assert change.id.version == 5
+    assert change.id != received["notify"][0].id
+
+
+def test_plain_functions_run_in_threads_and_resources_are_opened_once():
+    Article.objects.bulk_create(Article(title=str(n)) for n in range(5))
+    deliver_all(strict=True)
+    assert len(received["notify"]) == 5
+    assert all("MainThread" not in name for name in threads)
+    assert sorted(opened) == ["client", "closed", "file"]
+
+
+def test_only_changed_columns_and_other_origins_are_delivered():
+    with lockstep.attributed(origin="crm"):
+        Article.objects.create(title="from the CRM")
+    article = Article.objects.create(title="ours")
+    Article.objects.filter(pk=article.pk).update(body="b")
+    Article.objects.filter(pk=article.pk).update(title="c")
+    deliver_all(strict=True)
+    assert [change.after["title"] for change in received["titles"]] == ["ours", "c"]
+
+
+def test_what_a_transactional_function_writes_is_there_once_or_not_at_all():
+    Article.objects.create(title="counted")
+    Article.objects.create(title="not to be counted")
+    left = deliver_all()
+    assert [row.kind for row in Tally.objects.all()] == ["created"]
+    assert [row.name for row in left.waiting] == ["blog.tally"]
+
+
+def test_a_rejected_change_is_a_dead_letter_and_its_subscriber_is_told():
+    Note.objects.create(slug="a", text="never")
+    Note.objects.create(slug="b", text="later")
+    left = deliver_all()
+    assert {letter.cause for letter in left.dead_letters} == {"Rejected: 422", "RetryLater: 503"}
+    assert sorted(given_up) == [("a", "Rejected: 422"), ("b", "RetryLater: 503")]
+    with pytest.raises(Undelivered, match=r"blog\.note a: Rejected: 422"):
+        deliver_all(strict=True)
+
+
+def test_operators_of_a_project_pause_resume_rewind_and_replay():
+    notes = lockstep.subscription("notes")
+    Note.objects.create(slug="a", text="never")
+    deliver_all()
+    assert notes.replay_dead_letters(plan=True).changes == 1
+    [first] = received["notes"]
+    notes.replay_dead_letters()
+    deliver_all()
+    assert [change.id for change in received["notes"]] == [first.id] * 2
+    notes.pause(reason="maintenance")
+    Note.objects.create(slug="b", text="fine")
+    deliver_all()
+    assert len(received["notes"]) == 2
+    assert notes.status().state == "paused"
+    notes.resume()
+    deliver_all()
+    assert received["notes"][-1].object_id == "b"
+    assert notes.rewind(plan=True).changes == 2
+    notes.rewind()
+    deliver_all()
+    assert len(received["notes"]) == 5
+    assert notes.discard_dead_letters(reason="of a test") == 2
+    assert notes.dead_letters() == []
+
+
+def test_a_test_that_is_one_transaction_is_told_what_to_use():
+    class Wrong(TestCase):
+        def runTest(self):
+            deliver_all()
+
+    result = unittest.TestResult()
+    unittest.TestSuite([Wrong()]).run(result)
+    assert "TransactionTestCase" in str(result.errors or result.failures)
+
+
+class TestOfDjango(TransactionTestCase):
+    """Works in Django's own tests, and leaves nothing for the next one."""
+
+    def test_first(self):
+        Article.objects.create(title="a")
+        deliver_all(strict=True)
+        assert len(received["titles"]) == 1
+
+    def test_second(self):
+        from lockstep.models import Change, Lane, Subscription
+
+        assert (Change.objects.count(), Lane.objects.count()) == (0, 0)
+        assert Subscription.objects.count() == 5
+        Article.objects.create(title="b")
+        deliver_all(strict=True)
+        assert len(received["titles"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"models": ()}, "name what it follows"),
+        ({"batch": 5}, "only a transactional subscriber has a batch"),
+        ({"only_changed": ["title"], "kind": "state"}, "only_changed is for events"),
+        ({"retry": [100_000]}, "retry is a list of seconds from 0 to 36,000"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options, sentence):
+    def function(change):
+        pass
+
+    models = options.pop("models", ("blog.article",))
+    with pytest.raises(ValueError, match=sentence):
+        lockstep.subscriber(*models, **options)(function)
+
+
+def test_a_transactional_coroutine_is_refused():
+    async def function(changes):
+        pass
+
+    with pytest.raises(ValueError, match="a transactional subscriber is a plain function"):
+        lockstep.subscriber("blog.article", transactional=True)(function)

@@ -1,0 +1,162 @@
+"""Workers that charge for orders and kill themselves at a step: `python -m tests.faults.crashing_cashier`.
+
+Each line of stdin begins a life, in a process of its own, and says at which step it ends, by number or by name: at a
+statement, at a request to the gateway, between them. 0 is none. Steps are counted while the change that is to be paid
+for is handled. Each line of stdout says how a life ended: "after charge -9", or "0" when all was done.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import django
+
+django.setup()
+
+import psycopg  # noqa: E402 - Django comes first
+
+from backend.providers.payments import PaymentGateway  # noqa: E402
+from backend.shop import actions, machines, payments  # noqa: E402
+from lockstep.changes.connecting import connection_parameters  # noqa: E402
+from lockstep.delivery.database import SQL  # noqa: E402
+from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber  # noqa: E402
+from lockstep.delivery.worker import Worker  # noqa: E402
+from lockstep.http.client import Operation  # noqa: E402
+from tests.faults.crashing_worker import watch_statements  # noqa: E402
+from tests.support import WAIT_TIMEOUT  # noqa: E402
+
+SETTLEMENT = (
+    "lock_claimed", "dead_letter", "remove_delivered", "release_pending", "delete_empty", "postpone", "record_attempts",
+)  # fmt: skip
+# Nothing left to do: whatever is to be paid for is decided or a dead letter, and nothing waits.
+ALL_DONE = """
+    SELECT NOT EXISTS (SELECT FROM lockstep_lane) AND NOT EXISTS (
+        SELECT FROM shop_payment p WHERE p.decided IS NULL
+        AND NOT EXISTS (SELECT FROM lockstep_deadletter d WHERE d.object_id = p.order_id::text))"""
+
+
+class Doom:
+    """Counts steps, where they count, and ends the process at one of them: the nth, or the first of that name."""
+
+    def __init__(self, step: str) -> None:
+        self.left = int(step) if step.isdecimal() else 0
+        self.name = "" if step.isdecimal() else step
+        self.counts = False
+
+    def handles(self, claim: Claim) -> None:
+        """Steps count from the change that confirms the order up to the next one of it."""
+        state = (claim.change.after or {})["state"]
+        if self.counts or state == machines.CONFIRMED:
+            self.counts = True
+            self.reached(f"handler of {state}")
+        self.counts = state == machines.CONFIRMED
+
+    def reached(self, step: str) -> None:
+        if not self.counts:
+            return
+        self.left -= 1
+        if self.left == 0 or step == self.name:
+            os.write(sys.stdout.fileno(), f"{step} ".encode())
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def passing(doom: Doom, call: Callable[..., Awaitable[Any]], name: str) -> Callable[..., Awaitable[Any]]:
+    """The call, with a step before it and one after it."""
+
+    async def passed(*arguments: Any) -> Any:
+        doom.reached(f"before {name}")
+        answer = await call(*arguments)
+        doom.reached(f"after {name}")
+        return answer
+
+    return passed
+
+
+def statements() -> Mapping[str, str]:
+    """Text → name, of what the cashier writes and of what settles its delivery."""
+    settlement = {name: SQL["lanes"][name] for name in SETTLEMENT}
+    return {
+        text: name
+        for name, text in {**payments.SQL, **settlement, "release_stock": actions.SQL["release_stock"]}.items()
+    }
+
+
+def watch_the_gateway(doom: Doom) -> None:
+    """Steps before and after a request, and between: the gateway has it all, and nobody has read its answer."""
+    trace = Operation.trace
+
+    async def traced(self: Operation, event: str, info: Mapping[str, Any]) -> None:
+        await trace(self, event, info)
+        if event.endswith("send_request_body.complete"):
+            doom.reached("sent charge" if self.write else "sent look-up")
+
+    Operation.trace = traced  # type: ignore[method-assign]
+    PaymentGateway.charge = passing(doom, PaymentGateway.charge, "charge")  # type: ignore[method-assign]
+    PaymentGateway.look_up = passing(doom, PaymentGateway.look_up, "look-up")  # type: ignore[method-assign]
+
+
+def watch_the_decision(doom: Doom) -> None:
+    """A step after its transaction."""
+    payments.PaymentProcessor._decide = passing(doom, payments.PaymentProcessor._decide, "decision")  # type: ignore[method-assign]
+
+
+def crashing(doom: Doom) -> Subscriber:
+    """The cashier, watched."""
+    cashier = payments.PAYMENTS.connect
+    assert cashier
+
+    @asynccontextmanager
+    async def connect(pool: Pool) -> AsyncIterator[Handler]:
+        async with cashier(pool) as deliver:
+
+            async def handler(claim: Claim) -> Any:
+                doom.handles(claim)
+                return await deliver(claim)
+
+            yield handler
+
+    return replace(payments.PAYMENTS, connect=connect, schedule=(0.0, *[0.05] * 20))
+
+
+async def live(step: str) -> None:
+    """Until everything is done, or this step."""
+    doom = Doom(step)
+    watch_statements(doom.reached, statements())
+    watch_the_gateway(doom)
+    watch_the_decision(doom)
+    worker = Worker([crashing(doom)])
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(worker.run())
+        tasks.create_task(stop_when_all_is_done(worker))
+
+
+async def stop_when_all_is_done(worker: Worker) -> None:
+    """Raises TimeoutError when that takes too long: then something waits for ever."""
+    async with (
+        asyncio.timeout(WAIT_TIMEOUT),
+        await psycopg.AsyncConnection.connect(**connection_parameters(), autocommit=True) as connection,
+    ):
+        while await (await connection.execute(ALL_DONE)).fetchone() != (True,):
+            await asyncio.sleep(0.02)
+    worker.stopping.set()
+
+
+def main() -> None:
+    # Until an answer of the gateway counts as lost.
+    payments.CHARGE_SECONDS = float(os.environ["CHARGE_SECONDS"])
+    for line in sys.stdin:
+        child = os.fork()  # to start Python and Django for each takes many times as long
+        if not child:
+            asyncio.run(live(line.rstrip()))
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        os.write(sys.stdout.fileno(), f"{os.waitstatus_to_exitcode(status)}\n".encode())
+
+
+if __name__ == "__main__":
+    main()
