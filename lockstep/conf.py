@@ -28,6 +28,8 @@ class LockstepSettings:
     # The address at which a worker serves /healthz, /readyz and /metrics; port 0: none.
     WORKER_METRICS_HOST: str = "127.0.0.1"
     WORKER_METRICS_PORT: int = 0
+    # Whether REST views save time where that changes no response; False is for measurements and for debugging.
+    REST_FASTPATH: bool = True
 
     def __getattribute__(self, name: str) -> Any:  # noqa: ANN401 - see the annotations above
         given = given_settings()

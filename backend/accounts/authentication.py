@@ -7,8 +7,8 @@ from rest_framework.request import Request
 
 from backend.accounts.models import Session, User
 from backend.accounts.sessions import READ, WRITE, find
+from lockstep.rest import fastpath
 from lockstep.rest.errors import InsufficientScope
-from lockstep.rest.requests import ApiRequest
 
 HEADER = "HTTP_AUTHORIZATION"  # in request.META
 MAX_TOKEN = 4_096  # characters; issued tokens have at most some five hundred
@@ -28,13 +28,12 @@ class BearerAuthentication(BaseAuthentication):
         scheme, _, secret = request.META[HEADER].partition(" ")
         if scheme.lower() != "bearer":
             raise AuthenticationFailed("Send the token as `Authorization: Bearer <token>`.")
-        query = request.bundled_query() if isinstance(request, ApiRequest) and request.bundled_query else None
+        query = fastpath.bundled_query(request)
         caller = find(secret.strip(), query) if len(secret) <= MAX_TOKEN else None
         if caller is None:
             raise AuthenticationFailed("The bearer token is unknown, expired or revoked. Sign in for a new one.")
         session = caller.session
-        if isinstance(request, ApiRequest):
-            request.bundled_row = caller.bundled_row
+        fastpath.keep(request, query, caller.bundled_row)
         needed = READ if request.method in SAFE_METHODS else WRITE
         if needed not in session.scopes:
             raise InsufficientScope(needed, session.scope)

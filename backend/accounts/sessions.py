@@ -28,7 +28,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from backend.accounts import signed
 from backend.accounts.models import Session, Token, User
 from lockstep.changes.sql_file import load
-from lockstep.rest.statements import BundledQuery, Values, fetch_tuple
+from lockstep.rest.fastpath import BundledQuery, Values, fetch_tuple
 
 READ, WRITE = "read", "write"
 EVERYTHING = f"{READ} {WRITE}"

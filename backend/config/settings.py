@@ -191,7 +191,7 @@ DATABASES["default"].update(
         "tcp_user_timeout": 10_000,
         **DATABASE_OPTIONS,
         "application_name": "lockstep-web",
-        "prepare_threshold": 3,  # of rest/statements.py: the ORM's own are not prepared
+        "prepare_threshold": 3,  # of rest/fastpath/statements.py: the ORM's own are not prepared
     },
 )
 
@@ -201,7 +201,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PARSER_CLASSES": ["lockstep.rest.json.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["lockstep.rest.json.JSONRenderer"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "lockstep.rest.json.Negotiation",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "lockstep.rest.fastpath.Negotiation",
     "URL_FORMAT_OVERRIDE": None,  # a representation is asked for by Accept
     "EXCEPTION_HANDLER": "lockstep.rest.exception_handler.exception_handler",
     "DEFAULT_SCHEMA_CLASS": "lockstep.rest.schema.AutoSchema",

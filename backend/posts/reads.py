@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from lockstep.changes.sql_file import load
-from lockstep.rest.concurrency import Representation, representation_or_404
+from lockstep.rest.fastpath import BundledQuery, fetch_one
 from lockstep.rest.paging import Counted, PageParams, page_limits
-from lockstep.rest.statements import BundledQuery, Values, fetch_one, fetch_tuple
 
 SQL = {name: text.rstrip(";") for name, text in load(Path(__file__).parent / "sql" / "reads.sql").items()}
 POSTS = SQL["array"].replace("{rows}", SQL["posts"])
@@ -40,22 +39,6 @@ def post(number: int) -> BundledQuery:
 def comment(post: int, number: int) -> BundledQuery:
     """A comment as {postId, id, name, email, body}; no row for a comment on another post."""
     return BundledQuery(SQL["comment"], {"post": post, "number": number}, reuse_cursor=True)
-
-
-def representation(query: BundledQuery) -> Representation:
-    """Reads a post or comment. Raises NotFound."""
-    return as_representation(fetch_tuple(query.statement, query.parameters), query)
-
-
-def as_representation(found: Values | None, query: BundledQuery) -> Representation:
-    """The post or comment from its row. Raises NotFound."""
-    parameters = query.parameters
-    what = (
-        f"comment {parameters['number']} on post {parameters['post']}"
-        if "post" in parameters
-        else f"post {parameters['number']}"
-    )
-    return representation_or_404(found, f"There is no {what}.")
 
 
 def _number(statement: str, **parameters: int) -> int:

@@ -7,27 +7,23 @@ from rest_framework.request import Request
 
 from backend.posts import actions, reads
 from backend.posts.serializers import CommentSerializer, PostSerializer
-from lockstep.rest.concurrency import Representation, answer, if_match
-from lockstep.rest.paging import PageParams, array_page, parse_page_params
+from lockstep.rest import fastpath
+from lockstep.rest.concurrency import answer, if_match, representation_or_404
+from lockstep.rest.paging import array_page, parse_page_params
 from lockstep.rest.requests import ApiRequest, actor_of
 from lockstep.rest.responses import ApiResponse
 from lockstep.rest.schema import ARRAY_PAGE, CHANGES_VERSION, CREATES_VERSION, DELETES_VERSION, READS_VERSION
-from lockstep.rest.statements import BundledQuery
 from lockstep.rest.views import View
 
 
 class PostListView(View):
     """Lists all posts, by number."""
 
-    _params: PageParams
-
-    def bundled_query(self, request: ApiRequest) -> BundledQuery:
-        self._params = parse_page_params(request)
-        return reads.posts(self._params)
-
+    @fastpath.bundles(lambda request: reads.posts(parse_page_params(request)))
     @extend_schema(operation_id="list_posts", parameters=ARRAY_PAGE, responses=PostSerializer(many=True))
     def get(self, request: ApiRequest) -> ApiResponse:
-        return array_page(request, self._params, reads.number_of_posts)
+        params = parse_page_params(request)
+        return array_page(request, params, fastpath.fetch(request, reads.posts(params)), reads.number_of_posts)
 
 
 class PostCreateView(View):
@@ -40,18 +36,16 @@ class PostCreateView(View):
         serializer = PostSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         post = actions.create_post(actor=actor_of(request), **serializer.validated_data)
-        return _object_response(request, reads.representation(reads.post(post.number)), status=201)
+        return _post(request, post.number, status=201)
 
 
 class PostReadView(View):
     """Returns a post."""
 
-    def bundled_query(self, request: ApiRequest) -> BundledQuery:
-        return reads.post(self.kwargs["number"])
-
+    @fastpath.bundles(lambda _, number: reads.post(number))
     @extend_schema(operation_id="get_post", parameters=READS_VERSION, responses=PostSerializer)
     def get(self, request: ApiRequest, number: int) -> ApiResponse:
-        return _object_response(request, reads.as_representation(request.bundled_row, reads.post(number)))
+        return _post(request, number)
 
 
 class PostUpdateView(View):
@@ -66,7 +60,7 @@ class PostUpdateView(View):
         actions.update_post(
             actor=actor_of(request), number=number, match=if_match(request), **serializer.validated_data
         )
-        return _object_response(request, reads.representation(reads.post(number)))
+        return _post(request, number)
 
 
 class PostDeleteView(View):
@@ -81,16 +75,13 @@ class PostDeleteView(View):
 class CommentListView(View):
     """Lists the comments on a post, by number."""
 
-    _params: PageParams
-
-    def bundled_query(self, request: ApiRequest) -> BundledQuery:
-        self._params = parse_page_params(request)
-        return reads.comments(self.kwargs["post_number"], self._params)
-
+    @fastpath.bundles(lambda request, post_number: reads.comments(post_number, parse_page_params(request)))
     @extend_schema(operation_id="list_comments", parameters=ARRAY_PAGE, responses=CommentSerializer(many=True))
     def get(self, request: ApiRequest, post_number: int) -> ApiResponse:
+        params = parse_page_params(request)
+        row = fastpath.fetch(request, reads.comments(post_number, params))
         count = partial(reads.number_of_comments, post_number)
-        return array_page(request, self._params, count, f"There is no post {post_number}.")
+        return array_page(request, params, row, count, missing=f"There is no post {post_number}.")
 
 
 class CommentCreateView(View):
@@ -106,20 +97,16 @@ class CommentCreateView(View):
         serializer = CommentSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         comment = actions.create_comment(actor=actor_of(request), post_number=post_number, **serializer.validated_data)
-        return _object_response(request, reads.representation(reads.comment(post_number, comment.number)), status=201)
+        return _comment(request, post_number, comment.number, status=201)
 
 
 class CommentReadView(View):
     """Returns a comment on a post."""
 
-    def bundled_query(self, request: ApiRequest) -> BundledQuery:
-        return reads.comment(self.kwargs["post_number"], self.kwargs["number"])
-
+    @fastpath.bundles(lambda _, post_number, number: reads.comment(post_number, number))
     @extend_schema(operation_id="get_comment", parameters=READS_VERSION, responses=CommentSerializer)
     def get(self, request: ApiRequest, post_number: int, number: int) -> ApiResponse:
-        return _object_response(
-            request, reads.as_representation(request.bundled_row, reads.comment(post_number, number))
-        )
+        return _comment(request, post_number, number)
 
 
 class CommentUpdateView(View):
@@ -141,7 +128,7 @@ class CommentUpdateView(View):
             match=if_match(request),
             **serializer.validated_data,
         )
-        return _object_response(request, reads.representation(reads.comment(post_number, number)))
+        return _comment(request, post_number, number)
 
 
 class CommentDeleteView(View):
@@ -153,5 +140,12 @@ class CommentDeleteView(View):
         return ApiResponse(status=204)
 
 
-def _object_response(request: Request, one: Representation, status: int = 200) -> ApiResponse:
+def _post(request: Request, number: int, status: int = 200) -> ApiResponse:
+    one = representation_or_404(fastpath.fetch(request, reads.post(number)), f"There is no post {number}.")
+    return answer(request, one.body, one.version, status=status)
+
+
+def _comment(request: Request, post_number: int, number: int, status: int = 200) -> ApiResponse:
+    row = fastpath.fetch(request, reads.comment(post_number, number))
+    one = representation_or_404(row, f"There is no comment {number} on post {post_number}.")
     return answer(request, one.body, one.version, status=status)

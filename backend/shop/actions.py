@@ -42,7 +42,7 @@ from lockstep.rest import problems
 from lockstep.rest.concurrency import ANY_VERSION, Match, lock
 from lockstep.rest.entities import AnyUser
 from lockstep.rest.errors import Conflict, Invalid
-from lockstep.rest.statements import Row, fetch_all
+from lockstep.rest.fastpath import Row, fetch_all
 from lockstep.rest.violations import violation
 
 SQL = load(Path(__file__).parent / "sql" / "orders.sql")

@@ -16,7 +16,7 @@ from backend.shop.models import Order
 from lockstep.changes.sql_file import load
 from lockstep.rest.entities import AnyUser
 from lockstep.rest.errors import TooManyRequests, Unavailable
-from lockstep.rest.statements import fetch_all
+from lockstep.rest.fastpath import fetch_all
 
 SQL = load(Path(__file__).parent / "sql" / "card_tries.sql")
 SECONDS = 3600.0

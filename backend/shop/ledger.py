@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lockstep.changes.sql_file import load
 from lockstep.delivery.audit import Finding
-from lockstep.rest.statements import fetch_all
+from lockstep.rest.fastpath import fetch_all
 
 SQL = load(Path(__file__).parent / "sql" / "ledger.sql")
 

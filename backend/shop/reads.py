@@ -11,12 +11,11 @@ from backend.shop import machines
 from backend.shop.models import BagItem, Order, Product, ProductQuerySet, Tag, is_visible
 from backend.shop.search import Direction, search_engine
 from lockstep.changes.sql_file import load
-from lockstep.rest.concurrency import Representation, representation_or_404
 from lockstep.rest.entities import AnyUser
 from lockstep.rest.errors import NotFound
+from lockstep.rest.fastpath import BundledQuery, Row, fetch_all
 from lockstep.rest.paging import DEFAULT_CURSOR_LIMIT, CursorParams, page_limits
 from lockstep.rest.requests import by_key, number_of
-from lockstep.rest.statements import BundledQuery, Row, Values, fetch_all, fetch_tuple
 
 _TEMPLATES = {name: text.rstrip(";") for name, text in load(Path(__file__).parent / "sql" / "products.sql").items()}
 
@@ -43,7 +42,7 @@ SQL = {name: text.replace("{user}", "%(user)s") for name, text in BUNDLED_SQL.it
 
 
 def listing(params: CursorParams) -> BundledQuery:
-    """The bundled query of a page of products that are on sale or the user's own."""
+    """A page of products on sale or the user's own: JSON, first and last position, whether more follow."""
     name = ("few_" if params.limit <= DEFAULT_CURSOR_LIMIT else "") + ("newer" if params.backwards else "older")
     return BundledQuery(BUNDLED_SQL[name], {"place": params.key, **page_limits(params.limit)})
 
@@ -60,19 +59,9 @@ def found(
     return fetch_all(SQL["among"], parameters), len(keys) > limit
 
 
-def bundled_query(key: str) -> BundledQuery:
-    """The bundled query of a product by id or number."""
+def shown_product(key: str) -> BundledQuery:
+    """A product that the user may see, by id or number: its version and its JSON."""
     return BundledQuery(BUNDLED_SQL[_by(key)], {"key": _key(key)}, reuse_cursor=True)
-
-
-def representation(key: str, user: AnyUser) -> Representation:
-    """A product that this user may see, by id or number. Raises NotFound."""
-    return as_representation(fetch_tuple(SQL[_by(key)], {"user": user.pk, "key": _key(key)}))
-
-
-def as_representation(found: Values | None) -> Representation:
-    """The product from its row. Raises NotFound."""
-    return representation_or_404(found, "There is no such product.")
 
 
 def _by(key: str) -> str:

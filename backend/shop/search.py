@@ -19,7 +19,7 @@ from django.utils.module_loading import import_string
 
 from backend.shop.models import ProductQuerySet, SearchEntry
 from lockstep.changes.sql_file import load
-from lockstep.rest.statements import fetch_all
+from lockstep.rest.fastpath import fetch_all
 
 SQL = load(Path(__file__).parent / "sql" / "search.sql")
 MAX_WORDS = 8

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
@@ -38,12 +38,12 @@ from backend.shop.serializers import (
     serialize_product,
     serialize_tag,
 )
-from lockstep.rest.concurrency import Representation, answer, if_match
+from lockstep.rest import fastpath
+from lockstep.rest.concurrency import answer, if_match, representation_or_404
 from lockstep.rest.errors import NotFound
 from lockstep.rest.paging import (
     BY_TIME,
     NEWEST,
-    CursorParams,
     Ordering,
     cursor_response,
     keyset_page,
@@ -66,7 +66,6 @@ from lockstep.rest.schema import (
 )
 from lockstep.rest.serializers import page_of
 from lockstep.rest.server.slots import remote_wait
-from lockstep.rest.statements import BundledQuery
 from lockstep.rest.views import View
 
 FILTERS = [
@@ -85,7 +84,7 @@ FILTERS = [
 ]
 PRODUCT_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "price": ("price", "id"), "-price": ("-price", "-id")}
 TAG_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "name": ("sort_key", "id"), "-name": ("-sort_key", "-id")}
-UNBUNDLED = {parameter.name for parameter in FILTERS} | {"ordering", "offset", "count"}
+NOT_PLAIN = {parameter.name for parameter in FILTERS} | {"ordering", "offset", "count"}
 PRODUCT_LIST = [*FILTERS, ordering(PRODUCT_ORDERINGS), *CURSOR_PAGE]
 IN_STATE = choice("state", "Only orders in this state.", machines.ORDER.states)
 PREFIX = text(
@@ -98,21 +97,16 @@ PREFIX = text(
 class ProductListView(View):
     """Products on sale."""
 
-    _params: CursorParams
-
-    def bundled_query(self, request: ApiRequest) -> BundledQuery | None:
-        if request._request.GET.keys() & UNBUNDLED:
-            return None
-        self._params = parse_cursor_params(request)
-        return reads.listing(self._params)
-
+    @fastpath.bundles(lambda request: reads.listing(parse_cursor_params(request)) if _is_plain(request) else None)
     @extend_schema(operation_id="list_products", parameters=PRODUCT_LIST, responses=page_of(ProductSerializer))
     def get(self, request: ApiRequest) -> ApiResponse:
         """Lists products on sale, and all of your own, newest first."""
-        if request.bundled_row is None:
+        if not _is_plain(request):
             return _products(request, _filtered(request))
-        results, first, last, more = request.bundled_row
-        return cursor_response(request, self._params, Fragment(results), first, last, more)
+        params = parse_cursor_params(request)
+        row = fastpath.fetch(request, reads.listing(params))
+        results, first, last, more = cast(fastpath.Values, row)  # an aggregate always has one
+        return cursor_response(request, params, Fragment(results), first, last, more)
 
     @extend_schema(
         operation_id="create_product",
@@ -131,12 +125,10 @@ class ProductListView(View):
 class ProductView(View):
     """Returns a product."""
 
-    def bundled_query(self, request: ApiRequest) -> BundledQuery:
-        return reads.bundled_query(self.kwargs["key"])
-
+    @fastpath.bundles(lambda _, key: reads.shown_product(key))
     @extend_schema(operation_id="get_product", parameters=READS_VERSION, responses=ProductSerializer)
     def get(self, request: ApiRequest, key: str) -> ApiResponse:
-        return _object_response(request, reads.as_representation(request.bundled_row))
+        return _product(request, key)
 
     @extend_schema(
         operation_id="update_product",
@@ -380,6 +372,11 @@ class StateListView(View):
         return ApiResponse([serialize_machine(machine) for machine in machines.MACHINES])
 
 
+def _is_plain(request: ApiRequest) -> bool:
+    """Whether a list has no filters, no count, and the usual order."""
+    return not request._request.GET.keys() & NOT_PLAIN
+
+
 def _filtered(request: ApiRequest) -> ProductQuerySet:
     rows = Product.objects.visible_to(request.user)
     parameters = request.parameters
@@ -406,10 +403,7 @@ def _products(request: ApiRequest, rows: ProductQuerySet) -> ApiResponse:
 
 
 def _product(request: Request, key: str, status: int = 200) -> ApiResponse:
-    return _object_response(request, reads.representation(key, request.user), status)
-
-
-def _object_response(request: Request, product: Representation, status: int = 200) -> ApiResponse:
+    product = representation_or_404(fastpath.fetch(request, reads.shown_product(key)), "There is no such product.")
     return answer(request, product.body, product.version, status=status)
 
 

@@ -23,7 +23,7 @@ from bench.place import Connection
 from bench.processes import as_in_pgbench, pgbench_latencies
 from bench.row import Comparison, Figures, Goal, Row, Variant
 from bench.web.serving import serving_ours
-from lockstep.rest.statements import fetch_all
+from lockstep.rest.fastpath import fetch_all
 
 PRODUCTS, VOCABULARY, WORDS, ASKED, WARM_UP = 1_000_000, 50_000, 12, 300, 100
 SHOWN, LISTED = 20, 50

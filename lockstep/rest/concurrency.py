@@ -15,8 +15,8 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
 from lockstep.rest.errors import NotFound, PreconditionFailed
+from lockstep.rest.fastpath import Values
 from lockstep.rest.responses import ApiResponse
-from lockstep.rest.statements import Values
 
 M = TypeVar("M", bound=models.Model)
 

@@ -2,16 +2,14 @@
 
 import json as stdlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import IO, Any
 
 import orjson
 from django.conf import settings
 from rest_framework.exceptions import APIException, ParseError
-from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
-from rest_framework.request import Request
 
 from lockstep.rest.errors import MAX_QUOTED
 
@@ -54,16 +52,6 @@ class JSONParser(BaseParser):
         if body.count(b":") != names and (twice := _name_of_two_members(body)) is not None:
             raise ParseError(f"The body has two members {twice[:MAX_QUOTED]!r} in one object.")
         return document
-
-
-class Negotiation(DefaultContentNegotiation):
-    """REST framework's negotiation, with a shortcut for the usual Content-Type."""
-
-    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
-        first = next(iter(parsers), None)
-        if first and request.content_type == first.media_type:
-            return first
-        return super().select_parser(request, parsers)
 
 
 def _refuse_many(marks: bytes) -> None:

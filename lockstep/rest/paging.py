@@ -25,10 +25,10 @@ from rest_framework.request import Request
 
 from lockstep.changes.sql_file import load
 from lockstep.rest import errors
+from lockstep.rest.fastpath import Row, Values
 from lockstep.rest.json import dumps
 from lockstep.rest.requests import ApiRequest
 from lockstep.rest.responses import ApiResponse
-from lockstep.rest.statements import Row
 
 DEFAULT_CURSOR_LIMIT, MAX_CURSOR_LIMIT = 50, 500
 DEFAULT_LIMIT = 1_000
@@ -391,16 +391,16 @@ def parse_page_params(request: ApiRequest) -> PageParams:
 
 
 def array_page(
-    request: ApiRequest, params: PageParams, count: Callable[[], int], missing: str | None = None
+    request: ApiRequest, params: PageParams, row: Values | None, count: Callable[[], int], missing: str | None = None
 ) -> ApiResponse:
-    """A page of rows as a bare array. The bundled row has the array, its length, and whether there are more rows.
+    """A page of rows as a bare array. `row` has the array, its length, and whether there are more rows.
 
     Headers have the number of all rows (from `count`, unless the page shows it) and links to other pages. After a page
-    that ends by its bytes, links use `_start`. Raises NotFound with the detail `missing` without a bundled row.
+    that ends by its bytes, links use `_start`. Raises NotFound with the detail `missing` without a row.
     """
-    if request.bundled_row is None:
+    if row is None:
         raise errors.NotFound(missing)
-    rows, found, more = request.bundled_row
+    rows, found, more = row
     after = params.offset + found
     total = count() if more or (not found and params.offset) else after
     response = ApiResponse(Fragment(rows))

@@ -1,6 +1,6 @@
 """The parts of a request that views read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -14,16 +14,13 @@ from lockstep.rest.numbers import NATURAL
 from lockstep.rest.parameters import QueryParameter, read_query, read_uuid
 from lockstep.rest.routes import ID
 from lockstep.rest.server.proxies import is_trusted, plain_address
-from lockstep.rest.statements import BundledQuery, Values
 
 MAX_HOPS = 20  # proxies of ours in a row
 
 
 class ApiRequest(Request):
-    """A request whose bundled query runs in the same round trip as its authentication."""
+    """A request whose query parameters are those that the method declares."""
 
-    bundled_query: Callable[[], BundledQuery | None] | None = None  # called by the authentication
-    bundled_row: Values | None = None  # the row that the bundled query found
     declared: Mapping[str, QueryParameter] = {}  # the query parameters that the method takes
 
     @cached_property

@@ -1,29 +1,24 @@
 """The base class of all endpoints: a REST framework view with the conventions of this API."""
 
-from functools import cache, partial
 from typing import Any, ClassVar
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
-from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.exceptions import APIException
 from rest_framework.metadata import SimpleMetadata
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from lockstep.rest import idempotency
+from lockstep.rest import fastpath, idempotency
 from lockstep.rest.errors import DomainError, TooManyRequests
 from lockstep.rest.json import BodyTooLarge
 from lockstep.rest.parameters import parameters_of
 from lockstep.rest.rate_limit import Quota, limiter
 from lockstep.rest.requests import ApiRequest, address_of, network_of
-from lockstep.rest.responses import JSON, ApiResponse
-from lockstep.rest.statements import BundledQuery
-
-ACCEPTS_JSON = frozenset((None, "", "*/*", JSON))  # the usual Accept headers, which need no negotiation
-READS = frozenset(("GET", "HEAD"))
+from lockstep.rest.responses import ApiResponse
 
 
-class View(APIView):
+class View(fastpath.SharedInstances, APIView):
     """The steps around the handler of a subclass, which parses, calls one action and responds:
 
     1. Check the size of the body.
@@ -31,15 +26,12 @@ class View(APIView):
     3. Check the permissions.
     4. Check the query parameters against those that the method declares (parameters.py).
     5. Carry out a POST with an Idempotency-Key once (idempotency.py).
-
-    Parsers, authenticators and permissions are stateless, and created once per view instead of once per request.
     """
 
     max_body_bytes: int | None = None  # a limit below MAX_BODY_BYTES
     format_kwarg = None  # only the Accept header selects the format
     replays = True  # whether a repeated Idempotency-Key gets the stored response
     _rate: Quota | None = None
-    _refusal: ValidationError | None = None  # of the parameters, raised after authentication and permissions
     _always: ClassVar[dict[str, str]]  # the headers of every response
 
     def __init_subclass__(cls) -> None:
@@ -59,14 +51,10 @@ class View(APIView):
         self.response = self.finalize_response(api_request, response, *args, **kwargs)
         return self.response
 
-    def bundled_query(self, request: ApiRequest) -> BundledQuery | None:
-        """The query that a GET runs in the round trip of its authentication; its row is `request.bundled_row`."""
-        return None
-
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - the route's arguments
         """Runs the checks that come before the handler."""
         meta = request._request.META
-        self._negotiate(request, meta.get("HTTP_ACCEPT"))
+        request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
         most = self.max_body_bytes or settings.MAX_BODY_BYTES
         if (length := meta.get("CONTENT_LENGTH")) and int(length) > most:
             raise BodyTooLarge(f"The body is larger than {most:,} bytes.")
@@ -95,18 +83,6 @@ class View(APIView):
         """REST framework's description of an endpoint."""
         return ApiResponse(SimpleMetadata().determine_metadata(request, self))
 
-    def get_parsers(self) -> Any:  # noqa: ANN401 - instances of what the class names, as in the next three
-        return _instances(tuple(self.parser_classes))
-
-    def get_authenticators(self) -> Any:  # noqa: ANN401
-        return _instances(tuple(self.authentication_classes))
-
-    def get_permissions(self) -> Any:  # noqa: ANN401
-        return _instances(tuple(self.permission_classes))
-
-    def get_content_negotiator(self) -> Any:  # noqa: ANN401
-        return _instances((self.content_negotiation_class,))[0]
-
     def _wrap_request(self, request: HttpRequest) -> ApiRequest:
         api_request = ApiRequest(
             request,
@@ -116,32 +92,12 @@ class View(APIView):
             parser_context={"view": self, "args": self.args, "kwargs": self.kwargs},
         )
         api_request.declared = parameters_of(type(self), (request.method or "").lower())  # type: ignore[arg-type]
-        api_request.bundled_query = (
-            partial(self._checked_bundled_query, api_request) if request.method in READS else None
-        )
         return api_request
-
-    def _checked_bundled_query(self, request: ApiRequest) -> BundledQuery | None:
-        """The bundled query; None for an invalid parameter, which is reported after authentication and permissions."""
-        try:
-            request.parameters  # noqa: B018 - reading them is the check
-            return self.bundled_query(request)
-        except ValidationError as error:
-            self._refusal = error
-            return None
 
     def _check_parameters(self, request: Any) -> None:  # noqa: ANN401 - an ApiRequest
         """Raises ValidationError for undeclared parameters. A method that is not allowed fails later."""
-        if self._refusal:
-            raise self._refusal
         if self._handler(request):
             request.parameters  # noqa: B018 - reading them is the check
-
-    def _negotiate(self, request: Request, accept: str | None) -> None:
-        """Selects the renderer. Views with JSON alone skip the negotiation for the usual Accept headers."""
-        if accept in ACCEPTS_JSON and self.renderer_classes is APIView.renderer_classes:
-            return
-        request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
 
     def _dispatch_once(self, request: Request) -> HttpResponseBase:
         if self.replays and request._request.method == "POST" and idempotency.META in request._request.META:
@@ -171,8 +127,3 @@ class View(APIView):
         self._rate = limiter.count(key)
         if self._rate.remaining < 0:
             raise TooManyRequests(retry_after=self._rate.reset)
-
-
-@cache
-def _instances(classes: tuple[type, ...]) -> list[Any]:
-    return [one() for one in classes]

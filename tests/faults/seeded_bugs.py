@@ -992,14 +992,14 @@ BUGS = [
     ),
     SeededBug(
         "a closed connection's cursors are used again",
-        "lockstep/rest/statements.py",
+        "lockstep/rest/fastpath/statements.py",
         "if self.connection is not connection:",
         "if self.connection is None:",
         "lockstep/rest/tests/test_statements.py::test_a_statement_goes_to_the_connection_that_there_is",
     ),
     SeededBug(
         "an answer's header may be two",
-        "lockstep/rest/responses.py",
+        "lockstep/rest/fastpath/headers.py",
         ".isascii() and text.isprintable():",
         ".isascii():",
         "lockstep/rest/tests/test_responses.py::test_a_header_is_one_line",

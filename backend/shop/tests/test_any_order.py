@@ -29,7 +29,7 @@ from backend.shop import actions, machines, payments, reads
 from backend.shop.actions import InsufficientStock, Line
 from backend.shop.models import Movement, Order, Payment, Product
 from lockstep.rest.errors import Conflict, Invalid
-from lockstep.rest.statements import fetch_all
+from lockstep.rest.fastpath import fetch_all
 
 # Each example has a transaction of its own, and with it a now() of its own: within one around all of them the time to
 # confirm would be over for everybody once the run has lasted as long.

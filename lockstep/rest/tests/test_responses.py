@@ -3,7 +3,8 @@
 import pytest
 from django.http.response import BadHeaderError
 
-from lockstep.rest.responses import ApiResponse, Headers
+from lockstep.rest.fastpath.headers import Headers
+from lockstep.rest.responses import ApiResponse
 from tests.support import Cast
 
 POSTS, PRODUCTS = "/fakeapi/v1/posts/", "/api/v1/products/"

@@ -8,7 +8,7 @@ from django.db import DataError, NotSupportedError, connection, transaction
 
 from backend.accounts import sessions
 from backend.accounts.models import Session
-from lockstep.rest.statements import BundledQuery, fetch_all, fetch_one, fetch_tuple
+from lockstep.rest.fastpath import BundledQuery, fetch_all, fetch_one, fetch_tuple
 from tests.support import Cast
 
 WHO = BundledQuery("SELECT {user} AS who, %(what)s::text AS what WHERE %(what)s <> ''", {"what": "this"})

@@ -1,12 +1,11 @@
 """Prepared statements for the most frequent requests: without the ORM, and planned once for each connection.
 
 Each time, the ORM takes half a millisecond to build a statement, and PostgreSQL a tenth to plan it; this does neither.
-The statements are in .sql files.
+The statements are in .sql files. Without the fast path they run on cursors of Django's.
 """
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
@@ -14,23 +13,11 @@ from django.db.backends.postgresql.base import ServerBindingCursor
 from psycopg.rows import dict_row, tuple_row
 
 from lockstep.changes.database_errors import is_stale
+from lockstep.rest.fastpath import switch
 
 Row = dict[str, Any]  # by the names of the columns
 Values = tuple[Any, ...]  # in the order of the columns
 Parameters = Sequence[Any] | Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class BundledQuery:
-    """A statement of at most one row that runs in the same round trip as the authentication.
-
-    In the statement, {user} stands for the id of the request's user; it is a column of the authenticating query, not a
-    parameter. The first column of the row must not be null.
-    """
-
-    statement: str
-    parameters: Mapping[str, Any]
-    reuse_cursor: bool = False  # faster, and keeps the result in memory until the next execution: for small rows only
 
 
 class _Cursors(threading.local):
@@ -68,6 +55,8 @@ def fetch_tuple(statement: str, parameters: Parameters = (), *, reuse_cursor: bo
 
 
 def _fetched(statement: str, parameters: Parameters, factory: Any, *, reuse_cursor: bool) -> list[Any]:  # noqa: ANN401
+    if not switch.is_on():
+        return _fetch_by_django(statement, parameters, factory)
     connection: Any = connections[DEFAULT_DB_ALIAS]  # the proxy `connection` would look this up for each attribute
     try:
         return _fetch(connection, statement, parameters, factory, reuse_cursor=reuse_cursor)
@@ -90,3 +79,11 @@ def _fetch(connection: Any, statement: str, parameters: Parameters, factory: Any
         if not reuse_cursor:
             kept.pgresult.clear()  # it may have a megabyte
         return found
+
+
+def _fetch_by_django(statement: str, parameters: Parameters, factory: Any) -> list[Any]:  # noqa: ANN401
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute(statement, parameters)
+        rows = cursor.fetchall()
+        names = [column.name for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in rows] if factory is dict_row else rows

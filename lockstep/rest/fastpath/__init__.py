@@ -1,0 +1,33 @@
+"""The one room for speed: everything here saves time, and changes no response.
+
+    bundles, fetch            a GET reads its object in the round trip of its authentication      bundling.py
+    fetch_all, fetch_one, …   statements that are planned once for each connection                statements.py
+    SharedInstances           parsers, authenticators and permissions are created once            instances.py
+    Negotiation               the usual Accept and Content-Type need no negotiation               negotiation.py
+    response_headers          headers of plain ASCII need no encoding                             headers.py
+
+`LOCKSTEP = {"REST_FASTPATH": False}` turns it off: every function then does what Django and REST framework do. Other
+modules import only the names below.
+"""
+
+from lockstep.rest.fastpath.bundling import BundledQuery, bundled_query, bundles, fetch, keep
+from lockstep.rest.fastpath.headers import response_headers
+from lockstep.rest.fastpath.instances import SharedInstances
+from lockstep.rest.fastpath.negotiation import Negotiation
+from lockstep.rest.fastpath.statements import Row, Values, fetch_all, fetch_one, fetch_tuple
+
+__all__ = [
+    "BundledQuery",
+    "Negotiation",
+    "Row",
+    "SharedInstances",
+    "Values",
+    "bundled_query",
+    "bundles",
+    "fetch",
+    "fetch_all",
+    "fetch_one",
+    "fetch_tuple",
+    "keep",
+    "response_headers",
+]
