@@ -94,7 +94,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 
 @pytest.fixture(scope="session", autouse=True)
 def close_announcer(django_db_setup: None) -> Iterator[None]:
-    """The test database cannot be dropped while somebody is."""
+    """The test database cannot be dropped while a client is connected."""
     yield
     commit_notifier.close()
 

@@ -64,7 +64,7 @@ def open_place(scale: float) -> Iterator[Place]:
 
 @contextmanager
 def _own_database(given: str) -> Iterator[str]:
-    """The bench empties tables: it must never do so in a database that somebody uses."""
+    """The bench empties tables: it must never do so in a database in use."""
     name = f"lockstep_bench_{os.getpid()}"
     with psycopg.connect(given, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))

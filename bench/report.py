@@ -41,7 +41,7 @@ class Report:
     def progress(self, row: str, step: str, figures: Figures) -> None:
         """One line for each measurement as it ends."""
         told = ", ".join(f"{name} {number(value)}" for name, value in figures.items())
-        time = f"{datetime.now():%H:%M:%S}"  # noqa: DTZ005 - read by whoever sits in front of it
+        time = f"{datetime.now():%H:%M:%S}"  # noqa: DTZ005 - for the person at the terminal
         self.console.print(f"{time}  {row}: {step}  {told}", style="dim", highlight=False)
 
     def table(self, results: Results) -> None:

@@ -8,7 +8,7 @@ PLACE = "BENCH_STAMPS"
 
 
 def stamp(title: str) -> None:
-    """One short line, which the system appends as a whole whoever else writes."""
+    """One short line, which the system appends atomically."""
     line = f"{title} {time.time()}\n".encode()
     file = os.open(os.environ[PLACE], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(file, line)

@@ -1,4 +1,4 @@
-"""How long a commit takes to reach somebody, at a steady rate."""
+"""The time from a commit to its receiver, at a steady rate."""
 
 import statistics
 import time
@@ -10,7 +10,7 @@ from bench.tables import WrongRows
 from lockstep.changes.wakeup import commit_notifier
 
 INSERT = "INSERT INTO posts_post (title, body) VALUES (%s, 'b')"
-WARM_UP = 20  # first ones that do not count, for whoever is measured
+WARM_UP = 20  # first ones, which are not counted for any variant
 PATIENCE = 30.0
 
 Times = dict[str, float]  # seconds since the epoch, by the title of the post
@@ -18,7 +18,7 @@ Write = Callable[[str], float]  # writes a post with this title; returns when it
 
 
 def plain_writes(database: Connection) -> Write:
-    """Past Django: nobody is told."""
+    """Past Django, without a notification."""
 
     def write(title: str) -> float:
         database.execute(INSERT, [title])

@@ -36,7 +36,7 @@ WAIT_TIMEOUT = float(os.environ.get("LOCKSTEP_TEST_PATIENCE", "120"))
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody of the cast: an account and a client that sends its bearer token."""
+    """A user of the cast: an account and a client that sends its bearer token."""
 
     user: User
     client: Client

@@ -1,4 +1,4 @@
-"""Delivery while somebody holds a transaction open, against delivery while nobody does."""
+"""Delivery while another transaction is held open, against delivery without one."""
 
 import asyncio
 import time

@@ -11,7 +11,7 @@ from bench.tables import Posts, WrongRows, count, empty
 
 WAITING = 1_000_000
 BEGINNING = 100  # changes that wait for the peer
-NOBODY = "http://127.0.0.1:9/"
+NO_LISTENER = "http://127.0.0.1:9/"
 PATIENCE = 300.0
 LOOK_AGAIN = 5.0  # seconds of trying, once all of them wait
 
@@ -40,7 +40,7 @@ class Memory(Row):
             INSERT INTO lockstep_subscription (name, kind, follows, cap)
             VALUES ('bench-0', 'event', '{posts.post.*}', 10000000)""")
         Posts(1, changes).insert(self.database)
-        command = [sys.executable, "-m", "bench.messenger", NOBODY]
+        command = [sys.executable, "-m", "bench.messenger", NO_LISTENER]
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as worker:
             try:
                 end = time.monotonic() + PATIENCE

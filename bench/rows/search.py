@@ -27,7 +27,7 @@ from lockstep.rest.fastpath import fetch_all
 
 PRODUCTS, VOCABULARY, WORDS, ASKED, WARM_UP = 1_000_000, 50_000, 12, 300, 100
 SHOWN, LISTED = 20, 50
-# What is asked for, and in how many milliseconds 99 of 100 must be answered in the database; by the API in twice that.
+# Queries, and the milliseconds within which 99 of 100 must be answered in the database; by the API in twice that.
 BOUNDS = {"one word": 10, "common word": 10, "two words": 10, "prefix": 25, "misspelt": 60}
 INDEX = "shop_search_document"
 SCRIPTS = 100  # searches that pgbench chooses from

@@ -59,7 +59,7 @@ app = FastAPI(lifespan=lifespan)
 
 
 async def user(authorization: Annotated[str, Header()]) -> str:
-    """Who asks, as the token says."""
+    """The user that the token names."""
     try:
         claims = jwt.decode(authorization.removeprefix("Bearer "), KEY, ["HS256"])
     except jwt.InvalidTokenError as error:

@@ -99,7 +99,7 @@ def test_models_of_other_packages_and_tables_of_many_to_many_fields_are_captured
     assert "password" not in str(list(Change.objects.filter(object_id=str(person.pk)).values("before", "after")))
 
 
-def test_changes_name_who_made_them_with_and_without_a_transaction():
+def test_changes_have_their_actor_with_and_without_a_transaction():
     with lockstep.attributed(actor="user:7", origin="crm", trace="a job"):
         Article.objects.create(title="a")
         with transaction.atomic():
@@ -169,7 +169,7 @@ def test_the_middleware_names_user_and_request():
     assert last().actor == f"user:{user.pk}"
 
 
-def test_the_middleware_asks_for_the_user_only_where_something_is_written(django_assert_num_queries):
+def test_the_middleware_reads_the_user_only_for_writes(django_assert_num_queries):
     user = get_user_model().objects.create_user("ada")
     asked = []
 
@@ -216,7 +216,7 @@ def test_a_user_who_signs_in_within_a_transaction_is_the_actor_from_then_on():
     assert list(actors) == [None, f"user:{user.pk}"]
 
 
-def test_only_what_follows_the_comments_makes_a_statement_one_that_writes():
+def test_comments_do_not_make_a_statement_a_write():
     assert WRITES.match("/* a */ -- b\n DELETE")
     assert not WRITES.match("/* a */ SELECT '*/ DELETE'")
     assert not WRITES.match("/**/ " * 60 + "SELECT")  # in exponential time it would never end

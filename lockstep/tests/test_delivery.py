@@ -70,7 +70,7 @@ def test_what_a_transactional_function_writes_is_there_once_or_not_at_all():
     assert [row.name for row in left.waiting] == ["blog.tally"]
 
 
-def test_a_rejected_change_is_a_dead_letter_and_its_subscriber_is_told():
+def test_a_rejected_change_is_a_dead_letter_and_calls_on_dead_letter():
     Note.objects.create(slug="a", text="never")
     Note.objects.create(slug="b", text="later")
     left = deliver_all()
@@ -105,7 +105,7 @@ def test_operators_of_a_project_pause_resume_rewind_and_replay():
     assert notes.dead_letters() == []
 
 
-def test_a_test_that_is_one_transaction_is_told_what_to_use():
+def test_deliver_all_in_a_transaction_names_transaction_test_case():
     class Wrong(TestCase):
         def runTest(self):
             deliver_all()

@@ -10,7 +10,7 @@ import lockstep
 
 @pytest.mark.sqlite
 @pytest.mark.django_db
-def test_a_project_works_on_sqlite_and_is_told_once(capsys):
+def test_a_project_works_on_sqlite_with_one_warning(capsys):
     with lockstep.attributed(actor="user:1"):
         article = Article.objects.create(title="a")
     article.delete()

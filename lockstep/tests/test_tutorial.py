@@ -69,7 +69,7 @@ def site(tmp_path: Path):
         drop_database(server, name)
 
 
-def test_every_line_of_the_tutorial_does_what_it_says(site: Site):
+def test_every_block_of_the_tutorial_runs(site: Site):
     text = TUTORIAL.read_text()
     site.run("django-admin startproject site1 .")
     site.run("python manage.py startapp blog")

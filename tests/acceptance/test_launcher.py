@@ -53,7 +53,7 @@ def posted(url: str, body: object, token: str = "") -> dict[str, str]:
     return json.load(urlopen(Request(url, json.dumps(body).encode(), headers), timeout=10))
 
 
-def test_first_start_prints_what_works_and_second_start_keeps_the_data(run: Callable[..., Run]) -> None:
+def test_first_start_prints_working_commands_and_second_keeps_the_data(run: Callable[..., Run]) -> None:
     first = run()
     first.until_ready(60)
     lines = first.output.splitlines()

@@ -221,9 +221,7 @@ def without_extra(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("words", [["web"], ["worker"], ["lockstep", "status"]], ids=" ".join)
-def test_without_the_extra_no_process_starts_and_each_says_what_to_install(
-    without_extra: dict[str, str], words: list[str]
-):
+def test_without_the_extra_every_process_names_it_and_exits(without_extra: dict[str, str], words: list[str]):
     command = [sys.executable, "-m", "backend", *words]
     ran = subprocess.run(command, cwd=ROOT, env=without_extra, capture_output=True, text=True, timeout=WAIT_SECONDS)
     assert ran.returncode != 0

@@ -19,7 +19,7 @@ def admin(cast: Cast) -> Client:
 @pytest.mark.parametrize("page", LISTS)
 @pytest.mark.parametrize("chosen", ["zzz", "", "1", "\0", "\U0001f980"])
 @pytest.mark.parametrize("action", ["delete_selected", "end_orders", "end_orders_unanswered"])
-def test_a_choice_of_what_is_not_there(admin: Client, page: str, chosen: str, action: str):
+def test_an_action_on_missing_objects_is_no_500(admin: Client, page: str, chosen: str, action: str):
     answer = admin.post(f"/admin/{page}/", {"action": action, "_selected_action": chosen})
     assert answer.status_code in (200, 302, 400)
 

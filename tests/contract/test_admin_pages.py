@@ -1,4 +1,4 @@
-"""Every page of the admin shows, for whoever may see it."""
+"""Every page of the admin is shown to each user who may see it."""
 
 from typing import Any
 

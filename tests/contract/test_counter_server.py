@@ -101,7 +101,7 @@ def test_what_is_no_message_is_not_counted(start, tmp_path: Path):
 
 
 @pytest.mark.needs("deno")
-def test_deno_believes_only_what_we_have_signed(tmp_path: Path):
+def test_the_deno_receiver_accepts_signed_messages_only(tmp_path: Path):
     other = "whsec_" + "A" * 32
     with counting_in_deno(tmp_path) as url:
         assert send(url, CREATE, "a", secret=other).status_code == 401

@@ -135,26 +135,26 @@ def test_something_hangs_by_each_relation(world: object, relation: Relation):
 
 
 @pytest.mark.parametrize("path", BY_OWNER)
-def test_owner_deletes_what_others_hang_from(cast: Cast, names: dict[str, Any], path: str):
+def test_owner_deletes_an_object_with_children(cast: Cast, names: dict[str, Any], path: str):
     body = {"password": "owner-password"} if path.endswith("/me/") else None
     assert cast.owner.delete(path.format(**names), body).status_code == 204
     committed()
 
 
 @pytest.mark.parametrize("path", ["/api/v1/tags/{tag}/"])
-def test_staff_delete_what_others_hang_from(cast: Cast, names: dict[str, Any], path: str):
+def test_staff_delete_an_object_with_children(cast: Cast, names: dict[str, Any], path: str):
     assert cast.staff.delete(path.format(**names)).status_code == 204
     committed()
 
 
 @pytest.mark.parametrize("model", list(admin_site._registry), ids=lambda model: model._meta.label_lower)
 @pytest.mark.parametrize("how", ["page", "action"])
-def test_admin_deletes_what_others_hang_from(admin: Client, cast: Cast, model: type[models.Model], how: str):
+def test_admin_deletes_an_object_with_children(admin: Client, cast: Cast, model: type[models.Model], how: str):
     place = f"/admin/{model._meta.app_label}/{model._meta.model_name}"
     row = cast.owner.user if model is User else model._base_manager.first()
     assert row
     if admin.get(f"{place}/{row.pk}/delete/").status_code == 403:
-        return  # nobody deletes one here
+        return  # no user deletes one here
     if how == "page":
         answer = admin.post(f"{place}/{row.pk}/delete/", {"post": "yes"})
     else:

@@ -19,7 +19,7 @@ from tests.support import Person
 
 DESCRIPTION = Path(settings.BASE_DIR) / "docs" / "openapi.yaml"
 PACKAGE = "lockstep_client"
-# Its own hooks would format the code, which nobody reads.
+# Its own hooks would format code that is not read.
 CONFIG = f"post_hooks: []\npackage_name_override: {PACKAGE}\n"
 
 
@@ -57,13 +57,13 @@ class Generated:
 
 @pytest.fixture
 def visitor(generated: Path, live_server: Any) -> Generated:
-    """Somebody whom nobody knows."""
+    """A client without an account."""
     return Generated(import_module(f"{PACKAGE}.client").Client(base_url=live_server.url))
 
 
 @pytest.fixture
 def user(visitor: Generated, live_server: Any) -> Generated:
-    """Somebody with an account and a token, both by way of the client."""
+    """A user with an account and a token, both made through the client."""
     password = "a long one, please"
     made = visitor.call("people.register_user", body=visitor.RegistrationRequest(username="ada", password=password))
     assert (made.status_code, made.parsed.username) == (201, "ada")
@@ -130,7 +130,7 @@ def test_people_are_listed_by_cursor(user: Generated):
     assert second.next_ is None
 
 
-def test_a_mistake_is_a_problem_that_names_the_field(user: Generated):
+def test_an_invalid_field_is_a_problem_that_names_it(user: Generated):
     refused = user.call("posts.create_post", body=user.PostRequest(title="", body="b"))
     assert refused.status_code == 400
     assert isinstance(refused.parsed, user.Problem)
@@ -142,7 +142,7 @@ def test_without_a_token_there_is_a_problem(visitor: Generated):
     assert (refused.status_code, refused.parsed.type_) == (401, "/problems/unauthenticated")
 
 
-def test_an_endpoint_is_changed_by_whoever_saw_it_last(user: Generated):
+def test_an_endpoint_is_changed_with_its_current_etag(user: Generated):
     asked = user.EndpointRequest(url="https://example.com/hook", events=["posts.post.*"])
     made = user.call("webhooks.create_webhook", body=asked)
     assert made.parsed.secret.startswith("whsec_")

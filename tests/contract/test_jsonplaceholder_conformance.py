@@ -289,7 +289,7 @@ def test_a_patch_merges(provider):
     assert provider.http.get(f"/posts/{name}").json() == (changed if provider.remembers else before)
 
 
-def test_writing_to_what_is_not_there(provider):
+def test_writes_to_a_missing_object(provider):
     put = provider.http.put(f"/posts/{MISSING}", json={"title": "t"})
     patch = provider.http.patch(f"/posts/{MISSING}", json={"title": "t"})
     delete = provider.http.delete(f"/posts/{MISSING}")
@@ -330,7 +330,7 @@ def test_a_deleted_post_takes_its_comments_along(provider):
 
 
 @pytest.mark.parametrize("deleted", ["comments/1", f"posts/{MISSING}"])
-def test_any_delete_sweeps_away_whatever_refers_to_nothing(provider, deleted):
+def test_any_delete_removes_objects_with_unknown_parents(provider, deleted):
     """Trap: where users are kept, a post of a user unknown to them, such as 99999942, does not live long."""
     if not provider.remembers:
         return
@@ -368,7 +368,7 @@ def test_client_gets(provider):
     assert through_client(provider, lambda client: client.get("posts", str(MISSING))) is None
 
 
-def test_client_finds_what_it_made_where_writes_are_kept(provider):
+def test_client_finds_its_object_where_writes_persist(provider):
     fields = {"title": AWKWARD, "body": "long " * 5000, "userId": 1}
 
     async def work(client):
@@ -394,13 +394,13 @@ def test_client_updates(provider):
     assert (through_client(provider, work)["title"] == "b") is provider.remembers
 
 
-def test_client_updates_of_what_is_missing_raise_not_found(provider):
+def test_client_update_of_a_missing_object_raises_not_found(provider):
     with pytest.raises(NotFound) as caught:
         through_client(provider, lambda client: client.update("posts", str(MISSING), {"title": "b"}))
     assert caught.value.retryable is False
 
 
-def test_client_deletes_also_what_is_missing(provider):
+def test_client_deletion_of_a_missing_object_succeeds(provider):
     async def work(client):
         name = await client.create("posts", {"title": "a", "userId": 1}) if provider.remembers else "2"
         await client.delete("posts", name)

@@ -221,7 +221,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Fuzzer:
-    """Makes requests in which one parameter or some have values that nobody thought of."""
+    """Makes requests in which one or several parameters have unexpected values."""
 
     there: SchemaFixtures
 
@@ -305,12 +305,12 @@ def verdict(parameter: dict[str, Any], value: bytes) -> bool | None:
 
 @pytest.mark.faults
 @pytest.mark.timeout(7_200)
-def test_no_parameter_is_a_mistake_of_ours_at_length(there: SchemaFixtures):  # noqa: F811 - the fixture
+def test_no_parameter_is_a_500_at_length(there: SchemaFixtures):  # noqa: F811 - the fixture
     fuzz(there, range(SEED, SEED + CASES))
 
 
 @pytest.mark.slow
-def test_no_parameter_is_a_mistake_of_ours(there: SchemaFixtures):  # noqa: F811 - the fixture
+def test_no_parameter_is_a_500(there: SchemaFixtures):  # noqa: F811 - the fixture
     fuzz(there, range(SHORT_CASES))
 
 
@@ -324,7 +324,7 @@ def fuzz(there: SchemaFixtures, numbers: Iterable[int]) -> None:  # noqa: F811 -
     server.tally.tell()
 
 
-def test_what_is_described_is_what_is_read():
+def test_described_parameters_are_the_read_ones():
     """Each query parameter of the description is one that the view reads, and the other way round."""
     from backend.config import urls  # noqa: F401
     from lockstep.rest.views import View

@@ -42,7 +42,7 @@ SAFELISTED = {
         ({"card_number": "4242"}, "payment.card_number", "Must be the digits of a card, with or without spaces."),
     ],
 )
-def test_card_field_says_what_it_looks_like(cast: Cast, change: dict[str, str], field: str, sentence: str):
+def test_invalid_card_field_is_named_with_its_format(cast: Cast, change: dict[str, str], field: str, sentence: str):
     order = made_by(cast.owner.user)["order"]
     card = {"card_number": "4242424242424242", "expiry": "12/40", "cvc": "123", **change}
     answer = cast.owner.post(f"/api/v1/orders/{order}/confirm/", {"payment": card})
@@ -58,7 +58,7 @@ def test_host_that_is_not_allowed_is_said(cast: Cast, path: str):
     )
 
 
-def test_probe_answers_whatever_the_host():
+def test_probe_answers_for_any_host():
     assert Client().get("/healthz", headers={"host": "shop.example.org"}).status_code == 200
 
 
@@ -70,7 +70,7 @@ def test_what_is_for_staff_says_so(cast: Cast, method: str, path: str):
 
 
 @pytest.mark.parametrize("scheme", ["Token {}", "{}", "JWT {}", "Basic {}"])
-def test_another_scheme_is_told_to_send_bearer(cast: Cast, scheme: str):
+def test_another_scheme_is_401_with_a_bearer_challenge(cast: Cast, scheme: str):
     secret = sessions.open_opaque(cast.owner.user)
     answer = Client().get("/api/v1/users/me/", headers={"authorization": scheme.format(secret)})
     assert answer.status_code == 401
@@ -152,7 +152,7 @@ def test_tag_whose_name_is_the_id_of_another_is_the_other(cast: Cast):
     assert Tag.objects.count() == 2
 
 
-def test_id_is_the_first_member_of_what_is_created(cast: Cast):
+def test_id_is_the_first_member_of_a_created_object(cast: Cast):
     """The commands of docs/backend.md read it there."""
     product = cast.owner.post("/api/v1/products/", {"name": "Red bicycle", "price": "249.90", "stock": 3})
     key = product.content.decode().split('"')[3]

@@ -35,7 +35,7 @@ def row_of_each(cast: Cast) -> None:
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
 @pytest.mark.parametrize(("table", "column"), list(columns()))
-def test_column_refuses_what_is_no_number(row_of_each: None, table: str, column: str, value: str):
+def test_column_refuses_values_that_are_no_numbers(row_of_each: None, table: str, column: str, value: str):
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"UPDATE {table} SET {column} = 1")
         assert cursor.rowcount > 0

@@ -117,7 +117,7 @@ def epoch(db: None) -> Iterator[None]:
 def there(
     db: None, connection_kept: None, epoch: None, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[SchemaFixtures]:
-    """Somebody of the staff with all that a case can ask for. Streams end after what they begin with."""
+    """A staff user with the objects that cases need. Streams end after their first part."""
     monkeypatch.setattr("lockstep.feed.stream.LIFE_SECONDS", 0.0)
     monkeypatch.setattr("backend.shop.views.tokenise_card", lambda **card: "tok_1")
     settings.RATE_LIMIT = 10**9

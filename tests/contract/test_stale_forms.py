@@ -78,7 +78,7 @@ def keys(field: str, names: list[str]) -> list[int]:
 
 
 def write(row: models.Model, field: str, value: Any) -> None:
-    """What somebody else does meanwhile."""
+    """A concurrent change by another user."""
     if isinstance(value, list):
         getattr(row, field).set(keys(field, value))
     else:

@@ -14,7 +14,7 @@ from django.utils.http import urlencode
 from backend.accounts import throttling
 from backend.accounts.development import ensure_client
 from backend.accounts.models import User
-from backend.accounts.tests.test_sign_in import DOORS, Door, by_username
+from backend.accounts.tests.test_sign_in import SIGN_INS, SignIn, by_username
 from backend.accounts.throttling import ACCOUNT, ADDRESS, PAIR, Limit
 from backend.defects.models import Defect
 from backend.movies.models import Catalogue, Movie
@@ -175,7 +175,7 @@ def test_products_are_found_by_every_spelling_of_their_name(cast: Cast):
     assert failing(EQUAL, holds) == []
 
 
-def test_products_are_told_apart_by_words_that_are_not_equal(cast: Cast):
+def test_search_distinguishes_products_by_unequal_words(cast: Cast):
     def holds(first: str, second: str) -> bool:
         for name in (first, second):
             Product.objects.create(owner=cast.owner.user, name=f"a {name} indeed", price=1)
@@ -233,10 +233,10 @@ def test_signs_of_patterns_are_only_themselves(cast: Cast, word: str):
 
 # --- Accounts -------------------------------------------------------------------------------------------
 
-_ways = cycle(DOORS)
+_ways = cycle(SIGN_INS)
 
 
-def two_ways_to_sign_in() -> list[Door]:
+def two_ways_to_sign_in() -> list[SignIn]:
     """Two of the ways to sign in, others each time."""
     return [next(_ways), next(_ways)]
 
@@ -246,7 +246,7 @@ def test_a_username_is_taken_and_signs_in_in_every_spelling(db: None):
 
     def holds(first: str, second: str) -> bool:
         made, again = register(first), register(second)
-        signed_in = [door(Client(), second, PASSWORD).status_code for door in two_ways_to_sign_in()]
+        signed_in = [sign_in(Client(), second, PASSWORD).status_code for sign_in in two_ways_to_sign_in()]
         return (made.status_code, again.status_code) == (201, 400) and signed_in == [200, 200]
 
     assert failing(NAMES, holds) == []
@@ -263,7 +263,7 @@ def test_usernames_that_are_not_equal_are_two_accounts(db: None):
 def test_an_address_is_taken_and_signs_in_in_every_spelling(db: None):
     def holds(first: str, second: str) -> bool:
         made, again = register("first", first), register("second", second)
-        signed_in = [door(Client(), second, PASSWORD).status_code for door in two_ways_to_sign_in()]
+        signed_in = [sign_in(Client(), second, PASSWORD).status_code for sign_in in two_ways_to_sign_in()]
         return (made.status_code, again.status_code) == (201, 400) and signed_in == [200, 200]
 
     assert failing(EQUAL_ADDRESSES, holds) == []
@@ -389,7 +389,7 @@ def test_what_cannot_be_stored_is_refused_everywhere(cast: Cast, text: str):
     assert all(answer["Content-Type"] == "application/problem+json" for answer in answers)
 
 
-def test_texts_keep_what_is_not_seen(cast: Cast):
+def test_texts_keep_invisible_characters(cast: Cast):
     for text in KEPT:
         made = cast.owner.post("/api/v1/products/", {"name": f"a{text}b", "price": "1.00", "description": f"a{text}b"})
         assert made.status_code == 201, made.content

@@ -50,7 +50,7 @@ TEST_AVAILABILITY = "lockstep/delivery/tests/test_availability.py"
 TEST_IMPORT = "lockstep/mirror/tests/test_import.py"
 RECONCILE = "lockstep/mirror/reconcile.py"
 TEST_RECONCILE = "lockstep/mirror/tests/test_reconcile.py"
-IN_THE_END = f"{TEST_RECONCILE}::test_in_the_end_the_provider_equals_us_whatever_becomes_of_a_write"
+IN_THE_END = f"{TEST_RECONCILE}::test_the_provider_ends_equal_to_us_whatever_happens_to_a_write"
 
 TEST_REQUEST_SPANS = "lockstep/rest/tests/test_tracing.py"
 TEST_DELIVERY_SPANS = "lockstep/delivery/tests/test_tracing.py"
@@ -124,7 +124,7 @@ BUGS = [
         "lockstep/delivery/operations.py",
         '        _rows("leave_place", subscription=subscription)\n        ((state,),) = _rows("pause"',
         '        ((state,),) = _rows("pause"',
-        f"{TEST_RELAY}::test_those_who_are_up_to_date_share_a_place",
+        f"{TEST_RELAY}::test_subscriptions_that_are_up_to_date_share_a_place",
     ),
     SeededBug(
         "every subscription at a place is written for each window",
@@ -204,7 +204,7 @@ BUGS = [
         "lockstep/delivery/lanes.py",
         "        await handler(connection, claims)\n",
         "        await _lock_claimed(connection, claims)\n        await handler(connection, claims)\n",
-        "lockstep/delivery/tests/test_within.py::test_a_handler_that_takes_its_time_holds_nobody_up",
+        "lockstep/delivery/tests/test_within.py::test_a_slow_handler_does_not_block_fan_out",
     ),
     SeededBug(
         "nobody listens whether a connection was closed",
@@ -225,7 +225,7 @@ BUGS = [
         LANES_PY,
         "max(self.moment, latest - COMMIT_SKEW)",
         "max(self.moment, latest + COMMIT_SKEW)",
-        f"{TEST_LANES}::test_who_looks_from_a_horizon_finds_what_came_since",
+        f"{TEST_LANES}::test_a_scan_from_a_floor_finds_later_lanes",
     ),
     SeededBug(
         "imports are echoed back",
@@ -296,7 +296,7 @@ BUGS = [
         PROTECTION,
         'mend = PROTECTION["ignore_nothing"]',
         'mend = ""',
-        f"{TEST_CHECKS}::test_migrate_mends_what_it_can",
+        f"{TEST_CHECKS}::test_migrate_repairs_faults",
     ),
     SeededBug(
         "attribution outlives its transaction",
@@ -332,7 +332,7 @@ BUGS = [
         "lockstep/mirror/push.py",
         "copy is None or not await self._is_ours(remote, object_id, known, copy)",
         "copy is None",
-        f"{TEST_PUSH}::test_a_deletion_whose_answer_was_lost_does_not_delete_who_got_the_id_next",
+        f"{TEST_PUSH}::test_a_repeated_deletion_does_not_delete_the_next_object_of_the_id",
     ),
     SeededBug(
         "only what was acknowledged counts as our copy",
@@ -369,7 +369,7 @@ BUGS = [
         OPERATIONS,
         "SELECT min(c.seq) FROM lockstep_subscription s",
         "SELECT min(c.seq) + 1000000 FROM lockstep_subscription s",
-        f"{TEST_OPERATIONS}::test_a_rewind_takes_along_what_was_written_early_and_committed_late",
+        f"{TEST_OPERATIONS}::test_a_rewind_includes_changes_numbered_early_and_committed_late",
     ),
     SeededBug(
         "a paused subscription goes on delivering",
@@ -404,14 +404,14 @@ BUGS = [
         "lockstep/mirror/apply.py",
         "        async with self.pool.connection() as connection:\n            return await lanes.hold(",
         "        if connection := await self.pool.getconn():\n            return await lanes.hold(",
-        f"{TEST_APPLY}::test_whoever_waits_for_a_lane_keeps_no_connection_from_the_worker_that_holds_it",
+        f"{TEST_APPLY}::test_waiting_for_a_lane_holds_no_connection_that_its_holder_needs",
     ),
     SeededBug(
         "a deletion that was never seen to happen is left alone",
         COLLECTION,
         "OR known.unkept_at IS NOT NULL",
         "OR false",
-        f"{TEST_SYNC}::test_the_check_mends_what_a_provider_said_yes_to_before_it_was_known_to_keep_anything",
+        f"{TEST_SYNC}::test_the_check_repairs_writes_lost_before_the_provider_was_known_to_store",
     ),
     SeededBug(
         "whose deletion is in doubt keeps its id from others",
@@ -439,14 +439,14 @@ BUGS = [
         "lockstep/mirror/sql/remote.sql",
         "copy.acknowledged_at < last.acknowledged_at",
         "false",
-        f"{TEST_PUSH}::test_the_first_write_that_is_seen_settles_who_has_an_id_that_was_given_twice",
+        f"{TEST_PUSH}::test_the_first_verified_write_decides_the_owner_of_a_doubled_id",
     ),
     SeededBug(
         "nobody looks after who lost an id when a write was seen",
         "lockstep/mirror/push.py",
         "if await remote.verify(object_id, remote_id):",
         "if not await remote.verify(object_id, remote_id):",
-        f"{TEST_PUSH}::test_a_push_that_settles_who_has_an_id_asks_for_a_look_at_the_provider",
+        f"{TEST_PUSH}::test_a_push_that_decides_an_ids_owner_requests_a_reconciliation",
     ),
     SeededBug(
         "what lost its id long ago is taken for others' drift",
@@ -462,7 +462,7 @@ BUGS = [
                    AND ours.acknowledged_at IS DISTINCT FROM ours.verified_at
                 OR known.unkept_at IS NOT NULL, false)
 """,
-        f"{TEST_SYNC}::test_the_check_mends_what_lost_its_id_to_another_object_long_ago",
+        f"{TEST_SYNC}::test_the_check_repairs_objects_whose_id_another_object_got",
     ),
     SeededBug(
         "a provider's yes is believed although it shows nothing",
@@ -497,7 +497,7 @@ BUGS = [
         "lockstep/mirror/push.py",
         "        await self.unsettled()\n        found =",
         "        found =",
-        f"{TEST_SYNC}::test_what_a_provider_deletes_beyond_what_it_was_asked_comes_back",
+        f"{TEST_SYNC}::test_copies_that_a_deletion_removed_as_well_are_restored",
     ),
     SeededBug(
         "two holders of one lane are not told apart, in any order of events",
@@ -540,7 +540,7 @@ BUGS = [
         "lockstep/delivery/log_reader.py",
         "if not (is_ours and is_past and is_kept):",
         "if not (is_ours and is_past):",
-        "lockstep/delivery/tests/test_log_reader.py::test_a_place_before_what_was_dropped_is_forgotten",
+        "lockstep/delivery/tests/test_log_reader.py::test_a_position_before_a_dropped_partition_is_expired",
     ),
     SeededBug(
         "a name is resolved once and for all",
@@ -575,7 +575,7 @@ BUGS = [
         "lockstep/webhooks/deliver.py",
         "readable = endpoint.readable(claim)",
         "readable = claim",
-        f"{TEST_SENDING}::test_only_what_its_patterns_name_and_its_owner_may_see_is_sent",
+        f"{TEST_SENDING}::test_only_changes_of_its_patterns_that_the_owner_may_read_are_sent",
     ),
     SeededBug(
         "the old secret signs for ever",
@@ -589,7 +589,7 @@ BUGS = [
         "lockstep/delivery/sql/epochs.sql",
         "(c.seq IN (SELECT seq FROM native) OR {pending})",
         "({pending})",
-        "lockstep/delivery/tests/test_epochs.py::test_a_new_epoch_places_exactly_what_the_old_life_had_not",
+        "lockstep/delivery/tests/test_epochs.py::test_a_new_epoch_fans_out_exactly_the_missing_changes",
         times=2,
     ),
     SeededBug(
@@ -612,42 +612,42 @@ BUGS = [
         "backend/accounts/sql/sessions.sql",
         "AND t.kind = 'access' ",
         "",
-        f"{TEST_BEARER}::test_a_refresh_token_opens_nothing",
+        f"{TEST_BEARER}::test_a_refresh_token_does_not_authenticate_a_request",
     ),
     SeededBug(
         "a token for reading writes",
         "backend/accounts/authentication.py",
         "if needed not in session.scopes:",
         "if False:",
-        f"{TEST_BEARER}::test_a_token_does_what_it_was_given_for",
+        f"{TEST_BEARER}::test_a_token_allows_its_scopes_only",
     ),
     SeededBug(
         "a signed token is not looked at again once it was verified",
         "backend/accounts/signed.py",
         "return claims if claims.expires > datetime.now(UTC) else None",
         "return claims",
-        f"{TEST_SIGN_IN}::test_a_signed_token_that_was_seen_before_expires_all_the_same",
+        f"{TEST_SIGN_IN}::test_a_signed_token_that_was_verified_before_still_expires",
     ),
     SeededBug(
         "a refresh token that comes again ends nothing",
         "backend/accounts/sessions.py",
         "            Session.objects.filter(pk=session.pk).revoke()\n            return None\n",
         "            return None\n",
-        f"{TEST_SIGN_IN}::test_a_refresh_token_that_comes_again_ends_the_whole_family",
+        f"{TEST_SIGN_IN}::test_a_reused_refresh_token_ends_its_session",
     ),
     SeededBug(
         "two tabs that refresh at once end each other",
         "backend/accounts/sessions.py",
         "REUSE_GRACE = timedelta(seconds=10)",
         "REUSE_GRACE = timedelta(seconds=0)",
-        f"{TEST_SIGN_IN}::test_two_tabs_that_refresh_at_once_both_go_on",
+        f"{TEST_SIGN_IN}::test_two_concurrent_refreshes_both_succeed",
     ),
     SeededBug(
         "who has a token may guess the password with it",
         "backend/accounts/views.py",
         "return str(_me(request).username) if PasswordSerializer",
         "return '' if PasswordSerializer",
-        "backend/accounts/tests/test_people.py::test_who_has_a_token_cannot_guess_the_password_with_it",
+        "backend/accounts/tests/test_people.py::test_a_token_does_not_allow_guessing_the_password",
     ),
     SeededBug(
         "a try counts once the password was looked at",
@@ -713,14 +713,14 @@ BUGS = [
         "lockstep/rest/concurrency.py",
         'rows.select_for_update(no_key=True, of=("self",)).filter(**which)',
         "rows.filter(**which)",
-        "lockstep/rest/tests/test_concurrency.py::test_who_comes_while_another_is_changing_it_is_told",
+        "lockstep/rest/tests/test_concurrency.py::test_a_change_during_another_change_is_412",
     ),
     SeededBug(
         "an order takes what is not there",
         SHOP_ORDERS,
         "coalesce(bool_and(available >= quantity), false)",
         "true",
-        f"{TEST_SHOP}/test_orders.py::test_a_decline_says_what_was_asked_and_what_is_there_and_takes_nothing",
+        f"{TEST_SHOP}/test_orders.py::test_a_declined_order_names_requested_and_available_and_takes_nothing",
     ),
     SeededBug(
         "nobody tells of an order",
@@ -741,7 +741,7 @@ BUGS = [
         SHOP_ORDERS,
         "    ORDER BY p.id\n    FOR NO KEY UPDATE\n), lines",
         "    ORDER BY p.id\n), lines",
-        f"{TEST_SHOP}/test_orders.py::test_an_order_waits_for_whoever_changes_its_products",
+        f"{TEST_SHOP}/test_orders.py::test_an_order_waits_for_concurrent_changes_of_its_products",
     ),
     SeededBug(
         "stock comes back of orders in any state",
@@ -769,14 +769,14 @@ BUGS = [
         LEDGER,
         "WHERE coalesce(n.stock, 0) <> coalesce(o.stock, 0);",
         "WHERE false;",
-        f"{TEST_SHOP}/test_ledger.py::test_whoever_sets_the_stock_writes_the_ledger",
+        f"{TEST_SHOP}/test_ledger.py::test_setting_the_stock_writes_the_ledger",
     ),
     SeededBug(
         "a movement moves nothing",
         LEDGER,
         "SET stock = p.stock + d.delta",
         "SET stock = p.stock",
-        f"{TEST_SHOP}/test_ledger.py::test_whoever_writes_the_ledger_moves_the_stock",
+        f"{TEST_SHOP}/test_ledger.py::test_a_movement_changes_the_stock",
     ),
     SeededBug(
         "an undecided charge counts as declined",
@@ -846,14 +846,14 @@ BUGS = [
         SHOP_SEARCH,
         "WHERE NOT EXISTS (SELECT FROM ts_stat(",
         "WHERE false AND EXISTS (SELECT FROM ts_stat(",
-        f"{TEST_SEARCH}::test_a_word_that_nobody_has_any_more_is_misspelt",
+        f"{TEST_SEARCH}::test_a_word_of_no_product_counts_as_misspelt",
     ),
     SeededBug(
         "the words of a product that is being written are never learnt",
         SHOP_SEARCH,
         "ON CONFLICT (product_id) DO UPDATE SET product_id = excluded.product_id;",
         "ON CONFLICT DO NOTHING;",
-        f"{TEST_SEARCH}::test_nobody_learns_of_a_product_that_is_being_written",
+        f"{TEST_SEARCH}::test_the_vocabulary_does_not_read_uncommitted_products",
     ),
     SeededBug(
         "rows that are equal in what the list is ordered by are passed over",
@@ -888,14 +888,14 @@ BUGS = [
         "backend/defects/actions.py",
         "if defect.user_id != user.number:",
         "if False:",
-        "backend/defects/tests/test_defects.py::test_only_who_reported_it_deletes_it",
+        "backend/defects/tests/test_defects.py::test_only_the_reporter_deletes_a_defect",
     ),
     SeededBug(
         "whoever saw an empty catalogue fetches although it is full by now",
         "backend/movies/sql/catalogue.sql",
         "c.refreshed <= clock_timestamp() - %(older_than)s",
         "true",
-        f"{TEST_MOVIES}/test_catalogue.py::TestRefresh::test_who_saw_an_empty_catalogue_and_comes_late_does_not_call",
+        f"{TEST_MOVIES}/test_catalogue.py::TestRefresh::test_a_late_request_that_saw_an_empty_catalogue_does_not_fetch",
     ),
     SeededBug(
         "an older schema erases what it leaves out",
@@ -937,7 +937,7 @@ BUGS = [
         "backend/movies/actions.py",
         "Rating.objects.alive().of(user)",
         "Rating.objects.alive()",
-        f"{TEST_MOVIES}/test_ratings.py::TestOneVote::test_is_nobody_elses",
+        f"{TEST_MOVIES}/test_ratings.py::TestOneVote::test_is_404_for_other_users",
     ),
     SeededBug(
         "a client is closed under what it delivers",
@@ -960,7 +960,7 @@ BUGS = [
         "        _lock_product(product, ANY_VERSION)\n",
         "        _lock_product(product, ANY_VERSION)\n"
         '        lock(Tag.objects.alive(), ANY_VERSION, "There is no such tag.", pk=tag.pk)\n',
-        f"{TEST_SHOP}/test_products.py::test_who_puts_a_tag_on_locks_it_before_the_product",
+        f"{TEST_SHOP}/test_products.py::test_adding_a_tag_locks_it_before_the_product",
     ),
     SeededBug(
         "a renamed tag leaves its products as they were",
@@ -1045,7 +1045,7 @@ BUGS = [
         "lockstep/changes/readers.py",
         "        return _is_owner(readers.owner if isinstance(readers, Visibility) else readers, before, user_id)\n",
         "        after = before\n",
-        "lockstep/feed/tests/test_changes.py::test_the_history_of_what_was_deleted_is_for_staff",
+        "lockstep/feed/tests/test_changes.py::test_the_history_of_a_deleted_object_is_for_staff",
     ),
     SeededBug(
         "a new endpoint has everything redelivered that was ever deleted",
@@ -1143,14 +1143,14 @@ BUGS = [
         "lockstep/rest/errors.py",
         "for error in errors[:MAX_ERRORS]:",
         "for error in errors:",
-        "lockstep/rest/tests/test_bounded_errors.py::test_of_many_small_mistakes_twenty_are_named",
+        "lockstep/rest/tests/test_bounded_errors.py::test_an_error_has_at_most_twenty_entries",
     ),
     SeededBug(
         "a charset decides how the query is read",
         "lockstep/rest/handler.py",
         'self.content_params.pop("charset", None)',
         'self.encoding = self.content_params.pop("charset", None)',
-        "lockstep/rest/tests/test_handler.py::test_a_content_type_is_no_mistake_of_ours",
+        "lockstep/rest/tests/test_handler.py::test_no_content_type_is_a_500",
     ),
     SeededBug(
         "a body has as much time as its client likes",
@@ -1178,7 +1178,7 @@ BUGS = [
         "backend/config/settings.py",
         '    "lockstep.rest.middleware.probes",\n',
         "",
-        "lockstep/rest/tests/test_probes.py::test_probes_answer_over_plain_http_whatever_the_host",
+        "lockstep/rest/tests/test_probes.py::test_probes_answer_over_plain_http_for_any_host",
     ),
     SeededBug(
         "a parameter that nobody knows is ignored",
@@ -1255,7 +1255,7 @@ BUGS = [
         "lockstep/delivery/operations.py",
         '"attempts", "letters", "subscription"',
         '"attempts", "subscription"',
-        "tests/contract/test_deletions.py::test_owner_deletes_what_others_hang_from",
+        "tests/contract/test_deletions.py::test_owner_deletes_an_object_with_children",
     ),
     SeededBug(
         "the letters of a subscription are removed while a courier writes one",
@@ -1424,7 +1424,7 @@ BUGS = [
         "lockstep/webhooks/deliver.py",
         "if self._read_at <= moment:",
         "if self._known is None:",
-        f"{TEST_SENDING}::test_a_new_secret_signs_from_the_moment_that_it_is_told",
+        f"{TEST_SENDING}::test_a_new_secret_signs_from_its_response_on",
     ),
     SeededBug(
         "a second rotation ends the first secret at once",
@@ -1452,7 +1452,7 @@ BUGS = [
         "lockstep/delivery/epochs.py",
         'f"{change.seq}:{moment}:{change.model}:{change.object_id}:{subscription}"',
         'f"{change.seq}:{subscription}"',
-        "lockstep/delivery/tests/test_epochs.py::test_a_message_id_is_made_of_what_no_other_change_has",
+        "lockstep/delivery/tests/test_epochs.py::test_message_ids_of_different_changes_differ",
     ),
     SeededBug(
         "a place of the feed need not be of the past of the database",
@@ -1473,7 +1473,7 @@ BUGS = [
         "lockstep/delivery/sql/epochs.sql",
         "WHERE age(c.xmin) < indexes.age;",
         "WHERE (c.xmin::text::bigint - c.xid::text::bigint % 4294967296 + 4294967296) % 4294967296 < 10000000;",
-        "lockstep/delivery/tests/test_epochs.py::test_a_new_epoch_places_exactly_what_the_old_life_had_not",
+        "lockstep/delivery/tests/test_epochs.py::test_a_new_epoch_fans_out_exactly_the_missing_changes",
     ),
     SeededBug(
         "each worker that comes first makes an epoch of its own",
@@ -1494,7 +1494,7 @@ BUGS = [
         "lockstep/delivery/worker.py",
         "self._stepped_back: float | None = 0.0",
         "self._stepped_back: float | None = None",
-        f"{TEST_CLOCKS}::test_a_worker_that_starts_looks_for_what_was_put_off_too_far",
+        f"{TEST_CLOCKS}::test_a_starting_worker_corrects_lanes_due_too_late",
     ),
     SeededBug(
         "a database that crashed is taken for another one",
@@ -1529,7 +1529,7 @@ BUGS = [
         "lockstep/http/json_text.py",
         "MAX_INTEGER = 2**53 - 1",
         "MAX_INTEGER = 10**18",
-        f"{TEST_IMPORT}::test_what_cannot_be_used_is_told_and_the_rest_comes_in",
+        f"{TEST_IMPORT}::test_unusable_elements_are_reported_and_the_rest_is_imported",
     ),
     SeededBug(
         "our own numbers go on behind the last that can be reached",
@@ -1606,14 +1606,14 @@ BUGS = [
         TRIGGERS,
         'path = ("search_path", f"pg_catalog, {schema}, pg_temp")',
         'path = ("search_path", f"public, pg_catalog, {schema}")',
-        f"{TEST_CAPTURE}::test_operator_of_the_session_does_not_decide_what_differs",
+        f"{TEST_CAPTURE}::test_operators_of_the_session_do_not_affect_capture",
     ),
     SeededBug(
         "functions of triggers run with the writer's rights",
         TRIGGERS,
         "LANGUAGE plpgsql SECURITY DEFINER {sets}",
         "LANGUAGE plpgsql {sets}",
-        f"{TEST_RIGHTS}::test_writes_are_captured_whatever_the_session_brings[application-part]",
+        f"{TEST_RIGHTS}::test_writes_are_captured_with_any_session_settings[application-part]",
     ),
     SeededBug(
         "a capture function may be put behind any trigger",
@@ -1662,7 +1662,7 @@ BUGS = [
         LEDGER,
         " OR NOT has_table_privilege('shop_movement'::regclass, 'TRIGGER')",
         "",
-        f"{TEST_RIGHTS}::test_writes_are_captured_whatever_the_session_brings[application-all]",
+        f"{TEST_RIGHTS}::test_writes_are_captured_with_any_session_settings[application-all]",
         times=2,
     ),
     SeededBug(
@@ -1733,7 +1733,7 @@ BUGS = [
         "lockstep/delivery/database.py",
         'if pool.get_stats().get("requests_waiting"):',
         'if pool.get_stats().get("requests_queued_for_ever"):',
-        "lockstep/delivery/tests/test_database.py::test_a_pool_that_gave_up_connecting_begins_anew_for_those_who_wait",
+        "lockstep/delivery/tests/test_database.py::test_a_pool_that_failed_to_connect_retries_for_waiting_clients",
     ),
     SeededBug(
         "a write to a read-only database is a mistake of ours",
@@ -1747,7 +1747,7 @@ BUGS = [
         COURIER,
         "if cursor.rowcount:  # no other worker noted it before",
         "if cursor.rowcount and self._answered:",
-        f"{TEST_COURIER}::test_an_outage_is_logged_once_and_its_cause_is_what_was_seen_last",
+        f"{TEST_COURIER}::test_an_outage_is_logged_once_with_its_latest_cause",
     ),
     SeededBug(
         "a provider that cannot be read is read without a pause",
@@ -1790,7 +1790,7 @@ BUGS = [
         "lockstep/delivery/sql/upkeep.sql",
         "WHERE number = (SELECT max(number) FROM lockstep_epoch)",
         "WHERE began = (SELECT max(began) FROM lockstep_epoch)",
-        "lockstep/delivery/tests/test_log_reader.py::test_a_place_before_what_was_dropped_is_forgotten",
+        "lockstep/delivery/tests/test_log_reader.py::test_a_position_before_a_dropped_partition_is_expired",
     ),
     SeededBug(
         "a plan of before a migration uses up an attempt",
@@ -1847,7 +1847,7 @@ BUGS = [
         OPERATIONS,
         "UPDATE lockstep_lane SET token = lockstep_draw_token(), attempts = 0,",
         "UPDATE lockstep_lane SET attempts = 0,",
-        f"{TEST_OPERATIONS}::test_what_is_being_delivered_comes_again_behind_what_is_earlier",
+        f"{TEST_OPERATIONS}::test_replay_of_a_delivery_in_flight_comes_after_earlier_changes",
     ),
     SeededBug(
         "a rewind waits for what failed, for hours",
@@ -1868,7 +1868,7 @@ BUGS = [
         TRIGGERS,
         '"extra_float_digits": "1"',
         '"extra_float_digits": "-15"',
-        f"{TEST_CAPTURE}::test_numbers_are_captured_whatever_digits_the_session_shows",
+        f"{TEST_CAPTURE}::test_numbers_are_captured_with_any_digit_setting_of_the_session",
     ),
     SeededBug(
         "a restored dump looks as if its triggers were altered",
@@ -1890,7 +1890,7 @@ BUGS = [
         "\n      AND lockstep_followed(s.follows, c.model, c.kind)\n"
         "      AND (s.skip_origin IS NULL OR c.origin IS DISTINCT FROM s.skip_origin)\n    RETURNING d.lane_id",
         "\n    RETURNING d.lane_id",
-        f"{TEST_OPERATIONS}::test_a_rewind_keeps_what_waits_and_does_not_come_again",
+        f"{TEST_OPERATIONS}::test_a_rewind_keeps_waiting_deliveries_that_its_window_lacks",
     ),
     SeededBug(
         "a fan-out fails on what a rewind has kept",
@@ -1925,23 +1925,21 @@ BUGS = [
         "lockstep/rest/server/stopping.py",
         "        for stream in self._streams:\n            stream.ending = True\n",
         "",
-        "lockstep/rest/server/tests/test_stopping.py::test_streams_are_told_whenever_they_began",
+        "lockstep/rest/server/tests/test_stopping.py::test_all_streams_are_notified_of_the_stop",
     ),
     SeededBug(
         "whoever connects while a web server ends is reset",
         "lockstep/rest/server/sockets.py",
         "one.setsockopt(socket.SOL_SOCKET, SO_BINDTOIFINDEX, NO_INTERFACE)",
         "...",
-        "lockstep/rest/server/tests/test_stopping.py"
-        "::test_who_has_connected_is_accepted_and_who_has_not_is_refused_with_nothing_sent",
+        "lockstep/rest/server/tests/test_stopping.py::test_pending_connections_are_accepted_and_later_ones_refused",
     ),
     SeededBug(
         "a connection on which a request is about to come is closed",
         "lockstep/rest/server/sockets.py",
         "unread[0] += waiting > 0 or struct",
         "unread[0] += waiting > 0 and struct",
-        "lockstep/rest/server/tests/test_stopping.py"
-        "::test_who_has_connected_is_accepted_and_who_has_not_is_refused_with_nothing_sent",
+        "lockstep/rest/server/tests/test_stopping.py::test_pending_connections_are_accepted_and_later_ones_refused",
     ),
     SeededBug(
         "a worker is well while its event loop stands still",
@@ -1956,8 +1954,7 @@ BUGS = [
         "lockstep/delivery/worker.py",
         'return "" if self.waits_for else self.heartbeat.complaint',
         "return self.heartbeat.complaint",
-        "lockstep/delivery/tests/test_probes.py"
-        "::test_a_worker_complains_of_what_hangs_but_not_while_its_database_is_away",
+        "lockstep/delivery/tests/test_probes.py::test_a_worker_reports_stalled_parts_except_while_its_database_is_down",
     ),
     SeededBug(
         "a secret that is set twice is one of both",

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import httpx
 
-PASSWORD = "a long one that nobody has"
+PASSWORD = "a long one of its own"
 
 
 class Client(httpx.Client):

@@ -88,11 +88,11 @@ class Production:
         return self.secrets / "tls" / "certificate"
 
     def client(self) -> Client:
-        """Somebody who is not signed in."""
+        """A client that is not signed in."""
         return Client(self.https, HOST, self.certificate)
 
     def register(self, name: str) -> Client:
-        """Somebody with an account."""
+        """A client with an account."""
         return self.client().register(name)
 
     def is_ready(self) -> bool:
@@ -184,7 +184,7 @@ class Production:
 
 
 def token_of(client: Client) -> str:
-    """What somebody is signed in by."""
+    """The credentials of a client."""
     return client.headers["Authorization"].removeprefix("Bearer ")
 
 

@@ -236,7 +236,7 @@ def test_containers_name_only_words_of_ours_and_are_hardened(containers: dict[st
         assert container["StopTimeout"] >= 10
 
 
-def test_an_ending_web_task_serves_what_is_on_its_way(resources: dict[str, Any], containers: dict[str, Any]):
+def test_an_ending_web_task_serves_requests_in_flight(resources: dict[str, Any], containers: dict[str, Any]):
     environment = {one["Name"]: one["Value"] for one in containers["WebTask"]["Environment"]}
     drained = float(environment["WEB_DRAIN_SECONDS"])
     last = runpy.run_path(str(ROOT / "backend" / "__main__.py"))["LAST_SECONDS"]
@@ -561,7 +561,7 @@ def test_task_waits_as_long_as_it_takes(tmp_path: Path):
         ({"REFUSED": "run-task"}, "ecs run-task: not authorized"),
     ],
 )
-def test_task_says_what_kept_a_command_from_running(tmp_path: Path, environment: dict[str, str], sentence: str):
+def test_task_reports_why_a_command_did_not_run(tmp_path: Path, environment: dict[str, str], sentence: str):
     done, _ = run_task(tmp_path, "migrate", **environment)
     assert done.returncode == 1
     assert sentence in done.stderr
@@ -597,7 +597,7 @@ def test_image_with_the_certificates_is_ours_and_one_file():
 # --- The picture and the guide ----------------------------------------------------------------------------------
 
 
-def test_picture_is_what_its_description_makes():
+def test_diagram_equals_the_generated_one():
     assert (ROOT / "docs" / "aws.svg").read_text() == runpy.run_path(str(AWS / "diagram.py"))["draw"]()
 
 

@@ -78,7 +78,7 @@ def test_the_other_systems_have_their_stand_ins(system: Compose, port: int):
     )
 
 
-def test_a_stream_has_what_happens(system: Compose, port: int):
+def test_a_stream_sends_changes(system: Compose, port: int):
     admin = Client(port).sign_in("admin", "12345")
     with admin.stream("GET", "/api/v1/changes/", headers={"Accept": "text/event-stream"}) as stream:
         text = ""

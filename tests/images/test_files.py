@@ -68,7 +68,7 @@ class TestSecrets:
         assert len((folder / "secret_key").read_text()) > 50
         assert b"PRIVATE KEY" in (folder / "tls" / "key").read_bytes()
 
-    def test_a_key_that_nginx_cannot_read_is_told(self, tmp_path: Path):
+    def test_a_key_that_nginx_cannot_read_is_reported(self, tmp_path: Path):
         self.make(tmp_path / "s")
         (tmp_path / "s" / "tls" / "key").chmod(0o600)
         code, said = self.make(tmp_path / "s")
@@ -122,7 +122,7 @@ class TestCompose:
         assert code != 0
         assert "shmsize" in said
 
-    def test_production_asks_for_what_it_needs(self, tmp_path: Path):
+    def test_production_names_missing_variables(self, tmp_path: Path):
         for name, text in {"compose.yaml": COMPOSE, "compose.production.yaml": PRODUCTION}.items():
             (tmp_path / name).write_text(text)
         files = ["--file", tmp_path / "compose.yaml", "--file", tmp_path / "compose.production.yaml"]
@@ -180,8 +180,8 @@ class TestCompose:
 class TestMigrations:
     """squawk on the SQL of each migration: what keeps writers waiting, and what the old code cannot bear.
 
-    It knows which tables a file has created itself, as long as it knows that the file is one transaction: nobody waits
-    for those. What RunPython does it cannot see.
+    It knows which tables a file has created itself, if it knows that the file is one transaction: no session waits for
+    those. It cannot see what RunPython does.
     """
 
     # `migrate` says this before anything else (rest/migration_locks.py).

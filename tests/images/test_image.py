@@ -17,7 +17,7 @@ def packages(engine: Engine) -> dict[str, dict[str, object]]:
     return {component["name"]: component for component in inventory["components"]}
 
 
-def test_it_runs_as_nobody_in_particular(engine: Engine):
+def test_it_runs_as_an_unprivileged_user(engine: Engine):
     assert engine.podman("run", "--rm", *HARDENED, "--entrypoint=id", IMAGE, "-u").strip() == "10001"
 
 
@@ -27,7 +27,7 @@ def test_it_writes_nothing_but_temporary_files(engine: Engine):
         engine.podman("run", "--rm", *HARDENED, "--entrypoint=python", IMAGE, "-c", code)
 
 
-def test_without_settings_it_says_in_a_sentence_what_is_missing(engine: Engine):
+def test_without_settings_it_names_the_missing_ones_in_one_sentence(engine: Engine):
     for words in (["web"], ["worker"], ["migrate"]):
         with pytest.raises(AssertionError, match=r"Lockstep cannot start: .*SECRET_KEY.* not set") as refused:
             engine.podman("run", "--rm", *HARDENED, IMAGE, *words)
@@ -44,7 +44,7 @@ def test_its_static_files_are_there_compressed_and_with_hashes(engine: Engine):
     assert "base.css" not in names
 
 
-def test_its_inventory_names_what_it_has_with_licences_and_nothing_of_development(
+def test_its_inventory_has_its_packages_with_licences_and_no_development_ones(
     engine: Engine, packages: dict[str, dict[str, object]]
 ):
     code = "from importlib.metadata import distributions; print(*(d.name for d in distributions()))"

@@ -165,7 +165,7 @@ def test_an_overlay_names_the_image_with_a_tag_and_the_base_names_none(overlay: 
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_probes_ask_what_the_processes_answer(overlay: str):
+def test_probes_request_paths_that_the_processes_serve(overlay: str):
     ports = dict(re.findall(r"(\bPORT|WORKER_METRICS_PORT)=(\d+)", (ROOT / "deploy" / "Dockerfile").read_text()))
     found = documents(overlay)
     settings = settings_of(found)
@@ -356,7 +356,7 @@ def test_grafana_finds_the_dashboards():
     assert dashboards["data"] == {file.name: file.read_text() for file in folder.glob("*.json")}
 
 
-def test_workers_are_scaled_by_cpu_and_with_the_component_by_what_waits():
+def test_workers_are_scaled_by_cpu_and_with_the_component_by_waiting_changes():
     plain = named(built(FOLDER / "base"), "HorizontalPodAutoscaler", "lockstep-worker")["spec"]["metrics"]
     assert [one["type"] for one in plain] == ["Resource"]
     by_cpu, by_waiting = named(documents("production"), "HorizontalPodAutoscaler", "lockstep-worker")["spec"]["metrics"]
@@ -462,7 +462,7 @@ def playable(settings: dict[str, str]) -> Iterator[Document]:
 
 
 @pytest.mark.usefixtures("playing")
-def test_they_run_and_what_is_written_arrives(ports: dict[str, int]):
+def test_they_run_and_changes_are_delivered(ports: dict[str, int]):
     client, worker = Client(ports["web"], "lockstep.example"), Client(ports["worker"])
     for asked, what in ((client, "the web server"), (worker, "the worker")):
         eventually(lambda asked=asked: answers(asked, "/readyz") == 200, what, 60)

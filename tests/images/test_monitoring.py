@@ -106,7 +106,7 @@ def test_the_rules_are_right_and_a_fault_is_caught(config: Path, file: str):
     assert (code != 0, 'unknown function with name "rat"' in said) == (True, True)
 
 
-def test_every_rule_does_what_its_tests_say_and_a_fault_is_caught(config: Path):
+def test_every_rule_passes_its_tests_and_a_fault_is_caught(config: Path):
     code, said = tool("promtool", "test", "rules", config / TESTS)
     assert code == 0, said
     replace(config / ALERTS, 'lockstep_workers{state="moving"}) < 1', 'lockstep_workers{state="moving"}) < 2')
@@ -213,7 +213,7 @@ def test_the_watchdog_has_a_receiver_of_its_own_which_is_notified_again_and_agai
     assert set(alertmanager.received("LockstepDeadLetters")) == {"webhook"}
 
 
-def test_the_dashboards_are_what_the_script_makes(tmp_path: Path):
+def test_the_dashboards_equal_the_generated_ones(tmp_path: Path):
     pytest.importorskip("grafana_foundation_sdk")
     subprocess.run([sys.executable, DEPLOY / "grafana" / "make_dashboards.py", tmp_path], check=True)
     for name in DASHBOARDS:

@@ -89,7 +89,7 @@ def test_log_lines_are_json_with_the_request_and_no_secret(production: Productio
 
 
 @pytest.mark.parametrize("service", ["web-b", "worker-b"])
-def test_it_ends_within_ten_seconds_of_being_told(production: Production, system: Compose, service: str):
+def test_it_ends_within_ten_seconds_of_sigterm(production: Production, system: Compose, service: str):
     system.engine.podman("stop", "--time=10", system.container(service))  # after which it would be killed: 137
     assert system.engine.inspect(system.container(service))["State"]["ExitCode"] == 0
     system.engine.podman("start", system.container(service))
@@ -98,9 +98,9 @@ def test_it_ends_within_ten_seconds_of_being_told(production: Production, system
 
 def test_the_first_administrator_is_made_and_the_deployment_is_fit(system: Compose, client: Client):
     name = f"{system.name}-web-1"
-    words = ["exec", "--env", "DJANGO_SUPERUSER_PASSWORD=a long one that nobody has", name, "python", "-m", "backend"]
+    words = ["exec", "--env", "DJANGO_SUPERUSER_PASSWORD=a long one of its own", name, "python", "-m", "backend"]
     system.engine.podman(*words, "createsuperuser", "--no-input", "--username=chief", "--email=chief@shop.example")
-    assert client.sign_in("chief", "a long one that nobody has").get("/api/v1/changes/").status_code == 200
+    assert client.sign_in("chief", "a long one of its own").get("/api/v1/changes/").status_code == 200
     # That its role owns the tables is a warning; what is an error fails here.
     system.manage("web", "check", "--deploy", "--database", "default")
 

@@ -8,7 +8,6 @@ import signal
 import socket
 import ssl
 import string
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -181,7 +180,7 @@ def refusal(person: Client) -> httpx.Response | None:
     return None if answer.status_code == 201 else answer
 
 
-def test_a_certificate_that_has_ended_is_told_and_the_next_one_is_taken(
+def test_an_expired_certificate_is_reported_and_replaced(
     production: Production, system: Compose, person: Client, watch: Watch
 ):
     good = {name: (production.secrets / "tls" / name).read_bytes() for name in ("certificate", "key")}
@@ -212,7 +211,7 @@ def reload_nginx(system: Compose) -> None:
 
 
 def connecting(production: Production) -> str:
-    """What a client that comes anew is told; "" when it is served. It trusts whoever signed, and looks at the time."""
+    """The error of a new client; "" when it is served. It trusts every issuer and checks the time."""
     context = ssl.create_default_context(cafile=str(production.certificate))
     try:
         with (
@@ -253,7 +252,7 @@ def ended_certificate(host: str) -> dict[str, bytes]:
     ],
     ids=["a wrong secret", "a missing variable"],
 )
-def test_a_new_version_that_cannot_start_is_told_while_the_other_one_serves(
+def test_a_version_that_cannot_start_is_reported_while_the_other_serves(
     production: Production, system: Compose, person: Client, watch: Watch, tmp_path: Path,
     changed: dict[str, str], sentence: str,
 ):  # fmt: skip
@@ -266,7 +265,7 @@ def test_a_new_version_that_cannot_start_is_told_while_the_other_one_serves(
 
 
 @pytest.mark.needs("libfaketime")
-def test_a_clock_an_hour_behind_is_told_and_harms_nobody(
+def test_a_clock_an_hour_behind_is_reported_and_does_no_harm(
     production: Production, system: Compose, person: Client, watch: Watch, tmp_path: Path
 ):
     behind = {"environment": FAKETIME, "volumes": [f"{libfaketime()}:/faketime.so:ro"]}
@@ -276,8 +275,8 @@ def test_a_clock_an_hour_behind_is_told_and_harms_nobody(
             hour = "import time, datetime; print(time.time())"
             assert float(system.inside(service, hour)) < time.time() - 3_000
         for n in range(6):  # by both web servers in turn: what one signs, the other takes
-            somebody = production.register(f"late-{n}")
-            arrives(production, somebody, f"written at a wrong hour {n}")
+            writer = production.register(f"late-{n}")
+            arrives(production, writer, f"written at a wrong hour {n}")
         eventually(lambda: len(watch.told("LockstepClockWrong", "firing")) >= 1, "the alarm", WAIT_TIMEOUT)
     late = "SELECT count(*) FROM lockstep_change WHERE at < now() - interval '30 minutes' AND after ->> 'title' LIKE %s"
     assert production.sql(late.replace("%s", "'written at a wrong hour%'")) == [[0]]

@@ -1,4 +1,4 @@
-"""A change of version under load, over migrations that add, fill and drop a captured column: nobody notices.
+"""A change of version under load, with migrations that add, fill and drop a captured column, loses no request.
 
 An oracle of its own beside what requests and provider say: what a receiver of webhooks was sent of each post is one
 chain, in which each change begins where the one before it ended.
@@ -27,7 +27,7 @@ def later(production: Production, tmp_path_factory: pytest.TempPathFactory) -> l
 
 @pytest.fixture(scope="module")
 def followed(production: Production) -> None:
-    """A webhook of somebody that follows the changes of all posts."""
+    """A user's webhook that follows the changes of all posts."""
     follower = production.register("follower")
     wanted = {"url": f"https://{RECEIVER}:8443/", "events": ["posts.post.updated"]}
     made = follower.post("/api/v1/webhooks/", json=wanted)

@@ -116,7 +116,7 @@ def test_only_the_release_job_may_write():
             assert step["with"]["persist-credentials"] is False
 
 
-def test_matrix_is_what_is_supported():
+def test_matrix_has_the_supported_versions():
     ci = loaded(GITHUB / "workflows" / "ci.yaml")["jobs"]
     pythons = ci["unit"]["strategy"]["matrix"]["python"]
     assert pythons == ci["whole"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13", "3.14"]

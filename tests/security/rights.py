@@ -40,11 +40,11 @@ REFUSED = [
     attempt(
         "copy into a partition", "COPY {partition} (model, object_id, kind) FROM STDIN", data="posts.post\tx\tcreated\n"
     ),
-    attempt("update the log", "UPDATE lockstep_change SET actor = 'somebody else'"),
+    attempt("update the log", "UPDATE lockstep_change SET actor = 'another user'"),
     attempt("update no row of the log", "UPDATE lockstep_change SET actor = 'x' WHERE false"),
     attempt("update only the log", "UPDATE ONLY lockstep_change SET actor = 'x'"),
-    attempt("update a partition", "UPDATE {partition} SET actor = 'somebody else'"),
-    attempt("update the default partition", "UPDATE lockstep_change_rest SET actor = 'somebody else'"),
+    attempt("update a partition", "UPDATE {partition} SET actor = 'another user'"),
+    attempt("update the default partition", "UPDATE lockstep_change_rest SET actor = 'another user'"),
     attempt("move a row to another partition", "UPDATE lockstep_change SET at = at - interval '99 weeks'"),
     attempt("delete from the log", "DELETE FROM lockstep_change"),
     attempt("delete from a partition", "DELETE FROM {partition}"),

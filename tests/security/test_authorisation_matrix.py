@@ -28,7 +28,7 @@ from tests.support import Cast, empty_tables
 pytestmark = pytest.mark.django_db
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-ACTORS = ("nobody", "outsider", "colleague", "owner", "staff", "read-only", "revoked")
+ACTORS = ("anonymous", "outsider", "colleague", "owner", "staff", "read-only", "revoked")
 FORM = "application/x-www-form-urlencoded"
 FOUND = 200  # let in: any 2xx, or a conflict with the state of things
 
@@ -52,7 +52,7 @@ class Access:
 
 
 def signed_in(others: int, *, owner: int = FOUND, staff: int = FOUND) -> Access:
-    strangers = {"nobody": 401, "revoked": 401, "outsider": others, "colleague": others}
+    strangers = {"anonymous": 401, "revoked": 401, "outsider": others, "colleague": others}
     return Access({**strangers, "owner": owner, "read-only": owner, "staff": staff})
 
 
@@ -61,7 +61,7 @@ def everybody(status: int) -> Access:
 
 
 PUBLIC = everybody(FOUND)
-CREDENTIALS = everybody(FOUND)  # what the body shows opens the door, whoever sends it
+CREDENTIALS = everybody(FOUND)  # decided by the body's credentials, not by the token
 REFUSED = everybody(401)  # a body that shows nothing opens nothing, not even for staff
 REFUSED_BY_OAUTH = everybody(400)  # the same, as RFC 6749 has it
 NOWHERE = everybody(404)
@@ -108,7 +108,7 @@ TABLE = [
     # What everybody may ask
     Row("GET", "/healthz/", PUBLIC),
     Row("GET", "/readyz/", PUBLIC),
-    Row("GET", "/metrics/", REFUSED),  # it has a token of its own, which is nobody's here
+    Row("GET", "/metrics/", REFUSED),  # it has a token of its own, which no actor has here
     Row("GET", "/problems/", PUBLIC),
     Row("GET", "/problems/not-found/", PUBLIC),
     Row("GET", "/api/schema/", PUBLIC),
@@ -282,7 +282,7 @@ def declared() -> set[str]:
 def test_every_route_and_method_is_declared():
     missing = sorted(there_are() - declared())
     assert not missing, (
-        f"Nobody said who may do this: {missing}. Add for each a line such as "
+        f"These operations have no row: {missing}. Add for each a line such as "
         'Row("GET", "/api/v1/things/{thing}/", OWNER_ONLY) to TABLE in tests/security/test_authorisation_matrix.py, '
         "and what {thing} stands for to its fixture `names` and to ANY_NAMES."
     )
@@ -308,7 +308,7 @@ def limits(settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """How much is asked for is not the matter here; the figures are behind a token, as outside development."""
     monkeypatch.setattr("lockstep.rest.views.limiter", rate_limit.FixedWindowLimiter())
     settings.RATE_LIMIT = settings.REGISTRATIONS_PER_HOUR = 1_000_000
-    monkeypatch.setattr("backend.shop.views.tokenise_card", lambda **card: "tok_1")  # nobody is charged here
+    monkeypatch.setattr("backend.shop.views.tokenise_card", lambda **card: "tok_1")  # no charge is made here
     settings.METRICS_TOKEN = "the-token-of-the-figures"
 
 
@@ -394,7 +394,7 @@ def read_only(user: User) -> str:
 
 
 def client_of(actor: str, cast: Cast, names: Mapping[str, Any]) -> Client:
-    if actor == "nobody":
+    if actor == "anonymous":
         return Client(raise_request_exception=False)
     if actor not in ("read-only", "revoked"):
         return getattr(cast, actor).client
@@ -421,7 +421,7 @@ def ask(client: Client, row: Row, names: Mapping[str, Any]) -> Any:
 
 
 def state() -> list[Any]:
-    """All that somebody who is refused must not have moved; the change log has the rest of it."""
+    """Everything that a refused request must not change; the change log has the rest."""
     users = User.objects.order_by("pk").values_list("pk", "password", "is_active", "is_staff")
     open_sessions = Session.objects.open().order_by("pk").values_list("pk", "scope")
     endpoints = [bytes(secret) for secret in Endpoint.objects.order_by("pk").values_list("secret", flat=True)]

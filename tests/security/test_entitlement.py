@@ -84,7 +84,7 @@ WITHDRAWALS = [*OF_ACCOUNT, take_staff]
 
 @dataclass(frozen=True)
 class Shop:
-    """What the requests are about: made by the colleague, for whoever writes."""
+    """The objects of the requests, made by the colleague."""
 
     product: Product
     tag: Tag
@@ -464,7 +464,7 @@ def sent_to(endpoint: Endpoint, model: str) -> bool:
         (take_staff, "accounts.user", False),
     ],
 )
-def test_webhook_that_is_due_is_sent_to_who_may_read(cast: Cast, withdrawal: Withdrawal, model: str, sent: bool):
+def test_due_webhook_is_sent_only_while_its_owner_may_read(cast: Cast, withdrawal: Withdrawal, model: str, sent: bool):
     made = cast.staff.post("/api/v1/webhooks/", {**WEBHOOK, "events": ["*"]})
     endpoint = Endpoint.objects.get(pk=made.json()["id"])
     assert sent_to(endpoint, model)

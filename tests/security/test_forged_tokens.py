@@ -640,7 +640,7 @@ def test_a_signature_that_is_no_base64url_is_refused(with_a_dash: Genuine):
 # --- What only who has our key could make -----------------------------------------------------------------
 
 
-def test_the_session_of_somebody_else_is_refused_even_under_our_key(genuine: Genuine):
+def test_another_users_session_is_refused_even_under_our_key(genuine: Genuine):
     theirs = claims_of(genuine.other)
     assert_all_refused({"sid": f"Bearer {made(genuine.claims | {'sid': theirs['sid']}, our_key())}"})
 
@@ -686,7 +686,7 @@ def test_nothing_but_a_refresh_token_refreshes(genuine: Genuine):
     assert refresh(genuine.refresh).status_code == 200
 
 
-def test_a_refresh_token_that_comes_again_is_refused_and_ends_what_came_of_it(genuine: Genuine):
+def test_a_reused_refresh_token_is_refused_and_ends_its_session(genuine: Genuine):
     second = refresh(genuine.refresh).json()
     Token.objects.exclude(used=None).update(used=PAST)
     assert refused(refresh(genuine.refresh))

@@ -142,7 +142,7 @@ ON_AN_ENDPOINT = [
 
 
 @vectors("API1", "who, on", product(OTHERS, ON_AN_ENDPOINT))
-def test_an_endpoint_of_somebody_else_is_not_there(cast: Cast, hook: dict, who: str, on: tuple):
+def test_an_endpoint_of_another_user_is_404(cast: Cast, hook: dict, who: str, on: tuple):
     method, path, body = on
     before = everything()
     answer = ask(getattr(cast, who).client, method, f"{HOOKS}{hook['id']}/{path}", body)
@@ -164,7 +164,7 @@ CONDITIONS = [
 
 
 @vectors("API1", "method, condition", product(("GET", "HEAD", "PATCH", "DELETE"), CONDITIONS))
-def test_whether_it_exists_is_not_told_whatever_is_asked(cast: Cast, hook: dict, method: str, condition: dict):
+def test_existence_of_another_users_object_is_not_revealed(cast: Cast, hook: dict, method: str, condition: dict):
     asked = [ask(cast.outsider.client, method, f"{HOOKS}{key}/", {}, **condition) for key in (hook["id"], uuid4())]
     assert asked[0].status_code == asked[1].status_code in (404, 406)
     assert asked[0].content == asked[1].content
@@ -195,7 +195,7 @@ def test_another_spelling_of_its_id_leads_nowhere(cast: Cast, hook: dict, spelli
 
 @vectors("API1", "query", ["owner={owner}", "owner_id={owner}", "user={owner}", "id={key}", "limit=500", "all=true"])
 @pytest.mark.parametrize("who", OTHERS)
-def test_nobody_lists_what_is_somebody_elses(cast: Cast, hook: dict, who: str, query: str):
+def test_lists_have_no_objects_of_other_users(cast: Cast, hook: dict, who: str, query: str):
     query = query.format(owner=cast.owner.user.pk, key=hook["id"])
     answer = getattr(cast, who).get(f"{HOOKS}?{query}")
     assert answer.status_code == 400 or answer.json()["results"] == []
@@ -226,7 +226,7 @@ HISTORIES = [
 
 
 @vectors("API1", "who, what", HISTORIES)
-def test_a_history_is_for_who_may_read_the_object(cast: Cast, hook: dict, who: str, what: str):
+def test_a_history_is_for_readers_of_the_object(cast: Cast, hook: dict, who: str, what: str):
     ask(cast.owner.client, "POST", f"{USERS}{cast.staff.user.pk}/follow/")
     names = {"hook": hook["id"], "follow": Follow.objects.get().pk, "owner": cast.owner.user.pk}
     number, session = cast.owner.user.number, Session.objects.filter(user=cast.owner.user).get().pk
@@ -241,7 +241,7 @@ MORE_HEADERS = ("X-Authenticated-User", "X-Original-User", "Impersonate-User", "
 
 
 @vectors("API1", "name", NAMED_HEADERS + MORE_HEADERS)
-def test_who_one_is_cannot_be_said_by_a_header(cast: Cast, name: str):
+def test_a_header_cannot_set_the_user(cast: Cast, name: str):
     for value in (str(cast.owner.user.pk), str(cast.owner.user.number), "owner"):
         seen = cast.outsider.client.get(ME, headers={name: value})
         assert seen.json()["username"] == "outsider"
@@ -249,7 +249,7 @@ def test_who_one_is_cannot_be_said_by_a_header(cast: Cast, name: str):
 
 
 @vectors("API1", "name", ["user", "user_id", "id", "username", "number", "as", "owner"])
-def test_who_one_is_cannot_be_said_in_the_address(cast: Cast, name: str):
+def test_the_address_cannot_set_the_user(cast: Cast, name: str):
     assert_problem(cast.outsider.get(f"{ME}?{name}={cast.owner.user.pk}"), 400)
     answer = ask(cast.outsider.client, "PATCH", f"{ME}?{name}={cast.owner.user.pk}", {"first_name": "Evil"})
     assert_problem(answer, 400)
@@ -257,7 +257,7 @@ def test_who_one_is_cannot_be_said_in_the_address(cast: Cast, name: str):
 
 
 @vectors("API1", "path, body", [(HOOKS, HOOK), (f"{FAKE}create/", POST)])
-def test_an_idempotency_key_of_somebody_else_replays_nothing(cast: Cast, path: str, body: dict):
+def test_an_idempotency_key_of_another_user_replays_nothing(cast: Cast, path: str, body: dict):
     answers = [
         ask(one.client, "POST", path, body, **{"idempotency-key": "same"}) for one in (cast.owner, cast.outsider)
     ]
@@ -275,7 +275,7 @@ OF_ONES_OWN = [
 
 
 @vectors("API1", "method, path, body", OF_ONES_OWN)
-def test_what_one_does_to_ones_own_account_moves_nobody_elses(cast: Cast, method: str, path: str, body: dict | None):
+def test_changes_of_ones_own_account_do_not_affect_others(cast: Cast, method: str, path: str, body: dict | None):
     def owners() -> list[Any]:
         users = User.objects.filter(username="owner").values()
         return [*users, *Session.objects.filter(user__username="owner").values()]
@@ -307,7 +307,7 @@ def test_what_is_deleted_is_gone_for_everybody(cast: Cast, hook: dict, post: int
 
 # === API2: Broken authentication ==========================================================================
 
-JSON_DOORS = [("/auth/", "username"), ("/api/token/", "name"), ("/api/v1/auth/token/", "username")]
+SIGN_IN_ENDPOINTS = [("/auth/", "username"), ("/api/token/", "name"), ("/api/v1/auth/token/", "username")]
 WRONG_CREDENTIALS: list[tuple[Any, Any]] = [
     ("owner", "wrong"),
     ("owner", ""),
@@ -333,16 +333,16 @@ WRONG_CREDENTIALS: list[tuple[Any, Any]] = [
 ]
 
 
-@vectors("API2", "door, given", product(JSON_DOORS, WRONG_CREDENTIALS))
-def test_wrong_credentials_open_no_door(cast: Cast, door: tuple[str, str], given: tuple[Any, Any]):
-    path, field = door
+@vectors("API2", "endpoint, given", product(SIGN_IN_ENDPOINTS, WRONG_CREDENTIALS))
+def test_wrong_credentials_are_refused_at_every_endpoint(cast: Cast, endpoint: tuple[str, str], given: tuple[Any, Any]):
+    path, field = endpoint
     before = everything()
     assert_problem(ask(stranger(), "POST", path, {field: given[0], "password": given[1]}), 400, 401)
     assert everything() == before
 
 
 @vectors("API2", "name, password", [pair for pair in WRONG_CREDENTIALS if all(isinstance(one, str) for one in pair)])
-def test_wrong_credentials_open_no_door_by_oauth(cast: Cast, name: str, password: str):
+def test_wrong_credentials_are_refused_by_oauth(cast: Cast, name: str, password: str):
     ensure_client()
     before = everything()
     fields = {"grant_type": "password", "client_id": "lockstep-dev", "username": name, "password": password}
@@ -363,9 +363,9 @@ EVASIONS: dict[str, Callable[[int], tuple[str, dict[str, str]]]] = {
 }
 
 
-@vectors("API2", "door, evasion", product(JSON_DOORS, EVASIONS))
-def test_guessing_is_stopped_whatever_a_guesser_varies(cast: Cast, door: tuple[str, str], evasion: str):
-    path, field = door
+@vectors("API2", "endpoint, evasion", product(SIGN_IN_ENDPOINTS, EVASIONS))
+def test_guessing_is_throttled_whatever_the_guesser_varies(cast: Cast, endpoint: tuple[str, str], evasion: str):
+    path, field = endpoint
     client = stranger()
 
     def guess(number: int) -> Any:
@@ -425,10 +425,10 @@ def test_a_name_that_may_not_sign_in_costs_as_much_time(cast: Cast, monkeypatch:
     assert hashed == ["owner-password"]
 
 
-@vectors("API2", "door", [*JSON_DOORS, ("/oauth/token/", "username"), ("/api/v1/auth/refresh/", "")])
-def test_tokens_are_not_kept_on_the_way(cast: Cast, door: tuple[str, str]):
+@vectors("API2", "endpoint", [*SIGN_IN_ENDPOINTS, ("/oauth/token/", "username"), ("/api/v1/auth/refresh/", "")])
+def test_tokens_are_not_kept_on_the_way(cast: Cast, endpoint: tuple[str, str]):
     ensure_client()
-    path, field = door
+    path, field = endpoint
     if "oauth" in path:
         fields = {"grant_type": "password", "client_id": "lockstep-dev"}
         answer = submit(stranger(), path, **fields, username="owner", password="owner-password")
@@ -445,7 +445,7 @@ FULL_WIDTH = ["\uff4f\uff57\uff4e\uff45\uff52", "\uff2f\uff37\uff2e\uff25\uff32"
 
 
 @vectors("API2", "name", [*TAKEN, *FULL_WIDTH])
-def test_nobody_registers_under_a_name_that_looks_like_another(cast: Cast, name: str):
+def test_names_that_look_like_another_are_refused(cast: Cast, name: str):
     before = everything()
     assert_problem(ask(stranger(), "POST", REGISTER, {"username": name, "password": PASSWORD}), 400)
     assert everything() == before
@@ -490,7 +490,7 @@ def test_a_profile_takes_no_more_than_is_its_own_to_change(cast: Cast, name: str
 
 
 @vectors("API3", "path, name", product((REGISTER, "/api/register/"), PROTECTED_OF_USERS))
-def test_registering_makes_nobody_more_than_a_user(db: None, path: str, name: str):
+def test_registration_grants_no_rights(db: None, path: str, name: str):
     field = "name" if path == "/api/register/" else "username"
     body = {field: "newcomer", "password": PASSWORD, name: PROTECTED_OF_USERS[name]}
     answer = ask(stranger(), "POST", path, body)
@@ -572,9 +572,9 @@ def test_ids_and_parents_of_posts_are_shown_and_never_taken(cast: Cast, post: in
 
 
 @vectors("API3", "name", ["scope", "is_staff", "expires", "client", "address", "user", "lifetime"])
-@pytest.mark.parametrize("door", JSON_DOORS)
-def test_a_door_gives_no_more_than_its_own_kind_of_token(cast: Cast, door: tuple[str, str], name: str):
-    path, field = door
+@pytest.mark.parametrize("endpoint", SIGN_IN_ENDPOINTS)
+def test_a_sign_in_endpoint_returns_its_own_kind_of_token_only(cast: Cast, endpoint: tuple[str, str], name: str):
+    path, field = endpoint
     before = everything()
     body = {field: "owner", "password": "owner-password", name: "read write admin"}
     assert_problem(ask(stranger(), "POST", path, body), 400)
@@ -617,7 +617,7 @@ def test_an_answer_has_these_members_and_no_others(cast: Cast, hook: dict, post:
 @vectors(
     "API3", "path", [CHANGES, f"{CHANGES}?model=accounts.user", "/api/v1/history/accounts.user/{owner}/", HOOKS, ME]
 )
-def test_no_secret_is_in_what_even_staff_may_read(cast: Cast, hook: dict, path: str):
+def test_responses_to_staff_contain_no_secret(cast: Cast, hook: dict, path: str):
     secrets = [hook["secret"], URL, *User.objects.values_list("password", flat=True)]
     body = cast.staff.get(path.format(owner=cast.owner.user.pk)).content.decode()
     assert not [secret for secret in secrets if secret in body]
@@ -784,7 +784,7 @@ STAFFS = [("GET", CHANGES), ("GET", f"{CHANGES}?model=posts.post"), ("HEAD", CHA
 
 
 @vectors("API5", "who, on", product(("owner", "outsider", "colleague"), STAFFS))
-def test_what_is_for_staff_is_for_nobody_else(cast: Cast, post: int, who: str, on: tuple[str, str]):
+def test_staff_operations_are_403_for_others(cast: Cast, post: int, who: str, on: tuple[str, str]):
     method, path = on
     answer = getattr(cast, who).client.generic(method, path, "token=x", content_type=FORM)
     assert answer.status_code == 403
@@ -896,9 +896,9 @@ ADMIN = [
 ]
 
 
-@vectors("API5", "who, page", product(("nobody", "owner", "staff"), ADMIN))
+@vectors("API5", "who, page", product(("anonymous", "owner", "staff"), ADMIN))
 def test_no_token_opens_the_admin(cast: Cast, who: str, page: str):
-    client = stranger() if who == "nobody" else getattr(cast, who).client
+    client = stranger() if who == "anonymous" else getattr(cast, who).client
     answer = client.get(f"/admin/{page}")
     assert (answer.status_code, answer["Location"].split("?")[0]) == (302, "/admin/login/")
 
@@ -906,7 +906,7 @@ def test_no_token_opens_the_admin(cast: Cast, who: str, page: str):
 @vectors(
     "API5", "page", [*ADMIN, "posts/post/{post}/change/", "posts/post/{post}/delete/", "posts/post/{post}/history/"]
 )
-def test_nor_does_the_session_of_who_is_not_staff(cast: Cast, post: int, page: str):
+def test_a_session_of_a_user_who_is_not_staff_opens_no_admin_page(cast: Cast, post: int, page: str):
     client = stranger()
     client.force_login(cast.owner.user)
     before = everything()
@@ -926,17 +926,17 @@ def test_nor_does_a_session_of_the_admin_open_the_api(cast: Cast, path: str):
 @vectors(
     "API5", "method, path", product(("POST", "PUT", "PATCH", "DELETE"), (CHANGES, "/api/v1/history/posts.post/1/"))
 )
-def test_the_log_is_written_by_nobody(cast: Cast, post: int, method: str, path: str):
+def test_the_log_has_no_writing_operation(cast: Cast, post: int, method: str, path: str):
     before = everything()
     assert_problem(ask(cast.staff.client, method, path, {}), 405)
     assert everything() == before
 
 
-@vectors("API5", "who", ["nobody", "owner", "staff"])
+@vectors("API5", "who", ["anonymous", "owner", "staff"])
 @pytest.mark.parametrize("token", ["", "the-token-of-the-figures"])
-def test_the_figures_are_for_who_has_their_token(cast: Cast, settings, who: str, token: str):
+def test_metrics_need_their_token(cast: Cast, settings, who: str, token: str):
     settings.METRICS_TOKEN = token
-    client = stranger() if who == "nobody" else getattr(cast, who).client
+    client = stranger() if who == "anonymous" else getattr(cast, who).client
     assert_problem(client.get("/metrics/"), 401 if token else 404)
 
 
@@ -1000,7 +1000,7 @@ def test_to_follow_again_and_again_counts_once(cast: Cast, times: int):
 
 @vectors("API6", "name", ["owner@example.com", "OWNER@example.com", "other@example.com"])
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_nobody_takes_the_address_of_somebody_else_as_a_name(cast: Cast, method: str, name: str):
+def test_another_users_address_is_refused_as_a_name(cast: Cast, method: str, name: str):
     User.objects.filter(username="owner").update(email="owner@example.com")
     before = everything()
     client, path = (stranger(), REGISTER) if method == "POST" else (cast.outsider.client, ME)
@@ -1245,7 +1245,7 @@ def test_pages_of_other_origins_read_nothing(cast: Cast, settings, origin: str):
     "method, path",
     product(("TRACE", "TRACK", "CONNECT", "PROPFIND", "DEBUG", "FOO"), (ME, "/auth/", "/healthz/")),
 )
-def test_methods_that_nobody_needs_are_not_taken(cast: Cast, method: str, path: str):
+def test_unneeded_methods_are_405(cast: Cast, method: str, path: str):
     answer = ask(cast.owner.client, method, path, None, **{"x-secret": "echo-me"})
     assert_problem(answer, 405)
     assert b"echo-me" not in answer.content
@@ -1463,13 +1463,13 @@ SHADOWS += [
 
 
 @vectors("API9", "path", SHADOWS)
-def test_there_is_no_other_door(cast: Cast, path: str):
+def test_there_is_no_other_sign_in_endpoint(cast: Cast, path: str):
     for client in (stranger(), cast.staff.client):
         assert_problem(client.get(path), 404)
 
 
 @vectors("API9", "method", matrix.METHODS)
-def test_every_route_is_declared_with_who_may_use_it(method: str):
+def test_every_route_declares_its_users(method: str):
     routes, declared = matrix.there_are(), matrix.declared()
     assert {one for one in routes if one.startswith(method)} == {one for one in declared if one.startswith(method)}
 
@@ -1479,7 +1479,7 @@ PUBLIC |= {"GET api/schema/?$", "GET api/schema/swagger-ui/?$", "GET api/schema/
 PUBLIC |= {"POST api/register/?$", "POST api/v1/users/register/?$"}
 
 
-def test_what_asks_for_nothing_is_this_and_no_more():
+def test_only_these_operations_need_no_credentials():
     found = {f"{row.method} {matrix.route_of(row)}" for row in matrix.TABLE if row.access is matrix.PUBLIC}
     assert found == PUBLIC
 

@@ -169,7 +169,7 @@ def test_application_role_is_refused(attacker: Attacker, database: psycopg.Conne
 
 
 @pytest.mark.parametrize("step", PARTS)
-def test_writes_are_captured_whatever_the_session_brings(attacker: Attacker, database: psycopg.Connection, step: int):
+def test_writes_are_captured_with_any_session_settings(attacker: Attacker, database: psycopg.Connection, step: int):
     attempts = CAPTURED if attacker.name == "owner" else [*CAPTURED, *CAPTURED_FROM_OTHERS]
 
     def judge(attempt: Attempt) -> str:

@@ -289,7 +289,7 @@ def test_probes_wait_for_no_request_and_not_for_a_database_that_hangs(
         eventually(lambda: probes.get("/readyz").json()["database"] == "ok", "readiness to be back")
 
 
-def test_probes_answer_plain_http_whatever_the_host_as_in_production(tmp_path: Path, transactional_db: None):
+def test_probes_answer_plain_http_for_any_host_as_in_production(tmp_path: Path, transactional_db: None):
     (tmp_path / "staticfiles.json").touch()
     production = {"DEBUG": "false", "ALLOWED_HOSTS": "shop.example", "METRICS_TOKEN": "figures", "SECRET_KEY": "s" * 60}
     production |= {"STATIC_ROOT": tmp_path, "TRUSTED_PROXIES": "10.0.0.0/8"}
@@ -302,7 +302,7 @@ def test_probes_answer_plain_http_whatever_the_host_as_in_production(tmp_path: P
         assert httpx.get(f"{server.url}/problems/", headers={"Host": "shop.example"}).status_code == 301
 
 
-def test_a_server_that_is_told_to_end_does_while_clients_hold_connections(tmp_path: Path, transactional_db: None):
+def test_a_server_ends_at_sigterm_while_clients_hold_connections(tmp_path: Path, transactional_db: None):
     with serving(tmp_path, **PATIENT) as server:
         held = [half_a_body(server) for _ in range(20)]
     assert server.process.returncode is not None
@@ -311,7 +311,7 @@ def test_a_server_that_is_told_to_end_does_while_clients_hold_connections(tmp_pa
         one.close()
 
 
-def test_a_server_that_is_told_to_end_finishes_requests_and_ends_streams_in_order(
+def test_a_server_at_sigterm_finishes_requests_and_ends_streams(
     cast: Cast, tmp_path: Path, database: psycopg.Connection
 ):
     begin_epoch(database)

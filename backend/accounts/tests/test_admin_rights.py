@@ -152,14 +152,14 @@ class TestOwnPassword:
     def form(self, old: str) -> dict[str, str]:
         return {"old_password": old, "new_password1": "correct horse", "new_password2": "correct horse"}
 
-    def test_it_writes_the_password_and_nothing_else_and_ends_what_began_with_the_old_one(self, cast: Cast):
+    def test_password_form_writes_the_password_only_and_ends_sessions_of_the_old_one(self, cast: Cast):
         admin = admin_of(cast.staff.user)
         assert admin.post("/admin/password_change/", self.form("staff-password")).status_code == 302
         assert cast.staff.get("/api/v1/users/me/").status_code == 401
         assert admin.get("/admin/").status_code == 200
 
     @pytest.mark.slow
-    def test_guesses_are_those_of_signing_in_and_of_nobody_else(self, cast: Cast):
+    def test_guesses_count_as_sign_in_attempts_of_this_account_only(self, cast: Cast):
         admin, colleague = admin_of(cast.staff.user), User.objects.create_user("other", password="right", is_staff=True)
         for _ in range(10):
             admin.post("/admin/password_change/", self.form("wrong"))

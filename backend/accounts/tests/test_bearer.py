@@ -1,4 +1,4 @@
-"""The bearer token: what opens the door, what does not, whatever it was given by."""
+"""Authentication by bearer tokens of every kind."""
 
 from datetime import timedelta
 
@@ -19,8 +19,8 @@ KINDS = ["opaque", "signed"]
 
 
 @pytest.fixture
-def somebody(db: None) -> User:
-    return User.objects.create_user("somebody", password="right")
+def account(db: None) -> User:
+    return User.objects.create_user("someuser", password="right")
 
 
 def issue(user: User, kind: str = "opaque", *, scope: str = "read write") -> str:
@@ -40,16 +40,16 @@ def write(client: Client, secret: str):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_token_opens_the_door(client: Client, somebody: User, kind: str):
-    assert ask(client, f"Bearer {issue(somebody, kind)}").status_code == 200
-    assert ask(client, f"bearer  {issue(somebody, kind)}").status_code == 200
+def test_a_token_authenticates_a_request(client: Client, account: User, kind: str):
+    assert ask(client, f"Bearer {issue(account, kind)}").status_code == 200
+    assert ask(client, f"bearer  {issue(account, kind)}").status_code == 200
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("state", [{"is_active": False}, {"deleted": timezone.now()}])
-def test_tokens_of_who_may_not_sign_in_any_more_end(client: Client, somebody: User, state: dict, kind: str):
-    secret = issue(somebody, kind)
-    User.objects.filter(pk=somebody.pk).update(**state)
+def test_tokens_of_users_who_may_not_sign_in_are_401(client: Client, account: User, state: dict, kind: str):
+    secret = issue(account, kind)
+    User.objects.filter(pk=account.pk).update(**state)
     assert ask(client, f"Bearer {secret}").status_code == 401
 
 
@@ -66,28 +66,28 @@ def test_without_a_valid_token_every_route_is_401(client: Client, authorization:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_expired_session_is_401(client: Client, somebody: User, kind: str):
-    secret = issue(somebody, kind)
+def test_an_expired_session_is_401(client: Client, account: User, kind: str):
+    secret = issue(account, kind)
     Session.objects.update(expires=timezone.now() - timedelta(seconds=1))
     assert ask(client, f"Bearer {secret}").status_code == 401
 
 
-def test_an_expired_token_is_401_though_its_session_goes_on(client: Client, somebody: User):
-    secret = issue(somebody)
+def test_an_expired_token_is_401_while_its_session_is_open(client: Client, account: User):
+    secret = issue(account)
     Token.objects.update(expires=timezone.now() - timedelta(seconds=1))
     assert ask(client, f"Bearer {secret}").status_code == 401
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_revoked_session_is_401_at_once(client: Client, somebody: User, kind: str):
-    secret = issue(somebody, kind)
+def test_a_revoked_session_is_401_at_once(client: Client, account: User, kind: str):
+    secret = issue(account, kind)
     Session.objects.all().revoke()
     assert ask(client, f"Bearer {secret}").status_code == 401
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_refresh_token_opens_nothing(client: Client, somebody: User, kind: str):
-    pair = sessions.open_pair(somebody)
+def test_a_refresh_token_does_not_authenticate_a_request(client: Client, account: User, kind: str):
+    pair = sessions.open_pair(account)
     secret = pair.refresh
     if kind == "opaque":
         secret = sessions.new_secret()
@@ -100,10 +100,10 @@ def test_a_refresh_token_opens_nothing(client: Client, somebody: User, kind: str
     ("scope", "reading", "writing"),
     [("read write", 200, 201), ("read", 200, 403), ("write", 403, 201), ("", 403, 403), ("readwrite", 403, 403)],
 )
-def test_a_token_does_what_it_was_given_for(
-    client: Client, somebody: User, kind: str, scope: str, reading: int, writing: int
+def test_a_token_allows_its_scopes_only(
+    client: Client, account: User, kind: str, scope: str, reading: int, writing: int
 ):
-    secret = issue(somebody, kind, scope=scope)
+    secret = issue(account, kind, scope=scope)
     read, written = ask(client, f"Bearer {secret}"), write(client, secret)
     assert (read.status_code, written.status_code) == (reading, writing)
     for answer in (read, written):
@@ -111,9 +111,9 @@ def test_a_token_does_what_it_was_given_for(
             assert answer.json()["type"] == "/problems/insufficient-scope"
 
 
-def test_the_database_cannot_give_a_token_back(somebody: User):
-    pair = sessions.open_pair(somebody)
-    secrets = [sessions.open_opaque(somebody), pair.access, pair.refresh]
+def test_the_database_stores_no_readable_token(account: User):
+    pair = sessions.open_pair(account)
+    secrets = [sessions.open_opaque(account), pair.access, pair.refresh]
     with connection.cursor() as cursor:
         cursor.execute("SELECT t::text FROM accounts_token t UNION ALL SELECT s::text FROM accounts_session s")
         kept = "".join(row[0] for row in cursor.fetchall())
@@ -121,9 +121,9 @@ def test_the_database_cannot_give_a_token_back(somebody: User):
     assert Token.objects.filter(digest=Token.digest_of(secrets[0])).exists()
 
 
-def test_what_is_expired_is_removed_and_nothing_else(somebody: User):
-    sessions.open_opaque(somebody)
-    gone, going_on = Session.objects.get(), sessions.open_pair(somebody)
+def test_cleanup_removes_expired_sessions_only(account: User):
+    sessions.open_opaque(account)
+    gone, going_on = Session.objects.get(), sessions.open_pair(account)
     past = timezone.now() - timedelta(seconds=1)
     Session.objects.filter(pk=gone.pk).update(expires=past)
     current = Session.objects.exclude(pk=gone.pk).get()
@@ -134,21 +134,21 @@ def test_what_is_expired_is_removed_and_nothing_else(somebody: User):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_letting_somebody_in_costs_one_query(cast: Cast, client: Client, kind: str, django_assert_num_queries):
+def test_authentication_takes_one_query(cast: Cast, client: Client, kind: str, django_assert_num_queries):
     secret = issue(cast.owner.user, kind)
     with django_assert_num_queries(1):  # the session with its user, and the post
         client.get(f"{POSTS}1/", headers={"authorization": f"Bearer {secret}"})
 
 
-def test_a_token_that_may_write_sees_what_it_wrote_and_nothing_else(client: Client, somebody: User):
-    User.objects.filter(pk=somebody.pk).update(is_staff=True)
-    secret = issue(somebody, scope="write")
+def test_a_write_token_reads_the_response_to_its_writes_only(client: Client, account: User):
+    User.objects.filter(pk=account.pk).update(is_staff=True)
+    secret = issue(account, scope="write")
     client = Client(headers={"authorization": f"Bearer {secret}"})
     changed = client.patch("/api/v1/users/me/", {"first_name": "Some"}, content_type="application/json")
-    assert (changed.status_code, changed.json()["first_name"], changed.json()["username"]) == (200, "Some", "somebody")
+    assert (changed.status_code, changed.json()["first_name"], changed.json()["username"]) == (200, "Some", "someuser")
     refused = [
         client.get("/api/v1/users/me/"),
-        client.get(f"/api/v1/history/accounts.user/{somebody.number}/"),
+        client.get(f"/api/v1/history/accounts.user/{account.number}/"),
         client.post("/oauth/introspect/", f"token={secret}", content_type="application/x-www-form-urlencoded"),
         client.post("/api/v1/webhooks/", {"url": "https://x.example/", "events": ["*"]}, "application/json"),
     ]

@@ -159,7 +159,7 @@ def test_what_a_password_is_not_changed_by(cast: Cast, current: str, new: str, f
     assert User.objects.get(pk=cast.owner.user.pk).check_password("owner-password")
 
 
-def test_who_has_a_token_cannot_guess_the_password_with_it(cast: Cast):
+def test_a_token_does_not_allow_guessing_the_password(cast: Cast):
     answers = [change_password(cast.owner, f"guess {n}", PASSWORD).status_code for n in range(PAIR.number)]
     assert set(answers) == {400}
     stopped = change_password(cast.owner, "owner-password", PASSWORD)
@@ -211,7 +211,7 @@ def test_an_account_is_not_deleted_without_its_password(cast: Cast, body: dict):
     assert cast.owner.get(ME).status_code == 200
 
 
-def test_who_has_a_token_cannot_guess_the_password_by_deleting(cast: Cast):
+def test_a_token_does_not_allow_guessing_the_password_by_deletion(cast: Cast):
     assert {delete_account(cast.owner, {"password": f"guess {n}"}).status_code for n in range(PAIR.number)} == {400}
     assert delete_account(cast.owner, {"password": "owner-password"}).status_code == 429
     assert change_password(cast.owner, "owner-password", PASSWORD).status_code == 429
@@ -262,7 +262,7 @@ def test_what_others_see(cast: Cast, by: str):
 
 
 @pytest.mark.parametrize("key", ["999999999", "0190163d-8694-739b-aea5-966c26f8ad91", "nobody"])
-def test_nobody_of_that_name(cast: Cast, key: str):
+def test_an_unknown_user_is_404(cast: Cast, key: str):
     for answer in (cast.owner.get(f"{USERS}{key}/"), cast.owner.client.post(f"{USERS}{key}/follow/")):
         assert answer.status_code == 404
 
@@ -285,7 +285,7 @@ def test_following_and_unfollowing(cast: Cast):
     assert cast.staff.get(path).json()["followers"] == 2
 
 
-def test_nobody_follows_themselves(cast: Cast):
+def test_following_oneself_is_refused(cast: Cast):
     answer = cast.owner.client.post(f"{USERS}{cast.owner.user.pk}/follow/")
     assert answer.status_code == 409
     assert not Follow.objects.exists()
@@ -300,7 +300,7 @@ def test_a_list_of_followers_costs_as_many_queries_however_long(cast: Cast, peop
     assert len(answer.json()["results"]) == people
 
 
-def test_two_who_take_one_name_at_once_are_told(client: Client):
+def test_a_concurrent_registration_of_a_name_is_an_error_of_its_field(client: Client):
     with connection.cursor() as cursor:  # what the check before the write cannot see
         cursor.execute(
             "INSERT INTO accounts_user (username, password, is_superuser, first_name, last_name, email,"

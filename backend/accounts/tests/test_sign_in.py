@@ -1,4 +1,4 @@
-"""Signing in: one account, three doors, refreshed, revoked, verified."""
+"""Signing in at every endpoint: tokens, refresh, revocation, verification."""
 
 import base64
 import json
@@ -24,9 +24,9 @@ FORM = "application/x-www-form-urlencoded"
 
 
 @pytest.fixture
-def somebody(db: None) -> User:
+def account(db: None) -> User:
     ensure_client()
-    return User.objects.create_user("somebody", "Some.Body@example.com", password="right")
+    return User.objects.create_user("someuser", "Some.Body@example.com", password="right")
 
 
 def post(client: Client, path: str, body: dict):
@@ -67,8 +67,8 @@ def by_oauth(client: Client, name: str, password: str):
     )
 
 
-DOORS = [by_auth, by_name, by_username, by_email, by_oauth]
-Door = Callable[[Client, str, str], object]
+SIGN_INS = [by_auth, by_name, by_username, by_email, by_oauth]
+SignIn = Callable[[Client, str, str], object]
 
 
 def access_of(answer) -> str:
@@ -76,10 +76,10 @@ def access_of(answer) -> str:
     return body.get("token") or body.get("access") or body["access_token"]
 
 
-@pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("name", ["somebody", "some.body@EXAMPLE.com"])
-def test_every_door_gives_a_token_that_opens(client: Client, somebody: User, door: Door, name: str):
-    answer = door(client, name, "right")
+@pytest.mark.parametrize("sign_in", SIGN_INS)
+@pytest.mark.parametrize("name", ["someuser", "some.body@EXAMPLE.com"])
+def test_every_sign_in_endpoint_returns_a_valid_token(client: Client, account: User, sign_in: SignIn, name: str):
+    answer = sign_in(client, name, "right")
     assert answer.status_code == 200, answer.content
     assert answer["Cache-Control"] == "no-store"
     assert opens(client, access_of(answer))
@@ -88,52 +88,52 @@ def test_every_door_gives_a_token_that_opens(client: Client, somebody: User, doo
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("/auth", {"username": "somebody", "password": "right"}),
-        ("/api/token", {"name": "somebody", "password": "right"}),
-        ("/api/v1/auth/token", {"username": "somebody", "password": "right"}),
+        ("/auth", {"username": "someuser", "password": "right"}),
+        ("/api/token", {"name": "someuser", "password": "right"}),
+        ("/api/v1/auth/token", {"username": "someuser", "password": "right"}),
         ("/api/register", {"name": "another", "password": "correct horse"}),
         ("/api/v1/users/register", {"username": "another", "password": "correct horse"}),
     ],
 )
-def test_the_frozen_routes_answer_without_the_slash_too(client: Client, somebody: User, path: str, body: dict):
+def test_the_frozen_routes_answer_without_the_slash_too(client: Client, account: User, path: str, body: dict):
     assert post(client, path, body).status_code in (200, 201)
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("sign_in", SIGN_INS)
 @pytest.mark.parametrize(
-    ("name", "password"), [("somebody", "wrong"), ("nobody", "right"), ("somebody", "right "), ("some-body", "right")]
+    ("name", "password"), [("someuser", "wrong"), ("nobody", "right"), ("someuser", "right "), ("some-user", "right")]
 )
 def test_a_wrong_name_or_password_does_not_tell_which(
-    client: Client, somebody: User, door: Door, name: str, password: str
+    client: Client, account: User, sign_in: SignIn, name: str, password: str
 ):
-    answer = door(client, name, password)
-    assert answer.status_code == (400 if door is by_oauth else 401)  # RFC 6749 has it so
-    assert answer["Content-Type"] == ("application/json" if door is by_oauth else "application/problem+json")
+    answer = sign_in(client, name, password)
+    assert answer.status_code == (400 if sign_in is by_oauth else 401)  # RFC 6749 has it so
+    assert answer["Content-Type"] == ("application/json" if sign_in is by_oauth else "application/problem+json")
     assert answer.json()["detail"] in ("The username or the password is wrong.", "Invalid credentials given.")
     assert not Session.objects.exists()
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("sign_in", SIGN_INS)
 @pytest.mark.parametrize(
-    "name", [" somebody", "somebody ", "somebody\n", " some.body@example.com", "some.body@example.com\t"]
+    "name", [" someuser", "someuser ", "someuser\n", " some.body@example.com", "some.body@example.com\t"]
 )
-def test_spaces_are_a_part_of_a_name(client: Client, somebody: User, door: Door, name: str):
-    assert door(client, name, "right").status_code == (400 if door is by_oauth else 401)
+def test_spaces_around_a_name_are_significant(client: Client, account: User, sign_in: SignIn, name: str):
+    assert sign_in(client, name, "right").status_code == (400 if sign_in is by_oauth else 401)
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_spaces_are_a_part_of_a_password(client: Client, somebody: User, door: Door):
-    somebody.set_password(" right ")
-    somebody.save()
-    assert door(client, "somebody", " right ").status_code == 200
-    assert door(client, "somebody", "right").status_code == (400 if door is by_oauth else 401)
+@pytest.mark.parametrize("sign_in", SIGN_INS)
+def test_spaces_around_a_password_are_significant(client: Client, account: User, sign_in: SignIn):
+    account.set_password(" right ")
+    account.save()
+    assert sign_in(client, "someuser", " right ").status_code == 200
+    assert sign_in(client, "someuser", "right").status_code == (400 if sign_in is by_oauth else 401)
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("sign_in", SIGN_INS)
 @pytest.mark.parametrize("state", [{"is_active": False}, {"deleted": timezone.now()}])
-def test_who_may_not_sign_in_gets_no_token(client: Client, somebody: User, door: Door, state: dict):
-    User.objects.filter(pk=somebody.pk).update(**state)
-    assert door(client, "somebody", "right").status_code in (400, 401)
+def test_a_user_who_may_not_sign_in_gets_no_token(client: Client, account: User, sign_in: SignIn, state: dict):
+    User.objects.filter(pk=account.pk).update(**state)
+    assert sign_in(client, "someuser", "right").status_code in (400, 401)
     assert not Token.objects.exists()
 
 
@@ -141,7 +141,7 @@ def test_who_may_not_sign_in_gets_no_token(client: Client, somebody: User, door:
     "body",
     [
         {},
-        {"username": "somebody"},
+        {"username": "someuser"},
         {"username": ["a"], "password": "b"},
         {"username": "a\0", "password": "b"},
         {"username": "a", "password": "b\0"},
@@ -165,8 +165,8 @@ def used(seconds: float) -> None:
     Token.objects.exclude(used=None).update(used=timezone.now() - timedelta(seconds=seconds))
 
 
-def test_a_refresh_gives_the_next_pair(client: Client, somebody: User):
-    first = by_username(client, "somebody", "right").json()
+def test_a_refresh_gives_the_next_pair(client: Client, account: User):
+    first = by_username(client, "someuser", "right").json()
     second = refresh(client, first["refresh"]).json()
     assert set(second) == {"access", "refresh"}
     assert second["refresh"] != first["refresh"]
@@ -175,8 +175,8 @@ def test_a_refresh_gives_the_next_pair(client: Client, somebody: User):
     assert Session.objects.count() == 1
 
 
-def test_a_refresh_token_that_comes_again_ends_the_whole_family(client: Client, somebody: User):
-    first = by_username(client, "somebody", "right").json()
+def test_a_reused_refresh_token_ends_its_session(client: Client, account: User):
+    first = by_username(client, "someuser", "right").json()
     second = refresh(client, first["refresh"]).json()
     third = refresh(client, second["refresh"]).json()
     used(seconds=11)
@@ -186,8 +186,8 @@ def test_a_refresh_token_that_comes_again_ends_the_whole_family(client: Client, 
     assert not opens(client, first["access"])
 
 
-def test_two_tabs_that_refresh_at_once_both_go_on(client: Client, somebody: User):
-    pair = by_username(client, "somebody", "right").json()
+def test_two_concurrent_refreshes_both_succeed(client: Client, account: User):
+    pair = by_username(client, "someuser", "right").json()
     one, other = refresh(client, pair["refresh"]).json(), refresh(client, pair["refresh"]).json()
     used(seconds=9)
     late = refresh(client, pair["refresh"])
@@ -197,9 +197,9 @@ def test_two_tabs_that_refresh_at_once_both_go_on(client: Client, somebody: User
         assert refresh(client, tab["refresh"]).status_code == 200
 
 
-def test_a_refresh_never_shortens_its_session(somebody: User):
+def test_a_refresh_never_shortens_its_session(account: User):
     now = timezone.now()
-    session = sessions.open_session(somebody, expires=now, address=None)
+    session = sessions.open_session(account, expires=now, address=None)
     tab = Session.objects.get(pk=session.pk)
     sessions.store_token(session, "one", Token.Kind.REFRESH, now + timedelta(days=2))
     sessions.store_token(tab, "other", Token.Kind.REFRESH, now + timedelta(days=1))
@@ -208,15 +208,15 @@ def test_a_refresh_never_shortens_its_session(somebody: User):
 
 @pytest.mark.parametrize("key", [{}, {"idempotency-key": "k"}])
 @pytest.mark.django_db(transaction=True)
-def test_a_refresh_beside_the_end_of_the_account_is_no_mistake_of_ours(somebody: User, key: dict, monkeypatch):
-    pair = by_username(Client(), "somebody", "right").json()
+def test_a_refresh_during_the_deletion_of_the_account_is_401(account: User, key: dict, monkeypatch):
+    pair = by_username(Client(), "someuser", "right").json()
     sign = signed.sign
     monkeypatch.setattr(signed, "sign", lambda *args: (Session.objects.all().delete(), sign(*args))[1])
     assert refresh(Client(headers=key, raise_request_exception=False), pair["refresh"]).status_code == 401
 
 
-def test_other_families_do_not_notice(client: Client, somebody: User):
-    here, there = by_username(client, "somebody", "right").json(), by_username(client, "somebody", "right").json()
+def test_reuse_does_not_end_other_sessions(client: Client, account: User):
+    here, there = by_username(client, "someuser", "right").json(), by_username(client, "someuser", "right").json()
     refresh(client, here["refresh"])
     used(seconds=11)
     assert refresh(client, here["refresh"]).status_code == 401
@@ -230,12 +230,12 @@ def test_what_is_no_refresh_token_is_refused(client: Client, path: str, secret: 
     assert post(client, path, {"refresh": secret}).status_code in (400, 401)
 
 
-def test_an_access_token_refreshes_nothing(client: Client, somebody: User):
-    assert refresh(client, by_username(client, "somebody", "right").json()["access"]).status_code == 401
+def test_an_access_token_refreshes_nothing(client: Client, account: User):
+    assert refresh(client, by_username(client, "someuser", "right").json()["access"]).status_code == 401
 
 
-def test_a_pair_of_another_key_is_refused_and_one_of_a_former_key_is_not(client: Client, somebody: User, settings):
-    pair = by_username(client, "somebody", "right").json()
+def test_a_pair_of_a_former_key_is_accepted_and_of_another_key_refused(client: Client, account: User, settings):
+    pair = by_username(client, "someuser", "right").json()
     former = settings.SECRET_KEY
     settings.SECRET_KEY = "k" * 60
     assert not opens(client, pair["access"])
@@ -245,8 +245,8 @@ def test_a_pair_of_another_key_is_refused_and_one_of_a_former_key_is_not(client:
     assert refresh(client, pair["refresh"]).status_code == 200
 
 
-def test_a_signed_token_that_was_seen_before_expires_all_the_same(client: Client, somebody: User, monkeypatch):
-    access = by_username(client, "somebody", "right").json()["access"]
+def test_a_signed_token_that_was_verified_before_still_expires(client: Client, account: User, monkeypatch):
+    access = by_username(client, "someuser", "right").json()["access"]
     assert opens(client, access)
 
     class Later(datetime):
@@ -258,17 +258,17 @@ def test_a_signed_token_that_was_seen_before_expires_all_the_same(client: Client
     assert not opens(client, access)
 
 
-def test_a_token_of_a_server_whose_clock_is_ahead_is_taken(client: Client, somebody: User, monkeypatch):
+def test_a_token_of_a_server_whose_clock_is_ahead_is_accepted(client: Client, account: User, monkeypatch):
     monkeypatch.setattr(signed.timezone, "now", lambda: datetime.now(UTC) + timedelta(seconds=5))
-    access = by_username(client, "somebody", "right").json()["access"]
+    access = by_username(client, "someuser", "right").json()["access"]
     monkeypatch.undo()
     assert opens(client, access)
 
 
-def test_a_signed_token_says_who_and_until_when(client: Client, somebody: User, settings):
-    access = by_username(client, "somebody", "right").json()["access"]
+def test_a_signed_token_has_user_and_expiry(client: Client, account: User, settings):
+    access = by_username(client, "someuser", "right").json()["access"]
     claims = jwt.decode(access, options={"verify_signature": False})
-    assert (claims["sub"], claims["token_type"], claims["scope"]) == (str(somebody.pk), "access", "read write")
+    assert (claims["sub"], claims["token_type"], claims["scope"]) == (str(account.pk), "access", "read write")
     assert claims["exp"] - claims["iat"] == settings.ACCESS_MINUTES * 60
 
 
@@ -280,22 +280,22 @@ def verify(client: Client, secret: str, path: str = "/api/v1/auth/verify/") -> i
 
 
 @pytest.mark.parametrize("path", ["/api/v1/auth/verify", "/api/v1/auth/token/verify/"])
-def test_verify_says_yes_to_what_would_be_taken(client: Client, somebody: User, path: str):
-    pair = by_username(client, "somebody", "right").json()
-    opaque = by_auth(client, "somebody", "right").json()["token"]
+def test_verify_accepts_valid_tokens(client: Client, account: User, path: str):
+    pair = by_username(client, "someuser", "right").json()
+    opaque = by_auth(client, "someuser", "right").json()["token"]
     assert [verify(client, secret, path) for secret in (pair["access"], pair["refresh"], opaque)] == [200, 200, 200]
 
 
-def test_verify_says_no_to_what_was_used_revoked_or_made_up(client: Client, somebody: User):
-    pair = by_username(client, "somebody", "right").json()
+def test_verify_rejects_used_revoked_and_forged_tokens(client: Client, account: User):
+    pair = by_username(client, "someuser", "right").json()
     refresh(client, pair["refresh"])
     assert verify(client, pair["refresh"]) == 401
     Session.objects.all().revoke()
     assert [verify(client, secret) for secret in (pair["access"], "x", "a.b.c")] == [401, 401, 401]
 
 
-def test_signing_out_closes_this_session_and_no_other(client: Client, somebody: User):
-    here, there = by_username(client, "somebody", "right").json(), by_auth(client, "somebody", "right").json()
+def test_signing_out_closes_this_session_and_no_other(client: Client, account: User):
+    here, there = by_username(client, "someuser", "right").json(), by_auth(client, "someuser", "right").json()
     answer = client.post("/api/v1/auth/sign-out/", headers={"authorization": f"Bearer {here['access']}"})
     assert answer.status_code == 204
     assert not opens(client, here["access"])
@@ -306,19 +306,19 @@ def test_signing_out_closes_this_session_and_no_other(client: Client, somebody: 
 # --- OAuth 2 --------------------------------------------------------------------------------------------
 
 
-def test_the_password_flow_answers_as_the_protocol_has_it(client: Client, somebody: User):
-    body = by_oauth(client, "somebody", "right").json()
+def test_the_password_flow_returns_the_fields_of_rfc_6749(client: Client, account: User):
+    body = by_oauth(client, "someuser", "right").json()
     assert set(body) == {"access_token", "expires_in", "token_type", "scope", "refresh_token"}
     assert (body["expires_in"], body["token_type"], body["scope"]) == (3600, "Bearer", "read write")
 
 
-def test_a_sign_in_is_nothing_to_warn_of(client: Client, somebody: User, caplog: pytest.LogCaptureFixture):
-    assert by_oauth(client, "somebody", "right").status_code == 200
+def test_a_sign_in_logs_no_warning(client: Client, account: User, caplog: pytest.LogCaptureFixture):
+    assert by_oauth(client, "someuser", "right").status_code == 200
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def test_a_client_may_ask_for_less(client: Client, somebody: User):
-    fields = {"grant_type": "password", "client_id": "lockstep-dev", "username": "somebody", "password": "right"}
+def test_a_client_may_ask_for_less(client: Client, account: User):
+    fields = {"grant_type": "password", "client_id": "lockstep-dev", "username": "someuser", "password": "right"}
     body = form(client, "/oauth/token", **fields, scope="read").json()
     assert body["scope"] == "read"
     headers = {"authorization": f"Bearer {body['access_token']}"}
@@ -333,8 +333,8 @@ def refresh_oauth(client: Client, secret: str, client_id: str = "lockstep-dev", 
 
 
 @pytest.mark.parametrize("scope", ["read", "write", "read write admin", "bogus"])
-def test_a_refresh_for_another_scope_is_refused_and_uses_nothing_up(client: Client, somebody: User, scope: str):
-    first = by_oauth(client, "somebody", "right").json()
+def test_a_refused_refresh_for_another_scope_does_not_use_the_token(client: Client, account: User, scope: str):
+    first = by_oauth(client, "someuser", "right").json()
     refused = refresh_oauth(client, first["refresh_token"], scope=scope)
     assert (refused.status_code, refused.json()["error"]) == (400, "invalid_scope")
     assert Token.objects.exclude(used=None).count() == 0
@@ -348,8 +348,8 @@ def test_oauth_takes_no_other_form(client: Client, content_type: str):
     assert (answer.status_code, answer.json()["error"]) == (415, "invalid_request")
 
 
-def test_the_refresh_flow_rotates_and_reuse_ends_the_family(client: Client, somebody: User):
-    first = by_oauth(client, "somebody", "right").json()
+def test_the_refresh_flow_rotates_and_reuse_ends_the_family(client: Client, account: User):
+    first = by_oauth(client, "someuser", "right").json()
     second = refresh_oauth(client, first["refresh_token"]).json()
     assert opens(client, second["access_token"])
     assert refresh_oauth(client, first["refresh_token"]).status_code == 200  # two tabs
@@ -358,8 +358,8 @@ def test_the_refresh_flow_rotates_and_reuse_ends_the_family(client: Client, some
     assert not opens(client, second["access_token"])
 
 
-def test_a_refresh_never_asks_for_more_than_was_given(client: Client, somebody: User):
-    fields = {"grant_type": "password", "client_id": "lockstep-dev", "username": "somebody", "password": "right"}
+def test_a_refresh_does_not_widen_the_scope(client: Client, account: User):
+    fields = {"grant_type": "password", "client_id": "lockstep-dev", "username": "someuser", "password": "right"}
     first = form(client, "/oauth/token/", **fields, scope="read").json()
     assert refresh_oauth(client, first["refresh_token"], scope="read write").json()["error"] == "invalid_scope"
 
@@ -374,34 +374,34 @@ def confidential(db: None) -> Application:
     )
 
 
-def test_a_confidential_client_must_show_its_secret(client: Client, somebody: User, confidential: Application):
-    fields = {"grant_type": "password", "client_id": "partner", "username": "somebody", "password": "right"}
+def test_a_confidential_client_must_show_its_secret(client: Client, account: User, confidential: Application):
+    fields = {"grant_type": "password", "client_id": "partner", "username": "someuser", "password": "right"}
     refused = form(client, "/oauth/token/", **fields)
     assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
     assert form(client, "/oauth/token/", **fields, client_secret="wrong").status_code == 401
     assert form(client, "/oauth/token/", **fields, client_secret="partner-secret").status_code == 200
 
 
-def test_a_refresh_token_is_for_its_own_client(client: Client, somebody: User, confidential: Application):
-    first = by_oauth(client, "somebody", "right").json()
+def test_a_refresh_token_is_for_its_own_client(client: Client, account: User, confidential: Application):
+    first = by_oauth(client, "someuser", "right").json()
     stolen = refresh_oauth(client, first["refresh_token"], "partner", client_secret="partner-secret")
     assert stolen.json()["error"] == "invalid_grant"
     assert refresh_oauth(client, first["refresh_token"]).status_code == 200
-    signed = by_username(client, "somebody", "right").json()["refresh"]
+    signed = by_username(client, "someuser", "right").json()["refresh"]
     assert refresh_oauth(client, signed).json()["error"] == "invalid_grant"
 
 
 @pytest.mark.parametrize("kind", ["access_token", "refresh_token"])
-def test_revoking_either_token_closes_the_session(client: Client, somebody: User, kind: str):
-    tokens = by_oauth(client, "somebody", "right").json()
+def test_revoking_either_token_closes_the_session(client: Client, account: User, kind: str):
+    tokens = by_oauth(client, "someuser", "right").json()
     answer = form(client, "/oauth/revoke_token/", client_id="lockstep-dev", token=tokens[kind])
     assert answer.status_code == 200
     assert not opens(client, tokens["access_token"])
     assert refresh_oauth(client, tokens["refresh_token"]).json()["error"] == "invalid_grant"
 
 
-def test_nobody_revokes_what_another_client_was_given(client: Client, somebody: User, confidential: Application):
-    tokens = by_oauth(client, "somebody", "right").json()
+def test_a_client_cannot_revoke_another_clients_token(client: Client, account: User, confidential: Application):
+    tokens = by_oauth(client, "someuser", "right").json()
     fields = {"client_id": "partner", "client_secret": "partner-secret", "token": tokens["access_token"]}
     assert form(client, "/oauth/revoke_token/", **fields).status_code == 200  # which tells nothing
     assert opens(client, tokens["access_token"])
@@ -414,14 +414,14 @@ def test_nobody_revokes_what_another_client_was_given(client: Client, somebody: 
         {"grant_type": "password"},
         {"grant_type": "client_credentials", "client_id": "lockstep-dev"},
         {"grant_type": "authorization_code", "client_id": "lockstep-dev", "code": "x"},
-        {"grant_type": "password", "client_id": "nobody", "username": "somebody", "password": "right"},
-        {"grant_type": "password", "client_id": "lockstep-dev", "username": "somebody"},
+        {"grant_type": "password", "client_id": "nobody", "username": "someuser", "password": "right"},
+        {"grant_type": "password", "client_id": "lockstep-dev", "username": "someuser"},
         {"grant_type": "password", "client_id": "lockstep-dev", "username": "a\0", "password": "b"},
         {"grant_type": "refresh_token", "client_id": "lockstep-dev"},
         {"grant_type": "refresh_token", "client_id": "lockstep-dev", "refresh_token": "\0"},
     ],
 )
-def test_what_the_protocol_refuses_is_a_problem_with_an_error_code(client: Client, somebody: User, fields: dict):
+def test_what_the_protocol_refuses_is_a_problem_with_an_error_code(client: Client, account: User, fields: dict):
     answer = form(client, "/oauth/token/", **fields)
     assert answer.status_code in (400, 401)
     assert answer["Content-Type"] == "application/json"  # RFC 6749, 5.2
@@ -453,8 +453,8 @@ def test_what_is_refused_before_the_protocol_is_an_error_of_the_protocol(client:
     assert answer.json()["error"] == "invalid_request"
 
 
-def test_a_token_without_the_scope_is_told_which_it_needs(client: Client, somebody: User):
-    fields = {"grant_type": "password", "client_id": "lockstep-dev", "username": "somebody", "password": "right"}
+def test_an_insufficient_scope_error_names_the_scope(client: Client, account: User):
+    fields = {"grant_type": "password", "client_id": "lockstep-dev", "username": "someuser", "password": "right"}
     for scope, method in (("read", "delete"), ("write", "get")):
         token = form(client, "/oauth/token/", **fields, scope=scope).json()["access_token"]
         answer = getattr(client, method)("/api/v1/users/me/", headers={"authorization": f"Bearer {token}"})
@@ -463,9 +463,9 @@ def test_a_token_without_the_scope_is_told_which_it_needs(client: Client, somebo
         assert answer["WWW-Authenticate"] == (f'Bearer realm="lockstep", error="insufficient_scope", scope="{needed}"')
 
 
-def test_verify_and_introspection_are_about_this_moment(client: Client, somebody: User):
+def test_verify_and_introspection_are_not_replayed(client: Client, account: User):
     staff = User.objects.create_user("staff", is_staff=True)
-    token = by_auth(client, "somebody", "right").json()["token"]
+    token = by_auth(client, "someuser", "right").json()["token"]
     keyed = {"idempotency-key": "k"}
 
     def verified() -> int:
@@ -478,7 +478,7 @@ def test_verify_and_introspection_are_about_this_moment(client: Client, somebody
 
     looking = sessions.open_opaque(staff)
     assert (verified(), active()) == (200, True)
-    Session.objects.filter(user=somebody).revoke()
+    Session.objects.filter(user=account).revoke()
     assert (verified(), active()) == (401, False)
 
 
@@ -510,45 +510,45 @@ def delete(user: User) -> None:
     actions.delete_account(actor="test", user=User.objects.get(pk=user.pk))
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("sign_in", SIGN_INS)
 @pytest.mark.parametrize(
     "withdraw",
     [replace_password, replace_password_by_sql, make_password_unusable, deactivate, delete, revoke],
 )
 def test_tokens_are_not_replayed_once_their_session_has_ended(
-    somebody: User, door: Door, withdraw: Callable[[User], None]
+    account: User, sign_in: SignIn, withdraw: Callable[[User], None]
 ):
     client = Client(headers={"idempotency-key": "k"})
-    first, second = door(client, "somebody", "right"), door(client, "somebody", "right")
+    first, second = sign_in(client, "someuser", "right"), sign_in(client, "someuser", "right")
     assert second["Idempotent-Replayed"] == "true"
     assert second.content == first.content
-    withdraw(somebody)
-    third = door(client, "somebody", "right")
+    withdraw(account)
+    third = sign_in(client, "someuser", "right")
     assert "Idempotent-Replayed" not in third
     if withdraw is revoke:
         assert opens(Client(), access_of(third))
-        assert door(client, "somebody", "right").content == third.content
+        assert sign_in(client, "someuser", "right").content == third.content
     else:
-        assert third.status_code == (400 if door is by_oauth else 401)
+        assert third.status_code == (400 if sign_in is by_oauth else 401)
         assert LoginAttemptCount.objects.filter(number=1).exists(), "it was no try"
 
 
-def test_a_refresh_is_replayed_while_its_session_is_open(client: Client, somebody: User):
-    pair = by_username(client, "somebody", "right").json()
+def test_a_refresh_is_replayed_while_its_session_is_open(client: Client, account: User):
+    pair = by_username(client, "someuser", "right").json()
     keyed = Client(headers={"idempotency-key": "k"})
     first = refresh(keyed, pair["refresh"])
     used(seconds=11)
     assert refresh(keyed, pair["refresh"]).content == first.content
     refresh(client, first.json()["refresh"])
     assert refresh(keyed, pair["refresh"]).content == first.content
-    revoke(somebody)
+    revoke(account)
     assert refresh(keyed, pair["refresh"]).status_code == 401
 
 
-def test_a_client_shows_its_secret_for_a_replay_too(client: Client, somebody: User):
+def test_a_client_shows_its_secret_for_a_replay_too(client: Client, account: User):
     application = {"client_type": "confidential", "authorization_grant_type": "password"}
     Application.objects.create(client_id="partner", client_secret="secret", **application)
-    fields = {"grant_type": "password", "username": "somebody", "password": "right"}
+    fields = {"grant_type": "password", "username": "someuser", "password": "right"}
 
     def sign_in(secret: str) -> int:
         basic = "Basic " + base64.b64encode(f"partner:{secret}".encode()).decode()
@@ -562,44 +562,44 @@ def test_a_client_shows_its_secret_for_a_replay_too(client: Client, somebody: Us
 # --- What is verified is what is stored -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("sign_in", SIGN_INS)
 @pytest.mark.parametrize("withdraw", [replace_password, deactivate])
 def test_a_sign_in_is_refused_when_the_password_goes_while_it_is_looked_at(
-    client: Client, somebody: User, door: Door, withdraw: Callable, monkeypatch: pytest.MonkeyPatch
+    client: Client, account: User, sign_in: SignIn, withdraw: Callable, monkeypatch: pytest.MonkeyPatch
 ):
     check = User.check_password
 
     def checked_and_then_replaced(self: User, raw: str) -> bool:
         right = check(self, raw)
         monkeypatch.setattr(User, "check_password", check)
-        withdraw(somebody)
+        withdraw(account)
         return right
 
     monkeypatch.setattr(User, "check_password", checked_and_then_replaced)
-    answer = door(client, "somebody", "right")
-    assert answer.status_code == (400 if door is by_oauth else 401)
-    if door is by_oauth:
+    answer = sign_in(client, "someuser", "right")
+    assert answer.status_code == (400 if sign_in is by_oauth else 401)
+    if sign_in is by_oauth:
         assert answer.json()["error"] == "invalid_grant"
-    assert not Session.objects.filter(user=somebody, revoked=None).exists()
+    assert not Session.objects.filter(user=account, revoked=None).exists()
 
 
 @pytest.mark.slow
-def test_a_better_hash_does_not_overwrite_a_newer_password(somebody: User, settings):
-    found = User.objects.get(pk=somebody.pk)
-    replace_password(somebody)
+def test_an_improved_hash_does_not_overwrite_a_newer_password(account: User, settings):
+    found = User.objects.get(pk=account.pk)
+    replace_password(account)
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher", *settings.PASSWORD_HASHERS]
     assert found.check_password("right")  # of the hash that it read, which would be kept in a better form
-    assert User.objects.get(pk=somebody.pk).check_password("replaced")
+    assert User.objects.get(pk=account.pk).check_password("replaced")
 
 
 @pytest.mark.slow
-def test_a_better_hash_is_kept_and_signs_nobody_out(client: Client, somebody: User, settings):
-    token = by_auth(client, "somebody", "right").json()["token"]
+def test_an_improved_hash_is_stored_and_ends_no_session(client: Client, account: User, settings):
+    token = by_auth(client, "someuser", "right").json()["token"]
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher", *settings.PASSWORD_HASHERS]
-    assert by_auth(client, "somebody", "right").status_code == 200
-    assert User.objects.get(pk=somebody.pk).password.startswith("pbkdf2")
+    assert by_auth(client, "someuser", "right").status_code == 200
+    assert User.objects.get(pk=account.pk).password.startswith("pbkdf2")
     assert opens(client, token)
-    User.objects.filter(pk=somebody.pk).update(password=make_password("replaced"))  # also in the same transaction
+    User.objects.filter(pk=account.pk).update(password=make_password("replaced"))  # also in the same transaction
     assert not opens(client, token)
 
 
@@ -608,18 +608,18 @@ def introspect(client: Client, asking: User, secret: str):
     return client.post("/oauth/introspect/", f"token={secret}", content_type=FORM, headers=headers)
 
 
-def test_staff_may_look_into_a_token_and_nobody_else(client: Client, somebody: User):
+def test_introspection_is_for_staff_only(client: Client, account: User):
     staff = User.objects.create_user("staff", is_staff=True)
-    tokens = by_oauth(client, "somebody", "right").json()
+    tokens = by_oauth(client, "someuser", "right").json()
     seen = introspect(client, staff, tokens["access_token"]).json()
-    assert (seen["active"], seen["username"], seen["client_id"]) == (True, "somebody", "lockstep-dev")
+    assert (seen["active"], seen["username"], seen["client_id"]) == (True, "someuser", "lockstep-dev")
     assert 3500 < seen["exp"] - timezone.now().timestamp() <= 3600
     assert introspect(client, staff, tokens["refresh_token"]).json() == {"active": False}
-    assert introspect(client, somebody, tokens["access_token"]).status_code == 403
+    assert introspect(client, account, tokens["access_token"]).status_code == 403
 
 
 @pytest.mark.parametrize("content_type", [FORM, ""])
-def test_looking_into_no_token_is_a_mistake(client: Client, content_type: str):
+def test_introspection_without_a_token_is_400(client: Client, content_type: str):
     staff = User.objects.create_user("staff", is_staff=True)
     headers = {"authorization": f"Bearer {sessions.open_opaque(staff)}"}
     answer = client.generic("POST", "/oauth/introspect/", b"", content_type, headers=headers)
@@ -645,8 +645,8 @@ def test_no_client_has_nul_in_its_name(client: Client, path: str, way: str):
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
 
 
-def test_nobody_has_nul_in_their_name(client: Client, somebody: User):
-    assert by_oauth(client, "some\0body", "right").status_code == 400
+def test_a_name_with_nul_is_400(client: Client, account: User):
+    assert by_oauth(client, "some\0user", "right").status_code == 400
 
 
 # --- Forgeries ------------------------------------------------------------------------------------------
@@ -661,16 +661,16 @@ def encoded(value: object) -> str:
     [{"alg": "none", "typ": "JWT"}, {"alg": "None"}, {"alg": "nOnE"}, {"alg": "HS256"}, {"alg": "RS256"}, {"alg": ""}],
 )
 @pytest.mark.parametrize("signature", ["", "AAAA", "x" * 43])
-def test_unsigned_tokens_open_nothing(client: Client, somebody: User, header: dict, signature: str):
-    access = sessions.open_pair(somebody).access
+def test_unsigned_tokens_are_401(client: Client, account: User, header: dict, signature: str):
+    access = sessions.open_pair(account).access
     claims = jwt.decode(access, options={"verify_signature": False})
     assert not opens(client, f"{encoded(header)}.{encoded(claims)}.{signature}")
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
 @pytest.mark.parametrize("key", ["", "secret", "settings"])
-def test_tokens_of_another_key_open_nothing(client: Client, somebody: User, algorithm: str, key: str, settings):
-    access = sessions.open_pair(somebody).access
+def test_tokens_of_another_key_are_401(client: Client, account: User, algorithm: str, key: str, settings):
+    access = sessions.open_pair(account).access
     claims = jwt.decode(access, options={"verify_signature": False})
     key = settings.SECRET_KEY if key == "settings" else key.ljust(64, "x")
     assert not opens(client, jwt.encode(claims, key, algorithm=algorithm))

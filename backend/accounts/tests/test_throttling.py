@@ -1,4 +1,4 @@
-"""Sign-in is throttled by account and by address, and nobody is locked out by what others try."""
+"""Sign-in is throttled by account and by address, and attempts of strangers lock no user out."""
 
 import base64
 import threading
@@ -27,9 +27,9 @@ HERE, THERE = "198.51.100.7", "203.0.113.9"
 
 
 @pytest.fixture(autouse=True)
-def somebody(db: None) -> User:
+def account(db: None) -> User:
     User.objects.create_user("another", password="right")
-    return User.objects.create_user("somebody", "some.body@example.com", password="right")
+    return User.objects.create_user("someuser", "some.body@example.com", password="right")
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throttling, "ADDRESS", Limit(ADDRESS.name, 6, ADDRESS.seconds))
 
 
-def sign_in(name: str = "somebody", password: str = "wrong", address: str = HERE, path: str = "/auth/", **headers: str):
+def sign_in(name: str = "someuser", password: str = "wrong", address: str = HERE, path: str = "/auth/", **headers: str):
     field = "name" if path == "/api/token/" else "username"
     client = Client(REMOTE_ADDR=address, raise_request_exception=False)
     return client.post(path, {field: name, "password": password}, content_type="application/json", headers=headers)
@@ -58,14 +58,14 @@ def test_guessing_one_account_is_stopped_and_says_when_to_come_again():
     assert refused.json()["detail"] == f"Too many attempts. Try again in {wait} seconds."
 
 
-def test_nobody_is_locked_out_for_longer_by_a_clock_that_stepped_back():
+def test_a_clock_set_back_does_not_prolong_a_lockout():
     assert tries(4) == [401, 401, 401, 429]
     LoginAttemptCount.objects.update(until=F("until") + timedelta(hours=1))
     assert tries(4) == [401, 401, 401, 429]
 
 
 def test_other_spellings_of_the_name_are_the_same_try():
-    names = ["somebody", "\uff53omebody", "\uff53\uff4fmebody", " somebody", "SOMEBODY"]  # some in full width
+    names = ["someuser", "\uff53omeuser", "\uff53\uff4fmeuser", " someuser", "SOMEUSER"]  # some in full width
     assert [sign_in(name).status_code for name in names] == [401, 401, 401, 429, 429]
 
 
@@ -85,13 +85,13 @@ def test_waiting_for_the_same_key_does_not_count(monkeypatch: pytest.MonkeyPatch
 
 
 def test_signing_in_rightly_does_not_count():
-    assert tries(10, "somebody", "right") == [200] * 10
+    assert tries(10, "someuser", "right") == [200] * 10
 
 
-def test_every_door_counts_together():
+def test_all_sign_in_endpoints_share_one_count():
     ensure_client()
     assert sign_in().status_code == sign_in(path="/api/token/").status_code == 401
-    form = "grant_type=password&client_id=lockstep-dev&username=somebody&password=wrong"
+    form = "grant_type=password&client_id=lockstep-dev&username=someuser&password=wrong"
     client = Client(REMOTE_ADDR=HERE)
     assert client.post("/oauth/token/", form, content_type="application/x-www-form-urlencoded").status_code == 400
     assert sign_in(path="/api/v1/auth/token/").status_code == 429
@@ -110,14 +110,14 @@ def test_a_name_of_digits_is_counted_as_it_is_acted_on(path: str):
     ]
 
 
-@pytest.mark.parametrize("names", [("somebody", "some.body@example.com"), ("some.body@example.com", "somebody")])
+@pytest.mark.parametrize("names", [("someuser", "some.body@example.com"), ("some.body@example.com", "someuser")])
 def test_one_account_is_one_count_by_name_or_by_address(names: tuple[str, str]):
     one, other = names
     assert tries(3, one) == [401] * 3
     assert tries(1, other, "right") == [429]
 
 
-@pytest.mark.parametrize("body", [{}, {"username": "somebody"}, {"username": ["somebody"], "password": "x"}])
+@pytest.mark.parametrize("body", [{}, {"username": "someuser"}, {"username": ["someuser"], "password": "x"}])
 def test_a_body_without_a_password_is_no_try(body: dict):
     client = Client(REMOTE_ADDR=HERE)
     assert [client.post("/auth/", body, content_type="application/json").status_code for _ in range(5)] == [400] * 5
@@ -144,16 +144,16 @@ def test_the_secret_of_a_client_is_counted(way: str):
     assert revoke("secret") == 429
 
 
-def test_names_that_an_account_tries_are_counted(monkeypatch: pytest.MonkeyPatch, somebody: User):
+def test_names_that_an_account_requests_are_counted(monkeypatch: pytest.MonkeyPatch, account: User):
     monkeypatch.setattr(throttling, "NAMES", Limit("n", 3, 60.0))
     User.objects.create_user("owner", "owner@example.com")
-    headers = {"authorization": f"Bearer {sessions.open_opaque(somebody)}"}
+    headers = {"authorization": f"Bearer {sessions.open_opaque(account)}"}
     client = Client(REMOTE_ADDR=HERE, headers=headers)
 
     def try_name(**body: str) -> int:
         return client.patch("/api/v1/users/me/", body, content_type="application/json").status_code
 
-    assert [try_name(first_name=f"{n}", username="somebody") for n in range(5)] == [200] * 5
+    assert [try_name(first_name=f"{n}", username="someuser") for n in range(5)] == [200] * 5
     assert [try_name(email="owner@example.com"), try_name(username="OWNER")] == [400, 400]
     assert [try_name(email="free@example.com"), try_name(email="owner@example.com")] == [200, 429]
     assert try_name(first_name="still") == 200
@@ -169,7 +169,7 @@ def test_an_answer_that_is_given_again_does_not_count():
     assert len(tokens) == 1
 
 
-def test_somebody_else_at_the_same_address_still_signs_in():
+def test_another_user_at_the_same_address_still_signs_in():
     tries(5)
     assert sign_in("another", "right").status_code == 200
 
@@ -184,16 +184,16 @@ def test_guessing_many_accounts_from_one_address_is_stopped():
     assert statuses == [401] * 6 + [429]
 
 
-def test_guessing_one_account_from_many_addresses_is_stopped_but_not_for_its_owner_at_home(somebody: User):
-    sessions.open_opaque(somebody, address=HERE)
+def test_guesses_from_many_addresses_are_stopped_except_at_the_owners_address(account: User):
+    sessions.open_opaque(account, address=HERE)
     statuses = [sign_in(address=f"203.0.113.{number}").status_code for number in range(7)]
     assert statuses == [401] * 6 + [429]
     assert sign_in(password="right", address=THERE).status_code == 429
     assert sign_in(password="right", address=HERE).status_code == 200
 
 
-def test_an_address_where_others_guess_is_open_to_who_is_at_home_there(somebody: User):
-    sessions.open_opaque(somebody, address=HERE)
+def test_a_blocked_address_still_admits_users_with_a_session_there(account: User):
+    sessions.open_opaque(account, address=HERE)
     assert [sign_in(f"name{number}").status_code for number in range(7)][-1] == 429
     assert sign_in("another", "right").status_code == 429
     assert sign_in(password="right").status_code == 200
@@ -220,7 +220,7 @@ def test_neither_names_nor_addresses_are_kept_in_the_clear():
     with connection.cursor() as cursor:
         cursor.execute("SELECT string_agg(key, '') FROM accounts_loginattemptcount")
         kept = bytes(cursor.fetchone()[0])
-    assert b"somebody" not in kept
+    assert b"someuser" not in kept
     assert HERE.encode() not in kept
 
 
@@ -232,7 +232,7 @@ def test_tries_are_locked_in_the_order_of_their_keys(database: psycopg.Connectio
 
     def reset() -> None:
         try:
-            attempt = throttling.LoginAttempt("somebody", HERE)
+            attempt = throttling.LoginAttempt("someuser", HERE)
             attempt._keys = keys
             attempt.reset()
         finally:

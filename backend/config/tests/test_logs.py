@@ -68,7 +68,7 @@ def test_a_password_is_struck_out(text: str):
     assert "hunter22" not in line(text)
 
 
-def test_what_the_database_says_of_a_wrong_password_is_told_in_full():
+def test_an_authentication_error_of_the_database_is_logged_in_full():
     said = 'FATAL:  password authentication failed for user "lockstep"'
     assert json.loads(line(said))["event"] == said
 
@@ -91,7 +91,7 @@ def test_what_a_client_does_wrong_is_one_line_without_a_traceback(formatter: For
     assert "Traceback" not in told
 
 
-def test_an_exception_is_told_without_its_secrets():
+def test_an_exception_is_logged_without_its_secrets():
     try:
         raise ValueError("refused lsk_0123456789abcdefghij")
     except ValueError as error:
@@ -159,7 +159,7 @@ def test_a_number_beyond_64_bits_is_logged():
 
 
 @pytest.mark.parametrize("for_people", [True, False])
-def test_of_an_address_the_path_is_not_told(for_people: bool):
+def test_the_path_of_a_url_is_not_logged(for_people: bool):
     told = line("POST 'https://hooks.example:8443/T0/B1/xyzzy?key=plugh' failed", for_people=for_people)
     assert "https://hooks.example:8443/[…]" in told
     assert not {"xyzzy", "plugh", "T0"} & set(told.replace("/", " ").split())

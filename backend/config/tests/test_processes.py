@@ -116,7 +116,7 @@ def test_what_cannot_work_is_one_sentence(word: str, change: dict[str, str], sen
 
 @pytest.mark.slow
 @pytest.mark.parametrize("host", ["junk.invalid", "8.8.8.8", "256.1.1.1"])
-def test_a_place_where_nobody_can_listen_is_one_sentence(host: str):
+def test_an_address_that_cannot_be_bound_is_one_sentence(host: str):
     assert_refused("web", {"HOST": host}, f"it cannot listen at HOST '{host}'")
 
 
@@ -187,7 +187,7 @@ def probe() -> Iterator[dict[str, Any]]:
         (["worker", "--ready"], "WORKER_METRICS_PORT", "/readyz"),
     ],
 )
-def test_a_health_check_asks_the_process(
+def test_a_health_check_requests_the_process(
     probe: dict[str, Any],
     words: list[str],
     variable: str,
@@ -203,7 +203,7 @@ def test_a_health_check_asks_the_process(
     assert capsys.readouterr().err == "503 the loop does not turn\n"
 
 
-def test_a_health_check_of_what_does_not_listen_fails(
+def test_a_health_check_fails_where_no_process_listens(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("WORKER_METRICS_PORT", "1")

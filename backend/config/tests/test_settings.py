@@ -224,7 +224,7 @@ def test_orders_without_payment_end_with_a_gateway(tmp_path: Path, environment: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", [{"ALLOWED_HOSTS": "*"}, {"LOG_LEVEL": "nope"}])
-def test_the_web_server_says_what_is_wrong_in_a_sentence(tmp_path: Path, change: dict[str, str]):
+def test_the_web_server_reports_a_wrong_setting_in_one_sentence(tmp_path: Path, change: dict[str, str]):
     kept = {name: value for name, value in os.environ.items() if name == "PATH" or name.startswith("PYTHON")}
     environment = kept | GOOD | {"LOCKSTEP_HOME": str(tmp_path)} | change
     load = [sys.executable, "-c", "import backend.config.asgi"]

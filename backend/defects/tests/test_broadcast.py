@@ -98,7 +98,9 @@ def test_a_repeat_is_known_by_its_id(cast: Cast, counter: StandIn, database: psy
     assert counter.shown()["users"] == {str(cast.owner.user.number): {"create": 1, "delete": 0}}
 
 
-def test_whatever_writes_a_defect_the_counter_hears_of_it(cast: Cast, counter: StandIn, database: psycopg.Connection):
+def test_the_counter_receives_every_defect_whatever_wrote_it(
+    cast: Cast, counter: StandIn, database: psycopg.Connection
+):
     Defect.objects.bulk_create([Defect(user=cast.owner.user, comment=f"{n}") for n in range(30)])
     Defect.objects.filter(comment__gte="2").update(deleted=Now())
     database.execute("INSERT INTO defects_defect (user_id, comment) SELECT number, 'psql' FROM accounts_user")
@@ -129,7 +131,7 @@ def test_a_gap_is_found_and_closed(cast: Cast, counter: StandIn, database: psyco
     assert "No gap" in gap()
 
 
-def test_a_gap_says_what_to_do_about_it(cast: Cast, counter: StandIn, database: psycopg.Connection):
+def test_counter_gap_names_the_remedy(cast: Cast, counter: StandIn, database: psycopg.Connection):
     operations.pause(NAME, reason="the counter moves")
     report(cast)
     assert advice() == f"{NAME} is paused (the counter moves): `lockstep resume {NAME}` lets it go on."

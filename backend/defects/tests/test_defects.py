@@ -30,7 +30,7 @@ def put(person: Person, path: str, **values: object):
     return person.client.put(path, values, content_type="application/json")
 
 
-def test_whoever_reports_is_the_user(cast: Cast, path: str):
+def test_the_reporter_is_the_requests_user(cast: Cast, path: str):
     answer = cast.owner.post(path, {"comment": "The door does not close."})
     assert answer.status_code == 201
     made = answer.json()
@@ -58,7 +58,7 @@ def test_what_is_no_defect(cast: Cast, path: str, body: dict, field: str):
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, field)
 
 
-def test_nobody_reports_in_anothers_name(cast: Cast, path: str):
+def test_a_defect_cannot_be_reported_for_another_user(cast: Cast, path: str):
     """A user that is sent along is what a client may send back as it was shown; it decides nothing."""
     answer = cast.owner.post(path, {"comment": "a", "user": cast.colleague.user.number})
     assert answer.json()["user"] == cast.owner.user.number
@@ -79,7 +79,7 @@ def test_anybody_mends_the_words_and_it_stays_its_reporters(cast: Cast):
     ]
 
 
-def test_only_who_reported_it_deletes_it(cast: Cast):
+def test_only_the_reporter_deletes_a_defect(cast: Cast):
     path = f"{FROZEN}/{cast.owner.post(CANONICAL, {'comment': 'a'}).json()['id']}"
     for person in (cast.colleague, cast.outsider, cast.staff):
         assert person.delete(path).status_code == 403
@@ -90,7 +90,7 @@ def test_only_who_reported_it_deletes_it(cast: Cast):
     assert comments(cast.owner) == []
 
 
-def test_what_somebody_else_changed_meanwhile_is_not_overwritten(cast: Cast):
+def test_a_concurrent_change_is_not_overwritten(cast: Cast):
     answer = cast.owner.post(CANONICAL, {"comment": "a"})
     path, seen = f"{CANONICAL}{answer.json()['id']}/", {"If-Match": answer["ETag"]}
     put(cast.colleague, path, comment="b")
@@ -130,7 +130,7 @@ def test_defects_are_narrowed(cast: Cast):
         "The DOOR of coach 3",
         "100 % of the windows",
     ]
-    for query in ("user=nobody", "since=yesterday", "until=0", "ordering=user"):
+    for query in ("user=unknown", "since=yesterday", "until=0", "ordering=user"):
         assert cast.staff.get(f"{CANONICAL}?{query}").status_code == 400
 
 
@@ -151,7 +151,7 @@ def test_defects_are_found_by_their_index(cast: Cast, rows, index: str):
     assert index in rows().explain()
 
 
-def test_in_the_admin_whoever_adds_one_is_its_user(cast: Cast):
+def test_the_admins_user_is_the_reporter_of_a_defect_added_there(cast: Cast):
     admin = Client()
     admin.force_login(cast.staff.user)
     assert admin.post("/admin/defects/defect/add/", {"comment": "a", "user": cast.owner.user.pk}).status_code == 302

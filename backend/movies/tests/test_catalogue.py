@@ -134,7 +134,7 @@ class TestRefresh:
         command()
         assert Movie.objects.alive().filter(missing_since=None).count() == 96
 
-    def test_after_a_failure_nobody_calls_for_a_while(self, provider: StandIn, movies: list[Movie]):
+    def test_a_failure_pauses_calls_of_all_processes(self, provider: StandIn, movies: list[Movie]):
         provider.set_faults(BROKEN)
         age(10**6)
         with patch("backend.movies.catalogue.FETCH_SECONDS", 0.2):
@@ -169,13 +169,13 @@ class TestRefresh:
         catalogue.refresh_when_due()
         assert provider.counts() == {}
 
-    def test_who_saw_an_empty_catalogue_and_comes_late_does_not_call(self, provider: StandIn, movies: list[Movie]):
+    def test_a_late_request_that_saw_an_empty_catalogue_does_not_fetch(self, provider: StandIn, movies: list[Movie]):
         provider.forget_requests()
         with pytest.raises(RefreshInProgress):
             catalogue.refresh(older_than=catalogue.NEVER_FETCHED)
         assert provider.counts() == {}
 
-    def test_the_command_says_what_is_wrong(self, provider: StandIn, settings, movies: list[Movie]):
+    def test_the_command_reports_the_providers_error(self, provider: StandIn, settings, movies: list[Movie]):
         with (
             pytest.raises(CommandError, match="Another process is refreshing"),
             patch("backend.movies.catalogue.refresh", side_effect=RefreshInProgress),
@@ -218,9 +218,7 @@ class TestAnAnswer:
             assert int(answer["Retry-After"]) > 0
         assert Catalogue.objects.get().failures == 1
 
-    def test_looks_at_the_provider_for_what_is_not_here_and_not_again_soon(
-        self, cast: Cast, provider: StandIn, movies: list[Movie]
-    ):
+    def test_a_miss_refreshes_once_within_its_ttl(self, cast: Cast, provider: StandIn, movies: list[Movie]):
         new = dict(provider.movies[0], id=str(UUID(int=7)), title="Unheard of")
         provider.movies.append(new)
         provider.forget_requests()
@@ -246,7 +244,7 @@ class TestAnAnswer:
             cast.owner.get(f"{PATH}?query=nowhere")
         assert not [query for query in captured if "INSERT INTO movies_catalogue" in str(query["sql"])]
 
-    def test_fetches_what_was_never_here(self, cast: Cast, provider: StandIn):
+    def test_an_empty_catalogue_is_fetched(self, cast: Cast, provider: StandIn):
         assert cast.owner.get(PATH).json()["count"] == 96
         assert provider.counts() == {"GET /movies": 1}
 
@@ -256,7 +254,7 @@ class TestAnAnswer:
 @pytest.mark.timeout(300)
 def test_500_searches_at_once_on_a_cold_catalogue_are_one_call(provider: StandIn):
     provider.faults(latency=0.3)
-    token = open_opaque(User.objects.create_user("somebody"))
+    token = open_opaque(User.objects.create_user("someuser"))
 
     def search(_: int) -> tuple[int, int]:
         try:

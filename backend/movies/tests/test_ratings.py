@@ -77,7 +77,7 @@ class TestOneVote:
         assert answer.status_code == 400
         assert field in {error["field"] for error in answer.json()["errors"]}
 
-    def test_is_nobody_elses(self, cast: Cast, movies: list[Movie]):
+    def test_is_404_for_other_users(self, cast: Cast, movies: list[Movie]):
         key = rate(cast.owner, movies[0]).json()["id"]
         for person in (cast.colleague, cast.staff):
             assert person.get(f"{PATH}{key}").status_code == 404
@@ -185,7 +185,7 @@ def vote_and_think_again(person: User, movies: list[Movie], seed: int) -> bool:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_votes_at_once_one_is_told(movies: list[Movie]):
+def test_one_of_two_concurrent_votes_is_409(movies: list[Movie]):
     person = User.objects.create(username="voter")
 
     def vote(_: int) -> bool:

@@ -93,7 +93,7 @@ def test_votes_stand_beside_each_movie(cast: Cast, movies: list[Movie]):
 
 
 def test_few_votes_prove_little(cast: Cast, movies: list[Movie]):
-    """One of one is less than nine of ten; nobody's is less than both, and more than what is only disliked."""
+    """One of one ranks below nine of ten; no votes rank below both, and above only downvotes."""
     one, many = movies[:2]
     Rating.objects.create(movie=one, user=cast.owner.user, rating_type="UPVOTE")
     people = [type(cast.owner.user).objects.create(username=f"p{n}") for n in range(10)]

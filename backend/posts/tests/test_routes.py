@@ -29,7 +29,7 @@ def test_the_list_is_a_bare_array_as_the_provider_gives_it(cast: Cast, post: Pos
     assert answer["X-Total-Count"] == "1"
 
 
-def test_a_new_post_belongs_to_user_99999942_whoever_is_sent(cast: Cast):
+def test_a_new_post_belongs_to_user_99999942_whatever_user_is_sent(cast: Cast):
     answer = cast.owner.post(f"{POSTS}create/", {"title": "new", "body": "b", "userId": 5, "id": 1})
     assert answer.status_code == 201
     row = answer.json()
@@ -104,7 +104,7 @@ def test_every_route_answers_with_and_without_its_slash(cast: Cast, comment: Com
     assert person.delete(f"/fakeapi/v1/posts/delete/7{slash}").status_code == 204
 
 
-def test_writes_are_attributed_to_who_asked_and_to_the_request(cast: Cast):
+def test_writes_are_attributed_to_the_user_and_the_request(cast: Cast):
     person = cast.owner
     person.client.post(
         f"{POSTS}create/", {"title": "t", "body": "b"}, content_type="application/json", headers={"x-request-id": "r-1"}
@@ -167,7 +167,7 @@ class TestPages:
         assert cast.owner.get(f"{POSTS}?_page=999").json() == []
 
     def test_the_number_of_queries_does_not_grow(self, cast: Cast, django_assert_num_queries):
-        with django_assert_num_queries(2):  # who asks with the rows, count
+        with django_assert_num_queries(2):  # authentication with the rows, count
             cast.owner.get(f"{POSTS}?_limit=10")
         with django_assert_num_queries(2):
             cast.owner.get(f"{POSTS}?_limit=1000")

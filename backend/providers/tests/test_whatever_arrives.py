@@ -272,7 +272,7 @@ ANSWERS = [
 
 @contextmanager
 def sending(answer: bytes) -> Iterator[str]:
-    """A server that sends these bytes to whoever connects, and ends the connection."""
+    """A server that sends these bytes on each connection and closes it."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:

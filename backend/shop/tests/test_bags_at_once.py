@@ -55,7 +55,7 @@ def test_put_beside_an_order_opens_a_new_bag(cast: Cast, product: MakeProduct, d
     assert cast.colleague.get(BAG).json() == answer.json()
 
 
-def test_second_order_of_a_bag_is_told_that_it_is_empty(cast: Cast, product: MakeProduct, database: psycopg.Connection):
+def test_second_order_of_a_bag_is_refused_as_empty(cast: Cast, product: MakeProduct, database: psycopg.Connection):
     put(cast.colleague, product("bread"))
     answer = while_the_bag_is_ordered(database, lambda: cast.colleague.post(f"{BAG}order/", {}))
     assert (answer.status_code, answer.json()["detail"]) == (409, "The bag is empty.")

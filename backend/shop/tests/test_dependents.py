@@ -40,7 +40,7 @@ def execute(statement: str) -> None:
     ],
     ids=["product", "tag", "account", "account in psql"],
 )
-def test_links_go_with_whatever_they_hang_from(cast: Cast, product: MakeProduct, delete: Callable[[Cast], Any]):
+def test_links_are_deleted_with_their_product_or_tag(cast: Cast, product: MakeProduct, delete: Callable[[Cast], Any]):
     linked(product)
     delete(cast)
     assert ProductTag.objects.get().deleted is not None
@@ -121,7 +121,7 @@ def test_link_to_a_product_that_is_being_deleted_is_refused(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("delete", [actions.delete_tag, None], ids=["by staff", "in psql"])
-def test_deletion_of_a_tag_takes_locks_as_what_takes_it_off_a_product(
+def test_tag_deletion_and_tag_removal_lock_in_the_same_order(
     cast: Cast, product: MakeProduct, database: psycopg.Connection, delete: Callable[..., None] | None
 ):
     """The other transaction holds the product and goes on to its link, which is free: the deletion waits for both."""

@@ -154,7 +154,7 @@ def test_order_of_a_gateway_that_never_answers_is_ended_without_it(
     assert f"Order {order.number}: rejected" in page.content.decode()
     assert outcome(order) == ("REJECTED", 10)
     assert order.reason == "The payment gateway did not answer; staff ended the order."
-    deliver(SILENT, order)  # what was asked for before is done with, and asks nobody
+    deliver(SILENT, order)  # an already settled request makes no call
     with pytest.raises(Unreachable):
         deliver(SILENT, order, "REJECTED")
     charge_past_the_worker(gateway, payment)
@@ -163,7 +163,7 @@ def test_order_of_a_gateway_that_never_answers_is_ended_without_it(
     assert outcome(order) == ("REJECTED", 10)
 
 
-def test_ending_again_asks_the_gateway_again(
+def test_ending_again_queries_the_gateway_again(
     cast: Cast,
     product: MakeProduct,
     gateway: StandIn,
@@ -228,7 +228,7 @@ def charge_past_the_worker(gateway: StandIn, payment: Payment) -> None:
     asyncio.run(run())
 
 
-def test_command_names_what_it_cannot_end(cast: Cast, product: MakeProduct, gateway: StandIn):
+def test_command_names_orders_that_it_cannot_end(cast: Cast, product: MakeProduct, gateway: StandIn):
     order = confirmed(cast, product)
     call_command("end_order", order.number)
     assert Payment.objects.get().ending

@@ -44,7 +44,7 @@ def test_one_of_them_wins(cast: Cast, product: MakeProduct, settings: Any, round
 
 
 def one_round(cast: Cast, thing: Product) -> Counter[str]:
-    """What a hundred orders became; and that whoever was told so had it so."""
+    """The final states of a hundred orders, which equal the states in the responses."""
     buyer = cast.owner.user
     numbers = [actions.place_order(actor="", buyer=buyer, lines=[Line(thing.pk, 1)]).number for _ in range(AT_ONCE)]
     orders = list(Order.objects.filter(number__in=numbers).order_by("number"))

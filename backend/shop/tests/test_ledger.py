@@ -1,4 +1,4 @@
-"""The stock is what the ledger sums to, whoever writes either; it never goes below zero."""
+"""The stock equals the sum of the ledger for every writer, and never goes below zero."""
 
 from uuid import uuid4
 
@@ -34,9 +34,9 @@ def test_a_product_begins_with_the_stock_that_it_was_made_with(product: MakeProd
     assert (stock(empty), ledger(empty)) == (0, [])
 
 
-def test_whoever_sets_the_stock_writes_the_ledger(product: MakeProduct, cast: Cast):
+def test_setting_the_stock_writes_the_ledger(product: MakeProduct, cast: Cast):
     first, second = product(stock=10), product(stock=5)
-    with attributed_transaction(actor="user:somebody"):
+    with attributed_transaction(actor="user:someuser"):
         Product.objects.filter(pk=first.pk).update(stock=3)
     Product.objects.update(stock=F("stock") + 1)
     first.stock, second.stock = 7, 8
@@ -51,10 +51,10 @@ def test_whoever_sets_the_stock_writes_the_ledger(product: MakeProduct, cast: Ca
         (-7, "CORRECTION"),
     ]
     assert (stock(first), stock(second)) == (0, 8)
-    assert Movement.objects.filter(product=first, delta=-7).order_by("id")[0].actor == "user:somebody"
+    assert Movement.objects.filter(product=first, delta=-7).order_by("id")[0].actor == "user:someuser"
 
 
-def test_whoever_writes_the_ledger_moves_the_stock(product: MakeProduct):
+def test_a_movement_changes_the_stock(product: MakeProduct):
     first, second = product(stock=10), product(stock=5)
     reason = Movement.Reason.CORRECTION
     deltas = [(first, 3), (second, -5), (first, -1)]

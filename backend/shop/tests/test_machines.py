@@ -1,4 +1,4 @@
-"""States change along the transitions that machines.py declares, and along no other, whoever changes them."""
+"""States change by the transitions of machines.py only, for every writer."""
 
 import re
 from pathlib import Path

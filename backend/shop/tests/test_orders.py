@@ -67,7 +67,7 @@ def test_equal_lines_are_summed_before_the_check(cast: Cast, product: MakeProduc
     assert stocks() == {"bread": 0}
 
 
-def test_a_decline_says_what_was_asked_and_what_is_there_and_takes_nothing(cast: Cast, product: MakeProduct):
+def test_a_declined_order_names_requested_and_available_and_takes_nothing(cast: Cast, product: MakeProduct):
     bread, milk = product("bread"), product("milk", stock=1)
     answer = order(cast.owner, (bread.pk, 2), (milk.pk, 2))
     assert answer.status_code == 409
@@ -350,7 +350,7 @@ def test_of_a_hundred_things_a_hundred_are_sold_to_a_thousand_buyers(cast: Cast,
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_order_waits_for_whoever_changes_its_products(
+def test_an_order_waits_for_concurrent_changes_of_its_products(
     cast: Cast, product: MakeProduct, database: psycopg.Connection
 ):
     """What it counts is what is there when it has them, and not what was there when it came."""
@@ -378,7 +378,7 @@ def test_an_order_waits_for_whoever_changes_its_products(
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.slow
 def test_orders_of_the_same_things_in_any_order_end_without_deadlock(cast: Cast, product: MakeProduct):
-    """While orders are placed, others are cancelled and expire, and somebody corrects the stock."""
+    """While orders are placed, others are cancelled and expire, and the stock is corrected."""
     keys = [product(f"thing {n}", stock=10_000).pk for n in range(5)]
     failures: list[Exception] = []
 

@@ -113,7 +113,7 @@ def test_a_card_that_is_refused_changes_nothing(
     assert state(order) == "PENDING_CONFIRMATION"
 
 
-def test_a_gateway_that_does_not_answer_is_told_and_changes_nothing(cast: Cast, product: MakeProduct):
+def test_a_gateway_that_does_not_answer_is_reported_and_changes_nothing(cast: Cast, product: MakeProduct):
     order = placed(cast, product)
     answer = confirm(cast, order)
     assert (answer.status_code, answer["Retry-After"]) == (503, "2")

@@ -96,7 +96,7 @@ def test_changing_nothing_is_no_error(cast: Cast):
     assert patch(cast.owner, made["id"]).json() == made
 
 
-def test_who_was_second_is_told(cast: Cast):
+def test_the_second_of_two_writers_is_refused(cast: Cast):
     made = create(cast.owner)
     headers = {"if-match": made["ETag"]}
     assert patch(cast.owner, made.json()["id"], headers, price="10.00").status_code == 200
@@ -218,7 +218,7 @@ def test_the_cheapest_are_found_by_their_index(cast: Cast, product: MakeProduct)
     assert "Index Cond: (ROW(price, id) > ROW(" in plan
 
 
-def test_the_list_shows_what_the_object_shows(cast: Cast, product: MakeProduct):
+def test_the_list_has_the_same_representation_as_the_object(cast: Cast, product: MakeProduct):
     made = product('a "thing" \u2603', description="two\nlines", price="0.10")
     ProductTag.objects.create(product=made, tag=tag())
     whole = cast.owner.get(f"{PRODUCTS}{made.pk}/").json()
@@ -322,8 +322,8 @@ def test_tags_are_ordered_as_asked(cast: Cast, ordering: str, expected: str):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_puts_a_tag_on_locks_it_before_the_product(cast: Cast, product: MakeProduct, database: psycopg.Connection):
-    """As whoever renames it does: the other way round each would wait for the other."""
+def test_adding_a_tag_locks_it_before_the_product(cast: Cast, product: MakeProduct, database: psycopg.Connection):
+    """In the order of a renaming: the other order would be a deadlock."""
     made, red = product(), tag("red")
 
     def put() -> int:
@@ -384,8 +384,8 @@ def test_tags_that_stay_as_they_are_make_no_other_version(product: MakeProduct):
 
 
 @pytest.mark.parametrize("path", [PRODUCTS, f"{PRODUCTS}{{}}/"], ids=["list", "one"])
-def test_what_is_asked_most_is_one_query(cast: Cast, product: MakeProduct, path: str, django_assert_num_queries):
-    """Who asks, and what is shown to them."""
+def test_list_and_object_take_one_query(cast: Cast, product: MakeProduct, path: str, django_assert_num_queries):
+    """Authentication and representation."""
     made = product()
     for person in (cast.owner, cast.outsider):
         with django_assert_num_queries(1):

@@ -122,7 +122,7 @@ def test_what_was_written_is_found_at_once(cast: Cast, shelves: dict[str, Produc
     assert not SearchEntry.objects.filter(product=chair).exists()
 
 
-def test_whoever_writes_it_is_found(cast: Cast, shelves: dict[str, Product]):
+def test_search_finds_words_of_every_writer(cast: Cast, shelves: dict[str, Product]):
     Product.objects.filter(name__contains="bicycle").update(description="Rides alone.")
     assert found(cast, "alone") == ["Blue bicycle", "Red bicycle"]
     ProductTag.objects.bulk_create(
@@ -132,7 +132,7 @@ def test_whoever_writes_it_is_found(cast: Cast, shelves: dict[str, Product]):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_writes_at_the_same_time_loses_nobodys_words(cast: Cast, product: MakeProduct):
+def test_concurrent_writers_keep_all_words(cast: Cast, product: MakeProduct):
     thing, royal = product("chair"), Tag.objects.create(name="royal")
 
     def rename() -> None:
@@ -219,7 +219,7 @@ def test_all_that_waits_is_learnt(cast: Cast, shelves: dict[str, Product], monke
     assert set(SearchWord.objects.values_list("word", flat=True)) >= {"bicycle", "chair", "shirt", "étagère", "rides"}
 
 
-def test_a_word_that_nobody_has_any_more_is_misspelt(cast: Cast, shelves: dict[str, Product], product: MakeProduct):
+def test_a_word_of_no_product_counts_as_misspelt(cast: Cast, shelves: dict[str, Product], product: MakeProduct):
     wrong = product("Green bycicle")
     index_vocabulary()
     assert found(cast, "bycicle") == ["Green bycicle"]
@@ -237,7 +237,7 @@ def test_codes_are_not_guessed(cast: Cast, product: MakeProduct):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_nobody_learns_of_a_product_that_is_being_written(cast: Cast, product: MakeProduct):
+def test_the_vocabulary_does_not_read_uncommitted_products(cast: Cast, product: MakeProduct):
     thing = product("chair")
     with psycopg.connect(database_url()) as slow:
         slow.execute("UPDATE shop_product SET name = 'throne' WHERE id = %s", [thing.pk])

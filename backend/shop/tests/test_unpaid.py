@@ -60,7 +60,7 @@ def test_bag_stays_where_its_order_would_pass_the_limit(cast: Cast, product: Mak
     assert len(cast.colleague.get(BAG).json()["lines"]) == 1
 
 
-def test_insufficient_stock_is_told_before_the_limit(cast: Cast, product: MakeProduct, settings: Any):
+def test_insufficient_stock_is_reported_before_the_limit(cast: Cast, product: MakeProduct, settings: Any):
     settings.UNPAID_ORDERS_PER_USER = 1
     bread = product("bread", stock=1)
     order(cast.colleague, bread)

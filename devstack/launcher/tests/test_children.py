@@ -47,7 +47,7 @@ def within(supervisor, condition, seconds=20):
     assert condition()
 
 
-def test_whole_lines_stand_behind_the_name_of_who_said_them(supervisor, spoken):
+def test_complete_lines_are_printed_with_the_name_of_their_process(supervisor, spoken):
     script = "import sys; sys.stdout.write('one\\ntw'); sys.stdout.flush(); sys.stdout.write('o\\nlast')"
     assert supervisor.run_once(program("a", script, restart=False)) == 0
     assert spoken.lines == [("a", "one"), ("a", "two"), ("a", "last")]
@@ -79,7 +79,7 @@ def is_alive(pid):
         return False
 
 
-def test_who_does_not_end_when_asked_is_killed(supervisor, spoken):
+def test_a_process_that_ignores_sigterm_is_killed(supervisor, spoken):
     script = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up'); time.sleep(60)"
     child = supervisor.add(program("a", script))
     within(supervisor, lambda: ("a", "up") in spoken.lines)

@@ -18,7 +18,7 @@ def taken_port():
         yield listener.getsockname()[1]
 
 
-def test_what_is_written_is_read_back_whatever_it_holds(tmp_path):
+def test_any_value_is_read_back_as_written(tmp_path):
     one = Home(tmp_path)
     values = {"A": "it's", "B": "back\\slash", "C": 'a "quote" # no comment', "D": "a=b$c"}
     one.write_environment(values)
@@ -44,7 +44,7 @@ def test_a_damaged_environment_file_counts_as_none(tmp_path):
     assert Home(tmp_path).read_environment() == {}
 
 
-def test_a_second_launcher_is_told_who_holds_the_home(tmp_path):
+def test_a_second_launcher_names_the_process_that_holds_the_home(tmp_path):
     script = "import sys; from devstack.launcher.home import Home; from pathlib import Path\n"
     script += "Home(Path(sys.argv[1])).open('http://second')"
     one = Home(tmp_path)

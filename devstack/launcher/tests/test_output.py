@@ -21,7 +21,7 @@ def test_a_long_line_stays_one_line_out_of_a_pipe():
 
 
 @pytest.mark.slow
-def test_nobody_reading_holds_nothing_up():
+def test_output_without_a_reader_does_not_block():
     with subprocess.Popen([sys.executable, "-c", SPEAK.format(count=20_000)], stdout=subprocess.PIPE) as process:
         assert process.wait(300) == 0  # it would wait for ever
 

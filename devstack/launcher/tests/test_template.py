@@ -84,7 +84,7 @@ def test_a_folder_that_may_not_be_written_costs_a_template_for_each_command(fold
 
 
 @pytest.mark.parametrize("name", ["uv.lock", "backend/shop/migrations/0001_initial.py", "backend/shop/sql/x.sql"])
-def test_the_digest_follows_what_a_schema_is_made_of(tmp_path, name):
+def test_the_digest_covers_all_sources_of_the_schema(tmp_path, name):
     file = tmp_path / name
     file.parent.mkdir(parents=True, exist_ok=True)
     before = template.digest(tmp_path)

@@ -57,7 +57,7 @@ def test_bulk_statements_log_one_row_for_each_object():
     assert [kind for kind, _, _ in log()] == ["created"] * 3 + ["updated"] * 4 + ["deleted"] * 3
 
 
-def test_numbers_are_captured_whatever_digits_the_session_shows():
+def test_numbers_are_captured_with_any_digit_setting_of_the_session():
     Movie.objects.create(remote_id=uuid4(), title="a", rating=7.123456789012345)
     with connection.cursor() as session:
         session.execute("SET LOCAL extra_float_digits = -15")
@@ -118,7 +118,7 @@ def test_statements_of_one_function_may_change_an_object_one_after_the_other(cas
     assert [after and after["stock"] for _, _, after in log("shop.product")] == [10, 9, 9, 8, 5]
 
 
-def test_a_soft_deletion_is_a_deletion_and_what_follows_is_silent():
+def test_a_soft_deletion_is_a_deletion_and_later_writes_are_not_captured():
     post = Post.objects.create(title="a", body="x")
     Post.objects.update(deleted=post.created)
     Post.objects.update(title="unseen")
@@ -225,7 +225,7 @@ def test_a_comment_on_a_deleted_post_is_refused_by_the_database(database: psycop
         database.execute("INSERT INTO posts_comment (post_id, name, email, body) SELECT id, '', '', '' FROM posts_post")
 
 
-@pytest.mark.parametrize("statement", ["UPDATE {} SET actor = 'somebody else'", "DELETE FROM {}", "TRUNCATE {}"])
+@pytest.mark.parametrize("statement", ["UPDATE {} SET actor = 'another user'", "DELETE FROM {}", "TRUNCATE {}"])
 def test_the_log_and_each_of_its_partitions_are_append_only(statement: str, database: psycopg.Connection):
     database.execute("INSERT INTO posts_post (title, body) VALUES ('a', '')")
     tables = database.execute("SELECT relid::regclass::text FROM pg_partition_tree('lockstep_change')").fetchall()
@@ -251,7 +251,7 @@ def test_table_of_the_session_does_not_take_the_place_of_the_log(database: psyco
     assert titles() == [("created", None, "a")]
 
 
-def test_operator_of_the_session_does_not_decide_what_differs(database: psycopg.Connection):
+def test_operators_of_the_session_do_not_affect_capture(database: psycopg.Connection):
     database.execute("INSERT INTO posts_post (title, body) VALUES ('a', '')")
     database.execute(
         "CREATE FUNCTION pg_temp.same(jsonb, jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true'"

@@ -251,7 +251,7 @@ def test_role_of_the_process_that_could_switch_capture_off_is_a_warning_of_the_d
     assert (warning.id, "it can switch capture off" in warning.msg) == ("lockstep.W014", True)
 
 
-def test_migrate_mends_what_it_can():
+def test_migrate_repairs_faults():
     Post._meta.triggers[0].install(Post)  # as `manage.py pgtrigger install` does
     with connection.cursor() as cursor:
         cursor.execute("DROP TRIGGER lockstep_change_append_only ON lockstep_change_rest")

@@ -167,7 +167,7 @@ def test_one_of_something_has_its_singular():
     assert [counted(number, "change") for number in (0, 1, 2_000)] == ["0 changes", "1 change", "2,000 changes"]
 
 
-def test_statements_are_utf_8_whatever_the_locale(tmp_path: Path):
+def test_statements_are_utf_8_in_every_locale(tmp_path: Path):
     file = tmp_path / "statements.sql"
     file.write_bytes("-- name: é_free\nSELECT 'é'\n".replace("é_free", "first").encode())
     script = "import sys; from pathlib import Path; from lockstep.changes.sql_file import load\n"

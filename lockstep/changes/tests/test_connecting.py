@@ -96,7 +96,7 @@ def test_options_of_the_database_hold_on_every_connection(options: dict[str, Any
 
 def test_parameters_that_only_djangos_cursors_know_are_left_out(options: dict[str, Any]):
     options |= {"sslrootcert": "/certificates/root.pem", "target_session_attrs": "read-write", "passfile": "/pass"}
-    options |= {"keepalives_idle": 60, "assume_role": "somebody", "isolation_level": 1, "server_side_binding": True}
+    options |= {"keepalives_idle": 60, "assume_role": "someuser", "isolation_level": 1, "server_side_binding": True}
     parameters = connection_parameters()
     assert parameters["sslrootcert"] == "/certificates/root.pem"
     assert parameters["target_session_attrs"] == "read-write"

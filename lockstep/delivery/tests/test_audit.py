@@ -92,7 +92,7 @@ def test_a_column_that_another_version_captures_is_no_difference(database: psyco
     assert posts().differing == [written[0]]
 
 
-def test_dead_letters_differ_and_what_is_on_its_way_does_not(steps: Steps, database: psycopg.Connection):
+def test_dead_letters_differ_and_pending_deliveries_do_not(steps: Steps, database: psycopg.Connection):
     from lockstep.delivery.errors import Rejected
 
     steps.declare(subscriber())

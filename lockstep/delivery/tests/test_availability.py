@@ -123,7 +123,7 @@ def test_an_error_of_the_database_is_a_sentence_for_the_user_of_a_command(error:
 
 
 @pytest.mark.parametrize("mistake", [errors.UniqueViolation("duplicate key"), psycopg.ProgrammingError("missing")])
-def test_a_mistake_of_ours_has_no_explanation(mistake: psycopg.Error):
+def test_a_bug_has_no_explanation(mistake: psycopg.Error):
     assert explanation(mistake) is None
 
 
@@ -201,7 +201,7 @@ def test_a_statement_without_its_parameters_does_not_blame_the_address(database:
     assert not is_transient(mistake.value)
 
 
-def test_a_mistake_of_ours_is_not_waited_for():
+def test_a_bug_is_not_waited_for():
     assert not is_transient(ValueError("a mistake"))
     assert not is_stale(errors.UniqueViolation("duplicate key"))
 

@@ -96,7 +96,7 @@ def count(steps: Steps, after_counting: Callable[[], object] = bool) -> None:
     steps.run(lambda c: relay._count_waiting(Counting(c), "test"))  # type: ignore[arg-type]
 
 
-def test_a_pause_that_comes_while_what_waits_is_counted_stands(steps: Steps, database: psycopg.Connection):
+def test_a_pause_during_the_count_of_waiting_changes_stands(steps: Steps, database: psycopg.Connection):
     """Counting takes a second where much waits."""
     overfill(steps, database)
     with psycopg.connect(database_url()) as reader:

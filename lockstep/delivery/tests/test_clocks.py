@@ -70,7 +70,7 @@ def test_work_put_off_further_than_its_interval_is_due(
     assert take(work) is False
 
 
-def test_work_on_request_that_nobody_requested_is_not_due(works: list[PeriodicWork], database: psycopg.Connection):
+def test_work_on_request_is_not_due_without_a_request(works: list[PeriodicWork], database: psycopg.Connection):
     database.execute("INSERT INTO lockstep_periodictask VALUES ('test', 'infinity')")
     assert take(PeriodicWork("test", None, nothing)) is False
 
@@ -148,7 +148,7 @@ def test_what_failed_waits_no_longer_than_it_would_have(steps: Steps, database: 
         assert timedelta(seconds=delay - 10) < waits[0] <= timedelta(seconds=delay)
 
 
-def test_a_worker_that_starts_looks_for_what_was_put_off_too_far(
+def test_a_starting_worker_corrects_lanes_due_too_late(
     steps: Steps, worker: BackgroundWorker, database: psycopg.Connection
 ):
     steps.declare(subscriber())

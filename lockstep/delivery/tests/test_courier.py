@@ -271,7 +271,7 @@ def test_what_is_passed_over_is_no_answer_of_the_remote(
     eventually(lambda: database.execute(silent).fetchone() is None)
 
 
-def test_an_outage_is_logged_once_and_its_cause_is_what_was_seen_last(
+def test_an_outage_is_logged_once_with_its_latest_cause(
     start, receiver: Receiver, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, caplog
 ):
     """Its beginning was not logged, each probe was; and the status said that nothing answers beside a 500."""
@@ -350,7 +350,9 @@ def test_what_no_code_delivers_is_no_reason_to_look_soon(monkeypatch: pytest.Mon
     assert waits == [seconds]
 
 
-def test_an_answer_wakes_what_another_worker_saw_go_unanswered(start, receiver: Receiver, database: psycopg.Connection):
+def test_a_response_releases_lanes_that_another_worker_saw_unreachable(
+    start, receiver: Receiver, database: psycopg.Connection
+):
     start()
     insert_post(database, "first")
     eventually(lambda: drained(database))  # this courier knows that the remote answers

@@ -32,7 +32,7 @@ def test_a_connection_whose_server_went_away_is_not_given_out(database: psycopg.
 def test_a_transaction_whose_worker_is_gone_without_a_word_lets_go_of_its_locks(
     database: psycopg.Connection, kind: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ):
-    """PostgreSQL does not learn that nobody goes on with it: its locks would hold up relay and writers for ever."""
+    """PostgreSQL does not notice that its client is gone: its locks would block relay and writers for ever."""
     assert "idle_in_transaction_session_timeout" in kind
     post = insert_post(database, "a")
     port = database.info.port
@@ -54,7 +54,7 @@ def test_a_transaction_whose_worker_is_gone_without_a_word_lets_go_of_its_locks(
     asyncio.run(lock_and_freeze())
 
 
-def test_a_pool_that_gave_up_connecting_begins_anew_for_those_who_wait(
+def test_a_pool_that_failed_to_connect_retries_for_waiting_clients(
     transactional_db: None, monkeypatch: pytest.MonkeyPatch
 ):
     """However long the database was away; and not only when their patience has ended."""

@@ -34,7 +34,7 @@ def test_what_a_newer_version_declares_is_not_taken_back_by_an_older_one(
 
 
 def test_the_version_that_migrates_is_the_right_one(steps: Steps, database: psycopg.Connection):
-    """Back to the older version: what its migration declares is there to stay, whoever starts."""
+    """Back to the older version: its migration's declaration stays, whichever worker starts."""
     for who in (OLD, NEW):
         steps.declare(who)
     database.execute(SQL["upkeep"]["declare_subscription"], OLD.row)  # as after manage.py migrate
@@ -44,7 +44,7 @@ def test_the_version_that_migrates_is_the_right_one(steps: Steps, database: psyc
     assert database.execute(ROW).fetchone() == ("event", "elsewhere", 8)
 
 
-def test_migrating_declares_what_the_code_says(database: psycopg.Connection):
+def test_migrate_stores_the_declarations_of_the_code(database: psycopg.Connection):
     changed = "UPDATE lockstep_subscription SET kind = 'state', replaced = ARRAY['x'] WHERE name = 'payments'"
     assert database.execute(changed).rowcount == 1
     call_command("migrate", "lockstep", verbosity=0)

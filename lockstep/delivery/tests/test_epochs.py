@@ -101,7 +101,7 @@ def test_a_worker_refuses_a_foreign_database(restore: Callable[[], None]):
 
 
 @pytest.mark.parametrize("restore", AGES, indirect=True)
-def test_a_new_epoch_places_exactly_what_the_old_life_had_not(
+def test_a_new_epoch_fans_out_exactly_the_missing_changes(
     restore: Callable[[], None], steps: Steps, database: psycopg.Connection
 ):
     steps.declare(subscriber())
@@ -159,7 +159,7 @@ def test_the_old_transactions_never_come_up_again(
     assert [claim.change.after["title"] for claim in steps.deliver_all(subscriber())] == ["b"]
 
 
-def test_a_message_id_is_made_of_what_no_other_change_has():
+def test_message_ids_of_different_changes_differ():
     """A database that turned back draws the same numbers again, and may come to the same moment for another object."""
     change = Change(seq=7, at=datetime(2026, 11, 21, tzinfo=UTC), model="posts.post", object_id="1", kind="created",
                     before=None, after={})  # fmt: skip
@@ -220,7 +220,7 @@ def test_there_is_no_new_epoch_without_need(steps: Steps, database: psycopg.Conn
         call_command("lockstep", "new-epoch", "--plan")
 
 
-def test_role_that_does_not_own_the_tables_is_told_who_begins_an_epoch(restore: Callable[[], None]):
+def test_new_epoch_by_another_role_names_the_owner(restore: Callable[[], None]):
     restore()
     with another_role(database_url(), "of_the_web"):
         try:

@@ -65,7 +65,7 @@ def listeners(steps: Steps, worker: BackgroundWorker) -> Iterator[Listeners]:
     worker.stop()
 
 
-def test_a_member_that_is_made_while_the_worker_runs_gets_what_is_written_from_then_on(
+def test_a_member_created_while_the_worker_runs_receives_later_changes(
     listeners: Listeners, worker: BackgroundWorker, database: psycopg.Connection
 ):
     worker.start()
@@ -88,7 +88,7 @@ def test_a_member_that_is_made_while_the_worker_runs_gets_what_is_written_from_t
         ("accounts.*", []),
     ],
 )
-def test_a_member_gets_what_its_patterns_name(
+def test_a_member_receives_changes_of_its_patterns(
     listeners: Listeners, worker: BackgroundWorker, database: psycopg.Connection, pattern: str, kinds: list[str]
 ):
     listeners.subscribe(1, pattern)
@@ -139,7 +139,7 @@ def test_something_can_be_sent_to_one_member_alone(
     assert listeners.got == [(one, "tests.test.created", "hello")]
 
 
-def test_a_disabled_one_forgets_what_waits_and_starts_anew(
+def test_a_disabled_member_drops_waiting_changes_and_starts_at_now(
     listeners: Listeners, worker: BackgroundWorker, database: psycopg.Connection, steps: Steps
 ):
     name = listeners.subscribe(1, "*")

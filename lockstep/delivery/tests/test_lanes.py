@@ -73,7 +73,7 @@ def test_a_state_that_changed_during_its_delivery_is_delivered_again(steps: Step
     assert again.change.after["title"] == "b"
 
 
-def test_a_claimed_lane_is_nobody_elses(steps: Steps, database: psycopg.Connection):
+def test_a_claimed_lane_cannot_be_claimed_again(steps: Steps, database: psycopg.Connection):
     write(steps, database, EVENT, "a", "b")
     assert len(steps.claim(EVENT)) == 1
     assert steps.claim(EVENT) == []
@@ -259,7 +259,7 @@ def test_an_object_never_goes_back_whichever_version_does_what(steps: Steps, dat
 
 
 @pytest.mark.parametrize(("error", "left"), [(DependencyPending("its parent"), 3), (RetryLater("no answer"), 1)])
-def test_only_a_state_that_may_have_arrived_absorbs_what_came_before(
+def test_only_a_state_that_may_have_arrived_absorbs_earlier_changes(
     steps: Steps, database: psycopg.Connection, error: DeliveryError, left: int
 ):
     write(steps, database, STATE, "a", "b", "c")
@@ -290,7 +290,7 @@ def test_a_thousand_stale_acks_change_nothing(steps: Steps, database: psycopg.Co
     assert steps.settle(*current) == 1_000
 
 
-def test_who_looks_from_a_horizon_finds_what_came_since(steps: Steps, database: psycopg.Connection):
+def test_a_scan_from_a_floor_finds_later_lanes(steps: Steps, database: psycopg.Connection):
     scan_floor = ScanFloor()
     write(steps, database, EVENT, "first")
     steps.settle(*steps.claim(EVENT, scan_floor=scan_floor))
@@ -349,7 +349,7 @@ def test_a_refused_delivery_is_a_dead_letter_and_the_lane_goes_on(steps: Steps, 
     assert steps.claim(EVENT)[0].change.after["title"] == "b"
 
 
-def test_a_cause_may_hold_what_postgresql_cannot(steps: Steps, database: psycopg.Connection):
+def test_a_cause_with_nul_characters_is_stored(steps: Steps, database: psycopg.Connection):
     write(steps, database, EVENT, "a")
     steps.settle(*steps.claim(EVENT), error=Rejected("oops \0 here"))
     assert database.execute("SELECT cause FROM lockstep_deadletter").fetchone() == ("Rejected: oops \ufffd here",)

@@ -109,7 +109,7 @@ def test_results_are_json_for_other_programs(dead: Steps, arguments: tuple[str, 
     assert {name: found[name] for name in expected} == expected
 
 
-def test_check_reports_what_the_database_lacks(
+def test_check_reports_faults_of_the_database(
     dead: Steps, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ):
     assert lockstep("check") == "Everything is as it should be.\n"
@@ -171,7 +171,7 @@ def test_what_has_no_meaning_is_refused_with_a_sentence(dead: Steps):
     assert lockstep("resume", "test") == "test is not paused any more; it is disabled still.\n"
 
 
-def test_status_names_what_the_code_does_not_declare(dead: Steps):
+def test_status_names_undeclared_subscriptions(dead: Steps):
     assert "not declared in the code" in lockstep("status")
 
 

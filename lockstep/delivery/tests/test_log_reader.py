@@ -263,7 +263,7 @@ def test_a_place_outlives_a_timeline_and_not_a_cluster(follower: LogReader, data
 
 @pytest.mark.parametrize("read", ["nothing", "what is kept"])
 @pytest.mark.parametrize("clock", ["goes on", "stepped back before the promotion"])
-def test_a_place_before_what_was_dropped_is_forgotten(
+def test_a_position_before_a_dropped_partition_is_expired(
     follower: LogReader, database: psycopg.Connection, clock: str, read: str
 ):
     if read != "nothing":

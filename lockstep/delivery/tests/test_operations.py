@@ -58,7 +58,7 @@ def bury(steps: Steps, who: Subscriber, cause: str = "no") -> Claim:
     return claim
 
 
-def test_status_counts_what_is_where(steps: Steps, database: psycopg.Connection):
+def test_status_counts_behind_waiting_and_failing(steps: Steps, database: psycopg.Connection):
     write(steps, database, EVENT, "a", "b")
     write(steps, database, EVENT, "c")
     [first, _] = steps.claim(EVENT)
@@ -142,7 +142,7 @@ def test_a_lane_that_waits_after_a_failure_is_due_at_once(steps: Steps, database
         ({"letters": ()}, 0),
     ],
 )
-def test_letters_are_chosen_by_what_is_asked_for(steps: Steps, database: psycopg.Connection, choice: dict, count: int):
+def test_dead_letters_are_selected_by_the_filter(steps: Steps, database: psycopg.Connection, choice: dict, count: int):
     write(steps, database, EVENT, "a")
     bury(steps, EVENT, "the disk is full")
     write(steps, database, EVENT, "b")
@@ -281,7 +281,7 @@ def rewind_and_fan_out(steps: Steps) -> None:
 
 
 @pytest.mark.parametrize("send_again", [rewind_and_fan_out, lambda steps: operations.replay_span(ALL)])
-def test_what_is_being_delivered_comes_again_behind_what_is_earlier(
+def test_replay_of_a_delivery_in_flight_comes_after_earlier_changes(
     steps: Steps, database: psycopg.Connection, send_again: Callable[[Steps], object]
 ):
     """Else the last that its receiver hears of the object would be an earlier change."""
@@ -347,7 +347,7 @@ def test_a_subscription_that_is_added_later_can_begin_with_all_that_the_log_has(
     assert deliver(steps, EVENT) == ["a", "b"]
 
 
-def test_a_rewind_sends_again_what_came_since_and_what_waited_once(steps: Steps, database: psycopg.Connection):
+def test_a_rewind_sends_later_changes_again_and_waiting_ones_once(steps: Steps, database: psycopg.Connection):
     post = write(steps, database, EVENT, "a", "b")
     deliver(steps, EVENT)
     rename_post(database, post, "c")
@@ -362,7 +362,7 @@ def test_a_rewind_sends_again_what_came_since_and_what_waited_once(steps: Steps,
     assert waiting(database) == []
 
 
-def test_a_rewind_keeps_what_waits_and_does_not_come_again(steps: Steps, database: psycopg.Connection):
+def test_a_rewind_keeps_waiting_deliveries_that_its_window_lacks(steps: Steps, database: psycopg.Connection):
     """A letter of what is not followed any more, replayed; a message that was sent to this subscription alone."""
     post = write(steps, database, EVENT, "created", "updated")
     bury(steps, EVENT)
@@ -391,7 +391,7 @@ def follow(database: psycopg.Connection, pattern: str) -> None:
     database.execute("UPDATE lockstep_subscription SET follows = %s WHERE name = 'test'", [[pattern]])
 
 
-def test_a_rewind_takes_along_what_was_written_early_and_committed_late(steps: Steps, database: psycopg.Connection):
+def test_a_rewind_includes_changes_numbered_early_and_committed_late(steps: Steps, database: psycopg.Connection):
     steps.declare(EVENT)
     with psycopg.connect(database_url()) as slow:
         insert_post(slow, "early and late")
@@ -514,7 +514,7 @@ def test_a_rewind_to_where_nothing_is_changes_nothing(steps: Steps, database: ps
     assert deliver(steps, EVENT) == ["a"]
 
 
-def test_nobody_replays_what_does_not_exist(steps: Steps):
+def test_operations_refuse_unknown_subscriptions(steps: Steps):
     for operation in (
         operations.dead_letters,
         operations.replay_letters,

@@ -141,7 +141,7 @@ def test_a_week_that_a_replay_is_placing_is_not_waited_for(old_days: psycopg.Con
     assert drop() == list(DAYS)
 
 
-def test_a_log_that_somebody_reads_is_not_waited_for(old_days: psycopg.Connection, steps: Steps):
+def test_dropping_a_week_does_not_wait_for_readers(old_days: psycopg.Connection, steps: Steps):
     with old_days.transaction():
         old_days.execute("SELECT count(*) FROM lockstep_change")
         assert drop() == []

@@ -88,7 +88,7 @@ def test_a_loop_that_does_not_turn_is_noticed_from_outside_and_figures_are_there
 
 
 @pytest.mark.parametrize("is_awaited", [True, False])
-def test_a_worker_complains_of_what_hangs_but_not_while_its_database_is_away(is_awaited: bool):
+def test_a_worker_reports_stalled_parts_except_while_its_database_is_down(is_awaited: bool):
     hanging = Worker(())
     hanging._epochs = object()  # type: ignore[assignment]
     hanging.heartbeat._clock = lambda: 10**9

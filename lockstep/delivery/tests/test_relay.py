@@ -168,7 +168,7 @@ def test_a_window_that_another_worker_fanned_out_meanwhile_is_left_alone(steps: 
     assert sorted(title for _, title in waiting(database)) == ["a", "b", "c"]
 
 
-def test_those_who_stand_at_one_place_are_given_what_each_follows_at_once(steps: Steps, database: psycopg.Connection):
+def test_one_fan_out_serves_all_subscriptions_of_a_place(steps: Steps, database: psycopg.Connection):
     everything = subscriber("everything")
     for who in (everything, subscriber("elsewhere", skip_origin="elsewhere"), subscriber("paused")):
         steps.declare(who)
@@ -192,7 +192,7 @@ def places(database: psycopg.Connection) -> list[list[str]]:
     return [names for (names,) in rows]
 
 
-def test_those_who_are_up_to_date_share_a_place(steps: Steps, database: psycopg.Connection):
+def test_subscriptions_that_are_up_to_date_share_a_place(steps: Steps, database: psycopg.Connection):
     for name in ("a", "b", "c"):
         steps.declare(subscriber(name))
     assert places(database) == [["a"], ["b"], ["c"]]

@@ -197,7 +197,7 @@ def test_of_a_batch_each_claim_has_its_own_span_in_its_own_trace(
     assert {(span.trace_id, span.parent) for span in deliveries(traces)} == expected
 
 
-def test_what_a_handler_writes_belongs_to_the_trace_of_what_it_was_told(
+def test_changes_of_a_handler_belong_to_the_trace_of_its_change(
     traces: Recorded, worker: BackgroundWorker, database: psycopg.Connection
 ):
     def answer() -> None:

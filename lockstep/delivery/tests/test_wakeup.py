@@ -48,7 +48,7 @@ def seldom(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_commit_is_heard_of(seldom: None, start: Start):
     titles = start()
     for title in ("a", "b", "c"):
-        with attributed_transaction(actor="somebody"):
+        with attributed_transaction(actor="someuser"):
             Post.objects.create(title=title, body="b")
         eventually(lambda title=title: title in titles)
 
@@ -62,15 +62,15 @@ def test_what_was_written_past_django_is_found(start: Start, database: psycopg.C
 def test_what_is_rolled_back_is_not_announced(transactional_db: None, monkeypatch: pytest.MonkeyPatch):
     announced: list[bool] = []
     monkeypatch.setattr(commit_notifier, "notify", lambda: announced.append(True))
-    with attributed_transaction(actor="somebody"):
+    with attributed_transaction(actor="someuser"):
         transaction.set_rollback(True)
     assert announced == []
-    with attributed_transaction(actor="somebody"):
+    with attributed_transaction(actor="someuser"):
         pass
     assert announced == [True]
 
 
-def test_a_writer_does_not_notice_that_nobody_can_be_told(
+def test_a_failed_notification_does_not_affect_the_writer(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.setattr(wakeup, "connection_parameters", lambda: {"host": "127.0.0.1", "port": 9})

@@ -107,9 +107,7 @@ def test_a_claim_that_was_lost_writes_nothing(handled: psycopg.Connection, steps
     assert (titles(handled), waiting(handled)) == (["a"], [])
 
 
-def test_a_handler_that_takes_its_time_holds_nobody_up(
-    handled: psycopg.Connection, steps: Steps, worker: BackgroundWorker
-):
+def test_a_slow_handler_does_not_block_fan_out(handled: psycopg.Connection, steps: Steps, worker: BackgroundWorker):
     begun, may_end = threading.Event(), threading.Event()
 
     async def take_time(connection: psycopg.AsyncConnection[Any], claims: Sequence[Claim]) -> None:
@@ -135,7 +133,7 @@ def test_a_subscriber_has_one_way_to_deliver():
         Subscriber(name="test", kind="event", models=(POST,))
 
 
-def test_only_what_stays_in_our_database_comes_in_batches():
+def test_only_transactional_handlers_receive_batches():
     with pytest.raises(ValueError, match="has a batch"):
         subscriber(batch=10)
 

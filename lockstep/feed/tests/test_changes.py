@@ -38,7 +38,7 @@ def test_the_log_is_for_staff(cast: Cast, client, accept: str):
     assert (refused.status_code, refused["Content-Type"]) == (401, "application/problem+json")
 
 
-def test_it_tells_who_did_what_in_which_request(cast: Cast):
+def test_the_list_has_actor_change_and_trace(cast: Cast):
     response = cast.owner.post(CREATE, {"title": "a", "body": "b"})
     [entry] = cast.staff.get(f"{PATH}?model=posts.post").json()["results"]
     assert (entry["type"], entry["kind"], entry["before"]) == ("posts.post.created", "created", None)
@@ -111,7 +111,7 @@ def test_the_history_of_a_post_is_for_everybody_while_it_is_there(cast: Cast):
 
 
 @pytest.mark.parametrize("model", ["posts.post", "posts.comment", "defects.defect", "shop.tag"])
-def test_the_history_of_what_was_deleted_is_for_staff(cast: Cast, model: str):
+def test_the_history_of_a_deleted_object_is_for_staff(cast: Cast, model: str):
     post = write(cast)
     rows = {
         "posts.post": post,
@@ -180,7 +180,7 @@ def test_history_of_a_product_out_of_sight_is_for_its_owner_and_staff(cast: Cast
 
 
 def test_the_history_of_a_user_is_for_staff(cast: Cast):
-    user = User.objects.create_user("somebody", email="private@example.com")
+    user = User.objects.create_user("someuser", email="private@example.com")
     assert cast.outsider.get(f"/api/v1/history/accounts.user/{user.pk}/").status_code == 404
     assert cast.outsider.get(f"/api/v1/history/accounts.user/{user.number}/").status_code == 404
     [entry] = cast.staff.get(f"/api/v1/history/accounts.user/{user.number}/").json()["results"]
@@ -202,7 +202,7 @@ def test_histories_that_there_are_not(cast: Cast, name: str):
     assert cast.staff.get(f"/api/v1/history/{name}/").status_code == 404
 
 
-def test_nobody_reads_a_history_without_a_token(cast: Cast, client):
+def test_a_history_without_a_token_is_401(cast: Cast, client):
     assert client.get(f"/api/v1/history/posts.post/{write(cast).number}/").status_code == 401
 
 

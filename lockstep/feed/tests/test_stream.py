@@ -95,7 +95,7 @@ def test_a_client_that_comes_back_misses_and_repeats_nothing(staff: Person, data
         assert titles(events, 1) == ["2"]
 
 
-def test_only_what_was_asked_for_comes(staff: Person, database: psycopg.Connection):
+def test_a_stream_sends_the_requested_events_only(staff: Person, database: psycopg.Connection):
     with stream(staff, query="?events=posts.post.updated,posts.comment.*") as events:
         next(events)
         post = insert_post(database, "a")

@@ -80,7 +80,7 @@ def test_retry_after_in_either_form(header, seconds):
     assert retry_after_seconds(header, now=NOW) == seconds
 
 
-def test_a_date_to_wait_for_is_by_the_clock_of_who_sent_it():
+def test_a_retry_after_date_is_read_by_the_responses_date():
     """Ours may be ten minutes wrong, or theirs."""
     date, in_a_minute = "Sun, 01 Mar 2026 11:00:00 GMT", "Sun, 01 Mar 2026 11:01:00 GMT"
     assert retry_after_seconds(in_a_minute, date, now=NOW) == 60.0

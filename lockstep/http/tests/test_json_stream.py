@@ -111,7 +111,7 @@ def test_an_array_cut_behind_an_element_yields_every_whole_one(piece, array, for
 
 @settings(deadline=None)
 @given(some_piece, st.text('[]{},":1 \\', max_size=24), st.integers(1, 9))
-def test_accepts_exactly_what_the_parser_accepts(piece, text, size):
+def test_accepts_exactly_the_texts_of_the_parser(piece, text, size):
     elements, error = read_by(piece, text.encode(), size)
     try:
         whole = orjson.loads(text)

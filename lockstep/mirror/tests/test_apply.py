@@ -42,7 +42,7 @@ async def asked_again(pool: Pool, times: int) -> None:
             await asyncio.sleep(0.01)
 
 
-def test_whoever_waits_for_a_lane_keeps_no_connection_from_the_worker_that_holds_it(provider: Provider):
+def test_waiting_for_a_lane_holds_no_connection_that_its_holder_needs(provider: Provider):
     run_import()
     posts = list(Post.objects.filter(number__lte=4))
     for post in posts:

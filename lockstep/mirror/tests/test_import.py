@@ -166,7 +166,7 @@ def test_ids_as_strings_are_ids(provider: Provider):
         ({"userId": 2**53, "title": "t", "body": "b"}, "not a whole number up to 9007199254740991"),
     ],
 )
-def test_what_cannot_be_used_is_told_and_the_rest_comes_in(provider: Provider, element: dict, reason: str):
+def test_unusable_elements_are_reported_and_the_rest_is_imported(provider: Provider, element: dict, reason: str):
     provider.http.post("/posts", json=element)
     code, said = run_import()
     assert code == 1
@@ -283,7 +283,7 @@ def in_a_thread(work: Callable[[], T]) -> T:
         connections.close_all()
 
 
-def test_a_comment_without_its_post_is_told(provider: Provider):
+def test_a_comment_without_its_post_is_reported(provider: Provider):
     provider.http.post("/comments", json={"postId": 999, "name": "n", "email": "e", "body": "b"})
     code, said = run_import()
     assert code == 1
@@ -291,7 +291,7 @@ def test_a_comment_without_its_post_is_told(provider: Provider):
     assert len(ours()[1]) == 20
 
 
-def test_a_creation_under_way_is_not_imported_as_somebody_elses(provider: Provider):
+def test_a_creation_in_flight_is_not_imported_as_another_object(provider: Provider):
     run_import()
     post = Post.objects.create(title="under way", body="b")
     provider.faults(methods=["POST"], after_effect=True, cut=True, times=1)

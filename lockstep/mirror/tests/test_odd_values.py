@@ -47,7 +47,7 @@ def test_what_can_be_kept_comes_in_and_is_shown(provider: Provider, cast: Cast):
 
 
 @pytest.mark.slow
-def test_a_plan_compares_whatever_is_there(provider: Provider):
+def test_a_plan_compares_odd_values(provider: Provider):
     assert run_import()[0] == 0
     listed = [row | {"id": n + 1} for n, row in enumerate(rows()[1 : 3 * len(IN_ROWS)])]
     provider.faults(methods=["GET"], path="/posts", body=dumps(listed))

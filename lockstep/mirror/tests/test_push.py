@@ -55,12 +55,12 @@ def test_a_deletion_removes_the_copy_and_all_that_we_knew_of_it(provider: Provid
     assert not RemoteObject.objects.filter(object_id=post.pk).exists()
 
 
-def test_deleting_what_was_never_sent_asks_nothing(provider: Provider, post: Post):
+def test_deleting_an_object_that_was_never_sent_makes_no_request(provider: Provider, post: Post):
     assert push(post, deleted=True) is True
     assert provider.server.counts() == {}
 
 
-def test_deleting_what_is_gone_already_is_done(provider: Provider, post: Post):
+def test_deleting_a_missing_copy_succeeds(provider: Provider, post: Post):
     push(post)
     provider.http.delete("/posts/11")
     assert push(post, deleted=True) is True
@@ -76,7 +76,7 @@ def test_a_comment_arrives_under_the_providers_id_of_its_post(provider: Provider
     assert provider.comments()[21]["postId"] == 11
 
 
-def test_a_copy_that_somebody_deleted_there_is_created_again(provider: Provider, post: Post):
+def test_a_copy_deleted_at_the_provider_is_created_again(provider: Provider, post: Post):
     push(post)
     provider.http.post("/posts", json={"userId": 1, "title": "foreign", "body": "b"})
     provider.http.delete("/posts/11")
@@ -139,7 +139,7 @@ def test_the_look_up_does_not_take_another_objects_copy(provider: Provider, post
     assert remote(post).remote_id == "11"
 
 
-def test_a_deletion_whose_answer_was_lost_does_not_delete_who_got_the_id_next(provider: Provider, post: Post):
+def test_a_repeated_deletion_does_not_delete_the_next_object_of_the_id(provider: Provider, post: Post):
     push(post)
     provider.faults(methods=["DELETE"], after_effect=True, times=1, status=500)
     with pytest.raises(RetryLater):
@@ -199,7 +199,9 @@ def test_a_copy_that_got_the_id_of_a_deletion_in_doubt_is_found_when_it_is_delet
         ({"status": 422}, Rejected, None),
     ],
 )
-def test_refusals_are_told_apart(provider: Provider, post: Post, fault: dict, error: type, retry_after: float | None):
+def test_each_refusal_has_its_error(
+    provider: Provider, post: Post, fault: dict, error: type, retry_after: float | None
+):
     provider.faults(methods=["POST"], **fault)
     with pytest.raises(error) as caught:
         push(post)
@@ -336,8 +338,8 @@ def test_an_id_given_again_is_the_heirs_where_any_collection_was_seen_to_keep_a_
 
 
 @pytest.mark.parametrize("seen_first", [0, 1])
-def test_the_first_write_that_is_seen_settles_who_has_an_id_that_was_given_twice(post: Post, seen_first: int):
-    """Before it nobody could know whether the provider forgets, and both had the id."""
+def test_the_first_verified_write_decides_the_owner_of_a_doubled_id(post: Post, seen_first: int):
+    """Before it, it is unknown whether the provider persists writes, and both have the id."""
     heir = Post.objects.create(title="heir", body="b")
     rows = [str(post.pk), str(heir.pk)]
 
@@ -351,7 +353,7 @@ def test_the_first_write_that_is_seen_settles_who_has_an_id_that_was_given_twice
     assert (remote(post).remote_id, remote(heir).remote_id) == (None, "99")
 
 
-def test_a_push_that_settles_who_has_an_id_asks_for_a_look_at_the_provider(provider: Provider, post: Post):
+def test_a_push_that_decides_an_ids_owner_requests_a_reconciliation(provider: Provider, post: Post):
     """The copy is swept away, and its id given to another one, after it was read back and before that is noted."""
     heir = Post.objects.create(title="heir", body="b")
     heirs_body = {"userId": 1, "title": "heir", "body": "b"}

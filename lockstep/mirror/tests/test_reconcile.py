@@ -125,7 +125,7 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("write", "unclear", "reads"), TABLE)
-def test_in_the_end_the_provider_equals_us_whatever_becomes_of_a_write(
+def test_the_provider_ends_equal_to_us_whatever_happens_to_a_write(
     kept: Provider, write: str, unclear: str, reads: str
 ):
     """Nothing of ours is there twice, nothing of others is gone, and none of it is drift by others."""
@@ -355,7 +355,7 @@ def test_a_stop_is_looked_at_again_without_a_push(kept: Provider, monkeypatch: p
     assert requested == ["jsonplaceholder-reconcile"]
 
 
-def test_plan_does_not_say_that_a_worker_mends_what_it_has_stopped_at(kept: Provider):
+def test_plan_does_not_promise_repairs_after_a_stop(kept: Provider):
     kept.faults(methods=["GET"], hides="everything")
     look()
     assert "A worker mends" in run_plan()[1]
@@ -423,7 +423,7 @@ def test_what_a_plan_deletes_is_not_deleted_when_it_has_changed_since(kept: Prov
     assert number in kept.posts()
 
 
-def test_a_provider_that_was_never_imported_is_told_so(provider: Provider, caplog: pytest.LogCaptureFixture):
+def test_a_provider_that_was_never_imported_is_logged(provider: Provider, caplog: pytest.LogCaptureFixture):
     check_drift()
     assert "import_data_from_api" in caplog.text
     assert "to delete" not in caplog.text

@@ -117,7 +117,7 @@ def test_what_we_wrote_while_no_worker_ran_is_in_the_plan(imported: Provider):
     assert run_plan()[0] == 0
 
 
-def test_apply_does_not_push_what_a_worker_then_pushes_again_as_new(
+def test_apply_and_worker_do_not_create_one_object_twice(
     imported: Provider, worker: BackgroundWorker, database: psycopg.Connection
 ):
     Post.objects.create(title="new", body="b")
@@ -173,7 +173,7 @@ def test_a_listing_that_cannot_be_read_to_its_end_plans_nothing(imported: Provid
     assert imported.writes() == {}
 
 
-def test_what_could_not_be_pushed_is_told_and_the_exit_code_is_1(imported: Provider):
+def test_failed_pushes_are_reported_with_exit_code_1(imported: Provider):
     Post.objects.filter(number=1).update(title="edited")
     Post.objects.filter(number=2).update(title="edited too")
     imported.faults(methods=["PUT"], path="/posts/1", status=422)
@@ -236,14 +236,14 @@ def test_a_creation_in_doubt_is_neither_deleted_nor_created_twice(imported: Prov
     assert equal(imported)
 
 
-def test_a_drift_check_writes_down_what_it_found(imported: Provider, worker: BackgroundWorker):
+def test_a_drift_check_stores_its_result(imported: Provider, worker: BackgroundWorker):
     imported.http.patch("/posts/1", json={"title": "changed by hand"})
     worker.start()
     check = eventually(lambda: DriftCheck.objects.first())
     assert check.counts == {"update": 1}
 
 
-def test_the_check_mends_what_a_provider_said_yes_to_before_it_was_known_to_keep_anything(
+def test_the_check_repairs_writes_lost_before_the_provider_was_known_to_store(
     imported: Provider, worker: BackgroundWorker
 ):
     first, second = Post.objects.filter(number__in=[1, 2]).order_by("number")
@@ -258,7 +258,7 @@ def test_the_check_mends_what_a_provider_said_yes_to_before_it_was_known_to_keep
     eventually(lambda: 1 not in imported.posts() and imported.posts()[2]["title"] == "edited")
 
 
-def test_the_check_mends_what_lost_its_id_to_another_object_long_ago(imported: Provider, worker: BackgroundWorker):
+def test_the_check_repairs_objects_whose_id_another_object_got(imported: Provider, worker: BackgroundWorker):
     """It was never seen there, and the look that was asked for when it lost its id never came."""
     post = Post.objects.create(title="lost", body="b")
     push(post)
@@ -280,7 +280,7 @@ def sweeping(transactional_db: None) -> Iterator[Provider]:
         yield Provider(server)
 
 
-def test_what_a_provider_deletes_beyond_what_it_was_asked_comes_back(
+def test_copies_that_a_deletion_removed_as_well_are_restored(
     sweeping: Provider, worker: BackgroundWorker, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ):
     # The check for drift, which a worker begins with, would ask for the same look.
@@ -310,7 +310,7 @@ def test_a_deletion_whose_answer_was_lost_is_looked_after_too(
     eventually(lambda: drained(database) and equal(sweeping))
 
 
-def test_ids_that_a_provider_gives_again_are_nobodys_stale_ones(imported: Provider):
+def test_reissued_ids_are_not_taken_for_stale_ones(imported: Provider):
     for n in range(20):
         push(Post.objects.create(title=f"ours {n}", body="b"))
     for _ in range(3):
@@ -322,7 +322,7 @@ def test_ids_that_a_provider_gives_again_are_nobodys_stale_ones(imported: Provid
         assert run_plan()[0] == 0
 
 
-def test_apply_mends_what_its_own_deletions_swept_away(sweeping: Provider):
+def test_apply_repairs_side_effects_of_its_deletions(sweeping: Provider):
     post = Post.objects.create(title="ours", body="b")
     Comment.objects.create(post=post, name="n", email="e", body="b")
     assert run_sync()[0] == 0

@@ -122,7 +122,7 @@ class TestStaleForms:
         assert "Nothing has been saved" in errors["__all__"]
         assert values_of(product, "stock", "description") == (6, "")
 
-    def test_saving_again_replaces_what_was_shown(self, admin: Client, product: Product):
+    def test_saving_again_overwrites_the_conflict(self, admin: Client, product: Product):
         form = opened(admin, page_of(product))
         shop.update_product(actor="", product=product, stock=6, price=Decimal("7.00"))
         again = sent_by(admin.post(page_of(product), form | {"stock": "12"}))
@@ -143,7 +143,7 @@ class TestStaleForms:
         shop.update_product(actor="", product=product, name="big lamp")
         assert admin.post(page_of(product), form | {"name": "big lamp"}).status_code == 302
 
-    def test_the_second_of_two_admins_is_told(self, admin: Client, cast: Cast, product: Product):
+    def test_the_second_of_two_admins_sees_a_conflict(self, admin: Client, cast: Cast, product: Product):
         other = admin_of(User.objects.create_superuser("other", password="x"))
         forms = [opened(one, page_of(product)) for one in (admin, other)]
         assert admin.post(page_of(product), forms[0] | {"name": "red lamp"}).status_code == 302
@@ -152,9 +152,7 @@ class TestStaleForms:
         assert values_of(product, "name") == ("red lamp",)
 
     @pytest.mark.parametrize("shown", [None, "", "forged", "another's"])
-    def test_a_form_that_does_not_say_what_it_showed_is_refused(
-        self, admin: Client, cast: Cast, product: Product, shown: Any
-    ):
+    def test_a_form_without_digests_is_refused(self, admin: Client, cast: Cast, product: Product, shown: Any):
         form = opened(admin, page_of(product))
         other = shop.create_product(actor="", owner=cast.owner.user, name="lamp", price=Decimal("5.00"), stock=10)
         if shown is None:
@@ -183,7 +181,7 @@ class TestStaleForms:
         assert "sales" in errors_of(admin.post(page_of(user), form | {"groups": [groups[1].pk]}))["groups"]
         assert list(user.groups.all()) == groups[:1]
 
-    def test_an_error_elsewhere_keeps_what_the_page_showed(self, admin: Client, product: Product):
+    def test_an_error_in_another_field_keeps_the_shown_digests(self, admin: Client, product: Product):
         form = opened(admin, page_of(product))
         again = sent_by(admin.post(page_of(product), form | {"price": "-1", "stock": "12"}))
         shop.update_product(actor="", product=product, stock=6)
@@ -207,7 +205,7 @@ class TestDeletedObjects:
         assert values_of(cast.owner.user, "first_name")[0] == ""
         assert User.objects.alive().filter(pk=cast.owner.user.pk).count() == 0
 
-    def test_nothing_new_belongs_to_what_is_deleted(self, admin: Client, cast: Cast):
+    def test_new_rows_of_a_deleted_parent_are_refused(self, admin: Client, cast: Cast):
         post = Post.objects.create(title="t", body="b", deleted=Now())
         form = {"post": post.pk, "name": "n", "email": "e@example.com", "body": "b"}
         assert "post" in errors_of(admin.post("/admin/posts/comment/add/", form))
@@ -236,7 +234,7 @@ class TestTheUserWhoWrites:
     @pytest.mark.parametrize(
         "loss", [{"is_active": False}, {"is_staff": False}, {"deleted": Now()}, {"password": "another"}]
     )
-    def test_one_who_is_no_longer_entitled_writes_nothing(self, cast: Cast, product: Product, loss: dict[str, Any]):
+    def test_a_user_who_is_no_longer_entitled_writes_nothing(self, cast: Cast, product: Product, loss: dict[str, Any]):
         clerk = User.objects.create_user("clerk", password="x", is_staff=True)
         clerk.user_permissions.set(Permission.objects.filter(codename__in=["view_product", "change_product"]))
         admin = admin_of(clerk)

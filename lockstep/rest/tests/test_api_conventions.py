@@ -26,7 +26,7 @@ def limiter(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- Rates ----------------------------------------------------------------------------------------------
 
 
-def test_every_answer_tells_what_is_left(cast: Cast, settings):
+def test_every_response_has_the_remaining_quota(cast: Cast, settings):
     settings.RATE_LIMIT = 5
     answers = [cast.owner.get(ME) for _ in range(3)]
     assert [answer["RateLimit"] for answer in answers] == [f'"default";r={left};t=10' for left in (4, 3, 2)]
@@ -51,7 +51,7 @@ def test_the_next_minute_is_another(cast: Cast, settings, monkeypatch: pytest.Mo
     assert cast.owner.get(ME).status_code == 200
 
 
-def test_who_is_not_let_in_is_counted_by_address(settings):
+def test_unauthenticated_requests_are_counted_by_address(settings):
     settings.RATE_LIMIT = 2
 
     def ask(address: str, **headers: str) -> int:
@@ -86,7 +86,7 @@ def test_every_answer_has_an_id_and_tells_browsers_to_keep_off(cast: Cast, path:
     assert "no-" in answer["Cache-Control"]
 
 
-def test_pages_may_load_what_is_their_own(client: Client):
+def test_pages_may_load_their_own_resources(client: Client):
     assert client.get("/admin/login/")["Content-Security-Policy"].startswith("default-src 'self';")
 
 
@@ -164,7 +164,7 @@ def test_all_problems_are_listed(client: Client):
     assert client.get("/problems/nonsense").status_code == 404
 
 
-def test_each_request_is_one_line_without_what_was_sent(cast: Cast, caplog: pytest.LogCaptureFixture):
+def test_each_request_is_one_log_line_without_its_body(cast: Cast, caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.INFO, "lockstep.requests"):
         cast.owner.client.post(
             "/auth/?secret=1", {"username": "owner", "password": "owner-password"}, content_type="application/json"

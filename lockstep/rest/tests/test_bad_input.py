@@ -172,7 +172,7 @@ def test_an_unknown_host_is_400():
     assert_problem(Client(raise_request_exception=False).get("/problems/", headers={"host": "evil.example"}), 400)
 
 
-def test_a_mistake_of_ours_is_a_500_that_tells_nothing_but_its_request_id(cast: Cast, monkeypatch: pytest.MonkeyPatch):
+def test_a_bug_is_a_500_with_the_request_id_only(cast: Cast, monkeypatch: pytest.MonkeyPatch):
     def mistaken(**arguments: object) -> None:
         raise RuntimeError("a secret detail")
 

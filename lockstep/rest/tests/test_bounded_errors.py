@@ -28,7 +28,7 @@ def test_of_many_unknown_fields_twenty_are_named(cast: Cast):
 
 
 @pytest.mark.django_db
-def test_an_unknown_field_does_not_hide_the_other_mistakes(cast: Cast):
+def test_an_unknown_field_does_not_hide_other_errors_of_a_body(cast: Cast):
     problem = assert_problem(cast.owner.post(CREATE, {"title": "", "colour": "red"}), 400)
     assert {error["field"] for error in problem["errors"]} == {"title", "body", "colour"}
 
@@ -53,7 +53,7 @@ def test_the_largest_error_is_below_64_kilobytes():
     assert len(orjson.dumps(document(INVALID, "\x03" * 100_000, mistakes))) < 64 * 1024
 
 
-def test_of_many_small_mistakes_twenty_are_named():
+def test_an_error_has_at_most_twenty_entries():
     assert len(document(INVALID, "", [{"field": "a", "detail": "b"}] * 50)["errors"]) == MAX_ERRORS
 
 

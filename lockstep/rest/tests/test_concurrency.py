@@ -1,4 +1,4 @@
-"""ETag, If-None-Match and If-Match: nobody overwrites what they have not seen."""
+"""ETag, If-None-Match and If-Match: no write replaces a version that its client has not read."""
 
 import threading
 
@@ -26,7 +26,7 @@ def test_an_etag_is_the_version_of_the_row_and_changes_with_it(cast: Cast):
     changed = patch(cast, "new")
     assert changed["ETag"] != first
     assert cast.owner.get(ME)["ETag"] == changed["ETag"]
-    with connection.cursor() as cursor:  # whoever writes
+    with connection.cursor() as cursor:  # for every writer
         cursor.execute("UPDATE accounts_user SET last_name = 'x' WHERE id = %s", [cast.owner.user.pk])
     assert cast.owner.get(ME)["ETag"] not in (first, changed["ETag"])
 
@@ -35,7 +35,7 @@ def test_a_write_that_changes_nothing_changes_no_version(cast: Cast):
     assert patch(cast, "new")["ETag"] == patch(cast, "new")["ETag"]
 
 
-def test_nobody_chooses_a_version(cast: Cast):
+def test_a_client_cannot_set_a_version(cast: Cast):
     User.objects.filter(pk=cast.owner.user.pk).update(version=99, first_name="x")
     assert User.objects.get(pk=cast.owner.user.pk).version == 2
 
@@ -54,14 +54,14 @@ def test_what_the_client_has_not_is_sent(cast: Cast):
 
 
 @pytest.mark.parametrize("condition", ['"x"', '"x", , "y"', "W/{}"])
-def test_a_read_of_what_was_not_expected_is_412(cast: Cast, condition: str):
+def test_a_read_of_another_version_is_412(cast: Cast, condition: str):
     tag = cast.owner.get(ME)["ETag"]
     refused = cast.owner.client.get(ME, headers={"if-match": condition.format(tag), "if-none-match": tag})
     assert (refused.status_code, refused.json()["type"]) == (412, "/problems/out-of-date")
 
 
 @pytest.mark.parametrize("condition", ["{}", '"x",,{}', "*"])
-def test_a_read_of_what_was_expected_is_answered(cast: Cast, condition: str):
+def test_a_read_of_the_expected_version_is_200(cast: Cast, condition: str):
     tag = cast.owner.get(ME)["ETag"]
     assert cast.owner.client.get(ME, headers={"if-match": condition.format(tag)}).status_code == 200
 
@@ -72,7 +72,7 @@ def test_a_list_of_no_tags_is_400(cast: Cast, condition: str):
 
 
 @pytest.mark.parametrize("condition", ["{}", '"x", {}', "*"])
-def test_a_change_of_what_was_seen_is_made(cast: Cast, condition: str):
+def test_a_change_of_the_current_version_is_made(cast: Cast, condition: str):
     tag = cast.owner.get(ME)["ETag"]
     assert patch(cast, "new", **{"if-match": condition.format(tag)}).status_code == 200
 
@@ -101,7 +101,7 @@ def test_what_is_no_condition_is_400(cast: Cast, condition: str):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_comes_while_another_is_changing_it_is_told(cast: Cast, database: psycopg.Connection):
+def test_a_change_during_another_change_is_412(cast: Cast, database: psycopg.Connection):
     """An object that is not the user: every write locks the row of its user, to confirm the right to it."""
     made = cast.owner.post("/api/v1/webhooks/", {"url": "https://example.com/x", "events": ["posts.post.*"]})
     path, tag = f"/api/v1/webhooks/{made.json()['id']}/", made["ETag"]

@@ -44,7 +44,7 @@ def test_a_redirect_that_never_ends_is_refused(production: Any):
 
 
 @pytest.mark.django_db
-def test_check_deploy_asks_for_both(production: Any, tmp_path: Path):
+def test_check_deploy_requires_both(production: Any, tmp_path: Path):
     (tmp_path / MANIFEST).unlink()
     production.SECURE_PROXY_SSL_HEADER = None
     found = {one.id for one in run_checks(include_deployment_checks=True, databases=[])}

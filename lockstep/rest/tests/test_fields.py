@@ -121,7 +121,7 @@ def test_what_is_no_text(cast: Cast, value: object):
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "comment")
 
 
-def test_an_unknown_field_does_not_hide_other_mistakes(cast: Cast):
+def test_an_unknown_field_does_not_hide_other_errors(cast: Cast):
     answer = cast.owner.post(PRODUCTS, {"colour": "red", "price": "1_0", "stock": "x"})
     assert sorted(error["field"] for error in answer.json()["errors"]) == ["colour", "name", "price", "stock"]
     answer = cast.owner.post("/api/v1/orders/", {"lines": [{"product": "x", "quantity": 0, "colour": 1}], "shade": 1})
@@ -148,7 +148,7 @@ def test_a_tag_has_no_space_at_its_ends(cast: Cast, name: str):
         ("/api/product/", {**PRODUCT, "id": 7}, "id"),
     ],
 )
-def test_a_creation_refuses_what_the_server_sets(cast: Cast, path: str, body: dict, field: str):
+def test_a_creation_refuses_read_only_fields(cast: Cast, path: str, body: dict, field: str):
     refused = cast.owner.post(path, body)
     assert (refused.status_code, [error["field"] for error in refused.json()["errors"]]) == (400, [field])
 

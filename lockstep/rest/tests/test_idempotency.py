@@ -105,9 +105,9 @@ def test_a_secret_that_was_answered_is_answered_again_and_sealed_in_the_database
         assert first.json()["secret"] not in "".join(cursor.fetchone())
 
 
-def test_who_is_not_signed_in_has_keys_by_address(client: Client, db: None):
-    User.objects.create_user("somebody", password="right")
-    credentials = {"username": "somebody", "password": "right"}
+def test_anonymous_keys_belong_to_an_address(client: Client, db: None):
+    User.objects.create_user("someuser", password="right")
+    credentials = {"username": "someuser", "password": "right"}
 
     def sign_in(address: str) -> str:
         headers = {"idempotency-key": "1"}

@@ -16,7 +16,7 @@ def migrate(app: str, name: str) -> None:
     call_command("migrate", verbosity=0)
 
 
-def test_a_history_that_is_not_ours_is_named_with_what_to_do():
+def test_an_unknown_migration_history_is_refused_with_a_remedy():
     MigrationRecorder.Migration.objects.filter(app="shop", name="0001_initial").delete()
     with pytest.raises(CommandError, match=r"it has changes\.0001_change_log, .* LOCKSTEP_HOME or DATABASE_URL name"):
         migrate("changes", "0001_change_log")

@@ -18,7 +18,7 @@ from tests.support import BackgroundWorker, Cast, eventually
 
 
 @pytest.mark.django_db
-def test_healthz_asks_nothing(client: Client, django_assert_num_queries):
+def test_healthz_makes_no_query(client: Client, django_assert_num_queries):
     with django_assert_num_queries(0):
         assert client.get("/healthz/").status_code == 200
 
@@ -132,7 +132,7 @@ def test_readyz_does_not_wait_for_a_worker_elsewhere(client: Client, settings):
 
 
 @pytest.mark.django_db
-def test_readyz_names_periodic_work_that_nobody_does(client: Client, settings):
+def test_readyz_names_late_periodic_work(client: Client, settings):
     settings.DEBUG = False
     settings.SECURE_SSL_REDIRECT = False
     with connection.cursor() as cursor:
@@ -162,7 +162,7 @@ def test_readyz_is_503_while_migrations_are_pending(client: Client):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/healthz/", "/readyz/", "/metrics/"])
-def test_probes_answer_over_plain_http_whatever_the_host(settings, path: str):
+def test_probes_answer_over_plain_http_for_any_host(settings, path: str):
     settings.DEBUG, settings.SECURE_SSL_REDIRECT, settings.ALLOWED_HOSTS = False, True, ["shop.example"]
     settings.METRICS_TOKEN = "figures"
     headers = {"host": "10.0.0.7:8000", "authorization": "Bearer figures"}

@@ -62,12 +62,12 @@ def test_what_is_understood_is_json(cast: Cast, kind: str):
 
 @pytest.mark.django_db
 def test_a_form_is_understood_where_it_belongs_and_nothing_else(cast: Cast):
-    """The doors of OAuth2 take forms, and no JSON."""
+    """The endpoints of OAuth 2 accept forms only."""
     assert cast.owner.client.post("/oauth/token/", "{}", content_type="application/json").status_code == 415
 
 
 @pytest.mark.django_db
-def test_what_is_allowed_here_is_told(cast: Cast):
+def test_405_names_the_allowed_methods(cast: Cast):
     assert cast.owner.get(PRODUCTS)["Allow"] == "GET, POST, HEAD, OPTIONS"
     told = cast.owner.client.options(PRODUCTS)
     assert (told.status_code, told.json()["parses"]) == (200, ["application/json"])

@@ -94,7 +94,7 @@ def test_every_problem_is_an_example(made: dict):
     assert shown == {name for name, problem in PROBLEMS.items() if problem.status not in (405, 500)}
 
 
-def test_examples_are_what_they_are_examples_of(made: dict):
+def test_examples_match_their_schemas(made: dict):
     schemas = made["components"]["schemas"]
     examples = [(name, one) for name, schema in schemas.items() for one in schema.get("examples", ())]
     assert len(examples) > 30
@@ -132,7 +132,7 @@ def test_canonical_routes_come_first_and_have_the_plain_names(made: dict):
     assert not any("deprecated" in one for one in made["paths"]["/fakeapi/v1/posts/"].values())
 
 
-def test_what_is_deprecated_says_what_stands_in_its_place(made: dict):
+def test_deprecated_operations_name_their_replacement(made: dict):
     paths, named = made["paths"], []
     for path, item in paths.items():
         for operation in item.values():
@@ -196,7 +196,7 @@ def test_another_format_is_a_problem():
 @pytest.mark.parametrize("path", ["/api/schema/swagger-ui", "/api/schema/redoc"])
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.django_db
-def test_pages_load_what_is_here_and_nothing_else(path: str, slash: str):
+def test_pages_load_local_resources_only(path: str, slash: str):
     answer = Client().get(path + slash)
     assert answer.status_code == 200
     page = answer.content.decode()
@@ -228,7 +228,7 @@ console.log(JSON.stringify(asked));
 
 
 @pytest.mark.needs("node")
-def test_redoc_asks_for_no_picture_from_elsewhere():
+def test_redoc_loads_no_remote_image():
     page = Client().get("/api/schema/redoc/").content.decode()
     assert page.index("api/redoc.js") < page.index("redoc.standalone.js")
     done = subprocess.run(

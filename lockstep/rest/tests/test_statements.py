@@ -1,4 +1,4 @@
-"""Statements past the ORM, and what is read together with who asks."""
+"""Prepared statements, and bundled queries."""
 
 from collections.abc import Callable, Iterator
 
@@ -43,10 +43,10 @@ def test_a_statement_goes_to_the_connection_that_there_is():
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("door", ["opaque", "signed"])
-def test_what_is_read_together_is_for_who_asks(cast: Cast, door: str):
+@pytest.mark.parametrize("kind", ["opaque", "signed"])
+def test_a_bundled_query_is_for_the_requests_user(cast: Cast, kind: str):
     user = cast.owner.user
-    secret = sessions.open_opaque(user) if door == "opaque" else sessions.open_pair(user).access
+    secret = sessions.open_opaque(user) if kind == "opaque" else sessions.open_pair(user).access
     caller = sessions.find(secret, WHO)
     assert caller is not None
     assert (caller.session.user, caller.bundled_row) == (user, (user.pk, "this"))
@@ -58,7 +58,7 @@ def test_what_is_read_together_is_for_who_asks(cast: Cast, door: str):
 
 
 @pytest.mark.django_db
-def test_who_asks_is_whole(cast: Cast, django_assert_num_queries):
+def test_columns_of_the_requests_user_are_loaded_when_needed(cast: Cast, django_assert_num_queries):
     """What came with the session is there; anything else is looked up when it is asked for."""
     caller = sessions.find(sessions.open_opaque(cast.owner.user))
     assert caller is not None

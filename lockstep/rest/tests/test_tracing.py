@@ -122,7 +122,7 @@ def test_probes_have_no_spans(cast: Cast, traces: Recorded):
     assert traces.spans == []
 
 
-def test_a_path_is_told_as_far_as_it_is_read(cast: Cast, traces: Recorded):
+def test_a_span_has_the_path_up_to_its_limit(cast: Cast, traces: Recorded):
     cast.owner.get("/%ff%00" + "x" * 5_000 + "?token=secret")
     [span] = traces.spans
     assert span.facts["url.path"].startswith("/%FF\0x")

@@ -1,4 +1,4 @@
-"""Somebody's webhook receiver: writes every request down before it answers as it is told."""
+"""A webhook receiver: stores every request before it answers as configured."""
 
 import threading
 from collections.abc import Callable, Iterator

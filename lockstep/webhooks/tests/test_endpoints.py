@@ -183,7 +183,7 @@ def test_endpoint_whose_subscription_is_missing_can_be_deleted_and_switched_on(c
         ("post", "redeliver/", {"dead_letters": True}),
     ],
 )
-def test_somebody_elses_endpoint_is_not_there(cast: Cast, who: str, method: str, path: str, body: object):
+def test_another_users_endpoint_is_404(cast: Cast, who: str, method: str, path: str, body: object):
     key = make(cast.owner)["id"]
     client = getattr(cast, who).client
     options = {} if body is None else {"data": body, "content_type": "application/json"}
@@ -192,14 +192,14 @@ def test_somebody_elses_endpoint_is_not_there(cast: Cast, who: str, method: str,
     assert Endpoint.objects.alive().filter(disabled=None).count() == 1
 
 
-def test_nobody_gets_in_without_a_token(client, cast: Cast):
+def test_webhooks_without_a_token_are_401(client, cast: Cast):
     key = make(cast.owner)["id"]
     assert client.get(PATH).status_code == 401
     assert client.post(PATH, {"url": URL, "events": ["*"]}, content_type="application/json").status_code == 401
     assert client.get(f"{PATH}{key}/attempts/").status_code == 401
 
 
-def test_only_staff_may_ask_for_what_only_staff_may_read(cast: Cast):
+def test_events_for_staff_need_a_staff_user(cast: Cast):
     refused = cast.owner.post(PATH, {"url": URL, "events": ["accounts.user.*"]})
     assert refused.status_code == 400
     assert "posts.comment.created" in refused.json()["errors"][0]["detail"]

@@ -20,7 +20,7 @@ from lockstep.webhooks.deliver import EndpointHandler
         (errors.UndefinedColumn("column x does not exist"), True),
     ],
 )
-def test_what_our_database_cannot_note_is_one_line_and_a_mistake_has_its_traceback(
+def test_an_outage_while_noting_is_one_line_and_a_bug_has_its_traceback(
     error: Exception, has_traceback: bool, caplog: pytest.LogCaptureFixture
 ):
     """A read-only database was sixty lines for each answer of each receiver."""

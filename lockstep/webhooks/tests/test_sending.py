@@ -1,4 +1,4 @@
-"""From a write to somebody's receiver: signatures, order, refusals, redelivery, endpoints that nobody answers at."""
+"""From a write to the receiver: signatures, order, refusals, redelivery, endpoints that do not answer."""
 
 import gzip
 import socket
@@ -96,11 +96,11 @@ def test_a_forged_body_does_not_verify(
         Received(request.path, request.headers, request.body.replace(b'"a"', b'"b"')).verified(endpoint["secret"])
 
 
-def test_only_what_its_patterns_name_and_its_owner_may_see_is_sent(
+def test_only_changes_of_its_patterns_that_the_owner_may_read_are_sent(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
 ):
     make(people.owner, receiver, "*")
-    User.objects.create_user("somebody", email="private@example.com")
+    User.objects.create_user("someuser", email="private@example.com")
     theirs = make(people.colleague, receiver, "posts.comment.created")  # its creation is its owner's business alone
     own = make(people.owner, receiver, "lockstep_webhooks.endpoint.*")
     insert_post(database, "a")
@@ -169,7 +169,7 @@ def test_redelivery_shows_nothing_of_a_product_out_of_sight(
     assert not any(b"withdrawn" in request.body for request in receiver.requests)
 
 
-def test_redelivery_does_not_count_what_its_owner_may_not_read(
+def test_redelivery_does_not_count_unreadable_changes(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
 ):
     """How many orders there were, and when, could be found out by periods that get shorter."""
@@ -189,7 +189,7 @@ def test_redelivery_does_not_count_what_its_owner_may_not_read(
 def test_redelivery_tells_nothing_of_the_time_before_the_endpoint(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
 ):
-    """Whoever makes an endpoint would otherwise read all that was ever deleted."""
+    """The owner of a new endpoint would otherwise read everything that was ever deleted."""
     insert_post(database, "taken back")
     database.execute("UPDATE posts_post SET deleted = now()")
     endpoint = make(people.colleague, receiver, "posts.post.*")
@@ -291,7 +291,7 @@ def test_a_secret_signs_until_its_own_end_however_often_it_is_replaced(
         later.verified(secrets[0])
 
 
-def test_a_new_secret_signs_from_the_moment_that_it_is_told(
+def test_a_new_secret_signs_from_its_response_on(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
 ):
     endpoint = make(people.owner, receiver)
@@ -399,7 +399,7 @@ def test_a_test_event_goes_the_whole_way(
     assert len(tests()) == 1
 
 
-def test_attempts_tell_what_was_sent_and_what_came_back_but_no_signature(
+def test_attempts_have_request_and_response_without_signatures(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
 ):
     endpoint = make(people.owner, receiver)
@@ -614,7 +614,7 @@ def test_days_of_failure_disable_and_one_success_forgives(
     eventually(lambda: any(b'"e"' in request.body for request in receiver.requests))
 
 
-def test_a_dead_receiver_holds_up_nobody_else(
+def test_a_dead_receiver_does_not_delay_others(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
 ):
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and says nothing

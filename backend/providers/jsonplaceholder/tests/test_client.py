@@ -208,7 +208,7 @@ def test_a_cut_body_is_garbled(work):
 
 def test_waiting_for_a_place_counts_and_has_sent_nothing():
     async def work(client):
-        async with client._places:  # the only one, which nobody gives back in time
+        async with client._places:  # the only one, which is not returned in time
             with pytest.raises(Unreachable) as caught:
                 await client.create("posts", {})
         return caught.value
@@ -316,7 +316,7 @@ def test_find_filters_again():
     assert seen == [{"title": "5"}, {"id": "2"}]
 
 
-def test_find_asks_only_for_what_a_query_can_say():
+def test_find_queries_only_by_expressible_fields():
     seen = []
 
     def handler(request):
@@ -334,7 +334,7 @@ def test_stream_yields_batches_of_anything():
     assert talk(answering(200, []), all_of()) == []
 
 
-def test_stream_that_falls_silent_has_yielded_what_was_whole():
+def test_stream_that_stalls_has_yielded_its_complete_elements():
     rows = orjson.dumps([{"id": number, "body": "x" * 100} for number in range(10_000)])
 
     async def work(client):

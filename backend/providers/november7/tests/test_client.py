@@ -130,7 +130,7 @@ def test_it_gives_up_in_time_and_says_why():
             listing([answer], deadline=0.2)
 
 
-def test_who_does_not_answer_is_asked_again(monkeypatch: pytest.MonkeyPatch):
+def test_a_provider_that_does_not_answer_is_retried(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("backend.providers.november7.client.ATTEMPT_SECONDS", 0.1)
     asked = []
 
@@ -189,7 +189,7 @@ def test_what_makes_no_sense_is_left_out(changes: dict, expected: dict):
         assert getattr(movie, name) == value
 
 
-def test_a_listing_is_whole_when_it_has_what_it_says_it_has():
+def test_a_listing_is_complete_when_it_has_as_many_as_announced():
     other = MOVIE | {"id": str(UUID(int=1))}
     assert listing([page(MOVIE, other, total=2)]).is_whole
     assert not listing([page(MOVIE, total=2)]).is_whole

@@ -49,7 +49,7 @@ def test_the_data_have_the_shape_and_are_always_the_same():
     assert len({comment["email"] for comment in comments}) == 500
 
 
-def test_rows_are_what_is_sent(server, http):
+def test_rows_are_stored_as_sent(server, http):
     assert server.rows("posts") == http.get("/posts").json() == list(texts.posts(20))
     assert server.rows("comments") == http.get("/comments").json()
 
@@ -108,7 +108,7 @@ def test_as_text():
 # Persistence
 
 
-def test_a_folder_keeps_what_was_written(tmp_path):
+def test_a_folder_keeps_written_objects(tmp_path):
     with StandIn(folder=tmp_path / "new", posts=3) as server:
         made = httpx.post(f"{server.url}/posts", json=POST).json()
         httpx.delete(f"{server.url}/posts/1")
@@ -337,7 +337,7 @@ def test_unknown_control_routes(http):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.slow
-def test_the_process_says_where_it_listens_and_ends_when_told(tmp_path, number):
+def test_the_process_prints_its_address_and_ends_at_sigterm(tmp_path, number):
     command = [
         sys.executable,
         "-m",

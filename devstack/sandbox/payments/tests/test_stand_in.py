@@ -328,7 +328,7 @@ def test_a_folder_keeps_tokens_charges_and_attempts(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.slow
-def test_the_process_says_where_it_listens_and_ends_when_told(tmp_path, number):
+def test_the_process_prints_its_address_and_ends_at_sigterm(tmp_path, number):
     command = [sys.executable, "-m", "devstack.sandbox.payments", "--port=0", f"--folder={tmp_path}", "--silence=600"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:

@@ -94,7 +94,7 @@ def send(url: str, times: int = 1, opened: list = LOOPBACK, idle: float = 0.0) -
 
 
 def test_the_address_that_was_checked_is_the_one_connected_to(monkeypatch: pytest.MonkeyPatch):
-    """The second question would have led elsewhere; nobody asks it."""
+    """A second look-up would have returned another address; there is none."""
     names = Names(monkeypatch, ["127.0.0.1"], ["127.0.0.2"])
     with receiving() as receiver:
         assert send(receiver.url.replace("127.0.0.1", "rebound.example")) == ["204"]
@@ -121,7 +121,7 @@ def test_every_spelling_of_this_machine_is_refused(host: str):
         assert receiver.requests == []
 
 
-def test_a_name_of_our_network_cannot_be_told_from_an_absent_one(monkeypatch: pytest.MonkeyPatch):
+def test_names_in_our_network_and_unknown_names_have_one_error(monkeypatch: pytest.MonkeyPatch):
     def absent(host: str, port: int) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -162,7 +162,7 @@ def test_a_cause_does_not_tell_the_path_of_the_url():
     assert "the-secret" not in asyncio.run(run())
 
 
-def test_a_slow_name_server_holds_up_nobody_else(monkeypatch: pytest.MonkeyPatch):
+def test_a_slow_name_server_does_not_delay_other_lookups(monkeypatch: pytest.MonkeyPatch):
     """Each destination resolves on a thread of its own."""
     let_go = threading.Event()
 

@@ -48,7 +48,7 @@ def refusal(receive: Any, length: int | None, **limits: Any) -> Refusal:
     return refused.value
 
 
-def test_a_body_is_what_was_sent():
+def test_a_body_is_read_as_sent():
     assert read(client(b"ab", b"c"), 3) == b"abc"
 
 

@@ -46,7 +46,7 @@ def test_an_address_is_read_with_and_without_a_port(text: str, address: str | No
     assert plain_address(text) == address
 
 
-def test_nobody_is_believed_where_no_proxy_is_named(settings: Any, caplog: pytest.LogCaptureFixture):
+def test_forwarded_headers_are_ignored_without_trusted_proxies(settings: Any, caplog: pytest.LogCaptureFixture):
     settings.TRUSTED_PROXIES = []
     environ = {"REMOTE_ADDR": "127.0.0.1", SCHEME: "https"}
     remove_untrusted_scheme(environ)

@@ -56,7 +56,7 @@ def test_it_ends_once_after_the_drain(raised: list[int]):
     assert raised == [signal.SIGINT]
 
 
-def test_streams_are_told_whenever_they_began(raised: list[int]):
+def test_all_streams_are_notified_of_the_stop(raised: list[int]):
     class Stream(SimpleNamespace):
         __hash__ = object.__hash__
 
@@ -83,7 +83,7 @@ def test_sigterm_begins_it(raised: list[int], monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux's own")
-def test_who_has_connected_is_accepted_and_who_has_not_is_refused_with_nothing_sent():
+def test_pending_connections_are_accepted_and_later_ones_refused():
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = listening.getsockname()
         with socket.create_connection(address) as early, socket.socket() as late:
