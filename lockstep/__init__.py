@@ -14,7 +14,7 @@ from lockstep.delivery.subscriptions import Change, Skipped
 
 if TYPE_CHECKING:
     from lockstep.changes.imports import resync, uncaptured
-    from lockstep.changes.reading import history
+    from lockstep.changes.models import history
     from lockstep.delivery.handles import subscription
 
 __all__ = [
@@ -40,7 +40,7 @@ __all__ = [
 
 # These need a database and are imported at first access: models import this module while apps are loaded.
 _LATER = {
-    "history": "lockstep.changes.reading",
+    "history": "lockstep.changes.models",
     "resync": "lockstep.changes.imports",
     "subscription": "lockstep.delivery.handles",
     "uncaptured": "lockstep.changes.imports",
