@@ -4,7 +4,7 @@ What this module exports is the engine's public face; docs/reference.md explains
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lockstep.changes.capture import EVERYBODY, STAFF, Visibility, capture
 from lockstep.changes.context import attributed, current_attribution
@@ -47,7 +47,7 @@ _LATER = {
 }
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - the exports that are named above
+def __getattr__(name: str) -> object:
     if name in _LATER:
         return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,6 @@
 """The engine's settings: `LOCKSTEP = {"RETENTION_DAYS": 30}` in the project's settings. Every key is optional."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from django.apps import AppConfig, apps
 from django.conf import settings
@@ -29,14 +28,14 @@ class LockstepSettings:
     WORKER_METRICS_HOST: str = "127.0.0.1"
     WORKER_METRICS_PORT: int = 0
 
-    def __getattribute__(self, name: str) -> Any:  # noqa: ANN401 - see the annotations above
+    def __getattribute__(self, name: str) -> object:
         given = given_settings()
         return given[name] if name.isupper() and name in given else super().__getattribute__(name)
 
 
-def given_settings() -> Mapping[str, Any]:
+def given_settings() -> Mapping[str, object]:
     """The project's LOCKSTEP setting; `check` reports unknown keys."""
-    given: Mapping[str, Any] = getattr(settings, "LOCKSTEP", {})
+    given: Mapping[str, object] = getattr(settings, "LOCKSTEP", {})
     return given
 
 
