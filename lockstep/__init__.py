@@ -4,7 +4,7 @@ What this module exports is the engine's public face; docs/reference.md explains
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lockstep.changes.capture import EVERYBODY, STAFF, Visibility, capture
 from lockstep.changes.context import attributed, current_attribution
@@ -14,7 +14,7 @@ from lockstep.delivery.subscriptions import Change, Skipped
 
 if TYPE_CHECKING:
     from lockstep.changes.imports import resync, uncaptured
-    from lockstep.changes.reading import history
+    from lockstep.changes.models import history
     from lockstep.delivery.handles import subscription
 
 __all__ = [
@@ -40,14 +40,14 @@ __all__ = [
 
 # These need a database and are imported at first access: models import this module while apps are loaded.
 _LATER = {
-    "history": "lockstep.changes.reading",
+    "history": "lockstep.changes.models",
     "resync": "lockstep.changes.imports",
     "subscription": "lockstep.delivery.handles",
     "uncaptured": "lockstep.changes.imports",
 }
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - the exports that are named above
+def __getattr__(name: str) -> object:
     if name in _LATER:
         return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,6 @@
 """The engine's core as an app of Django."""
 
-from typing import Any
+from collections.abc import Sequence
 
 from django.apps import AppConfig
 from django.db import connections
@@ -33,7 +33,7 @@ class LockstepConfig(AppConfig):
         post_migrate.connect(after_migrations, sender=self)
 
 
-def before_migrations(using: str, plan: list[tuple[Any, bool]], **kwargs: Any) -> None:  # noqa: ANN401 - Django's
+def before_migrations(using: str, plan: Sequence[tuple[object, bool]], **kwargs: object) -> None:
     """Makes the change log before the first migration runs, so that writes of migrations are captured."""
     from lockstep.changes.schema_editor import is_followed
     from lockstep.install import install_log, is_migrated_by_files
@@ -43,7 +43,7 @@ def before_migrations(using: str, plan: list[tuple[Any, bool]], **kwargs: Any) -
         install_log(connections[using])
 
 
-def after_migrations(using: str, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
+def after_migrations(using: str, **kwargs: object) -> None:
     """Installs this code's functions, triggers and rights, and declares its subscriptions.
 
     Subscriptions begin here, not with the first worker: writes in between are delivered.

@@ -1,7 +1,6 @@
 """The engine's settings: `LOCKSTEP = {"RETENTION_DAYS": 30}` in the project's settings. Every key is optional."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from django.apps import AppConfig, apps
 from django.conf import settings
@@ -31,14 +30,14 @@ class LockstepSettings:
     # Whether REST views save time where that changes no response; False is for measurements and for debugging.
     REST_FASTPATH: bool = True
 
-    def __getattribute__(self, name: str) -> Any:  # noqa: ANN401 - see the annotations above
+    def __getattribute__(self, name: str) -> object:
         given = given_settings()
         return given[name] if name.isupper() and name in given else super().__getattribute__(name)
 
 
-def given_settings() -> Mapping[str, Any]:
+def given_settings() -> Mapping[str, object]:
     """The project's LOCKSTEP setting; `check` reports unknown keys."""
-    given: Mapping[str, Any] = getattr(settings, "LOCKSTEP", {})
+    given: Mapping[str, object] = getattr(settings, "LOCKSTEP", {})
     return given
 
 

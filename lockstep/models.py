@@ -1,6 +1,6 @@
 """The engine's models, for Django's discovery."""
 
-from lockstep.changes.models import Change
+from lockstep.changes.models import LoggedChange
 from lockstep.delivery.models import (
     Attempt,
     DeadLetter,
@@ -15,11 +15,11 @@ from lockstep.delivery.models import (
 
 __all__ = [
     "Attempt",
-    "Change",
     "DeadLetter",
     "Delivery",
     "Epoch",
     "Lane",
+    "LoggedChange",
     "PeriodicTask",
     "Place",
     "Subscription",

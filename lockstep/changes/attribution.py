@@ -34,7 +34,7 @@ class Confirmation(Protocol):
     def sql(self) -> str: ...
 
     @property
-    def parameters(self) -> Mapping[str, Any]: ...
+    def parameters(self) -> Mapping[str, object]: ...
 
     def refusal(self, confirmed: bool | None) -> Exception:
         """The error where the expression was not true."""
@@ -55,7 +55,7 @@ class Actor(str):
         return actor
 
 
-def attribution(*, actor: str = "", origin: str = "") -> dict[str, Any]:
+def attribution(*, actor: str = "", origin: str = "") -> dict[str, object]:
     """Actor, origin, trace and traceparent as parameters of a single-statement transaction.
 
     The statement must select `ATTRIBUTED`, which sets them, and write only if the actor's `confirmation_sql` is true.
@@ -84,7 +84,7 @@ def refuse_unless(confirmed: bool | None, actor: str) -> None:
 def confirm(actor: str) -> None:
     """Confirms an actor for a request that writes nothing, such as a replayed response. Raises its error."""
     if isinstance(actor, Actor):
-        refuse_unless(_first_value(f"SELECT {actor.confirmation.sql}", actor.confirmation.parameters), actor)
+        refuse_unless(_is_confirmed(f"SELECT {actor.confirmation.sql}", actor.confirmation.parameters), actor)
 
 
 def set_local(*, origin: str, trace: str) -> tuple[str, dict[str, str]]:
@@ -109,13 +109,13 @@ def attributed_transaction(*, actor: str = "", origin: str = "") -> Iterator[Non
     """
     with transaction.atomic(lockstep_settings.DATABASE):
         statement = SET_LOCAL.format(confirmed=confirmation_sql(actor))
-        refuse_unless(_first_value(statement, attribution(actor=actor, origin=origin)), actor)
+        refuse_unless(_is_confirmed(statement, attribution(actor=actor, origin=origin)), actor)
         notify_on_commit()
         yield
 
 
-def _first_value(statement: str, parameters: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any value
-    """The first column of a statement's row. The statement is prepared, unlike those of the ORM."""
+def _is_confirmed(statement: str, parameters: Mapping[str, object]) -> bool | None:
+    """The first column of the row: whether the actor may write. The statement is prepared, unlike those of the ORM."""
     connection: Any = log_connection()
     connection.ensure_connection()
     with connection.wrap_database_errors:
@@ -124,4 +124,5 @@ def _first_value(statement: str, parameters: Mapping[str, Any]) -> Any:  # noqa:
         if connection.queries_logged:
             cursor = connection._prepare_cursor(cursor)
         cursor.execute(statement, parameters)
-        return cursor.fetchone()[0]
+        confirmed: bool | None = cursor.fetchone()[0]
+        return confirmed

@@ -11,7 +11,7 @@ migrations contain none of it.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack
 
 from django.apps import apps
 from django.db import models
@@ -36,6 +36,16 @@ class Visibility:
 
 
 Readers = str | Visibility
+Document: TypeAlias = dict[str, Any]  # captured columns by name, with values of JSON
+
+
+class Options(TypedDict, total=False):
+    """The options of a capture; each has a default."""
+
+    readers: Readers
+    staff_only: tuple[str, ...]
+    soft_delete: str | None
+    was: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,26 +76,18 @@ class Declaration:
     column with the owner's key, or a Visibility. Columns in `staff_only` are omitted for all others.
     """
 
-    def __call__(
-        self,
-        *columns: str,
-        readers: Readers = STAFF,
-        staff_only: tuple[str, ...] = (),
-        soft_delete: str | None = None,
-        was: tuple[str, ...] = (),
-    ) -> Callable[[M], M]:
+    def __call__(self, *columns: str, **options: Unpack[Options]) -> Callable[[M], M]:
         """The decorator of a model. Raises ValueError where readers or staff_only name an uncaptured column."""
 
         def decorate(model: M) -> M:
             if model._meta.abstract:
                 raise ValueError(f"{model.__name__} is abstract and has no table: capture the models that inherit it.")
-            options = {"readers": readers, "staff_only": staff_only, "soft_delete": soft_delete, "was": was}
             self.register(model._meta.label, *columns, **options)
             return model
 
         return decorate
 
-    def register(self, label: str, *columns: str, **options: Any) -> None:  # noqa: ANN401 - those of __call__
+    def register(self, label: str, *columns: str, **options: Unpack[Options]) -> None:
         """Captures a model by its label, "app.Model"; for a table of a many-to-many field "app.Model_field"."""
         capture = Capture(label.lower(), columns, **options)
         if fault := _fault(capture):

@@ -4,7 +4,6 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from typing import Any
 
 from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
@@ -23,7 +22,7 @@ SECRET = re.compile(r"(^|_)(password|passwd|secret|token|api_?key|private_?key|o
 
 
 @register(Tags.compatibility)
-def settings_are_known(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:  # noqa: ANN401 - Django's
+def settings_are_known(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
     """Every key of LOCKSTEP is a setting of the engine."""
     known = known_settings()
     return [
@@ -38,7 +37,7 @@ def _did_you_mean(name: str, known: set[str]) -> str:
 
 
 @register(Tags.compatibility)
-def database_is_postgresql(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:  # noqa: ANN401 - Django's
+def database_is_postgresql(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
     """Warns where nothing is captured."""
     if not declared() or connections[lockstep_settings.DATABASE].vendor == "postgresql":
         return []
@@ -46,7 +45,7 @@ def database_is_postgresql(app_configs: Apps, **kwargs: Any) -> list[CheckMessag
 
 
 @register(Tags.models)
-def captures_are_possible(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:  # noqa: ANN401 - Django's
+def captures_are_possible(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
     """Each declared capture names a model, once, and columns of its table."""
     found: list[CheckMessage] = []
     for label, several in declared().items():
@@ -63,7 +62,7 @@ def captures_are_possible(app_configs: Apps, **kwargs: Any) -> list[CheckMessage
 
 
 @register(Tags.models)
-def every_model_is_captured(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:  # noqa: ANN401 - Django's
+def every_model_is_captured(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
     """Each model of CAPTURED_APPS is captured or has a reason."""
     return [
         Error(f"{model._meta.label} is not captured.", hint=_hint_for(model), obj=model, id="lockstep.E001")
@@ -75,7 +74,7 @@ def every_model_is_captured(app_configs: Apps, **kwargs: Any) -> list[CheckMessa
 def capture_is_in_force(
     databases: Sequence[str] | None = None,
     compare_definitions: bool = True,
-    **kwargs: Any,  # noqa: ANN401 - Django's
+    **kwargs: object,
 ) -> list[CheckMessage]:
     """Installed capture: triggers, functions, the log's tables and rights (`manage.py check --database default`).
 
@@ -93,7 +92,7 @@ def capture_is_in_force(
 
 
 @register(Tags.database, deploy=True)
-def role_does_not_own_the_log(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:  # noqa: ANN401
+def role_does_not_own_the_log(databases: Sequence[str] | None = None, **kwargs: object) -> list[CheckMessage]:
     """Whether web and worker, if they connect with this process's role, could disable capture."""
     using = lockstep_settings.DATABASE
     if not databases or using not in databases or connections[using].vendor != "postgresql":

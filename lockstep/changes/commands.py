@@ -36,17 +36,19 @@ class Command(BaseCommand):
         except SystemExit as end:
             sys.exit(1 if end.code == 2 and not self._is_executing else end.code)
 
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:  # noqa: ANN401 - argparse's
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: object) -> CommandParser:
         """Disallows abbreviated options, which may mean another option in the next version."""
         return super().create_parser(prog_name, subcommand, allow_abbrev=False, **kwargs)
 
-    def execute(self, *args: Any, **options: Any) -> str | None:  # noqa: ANN401 - Django's signature
+    def execute(
+        self, *args: object, stdout: TextIO | None = None, stderr: TextIO | None = None, **options: object
+    ) -> str | None:
         """Executes the command even if its output fails. Raises CommandError when output was lost."""
         self._is_executing = True
         said: Any = self.stdout  # the stubs lack _out
         warned: Any = self.stderr
-        output = LossyStream(options.pop("stdout", None) or said._out)
-        errors = LossyStream(options.pop("stderr", None) or warned._out)
+        output = LossyStream(stdout or said._out)
+        errors = LossyStream(stderr or warned._out)
         said._out, warned._out = output, errors
         try:
             with self._span():
@@ -123,7 +125,7 @@ class LossyStream:
             os.dup2(null, self._target.fileno())
             os.close(null)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - attributes of the target: isatty, encoding, fileno …
+    def __getattr__(self, name: str) -> object:
         return getattr(self._target, name)
 
 

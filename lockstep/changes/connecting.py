@@ -11,18 +11,20 @@ locks, and between the statements of a pipeline no server timeout would end it.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Generator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
+from psycopg.pq.abc import PGconn
 from psycopg.rows import TupleRow
 
 from lockstep.changes.database_errors import is_stale
 from lockstep.conf import log_connection
 
 T = TypeVar("T")
-Wait = Generator[Any, Any, T]  # of psycopg: yields what it waits for, is sent what is ready
+Parameters: TypeAlias = dict[str, Any]  # of psycopg's connect: texts, numbers and classes
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +43,7 @@ END_SESSION = f"SELECT pg_terminate_backend(pid) {SESSION} AND NOT ({WORKS})"
 OWES_NONE = "the server owes it no answer"
 
 
-def connection_parameters() -> dict[str, Any]:
+def connection_parameters() -> Parameters:
     """Django's connection parameters for the database with the change log, for psycopg."""
     given = log_connection().get_connection_params()
     return {name: value for name, value in given.items() if name not in OF_DJANGOS_CURSORS}
@@ -62,13 +64,17 @@ def session_statement(settings: Mapping[str, str]) -> tuple[str, list[str]]:
 class Watched:
     """A mixin of connections, which limits waits."""
 
-    pgconn: Any
-    info: Any
+    pgconn: PGconn
     server_pid: int | None = None  # of its server process; a pooler's number differs
     longest: float | None = None  # seconds for any wait, even while the server works
     silent_seconds: float | None = SILENT_SECONDS
 
-    def watched(self, wait: Wait[T]) -> Wait[T]:
+    if TYPE_CHECKING:  # psycopg's own
+
+        @property
+        def info(self) -> psycopg.ConnectionInfo: ...
+
+    def watched(self, wait: PQGen[T]) -> PQGen[T]:
         """Wraps a wait; raises where no answer will come. psycopg sends it 0 regularly while nothing is ready."""
         began = heard = time.monotonic()
         look = Look(self)
@@ -90,7 +96,7 @@ class Watched:
             result: T = end.value
             return result
 
-    def address(self) -> dict[str, Any]:
+    def address(self) -> Parameters:
         """The parameters of a short-lived connection to the same server."""
         own = {"application_name": "lockstep-probe", "connect_timeout": PROBE_SECONDS}
         return {**self.info.get_parameters(), "password": self.info.password, **own}
@@ -145,7 +151,7 @@ class Look:
 class WatchedConnection(Watched, psycopg.Connection[TupleRow]):
     """A synchronous connection."""
 
-    def wait(self, gen: Wait[T], *args: Any, **options: Any) -> T:  # noqa: ANN401 - psycopg's
+    def wait(self, gen: PQGen[T], *args: Any, **options: Any) -> T:  # noqa: ANN401 - psycopg's
         """psycopg's wait for an answer, with a limit."""
         try:
             return super().wait(self.watched(gen), *args, **options)
@@ -170,7 +176,7 @@ class WatchedConnection(Watched, psycopg.Connection[TupleRow]):
 class WatchedAsyncConnection(Watched, psycopg.AsyncConnection[TupleRow]):
     """An asynchronous connection."""
 
-    async def wait(self, gen: Wait[T], *args: Any, **options: Any) -> T:  # noqa: ANN401 - psycopg's
+    async def wait(self, gen: PQGen[T], *args: Any, **options: Any) -> T:  # noqa: ANN401 - psycopg's
         """psycopg's wait for an answer, with a limit."""
         try:
             return await super().wait(self.watched(gen), *args, **options)
@@ -199,12 +205,12 @@ class Probe(Watched, psycopg.Connection[TupleRow]):
     silent_seconds = None
     longest = float(PROBE_SECONDS)
 
-    def wait(self, gen: Wait[T], *args: Any, **options: Any) -> T:  # noqa: ANN401 - psycopg's
+    def wait(self, gen: PQGen[T], *args: Any, **options: Any) -> T:  # noqa: ANN401 - psycopg's
         """psycopg's wait for an answer, with a limit."""
         return super().wait(self.watched(gen), *args, **options)
 
 
-def examine(address: Mapping[str, Any], pid: int) -> str:
+def examine(address: Parameters, pid: int) -> str:
     """Why this server process will not answer; "" where it may, or that is unknown."""
     try:
         with Probe.connect(**address, autocommit=True) as probe:
@@ -217,7 +223,7 @@ def examine(address: Mapping[str, Any], pid: int) -> str:
     return OWES_NONE if row[0] is False else ""
 
 
-def end_session(address: Mapping[str, Any], pid: int) -> None:
+def end_session(address: Parameters, pid: int) -> None:
     """Terminates this session on the server, unless it works on a statement."""
     try:
         with Probe.connect(**address, autocommit=True) as probe:

@@ -8,9 +8,9 @@ It opens no transaction and sends no statement; statements.py sets the attributi
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,18 @@ class attributed:
     def __init__(
         self, actor: str | Callable[[], str] | None = None, origin: str | None = None, trace: str | None = None
     ) -> None:
-        self._given: dict[str, Any] = {"actor": actor, "origin": origin, "trace": trace}
+        self._actor, self._origin, self._trace = actor, origin, trace
         self._token: Token[Attribution | None] | None = None
 
     def __enter__(self) -> Self:
-        own = {name: value for name, value in self._given.items() if value is not None}
-        self._token = _current.set(replace(_current.get() or Attribution(), **own))
+        outer = _current.get() or Attribution()
+        self._token = _current.set(
+            Attribution(
+                actor=outer.actor if self._actor is None else self._actor,
+                origin=outer.origin if self._origin is None else self._origin,
+                trace=outer.trace if self._trace is None else self._trace,
+            )
+        )
         return self
 
     def __exit__(

@@ -4,10 +4,6 @@ A transaction pooler (pgbouncer's pool_mode=transaction) loses LISTEN, temporary
 statements between two statements, mostly without an error (decision 47).
 """
 
-from typing import Any
-
-import psycopg
-
 from lockstep.changes.connecting import Probe, Watched
 from lockstep.changes.database_errors import MINIMUM_VERSION, UnsuitableDatabase
 
@@ -17,10 +13,10 @@ POOLED = (
     "its client (pgbouncer: pool_mode=session), or PostgreSQL itself."
 )
 
-_examined: set[tuple[Any, ...]] = set()
+_examined: set[tuple[str, int, str, str]] = set()
 
 
-def require_suitable(connection: Any) -> None:  # noqa: ANN401 - a Watched connection of psycopg
+def require_suitable(connection: Watched) -> None:
     """Raises UnsuitableDatabase. Each server is checked once in a process."""
     if connection.pgconn.server_version < MINIMUM_VERSION * 10_000:
         major = connection.pgconn.server_version // 10_000
@@ -45,5 +41,5 @@ def shares_its_session(connection: Watched) -> bool:
     return False
 
 
-def _session(connection: psycopg.Connection[Any]) -> object:
+def _session(connection: Probe) -> object:
     return connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()

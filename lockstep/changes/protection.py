@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from django.db import connections, transaction
 from django.db.backends.utils import CursorWrapper
@@ -249,7 +248,7 @@ def _grant(using: str, role: str) -> None:
             cursor.execute(statement)
 
 
-def grants(cursor: Any, log: Log, role: str) -> Iterator[str]:  # noqa: ANN401 - any cursor
+def grants(cursor: CursorWrapper, log: Log, role: str) -> Iterator[str]:
     """The statements that grant a role, by its identifier, the rights that web and worker need."""
     cursor.execute(PROTECTION["relations"], {"schema": log.schema, "owner": log.owner})
     relations = cursor.fetchall()

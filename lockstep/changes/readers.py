@@ -15,6 +15,7 @@ from typing import Any, Literal
 from lockstep.changes.capture import (
     EVERYBODY,
     STAFF,
+    Document,
     Readers,
     Visibility,
     captures,
@@ -22,7 +23,6 @@ from lockstep.changes.capture import (
 
 KINDS = ("created", "updated", "deleted")
 Kind = Literal["created", "updated", "deleted"]
-Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +30,15 @@ class Part:
     """The part of a change that a user may read."""
 
     kind: Kind
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
+    before: Document | None
+    after: Document | None
 
 
 def readable_part(
     model: str,
     kind: Kind,
-    before: dict[str, Any] | None,
-    after: dict[str, Any] | None,
+    before: Document | None,
+    after: Document | None,
     *,
     user_id: str,
     is_staff: bool,
@@ -111,7 +111,7 @@ def _is_reader(readers: str, before: Document | None, after: Document | None, us
     return owners == {user_id}
 
 
-def _if_visible(readers: Visibility, document: dict[str, Any] | None, user_id: str) -> dict[str, Any] | None:
+def _if_visible(readers: Visibility, document: Document | None, user_id: str) -> Document | None:
     if document is None:
         return None
     is_visible = document[readers.column] == readers.value or _is_owner(readers.owner, document, user_id)
@@ -123,7 +123,7 @@ def _is_owner(column: str, document: Document | None, user_id: str) -> bool:
     return document is not None and str(document.get(column)) == user_id
 
 
-def _without(hidden: Collection[str], document: dict[str, Any] | None) -> dict[str, Any] | None:
+def _without(hidden: Collection[str], document: Document | None) -> Document | None:
     if not hidden or document is None:
         return document
     return {name: value for name, value in document.items() if name not in hidden}

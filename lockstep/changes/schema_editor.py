@@ -5,7 +5,6 @@ PostgreSQL is extended.
 """
 
 from types import TracebackType
-from typing import Any
 
 from django.conf import settings
 from django.db import connections
@@ -31,7 +30,7 @@ class FollowedSchemaEditor(BaseDatabaseSchemaEditor):
 def follow_schema() -> None:
     """Extends the schema editor of every PostgreSQL backend that the project uses."""
     for alias in settings.DATABASES:
-        backend: Any = type(connections[alias])
+        backend = type(connections[alias])
         editor = backend.SchemaEditorClass
         if backend.vendor == "postgresql" and not issubclass(editor, FollowedSchemaEditor):
             backend.SchemaEditorClass = type("SchemaEditor", (FollowedSchemaEditor, editor), {})

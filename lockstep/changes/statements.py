@@ -5,10 +5,10 @@ message: a second round trip would double the time of a short write.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -28,7 +28,12 @@ WRITES = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 NAMES = ("actor", "origin", "trace", "traceparent")
+# Of Django's wrappers: a statement's parameters, and its connection and cursor.
+Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any] | None
+Context: TypeAlias = dict[str, Any]
+Execute: TypeAlias = Callable[[str, Parameters, bool, Context], object]
 TELL = "SELECT " + ", ".join(f"set_config('lockstep.{name}', %s, true)" for name in NAMES)
+TELL_BY_NAME = "SELECT " + ", ".join(f"set_config('lockstep.{name}', %(lockstep_{name})s, true)" for name in NAMES)
 NOTIFY_ON_COMMIT = commit_notifier.notify
 
 
@@ -41,7 +46,7 @@ def follow_connections() -> None:
     connection_created.connect(_follow, dispatch_uid="lockstep")
 
 
-def _follow(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
+def _follow(connection: BaseDatabaseWrapper, **kwargs: object) -> None:
     if is_followed(connection) and not any(isinstance(each, _Wrapper) for each in connection.execute_wrappers):
         connection.execute_wrappers.append(_Wrapper(connection))
 
@@ -54,7 +59,7 @@ class _Wrapper:
         self._told: tuple[Attribution, tuple[str, ...]] | None = None  # in this transaction
         self._is_telling = False
 
-    def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:  # noqa: ANN401
+    def __call__(self, execute: Execute, sql: str, params: Parameters, many: bool, context: Context) -> object:
         if self._is_telling:
             return execute(sql, params, many, context)
         if isinstance(sql, str) and not WRITES.match(sql):
@@ -90,47 +95,31 @@ class _Wrapper:
 
     def _has_told(self) -> bool:
         """Whether an attribution was set in this transaction."""
-        connection: Any = self._connection.connection
+        connection = self._connection.connection
         if connection is None or connection.info.transaction_status == TransactionStatus.IDLE:
             self._told = None
         return self._told is not None
 
     def _execute_alone(
-        self,
-        current: Attribution,
-        execute: Callable[..., Any],
-        sql: Any,  # noqa: ANN401 - Django's, from here on
-        params: Any,  # noqa: ANN401
-        many: bool,
-        context: Any,  # noqa: ANN401
-    ) -> Any:  # noqa: ANN401
+        self, current: Attribution, execute: Execute, sql: str, params: Parameters, many: bool, context: Context
+    ) -> object:
         """Executes a statement in autocommit mode: both are sent as one message, which is one transaction.
 
         That needs a client-side binding cursor; for others a transaction is opened.
         """
         cursor = getattr(context["cursor"], "cursor", None)
-        if many or not isinstance(cursor, ClientCursor) or not isinstance(sql, str):
-            with self._telling(), transaction.atomic(self._connection.alias):
-                with self._connection.cursor() as telling:
-                    telling.execute(TELL, _values(current))
-                return execute(sql, params, many, context)
-        values = _values(current)
-        given = params if params is not None else ()
-        if isinstance(given, Mapping):
-            named = {f"lockstep_{name}": value for name, value in zip(NAMES, values, strict=True)}
-            tell = TELL
-            for name in NAMES:
-                tell = tell.replace("%s", f"%(lockstep_{name})s", 1)
-            result = execute(f"{tell}; {sql}", {**given, **named}, many, context)
-        else:
-            text = sql if params is not None else sql.replace("%", "%%")
-            result = execute(f"{TELL}; {text}", (*values, *given), many, context)
-        cursor.nextset()
-        return result
+        if not many and isinstance(cursor, ClientCursor) and isinstance(sql, str):
+            result = execute(*_in_one_message(_values(current), sql, params), many, context)
+            cursor.nextset()
+            return result
+        with self._telling(), transaction.atomic(self._connection.alias):
+            with self._connection.cursor() as telling:
+                telling.execute(TELL, _values(current))
+            return execute(sql, params, many, context)
 
     def _announce(self) -> None:
         """Notifies workers after the commit. Not in tests, whose databases are dropped."""
-        waiting: Any = self._connection.run_on_commit
+        waiting = self._connection.run_on_commit
         if waiting and waiting[-1][1] is NOTIFY_ON_COMMIT and waiting[-1][0] == set(self._connection.savepoint_ids):
             return
         if not is_testing():
@@ -143,3 +132,13 @@ class _Wrapper:
             yield
         finally:
             self._is_telling = False
+
+
+def _in_one_message(values: tuple[str, ...], sql: str, params: Parameters) -> tuple[str, Parameters]:
+    """A statement that sets these values, and after it the other one, with the parameters of both."""
+    if isinstance(params, Mapping):
+        named = {f"lockstep_{name}": value for name, value in zip(NAMES, values, strict=True)}
+        return f"{TELL_BY_NAME}; {sql}", {**params, **named}
+    if params is None:
+        return f"{TELL}; {sql.replace('%', '%%')}", values
+    return f"{TELL}; {sql}", (*values, *params)

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -64,6 +64,24 @@ class Log:
 
     schema: str
     owner: str
+
+
+class InstalledFunction(NamedTuple):
+    """A function of a capture trigger as it is."""
+
+    source: str
+    is_definer: bool
+    config: list[str]
+    owner: str
+    is_public: bool
+
+
+class InstalledTrigger(NamedTuple):
+    """A capture trigger as it is."""
+
+    function: str
+    enabled: str
+    shape: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +178,9 @@ def find_faults(cursor: CursorWrapper, alias: str) -> Iterator[Fault]:
         return
     expected = {(one.table, one.name): one for one in expected_triggers(cursor, alias, log)}
     cursor.execute(SQL["functions"])
-    functions = {function: rest for function, *rest in cursor.fetchall()}
+    functions = {function: InstalledFunction(*rest) for function, *rest in cursor.fetchall()}
     cursor.execute(SQL["installed"])
-    installed = {(table, name): rest for table, name, *rest in cursor.fetchall()}
+    installed = {(table, name): InstalledTrigger(*rest) for table, name, *rest in cursor.fetchall()}
     for key, one in expected.items():
         yield from _faults_of_function(one, functions.get(one.function), log)
         yield from _faults_of_trigger(one, installed.get(key))
@@ -173,35 +191,33 @@ def find_faults(cursor: CursorWrapper, alias: str) -> Iterator[Fault]:
         yield Fault("E017", f"No capture trigger needs the function {function}.", mend=f"DROP FUNCTION {function}()")
 
 
-def _faults_of_function(one: Trigger, found: list[Any] | None, log: Log) -> Iterator[Fault]:
+def _faults_of_function(one: Trigger, found: InstalledFunction | None, log: Log) -> Iterator[Fault]:
     if found is None:
         yield Fault("E008", f"The function {one.function} is missing.", mend=one.create_function)
         return
-    source, is_definer, config, owner, is_public = found
-    if source != one.source:
+    if found.source != one.source:
         yield Fault("E008", f"The function {one.function} was altered, or is outdated.", mend=one.create_function)
-    if not is_definer or config != one.config:
+    if not found.is_definer or found.config != one.config:
         sentence = f"The function {one.function} depends on the rights or the settings of the session that writes."
         yield Fault("E009", sentence, mend=one.create_function)
-    if owner != log.owner or is_public:
+    if found.owner != log.owner or found.is_public:
         sentence = f"The function {one.function} can be called by roles other than the owner of the log."
         signature = f"{one.function}()"
         mend = f"ALTER FUNCTION {signature} OWNER TO {log.owner}; REVOKE ALL ON FUNCTION {signature} FROM PUBLIC"
         yield Fault("E010", sentence, mend=mend)
 
 
-def _faults_of_trigger(one: Trigger, found: list[Any] | None) -> Iterator[Fault]:
+def _faults_of_trigger(one: Trigger, found: InstalledTrigger | None) -> Iterator[Fault]:
     name = f"{one.label}: the trigger {one.name}"
     lost = "Run `manage.py migrate`, which mends it. Changes that were made without it are not in the log."
     if found is None:
         yield Fault("E003", f"{name} is missing.", lost, one.create_trigger)
         return
-    function, enabled, shape = found
-    if (function, shape) != (one.function, OPERATIONS[one.operation][1]):
+    if (found.function, found.shape) != (one.function, OPERATIONS[one.operation][1]):
         yield Fault("E006", f"{name} was altered.", lost, one.create_trigger)
-    elif enabled in "DR":
+    elif found.enabled in "DR":
         yield Fault("E004", f"{name} is disabled.", lost, one.create_trigger)
-    elif enabled != "A":
+    elif found.enabled != "A":
         yield Fault("E007", f"{name} can be switched off by session_replication_role.", mend=one.create_trigger)
 
 

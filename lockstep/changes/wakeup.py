@@ -9,18 +9,17 @@ import logging
 import os
 import threading
 import time
-from typing import Any
 
 import psycopg
 
-from lockstep.changes.connecting import WatchedConnection, connection_parameters
+from lockstep.changes.connecting import Parameters, WatchedConnection, connection_parameters
 
 logger = logging.getLogger(__name__)
 
 CHANNEL = "lockstep_changes"
 MIN_PAUSE_SECONDS = 0.02  # seconds between two notifications of one process
 IDLE_SECONDS = 60.0  # then the connection is given back
-OWN: dict[str, Any] = {"autocommit": True, "application_name": "lockstep-notifier"}
+OWN: Parameters = {"autocommit": True, "application_name": "lockstep-notifier"}
 # A crash may lose a notification, so it does not wait for the disk. The setting ends with the one transaction of the
 # message, because behind a pooler another client uses the session next.
 NOTIFY = f"SELECT set_config('synchronous_commit', 'off', true); NOTIFY {CHANNEL}"
@@ -30,6 +29,10 @@ class CommitNotifier:
     """The notifier of one process. `notify` only wakes a thread, which is started on demand."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Starts anew: a forked process lacks the parent's thread, and may have a locked lock."""
         self._wanted = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -68,10 +71,6 @@ class CommitNotifier:
         finally:
             with self._lock:
                 self._thread = None
-
-    def reset(self) -> None:
-        """Resets a forked process, which lacks the parent's thread and may have a locked lock."""
-        self.__init__()  # type: ignore[misc]
 
 
 commit_notifier = CommitNotifier()

@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from lockstep.changes.models import Change
+from lockstep.changes.models import LoggedChange
 
 EXAMPLE = {
     "seq": 4711,
@@ -27,7 +27,7 @@ class ChangeSerializer(serializers.Serializer[Any]):
     type = serializers.CharField(help_text="The event type, `<app>.<model>.<kind>`, as in webhooks.")
     model = serializers.CharField()
     object_id = serializers.CharField()
-    kind = serializers.ChoiceField(Change.Kind.choices)
+    kind = serializers.ChoiceField(LoggedChange.Kind.choices)
     before = serializers.DictField(
         allow_null=True, help_text="The captured columns before; null if the object was created."
     )
@@ -72,7 +72,7 @@ class HistoryEntrySerializer(serializers.Serializer[Any]):
 
     seq = serializers.IntegerField(help_text="Its sequence number in the log.")
     at = serializers.DateTimeField(help_text="The time of the change, by the database's clock.")
-    kind = serializers.ChoiceField(Change.Kind.choices)
+    kind = serializers.ChoiceField(LoggedChange.Kind.choices)
     actor = serializers.CharField(
         allow_null=True, help_text="The actor, such as `user:<id>`; null for changes made outside the application."
     )

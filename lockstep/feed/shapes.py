@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from lockstep.changes.models import Change as Row
+from lockstep.changes.models import LoggedChange
 from lockstep.changes.readers import Part
 from lockstep.delivery.documents import shown_document
 from lockstep.delivery.subscriptions import Change
 
-Logged = Row | Change  # read by the feed or by the ORM
+Logged = LoggedChange | Change  # read by the ORM or by the feed
 
 
 def serialize_change(change: Logged) -> dict[str, Any]:

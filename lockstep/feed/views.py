@@ -13,10 +13,9 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 from lockstep.changes.capture import captured_models
-from lockstep.changes.models import Change
+from lockstep.changes.models import LoggedChange
 from lockstep.changes.readers import Part, event_types, matching_patterns, may_read_object, readable_part
-from lockstep.delivery.subscriptions import Change as DeliveredChange
-from lockstep.delivery.subscriptions import logged_models
+from lockstep.delivery.subscriptions import Change, logged_models
 from lockstep.feed.serializers import ChangeSerializer, HistoryEntrySerializer
 from lockstep.feed.shapes import differences, serialize_change
 from lockstep.feed.stream import EVENT_STREAM, STREAM_HEADERS, event_stream
@@ -61,7 +60,7 @@ FILTERS = {
     "object_id": QueryParameter(
         "object_id", {"type": "string", "format": "uuid"}, read_id, "Only changes of this object."
     ),
-    "kind": choice("kind", "Only changes of this kind.", Change.Kind.values),
+    "kind": choice("kind", "Only changes of this kind.", LoggedChange.Kind.values),
     "actor": QueryParameter(
         "actor", {"type": "string", "pattern": f"^user:{ID}$"}, read_actor, "Only changes by this actor: `user:<id>`."
     ),
@@ -135,7 +134,7 @@ class HistoryView(View):
 
     @_history_schema("list_history")
     def get(self, request: ApiRequest, model: str, object_id: str) -> ApiResponse:
-        rows = Change.objects.filter(model=model, object_id=_key(model, object_id))
+        rows = LoggedChange.objects.filter(model=model, object_id=_key(model, object_id))
         last = rows.order_by("-seq").values("kind", "before", "after").first()
         if last is None or not may_read_object(model, last, **_reader(request)):
             raise NotFound("The object does not exist, or its history is not visible to you.")
@@ -187,7 +186,7 @@ class _People:
         return self._names[key]
 
 
-def _entry(change: Change, people: _People, part: Part | None) -> dict[str, Any]:
+def _entry(change: LoggedChange, people: _People, part: Part | None) -> dict[str, Any]:
     entry = {
         "seq": change.seq,
         "at": change.at,
@@ -216,7 +215,7 @@ def _live(request: ApiRequest) -> HttpResponseBase:
     wanted = request.parameters.get("events", EVERYTHING)
     place = request.headers.get("Last-Event-ID") or request.parameters.get("last_event_id", "")
 
-    def matches(change: DeliveredChange) -> bool:
+    def matches(change: Change) -> bool:
         return bool(wanted & matching_patterns(f"{change.model}.{change.kind}"))
 
     exchange = request._request.META.get(EXCHANGE)
@@ -225,15 +224,15 @@ def _live(request: ApiRequest) -> HttpResponseBase:
     )
 
 
-def _filtered(request: ApiRequest) -> QuerySet[Change]:
-    rows = Change.objects.all()
+def _filtered(request: ApiRequest) -> QuerySet[LoggedChange]:
+    rows = LoggedChange.objects.all()
     for comparison, parameter in FILTERS.items():
         if parameter.name in request.parameters:
             rows = rows.filter(**{comparison: request.parameters[parameter.name]})
     return rows
 
 
-def _readable(request: Request, row: Change) -> Part | None:
+def _readable(request: Request, row: LoggedChange) -> Part | None:
     return readable_part(row.model, row.kind, row.before, row.after, **_reader(request))  # type: ignore[arg-type]  # a kind
 
 

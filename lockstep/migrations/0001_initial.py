@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RunPython(make_log, drop_log),
         migrations.CreateModel(
-            name='Change',
+            name='LoggedChange',
             fields=[
                 ('seq', models.BigIntegerField(primary_key=True, serialize=False)),
                 ('at', models.DateTimeField(help_text="When it was written, by the database's clock.")),

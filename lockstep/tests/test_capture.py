@@ -19,17 +19,17 @@ import lockstep
 from lockstep.changes.imports import Resynced
 from lockstep.changes.statements import WRITES
 from lockstep.middleware import AttributionMiddleware
-from lockstep.models import Change
+from lockstep.models import LoggedChange
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def kinds(model: str) -> list[str]:
-    return list(Change.objects.filter(model=model).order_by("seq").values_list("kind", flat=True))
+    return list(LoggedChange.objects.filter(model=model).order_by("seq").values_list("kind", flat=True))
 
 
-def last(model: str = "blog.article") -> Change:
-    return Change.objects.filter(model=model).order_by("-seq")[0]
+def last(model: str = "blog.article") -> LoggedChange:
+    return LoggedChange.objects.filter(model=model).order_by("-seq")[0]
 
 
 def test_orm_bulk_and_sql_are_captured_and_a_rollback_leaves_nothing():
@@ -96,7 +96,7 @@ def test_models_of_other_packages_and_tables_of_many_to_many_fields_are_captured
     assert last("people.person").after == {"username": "ada", "email": "", "is_active": True}
     assert last("auth.group").after == {"name": "writers"}
     assert last("blog.article_tags").after == {"article_id": article.pk, "tag_id": tag.pk}
-    assert "password" not in str(list(Change.objects.filter(object_id=str(person.pk)).values("before", "after")))
+    assert "password" not in str(list(LoggedChange.objects.filter(object_id=str(person.pk)).values("before", "after")))
 
 
 def test_changes_have_their_actor_with_and_without_a_transaction():
@@ -107,7 +107,7 @@ def test_changes_have_their_actor_with_and_without_a_transaction():
     Article.objects.create(title="d")
     found = [
         (change.actor, change.origin, change.trace)
-        for change in Change.objects.filter(model="blog.article").order_by("seq")
+        for change in LoggedChange.objects.filter(model="blog.article").order_by("seq")
     ]
     assert found == [("user:7", "crm", "a job")] * 3 + [(None, None, None)]
 
@@ -119,7 +119,7 @@ def test_an_attribution_ends_with_its_block_also_within_a_transaction():
         Article.objects.create(title="b")
         with lockstep.attributed(actor="user:2"):
             Article.objects.create(title="c")
-    assert [change.actor for change in Change.objects.filter(model="blog.article").order_by("seq")] == [
+    assert [change.actor for change in LoggedChange.objects.filter(model="blog.article").order_by("seq")] == [
         "user:1",
         None,
         "user:2",
@@ -212,7 +212,7 @@ def test_a_user_who_signs_in_within_a_transaction_is_the_actor_from_then_on():
     request = RequestFactory().get("/")
     request.user = AnonymousUser()
     AttributionMiddleware(view)(request)
-    actors = Change.objects.filter(model="blog.article").order_by("seq").values_list("actor", flat=True)
+    actors = LoggedChange.objects.filter(model="blog.article").order_by("seq").values_list("actor", flat=True)
     assert list(actors) == [None, f"user:{user.pk}"]
 
 
@@ -237,7 +237,7 @@ def test_asynchronous_writes_and_requests_are_attributed():
         await AsyncClient().get("/acreate/", headers={"X-Request-ID": "request-2"})
 
     async_to_sync(write)()
-    found = list(Change.objects.filter(model="blog.article").order_by("seq").values_list("actor", "trace"))
+    found = list(LoggedChange.objects.filter(model="blog.article").order_by("seq").values_list("actor", "trace"))
     assert found == [("user:9", None), (None, "request-2")]
 
 
@@ -296,4 +296,4 @@ def test_an_import_that_fails_is_captured_again():
         raise ZeroDivisionError
     Article.objects.create(title="a")
     assert kinds("blog.article") == ["created"]
-    assert Change.objects.filter(model="lockstep.uncaptured").count() == 0
+    assert LoggedChange.objects.filter(model="lockstep.uncaptured").count() == 0

@@ -124,9 +124,9 @@ class TestOfDjango(TransactionTestCase):
         assert len(received["titles"]) == 1
 
     def test_second(self):
-        from lockstep.models import Change, Lane, Subscription
+        from lockstep.models import Lane, LoggedChange, Subscription
 
-        assert (Change.objects.count(), Lane.objects.count()) == (0, 0)
+        assert (LoggedChange.objects.count(), Lane.objects.count()) == (0, 0)
         assert Subscription.objects.count() == 5
         Article.objects.create(title="b")
         deliver_all(strict=True)

@@ -44,7 +44,7 @@ def test_the_package_is_imported_without_psycopg():
 def test_the_log_of_a_second_database_is_delivered():
     from project.blog.subscribers import received
 
-    from lockstep.models import Change
+    from lockstep.models import LoggedChange
     from lockstep.testing import deliver_all
 
     with lockstep.attributed(actor="user:1"):
@@ -52,6 +52,6 @@ def test_the_log_of_a_second_database_is_delivered():
     deliver_all(strict=True)
     assert [change.actor for change in received["titles"]] == ["user:1"]
     assert [change.kind for change in lockstep.history(article)] == ["created"]
-    assert Change.objects.using("orders").count() == 1
+    assert LoggedChange.objects.using("orders").count() == 1
     assert connections["default"].vendor == "sqlite"
     assert lockstep.subscription("notes").status().state == "active"

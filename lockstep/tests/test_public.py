@@ -1,5 +1,6 @@
 """The public face: what is exported, and what importing it brings along."""
 
+import dataclasses
 import subprocess
 import sys
 from importlib.metadata import version
@@ -21,6 +22,13 @@ def test_exported_names_are_these():
 
 def test_version_is_that_of_the_distribution():
     assert version("django-lockstep") == VERSION
+
+
+def test_a_delivered_change_begins_with_the_columns_of_the_log():
+    from lockstep.models import LoggedChange
+
+    columns = [field.name for field in LoggedChange._meta.concrete_fields]
+    assert [field.name for field in dataclasses.fields(lockstep.Change)][: len(columns)] == columns
 
 
 def test_the_core_imports_no_extra():

@@ -1211,7 +1211,7 @@ BUGS = [
     SeededBug(
         "an actor who may no longer write is not refused",
         "lockstep/changes/attribution.py",
-        "        refuse_unless(_first_value(statement, attribution(actor=actor, origin=origin)), actor)\n",
+        "        refuse_unless(_is_confirmed(statement, attribution(actor=actor, origin=origin)), actor)\n",
         "        _first_value(statement, attribution(actor=actor, origin=origin))\n",
         f"{TEST_ENTITLEMENT}::test_write_is_refused_when_the_right_goes_after_authentication",
     ),

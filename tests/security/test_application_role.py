@@ -19,7 +19,7 @@ from psycopg import sql
 from backend.posts.mirror import JSONPLACEHOLDER
 from conftest import database_url
 from lockstep.changes import checks
-from lockstep.changes.models import Change
+from lockstep.changes.models import LoggedChange
 from lockstep.changes.protection import secure
 from lockstep.delivery.database import open_pool
 from lockstep.delivery.partitions import drop_old_partitions, make_partitions
@@ -82,7 +82,7 @@ def test_requests_and_deliveries_need_no_more_than_it_has(
     worker.start()
     with psycopg.connect(application_role, autocommit=True) as owner:
         eventually(lambda: owner.execute("SELECT count(*) FROM shop_pendingvocabulary").fetchone() == (0,))
-    assert Change.objects.filter(model="shop.product", kind="deleted").exists()
+    assert LoggedChange.objects.filter(model="shop.product", kind="deleted").exists()
 
 
 def test_log_is_kept_and_dropped_by_the_worker(application_role: str):

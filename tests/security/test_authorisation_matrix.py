@@ -19,7 +19,7 @@ from backend.defects.actions import create_defect
 from backend.movies.models import Catalogue, Movie, Rating
 from backend.posts import actions as posts
 from backend.shop import actions as shop
-from lockstep.changes.models import Change
+from lockstep.changes.models import LoggedChange
 from lockstep.rest import rate_limit
 from lockstep.webhooks import actions as webhooks
 from lockstep.webhooks.models import Endpoint
@@ -425,7 +425,7 @@ def state() -> list[Any]:
     users = User.objects.order_by("pk").values_list("pk", "password", "is_active", "is_staff")
     open_sessions = Session.objects.open().order_by("pk").values_list("pk", "scope")
     endpoints = [bytes(secret) for secret in Endpoint.objects.order_by("pk").values_list("secret", flat=True)]
-    return [Change.objects.count(), list(users), list(open_sessions), endpoints]
+    return [LoggedChange.objects.count(), list(users), list(open_sessions), endpoints]
 
 
 @pytest.mark.parametrize("actor", ACTORS)

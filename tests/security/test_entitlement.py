@@ -29,9 +29,8 @@ from backend.shop.actions import expire_orders
 from backend.shop.models import Order, Product, Tag
 from conftest import database_url
 from lockstep.changes import attribution
-from lockstep.changes.models import Change
-from lockstep.delivery.subscriptions import Change as DeliveredChange
-from lockstep.delivery.subscriptions import Claim
+from lockstep.changes.models import LoggedChange
+from lockstep.delivery.subscriptions import Change, Claim
 from lockstep.delivery.tests.support import begin_epoch
 from lockstep.feed import stream
 from lockstep.rest import admin_site
@@ -129,7 +128,7 @@ STAFF_WRITES: dict[str, Write] = {
 
 def written_by(user: User) -> int:
     """Changes in the log that name this user as their actor."""
-    return Change.objects.filter(actor=f"user:{user.pk}").count()
+    return LoggedChange.objects.filter(actor=f"user:{user.pk}").count()
 
 
 def belongs_to_deleted() -> list[Any]:
@@ -441,7 +440,7 @@ class Recorder:
 def sent_to(endpoint: Endpoint, model: str) -> bool:
     """Whether a change of this model, which is due, is sent to the endpoint."""
     recorder = Recorder()
-    change = DeliveredChange(1, timezone.now(), model, "x", "updated", {"title": "a"}, {"title": "b"})
+    change = Change(1, timezone.now(), model, "x", "updated", {"title": "a"}, {"title": "b"})
     claim = Claim(lane=1, token=1, attempts=0, message_id=uuid4(), change=change)
 
     async def deliver() -> None:

@@ -16,7 +16,7 @@ from backend.movies.models import Movie, Rating
 from backend.shop import actions as shop
 from backend.shop.actions import Line
 from backend.shop.models import Order, Product
-from lockstep.changes.models import Change
+from lockstep.changes.models import LoggedChange
 from lockstep.webhooks.models import Endpoint
 from tests.admin_pages import admin_of, opened
 from tests.support import Cast
@@ -46,7 +46,7 @@ def test_deleting_an_account_signs_it_out_and_keeps_its_history(admin: Client, c
     assert admin.post(f"{PAGE}{cast.owner.user.pk}/delete/", {"post": "yes"}).status_code == 302
     assert cast.owner.get(ME).status_code == 401
     assert User.objects.get(pk=cast.owner.user.pk).deleted is not None
-    last = Change.objects.history(cast.owner.user.pk).last()
+    last = LoggedChange.objects.history(cast.owner.user.pk).last()
     assert (last.kind, last.actor) == ("deleted", f"user:{cast.staff.user.pk}")
     admin.get(PAGE)  # which tells that it was deleted
     assert "owner" not in admin.get(PAGE).content.decode()

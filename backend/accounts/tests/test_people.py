@@ -9,7 +9,7 @@ from django.test import Client
 from backend.accounts import sessions
 from backend.accounts.models import Follow, LoginAttemptCount, Session, User
 from backend.accounts.throttling import PAIR
-from lockstep.changes.models import Change
+from lockstep.changes.models import LoggedChange
 from lockstep.delivery.models import Subscription
 from lockstep.webhooks.models import Endpoint
 from tests.support import Cast, Person
@@ -46,7 +46,7 @@ def test_registering_answers_with_the_profile(client: Client, given: dict, usern
     assert answer["ETag"]
     user = User.objects.get(username=username)
     assert user.check_password(PASSWORD)
-    assert Change.objects.get(model="accounts.user").actor == f"user:{user.pk}"
+    assert LoggedChange.objects.get(model="accounts.user").actor == f"user:{user.pk}"
     signed_in = client.post("/auth/", {"username": username, "password": PASSWORD}, content_type="application/json")
     assert signed_in.status_code == 200
 
@@ -246,7 +246,7 @@ def test_deleting_the_account_signs_out_everywhere_and_leaves_nothing_to_see(cas
     )
     assert signed_in.status_code == 401
     assert register(client, username="owner", email="owner@example.com").status_code == 201
-    history = Change.objects.history(cast.owner.user.pk)
+    history = LoggedChange.objects.history(cast.owner.user.pk)
     assert [change.kind for change in history][-1] == "deleted"
     assert history.last().before["username"] == "owner"
 

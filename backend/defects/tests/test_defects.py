@@ -6,7 +6,7 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from backend.defects.models import Defect
-from lockstep.changes.models import Change
+from lockstep.changes.models import LoggedChange
 from tests.admin_pages import opened
 from tests.support import Cast, Person
 
@@ -39,7 +39,7 @@ def test_the_reporter_is_the_requests_user(cast: Cast, path: str):
         for base in (CANONICAL, f"{FROZEN}/"):
             for slash in ("", "/"):
                 assert cast.colleague.get(f"{base}{key}{slash}").json() == made
-    assert Change.objects.get(model="defects.defect").actor == f"user:{cast.owner.user.pk}"
+    assert LoggedChange.objects.get(model="defects.defect").actor == f"user:{cast.owner.user.pk}"
 
 
 @pytest.mark.parametrize(

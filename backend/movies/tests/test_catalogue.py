@@ -19,7 +19,7 @@ from backend.movies import catalogue
 from backend.movies.catalogue import RefreshInProgress
 from backend.movies.models import Catalogue, Movie
 from devstack.sandbox.november7 import NO_FAULTS, OBSERVED, FaultProfile, StandIn
-from lockstep.changes.models import Change
+from lockstep.changes.models import LoggedChange
 from lockstep.http.errors import ProviderError
 from tests.support import Cast
 
@@ -52,17 +52,17 @@ def command(*arguments: str) -> str:
 class TestRefresh:
     def test_brings_in_everything_once(self, provider: StandIn):
         assert catalogue.refresh().whole
-        before = Change.objects.filter(model="movies.movie").count()
+        before = LoggedChange.objects.filter(model="movies.movie").count()
         assert before == Movie.objects.count() == 96
-        assert set(Change.objects.filter(model="movies.movie").values_list("origin", flat=True)) == {"november7"}
+        assert set(LoggedChange.objects.filter(model="movies.movie").values_list("origin", flat=True)) == {"november7"}
         assert catalogue.refresh().movies == 96
-        assert Change.objects.filter(model="movies.movie").count() == before
+        assert LoggedChange.objects.filter(model="movies.movie").count() == before
         assert provider.counts() == {"GET /movies": 2}
 
     def test_a_changed_movie_is_a_change(self, provider: StandIn, movies: list[Movie]):
         provider.movies[3]["title"] = "Another Title"
         catalogue.refresh()
-        [change] = Change.objects.filter(model="movies.movie", kind="updated")
+        [change] = LoggedChange.objects.filter(model="movies.movie", kind="updated")
         assert (change.after["title"], change.after["remote_id"]) == ("Another Title", provider.movies[3]["id"])
 
     def test_the_older_schema_erases_nothing(self, provider: StandIn, movies: list[Movie]):
@@ -129,7 +129,7 @@ class TestRefresh:
         assert Movie.objects.alive().count() == 96
         assert "Deleted 1 movie." in command("--prune")
         assert Movie.objects.alive().count() == 95
-        assert Change.objects.get(model="movies.movie", kind="deleted").before["title"] == gone["title"]
+        assert LoggedChange.objects.get(model="movies.movie", kind="deleted").before["title"] == gone["title"]
         provider.movies.append(gone)
         command()
         assert Movie.objects.alive().filter(missing_since=None).count() == 96

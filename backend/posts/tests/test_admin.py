@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 
 from backend.posts.models import Comment, Post
-from lockstep.changes.models import Change
+from lockstep.changes.models import LoggedChange
 from tests.admin_pages import opened
 from tests.support import Cast
 
@@ -24,7 +24,7 @@ def post(db: None) -> Post:
 
 
 def last_change(model: str = "posts.post") -> tuple[str, str | None]:
-    return Change.objects.filter(model=model).order_by("-seq").values_list("kind", "actor")[0]
+    return LoggedChange.objects.filter(model=model).order_by("-seq").values_list("kind", "actor")[0]
 
 
 def test_adding(admin: Client, cast: Cast):

@@ -4,7 +4,7 @@ import pytest
 from django.db import connection
 
 from backend.posts.models import Comment, Post
-from lockstep.changes.models import Change
+from lockstep.changes.models import LoggedChange
 from tests.support import Cast
 
 pytestmark = pytest.mark.django_db
@@ -109,7 +109,7 @@ def test_writes_are_attributed_to_the_user_and_the_request(cast: Cast):
     person.client.post(
         f"{POSTS}create/", {"title": "t", "body": "b"}, content_type="application/json", headers={"x-request-id": "r-1"}
     )
-    change = Change.objects.get(model="posts.post")
+    change = LoggedChange.objects.get(model="posts.post")
     assert (change.actor, change.origin, change.trace) == (f"user:{person.user.pk}", None, "r-1")
 
 

@@ -12,7 +12,7 @@ from backend.shop import actions
 from backend.shop.actions import Line
 from backend.shop.models import Product, ProductTag, Tag
 from backend.shop.tests.conftest import MakeProduct
-from lockstep.changes.models import Change
+from lockstep.changes.models import LoggedChange
 from lockstep.rest.errors import DomainError, NotFound
 from tests.support import Cast, any_lock_waiter, eventually
 
@@ -44,7 +44,7 @@ def test_links_are_deleted_with_their_product_or_tag(cast: Cast, product: MakePr
     linked(product)
     delete(cast)
     assert ProductTag.objects.get().deleted is not None
-    assert Change.objects.filter(model="shop.producttag", kind="deleted").count() == 1
+    assert LoggedChange.objects.filter(model="shop.producttag", kind="deleted").count() == 1
     assert set(Product.objects.alive().values_list("name", flat=True)) <= {"thing"}
     assert not any(one.tags for one in Product.objects.alive())
 

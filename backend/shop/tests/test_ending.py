@@ -16,12 +16,11 @@ from backend.shop.models import Movement, Order, Payment, Product
 from backend.shop.payments import PAYMENTS, PaymentProcessor, tokenise_card
 from backend.shop.tests.conftest import MakeProduct
 from devstack.sandbox.payments import Delays, StandIn, card_behaviours
-from lockstep.changes.models import Change
+from lockstep.changes.models import LoggedChange
 from lockstep.delivery.database import open_pool
 from lockstep.delivery.errors import DependencyPending, Rejected, Unreachable
 from lockstep.delivery.models import DeadLetter
-from lockstep.delivery.subscriptions import Change as LoggedChange
-from lockstep.delivery.subscriptions import Claim
+from lockstep.delivery.subscriptions import Change, Claim
 from lockstep.http.errors import ProviderError
 from lockstep.rest.errors import Conflict
 from tests.support import BackgroundWorker, Cast, eventually
@@ -54,8 +53,8 @@ def token(settings: Any, number: str) -> str:
 
 def deliver(url: str, order: Order, kind: str = "CONFIRMED") -> None:
     """One delivery of the order's latest change to this state. Raises delivery errors."""
-    change = Change.objects.filter(object_id=str(order.pk), after__state=kind).order_by("-seq")[0]
-    logged = LoggedChange(change.seq, change.at, change.model, change.object_id, "updated", change.before, change.after)
+    change = LoggedChange.objects.filter(object_id=str(order.pk), after__state=kind).order_by("-seq")[0]
+    logged = Change(change.seq, change.at, change.model, change.object_id, "updated", change.before, change.after)
 
     async def run() -> None:
         async with PaymentGateway(url, deadline=5.0) as gateway, open_pool(1) as pool:

@@ -10,7 +10,7 @@ from backend.shop.ledger import check_ledger
 from backend.shop.models import Movement, Product
 from backend.shop.tests.conftest import MakeProduct
 from lockstep.changes.attribution import attributed_transaction
-from lockstep.changes.models import Change
+from lockstep.changes.models import LoggedChange
 from tests.support import Cast, without_triggers
 
 pytestmark = pytest.mark.django_db
@@ -60,7 +60,7 @@ def test_a_movement_changes_the_stock(product: MakeProduct):
     deltas = [(first, 3), (second, -5), (first, -1)]
     Movement.objects.bulk_create([Movement(product=one, delta=delta, reason=reason) for one, delta in deltas])
     assert (stock(first), stock(second)) == (12, 0)
-    changes = Change.objects.filter(object_id=str(first.pk), kind="updated")
+    changes = LoggedChange.objects.filter(object_id=str(first.pk), kind="updated")
     assert [change.after["stock"] for change in changes] == [12]
 
 

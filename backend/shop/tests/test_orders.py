@@ -14,7 +14,7 @@ from backend.shop import actions
 from backend.shop.actions import Line
 from backend.shop.models import Bag, Movement, Order, Product
 from backend.shop.tests.conftest import MakeProduct
-from lockstep.changes.models import Change
+from lockstep.changes.models import LoggedChange
 from lockstep.changes.wakeup import commit_notifier
 from lockstep.rest.errors import DomainError
 from tests.support import Cast, Person, any_lock_waiter, eventually
@@ -53,7 +53,7 @@ def test_an_order_takes_the_stock_and_keeps_the_prices(cast: Cast, product: Make
     assert stocks() == {"bread": 8, "milk": 0}
     Product.objects.update(price=99, name="dear")
     assert cast.colleague.get(f"{ORDERS}{placed['number']}/").json()["lines"] == placed["lines"]
-    assert Change.objects.get(model="shop.order").actor == f"user:{cast.colleague.user.pk}"
+    assert LoggedChange.objects.get(model="shop.order").actor == f"user:{cast.colleague.user.pk}"
     moved = Movement.objects.filter(order=placed["id"]).values_list("reason", "actor")
     assert set(moved) == {("ORDER", f"user:{cast.colleague.user.pk}")}
 

@@ -18,12 +18,11 @@ from backend.shop.models import Movement, Order, Payment, Product
 from backend.shop.payments import PAYMENTS, PaymentProcessor
 from backend.shop.tests.conftest import MakeProduct
 from devstack.sandbox.payments import Delays, StandIn, card_behaviours
-from lockstep.changes.models import Change
+from lockstep.changes.models import LoggedChange
 from lockstep.delivery.database import open_pool
 from lockstep.delivery.errors import DependencyPending, Rejected, RetryLater, Unreachable
 from lockstep.delivery.models import DeadLetter
-from lockstep.delivery.subscriptions import Change as LoggedChange
-from lockstep.delivery.subscriptions import Claim
+from lockstep.delivery.subscriptions import Change, Claim
 from lockstep.rest.models import IdempotencyRecord
 from tests.support import BackgroundWorker, Cast, eventually
 
@@ -85,7 +84,7 @@ def test_confirming_leaves_a_payment_and_no_card(
     payment = Payment.objects.get()
     assert (payment.order_id, payment.amount) == (order.pk, Decimal("5.00"))
     assert gateway.charges() == []
-    everything = [caplog.text, *(str(row) for row in Change.objects.values_list("before", "after"))]
+    everything = [caplog.text, *(str(row) for row in LoggedChange.objects.values_list("before", "after"))]
     everything += [str(vars(row)) for row in (payment, IdempotencyRecord.objects.get(), Order.objects.get())]
     assert not any(card_behaviours.PAYS in text or "4242" in text for text in everything)
     assert payment.token.startswith("tok_")
@@ -272,8 +271,8 @@ async def mortal(url: str, step: int) -> AsyncIterator[MortalProcessor]:
 
 
 def claim_of(order: Order, attempts: int) -> Claim:
-    change = Change.objects.get(object_id=str(order.pk), after__state="CONFIRMED")
-    logged = LoggedChange(change.seq, change.at, change.model, change.object_id, "updated", change.before, change.after)
+    change = LoggedChange.objects.get(object_id=str(order.pk), after__state="CONFIRMED")
+    logged = Change(change.seq, change.at, change.model, change.object_id, "updated", change.before, change.after)
     return Claim(lane=1, token=1, attempts=attempts, message_id=uuid4(), change=logged)
 
 

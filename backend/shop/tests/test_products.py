@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from backend.shop import reads
 from backend.shop.models import Movement, Product, ProductTag, Tag
 from backend.shop.tests.conftest import MakeProduct
-from lockstep.changes.models import Change
+from lockstep.changes.models import LoggedChange
 from lockstep.rest.paging import CursorParams
 from tests.support import Cast, Person, any_lock_waiter, eventually
 
@@ -53,7 +53,7 @@ def test_a_new_product_is_on_sale_for_everybody(cast: Cast):
     assert made.items() >= (BICYCLE | {"state": "ON_SALE", "tags": [], "owner": str(cast.owner.user.pk)}).items()
     for key in (made["id"], made["number"]):
         assert cast.outsider.get(f"{PRODUCTS}{key}/").json() == made
-    assert Change.objects.get(model="shop.product").actor == f"user:{cast.owner.user.pk}"
+    assert LoggedChange.objects.get(model="shop.product").actor == f"user:{cast.owner.user.pk}"
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,13 @@ from backend.movies.models import Movie
 from backend.posts.models import Comment, Post
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.changes.context import tracing
-from lockstep.changes.models import Change
+from lockstep.changes.models import LoggedChange
 
 pytestmark = pytest.mark.django_db
 
 
 def log(model: str = "posts.post") -> list[tuple[str, dict | None, dict | None]]:
-    return [(c.kind, c.before, c.after) for c in Change.objects.filter(model=model).order_by("seq")]
+    return [(c.kind, c.before, c.after) for c in LoggedChange.objects.filter(model=model).order_by("seq")]
 
 
 def titles(model: str = "posts.post") -> list[tuple[str, str | None, str | None]]:
@@ -97,10 +97,10 @@ def test_statement_that_changes_an_object_twice_by_a_trigger_is_refused(cast, st
         session.execute(
             "INSERT INTO shop_product (owner_id, name, price, stock) VALUES (%s, 'a', 1, 10)", [cast.owner.user.pk]
         )
-        before = Change.objects.count()
+        before = LoggedChange.objects.count()
         with pytest.raises(Error, match="two statements"), transaction.atomic():
             session.execute(statement)
-    assert Change.objects.count() == before
+    assert LoggedChange.objects.count() == before
 
 
 def test_statements_of_one_function_may_change_an_object_one_after_the_other(cast):
@@ -149,7 +149,8 @@ def test_a_changed_key_is_one_object_gone_and_another_one_there():
     with connection.cursor() as cursor:
         cursor.execute("UPDATE posts_post SET id = gen_random_uuid()")
     kinds = {
-        (c.kind, c.object_id == str(post.pk)) for c in Change.objects.filter(model="posts.post").order_by("seq")[1:]
+        (c.kind, c.object_id == str(post.pk))
+        for c in LoggedChange.objects.filter(model="posts.post").order_by("seq")[1:]
     }
     assert kinds == {("deleted", True), ("created", False)}
 
@@ -163,7 +164,7 @@ def test_shifted_keys_are_logged_by_object():
         )
         cursor.execute("ALTER TABLE posts_post DROP CONSTRAINT posts_post_pkey CASCADE")
         cursor.execute("UPDATE posts_post SET id = ('00000000-0000-7000-8000-00000000000' || (title::int + 1))::uuid")
-    after = {c.object_id[-1]: (c.kind, c.after and c.after["title"]) for c in Change.objects.order_by("seq")[2:]}
+    after = {c.object_id[-1]: (c.kind, c.after and c.after["title"]) for c in LoggedChange.objects.order_by("seq")[2:]}
     assert after == {"1": ("deleted", None), "2": ("updated", "1"), "3": ("created", "2")}
 
 
@@ -181,7 +182,7 @@ def test_deleting_a_post_deletes_its_comments_by_any_statement():
 def test_attribution_travels_with_the_transaction():
     with tracing("request-7"), attributed_transaction(actor="user:1", origin="somewhere"):
         Post.objects.create(title="a", body="x")
-    change = Change.objects.get(model="posts.post")
+    change = LoggedChange.objects.get(model="posts.post")
     assert (change.actor, change.origin, change.trace) == ("user:1", "somewhere", "request-7")
 
 
@@ -190,7 +191,7 @@ def test_attribution_ends_with_its_transaction():
     with attributed_transaction(actor="user:1", origin="somewhere"):
         Post.objects.create(title="a", body="x")
     Post.objects.create(title="b", body="x")
-    assert list(Change.objects.order_by("seq").values_list("actor", "origin", "trace")) == [
+    assert list(LoggedChange.objects.order_by("seq").values_list("actor", "origin", "trace")) == [
         ("user:1", "somewhere", None),
         (None, None, None),
     ]

@@ -10,7 +10,7 @@ from django.test.utils import isolate_apps
 
 from backend.posts.models import Post
 from lockstep.changes.capture import Capture, declared
-from lockstep.changes.models import Change
+from lockstep.changes.models import LoggedChange
 from lockstep.changes.triggers import document, install_triggers
 
 pytestmark = pytest.mark.django_db
@@ -23,7 +23,7 @@ def insert(**columns: str) -> None:
 
 
 def last() -> dict:
-    after = Change.objects.order_by("-seq")[0].after
+    after = LoggedChange.objects.order_by("-seq")[0].after
     assert after is not None
     return after
 
@@ -77,14 +77,16 @@ def test_a_table_that_is_renamed_has_one_change_for_one_write(editor, monkeypatc
         cursor.execute("INSERT INTO posts_article (title, body) VALUES ('a', '')")
         cursor.execute("SELECT proname FROM pg_proc WHERE proname LIKE 'lockstep_capture_%posts_post%'")
         assert cursor.fetchall() == []
-    assert [change.after["title"] for change in Change.objects.filter(model="posts.post") if change.after] == ["a"]
+    assert [change.after["title"] for change in LoggedChange.objects.filter(model="posts.post") if change.after] == [
+        "a"
+    ]
 
 
 def test_a_model_that_is_not_declared_any_more_loses_its_triggers(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delitem(declared(), "posts.post")
     install_triggers(connection)
     insert(title="a", body="b")
-    assert Change.objects.count() == 0
+    assert LoggedChange.objects.count() == 0
 
 
 def test_other_columns_are_captured_as_soon_as_they_are_declared(monkeypatch: pytest.MonkeyPatch):

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from conftest import database_url
-from lockstep.changes.models import Change
+from lockstep.changes.models import LoggedChange
 from lockstep.delivery import partitions
 from lockstep.delivery.database import SQL, open_pool
 from lockstep.delivery.log_reader import (
@@ -131,14 +131,14 @@ def test_nothing_is_missed_repeated_or_out_of_order_among_many_writers(
     follower: LogReader, database: psycopg.Connection, seed: int
 ):
     posts = [insert_post(database, f"{n}") for n in range(5)]
-    before = Change.objects.order_by("-seq").values_list("seq", flat=True).first()
+    before = LoggedChange.objects.order_by("-seq").values_list("seq", flat=True).first()
     reader = Reader(follower, seed)
     with scribbling(posts, seed):
         while len(reader.seen) < 300:
             reader.step()
     while reader.step():
         pass
-    everything = Change.objects.filter(seq__gt=before).order_by("seq").values_list("seq", flat=True)
+    everything = LoggedChange.objects.filter(seq__gt=before).order_by("seq").values_list("seq", flat=True)
     assert sorted(seq for _, seq in reader.seen) == list(everything)
     by_object: dict[str, list[int]] = defaultdict(list)
     for post, seq in reader.seen:

@@ -17,7 +17,7 @@ from backend.posts.models import Post
 from lockstep import telemetry
 from lockstep.changes.attribution import attributed_transaction, set_local
 from lockstep.changes.database_errors import UnsuitableDatabase
-from lockstep.changes.models import Change
+from lockstep.changes.models import LoggedChange
 from lockstep.delivery.errors import DependencyPending, Rejected, RetryLater
 from lockstep.delivery.subscriptions import Claim, Receipt, Skipped, Subscriber
 from lockstep.delivery.tests.support import insert_post
@@ -71,12 +71,12 @@ def deliveries(traces: Recorded) -> list[Told]:
     return [span for span in traces.spans if span.name.startswith("deliver")]
 
 
-def create(person: Any, traceparent: str = f"00-{TRACE}-{SPAN}-01") -> Change:
+def create(person: Any, traceparent: str = f"00-{TRACE}-{SPAN}-01") -> LoggedChange:
     body = {"title": "t", "body": "b"}
     person.client.post(
         "/fakeapi/v1/posts/create/", body, content_type="application/json", headers={"traceparent": traceparent}
     )
-    return Change.objects.filter(model="posts.post").latest("seq")
+    return LoggedChange.objects.filter(model="posts.post").latest("seq")
 
 
 def test_a_webhook_carries_the_span_of_its_delivery_whose_parent_wrote_the_change(
@@ -240,7 +240,7 @@ def test_an_import_carries_the_span_of_its_command(traces: Recorded, database: p
     with database.transaction():
         database.execute(statement, parameters)
         insert_post(database, "a")
-    assert Change.objects.get(model="posts.post").traceparent == own
+    assert LoggedChange.objects.get(model="posts.post").traceparent == own
 
 
 def test_a_worker_claims_nothing_before_its_database_is_migrated(database: psycopg.Connection):

@@ -9,10 +9,9 @@ from backend.accounts.models import User
 from backend.defects.models import Defect
 from backend.posts.models import Comment, Post
 from backend.shop.models import ProductTag, Tag
-from lockstep.changes.models import Change
+from lockstep.changes.models import LoggedChange
 from lockstep.delivery.destinations.webhook import body_of
-from lockstep.delivery.subscriptions import Change as LoggedChange
-from lockstep.delivery.subscriptions import Claim
+from lockstep.delivery.subscriptions import Change, Claim
 from tests.support import Cast
 
 pytestmark = pytest.mark.django_db
@@ -208,10 +207,10 @@ def test_a_history_without_a_token_is_401(cast: Cast, client):
 
 def test_the_log_is_only_read_here(cast: Cast):
     write(cast)
-    before = Change.objects.count()
+    before = LoggedChange.objects.count()
     for method in ("post", "put", "patch", "delete"):
         assert getattr(cast.staff.client, method)(PATH).status_code == 405
-    assert Change.objects.count() == before
+    assert LoggedChange.objects.count() == before
 
 
 def test_a_history_sends_a_value_where_it_changed_and_nowhere_else(cast: Cast):
@@ -236,7 +235,7 @@ def test_a_price_looks_the_same_everywhere(cast: Cast):
     assert history[0]["changed"] == {"price": {"before": "249.90", "after": "250.00"}}
     changes = cast.staff.get(f"{PATH}?object_id={made['id']}&kind=created").json()["results"]
     assert changes[0]["after"]["price"] == made["price"] == "249.90"
-    change = Change.objects.get(object_id=made["id"], kind="created")
+    change = LoggedChange.objects.get(object_id=made["id"], kind="created")
     logged = {name: getattr(change, name) for name in ("seq", "at", "model", "object_id", "kind", "before", "after")}
-    message = json.loads(body_of(Claim(1, 1, 1, UUID(int=1), LoggedChange(**logged))))
+    message = json.loads(body_of(Claim(1, 1, 1, UUID(int=1), Change(**logged))))
     assert message["data"]["after"]["price"] == "249.90"

@@ -13,7 +13,7 @@ from django.db import connection, connections
 
 from backend.posts.models import Comment, Post
 from devstack.sandbox.jsonplaceholder import StandIn
-from lockstep.changes.models import Change
+from lockstep.changes.models import LoggedChange
 from lockstep.delivery.errors import RetryLater
 from lockstep.mirror import importing
 from lockstep.mirror.models import Import, RemoteObject
@@ -46,16 +46,16 @@ def test_after_the_import_both_sides_are_equal_row_by_row(provider: Provider):
 
 def test_a_second_import_changes_nothing(provider: Provider):
     run_import()
-    changes = Change.objects.count()
+    changes = LoggedChange.objects.count()
     code, said = run_import()
     assert code == 0
     assert "posts: 0 imported, 10 known before" in said
-    assert Change.objects.count() == changes
+    assert LoggedChange.objects.count() == changes
 
 
 def test_what_is_imported_is_captured_with_its_origin(provider: Provider):
     run_import()
-    imported = Change.objects.filter(model__startswith="posts.")
+    imported = LoggedChange.objects.filter(model__startswith="posts.")
     assert set(imported.values_list("kind", "origin")) == {("created", "jsonplaceholder")}
     assert imported.count() == 30
 

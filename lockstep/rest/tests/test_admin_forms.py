@@ -17,7 +17,7 @@ from backend.shop import actions as shop
 from backend.shop.actions import Line
 from backend.shop.models import Product, Tag
 from lockstep.changes.attribution import attributed_transaction
-from lockstep.changes.models import Change
+from lockstep.changes.models import LoggedChange
 from lockstep.rest.admin_site import admin_site
 from lockstep.rest.violations import violation
 from tests.admin_pages import admin_of, errors_of, opened, sent_by
@@ -78,7 +78,7 @@ class TestWhatIsWritten:
         post = Post.objects.create(title="title", body="a\nb")
         assert admin.post(page_of(post), opened(admin, page_of(post)) | {"body": "a\r\nc\r\n"}).status_code == 302
         assert values_of(post, "body") == ("a\nc\n",)
-        assert Change.objects.history(post.pk).last().after["body"] == "a\nc\n"
+        assert LoggedChange.objects.history(post.pk).last().after["body"] == "a\nc\n"
 
     def test_a_title_with_a_newline_is_not_edited_by_an_input_of_one_line(self, admin: Client):
         post = Post.objects.create(title="one\ntwo", body="body")

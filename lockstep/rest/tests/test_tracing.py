@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from backend.shop.models import Product
-from lockstep.changes.models import Change
+from lockstep.changes.models import LoggedChange
 from lockstep.rest.middleware import request_id
 from lockstep.rest.server.refusals import Refusal, response_to
 from tests.support import Cast, Person
@@ -29,12 +29,12 @@ def traces(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
         yield recorded
 
 
-def create(person: Person, traceparent: str | None = None, **headers: str) -> Change:
+def create(person: Person, traceparent: str | None = None, **headers: str) -> LoggedChange:
     """The change of a post that is created by a request with this header."""
     told = headers | ({} if traceparent is None else {"traceparent": traceparent})
     response = person.client.post(PATH, {"title": "t", "body": "b"}, content_type="application/json", headers=told)
     assert response.status_code == 201, response.content
-    return Change.objects.filter(model="posts.post").latest("seq")
+    return LoggedChange.objects.filter(model="posts.post").latest("seq")
 
 
 def test_a_change_carries_the_span_of_its_request_which_joins_the_clients_trace(cast: Cast, traces: Recorded):
@@ -65,7 +65,7 @@ def test_an_order_which_is_a_transaction_by_itself_carries_it_as_well(cast: Cast
     product = Product.objects.create(name="tea", price="1.00", stock=5, owner=cast.owner.user, state="ON_SALE")
     response = cast.colleague.post("/api/v1/orders/", {"lines": [{"product": str(product.pk), "quantity": 1}]})
     assert response.status_code == 201, response.content
-    change = Change.objects.filter(model="shop.order").latest("seq")
+    change = LoggedChange.objects.filter(model="shop.order").latest("seq")
     assert parts(change.traceparent)[1] == traces.spans[-1].span_id
 
 

@@ -36,13 +36,13 @@ def of_migrations(django_db_setup, django_db_blocker):
     from django.core.management import call_command
 
     from lockstep.conf import has_log_database, lockstep_settings, log_connection
-    from lockstep.models import Change
+    from lockstep.models import LoggedChange
 
     # Where no test asks for a database none is made, and the connection leads to the one of the settings.
     if not has_log_database() or not log_connection().settings_dict["NAME"].startswith("test_"):
         return []
     with django_db_blocker.unblock():
-        changes = list(Change.objects.using(lockstep_settings.DATABASE).order_by("seq"))
+        changes = list(LoggedChange.objects.using(lockstep_settings.DATABASE).order_by("seq"))
         call_command("flush", database=lockstep_settings.DATABASE, interactive=False, verbosity=0)
     return changes
 

@@ -13,13 +13,12 @@ from django.db import connection
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from lockstep.changes.models import Change
+from lockstep.changes.models import LoggedChange
 from lockstep.delivery import operations
 from lockstep.delivery.destinations.webhook import Gone
 from lockstep.delivery.lanes import Outcome
 from lockstep.delivery.models import DeadLetter, Subscription
-from lockstep.delivery.subscriptions import Change as LoggedChange
-from lockstep.delivery.subscriptions import Claim
+from lockstep.delivery.subscriptions import Change, Claim
 from lockstep.mirror.tests.support import run_command
 from lockstep.rest.encryption import DecryptionFailed, decrypt
 from lockstep.webhooks.disabling import give_up
@@ -126,7 +125,7 @@ def test_giving_up_takes_back_nothing_that_was_written_after_the_failure(cast: C
             cast.owner.client.patch(f"{PATH}{endpoint.pk}/", {"active": active}, content_type="application/json")
     elif meanwhile:
         Endpoint.objects.filter(pk=endpoint.pk).update(**meanwhile)
-    change = LoggedChange(1, failing_since, "posts.post", "1", "updated", None, None)
+    change = Change(1, failing_since, "posts.post", "1", "updated", None, None)
     last = Outcome(Claim(lane=1, token=1, attempts=1, message_id=uuid4(), change=change), Gone("answered 410"))
     give_up(endpoint.pk, last, url=endpoint.url, failing_since=failing_since, reason="answered 410")
     endpoint.refresh_from_db()
@@ -365,7 +364,7 @@ def test_the_log_keeps_neither_url_nor_secrets(cast: Cast):
     made = make(cast.owner, url="https://example.com/token-in-the-path")
     cast.owner.post(f"{PATH}{made['id']}/rotate/", {})
     logged = " ".join(
-        f"{change.before} {change.after}" for change in Change.objects.filter(model="lockstep_webhooks.endpoint")
+        f"{change.before} {change.after}" for change in LoggedChange.objects.filter(model="lockstep_webhooks.endpoint")
     )
     assert "posts.post.*" in logged
     assert "token-in-the-path" not in logged
