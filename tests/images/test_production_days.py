@@ -8,7 +8,6 @@ import signal
 import socket
 import ssl
 import string
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
