@@ -1,12 +1,18 @@
 """The engine's settings: `LOCKSTEP = {"RETENTION_DAYS": 30}` in the project's settings. Every key is optional."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core import mail
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+Network = IPv4Network | IPv6Network
+NETWORKS = ("WEBHOOK_ALLOW_NETWORKS", "REST_TRUSTED_PROXIES")
+MAY_BE_ZERO = ("WORKER_METRICS_PORT", "WEBHOOKS_PER_USER", "WEBHOOK_OVERLAP_HOURS", "FEED_STREAMS")
 
 
 class LockstepSettings:
@@ -27,12 +33,68 @@ class LockstepSettings:
     # The address at which a worker serves /healthz, /readyz and /metrics; port 0: none.
     WORKER_METRICS_HOST: str = "127.0.0.1"
     WORKER_METRICS_PORT: int = 0
-    # Whether REST views save time where that changes no response; False is for measurements and for debugging.
+    # --- lockstep.webhooks ---
+    # Networks that webhooks may reach although they are not public, such as "10.0.0.0/8".
+    WEBHOOK_ALLOW_NETWORKS: Sequence[str] = ()
+    # How many endpoints a user may have.
+    WEBHOOKS_PER_USER: int = 20
+    # After how many days of failures an endpoint is switched off.
+    WEBHOOK_PATIENCE_DAYS: int = 5
+    # How many hours a replaced secret goes on signing.
+    WEBHOOK_OVERLAP_HOURS: int = 24
+    # How many seconds a receiver has to answer, how many messages an endpoint gets at once, and how many changes may
+    # wait for it before no more are fanned out.
+    WEBHOOK_DEADLINE: float = 15.0
+    WEBHOOK_CONCURRENCY: int = 8
+    WEBHOOK_CAP: int = 100_000
+
+    # --- lockstep.feed ---
+    # Live streams of one web process: each holds a thread and a connection.
+    FEED_STREAMS: int = 16
+
+    # --- lockstep.rest ---
+    # Whether views save time where that changes no response; False is for measurements and for debugging.
     REST_FASTPATH: bool = True
+    # Requests a minute of one user, or one address, to one web process.
+    REST_RATE_LIMIT: int = 6_000
+    # Limits of a body, and of the JSON in it.
+    REST_MAX_BODY_BYTES: int = 1_048_576
+    REST_MAX_JSON_DEPTH: int = 32
+    REST_MAX_JSON_VALUES: int = 10_000
+    # Proxies, as networks, whose X-Forwarded-For and X-Forwarded-Proto are trusted.
+    REST_TRUSTED_PROXIES: Sequence[str] = ()
+    # A statement of a request that takes longer is given up (503); only where `configure_connections` was called.
+    REST_STATEMENT_SECONDS: float = 15.0
+    # How long a probe waits for its parts.
+    REST_PROBE_SECONDS: float = 1.0
+    # The bearer token for /metrics; without one, /metrics exists with DEBUG only.
+    REST_METRICS_TOKEN: str = ""
+    # Whether a request's span is the child of the one that its client names; else it links to that.
+    REST_TRACEPARENT_TRUSTED: bool = True
+    # In the OpenAPI document: the tag of a module's views, and deprecated prefixes of paths with their replacements.
+    REST_SCHEMA_TAGS: Mapping[str, str] = {}
+    REST_SCHEMA_DEPRECATED: Mapping[str, str] = {}
+
+    # --- lockstep.rest.server, which bounds what clients send to a web server ---
+    # Requests that a web process works on at once, those that wait, and how many seconds they may.
+    SERVER_REQUESTS: int = 4
+    SERVER_MAX_WAITING: int = 500
+    SERVER_WAITING_SECONDS: float = 10.0
+    # How long a stopping web process goes on serving, with 503 on /readyz.
+    SERVER_DRAIN_SECONDS: float = 0.0
+    # A body has so many seconds, plus one for every so many bytes received; and all bodies together so many bytes.
+    SERVER_BODY_SECONDS: float = 10.0
+    SERVER_BODY_BYTES_PER_SECOND: int = 16_384
+    SERVER_BODIES_BYTES: int = 67_108_864
+    # A stream ends if its client reads nothing for so long.
+    SERVER_STREAM_STALL_SECONDS: float = 30.0
+    # Requests that wait for a remote system, in total and of one user.
+    SERVER_REMOTE_WAITS: int = 16
+    SERVER_REMOTE_WAITS_PER_USER: int = 2
 
     def __getattribute__(self, name: str) -> object:
         given = given_settings()
-        return given[name] if name.isupper() and name in given else super().__getattribute__(name)
+        return given[name] if name in given and name.isupper() else super().__getattribute__(name)
 
 
 def given_settings() -> Mapping[str, object]:
@@ -46,7 +108,46 @@ def known_settings() -> set[str]:
     return {name for name in LockstepSettings.__annotations__ if name.isupper()}
 
 
+def fault_of_setting(name: str, value: object) -> str:
+    """What a value of this setting must be; "" where it is."""
+    default = vars(LockstepSettings)[name]
+    if isinstance(default, bool):
+        return "" if isinstance(value, bool) else "must be True or False"
+    if isinstance(default, (int, float)):
+        kind = int if isinstance(default, int) else (int, float)
+        is_number = isinstance(value, kind) and not isinstance(value, bool)
+        least = 0 if name in MAY_BE_ZERO or isinstance(default, float) else 1
+        if is_number and isinstance(value, (int, float)) and value >= least:
+            return ""
+        return f"must be a {'whole ' if isinstance(default, int) else ''}number of at least {least}"
+    if isinstance(default, str):
+        return "" if isinstance(value, str) else "must be a text"
+    if isinstance(default, Mapping):
+        return "" if isinstance(value, Mapping) else "must be a dict"
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return "must be a list"
+    return _fault_of_networks(value) if name in NETWORKS else ""
+
+
+def _fault_of_networks(value: Sequence[str]) -> str:
+    try:
+        networks(value)
+    except ValueError:
+        return 'must be a list of networks such as "10.0.0.0/8"'
+    return ""
+
+
 lockstep_settings = LockstepSettings()
+
+
+def networks(addresses: Sequence[str]) -> tuple[Network, ...]:
+    """The networks of a setting. Raises ValueError for a text that is none; `check` reports it."""
+    return _networks(tuple(map(str, addresses)))
+
+
+@lru_cache(16)
+def _networks(addresses: tuple[str, ...]) -> tuple[Network, ...]:
+    return tuple(ip_network(address) for address in addresses)
 
 
 def log_connection() -> BaseDatabaseWrapper:

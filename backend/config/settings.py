@@ -17,7 +17,7 @@ from environs import EnvError, validate
 
 from backend.config.environment import Env
 from backend.config.logs import logging_config
-from backend.config.openapi import SCHEMA_DEPRECATED, SCHEMA_TAGS, SPECTACULAR_SETTINGS  # noqa: F401 - settings, too
+from backend.config.openapi import SCHEMA_DEPRECATED, SCHEMA_TAGS, SPECTACULAR_SETTINGS  # noqa: F401 - a setting, too
 from backend.web_server import cores
 from lockstep import telemetry
 
@@ -206,13 +206,6 @@ REST_FRAMEWORK: dict[str, Any] = {
     "EXCEPTION_HANDLER": "lockstep.rest.exception_handler.exception_handler",
     "DEFAULT_SCHEMA_CLASS": "lockstep.rest.schema.AutoSchema",
 }
-MAX_BODY_BYTES = DATA_UPLOAD_MAX_MEMORY_SIZE
-MAX_JSON_DEPTH = 32
-MAX_JSON_VALUES = 10_000
-# Requests a minute of one user, or one address, to one web process.
-RATE_LIMIT = env.int("RATE_LIMIT", 600_000 if DEBUG else 6_000, validate=validate.Range(min=1))
-# A statement of a request that takes longer is given up (503).
-STATEMENT_SECONDS = env.float("STATEMENT_SECONDS", 15.0, validate=validate.Range(min=0.1, max=600))
 
 # --- Signing in -----------------------------------------------------------------------------------------
 TOKEN_DAYS = env.int("TOKEN_DAYS", 30, validate=validate.Range(min=1, max=365))
@@ -238,7 +231,13 @@ SILENCED_SYSTEM_CHECKS = [
 ]
 
 # --- Lockstep -------------------------------------------------------------------------------------------
-LOCKSTEP = {
+# Webhooks go to public addresses only. Private networks must be allowed here.
+try:
+    WEBHOOK_ALLOW_NETWORKS = env.items("WEBHOOK_ALLOW_NETWORKS", read=ip_network)
+except ValueError as error:
+    raise ImproperlyConfigured(f"WEBHOOK_ALLOW_NETWORKS is a list of networks such as 10.0.0.0/8: {error}.") from error
+MAX_BODY_BYTES = DATA_UPLOAD_MAX_MEMORY_SIZE
+LOCKSTEP: dict[str, Any] = {
     "CAPTURED_APPS": ["accounts", "lockstep_webhooks", "posts", "shop", "defects", "movies"],
     "RETENTION_DAYS": env.int("CHANGE_LOG_RETENTION_DAYS", 30, validate=validate.Range(min=1, max=36_500)),
     "ATTEMPT_RETENTION_DAYS": env.int("ATTEMPT_RETENTION_DAYS", 7, validate=validate.Range(min=1, max=365)),
@@ -247,6 +246,44 @@ LOCKSTEP = {
     "SECURE_PGTRIGGERS": True,
     "WORKER_METRICS_PORT": env.int("WORKER_METRICS_PORT", 0, validate=validate.Range(min=0, max=65_535)),
     "WORKER_METRICS_HOST": env.str("WORKER_METRICS_HOST", "127.0.0.1"),
+    "WEBHOOK_ALLOW_NETWORKS": list(map(str, WEBHOOK_ALLOW_NETWORKS)),
+    "WEBHOOKS_PER_USER": env.int("WEBHOOKS_PER_USER", 20, validate=validate.Range(min=0, max=1_000)),
+    "WEBHOOK_PATIENCE_DAYS": env.int("WEBHOOK_PATIENCE_DAYS", 5, validate=validate.Range(min=1, max=90)),
+    "WEBHOOK_OVERLAP_HOURS": env.int("WEBHOOK_OVERLAP_HOURS", 24, validate=validate.Range(min=0, max=720)),
+    "WEBHOOK_DEADLINE": env.float("WEBHOOK_DEADLINE", 15.0, validate=validate.Range(min=1, max=60)),
+    "WEBHOOK_CONCURRENCY": env.int("WEBHOOK_CONCURRENCY", 8, validate=validate.Range(min=1, max=256)),
+    "WEBHOOK_CAP": env.int("WEBHOOK_CAP", 100_000, validate=validate.Range(min=100)),
+    # Live streams hold a thread and a connection each, beside the slots of requests.
+    "FEED_STREAMS": env.int("FEED_STREAMS", 16, validate=validate.Range(min=0, max=1_000)),
+    # Requests a minute of one user, or one address, to one web process.
+    "REST_RATE_LIMIT": env.int("RATE_LIMIT", 600_000 if DEBUG else 6_000, validate=validate.Range(min=1)),
+    "REST_MAX_BODY_BYTES": MAX_BODY_BYTES,
+    "REST_TRUSTED_PROXIES": list(map(str, TRUSTED_PROXIES)),
+    # A statement of a request that takes longer is given up (503).
+    "REST_STATEMENT_SECONDS": env.float("STATEMENT_SECONDS", 15.0, validate=validate.Range(min=0.1, max=600)),
+    "REST_PROBE_SECONDS": env.float("PROBE_SECONDS", 1.0, validate=validate.Range(min=0.05, max=60)),
+    # The bearer token for /metrics; without one, /metrics exists in development only.
+    "REST_METRICS_TOKEN": env.str("METRICS_TOKEN", ""),
+    # Whether a request's span is the child of the one that its client names; else it begins a trace with a link to it.
+    "REST_TRACEPARENT_TRUSTED": env.bool("TRACEPARENT_TRUSTED", True),
+    "REST_SCHEMA_TAGS": SCHEMA_TAGS,
+    "REST_SCHEMA_DEPRECATED": SCHEMA_DEPRECATED,
+    # Requests at work, those that wait for a slot, their longest wait; those that wait for a remote, in all, per user.
+    "SERVER_REQUESTS": env.int("WEB_REQUESTS", 4, validate=validate.Range(min=1, max=256)),
+    "SERVER_MAX_WAITING": env.int("MAX_REQUESTS_WAITING", 500, validate=validate.Range(min=1)),
+    "SERVER_WAITING_SECONDS": env.float("REQUEST_WAITING_SECONDS", 10.0, validate=validate.Range(min=0.1, max=300)),
+    "SERVER_REMOTE_WAITS": env.int("REMOTE_WAITS", 16, validate=validate.Range(min=1, max=256)),
+    "SERVER_REMOTE_WAITS_PER_USER": env.int("REMOTE_WAITS_PER_USER", 2, validate=validate.Range(min=1, max=256)),
+    # How long a stopping web process goes on serving, with 503 on /readyz.
+    "SERVER_DRAIN_SECONDS": env.float("WEB_DRAIN_SECONDS", 0.0, validate=validate.Range(min=0, max=300)),
+    # Limits of slow clients (rest/server/). A body: so many seconds, plus one for every so many bytes received.
+    "SERVER_BODY_SECONDS": env.float("REQUEST_BODY_SECONDS", 10.0, validate=validate.Range(min=0.1, max=300)),
+    "SERVER_BODY_BYTES_PER_SECOND": env.int("REQUEST_BODY_BYTES_PER_SECOND", 16_384, validate=validate.Range(min=1)),
+    "SERVER_BODIES_BYTES": env.int(
+        "REQUEST_BODIES_BYTES", 64 * 1024 * 1024, validate=validate.Range(min=MAX_BODY_BYTES)
+    ),
+    # A stream ends if its client reads nothing for so long.
+    "SERVER_STREAM_STALL_SECONDS": env.float("STREAM_STALL_SECONDS", 30.0, validate=validate.Range(min=0.1, max=300)),
 }
 http_url = validate.URL(schemes={"http", "https"}, require_tld=False)
 
@@ -294,37 +331,7 @@ MOVIES_STALE_SECONDS = env.int("MOVIES_STALE_SECONDS", 900, validate=validate.Ra
 # How long a statement of `migrate` waits for a lock, while others wait behind it, and how long it is tried again.
 MIGRATION_LOCK_SECONDS = env.float("MIGRATION_LOCK_SECONDS", 5.0, validate=validate.Range(min=0.01, max=600))
 MIGRATION_RETRY_SECONDS = env.float("MIGRATION_RETRY_SECONDS", 300.0, validate=validate.Range(min=0, max=86_400))
-# Webhooks go to public addresses only. Private networks must be allowed here.
-try:
-    WEBHOOK_ALLOW_NETWORKS = env.items("WEBHOOK_ALLOW_NETWORKS", read=ip_network)
-except ValueError as error:
-    raise ImproperlyConfigured(f"WEBHOOK_ALLOW_NETWORKS is a list of networks such as 10.0.0.0/8: {error}.") from error
-# Live streams hold a thread and a connection each, beside the slots of requests.
-FEED_STREAMS = env.int("FEED_STREAMS", 16, validate=validate.Range(min=0, max=1_000))
 WEB_PROCESSES = env.int("WEB_PROCESSES", cores(), validate=validate.Range(min=1, max=256))
-WEB_REQUESTS = env.int("WEB_REQUESTS", 4, validate=validate.Range(min=1, max=256))
-# How long a stopping web process goes on serving, with 503 on /readyz.
-WEB_DRAIN_SECONDS = env.float("WEB_DRAIN_SECONDS", 0.0, validate=validate.Range(min=0, max=300))
-# Limits of slow clients (rest/server/). A body: so many seconds, plus one for every so many bytes received.
-REQUEST_BODY_SECONDS = env.float("REQUEST_BODY_SECONDS", 10.0, validate=validate.Range(min=0.1, max=300))
-REQUEST_BODY_BYTES_PER_SECOND = env.int("REQUEST_BODY_BYTES_PER_SECOND", 16_384, validate=validate.Range(min=1))
-REQUEST_BODIES_BYTES = env.int("REQUEST_BODIES_BYTES", 64 * 1024 * 1024, validate=validate.Range(min=MAX_BODY_BYTES))
-# A stream ends if its client reads nothing for so long.
-STREAM_STALL_SECONDS = env.float("STREAM_STALL_SECONDS", 30.0, validate=validate.Range(min=0.1, max=300))
-# Requests that wait for a slot, their maximum wait, and requests that wait for a remote system, in total and per user.
-MAX_REQUESTS_WAITING = env.int("MAX_REQUESTS_WAITING", 500, validate=validate.Range(min=1))
-REQUEST_WAITING_SECONDS = env.float("REQUEST_WAITING_SECONDS", 10.0, validate=validate.Range(min=0.1, max=300))
-REMOTE_WAITS = env.int("REMOTE_WAITS", 16, validate=validate.Range(min=1, max=256))
-REMOTE_WAITS_PER_USER = env.int("REMOTE_WAITS_PER_USER", 2, validate=validate.Range(min=1, max=256))
-PROBE_SECONDS = env.float("PROBE_SECONDS", 1.0, validate=validate.Range(min=0.05, max=60))
-WEBHOOK_PATIENCE_DAYS = env.int("WEBHOOK_PATIENCE_DAYS", 5, validate=validate.Range(min=1, max=90))
-WEBHOOK_OVERLAP_HOURS = env.int("WEBHOOK_OVERLAP_HOURS", 24, validate=validate.Range(min=0, max=720))
-WEBHOOK_DEADLINE = env.float("WEBHOOK_DEADLINE", 15.0, validate=validate.Range(min=1, max=60))
-WEBHOOK_CONCURRENCY = env.int("WEBHOOK_CONCURRENCY", 8, validate=validate.Range(min=1, max=256))
-WEBHOOK_CAP = env.int("WEBHOOK_CAP", 100_000, validate=validate.Range(min=100))
-WEBHOOKS_PER_USER = env.int("WEBHOOKS_PER_USER", 20, validate=validate.Range(min=0, max=1_000))
-# The bearer token for /metrics; without one, /metrics exists in development only.
-METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 DRIFT_CHECK_SECONDS = env.int("DRIFT_CHECK_SECONDS", 3600, validate=validate.Range(min=1))
 SHOP_SEARCH = env.str("SHOP_SEARCH", "backend.shop.search.PostgresSearch")
 ORDER_CONFIRM_SECONDS = env.int("ORDER_CONFIRM_SECONDS", 300, validate=validate.Range(min=1, max=86_400))
@@ -353,8 +360,6 @@ try:
     TRACES = telemetry.is_wanted()
 except telemetry.Unfit as error:
     raise ImproperlyConfigured(str(error)) from error
-# Whether a request's span is the child of the one that its client names; else it begins a trace with a link to that.
-TRACEPARENT_TRUSTED = env.bool("TRACEPARENT_TRUSTED", True)
 
 # --- Logging --------------------------------------------------------------------------------------------
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]))

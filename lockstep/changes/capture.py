@@ -76,13 +76,27 @@ class Declaration:
     column with the owner's key, or a Visibility. Columns in `staff_only` are omitted for all others.
     """
 
-    def __call__(self, *columns: str, **options: Unpack[Options]) -> Callable[[M], M]:
+    def __call__(
+        self,
+        *columns: str,
+        readers: Readers = STAFF,
+        staff_only: tuple[str, ...] = (),
+        soft_delete: str | None = None,
+        was: tuple[str, ...] = (),
+    ) -> Callable[[M], M]:
         """The decorator of a model. Raises ValueError where readers or staff_only name an uncaptured column."""
 
         def decorate(model: M) -> M:
             if model._meta.abstract:
                 raise ValueError(f"{model.__name__} is abstract and has no table: capture the models that inherit it.")
-            self.register(model._meta.label, *columns, **options)
+            self.register(
+                model._meta.label,
+                *columns,
+                readers=readers,
+                staff_only=staff_only,
+                soft_delete=soft_delete,
+                was=was,
+            )
             return model
 
         return decorate

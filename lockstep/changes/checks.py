@@ -15,7 +15,7 @@ from lockstep.changes.capture import Capture, captures, declared, uncaptured_mod
 from lockstep.changes.history import is_of_later_version
 from lockstep.changes.protection import find_faults, role_fault
 from lockstep.changes.triggers import column_of
-from lockstep.conf import given_settings, known_settings, lockstep_settings
+from lockstep.conf import fault_of_setting, given_settings, known_settings, lockstep_settings
 
 Apps = Sequence[AppConfig] | None
 SECRET = re.compile(r"(^|_)(password|passwd|secret|token|api_?key|private_?key|otp|pin|cvc|cvv)(_|$)", re.IGNORECASE)
@@ -28,6 +28,17 @@ def settings_are_known(app_configs: Apps, **kwargs: object) -> list[CheckMessage
     return [
         Error(f"LOCKSTEP has no setting {name!r}.", hint=_did_you_mean(name, known), id="lockstep.E020")
         for name in sorted(given_settings().keys() - known)
+    ]
+
+
+@register(Tags.compatibility)
+def settings_have_their_types(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
+    """Each value of LOCKSTEP has the type of its setting, and is within its limits."""
+    given = given_settings()
+    return [
+        Error(f"LOCKSTEP[{name!r}] {fault}, not {given[name]!r}.", hint="See docs/reference.md.", id="lockstep.E027")
+        for name in sorted(given.keys() & known_settings())
+        if (fault := fault_of_setting(name, given[name]))
     ]
 
 

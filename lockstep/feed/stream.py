@@ -9,10 +9,10 @@ from typing import Self
 
 import orjson
 import psycopg
-from django.conf import settings
 from django.http import StreamingHttpResponse
 
 from lockstep.changes.attribution import Actor
+from lockstep.conf import lockstep_settings
 from lockstep.delivery import log_reader
 from lockstep.delivery.log_reader import LogReader, Position, open_log_reader
 from lockstep.delivery.subscriptions import Change
@@ -56,7 +56,7 @@ class TooManyStreams(Unavailable):
     retry_after = 5
 
 
-_slots = BoundedSemaphore(settings.FEED_STREAMS)
+_slots = BoundedSemaphore(lockstep_settings.FEED_STREAMS)
 
 
 class Stream:

@@ -11,6 +11,7 @@ from django.db.backends.signals import connection_created
 
 from lockstep.changes.database_errors import cause_of, unsuitable
 from lockstep.changes.query_log import bound_query_log
+from lockstep.conf import lockstep_settings
 
 # In addition to statement_timeout, which does not apply to a commit that waits for a standby.
 COMMIT_SECONDS = 5.0
@@ -43,9 +44,9 @@ def _bound_statements(connection: Any, **_: object) -> None:  # noqa: ANN401 - a
     By default PostgreSQL estimates an unknown LIMIT as a tenth of the table, rejects the generic plan as too expensive,
     and plans a list of products anew each time: 165 of its 530 µs.
     """
-    connection.connection.longest = settings.STATEMENT_SECONDS + COMMIT_SECONDS
-    milliseconds = int(settings.STATEMENT_SECONDS * 1000)
-    until_abandoned = int((settings.STATEMENT_SECONDS + COMMIT_SECONDS) * 1000)
+    connection.connection.longest = lockstep_settings.REST_STATEMENT_SECONDS + COMMIT_SECONDS
+    milliseconds = int(lockstep_settings.REST_STATEMENT_SECONDS * 1000)
+    until_abandoned = int((lockstep_settings.REST_STATEMENT_SECONDS + COMMIT_SECONDS) * 1000)
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT set_config('statement_timeout', %s, false), set_config('plan_cache_mode', %s, false),"

@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
-from django.conf import settings
 from django.db import Error, InterfaceError, OperationalError, connection, connections
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from psycopg.errors import QueryCanceled
 
 from lockstep.changes.database_errors import UnsuitableDatabase, cause_of
+from lockstep.conf import lockstep_settings
 from lockstep.rest.middleware import REGISTRY
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,8 @@ class DatabaseMetrics:
         """New metrics if they are there in time, else the latest; none but the gauge while the database is down."""
         running = self._run()
         # Half of what a probe may take: the rest is for the web server's own metrics.
-        wait([running], FRESH_SECONDS if self._is_up and self._has_recent() else settings.PROBE_SECONDS / 2)
+        patience = lockstep_settings.REST_PROBE_SECONDS / 2
+        wait([running], FRESH_SECONDS if self._is_up and self._has_recent() else patience)
         if running.done():
             running.result()  # raises unexpected errors
         return self._exposition()

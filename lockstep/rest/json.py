@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 import orjson
-from django.conf import settings
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 
+from lockstep.conf import lockstep_settings
 from lockstep.rest.errors import MAX_QUOTED
 
 TEXTS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)  # of JSON; linear, because nothing is given back
@@ -20,12 +20,12 @@ class BodyTooLarge(APIException):
     """The body is larger than this server accepts."""
 
     status_code = 413
-    default_detail = f"The body is larger than {settings.MAX_BODY_BYTES:,} bytes."
+    default_detail = f"The body is larger than {lockstep_settings.REST_MAX_BODY_BYTES:,} bytes."
     default_code = "body_too_large"
 
 
 class JSONParser(BaseParser):
-    """Parses at most MAX_BODY_BYTES of JSON, MAX_JSON_DEPTH lists and objects deep, of MAX_JSON_VALUES values.
+    """Parses JSON within the limits of REST_MAX_BODY_BYTES, REST_MAX_JSON_DEPTH and REST_MAX_JSON_VALUES.
 
     Raises `BodyTooLarge` (413) and `ParseError` (400), which names the position of the error. Objects with duplicate
     names are refused, because implementations disagree on which member counts (RFC 8259, section 4).
@@ -39,10 +39,10 @@ class JSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401 - any JSON; serializers check it
-        body = stream.read(settings.MAX_BODY_BYTES + 1)
-        if len(body) > settings.MAX_BODY_BYTES:
+        body = stream.read(lockstep_settings.REST_MAX_BODY_BYTES + 1)
+        if len(body) > lockstep_settings.REST_MAX_BODY_BYTES:
             raise BodyTooLarge
-        if body.count(b"[") + body.count(b"{") > settings.MAX_JSON_VALUES:
+        if body.count(b"[") + body.count(b"{") > lockstep_settings.REST_MAX_JSON_VALUES:
             _refuse_many(TEXTS.sub(b"", body))
         try:
             document = orjson.loads(body)
@@ -56,12 +56,12 @@ class JSONParser(BaseParser):
 
 def _refuse_many(marks: bytes) -> None:
     """Raises ParseError for more lists and objects than MAX_JSON_VALUES: creating them takes a tenth of a second."""
-    if marks.count(b"[") + marks.count(b"{") > settings.MAX_JSON_VALUES:
+    if marks.count(b"[") + marks.count(b"{") > lockstep_settings.REST_MAX_JSON_VALUES:
         raise _too_many()
 
 
 def _too_many() -> ParseError:
-    return ParseError(f"The body has more than {settings.MAX_JSON_VALUES:,} values.")
+    return ParseError(f"The body has more than {lockstep_settings.REST_MAX_JSON_VALUES:,} values.")
 
 
 def _count_names(document: object) -> int:
@@ -70,7 +70,7 @@ def _count_names(document: object) -> int:
     Goes level by level: depth costs no stack, and a level with too many values is not traversed.
     """
     level, values, names = [document], 0, 0
-    for _ in range(settings.MAX_JSON_DEPTH + 1):
+    for _ in range(lockstep_settings.REST_MAX_JSON_DEPTH + 1):
         inner: list[object] = []
         for one in level:
             if type(one) is dict:
@@ -79,12 +79,12 @@ def _count_names(document: object) -> int:
             elif type(one) is list:
                 inner.extend(one)
         values += len(inner)
-        if values > settings.MAX_JSON_VALUES:
+        if values > lockstep_settings.REST_MAX_JSON_VALUES:
             raise _too_many()
         if not inner:
             return names
         level = inner
-    raise ParseError(f"The body is more than {settings.MAX_JSON_DEPTH} lists and objects deep.")
+    raise ParseError(f"The body is more than {lockstep_settings.REST_MAX_JSON_DEPTH} lists and objects deep.")
 
 
 def _name_of_two_members(body: bytes) -> str | None:

@@ -19,6 +19,7 @@ from rest_framework.views import APIView
 
 from lockstep.changes.database_errors import UnsuitableDatabase
 from lockstep.changes.history import on_disk
+from lockstep.conf import lockstep_settings
 from lockstep.delivery.heartbeat import worker_state
 from lockstep.delivery.metrics import exposition
 from lockstep.delivery.periodic import asleep
@@ -99,9 +100,10 @@ class MetricsView(ProbeView):
     def get(self, request: Request) -> HttpResponse:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         token = token if scheme.lower() == "bearer" else ""
-        if settings.METRICS_TOKEN and not compare_digest(token.encode(), settings.METRICS_TOKEN.encode()):
+        expected = lockstep_settings.REST_METRICS_TOKEN
+        if expected and not compare_digest(token.encode(), expected.encode()):
             return problem_response(401, "Metrics need their own bearer token.", {"WWW-Authenticate": "Bearer"})
-        if not settings.METRICS_TOKEN and not settings.DEBUG:
+        if not expected and not settings.DEBUG:
             return not_found(request._request)
         of_database = database_metrics.latest() if EXCHANGE in request.META else database_metrics.now()
         return HttpResponse(of_database + of_web_server(), content_type=CONTENT_TYPE_LATEST)

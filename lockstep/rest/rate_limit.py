@@ -1,4 +1,4 @@
-"""Rate limit: RATE_LIMIT requests a minute for each user or anonymous address, in each web process.
+"""Rate limit: REST_RATE_LIMIT requests a minute for each user or anonymous address, in each web process.
 
 Counted in memory: a statement for each request would cost more than the limit saves. It is a guard against runaway
 loops; attempts to sign in are counted in the database (accounts/throttling.py).
@@ -7,7 +7,7 @@ loops; attempts to sign in are counted in the database (accounts/throttling.py).
 import time
 from dataclasses import dataclass
 
-from django.conf import settings
+from lockstep.conf import lockstep_settings
 
 WINDOW = 60  # seconds
 MAX_KEYS = 50_000  # users and addresses in memory
@@ -44,7 +44,7 @@ class FixedWindowLimiter:
         if minute != self._minute or len(self._counts) > MAX_KEYS:
             self._minute, self._counts = minute, {}
         self._counts[key] = number = self._counts.get(key, 0) + 1
-        limit = settings.RATE_LIMIT
+        limit = lockstep_settings.REST_RATE_LIMIT
         return Quota(limit, limit - number, WINDOW - int(now % WINDOW))
 
 

@@ -68,7 +68,7 @@ def key_parameter(name: str, description: str) -> QueryParameter:
 def address_of(request: HttpRequest | Request) -> str | None:
     """The client's address: the last one in X-Forwarded-For that is not a trusted proxy.
 
-    Without TRUSTED_PROXIES the header is ignored, because any client can set it. None for a request over a Unix socket.
+    Without trusted proxies the header is ignored, because any client can set it. None for a request over a Unix socket.
     """
     address = plain_address(request.META.get("REMOTE_ADDR", ""))
     hops = request.META.get("HTTP_X_FORWARDED_FOR", "").rsplit(",", MAX_HOPS)[-MAX_HOPS:]

@@ -9,13 +9,13 @@ from collections.abc import Collection, Iterator
 from http import HTTPStatus
 from typing import Any
 
-from django.conf import settings
 from drf_spectacular import openapi
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.serializers import BaseSerializer
 
+from lockstep.conf import lockstep_settings
 from lockstep.rest.errors import CONTENT_TYPE, document
 from lockstep.rest.paging import (
     DEFAULT_CURSOR_LIMIT,
@@ -194,9 +194,10 @@ class AutoSchema(openapi.AutoSchema):
         return operation
 
     def get_tags(self) -> list[str]:
-        """The tag of the system to which the view or one of its base classes belongs."""
-        modules = [cls.__module__ for cls in type(self.view).__mro__]
-        return [next(settings.SCHEMA_TAGS[module] for module in modules if module in settings.SCHEMA_TAGS)]
+        """The tag of the system to which the view or one of its base classes belongs (REST_SCHEMA_TAGS)."""
+        tags = lockstep_settings.REST_SCHEMA_TAGS
+        named = [tags[cls.__module__] for cls in type(self.view).__mro__ if cls.__module__ in tags]
+        return named[:1] or list(super().get_tags())
 
     def get_summary(self) -> str | None:
         """The first paragraph of the docstring."""
@@ -307,7 +308,7 @@ def order_paths(result: Tree, **_: Any) -> Tree:  # noqa: ANN401 - the library's
 
 
 def _is_old(path: str) -> bool:
-    return path.startswith(tuple(settings.SCHEMA_DEPRECATED))
+    return path.startswith(tuple(lockstep_settings.REST_SCHEMA_DEPRECATED))
 
 
 def _replacement(paths: Tree, path: str, first: str, method: str) -> str:
@@ -317,7 +318,9 @@ def _replacement(paths: Tree, path: str, first: str, method: str) -> str:
     """
     new = first
     if new == path:
-        [(old, prefix)] = [(old, new) for old, new in settings.SCHEMA_DEPRECATED.items() if path.startswith(old)]
+        [(old, prefix)] = [
+            (old, new) for old, new in lockstep_settings.REST_SCHEMA_DEPRECATED.items() if path.startswith(old)
+        ]
         new = path.replace(old, prefix, 1)
     return f"{method.upper()} {new}" if method in paths[new] else new
 

@@ -5,10 +5,10 @@ from functools import lru_cache
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.urls import ResolverMatch
 
+from lockstep.conf import lockstep_settings
 from lockstep.rest.server.environ import EXCHANGE
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def respond_in_a_span(
         "server",
         facts,
         parent=request.META.get("HTTP_TRACEPARENT", ""),
-        joins=settings.TRACEPARENT_TRUSTED,
+        joins=lockstep_settings.REST_TRACEPARENT_TRUSTED,
         ago=monotonic() - exchange.received if exchange else 0.0,
     ) as span:
         response = respond(request)

@@ -2,13 +2,13 @@
 
 from typing import Any, ClassVar
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 from rest_framework.exceptions import APIException
 from rest_framework.metadata import SimpleMetadata
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from lockstep.conf import lockstep_settings
 from lockstep.rest import fastpath, idempotency
 from lockstep.rest.errors import DomainError, TooManyRequests
 from lockstep.rest.json import BodyTooLarge
@@ -28,7 +28,7 @@ class View(fastpath.SharedInstances, APIView):
     5. Carry out a POST with an Idempotency-Key once (idempotency.py).
     """
 
-    max_body_bytes: int | None = None  # a limit below MAX_BODY_BYTES
+    max_body_bytes: int | None = None  # a limit below REST_MAX_BODY_BYTES
     format_kwarg = None  # only the Accept header selects the format
     replays = True  # whether a repeated Idempotency-Key gets the stored response
     _rate: Quota | None = None
@@ -55,7 +55,7 @@ class View(fastpath.SharedInstances, APIView):
         """Runs the checks that come before the handler."""
         meta = request._request.META
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
-        most = self.max_body_bytes or settings.MAX_BODY_BYTES
+        most = self.max_body_bytes or lockstep_settings.REST_MAX_BODY_BYTES
         if (length := meta.get("CONTENT_LENGTH")) and int(length) > most:
             raise BodyTooLarge(f"The body is larger than {most:,} bytes.")
         if idempotency.META in meta:

@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.changes.readers import patterns_to_follow
+from lockstep.conf import lockstep_settings
 from lockstep.delivery import operations
 from lockstep.delivery.operations import ChangeFilter, NotInLog, ReplayResult, UnknownMessage, UnknownSubscription
 from lockstep.rest.concurrency import ANY_VERSION, Match, lock
@@ -48,8 +48,8 @@ def create_endpoint(*, actor: str, owner: AnyUser, url: str, events: Sequence[st
         # this lock while it waits for confirmed transactions.
         lock(get_user_model().objects.all(), ANY_VERSION, pk=owner.pk)
         with attributed_transaction(actor=actor):
-            if Endpoint.objects.alive().of(owner).count() >= settings.WEBHOOKS_PER_USER:
-                raise Conflict(f"You have {settings.WEBHOOKS_PER_USER} endpoints already. Delete one first.")
+            if Endpoint.objects.alive().of(owner).count() >= lockstep_settings.WEBHOOKS_PER_USER:
+                raise Conflict(f"You have {lockstep_settings.WEBHOOKS_PER_USER} endpoints already. Delete one first.")
             endpoint = Endpoint.objects.create(
                 owner=owner,
                 url=url,
@@ -122,7 +122,7 @@ def rotate_secret(*, actor: str, endpoint: Endpoint) -> Created:
                 f"{len(old)} old secrets of this endpoint are still valid. The next one ends at "
                 f"{min(until for _, until in old).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}; rotate again then."
             )
-        old.append((bytes(endpoint.secret), now + timedelta(hours=settings.WEBHOOK_OVERLAP_HOURS)))
+        old.append((bytes(endpoint.secret), now + timedelta(hours=lockstep_settings.WEBHOOK_OVERLAP_HOURS)))
         _set(
             endpoint,
             secret=encrypt(SECRETS, secret.encode()),

@@ -13,12 +13,12 @@ from uuid import UUID
 import psycopg
 from asgiref.sync import sync_to_async
 from django.apps import apps
-from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError, connections
 
 from lockstep.changes.readers import matching_patterns, readable_part, sight
 from lockstep.changes.sql_file import load
+from lockstep.conf import lockstep_settings, networks
 from lockstep.delivery.destinations.webhook import Destination, Gone, WebhookSender, body_of, webhook_sender
 from lockstep.delivery.errors import DeliveryError, Rejected, RetryLater
 from lockstep.delivery.lanes import Outcome
@@ -159,7 +159,7 @@ class EndpointHandler:
 
     async def _failed(self, url: str, claim: Claim, error: DeliveryError) -> None:
         self._read_at = 0.0
-        patience = timedelta(days=settings.WEBHOOK_PATIENCE_DAYS)
+        patience = timedelta(days=lockstep_settings.WEBHOOK_PATIENCE_DAYS)
         async with self.pool.connection() as connection:
             cursor = await connection.execute(SQL["failed"], {"id": self.key, "patience": patience})
             row = await cursor.fetchone()
@@ -167,7 +167,7 @@ class EndpointHandler:
         if isinstance(error, Gone):
             reason = str(error)
         elif is_too_long:
-            reason = f"failed for {settings.WEBHOOK_PATIENCE_DAYS} days; the last time: {error}"
+            reason = f"failed for {lockstep_settings.WEBHOOK_PATIENCE_DAYS} days; the last time: {error}"
         else:
             return
 
@@ -187,9 +187,9 @@ def member(name: str) -> Subscriber:
     @asynccontextmanager
     async def connect(pool: Pool) -> AsyncIterator[Handler]:
         async with webhook_sender(
-            concurrency=settings.WEBHOOK_CONCURRENCY,
-            deadline=settings.WEBHOOK_DEADLINE,
-            opened=settings.WEBHOOK_ALLOW_NETWORKS,
+            concurrency=lockstep_settings.WEBHOOK_CONCURRENCY,
+            deadline=lockstep_settings.WEBHOOK_DEADLINE,
+            opened=networks(lockstep_settings.WEBHOOK_ALLOW_NETWORKS),
         ) as sender:
             yield EndpointHandler(key, sender, pool).deliver
 
@@ -199,9 +199,10 @@ def member(name: str) -> Subscriber:
         models=(),
         connect=connect,
         skip_origin=ORIGIN,
-        concurrency=settings.WEBHOOK_CONCURRENCY,
-        deadline=settings.WEBHOOK_DEADLINE + 5.0,  # after the sender's own deadline, whose error is more specific
-        cap=settings.WEBHOOK_CAP,
+        concurrency=lockstep_settings.WEBHOOK_CONCURRENCY,
+        # After the sender's own deadline, whose error is more specific.
+        deadline=lockstep_settings.WEBHOOK_DEADLINE + 5.0,
+        cap=lockstep_settings.WEBHOOK_CAP,
         recorded=True,
     )
 

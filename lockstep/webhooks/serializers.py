@@ -9,6 +9,7 @@ from django.conf import settings
 from rest_framework import serializers
 
 from lockstep.changes.readers import event_types, matching_patterns
+from lockstep.conf import lockstep_settings, networks
 from lockstep.delivery.destinations.addresses import ForbiddenAddress, check_addresses
 from lockstep.delivery.destinations.resolving import numeric_addresses
 from lockstep.delivery.models import Attempt
@@ -54,7 +55,7 @@ class WebhookURL(fields.Text):
 
     def _check(self, host: str, addresses: Sequence[str]) -> None:
         try:
-            check_addresses(host, addresses, settings.WEBHOOK_ALLOW_NETWORKS)
+            check_addresses(host, addresses, networks(lockstep_settings.WEBHOOK_ALLOW_NETWORKS))
         except ForbiddenAddress as error:
             hint = " WEBHOOK_ALLOW_NETWORKS opens a private network." if settings.DEBUG else ""
             raise serializers.ValidationError(f"{error}.{hint}") from error

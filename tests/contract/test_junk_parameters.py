@@ -127,7 +127,7 @@ def is_cursor(value: str) -> bool:
 def ready(db: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is a catalogue of movies, and no limit of requests."""
     Catalogue.objects.update_or_create(id=1, defaults={"refreshed": timezone.now()})
-    settings.RATE_LIMIT = 10**9
+    settings.LOCKSTEP = settings.LOCKSTEP | {"REST_RATE_LIMIT": 10**9}
     monkeypatch.setattr("backend.accounts.views.count_registration", lambda address: None)
 
 

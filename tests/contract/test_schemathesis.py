@@ -120,10 +120,10 @@ def there(
     """A staff user with the objects that cases need. Streams end after their first part."""
     monkeypatch.setattr("lockstep.feed.stream.LIFE_SECONDS", 0.0)
     monkeypatch.setattr("backend.shop.views.tokenise_card", lambda **card: "tok_1")
-    settings.RATE_LIMIT = 10**9
+    settings.LOCKSTEP = settings.LOCKSTEP | {"REST_RATE_LIMIT": 10**9}
     user = User.objects.create_user("ada", "ada@example.com", PASSWORD, is_staff=True)
     token, pair = open_opaque(user), open_pair(user)
-    settings.METRICS_TOKEN = token
+    settings.LOCKSTEP = settings.LOCKSTEP | {"REST_METRICS_TOKEN": token}
     post = Post.objects.create(title="Hello", body="In step.")
     comment = Comment.objects.create(post=post, name="Ada", email="ada@example.com", body="So it is.")
     endpoint = create_endpoint(actor=f"user:{user.pk}", owner=user, url="https://example.com/hook", events=["*"])

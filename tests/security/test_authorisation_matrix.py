@@ -307,9 +307,12 @@ def test_what_is_left_out_is_there():
 def limits(settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """How much is asked for is not the matter here; the figures are behind a token, as outside development."""
     monkeypatch.setattr("lockstep.rest.views.limiter", rate_limit.FixedWindowLimiter())
-    settings.RATE_LIMIT = settings.REGISTRATIONS_PER_HOUR = 1_000_000
+    settings.LOCKSTEP = settings.LOCKSTEP | {
+        "REST_RATE_LIMIT": 1_000_000,
+        "REST_METRICS_TOKEN": "the-token-of-the-figures",
+    }
+    settings.REGISTRATIONS_PER_HOUR = 1_000_000
     monkeypatch.setattr("backend.shop.views.tokenise_card", lambda **card: "tok_1")  # no charge is made here
-    settings.METRICS_TOKEN = "the-token-of-the-figures"
 
 
 @pytest.fixture(scope="module")
@@ -447,5 +450,5 @@ def test_everybody_is_answered_as_declared(cast: Cast, names: dict[str, Any], ro
 
 
 def test_the_figures_open_to_their_own_token(client: Client, settings):
-    headers = {"authorization": f"Bearer {settings.METRICS_TOKEN}"}
+    headers = {"authorization": f"Bearer {settings.LOCKSTEP['REST_METRICS_TOKEN']}"}
     assert client.get("/metrics/", headers=headers).status_code == 200

@@ -40,7 +40,7 @@ Claims = dict[str, Any]
 def limits(settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand wrong tokens of one address would be too many; that they are is tested in test_api_conventions.py."""
     monkeypatch.setattr("lockstep.rest.views.limiter", rate_limit.FixedWindowLimiter())
-    settings.RATE_LIMIT = 1_000_000
+    settings.LOCKSTEP = settings.LOCKSTEP | {"REST_RATE_LIMIT": 1_000_000}
 
 
 @dataclass(frozen=True)

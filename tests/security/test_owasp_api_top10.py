@@ -71,7 +71,8 @@ def label(attack: Any) -> str:
 def limits(settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing was counted before; who wants a small limit sets it."""
     monkeypatch.setattr("lockstep.rest.views.limiter", rate_limit.FixedWindowLimiter())
-    settings.RATE_LIMIT = settings.REGISTRATIONS_PER_HOUR = 1_000_000
+    settings.LOCKSTEP = settings.LOCKSTEP | {"REST_RATE_LIMIT": 1_000_000}
+    settings.REGISTRATIONS_PER_HOUR = 1_000_000
 
 
 @pytest.fixture
@@ -755,7 +756,7 @@ def test_no_body_takes_long_to_read(cast: Cast, what: str):
 @vectors("API4", "who", ["a user", "an address", "a wrong token", "another token of the user"])
 def test_how_much_one_may_ask_for_in_a_minute(cast: Cast, settings, monkeypatch: pytest.MonkeyPatch, who: str):
     monkeypatch.setattr("lockstep.rest.rate_limit.time.time", lambda: 1_000_000_010.0)
-    settings.RATE_LIMIT = 3
+    settings.LOCKSTEP = settings.LOCKSTEP | {"REST_RATE_LIMIT": 3}
     clients = {
         "a user": lambda: cast.owner.client,
         "an address": stranger,
@@ -769,7 +770,7 @@ def test_how_much_one_may_ask_for_in_a_minute(cast: Cast, settings, monkeypatch:
 
 
 def test_one_user_has_so_many_endpoints(cast: Cast, settings):
-    settings.WEBHOOKS_PER_USER = 2
+    settings.LOCKSTEP = settings.LOCKSTEP | {"WEBHOOKS_PER_USER": 2}
     assert [cast.owner.post(HOOKS, HOOK).status_code for _ in range(3)] == [201, 201, 409]
 
 
@@ -935,7 +936,7 @@ def test_the_log_has_no_writing_operation(cast: Cast, post: int, method: str, pa
 @vectors("API5", "who", ["anonymous", "owner", "staff"])
 @pytest.mark.parametrize("token", ["", "the-token-of-the-figures"])
 def test_metrics_need_their_token(cast: Cast, settings, who: str, token: str):
-    settings.METRICS_TOKEN = token
+    settings.LOCKSTEP = settings.LOCKSTEP | {"REST_METRICS_TOKEN": token}
     client = stranger() if who == "anonymous" else getattr(cast, who).client
     assert_problem(client.get("/metrics/"), 401 if token else 404)
 

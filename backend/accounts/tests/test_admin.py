@@ -81,7 +81,7 @@ def test_the_page_names_what_is_deleted_with_an_account(admin: Client, cast: Cas
     assert cast.owner.post("/api/v1/products/", {"name": "lamp", "price": "1.00"}).status_code == 201
     assert cast.owner.post(f"/api/v1/users/{cast.colleague.user.pk}/follow/", {}).status_code == 204
     endpoint = {"url": "http://192.0.2.1/", "events": ["*"]}
-    settings.WEBHOOK_ALLOW_NETWORKS = [ip_network("192.0.2.0/24")]
+    settings.LOCKSTEP = settings.LOCKSTEP | {"WEBHOOK_ALLOW_NETWORKS": [ip_network("192.0.2.0/24")]}
     assert cast.owner.post("/api/v1/webhooks/", endpoint).status_code == 201
     rows = (
         Product.objects.alive().filter(owner=owner),

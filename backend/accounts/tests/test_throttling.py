@@ -272,7 +272,7 @@ def test_a_forwarded_address_is_believed_of_our_proxies_only(settings):
     forged = {"x-forwarded-for": "192.0.2.1"}
     tries(4)
     assert sign_in(**forged).status_code == 429
-    settings.TRUSTED_PROXIES = [ip_network("198.51.100.0/24")]
+    settings.LOCKSTEP = settings.LOCKSTEP | {"REST_TRUSTED_PROXIES": [ip_network("198.51.100.0/24")]}
     assert sign_in(**forged).status_code == 401
     assert sign_in("another", **{"x-forwarded-for": f"192.0.2.66, {THERE}, 198.51.100.8"}).status_code == 401
     before = LoginAttemptCount.objects.count()

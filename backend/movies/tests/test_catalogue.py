@@ -202,7 +202,7 @@ class TestAnAnswer:
         age(settings.MOVIES_STALE_SECONDS + 5)
         answer = cast.owner.get(PATH)
         assert (answer.status_code, answer.json()["stale"], answer.json()["count"]) == (200, True, 96)
-        settings.METRICS_TOKEN = "figures"
+        settings.LOCKSTEP = settings.LOCKSTEP | {"REST_METRICS_TOKEN": "figures"}
         figures = Client().get("/metrics", headers={"authorization": "Bearer figures"}).content.decode()
         assert 'lockstep_movies_answers_total{freshness="stale"}' in figures
 

@@ -92,7 +92,7 @@ def test_gateway_that_does_not_answer_counts_no_try(cast: Cast, product: MakePro
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.slow
 def test_forty_cards_at_once_are_three_tries(cast: Cast, product: MakeProduct, gateway: StandIn, settings):
-    settings.REMOTE_WAITS_PER_USER = 40  # which is another limit
+    settings.LOCKSTEP = settings.LOCKSTEP | {"SERVER_REMOTE_WAITS_PER_USER": 40}  # which is another limit
     number = place(cast.colleague, product())
 
     def one() -> int:

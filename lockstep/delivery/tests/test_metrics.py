@@ -166,10 +166,10 @@ def test_weeks_past_retention_are_counted(
 
 
 def test_the_figures_are_not_for_strangers(client: Client, db: None, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(settings, "METRICS_TOKEN", "figures-please")
+    monkeypatch.setitem(settings.LOCKSTEP, "REST_METRICS_TOKEN", "figures-please")
     assert client.get("/metrics").status_code == 401
     assert client.get("/metrics", headers={"authorization": "Bearer nonsense"}).status_code == 401
     figures(client, authorization="Bearer figures-please")
-    monkeypatch.setattr(settings, "METRICS_TOKEN", "")
+    monkeypatch.setitem(settings.LOCKSTEP, "REST_METRICS_TOKEN", "")
     monkeypatch.setattr(settings, "DEBUG", False)
     assert client.get("/metrics").status_code == 404

@@ -44,7 +44,7 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
     from ipaddress import ip_network
 
     monkeypatch.setattr(settings, "DEBUG", True)  # plain http, to a receiver on this machine
-    monkeypatch.setattr(settings, "WEBHOOK_ALLOW_NETWORKS", [ip_network("127.0.0.0/8")])
+    monkeypatch.setitem(settings.LOCKSTEP, "WEBHOOK_ALLOW_NETWORKS", [ip_network("127.0.0.0/8")])
     with receiving() as receiver:
         yield receiver
 

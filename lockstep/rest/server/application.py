@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpResponse, HttpResponseBase, JsonResponse
 
 from lockstep import telemetry
+from lockstep.conf import lockstep_settings
 from lockstep.rest.errors import problem_response
 from lockstep.rest.middleware import PROBES
 from lockstep.rest.probes import UNKNOWN
@@ -74,7 +74,7 @@ class Exchange:
 
     def run(self) -> None:
         """Handles the request in a thread; `response` returns the outcome."""
-        if time.monotonic() - self.received > settings.REQUEST_WAITING_SECONDS:
+        if time.monotonic() - self.received > lockstep_settings.SERVER_WAITING_SECONDS:
             outcome = _response(response_to(self.environ, _too_many_requests()))
         else:
             outcome = self.respond()
@@ -115,15 +115,15 @@ class Application:
         self._application = application
         self._bodies = Bodies(
             Limits(
-                max_bytes=settings.MAX_BODY_BYTES,
-                seconds=settings.REQUEST_BODY_SECONDS,
-                bytes_per_second=settings.REQUEST_BODY_BYTES_PER_SECOND,
-                max_bytes_together=settings.REQUEST_BODIES_BYTES,
+                max_bytes=lockstep_settings.REST_MAX_BODY_BYTES,
+                seconds=lockstep_settings.SERVER_BODY_SECONDS,
+                bytes_per_second=lockstep_settings.SERVER_BODY_BYTES_PER_SECOND,
+                max_bytes_together=lockstep_settings.SERVER_BODIES_BYTES,
             )
         )
-        self._slots = Slots("request", settings.WEB_REQUESTS)
+        self._slots = Slots("request", lockstep_settings.SERVER_REQUESTS)
         self._readiness, self._metrics = Slots("readiness", 1), Slots("metrics", 1)
-        self._stopping = Stopping(settings.WEB_DRAIN_SECONDS)
+        self._stopping = Stopping(lockstep_settings.SERVER_DRAIN_SECONDS)
         self._is_listening = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -141,7 +141,7 @@ class Application:
         if not self._is_listening:  # only since the first request is the listening socket known
             self._is_listening = True
             self._stopping.port = int(environ["SERVER_PORT"] or 0)
-            limit_unread_responses(self._stopping.port, settings.STREAM_STALL_SECONDS)
+            limit_unread_responses(self._stopping.port, lockstep_settings.SERVER_STREAM_STALL_SECONDS)
         try:
             response = await self._respond(environ, receive)
         except ClientGone:
@@ -177,7 +177,7 @@ class Application:
             return await self._carry_out(environ)
 
     async def _carry_out(self, environ: Environ) -> Response:
-        if self._slots.waiting >= settings.MAX_REQUESTS_WAITING:
+        if self._slots.waiting >= lockstep_settings.SERVER_MAX_WAITING:
             raise _too_many_requests()
         exchange = Exchange(self._application, environ)
         self._slots.submit(exchange.run)
@@ -194,7 +194,7 @@ class Application:
             return _late(path)
         probes.submit(exchange.run)
         try:
-            async with asyncio.timeout(settings.PROBE_SECONDS):
+            async with asyncio.timeout(lockstep_settings.REST_PROBE_SECONDS):
                 return await exchange.response()
         except TimeoutError:
             return _late(path)
@@ -235,7 +235,7 @@ async def _stream(exchange: Exchange, response: Response, receive: Receive, send
     ended = loop.create_future()
 
     async def deliver(part: bytes) -> None:
-        async with asyncio.timeout(settings.STREAM_STALL_SECONDS):
+        async with asyncio.timeout(lockstep_settings.SERVER_STREAM_STALL_SECONDS):
             await send({"type": "http.response.body", "body": part, "more_body": True})
 
     def make() -> None:
@@ -246,7 +246,8 @@ async def _stream(exchange: Exchange, response: Response, receive: Receive, send
                 asyncio.run_coroutine_threadsafe(deliver(part), loop).result()
         except TimeoutError:
             exchange.gone = True
-            logger.info("a stream ended because its client did not read for %s s", settings.STREAM_STALL_SECONDS)
+            stalled = lockstep_settings.SERVER_STREAM_STALL_SECONDS
+            logger.info("a stream ended because its client did not read for %s s", stalled)
         except Exception:
             logger.exception("a stream ended in an error")
         finally:

@@ -3,10 +3,9 @@
 import logging
 import re
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import ip_address
 
-from django.conf import settings
-
+from lockstep.conf import Network, lockstep_settings, networks
 from lockstep.rest.server.environ import Environ
 
 SCHEME = "HTTP_X_FORWARDED_PROTO"
@@ -29,21 +28,23 @@ def plain_address(text: str) -> str | None:
 
 
 def is_trusted(address: str) -> bool:
-    """Whether TRUSTED_PROXIES has this address, which is in its canonical form."""
-    return any(ip_address(address) in network for network in settings.TRUSTED_PROXIES)
+    """Whether REST_TRUSTED_PROXIES has this address, which is in its canonical form."""
+    return any(ip_address(address) in network for network in networks(lockstep_settings.REST_TRUSTED_PROXIES))
 
 
 def remove_untrusted_scheme(environ: Environ) -> None:
     """Removes an X-Forwarded-Proto that does not come from a trusted proxy.
 
-    If TRUSTED_PROXIES lacks the project's own proxy, its requests are redirected to https forever: hence the warning.
+    If the setting lacks the project's own proxy, its requests are redirected to https forever: hence the warning.
     """
-    if SCHEME in environ and not _is_trusted_peer(environ["REMOTE_ADDR"], tuple(settings.TRUSTED_PROXIES)):
+    if SCHEME in environ and not _is_trusted_peer(
+        environ["REMOTE_ADDR"], networks(lockstep_settings.REST_TRUSTED_PROXIES)
+    ):
         del environ[SCHEME]
 
 
 @lru_cache(1_000)
-def _is_trusted_peer(text: str, proxies: tuple[IPv4Network | IPv6Network, ...]) -> bool:
+def _is_trusted_peer(text: str, proxies: tuple[Network, ...]) -> bool:
     address = plain_address(text)
     if address is None:  # a socket of this machine
         return False

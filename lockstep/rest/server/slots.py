@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any
 
-from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 
+from lockstep.conf import lockstep_settings
 from lockstep.rest.errors import Unavailable
 
 Task = Callable[[], None]
@@ -103,9 +103,9 @@ class _RemoteWaits:
     @contextmanager
     def counted(self, remote: str, user: str | None) -> Iterator[None]:
         """Raises TooManyRemoteWaits."""
-        limits: dict[tuple[str, ...], int] = {(remote,): settings.REMOTE_WAITS}
+        limits: dict[tuple[str, ...], int] = {(remote,): lockstep_settings.SERVER_REMOTE_WAITS}
         if user is not None:
-            limits[remote, user] = settings.REMOTE_WAITS_PER_USER
+            limits[remote, user] = lockstep_settings.SERVER_REMOTE_WAITS_PER_USER
         with self._lock:
             if any(self._counts[key] >= limit for key, limit in limits.items()):
                 raise TooManyRemoteWaits

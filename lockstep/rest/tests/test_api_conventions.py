@@ -27,7 +27,7 @@ def limiter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_response_has_the_remaining_quota(cast: Cast, settings):
-    settings.RATE_LIMIT = 5
+    settings.LOCKSTEP = settings.LOCKSTEP | {"REST_RATE_LIMIT": 5}
     answers = [cast.owner.get(ME) for _ in range(3)]
     assert [answer["RateLimit"] for answer in answers] == [f'"default";r={left};t=10' for left in (4, 3, 2)]
     assert answers[0]["RateLimit-Policy"] == '"default";q=5;w=60'
@@ -35,7 +35,7 @@ def test_every_response_has_the_remaining_quota(cast: Cast, settings):
 
 
 def test_too_many_are_429_with_a_time_to_come_again(cast: Cast, settings):
-    settings.RATE_LIMIT = 2
+    settings.LOCKSTEP = settings.LOCKSTEP | {"REST_RATE_LIMIT": 2}
     assert [cast.owner.get(ME).status_code for _ in range(3)] == [200, 200, 429]
     refused = cast.owner.get(ME)
     assert (refused["Retry-After"], refused["RateLimit"]) == ("10", '"default";r=0;t=10')
@@ -45,14 +45,14 @@ def test_too_many_are_429_with_a_time_to_come_again(cast: Cast, settings):
 
 
 def test_the_next_minute_is_another(cast: Cast, settings, monkeypatch: pytest.MonkeyPatch):
-    settings.RATE_LIMIT = 1
+    settings.LOCKSTEP = settings.LOCKSTEP | {"REST_RATE_LIMIT": 1}
     assert [cast.owner.get(ME).status_code for _ in range(2)] == [200, 429]
     monkeypatch.setattr("lockstep.rest.rate_limit.time.time", lambda: 1_000_000_020.0)
     assert cast.owner.get(ME).status_code == 200
 
 
 def test_unauthenticated_requests_are_counted_by_address(settings):
-    settings.RATE_LIMIT = 2
+    settings.LOCKSTEP = settings.LOCKSTEP | {"REST_RATE_LIMIT": 2}
 
     def ask(address: str, **headers: str) -> int:
         return Client(REMOTE_ADDR=address, headers=headers).get(ME).status_code

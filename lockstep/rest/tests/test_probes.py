@@ -164,7 +164,7 @@ def test_readyz_is_503_while_migrations_are_pending(client: Client):
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/healthz/", "/readyz/", "/metrics/"])
 def test_probes_answer_over_plain_http_for_any_host(settings, path: str):
     settings.DEBUG, settings.SECURE_SSL_REDIRECT, settings.ALLOWED_HOSTS = False, True, ["shop.example"]
-    settings.METRICS_TOKEN = "figures"
+    settings.LOCKSTEP = settings.LOCKSTEP | {"REST_METRICS_TOKEN": "figures"}
     headers = {"host": "10.0.0.7:8000", "authorization": "Bearer figures"}
     assert Client().get(path, headers=headers).status_code == 200
     assert Client().get("/problems/", headers={"host": "shop.example"}).status_code == 301
@@ -197,7 +197,7 @@ NOTHING = DatabaseMetrics(bytes)._exposition()  # of a database that does not an
 @pytest.fixture
 def patient(settings, transactional_db: None) -> None:
     """A scrape that waits for what it needs, and a database that the counting thread may connect to."""
-    settings.PROBE_SECONDS = 60.0
+    settings.LOCKSTEP = settings.LOCKSTEP | {"REST_PROBE_SECONDS": 60.0}
 
 
 def test_a_count_that_takes_long_leaves_the_latest_metrics_with_their_age(patient: None):
@@ -213,7 +213,7 @@ def test_a_count_that_takes_long_leaves_the_latest_metrics_with_their_age(patien
 
 
 def test_a_first_count_that_takes_long_is_no_outage(transactional_db: None, settings):
-    settings.PROBE_SECONDS = 0.01
+    settings.LOCKSTEP = settings.LOCKSTEP | {"REST_PROBE_SECONDS": 0.01}
     free = Event()
     metrics = DatabaseMetrics(lambda: b"%d" % free.wait(30))
     try:
@@ -262,7 +262,7 @@ def test_an_outage_that_is_noticed_after_a_scrape_is_in_the_next_one(patient: No
     fails.set()
     assert metrics._running is not None
     metrics._running.result(30)
-    settings.PROBE_SECONDS = 0.01
+    settings.LOCKSTEP = settings.LOCKSTEP | {"REST_PROBE_SECONDS": 0.01}
     assert b"first" not in metrics.latest()
     fails.set()
 

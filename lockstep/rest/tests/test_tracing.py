@@ -79,7 +79,7 @@ def test_what_a_client_does_not_want_sampled_is_not_sent_and_named_as_such(cast:
 def test_a_client_that_is_not_trusted_is_linked_and_decides_nothing(
     cast: Cast, traces: Recorded, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(settings, "TRACEPARENT_TRUSTED", False)
+    monkeypatch.setitem(settings.LOCKSTEP, "REST_TRACEPARENT_TRUSTED", False)
     change = create(cast.owner, f"00-{TRACE}-{SPAN}-00")
     [span] = traces.spans
     assert parts(change.traceparent) == (span.trace_id, span.span_id)

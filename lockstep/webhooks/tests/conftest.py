@@ -10,6 +10,6 @@ from lockstep.webhooks.tests.receiver import Receiver, receiving
 @pytest.fixture
 def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
     """A receiver, on a network that is opened for it."""
-    monkeypatch.setattr(settings, "WEBHOOK_ALLOW_NETWORKS", [ip_network("127.0.0.0/8")])
+    monkeypatch.setitem(settings.LOCKSTEP, "WEBHOOK_ALLOW_NETWORKS", [ip_network("127.0.0.0/8")])
     with receiving() as receiver:
         yield receiver

@@ -261,13 +261,13 @@ def test_plain_http_is_for_development(cast: Cast, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_network_that_was_opened_may_be_named(cast: Cast, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(settings, "WEBHOOK_ALLOW_NETWORKS", [ip_network("10.0.0.0/8")])
+    monkeypatch.setitem(settings.LOCKSTEP, "WEBHOOK_ALLOW_NETWORKS", [ip_network("10.0.0.0/8")])
     make(cast.owner, url="https://10.1.2.3/hook")
     assert cast.owner.post(PATH, {"url": "https://192.168.1.1/", "events": ["*"]}).status_code == 400
 
 
 def test_one_user_cannot_have_any_number_of_them(cast: Cast, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(settings, "WEBHOOKS_PER_USER", 2)
+    monkeypatch.setitem(settings.LOCKSTEP, "WEBHOOKS_PER_USER", 2)
     make(cast.owner)
     make(cast.owner)
     assert cast.owner.post(PATH, {"url": URL, "events": ["*"]}).status_code == 409
@@ -278,7 +278,7 @@ def test_one_user_cannot_have_any_number_of_them(cast: Cast, monkeypatch: pytest
 def test_two_at_once_are_counted_one_after_the_other(
     cast: Cast, monkeypatch: pytest.MonkeyPatch, database: psycopg.Connection
 ):
-    monkeypatch.setattr(settings, "WEBHOOKS_PER_USER", 1)
+    monkeypatch.setitem(settings.LOCKSTEP, "WEBHOOKS_PER_USER", 1)
 
     def make_another() -> int:
         try:

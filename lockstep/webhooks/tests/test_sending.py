@@ -503,7 +503,7 @@ def test_an_answer_that_our_database_cannot_hold_is_kept_as_far_as_it_can(
 def test_a_receiver_that_drips_is_given_up_at_the_deadline(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection, monkeypatch
 ):
-    monkeypatch.setattr(settings, "WEBHOOK_DEADLINE", 0.5)
+    monkeypatch.setitem(settings.LOCKSTEP, "WEBHOOK_DEADLINE", 0.5)
     drip = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -530,7 +530,7 @@ def test_a_private_address_is_never_connected_to(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection, monkeypatch
 ):
     endpoint = make(people.owner, receiver)
-    monkeypatch.setattr(settings, "WEBHOOK_ALLOW_NETWORKS", [])
+    monkeypatch.setitem(settings.LOCKSTEP, "WEBHOOK_ALLOW_NETWORKS", [])
     insert_post(database, "a")
     [attempt] = eventually(lambda: attempts(people.owner, endpoint))
     assert attempt["cause"] == "Rejected: 127.0.0.1 is not an address on the public internet"

@@ -66,7 +66,7 @@ def test_an_error_outside_django_is_a_problem_document():
 
 
 def test_requests_beyond_those_that_may_wait_are_refused(settings: Any):
-    settings.WEB_REQUESTS, settings.MAX_REQUESTS_WAITING = 1, 1
+    settings.LOCKSTEP = settings.LOCKSTEP | {"SERVER_REQUESTS": 1, "SERVER_MAX_WAITING": 1}
     free, held = threading.Event(), threading.Event()
 
     def waits(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
@@ -92,7 +92,7 @@ def test_requests_beyond_those_that_may_wait_are_refused(settings: Any):
 
 
 def test_a_request_that_waited_too_long_is_not_carried_out(settings: Any):
-    settings.REQUEST_WAITING_SECONDS = -1.0
+    settings.LOCKSTEP = settings.LOCKSTEP | {"SERVER_WAITING_SECONDS": -1.0}
     carried_out: list[object] = []
     status, headers, _ = served(Application(lambda environ, start: carried_out.append(environ) or []))
     assert (status, headers["retry-after"], carried_out) == (503, "1", [])
@@ -100,7 +100,7 @@ def test_a_request_that_waited_too_long_is_not_carried_out(settings: Any):
 
 @pytest.mark.parametrize("path", [b"/readyz", b"/metrics"])
 def test_a_probe_that_the_database_keeps_waiting_is_answered(settings: Any, path: bytes):
-    settings.PROBE_SECONDS = 0.01
+    settings.LOCKSTEP = settings.LOCKSTEP | {"REST_PROBE_SECONDS": 0.01}
     free = threading.Event()
 
     def waits(environ: dict[str, Any], start: Any) -> Iterable[bytes]:

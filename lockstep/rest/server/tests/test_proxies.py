@@ -21,7 +21,7 @@ ADDRESSES = [
 
 @pytest.mark.parametrize(("address", "is_believed"), ADDRESSES)
 def test_only_a_trusted_proxy_says_that_a_request_came_by_https(settings: Any, address: str, is_believed: bool):
-    settings.TRUSTED_PROXIES = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
+    settings.LOCKSTEP = settings.LOCKSTEP | {"REST_TRUSTED_PROXIES": [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]}
     environ = {"REMOTE_ADDR": address, SCHEME: "https"}
     remove_untrusted_scheme(environ)
     assert (SCHEME in environ) is is_believed
@@ -47,7 +47,7 @@ def test_an_address_is_read_with_and_without_a_port(text: str, address: str | No
 
 
 def test_forwarded_headers_are_ignored_without_trusted_proxies(settings: Any, caplog: pytest.LogCaptureFixture):
-    settings.TRUSTED_PROXIES = []
+    settings.LOCKSTEP = settings.LOCKSTEP | {"REST_TRUSTED_PROXIES": []}
     environ = {"REMOTE_ADDR": "127.0.0.1", SCHEME: "https"}
     remove_untrusted_scheme(environ)
     assert SCHEME not in environ
@@ -55,7 +55,7 @@ def test_forwarded_headers_are_ignored_without_trusted_proxies(settings: Any, ca
 
 
 def test_a_proxy_that_is_not_named_is_in_the_log_once(settings: Any, caplog: pytest.LogCaptureFixture):
-    settings.TRUSTED_PROXIES = [ip_network("10.0.0.0/8")]
+    settings.LOCKSTEP = settings.LOCKSTEP | {"REST_TRUSTED_PROXIES": [ip_network("10.0.0.0/8")]}
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             remove_untrusted_scheme({"REMOTE_ADDR": "192.0.2.77", SCHEME: "https"})

@@ -89,7 +89,7 @@ def test_a_transaction_waits_for_no_remote_system(slots: Slots):
 
 
 def test_waits_are_limited_together_and_for_each_user(settings: Any):
-    settings.REMOTE_WAITS, settings.REMOTE_WAITS_PER_USER = 2, 1
+    settings.LOCKSTEP = settings.LOCKSTEP | {"SERVER_REMOTE_WAITS": 2, "SERVER_REMOTE_WAITS_PER_USER": 1}
     with remote_wait("gateway", "a"):
         with pytest.raises(TooManyRemoteWaits), remote_wait("gateway", "a"):
             pass

@@ -27,7 +27,7 @@ def raised(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_it_is_not_ready_any_more_and_serves_on_until_the_drain_is_over(settings: Any, raised: list[int]):
-    settings.WEB_DRAIN_SECONDS = 3600
+    settings.LOCKSTEP = settings.LOCKSTEP | {"SERVER_DRAIN_SECONDS": 3600}
 
     async def run() -> None:
         application = Application(says_its_thread)
