@@ -34,7 +34,7 @@ $(BUILT): uv.lock pyproject.toml
 # Side by side, with a PostgreSQL for each process. Tests wait more than they compute: more processes than two cores.
 TEST_SERVERS ?= 3
 PYTEST = $(PY) -m devstack.launcher exec --test-servers $(TEST_SERVERS) -- $(PY) -m pytest -n auto --dist worksteal
-# Tests start a great many processes of Python: compiled once, also where the environment says otherwise.
+# Tests start many Python processes: bytecode is written, even if the environment disables it.
 test test-unit test-faults test-images: export PYTHONDONTWRITEBYTECODE =
 test test-unit test-faults test-images: export PYTHONPYCACHEPREFIX = $(abspath .lockstep/bytecode)
 test: build ## the whole suite but for images and the long fault runs, on throwaway PostgreSQLs

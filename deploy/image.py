@@ -27,7 +27,7 @@ def command(environment: Mapping[str, str], builder: str, target: str | None = N
     if base := environment.get("BASE"):
         words += ["--build-arg", f"BASE={base}"]
     if builder != "docker":
-        words += ["--format", "docker"]  # the other one has no health checks
+        words += ["--format", "docker"]  # the default format of podman has no health checks
     return [*words, *shlex.split(environment.get("BUILD_OPTIONS", "")), "."]
 
 

@@ -51,7 +51,7 @@ def make_all(folder: Path, host: str | None) -> int:
         keep(folder / name, make)
     tls = folder / "tls"
     tls.mkdir(exist_ok=True)
-    tls.chmod(0o755)  # whatever the umask is: nginx's user looks in here
+    tls.chmod(0o755)  # for any umask: nginx's user reads this folder
     if host and not ((tls / "certificate").exists() and (tls / "key").exists()):
         sign(host, tls)
     missing = [name for name in ("tls/certificate", "tls/key") if not (folder / name).is_file()]

@@ -21,7 +21,7 @@ from os import environ
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-COMPOSE = shlex.split(environ.get("COMPOSE", "docker compose"))  # the program, where it is another
+COMPOSE = shlex.split(environ.get("COMPOSE", "docker compose"))  # the program
 FILES = ("--file", "compose.yaml", "--file", "compose.production.yaml")
 CURL = (
     "exec",
@@ -37,7 +37,7 @@ CURL = (
     "3",
 )
 HEALTHCHECK = ("python", "-m", "backend", "healthcheck", "worker", "--ready")
-# What is replaced, in this order, and what tells that it does its work.
+# The services in the order of their replacement, and how to check that each is ready.
 SERVICES = {
     "web": (*CURL, "http://web:8000/readyz"),
     "web-b": (*CURL, "http://web-b:8000/readyz"),
@@ -45,7 +45,7 @@ SERVICES = {
     "worker-b": ("exec", "--no-TTY", "worker-b", *HEALTHCHECK),
 }
 READY_SECONDS = 60.0
-FORGET_SECONDS = 2.0  # after which nginx tries a server again that was not there (fail_timeout in nginx.conf, and some)
+FORGET_SECONDS = 2.0  # after which nginx retries a server that was down (fail_timeout in nginx.conf, and some)
 
 
 class NotReady(Exception):

@@ -1,13 +1,13 @@
-// A counter of defects: who created, and deleted, how many. It counts each message once, however often it comes.
+// Counts the defects that each user created and deleted. It counts each message once, however often it is sent.
 //
 //     deno run --allow-net --allow-env --allow-read --allow-write examples/counter_server.js
 //     COUNTER_URL=http://127.0.0.1:8888 make run
 //
-// POST /  {"user": 1, "action": "create" | "delete"} → {"counted": true}, or false: it was before
+// POST /  {"user": 1, "action": "create" | "delete"} → {"counted": true}, or false if it was counted before
 // GET  /  {"users": {"1": {"create": 3, "delete": 1}}, "messages": 4, "repeats": 0}
 //
-// PORT (8888); COUNTER_SECRET, what messages are signed with (development's); COUNTER_FILE, where counts are kept
-// (counter.sqlite3; ":memory:" forgets them at the end).
+// PORT (8888); COUNTER_SECRET, which signs the messages (development's); COUNTER_FILE, which stores the counts
+// (counter.sqlite3; ":memory:" stores none).
 
 import { timingSafeEqual } from "node:crypto";
 import { DatabaseSync } from "node:sqlite";
@@ -15,7 +15,7 @@ import { DatabaseSync } from "node:sqlite";
 const PORT = Number(Deno.env.get("PORT") ?? 8888);
 const SECRET = Deno.env.get("COUNTER_SECRET") ?? "whsec_bG9ja3N0ZXAsIGluIGRldmVsb3BtZW50";
 const FILE = Deno.env.get("COUNTER_FILE") ?? "counter.sqlite3";
-const TOLERANCE = 300; // seconds that a message may be old: who repeats an old one is not our sender
+const TOLERANCE = 300; // maximum age of a message in seconds: an older one is a replay by an attacker
 
 const bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 const key = await crypto.subtle.importKey(
@@ -28,7 +28,7 @@ database.exec(`
   CREATE TABLE IF NOT EXISTS messages (id TEXT PRIMARY KEY, user INTEGER NOT NULL, action TEXT NOT NULL);
   CREATE TABLE IF NOT EXISTS repeats (id TEXT NOT NULL);
 `);
-// The id is kept in the row that is counted: there is no moment in which only one of both is written down.
+// The id is stored in the counted row, so that both are written or neither is.
 const count = database.prepare("INSERT INTO messages VALUES (?, ?, ?) ON CONFLICT DO NOTHING");
 const repeat = database.prepare("INSERT INTO repeats VALUES (?)");
 const repeats = database.prepare("SELECT count(*) AS number FROM repeats");
