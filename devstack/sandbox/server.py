@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
 import orjson
 
@@ -17,6 +17,8 @@ from devstack.sandbox import faults
 from devstack.sandbox.faults import Fault, Faults
 from devstack.sandbox.messages import HTML, JSON, Answer, Request
 from devstack.sandbox.request_log import RequestLog
+
+Connection: TypeAlias = socket.socket | tuple[bytes, socket.socket]  # as in the standard library
 
 _GARBAGE = b'<html><body>{"id": </body></html>'
 
@@ -47,7 +49,7 @@ class Server(ThreadingHTTPServer):
         self.request_log = RequestLog()
         self.held: deque[Request] = deque()
         self.stopping = threading.Event()
-        self._open: set[socket.socket] = set()
+        self._open: set[Connection] = set()
         super().__init__(address, Handler)
 
     @property
@@ -72,15 +74,15 @@ class Server(ThreadingHTTPServer):
         for connection in list(self._open):
             self.shutdown_request(connection)
 
-    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  as in the standard library
+    def process_request(self, request: Connection, client_address: object) -> None:
         self._open.add(request)
         super().process_request(request, client_address)
 
-    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401
+    def shutdown_request(self, request: Connection) -> None:
         self._open.discard(request)
         super().shutdown_request(request)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+    def handle_error(self, request: Connection, client_address: object) -> None:
         """A client that goes away, or we, is nothing to report."""
         if not isinstance(sys.exception(), ConnectionError) and not self.stopping.is_set():
             super().handle_error(request, client_address)

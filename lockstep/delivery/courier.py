@@ -18,13 +18,14 @@ from lockstep.delivery.errors import (
     DependencyPending,
     Interrupted,
     LeaseLost,
+    Receipt,
     RetryLater,
     TimedOut,
     Unreachable,
 )
 from lockstep.delivery.lanes import Outcome
 from lockstep.delivery.outages import is_outage_of_ours
-from lockstep.delivery.subscriptions import Claim, DeadLetterHandler, Receipt, Skipped, Subscriber, WithinHandler
+from lockstep.delivery.subscriptions import Claim, DeadLetterHandler, Skipped, Subscriber, WithinHandler
 from lockstep.delivery.waiting import first_of
 
 logger = logging.getLogger(__name__)

@@ -9,15 +9,13 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError
 from socketserver import ThreadingMixIn
-from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 from lockstep.delivery.worker import Worker
 
 TURN_SECONDS = 3.0  # within which the event loop must run a call
 STILL = "the event loop does not turn"
-
-Environ = dict[str, Any]
 
 
 class Probes:
@@ -28,7 +26,7 @@ class Probes:
         self._loop = loop
         self._turn_seconds = turn_seconds
 
-    def __call__(self, environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         """Serves GET and HEAD of the three paths, with and without a trailing slash."""
         match environ["PATH_INFO"].rstrip("/"):
             case "/healthz":

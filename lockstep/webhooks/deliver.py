@@ -20,10 +20,10 @@ from lockstep.changes.readers import matching_patterns, readable_part, sight
 from lockstep.changes.sql_file import load
 from lockstep.conf import lockstep_settings, networks
 from lockstep.delivery.destinations.webhook import Destination, Gone, WebhookSender, body_of, webhook_sender
-from lockstep.delivery.errors import DeliveryError, Rejected, RetryLater
+from lockstep.delivery.errors import DeliveryError, Receipt, Rejected, RetryLater
 from lockstep.delivery.lanes import Outcome
 from lockstep.delivery.outages import is_outage_of_ours
-from lockstep.delivery.subscriptions import Claim, Family, Handler, Pool, Receipt, Skipped, Subscriber
+from lockstep.delivery.subscriptions import Claim, Family, Handler, Pool, Skipped, Subscriber
 from lockstep.rest.encryption import DecryptionFailed, decrypt
 from lockstep.webhooks.disabling import give_up
 from lockstep.webhooks.models import FAMILY, SECRETS, Endpoint

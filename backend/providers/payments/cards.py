@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
 
 import httpx
 
@@ -118,7 +117,7 @@ def _card_refused(answer: _Answer) -> ProviderError:
     return CardRefused(name, _without_digits(text[:_MAX_DETAIL]))
 
 
-def _document(answer: _Answer) -> Mapping[str, Any]:
+def _document(answer: _Answer) -> Mapping[str, object]:
     """The object that came back; an empty one when there is none."""
     try:
         document = parse(answer.body)

@@ -7,7 +7,6 @@ A wrong parameter is 422 {"detail": [{"loc", "msg", "type"}]}. `query` is looked
 """
 
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import parse_qs
 
 from devstack.sandbox.faults import Fault
@@ -49,13 +48,13 @@ class Api:
             return Answer(422, {"detail": [_complaint(name) for name in wrong]})
         skip, limit = int(asked.get("skip", "0")), int(asked.get("limit", "10"))
         query = asked.get("query", "").lower()
-        found = [movie for movie in self.movies if query in movie["title"].lower()]
+        found = [movie for movie in self.movies if query in str(movie["title"]).lower()]
         items = found[skip : skip + limit]
         if self.sampler.is_older():
             items = [{name: movie[name] for name in OLDER} for movie in items]
         return Answer(200, {"total": len(found), "items": items})
 
 
-def _complaint(name: str) -> dict[str, Any]:
+def _complaint(name: str) -> dict[str, object]:
     message = "Input should be a valid integer, greater than or equal to 0"
     return {"loc": ["query", name], "msg": message, "type": "int_parsing"}
