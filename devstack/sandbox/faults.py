@@ -141,14 +141,13 @@ def _is_flag(value: object) -> bool:
     return isinstance(value, bool)
 
 
-def _is_retry_after(value: object) -> bool:
-    return value is None or isinstance(value, str) or _is_number(value, 0, 86_400)
-
-
 _WISHES: dict[str, tuple[str, Callable[[object], bool]]] = {
     "latency": ("seconds from 0 to 600", lambda value: _is_number(value, 0, 600)),
     "status": ("a status from 200 to 599", lambda value: value is None or _is_whole(value, 200, 599)),
-    "retry_after": ("seconds from 0 to 86400 or an HTTP date", _is_retry_after),
+    "retry_after": (
+        "seconds from 0 to 86400 or an HTTP date",
+        lambda value: value is None or isinstance(value, str) or _is_number(value, 0, 86_400),
+    ),
     "cut": ("true or false", _is_flag),
     "empty": ("true or false", _is_flag),
     "garbage": ("true or false", _is_flag),

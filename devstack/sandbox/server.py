@@ -165,11 +165,6 @@ class Handler(BaseHTTPRequestHandler):
             return False
         return True
 
-    def _wait_for(self, moment: float) -> bool:
-        """The same for a moment of the monotonic clock; what was written is on its way meanwhile."""
-        self.wfile.flush()
-        return self._wait(max(moment - time.monotonic(), 0))
-
     def _fail(self, fault: Fault, answer: Answer, *, reads: bool) -> None:
         if fault.status is not None:
             extra = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
@@ -212,8 +207,10 @@ class Handler(BaseHTTPRequestHandler):
         for piece in pieces:
             self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
             sent += len(piece)
-            if pace and not self._wait_for(began + sent / pace):
-                return
+            if pace:
+                self.wfile.flush()
+                if not self._wait(max(began + sent / pace - time.monotonic(), 0)):
+                    return
         self.wfile.write(b"0\r\n\r\n")
 
     def _head(self, status: int, headers: dict[str, str], content_type: str, framing: dict[str, str]) -> None:

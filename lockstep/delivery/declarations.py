@@ -26,7 +26,7 @@ from django.db import close_old_connections, connections, transaction
 from lockstep.changes.context import attributed
 from lockstep.conf import is_testing, lockstep_settings
 from lockstep.delivery.errors import Receipt
-from lockstep.delivery.schedule import MAX_WAIT, SCHEDULE
+from lockstep.delivery.retry import MAX_WAIT, SCHEDULE
 from lockstep.delivery.subscriptions import Change, Claim, Handler, Kind, Pool, Skipped, Subscriber, register
 
 F = TypeVar("F", bound=Callable[..., object])

@@ -30,23 +30,17 @@ class Probes:
         """Serves GET and HEAD of the three paths, with and without a trailing slash."""
         match environ["PATH_INFO"].rstrip("/"):
             case "/healthz":
-                status, kind, body = _state(self._health())
+                # "ok" while the loop turns and no part of the worker stalls: a database outage does not count.
+                status, kind, body = _state(self._ask(lambda: self._worker.complaint))
             case "/readyz":
-                status, kind, body = _state(self._readiness())
+                # "ok" while changes are delivered.
+                status, kind, body = _state(self._ask(lambda: self._worker.complaint or self._worker.waits_for))
             case "/metrics":
                 status, kind, body = self._metrics()
             case _:
                 status, kind, body = "404 Not Found", "text/plain", b"/healthz, /readyz, /metrics\n"
         start(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
-
-    def _health(self) -> str:
-        """ "" while the loop turns and no part of the worker stalls: a database outage does not count."""
-        return self._ask(lambda: self._worker.complaint)
-
-    def _readiness(self) -> str:
-        """ "" while changes are delivered."""
-        return self._ask(lambda: self._worker.complaint or self._worker.waits_for)
 
     def _metrics(self) -> tuple[str, str, bytes]:
         try:

@@ -15,7 +15,7 @@ from uuid import UUID
 from lockstep.changes.capture import Document, captures
 from lockstep.delivery.clock import DatabaseClock
 from lockstep.delivery.errors import Receipt
-from lockstep.delivery.schedule import SCHEDULE
+from lockstep.delivery.retry import SCHEDULE
 
 if TYPE_CHECKING:  # a project that runs its tests on another database declares its subscribers without psycopg
     from psycopg import AsyncConnection

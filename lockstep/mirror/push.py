@@ -142,7 +142,8 @@ class Pusher:
         if remote_id is None:
             await remote.forget(object_id)
             return True
-        copy = await self._fingerprint_of(collection, remote_id)
+        found = await self._read(collection, remote_id)
+        copy = fingerprint(collection, projection(collection, found)) if found else None
         if copy is None or not await self._is_ours(remote, object_id, known, copy):
             await self.unsettled()
             await remote.forget(object_id)
@@ -165,11 +166,6 @@ class Pusher:
         if known.lost_deletion in (None, copy.hex):
             return True
         return copy in await remote.fingerprints(object_id)  # an update without a response has come late
-
-    async def _fingerprint_of(self, collection: Collection, remote_id: str) -> UUID | None:
-        """The fingerprint of the object with this id at the provider; None if there is none."""
-        found = await self._read(collection, remote_id)
-        return fingerprint(collection, projection(collection, found)) if found else None
 
     async def _read(self, collection: Collection, remote_id: str) -> Body | None:
         """The object with this id at the provider. Raises MalformedResponse without any of its fields."""

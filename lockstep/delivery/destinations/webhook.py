@@ -5,11 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
-from ssl import SSLContext
 from uuid import UUID
 
-import httpx
 import orjson
 from aiohttp import (
     ClientConnectorError,
@@ -31,6 +28,7 @@ from lockstep.delivery.destinations.resolving import PublicResolver, numeric_add
 from lockstep.delivery.documents import shown_document
 from lockstep.delivery.errors import DeliveryError, Receipt, Rejected, RetryLater, TimedOut, Unreachable
 from lockstep.delivery.subscriptions import Claim
+from lockstep.http.client import trusted
 from lockstep.http.retry_after import retry_after_seconds
 from lockstep.version import VERSION
 
@@ -136,7 +134,7 @@ async def webhook_sender(
     connector = TCPConnector(
         resolver=PublicResolver(opened),
         use_dns_cache=False,
-        ssl=_ssl_context(),
+        ssl=trusted(),
         limit=concurrency,
         keepalive_timeout=IDLE_SECONDS,
     )
@@ -149,11 +147,6 @@ async def webhook_sender(
         skip_auto_headers=("Accept", "Accept-Encoding"),
     ) as session:
         yield WebhookSender(session, deadline, opened)
-
-
-@lru_cache(maxsize=1)
-def _ssl_context() -> SSLContext:
-    return httpx.create_ssl_context()  # with the roots that the providers' clients trust
 
 
 def _refusal(status: int, headers: dict[str, str], receipt: Receipt, now: datetime) -> DeliveryError | None:
