@@ -17,7 +17,8 @@ DEADLINE, CONCURRENCY = 15.0, 8
 async def main(urls: Sequence[str]) -> None:
     """Delivers until it is told to stop."""
     from lockstep.delivery.destinations.webhook import Destination, body_of, webhook_sender
-    from lockstep.delivery.subscriptions import Claim, Handler, Pool, Receipt, Subscriber
+    from lockstep.delivery.errors import Receipt
+    from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber
     from lockstep.delivery.worker import Worker
 
     def subscriber(number: int, url: str) -> Subscriber:

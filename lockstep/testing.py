@@ -16,7 +16,7 @@ from threading import Thread
 
 from lockstep.conf import lockstep_settings, log_connection
 from lockstep.delivery import operations
-from lockstep.delivery.operations import ChangeFilter, DeadLetterRow, Status
+from lockstep.delivery.reports import ChangeFilter, DeadLetterRow, Status
 from lockstep.delivery.subscriptions import registered, registered_families
 from lockstep.delivery.worker import Worker
 

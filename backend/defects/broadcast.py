@@ -13,7 +13,8 @@ from django.conf import settings
 
 from lockstep.delivery.destinations.addresses import ANYWHERE
 from lockstep.delivery.destinations.webhook import Destination, WebhookSender, webhook_sender
-from lockstep.delivery.subscriptions import Change, Claim, Handler, Pool, Receipt, Skipped, Subscriber
+from lockstep.delivery.errors import Receipt
+from lockstep.delivery.subscriptions import Change, Claim, Handler, Pool, Skipped, Subscriber
 
 NAME = "defects-counter"
 ACTIONS = {"created": "create", "deleted": "delete"}

@@ -37,7 +37,8 @@ from lockstep.changes.attribution import (
 )
 from lockstep.changes.sql_file import load
 from lockstep.delivery import operations
-from lockstep.delivery.operations import ChangeFilter, UnknownSubscription
+from lockstep.delivery.operations import UnknownSubscription
+from lockstep.delivery.reports import ChangeFilter
 from lockstep.rest import problems
 from lockstep.rest.concurrency import ANY_VERSION, Match, lock
 from lockstep.rest.entities import AnyUser

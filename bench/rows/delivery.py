@@ -16,7 +16,8 @@ from bench.peers import celery_worker, prepare_procrastinate, procrastinate_work
 from bench.row import Comparison, Figures, Goal, Row, Variant
 from bench.tables import Posts, WrongRows, count, empty
 from lockstep.delivery.destinations.webhook import Destination, body_of, webhook_sender
-from lockstep.delivery.subscriptions import Claim, Handler, Pool, Receipt, Subscriber
+from lockstep.delivery.errors import Receipt
+from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber
 from lockstep.delivery.worker import Worker
 
 WITHIN, OVER_HTTP, JOBS = 50_000, 10_000, 5_000

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import models, transaction
@@ -134,22 +133,17 @@ def _bulk_create(objects: Iterable[Pair]) -> None:
 def _objects(posts: int) -> Iterator[Pair]:
     """What the stand-in would list, as objects of ours."""
     ids: dict[int, UUID] = {}
-    for theirs in texts.posts(posts):
-        ids[theirs["id"]] = uuid4()
-        post = Post(
-            id=ids[theirs["id"]], number=theirs["id"], user_id=theirs["userId"], **_pick(theirs, "title", "body")
-        )
-        yield post, _link("posts", post.id, theirs)
-    for theirs in texts.comments(posts, COMMENTS_PER_POST):
-        told = _pick(theirs, "name", "email", "body")
-        comment = Comment(id=uuid4(), number=theirs["id"], post_id=ids[theirs["postId"]], **told)
-        yield comment, _link("comments", comment.id, theirs)
+    for told in texts.posts(posts):
+        number = told["id"]
+        ids[number] = uuid4()
+        post = Post(id=ids[number], number=number, user_id=told["userId"], title=told["title"], body=told["body"])
+        yield post, _link("posts", post.id, number)
+    for one in texts.comments(posts, COMMENTS_PER_POST):
+        own = {"name": one["name"], "email": one["email"], "body": one["body"]}
+        comment = Comment(id=uuid4(), number=one["id"], post_id=ids[one["postId"]], **own)
+        yield comment, _link("comments", comment.id, one["id"])
 
 
-def _link(collection: str, object_id: UUID, theirs: dict[str, Any]) -> RemoteObject:
+def _link(collection: str, object_id: UUID, remote_id: int) -> RemoteObject:
     key = f"jsonplaceholder/{collection}"
-    return RemoteObject(object_id=object_id, collection=key, remote_id=str(theirs["id"]), acknowledged=uuid4())
-
-
-def _pick(theirs: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: theirs[name] for name in names}
+    return RemoteObject(object_id=object_id, collection=key, remote_id=str(remote_id), acknowledged=uuid4())

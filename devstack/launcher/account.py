@@ -113,8 +113,9 @@ def open_no_link(path: str, flags: int) -> int:
 
 def give(account: Account | None, *paths: Path) -> None:
     """Make the account the owner; nothing to do for an ordinary user. A link itself, never what it leads to."""
-    for path in paths if account else ():
-        os.chown(path, account.uid, account.gid, follow_symlinks=False)  # type: ignore[union-attr]
+    if account:
+        for path in paths:
+            os.chown(path, account.uid, account.gid, follow_symlinks=False)
 
 
 def give_tree(account: Account, folder: Path) -> None:

@@ -114,9 +114,6 @@ def _copy_database(url: str) -> None:
 def _remove_others(template: Path) -> None:
     """Of older schemas, and what interrupted builds left; never another user's, which this one may not touch."""
     for other in template.parent.iterdir():
-        if other != template and other.is_dir() and (other.name.endswith(f"-{os.geteuid()}") or _is_staging(other)):
+        is_ours = other.name.endswith(f"-{os.geteuid()}") or other.name.startswith("new-")
+        if other != template and other.is_dir() and is_ours:
             shutil.rmtree(other, ignore_errors=True)
-
-
-def _is_staging(path: Path) -> bool:
-    return path.name.startswith("new-")

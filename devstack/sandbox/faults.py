@@ -3,9 +3,8 @@
 import random
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
@@ -79,7 +78,7 @@ class Faults:
             self._faults = list(faults)
             self._set_at = time.monotonic()
 
-    def shown(self) -> list[dict[str, Any]]:
+    def shown(self) -> list[dict[str, object]]:
         """Them, as JSON, with the `times` that are left."""
         with self._lock:
             return [asdict(fault) for fault in self._faults]
@@ -115,15 +114,11 @@ def _parse_one(document: object) -> Fault:
         known = ", ".join(each.name for each in fields(Fault))
         raise BadFault(f"unknown: {', '.join(map(str, unknown))}; known are {known}")
     for name, value in document.items():
-        _check(name, value)
+        wanted, is_valid = _WISHES[name]
+        if not is_valid(value):
+            raise BadFault(f"{name} must be {wanted}, not {value!r:.60}")
     methods = tuple(method.upper() for method in document.get("methods", METHODS))
     return Fault(**{**document, "methods": methods})
-
-
-def _check(name: str, value: object) -> None:
-    wish = _WISHES[name]
-    if not wish[1](value):
-        raise BadFault(f"{name} must be {wish[0]}, not {value!r:.60}")
 
 
 def _is_number(value: object, low: float, high: float) -> bool:
@@ -146,14 +141,13 @@ def _is_flag(value: object) -> bool:
     return isinstance(value, bool)
 
 
-def _is_retry_after(value: object) -> bool:
-    return value is None or isinstance(value, str) or _is_number(value, 0, 86_400)
-
-
-_WISHES: dict[str, tuple[str, Any]] = {
+_WISHES: dict[str, tuple[str, Callable[[object], bool]]] = {
     "latency": ("seconds from 0 to 600", lambda value: _is_number(value, 0, 600)),
     "status": ("a status from 200 to 599", lambda value: value is None or _is_whole(value, 200, 599)),
-    "retry_after": ("seconds from 0 to 86400 or an HTTP date", _is_retry_after),
+    "retry_after": (
+        "seconds from 0 to 86400 or an HTTP date",
+        lambda value: value is None or isinstance(value, str) or _is_number(value, 0, 86_400),
+    ),
     "cut": ("true or false", _is_flag),
     "empty": ("true or false", _is_flag),
     "garbage": ("true or false", _is_flag),

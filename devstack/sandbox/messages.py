@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import orjson
 
 JSON = "application/json; charset=utf-8"
 HTML = "text/html; charset=utf-8"
 
-Document = dict[str, Any]
+Document = dict[str, object]
 
 
 @dataclass(frozen=True)

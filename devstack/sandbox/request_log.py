@@ -3,9 +3,16 @@
 import threading
 from collections import Counter, deque
 from datetime import UTC, datetime
-from typing import Any
+from typing import TypedDict
 
 MAX_ENTRIES = 1000
+
+
+class Requests(TypedDict):
+    """How many requests came, by "GET /posts", and the last of them: method, path, time."""
+
+    counts: dict[str, int]
+    last: list[dict[str, str]]
 
 
 class RequestLog:
@@ -24,7 +31,7 @@ class RequestLog:
             self._counts[f"{method} {prefix}"] += 1
             self._last.append(entry)
 
-    def shown(self) -> dict[str, Any]:
+    def shown(self) -> Requests:
         """`counts` by "GET /posts", and the `last` requests, oldest first."""
         with self._lock:
             return {"counts": dict(self._counts), "last": list(self._last)}

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
 import orjson
 
@@ -17,6 +17,8 @@ from devstack.sandbox import faults
 from devstack.sandbox.faults import Fault, Faults
 from devstack.sandbox.messages import HTML, JSON, Answer, Request
 from devstack.sandbox.request_log import RequestLog
+
+Connection: TypeAlias = socket.socket | tuple[bytes, socket.socket]  # as in the standard library
 
 _GARBAGE = b'<html><body>{"id": </body></html>'
 
@@ -47,7 +49,7 @@ class Server(ThreadingHTTPServer):
         self.request_log = RequestLog()
         self.held: deque[Request] = deque()
         self.stopping = threading.Event()
-        self._open: set[socket.socket] = set()
+        self._open: set[Connection] = set()
         super().__init__(address, Handler)
 
     @property
@@ -72,15 +74,15 @@ class Server(ThreadingHTTPServer):
         for connection in list(self._open):
             self.shutdown_request(connection)
 
-    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401  as in the standard library
+    def process_request(self, request: Connection, client_address: object) -> None:
         self._open.add(request)
         super().process_request(request, client_address)
 
-    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401
+    def shutdown_request(self, request: Connection) -> None:
         self._open.discard(request)
         super().shutdown_request(request)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+    def handle_error(self, request: Connection, client_address: object) -> None:
         """A client that goes away, or we, is nothing to report."""
         if not isinstance(sys.exception(), ConnectionError) and not self.stopping.is_set():
             super().handle_error(request, client_address)
@@ -163,11 +165,6 @@ class Handler(BaseHTTPRequestHandler):
             return False
         return True
 
-    def _wait_for(self, moment: float) -> bool:
-        """The same for a moment of the monotonic clock; what was written is on its way meanwhile."""
-        self.wfile.flush()
-        return self._wait(max(moment - time.monotonic(), 0))
-
     def _fail(self, fault: Fault, answer: Answer, *, reads: bool) -> None:
         if fault.status is not None:
             extra = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
@@ -210,8 +207,10 @@ class Handler(BaseHTTPRequestHandler):
         for piece in pieces:
             self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
             sent += len(piece)
-            if pace and not self._wait_for(began + sent / pace):
-                return
+            if pace:
+                self.wfile.flush()
+                if not self._wait(max(began + sent / pace - time.monotonic(), 0)):
+                    return
         self.wfile.write(b"0\r\n\r\n")
 
     def _head(self, status: int, headers: dict[str, str], content_type: str, framing: dict[str, str]) -> None:

@@ -2,7 +2,7 @@
 
 import threading
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from devstack.sandbox import faults
 from devstack.sandbox.server import Api, Server
@@ -30,7 +30,7 @@ class ServerInThread:
     def close(self) -> None:
         """Stops serving, and releases its resources."""
 
-    def faults(self, *several: dict[str, Any], **one: Any) -> None:  # noqa: ANN401  see faults.Fault
+    def faults(self, *several: dict[str, object], **one: object) -> None:
         """Sets what goes wrong from now on: `faults(status=503, times=2)`; `faults()` ends all trouble.
 
         Several at once as dictionaries; the first that meets a request wins. Raises faults.BadFault.
@@ -44,13 +44,11 @@ class ServerInThread:
 
     def requests(self) -> list[dict[str, str]]:
         """The last thousand requests, oldest first: method, path, time."""
-        last: list[dict[str, str]] = self._server.request_log.shown()["last"]
-        return last
+        return self._server.request_log.shown()["last"]
 
     def counts(self) -> dict[str, int]:
         """How many requests came since the start: {"GET /posts": 3}."""
-        counts: dict[str, int] = self._server.request_log.shown()["counts"]
-        return counts
+        return self._server.request_log.shown()["counts"]
 
     def forget_requests(self) -> None:
         """Starts counting anew."""

@@ -116,11 +116,11 @@ def attributed_transaction(*, actor: str = "", origin: str = "") -> Iterator[Non
 
 def _is_confirmed(statement: str, parameters: Mapping[str, object]) -> bool | None:
     """The first column of the row: whether the actor may write. The statement is prepared, unlike those of the ORM."""
-    connection: Any = log_connection()
+    connection: Any = log_connection()  # the stubs lack most of PostgreSQL's
     connection.ensure_connection()
     with connection.wrap_database_errors:
         plain: Any = ServerBindingCursor  # the stubs have other parameters
-        cursor: Any = plain(connection.connection)
+        cursor = plain(connection.connection)
         if connection.queries_logged:
             cursor = connection._prepare_cursor(cursor)
         cursor.execute(statement, parameters)

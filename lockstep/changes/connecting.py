@@ -24,7 +24,7 @@ from lockstep.changes.database_errors import is_stale
 from lockstep.conf import log_connection
 
 T = TypeVar("T")
-Parameters: TypeAlias = dict[str, Any]  # of psycopg's connect: texts, numbers and classes
+ConnectionParameters: TypeAlias = dict[str, Any]  # of psycopg's connect: texts, numbers and classes
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ END_SESSION = f"SELECT pg_terminate_backend(pid) {SESSION} AND NOT ({WORKS})"
 OWES_NONE = "the server owes it no answer"
 
 
-def connection_parameters() -> Parameters:
+def connection_parameters() -> ConnectionParameters:
     """Django's connection parameters for the database with the change log, for psycopg."""
     given = log_connection().get_connection_params()
     return {name: value for name, value in given.items() if name not in OF_DJANGOS_CURSORS}
@@ -96,7 +96,7 @@ class Watched:
             result: T = end.value
             return result
 
-    def address(self) -> Parameters:
+    def address(self) -> ConnectionParameters:
         """The parameters of a short-lived connection to the same server."""
         own = {"application_name": "lockstep-probe", "connect_timeout": PROBE_SECONDS}
         return {**self.info.get_parameters(), "password": self.info.password, **own}
@@ -210,7 +210,7 @@ class Probe(Watched, psycopg.Connection[TupleRow]):
         return super().wait(self.watched(gen), *args, **options)
 
 
-def examine(address: Parameters, pid: int) -> str:
+def examine(address: ConnectionParameters, pid: int) -> str:
     """Why this server process will not answer; "" where it may, or that is unknown."""
     try:
         with Probe.connect(**address, autocommit=True) as probe:
@@ -223,7 +223,7 @@ def examine(address: Parameters, pid: int) -> str:
     return OWES_NONE if row[0] is False else ""
 
 
-def end_session(address: Parameters, pid: int) -> None:
+def end_session(address: ConnectionParameters, pid: int) -> None:
     """Terminates this session on the server, unless it works on a statement."""
     try:
         with Probe.connect(**address, autocommit=True) as probe:

@@ -38,6 +38,8 @@ _OF_THE_ADDRESS = re.compile(
     r"|connection (?:option|info string)|invalid (?:sslmode|URI|port number)|bad value for connect_timeout"
 )
 
+_EXCEEDED = ("54", "57014")  # program limits, and timeouts
+
 
 class UnsuitableDatabase(ImproperlyConfigured):
     """The database cannot be used, and the error is not transient. The message has the remedy."""
@@ -98,3 +100,14 @@ def is_transient(error: BaseException) -> bool:
     """Whether a retry may succeed after this error of psycopg or Django."""
     cause = cause_of(error)
     return isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError)) or is_stale(cause)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether our database failed temporarily: gone, full, out of connections, read-only, deadlocked, or altered since
+    the session's plans were made.
+
+    A statement that times out, or exceeds a limit, is none: it would fail again.
+    """
+    cause = cause_of(error)
+    exceeds = isinstance(cause, psycopg.Error) and (cause.sqlstate or "").startswith(_EXCEEDED)
+    return is_transient(error) and not exceeds

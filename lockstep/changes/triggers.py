@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.db import models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -51,6 +51,9 @@ PLAIN: "tuple[type[models.Field[Any, Any]], ...]" = (
     *(models.FilePathField, models.GenericIPAddressField, models.IntegerField, models.JSONField, models.TextField),
     *(models.TimeField, models.UUIDField),
 )
+# As they are installed: source, security definer, settings, owner, public; and function, state, shape.
+InstalledFunction = tuple[str, bool, list[str], str, bool]
+InstalledTrigger = tuple[str, str, str]
 SENSITIVE: "dict[type[models.Field[Any, Any]], tuple[str, ...]]" = {
     models.FloatField: ("extra_float_digits",),
     models.DurationField: ("IntervalStyle",),
@@ -64,24 +67,6 @@ class Log:
 
     schema: str
     owner: str
-
-
-class InstalledFunction(NamedTuple):
-    """A function of a capture trigger as it is."""
-
-    source: str
-    is_definer: bool
-    config: list[str]
-    owner: str
-    is_public: bool
-
-
-class InstalledTrigger(NamedTuple):
-    """A capture trigger as it is."""
-
-    function: str
-    enabled: str
-    shape: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +163,9 @@ def find_faults(cursor: CursorWrapper, alias: str) -> Iterator[Fault]:
         return
     expected = {(one.table, one.name): one for one in expected_triggers(cursor, alias, log)}
     cursor.execute(SQL["functions"])
-    functions = {function: InstalledFunction(*rest) for function, *rest in cursor.fetchall()}
+    functions = {row[0]: row[1:] for row in cursor.fetchall()}
     cursor.execute(SQL["installed"])
-    installed = {(table, name): InstalledTrigger(*rest) for table, name, *rest in cursor.fetchall()}
+    installed = {row[:2]: row[2:] for row in cursor.fetchall()}
     for key, one in expected.items():
         yield from _faults_of_function(one, functions.get(one.function), log)
         yield from _faults_of_trigger(one, installed.get(key))
@@ -195,12 +180,13 @@ def _faults_of_function(one: Trigger, found: InstalledFunction | None, log: Log)
     if found is None:
         yield Fault("E008", f"The function {one.function} is missing.", mend=one.create_function)
         return
-    if found.source != one.source:
+    source, is_definer, config, owner, is_public = found
+    if source != one.source:
         yield Fault("E008", f"The function {one.function} was altered, or is outdated.", mend=one.create_function)
-    if not found.is_definer or found.config != one.config:
+    if not is_definer or config != one.config:
         sentence = f"The function {one.function} depends on the rights or the settings of the session that writes."
         yield Fault("E009", sentence, mend=one.create_function)
-    if found.owner != log.owner or found.is_public:
+    if owner != log.owner or is_public:
         sentence = f"The function {one.function} can be called by roles other than the owner of the log."
         signature = f"{one.function}()"
         mend = f"ALTER FUNCTION {signature} OWNER TO {log.owner}; REVOKE ALL ON FUNCTION {signature} FROM PUBLIC"
@@ -213,11 +199,12 @@ def _faults_of_trigger(one: Trigger, found: InstalledTrigger | None) -> Iterator
     if found is None:
         yield Fault("E003", f"{name} is missing.", lost, one.create_trigger)
         return
-    if (found.function, found.shape) != (one.function, OPERATIONS[one.operation][1]):
+    function, enabled, shape = found
+    if (function, shape) != (one.function, OPERATIONS[one.operation][1]):
         yield Fault("E006", f"{name} was altered.", lost, one.create_trigger)
-    elif found.enabled in "DR":
+    elif enabled in "DR":
         yield Fault("E004", f"{name} is disabled.", lost, one.create_trigger)
-    elif found.enabled != "A":
+    elif enabled != "A":
         yield Fault("E007", f"{name} can be switched off by session_replication_role.", mend=one.create_trigger)
 
 

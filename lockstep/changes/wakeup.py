@@ -12,14 +12,14 @@ import time
 
 import psycopg
 
-from lockstep.changes.connecting import Parameters, WatchedConnection, connection_parameters
+from lockstep.changes.connecting import ConnectionParameters, WatchedConnection, connection_parameters
 
 logger = logging.getLogger(__name__)
 
 CHANNEL = "lockstep_changes"
 MIN_PAUSE_SECONDS = 0.02  # seconds between two notifications of one process
 IDLE_SECONDS = 60.0  # then the connection is given back
-OWN: Parameters = {"autocommit": True, "application_name": "lockstep-notifier"}
+OWN: ConnectionParameters = {"autocommit": True, "application_name": "lockstep-notifier"}
 # A crash may lose a notification, so it does not wait for the disk. The setting ends with the one transaction of the
 # message, because behind a pooler another client uses the session next.
 NOTIFY = f"SELECT set_config('synchronous_commit', 'off', true); NOTIFY {CHANNEL}"

@@ -12,6 +12,7 @@ from lockstep.changes.triggers import column_of, document, quote, seen
 from lockstep.conf import log_connection
 from lockstep.delivery import operations
 from lockstep.delivery.database import SQL
+from lockstep.delivery.reports import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def rows_and_log(capture: Capture) -> Finding:
     return Finding(f"{capture.label}: rows = log", objects, differing, (_hex(of_rows), _hex(of_log)), remark)
 
 
-def _log_and_subscription(status: operations.Status) -> Finding:
+def _log_and_subscription(status: Status) -> Finding:
     """Pending changes are no difference; open dead letters are."""
     under_way = status.behind + status.waiting
     remark = f"{counted(under_way, 'change')} on the way" if under_way and status.state != "disabled" else ""

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from lockstep.delivery.lanes import Outcome
 
@@ -13,7 +12,7 @@ except ImportError:
     class Uncounted:
         """Replaces Counter and Histogram, and counts nothing."""
 
-        def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - those of a counter
+        def __init__(self, *arguments: object, **options: object) -> None:
             pass
 
         def labels(self, *values: str) -> "Uncounted":

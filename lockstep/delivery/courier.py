@@ -10,6 +10,7 @@ from datetime import timedelta
 import psycopg
 
 from lockstep import telemetry
+from lockstep.changes.database_errors import is_outage
 from lockstep.delivery import counters, lanes, tracing
 from lockstep.delivery.database import SQL, Pools
 from lockstep.delivery.epochs import Epochs
@@ -18,13 +19,13 @@ from lockstep.delivery.errors import (
     DependencyPending,
     Interrupted,
     LeaseLost,
+    Receipt,
     RetryLater,
     TimedOut,
     Unreachable,
 )
 from lockstep.delivery.lanes import Outcome
-from lockstep.delivery.outages import is_outage_of_ours
-from lockstep.delivery.subscriptions import Claim, DeadLetterHandler, Receipt, Skipped, Subscriber, WithinHandler
+from lockstep.delivery.subscriptions import Claim, DeadLetterHandler, Skipped, Subscriber, WithinHandler
 from lockstep.delivery.waiting import first_of
 
 logger = logging.getLogger(__name__)
@@ -159,7 +160,7 @@ class Courier:
         except TimeoutError:
             return None, TimedOut(f"no answer within {self.subscriber.deadline:g} s")
         except Exception as error:
-            if is_outage_of_ours(error):
+            if is_outage(error):
                 return None, Interrupted(f"our database did not answer: {error}")
             logger.exception("%s: the subscriber failed on %s", self.subscriber.name, batch[0].message_id)
             return None, RetryLater(f"{type(error).__name__}: {error}")
@@ -177,7 +178,7 @@ class Courier:
                 left = [outcome for outcome in ended if outcome.error or not self.subscriber.is_exactly_once]
                 await self._write_down(connection, left)
         except Exception as error:
-            if not is_outage_of_ours(error):
+            if not is_outage(error):
                 raise
             self._note_unsettled(error)
             return False
@@ -200,7 +201,7 @@ class Courier:
         try:
             await lanes.settle(connection, outcomes, recorded_for)
         except psycopg.Error as error:
-            if recorded_for is None or is_outage_of_ours(error):
+            if recorded_for is None or is_outage(error):
                 raise
             # One receipt that PostgreSQL cannot hold must not hold up everything else.
             logger.exception("%s: these attempts cannot be recorded", self.subscriber.name)

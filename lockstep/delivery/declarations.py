@@ -18,18 +18,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from django.apps import apps
 from django.db import close_old_connections, connections, transaction
 
 from lockstep.changes.context import attributed
 from lockstep.conf import is_testing, lockstep_settings
-from lockstep.delivery.schedule import MAX_WAIT, SCHEDULE
-from lockstep.delivery.subscriptions import Change, Claim, Handler, Kind, Pool, Receipt, Skipped, Subscriber, register
+from lockstep.delivery.errors import Receipt
+from lockstep.delivery.retry import MAX_WAIT, SCHEDULE
+from lockstep.delivery.subscriptions import Change, Claim, Handler, Kind, Pool, Skipped, Subscriber, register
 
-F = TypeVar("F", bound=Callable[..., Any])
-Manager = AbstractAsyncContextManager[Any] | AbstractContextManager[Any]
+F = TypeVar("F", bound=Callable[..., object])
+P = ParamSpec("P")
+R = TypeVar("R")
+Manager = AbstractAsyncContextManager[object] | AbstractContextManager[object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ def subscriber(
     cap: int = 1_000_000,
     retry: Sequence[float] = SCHEDULE[1:],
     only_changed: Sequence[str] = (),
-    on_dead_letter: Callable[[Change, str], Any] | None = None,
+    on_dead_letter: Callable[[Change, str], object] | None = None,
 ) -> Callable[[F], F]:
     """Declares a function as a subscriber of changes: "blog.article", "blog.*" or "*". The function is returned as is.
 
@@ -76,23 +79,31 @@ def subscriber(
     """
 
     def declare(function: F) -> F:
-        options: dict[str, Any] = {"kind": kind, "skip_origin": skip_origin, "cap": cap, "deadline": deadline}
-        options |= {"follows": tuple(map(_pattern, models)), "concurrency": concurrency, "schedule": (0.0, *retry)}
-        if on_dead_letter:
-            options["on_dead_letter"] = _asynchronous(on_dead_letter)
         own = name or default_name(function)
         if fault := _fault(function, models, kind, transactional, batch, retry, only_changed):
             raise ValueError(f"subscriber {own!r}: {fault}")
-        if transactional:
-            register(Subscriber(own, transactional=_transactional(function, concurrency), batch=batch, **options))
-        else:
-            register(Subscriber(own, connect=_connect(function, frozenset(only_changed), concurrency), **options))
+        register(
+            Subscriber(
+                own,
+                kind,
+                connect=None if transactional else _connect(function, frozenset(only_changed), concurrency),
+                transactional=_transactional(function, concurrency) if transactional else None,
+                follows=tuple(map(_pattern, models)),
+                skip_origin=skip_origin,
+                batch=batch,
+                concurrency=concurrency,
+                deadline=deadline,
+                cap=cap,
+                schedule=(0.0, *retry),
+                on_dead_letter=_asynchronous(on_dead_letter) if on_dead_letter else None,
+            )
+        )
         return function
 
     return declare
 
 
-def default_name(function: Callable[..., Any]) -> str:
+def default_name(function: Callable[..., object]) -> str:
     """ "<app>.<function>", with the label of the function's app."""
     module = function.__module__
     config = apps.get_containing_app_config(module) if apps.apps_ready else None
@@ -100,7 +111,7 @@ def default_name(function: Callable[..., Any]) -> str:
 
 
 def _fault(
-    function: Callable[..., Any],
+    function: Callable[..., object],
     models: Sequence[str],
     kind: Kind,
     transactional: bool,
@@ -128,23 +139,25 @@ def _pattern(models: str) -> str:
     return models.lower() if models.endswith("*") or models.count(".") == 2 else f"{models.lower()}.*"
 
 
-def _resources(function: Callable[..., Any]) -> dict[str, Resource]:
+def _resources(function: Callable[..., object]) -> dict[str, Resource]:
     parameters = inspect.signature(function).parameters.values()
     return {each.name: each.default for each in parameters if isinstance(each.default, Resource)}
 
 
 def _connect(
-    function: Callable[..., Any], columns: frozenset[str], concurrency: int
+    function: Callable[..., object], columns: frozenset[str], concurrency: int
 ) -> Callable[[Pool], AbstractAsyncContextManager[Handler]]:
     @asynccontextmanager
     async def connect(pool: Pool) -> AsyncIterator[Handler]:
         async with AsyncExitStack() as stack:
             opened = {name: await _enter(stack, each) for name, each in _resources(function).items()}
-            call = partial(function, **opened)
-            if not inspect.iscoroutinefunction(function):
+            call: Callable[[Change], Awaitable[object]]
+            if inspect.iscoroutinefunction(function):
+                call = partial(function, **opened)
+            else:
                 threads = _threads(function, concurrency)
                 stack.callback(threads.shutdown, wait=False)
-                call = partial(_in_thread, threads, call)
+                call = partial(_in_thread, threads, partial(function, **opened))
 
             async def handle(claim: Claim) -> Receipt | Skipped | None:
                 change = claim.sent
@@ -166,28 +179,28 @@ async def _enter(stack: AsyncExitStack, each: Resource) -> object:
     return stack.enter_context(manager)
 
 
-def _threads(function: Callable[..., Any], count: int) -> ThreadPoolExecutor:
+def _threads(function: Callable[..., object], count: int) -> ThreadPoolExecutor:
     """A subscriber's own threads, started on demand: one that hangs takes none from others or from the event loop."""
     return ThreadPoolExecutor(count, thread_name_prefix=getattr(function, "__name__", "subscriber"))
 
 
-async def _in_thread(threads: ThreadPoolExecutor, function: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
+async def _in_thread(threads: ThreadPoolExecutor, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Calls a plain function in one of these threads.
 
     Its Django connections are kept or closed as between two requests.
     """
 
-    def call() -> object:
+    def call() -> R:
         close_old_connections()
         try:
-            return function(*arguments)
+            return function(*args, **kwargs)
         finally:
             connections.close_all() if is_testing() else close_old_connections()
 
     return await asyncio.get_running_loop().run_in_executor(threads, contextvars.copy_context().run, call)
 
 
-def _transactional(function: Callable[..., Any], concurrency: int) -> Callable[[Sequence[Claim]], Awaitable[None]]:
+def _transactional(function: Callable[..., object], concurrency: int) -> Callable[[Sequence[Claim]], Awaitable[None]]:
     threads = _threads(function, concurrency)
 
     def work(claims: Sequence[Claim]) -> None:
@@ -204,7 +217,7 @@ def _transactional(function: Callable[..., Any], concurrency: int) -> Callable[[
     return handle
 
 
-def _asynchronous(on_dead_letter: Callable[[Change, str], Any]) -> Callable[[Change, str], Awaitable[None]]:
+def _asynchronous(on_dead_letter: Callable[[Change, str], object]) -> Callable[[Change, str], Awaitable[None]]:
     if inspect.iscoroutinefunction(on_dead_letter):
         return on_dead_letter
     threads = _threads(on_dead_letter, 1)

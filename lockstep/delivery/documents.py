@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache
-from typing import Any
 
 from django.apps import apps
 from django.db import models
 
+from lockstep.changes.capture import Document
 
-def shown_document(model: str, document: Mapping[str, Any] | None) -> dict[str, Any] | None:
+
+def shown_document(model: str, document: Document | None) -> Document | None:
     """A captured row of a model, by its label, with decimals as strings with all their places; None for None.
 
     Old rows of the log have them as JSON numbers, where `249.90` is `249.9`.

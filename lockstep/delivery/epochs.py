@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 from uuid import UUID, uuid5
 
 from django.db import OperationalError, ProgrammingError, transaction
 from psycopg.errors import InsufficientPrivilege, LockNotAvailable
+from psycopg.rows import TupleRow
 
 from lockstep.conf import lockstep_settings, log_connection
 from lockstep.delivery.database import SQL, Connection
@@ -82,7 +83,7 @@ class ServerState:
         """Reads the current state. Needs no tables."""
         asked = time.monotonic()
         row = await (await connection.execute(EPOCHS["server_state"])).fetchone() or ()
-        values: tuple[Any, ...] = (*row, asked, time.monotonic())
+        values: TupleRow = (*row, asked, time.monotonic())
         return cls(*values)
 
 
@@ -158,7 +159,7 @@ def begin_new_epoch() -> dict[str, int]:
         _refuse_same_cluster()
         _lock()
         _run("mark_native")
-        chosen = dict(_run("preview"))
+        chosen: dict[str, int] = dict(_run("preview"))
         for statement in ("place", "start_windows", "forget_transactions", "begin"):
             _run(statement)
         return chosen
@@ -192,7 +193,7 @@ def _lock() -> None:
         raise
 
 
-def _run(statement: str) -> list[tuple[Any, ...]]:
+def _run(statement: str) -> list[TupleRow]:
     with log_connection().cursor() as cursor:
         cursor.execute(EPOCHS[statement].replace("{pending}", EPOCHS["pending"]))
         return cursor.fetchall() if cursor.description else []

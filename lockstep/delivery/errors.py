@@ -14,7 +14,7 @@ Any other exception of a subscriber is a bug, and is treated as RetryLater. Only
 is an answer of the remote, or a timeout (decision 46).
 """
 
-from typing import Any
+Receipt = dict[str, object]  # a handler's record of an attempt, as JSON
 
 
 class DeliveryError(Exception):
@@ -22,7 +22,7 @@ class DeliveryError(Exception):
 
     failure = "error"
 
-    def __init__(self, cause: str = "", *, receipt: dict[str, Any] | None = None) -> None:
+    def __init__(self, cause: str = "", *, receipt: Receipt | None = None) -> None:
         super().__init__(cause)
         self.receipt = receipt
 
@@ -32,7 +32,7 @@ class RetryLater(DeliveryError):
 
     failure = "failed"
 
-    def __init__(self, cause: str = "", after: float | None = None, *, receipt: dict[str, Any] | None = None) -> None:
+    def __init__(self, cause: str = "", after: float | None = None, *, receipt: Receipt | None = None) -> None:
         super().__init__(cause, receipt=receipt)
         self.after = after
 

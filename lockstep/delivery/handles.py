@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from lockstep.delivery import operations
-from lockstep.delivery.operations import ChangeFilter, DeadLetterRow, Preview, ReplayResult, Status
+from lockstep.delivery.reports import ChangeFilter, DeadLetterRow, Preview, ReplayResult, Status
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -16,6 +15,7 @@ from lockstep.delivery.errors import (
     DeliveryError,
     DependencyPending,
     LeaseLost,
+    Receipt,
     Rejected,
     RetryLater,
     TimedOut,
@@ -23,7 +23,7 @@ from lockstep.delivery.errors import (
     Vanished,
 )
 from lockstep.delivery.retry import counts, delay_after
-from lockstep.delivery.subscriptions import Change, Claim, Receipt, Skipped, Subscriber, WithinHandler
+from lockstep.delivery.subscriptions import Change, Claim, Skipped, Subscriber, WithinHandler
 from lockstep.delivery.values import as_json, bigints, booleans, storable
 
 logger = logging.getLogger(__name__)
@@ -212,7 +212,7 @@ async def _record(connection: Connection, subscriber: Subscriber, outcomes: Sequ
         await connection.execute(LANES["record_attempts"], attempts)
 
 
-def _attempt(outcome: Outcome, now: float) -> dict[str, Any]:
+def _attempt(outcome: Outcome, now: float) -> dict[str, object]:
     claim, change = outcome.claim, outcome.claim.change
     return {
         "message_id": str(claim.message_id),

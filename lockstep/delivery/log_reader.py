@@ -5,16 +5,17 @@ number and a change that proves their origin (sql/log_reader.sql), written as on
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 
 import psycopg
+from psycopg.rows import TupleRow
 
 from lockstep.changes.attribution import Actor
-from lockstep.changes.connecting import WatchedConnection, connection_parameters
+from lockstep.changes.connecting import ConnectionParameters, WatchedConnection, connection_parameters
 from lockstep.changes.wakeup import CHANNEL
 from lockstep.delivery.database import SQL
 from lockstep.delivery.subscriptions import Change
@@ -22,7 +23,7 @@ from lockstep.delivery.values import from_microseconds, microseconds
 
 LOG_READER = SQL["log_reader"]
 CHUNK = 500  # changes read at once
-OWN: dict[str, Any] = {"autocommit": True, "application_name": "lockstep-feed"}
+OWN: ConnectionParameters = {"autocommit": True, "application_name": "lockstep-feed"}
 SESSION = {"timezone": "UTC", "plan_cache_mode": "force_custom_plan", "statement_timeout": "60s"}
 MAX_POSITION_LENGTH = 6_000  # characters; a snapshot names every transaction that was open
 
@@ -100,7 +101,7 @@ def cut(snapshot: str, last_xid: int) -> str:
 class LogReader:
     """Reads the log from a position."""
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+    def __init__(self, connection: psycopg.Connection[TupleRow]) -> None:
         self._connection = connection
 
     def now(self) -> Position:
@@ -158,11 +159,11 @@ class LogReader:
         for _ in self._connection.notifies(timeout=seconds, stop_after=1):
             return
 
-    def _row(self, statement: str, **parameters: object) -> tuple[Any, ...]:
+    def _row(self, statement: str, **parameters: object) -> TupleRow:
         return self._one(LOG_READER[statement], parameters)
 
-    def _one(self, statement: str, parameters: dict[str, Any]) -> tuple[Any, ...]:
-        row: tuple[Any, ...] | None = self._connection.execute(statement, parameters).fetchone()
+    def _one(self, statement: str, parameters: Mapping[str, object]) -> TupleRow:
+        row: TupleRow | None = self._connection.execute(statement, parameters).fetchone()
         if row is None:
             raise LogNotInitialised(LogNotInitialised.__doc__)
         return row

@@ -19,8 +19,8 @@ from lockstep.delivery.clock import offset
 from lockstep.delivery.counters import label
 from lockstep.delivery.database import SQL
 from lockstep.delivery.heartbeat import worker_counts
-from lockstep.delivery.operations import Status
 from lockstep.delivery.periodic import asleep, registered_names
+from lockstep.delivery.reports import Status
 from lockstep.delivery.subscriptions import registered
 
 DATABASE = SQL["figures"]

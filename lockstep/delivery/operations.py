@@ -5,16 +5,19 @@ message ids, so receivers can recognise repeated messages.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from psycopg.rows import TupleRow
 
+from lockstep.changes.capture import Document
 from lockstep.conf import lockstep_settings, log_connection
 from lockstep.delivery.database import SQL
+from lockstep.delivery.reports import ChangeFilter, DeadLetterRow, Preview, ReplayResult, Status
 from lockstep.delivery.subscriptions import Claim, Subscriber, registered, registered_families
 
 OPERATIONS = SQL["operations"]
@@ -39,87 +42,6 @@ class WrongState(Exception):
 
 class NotInLog(Exception):
     """The change of a message is no longer in the log: it cannot be sent again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """One subscription: its state, and counts of changes not fanned out, changes in lanes, objects, and so on.
-
-    `age` is the age of the oldest undelivered change in seconds; None for none. `silent_since` is when the remote
-    stopped answering, and `silent_cause` its latest failure; None while it answers.
-    """
-
-    name: str
-    kind: str
-    state: str
-    reason: str
-    behind: int
-    waiting: int
-    objects: int
-    failing: int
-    dead: int
-    age: float | None
-    silent_since: datetime | None
-    silent_cause: str
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetterRow:
-    """An open dead letter."""
-
-    id: UUID
-    model: str
-    object_id: str
-    seq: int
-    at: datetime
-    message_id: UUID
-    attempts: int
-    cause: str
-    died: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeFilter:
-    """A selection of one subscription's changes; None does not restrict it. Times are those of the changes."""
-
-    subscription: str
-    letters: tuple[UUID, ...] | None = None
-    model: str | None = None
-    object_id: str | None = None
-    cause: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The parameters of the statements."""
-        return asdict(self) | {"letters": None if self.letters is None else list(self.letters)}
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """The changes that a replay would send, and the counts of those it would not: see ReplayResult."""
-
-    changes: int
-    objects: int
-    first: datetime | None
-    last: datetime | None
-    not_fanned_out: int = 0
-    not_in_log: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ReplayResult:
-    """The changes that a replay put into lanes: fewer than selected where some wait already, or only states count.
-
-    `not_fanned_out` were left to the relay; the changes of `not_in_log` no longer exist. Dead letters of both stay
-    open.
-    """
-
-    changes: int
-    objects: int
-    not_fanned_out: int = 0
-    not_in_log: int = 0
 
 
 def status() -> list[Status]:
@@ -288,7 +210,7 @@ def unsubscribe(subscription: str) -> None:
             _rows(f"remove_{table}", subscription=subscription)
 
 
-def send(subscription: str, *, model: str, object_id: str, after: dict[str, Any]) -> int:
+def send(subscription: str, *, model: str, object_id: str, after: Document) -> int:
     """Sends a message that is no change of a model, such as a test, to this subscription alone. Returns its seq.
 
     It is in the change log as a created object of `model`. Raises UnknownSubscription and WrongState.
@@ -362,11 +284,11 @@ def _completed(statement: str, chosen: str) -> str:
     return OPERATIONS[statement].replace("{judged}", OPERATIONS["judged"]).replace("{chosen}", OPERATIONS[chosen])
 
 
-def _rows(statement: str, **parameters: object) -> list[tuple[Any, ...]]:
+def _rows(statement: str, **parameters: object) -> list[TupleRow]:
     return _run(OPERATIONS[statement], parameters)
 
 
-def _run(statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+def _run(statement: str, parameters: Mapping[str, Any]) -> list[TupleRow]:
     with log_connection().cursor() as cursor:
         cursor.execute(statement, parameters)
         return cursor.fetchall() if cursor.description else []

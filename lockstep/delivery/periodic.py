@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TypedDict
 
 from asgiref.sync import sync_to_async
 from django.db import connections
@@ -22,6 +22,14 @@ ON_REQUEST_SECONDS = 60.0  # the longest delay of requested work: after it its w
 LATE_INTERVALS, LATE_SECONDS = 3, 60.0  # work is reported when it is both so many intervals and so many seconds late
 
 
+class Row(TypedDict):
+    """The parameters of a work's statements."""
+
+    name: str
+    every: timedelta | None
+    longest: timedelta
+
+
 @dataclass(frozen=True, slots=True)
 class PeriodicWork:
     """Work to `run` every so many seconds, or with None on request only.
@@ -34,7 +42,7 @@ class PeriodicWork:
     run: Callable[[Pool], Awaitable[None]]
 
     @property
-    def row(self) -> dict[str, Any]:
+    def row(self) -> Row:
         """The parameters of its statements."""
         every = None if self.every is None else timedelta(seconds=self.every)
         return {"name": self.name, "every": every, "longest": every or timedelta(seconds=ON_REQUEST_SECONDS)}
@@ -56,13 +64,10 @@ def registered_names() -> list[str]:
 def asleep() -> list[str]:
     """The names of periodic work that is overdue by far, or scheduled too far ahead."""
     rows = [work.row for work in _registered]
-    choice = {
-        "names": [row["name"] for row in rows],
-        "longest": [row["longest"] for row in rows],
-        "late": [max(LATE_INTERVALS * row["longest"], timedelta(seconds=LATE_SECONDS)) for row in rows],
-    }
+    names, longest = [row["name"] for row in rows], [row["longest"] for row in rows]
+    late = [max(LATE_INTERVALS * interval, timedelta(seconds=LATE_SECONDS)) for interval in longest]
     with log_connection().cursor() as cursor:
-        cursor.execute(SQL["upkeep"]["asleep"], choice)
+        cursor.execute(SQL["upkeep"]["asleep"], {"names": names, "longest": longest, "late": late})
         return [name for (name,) in cursor.fetchall()]
 
 
@@ -99,16 +104,11 @@ async def run_periodic(pool: Pool, stopping: asyncio.Event) -> None:
     while not stopping.is_set():
         for work in _registered:
             async with pool.connection() as connection:
-                taken = await _take(connection, work)
+                cursor = await connection.execute(SQL["upkeep"]["take_periodic"], work.row)
+                taken = await cursor.fetchone()
             if taken:
-                await _do(work, pool, taken)
+                await _do(work, pool, taken[0])
         await _pause(stopping)
-
-
-async def _take(connection: Connection, work: PeriodicWork) -> datetime | None:
-    cursor = await connection.execute(SQL["upkeep"]["take_periodic"], work.row)
-    row = await cursor.fetchone()
-    return row[0] if row else None
 
 
 async def _do(work: PeriodicWork, pool: Pool, taken: datetime) -> None:

@@ -9,15 +9,13 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError
 from socketserver import ThreadingMixIn
-from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 from lockstep.delivery.worker import Worker
 
 TURN_SECONDS = 3.0  # within which the event loop must run a call
 STILL = "the event loop does not turn"
-
-Environ = dict[str, Any]
 
 
 class Probes:
@@ -28,27 +26,21 @@ class Probes:
         self._loop = loop
         self._turn_seconds = turn_seconds
 
-    def __call__(self, environ: Environ, start: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         """Serves GET and HEAD of the three paths, with and without a trailing slash."""
         match environ["PATH_INFO"].rstrip("/"):
             case "/healthz":
-                status, kind, body = _state(self._health())
+                # "ok" while the loop turns and no part of the worker stalls: a database outage does not count.
+                status, kind, body = _state(self._ask(lambda: self._worker.complaint))
             case "/readyz":
-                status, kind, body = _state(self._readiness())
+                # "ok" while changes are delivered.
+                status, kind, body = _state(self._ask(lambda: self._worker.complaint or self._worker.waits_for))
             case "/metrics":
                 status, kind, body = self._metrics()
             case _:
                 status, kind, body = "404 Not Found", "text/plain", b"/healthz, /readyz, /metrics\n"
         start(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
-
-    def _health(self) -> str:
-        """ "" while the loop turns and no part of the worker stalls: a database outage does not count."""
-        return self._ask(lambda: self._worker.complaint)
-
-    def _readiness(self) -> str:
-        """ "" while changes are delivered."""
-        return self._ask(lambda: self._worker.complaint or self._worker.waits_for)
 
     def _metrics(self) -> tuple[str, str, bytes]:
         try:

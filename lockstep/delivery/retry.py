@@ -12,9 +12,10 @@ from lockstep.delivery.errors import (
     Unreachable,
     Vanished,
 )
-from lockstep.delivery.schedule import MAX_WAIT, SCHEDULE
 from lockstep.http.retry_after import LONGEST_RETRY_AFTER
 
+SCHEDULE = (0.0, 5.0, 30.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0)  # seconds before the nth attempt, by default
+MAX_WAIT = 36_000.0  # seconds between two attempts
 JITTER = 0.2
 MAX_DELAY = max(MAX_WAIT, LONGEST_RETRY_AFTER) * (1 + JITTER)
 

@@ -9,18 +9,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 from uuid import UUID
 
-from lockstep.changes.capture import captures
+from lockstep.changes.capture import Document, captures
 from lockstep.delivery.clock import DatabaseClock
-from lockstep.delivery.schedule import SCHEDULE
+from lockstep.delivery.errors import Receipt
+from lockstep.delivery.retry import SCHEDULE
 
 if TYPE_CHECKING:  # a project that runs its tests on another database declares its subscribers without psycopg
     from psycopg import AsyncConnection
+    from psycopg.rows import TupleRow
     from psycopg_pool import AsyncConnectionPool
 
-Pool: TypeAlias = "AsyncConnectionPool[AsyncConnection[Any]]"
+Pool: TypeAlias = "AsyncConnectionPool[AsyncConnection[TupleRow]]"
 Kind = Literal["event", "state"]
 
 
@@ -42,8 +44,8 @@ class Change:
     model: str
     object_id: str
     kind: Literal["created", "updated", "deleted"]
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
+    before: Document | None
+    after: Document | None
     actor: str | None = None
     origin: str | None = None
     trace: str | None = None
@@ -93,9 +95,8 @@ class Skipped:
     reason: str
 
 
-Receipt = dict[str, Any]  # a handler's record of an attempt, as JSON
 Handler = Callable[[Claim], Awaitable[Receipt | Skipped | None]]
-WithinHandler = Callable[["AsyncConnection[Any]", Sequence[Claim]], Awaitable[None]]
+WithinHandler = Callable[["AsyncConnection[TupleRow]", Sequence[Claim]], Awaitable[None]]
 TransactionalHandler = Callable[[Sequence[Claim]], Awaitable[None]]
 DeadLetterHandler = Callable[[Change, str], Awaitable[None]]
 
@@ -163,7 +164,7 @@ class Subscriber:
         return self.deadline + 5.0
 
     @property
-    def row(self) -> dict[str, Any]:
+    def row(self) -> dict[str, str | int | list[str] | None]:
         """The columns of its subscription."""
         return {
             "name": self.name,

@@ -3,11 +3,14 @@
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lockstep import telemetry
 from lockstep.delivery.errors import DeliveryError, DependencyPending
 from lockstep.delivery.subscriptions import Claim, Skipped, Subscriber
+
+if TYPE_CHECKING:  # an extra
+    from opentelemetry.trace import Span
 
 
 @dataclass(slots=True)
@@ -15,7 +18,7 @@ class Attempt:
     """The spans of one attempt, and the traceparent of each, "" without traces."""
 
     traceparents: Sequence[str]
-    _spans: Sequence[Any] = field(default=(), repr=False)
+    _spans: "Sequence[Span]" = field(default=(), repr=False)
 
     def end(self, result: object, error: DeliveryError | None) -> None:
         """Records the outcome. The error's message is left out: it may quote addresses and responses."""

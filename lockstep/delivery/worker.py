@@ -101,7 +101,8 @@ class Worker:
             raise ClusterMismatch
 
     async def _deliver(self, pools: Pools, epochs: Epochs) -> None:
-        logger.info("worker ready: %s", ", ".join(self._names) or "no subscriptions")
+        names = [*self.subscribers, *(f"{family}:*" for family in self.families)]
+        logger.info("worker ready: %s", ", ".join(names) or "no subscriptions")
         self.heartbeat.start()
         async with asyncio.TaskGroup() as tasks:
             self._spawn_couriers(tasks, pools, epochs)
@@ -150,17 +151,10 @@ class Worker:
         own = sum(subscriber.connections for subscriber in self.subscribers.values())
         return 4 + own + (FAMILY_CONNECTIONS if self.families else 0)
 
-    @property
-    def _names(self) -> list[str]:
-        return [*self.subscribers, *(f"{family}:*" for family in self.families)]
-
     def _subscriber(self, name: str) -> Subscriber | None:
         """The subscriber of this subscription; None where this code has none."""
         family = self.families.get(name.partition(":")[0])
         return self.subscribers.get(name) or (family.member(name) if family else None)
-
-    def _delivers(self, name: str) -> bool:
-        return name in self.subscribers or name.partition(":")[0] in self.families
 
     def _spawn_couriers(self, tasks: asyncio.TaskGroup, pools: Pools, epochs: Epochs) -> None:
         """Starts couriers for all subscribers, and one for a family's member whenever it has a due lane."""
@@ -267,7 +261,8 @@ class Worker:
             for name in (name for name, seconds in due.items() if seconds <= 0):
                 self._wake(name)
             # Subscriptions that this code does not deliver stay due, and must not shorten the pause.
-            soonest = min((seconds for name, seconds in due.items() if self._delivers(name)), default=MAX_SCAN_SECONDS)
+            ours = {name for name in due if name in self.subscribers or name.partition(":")[0] in self.families}
+            soonest = min((due[name] for name in ours), default=MAX_SCAN_SECONDS)
             await first_of(self.stopping, seconds=min(max(soonest, MIN_SCAN_SECONDS), MAX_SCAN_SECONDS))
 
     async def _watch_database(self, pool: Pool) -> None:

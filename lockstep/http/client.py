@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import httpx
 import orjson
@@ -43,7 +43,7 @@ class Operation:
         """Whether a write may have reached the provider."""
         return self.write and (self.sent or self.answering)
 
-    async def trace(self, event: str, _info: Mapping[str, Any]) -> None:
+    async def trace(self, event: str, _info: Mapping[str, object]) -> None:
         """Records the trace events of httpx."""
         if event == "connection.connect_tcp.started":
             self.sent = False
@@ -74,6 +74,7 @@ class HttpClient:
     ) -> None:
         if httpx.URL(url).scheme not in ("http", "https") or not httpx.URL(url).host:
             raise ValueError(f"not an http URL: {url!r}")
+        self.url = url
         self._deadline = deadline
         self._places = asyncio.Semaphore(concurrency)
         self._http = httpx.AsyncClient(
@@ -114,7 +115,7 @@ class HttpClient:
         path: str,
         *,
         params: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[httpx.Response]:
         """The response after its headers, with its body unread."""
@@ -174,7 +175,7 @@ async def _refusal_of(answer: httpx.Response, operation: Operation) -> ProviderE
     return refusal(answer.status_code, excerpt, retry_after=retry_after, date=date, write=operation.write)
 
 
-async def read_object(answer: httpx.Response) -> dict[str, Any]:
+async def read_object(answer: httpx.Response) -> dict[str, object]:
     """The body as a JSON object. Raises MalformedResponse, and exceptions of the network."""
     document = parse(await read_body(answer))
     if not isinstance(document, dict):

@@ -25,15 +25,11 @@ class ProviderError(Exception):
 
     def __init__(self, detail: str = "", *, retry_after: float | None = None, outcome_unknown: bool = False) -> None:
         summary = (type(self).__doc__ or "").strip()
-        detail = _plain(detail)
-        super().__init__(f"{summary} ({detail})" if detail else summary)
+        # A remote system's text for logs and storage: truncated, with question marks for unprintable characters.
+        plain = "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in detail[:1_000])
+        super().__init__(f"{summary} ({plain})" if plain else summary)
         self.retry_after = retry_after
         self.outcome_unknown = outcome_unknown
-
-
-def _plain(detail: str) -> str:
-    """A remote system's text for logs and storage: truncated, with question marks for unprintable characters."""
-    return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in detail[:1_000])
 
 
 class Unreachable(ProviderError):

@@ -7,7 +7,6 @@ the brace was part of a string or of something larger. Only then is the text sca
 
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
-from typing import Any
 
 import orjson
 
@@ -24,7 +23,7 @@ _MAX_DEPTH = 1024  # the parser's own limit: what is deeper will never parse
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[{}\[\],]', re.DOTALL)
 
 
-async def batches(chunks: AsyncIterable[bytes]) -> AsyncIterator[list[Any]]:
+async def batches(chunks: AsyncIterable[bytes]) -> AsyncIterator[list[object]]:
     """The elements of the array, in order, in batches of about PIECE bytes of text.
 
     Elements may be of any type. Raises MalformedResponse when the text is not one whole JSON array, after having
@@ -57,14 +56,14 @@ class ArrayReader:
         self._comma = False  # a comma has been seen, so that an element must come
         self._closed = False
 
-    def feed(self, text: bytes) -> Iterator[list[Any]]:
+    def feed(self, text: bytes) -> Iterator[list[object]]:
         """Takes more text; yields a batch for each PIECE of it that completes one. Raises MalformedResponse."""
         for start in range(0, len(text), PIECE):
             self._rest += text[start : start + PIECE]
             if len(self._rest) >= self._worth_a_try:
                 yield from self._take()
 
-    def finish(self) -> Iterator[list[Any]]:
+    def finish(self) -> Iterator[list[object]]:
         """Yields what is left; raises MalformedResponse unless it ends where the array does."""
         self._step()
         if not self._closed:
@@ -72,7 +71,7 @@ class ArrayReader:
         if not self._closed:
             raise MalformedResponse("the array is cut off")
 
-    def _take(self) -> Iterator[list[Any]]:
+    def _take(self) -> Iterator[list[object]]:
         self._step()
         if self._closed or len(self._rest) < PIECE:
             return
@@ -86,7 +85,7 @@ class ArrayReader:
         else:  # doubling keeps the work linear however large the element is
             self._worth_a_try = min(2 * len(self._rest), MAX_ELEMENT_BYTES)
 
-    def _take_last(self) -> Iterator[list[Any]]:
+    def _take_last(self) -> Iterator[list[object]]:
         whole = self._parsed(self._rest.rstrip(_BLANK), close=b"")
         if whole and self._rest.rstrip(_BLANK).endswith(b"]"):
             self._closed = True
@@ -120,7 +119,7 @@ class ArrayReader:
             self._rest = self._rest[1:].lstrip(_BLANK)
         return found
 
-    def _cut(self) -> list[Any]:
+    def _cut(self) -> list[object]:
         """Takes off the longest run of whole elements that it finds; [] when there is none yet."""
         for end in self._guesses():
             elements = self._parsed(self._rest[:end])
@@ -129,10 +128,10 @@ class ArrayReader:
         end = _boundary(self._rest)
         if not end:
             return []
-        elements = self._parsed(self._rest[:end]) or parse(b"".join((b"[", self._rest[:end], b"]")))
-        if not elements:
+        whole: object = self._parsed(self._rest[:end]) or parse(b"".join((b"[", self._rest[:end], b"]")))
+        if not isinstance(whole, list) or not whole:
             raise MalformedResponse("not JSON")
-        return self._taken(elements, end)
+        return self._taken(whole, end)
 
     def _guesses(self) -> Iterator[int]:
         end = len(self._rest)
@@ -145,14 +144,14 @@ class ArrayReader:
         if comma > 0:
             yield comma
 
-    def _parsed(self, part: bytes, close: bytes = b"]") -> list[Any]:
+    def _parsed(self, part: bytes, close: bytes = b"]") -> list[object]:
         try:
             elements = orjson.loads(b"".join((b"[", part, close)))
         except orjson.JSONDecodeError:
             return []
         return elements if isinstance(elements, list) else []
 
-    def _taken(self, elements: list[Any], end: int) -> list[Any]:
+    def _taken(self, elements: list[object], end: int) -> list[object]:
         self._rest = self._rest[end:]
         self._any, self._comma = True, False
         return elements

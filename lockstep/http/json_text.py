@@ -2,7 +2,6 @@
 
 import json
 import reprlib
-from typing import Any
 
 import orjson
 
@@ -16,7 +15,7 @@ _EXCERPT = reprlib.Repr()
 _EXCERPT.maxlevel, _EXCERPT.maxdict, _EXCERPT.maxlist, _EXCERPT.maxstring = 2, 3, 3, 40
 
 
-def parse(text: bytes) -> Any:  # noqa: ANN401 - any JSON value
+def parse(text: bytes) -> object:
     """The value that a text stands for. Raises MalformedResponse, and nothing else.
 
     What a strict parser refuses is read leniently: a lone surrogate or a byte that is not UTF-8 becomes a lone
@@ -56,7 +55,7 @@ def integer_of(value: object) -> int | None:
     return value if isinstance(value, int) and is_integer(value) else None
 
 
-def is_same(theirs: object, ours: str | int) -> bool:
+def is_same(theirs: object, ours: object) -> bool:
     """Whether a provider's value is this one of ours, as text: some give their numbers as strings."""
     return isinstance(theirs, str | int) and str(theirs) == str(ours)
 

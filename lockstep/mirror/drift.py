@@ -68,7 +68,8 @@ def mirror_check(mirror: Mirror) -> Check:
             plan = Plan(mirror, connection)
             try:
                 await plan.make(client, lambda collection, listed: None)
-                return Finding(what, plan.listed.total(), await _differing(plan), remark=_remark(plan))
+                remark = f"{plan.drift:,} differ: see manage.py sync_with_fake_system --plan" if plan.drift else ""
+                return Finding(what, plan.listed.total(), await _differing(plan), remark=remark)
             except ProviderError as error:
                 return Finding(what, 0, not_compared=f"the provider could not be read: {error}")
             finally:
@@ -86,7 +87,3 @@ async def _differing(plan: Plan) -> list[str]:
                     return [*found, f"and {plan.drift - SHOWN:,} more"]
                 found.append(f"{step.kind} {collection.name} {step.number or step.remote_id}")
     return found
-
-
-def _remark(plan: Plan) -> str:
-    return f"{plan.drift:,} differ: see manage.py sync_with_fake_system --plan" if plan.drift else ""

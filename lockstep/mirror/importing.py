@@ -5,7 +5,6 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import uuid4
 
 import orjson
@@ -15,7 +14,7 @@ from lockstep.changes.attribution import set_local
 from lockstep.http.errors import ProviderError
 from lockstep.http.json_text import MAX_INTEGER, excerpt, integer_of, is_text
 from lockstep.mirror.collection_sql import statements
-from lockstep.mirror.collections import Client, Collection, Mirror
+from lockstep.mirror.collections import Body, Client, Collection, Mirror
 from lockstep.mirror.remote import Pool
 
 EXAMPLES = 5  # refused objects that a report shows
@@ -47,6 +46,7 @@ class Report:
 
 
 Progress = Callable[[Report], None]
+Rows = list[Body]
 Taken = tuple[int, int]  # objects without a parent here, objects taken in
 
 
@@ -81,9 +81,9 @@ async def _import(
             progress(report)
 
 
-async def _gathered(stream: AsyncIterator[list[Any]]) -> AsyncIterator[list[Any]]:
+async def _gathered(stream: AsyncIterator[list[object]]) -> AsyncIterator[list[object]]:
     """The same elements in batches of about BATCH; those that came before an error are handed out first."""
-    gathered: list[Any] = []
+    gathered: list[object] = []
     try:
         async for batch in stream:
             gathered += batch
@@ -96,26 +96,24 @@ async def _gathered(stream: AsyncIterator[list[Any]]) -> AsyncIterator[list[Any]
     yield gathered
 
 
-async def _sifted(
-    batches: AsyncIterator[list[Any]], collection: Collection, report: Report
-) -> AsyncIterator[list[dict[str, Any]]]:
+async def _sifted(batches: AsyncIterator[list[object]], collection: Collection, report: Report) -> AsyncIterator[Rows]:
     """The usable elements of each batch, one for each id; the others are noted in the report."""
     why_not = unusable_in(collection)
     names = ("id", *collection.remote_names)
     async for batch in batches:
-        usable: dict[int, dict[str, Any]] = {}
+        usable: dict[int, Body] = {}
         for element in batch:
             if reason := why_not(element):
                 report.refused += 1
                 report.examples += [reason] if len(report.examples) < EXAMPLES else []
-            else:
+            elif isinstance(element, dict):
                 usable.setdefault(int(element["id"]), {name: element[name] for name in names})
         report.seen += len(batch)
         yield list(usable.values())
 
 
 async def _overlapped(
-    batches: AsyncIterator[list[dict[str, Any]]], start: Callable[[list[dict[str, Any]]], Coroutine[Any, Any, Taken]]
+    batches: AsyncIterator[Rows], start: Callable[[Rows], Coroutine[None, None, Taken]]
 ) -> AsyncIterator[asyncio.Task[Taken]]:
     """Keeps AT_ONCE batches under way and hands each out, in order, when room is needed or the batches have ended."""
     running: deque[asyncio.Task[Taken]] = deque()
@@ -132,11 +130,11 @@ async def _overlapped(
         yield running.popleft()
 
 
-async def _take_in(pool: Pool, sql: dict[str, str], mirror: Mirror, rows: list[dict[str, Any]]) -> Taken:
+async def _take_in(pool: Pool, sql: dict[str, str], mirror: Mirror, rows: Rows) -> Taken:
     """One batch in one transaction; again when it meets a number that was drawn before it claimed its own."""
     time_and_version = f"{time.time_ns() // 1_000_000:012x}7"
     batch = {"batch": orjson.dumps(rows).decode(), "time": time_and_version, "seed": uuid4().hex}
-    await _claim_numbers(pool, sql, max((n for row in rows if (n := int(row["id"])) <= MAX_NUMBER), default=0))
+    await _claim_numbers(pool, sql, max((n for row in rows if (n := int(str(row["id"]))) <= MAX_NUMBER), default=0))
     for tries_left in reversed(range(TRIES)):
         try:
             async with pool.connection() as connection, connection.transaction():

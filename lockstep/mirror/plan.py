@@ -5,20 +5,21 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 import orjson
 from psycopg import AsyncConnection
 from psycopg.errors import UniqueViolation
+from psycopg.rows import TupleRow
 
 from lockstep.http.errors import MalformedResponse
 from lockstep.http.json_text import excerpt, integer_of
 from lockstep.mirror.collection_sql import statements
-from lockstep.mirror.collections import Client, Collection, Mirror
-from lockstep.mirror.remote import Body, digest, keeps_writes, projection
+from lockstep.mirror.collections import Body, Client, Collection, Mirror
+from lockstep.mirror.remote import digest, keeps_writes, projection
 
-Connection = AsyncConnection[Any]
+Connection = AsyncConnection[TupleRow]
 Kind = Literal["create", "update", "delete", "not_persisted"]
 
 # Steps are pushed within the transaction of their cursor, which locks no row.
@@ -50,7 +51,7 @@ class Step:
         return self.self_inflicted or self.follows_parent
 
     @property
-    def differences(self) -> list[tuple[str, Any, Any]]:
+    def differences(self) -> list[tuple[str, object, object]]:
         """(field, theirs, ours) for each field that differs."""
         theirs, ours = self.theirs or {}, self.ours or {}
         names = list(ours) or list(theirs)

@@ -11,9 +11,9 @@ from lockstep.delivery import errors as delivery
 from lockstep.delivery.subscriptions import Claim, Skipped
 from lockstep.http.errors import MalformedResponse, NotFound, ProviderError
 from lockstep.http.json_text import integer_of, is_same
-from lockstep.mirror.collections import Client, Collection, Mirror
+from lockstep.mirror.collections import Body, Client, Collection, Mirror
 from lockstep.mirror.failures import provider_errors_as_delivery_errors
-from lockstep.mirror.remote import Body, Kind, Pool, Remote, RemoteState, fingerprint, keeps_writes, projection
+from lockstep.mirror.remote import Kind, Pool, Remote, RemoteState, fingerprint, keeps_writes, projection
 
 Unsettled = Callable[[], Awaitable[None]]
 
@@ -62,7 +62,7 @@ class Pusher:
         """The row with the provider's field names. Raises DependencyPending while the provider lacks the parent."""
         body = {field.remote: row[field.column] for field in collection.fields}
         if parent := collection.parent:
-            remote_id = await self.remotes[parent.collection].remote_id_of_parent(row[parent.column])
+            remote_id = await self.remotes[parent.collection].remote_id_of_parent(str(row[parent.column]))
             if remote_id is None:
                 raise delivery.DependencyPending(f"its parent in {parent.collection} is not at the provider yet")
             body[parent.remote] = int(remote_id) if remote_id.isdigit() else remote_id
@@ -142,7 +142,8 @@ class Pusher:
         if remote_id is None:
             await remote.forget(object_id)
             return True
-        copy = await self._fingerprint_of(collection, remote_id)
+        found = await self._read(collection, remote_id)
+        copy = fingerprint(collection, projection(collection, found)) if found else None
         if copy is None or not await self._is_ours(remote, object_id, known, copy):
             await self.unsettled()
             await remote.forget(object_id)
@@ -165,11 +166,6 @@ class Pusher:
         if known.lost_deletion in (None, copy.hex):
             return True
         return copy in await remote.fingerprints(object_id)  # an update without a response has come late
-
-    async def _fingerprint_of(self, collection: Collection, remote_id: str) -> UUID | None:
-        """The fingerprint of the object with this id at the provider; None if there is none."""
-        found = await self._read(collection, remote_id)
-        return fingerprint(collection, projection(collection, found)) if found else None
 
     async def _read(self, collection: Collection, remote_id: str) -> Body | None:
         """The object with this id at the provider. Raises MalformedResponse without any of its fields."""

@@ -5,23 +5,30 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypedDict
 from uuid import UUID
 
 from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 
 from lockstep.changes.sql_file import load
 from lockstep.http.json_text import integer_of
-from lockstep.mirror.collections import Collection, Mirror
+from lockstep.mirror.collections import Body, Collection, Mirror
 
 SQL = load(Path(__file__).parent / "sql" / "remote.sql")
 
-Body = dict[str, Any]
 Kind = Literal["update", "delete"]
-Connection = AsyncConnection[Any]
+Connection = AsyncConnection[TupleRow]
 Pool = AsyncConnectionPool[Connection]
+
+
+class Intent(TypedDict, total=False):
+    """A write that was sent and has no response yet: the body of a creation, or the fingerprint in a deletion."""
+
+    create: Body
+    delete: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +36,7 @@ class RemoteState:
     """The known state of an object's copy; empty for one that was never sent."""
 
     remote_id: str | None = None
-    intent: Body | None = None
+    intent: Intent | None = None
     acknowledged: UUID | None = None
 
     @property
@@ -99,7 +106,7 @@ class Remote:
         rows = await self._run("parent", object_id)
         return str(rows[0][0]) if rows else None
 
-    async def record_intent(self, object_id: str, intent: Body | None) -> None:
+    async def record_intent(self, object_id: str, intent: Intent | None) -> None:
         """Records a write before it is sent; None if it certainly did not arrive."""
         await self._run("record_intent", object_id, intent=Jsonb(intent) if intent else None)
 
@@ -180,7 +187,7 @@ class Remote:
             await connection.execute(SQL["lock_remote_id"], parameters)
             yield connection, parameters
 
-    async def _run(self, name: str, object_id: str, **parameters: object) -> list[tuple[Any, ...]]:
+    async def _run(self, name: str, object_id: str, **parameters: object) -> list[TupleRow]:
         parameters |= {"object_id": object_id, "collection": self._collection}
         async with self._pool.connection() as connection:
             cursor = await connection.execute(SQL[name], parameters)

@@ -17,7 +17,8 @@ from lockstep.changes.attribution import attributed_transaction
 from lockstep.changes.readers import patterns_to_follow
 from lockstep.conf import lockstep_settings
 from lockstep.delivery import operations
-from lockstep.delivery.operations import ChangeFilter, NotInLog, ReplayResult, UnknownMessage, UnknownSubscription
+from lockstep.delivery.operations import NotInLog, UnknownMessage, UnknownSubscription
+from lockstep.delivery.reports import ChangeFilter, ReplayResult
 from lockstep.rest.concurrency import ANY_VERSION, Match, lock
 from lockstep.rest.encryption import DecryptionFailed, decrypt, encrypt
 from lockstep.rest.entities import AnyUser

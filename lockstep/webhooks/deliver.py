@@ -16,14 +16,14 @@ from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError, connections
 
+from lockstep.changes.database_errors import is_outage
 from lockstep.changes.readers import matching_patterns, readable_part, sight
 from lockstep.changes.sql_file import load
 from lockstep.conf import lockstep_settings, networks
 from lockstep.delivery.destinations.webhook import Destination, Gone, WebhookSender, body_of, webhook_sender
-from lockstep.delivery.errors import DeliveryError, Rejected, RetryLater
+from lockstep.delivery.errors import DeliveryError, Receipt, Rejected, RetryLater
 from lockstep.delivery.lanes import Outcome
-from lockstep.delivery.outages import is_outage_of_ours
-from lockstep.delivery.subscriptions import Claim, Family, Handler, Pool, Receipt, Skipped, Subscriber
+from lockstep.delivery.subscriptions import Claim, Family, Handler, Pool, Skipped, Subscriber
 from lockstep.rest.encryption import DecryptionFailed, decrypt
 from lockstep.webhooks.disabling import give_up
 from lockstep.webhooks.models import FAMILY, SECRETS, Endpoint
@@ -121,7 +121,7 @@ class EndpointHandler:
         except (psycopg.Error, DatabaseError) as error:
             what = "webhook %s: its result could not be recorded: %s"
             reason = str(error).partition("\n")[0]
-            logger.error(what, self.key, reason, exc_info=None if is_outage_of_ours(error) else error)
+            logger.error(what, self.key, reason, exc_info=None if is_outage(error) else error)
 
     async def _load(self) -> _Endpoint | None:
         users = get_user_model()._meta.db_table

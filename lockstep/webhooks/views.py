@@ -8,7 +8,7 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 
 from lockstep.delivery.models import Attempt
-from lockstep.delivery.operations import ReplayResult
+from lockstep.delivery.reports import ReplayResult
 from lockstep.rest.concurrency import answer, if_match
 from lockstep.rest.errors import Invalid, NotFound
 from lockstep.rest.paging import page

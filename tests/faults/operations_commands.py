@@ -5,7 +5,7 @@ from typing import Any
 
 from lockstep.delivery import housekeeping, operations, partitions, relay
 from lockstep.delivery.database import FOR_HANDLERS
-from lockstep.delivery.operations import ChangeFilter
+from lockstep.delivery.reports import ChangeFilter
 from tests.faults.operations_model import MODEL, Written
 from tests.faults.operations_schedule import CAP, ENDPOINT, EVENT, STATE, Schedule, pick
 from tests.faults.stage import Actor, Pool

@@ -1794,7 +1794,7 @@ BUGS = [
     ),
     SeededBug(
         "a plan of before a migration uses up an attempt",
-        "lockstep/delivery/outages.py",
+        "lockstep/changes/database_errors.py",
         "return is_transient(error) and not exceeds",
         "return isinstance(cause, psycopg.OperationalError) and not exceeds",
         "lockstep/delivery/tests/test_courier.py::test_an_outage_of_our_own_database_uses_up_no_attempt",
@@ -1817,8 +1817,8 @@ BUGS = [
     SeededBug(
         "a subscription that no code delivers keeps the due watch busy",
         "lockstep/delivery/worker.py",
-        "for name, seconds in due.items() if self._delivers(name))",
-        "for name, seconds in due.items())",
+        "(due[name] for name in ours)",
+        "due.values()",
         "lockstep/delivery/tests/test_courier.py::test_what_no_code_delivers_is_no_reason_to_look_soon",
     ),
     SeededBug(

@@ -18,7 +18,7 @@ from backend.defects.gap import compare, counted_tallies, expected_tallies
 from conftest import database_url
 from devstack.sandbox.counter import StandIn
 from lockstep.delivery import operations
-from lockstep.delivery.operations import ChangeFilter
+from lockstep.delivery.reports import ChangeFilter
 from tests.acceptance.running import ROOT
 from tests.faults.test_killed_requests import url
 from tests.support import Cast, eventually

@@ -18,7 +18,7 @@ from backend.posts.actions import create_comment, create_post, delete_post, upda
 from backend.posts.models import Comment, Post
 from devstack.sandbox.jsonplaceholder import StandIn
 from lockstep.delivery import courier
-from lockstep.delivery.schedule import SCHEDULE
+from lockstep.delivery.retry import SCHEDULE
 from lockstep.mirror import state
 from lockstep.mirror.tests.support import run_import, run_plan
 from tests.mirrored import until_in_step

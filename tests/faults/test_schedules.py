@@ -28,7 +28,7 @@ from lockstep.delivery import lanes, operations, relay
 from lockstep.delivery.epochs import Epochs
 from lockstep.delivery.errors import DeliveryError, DependencyPending, Rejected, RetryLater
 from lockstep.delivery.lanes import Outcome
-from lockstep.delivery.operations import ChangeFilter
+from lockstep.delivery.reports import ChangeFilter
 from lockstep.delivery.subscriptions import Claim, Subscriber
 from lockstep.delivery.tests.support import subscriber
 from tests.faults.machines import run_machine

@@ -15,7 +15,7 @@ from backend.defects.models import Defect
 from backend.providers.counter import Tally
 from devstack.sandbox.counter import StandIn
 from lockstep.delivery import operations
-from lockstep.delivery.operations import ChangeFilter
+from lockstep.delivery.reports import ChangeFilter
 from lockstep.webhooks.tests.receiver import Receiver, receiving
 from tests.support import BackgroundWorker, Cast, drained, eventually, without_triggers
 

@@ -1,7 +1,6 @@
 """The client of a counter server: it reads what was counted. Counting itself is told by messages, not by this."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from lockstep.http.client import HttpClient, expect_success, read_object
 from lockstep.http.errors import MalformedResponse
@@ -19,15 +18,11 @@ class Tally:
 class Counter(HttpClient):
     """Reads one counter, at its very address."""
 
-    def __init__(self, url: str, **options: Any) -> None:  # noqa: ANN401 - those of HttpClient
-        super().__init__(url, **options)
-        self._url = url
-
     async def tallies(self) -> dict[int, Tally]:
         """Those of each user, by number. The counter shows {"users": {"1": {"create": 3, "delete": 1}}}."""
         async with (
             self._operation(write=False) as operation,
-            self._answer(operation, "GET", self._url) as answer,
+            self._answer(operation, "GET", self.url) as answer,
         ):
             await expect_success(answer, operation)
             users = (await read_object(answer)).get("users")
@@ -43,7 +38,7 @@ def _number(user: str) -> int:
     return number
 
 
-def _tally(document: Any) -> Tally:  # noqa: ANN401 - whatever JSON holds
+def _tally(document: object) -> Tally:
     counts = [document.get(action, 0) for action in ("create", "delete")] if isinstance(document, dict) else []
     if not counts or not all(map(is_integer, counts)):
         raise MalformedResponse(f"not a tally: {excerpt(document)}")

@@ -9,7 +9,6 @@ A success without the object that it is about, `{"error": "busy"}`, is no answer
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
 from urllib.parse import quote
 
 from lockstep.http.client import (
@@ -43,7 +42,7 @@ class JsonPlaceholder(HttpClient):
     """The collections of one provider. For `stream` the deadline is the longest silence."""
 
     @asynccontextmanager
-    async def stream(self, collection: str) -> AsyncIterator[AsyncIterator[list[Any]]]:
+    async def stream(self, collection: str) -> AsyncIterator[AsyncIterator[list[object]]]:
         """Every element of the collection as it comes, in batches. Raises in the middle if the body is cut.
 
         A block, so that its connection is given back wherever the loop in it ends.
@@ -57,28 +56,33 @@ class JsonPlaceholder(HttpClient):
                     await expect_success(answer, operation)
             yield batches(self._paced(decoded(answer), operation))
 
-    async def get(self, collection: str, remote_id: str) -> dict[str, Any] | None:
+    async def get(self, collection: str, remote_id: str) -> dict[str, object] | None:
         """The object, or None when the provider has none."""
         path = _path(collection, remote_id)
         async with self._operation(write=False) as operation:
             return await self._get(operation, path, remote_id)
 
-    async def find(self, collection: str, fields: Mapping[str, str | int]) -> list[dict[str, Any]]:
+    async def find(self, collection: str, fields: Mapping[str, object]) -> list[dict[str, object]]:
         """The objects whose fields equal these, compared as text.
 
         The provider filters, and we filter again: it ignores names that it does not know, and what is too
         long for a query or means something else there is not sent at all.
         """
-        sent = {name: str(value) for name, value in fields.items() if _can_ask_for(name, value)}
+        texts = {name: str(value) for name, value in fields.items() if not name.startswith("_") and name != "q"}
+        sent = {name: text for name, text in texts.items() if len(quote(text)) <= _MAX_FILTER}
         async with (
             self._operation(write=False) as operation,
             self._answer(operation, "GET", _path(collection), params=sent) as answer,
         ):
             await expect_success(answer, operation)
-            found = batches(decoded(answer))
-            return [row async for batch in found for row in batch if _matches(row, fields)]
+            return [
+                row
+                async for batch in batches(decoded(answer))
+                for row in batch
+                if isinstance(row, dict) and all(is_same(row.get(name), value) for name, value in fields.items())
+            ]
 
-    async def create(self, collection: str, body: Mapping[str, Any], *, idempotency_key: str | None = None) -> str:
+    async def create(self, collection: str, body: Mapping[str, object], *, idempotency_key: str | None = None) -> str:
         """Makes an object; the id that the provider gave it. An `id` in the body is not sent."""
         content = {name: value for name, value in body.items() if name != "id"}
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
@@ -90,7 +94,7 @@ class JsonPlaceholder(HttpClient):
             document = await read_object(answer)
             return _object_of(document, remote_id(document.get("id")), content)
 
-    async def update(self, collection: str, remote_id: str, body: Mapping[str, Any]) -> None:
+    async def update(self, collection: str, remote_id: str, body: Mapping[str, object]) -> None:
         """Replaces the object. Raises NotFound when the provider has none, however it says so."""
         path = _path(collection, remote_id)
         async with self._operation(write=True) as operation:
@@ -116,7 +120,7 @@ class JsonPlaceholder(HttpClient):
             if said.strip() and parse(said) != {}:
                 _object_of(parse(said), remote_id)
 
-    async def _get(self, operation: Operation, path: str, remote_id: str) -> dict[str, Any] | None:
+    async def _get(self, operation: Operation, path: str, remote_id: str) -> dict[str, object] | None:
         async with self._answer(operation, "GET", path) as answer:
             if answer.status_code == 404:
                 return None
@@ -150,11 +154,3 @@ def _path(*segments: str) -> str:
     if any(segment.strip(".") == "" for segment in segments):
         raise ValueError(f"not a path: {segments!r}")
     return "/" + "/".join(quote(segment, safe="") for segment in segments)
-
-
-def _can_ask_for(name: str, value: str | int) -> bool:
-    return not name.startswith("_") and name != "q" and len(quote(str(value))) <= _MAX_FILTER
-
-
-def _matches(row: object, fields: Mapping[str, str | int]) -> bool:
-    return isinstance(row, dict) and all(is_same(row.get(name), value) for name, value in fields.items())

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from uuid import UUID
 
 import httpx
@@ -166,7 +166,7 @@ def _refusal(status: int) -> ProviderError:
     return error
 
 
-def _listing(page: Mapping[str, Any]) -> Listing:
+def _listing(page: Mapping[str, object]) -> Listing:
     total, items = page.get("total"), page.get("items")
     if type(total) is not int or not is_integer(total) or not isinstance(items, list):
         raise MalformedResponse(f"not a page of movies: {excerpt(page)}")

@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
 
 import httpx
 
@@ -79,7 +78,8 @@ def _ask(url: str, card: Card, timeout: float) -> str | ProviderError:
     if not 200 <= answer.status < 300:
         return refusal(answer.status, retry_after=answer.retry_after)
     token = _document(answer).get("token")
-    if not isinstance(token, str) or not _TOKEN.fullmatch(token) or _digits(card.number) in token:
+    digits = "".join(filter(str.isdecimal, card.number))
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token) or digits in token:
         return MalformedResponse("no token came back")
     return token
 
@@ -115,21 +115,13 @@ def _card_refused(answer: _Answer) -> ProviderError:
     if name not in _FIELDS:
         return refusal(answer.status)
     text = detail if isinstance(detail, str) and detail and detail.isprintable() else "The gateway refuses it."
-    return CardRefused(name, _without_digits(text[:_MAX_DETAIL]))
+    return CardRefused(name, "".join("•" if character.isdigit() else character for character in text[:_MAX_DETAIL]))
 
 
-def _document(answer: _Answer) -> Mapping[str, Any]:
+def _document(answer: _Answer) -> Mapping[str, object]:
     """The object that came back; an empty one when there is none."""
     try:
         document = parse(answer.body)
     except MalformedResponse:
         return {}
     return document if isinstance(document, dict) else {}
-
-
-def _digits(text: str) -> str:
-    return "".join(character for character in text if character.isdecimal())
-
-
-def _without_digits(text: str) -> str:
-    return "".join("•" if character.isdigit() else character for character in text)

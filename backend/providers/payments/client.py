@@ -78,14 +78,14 @@ def _charge(document: object, key: str) -> Charge:
     return Charge(_id(document), status, reason, _amount(document))
 
 
-def _id(document: Mapping[str, Any]) -> str:
+def _id(document: Mapping[str, object]) -> str:
     value = document.get("id")
     if not _is_text(value):
         raise MalformedResponse(f"not an id: {excerpt(value)}")
     return str(value)
 
 
-def _amount(document: Mapping[str, Any]) -> Decimal:
+def _amount(document: Mapping[str, object]) -> Decimal:
     """Amounts are texts: a number in JSON would have been a float on its way."""
     value = document.get("amount")
     amount = Decimal(value) if isinstance(value, str) and _AMOUNT.fullmatch(value) else Decimal()

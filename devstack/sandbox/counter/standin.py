@@ -1,7 +1,6 @@
 """The counter's stand-in for tests: a server in a thread of this process."""
 
 from pathlib import Path
-from typing import Any
 
 from devstack.sandbox.counter.api import Api
 from devstack.sandbox.counter.tallies import Tallies
@@ -21,6 +20,6 @@ class StandIn(ServerInThread):
         """What was written in a folder stays."""
         self._tallies.close()
 
-    def shown(self) -> dict[str, Any]:
+    def shown(self) -> dict[str, object]:
         """What it would answer, without a request."""
         return self._tallies.shown()

@@ -3,7 +3,6 @@
 import sqlite3
 import threading
 from pathlib import Path
-from typing import Any
 
 _SCHEMA = """
 create table if not exists messages (id text primary key, user integer not null, action text not null);
@@ -39,7 +38,7 @@ class Tallies:
                 self._database.execute("insert into repeats values (?)", (message_id,))
             return bool(added.rowcount)
 
-    def shown(self) -> dict[str, Any]:
+    def shown(self) -> dict[str, object]:
         """{"users": {"1": {"create", "delete"}}, "messages", "repeats"}"""
         with self._lock:
             tallies = self._database.execute(_TALLIES).fetchall()

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 Mode = Literal["persistent", "amnesiac", "public"]
 
@@ -67,7 +67,7 @@ VARIANTS: dict[Mode, Variant] = {
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
-def as_number(value: Any) -> Any:  # noqa: ANN401  any JSON value goes in and out
+def as_number(value: object) -> object:
     """What json-server 0.8 makes of a text that looks like a number or a truth value."""
     if not isinstance(value, str) or (len(value) > 1 and value[0] == "0"):
         return value

@@ -1,7 +1,6 @@
 """The stand-in for tests: a server in a thread of this process."""
 
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -44,6 +43,6 @@ class StandIn(ServerInThread):
         for collection in COLLECTIONS:
             self._store.renumber(collection, by)
 
-    def rows(self, collection: str) -> list[dict[str, Any]]:
+    def rows(self, collection: str) -> list[dict[str, object]]:
         """All objects of a collection, in order."""
         return [orjson.loads(text) for page in self._store.documents(collection) for text in page]

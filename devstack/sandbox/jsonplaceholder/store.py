@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -75,37 +75,37 @@ class Store:
                 raise
             self._database.execute("commit" if keep else "rollback")
 
-    def get(self, collection: str, name: object) -> dict[str, Any] | None:
+    def get(self, collection: str, name: object) -> dict[str, object] | None:
         """The object of that id."""
-        found = self._rows(f"select document from {collection} where id = ?", key(name))  # noqa: S608
+        found = self._rows(f"select document from {collection} where id = ?", key(name))
         return orjson.loads(found[0][0]) if found else None
 
     def count(self, collection: str) -> int:
         """How many objects there are."""
-        return int(self._rows(f"select count(*) from {collection}")[0][0])  # noqa: S608
+        return int(self._rows(f"select count(*) from {collection}")[0][0])
 
     def next_id(self, collection: str) -> int:
         """One more than the largest: an id comes back when the largest is deleted."""
-        largest = f"select max(id) from {collection} where id < ''"  # noqa: S608  numbers sort before texts
+        largest = f"select max(id) from {collection} where id < ''"
         return int(self._rows(largest)[0][0] or 0) + 1
 
     def has_field(self, collection: str, name: str) -> bool:
         """Whether any object has or had this field."""
         return bool(self._rows("select 1 from fields where collection = ? and name = ?", collection, name))
 
-    def add(self, collection: str, document: dict[str, Any]) -> None:
+    def add(self, collection: str, document: Mapping[str, object]) -> None:
         """Appends an object, whose id must be free."""
         self._rows(
-            f"insert into {collection} (id, parent, document) values (?, ?, ?)",  # noqa: S608
+            f"insert into {collection} (id, parent, document) values (?, ?, ?)",
             *_row(document),
         )
         self._note(collection, document)
 
-    def put(self, collection: str, document: dict[str, Any]) -> None:
+    def put(self, collection: str, document: Mapping[str, object]) -> None:
         """Replaces the object of that id where it stands."""
         name, parent, text = _row(document)
         self._rows(
-            f"update {collection} set parent = ?, document = ? where id = ?",  # noqa: S608
+            f"update {collection} set parent = ?, document = ? where id = ?",
             parent,
             text,
             name,
@@ -114,9 +114,9 @@ class Store:
 
     def renumber(self, collection: str, by: int) -> None:
         """Gives every object another id, so much larger; references follow."""
-        documents = [orjson.loads(row[0]) for row in self._rows(f"select document from {collection} order by place")]  # noqa: S608
+        documents = [orjson.loads(row[0]) for row in self._rows(f"select document from {collection} order by place")]
         with self.change(keep=True):
-            self._rows(f"delete from {collection}")  # noqa: S608
+            self._rows(f"delete from {collection}")
             for document in documents:
                 moved = {name: document[name] + by for name in ("id", "postId") if name in document}
                 self.add(collection, document | moved)
@@ -127,7 +127,7 @@ class Store:
         json-server looks at the references of everything whenever anything is removed: a comment on a
         post that never was goes too, and so does a post of a user that never was where there are users.
         """
-        self._rows(f"delete from {collection} where id = ?", key(name))  # noqa: S608
+        self._rows(f"delete from {collection} where id = ?", key(name))
         if collection == "posts":
             self._rows("delete from comments where parent = ?", key(name))
         if self._users is not None:
@@ -150,10 +150,10 @@ class Store:
         `text` is something that must stand in them. A page is consistent, a list of several need not be.
         """
         where, values = _conditions(parent, text)
-        first = f"select place from {collection} where {where} order by place limit 1 offset ?"  # noqa: S608
+        first = f"select place from {collection} where {where} order by place limit 1 offset ?"
         begin = self._rows(first, *values, start)
         left, place = (stop if stop is not None else 1 << 62) - start, (begin[0][0] - 1 if begin else None)
-        page = f"select place, document from {collection} where {where} and place > ? order by place limit ?"  # noqa: S608
+        page = f"select place, document from {collection} where {where} and place > ? order by place limit ?"
         while place is not None and left > 0:
             rows = self._rows(page, *values, place, min(left, _PAGE))
             if not rows:
@@ -165,7 +165,7 @@ class Store:
         with self._lock:
             return self._database.execute(statement, values).fetchall()
 
-    def _note(self, collection: str, document: dict[str, Any]) -> None:
+    def _note(self, collection: str, document: Mapping[str, object]) -> None:
         parent = document.get("postId")
         if parent is not None and self.get("posts", parent) is None:
             self._strays = True
@@ -179,7 +179,7 @@ class Store:
         self._database.execute("pragma user_version = 1")
         self._database.execute("commit")
 
-    def _fill_one(self, name: str, documents: Iterable[dict[str, Any]]) -> None:
+    def _fill_one(self, name: str, documents: Iterable[Mapping[str, object]]) -> None:
         self._create(_SCHEMA, name)
         first = next(iter(documents), None)
         if first is not None:
@@ -188,9 +188,9 @@ class Store:
         self._insert_many(name, documents)
         self._create(_INDEXES, name)
 
-    def _insert_many(self, name: str, documents: Iterable[dict[str, Any]]) -> None:
+    def _insert_many(self, name: str, documents: Iterable[Mapping[str, object]]) -> None:
         self._database.executemany(
-            f"insert into {name} (id, parent, document) values (?, ?, ?)",  # noqa: S608
+            f"insert into {name} (id, parent, document) values (?, ?, ?)",
             map(_row, documents),
         )
 
@@ -210,7 +210,7 @@ def element(text: bytes) -> bytes:
     return text.replace(b"\n  ", b"\n").removeprefix(b"  ")
 
 
-def _row(document: dict[str, Any]) -> tuple[object, object, bytes]:
+def _row(document: Mapping[str, object]) -> tuple[object, object, bytes]:
     text = b"  " + orjson.dumps(document, option=orjson.OPT_INDENT_2).replace(b"\n", b"\n  ")
     parent = document.get("postId")
     return key(document["id"]), None if parent is None else key(parent), text

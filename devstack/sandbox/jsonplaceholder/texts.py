@@ -1,7 +1,7 @@
 """The stand-in's posts and comments: generated, always the same, from a small vocabulary of our own."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TypedDict
 
 POSTS_PER_USER = 10
 
@@ -24,8 +24,27 @@ _HOSTS = (
 # fmt: on
 
 
-def posts(count: int) -> Iterator[dict[str, Any]]:
-    """`count` posts as JSONPlaceholder gives them, ten to a user."""
+class Post(TypedDict):
+    """A post as JSONPlaceholder gives it."""
+
+    userId: int
+    id: int
+    title: str
+    body: str
+
+
+class Comment(TypedDict):
+    """A comment as JSONPlaceholder gives it."""
+
+    postId: int
+    id: int
+    name: str
+    email: str
+    body: str
+
+
+def posts(count: int) -> Iterator[Post]:
+    """`count` posts, ten to a user."""
     for number in range(1, count + 1):
         yield {
             "userId": (number - 1) // POSTS_PER_USER + 1,
@@ -35,7 +54,7 @@ def posts(count: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def comments(posts: int, per_post: int) -> Iterator[dict[str, Any]]:
+def comments(posts: int, per_post: int) -> Iterator[Comment]:
     """`per_post` comments for each of `posts` posts."""
     for number in range(1, posts * per_post + 1):
         name = _NAMES[number * 5 % len(_NAMES)]

@@ -7,7 +7,6 @@ A wrong parameter is 422 {"detail": [{"loc", "msg", "type"}]}. `query` is looked
 """
 
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import parse_qs
 
 from devstack.sandbox.faults import Fault
@@ -46,16 +45,13 @@ class Api:
     def _list(self, asked: Mapping[str, str]) -> Answer:
         wrong = [name for name in ("skip", "limit") if not asked.get(name, "0").isdecimal()]
         if wrong:
-            return Answer(422, {"detail": [_complaint(name) for name in wrong]})
+            message = "Input should be a valid integer, greater than or equal to 0"
+            complaints = [{"loc": ["query", name], "msg": message, "type": "int_parsing"} for name in wrong]
+            return Answer(422, {"detail": complaints})
         skip, limit = int(asked.get("skip", "0")), int(asked.get("limit", "10"))
         query = asked.get("query", "").lower()
-        found = [movie for movie in self.movies if query in movie["title"].lower()]
+        found = [movie for movie in self.movies if query in str(movie["title"]).lower()]
         items = found[skip : skip + limit]
         if self.sampler.is_older():
             items = [{name: movie[name] for name in OLDER} for movie in items]
         return Answer(200, {"total": len(found), "items": items})
-
-
-def _complaint(name: str) -> dict[str, Any]:
-    message = "Input should be a valid integer, greater than or equal to 0"
-    return {"loc": ["query", name], "msg": message, "type": "int_parsing"}

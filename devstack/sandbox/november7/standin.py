@@ -1,7 +1,5 @@
 """The stand-in of November 7 for tests: a server in a thread of this process."""
 
-from typing import Any
-
 from devstack.sandbox.november7.api import Api
 from devstack.sandbox.november7.fault_profile import OBSERVED, FaultProfile, FaultSampler
 from devstack.sandbox.standin import ServerInThread
@@ -15,7 +13,7 @@ class StandIn(ServerInThread):
         super().__init__(host, port, self._api)
 
     @property
-    def movies(self) -> list[dict[str, Any]]:
+    def movies(self) -> list[dict[str, object]]:
         """What it has; change it as you like."""
         return self._api.movies
 

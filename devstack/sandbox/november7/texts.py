@@ -1,7 +1,6 @@
 """96 movies over 68 titles: some titles were filmed twice or three times. Invented; the same in every process."""
 
 import uuid
-from typing import Any
 
 FIRST = ("Quiet", "Last", "Paper", "Northern", "Second", "Hollow", "Amber", "Borrowed")
 SECOND = ("Harbour", "Summer", "Letter", "Orchard", "Signal", "Winter", "Bridge", "Garden", "Station")
@@ -11,13 +10,13 @@ PLACES = ("in a small town by the sea", "on a night train", "between two sisters
 _SPACE = uuid.UUID("7a1f0e52-3f0d-4c0e-9d0b-6f1b2a5c7d11")
 
 
-def movies() -> list[dict[str, Any]]:
+def movies() -> list[dict[str, object]]:
     """Each {"id", "title", "description", "image_url", "rating"}."""
     titles = [f"The {first} {second}" for first in FIRST for second in SECOND][:TITLES]
     return [_movie(number, titles[number % TITLES]) for number in range(MOVIES)]
 
 
-def _movie(number: int, title: str) -> dict[str, Any]:
+def _movie(number: int, title: str) -> dict[str, object]:
     kind, place = KINDS[number % len(KINDS)], PLACES[number // 5 % len(PLACES)]
     key = uuid.uuid5(_SPACE, str(number))
     return {

@@ -56,7 +56,7 @@ class Entry:
             return "pending"
         return "declined" if self.reason else "approved"
 
-    def document(self, now: float) -> dict[str, Any]:
+    def document(self, now: float) -> dict[str, object]:
         """The charge as it is sent: {"id", "key", "status", "reason", "amount", "currency"}."""
         status = self.status(now)
         return {

@@ -1,7 +1,6 @@
 """The payment gateway's stand-in for tests: a server in a thread of this process."""
 
 from pathlib import Path
-from typing import Any
 
 from devstack.sandbox.payments.api import Api
 from devstack.sandbox.payments.card_behaviours import Delays, behaviour_of
@@ -36,7 +35,7 @@ class StandIn(ServerInThread):
         """A token for this card, without a request."""
         return self._ledger.add_token(behaviour_of(card_number), card_number[-4:])
 
-    def charges(self) -> list[dict[str, Any]]:
+    def charges(self) -> list[dict[str, object]]:
         """All charges as they are at this moment, oldest first, those that a look-up does not find yet included."""
         return [entry.document(self._ledger.now()) for entry in self._ledger.charges()]
 

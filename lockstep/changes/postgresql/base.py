@@ -16,7 +16,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def init_connection_state(self) -> None:
         """Raises UnsuitableDatabase."""
-        connection: Any = self.connection
-        connection.begin({})
-        require_suitable(connection)
+        self.connection.begin({})
+        require_suitable(self.connection)
         super().init_connection_state()

@@ -5,12 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
-from ssl import SSLContext
-from typing import Any
 from uuid import UUID
 
-import httpx
 import orjson
 from aiohttp import (
     ClientConnectorError,
@@ -30,8 +26,9 @@ from lockstep.delivery.clock import DatabaseClock
 from lockstep.delivery.destinations.addresses import ForbiddenAddress, Network, NoPublicAddress, check_addresses
 from lockstep.delivery.destinations.resolving import PublicResolver, numeric_addresses
 from lockstep.delivery.documents import shown_document
-from lockstep.delivery.errors import DeliveryError, Rejected, RetryLater, TimedOut, Unreachable
-from lockstep.delivery.subscriptions import Claim, Receipt
+from lockstep.delivery.errors import DeliveryError, Receipt, Rejected, RetryLater, TimedOut, Unreachable
+from lockstep.delivery.subscriptions import Claim
+from lockstep.http.client import trusted
 from lockstep.http.retry_after import retry_after_seconds
 from lockstep.version import VERSION
 
@@ -96,10 +93,10 @@ class WebhookSender:
         TimedOut, RetryLater, Rejected or Gone, with the receipt of the response, if any.
         """
         headers = signed_headers(destination, str(message_id), body, clock.now()) | telemetry.headers()
-        sent = {"request_headers": headers | {"webhook-signature": REDACTED}}
+        sent: Receipt = {"request_headers": headers | {"webhook-signature": REDACTED}}
         try:
             async with asyncio.timeout(self._deadline):
-                answer = await self._exchange(URL(destination.url, encoded=True), headers, body)
+                status, shown, text = await self._exchange(URL(destination.url, encoded=True), headers, body)
         except NoPublicAddress as error:  # the same for an unknown name and for one of our own network
             raise Unreachable(str(error), receipt=sent) from error
         except ForbiddenAddress as error:
@@ -110,13 +107,12 @@ class WebhookSender:
             raise Unreachable(_cause(error), receipt=sent) from error
         except (ClientError, OSError) as error:
             raise RetryLater(_cause(error), receipt=sent) from error
-        receipt = sent | answer
-        refusal = _refusal(answer["status"], answer["response_headers"], receipt, clock.now())
-        if refusal:
+        receipt: Receipt = {**sent, "status": status, "response_headers": shown, "response": text}
+        if refusal := _refusal(status, shown, receipt, clock.now()):
             raise refusal
         return receipt
 
-    async def _exchange(self, url: URL, headers: dict[str, str], body: bytes) -> dict[str, Any]:
+    async def _exchange(self, url: URL, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], str]:
         """Status, some headers and the beginning of the body, which is not decompressed."""
         if numeric := numeric_addresses(url.host or ""):  # aiohttp does not resolve these
             check_addresses(url.host or "", numeric, self._opened)
@@ -127,11 +123,7 @@ class WebhookSender:
             if not response.content.at_eof():
                 response.close()
         shown = {name: response.headers[name][:EXCERPT] for name in SHOWN_HEADERS if name in response.headers}
-        return {
-            "status": response.status,
-            "response_headers": shown,
-            "response": beginning[:EXCERPT].decode(errors="replace"),
-        }
+        return response.status, shown, beginning[:EXCERPT].decode(errors="replace")
 
 
 @asynccontextmanager
@@ -142,7 +134,7 @@ async def webhook_sender(
     connector = TCPConnector(
         resolver=PublicResolver(opened),
         use_dns_cache=False,
-        ssl=_ssl_context(),
+        ssl=trusted(),
         limit=concurrency,
         keepalive_timeout=IDLE_SECONDS,
     )
@@ -155,11 +147,6 @@ async def webhook_sender(
         skip_auto_headers=("Accept", "Accept-Encoding"),
     ) as session:
         yield WebhookSender(session, deadline, opened)
-
-
-@lru_cache(maxsize=1)
-def _ssl_context() -> SSLContext:
-    return httpx.create_ssl_context()  # with the roots that the providers' clients trust
 
 
 def _refusal(status: int, headers: dict[str, str], receipt: Receipt, now: datetime) -> DeliveryError | None:

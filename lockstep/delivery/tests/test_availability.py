@@ -17,12 +17,18 @@ from psycopg_pool import PoolTimeout
 from conftest import database_url
 from lockstep.changes import connecting
 from lockstep.changes.connecting import WatchedAsyncConnection
-from lockstep.changes.database_errors import UnsuitableDatabase, explanation, is_stale, is_transient, unsuitable
+from lockstep.changes.database_errors import (
+    UnsuitableDatabase,
+    explanation,
+    is_outage,
+    is_stale,
+    is_transient,
+    unsuitable,
+)
 from lockstep.changes.pooling import require_suitable
 from lockstep.delivery import availability
 from lockstep.delivery.availability import Availability, ReadOnly
 from lockstep.delivery.heartbeat import Heartbeat
-from lockstep.delivery.outages import is_outage_of_ours
 from lockstep.delivery.subscriptions import Claim, Subscriber
 from lockstep.delivery.tests.support import Steps, insert_post, subscriber
 from lockstep.delivery.worker import Worker
@@ -164,10 +170,10 @@ def test_what_passes_is_known_by_its_cause_where_django_wraps_it(kind: type[Exce
     error = kind("of Django")
     error.__cause__ = psycopg.InterfaceError("the connection is closed")
     assert is_transient(error)
-    assert is_outage_of_ours(error)
+    assert is_outage(error)
     error.__cause__ = errors.QueryCanceled("canceling statement due to statement timeout")
     assert is_transient(error)
-    assert not is_outage_of_ours(error)
+    assert not is_outage(error)
 
 
 def test_a_wrong_password_does_not_pass(database: psycopg.Connection):

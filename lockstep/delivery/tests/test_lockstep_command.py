@@ -10,6 +10,7 @@ import pytest
 from lockstep.delivery import operations
 from lockstep.delivery.tests.support import Steps, insert_post, subscriber
 from lockstep.delivery.tests.test_operations import EVENT, bury, deliver, drop, write
+from lockstep.management import arguments as given
 from lockstep.management.commands import lockstep as command
 from lockstep.mirror.tests.support import run_command
 
@@ -57,7 +58,7 @@ def test_status_says_which_remote_does_not_answer(dead: Steps, database: psycopg
 def test_times_ago_are_of_the_clock_of_the_database(dead: Steps, monkeypatch: pytest.MonkeyPatch):
     """On a machine whose clock was two hours fast `--since 1h` sent nothing again."""
     fast = datetime.now(UTC) + timedelta(hours=2)
-    monkeypatch.setattr(command, "datetime", type("Fast", (datetime,), {"now": classmethod(lambda cls, zone: fast)}))
+    monkeypatch.setattr(given, "datetime", type("Fast", (datetime,), {"now": classmethod(lambda cls, zone: fast)}))
     assert lockstep("replay-changes", "test", "--since", "1h", "--plan").startswith("Would replay 1 change ")
 
 

@@ -13,14 +13,8 @@ from lockstep.delivery import operations
 from lockstep.delivery.database import SQL
 from lockstep.delivery.errors import Rejected, RetryLater
 from lockstep.delivery.models import DeadLetter
-from lockstep.delivery.operations import (
-    OPERATIONS,
-    ChangeFilter,
-    NotInLog,
-    ReplayResult,
-    UnknownSubscription,
-    WrongState,
-)
+from lockstep.delivery.operations import OPERATIONS, NotInLog, UnknownSubscription, WrongState
+from lockstep.delivery.reports import ChangeFilter, ReplayResult
 from lockstep.delivery.subscriptions import Claim, Subscriber
 from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber, waiting
 from tests.support import any_lock_waiter, eventually, without_triggers

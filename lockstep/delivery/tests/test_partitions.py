@@ -14,8 +14,8 @@ from django.db import connections, transaction
 from lockstep.delivery import operations
 from lockstep.delivery.database import SQL, Connection, open_pool
 from lockstep.delivery.errors import Rejected
-from lockstep.delivery.operations import ChangeFilter
 from lockstep.delivery.partitions import _drop, drop_old_partitions
+from lockstep.delivery.reports import ChangeFilter
 from lockstep.delivery.tests.support import Steps, subscriber
 
 EVENT = subscriber("test", "event")

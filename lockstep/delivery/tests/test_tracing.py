@@ -18,8 +18,8 @@ from lockstep import telemetry
 from lockstep.changes.attribution import attributed_transaction, set_local
 from lockstep.changes.database_errors import UnsuitableDatabase
 from lockstep.changes.models import LoggedChange
-from lockstep.delivery.errors import DependencyPending, Rejected, RetryLater
-from lockstep.delivery.subscriptions import Claim, Receipt, Skipped, Subscriber
+from lockstep.delivery.errors import DependencyPending, Receipt, Rejected, RetryLater
+from lockstep.delivery.subscriptions import Claim, Skipped, Subscriber
 from lockstep.delivery.tests.support import insert_post
 from lockstep.delivery.worker import Worker
 from lockstep.http.client import HttpClient

@@ -14,7 +14,7 @@ from backend.defects.gap import Line, compare, counted_tallies, expected_tallies
 from lockstep.changes import commands
 from lockstep.changes.commands import counted
 from lockstep.delivery import operations
-from lockstep.delivery.operations import Status
+from lockstep.delivery.reports import Status
 from lockstep.http.errors import ProviderError
 
 

@@ -13,8 +13,7 @@ from lockstep.delivery.destinations import resolving, webhook
 from lockstep.delivery.destinations.addresses import ForbiddenAddress, check_addresses, may_be_reached
 from lockstep.delivery.destinations.resolving import PublicResolver
 from lockstep.delivery.destinations.webhook import Destination
-from lockstep.delivery.errors import DeliveryError, Unreachable
-from lockstep.delivery.subscriptions import Receipt
+from lockstep.delivery.errors import DeliveryError, Receipt, Unreachable
 from lockstep.webhooks.tests.receiver import receiving
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
