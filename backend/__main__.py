@@ -89,7 +89,7 @@ def require_fit(host: str, port: int) -> None:
     from environs import EnvError
 
     try:
-        from lockstep.rest.deployment import refuse_unfit_deployment
+        from backend.entities.deployment import refuse_unfit_deployment
 
         refuse_unfit_deployment()
     except (ImproperlyConfigured, EnvError) as error:

@@ -11,10 +11,10 @@ from django.db.models.functions import Now
 from backend.accounts.entitlement import account_transaction
 from backend.accounts.models import Follow, Session, User, keeping_sessions
 from lockstep.changes.attribution import attributed_transaction
-from lockstep.rest import endings
 from lockstep.rest.concurrency import ANY_VERSION, Match, lock
 from lockstep.rest.errors import Conflict, Invalid, NotFound
 from lockstep.rest.violations import violation
+from lockstep.webhooks.actions import delete_endpoints, disable_endpoints
 
 MISMATCH = "This is not your password."
 
@@ -61,7 +61,7 @@ def change_password(*, actor: str, user: User, session: Session | None, new: str
         with keeping_sessions(str(session.pk) if session else ""):
             User.objects.filter(pk=user.pk).update(password=replacement)
         if not keep_webhooks:
-            endings.password_replaced(user.pk)
+            disable_endpoints(user.pk)
 
 
 def delete_account(*, actor: str, user: User, match: Match = ANY_VERSION, verified: bool = False) -> None:
@@ -76,7 +76,7 @@ def delete_account(*, actor: str, user: User, match: Match = ANY_VERSION, verifi
             _refuse_replaced_password(user, "password")
         gone = {"username": f"deleted {user.pk}", "email": "", "first_name": "", "last_name": ""}
         User.objects.filter(pk=user.pk).update(deleted=Now(), **gone)
-        endings.account_ended(user.pk)
+        delete_endpoints(user.pk)
 
 
 def sign_out(*, session: Session) -> None:

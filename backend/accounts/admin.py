@@ -12,8 +12,8 @@ from django.http import HttpRequest
 
 from backend.accounts import actions
 from backend.accounts.models import User
-from lockstep.rest.admin_forms import EntityForm
-from lockstep.rest.admin_site import EntityAdmin, admin_site
+from backend.entities.admin_forms import EntityForm
+from backend.entities.admin_site import EntityAdmin, admin_site
 
 RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
 
@@ -74,7 +74,7 @@ class AccountAdmin(EntityAdmin, UserAdmin):  # type: ignore[type-arg]  # it take
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def consequences(self, obj: User) -> list[str]:
-        """The objects that triggers (withdrawal.sql, deletes_of_user) and rest/endings.py delete with an account."""
+        """The objects that triggers (withdrawal.sql, deletes_of_user) and webhooks' actions delete with an account."""
         return [
             "The account is signed out everywhere.",
             "Its profile, products, ratings, follows and webhooks are deleted.",

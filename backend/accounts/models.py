@@ -17,13 +17,15 @@ from django.utils.deconstruct import deconstructible
 from uuid_utils.compat import uuid7
 
 from backend.accounts.entitlement import admin_actor, session_actor
+from backend.entities.addresses import MAX_ADDRESS, name_or_address
 from backend.entities.folding import AddressField, Fold, NormalCharField, UsernameField
+from backend.entities.models import BUMP_VERSION, AliveParent, Entity, EntityQuerySet, number_field
 from lockstep import capture
 from lockstep.changes.attribution import Actor
 from lockstep.changes.models import UUID7
 from lockstep.changes.sql_file import load
-from lockstep.rest import endings, text
-from lockstep.rest.entities import BUMP_VERSION, AliveParent, Entity, EntityQuerySet, number_field
+from lockstep.rest import text
+from lockstep.webhooks.models import Endpoint
 
 WITHDRAWAL = load(Path(__file__).parent / "sql" / "withdrawal.sql")
 
@@ -36,9 +38,9 @@ class UserQuerySet(EntityQuerySet["User"]):
 
     def named(self, name: str) -> "UserQuerySet":
         """The user with this username or e-mail address, in any equal spelling."""
-        if len(name) > text.MAX_ADDRESS:
+        if len(name) > MAX_ADDRESS:
             return self.none()
-        name = text.name_or_address(name)
+        name = name_or_address(name)
         by_name = models.Q(username__iexact=name)
         if "@" not in name:
             return self.filter(by_name)
@@ -171,12 +173,14 @@ class User(Entity, AbstractUser):
 
     def save(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Django's arguments
         """Switches webhooks off when a new password is saved: by the admin, a command or a shell."""
+        from lockstep.webhooks.actions import disable_endpoints  # it imports the models of users' endpoints
+
         is_set = getattr(self, "_password", None) is not None or self._is_made_unusable
         replaced = is_set and not self._state.adding
         with transaction.atomic():
             super().save(*args, **options)
             if replaced:
-                endings.password_replaced(self.pk)
+                disable_endpoints(self.pk)
         self._is_made_unusable = False
 
     def check_password(self, raw_password: str | None) -> bool:
@@ -221,6 +225,17 @@ class Follow(Entity):
 
     def __str__(self) -> str:
         return f"{self.follower_id} follows {self.followed_id}"
+
+
+class OwnedEndpoint(Endpoint):
+    """A webhook endpoint as a row of its owner: it cannot be written for a deleted account."""
+
+    uncaptured = "a proxy of the endpoint, which lockstep.webhooks captures"
+
+    class Meta:
+        proxy = True
+        default_permissions = ()
+        triggers = AliveParent.of("owner")
 
 
 class SessionQuerySet(models.QuerySet["Session"]):

@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from backend.accounts.models import HandleValidator, User
+from backend.entities.addresses import MAX_ADDRESS, readable_address, stored_address
 from lockstep.rest import fields, text
 from lockstep.rest.serializers import ProblemSerializer, StrictSerializer
 
@@ -41,15 +42,15 @@ class Address(fields.Email):
     """An e-mail address in normalised form, with one spelling of each domain."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
-        super().__init__(max_length=text.MAX_ADDRESS, **options)
+        super().__init__(max_length=MAX_ADDRESS, **options)
 
     def to_internal_value(self, data: Any) -> str:  # noqa: ANN401 - REST framework's signature
         """The address in NFKC, with an ASCII domain."""
         address = super().to_internal_value(data)
-        if len(address) > text.MAX_ADDRESS:
-            self.fail("max_length", max_length=text.MAX_ADDRESS)
+        if len(address) > MAX_ADDRESS:
+            self.fail("max_length", max_length=MAX_ADDRESS)
         try:
-            return text.address(address)
+            return stored_address(address)
         except ValueError as error:
             raise serializers.ValidationError(str(error)) from error
 
@@ -58,7 +59,7 @@ class SignInName(serializers.CharField):
     """A username or an e-mail address, which is not trimmed."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
-        super().__init__(max_length=text.MAX_ADDRESS, trim_whitespace=False, **options)
+        super().__init__(max_length=MAX_ADDRESS, trim_whitespace=False, **options)
 
 
 class CredentialsSerializer(StrictSerializer):
@@ -270,7 +271,7 @@ def serialize_profile(user: User) -> dict[str, Any]:
         "id": user.pk,
         "number": user.number,
         "username": user.username,
-        "email": text.readable_address(user.email),
+        "email": readable_address(user.email),
         "first_name": user.first_name,
         "last_name": user.last_name,
         "is_staff": user.is_staff,

@@ -23,12 +23,12 @@ from django.conf import settings
 from django.db import connection
 
 from backend.accounts.models import Session, User
+from backend.entities.addresses import MAX_ADDRESS, name_or_address
 from backend.entities.folding import fold
 from lockstep.changes.sql_file import load
 from lockstep.rest.encryption import derived_key
 from lockstep.rest.errors import TooManyRequests
 from lockstep.rest.requests import network_of
-from lockstep.rest.text import MAX_ADDRESS, name_or_address
 
 SQL = load(Path(__file__).parent / "sql" / "login_attempts.sql")
 

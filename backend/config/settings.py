@@ -91,10 +91,10 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "lockstep.rest.admin_middleware.Sessions",
+    "backend.entities.admin_middleware.Sessions",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "lockstep.rest.admin_middleware.Authentication",
-    "lockstep.rest.admin_middleware.Messages",
+    "backend.entities.admin_middleware.Authentication",
+    "backend.entities.admin_middleware.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "backend.config.urls"
@@ -132,7 +132,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 STATIC_URL = "static/"
 # Development serves them from the packages. Elsewhere `manage.py collectstatic` puts them here, compressed and with a
-# hash in their names, and the web server does not start without them (rest/deployment.py).
+# hash in their names, and the web server does not start without them (entities/deployment.py).
 STATIC_ROOT = None if DEBUG else env.path("STATIC_ROOT", BASE_DIR / "staticfiles")
 WHITENOISE_USE_FINDERS = DEBUG
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True

@@ -3,8 +3,8 @@
 from django.urls import include, path, re_path
 
 from backend.accounts.admin_sign_in import AdminSignInForm, OwnPasswordForm
+from backend.entities.admin_site import admin_site
 from backend.shop import urls as shop
-from lockstep.rest.admin_site import admin_site
 from lockstep.rest.probes import HealthView, MetricsView, ProblemListView, ProblemView, ReadinessView, not_found
 from lockstep.rest.schema_views import RedocView, SchemaView, SwaggerView
 
@@ -28,7 +28,7 @@ urlpatterns = [
     path("", include("backend.accounts.urls")),
     path("", include("backend.compat.urls")),
     path("api/v1/", include(shop.urlpatterns)),
-    path("api/v1/", include("lockstep.feed.urls")),
+    path("api/v1/", include("backend.entities.urls")),
     path("api/v1/", include("backend.defects.urls")),
     path("api/v1/", include("backend.movies.urls")),
     path("api/v1/webhooks", include("lockstep.webhooks.urls")),

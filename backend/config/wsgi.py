@@ -15,9 +15,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backend.config.settings")
 django.setup(set_prefix=False)
 
 from backend.accounts.checks import refuse_development_accounts  # noqa: E402
+from backend.entities.deployment import refuse_unfit_deployment  # noqa: E402
 from lockstep import telemetry  # noqa: E402 - not before Django is set up
 from lockstep.rest.connections import configure_connections, refuse_unsuitable_database  # noqa: E402
-from lockstep.rest.deployment import refuse_unfit_deployment  # noqa: E402
 from lockstep.rest.handler import Handler  # noqa: E402
 
 refuse_unfit_deployment()

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from backend.defects.models import Defect
-from lockstep.rest.admin_site import EntityAdmin, admin_site
+from backend.entities.admin_site import EntityAdmin, admin_site
 
 
 @admin.register(Defect, site=admin_site)

@@ -8,8 +8,8 @@ from django.core.validators import MaxLengthValidator
 from django.db import models
 
 from backend.entities.folding import FoldedField, NormalTextField, fold_trigger
+from backend.entities.models import BUMP_VERSION, AliveParent, Entity, EntityQuerySet, number_field
 from lockstep import EVERYBODY, capture
-from lockstep.rest.entities import BUMP_VERSION, AliveParent, Entity, EntityQuerySet, number_field
 
 MAX_COMMENT = 10_000
 

@@ -39,8 +39,8 @@ def deletes(*dependents: tuple[str, str], first: str = "") -> list[pgtrigger.Tri
 def deletes_of_user(*dependents: tuple[str, str]) -> list[pgtrigger.Trigger]:
     """The triggers of a user that delete its rows; accounts has the trigger that waits for dependents.
 
-    They are for rows that must not outlive the account, for every writer. Actions that do more than a deletion are in
-    rest/endings.py.
+    They are for rows that must not outlive the account, for every writer. What is more than a deletion, such as that
+    webhooks lose their URLs and secrets, the actions of accounts do.
     """
     return [_deletes(table, column) for table, column in dependents]
 

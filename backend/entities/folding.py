@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import connection, models
 from django.db.models import lookups
 
+from backend.entities.addresses import stored_address
 from lockstep.rest import text
 
 
@@ -169,4 +170,4 @@ class AddressField(NormalisedField, models.EmailField):  # type: ignore[type-arg
     """An e-mail address in NFKC, with an ASCII domain."""
 
     def normalised(self, value: str) -> str:
-        return text.address(value)
+        return stored_address(value)

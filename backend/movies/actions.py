@@ -8,10 +8,10 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from backend.entities.models import AnyUser
 from backend.movies.models import Movie, Rating
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.rest.concurrency import ANY_VERSION, Match, lock
-from lockstep.rest.entities import AnyUser
 from lockstep.rest.errors import Invalid
 
 NO_MOVIE = "There is no such movie."

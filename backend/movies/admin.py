@@ -2,8 +2,8 @@
 
 from django.contrib import admin
 
+from backend.entities.admin_site import EntityAdmin, ReadOnly, admin_site
 from backend.movies.models import Catalogue, Movie, Rating
-from lockstep.rest.admin_site import EntityAdmin, ReadOnly, admin_site
 
 
 @admin.register(Movie, site=admin_site)

@@ -13,10 +13,10 @@ from django.db.models.functions import Now
 
 from backend.entities.dependents import deletes, deletes_of_user
 from backend.entities.folding import FoldedField, fold_trigger
+from backend.entities.models import BUMP_VERSION, AliveParent, AnyUser, Entity, EntityQuerySet
 from backend.entities.transition_tables import BOTH_ROWS, NEW_ROWS, OLD_ROWS
 from lockstep import EVERYBODY, capture
 from lockstep.changes.sql_file import load
-from lockstep.rest.entities import BUMP_VERSION, AliveParent, AnyUser, Entity, EntityQuerySet
 
 TRIGGERS = load(Path(__file__).parent / "sql" / "triggers.sql")
 MAX_WORDS = 8  # of a search

@@ -7,8 +7,8 @@ from django.db.models import F, OrderBy, Q, Window
 from django.db.models.functions import RowNumber
 
 from backend.entities.folding import Fold, SortKey
+from backend.entities.models import AnyUser
 from backend.movies.models import Movie, MovieQuerySet, Rating
-from lockstep.rest.entities import AnyUser
 from lockstep.rest.errors import NotFound
 
 ORDERINGS: dict[str, list[OrderBy]] = {

@@ -5,8 +5,8 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
+from backend.entities.admin_site import EntityAdmin, admin_site
 from backend.posts.models import Comment, Post
-from lockstep.rest.admin_site import EntityAdmin, admin_site
 
 
 @admin.register(Post, site=admin_site)

@@ -9,9 +9,9 @@ from django.db import models
 
 from backend.entities.dependents import deletes
 from backend.entities.folding import NormalTextField
+from backend.entities.models import BUMP_VERSION, AliveParent, Entity, EntityQuerySet, number_field
 from backend.entities.transition_tables import NEW_ROWS
 from lockstep import EVERYBODY, capture
-from lockstep.rest.entities import BUMP_VERSION, AliveParent, Entity, EntityQuerySet, number_field
 
 # The provider's user of our own posts: users are not mirrored.
 OUR_USER_ID = 99999942

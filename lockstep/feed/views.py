@@ -1,32 +1,32 @@
 """Views of the change log: a list and a stream for staff, and the history of an object for users who may see it."""
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Any, TypeVar
-from uuid import UUID
 
 from django.contrib.auth import get_user_model
-from django.db.models import QuerySet
+from django.core.exceptions import ValidationError as ValidationFailed
+from django.db.models import QuerySet, UUIDField
 from django.http import HttpResponse, HttpResponseBase
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 from lockstep.changes.capture import captured_models
 from lockstep.changes.models import LoggedChange
 from lockstep.changes.readers import Part, event_types, matching_patterns, may_read_object, readable_part
+from lockstep.conf import lockstep_settings
 from lockstep.delivery.subscriptions import Change, logged_models
 from lockstep.feed.serializers import ChangeSerializer, HistoryEntrySerializer
 from lockstep.feed.shapes import differences, serialize_change
 from lockstep.feed.stream import EVENT_STREAM, STREAM_HEADERS, event_stream
+from lockstep.rest.actors import actor_of, actor_parameter, key_of
 from lockstep.rest.errors import NotFound
 from lockstep.rest.json import JSONRenderer
 from lockstep.rest.paging import Ordering, ordering_of, page
 from lockstep.rest.parameters import QueryParameter, choice, moment, read_text, read_uuid, text
 from lockstep.rest.permissions import Staff
-from lockstep.rest.requests import ApiRequest, actor_of, number_of
+from lockstep.rest.requests import ApiRequest
 from lockstep.rest.responses import ApiResponse
-from lockstep.rest.routes import ID
 from lockstep.rest.schema import CURSOR_PAGE, ordering
 from lockstep.rest.serializers import page_of
 from lockstep.rest.server.environ import EXCHANGE
@@ -40,30 +40,20 @@ ORDERINGS: dict[str, Ordering] = {"-seq": ("-seq",), "seq": ("seq",)}
 F = TypeVar("F", bound=Callable[..., ApiResponse])
 
 
-def read_id(value: str) -> str:
-    """Parses the id of an object in the log. Raises ValueError."""
-    return str(read_uuid(value))
-
-
-def read_actor(value: str) -> str:
-    """Parses an actor in the log. Raises ValueError."""
-    kind, _, key = value.partition(":")
-    if kind == "user":
-        with suppress(ValueError):
-            return f"user:{read_uuid(key)}"
-    raise ValueError("Must be user:<id>, with the UUID of a user.")
+def _object_id_parameter() -> QueryParameter:
+    """The filter by object. Where the key of each captured model is a UUID, it must be one."""
+    name, description = "object_id", "Only changes of this object."
+    if not all(isinstance(model._meta.pk, UUIDField) for model in captured_models()):
+        return text(name, description)
+    return QueryParameter(name, {"type": "string", "format": "uuid"}, lambda key: str(read_uuid(key)), description)
 
 
 # By look-up.
 FILTERS = {
     "model": choice("model", "Only changes of this model.", logged_models()),
-    "object_id": QueryParameter(
-        "object_id", {"type": "string", "format": "uuid"}, read_id, "Only changes of this object."
-    ),
+    "object_id": _object_id_parameter(),
     "kind": choice("kind", "Only changes of this kind.", LoggedChange.Kind.values),
-    "actor": QueryParameter(
-        "actor", {"type": "string", "pattern": f"^user:{ID}$"}, read_actor, "Only changes by this actor: `user:<id>`."
-    ),
+    "actor": actor_parameter("actor", "Only changes by this actor: `user:<id>`."),
     "origin": text("origin", "Only changes imported from this provider."),
     "trace": text("trace", "Only changes of this request (its X-Request-ID) or command."),
     "at__gte": moment("since", "Only changes at this time or later."),
@@ -134,11 +124,12 @@ class HistoryView(View):
 
     @_history_schema("list_history")
     def get(self, request: ApiRequest, model: str, object_id: str) -> ApiResponse:
-        rows = LoggedChange.objects.filter(model=model, object_id=_key(model, object_id))
+        log = LoggedChange.objects.using(lockstep_settings.DATABASE)
+        rows = log.filter(model=model, object_id=self.id_in_log(model, object_id))
         last = rows.order_by("-seq").values("kind", "before", "after").first()
         if last is None or not may_read_object(model, last, **_reader(request)):
             raise NotFound("The object does not exist, or its history is not visible to you.")
-        people = _People()
+        people = _People(request)
         return page(
             request,
             rows,
@@ -146,43 +137,49 @@ class HistoryView(View):
             shape=lambda row: _entry(row, people, _readable(request, row)),
         )
 
-
-class NamedHistoryView(HistoryView):
-    """The history of an object whose model the route names."""
-
-    model: str
-
-    def get(self, request: ApiRequest, object_id: str) -> ApiResponse:  # type: ignore[override]  # the route names the model
-        return super().get(request, self.model, object_id)
-
-
-@extend_schema_view(get=_history_schema("list_product_history"))
-class ProductHistoryView(NamedHistoryView):
-    """Lists the changes of a product, newest first: who, when, and the values before and after."""
-
-    model = "shop.product"
+    def id_in_log(self, model: str, object_id: str) -> str:
+        """The id in the log of the object that the URL names by its primary key. Raises NotFound."""
+        captured = next((one for one in captured_models() if one._meta.label_lower == model), None)
+        try:
+            return str(captured._meta.pk.to_python(object_id)) if captured and captured._meta.pk else object_id
+        except ValidationFailed as error:
+            raise NotFound("There is no such object.") from error
 
 
-@extend_schema_view(get=_history_schema("list_defect_history"))
-class DefectHistoryView(NamedHistoryView):
-    """Lists the changes of a defect, newest first: who, when, and the values before and after."""
+def history_of(model: str, *, operation_id: str, summary: str, view: type[HistoryView] = HistoryView) -> Any:  # noqa: ANN401
+    """The history of one model's objects, as a view for a route with an `object_id`.
 
-    model = "defects.defect"
+    path("articles/<int:object_id>/history/", history_of("blog.article", operation_id="…", summary="Lists …."))
+    """
+
+    class NamedHistoryView(view):  # type: ignore[misc, valid-type]  # the base is a parameter
+        __doc__ = summary
+
+        @_history_schema(operation_id)
+        def get(self, request: ApiRequest, object_id: object) -> ApiResponse:
+            response: ApiResponse = super().get(request, model, str(object_id))
+            return response
+
+    return NamedHistoryView.as_view()
 
 
 class _People:
-    """The usernames of actors, each read once."""
+    """The usernames of actors, each read once. Where they are e-mail addresses only staff reads those of others."""
 
-    def __init__(self) -> None:
-        self._names: dict[str, str | None] = {}
+    def __init__(self, request: ApiRequest) -> None:
+        user = get_user_model()
+        self._users = user._default_manager.values_list(user.USERNAME_FIELD, flat=True)
+        if user.get_email_field_name() == user.USERNAME_FIELD and not _reader(request)["is_staff"]:
+            self._users = self._users.filter(pk=request.user.pk)
+        self._names: dict[object, str | None] = {}
 
     def name(self, actor: str | None) -> str | None:
         """The username of the actor "user:<id>"."""
-        kind, _, key = (actor or "").partition(":")
-        if kind != "user":
+        key = key_of(actor)
+        if key is None:
             return None
         if key not in self._names:
-            self._names[key] = get_user_model().objects.filter(pk=key).values_list("username", flat=True).first()
+            self._names[key] = self._users.filter(pk=key).first()
         return self._names[key]
 
 
@@ -225,7 +222,7 @@ def _live(request: ApiRequest) -> HttpResponseBase:
 
 
 def _filtered(request: ApiRequest) -> QuerySet[LoggedChange]:
-    rows = LoggedChange.objects.all()
+    rows = LoggedChange.objects.using(lockstep_settings.DATABASE)
     for comparison, parameter in FILTERS.items():
         if parameter.name in request.parameters:
             rows = rows.filter(**{comparison: request.parameters[parameter.name]})
@@ -238,19 +235,3 @@ def _readable(request: Request, row: LoggedChange) -> Part | None:
 
 def _reader(request: Request) -> dict[str, Any]:
     return {"user_id": str(request.user.pk), "is_staff": bool(getattr(request.user, "is_staff", False))}
-
-
-def _key(label: str, key: str) -> str:
-    """The id in the log of an object that the URL names by its id or number."""
-    if number_of(key) is None:
-        try:
-            return str(UUID(key))
-        except ValueError as error:
-            raise NotFound("There is no such object.") from error
-    model = next((model for model in captured_models() if model._meta.label_lower == label), None)
-    if model is None or not any(field.name == "number" for field in model._meta.concrete_fields):
-        raise NotFound("There is no such object.")
-    pk = model._default_manager.filter(number=key).values_list("pk", flat=True).first()
-    if pk is None:
-        raise NotFound("There is no such object.")
-    return str(pk)

@@ -7,4 +7,4 @@ class RestConfig(AppConfig):
 
     def ready(self) -> None:
         """Registers the checks."""
-        from lockstep.rest import deployment  # noqa: F401
+        from lockstep.rest import users  # noqa: F401

@@ -25,11 +25,12 @@ from rest_framework.request import Request
 from lockstep.changes.attribution import confirm
 from lockstep.changes.sql_file import load
 from lockstep.rest import problems
+from lockstep.rest.actors import actor_of
 from lockstep.rest.encryption import DecryptionFailed, decrypt, derived_key, encrypt
 from lockstep.rest.errors import Conflict
 from lockstep.rest.fastpath import Row, fetch_all, fetch_one
 from lockstep.rest.models import IDEMPOTENCY_TTL
-from lockstep.rest.requests import actor_of, address_of
+from lockstep.rest.requests import address_of
 
 META = "HTTP_IDEMPOTENCY_KEY"  # the header, in request.META
 # A string of Structured Fields (RFC 8941, which the header's draft asks for), or the key as it is: both are one key.

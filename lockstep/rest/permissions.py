@@ -31,9 +31,9 @@ class ReadsToo(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ANN401 - any view
         """Raises InsufficientScope."""
-        session: Any = request.auth
-        if session is not None and self.applies_to(request.method) and "read" not in session.scopes:
-            raise InsufficientScope("read", session.scope)
+        scopes = getattr(request.auth, "scopes", None)  # of OAuth and the like; other authentications have none
+        if scopes is not None and self.applies_to(request.method) and "read" not in scopes:
+            raise InsufficientScope("read", " ".join(scopes))
         return True
 
     @staticmethod

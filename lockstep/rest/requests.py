@@ -9,7 +9,7 @@ from uuid import UUID
 from django.http import HttpRequest
 from rest_framework.request import Request
 
-from lockstep.changes.attribution import Actor
+from lockstep.rest.actors import actor_of as actor_of
 from lockstep.rest.numbers import NATURAL
 from lockstep.rest.parameters import QueryParameter, read_query, read_uuid
 from lockstep.rest.routes import ID
@@ -27,15 +27,6 @@ class ApiRequest(Request):
     def parameters(self) -> Mapping[str, Any]:
         """The values of the query parameters. Raises ValidationError."""
         return read_query(self._request, self.declared)
-
-
-def actor_of(request: Request) -> Actor:
-    """The request's user as the change log names it. The transaction that writes confirms it again.
-
-    The session that the request was authenticated with makes it.
-    """
-    actor: Actor = request.auth.actor  # type: ignore[union-attr]  # a session: views without one write for no user
-    return actor
 
 
 def by_key(key: str) -> dict[str, object]:

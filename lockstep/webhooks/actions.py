@@ -17,15 +17,16 @@ from lockstep.changes.attribution import attributed_transaction
 from lockstep.changes.readers import patterns_to_follow
 from lockstep.conf import lockstep_settings
 from lockstep.delivery import operations
+from lockstep.delivery.models import Subscription
 from lockstep.delivery.operations import NotInLog, UnknownMessage, UnknownSubscription
 from lockstep.delivery.reports import ChangeFilter, ReplayResult
 from lockstep.rest.concurrency import ANY_VERSION, Match, lock
 from lockstep.rest.encryption import DecryptionFailed, decrypt, encrypt
-from lockstep.rest.entities import AnyUser
 from lockstep.rest.errors import Conflict, Invalid, NotFound
+from lockstep.rest.users import AnyUser
 from lockstep.webhooks.deliver import ENDPOINTS, TEST
 from lockstep.webhooks.disabling import disable
-from lockstep.webhooks.models import SECRETS, Endpoint
+from lockstep.webhooks.models import FAMILY, SECRETS, Endpoint
 
 SECRET_BYTES = 32
 MAX_OLD_SECRETS = 4  # each has a signature in the header of every message, beside that of the new one
@@ -47,7 +48,7 @@ def create_endpoint(*, actor: str, owner: AnyUser, url: str, events: Sequence[st
     with transaction.atomic():
         # The lock serialises the count below. Before the actor is confirmed: a withdrawal of the owner's rights holds
         # this lock while it waits for confirmed transactions.
-        lock(get_user_model().objects.all(), ANY_VERSION, pk=owner.pk)
+        get_user_model()._default_manager.select_for_update(no_key=True, of=("self",)).filter(pk=owner.pk).first()
         with attributed_transaction(actor=actor):
             if Endpoint.objects.alive().of(owner).count() >= lockstep_settings.WEBHOOKS_PER_USER:
                 raise Conflict(f"You have {lockstep_settings.WEBHOOKS_PER_USER} endpoints already. Delete one first.")
@@ -91,21 +92,36 @@ def delete_endpoint(*, actor: str, endpoint: Endpoint, match: Match = ANY_VERSIO
         _unsubscribe(endpoint)
 
 
-def delete_endpoints(owner: UUID) -> None:
-    """Deletes all endpoints of a deleted account, with their URLs and secrets, within its transaction."""
+def delete_endpoints(owner: AnyUser) -> None:
+    """Deletes all endpoints of a user, or of the key of one, with their URLs and secrets, within a transaction.
+
+    For a project that keeps the row of a deleted account.
+    """
     for endpoint in Endpoint.objects.alive().filter(owner=owner).order_by("pk").select_for_update(no_key=True):
         _set(endpoint, deleted=Now(), url="", description="", secret=b"", old_secrets=[], old_secrets_until=[])
         _unsubscribe(endpoint)
 
 
-def disable_endpoints(owner: UUID) -> None:
-    """Switches off all endpoints of a user whose password is replaced, within its transaction.
+def disable_endpoints(owner: AnyUser) -> None:
+    """Switches off all endpoints of a user, or of the key of one, within a transaction: when the password is replaced.
 
     An attacker with the old password may have created them. Their owner can switch them on again and redeliver.
     """
     rows = Endpoint.objects.alive().filter(owner=owner, disabled=None)
     for endpoint in rows.order_by("pk").select_for_update(no_key=True):
         disable(endpoint, reason=OWNER_SIGNED_OUT)
+
+
+def remove_orphans() -> int:
+    """Removes subscriptions whose endpoint is gone, as when the row of its owner was deleted. Returns their number."""
+    names = Subscription.objects.using(lockstep_settings.DATABASE).filter(name__startswith=f"{FAMILY}:")
+    keys = [name.removeprefix(f"{FAMILY}:") for name in names.values_list("name", flat=True)]
+    alive = set(map(str, Endpoint.objects.alive().filter(pk__in=keys).values_list("pk", flat=True)))
+    orphans = [key for key in keys if key not in alive]
+    for key in orphans:
+        with suppress(UnknownSubscription):  # removed meanwhile
+            operations.unsubscribe(f"{FAMILY}:{key}")
+    return len(orphans)
 
 
 def rotate_secret(*, actor: str, endpoint: Endpoint) -> Created:

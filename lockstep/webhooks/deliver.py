@@ -7,24 +7,26 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from uuid import UUID
 
 import psycopg
 from asgiref.sync import sync_to_async
-from django.apps import apps
-from django.contrib.auth import get_user_model
 from django.db import DatabaseError, connections
 
+from lockstep.changes.capture import Visibility, captured
 from lockstep.changes.database_errors import is_outage
 from lockstep.changes.readers import matching_patterns, readable_part, sight
 from lockstep.changes.sql_file import load
+from lockstep.changes.triggers import column_of, quote
 from lockstep.conf import lockstep_settings, networks
 from lockstep.delivery.destinations.webhook import Destination, Gone, WebhookSender, body_of, webhook_sender
 from lockstep.delivery.errors import DeliveryError, Receipt, Rejected, RetryLater
 from lockstep.delivery.lanes import Outcome
 from lockstep.delivery.subscriptions import Claim, Family, Handler, Pool, Skipped, Subscriber
 from lockstep.rest.encryption import DecryptionFailed, decrypt
+from lockstep.rest.users import user_sql
 from lockstep.webhooks.disabling import give_up
 from lockstep.webhooks.models import FAMILY, SECRETS, Endpoint
 
@@ -124,9 +126,9 @@ class EndpointHandler:
             logger.error(what, self.key, reason, exc_info=None if is_outage(error) else error)
 
     async def _load(self) -> _Endpoint | None:
-        users = get_user_model()._meta.db_table
+        statement = user_sql(SQL["endpoint"], "owner")
         async with self.pool.connection() as connection:
-            cursor = await connection.execute(SQL["endpoint"].replace("{users}", users), {"id": self.key})
+            cursor = await connection.execute(statement, {"id": self.key})
             row = await cursor.fetchone()
         if row is None:
             return None
@@ -145,8 +147,7 @@ class EndpointHandler:
         visibility = sight(claim.change.model, is_staff=endpoint.is_staff)
         if visibility is None or claim.change.after is None:
             return True
-        table = apps.get_model(claim.change.model)._meta.db_table
-        statement = SQL["in_sight"].format(table=table, column=visibility.column, owner=visibility.owner)
+        statement = _in_sight(claim.change.model, visibility)
         parameters = {"key": claim.change.object_id, "value": visibility.value, "user": endpoint.owner}
         async with self.pool.connection() as connection:
             cursor = await connection.execute(statement, parameters)
@@ -178,6 +179,20 @@ class EndpointHandler:
                 connections.close_all()  # the thread is not reused
 
         await sync_to_async(in_thread, thread_sensitive=False)()
+
+
+@cache
+def _in_sight(label: str, visibility: Visibility) -> str:
+    """The statement for rows of this model."""
+    capture = captured(label)
+    model = capture.model
+    return SQL["in_sight"].format(
+        table=quote(model._meta.db_table),
+        key=quote(column_of(model, "pk")),
+        alive=f"{quote(column_of(model, capture.soft_delete))} IS NULL" if capture.soft_delete else "true",
+        column=quote(column_of(model, visibility.column)),
+        owner=quote(column_of(model, visibility.owner)),
+    )
 
 
 def member(name: str) -> Subscriber:

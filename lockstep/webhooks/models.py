@@ -1,28 +1,50 @@
 """Webhook endpoints, each with a subscription of its own."""
 
+from typing import TYPE_CHECKING
+
+import pgtrigger
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models.functions import Now
+from uuid_utils.compat import uuid7
 
 from lockstep.changes.capture import capture
-from lockstep.rest.entities import BUMP_VERSION, AliveParent, AnyUser, Entity, EntityQuerySet
+from lockstep.changes.models import UUID7
+
+if TYPE_CHECKING:
+    from lockstep.rest.users import AnyUser
 
 FAMILY = "webhook"  # of subscriptions, one for each endpoint
 SECRETS = "lockstep webhook secrets"  # the purpose of their encryption
 
 
-class EndpointQuerySet(EntityQuerySet["Endpoint"]):
+class EndpointQuerySet(models.QuerySet["Endpoint"]):
     """Filters of endpoints."""
 
-    def of(self, user: AnyUser) -> "EndpointQuerySet":
+    def alive(self) -> "EndpointQuerySet":
+        """Endpoints that are not deleted."""
+        return self.filter(deleted=None)
+
+    def of(self, user: "AnyUser") -> "EndpointQuerySet":
         """Endpoints of one user."""
         return self.filter(owner=user)
 
 
+# Not the URL: paths and parameters of webhook receivers are often secrets.
 @capture("owner_id", "description", "events", "disabled", "reason", readers="owner_id", soft_delete="deleted")
-class Endpoint(Entity):
-    """A URL that receives changes. Its pending messages, attempts and dead letters are in delivery."""
+class Endpoint(models.Model):
+    """A URL that receives changes. Its pending messages, attempts and dead letters are in delivery.
 
+    A deleted one is kept without its subscription; with the row of its owner it is gone.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False, default=uuid7, db_default=UUID7())
+    created = models.DateTimeField(editable=False, db_default=Now())
+    updated = models.DateTimeField(editable=False, db_default=Now())
+    deleted = models.DateTimeField(editable=False, null=True, default=None)
+    # Incremented by a trigger at every change of the row. The ETag is made of it.
+    version = models.BigIntegerField(editable=False, db_default=1)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="webhooks")
     url = models.TextField()
     description = models.TextField(blank=True, db_default="")
@@ -42,10 +64,14 @@ class Endpoint(Entity):
     objects = EndpointQuerySet.as_manager()
 
     class Meta:
-        # Not the URL: paths and parameters of webhook receivers are often secrets.
         triggers = [
-            BUMP_VERSION,
-            *AliveParent.of("owner"),
+            pgtrigger.Trigger(
+                name="touch",
+                when=pgtrigger.Before,
+                operation=pgtrigger.Update,
+                condition=pgtrigger.AnyChange(),
+                func="NEW.updated := now(); NEW.version := OLD.version + 1; RETURN NEW;",
+            )
         ]
         indexes = [models.Index(fields=["owner", "-id"], name="lockstep_webhooks_endpoint_of")]
 

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from django.test import Client, RequestFactory
 
+from backend.entities.admin_site import admin_site
 from backend.posts.models import Comment, Post
 from backend.shop import actions as shop
 from backend.shop.models import Order, Product
-from lockstep.rest.admin_site import admin_site
 from tests.security.test_authorisation_matrix import made_by
 from tests.support import Cast
 

@@ -17,11 +17,11 @@ from oauth2_provider.models import Application
 from pytest_django import DjangoDbBlocker
 
 from backend.accounts.models import Session, User
+from backend.entities.admin_site import admin_site
 from backend.shop import actions as shop
 from backend.shop.models import Order, PendingVocabulary, Product, SearchEntry, Tag
 from lockstep.delivery.models import Attempt, DeadLetter, Delivery, Lane, Subscription
 from lockstep.mirror.tests.support import run_command
-from lockstep.rest.admin_site import admin_site
 from tests.admin_pages import admin_of
 from tests.security.test_authorisation_matrix import made_for
 from tests.support import Cast, empty_tables

@@ -16,10 +16,10 @@ from django.test import RequestFactory
 
 from backend.accounts.models import User
 from backend.defects.models import Defect
+from backend.entities.admin_site import admin_site
 from backend.posts.models import Comment, Post
 from backend.shop import actions as shop
 from backend.shop.models import Product, Tag
-from lockstep.rest.admin_site import admin_site
 from tests.admin_pages import admin_of, errors_of, opened
 from tests.support import Cast, Person
 

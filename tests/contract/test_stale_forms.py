@@ -11,9 +11,9 @@ from django.test import Client, RequestFactory
 
 from backend.accounts.models import User
 from backend.defects.models import Defect
+from backend.entities.admin_site import admin_site
 from backend.posts.models import Comment, Post
 from backend.shop.models import Product, Tag
-from lockstep.rest.admin_site import admin_site
 from tests.admin_pages import admin_of, errors_of, opened, sent_by
 from tests.support import Cast
 

@@ -35,7 +35,7 @@ TEST_ADDRESSES = "lockstep/delivery/destinations/tests/test_addresses.py"
 TEST_SENDING = "lockstep/webhooks/tests/test_sending.py"
 TEST_BEARER = "backend/accounts/tests/test_bearer.py"
 TEST_SIGN_IN = "backend/accounts/tests/test_sign_in.py"
-TEST_ADMIN_FORMS = "lockstep/rest/tests/test_admin_forms.py"
+TEST_ADMIN_FORMS = "backend/entities/tests/test_admin_forms.py"
 TEST_ENTITLEMENT = "tests/security/test_entitlement.py"
 TEST_PUSH = "lockstep/mirror/tests/test_push.py"
 TEST_APPLY = "lockstep/mirror/tests/test_apply.py"
@@ -688,18 +688,18 @@ BUGS = [
     ),
     SeededBug(
         "a migration waits for its lock as long as it must",
-        "lockstep/rest/migration_locks.py",
+        "backend/entities/migration_locks.py",
         "[str(round(seconds * 1_000))]",
         '["0"]',
-        "lockstep/rest/tests/test_migration_locks.py"
+        "backend/entities/tests/test_migration_locks.py"
         "::test_another_error_of_the_database_is_not_tried_again_and_leaves_no_limit",
     ),
     SeededBug(
         "an index that is made concurrently is given up halfway",
-        "lockstep/rest/migration_locks.py",
+        "backend/entities/migration_locks.py",
         '"CONCURRENTLY" not in str(sql)',
         "True",
-        "lockstep/rest/tests/test_migration_locks.py::test_an_index_that_is_made_concurrently_waits_as_long_as_it_must",
+        "backend/entities/tests/test_migration_locks.py::test_an_index_that_is_made_concurrently_waits_as_long_as_it_must",
     ),
     SeededBug(
         "the same key answers whatever is asked",
@@ -949,8 +949,8 @@ BUGS = [
     SeededBug(
         "two make their last free webhook at once",
         "lockstep/webhooks/actions.py",
-        "        lock(get_user_model().objects.all(), ANY_VERSION, pk=owner.pk)",
-        "        pass",
+        'select_for_update(no_key=True, of=("self",)).filter(pk=owner.pk)',
+        "filter(pk=owner.pk)",
         "lockstep/webhooks/tests/test_endpoints.py::test_two_at_once_are_counted_one_after_the_other",
     ),
     SeededBug(
@@ -1091,28 +1091,28 @@ BUGS = [
     ),
     SeededBug(
         "a domain has as many spellings as people write",
-        "lockstep/rest/text.py",
+        "backend/entities/addresses.py",
         "idna.encode(domain, uts46=True, std3_rules=True).decode('ascii')",
         "domain.lower()",
         f"{TEST_TEXT}::test_an_address_is_taken_and_signs_in_in_every_spelling",
     ),
     SeededBug(
         "a form of the admin writes all of its fields",
-        "lockstep/rest/admin_forms.py",
+        "backend/entities/admin_forms.py",
         "if sent[name] not in (self._digests_shown.get(name), now[name])",
         "if sent[name] != now[name]",
         f"{TEST_ADMIN_FORMS}::TestWhatIsWritten::test_a_sale_beside_an_open_form_stays_a_sale",
     ),
     SeededBug(
         "a form of the admin writes on top of what its page did not show",
-        "lockstep/rest/admin_forms.py",
+        "backend/entities/admin_forms.py",
         "        if self._conflicts:\n",
         "        if False:\n",
         f"{TEST_ADMIN_FORMS}::TestStaleForms::test_a_field_that_both_changed_is_refused_with_both_values",
     ),
     SeededBug(
         "a save of the admin does not lock the row that it compares with",
-        "lockstep/rest/admin_site.py",
+        "backend/entities/admin_site.py",
         '.select_for_update(no_key=True, of=("self",)).filter(pk=found.pk)',
         ".filter(pk=found.pk)",
         "tests/faults/test_admin_races.py::test_what_a_save_compares_with_stays_until_it_has_written",
@@ -1273,7 +1273,7 @@ BUGS = [
     ),
     SeededBug(
         "what the commit of an admin page refuses is a 500",
-        "lockstep/rest/admin_site.py",
+        "backend/entities/admin_site.py",
         "            except (IntegrityError, DomainError) as error:\n                messages",
         "            except DomainError as error:\n                messages",
         f"{TEST_REFUSED}::test_foreign_key_that_fails_at_commit_is_said_in_the_admin",
@@ -1965,17 +1965,17 @@ BUGS = [
     ),
     SeededBug(
         "a redirect that never ends is no fault",
-        "lockstep/rest/deployment.py",
+        "backend/entities/deployment.py",
         "if not settings.SECURE_SSL_REDIRECT or settings.SECURE_PROXY_SSL_HEADER:",
         "if True:",
-        "lockstep/rest/tests/test_deployment.py::test_a_redirect_that_never_ends_is_refused",
+        "backend/entities/tests/test_deployment.py::test_a_redirect_that_never_ends_is_refused",
     ),
     SeededBug(
         "static files that are missing are no fault",
-        "lockstep/rest/deployment.py",
+        "backend/entities/deployment.py",
         "if settings.DEBUG or (settings.STATIC_ROOT and (Path(settings.STATIC_ROOT) / MANIFEST).is_file()):",
         "if True:",
-        "lockstep/rest/tests/test_deployment.py::test_missing_static_files_are_refused_outside_development",
+        "backend/entities/tests/test_deployment.py::test_missing_static_files_are_refused_outside_development",
     ),
     SeededBug(
         "what a change belongs to is said without its span",

@@ -18,11 +18,11 @@ from django.db.models import Sum
 from django.test import Client
 
 from backend.accounts.models import User
+from backend.entities.admin_site import EntityAdmin
 from backend.posts import actions as posts
 from backend.posts.models import Comment, Post
 from backend.shop import actions as shop
 from backend.shop.models import Order, Product
-from lockstep.rest.admin_site import EntityAdmin
 from tests.admin_pages import admin_of, errors_of, opened
 from tests.support import Cast, Person, any_lock_waiter, eventually
 

@@ -184,7 +184,7 @@ class TestMigrations:
     those. It cannot see what RunPython does.
     """
 
-    # `migrate` says this before anything else (rest/migration_locks.py).
+    # `migrate` says this before anything else (entities/migration_locks.py).
     LIMIT = "SET lock_timeout = '5s';"
     # Rules that are of no use here.
     EXCLUDED = {

@@ -10,7 +10,7 @@ from django.db import migrations, models
 import backend.accounts.models
 import backend.entities.folding
 import lockstep.changes.models
-import lockstep.rest.entities
+import backend.entities.models
 
 
 class Migration(migrations.Migration):
@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
                 ('updated', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('deleted', models.DateTimeField(default=None, editable=False, null=True)),
                 ('version', models.BigIntegerField(db_default=1, editable=False)),
-                ('number', models.BigIntegerField(db_default=lockstep.rest.entities.NextNumber('accounts_user_number'), editable=False, unique=True)),
+                ('number', models.BigIntegerField(db_default=backend.entities.models.NextNumber('accounts_user_number'), editable=False, unique=True)),
                 ('username', models.CharField(error_messages={'unique': 'A user with that username already exists.'}, help_text='Public. Letters, digits and . + - _ only.', max_length=150, unique=True, validators=[backend.accounts.models.HandleValidator()])),
                 ('first_name', models.CharField(blank=True, max_length=150, verbose_name='first name')),
                 ('last_name', models.CharField(blank=True, max_length=150, verbose_name='last name')),

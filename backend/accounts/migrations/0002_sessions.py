@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import migrations, models
 
 import lockstep.changes.models
-import lockstep.rest.entities
+import backend.entities.models
 
 
 class Migration(migrations.Migration):

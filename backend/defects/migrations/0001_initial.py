@@ -10,7 +10,7 @@ from django.db import migrations, models
 
 import backend.entities.folding
 import lockstep.changes.models
-import lockstep.rest.entities
+import backend.entities.models
 
 
 class Migration(migrations.Migration):
@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
                 ('updated', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('deleted', models.DateTimeField(default=None, editable=False, null=True)),
                 ('version', models.BigIntegerField(db_default=1, editable=False)),
-                ('number', models.BigIntegerField(db_default=lockstep.rest.entities.NextNumber('defects_defect_number'), editable=False, unique=True)),
+                ('number', models.BigIntegerField(db_default=backend.entities.models.NextNumber('defects_defect_number'), editable=False, unique=True)),
                 ('comment', models.TextField(validators=[django.core.validators.MaxLengthValidator(10000)])),
                 ('folded', backend.entities.folding.FoldedField(db_default='', editable=False, help_text='The folded comment, for searches.')),
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='defects', to=settings.AUTH_USER_MODEL, to_field='number')),

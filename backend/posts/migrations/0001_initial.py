@@ -7,7 +7,7 @@ import uuid_utils.compat
 from django.db import migrations, models
 
 import lockstep.changes.models
-import lockstep.rest.entities
+import backend.entities.models
 
 
 class Migration(migrations.Migration):
@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
                 ('updated', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('deleted', models.DateTimeField(default=None, editable=False, null=True)),
                 ('version', models.BigIntegerField(db_default=1, editable=False)),
-                ('number', models.BigIntegerField(db_default=lockstep.rest.entities.NextNumber('posts_post_number'), editable=False, unique=True)),
+                ('number', models.BigIntegerField(db_default=backend.entities.models.NextNumber('posts_post_number'), editable=False, unique=True)),
                 ('user_id', models.BigIntegerField(db_default=99999942, editable=False, help_text="The provider's user.")),
                 ('title', models.TextField(validators=[django.core.validators.MaxLengthValidator(1000)])),
                 ('body', models.TextField(validators=[django.core.validators.MaxLengthValidator(100000)])),
@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
                 ('updated', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('deleted', models.DateTimeField(default=None, editable=False, null=True)),
                 ('version', models.BigIntegerField(db_default=1, editable=False)),
-                ('number', models.BigIntegerField(db_default=lockstep.rest.entities.NextNumber('posts_comment_number'), editable=False, unique=True)),
+                ('number', models.BigIntegerField(db_default=backend.entities.models.NextNumber('posts_comment_number'), editable=False, unique=True)),
                 ('name', models.TextField(validators=[django.core.validators.MaxLengthValidator(1000)])),
                 ('email', models.TextField(validators=[django.core.validators.EmailValidator(), django.core.validators.MaxLengthValidator(254)])),
                 ('body', models.TextField(validators=[django.core.validators.MaxLengthValidator(100000)])),

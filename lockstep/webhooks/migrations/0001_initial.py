@@ -47,12 +47,4 @@ class Migration(migrations.Migration):
             model_name='endpoint',
             trigger=pgtrigger.compiler.Trigger(name='touch', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='NEW.updated := now(); NEW.version := OLD.version + 1; RETURN NEW;', hash='7d89d840b027c4a0891751084656e7fac589ed35', operation='UPDATE', pgid='pgtrigger_touch_7ed03', table='lockstep_webhooks_endpoint', when='BEFORE')),
         ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='endpoint',
-            trigger=pgtrigger.compiler.Trigger(name='alive_owner_insert', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL)', func="\nIF NEW.owner_id IS NOT NULL THEN\n    PERFORM FROM accounts_user WHERE id = NEW.owner_id AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION 'accounts.user % does not exist or is deleted.', NEW.owner_id\n            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'lockstep_webhooks_endpoint_owner_id_alive';\n    END IF;\nEND IF;\nRETURN NEW;\n", hash='0d1e5d99420c742ccc788694e38c6345d89702ba', operation='INSERT', pgid='pgtrigger_alive_owner_insert_95055', table='lockstep_webhooks_endpoint', when='BEFORE')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='endpoint',
-            trigger=pgtrigger.compiler.Trigger(name='alive_owner_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL AND (OLD.deleted IS NOT NULL OR NEW.owner_id IS DISTINCT FROM OLD.owner_id))', func="\nIF NEW.owner_id IS NOT NULL THEN\n    PERFORM FROM accounts_user WHERE id = NEW.owner_id AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION 'accounts.user % does not exist or is deleted.', NEW.owner_id\n            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'lockstep_webhooks_endpoint_owner_id_alive';\n    END IF;\nEND IF;\nRETURN NEW;\n", hash='83b657e5b681aa674e0b9d69dedf071105a4f1a3', operation='UPDATE OF "owner_id", "deleted"', pgid='pgtrigger_alive_owner_update_ac550', table='lockstep_webhooks_endpoint', when='BEFORE')),
-        ),
     ]

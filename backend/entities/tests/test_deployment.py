@@ -7,7 +7,7 @@ import pytest
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 
-from lockstep.rest.deployment import MANIFEST, redirects_end, refuse_unfit_deployment, static_files_exist
+from backend.entities.deployment import MANIFEST, redirects_end, refuse_unfit_deployment, static_files_exist
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_what_works_is_not_refused(production: Any):
 
 def test_missing_static_files_are_refused_outside_development(production: Any, tmp_path: Path):
     (tmp_path / MANIFEST).unlink()
-    assert [found.id for found in static_files_exist(None)] == ["api.E001"]
+    assert [found.id for found in static_files_exist(None)] == ["entities.E001"]
     with pytest.raises(ImproperlyConfigured, match=r"Run: manage\.py collectstatic"):
         refuse_unfit_deployment()
     production.DEBUG = True
@@ -36,7 +36,7 @@ def test_missing_static_files_are_refused_outside_development(production: Any, t
 
 def test_a_redirect_that_never_ends_is_refused(production: Any):
     production.SECURE_PROXY_SSL_HEADER = None
-    assert [found.id for found in redirects_end(None)] == ["api.E002"]
+    assert [found.id for found in redirects_end(None)] == ["entities.E002"]
     with pytest.raises(ImproperlyConfigured, match="TRUSTED_PROXIES each one seems to be http"):
         refuse_unfit_deployment()
     production.SECURE_SSL_REDIRECT = False
@@ -48,4 +48,4 @@ def test_check_deploy_requires_both(production: Any, tmp_path: Path):
     (tmp_path / MANIFEST).unlink()
     production.SECURE_PROXY_SSL_HEADER = None
     found = {one.id for one in run_checks(include_deployment_checks=True, databases=[])}
-    assert {"api.E001", "api.E002"} <= found
+    assert {"entities.E001", "entities.E002"} <= found

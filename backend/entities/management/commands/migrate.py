@@ -1,6 +1,6 @@
 """Django's `migrate`, which first checks that this code can continue the database's history of migrations.
 
-It waits for locks by the rules of rest/migration_locks.py.
+It waits for locks by the rules of entities/migration_locks.py.
 """
 
 from typing import Any
@@ -10,10 +10,10 @@ from django.core.management.commands import migrate
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.executor import MigrationExecutor
 
+from backend.entities.migration_locks import LockTimeout, repeat_until_locked
 from lockstep.changes import commands
 from lockstep.changes.history import is_of_later_version, unknown_migrations
 from lockstep.changes.protection import UnfitRole, secure
-from lockstep.rest.migration_locks import LockTimeout, repeat_until_locked
 
 FORMER = ("changes", "delivery")  # labels of apps in development versions before 0.1.0
 

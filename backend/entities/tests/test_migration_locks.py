@@ -7,8 +7,8 @@ import pytest
 from django.conf import settings
 from django.db import OperationalError, connection
 
+from backend.entities.migration_locks import describe, limited, repeat_until_locked
 from conftest import database_url
-from lockstep.rest.migration_locks import describe, limited, repeat_until_locked
 from tests.support import WAIT_TIMEOUT, eventually
 
 INDEX = "CREATE INDEX CONCURRENTLY tried_concurrently ON posts_post (title)"

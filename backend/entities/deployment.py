@@ -18,7 +18,7 @@ def static_files_exist(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -
     if settings.DEBUG or (settings.STATIC_ROOT and (Path(settings.STATIC_ROOT) / MANIFEST).is_file()):
         return []
     message = f"The static files are missing in {settings.STATIC_ROOT}: the admin would have no styles."
-    return [Error(message, hint="Run: manage.py collectstatic --no-input", id="api.E001")]
+    return [Error(message, hint="Run: manage.py collectstatic --no-input", id="entities.E001")]
 
 
 @register(Tags.security, deploy=True)
@@ -30,7 +30,7 @@ def redirects_end(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
         "SECURE_SSL_REDIRECT redirects each request to https, and without TRUSTED_PROXIES each one seems to be http."
     )
     hint = "Add the proxy that speaks https to TRUSTED_PROXIES. Without one: SECURE_SSL_REDIRECT=false."
-    return [Error(message, hint=hint, id="api.E002")]
+    return [Error(message, hint=hint, id="entities.E002")]
 
 
 def refuse_unfit_deployment() -> None:

@@ -12,13 +12,13 @@ from django.test import Client
 
 from backend.accounts import actions as accounts
 from backend.accounts.models import User
+from backend.entities.admin_site import admin_site
 from backend.posts.models import Comment, Post
 from backend.shop import actions as shop
 from backend.shop.actions import Line
 from backend.shop.models import Product, Tag
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.changes.models import LoggedChange
-from lockstep.rest.admin_site import admin_site
 from lockstep.rest.violations import violation
 from tests.admin_pages import admin_of, errors_of, opened, sent_by
 from tests.support import Cast
@@ -263,7 +263,7 @@ class TestTheUserWhoWrites:
                 User.objects.filter(pk=clerk.pk).update(**{loss: False})
             return attributed_transaction(**actor)
 
-        monkeypatch.setattr("lockstep.rest.admin_site.attributed_transaction", begun)
+        monkeypatch.setattr("backend.entities.admin_site.attributed_transaction", begun)
         assert admin.post(page_of(product), form | {"name": "mine"}).status_code == 403
         assert values_of(product, "name") == ("lamp",)
 

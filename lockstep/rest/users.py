@@ -1,0 +1,68 @@
+"""The project's user model in SQL. Any model with any primary key will do.
+
+A user is active by the column `is_active`, and staff by `is_staff`; without these columns every user is active, and
+no one is staff. Where the user model's capture names a `soft_delete` column, a deleted user is not active.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.contrib.auth import get_user_model
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.exceptions import FieldDoesNotExist
+from django.db import models, router
+
+from lockstep.changes.capture import capture_of
+from lockstep.changes.triggers import column_of, quote
+from lockstep.conf import lockstep_settings
+
+AnyUser = Any  # an instance of the project's user model
+PARENTS_COLUMN = "(SELECT p.{column} FROM {parent} p WHERE p.{key} = {own_key})"
+
+
+def user_sql(statement: str, alias: str) -> str:
+    """The statement with {users}, {key}, {is_active} and {is_staff} of the user model, whose table has this alias."""
+    user = get_user_model()
+    active = _column(user, "is_active", alias) or "true"
+    capture = capture_of(user)
+    if capture and capture.soft_delete:
+        active = f"{active} AND {_column(user, capture.soft_delete, alias)} IS NULL"
+    return statement.format(
+        users=quote(user._meta.db_table),
+        key=f"{alias}.{quote(column_of(user, 'pk'))}",
+        is_active=active,
+        is_staff=_column(user, "is_staff", alias) or "false",
+    )
+
+
+def _column(user: type[models.Model], name: str, alias: str) -> str:
+    """The column of a field; "" if there is no such field. That of a parent model is read from the parent's table."""
+    try:
+        field = user._meta.get_field(name)
+    except FieldDoesNotExist:
+        return ""
+    owner, column = field.model, quote(str(getattr(field, "column", name)))
+    if owner._meta.db_table == user._meta.db_table:
+        return f"{alias}.{column}"
+    return PARENTS_COLUMN.format(
+        column=column,
+        parent=quote(owner._meta.db_table),
+        key=quote(column_of(owner, "pk")),
+        own_key=f"{alias}.{quote(column_of(user, 'pk'))}",
+    )
+
+
+@register(Tags.models)
+def users_can_be_asked(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:  # noqa: ANN401
+    """Whether the user model is where SQL finds it, and says by a column who is active."""
+    user = get_user_model()
+    found: list[CheckMessage] = []
+    if isinstance(getattr(user, "is_active", None), property):
+        hint = "Make it a field: webhooks and the feed ask the database whether a user is active."
+        found.append(Error(f"{user._meta.label}.is_active is a property.", hint=hint, obj=user, id="lockstep.E028"))
+    alias = router.db_for_write(user)
+    if alias != lockstep_settings.DATABASE:
+        hint = f"lockstep.rest, lockstep.webhooks and lockstep.feed need them in {lockstep_settings.DATABASE!r}."
+        found.append(Error(f"Users are in the database {alias!r}.", hint=hint, obj=user, id="lockstep.E029"))
+    return found
