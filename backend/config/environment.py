@@ -5,9 +5,23 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
-from environs import FileAwareEnv
+from environs import FileAwareEnv, validate
+
+from lockstep import telemetry
 
 Item = TypeVar("Item")
+
+OPENTELEMETRY = (
+    *("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_SERVICE_NAME"),
+    *("OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"),
+)
+http_url = validate.URL(schemes={"http", "https"}, require_tld=False)
+
+
+def http_url_or_none(value: str) -> None:
+    """Of what need not be there: the variable may be empty as well as unset."""
+    if value:
+        http_url(value)
 
 
 class Env(FileAwareEnv):
@@ -37,3 +51,20 @@ class Env(FileAwareEnv):
         if text is None:
             return list(default)
         return [read(part.strip()) for part in text.split(",") if part.strip()]
+
+
+def read_telemetry(env: Env) -> bool:
+    """Whether there are traces. Raises ImproperlyConfigured.
+
+    OpenTelemetry reads its variables from the process itself. These may be files, and blank ones are unset, as all
+    others.
+    """
+    for name in OPENTELEMETRY:
+        value = env.str(name, "")
+        os.environ.pop(name, None)
+        if value:
+            os.environ[name] = value
+    try:
+        return telemetry.is_wanted()
+    except telemetry.Unfit as error:
+        raise ImproperlyConfigured(str(error)) from error

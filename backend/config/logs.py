@@ -9,7 +9,6 @@ import re
 from datetime import UTC, datetime
 from itertools import islice
 from time import monotonic
-from typing import Any
 
 import orjson
 from django.core.exceptions import SuspiciousOperation
@@ -38,8 +37,23 @@ MAX_KINDS = 1_000  # of messages that are written seldom
 # What ends a line, moves a terminal's cursor or reverses its text, and halves of surrogate pairs.
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
+LOGGERS: dict[str, dict[str, object]] = {
+    "django": {"handlers": [], "propagate": True},  # its own handler would write each line a second time
+    # What clients do wrong is in the line of their request; what we do wrong is here, with its traceback.
+    "django.request": {"level": "ERROR", "filters": ["not_readyz"]},
+    # Warns of the password flow at each sign-in, which is on, on purpose (decision 16).
+    "oauth2_provider": {"level": "ERROR"},
+    # A collector that does not answer is tried every few seconds; what a caller's headers hold is no news.
+    "opentelemetry": {"handlers": ["seldom"], "level": "WARNING", "propagate": False},
+    "opentelemetry.trace": {"level": "ERROR"},
+    "urllib3": {"level": "WARNING"},
+    "httpx": {"level": "WARNING"},
+    "httpcore": {"level": "WARNING"},
+    "psycopg.pool": {"level": "ERROR"},  # the worker says itself, once, that the database does not answer
+}
 
-def logging_config(level: str, *, for_people: bool, stream: str = "stderr") -> dict[str, Any]:
+
+def logging_config(level: str, *, for_people: bool, stream: str = "stderr") -> dict[str, object]:
     """The configuration for logging's dictConfig; `stream` is stdout or stderr."""
     return {
         "version": 1,
@@ -63,20 +77,7 @@ def logging_config(level: str, *, for_people: bool, stream: str = "stderr") -> d
             },
         },
         "root": {"handlers": ["console"], "level": level},
-        "loggers": {
-            "django": {"handlers": [], "propagate": True},  # its own handler would write each line a second time
-            # What clients do wrong is in the line of their request; what we do wrong is here, with its traceback.
-            "django.request": {"level": "ERROR", "filters": ["not_readyz"]},
-            # Warns of the password flow at each sign-in, which is on, on purpose (decision 16).
-            "oauth2_provider": {"level": "ERROR"},
-            # A collector that does not answer is tried every few seconds; what a caller's headers hold is no news.
-            "opentelemetry": {"handlers": ["seldom"], "level": "WARNING", "propagate": False},
-            "opentelemetry.trace": {"level": "ERROR"},
-            "urllib3": {"level": "WARNING"},
-            "httpx": {"level": "WARNING"},
-            "httpcore": {"level": "WARNING"},
-            "psycopg.pool": {"level": "ERROR"},  # the worker says itself, once, that the database does not answer
-        },
+        "loggers": LOGGERS,
     }
 
 

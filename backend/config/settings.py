@@ -7,7 +7,6 @@ sentence; nothing here starts a server.
 """
 
 from ipaddress import ip_network
-from os import environ
 from pathlib import Path
 from re import fullmatch
 from typing import Any
@@ -15,11 +14,10 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from environs import EnvError, validate
 
-from backend.config.environment import Env
+from backend.config.environment import Env, http_url, http_url_or_none, read_telemetry
 from backend.config.logs import logging_config
 from backend.config.openapi import SCHEMA_DEPRECATED, SCHEMA_TAGS, SPECTACULAR_SETTINGS  # noqa: F401 - a setting, too
 from backend.web_server import cores
-from lockstep import telemetry
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 
@@ -285,15 +283,6 @@ LOCKSTEP: dict[str, Any] = {
     # A stream ends if its client reads nothing for so long.
     "SERVER_STREAM_STALL_SECONDS": env.float("STREAM_STALL_SECONDS", 30.0, validate=validate.Range(min=0.1, max=300)),
 }
-http_url = validate.URL(schemes={"http", "https"}, require_tld=False)
-
-
-def http_url_or_none(value: str) -> None:
-    """Of what need not be there: the variable may be empty as well as unset."""
-    if value:
-        http_url(value)
-
-
 POSTS_PROVIDER_URL = env.str(
     "POSTS_PROVIDER_URL",
     "http://127.0.0.1:3001" if DEBUG else "https://jsonplaceholder.typicode.com",
@@ -345,21 +334,7 @@ CARD_TRIES_PER_HOUR = env.int("CARD_TRIES_PER_HOUR", 1_000 if DEBUG else 30, val
 ORDERS_WITHOUT_PAYMENT = env.bool("ORDERS_WITHOUT_PAYMENT", DEBUG or not PAYMENTS_URL)
 
 # --- Traces ---------------------------------------------------------------------------------------------
-# OpenTelemetry reads its own variables from the process. These may be files, and blank ones are unset, as all others.
-OPENTELEMETRY = {
-    "OTEL_EXPORTER_OTLP_ENDPOINT": env.str("OTEL_EXPORTER_OTLP_ENDPOINT", ""),
-    "OTEL_EXPORTER_OTLP_HEADERS": env.str("OTEL_EXPORTER_OTLP_HEADERS", ""),
-    "OTEL_SERVICE_NAME": env.str("OTEL_SERVICE_NAME", ""),
-    "OTEL_TRACES_SAMPLER": env.str("OTEL_TRACES_SAMPLER", ""),
-    "OTEL_TRACES_SAMPLER_ARG": env.str("OTEL_TRACES_SAMPLER_ARG", ""),
-}
-for name, value in OPENTELEMETRY.items():
-    environ.pop(name, None)
-    environ.update({name: value} if value else {})
-try:
-    TRACES = telemetry.is_wanted()
-except telemetry.Unfit as error:
-    raise ImproperlyConfigured(str(error)) from error
+TRACES = read_telemetry(env)
 
 # --- Logging --------------------------------------------------------------------------------------------
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]))

@@ -11,7 +11,7 @@ migrations contain none of it.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack
+from typing import Any, TypeAlias, TypeVar
 
 from django.apps import apps
 from django.db import models
@@ -37,15 +37,6 @@ class Visibility:
 
 Readers = str | Visibility
 Document: TypeAlias = dict[str, Any]  # captured columns by name, with values of JSON
-
-
-class Options(TypedDict, total=False):
-    """The options of a capture; each has a default."""
-
-    readers: Readers
-    staff_only: tuple[str, ...]
-    soft_delete: str | None
-    was: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +92,17 @@ class Declaration:
 
         return decorate
 
-    def register(self, label: str, *columns: str, **options: Unpack[Options]) -> None:
+    def register(
+        self,
+        label: str,
+        *columns: str,
+        readers: Readers = STAFF,
+        staff_only: tuple[str, ...] = (),
+        soft_delete: str | None = None,
+        was: tuple[str, ...] = (),
+    ) -> None:
         """Captures a model by its label, "app.Model"; for a table of a many-to-many field "app.Model_field"."""
-        capture = Capture(label.lower(), columns, **options)
+        capture = Capture(label.lower(), columns, readers, staff_only, soft_delete, was)
         if fault := _fault(capture):
             raise ValueError(f"capture of {label}: {fault}")
         _declared.setdefault(capture.label, []).append(capture)

@@ -2,11 +2,12 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg.rows import TupleRow
 
 from lockstep.delivery.clock import DatabaseClock
 from lockstep.delivery.database import SQL, Connection
@@ -120,10 +121,22 @@ async def claim(
         return []
     scan_floor.move(max(next_at for _, next_at, _ in taken.values()))
     cursor = await connection.execute(LANES["heads"], {"subscription": subscriber.name, "lanes": bigints(taken)})
-    heads = await cursor.fetchall()
+    early = {lane: is_early for lane, (_, _, is_early) in taken.items()}
+    claims = _claims(subscriber, epochs, await cursor.fetchall(), early)
+    if idle := taken.keys() - {claim.lane for claim in claims}:
+        await release(connection, *((lane, taken[lane][0]) for lane in idle))
+    if vanished := [claim for claim in claims if claim.change.kind is None]:
+        await _give_up(connection, subscriber, vanished)
+    return [claim for claim in claims if claim.change.kind is not None]
+
+
+def _claims(
+    subscriber: Subscriber, epochs: Epochs, heads: Sequence[TupleRow], early: Mapping[int, bool]
+) -> list[Claim]:
+    """The claims of these heads (sql/lanes.sql, heads), all with one reading of the database's clock."""
     seconds = heads[0][5] if heads else 0.0
     clock = DatabaseClock(datetime.fromtimestamp(seconds, UTC))
-    claims = [
+    return [
         Claim(
             lane,
             token,
@@ -131,7 +144,7 @@ async def claim(
             epochs.message_id(change, subscriber.name),
             change,
             kind=kind,
-            early=taken[lane][2],
+            early=early[lane],
             silent=silent,
             clock=clock,
             schedule=subscriber.schedule,
@@ -139,11 +152,6 @@ async def claim(
         for lane, token, attempts, kind, silent, _, *row in heads
         for change in [Change(*row)]
     ]
-    if idle := taken.keys() - {claim.lane for claim in claims}:
-        await release(connection, *((lane, taken[lane][0]) for lane in idle))
-    if vanished := [claim for claim in claims if claim.change.kind is None]:
-        await _give_up(connection, subscriber, vanished)
-    return [claim for claim in claims if claim.change.kind is not None]
 
 
 async def _give_up(connection: Connection, subscriber: Subscriber, vanished: Sequence[Claim]) -> None:

@@ -7,7 +7,7 @@ a port of its own. Members of a family share one series, because there may be th
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -42,10 +42,8 @@ class Subscriptions(Collector):
         """One family for each gauge, one sample for each subscription."""
         figures = _figures(operations.status())
         for name, text in GAUGES.items():
-            family = GaugeMetricFamily(f"lockstep_subscription_{name}", text, labels=["subscription"])
-            for subscription, values in figures.items():
-                family.add_metric([subscription], values[name])
-            yield family
+            samples = {subscription: values[name] for subscription, values in figures.items()}
+            yield gauge(f"lockstep_subscription_{name}", text, "subscription", samples)
 
 
 class Workers(Collector):
@@ -53,31 +51,26 @@ class Workers(Collector):
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Every state and every name has a sample: a missing sample is not the same as 0."""
-        workers = GaugeMetricFamily(
+        yield gauge(
             "lockstep_workers",
             "Workers, by state: moving, hanging (a part does not move), silent (no sign of life for 10 to 60 s).",
-            labels=["state"],
+            "state",
+            worker_counts(),
         )
-        for state, number in worker_counts().items():
-            workers.add_metric([state], number)
-        yield workers
-        late = set(asleep())
-        works = GaugeMetricFamily(
-            "lockstep_periodic_work_late", "1 where no worker did this work for much longer than its interval.",
-            labels=["work"],
-        )  # fmt: skip
-        for name in registered_names():
-            works.add_metric([name], name in late)
-        yield works
+        late = asleep()
+        yield gauge(
+            "lockstep_periodic_work_late",
+            "1 where no worker did this work for much longer than its interval.",
+            "work",
+            {name: name in late for name in registered_names()},
+        )
         replaced = _replaced()
-        declarations = GaugeMetricFamily(
+        yield gauge(
             "lockstep_declaration_replaced",
             "1 where another version of the code has declared the subscription otherwise than this web server's.",
-            labels=["subscription"],
+            "subscription",
+            {subscriber.name: subscriber.name in replaced for subscriber in registered()},
         )
-        for subscriber in registered():
-            declarations.add_metric([subscriber.name], subscriber.name in replaced)
-        yield declarations
 
 
 class Database(Collector):
@@ -89,28 +82,24 @@ class Database(Collector):
             cursor.execute(DATABASE["oldest_transactions"])
             transactions = cursor.fetchone()
             cursor.execute(DATABASE["slots"])
-            slots = cursor.fetchall()
+            slots = dict(cursor.fetchall())
             cursor.execute(DATABASE["log"], {"days": lockstep_settings.RETENTION_DAYS})
             log_bytes, overdue = cursor.fetchone()
             asked = time.time()
             cursor.execute(DATABASE["time"])
             yield offset_figure(offset(cursor.fetchone()[0], asked, time.time()))
-        oldest = GaugeMetricFamily(
+        yield gauge(
             "lockstep_database_oldest_transaction_seconds",
             "Age of the oldest transaction of the cluster, by kind; 0 when there is none.",
-            labels=["kind"],
+            "kind",
+            dict(zip(("open", "prepared"), transactions, strict=True)),
         )
-        for kind, seconds in zip(("open", "prepared"), transactions, strict=True):
-            oldest.add_metric([kind], seconds)
-        yield oldest
-        retained = GaugeMetricFamily(
+        yield gauge(
             "lockstep_database_slot_retained_wal_bytes",
             "Bytes of the write-ahead log that a replication slot keeps.",
-            labels=["slot"],
+            "slot",
+            slots,
         )
-        for slot, kept in slots:
-            retained.add_metric([slot], kept)
-        yield retained
         yield GaugeMetricFamily(
             "lockstep_database_change_log_bytes", "Bytes of the change log with its indexes.", value=log_bytes
         )
@@ -119,6 +108,14 @@ class Database(Collector):
             "Partitions (weeks) of the change log that are past retention and still there.",
             value=overdue,
         )
+
+
+def gauge(name: str, text: str, label: str, samples: Mapping[str, float]) -> GaugeMetricFamily:
+    """A family with one sample for each value of its label."""
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for value, sample in samples.items():
+        family.add_metric([value], sample)
+    return family
 
 
 def exposition(*others: Collector) -> bytes:

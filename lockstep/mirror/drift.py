@@ -46,15 +46,12 @@ def drift_check(mirror: Mirror, reconciler: Reconciler) -> Callable[[Pool], Awai
             await reconciler.request(pool)
         if stopped:
             logger.error(STOPPED, mirror.provider, stopped)
-        if plan.by_others and not was_imported:
-            logger.warning(
-                "%s has objects that were never imported: run manage.py import_data_from_api", mirror.provider
-            )
-        elif plan.by_others:
-            logger.warning(
-                "%s differs from us: %s. See manage.py sync_with_fake_system --plan",
-                mirror.provider, ", ".join(f"{count} to {kind}" for kind, count in sorted(plan.by_others.items())),
-            )  # fmt: skip
+        if plan.by_others:
+            warning = "differs from us: %s. See manage.py sync_with_fake_system --plan"
+            if not was_imported:
+                warning = "has objects that were never imported (%s): run manage.py import_data_from_api"
+            counts = ", ".join(f"{count} to {kind}" for kind, count in sorted(plan.by_others.items()))
+            logger.warning(f"%s {warning}", mirror.provider, counts)
 
     return run
 

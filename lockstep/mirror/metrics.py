@@ -6,6 +6,7 @@ from django.db import connection
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from lockstep.delivery.metrics import gauge
 from lockstep.mirror.collections import registered_providers
 from lockstep.mirror.state import SQL, stops
 
@@ -15,20 +16,20 @@ class Mirrors(Collector):
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """A provider that no drift check has looked at yet has no drift."""
-        stopped = stops()
-        stops_family = GaugeMetricFamily(
-            "lockstep_mirror_stopped", "1 where mending the provider has stopped for a person.", labels=["provider"]
+        providers, stopped, drift = registered_providers(), stops(), dict[str, float]()
+        with connection.cursor() as cursor:
+            for provider in providers:
+                cursor.execute(SQL["last_drift"], {"provider": provider})
+                drift[provider] = (cursor.fetchone() or (0,))[0]
+        yield gauge(
+            "lockstep_mirror_stopped",
+            "1 where mending the provider has stopped for a person.",
+            "provider",
+            {provider: provider in stopped for provider in providers},
         )
-        for provider in registered_providers():
-            stops_family.add_metric([provider], provider in stopped)
-        yield stops_family
-        drift = GaugeMetricFamily(
+        yield gauge(
             "lockstep_mirror_drift_objects",
             "Objects that differed at the provider, by others' hands, at the last drift check.",
-            labels=["provider"],
+            "provider",
+            drift,
         )
-        with connection.cursor() as cursor:
-            for provider in registered_providers():
-                cursor.execute(SQL["last_drift"], {"provider": provider})
-                drift.add_metric([provider], (cursor.fetchone() or (0,))[0])
-        yield drift
