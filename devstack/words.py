@@ -1,6 +1,6 @@
-"""`make lint`: words that product code, templates and the OpenAPI description are kept free of.
+"""`make lint`: words that product code, templates, the OpenAPI description and the names of tests must not contain.
 
-They make a reader ask who is meant. The glossary and CONTRIBUTING say what to write instead.
+They do not name their subject. The glossary and CONTRIBUTING say what to write instead.
 """
 
 import re
@@ -12,8 +12,10 @@ from devstack.launcher.environment import ROOT
 
 # In quotes "nobody" is an account of the operating system.
 WORDS = re.compile(r"\b(somebody|whoever|(?<![\"`])nobody|who asks|what is asked|manners|doors?)\b", re.IGNORECASE)
+NAMES = re.compile(r"def test_(?:\w*_)?(?:somebody|whoever|nobody|who_asks|what_is_asked|manners|doors?)(?:_|\b)")
 FILES = ("lockstep/**/*.py", "lockstep/**/*.sql", "backend/**/*.py", "backend/**/*.sql", "devstack/**/*.py")
 PAGES = ("lockstep/**/*.html", "backend/**/*.html", "docs/openapi.yaml", "docs/problems.md")
+TESTS = ("lockstep/**/test_*.py", "backend/**/test_*.py", "devstack/**/test_*.py", "tests/**/test_*.py")
 LEFT_OUT = re.compile(r"/tests/|/texts\.py$|/generated/|^devstack/words\.py$")  # texts: of stand-ins, which are data
 
 
@@ -27,13 +29,13 @@ def main() -> int:
 
 def occurrences(root: Path) -> Iterator[str]:
     """Each line with one of the words: file, number, line."""
-    for pattern in (*FILES, *PAGES):
-        for path in sorted(root.glob(pattern)):
+    for patterns, words, left_out in ((FILES + PAGES, WORDS, LEFT_OUT), (TESTS, NAMES, None)):
+        for path in sorted({path for pattern in patterns for path in root.glob(pattern)}):
             name = path.relative_to(root).as_posix()
-            if LEFT_OUT.search(name):
+            if left_out and left_out.search(name):
                 continue
             for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-                if WORDS.search(line):
+                if words.search(line):
                     yield f"{name}:{number}: {line.strip()[:120]}"
 
 

@@ -26,7 +26,7 @@ class Proxy:
         self.port = 0
 
     def freeze(self, *, new: bool = True) -> None:
-        """Forwards nothing any more on the connections that there are, and, unless told otherwise, on `new` ones."""
+        """Stops forwarding on existing connections and, by default, on `new` ones."""
         self._call(self._freeze, new)
 
     def thaw(self) -> None:

@@ -12,7 +12,7 @@ from itertools import chain
 
 import pytest
 
-# What runs below a test must neither take a server of ours for its own nor think that it is a process of pytest-xdist.
+# Processes started by a test must not use this test's server, or behave like a process of pytest-xdist.
 OURS = ("LOCKSTEP_TEST_SERVERS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID")
 SERVERS = os.environ.get("LOCKSTEP_TEST_SERVERS", "").split()
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")  # gw0, gw1, …

@@ -189,7 +189,7 @@ def test_the_middleware_reads_the_user_only_for_writes(django_assert_num_queries
     assert last().actor == f"user:{user.pk}"
 
 
-def test_a_login_within_the_request_is_whom_it_is_attributed_to():
+def test_a_login_within_the_request_sets_the_actor():
     user = get_user_model().objects.create_user("ada")
 
     def view(request):
@@ -271,7 +271,7 @@ def test_a_role_that_may_only_write_the_table_is_captured_with_an_empty_search_p
     assert last().after["title"] == "a"
 
 
-def test_what_a_migration_writes_into_a_fresh_database_is_captured(of_migrations):
+def test_writes_of_a_migration_into_a_fresh_database_are_captured(of_migrations):
     assert [change.after["title"] for change in of_migrations if change.model == "blog.article"] == ["by a migration"]
 
 

@@ -26,7 +26,7 @@ def test_each_subscriber_gets_its_changes_in_order():
     assert [row.kind for row in Tally.objects.order_by("pk")] == ["created", "updated", "deleted"]
 
 
-def test_a_change_says_all_that_there_is():
+def test_a_change_has_all_documented_attributes():
     with lockstep.attributed(actor="user:1", trace="a job"):
         article = Article.objects.create(title="a")
     deliver_all(strict=True)
@@ -62,7 +62,7 @@ def test_only_changed_columns_and_other_origins_are_delivered():
     assert [change.after["title"] for change in received["titles"]] == ["ours", "c"]
 
 
-def test_what_a_transactional_function_writes_is_there_once_or_not_at_all():
+def test_a_transactional_function_writes_once_or_not_at_all():
     Article.objects.create(title="counted")
     Article.objects.create(title="not to be counted")
     left = deliver_all()

@@ -228,7 +228,7 @@ def test_a_trigger_that_is_missing_or_that_no_model_declares_is_an_error(project
         ),
     ],
 )
-def test_what_cannot_be_captured_is_a_named_error(project: Project, text: str, number: str):
+def test_models_that_cannot_be_captured_have_a_named_error(project: Project, text: str, number: str):
     project.models(f"from django.db import models\nfrom lockstep import capture\n{text}\n")
     assert f"lockstep.{number}" in project.run("check", code=1 if number.startswith("E") else 0)
 

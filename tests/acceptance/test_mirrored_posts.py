@@ -113,7 +113,7 @@ def test_a_comment_arrives_under_the_providers_id_of_its_post(running: NodeServe
     assert [c["postId"] for c in theirs(running.url, "comments") if c["id"] > 500] == [remote]
 
 
-def test_what_was_rolled_back_does_not_arrive(running: NodeServer, database: psycopg.Connection):
+def test_rolled_back_changes_do_not_arrive(running: NodeServer, database: psycopg.Connection):
     with database.transaction(force_rollback=True):
         database.execute("INSERT INTO posts_post (title, body) VALUES ('never', 'b')")
         database.execute("UPDATE posts_post SET title = 'never' WHERE number = 1")
@@ -158,7 +158,7 @@ async def _looks_at_nothing(*_: object) -> None:
     """In the place of a look for what our writes left behind."""
 
 
-def test_against_the_server_that_forgets_nothing_is_pushed_for_ever(
+def test_pushes_end_against_a_provider_that_stores_nothing(
     transactional_db: None,
     tmp_path: Path,
     worker: BackgroundWorker,

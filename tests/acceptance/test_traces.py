@@ -76,7 +76,7 @@ def settings(endpoint: str, receiver: Receiver) -> dict[str, str]:
 
 @contextmanager
 def signed_in(server: Server, receiver: Receiver) -> Iterator[httpx.Client]:
-    """A client of the owner, whose webhook hears of posts."""
+    """A client of the owner, whose webhook follows posts."""
     token = Cast.make().owner.client.defaults["HTTP_AUTHORIZATION"].removeprefix("Bearer ")
     with server.client(token) as client:
         made = client.post("/api/v1/webhooks/", json={"url": receiver.url, "events": ["posts.post.*"]})
@@ -126,7 +126,7 @@ def test_one_trace_leads_from_a_request_over_its_change_to_the_receiver(
     assert {served.trace_id, delivery.trace_id, pushed.trace_id} == {TRACE}
 
 
-def test_what_the_web_server_and_the_worker_have_made_is_sent_before_they_end(
+def test_web_server_and_worker_send_their_spans_before_they_end(
     database: psycopg.Connection, tmp_path: Path, receiver: Receiver, collector: Collector
 ):
     own = settings(collector.url, receiver) | {"OTEL_BSP_SCHEDULE_DELAY": "3600000"}

@@ -92,7 +92,7 @@ def test_each_message_counts_once_over_restarts_too(start, tmp_path: Path):
 
 
 @pytest.mark.parametrize("start", STARTS)
-def test_what_is_no_message_is_not_counted(start, tmp_path: Path):
+def test_invalid_messages_are_not_counted(start, tmp_path: Path):
     with start(tmp_path) as url:
         for n, message in enumerate([None, [], "x", {"user": "1", "action": "create"}, {**CREATE, "action": "update"}]):
             assert send(url, message, str(n)).status_code == 422

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db
 
 OURS = ("backend.", "lockstep.")
 UNDECLARED = "of-yesterday"
-# Tables of the library that nothing writes: tokens of OAuth 2 are sessions of ours (decision 16).
+# Tables of the library that are not written: tokens of OAuth 2 are our sessions (decision 16).
 UNUSED = {"Grant", "AccessToken", "RefreshToken", "IDToken", "DeviceGrant"}
 # What is deleted by its owner; names in braces are objects of the owner.
 BY_OWNER = [
@@ -50,7 +50,7 @@ Relation = tuple[type[models.Model], "models.ForeignKey[Any, Any]"]
 
 
 def relations() -> Iterator[Relation]:
-    """Every foreign key to a row of ours, the links of many-to-many fields included."""
+    """Every foreign key to one of our tables, including the links of many-to-many fields."""
     for model in apps.get_models(include_auto_created=True):
         if model._meta.proxy or model.__name__ in UNUSED:
             continue

@@ -76,7 +76,7 @@ def test_ids_in_the_log_are_uuids():
 
 
 @pytest.mark.parametrize("until", [EARLY, LATE])
-def test_redelivery_of_a_period_that_is_none_is_refused(cast: Cast, until: str):
+def test_redelivery_of_an_invalid_period_is_refused(cast: Cast, until: str):
     hook = {"url": "https://example.com/hook", "events": ["posts.post.*"]}
     key = cast.owner.post("/api/v1/webhooks/", hook).json()["id"]
     answer = cast.owner.post(f"/api/v1/webhooks/{key}/redeliver/", {"since": LATE, "until": until})

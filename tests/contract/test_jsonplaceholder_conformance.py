@@ -56,7 +56,7 @@ def test_an_object(provider):
     "path",
     [f"/posts/{MISSING}", "/posts/abc", "/posts/01", "/nosuch", "/posts/1/nosuch", "/posts/1/comments/3"],
 )
-def test_what_is_not_there_is_404_and_an_empty_object(provider, path):
+def test_a_missing_object_is_404_with_an_empty_object(provider, path):
     answer = provider.http.get(path)
     assert (answer.status_code, answer.text, answer.headers["Content-Type"]) == (404, "{}", JSON)
 
@@ -140,7 +140,7 @@ def test_paging(provider, query, part):
 
 
 @pytest.mark.parametrize("query", ["_start=5", "_page=", "_limit="])
-def test_what_is_no_paging(provider, query):
+def test_invalid_paging_is_ignored(provider, query):
     answer = provider.http.get(f"/posts?{query}")
     assert [row["id"] for row in answer.json()] == provider.ids("posts")
     assert "X-Total-Count" not in answer.headers
@@ -196,7 +196,7 @@ def test_a_new_object_is_numbered_one_more_than_the_largest(provider):
     assert there.status_code == (200 if provider.remembers else 404)
 
 
-def test_writes_that_are_forgotten_get_the_same_id_every_time(provider):
+def test_unpersisted_creations_get_the_same_id(provider):
     first, second = provider.new_post()["id"], provider.new_post()["id"]
     assert (second == first) is not provider.remembers
     if not provider.remembers:

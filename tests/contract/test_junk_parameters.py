@@ -137,7 +137,7 @@ def named(answer: Any) -> list[str]:
     return told_fields(answer.json())
 
 
-SENTENCE = re.compile(r"[A-Z].*\.", re.DOTALL)  # what is told is ours, and no error of Python's
+SENTENCE = re.compile(r"[A-Z].*\.", re.DOTALL)  # our own sentences, and no error of Python
 
 
 def told_fields(problem: dict[str, Any]) -> list[str]:

@@ -50,7 +50,7 @@ def test_invalid_card_field_is_named_with_its_format(cast: Cast, change: dict[st
 
 
 @pytest.mark.parametrize("path", ["/api/v1/products/", "/nowhere/"])
-def test_host_that_is_not_allowed_is_said(cast: Cast, path: str):
+def test_a_host_that_is_not_allowed_is_named(cast: Cast, path: str):
     answer = cast.owner.client.get(path, headers={"host": "shop.example.org"})
     assert (answer.status_code, answer["Content-Type"]) == (400, "application/problem+json")
     assert answer.json()["detail"] == (
@@ -63,7 +63,7 @@ def test_probe_answers_for_any_host():
 
 
 @pytest.mark.parametrize(("method", "path"), [("get", "/api/v1/changes/"), ("post", "/api/v1/tags/")])
-def test_what_is_for_staff_says_so(cast: Cast, method: str, path: str):
+def test_operations_for_staff_are_described_as_such(cast: Cast, method: str, path: str):
     answer = getattr(cast.owner.client, method)(path)
     assert answer.status_code == 403
     assert "staff" in answer.json()["detail"]

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 
 def columns() -> Iterator[tuple[str, str]]:
-    """Every column of ours that may hold a fraction; what the database computes is computed from others."""
+    """Every column that may hold a fraction, except generated ones."""
     for label in settings.LOCKSTEP["CAPTURED_APPS"]:
         for model in apps.get_app_config(label).get_models():
             for field in model._meta.local_concrete_fields:

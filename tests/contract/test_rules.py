@@ -261,7 +261,7 @@ CELLS = [cell for cell in TABLE if reason_why_not(*cell) is None]
 
 
 @pytest.mark.parametrize(("way", "rule"), CELLS, ids=lambda cell: str(cell))
-def test_it_is_refused_and_the_field_is_named(world: World, way: str, rule: Rule, monkeypatch: pytest.MonkeyPatch):
+def test_a_violation_is_refused_with_its_field(world: World, way: str, rule: Rule, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "correct horse")
     row = world.rows[rule.model]
     count, before = rule.model._default_manager.count(), rule.model._default_manager.values().get(pk=row.pk)
@@ -272,7 +272,7 @@ def test_it_is_refused_and_the_field_is_named(world: World, way: str, rule: Rule
 
 
 @pytest.mark.parametrize("model", list(GOOD), ids=lambda model: model.__name__)
-def test_what_keeps_the_rules_is_taken(world: World, model: type[models.Model]):
+def test_a_row_that_keeps_the_rules_is_accepted(world: World, model: type[models.Model]):
     """That the cells above are refused for their one bad value."""
     admin, page = admin_of(world.cast.staff.user), f"/admin/{model._meta.label_lower.replace('.', '/')}/add/"
     form = (

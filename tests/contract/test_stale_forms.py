@@ -112,7 +112,7 @@ def name_of(value: Any) -> str:
 
 
 @pytest.mark.parametrize(("model", "field"), FIELDS, ids=name_of)
-def test_what_others_changed_meanwhile_is_kept(admin: Client, rows: Any, model: type[models.Model], field: str):
+def test_concurrent_changes_of_other_fields_are_kept(admin: Client, rows: Any, model: type[models.Model], field: str):
     row, (theirs, _) = rows[model], VALUES[model][field]
     form = opened(admin, page_of(row))
     write(row, field, theirs)
@@ -128,7 +128,9 @@ def test_what_others_changed_meanwhile_is_kept(admin: Client, rows: Any, model: 
 @pytest.mark.parametrize(
     ("model", "field"), [pair for pair in FIELDS if VALUES[pair[0]][pair[1]][1] is not None], ids=name_of
 )
-def test_what_both_changed_is_refused_with_both_values(admin: Client, rows: Any, model: type[models.Model], field: str):
+def test_a_field_changed_by_both_is_refused_with_both_values(
+    admin: Client, rows: Any, model: type[models.Model], field: str
+):
     row, (theirs, mine) = rows[model], VALUES[model][field]
     form = opened(admin, page_of(row))
     write(row, field, theirs)

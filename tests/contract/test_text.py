@@ -213,7 +213,7 @@ def test_defects_are_found_by_every_spelling_and_no_other(cast: Cast):
     assert failing(DIFFERENT, lambda first, second: not holds(first, second)) == []
 
 
-def test_what_sql_writes_is_found_as_well(cast: Cast):
+def test_texts_written_by_sql_are_found_as_well(cast: Cast):
     made = Product.objects.create(owner=cast.owner.user, name="old", price=1)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -375,7 +375,7 @@ def test_the_admin_refuses_them_as_well(admin: Client, name: str, character: str
 
 
 @pytest.mark.parametrize("text", UNSTORABLE)
-def test_what_cannot_be_stored_is_refused_everywhere(cast: Cast, text: str):
+def test_unstorable_texts_are_refused_everywhere(cast: Cast, text: str):
     product = {"name": text, "price": "1.00"}
     answers = [
         new_tag(cast, text),

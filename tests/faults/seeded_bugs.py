@@ -134,7 +134,7 @@ BUGS = [
         "FROM (SELECT s.name, count(wanted) AS changes FROM lockstep_subscription s LEFT JOIN wanted USING (name)\n"
         "          WHERE s.place_id = %(place)s GROUP BY s.name) AS each\n"
         "    WHERE s.name = each.name\n",
-        f"{TEST_RELAY}::test_what_is_not_followed_writes_the_place_and_no_subscription",
+        f"{TEST_RELAY}::test_unfollowed_changes_write_the_place_and_no_subscription",
     ),
     SeededBug(
         "numbers that were rolled back make chunks",
@@ -162,14 +162,14 @@ BUGS = [
         OPERATIONS,
         "FROM judged WHERE judged.letter = letter.id AND judged.due_seq IS NOT NULL AND",
         "FROM judged WHERE judged.letter = letter.id AND",
-        f"{TEST_OPERATIONS}::test_letters_whose_change_is_gone_stay_open_and_are_named",
+        f"{TEST_OPERATIONS}::test_dead_letters_without_their_change_stay_open_and_are_named",
     ),
     SeededBug(
         "a count writes its verdict over an operator's word",
         RELAY,
         "WHERE name = %(subscription)s AND state = 'active' AND placed >= %(placed)s\n",
         "WHERE name = %(subscription)s\n",
-        "lockstep/delivery/tests/test_cap.py::test_a_pause_that_comes_before_the_verdict_of_a_count_stands",
+        "lockstep/delivery/tests/test_cap.py::test_a_pause_before_the_result_of_a_count_stands",
     ),
     SeededBug(
         "being switched off and on ends a pause",
@@ -211,14 +211,14 @@ BUGS = [
         "lockstep/delivery/database.py",
         "if said.poll(0):",
         "if False:",
-        "lockstep/delivery/tests/test_database.py::test_a_connection_whose_server_went_away_is_not_given_out",
+        "lockstep/delivery/tests/test_database.py::test_the_pool_discards_connections_of_a_stopped_server",
     ),
     SeededBug(
         "what came late is never looked for",
         "lockstep/delivery/worker.py",
         "courier.scan_floor.reset()\n            known =",
         "pass\n            known =",
-        f"{TEST_COURIER}::test_a_lane_that_came_late_is_found_by_a_thorough_look",
+        f"{TEST_COURIER}::test_a_late_lane_is_found_by_a_full_scan",
     ),
     SeededBug(
         "who looks for due lanes begins too late",
@@ -289,7 +289,7 @@ BUGS = [
         "lockstep/delivery/courier.py",
         'SQL["lanes"]["release_unreachable"]',
         'SQL["lanes"]["probe"]',
-        f"{TEST_COURIER}::test_what_waited_for_a_silent_remote_goes_on_when_it_answers",
+        f"{TEST_COURIER}::test_lanes_of_a_silent_remote_continue_when_it_answers",
     ),
     SeededBug(
         "a session can switch capture off",
@@ -348,7 +348,7 @@ BUGS = [
         "lockstep/changes/attribution.py",
         "        notify_on_commit()\n        yield",
         "        yield",
-        "lockstep/delivery/tests/test_wakeup.py::test_a_commit_is_heard_of",
+        "lockstep/delivery/tests/test_wakeup.py::test_a_commit_is_notified",
     ),
     SeededBug(
         "an ack takes along what was replayed before it",
@@ -383,14 +383,14 @@ BUGS = [
         "lockstep/delivery/sql/upkeep.sql",
         "d.at >= %(from)s",
         "false AND d.at >= %(from)s",
-        f"{TEST_PARTITIONS}::test_what_waits_in_a_lane_is_kept_until_it_is_delivered",
+        f"{TEST_PARTITIONS}::test_a_week_is_kept_for_waiting_deliveries",
     ),
     SeededBug(
         "retention drops what is not fanned out",
         "lockstep/delivery/sql/upkeep.sql",
         "c.at >= %(from)s AND",
         "false AND c.at >= %(from)s AND",
-        f"{TEST_PARTITIONS}::test_what_is_not_fanned_out_is_kept",
+        f"{TEST_PARTITIONS}::test_a_week_is_kept_for_changes_not_fanned_out",
     ),
     SeededBug(
         "a handler within our database does not ask whether its claim still holds",
@@ -469,7 +469,7 @@ BUGS = [
         "lockstep/mirror/push.py",
         "if await keeps_writes(connection, self.mirror):",
         "if False:",
-        f"{TEST_PUSH}::test_a_yes_without_effect_is_no_success_where_writes_are_kept",
+        f"{TEST_PUSH}::test_an_acknowledged_write_without_effect_is_retried_where_writes_persist",
     ),
     SeededBug(
         "acknowledged counts as verified",
@@ -511,7 +511,7 @@ BUGS = [
         RELAY,
         "SET state = 'full', reason",
         "SET reason",
-        "lockstep/delivery/tests/test_cap.py::test_a_full_subscription_takes_no_more_and_says_so",
+        "lockstep/delivery/tests/test_cap.py::test_a_full_subscription_takes_no_more_and_reports_it",
     ),
     SeededBug(
         "one that cannot be handled takes its batch along",
@@ -525,7 +525,7 @@ BUGS = [
         "lockstep/delivery/worker.py",
         "if seconds <= 0):",
         "if False):",
-        f"{TEST_COURIER}::test_what_is_due_again_is_seen_from_outside",
+        f"{TEST_COURIER}::test_the_worker_detects_lanes_that_are_due_again",
     ),
     SeededBug(
         "a place in the feed is a number",
@@ -818,21 +818,21 @@ BUGS = [
         SHOP_SEARCH,
         " || tags || ' ' || ",
         " || ",
-        f"{TEST_SEARCH}::test_what_was_written_is_found_at_once",
+        f"{TEST_SEARCH}::test_written_products_are_found_at_once",
     ),
     SeededBug(
         "a product is found by the words that it had",
         "backend/shop/migrations/0001_initial.py",
         "PERFORM shop_index(ARRAY[NEW.id]);",
         "",
-        f"{TEST_SEARCH}::test_what_was_written_is_found_at_once",
+        f"{TEST_SEARCH}::test_written_products_are_found_at_once",
     ),
     SeededBug(
         "what is not on sale is found",
         "backend/shop/views.py",
         "Product.objects.visible_to(request.user)",
         "Product.objects.alive()",
-        f"{TEST_SEARCH}::test_what_is_not_on_sale_is_its_owners",
+        f"{TEST_SEARCH}::test_products_off_sale_are_found_by_their_owner_only",
     ),
     SeededBug(
         "the far part of a page begins at its beginning",
@@ -874,14 +874,14 @@ BUGS = [
         "backend/defects/broadcast.py",
         """if action and captured""",
         """if captured""",
-        f"{TEST_BROADCAST}::test_what_the_text_prints_and_nothing_else_is_sent",
+        f"{TEST_BROADCAST}::test_the_body_has_exactly_the_specified_fields",
     ),
     SeededBug(
         "what is older than the log is not expected of the counter",
         "backend/defects/sql/gap.sql",
         "SELECT d.user_id, 'deleted' FROM defects_defect d\n    WHERE",
         "SELECT d.user_id, 'deleted' FROM defects_defect d\n    WHERE false AND",
-        f"{TEST_BROADCAST}::test_what_the_log_does_not_have_any_more_the_rows_say",
+        f"{TEST_BROADCAST}::test_defects_older_than_the_log_are_counted_from_rows",
     ),
     SeededBug(
         "whoever likes takes a defect back",
@@ -923,14 +923,14 @@ BUGS = [
         "backend/providers/november7/client.py",
         "host=base.host, ",
         "",
-        "backend/providers/november7/tests/test_client.py::test_a_redirect_leads_nowhere_else",
+        "backend/providers/november7/tests/test_client.py::test_a_redirect_keeps_scheme_host_and_port",
     ),
     SeededBug(
         "a 404 of the movies' provider means what it says",
         "backend/providers/november7/client.py",
         "if status == 422",
         "if status in (404, 422)",
-        "backend/providers/november7/tests/test_client.py::test_whatever_passes_is_waited_out",
+        "backend/providers/november7/tests/test_client.py::test_temporary_errors_are_retried",
     ),
     SeededBug(
         "votes are anybody's",
@@ -944,7 +944,7 @@ BUGS = [
         "lockstep/delivery/courier.py",
         "            stack.push_async_callback(self._drain)\n",
         "",
-        f"{TEST_COURIER}::test_what_is_under_way_when_the_database_dies_ends_and_counts",
+        f"{TEST_COURIER}::test_deliveries_in_flight_when_the_database_dies_end_and_count",
     ),
     SeededBug(
         "two make their last free webhook at once",
@@ -981,7 +981,7 @@ BUGS = [
         "backend/shop/migrations/0001_initial.py",
         "PERFORM shop_show_tags(ARRAY(SELECT product_id FROM old_rows UNION SELECT product_id FROM new_rows));",
         "PERFORM shop_show_tags(ARRAY(SELECT product_id FROM new_rows));",
-        f"{TEST_SHOP}/test_products.py::test_whatever_moves_a_tag_it_is_shown_where_it_is",
+        f"{TEST_SHOP}/test_products.py::test_products_show_their_tags_for_every_writer",
     ),
     SeededBug(
         "what is read together with who asks is everybody's",
@@ -1009,7 +1009,7 @@ BUGS = [
         "backend/movies/migrations/0001_initial.py",
         "SET upvotes = 0, downvotes = 0",
         "SET upvotes = upvotes, downvotes = downvotes",
-        f"{TEST_MOVIES}/test_ratings.py::test_whatever_writes_a_vote_it_is_counted",
+        f"{TEST_MOVIES}/test_ratings.py::test_votes_of_every_writer_are_counted",
     ),
     SeededBug(
         "a bag that was ordered meanwhile stays ordered for a PUT",
@@ -1052,7 +1052,7 @@ BUGS = [
         "lockstep/webhooks/actions.py",
         "since = max(since, endpoint.created)",
         "since = min(since, endpoint.created)",
-        f"{TEST_SENDING}::test_redelivery_tells_nothing_of_the_time_before_the_endpoint",
+        f"{TEST_SENDING}::test_redelivery_excludes_the_time_before_the_endpoint",
     ),
     SeededBug(
         "an order is ended without an answer while its charge may be under way",
@@ -1136,7 +1136,7 @@ BUGS = [
         "lockstep/rest/serializers.py",
         "refused = self._unknown(data) | self._unchangeable(data) | self._too_long(data)",
         "refused = self._unknown(data) | self._unchangeable(data)",
-        "lockstep/rest/tests/test_bounded_errors.py::test_what_is_too_long_is_not_looked_into",
+        "lockstep/rest/tests/test_bounded_errors.py::test_values_beyond_their_limit_are_not_parsed",
     ),
     SeededBug(
         "an error has as many mistakes as its cause",
@@ -1157,7 +1157,7 @@ BUGS = [
         "lockstep/rest/server/bodies.py",
         "asyncio.timeout(self._limits.seconds)",
         "asyncio.timeout(None)",
-        "lockstep/rest/server/tests/test_bodies.py::test_what_does_not_come_is_refused",
+        "lockstep/rest/server/tests/test_bodies.py::test_a_body_that_does_not_arrive_is_refused",
     ),
     SeededBug(
         "a request keeps its connection while it waits for a remote system",
@@ -1171,7 +1171,7 @@ BUGS = [
         "lockstep/feed/views.py",
         'if request.method == "HEAD":',
         'if request.method == "TRACE":',
-        "lockstep/feed/tests/test_stream.py::test_head_takes_no_seat",
+        "lockstep/feed/tests/test_stream.py::test_head_takes_no_stream_slot",
     ),
     SeededBug(
         "probes are sent on to https",
@@ -1192,7 +1192,7 @@ BUGS = [
         "lockstep/rest/sql/paging.sql",
         "WHERE page_row <= 2 OR page_before <= %s",
         "WHERE page_row > 0 OR page_before <= %s",
-        "lockstep/rest/tests/test_page_ends.py::test_what_a_page_has_no_room_for_does_not_leave_the_database",
+        "lockstep/rest/tests/test_page_ends.py::test_rows_beyond_the_page_size_do_not_leave_the_database",
     ),
     SeededBug(
         "below the deepest offset the next page is refused",
@@ -1227,7 +1227,7 @@ BUGS = [
         "backend/accounts/sessions.py",
         "filter(pk=user.pk, password=user.password, is_active=True)",
         "filter(pk=user.pk, is_active=True)",
-        f"{TEST_SIGN_IN}::test_a_sign_in_is_refused_when_the_password_goes_while_it_is_looked_at",
+        f"{TEST_SIGN_IN}::test_a_sign_in_is_refused_if_the_password_changes_during_its_verification",
     ),
     SeededBug(
         "an account has a count for each of its names",
@@ -1276,7 +1276,7 @@ BUGS = [
         "backend/entities/admin_site.py",
         "            except (IntegrityError, DomainError) as error:\n                messages",
         "            except DomainError as error:\n                messages",
-        f"{TEST_REFUSED}::test_foreign_key_that_fails_at_commit_is_said_in_the_admin",
+        f"{TEST_REFUSED}::test_a_foreign_key_error_at_commit_is_shown_in_the_admin",
     ),
     SeededBug(
         "the subscription of a living endpoint can be removed by command",
@@ -1353,7 +1353,7 @@ BUGS = [
         RETRY,
         "if isinstance(error, DependencyPending | Interrupted | Vanished):",
         "if isinstance(error, DependencyPending | Vanished):",
-        f"{TEST_LANES}::test_what_is_not_the_remotes_doing_uses_up_no_attempt",
+        f"{TEST_LANES}::test_failures_of_our_own_side_use_up_no_attempt",
     ),
     SeededBug(
         "a wake uses up the attempts of those that it wakes in vain",
@@ -1367,21 +1367,21 @@ BUGS = [
         LANES,
         "now() + %(seconds)s * greatest",
         "now() + 0 * %(seconds)s * greatest",
-        f"{TEST_LANES}::test_what_waits_for_a_remote_is_woken_bit_by_bit",
+        f"{TEST_LANES}::test_lanes_of_a_remote_are_released_gradually",
     ),
     SeededBug(
         "what is passed over counts as an answer",
         LANES_PY,
         "return self.error is None and self.skipped is None",
         "return self.error is None",
-        f"{TEST_COURIER}::test_what_is_passed_over_is_no_answer_of_the_remote",
+        f"{TEST_COURIER}::test_skipped_changes_are_no_response_of_the_remote",
     ),
     SeededBug(
         "a webhook's owner sees nothing, and that counts as an answer",
         "lockstep/webhooks/deliver.py",
         'return Skipped("the owner may not see it, or the endpoint does not follow it")',
         "return {}",
-        f"{TEST_SENDING}::test_what_its_owner_may_not_see_is_no_answer_of_the_receiver",
+        f"{TEST_SENDING}::test_unreadable_changes_are_no_response_of_the_receiver",
     ),
     SeededBug(
         "a courier that cannot settle goes on claiming",
@@ -1402,8 +1402,7 @@ BUGS = [
         "lockstep/delivery/relay.py",
         "        if not is_replaced:",
         "        if True:",
-        "lockstep/delivery/tests/test_declarations.py::"
-        "test_what_a_newer_version_declares_is_not_taken_back_by_an_older_one",
+        "lockstep/delivery/tests/test_declarations.py::test_an_older_version_does_not_undo_a_newer_declaration",
     ),
     SeededBug(
         "a head without its change is claimed and released for ever",
@@ -1445,7 +1444,7 @@ BUGS = [
         "lockstep/management/commands/lockstep.py",
         "returncode=NOT_COMPARED)",
         "returncode=DIFFERENT)",
-        "lockstep/delivery/tests/test_audit.py::test_what_could_not_be_compared_is_no_difference",
+        "lockstep/delivery/tests/test_audit.py::test_uncomparable_objects_are_no_difference",
     ),
     SeededBug(
         "a message id is made of a number that a database may draw twice",
@@ -1459,14 +1458,14 @@ BUGS = [
         "lockstep/delivery/log_reader.py",
         "is_ours and is_past and is_kept",
         "is_ours and is_kept",
-        f"{TEST_LOG_READER}::test_a_place_of_another_life_or_of_the_future_is_forgotten",
+        f"{TEST_LOG_READER}::test_a_position_of_another_database_or_the_future_is_expired",
     ),
     SeededBug(
         "a place of the feed shows transactions that may come again",
         "lockstep/delivery/log_reader.py",
         "here = cut(snapshot, last_xid)",
         "here = snapshot",
-        f"{TEST_LOG_READER}::test_a_place_shows_no_transaction_above_that_of_its_last_change",
+        f"{TEST_LOG_READER}::test_a_position_shows_no_transaction_above_its_last_change",
     ),
     SeededBug(
         "what was restored is told by how near transaction ids are",
@@ -1592,7 +1591,7 @@ BUGS = [
         "lockstep/mirror/apply.py",
         "if found and fingerprint(",
         "if False and fingerprint(",
-        f"{TEST_RECONCILE}::test_what_a_plan_deletes_is_not_deleted_when_it_has_changed_since",
+        f"{TEST_RECONCILE}::test_a_planned_deletion_is_skipped_if_the_copy_has_changed",
     ),
     SeededBug(
         "functions of triggers find tables of the writer's session",
@@ -1684,7 +1683,7 @@ BUGS = [
         "devstack/launcher/account.py",
         "os.chown(name, account.uid, account.gid, dir_fd=descriptor, follow_symlinks=False)",
         "os.chown(name, account.uid, account.gid, dir_fd=descriptor)",
-        f"{TEST_PLAIN_ROLE}::test_what_links_in_a_home_lead_to_is_not_given_away",
+        f"{TEST_PLAIN_ROLE}::test_targets_of_links_in_a_home_keep_their_owner",
     ),
     SeededBug(
         "options of the database's address are dropped beside Django's own connections",
@@ -1712,7 +1711,7 @@ BUGS = [
         "lockstep/delivery/sql/heartbeat.sql",
         "SELECT count(*) FILTER (WHERE age <= %(fresh)s AND complaint = ''),\n       min(",
         "SELECT count(*),\n       min(",
-        "lockstep/rest/tests/test_probes.py::test_readyz_says_how_workers_are",
+        "lockstep/rest/tests/test_probes.py::test_readyz_reports_the_state_of_workers",
     ),
     SeededBug(
         "plans of tables that were altered since are kept",
@@ -1782,8 +1781,7 @@ BUGS = [
         "lockstep/delivery/database.py",
         'IDLE_TIMEOUT = {"idle_in_transaction_session_timeout": "30s"}',
         "IDLE_TIMEOUT: dict[str, str] = {}",
-        "lockstep/delivery/tests/test_database.py"
-        "::test_a_transaction_whose_worker_is_gone_without_a_word_lets_go_of_its_locks",
+        "lockstep/delivery/tests/test_database.py::test_locks_of_a_vanished_worker_are_released",
     ),
     SeededBug(
         "what was dropped from the log is noted in the epoch that began last by the clock",
@@ -1819,14 +1817,14 @@ BUGS = [
         "lockstep/delivery/worker.py",
         "(due[name] for name in ours)",
         "due.values()",
-        "lockstep/delivery/tests/test_courier.py::test_what_no_code_delivers_is_no_reason_to_look_soon",
+        "lockstep/delivery/tests/test_courier.py::test_due_lanes_of_undeclared_subscriptions_do_not_shorten_the_wait",
     ),
     SeededBug(
         "a lane is settled by whichever of its claims ended last",
         LANES_PY,
         "held = [by_claim[each] for each in await",
         "held = [{claim[0]: outcome for claim, outcome in by_claim.items()}[each[0]] for each in await",
-        f"{TEST_LANES}::test_a_stale_ack_beside_the_claim_that_came_after_it_changes_nothing",
+        f"{TEST_LANES}::test_a_stale_ack_does_not_affect_the_later_claim",
     ),
     SeededBug(
         "a state that failed leaves the changes before it to a subscription that gets each",
@@ -1840,7 +1838,7 @@ BUGS = [
         "lockstep/changes/connecting.py",
         "if OWES_NONE in reason:",
         "if not reason:",
-        "lockstep/changes/tests/test_connecting.py::test_what_a_dead_connection_locked_is_free_again",
+        "lockstep/changes/tests/test_connecting.py::test_locks_of_a_dead_connection_are_released",
     ),
     SeededBug(
         "a rewind leaves what is under way its claim, which removes what comes again",
@@ -1861,7 +1859,7 @@ BUGS = [
         "lockstep/delivery/sql/upkeep.sql",
         "OR lane.failure IS NOT NULL AND",
         "OR false AND",
-        f"{TEST_CLOCKS}::test_what_failed_waits_no_longer_than_it_would_have",
+        f"{TEST_CLOCKS}::test_a_failed_lane_waits_no_longer_after_a_clock_set_back",
     ),
     SeededBug(
         "a session that shows few digits hides a change",
@@ -1897,7 +1895,7 @@ BUGS = [
         "lockstep/delivery/relay.py",
         '"ON CONFLICT DO NOTHING")',
         '"")',
-        f"{TEST_OPERATIONS}::test_what_a_rewind_has_kept_and_is_followed_again_waits_once",
+        f"{TEST_OPERATIONS}::test_a_delivery_kept_by_a_rewind_and_followed_again_waits_once",
     ),
     SeededBug(
         "a worker that waits for its database is called hung",
@@ -1911,14 +1909,14 @@ BUGS = [
         "lockstep/rest/server/proxies.py",
         "    if is_trusted(address):\n        return True\n",
         "    return True\n",
-        "lockstep/rest/server/tests/test_proxies.py::test_only_a_trusted_proxy_says_that_a_request_came_by_https",
+        "lockstep/rest/server/tests/test_proxies.py::test_only_a_trusted_proxy_can_mark_a_request_as_https",
     ),
     SeededBug(
         "a web server that ends is still ready",
         "lockstep/rest/server/application.py",
         "if path in READINESS and self._stopping.has_begun:",
         "if False:",
-        "lockstep/rest/server/tests/test_stopping.py::test_it_is_not_ready_any_more_and_serves_on_until_the_drain_is_over",
+        "lockstep/rest/server/tests/test_stopping.py::test_a_draining_server_is_not_ready_and_serves_until_the_drain_ends",
     ),
     SeededBug(
         "a web server that ends cuts its streams off",
@@ -1961,7 +1959,7 @@ BUGS = [
         "backend/config/environment.py",
         "if os.environ.get(env_key) and os.environ.get(file_key):",
         "if False:",
-        "backend/config/tests/test_settings.py::TestFiles::test_what_is_set_twice_is_refused",
+        "backend/config/tests/test_settings.py::TestFiles::test_a_variable_set_directly_and_by_file_is_refused",
     ),
     SeededBug(
         "a redirect that never ends is no fault",

@@ -183,7 +183,7 @@ def system(first_home: Path, home: Path, gateway: StandIn) -> Iterator[Run]:
         pytest.param(LONG, marks=[pytest.mark.faults, pytest.mark.timeout(3_600 + ORDERS // 20)], id="long"),
     ],
 )
-def test_nothing_is_oversold_whoever_dies(system: Run, gateway: StandIn, trial: Trial):
+def test_nothing_is_oversold_when_processes_die(system: Run, gateway: StandIn, trial: Trial):
     token, url = sign_in(system), f"http://127.0.0.1:{system.port}"
     products = stocked(url, token, trial.stock)
     buyers = [Buyer(int(system.port), token, products, trial.seed * 100 + n) for n in range(BUYERS)]

@@ -90,7 +90,7 @@ class Engine:
         return run("podman", *words, given=given, **self.environment)
 
     def inspect(self, name: str) -> dict[str, Any]:
-        """What podman knows of a container."""
+        """The description of a container by podman."""
         found: dict[str, Any] = json.loads(self.podman("container", "inspect", name))[0]
         return found
 

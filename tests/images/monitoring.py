@@ -29,7 +29,7 @@ WATCHDOG = "LockstepWatchdog"
 
 @dataclass
 class Watch:
-    """What Prometheus knows, and what its alerts were posted to."""
+    """Prometheus, and the receiver of its alerts."""
 
     client: httpx.Client
     notified: list[dict[str, Any]] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Watch:
         return [name for name in firing if name != WATCHDOG]
 
     def told(self, alert: str, status: str) -> list[dict[str, Any]]:
-        """What the receiver was told of an alert that began or ended."""
+        """The notifications of an alert that began or ended."""
         return [
             one
             for message in list(self.notified)

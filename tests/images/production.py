@@ -26,7 +26,7 @@ RECEIVER = "receiver.example"
 NETWORK = "172.31.250.0/24"
 # No health checks, which podman has by systemd alone; a disk that can be filled; a receiver that the workers trust;
 # and addresses at which what is no container finds the workers.
-# Names are in each container's own file: the server of names that podman 4.3 brings forgets some while containers come
+# Names are in each container's own file: podman 4.3's DNS server loses some while containers come
 # and go.
 OVERRIDE = """
 x-hosts: &hosts

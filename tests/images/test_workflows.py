@@ -18,7 +18,7 @@ GITHUB = ROOT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yaml"))
 UPDATES = GITHUB / "dependabot.yml"
 SCHEMAS = ("vendor.github-workflows", "custom.github-workflows-require-timeout")
-# Commands of a workflow that are none of ours, and where they come from.
+# External commands of workflows, and where they come from.
 FOREIGN = {"gh": "GitHub's own, on its runners"}
 
 

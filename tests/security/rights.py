@@ -519,7 +519,7 @@ CAPTURED = [
         "INSERT INTO shop_product (id, owner_id, name, price) SELECT id, owner_id, name, price FROM t",
     ),
 ]
-# A trigger of the owner's own is taken for one of ours; the owner can switch ours off anyway.
+# The owner's own trigger counts as one of ours; the owner can disable ours anyway.
 CAPTURED_FROM_OTHERS = [
     lever("stock by a trigger of one's own", "UPDATE public.shop_product SET stock = 1000"),
     lever("stock by a row's trigger of one's own", "UPDATE public.shop_product SET stock = 1000", "ROW"),

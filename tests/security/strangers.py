@@ -38,7 +38,7 @@ BY_CGI = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}  #
 
 @dataclass(frozen=True)
 class Sent:
-    """One request: the target as it stands in the request line, and headers as text of Latin-1."""
+    """One request: the target as in the request line, and headers as Latin-1 text."""
 
     method: str
     target: str
@@ -182,7 +182,7 @@ class Server:
         return answer
 
     def try_out(self, sent: Sent) -> Answered:
-        """The answer, which is what any must be. What costs much is sent again, and must once cost little."""
+        """The response, after the common checks. An expensive request is repeated, and must once be cheap."""
         answer = self.send_and_undo(sent)
         check(sent, answer)
         cpu = least_cpu(
@@ -199,12 +199,12 @@ PROBLEM = "application/problem+json"
 
 
 def check(sent: Sent, answer: Answered) -> None:
-    """Fails when a stranger was answered with a mistake of ours, or with more than an error may be."""
+    """Fails if the response is a 500, or an error beyond its limits."""
     assert answer.status < 500 or (answer.status == 503 and "retry-after" in answer.headers), (sent, answer)
     if answer.status < 400 or sent.target.startswith(PAGES):
         return
     assert len(answer.body) <= MAX_ERROR_BYTES, (sent, len(answer.body))
-    # RFC 6749 wants JSON, which has the members of a problem as well.
+    # RFC 6749 requires JSON, which has the members of a problem as well.
     kind = ("application/problem+json", "application/json") if sent.target.startswith("/oauth/") else PROBLEM
     assert answer.headers["content-type"].startswith(kind), (sent, answer)
     if sent.method != "HEAD":

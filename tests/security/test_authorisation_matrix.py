@@ -62,11 +62,11 @@ def everybody(status: int) -> Access:
 
 PUBLIC = everybody(FOUND)
 CREDENTIALS = everybody(FOUND)  # decided by the body's credentials, not by the token
-REFUSED = everybody(401)  # a body that shows nothing opens nothing, not even for staff
+REFUSED = everybody(401)  # a body without credentials is refused, also for staff
 REFUSED_BY_OAUTH = everybody(400)  # the same, as RFC 6749 has it
 NOWHERE = everybody(404)
 SIGNED_IN = signed_in(FOUND)
-OWN_LIST = signed_in(FOUND)  # everybody sees their own, so that only the owner sees the owner's
+OWN_LIST = signed_in(FOUND)  # each user sees their own objects only
 OWNER_ONLY = signed_in(404, staff=404)
 OWNER_OR_STAFF = signed_in(404)
 SHOWN_BUT_OWNERS = signed_in(403, staff=403)
@@ -105,7 +105,7 @@ MOVIES = "/api/v1/movies/"
 DEFECTS, OLD_DEFECTS = "/api/v1/defects/", "/api/defects/"
 
 TABLE = [
-    # What everybody may ask
+    # Public operations
     Row("GET", "/healthz/", PUBLIC),
     Row("GET", "/readyz/", PUBLIC),
     Row("GET", "/metrics/", REFUSED),  # it has a token of its own, which no actor has here
@@ -162,7 +162,7 @@ TABLE = [
     Row("POST", WEBHOOKS + "{endpoint}/test/", OWNER_ONLY),
     Row("GET", WEBHOOKS + "{endpoint}/attempts/", OWNER_ONLY),
     Row("POST", WEBHOOKS + "{endpoint}/redeliver/", OWNER_ONLY, {"dead_letters": True}),
-    # The shop: products are everybody's to see and their owner's to change, bags and orders are one's own
+    # The shop: every user reads products, their owner changes them; bags and orders are private
     Row("GET", PRODUCTS, SIGNED_IN),
     Row("POST", PRODUCTS, SIGNED_IN, PRODUCT),
     Row("GET", PRODUCTS + "{product}/", SIGNED_IN),
@@ -196,7 +196,7 @@ TABLE = [
     Row("DELETE", OLD_PRODUCT + "{product}/", SHOWN_BUT_OWNERS),
     Row("GET", OLD_ORDER, SIGNED_IN),
     Row("POST", OLD_ORDER, SIGNED_IN, {"products": [{"id": "{product}", "quantity": 1}]}),
-    # Defects are everybody's to see and to word better, and their reporter's to take back
+    # Every user reads and edits defects; their reporter deletes them
     *(
         row
         for path in (DEFECTS, OLD_DEFECTS)
@@ -210,7 +210,7 @@ TABLE = [
         )
     ),
     Row("GET", DEFECTS + "{defect}/history/", SIGNED_IN),
-    # Movies are everybody's to see, votes are one's own
+    # Every user reads movies; votes are private
     Row("GET", MOVIES, SIGNED_IN),
     Row("GET", MOVIES + "{movie}/", SIGNED_IN),
     Row("GET", MOVIES + "ratings/", SIGNED_IN),
@@ -220,7 +220,7 @@ TABLE = [
     Row("PATCH", MOVIES + "ratings/{rating}/", OWNER_ONLY, {"rating_type": "UPVOTE"}),
     Row("DELETE", MOVIES + "ratings/{rating}/", OWNER_ONLY),
     Row("GET", "/api/v1/history/movies.rating/{rating}/", OWNER_OR_STAFF),
-    # Posts and comments are everybody's who is signed in
+    # Every signed-in user reads and writes posts and comments
     Row("GET", FAKE, SIGNED_IN),
     Row("POST", FAKE + "create/", SIGNED_IN, POST),
     Row("GET", FAKE + "{post}/", SIGNED_IN),

@@ -203,7 +203,7 @@ def confused_algorithms(genuine: Genuine) -> Variants:
                 token = made(genuine.claims, public, {"alg": algorithm}, digest)
                 yield f"{algorithm} with an {kind} public key as {name}", f"Bearer {token}"
     for algorithm, digest in {**HASHES, "RS256": "sha256", "none": "sha256", "hs256": "sha256"}.items():
-        if algorithm != "HS256":  # which is what we sign with
+        if algorithm != "HS256":  # the algorithm of our signatures
             yield f"our key under {algorithm}", f"Bearer {made(genuine.claims, our_key(), {'alg': algorithm}, digest)}"
 
 
@@ -637,7 +637,7 @@ def test_a_signature_that_is_no_base64url_is_refused(with_a_dash: Genuine):
     assert_all_refused(spellings(with_a_dash))
 
 
-# --- What only who has our key could make -----------------------------------------------------------------
+# --- Tokens that need our key -----------------------------------------------------------------------------
 
 
 def test_another_users_session_is_refused_even_under_our_key(genuine: Genuine):

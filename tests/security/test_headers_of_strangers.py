@@ -136,7 +136,7 @@ PIECES = (
         "a,a," * 50,
     ),
 )
-WHOLE = (  # of which some made a mistake of ours once
+WHOLE = (  # some of them caused a 500 once
     *("text/plain; charset=hex", "text/plain; charset=idna", "text/plain; charset=zlib", "x/y; title*=NOPE''a"),
     *("application/json; q*=NOPE''a", "application/json; charset=utf-16", "multipart/form-data; boundary*=NOPE''a"),
     *("multipart/form-data; boundary=" + "x" * 300, '"", "7"', ', , "7",', '"a b"', "bytes=0-0,-1", '"k"', "k" * 256),
@@ -224,7 +224,7 @@ def target_of(path: str, there: SchemaFixtures) -> str:  # noqa: F811
 
 @dataclass(frozen=True)
 class Fuzzer:
-    """Makes requests of which each is nearly right: mostly one of an operation, by a user who is signed in."""
+    """Makes requests that are nearly valid: mostly of an operation, by a signed-in user."""
 
     operations: list[tuple[str, str]]
     token: str

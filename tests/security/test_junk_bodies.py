@@ -34,7 +34,7 @@ JUNK: dict[str, Callable[[str, object], object]] = {
     "an object": lambda name, example: {**example, name: {f"{n:06}": n for n in range(9_900)}},
 }
 MEMBERS = b",".join(b'"%04d":1' % number for number in range(9_900))
-TWICE = {  # which no document of ours can be written as
+TWICE = {  # JSON that our own writer cannot produce
     "a member twice among many": b"{" + MEMBERS + b',"9899":1}',
     "each member twice": b"{" + MEMBERS + b"," + MEMBERS + b"}",
     "one member very often": b"{" + b",".join([b'"a":1'] * (SIZE // 7)) + b"}",

@@ -69,7 +69,7 @@ def label(attack: Any) -> str:
 
 @pytest.fixture(autouse=True)
 def limits(settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing was counted before; who wants a small limit sets it."""
+    """Starts with empty counts; tests that need a small limit set it."""
     monkeypatch.setattr("lockstep.rest.views.limiter", rate_limit.FixedWindowLimiter())
     settings.LOCKSTEP = settings.LOCKSTEP | {"REST_RATE_LIMIT": 1_000_000}
     settings.REGISTRATIONS_PER_HOUR = 1_000_000
@@ -402,7 +402,7 @@ def test_a_password_that_is_easy_or_none_makes_no_account(db: None, path: str, p
 
 
 @vectors("API2", "password", [*WEAK, None])
-def test_nor_is_it_taken_as_a_new_one(cast: Cast, password: Any):
+def test_a_weak_password_is_refused_as_a_new_one(cast: Cast, password: Any):
     before = everything()
     body = {"current_password": "owner-password", "new_password": "owner" if password == "newcomer" else password}
     assert_problem(ask(cast.owner.client, "POST", f"{ME}password/", body), 400)
@@ -482,7 +482,7 @@ def columns(row: Any, names: Iterable[str]) -> dict[str, Any]:
 
 
 @vectors("API3", "name", [*PROTECTED_OF_USERS, "password"])
-def test_a_profile_takes_no_more_than_is_its_own_to_change(cast: Cast, name: str):
+def test_a_profile_accepts_writable_fields_only(cast: Cast, name: str):
     names = [one for one in OF_USERS if one != "version"] + ["password"]
     before = columns(cast.owner.user, names)
     value = PROTECTED_OF_USERS.get(name, PASSWORD)
@@ -531,7 +531,7 @@ OF_HOOKS = (
 
 
 @vectors("API3", "method, name", product(("POST", "PATCH"), PROTECTED_OF_HOOKS))
-def test_an_endpoint_takes_no_more_than_is_its_owners_to_say(cast: Cast, hook: dict, method: str, name: str):
+def test_an_endpoint_accepts_writable_fields_only(cast: Cast, hook: dict, method: str, name: str):
     value = PROTECTED_OF_HOOKS[name]
     value = value.format(outsider=cast.outsider.user.pk) if isinstance(value, str) else value
     kept = Endpoint.objects.get()
@@ -679,7 +679,7 @@ LONG = {
 
 
 @vectors("API4", "what", LONG)
-def test_what_is_too_long_is_refused(cast: Cast, what: str):
+def test_texts_beyond_their_limit_are_refused(cast: Cast, what: str):
     path, body = LONG[what]
     before = everything()
     assert_problem(ask(cast.owner.client, "POST", path, body), 400)
@@ -693,7 +693,7 @@ def test_a_page_has_its_bounds(cast: Cast, post: int, path: str, query: str):
 
 
 @vectors("API4", "query", ["_page=0", "_page=-1", f"_page={10**10}", f"_page={'9' * 4_000}", "_page=%00", "_page=1.5"])
-def test_so_has_its_place(cast: Cast, query: str):
+def test_an_offset_has_its_bounds(cast: Cast, query: str):
     assert_problem(cast.owner.get(f"{FAKE}?{query}"), 400)
 
 
@@ -754,7 +754,7 @@ def test_no_body_takes_long_to_read(cast: Cast, what: str):
 
 
 @vectors("API4", "who", ["a user", "an address", "a wrong token", "another token of the user"])
-def test_how_much_one_may_ask_for_in_a_minute(cast: Cast, settings, monkeypatch: pytest.MonkeyPatch, who: str):
+def test_requests_a_minute_are_limited(cast: Cast, settings, monkeypatch: pytest.MonkeyPatch, who: str):
     monkeypatch.setattr("lockstep.rest.rate_limit.time.time", lambda: 1_000_000_010.0)
     settings.LOCKSTEP = settings.LOCKSTEP | {"REST_RATE_LIMIT": 3}
     clients = {
@@ -793,7 +793,7 @@ def test_staff_operations_are_403_for_others(cast: Cast, post: int, who: str, on
 
 
 @vectors("API5", "accept", ["text/event-stream", "text/event-stream;q=1, */*", "application/json", "*/*"])
-def test_asking_for_it_in_another_form_does_not_help(cast: Cast, accept: str):
+def test_accept_headers_do_not_bypass_permissions(cast: Cast, accept: str):
     assert cast.owner.client.get(CHANGES, headers={"accept": accept}).status_code == 403
     assert_problem(stranger(accept=accept).get(CHANGES), 401)
 
@@ -805,7 +805,7 @@ def test_a_right_that_is_taken_away_is_gone_at_once(cast: Cast, flag: dict):
     assert_problem(cast.staff.get(CHANGES), 403 if "is_staff" in flag else 401)
 
 
-def test_to_be_a_superuser_is_not_to_be_staff(cast: Cast):
+def test_a_superuser_without_staff_status_is_not_staff(cast: Cast):
     User.objects.filter(pk=cast.owner.user.pk).update(is_superuser=True)
     assert_problem(cast.owner.get(CHANGES), 403)
 
@@ -945,7 +945,7 @@ def test_metrics_need_their_token(cast: Cast, settings, who: str, token: str):
 
 
 @vectors("API6", "path", ["/api/register/", REGISTER])
-def test_accounts_are_not_made_by_the_hundred(db: None, settings, path: str):
+def test_registrations_from_one_address_are_limited(db: None, settings, path: str):
     settings.REGISTRATIONS_PER_HOUR = 3
     field = "name" if path == "/api/register/" else "username"
 
@@ -974,7 +974,7 @@ ONCE = [
 
 
 @vectors("API6", "path, body", ONCE)
-def test_what_is_sent_again_under_its_key_is_done_once(cast: Cast, hook: dict, post: int, path: str, body: dict):
+def test_a_request_repeated_under_its_key_has_one_effect(cast: Cast, hook: dict, post: int, path: str, body: dict):
     path = path.format(post=post, hook=hook["id"], colleague=cast.colleague.user.pk)
     first = ask(cast.owner.client, "POST", path, body, **{"idempotency-key": "once"})
     after = everything()
@@ -1053,7 +1053,7 @@ INSIDE = [
 
 @vectors("API7", "host", [*INSIDE, "192.0.0.192"])
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_no_endpoint_leads_inside(cast: Cast, hook: dict, method: str, host: str):
+def test_no_endpoint_reaches_a_private_network(cast: Cast, hook: dict, method: str, host: str):
     before = everything()
     path = HOOKS if method == "POST" else f"{HOOKS}{hook['id']}/"
     problem = assert_problem(ask(cast.owner.client, method, path, {**HOOK, "url": f"https://{host}:8443/hook"}), 400)
@@ -1126,7 +1126,7 @@ FAULTS = [
 
 
 @vectors("API7", "url", [*TRICKS, *FAULTS])
-def test_no_trick_of_writing_leads_inside(cast: Cast, url: str):
+def test_no_spelling_reaches_a_private_network(cast: Cast, url: str):
     before = everything()
     problem = assert_problem(cast.owner.post(HOOKS, {**HOOK, "url": url}), 400)
     assert [error["field"] for error in problem["errors"]] == ["url"]
@@ -1204,7 +1204,7 @@ EVERY_KIND = {
 
 
 @vectors("API8", "what", EVERY_KIND)
-def test_every_answer_tells_browsers_to_keep_off(cast: Cast, settings, what: str):
+def test_every_response_has_security_headers(cast: Cast, settings, what: str):
     settings.WHITENOISE_AUTOREFRESH = False  # as outside development
     method, path, status = EVERY_KIND[what]
     answer = ask(cast.owner.client, method, path, {})
@@ -1287,7 +1287,7 @@ BROKEN = {
 
 @vectors("API8", "what", BROKEN)
 @pytest.mark.parametrize("debug", [False, True])
-def test_no_error_tells_how_it_came_about(cast: Cast, settings, monkeypatch, what: str, debug: bool):
+def test_no_error_reveals_its_cause(cast: Cast, settings, monkeypatch, what: str, debug: bool):
     settings.DEBUG = debug
     monkeypatch.setattr("backend.posts.actions.create_post", mistaken)
     method, path, body, headers, status = BROKEN[what]
@@ -1502,7 +1502,7 @@ def provider(answer: Callable[[httpx.Request], httpx.Response], use: Callable[[J
 @vectors(
     "API10", "status, target", product((301, 302, 303, 307, 308), ("http://169.254.169.254/", "file:///etc/passwd"))
 )
-def test_a_provider_does_not_send_us_elsewhere(status: int, target: str):
+def test_redirects_of_a_provider_are_not_followed(status: int, target: str):
     asked: list[httpx.Request] = []
 
     def redirect(request: httpx.Request) -> httpx.Response:
@@ -1532,7 +1532,7 @@ HOSTILE_IDS = [
 
 
 @vectors("API10", "number", HOSTILE_IDS)
-def test_an_id_that_is_none_is_not_believed(number: Any):
+def test_an_invalid_id_is_a_malformed_response(number: Any):
     with pytest.raises(MalformedResponse):
         provider(lambda request: httpx.Response(201, json={"id": number}), lambda client: client.create("posts", POST))
 
@@ -1556,7 +1556,7 @@ HOSTILE_BODIES: dict[str, tuple[bytes, Mapping[str, str]]] = {
 
 
 @vectors("API10", "what", HOSTILE_BODIES)
-def test_a_body_that_is_no_object_is_not_believed(what: str):
+def test_a_body_that_is_no_object_is_a_malformed_response(what: str):
     content, headers = HOSTILE_BODIES[what]
     answer = lambda request: httpx.Response(200, stream=httpx.ByteStream(content), headers=headers)  # noqa: E731
     with pytest.raises(MalformedResponse):

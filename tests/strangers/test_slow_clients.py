@@ -43,7 +43,7 @@ CARD = {"payment": {"card_number": "4242424242424242", "expiry": "12/40", "cvc":
 
 
 class Gateway(BaseHTTPRequestHandler):
-    """Gives tokens once it is told to."""
+    """A gateway that issues tokens once it is released."""
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -174,7 +174,7 @@ def write_much(database: psycopg.Connection) -> None:
     )
 
 
-def test_a_stream_that_is_not_read_gives_its_seat_and_its_connection_back(strict: Server, database: psycopg.Connection):
+def test_a_stream_that_is_not_read_releases_its_slot_and_connection(strict: Server, database: psycopg.Connection):
     begin_epoch(database)
     token, server = token_of(Person.make("staff", staff=True)), strict
     with ExitStack() as stack:
@@ -197,7 +197,7 @@ def test_a_stream_whose_client_leaves_ends(patient: Server, database: psycopg.Co
         eventually(lambda: feed_connections(database) == 0, "the stream to end")
 
 
-def test_head_of_a_stream_takes_no_seat(patient: Server, database: psycopg.Connection):
+def test_head_of_a_stream_takes_no_slot(patient: Server, database: psycopg.Connection):
     begin_epoch(database)
     token, server = token_of(Person.make("staff", staff=True)), patient
     with ExitStack() as stack:

@@ -63,7 +63,7 @@ def with_history(cast: Cast) -> None:
 
 
 @pytest.mark.parametrize("is_superuser", [True, False])
-def test_what_an_account_has_does_not_protect_it(cast: Cast, with_history: None, is_superuser: bool):
+def test_objects_of_an_account_do_not_prevent_its_deletion(cast: Cast, with_history: None, is_superuser: bool):
     clerk = User.objects.create_user("clerk", password="x", is_staff=True, is_superuser=is_superuser)
     clerk.user_permissions.set(Permission.objects.filter(codename__in=["view_user", "change_user", "delete_user"]))
     admin, page = admin_of(clerk), f"{PAGE}{cast.owner.user.pk}/delete/"
@@ -95,7 +95,7 @@ def test_the_page_names_what_is_deleted_with_an_account(admin: Client, cast: Cas
     assert [one.count() for one in rows] == [0, 0, 0, 0]
 
 
-def test_nor_does_it_keep_others_from_being_deleted(admin: Client, cast: Cast, with_history: None):
+def test_accounts_with_objects_are_deleted_in_bulk(admin: Client, cast: Cast, with_history: None):
     chosen = [str(person.user.pk) for person in (cast.owner, cast.colleague, cast.outsider)]
     form = {"action": "delete_selected", "_selected_action": chosen}
     asked = admin.post(PAGE, form).content.decode()
@@ -115,7 +115,7 @@ def test_a_new_password_signs_the_account_out_everywhere(admin: Client, cast: Ca
     assert cast.colleague.get(ME).status_code == 200
 
 
-def test_an_account_that_is_switched_off_is_out_at_once(admin: Client, cast: Cast):
+def test_a_deactivated_account_is_signed_out_at_once(admin: Client, cast: Cast):
     page = f"{PAGE}{cast.owner.user.pk}/change/"
     form = opened(admin, page)
     assert form.pop("is_active") == "on"

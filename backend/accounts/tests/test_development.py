@@ -23,7 +23,7 @@ def test_the_testing_user_is_made_once_and_its_token_printed(capsys: pytest.Capt
     assert Token.objects.count() == 2
 
 
-def test_a_changed_testing_user_is_mended():
+def test_a_changed_testing_user_is_restored():
     call_command("setup_testing_user")
     User.objects.update(is_active=False, is_staff=True)
     call_command("setup_testing_user")

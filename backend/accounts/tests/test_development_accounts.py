@@ -53,7 +53,7 @@ def test_the_start_is_refused_outside_development():
 
 
 @pytest.mark.usefixtures("accounts")
-def test_published_passwords_open_nothing_outside_development():
+def test_published_passwords_are_refused_outside_development():
     assert (sign_in("admin", "12345"), sign_in("user", "1234")) == (401, 401)
     settings.DEBUG = True
     assert (sign_in("admin", "12345"), sign_in("user", "1234")) == (200, 200)

@@ -86,7 +86,7 @@ def test_an_address_alone_becomes_no_public_name(cast: Cast, client: Client):
         ({"username": "new", "id": "x"}, "id"),
     ],
 )
-def test_what_cannot_be_registered(client: Client, given: dict, field: str):
+def test_invalid_registrations_are_400(client: Client, given: dict, field: str):
     User.objects.create_user("owner", "owner@example.com")
     User.objects.create_user("my.email")
     assert fields_of(register(client, **given)) == [field]
@@ -125,7 +125,7 @@ def test_ones_own_profile(cast: Cast):
         ({"is_superuser": True}, "is_superuser"),
     ],
 )
-def test_what_a_profile_does_not_take(cast: Cast, given: dict, field: str | None):
+def test_a_profile_refuses_other_fields(cast: Cast, given: dict, field: str | None):
     answer = cast.owner.client.patch(ME, given, content_type="application/json")
     if field:
         assert fields_of(answer) == [field]
@@ -154,7 +154,7 @@ def test_a_new_password_signs_out_everywhere_else(cast: Cast, client: Client, me
     ("current", "new", "field"),
     [("wrong", PASSWORD, "current_password"), ("owner-password", "1234", "new_password")],
 )
-def test_what_a_password_is_not_changed_by(cast: Cast, current: str, new: str, field: str):
+def test_a_password_is_not_changed_by_invalid_bodies(cast: Cast, current: str, new: str, field: str):
     assert fields_of(change_password(cast.owner, current, new)) == [field]
     assert User.objects.get(pk=cast.owner.user.pk).check_password("owner-password")
 
@@ -174,7 +174,7 @@ def test_thinking_of_a_good_password_may_take_many_tries(cast: Cast):
         assert fields_of(change_password(cast.owner, "owner-password", "1234")) == ["new_password"]
 
 
-def test_asking_for_the_password_route_by_another_method_is_no_try(cast: Cast):
+def test_other_methods_of_the_password_route_count_no_attempt(cast: Cast):
     assert [cast.owner.get(f"{ME}password/").status_code for _ in range(PAIR.number + 1)] == [405] * (PAIR.number + 1)
     assert not LoginAttemptCount.objects.exists()
 
@@ -228,7 +228,7 @@ def test_deleting_the_account_takes_hash_sessions_and_webhooks(cast: Cast):
     assert not Subscription.objects.filter(name=f"webhook:{key}").exists()
 
 
-def test_deleting_the_account_signs_out_everywhere_and_leaves_nothing_to_see(cast: Cast, client: Client):
+def test_deleting_the_account_ends_its_sessions_and_hides_its_profile(cast: Cast, client: Client):
     User.objects.filter(pk=cast.owner.user.pk).update(email="owner@example.com")
     elsewhere = sessions.open_pair(cast.owner.user)
     cast.colleague.client.post(f"{USERS}{cast.owner.user.pk}/follow/")
@@ -252,7 +252,7 @@ def test_deleting_the_account_signs_out_everywhere_and_leaves_nothing_to_see(cas
 
 
 @pytest.mark.parametrize("by", ["pk", "number"])
-def test_what_others_see(cast: Cast, by: str):
+def test_other_users_see_the_public_profile(cast: Cast, by: str):
     User.objects.filter(pk=cast.owner.user.pk).update(email="owner@example.com", first_name="O")
     person = cast.outsider.get(f"{USERS}{getattr(cast.owner.user, by)}/").json()
     assert set(person) == {

@@ -226,11 +226,11 @@ def test_reuse_does_not_end_other_sessions(client: Client, account: User):
 
 @pytest.mark.parametrize("path", ["/api/v1/auth/refresh/", "/api/v1/auth/token/refresh"])
 @pytest.mark.parametrize("secret", ["", "x", "a.b.c", "\0", "x" * 5000])
-def test_what_is_no_refresh_token_is_refused(client: Client, path: str, secret: str):
+def test_other_values_are_refused_as_refresh_tokens(client: Client, path: str, secret: str):
     assert post(client, path, {"refresh": secret}).status_code in (400, 401)
 
 
-def test_an_access_token_refreshes_nothing(client: Client, account: User):
+def test_an_access_token_cannot_be_used_for_a_refresh(client: Client, account: User):
     assert refresh(client, by_username(client, "someuser", "right").json()["access"]).status_code == 401
 
 
@@ -421,7 +421,7 @@ def test_a_client_cannot_revoke_another_clients_token(client: Client, account: U
         {"grant_type": "refresh_token", "client_id": "lockstep-dev", "refresh_token": "\0"},
     ],
 )
-def test_what_the_protocol_refuses_is_a_problem_with_an_error_code(client: Client, account: User, fields: dict):
+def test_refusals_of_the_protocol_are_problems_with_an_error_code(client: Client, account: User, fields: dict):
     answer = form(client, "/oauth/token/", **fields)
     assert answer.status_code in (400, 401)
     assert answer["Content-Type"] == "application/json"  # RFC 6749, 5.2
@@ -447,7 +447,7 @@ def test_a_client_without_its_secret_is_asked_for_it_by_basic(
 
 
 @pytest.mark.parametrize("path", ["/oauth/token/", "/oauth/revoke_token/"])
-def test_what_is_refused_before_the_protocol_is_an_error_of_the_protocol(client: Client, path: str):
+def test_early_refusals_have_an_error_code_of_rfc_6749(client: Client, path: str):
     answer = client.post(path, "{}", content_type="application/json")
     assert (answer.status_code, answer["Content-Type"]) == (415, "application/json")
     assert answer.json()["error"] == "invalid_request"
@@ -564,7 +564,7 @@ def test_a_client_shows_its_secret_for_a_replay_too(client: Client, account: Use
 
 @pytest.mark.parametrize("sign_in", SIGN_INS)
 @pytest.mark.parametrize("withdraw", [replace_password, deactivate])
-def test_a_sign_in_is_refused_when_the_password_goes_while_it_is_looked_at(
+def test_a_sign_in_is_refused_if_the_password_changes_during_its_verification(
     client: Client, account: User, sign_in: SignIn, withdraw: Callable, monkeypatch: pytest.MonkeyPatch
 ):
     check = User.check_password
@@ -627,14 +627,14 @@ def test_introspection_without_a_token_is_400(client: Client, content_type: str)
     assert answer.json()["errors"] == [{"field": "token", "detail": "This field is required."}]
 
 
-def test_looking_into_a_token_may_come_with_a_hint(client: Client):
+def test_introspection_accepts_a_token_type_hint(client: Client):
     staff = User.objects.create_user("staff", is_staff=True)
     assert introspect(client, staff, "unknown&token_type_hint=access_token").json() == {"active": False}
 
 
 @pytest.mark.parametrize("path", ["/oauth/token/", "/oauth/revoke_token/"])
 @pytest.mark.parametrize("way", ["form", "basic", "encoded basic"])
-def test_no_client_has_nul_in_its_name(client: Client, path: str, way: str):
+def test_a_client_id_with_nul_is_invalid_client(client: Client, path: str, way: str):
     fields = {"grant_type": "password", "username": "u", "password": "p", "token": "t"}
     if way == "form":
         answer = form(client, path, client_id="a\0b", client_secret="s", **fields)

@@ -50,7 +50,7 @@ def tries(number: int, *args: str, **options: str) -> list[int]:
     return [sign_in(*args, **options).status_code for _ in range(number)]
 
 
-def test_guessing_one_account_is_stopped_and_says_when_to_come_again():
+def test_guessing_one_account_is_429_with_retry_after():
     assert tries(4) == [401, 401, 401, 429]
     refused = sign_in()
     assert refused.json()["type"] == "/problems/too-many-requests"
@@ -64,7 +64,7 @@ def test_a_clock_set_back_does_not_prolong_a_lockout():
     assert tries(4) == [401, 401, 401, 429]
 
 
-def test_other_spellings_of_the_name_are_the_same_try():
+def test_other_spellings_of_the_name_share_its_count():
     names = ["someuser", "\uff53omeuser", "\uff53\uff4fmeuser", " someuser", "SOMEUSER"]  # some in full width
     assert [sign_in(name).status_code for name in names] == [401, 401, 401, 429, 429]
 
@@ -84,7 +84,7 @@ def test_waiting_for_the_same_key_does_not_count(monkeypatch: pytest.MonkeyPatch
     assert sign_in(password="right", path=path, idempotency_key="k").status_code == 200
 
 
-def test_signing_in_rightly_does_not_count():
+def test_successful_sign_ins_do_not_count():
     assert tries(10, "someuser", "right") == [200] * 10
 
 
@@ -118,7 +118,7 @@ def test_one_account_is_one_count_by_name_or_by_address(names: tuple[str, str]):
 
 
 @pytest.mark.parametrize("body", [{}, {"username": "someuser"}, {"username": ["someuser"], "password": "x"}])
-def test_a_body_without_a_password_is_no_try(body: dict):
+def test_a_body_without_a_password_counts_no_attempt(body: dict):
     client = Client(REMOTE_ADDR=HERE)
     assert [client.post("/auth/", body, content_type="application/json").status_code for _ in range(5)] == [400] * 5
     assert not LoginAttemptCount.objects.exists()
@@ -159,7 +159,7 @@ def test_names_that_an_account_requests_are_counted(monkeypatch: pytest.MonkeyPa
     assert try_name(first_name="still") == 200
 
 
-def test_an_idempotency_key_takes_no_try_back():
+def test_an_idempotency_key_does_not_take_back_an_attempt():
     statuses = [sign_in(**{"idempotency-key": f"key-{number}"}).status_code for number in range(4)]
     assert statuses == [401, 401, 401, 429]
 
@@ -204,7 +204,7 @@ def test_one_household_of_ipv6_is_one_address():
     assert sign_in(password="right", address="2001:db8:0:1::1").status_code == 200
 
 
-def test_it_is_forgotten_after_a_while():
+def test_counts_expire():
     tries(4)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE accounts_loginattemptcount SET until = now()")
@@ -266,7 +266,7 @@ def test_guesses_sent_all_at_once_do_not_slip_through():
     assert Counter(statuses) == {401: 3, 429: 9}
 
 
-def test_a_forwarded_address_is_believed_of_our_proxies_only(settings):
+def test_a_forwarded_address_is_accepted_from_our_proxies_only(settings):
     from ipaddress import ip_network
 
     forged = {"x-forwarded-for": "192.0.2.1"}

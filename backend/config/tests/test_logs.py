@@ -54,7 +54,7 @@ def test_a_line_names_its_span_beside_its_request(monkeypatch: pytest.MonkeyPatc
         "Bearer abcdefghijklmnop",
     ],
 )
-def test_a_token_is_struck_out_wherever_it_stands(secret: str, for_people: bool):
+def test_tokens_are_redacted_everywhere(secret: str, for_people: bool):
     told = line(f"it went wrong with {secret}, sadly", for_people=for_people, header=secret)
     assert secret not in told
     assert secret.removeprefix("Bearer ") not in told
@@ -64,7 +64,7 @@ def test_a_token_is_struck_out_wherever_it_stands(secret: str, for_people: bool)
 @pytest.mark.parametrize(
     "text", ["connecting to postgresql://user:hunter22@127.0.0.1/x", "password='hunter22'", '{"password": "hunter22"}']
 )
-def test_a_password_is_struck_out(text: str):
+def test_passwords_are_redacted(text: str):
     assert "hunter22" not in line(text)
 
 
@@ -74,14 +74,14 @@ def test_an_authentication_error_of_the_database_is_logged_in_full():
 
 
 @pytest.mark.parametrize("path", ["/api/v1/users/me/password/", "/me/password", "https://example.com", "/%22bearer "])
-def test_what_stands_beside_a_value_is_not_struck_out_with_it(path: str):
+def test_text_beside_a_redacted_value_is_kept(path: str):
     told = json.loads(line("request", path=path, status=400, actor="ada@example.com", view="account"))
     assert (told["path"], told["status"], told["actor"], told["view"]) == (path, 400, "ada@example.com", "account")
     assert line("request", for_people=True, path=path, status=400).endswith(f" path={path} status=400")
 
 
 @pytest.mark.parametrize("formatter", [Formatter(), JSONFormatter()])
-def test_what_a_client_does_wrong_is_one_line_without_a_traceback(formatter: Formatter):
+def test_client_errors_are_one_line_without_a_traceback(formatter: Formatter):
     try:
         raise DisallowedHost("Invalid HTTP_HOST header")
     except DisallowedHost as error:
@@ -118,7 +118,7 @@ def test_an_exception_is_logged_without_its_secrets():
     ids=lambda text: text[:12],
 )
 @pytest.mark.parametrize("for_people", [True, False])
-def test_what_is_logged_is_cut_before_secrets_are_sought_in_it(text: str, for_people: bool):
+def test_texts_are_truncated_before_redaction(text: str, for_people: bool):
     told = line(text, for_people=for_people, path=text)
     assert len(told) < 3 * MAX_TEXT
 
@@ -138,13 +138,13 @@ def test_a_traceback_keeps_its_beginning_and_its_end():
     "text", ["\n2026-01-01 INFO forged", "\r", "\x1b[2J", "\x9b2J", "\u2028", "\u202e", "\x00", "\ud800"]
 )
 @pytest.mark.parametrize("for_people", [True, False])
-def test_no_text_of_a_stranger_is_a_line_of_its_own(text: str, for_people: bool):
+def test_client_texts_cannot_start_a_log_line(text: str, for_people: bool):
     told = line(f"a{text}b", for_people=for_people, path=f"/{text}")
     assert told.isprintable()
     told.encode()
 
 
-def test_no_line_of_an_errors_message_looks_like_a_record():
+def test_lines_of_an_error_message_cannot_imitate_a_record():
     try:
         raise ValueError("first\n2026-01-01 INFO forged\x1b[2J")
     except ValueError as error:

@@ -79,7 +79,7 @@ def test_the_web_server_takes_its_settings_from_the_environment(
 
 @pytest.mark.parametrize("word", ["web", "healthcheck"])
 @pytest.mark.parametrize("port", ["http", "nan", "inf", "-1", "99999", "1.5"])
-def test_a_port_that_is_none_is_a_sentence(
+def test_an_invalid_port_is_one_sentence(
     became: list[list[str]], monkeypatch: pytest.MonkeyPatch, word: str, port: str
 ):
     monkeypatch.setenv("PORT", port)
@@ -110,7 +110,7 @@ def test_a_number_that_cannot_be_is_a_sentence(
         ({"SECRET_KEY": "short"}, "at least 50 random characters"),
     ],
 )
-def test_what_cannot_work_is_one_sentence(word: str, change: dict[str, str], sentence: str):
+def test_settings_that_cannot_work_are_one_sentence(word: str, change: dict[str, str], sentence: str):
     assert_refused(word, change, sentence)
 
 
@@ -215,7 +215,7 @@ def test_a_health_check_fails_where_no_process_listens(
 
 
 @pytest.mark.slow
-def test_nothing_said_is_an_explanation():
+def test_no_argument_prints_the_usage_and_exits_2():
     told = subprocess.run([sys.executable, "-m", "backend"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert told.returncode == 2
     assert "healthcheck [web|worker]" in told.stderr

@@ -67,14 +67,14 @@ def settings_of(tmp_path: Path, **environment: str) -> dict[str, Any]:
         ({"ACCESS_MINUTES": "100000"}, "ACCESS_MINUTES"),
     ],
 )
-def test_what_is_missing_or_unsafe_is_a_sentence(tmp_path: Path, change: dict[str, str | None], sentence: str):
+def test_missing_or_unsafe_settings_are_one_sentence(tmp_path: Path, change: dict[str, str | None], sentence: str):
     environment = {name: value for name, value in (GOOD | change).items() if value is not None}
     with pytest.raises((ImproperlyConfigured, EnvError), match=re.escape(sentence)):
         settings_of(tmp_path, **environment)
 
 
-def test_what_is_empty_between_commas_is_nothing(tmp_path: Path):
-    """An empty key would be a valid one, which everybody knows."""
+def test_empty_items_of_a_list_are_ignored(tmp_path: Path):
+    """An empty key would be valid, and public."""
     key = "f" * 60
     given = {"SECRET_KEY_FALLBACKS": f"{key}, ,", "ALLOWED_HOSTS": ",shop.example,", "TRUSTED_PROXIES": "10.0.0.0/8,"}
     settings = settings_of(tmp_path, **GOOD | given)
@@ -101,7 +101,7 @@ class TestFiles:
         assert found["DATABASES"]["default"]["PASSWORD"] == "rotated/@:1"
         assert found["DATABASES"]["default"]["USER"] == "u"
 
-    def test_what_is_set_twice_is_refused(self, tmp_path: Path):
+    def test_a_variable_set_directly_and_by_file_is_refused(self, tmp_path: Path):
         (tmp_path / "key").write_text("k" * 60)
         with pytest.raises(ImproperlyConfigured, match="SECRET_KEY and SECRET_KEY_FILE are both set"):
             settings_of(tmp_path, **GOOD, SECRET_KEY_FILE=str(tmp_path / "key"))
@@ -116,14 +116,14 @@ class TestFiles:
 
 
 @pytest.mark.parametrize("name", ["COUNTER_URL", "PAYMENTS_URL"])
-def test_what_need_not_be_there_may_be_empty(tmp_path: Path, name: str):
+def test_optional_variables_may_be_empty(tmp_path: Path, name: str):
     assert settings_of(tmp_path, **GOOD, **{name: ""})[name] == ""
     assert settings_of(tmp_path, **GOOD, DEBUG="true", **{name: ""})[name] == ""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", [{"ALLOWED_HOSTS": "*"}, {"LOG_LEVEL": "nope"}])
-def test_what_stops_the_start_is_no_traceback(tmp_path: Path, change: dict[str, str]):
+def test_a_refused_start_has_no_traceback(tmp_path: Path, change: dict[str, str]):
     run = manage(tmp_path, "check", **GOOD | change)
     assert run.returncode == 1
     assert run.stderr.startswith("Lockstep cannot start: ")

@@ -26,7 +26,7 @@ PATH = "/api/defects"
 
 @contextmanager
 def working(database: psycopg.Connection) -> Iterator[None]:
-    """A worker for the counter alone: nothing waits for anybody else."""
+    """A worker for the counter only: other subscriptions receive nothing."""
     database.execute("DELETE FROM lockstep_subscription")
     worker = BackgroundWorker([COUNTER]).start()
     eventually(lambda: operations.status())
@@ -67,14 +67,14 @@ def gap(*arguments: str) -> str:
 
 
 def advice() -> str:
-    """What is said where there is a gap."""
+    """The output of counter_gap if there is a gap."""
     said = StringIO()
     with pytest.raises(SystemExit):
         call_command("counter_gap", stdout=said)
     return said.getvalue().strip().rpartition("deletions. ")[2]
 
 
-def test_what_the_text_prints_and_nothing_else_is_sent(
+def test_the_body_has_exactly_the_specified_fields(
     cast: Cast, settings, receiver: Receiver, database: psycopg.Connection
 ):
     path = report(cast)
@@ -143,7 +143,7 @@ def test_counter_gap_names_the_remedy(cast: Cast, counter: StandIn, database: ps
     assert advice().startswith("Nothing is on its way")
 
 
-def test_what_the_log_does_not_have_any_more_the_rows_say(cast: Cast, database: psycopg.Connection):
+def test_defects_older_than_the_log_are_counted_from_rows(cast: Cast, database: psycopg.Connection):
     first, second = report(cast), report(cast)
     cast.owner.delete(first)
     whole = expected_tallies()
@@ -155,7 +155,7 @@ def test_what_the_log_does_not_have_any_more_the_rows_say(cast: Cast, database: 
     assert expected_tallies() == {cast.owner.user.number: Tally(2, 2)}
 
 
-def test_a_counter_that_cannot_be_read_is_said_to_be(cast: Cast, settings, counter: StandIn):
+def test_a_counter_that_cannot_be_read_is_reported(cast: Cast, settings, counter: StandIn):
     for fault in ({"status": 500}, {"garbage": True}, {"cut": True}):
         counter.faults(**fault)
         with pytest.raises(CommandError, match="cannot be read"):

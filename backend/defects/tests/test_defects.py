@@ -53,7 +53,7 @@ def test_the_reporter_is_the_requests_user(cast: Cast, path: str):
         ({"comment": "a", "text": "b"}, "text"),
     ],
 )
-def test_what_is_no_defect(cast: Cast, path: str, body: dict, field: str):
+def test_invalid_defects_are_400(cast: Cast, path: str, body: dict, field: str):
     answer = cast.owner.post(path, body)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, field)
 
@@ -64,7 +64,7 @@ def test_a_defect_cannot_be_reported_for_another_user(cast: Cast, path: str):
     assert answer.json()["user"] == cast.owner.user.number
 
 
-def test_anybody_mends_the_words_and_it_stays_its_reporters(cast: Cast):
+def test_every_user_may_edit_a_defect_and_its_reporter_stays(cast: Cast):
     made = cast.owner.post(CANONICAL, {"comment": "The dore."}).json()
     path = f"{FROZEN}/{made['id']}"
     answer = put(cast.colleague, path, comment="The door.")

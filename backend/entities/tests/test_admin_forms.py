@@ -216,15 +216,13 @@ class TestDeletedObjects:
 
 
 class TestRefusalsOfTheDatabase:
-    def test_what_passed_the_form_and_not_the_database_is_an_error_of_the_form(
-        self, admin: Client, monkeypatch: pytest.MonkeyPatch
-    ):
+    def test_a_refusal_of_the_database_is_an_error_of_the_form(self, admin: Client, monkeypatch: pytest.MonkeyPatch):
         Tag.objects.create(name="red")
         monkeypatch.setattr(Tag, "validate_constraints", lambda *_, **__: None)  # as when both are sent at once
         answer = admin.post("/admin/shop/tag/add/", {"name": "RED", "description": ""})
         assert errors_of(answer) == {"name": "A tag with this name exists already."}
 
-    def test_a_trigger_has_said_it_itself(self, cast: Cast):
+    def test_the_sentence_of_a_trigger_is_the_error(self, cast: Cast):
         with pytest.raises(IntegrityError) as refused:
             Product.objects.create(owner=cast.owner.user, name="n", price=1, state="OFF_SALE")
         assert violation(Product, refused.value) == (None, "No transition of a product leads from nothing to OFF_SALE.")
@@ -245,10 +243,10 @@ class TestTheUserWhoWrites:
         assert values_of(product, "name") == ("lamp",)
 
     @pytest.mark.parametrize("loss", ["is_staff", "is_active", "permission", "session"])
-    def test_what_is_lost_while_the_body_is_read_is_lost(
+    def test_rights_withdrawn_while_the_body_is_read_are_lost(
         self, cast: Cast, product: Product, monkeypatch: pytest.MonkeyPatch, loss: str
     ):
-        """The user whom the middleware has read, and whose permissions it knows, is not the one who writes."""
+        """The write uses the user and permissions read in its transaction, not those of the middleware."""
         clerk = User.objects.create_user("clerk", password="x", is_staff=True)
         clerk.user_permissions.set(Permission.objects.filter(codename__in=["view_product", "change_product"]))
         admin = admin_of(clerk)

@@ -21,7 +21,7 @@ def production(settings: Any, tmp_path: Path) -> Any:
     return settings
 
 
-def test_what_works_is_not_refused(production: Any):
+def test_a_fit_deployment_is_not_refused(production: Any):
     refuse_unfit_deployment()
 
 

@@ -39,7 +39,7 @@ def folded(texts: list[str]) -> list[str]:
         return [row for (row,) in cursor.fetchall()]
 
 
-def test_every_character_is_folded_as_unicode_says():
+def test_every_character_is_folded_as_in_unicode():
     of_interest = [one for one in ASSIGNED if nfkc_casefold(one) != one]
     characters = of_interest + ASSIGNED[::100]
     assert len(of_interest) > 6_000
@@ -49,7 +49,7 @@ def test_every_character_is_folded_as_unicode_says():
     assert wrong == []
 
 
-def test_every_text_is_folded_as_unicode_says_and_once_is_enough():
+def test_folding_a_text_follows_unicode_and_is_idempotent():
     random.seed(35)
     odd = "ßẞİıſ\u212a\u212bςσΣ\u0345\u0301\u0316ﬁ①ᾳ\u200d\u00ad\u034fÄ\uff21가\u1100\u1161"
     texts = [
@@ -61,7 +61,7 @@ def test_every_text_is_folded_as_unicode_says_and_once_is_enough():
     assert folded(got) == got
 
 
-def test_it_needs_nothing_of_the_search_path():
+def test_folding_does_not_depend_on_the_search_path():
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL search_path = ''")
         cursor.execute("SELECT public.lockstep_fold('ÄDA')")

@@ -22,7 +22,7 @@ def test_an_unknown_migration_history_is_refused_with_a_remedy():
         migrate("changes", "0001_change_log")
 
 
-def test_what_a_later_version_has_migrated_is_left_as_it_is(
+def test_a_database_of_a_later_version_is_not_changed(
     capsys: pytest.CaptureFixture[str],
 ):
     """The step back to this version: it neither refuses, nor puts its own functions and triggers in their place."""
@@ -38,5 +38,5 @@ def test_what_a_later_version_has_migrated_is_left_as_it_is(
         assert cursor.fetchone() == (36_501,)
 
 
-def test_what_a_library_has_dropped_is_its_own_matter():
+def test_unknown_migrations_of_a_library_are_accepted():
     migrate("oauth2_provider", "0000_dropped")

@@ -123,7 +123,9 @@ class TestRefresh:
         catalogue.refresh_when_due()
         assert provider.counts() == asked
 
-    def test_what_a_whole_listing_lacks_goes_when_staff_say_so(self, provider: StandIn, movies: list[Movie]):
+    def test_movies_missing_in_a_complete_listing_are_deleted_by_prune_only(
+        self, provider: StandIn, movies: list[Movie]
+    ):
         gone = provider.movies.pop()
         assert "Not in the catalogue: 1 movie of ours; --prune deletes them." in command()
         assert Movie.objects.alive().count() == 96

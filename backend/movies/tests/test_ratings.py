@@ -110,7 +110,7 @@ class TestOneVote:
 
 
 @pytest.mark.django_db
-def test_whatever_writes_a_vote_it_is_counted(cast: Cast, movies: list[Movie]):
+def test_votes_of_every_writer_are_counted(cast: Cast, movies: list[Movie]):
     people = [cast.owner.user, cast.colleague.user, cast.outsider.user]
     Rating.objects.bulk_create(
         Rating(user=person, movie=movie, rating_type="UPVOTE") for person in people for movie in movies[:2]

@@ -47,7 +47,7 @@ def test_a_page_of_movies(cast: Cast, movies: list[Movie]):
 
 
 @pytest.mark.parametrize("query", ["?limit=7", "?skip=0&limit=7", "?page=1&limit=50", "?limit=1000", "?group=title"])
-def test_pages_lead_through_all_of_it_and_back(cast: Cast, movies: list[Movie], query: str):
+def test_page_links_cover_the_whole_list_in_both_directions(cast: Cast, movies: list[Movie], query: str):
     there, back, last, following = [], [], None, f"{PATH}{query}"
     while following:
         last, body = following, cast.owner.get(following).json()
@@ -61,7 +61,7 @@ def test_pages_lead_through_all_of_it_and_back(cast: Cast, movies: list[Movie], 
     assert len(there) == len(set(there)) == (68 if "group" in query else 96)
 
 
-def test_words_are_looked_for_in_titles_and_descriptions(cast: Cast, movies: list[Movie]):
+def test_words_are_searched_in_titles_and_descriptions(cast: Cast, movies: list[Movie]):
     found = search(cast.owner, "?query=qUIET&limit=1000")
     assert found["count"] == len([movie for movie in movies if "Quiet" in movie.title]) > 0
     assert {one["title"] for one in found["results"]} == {m.title for m in movies if "Quiet" in m.title}

@@ -66,7 +66,7 @@ def test_a_comment_is_added_and_keeps_its_post(admin: Client, post: Post):
     assert (comment.post_id, comment.body) == (post.pk, "edited")
 
 
-def test_lists_show_what_is_alive_and_can_be_searched(admin: Client, post: Post):
+def test_lists_have_live_objects_and_a_search(admin: Client, post: Post):
     Post.objects.create(title="gone", body="b", deleted=post.created)
     page = admin.get("/admin/posts/post/", {"q": "title"}).content.decode()
     assert "a title" in page

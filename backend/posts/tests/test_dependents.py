@@ -35,7 +35,7 @@ def test_comment_that_was_begun_goes_with_its_post(database: psycopg.Connection)
 
 
 @pytest.mark.parametrize("values", [{"deleted": None}, {"post": "other"}], ids=["revived", "moved"])
-def test_no_comment_comes_to_a_deleted_post(values: dict[str, object]):
+def test_a_comment_on_a_deleted_post_is_refused(values: dict[str, object]):
     gone, kept = (Post.objects.create(title=title, body="b") for title in "ab")
     comments = [Comment.objects.create(post=post, name="n", email="e", body="b") for post in (gone, kept)]
     Post.objects.filter(pk=gone.pk).update(deleted="2026-01-01T00:00Z")

@@ -49,7 +49,7 @@ def test_a_delete_takes_the_comments_along(cast: Cast, comment: Comment):
     assert not Comment.objects.alive().exists()
 
 
-def test_a_deleted_post_is_gone_from_every_route(cast: Cast, comment: Comment):
+def test_a_deleted_post_is_404_on_every_route(cast: Cast, comment: Comment):
     cast.owner.delete(f"{POSTS}delete/7/")
     body = {"title": "t", "body": "b"}
     words = {"name": "n", "email": "e@example.com", "body": "b"}

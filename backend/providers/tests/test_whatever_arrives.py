@@ -133,7 +133,7 @@ def answering(content: bytes, status: int = 200, headers: dict[str, str] | None 
 
 
 def paths(document: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where something stands in a document, the whole first."""
+    """All positions in a document, the root first."""
     yield before
     items = (
         document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()

@@ -13,7 +13,7 @@ MakeProduct = Callable[..., Product]
 
 @pytest.fixture
 def product(cast: Cast) -> MakeProduct:
-    """Makes a product of the owner's; 10 of it at 2.50 unless told otherwise."""
+    """Makes a product of the owner; by default 10 units at 2.50."""
 
     def make(name: str = "a thing", **columns: object) -> Product:
         values = {"owner": cast.owner.user, "price": Decimal("2.50"), "stock": 10} | columns

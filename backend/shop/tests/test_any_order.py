@@ -32,7 +32,7 @@ from lockstep.rest.errors import Conflict, Invalid
 from lockstep.rest.fastpath import fetch_all
 
 # Each example has a transaction of its own, and with it a now() of its own: within one around all of them the time to
-# confirm would be over for everybody once the run has lasted as long.
+# confirm would end for all orders during a long run.
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PENDING, CONFIRMED = machines.PENDING_CONFIRMATION, machines.CONFIRMED

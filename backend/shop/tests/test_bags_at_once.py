@@ -92,7 +92,7 @@ def test_order_beside_the_deletion_of_a_product_names_it_and_keeps_the_bag(
 @pytest.mark.parametrize("rounds", [10, pytest.param(500, marks=[pytest.mark.faults, pytest.mark.timeout(3_600)])])
 @pytest.mark.slow
 def test_any_requests_at_once_are_answered_as_one_after_the_other(cast: Cast, product: MakeProduct, rounds: int):
-    """Every unit that a PUT was told to be in the bag is ordered once or is in it, or was taken out."""
+    """Every unit that a PUT confirmed is ordered once, in the bag, or was removed."""
     random, answers = Random(36), Counter[tuple[str, int]]()
     things = [product(f"thing {n}", stock=10**9) for n in range(3)]
     requests: dict[str, Callable[[], Any]] = {

@@ -43,7 +43,7 @@ def asked(gateway: StandIn) -> int:
     return gateway.counts().get("POST /tokens", 0)
 
 
-def test_so_many_cards_may_be_tried_on_one_order(cast: Cast, product: MakeProduct, gateway: StandIn):
+def test_card_attempts_on_one_order_are_limited(cast: Cast, product: MakeProduct, gateway: StandIn):
     number = place(cast.colleague, product())
     assert [confirm(cast.colleague, number).status_code for _ in range(3)] == [400] * 3
     refused = confirm(cast.colleague, number, card_behaviours.PAYS)
@@ -54,7 +54,7 @@ def test_so_many_cards_may_be_tried_on_one_order(cast: Cast, product: MakeProduc
     assert confirm(cast.owner, place(cast.owner, product()), card_behaviours.PAYS).status_code == 200
 
 
-def test_so_many_cards_may_be_tried_by_one_user(cast: Cast, product: MakeProduct, gateway: StandIn):
+def test_card_attempts_of_one_user_are_limited(cast: Cast, product: MakeProduct, gateway: StandIn):
     first, second = (place(cast.colleague, product()) for _ in range(2))
     statuses = [confirm(cast.colleague, number).status_code for number in (first, first, first, second, second)]
     assert statuses == [400] * 5
@@ -82,7 +82,7 @@ def test_a_count_does_not_outlive_a_clock_that_stepped_back(cast: Cast, product:
     assert confirm(cast.colleague, number).status_code == 400
 
 
-def test_gateway_that_does_not_answer_counts_no_try(cast: Cast, product: MakeProduct, gateway: StandIn, settings: Any):
+def test_an_unanswered_attempt_is_not_counted(cast: Cast, product: MakeProduct, gateway: StandIn, settings: Any):
     number = place(cast.colleague, product())
     settings.PAYMENTS_URL = "http://127.0.0.1:9"
     assert [confirm(cast.colleague, number).status_code for _ in range(4)] == [503] * 4
@@ -91,7 +91,7 @@ def test_gateway_that_does_not_answer_counts_no_try(cast: Cast, product: MakePro
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.slow
-def test_forty_cards_at_once_are_three_tries(cast: Cast, product: MakeProduct, gateway: StandIn, settings):
+def test_forty_concurrent_cards_are_three_attempts(cast: Cast, product: MakeProduct, gateway: StandIn, settings):
     settings.LOCKSTEP = settings.LOCKSTEP | {"SERVER_REMOTE_WAITS_PER_USER": 40}  # which is another limit
     number = place(cast.colleague, product())
 

@@ -75,7 +75,7 @@ def test_the_stock_never_goes_below_zero(product: MakeProduct, by: str):
     assert stock(made) == 2
 
 
-def test_what_changes_something_else_of_a_product_moves_nothing(product: MakeProduct):
+def test_changes_of_other_columns_write_no_movement(product: MakeProduct):
     made = product()
     Product.objects.filter(pk=made.pk).update(name="another name")
     assert ledger(made) == [(10, "OPENING")]
@@ -105,7 +105,7 @@ def test_the_ledger_is_never_emptied(product: MakeProduct):
 
 
 def test_a_movement_needs_a_product(product: MakeProduct):
-    """Else a product that is made later under its id would have a ledger that its stock knows nothing of."""
+    """Otherwise a later product under its id would have a ledger that differs from its stock."""
     made = product()
     with pytest.raises(IntegrityError, match="needs a product"), transaction.atomic():
         Movement.objects.bulk_create(
@@ -114,7 +114,7 @@ def test_a_movement_needs_a_product(product: MakeProduct):
     assert stock(made) == 10
 
 
-def test_a_removed_row_has_a_ledger_of_nothing_and_its_id_may_come_again(product: MakeProduct):
+def test_a_removed_row_has_an_empty_ledger_and_its_id_can_be_reused(product: MakeProduct):
     made = product(stock=10)
     Product.objects.filter(pk=made.pk).delete()
     assert ledger(made) == [(10, "OPENING"), (-10, "CORRECTION")]

@@ -82,7 +82,7 @@ def test_a_declined_order_names_requested_and_available_and_takes_nothing(cast: 
     assert not Order.objects.exists()
 
 
-def test_what_is_off_sale_is_unknown_to_others_and_not_available_to_its_owner(cast: Cast, product: MakeProduct):
+def test_products_off_sale_are_unknown_to_others_and_unavailable_to_their_owner(cast: Cast, product: MakeProduct):
     bread = product("bread")
     Product.objects.update(state="OFF_SALE")
     assert order(cast.owner, (bread.pk, 1)).json()["lines"][0]["available"] == 0
@@ -107,7 +107,7 @@ def test_the_limit_of_one_product_is_for_its_lines_together(cast: Cast, product:
 
 
 @pytest.mark.parametrize("key", [uuid4(), 999_999])
-def test_what_there_is_not_cannot_be_ordered(cast: Cast, product: MakeProduct, key: object):
+def test_unknown_products_cannot_be_ordered(cast: Cast, product: MakeProduct, key: object):
     bread = product("bread")
     answer = order(cast.owner, (bread.pk, 1), (key, 1))
     assert answer.status_code == 400
@@ -136,7 +136,7 @@ def test_a_deleted_product_cannot_be_ordered(cast: Cast, product: MakeProduct):
         ([{"product": 1, "quantity": 1}] * 101, "lines"),
     ],
 )
-def test_what_cannot_be_asked_for(cast: Cast, lines: list, field: str):
+def test_invalid_orders_are_400(cast: Cast, lines: list, field: str):
     answer = cast.owner.post(ORDERS, {"lines": lines})
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["field"] == field
@@ -182,7 +182,7 @@ def test_cancelling_gives_the_stock_back_once(cast: Cast, product: MakeProduct):
     assert {str(key) for _, key in back} == {placed["id"]}
 
 
-def test_what_is_not_confirmed_in_time_expires(cast: Cast, product: MakeProduct, monkeypatch: pytest.MonkeyPatch):
+def test_unconfirmed_orders_expire(cast: Cast, product: MakeProduct, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(actions, "BATCH", 2)
     bread, milk = product("bread", stock=100), product("milk", stock=100)
     for _ in range(5):
@@ -279,7 +279,7 @@ def test_a_bag_is_full_at_some_time(cast: Cast, product: MakeProduct, monkeypatc
     assert [line["quantity"] for line in cast.owner.get(BAG).json()["lines"]] == [5, 1]
 
 
-def test_what_is_off_sale_is_not_in_the_bags_of_others(cast: Cast, product: MakeProduct):
+def test_products_off_sale_are_hidden_in_bags_of_others(cast: Cast, product: MakeProduct):
     bread, milk = product("bread"), product("milk")
     for person in (cast.owner, cast.colleague):
         put(person, bread, 1)
@@ -292,7 +292,7 @@ def test_what_is_off_sale_is_not_in_the_bags_of_others(cast: Cast, product: Make
     assert cast.owner.delete(f"{BAG}items/{milk.pk}/").status_code == 204
 
 
-def test_what_is_out_of_sight_can_be_taken_out_of_the_bag(cast: Cast, product: MakeProduct):
+def test_hidden_products_can_be_removed_from_the_bag(cast: Cast, product: MakeProduct):
     bread = product("bread")
     put(cast.colleague, bread, 1)
     cast.owner.delete(f"/api/v1/products/{bread.pk}/")
@@ -300,7 +300,7 @@ def test_what_is_out_of_sight_can_be_taken_out_of_the_bag(cast: Cast, product: M
     assert cast.colleague.post(f"{BAG}order/", {}).json()["detail"] == "The bag is empty."
 
 
-def test_what_is_not_there_is_not_put_in_a_bag(cast: Cast):
+def test_an_unknown_product_cannot_be_put_in_a_bag(cast: Cast):
     assert cast.owner.put(f"{BAG}items/{uuid4()}/", {"quantity": 1}).status_code == 404
 
 
@@ -309,7 +309,7 @@ def test_what_is_not_there_is_not_put_in_a_bag(cast: Cast):
 
 @pytest.mark.django_db(transaction=True)
 def test_an_order_is_heard_of(cast: Cast, product: MakeProduct, monkeypatch: pytest.MonkeyPatch):
-    """It has no transaction of Django's around it, and workers are told of it all the same; not of what is declined."""
+    """It has no transaction of Django around it; workers are notified of placed orders, and not of declined ones."""
     bread, announced = product("bread", stock=1), []
     monkeypatch.setattr(commit_notifier, "notify", lambda: announced.append(True))
     assert order(cast.owner, (bread.pk, 1)).status_code == 201

@@ -192,7 +192,7 @@ def test_a_gateway_that_takes_its_time_is_waited_for(
     assert not DeadLetter.objects.exists()
 
 
-def test_what_the_gateway_refuses_to_charge_waits_for_people(cast: Cast, product: MakeProduct, cashier: StandIn):
+def test_a_charge_that_the_gateway_rejects_is_a_dead_letter(cast: Cast, product: MakeProduct, cashier: StandIn):
     order = placed(cast, product)
     actions.confirm_order(actor="", order=order, token="tok_unknown")
     letter = eventually(DeadLetter.objects.first)
@@ -201,7 +201,7 @@ def test_what_the_gateway_refuses_to_charge_waits_for_people(cast: Cast, product
     assert cashier.charges() == []
 
 
-def test_what_costs_nothing_is_not_charged(cast: Cast, product: MakeProduct, cashier: StandIn):
+def test_an_order_of_no_cost_is_not_charged(cast: Cast, product: MakeProduct, cashier: StandIn):
     order = placed(cast, product, price=0)
     confirm(cast, order)
     eventually(lambda: state(order) == "ACCEPTED")

@@ -73,7 +73,7 @@ def test_a_new_product_is_on_sale_for_everybody(cast: Cast):
         ({"description": "x" * 20_001}, "description"),
     ],
 )
-def test_what_is_no_product(cast: Cast, changes: dict, field: str):
+def test_invalid_products_are_400(cast: Cast, changes: dict, field: str):
     answer = create(cast.owner, **changes)
     assert answer.status_code == 400
     assert [error["field"] for error in answer.json()["errors"]] == [field]
@@ -188,7 +188,7 @@ def test_products_are_ordered_as_asked(cast: Cast, product: MakeProduct, orderin
 
 @pytest.mark.parametrize("path", [PRODUCTS, TAGS, "/api/v1/orders/"])
 @pytest.mark.parametrize("ordering", ["stock", "-id", "owner__password", "price,created", "%00", "--price"])
-def test_no_other_order_than_those_that_are_offered(cast: Cast, path: str, ordering: str):
+def test_an_unknown_ordering_is_400(cast: Cast, path: str, ordering: str):
     answer = cast.owner.get(f"{path}?ordering={ordering}")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "ordering")
 
@@ -253,7 +253,7 @@ def test_the_list_is_narrowed_newest_first(cast: Cast, product: MakeProduct):
 
 
 @pytest.mark.parametrize("query", ["max_price=dear", "min_price=-1", "owner=me", "max_price=NaN"])
-def test_what_the_list_cannot_be_narrowed_by(cast: Cast, query: str):
+def test_invalid_filters_are_400(cast: Cast, query: str):
     assert cast.owner.get(f"{PRODUCTS}?{query}").status_code == 400
 
 
@@ -283,7 +283,7 @@ def test_lists_take_as_many_queries_for_many_as_for_few(cast: Cast, product: Mak
 # --- Tags -----------------------------------------------------------------------------------------------
 
 
-def test_staff_keep_tags_and_everybody_finds_them(cast: Cast):
+def test_staff_write_tags_and_every_user_reads_them(cast: Cast):
     made = cast.staff.post(TAGS, {"name": "Bicycle", "description": "Two wheels."})
     assert made.status_code == 201
     path = f"{TAGS}{made.json()['id']}/"
@@ -343,7 +343,7 @@ def test_adding_a_tag_locks_it_before_the_product(cast: Cast, product: MakeProdu
 
 @pytest.mark.django_db(transaction=True)
 def test_tags_that_two_put_on_at_the_same_time_are_both_shown(product: MakeProduct, database: psycopg.Connection):
-    """Past the actions, which lock the product first: who comes second reads what the first one wrote."""
+    """Without the actions, which lock the product first: the second writer reads what the first one wrote."""
     made, red, round_ = product(), tag("red"), tag("round")
 
     def put() -> None:
@@ -361,7 +361,7 @@ def test_tags_that_two_put_on_at_the_same_time_are_both_shown(product: MakeProdu
     assert Product.objects.get().tags == ["red", "round"]
 
 
-def test_whatever_moves_a_tag_it_is_shown_where_it_is(product: MakeProduct):
+def test_products_show_their_tags_for_every_writer(product: MakeProduct):
     first, second = product(), product()
     link = ProductTag.objects.create(product=first, tag=tag("red"))
 

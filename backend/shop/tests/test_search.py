@@ -89,21 +89,21 @@ def shelves(product: MakeProduct) -> dict[str, Product]:
         ("two wheels and a bell two wheels and nothing else", ["Red bicycle"]),
     ],
 )
-def test_what_is_found(cast: Cast, shelves: dict[str, Product], text: str, names: list[str]):
+def test_search_finds_matching_products(cast: Cast, shelves: dict[str, Product], text: str, names: list[str]):
     assert found(cast, text) == names
 
 
 @pytest.mark.parametrize("text", ["red\0bicycle", "\0", "x" * 201, "red " * 2_500])
-def test_what_cannot_be_searched_for_is_refused(cast: Cast, text: str):
+def test_invalid_search_texts_are_400(cast: Cast, text: str):
     answer = cast.owner.client.get(PRODUCTS, {"search": text})
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "search")
 
 
-def test_no_text_is_no_search(cast: Cast, shelves: dict[str, Product]):
+def test_an_empty_search_is_no_filter(cast: Cast, shelves: dict[str, Product]):
     assert found(cast, "") == list(reversed(shelves))
 
 
-def test_what_was_written_is_found_at_once(cast: Cast, shelves: dict[str, Product]):
+def test_written_products_are_found_at_once(cast: Cast, shelves: dict[str, Product]):
     chair = shelves["Garden chair"]
     actions.update_product(actor="", product=chair, name="Throne")
     assert (found(cast, "throne"), found(cast, "chair")) == (["Throne"], [])
@@ -154,7 +154,7 @@ def test_a_sale_does_not_touch_the_index(cast: Cast, shelves: dict[str, Product]
     assert not SearchEntry.objects.exists()
 
 
-def test_it_goes_together_with_everything_else(cast: Cast, shelves: dict[str, Product]):
+def test_search_combines_with_other_filters(cast: Cast, shelves: dict[str, Product]):
     Product.objects.filter(name="Blue bicycle").update(price=100)
     assert found(cast, "bicycle", max_price=50) == ["Red bicycle"]
     assert found(cast, "bicycle", limit=1) == ["Blue bicycle"]
@@ -166,7 +166,7 @@ def test_it_goes_together_with_everything_else(cast: Cast, shelves: dict[str, Pr
 
 
 @pytest.mark.parametrize("near", [0, 10_000], ids=["far", "near"])
-def test_what_is_not_on_sale_is_its_owners(
+def test_products_off_sale_are_found_by_their_owner_only(
     cast: Cast, shelves: dict[str, Product], monkeypatch: pytest.MonkeyPatch, near: int
 ):
     monkeypatch.setattr(search, "NEAR", near)

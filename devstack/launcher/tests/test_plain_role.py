@@ -119,7 +119,7 @@ def test_interrupted_demotion_leaves_the_home_as_it_was(old_server: Server, monk
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_what_links_in_a_home_lead_to_is_not_given_away(tmp_path: Path):
+def test_targets_of_links_in_a_home_keep_their_owner(tmp_path: Path):
     data, secret = tmp_path / "data", tmp_path / "secret"
     (data / "base").mkdir(parents=True)
     (secret / "deep").mkdir(parents=True)

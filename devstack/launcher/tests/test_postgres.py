@@ -78,7 +78,7 @@ def test_a_folder_without_a_cluster_is_left_alone(tmp_path):
     assert (tmp_path / "data" / "mine.txt").read_text() == "important"
 
 
-def test_a_number_that_belongs_to_another_process_is_forgotten(tmp_path):
+def test_a_process_id_of_another_process_is_discarded(tmp_path):
     (tmp_path / "postmaster.pid").write_text(f"{os.getpid()}\n{tmp_path}\n")
     assert cluster.running_postmaster(tmp_path) is None
     cluster.clear_leftovers(tmp_path)

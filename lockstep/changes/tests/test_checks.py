@@ -178,7 +178,7 @@ ALTERED = "posts.post: the trigger lockstep_capture_update was altered."
         ),
     ],
 )
-def test_what_opens_a_way_past_the_log_is_an_error(statement: str, expected: tuple[str, str]):
+def test_a_bypass_of_the_log_is_an_error(statement: str, expected: tuple[str, str]):
     with connection.cursor() as cursor:
         cursor.execute(statement)
     told = [(number.removeprefix("lockstep."), sentence) for number, sentence in messages()]

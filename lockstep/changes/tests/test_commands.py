@@ -94,7 +94,7 @@ def test_a_difference_is_2(end: BaseException, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("text", ["-1", "1_0", "\u0661", "+1", " 1", "1.0", "", "9" * 30])
-def test_what_is_no_whole_number_is_refused(text: str):
+def test_an_argument_that_is_no_integer_is_refused(text: str):
     with pytest.raises(ArgumentTypeError, match="not a whole number"):
         whole_number(0)(text)
     with pytest.raises(CommandError, match="not a whole number"):
@@ -108,7 +108,7 @@ def test_whole_numbers_from_the_minimum_on():
         whole_number(1)("0")
 
 
-def test_work_goes_on_when_the_reader_has_gone():
+def test_a_command_continues_after_its_reader_closed_the_pipe():
     command = Working()
     call_command(command, stdout=Failing(errno.EPIPE))
     assert command.steps == 3
@@ -204,7 +204,7 @@ def test_a_command_that_writes_is_a_span(monkeypatch: pytest.MonkeyPatch):
     assert (failed.failed, failed.facts["error.type"]) == (True, "CommandError")
 
 
-def test_a_command_that_cannot_send_its_traces_says_so(monkeypatch: pytest.MonkeyPatch, settings: Any):
+def test_a_command_that_cannot_send_its_traces_reports_it(monkeypatch: pytest.MonkeyPatch, settings: Any):
     def refuse(process: str) -> None:
         raise telemetry.Unfit("OpenTelemetry cannot start: no.")
 

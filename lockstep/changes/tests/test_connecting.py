@@ -146,7 +146,7 @@ class Authority:
 
 @pytest.mark.needs("openssl")
 def test_certificates_are_sent_and_asked_for(options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A server with a certificate of our own authority, which wants one of its clients."""
+    """A server with a certificate of our own authority, which requires client certificates."""
     authority = Authority(tmp_path)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(*authority.sign("server", "localhost"))
@@ -224,7 +224,7 @@ def lock_and_freeze(one: psycopg.Connection[Any], proxy: Proxy) -> None:
 
 
 @pytest.mark.parametrize("hold", [within_a_transaction, between_the_statements_of_a_pipeline])
-def test_what_a_dead_connection_locked_is_free_again(
+def test_locks_of_a_dead_connection_are_released(
     quick: None, proxy: Proxy, database: psycopg.Connection, hold: Callable[..., None]
 ):
     one = WatchedConnection.connect(**through(proxy))
@@ -234,9 +234,7 @@ def test_what_a_dead_connection_locked_is_free_again(
     database.execute("SELECT pg_advisory_unlock(48)")
 
 
-def test_what_a_dead_asynchronous_connection_locked_is_free_again(
-    quick: None, proxy: Proxy, database: psycopg.Connection
-):
+def test_locks_of_a_dead_asynchronous_connection_are_released(quick: None, proxy: Proxy, database: psycopg.Connection):
     async def hold() -> None:
         async with await WatchedAsyncConnection.connect(**through(proxy)) as one, one.transaction():
             await one.execute(HOLD)
@@ -249,7 +247,7 @@ def test_what_a_dead_asynchronous_connection_locked_is_free_again(
     database.execute("SELECT pg_advisory_unlock(48)")
 
 
-def test_an_answer_that_is_lost_on_its_way_is_noticed(quick: None, proxy: Proxy, database: psycopg.Connection):
+def test_a_lost_response_of_the_server_is_detected(quick: None, proxy: Proxy, database: psycopg.Connection):
     """The server has done its work meanwhile."""
     with WatchedConnection.connect(**through(proxy)) as one:
         database.execute("SELECT pg_advisory_lock(47)")

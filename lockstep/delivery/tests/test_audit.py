@@ -106,7 +106,7 @@ def test_dead_letters_differ_and_pending_deliveries_do_not(steps: Steps, databas
     assert finding.differing == ["2 dead letters: see manage.py lockstep dead-letters test"]
 
 
-def test_what_could_not_be_compared_is_no_difference(
+def test_uncomparable_objects_are_no_difference(
     database: psycopg.Connection, written: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     """A remote that does not answer said DIFFER, with the exit code of a real difference."""
@@ -124,7 +124,7 @@ def test_what_could_not_be_compared_is_no_difference(
     assert caught.value.returncode == 2
 
 
-def test_the_command_says_it_and_its_exit_code_too(
+def test_the_command_prints_the_difference_and_exits_2(
     database: psycopg.Connection, written: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(audit_module, "_checks", [lambda: Finding("rows = somewhere", 3)])

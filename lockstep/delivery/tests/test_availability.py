@@ -60,7 +60,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("change", "sentence"), REFUSALS)
-def test_what_does_not_pass_ends_the_worker_with_a_sentence(
+def test_a_permanent_error_ends_the_worker_with_a_sentence(
     database_settings: dict[str, Any], change: dict[str, Any], sentence: str
 ):
     database_settings.update(change)
@@ -79,7 +79,7 @@ def test_a_role_without_rights_ends_the_worker_with_a_sentence(database_settings
 
 
 @pytest.mark.parametrize(("change", "sentence"), REFUSALS)
-def test_what_does_not_pass_is_the_same_sentence_for_every_command(
+def test_a_permanent_error_is_the_same_sentence_for_every_command(
     database_settings: dict[str, Any], change: dict[str, Any], sentence: str
 ):
     connection.close()
@@ -94,7 +94,7 @@ def test_what_does_not_pass_is_the_same_sentence_for_every_command(
 
 
 @pytest.mark.parametrize(("change", "sentence"), REFUSALS[:-1])
-def test_what_does_not_pass_ends_the_start_of_the_web_server_with_a_sentence(
+def test_a_permanent_error_ends_the_start_of_the_web_server_with_a_sentence(
     database_settings: dict[str, Any], change: dict[str, Any], sentence: str
 ):
     connection.close()
@@ -160,13 +160,13 @@ def test_an_older_postgresql_is_refused():
         ReadOnly(),
     ],
 )
-def test_what_passes_is_waited_for(error: Exception):
+def test_a_temporary_error_is_waited_for(error: Exception):
     assert is_transient(error)
     assert unsuitable(error) is None
 
 
 @pytest.mark.parametrize("kind", [django.db.OperationalError, django.db.InterfaceError, django.db.DatabaseError])
-def test_what_passes_is_known_by_its_cause_where_django_wraps_it(kind: type[Exception]):
+def test_a_temporary_error_is_recognised_by_its_cause(kind: type[Exception]):
     error = kind("of Django")
     error.__cause__ = psycopg.InterfaceError("the connection is closed")
     assert is_transient(error)
@@ -212,7 +212,7 @@ def test_a_bug_is_not_waited_for():
     assert not is_stale(errors.UniqueViolation("duplicate key"))
 
 
-def test_a_reason_to_wait_is_said_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+def test_a_reason_to_wait_is_logged_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
     monkeypatch.setattr(availability, "RECOVERY_SECONDS", 0.001)
     problems = [OSError("refused")] * 3 + [OSError("starting up")] * 2
 

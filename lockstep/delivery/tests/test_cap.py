@@ -42,14 +42,14 @@ def full(steps: Steps, database: psycopg.Connection) -> Subscriber:
     return who
 
 
-def test_a_full_subscription_takes_no_more_and_says_so(full: Subscriber, steps: Steps, database: psycopg.Connection):
+def test_a_full_subscription_takes_no_more_and_reports_it(full: Subscriber, steps: Steps, database: psycopg.Connection):
     assert state() == ("full", 5, 10)
     assert (steps.behind(), steps.fan_out()) == ([], 0)
     [status] = operations.status()
     assert status.reason == "10 changes wait; fan-out has stopped"
 
 
-def test_what_waits_is_delivered_and_then_it_goes_on(full: Subscriber, steps: Steps, database: psycopg.Connection):
+def test_a_full_subscription_continues_after_deliveries(full: Subscriber, steps: Steps, database: psycopg.Connection):
     delivered = steps.claim(full, limit=4)
     steps.settle(*delivered)
     resume_drained()
@@ -110,7 +110,7 @@ def test_a_pause_during_the_count_of_waiting_changes_stands(steps: Steps, databa
     assert state()[0] == "paused"
 
 
-def test_a_pause_that_comes_before_the_verdict_of_a_count_stands(steps: Steps, database: psycopg.Connection):
+def test_a_pause_before_the_result_of_a_count_stands(steps: Steps, database: psycopg.Connection):
     overfill(steps, database)
     pause = {"subscription": "test", "reason": "an operator's word"}
     count(steps, lambda: database.execute(SQL["operations"]["pause"], pause))
@@ -120,7 +120,7 @@ def test_a_pause_that_comes_before_the_verdict_of_a_count_stands(steps: Steps, d
     assert state()[0] == "full"
 
 
-def test_one_that_goes_on_while_it_holds_too_much_is_counted_at_once(steps: Steps, database: psycopg.Connection):
+def test_a_resumed_subscription_above_its_cap_is_counted_at_once(steps: Steps, database: psycopg.Connection):
     overfill(steps, database)
     count(steps)
     operations.pause("test", reason="")

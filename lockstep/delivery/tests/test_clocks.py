@@ -75,7 +75,7 @@ def test_work_on_request_is_not_due_without_a_request(works: list[PeriodicWork],
     assert take(PeriodicWork("test", None, nothing)) is False
 
 
-def test_what_sleeps_is_named(works: list[PeriodicWork], database: psycopg.Connection):
+def test_late_periodic_work_is_reported(works: list[PeriodicWork], database: psycopg.Connection):
     for name, every, seconds in [
         ("in time", 60.0, 59),
         ("a little late", 60.0, -100),
@@ -134,7 +134,7 @@ def test_a_lane_waits_no_longer_than_it_may(
 
 
 @pytest.mark.parametrize("delay", [5, 30, 36_000])
-def test_what_failed_waits_no_longer_than_it_would_have(steps: Steps, database: psycopg.Connection, delay: float):
+def test_a_failed_lane_waits_no_longer_after_a_clock_set_back(steps: Steps, database: psycopg.Connection, delay: float):
     """As long as the receiver asked for, too; and two workers notice one step."""
     step = 3_600.0 if delay < 36_000 else 40_000.0
     steps.declare(subscriber())

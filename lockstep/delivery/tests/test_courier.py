@@ -29,7 +29,7 @@ CLAIM = Claim(1, 1, 1, UUID(int=1), Change(1, datetime(2026, 1, 1, tzinfo=UTC), 
 
 
 class Receiver:
-    """A subscriber's handler that writes down what it gets and fails as it is told to."""
+    """A subscriber's handler that records its changes and fails as configured."""
 
     def __init__(self) -> None:
         self.got: list[tuple[str, str]] = []
@@ -84,7 +84,7 @@ def hurry(database: psycopg.Connection) -> None:
     database.execute("UPDATE lockstep_lane SET next_at = now() WHERE failure IS NOT NULL")
 
 
-def test_a_lane_that_came_late_is_found_by_a_thorough_look(
+def test_a_late_lane_is_found_by_a_full_scan(
     start, receiver: Receiver, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ):
     """Its time is long before the one where the worker begins to look."""
@@ -159,7 +159,7 @@ def test_a_retry_carries_the_same_message_id(start, receiver: Receiver, database
     assert len(set(receiver.messages["a"])) == 1
 
 
-def test_what_is_due_again_is_seen_from_outside(
+def test_the_worker_detects_lanes_that_are_due_again(
     start, receiver: Receiver, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ):
     """The courier itself looks at nothing: the worker wakes it."""
@@ -230,9 +230,7 @@ def test_a_handler_that_hangs_is_cut_at_its_deadline(
     assert cause == ("TimedOut: no answer within 0.2 s",)
 
 
-def test_what_waited_for_a_silent_remote_goes_on_when_it_answers(
-    start, receiver: Receiver, database: psycopg.Connection
-):
+def test_lanes_of_a_silent_remote_continue_when_it_answers(start, receiver: Receiver, database: psycopg.Connection):
     """Their retries are hours away; one success is enough."""
     waiting = [f"waits {n}" for n in range(5)]
     for title in waiting:
@@ -249,7 +247,7 @@ def test_what_waited_for_a_silent_remote_goes_on_when_it_answers(
 
 
 @pytest.mark.parametrize("error", [Unreachable("refused"), TimedOut("no answer")], ids=lambda error: error.failure)
-def test_what_is_passed_over_is_no_answer_of_the_remote(
+def test_skipped_changes_are_no_response_of_the_remote(
     start, receiver: Receiver, database: psycopg.Connection, error: Exception
 ):
     """Other people's changes, which a receiver does not get, used up the attempts of its own."""
@@ -332,7 +330,9 @@ def test_a_remote_that_answers_beside_a_timeout_is_not_silent(
 
 
 @pytest.mark.parametrize(("name", "seconds"), [("test", 0.05), ("removed from the code", 0.5)])
-def test_what_no_code_delivers_is_no_reason_to_look_soon(monkeypatch: pytest.MonkeyPatch, name: str, seconds: float):
+def test_due_lanes_of_undeclared_subscriptions_do_not_shorten_the_wait(
+    monkeypatch: pytest.MonkeyPatch, name: str, seconds: float
+):
     worker = worker_module.Worker([subscriber(handler=Receiver())])
     waits: list[float] = []
 
@@ -355,7 +355,7 @@ def test_a_response_releases_lanes_that_another_worker_saw_unreachable(
 ):
     start()
     insert_post(database, "first")
-    eventually(lambda: drained(database))  # this courier knows that the remote answers
+    eventually(lambda: drained(database))  # this courier has seen the remote answer
     receiver.errors["waits"] = [RetryLater("not now")]
     insert_post(database, "waits")
     eventually(lambda: database.execute("SELECT FROM lockstep_lane WHERE failure = 'failed'").fetchone() is not None)
@@ -415,7 +415,9 @@ def test_a_courier_that_cannot_settle_claims_nothing_more(
     assert sorted(title for _, title in receiver.got) == ["a", *(f"later {n}" for n in range(5))]
 
 
-def test_a_receipt_that_cannot_be_kept_holds_up_nothing(start, receiver: Receiver, database: psycopg.Connection):
+def test_a_receipt_that_cannot_be_stored_does_not_block_settlement(
+    start, receiver: Receiver, database: psycopg.Connection
+):
     receiver.errors["a"] = [Rejected("no", receipt={"said": float("nan")})]  # no JSON of PostgreSQL's
     start(recorded=True)
     post = insert_post(database, "a")
@@ -450,7 +452,7 @@ def test_a_worker_outlives_its_connections(start, receiver: Receiver, database: 
     assert [title for _, title in receiver.got] == ["before", "after"]
 
 
-def test_what_is_under_way_when_the_database_dies_ends_and_counts(
+def test_deliveries_in_flight_when_the_database_dies_end_and_count(
     steps: Steps, worker: BackgroundWorker, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(courier_module, "PROBE_SECONDS", 0.05)

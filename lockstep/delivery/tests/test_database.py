@@ -14,7 +14,7 @@ from lockstep.delivery.tests.support import insert_post, rename_post
 from tests.proxy import proxy_to
 
 
-def test_a_connection_whose_server_went_away_is_not_given_out(database: psycopg.Connection):
+def test_the_pool_discards_connections_of_a_stopped_server(database: psycopg.Connection):
     async def pids() -> tuple[int, int]:
         async with open_pool(1, FOR_LANES) as pool:
             async with pool.connection() as connection:
@@ -29,7 +29,7 @@ def test_a_connection_whose_server_went_away_is_not_given_out(database: psycopg.
 
 
 @pytest.mark.parametrize("kind", [FOR_HANDLERS, FOR_LANES, FOR_RELAY], ids=["handlers", "lanes", "relay"])
-def test_a_transaction_whose_worker_is_gone_without_a_word_lets_go_of_its_locks(
+def test_locks_of_a_vanished_worker_are_released(
     database: psycopg.Connection, kind: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ):
     """PostgreSQL does not notice that its client is gone: its locks would block relay and writers for ever."""

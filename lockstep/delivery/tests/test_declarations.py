@@ -16,7 +16,7 @@ ROW = "SELECT kind, skip_origin, cap FROM lockstep_subscription WHERE name = 'te
 AS_OLD, AS_NEW = ("state", None, 1_000_000), ("event", "elsewhere", 7)
 
 
-def test_what_a_newer_version_declares_is_not_taken_back_by_an_older_one(
+def test_an_older_version_does_not_undo_a_newer_declaration(
     steps: Steps, database: psycopg.Connection, caplog: pytest.LogCaptureFixture
 ):
     """Each start of a worker would otherwise turn the subscription round, for ever."""
@@ -52,7 +52,7 @@ def test_migrate_stores_the_declarations_of_the_code(database: psycopg.Connectio
     assert database.execute(kind).fetchone() == ("event",)
 
 
-def test_what_was_replaced_is_not_kept_without_end(steps: Steps, database: psycopg.Connection):
+def test_replaced_declarations_are_kept_up_to_a_limit(steps: Steps, database: psycopg.Connection):
     for cap in range(1, 40):
         steps.declare(replace(NEW, cap=cap))
     replaced = database.execute("SELECT replaced FROM lockstep_subscription").fetchone()

@@ -100,7 +100,7 @@ def test_a_member_receives_changes_of_its_patterns(
     assert [kind for _, kind, _ in listeners.got] == [f"posts.post.{kind}" for kind in kinds]
 
 
-def test_a_courier_leaves_when_nothing_is_left_to_do_and_is_back_for_the_next_change(
+def test_an_idle_courier_exits_and_restarts_for_the_next_change(
     listeners: Listeners, worker: BackgroundWorker, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(courier_module, "IDLE_SECONDS", 0.0)
@@ -196,7 +196,7 @@ def settle_as_refused(steps: Steps, member: Subscriber) -> None:
     steps.settle(claim, error=Rejected("no"))
 
 
-def test_one_that_is_gone_leaves_nothing(
+def test_a_removed_member_leaves_no_rows(
     listeners: Listeners, worker: BackgroundWorker, database: psycopg.Connection, steps: Steps
 ):
     name = listeners.subscribe(1, "*")

@@ -79,7 +79,7 @@ def test_a_claimed_lane_cannot_be_claimed_again(steps: Steps, database: psycopg.
     assert steps.claim(EVENT) == []
 
 
-def test_a_lane_with_nothing_left_goes(steps: Steps, database: psycopg.Connection):
+def test_an_empty_lane_is_deleted(steps: Steps, database: psycopg.Connection):
     write(steps, database, EVENT, "a")
     assert steps.settle(*steps.claim(EVENT)) == 1
     assert lane(database, "id") is None
@@ -108,7 +108,7 @@ def test_a_stale_ack_changes_nothing(steps: Steps, database: psycopg.Connection)
     assert steps.settle(held) == 1
 
 
-def test_a_stale_ack_beside_the_claim_that_came_after_it_changes_nothing(steps: Steps, database: psycopg.Connection):
+def test_a_stale_ack_does_not_affect_the_later_claim(steps: Steps, database: psycopg.Connection):
     """A courier settles together what ended together; a clock that steps forward may have given it a lane twice."""
     write(steps, database, EVENT, "a")
     [stale] = steps.claim(EVENT)
@@ -133,7 +133,7 @@ def test_only_an_answer_uses_up_an_attempt(steps: Steps, database: psycopg.Conne
 @pytest.mark.parametrize(
     "error", [Interrupted("no disk"), LeaseLost("late"), DependencyPending("its parent")], ids=repr
 )
-def test_what_is_not_the_remotes_doing_uses_up_no_attempt(steps: Steps, database: psycopg.Connection, error: Exception):
+def test_failures_of_our_own_side_use_up_no_attempt(steps: Steps, database: psycopg.Connection, error: Exception):
     write(steps, database, EVENT, "a")
     for _ in range(len(SCHEDULE) + 1):
         steps.settle(*steps.claim(EVENT), error=error)
@@ -158,7 +158,7 @@ def test_silence_uses_up_the_attempts_of_the_schedule_and_no_others(steps: Steps
     assert lane(database, "attempts") == 3
 
 
-def test_what_waits_for_a_remote_is_woken_bit_by_bit(steps: Steps, database: psycopg.Connection):
+def test_lanes_of_a_remote_are_released_gradually(steps: Steps, database: psycopg.Connection):
     steps.declare(EVENT)
     database.execute("INSERT INTO posts_post (title, body) SELECT n, '' FROM generate_series(1, 20) AS n")
     steps.fan_out()
@@ -173,7 +173,7 @@ def test_what_waits_for_a_remote_is_woken_bit_by_bit(steps: Steps, database: psy
 
 
 def bring_forward(database: psycopg.Connection, statement: str) -> None:
-    """What a courier does, of 8 at once, that thinks the remote may answer, or saw it answer."""
+    """A release by a courier with 8 concurrent deliveries, after a possible or an actual response of the remote."""
     choice = {"subscription": "test", "at_once": 8, "seconds": timedelta(seconds=5)}
     assert database.execute(SQL["lanes"][statement], choice).rowcount > 0
 
@@ -394,7 +394,7 @@ def test_a_lane_that_waits_after_a_failure_can_be_held(steps: Steps, database: p
     assert steps.hold(STATE, post)
 
 
-def test_a_lane_that_was_held_for_nothing_goes(steps: Steps, database: psycopg.Connection):
+def test_an_empty_held_lane_is_deleted(steps: Steps, database: psycopg.Connection):
     post = write(steps, database, STATE, "a")
     steps.settle(*steps.claim(STATE))
     held = steps.hold(STATE, post)

@@ -62,7 +62,7 @@ def test_times_ago_are_of_the_clock_of_the_database(dead: Steps, monkeypatch: py
     assert lockstep("replay-changes", "test", "--since", "1h", "--plan").startswith("Would replay 1 change ")
 
 
-def test_letters_say_their_cause(dead: Steps):
+def test_dead_letters_have_their_cause(dead: Steps):
     assert "Rejected: the remote refuses" in lockstep("dead-letters", "test")
     [letter] = json.loads(lockstep("dead-letters", "test", "--json"))
     assert letter["cause"] == "Rejected: the remote refuses"
@@ -144,7 +144,7 @@ def test_replaying(dead: Steps):
     assert lockstep("rewind", "test", "--since", "0s") == "The log has nothing since then.\n"
 
 
-def test_what_a_replay_leaves_is_said(dead: Steps, database: psycopg.Connection):
+def test_a_replay_reports_what_it_cannot_send(dead: Steps, database: psycopg.Connection):
     lockstep("rewind", "test", "--all")
     left = "Not fanned out yet: 1 change, which go out by themselves. Their dead letters stay open.\n"
     assert lockstep("replay", "test", "--all", "--plan") == f"Nothing to replay.\n{left}"
@@ -162,7 +162,7 @@ def test_what_a_replay_leaves_is_said(dead: Steps, database: psycopg.Connection)
     assert lockstep(*discard) == "Discarded 1 dead letter.\n"
 
 
-def test_what_has_no_meaning_is_refused_with_a_sentence(dead: Steps):
+def test_operations_without_meaning_are_refused_with_a_sentence(dead: Steps):
     operations.disable("test", reason="by its owner")
     for arguments in (("resume", "test"), ("rewind", "test", "--all"), ("replay", "test", "--all")):
         code, said = run_command("lockstep", *arguments)
@@ -189,7 +189,7 @@ def test_pausing(dead: Steps):
     assert lockstep("status").splitlines()[1].split()[1] == "active"
 
 
-def test_what_has_nothing_to_do_says_so(dead: Steps):
+def test_operations_without_effect_report_it(dead: Steps):
     lockstep("discard", "test", "--all", "--reason", "not wanted")
     assert lockstep("replay", "test", "--all") == "Nothing to replay.\n"
     assert lockstep("discard", "test", "--all", "--reason", "r") == "Nothing to discard.\n"
@@ -215,7 +215,7 @@ def test_what_has_nothing_to_do_says_so(dead: Steps):
         (("rewind", "test", "--since", "1h", "--all"), "--all: not allowed with argument --since"),
     ],
 )
-def test_what_is_not_understood_is_said(dead: Steps, arguments: tuple[str, ...], message: str):
+def test_invalid_arguments_are_reported(dead: Steps, arguments: tuple[str, ...], message: str):
     dead.declare(subscriber("other"))
     code, said = run_command("lockstep", *arguments)
     assert code == 1

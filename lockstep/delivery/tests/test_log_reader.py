@@ -51,7 +51,7 @@ def read_on(follower: LogReader, place: Position) -> tuple[list[str], Position]:
             return titles, place
 
 
-def test_what_commits_after_the_place_is_read_once(follower: LogReader, database: psycopg.Connection):
+def test_changes_committed_after_a_position_are_read_once(follower: LogReader, database: psycopg.Connection):
     insert_post(database, "before")
     place = follower.now()
     insert_post(database, "a")
@@ -162,12 +162,12 @@ def test_nothing_is_missed_repeated_or_out_of_order_among_many_writers(
         "aaaaaaaa/1:1:/1:1:/1/-\0",
     ],
 )
-def test_what_is_no_place(follower: LogReader, text: str):
+def test_invalid_positions_are_refused(follower: LogReader, text: str):
     with pytest.raises(InvalidPosition):
         follower.validate(Position.parse(text))
 
 
-def test_a_place_of_another_life_or_of_the_future_is_forgotten(follower: LogReader, database: psycopg.Connection):
+def test_a_position_of_another_database_or_the_future_is_expired(follower: LogReader, database: psycopg.Connection):
     insert_post(database, "a")
     now = follower.now()
     follower.validate(now)
@@ -187,7 +187,7 @@ def test_a_place_of_another_life_or_of_the_future_is_forgotten(follower: LogRead
         follower.validate(replace(now, start="9:1:"))
 
 
-def test_a_place_shows_no_transaction_above_that_of_its_last_change(follower: LogReader, database: psycopg.Connection):
+def test_a_position_shows_no_transaction_above_its_last_change(follower: LogReader, database: psycopg.Connection):
     """Those above would be given out again where the database turns back to the place."""
     with psycopg.connect(database_url()) as earlier, psycopg.connect(database_url()) as later:
         insert_post(earlier, "was open before")
@@ -216,7 +216,7 @@ def test_an_empty_log_has_a_place(follower: LogReader, database: psycopg.Connect
     assert read_on(follower, place)[0] == ["first"]
 
 
-def test_what_was_dropped_proves_a_place_as_well(follower: LogReader, database: psycopg.Connection):
+def test_a_dropped_change_proves_a_position_as_well(follower: LogReader, database: psycopg.Connection):
     """A quiet system, where the last change grows old while its reader is there."""
     insert_post(database, "a")
     before = follower.now()
@@ -234,7 +234,7 @@ def test_what_was_dropped_proves_a_place_as_well(follower: LogReader, database: 
 
 
 @pytest.mark.parametrize("where", ["another cluster", "a standby"])
-def test_there_is_nothing_to_follow_where_ids_mean_nothing(
+def test_the_log_cannot_be_read_on_another_cluster_or_a_standby(
     follower: LogReader, database: psycopg.Connection, where: str, monkeypatch: pytest.MonkeyPatch
 ):
     place = follower.now()

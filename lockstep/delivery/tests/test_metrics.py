@@ -43,7 +43,7 @@ def development(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "DEBUG", True)
 
 
-def test_what_waits_is_shown_for_every_subscription(client: Client, steps: Steps, database: psycopg.Connection):
+def test_waiting_changes_are_shown_for_every_subscription(client: Client, steps: Steps, database: psycopg.Connection):
     steps.declare(subscriber())
     steps.declare(subscriber("other"))
     operations.pause("other", reason="for now")
@@ -70,7 +70,7 @@ def test_members_of_a_family_are_one_figure(client: Client, steps: Steps, databa
     assert {name for _, name in shown} == {"family"}
 
 
-def test_what_a_worker_did_is_counted(steps: Steps, worker: BackgroundWorker, database: psycopg.Connection):
+def test_deliveries_of_a_worker_are_counted(steps: Steps, worker: BackgroundWorker, database: psycopg.Connection):
     async def handler(claim: Claim) -> Skipped | None:
         if claim.change.after["title"] == "bad":
             raise Rejected("no")

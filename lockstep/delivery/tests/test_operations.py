@@ -219,7 +219,7 @@ def drop(database: psycopg.Connection, *posts: str) -> None:
 
 
 @pytest.mark.parametrize("who", [EVENT, STATE], ids=["event", "state"])
-def test_letters_whose_change_is_gone_stay_open_and_are_named(
+def test_dead_letters_without_their_change_stay_open_and_are_named(
     steps: Steps, database: psycopg.Connection, who: Subscriber
 ):
     first, *_ = bury_some(steps, database, who, "a", "b")
@@ -278,7 +278,7 @@ def rewind_and_fan_out(steps: Steps) -> None:
 def test_replay_of_a_delivery_in_flight_comes_after_earlier_changes(
     steps: Steps, database: psycopg.Connection, send_again: Callable[[Steps], object]
 ):
-    """Else the last that its receiver hears of the object would be an earlier change."""
+    """Otherwise the receiver's last message about the object would be an earlier change."""
     post = write(steps, database, EVENT, "a", "b")
     deliver(steps, EVENT)
     rename_post(database, post, "c")
@@ -309,7 +309,7 @@ def test_a_lane_that_waits_after_a_failure_begins_anew_with_a_rewind(steps: Step
     assert (title(again), again.attempts) == ("a", 1)
 
 
-def test_what_is_not_fanned_out_yet_is_left_to_the_relay(steps: Steps, database: psycopg.Connection):
+def test_replay_leaves_changes_not_yet_fanned_out_to_the_relay(steps: Steps, database: psycopg.Connection):
     write(steps, database, EVENT, "a")
     insert_post(database, "new")
     assert operations.replay_span(ALL).changes == 0
@@ -371,7 +371,7 @@ def test_a_rewind_keeps_waiting_deliveries_that_its_window_lacks(steps: Steps, d
     assert waiting(database) == []
 
 
-def test_what_a_rewind_has_kept_and_is_followed_again_waits_once(steps: Steps, database: psycopg.Connection):
+def test_a_delivery_kept_by_a_rewind_and_followed_again_waits_once(steps: Steps, database: psycopg.Connection):
     write(steps, database, EVENT, "created", "updated")
     follow(database, "posts.post.updated")
     operations.rewind("test")
@@ -400,7 +400,7 @@ def test_a_rewind_includes_changes_numbered_early_and_committed_late(steps: Step
     assert sorted(deliver(steps, EVENT)) == ["early and late", "quick"]
 
 
-def test_a_rewind_loses_nothing_that_commits_while_it_looks(steps: Steps, database: psycopg.Connection):
+def test_a_rewind_loses_no_change_committed_during_it(steps: Steps, database: psycopg.Connection):
     """Its number was drawn before the one that the rewind found, and its transaction ends before the window is made."""
     steps.declare(EVENT)
     with psycopg.connect(database_url()) as slow:
@@ -466,7 +466,9 @@ def fill(name: str) -> None:
 
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("state", STATES)
-def test_what_each_operation_means_in_each_state(steps: Steps, database: psycopg.Connection, state: str, action: str):
+def test_each_operation_in_each_state_of_a_subscription(
+    steps: Steps, database: psycopg.Connection, state: str, action: str
+):
     for name in ("test", "other"):
         steps.declare(subscriber(name))
     insert_post(database, "a")
@@ -502,7 +504,7 @@ def test_a_pause_outlives_being_disabled(steps: Steps, database: psycopg.Connect
     assert [status.state for status in operations.status()] == ["active"]
 
 
-def test_a_rewind_to_where_nothing_is_changes_nothing(steps: Steps, database: psycopg.Connection):
+def test_a_rewind_without_changes_has_no_effect(steps: Steps, database: psycopg.Connection):
     write(steps, database, EVENT, "a")
     assert operations.rewind("test", since=datetime.now(UTC) + timedelta(hours=1)) is False
     assert deliver(steps, EVENT) == ["a"]

@@ -65,7 +65,9 @@ def test_nothing_goes_before_its_time(old_days: psycopg.Connection, steps: Steps
     assert drop() == []
 
 
-def test_what_is_not_fanned_out_is_kept(old_days: psycopg.Connection, steps: Steps, caplog: pytest.LogCaptureFixture):
+def test_a_week_is_kept_for_changes_not_fanned_out(
+    old_days: psycopg.Connection, steps: Steps, caplog: pytest.LogCaptureFixture
+):
     steps.declare(EVENT)
     operations.rewind("test")
     with caplog.at_level(logging.WARNING):
@@ -73,7 +75,7 @@ def test_what_is_not_fanned_out_is_kept(old_days: psycopg.Connection, steps: Ste
     assert "lockstep_change_20200101 is past retention and kept, because test still needs it" in caplog.text
 
 
-def test_what_waits_in_a_lane_is_kept_until_it_is_delivered(old_days: psycopg.Connection, steps: Steps):
+def test_a_week_is_kept_for_waiting_deliveries(old_days: psycopg.Connection, steps: Steps):
     steps.declare(EVENT)
     operations.rewind("test")
     while steps.behind():
@@ -86,7 +88,7 @@ def test_what_waits_in_a_lane_is_kept_until_it_is_delivered(old_days: psycopg.Co
     assert drop() == [DAYS[1]]
 
 
-def test_what_a_dead_letter_needs_is_kept_until_it_is_settled(old_days: psycopg.Connection, steps: Steps):
+def test_a_week_is_kept_for_open_dead_letters(old_days: psycopg.Connection, steps: Steps):
     steps.declare(EVENT)
     operations.rewind("test")
     while steps.behind():

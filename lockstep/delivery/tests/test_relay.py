@@ -229,7 +229,7 @@ def test_one_that_an_operation_holds_stays_behind_alone(
     assert places(database) == [["another", "held", "others"]]
 
 
-def test_one_that_leaves_its_place_while_the_relay_works_is_given_nothing_twice(
+def test_a_subscription_that_leaves_its_place_during_fan_out_receives_nothing_twice(
     steps: Steps, database: psycopg.Connection, writers: list[psycopg.Connection]
 ):
     """An operation waits for the relay, and leaves the place where the relay brought it."""
@@ -273,7 +273,7 @@ def test_a_window_that_was_seen_before_others_joined_its_place_is_left_alone(
     assert [steps.fan_out(), steps.fan_out()] == [2, 0]
 
 
-def test_what_is_not_followed_writes_the_place_and_no_subscription(steps: Steps, database: psycopg.Connection):
+def test_unfollowed_changes_write_the_place_and_no_subscription(steps: Steps, database: psycopg.Connection):
     def versions() -> list[tuple[str, str]]:
         return database.execute("SELECT name, xmin::text FROM lockstep_subscription ORDER BY name").fetchall()
 

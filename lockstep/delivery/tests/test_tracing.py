@@ -142,7 +142,7 @@ def test_a_request_to_a_provider_carries_it_too(
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_span_says_how_its_attempt_ended_and_nothing_that_came_back(
+def test_a_span_has_the_outcome_and_nothing_of_the_response(
     traces: Recorded,
     worker: BackgroundWorker,
     database: psycopg.Connection,

@@ -45,7 +45,7 @@ def seldom(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "MAX_POLL_SECONDS", HOUR)
 
 
-def test_a_commit_is_heard_of(seldom: None, start: Start):
+def test_a_commit_is_notified(seldom: None, start: Start):
     titles = start()
     for title in ("a", "b", "c"):
         with attributed_transaction(actor="someuser"):
@@ -53,13 +53,13 @@ def test_a_commit_is_heard_of(seldom: None, start: Start):
         eventually(lambda title=title: title in titles)
 
 
-def test_what_was_written_past_django_is_found(start: Start, database: psycopg.Connection):
+def test_writes_past_django_are_found_by_polling(start: Start, database: psycopg.Connection):
     titles = start()
     insert_post(database, "by hand")
     eventually(lambda: titles == ["by hand"])
 
 
-def test_what_is_rolled_back_is_not_announced(transactional_db: None, monkeypatch: pytest.MonkeyPatch):
+def test_a_rollback_is_not_notified(transactional_db: None, monkeypatch: pytest.MonkeyPatch):
     announced: list[bool] = []
     monkeypatch.setattr(commit_notifier, "notify", lambda: announced.append(True))
     with attributed_transaction(actor="someuser"):

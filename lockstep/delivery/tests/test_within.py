@@ -58,7 +58,7 @@ def test_each_change_is_handled_once(handled: psycopg.Connection, steps: Steps, 
     assert titles(handled) == [f"{n:02}" for n in range(50)]
 
 
-def test_what_a_failing_handler_wrote_is_rolled_back(
+def test_writes_of_a_failing_handler_are_rolled_back(
     handled: psycopg.Connection, steps: Steps, worker: BackgroundWorker
 ):
     async def write_and_fail(connection: psycopg.AsyncConnection[Any], claims: Sequence[Claim]) -> None:
@@ -138,6 +138,6 @@ def test_only_transactional_handlers_receive_batches():
         subscriber(batch=10)
 
 
-def test_what_stays_in_our_database_keeps_no_attempts():
+def test_transactional_deliveries_store_no_attempts():
     with pytest.raises(ValueError, match="keeps no attempts"):
         Subscriber(name="test", kind="event", models=(POST,), within=write_titles, recorded=True)

@@ -80,7 +80,7 @@ def test_changes_arrive_as_they_are_committed(staff: Person, database: psycopg.C
         assert titles(events, 1) == ["b"]
 
 
-def test_a_client_that_comes_back_misses_and_repeats_nothing(staff: Person, database: psycopg.Connection):
+def test_a_reconnecting_client_misses_and_repeats_nothing(staff: Person, database: psycopg.Connection):
     with stream(staff) as events:
         begun = next(events).id
         for n in range(5):
@@ -103,9 +103,7 @@ def test_a_stream_sends_the_requested_events_only(staff: Person, database: psyco
         assert titles(events, 1) == ["b"]
 
 
-def test_silence_is_broken_and_tells_how_far_it_is(
-    staff: Person, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
-):
+def test_heartbeats_carry_the_position(staff: Person, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(stream_module, "HEARTBEAT_SECONDS", 0.0)
     monkeypatch.setattr(stream_module, "POLL_SECONDS", 0.01)
     with stream(staff, query="?events=posts.comment.*") as events:
@@ -126,13 +124,13 @@ def test_a_stream_ends_so_that_its_client_shows_its_token_again(staff: Person, m
 
 
 @pytest.mark.parametrize("place", ["nonsense", "00000000/2:1:/1:1:/0/-", "-1"])
-def test_a_place_that_is_none_is_refused(staff: Person, place: str):
+def test_an_invalid_last_event_id_is_refused(staff: Person, place: str):
     response = staff.client.get(PATH, headers=LIVE | {"last-event-id": place})
     assert response.status_code == 400
     assert response["Content-Type"] == "application/problem+json"
 
 
-def test_a_place_that_the_log_forgot_is_gone(staff: Person, database: psycopg.Connection):
+def test_an_expired_position_is_410(staff: Person, database: psycopg.Connection):
     with stream(staff) as events:
         place = next(events).id
     database.execute("UPDATE lockstep_epoch SET dropped = 9000000000")
@@ -148,7 +146,7 @@ def test_patterns_that_there_are_not(staff: Person):
     assert staff.client.get(f"{PATH}?events=nothing.*", headers=LIVE).status_code == 400
 
 
-def test_there_are_so_many_streams_and_each_gives_its_seat_back(staff: Person, monkeypatch: pytest.MonkeyPatch):
+def test_streams_are_limited_and_release_their_slot(staff: Person, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(stream_module, "_slots", BoundedSemaphore(1))
     for _ in range(3):
         first = staff.client.get(PATH, headers=LIVE)
@@ -159,7 +157,7 @@ def test_there_are_so_many_streams_and_each_gives_its_seat_back(staff: Person, m
     staff.client.get(PATH, headers=LIVE).close()
 
 
-def test_head_takes_no_seat(staff: Person, monkeypatch: pytest.MonkeyPatch):
+def test_head_takes_no_stream_slot(staff: Person, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(stream_module, "_slots", BoundedSemaphore(1))
     heads = [staff.client.head(PATH, headers=LIVE) for _ in range(3)]
     assert [(head.status_code, head["Content-Type"]) for head in heads] == [(200, "text/event-stream")] * 3
@@ -175,7 +173,7 @@ def test_before_a_worker_has_ever_run_there_is_nothing_to_follow(staff: Person, 
         assert answer.json()["type"] == "/problems/unavailable"
 
 
-def test_a_stream_whose_database_goes_ends_and_is_taken_up_again(
+def test_a_stream_ends_with_its_database_and_can_be_resumed(
     staff: Person, database: psycopg.Connection, caplog: pytest.LogCaptureFixture
 ):
     with stream(staff) as events:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Raw:
-    """A text that stands in a document as it is."""
+    """A text that is written into a document verbatim."""
 
     text: str
 

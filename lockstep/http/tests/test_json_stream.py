@@ -124,7 +124,7 @@ def test_accepts_exactly_the_texts_of_the_parser(piece, text, size):
     "text",
     ["", "  ", "[", "{}", "<html>", "[{},]", "[,{}]", "[{}{}]", "[{}] x", "[{}]]", "[1 2]", "[{},,{}]"],
 )
-def test_what_is_not_one_array_is_garbled(piece, text):
+def test_other_texts_than_one_array_are_malformed(piece, text):
     assert isinstance(read(text.encode(), 3)[1], MalformedResponse)
 
 
@@ -156,7 +156,7 @@ def test_endless_structure_ends(limits, filler):
     assert isinstance(error, MalformedResponse)
 
 
-def test_what_is_too_deep_is_known_before_the_limit_of_size():
+def test_excessive_depth_is_detected_before_the_size_limit():
     with pytest.raises(MalformedResponse, match="deep"):
         list(ArrayReader().feed(b"[" * (2 * PIECE)))
 

@@ -17,7 +17,7 @@ def provider(transactional_db: None) -> Iterator[Provider]:
 
 @pytest.fixture
 def amnesiac(transactional_db: None) -> Iterator[Provider]:
-    """A stand-in that forgets what is written, as the real one does."""
+    """A stand-in that stores no writes, as the real server."""
     with StandIn("amnesiac", posts=10, comments_per_post=2) as server:
         settings.POSTS_PROVIDER_URL = server.url
         yield Provider(server)

@@ -53,7 +53,7 @@ def test_a_second_import_changes_nothing(provider: Provider):
     assert LoggedChange.objects.count() == changes
 
 
-def test_what_is_imported_is_captured_with_its_origin(provider: Provider):
+def test_imports_are_captured_with_their_origin(provider: Provider):
     run_import()
     imported = LoggedChange.objects.filter(model__startswith="posts.")
     assert set(imported.values_list("kind", "origin")) == {("created", "jsonplaceholder")}
@@ -302,7 +302,7 @@ def test_a_creation_in_flight_is_not_imported_as_another_object(provider: Provid
     assert Post.objects.filter(title="under way").count() == 1
 
 
-def test_what_came_in_before_a_break_is_counted(transactional_db: None):
+def test_objects_imported_before_a_failure_are_counted(transactional_db: None):
     with StandIn(posts=6_000, comments_per_post=0) as large:
         settings.POSTS_PROVIDER_URL = large.url
         large.faults(cut=True)

@@ -18,7 +18,7 @@ def figures(client: Client) -> list[str]:
     return [line for line in lines if line.startswith("lockstep_mirror_")]
 
 
-def test_a_mirror_that_nothing_was_seen_of_has_figures(client: Client, db: None):
+def test_a_mirror_without_a_drift_check_has_metrics(client: Client, db: None):
     assert figures(client) == [
         'lockstep_mirror_stopped{provider="jsonplaceholder"} 0.0',
         'lockstep_mirror_drift_objects{provider="jsonplaceholder"} 0.0',

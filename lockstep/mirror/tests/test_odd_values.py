@@ -34,7 +34,7 @@ def rows() -> list[object]:
 
 
 @pytest.mark.slow
-def test_what_can_be_kept_comes_in_and_is_shown(provider: Provider, cast: Cast):
+def test_storable_odd_values_are_imported_and_shown(provider: Provider, cast: Cast):
     provider.faults(methods=["GET"], path="/posts", body=dumps(rows()))
     code, said = run_import()
     assert code == 1

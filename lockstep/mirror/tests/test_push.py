@@ -221,9 +221,7 @@ def test_acknowledged_is_not_verified(amnesiac: Provider, post: Post):
     assert known.unkept_at >= known.acknowledged_at
 
 
-def test_a_forgetful_provider_gives_every_object_the_same_id_and_their_comments_are_done_with(
-    amnesiac: Provider, post: Post
-):
+def test_objects_of_a_provider_without_storage_share_one_id(amnesiac: Provider, post: Post):
     other = Post.objects.create(title="other", body="b")
     comment = Comment.objects.create(post=post, name="n", email="e@example.com", body="b")
     assert [push(post), push(other), push(comment)] == [False, False, False]
@@ -270,7 +268,7 @@ def test_equal_posts_whose_creations_got_no_answer_each_find_a_copy_of_their_own
     assert {remote(twin).remote_id for twin in twins} == {"11", "12", "13", "14"}
 
 
-def test_what_is_too_large_for_the_provider_to_list_is_refused_before_it_is_sent(provider: Provider, post: Post):
+def test_objects_too_large_for_the_providers_list_are_refused_before_sending(provider: Provider, post: Post):
     Post.objects.update(body="x" * (MAX_BODY_BYTES + 1))
     with pytest.raises(Rejected, match="exceed the limit"):
         push(post)
@@ -278,7 +276,7 @@ def test_what_is_too_large_for_the_provider_to_list_is_refused_before_it_is_sent
 
 
 @pytest.mark.parametrize(("method", "deleted"), [("PUT", False), ("DELETE", True)])
-def test_a_yes_without_effect_is_no_success_where_writes_are_kept(
+def test_an_acknowledged_write_without_effect_is_retried_where_writes_persist(
     provider: Provider, post: Post, method: str, deleted: bool
 ):
     push(post)

@@ -39,7 +39,7 @@ def imported(provider: Provider) -> Provider:
 
 @pytest.fixture
 def kept(imported: Provider) -> Provider:
-    """A provider that was seen to keep a write of ours, long ago."""
+    """A provider that has been seen to store a write of ours, long ago."""
     push(Post.objects.create(title="shows that writes are kept", body="b"))
     everything_was_long_ago()
     return imported
@@ -128,7 +128,7 @@ TABLE = [
 def test_the_provider_ends_equal_to_us_whatever_happens_to_a_write(
     kept: Provider, write: str, unclear: str, reads: str
 ):
-    """Nothing of ours is there twice, nothing of others is gone, and none of it is drift by others."""
+    """None of our copies is doubled, no copy of others is gone, and no difference counts as drift."""
     kept.http.post("/posts", json={"userId": 7, "title": "of others", "body": "b"})
     post = Post.objects.create(title="first", body="b")
     if write != "create":
@@ -159,7 +159,7 @@ def test_the_provider_ends_equal_to_us_whatever_happens_to_a_write(
     assert sum(left["too much there"].values()) == 1
 
 
-def test_a_write_without_an_answer_is_looked_after_later(kept: Provider):
+def test_a_write_without_a_response_is_reconciled_later(kept: Provider):
     post = Post.objects.create(title="first", body="b")
     push(post)
     look()
@@ -185,7 +185,7 @@ def seconds_ago(seconds: int) -> object:
         return cursor.fetchone()[0]
 
 
-def test_a_deletion_under_an_id_that_says_an_error_is_not_forgotten(kept: Provider):
+def test_a_deletion_is_kept_while_the_copy_cannot_be_read(kept: Provider):
     """FAULTS D5: a DELETE without an answer, and a GET that says 200 {"error": …}."""
     post = Post.objects.create(title="ours", body="b")
     push(post)
@@ -258,7 +258,7 @@ def test_a_provider_that_suddenly_shows_less_is_read_again_before_anything_is_do
     assert in_step(kept.server.url)
 
 
-def test_what_is_gone_at_the_second_look_too_is_created_again(kept: Provider):
+def test_copies_missing_at_the_second_read_are_created_again(kept: Provider):
     gone = list(kept.posts())[:3]
     for number in gone:
         kept.http.delete(f"/posts/{number}")
@@ -336,7 +336,7 @@ def test_a_stop_ends_when_the_provider_is_as_it_was(kept: Provider, monkeypatch:
 
 
 def test_a_stop_is_looked_at_again_without_a_push(kept: Provider, monkeypatch: pytest.MonkeyPatch):
-    """It stood until the next push: the hourly check found nothing to mend, and asked for no look."""
+    """It remained until the next push: the hourly check found nothing to repair, and requested no read."""
     monkeypatch.setattr(settings, "POSTS_PROVIDER_MAX_CREATES", 2)
     kept.faults(methods=["GET"], hides="everything")
     looks(kept)
@@ -413,7 +413,7 @@ def test_the_command_takes_copies_under_their_new_ids_too(kept: Provider):
     assert run_plan()[0] == 0
 
 
-def test_what_a_plan_deletes_is_not_deleted_when_it_has_changed_since(kept: Provider):
+def test_a_planned_deletion_is_skipped_if_the_copy_has_changed(kept: Provider):
     kept.http.post("/posts", json={"userId": 1, "title": "of others", "body": "b"})
     number = max(kept.posts())
     kept.faults(methods=["GET"], path=f"/posts/{number}", body=f'{{"id": {number}, "title": "by now another one"}}')

@@ -90,7 +90,7 @@ def test_an_audit_of_many_differences_names_the_first(imported: Provider):
     assert "(30 differ: see manage.py sync_with_fake_system --plan)" in said
 
 
-def test_apply_mends_exactly_that_and_a_second_plan_exits_0(imported: Provider):
+def test_apply_repairs_exactly_the_plan_and_a_second_plan_exits_0(imported: Provider):
     imported.http.patch("/posts/1", json={"title": "changed by hand"})
     imported.http.delete("/comments/3")
     imported.http.delete("/posts/7")
@@ -104,7 +104,7 @@ def test_apply_mends_exactly_that_and_a_second_plan_exits_0(imported: Provider):
     assert run_plan()[0] == 0
 
 
-def test_what_we_wrote_while_no_worker_ran_is_in_the_plan(imported: Provider):
+def test_writes_made_without_a_worker_are_in_the_plan(imported: Provider):
     post = Post.objects.create(title="new", body="b")
     Comment.objects.create(post=post, name="n", email="e", body="b")
     Post.objects.filter(number=1).update(title="edited")
@@ -195,7 +195,7 @@ def test_a_field_that_is_missing_or_odd_at_the_provider_is_a_difference(imported
     assert "userId" not in said  # "1" is 1
 
 
-def test_the_plan_says_that_the_provider_does_not_keep_writes_and_nothing_is_pushed_for_ever(amnesiac: Provider):
+def test_the_plan_reports_a_provider_that_stores_nothing_and_pushes_end(amnesiac: Provider):
     run_import()
     post = Post.objects.create(title="forgotten", body="b")
     push(post)
@@ -215,7 +215,7 @@ def test_the_plan_says_that_the_provider_does_not_keep_writes_and_nothing_is_pus
     assert amnesiac.writes() == {}
 
 
-def test_drift_by_hand_of_a_copy_that_was_verified_is_not_taken_for_forgetting(imported: Provider):
+def test_manual_drift_of_a_verified_copy_is_not_taken_for_a_lost_write(imported: Provider):
     post = Post.objects.create(title="new", body="b")
     push(post)
     imported.http.delete("/posts/11")
@@ -253,7 +253,7 @@ def test_the_check_repairs_writes_lost_before_the_provider_was_known_to_store(
     for n in range(3):
         push(Post.objects.create(title=f"kept {n}", body="b"))
     Post.objects.filter(number=1).update(deleted=LATER)
-    worker.subscribers = []  # the deliveries of these changes would mend it too
+    worker.subscribers = []  # deliveries of these changes would repair it, too
     worker.start()
     eventually(lambda: 1 not in imported.posts() and imported.posts()[2]["title"] == "edited")
 
@@ -299,7 +299,7 @@ def test_copies_that_a_deletion_removed_as_well_are_restored(
     assert [c["postId"] for c in sweeping.comments().values() if c["name"] == "n"] == [int(remote)]
 
 
-def test_a_deletion_whose_answer_was_lost_is_looked_after_too(
+def test_a_deletion_without_a_response_is_reconciled_too(
     sweeping: Provider, worker: BackgroundWorker, database: psycopg.Connection
 ):
     worker.start()

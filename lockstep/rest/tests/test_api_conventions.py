@@ -64,7 +64,7 @@ def test_unauthenticated_requests_are_counted_by_address(settings):
     assert ask("2001:db8:0:1::1") == 401
 
 
-def test_it_does_not_remember_more_than_it_should(monkeypatch: pytest.MonkeyPatch):
+def test_the_rate_limiter_has_a_maximum_of_keys(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(rate_limit, "MAX_KEYS", 10)
     limiter = rate_limit.FixedWindowLimiter()
     for number in range(100):
@@ -76,7 +76,7 @@ def test_it_does_not_remember_more_than_it_should(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("path", [ME, "/nowhere/", "/healthz", "/problems/not-found", "/auth/"])
-def test_every_answer_has_an_id_and_tells_browsers_to_keep_off(cast: Cast, path: str):
+def test_every_response_has_an_id_and_security_headers(cast: Cast, path: str):
     answer = cast.owner.client.get(path, headers={"x-request-id": "mine-1"})
     assert answer["X-Request-ID"] == "mine-1"
     assert answer["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
@@ -99,7 +99,7 @@ def test_other_origins_read_nothing(cast: Cast):
     assert "Access-Control-Allow-Origin" not in asked
 
 
-def test_an_origin_that_is_named_may_read_and_use_the_manners(cast: Cast, settings):
+def test_a_named_origin_may_read_and_use_the_api_conventions(cast: Cast, settings):
     settings.CORS_ALLOWED_ORIGINS = ["https://app.example.com"]
     settings.MIDDLEWARE = ["corsheaders.middleware.CorsMiddleware", *settings.MIDDLEWARE]
     answer = cast.owner.client.get(ME, headers={"origin": "https://app.example.com"})

@@ -83,7 +83,7 @@ class Shape(StrictSerializer):
 @pytest.mark.parametrize(
     "given", [{"text": "x" * 11}, {"listed": ["a"] * 3}, {"chosen": "x" * 1_001}], ids=lambda given: next(iter(given))
 )
-def test_what_is_too_long_is_not_looked_into(given: dict, monkeypatch: pytest.MonkeyPatch):
+def test_values_beyond_their_limit_are_not_parsed(given: dict, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Counting, "looked", 0)
     shape = Shape(data=given)
     assert not shape.is_valid()
@@ -92,7 +92,7 @@ def test_what_is_too_long_is_not_looked_into(given: dict, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("given", [{"text": "  " + "x" * 10 + "  "}, {"listed": ["a"] * 2}, {"chosen": "a"}])
-def test_what_is_just_short_enough_is_taken(given: dict):
+def test_values_at_their_limit_are_accepted(given: dict):
     assert Shape(data=given).is_valid()
 
 

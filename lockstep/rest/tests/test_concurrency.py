@@ -43,13 +43,13 @@ def test_a_client_cannot_set_a_version(cast: Cast):
 @pytest.mark.parametrize(
     "condition", ["{}", "W/{}", '"x", {}', "*", '"x" ,W/"y",{}', ",, {},", '"x",, \t,{} ,', ', W/"x" , {}']
 )
-def test_what_the_client_has_is_not_sent_again(cast: Cast, condition: str):
+def test_a_matching_if_none_match_is_304(cast: Cast, condition: str):
     tag = cast.owner.get(ME)["ETag"]
     answer = cast.owner.client.get(ME, headers={"if-none-match": condition.format(tag)})
     assert (answer.status_code, answer.content, answer["ETag"]) == (304, b"", tag)
 
 
-def test_what_the_client_has_not_is_sent(cast: Cast):
+def test_another_if_none_match_is_200(cast: Cast):
     assert cast.owner.client.get(ME, headers={"if-none-match": '"x"'}).status_code == 200
 
 
@@ -95,7 +95,7 @@ def test_a_change_of_something_else_is_412_and_nothing_happens(cast: Cast, condi
 
 
 @pytest.mark.parametrize("condition", ["", "x", '"x', '"a" "b"', ",", "7", '"\x00"'])
-def test_what_is_no_condition_is_400(cast: Cast, condition: str):
+def test_an_invalid_condition_is_400(cast: Cast, condition: str):
     assert patch(cast, "new", **{"if-match": condition}).status_code == 400
     assert cast.owner.client.get(ME, headers={"if-none-match": condition}).status_code == 400
 

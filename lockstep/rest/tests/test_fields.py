@@ -57,7 +57,7 @@ def test_integers(cast: Cast, value: object):
         10**13,
     ],
 )
-def test_what_is_no_integer(cast: Cast, value: object):
+def test_invalid_integers_are_400(cast: Cast, value: object):
     answer = cast.owner.post(PRODUCTS, {**PRODUCT, "stock": value})
     assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (400, ["stock"])
     answer = cast.owner.post("/api/v1/orders/", {"lines": [{"product": 1, "quantity": value}]})
@@ -96,7 +96,7 @@ def test_prices(cast: Cast, value: object, shown: str):
         "",
     ],
 )
-def test_what_is_no_price(cast: Cast, value: object):
+def test_invalid_prices_are_400(cast: Cast, value: object):
     answer = cast.owner.post(PRODUCTS, {**PRODUCT, "price": value})
     assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (400, ["price"])
 
@@ -116,7 +116,7 @@ def test_nothing_but_whitespace_is_blank(cast: Cast, value: str):
 
 
 @pytest.mark.parametrize("value", [5, 1.5, True, ["x"], {}])
-def test_what_is_no_text(cast: Cast, value: object):
+def test_invalid_texts_are_400(cast: Cast, value: object):
     answer = cast.owner.post("/api/v1/defects/", {"comment": value})
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "comment")
 
@@ -184,7 +184,7 @@ def test_read_only_fields_are_refused_by_every_route_that_changes_something(cast
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, list(body)[-1]), path
 
 
-def test_no_serializer_takes_more_than_it_says():
+def test_every_serializer_uses_the_strict_fields():
     """Every field that is written is one of the strict ones."""
     loose = [
         f"{serializer.__name__}.{name}"

@@ -79,18 +79,18 @@ def test_a_key_in_quotes_is_the_key(cast: Cast, one: str, other: str):
     assert Post.objects.count() == 1
 
 
-def test_keys_of_one_are_nothing_to_another(cast: Cast):
+def test_keys_of_one_user_do_not_affect_another(cast: Cast):
     assert send(cast.owner).json()["id"] != send(cast.colleague).json()["id"]
 
 
-def test_what_was_refused_may_be_mended_under_its_key(cast: Cast):
+def test_a_refused_request_can_be_corrected_under_its_key(cast: Cast):
     assert send(cast.owner, body={"title": ""}).status_code == 400
     assert send(cast.owner).status_code == 201
     assert Post.objects.count() == 1
 
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "x" * 256, "é"])
-def test_what_is_no_key_is_400(cast: Cast, key: str):
+def test_an_invalid_key_is_400(cast: Cast, key: str):
     assert send(cast.owner, key).status_code == 400
     assert not Post.objects.exists()
 

@@ -139,7 +139,7 @@ def test_a_page_that_ended_by_its_bytes_has_a_way_back(cast: Cast, monkeypatch: 
     assert seen == whole
 
 
-def test_what_a_page_has_no_room_for_does_not_leave_the_database(cast: Cast, monkeypatch: pytest.MonkeyPatch):
+def test_rows_beyond_the_page_size_do_not_leave_the_database(cast: Cast, monkeypatch: pytest.MonkeyPatch):
     make_defects(cast)
     monkeypatch.setattr(paging, "MAX_PAGE_BYTES", ROOM)
     read: list[object] = []
@@ -214,7 +214,7 @@ def test_the_page_before_one_past_the_end_has_rows(cast: Cast, query: str, previ
     assert cast.owner.get(link).json()["results"]
 
 
-def test_before_nothing_there_is_no_page(cast: Cast):
+def test_an_empty_list_has_no_previous_page(cast: Cast):
     Catalogue.objects.update_or_create(id=1, defaults={"refreshed": timezone.now()})
     for path in ("/api/v1/movies/?page=99", "/api/v1/movies/?skip=99", "/api/v1/products/?offset=99"):
         assert cast.owner.get(path).json()["previous"] is None

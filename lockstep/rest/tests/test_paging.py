@@ -19,7 +19,7 @@ def names(body: dict) -> list[str]:
     return [one["username"] for one in body["results"]]
 
 
-def test_both_ways_lead_through_all_of_it(cast: Cast, followers: str):
+def test_next_and_previous_links_cover_the_whole_list(cast: Cast, followers: str):
     for path in (f"{followers}?limit=10", f"{followers}?limit=10&offset=0"):
         seen: list[str] = []
         while path:

@@ -55,13 +55,13 @@ def beat(database: psycopg.Connection, seconds_ago: float, complaint: str = "") 
         ),  # it ended, and the clock was set back
     ],
 )
-def test_readyz_says_how_workers_are(client: Client, database: psycopg.Connection, beats, worker: str):
+def test_readyz_reports_the_state_of_workers(client: Client, database: psycopg.Connection, beats, worker: str):
     for one in beats:
         beat(database, *one)
     assert client.get("/readyz").json()["worker"] == worker
 
 
-def test_a_worker_that_is_connected_and_says_nothing_is_not_ok(client: Client, database: psycopg.Connection):
+def test_a_connected_worker_without_heartbeats_is_not_ok(client: Client, database: psycopg.Connection):
     address = {**database.info.get_parameters(), "password": database.info.password}
     with psycopg.connect(**address | {"application_name": "lockstep-worker"}):
         assert client.get("/readyz").json()["worker"] == "none is running: manage.py lockstep worker"
@@ -141,7 +141,7 @@ def test_readyz_names_late_periodic_work(client: Client, settings):
     assert (answer.status_code, answer.json()["periodic"]) == (200, "not done for too long: order-expiry")
 
 
-def test_readyz_says_that_a_database_cannot_be_used(client: Client, monkeypatch: pytest.MonkeyPatch, caplog):
+def test_readyz_reports_an_unusable_database(client: Client, monkeypatch: pytest.MonkeyPatch, caplog):
     def refuse(recorder: object) -> None:
         raise UnsuitableDatabase("The role secret_name lacks rights.")
 
@@ -185,7 +185,7 @@ def test_metrics_of_the_web_server_are_served_without_a_database(client: Client,
 
 
 @pytest.mark.django_db
-def test_metrics_say_that_the_database_is_up(client: Client, settings):
+def test_metrics_report_that_the_database_is_up(client: Client, settings):
     settings.DEBUG = True
     content = client.get("/metrics").content
     assert (b"lockstep_database_up 1\n" in content, b"lockstep_workers{" in content) == (True, True)
@@ -236,7 +236,7 @@ def outcomes_of(*outcomes: bytes | Exception) -> DatabaseMetrics:
     return DatabaseMetrics(count)
 
 
-def test_a_database_that_is_gone_takes_its_metrics_along_until_it_is_back(patient: None):
+def test_metrics_of_the_database_are_missing_while_it_is_down(patient: None):
     metrics = outcomes_of(b"first\n", OperationalError("gone"), b"second\n")
     assert metrics.latest().startswith(b"first\n")
     metrics._update()

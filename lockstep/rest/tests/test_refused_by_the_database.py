@@ -23,7 +23,7 @@ STILL_REFERENCED = "lockstep_deadletter_subscription_id"
 
 @pytest.fixture
 def endpoint(cast: Cast, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch) -> Endpoint:
-    """One whose deletion forgets what hangs from its subscription: a mistake of ours, seen when it commits."""
+    """An endpoint whose deletion omits its subscription's children: a bug that shows at the commit."""
     key = cast.owner.post("/api/v1/webhooks/", HOOK).json()["id"]
     write_letter(database, f"webhook:{key}")
 
@@ -54,7 +54,7 @@ def test_foreign_key_that_fails_at_commit_is_a_logged_500(
     assert Endpoint.objects.alive().filter(pk=endpoint.pk).exists()
 
 
-def test_foreign_key_that_fails_at_commit_is_said_in_the_admin(
+def test_a_foreign_key_error_at_commit_is_shown_in_the_admin(
     cast: Cast, endpoint: Endpoint, caplog: pytest.LogCaptureFixture
 ):
     page = f"/admin/accounts/user/{cast.owner.user.pk}/delete/"
@@ -137,7 +137,7 @@ def test_letters_go_with_a_subscription_whose_letter_is_being_written(cast: Cast
         (psycopg.errors.ReadOnlySqlTransaction("cannot execute INSERT in a read-only transaction"), False),
     ],
 )
-def test_what_a_new_session_may_not_help_against_is_logged_with_its_traceback(
+def test_errors_that_a_new_session_may_not_cure_are_logged_with_a_traceback(
     cause: psycopg.Error, has_traceback: bool, caplog: pytest.LogCaptureFixture
 ):
     error = InternalError(*cause.args)

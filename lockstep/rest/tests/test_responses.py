@@ -50,18 +50,18 @@ def test_nothing_has_no_type():
         ("image/png, text/*", 406),
     ],
 )
-def test_what_is_spoken_is_json(cast: Cast, accept: str, status: int):
+def test_responses_are_json(cast: Cast, accept: str, status: int):
     assert cast.owner.client.get(POSTS, headers={"accept": accept}).status_code == status
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""])
-def test_what_is_understood_is_json(cast: Cast, kind: str):
+def test_other_media_types_than_json_are_415(cast: Cast, kind: str):
     assert cast.owner.client.post(PRODUCTS, "{}", content_type=kind).status_code == 415
 
 
 @pytest.mark.django_db
-def test_a_form_is_understood_where_it_belongs_and_nothing_else(cast: Cast):
+def test_oauth_endpoints_accept_forms_only(cast: Cast):
     """The endpoints of OAuth 2 accept forms only."""
     assert cast.owner.client.post("/oauth/token/", "{}", content_type="application/json").status_code == 415
 

@@ -114,7 +114,7 @@ def test_every_request_body_has_an_example(made: dict):
                 assert made["components"]["schemas"][name]["examples"], name
 
 
-def test_what_needs_a_token_says_which(made: dict):
+def test_operations_name_their_security_scheme(made: dict):
     paths = made["paths"]
     assert paths["/fakeapi/v1/posts/"]["get"]["security"] == [{"bearer": ["read"]}]
     assert paths["/fakeapi/v1/posts/create/"]["post"]["security"] == [{"bearer": ["write"]}]
@@ -239,7 +239,7 @@ def test_redoc_loads_no_remote_image():
 
 
 def _patterns(resolver: URLResolver, before: str = "") -> Iterator[tuple[str, URLPattern]]:
-    """Every route of ours: the admin has pages of its own, and the last route is whatever no other one knows."""
+    """Every route except those of the admin and the last one, which matches everything else."""
     for pattern in resolver.url_patterns:
         here = str(pattern.pattern)
         route = before + here.removeprefix("^") if before else here

@@ -69,7 +69,7 @@ def test_an_order_which_is_a_transaction_by_itself_carries_it_as_well(cast: Cast
     assert parts(change.traceparent)[1] == traces.spans[-1].span_id
 
 
-def test_what_a_client_does_not_want_sampled_is_not_sent_and_named_as_such(cast: Cast, traces: Recorded):
+def test_unsampled_traces_are_not_sent_and_marked_unsampled(cast: Cast, traces: Recorded):
     change = create(cast.owner, f"00-{TRACE}-{SPAN}-00")
     assert traces.spans == []
     assert change.traceparent.startswith(f"00-{TRACE}-")

@@ -47,7 +47,7 @@ def test_an_endpoint_switches_traces_on_and_the_usual_variables_switch_them_off(
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf: 'grpc' is not"),
     ],
 )
-def test_what_it_cannot_do_is_a_sentence(environment: dict[str, str], sentence: str):
+def test_unsupported_settings_are_one_sentence(environment: dict[str, str], sentence: str):
     with pytest.raises(Unfit, match=sentence):
         is_wanted(ENDPOINT | environment)
 
@@ -139,7 +139,7 @@ def test_a_collector_that_does_not_answer_delays_no_span_and_no_end(
     made._provider.shutdown()
 
 
-def test_what_is_said_of_a_dead_collector_is_said_now_and_then_in_one_line():
+def test_a_dead_collector_is_logged_rarely_in_one_line():
     passes = NowAndThen()
 
     def record(name: str, message: str, error: Exception | None = None) -> logging.LogRecord:

@@ -12,7 +12,7 @@ from standardwebhooks import Webhook
 
 @dataclass(frozen=True)
 class Received:
-    """One request, before anybody believed it."""
+    """One request, before its verification."""
 
     path: str
     headers: dict[str, str]

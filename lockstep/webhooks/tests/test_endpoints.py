@@ -339,7 +339,7 @@ def test_a_message_that_is_not_kept_cannot_be_redelivered(cast: Cast):
     assert response.status_code == 404
 
 
-def test_what_is_too_old_to_be_redelivered_is_said(cast: Cast):
+def test_a_redelivery_beyond_retention_is_reported(cast: Cast):
     key = make(cast.owner)["id"]
     letter = DeadLetter.objects.create(
         subscription_id=f"webhook:{key}",

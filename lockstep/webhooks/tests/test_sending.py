@@ -126,7 +126,7 @@ def test_a_product_out_of_sight_is_a_deletion_to_others_without_its_new_contents
         path = f"/api/v1/products/{made['id']}/"
         assert people.owner.client.patch(path, values, content_type="application/json").status_code == 200
 
-    eventually(lambda: receiver.requests)  # what is out of sight before it is told of is not told of
+    eventually(lambda: receiver.requests)  # a product that is hidden before its first delivery is not sent
     change(name="secret 1", state="OFF_SALE")
     change(name="secret 2")
     change(name="offered", state="ON_SALE")
@@ -186,7 +186,7 @@ def test_redelivery_does_not_count_unreadable_changes(
     assert (something.status_code, something.json()) == (nothing.status_code, nothing.json())
 
 
-def test_redelivery_tells_nothing_of_the_time_before_the_endpoint(
+def test_redelivery_excludes_the_time_before_the_endpoint(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
 ):
     """The owner of a new endpoint would otherwise read everything that was ever deleted."""
@@ -304,10 +304,10 @@ def test_a_new_secret_signs_from_its_response_on(
     assert request.verified(rotated["secret"])["data"]["after"]["title"] == "after"
 
 
-def test_what_was_refused_while_its_secret_was_changed_is_tried_again(
+def test_messages_refused_during_a_rotation_are_retried(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
 ):
-    """It was signed before the owner had the new secret, and looked at by a receiver that knows only that."""
+    """It was signed before the owner had the new secret, and verified by a receiver that has only the new one."""
     endpoint = make(people.owner, receiver)
 
     def rotate_and_refuse(request: Received) -> tuple[int, dict[str, str], bytes]:
@@ -356,7 +356,7 @@ def test_a_worker_whose_clock_is_wrong_signs_with_the_right_time(
     assert database.execute(due).fetchone() == (True,)
 
 
-def test_what_its_owner_may_not_see_is_no_answer_of_the_receiver(
+def test_unreadable_changes_are_no_response_of_the_receiver(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
 ):
     """Sixteen orders of other people made dead letters of six messages within seconds."""
@@ -415,7 +415,7 @@ def test_attempts_have_request_and_response_without_signatures(
     assert attempts(people.owner, endpoint, f"?message_id={attempt['message_id']}") == [attempt]
 
 
-def test_what_was_refused_can_be_sent_again_under_its_id(
+def test_rejected_messages_can_be_sent_again_under_their_id(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
 ):
     endpoint = make(people.owner, receiver)
@@ -460,7 +460,7 @@ def test_all_that_was_given_up_and_a_span_of_time_can_be_sent_again(
         ((404, {}, b""), "refused", 404),
     ],
 )
-def test_answers_that_are_no_yes(
+def test_responses_other_than_2xx_are_failures(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection, answer, failure, status
 ):
     endpoint = make(people.owner, receiver)
@@ -476,7 +476,7 @@ def test_answers_that_are_no_yes(
         assert 100 < seconds <= 120
 
 
-def test_a_flood_of_an_answer_is_read_to_64_kib_and_never_unpacked(
+def test_a_long_response_is_read_to_64_kib_and_never_decompressed(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
 ):
     endpoint = make(people.owner, receiver)
@@ -537,7 +537,7 @@ def test_a_private_address_is_never_connected_to(
     assert receiver.requests == []
 
 
-def test_a_receiver_that_says_gone_is_disabled_with_a_notice_in_the_feed(
+def test_an_endpoint_that_answers_410_is_disabled_with_a_change_in_the_feed(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
 ):
     endpoint = make(people.owner, receiver)

@@ -43,6 +43,6 @@ def test_the_tallies_of_each_user():
         (httpx.Response(405), Refused),
     ],
 )
-def test_what_is_no_tally(answer: httpx.Response, error: type[ProviderError]):
+def test_invalid_tallies_are_errors(answer: httpx.Response, error: type[ProviderError]):
     with pytest.raises(error):
         tallies(answer)

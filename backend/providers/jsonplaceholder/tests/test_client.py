@@ -143,7 +143,7 @@ def test_refusals_are_permanent_and_redirects_not_followed(work, status):
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_overload_says_when(status):
+def test_throttled_has_the_retry_after(status):
     error = fails(answering(status, headers={"Retry-After": "3"}), WRITES[0])
     assert type(error) is Throttled
     assert (error.retryable, error.retry_after, error.outcome_unknown) == (True, 3.0, status == 503)
@@ -155,13 +155,13 @@ def test_the_refusal_shows_some_of_its_text():
     assert len(str(error)) < 400
 
 
-def test_a_refusal_whose_text_breaks_is_still_that_refusal():
+def test_a_refusal_with_a_broken_body_is_still_a_refusal():
     body = Body(b"x", then=httpx.ReadError("cut"))
     assert type(fails(lambda request: httpx.Response(503, stream=body), READS[0])) is Throttled
 
 
 @pytest.mark.parametrize("work", [*READS, *WRITES, all_of()])
-def test_without_a_connection_nothing_can_have_happened(work):
+def test_without_a_connection_the_write_was_not_applied(work):
     def handler(request):
         raise httpx.ConnectError("refused")
 
@@ -172,7 +172,7 @@ def test_without_a_connection_nothing_can_have_happened(work):
 
 @pytest.mark.parametrize("lost", [httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError])
 @pytest.mark.parametrize("work", [*READS, *WRITES])
-def test_a_lost_answer_may_have_been_a_write(work, lost):
+def test_a_lost_response_has_an_unknown_outcome(work, lost):
     def handler(request):
         raise lost("gone")
 
@@ -206,7 +206,7 @@ def test_a_cut_body_is_garbled(work):
     assert (error.retryable, error.outcome_unknown) == (True, work in WRITES)
 
 
-def test_waiting_for_a_place_counts_and_has_sent_nothing():
+def test_waiting_for_a_slot_counts_and_sends_nothing():
     async def work(client):
         async with client._places:  # the only one, which is not returned in time
             with pytest.raises(Unreachable) as caught:
@@ -216,7 +216,7 @@ def test_waiting_for_a_place_counts_and_has_sent_nothing():
     assert talk(hanging, work, concurrency=1, deadline=QUICK).outcome_unknown is False
 
 
-def test_no_more_than_so_many_at_once():
+def test_concurrency_is_limited():
     busy, most = 0, 0
 
     async def handler(request):
@@ -276,14 +276,14 @@ def test_deleted_is_deleted(status):
     ("put", "get", "kind"),
     [(404, 200, NotFound), (500, 404, NotFound), (500, 200, ServerError), (502, 404, ServerError)],
 )
-def test_a_put_that_fails_is_looked_into(put, get, kind):
+def test_a_failed_put_is_read_back(put, get, kind):
     handler = lambda request: httpx.Response(put if request.method == "PUT" else get, json={"id": 1})  # noqa: E731
     error = fails(handler, WRITES[1])
     assert type(error) is kind
     assert error.outcome_unknown is (kind is ServerError)
 
 
-def test_a_put_that_fails_and_cannot_be_looked_into_may_have_been_applied():
+def test_a_failed_put_that_cannot_be_read_back_has_an_unknown_outcome():
     def handler(request):
         if request.method == "PUT":
             return httpx.Response(500)
@@ -293,7 +293,7 @@ def test_a_put_that_fails_and_cannot_be_looked_into_may_have_been_applied():
     assert (error.retryable, error.outcome_unknown) == (True, True)
 
 
-def test_a_put_that_fails_may_have_been_applied_although_the_look_never_connects():
+def test_a_failed_put_without_a_connection_to_read_it_has_an_unknown_outcome():
     async def handler(request):
         if request.method == "PUT":
             return httpx.Response(500)

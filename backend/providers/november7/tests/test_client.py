@@ -27,7 +27,7 @@ Handler = Callable[[httpx.Request], httpx.Response]
 
 
 def listing(handler: Handler | Sequence[httpx.Response], url: str = "https://movies.test", **options) -> Listing:
-    """What the client makes of these answers; the last one comes again and again."""
+    """The client's result for these responses, of which the last one is repeated."""
     outcomes = options.setdefault("outcomes", Counter())
     del options["outcomes"]
 
@@ -64,13 +64,13 @@ def test_a_listing_of_everything():
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 429, 500, 503])
-def test_whatever_passes_is_waited_out(status: int):
+def test_temporary_errors_are_retried(status: int):
     outcomes = Counter()
     assert listing([httpx.Response(status), httpx.Response(status), GOOD], outcomes=outcomes).total == 1
     assert outcomes == {str(status): 2, "200": 1}
 
 
-def test_what_is_wrong_with_our_own_request_is_not_tried_again():
+def test_a_4xx_is_not_retried():
     outcomes = Counter()
     with pytest.raises(Refused):
         listing([httpx.Response(422, json={"detail": []}), GOOD], outcomes=outcomes)
@@ -90,7 +90,7 @@ def test_what_is_wrong_with_our_own_request_is_not_tried_again():
         httpx.Response(200, headers={"Content-Length": "99999999"}, content=b""),
     ],
 )
-def test_what_is_no_page_of_movies_is_asked_for_again(answer: httpx.Response):
+def test_an_invalid_page_is_requested_again(answer: httpx.Response):
     outcomes = Counter()
     assert listing([answer, GOOD], outcomes=outcomes).total == 1
     assert outcomes == {"garbled": 1, "200": 1}
@@ -124,7 +124,7 @@ def test_a_body_beyond_the_limit_is_not_read_to_its_end():
         listing(lambda request: httpx.Response(200, content=endless()), deadline=0.5)
 
 
-def test_it_gives_up_in_time_and_says_why():
+def test_retries_end_at_the_deadline_with_the_last_error():
     for answer, error in ((httpx.Response(404), ServerError), (httpx.Response(200), MalformedResponse)):
         with pytest.raises(error):
             listing([answer], deadline=0.2)
@@ -149,7 +149,7 @@ def test_a_provider_that_does_not_answer_is_retried(monkeypatch: pytest.MonkeyPa
     "location",
     ["http://movies.test/movies/", "https://elsewhere.test/movies/", "/movies/", "http://169.254.169.254/movies/"],
 )
-def test_a_redirect_leads_nowhere_else(location: str):
+def test_a_redirect_keeps_scheme_host_and_port(location: str):
     asked = []
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -182,7 +182,7 @@ def test_the_older_schema():
         ({"rating": 10**400}, {"rating": None}),
     ],
 )
-def test_what_makes_no_sense_is_left_out(changes: dict, expected: dict):
+def test_invalid_movies_are_left_out(changes: dict, expected: dict):
     text = json.dumps({"total": 1, "items": [MOVIE | changes]})
     [movie] = listing([httpx.Response(200, content=text.encode())]).movies
     for name, value in expected.items():

@@ -42,7 +42,7 @@ def assert_nothing_is_shown(error):
     assert (error.__cause__, error.__context__) == (None, None)
 
 
-def test_a_card_shows_nothing_of_itself():
+def test_the_representation_of_a_card_has_no_digits():
     assert repr(CARD) == str(CARD) == f"{CARD}" == "Card()"
     with pytest.raises(AttributeError) as caught:
         CARD.number = "1"
@@ -59,7 +59,7 @@ def test_what_is_sent(gateway):
 
 
 @pytest.mark.parametrize("name", ["card_number", "expiry", "cvc"])
-def test_a_refused_card_says_which_field(gateway, name):
+def test_a_refused_card_names_the_field(gateway, name):
     gateway(lambda request: httpx.Response(422, json={"field": name, "detail": "It is over."}))
     error = fails()
     assert type(error) is CardRefused
@@ -82,7 +82,7 @@ def test_a_refusal_without_words_has_ours(gateway, detail):
 @pytest.mark.parametrize(
     ("status", "kind"), [(400, Refused), (307, Refused), (422, Refused), (429, Throttled), (500, ServerError)]
 )
-def test_other_refusals_keep_nothing_of_their_text(gateway, status, kind):
+def test_other_refusals_do_not_keep_the_response_text(gateway, status, kind):
     answer = {"detail": NUMBER, "field": NUMBER}
     gateway(lambda request: httpx.Response(status, json=answer, headers={"Location": "http://elsewhere/"}))
     assert type(fails()) is kind
@@ -148,7 +148,7 @@ def test_a_number_that_no_text_can_hold_is_sent_all_the_same(gateway):
     assert type(fails(Card("4242\udcff", "12/40", "987"))) is CardRefused
 
 
-def test_nothing_of_it_is_logged(gateway, caplog):
+def test_card_data_are_not_logged(gateway, caplog):
     caplog.set_level(logging.DEBUG, logger="httpx")
     gateway(lambda request: httpx.Response(201, json=TOKEN))
     tokenise("http://gateway", CARD, 5)

@@ -66,7 +66,7 @@ def test_a_list_of_many_pages_is_whole():
 
 
 @pytest.mark.parametrize("query", ["title_like=a", "id_gte=3", "id_ne=1", "q=a", "_sort=id", "_embed=comments"])
-def test_what_is_not_imitated_is_refused(http, query):
+def test_unsupported_features_are_refused(http, query):
     answer = http.get(f"/posts?{query}")
     assert answer.status_code == 400
     assert "not imitated" in answer.json()["error"]
@@ -286,7 +286,7 @@ def test_faults_over_http(server, http):
         ({"retry_after": -1}, "retry_after must be"),
     ],
 )
-def test_what_is_no_fault_is_said(http, fault, message):
+def test_an_invalid_fault_is_400(http, fault, message):
     answer = http.put("/_faults", json=fault)
     assert answer.status_code == 400
     assert message in answer.json()["error"]

@@ -197,7 +197,7 @@ def test_a_key_of_another_charge_is_refused(gateway, http, change):
         ({"currency": "eur"}, "currency"),
     ],
 )
-def test_what_cannot_be_charged_is_refused_by_field(gateway, http, change, field):
+def test_an_invalid_charge_names_the_field(gateway, http, change, field):
     body = {"token": gateway.token(card_behaviours.PAYS), "amount": "12.30", "currency": "EUR", **change}
     answer = http.post("/charges", json=body, headers={"Idempotency-Key": "k"})
     assert (answer.status_code, answer.json()["field"]) == (422, field)

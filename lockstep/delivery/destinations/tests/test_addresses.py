@@ -142,7 +142,7 @@ async def send_through(sender: webhook.WebhookSender, url: str) -> Receipt:
     return await sender.send(Destination(url, (SECRET,)), UUID(int=1), b"{}", DatabaseClock())
 
 
-def test_a_cause_does_not_tell_the_path_of_the_url():
+def test_a_cause_does_not_contain_the_path_of_the_url():
     """A receiver that answers with no HTTP: the error of the client names the whole URL."""
 
     async def run() -> str:

@@ -52,20 +52,20 @@ def test_a_body_is_read_as_sent():
     assert read(client(b"ab", b"c"), 3) == b"abc"
 
 
-def test_what_is_declared_too_large_is_not_read():
+def test_a_body_declared_too_large_is_not_read():
     assert refusal(client(NEVER), 1_001).status == 413
 
 
-def test_what_becomes_too_large_is_refused_as_it_comes():
+def test_a_body_that_grows_too_large_is_refused_while_it_arrives():
     assert refusal(client(*[b"x" * 500] * 3), None).status == 413
 
 
-def test_what_does_not_come_is_refused():
+def test_a_body_that_does_not_arrive_is_refused():
     assert refusal(client(NEVER), 3, seconds=0.01).status == 408
     assert refusal(client(b"ab", NEVER), 3, seconds=0.01).status == 408
 
 
-def test_what_comes_earns_time():
+def test_arriving_bytes_extend_the_deadline():
     """At one byte a second, 500 bytes are minutes more than the hundredth of a second that there is to begin with."""
 
     async def slow() -> dict[str, Any]:

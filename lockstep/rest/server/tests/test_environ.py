@@ -35,6 +35,6 @@ def test_nothing_of_the_process_is_in_the_environ():
     assert not {"SECRET_KEY", "DATABASE_URL", "PATH"} & environ().keys()
 
 
-def test_servers_that_say_less_are_understood():
+def test_a_scope_without_addresses_is_accepted():
     given = environ(server=None, client=None)
     assert (given["SERVER_NAME"], given["REMOTE_ADDR"]) == ("", "")

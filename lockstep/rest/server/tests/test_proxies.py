@@ -20,7 +20,7 @@ ADDRESSES = [
 
 
 @pytest.mark.parametrize(("address", "is_believed"), ADDRESSES)
-def test_only_a_trusted_proxy_says_that_a_request_came_by_https(settings: Any, address: str, is_believed: bool):
+def test_only_a_trusted_proxy_can_mark_a_request_as_https(settings: Any, address: str, is_believed: bool):
     settings.LOCKSTEP = settings.LOCKSTEP | {"REST_TRUSTED_PROXIES": [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]}
     environ = {"REMOTE_ADDR": address, SCHEME: "https"}
     remove_untrusted_scheme(environ)

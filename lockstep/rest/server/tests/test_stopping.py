@@ -26,7 +26,7 @@ def raised(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return signals
 
 
-def test_it_is_not_ready_any_more_and_serves_on_until_the_drain_is_over(settings: Any, raised: list[int]):
+def test_a_draining_server_is_not_ready_and_serves_until_the_drain_ends(settings: Any, raised: list[int]):
     settings.LOCKSTEP = settings.LOCKSTEP | {"SERVER_DRAIN_SECONDS": 3600}
 
     async def run() -> None:
@@ -42,7 +42,7 @@ def test_it_is_not_ready_any_more_and_serves_on_until_the_drain_is_over(settings
     assert raised == []
 
 
-def test_it_ends_once_after_the_drain(raised: list[int]):
+def test_the_server_ends_once_after_the_drain(raised: list[int]):
     async def run() -> None:
         stopping = Stopping(0.0)
         stopping.begin()
