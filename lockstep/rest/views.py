@@ -1,18 +1,22 @@
 """The base class of all endpoints: a REST framework view with the conventions of this API."""
 
+from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any, ClassVar
 
 from django.http import HttpRequest, HttpResponseBase
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.metadata import SimpleMetadata
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from lockstep.conf import lockstep_settings
 from lockstep.rest import idempotency
 from lockstep.rest.errors import DomainError, TooManyRequests
-from lockstep.rest.json import BodyTooLarge
+from lockstep.rest.exception_handler import exception_handler
+from lockstep.rest.json import BodyTooLarge, JSONParser, JSONRenderer, Negotiation
 from lockstep.rest.parameters import parameters_of
 from lockstep.rest.rate_limit import Quota, limiter
 from lockstep.rest.requests import ApiRequest, address_of, network_of
@@ -35,6 +39,9 @@ class View(APIView):
     Parsers, authenticators and permissions are stateless, and created once per view instead of once per request.
     """
 
+    renderer_classes: Sequence[type[BaseRenderer]] = (JSONRenderer,)
+    parser_classes: Sequence[type[BaseParser]] = (JSONParser,)
+    content_negotiation_class = Negotiation
     max_body_bytes: int | None = None  # a limit below REST_MAX_BODY_BYTES
     format_kwarg = None  # only the Accept header selects the format
     replays = True  # whether a repeated Idempotency-Key gets the stored response
@@ -95,6 +102,10 @@ class View(APIView):
         """REST framework's description of an endpoint."""
         return ApiResponse(SimpleMetadata().determine_metadata(request, self))
 
+    def get_exception_handler(self) -> Any:  # noqa: ANN401 - a function
+        """Errors are problem+json whatever EXCEPTION_HANDLER the project has for its other views."""
+        return exception_handler
+
     def get_parsers(self) -> Any:  # noqa: ANN401 - instances of what the class names, as in the next three
         return _instances(tuple(self.parser_classes))
 
@@ -139,7 +150,7 @@ class View(APIView):
 
     def _negotiate(self, request: Request, accept: str | None) -> None:
         """Selects the renderer. Views with JSON alone skip the negotiation for the usual Accept headers."""
-        if accept in ACCEPTS_JSON and self.renderer_classes is APIView.renderer_classes:
+        if accept in ACCEPTS_JSON and self.renderer_classes is View.renderer_classes:
             return
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
 
