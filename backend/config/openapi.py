@@ -72,6 +72,7 @@ SCHEMA_TAGS = {
     "lockstep.webhooks.views": "webhooks",
     "lockstep.feed.views": "changes",
     "lockstep.rest.probes": "operations",
+    "lockstep.rest.problem_views": "operations",
     "lockstep.rest.schema_views": "operations",
 }
 # Routes of the predecessors, and the canonical ones: those are described after these, and as deprecated.

@@ -5,7 +5,8 @@ from django.urls import include, path, re_path
 from backend.accounts.admin_sign_in import AdminSignInForm, OwnPasswordForm
 from backend.entities.admin_site import admin_site
 from backend.shop import urls as shop
-from lockstep.rest.probes import HealthView, MetricsView, ProblemListView, ProblemView, ReadinessView, not_found
+from lockstep.rest.probes import HealthView, MetricsView, ReadinessView
+from lockstep.rest.problem_views import not_found
 from lockstep.rest.schema_views import RedocView, SchemaView, SwaggerView
 
 admin_site.login_form, admin_site.own_password_form = AdminSignInForm, OwnPasswordForm
@@ -20,8 +21,7 @@ urlpatterns = [
     re_path(r"^healthz/?$", HealthView.as_view()),
     re_path(r"^readyz/?$", ReadinessView.as_view()),
     re_path(r"^metrics/?$", MetricsView.as_view()),
-    re_path(r"^problems/?$", ProblemListView.as_view()),
-    re_path(r"^problems/(?P<name>[a-z-]+)/?$", ProblemView.as_view()),
+    path("", include("lockstep.rest.urls")),
     re_path(r"^api/schema/?$", SchemaView.as_view()),
     re_path(r"^api/schema/swagger-ui/?$", SwaggerView.as_view()),
     re_path(r"^api/schema/redoc/?$", RedocView.as_view()),

@@ -9,6 +9,7 @@ from django.db.models import QuerySet, UUIDField
 from django.http import HttpResponse, HttpResponseBase
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ValidationError
+from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 
 from lockstep.changes.capture import captured_models
@@ -121,6 +122,8 @@ def _history_schema(name: str) -> Callable[[F], F]:
 
 class HistoryView(View):
     """Lists the changes of an object, newest first: who, when, and the values before and after."""
+
+    permission_classes = (IsAuthenticated,)
 
     @_history_schema("list_history")
     def get(self, request: ApiRequest, model: str, object_id: str) -> ApiResponse:

@@ -232,10 +232,14 @@ def parameters_of(view: type, method: str) -> Mapping[str, QueryParameter]:
 
 
 def _of(view: type, method: str) -> Iterator[tuple[str, QueryParameter]]:
+    from drf_spectacular.openapi import AutoSchema  # it imports the project's authentication, which may import us
+
     schema = getattr(getattr(view, method, None), "kwargs", {}).get("schema")
     if schema is None:
         return
-    described, instance = schema(), view()
+    # In a project whose DEFAULT_SCHEMA_CLASS is not of drf-spectacular, the declaration lacks the methods of its class.
+    complete = schema if issubclass(schema, AutoSchema) else type("Complete", (schema, AutoSchema), {})
+    described, instance = complete(), view()
     instance.request, instance.kwargs = None, {}
     described.view, described.method = instance, method.upper()
     for parameter in described.get_override_parameters():

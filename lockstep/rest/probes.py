@@ -1,21 +1,17 @@
-"""Liveness, readiness, metrics, the types of problems, and the response where no route matches."""
+"""Liveness, readiness and metrics."""
 
 import logging
 from functools import cache, partial
 from hmac import compare_digest
-from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.recorder import MigrationRecorder
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.views.decorators.csrf import csrf_exempt
+from django.http import HttpResponse, JsonResponse
 from drf_spectacular.utils import extend_schema
 from prometheus_client import CONTENT_TYPE_LATEST
-from rest_framework.negotiation import BaseContentNegotiation
-from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from lockstep.changes.database_errors import UnsuitableDatabase
 from lockstep.changes.history import on_disk
@@ -23,42 +19,29 @@ from lockstep.conf import lockstep_settings
 from lockstep.delivery.heartbeat import worker_state
 from lockstep.delivery.metrics import exposition
 from lockstep.delivery.periodic import asleep
-from lockstep.mirror.metrics import Mirrors
-from lockstep.mirror.state import stops
 from lockstep.rest.errors import problem_response
 from lockstep.rest.figures import DatabaseMetrics, of_web_server
-from lockstep.rest.parameters import read_query
-from lockstep.rest.problems import PROBLEMS, Problem
-from lockstep.rest.serializers import HealthSerializer, ProblemKindSerializer, ReadinessSerializer
+from lockstep.rest.problem_views import ProbeView, not_found
+from lockstep.rest.serializers import HealthSerializer, ReadinessSerializer
 from lockstep.rest.server.environ import EXCHANGE
 
 logger = logging.getLogger(__name__)
 
-database_metrics = DatabaseMetrics(partial(exposition, Mirrors()))
+if apps.is_installed("lockstep.mirror"):  # importing its models would fail otherwise
+    from lockstep.mirror.metrics import Mirrors
+    from lockstep.mirror.state import stops
+
+    database_metrics = DatabaseMetrics(partial(exposition, Mirrors()))
+else:
+    database_metrics = DatabaseMetrics(exposition)
+
+    def stops() -> dict[str, str]:
+        """No provider is stopped."""
+        return {}
+
+
 UNKNOWN = {"database": "does not answer"} | dict.fromkeys(("migrations", "worker", "periodic", "mirrors"), "unknown")
 READ_ONLY = "read-only"
-
-
-class SingleRepresentation(BaseContentNegotiation):
-    """Ignores the Accept header: there is one representation."""
-
-    def select_parser(self, request: Request, parsers: Any) -> Any:  # noqa: ANN401 - REST framework's signature
-        return parsers[0]
-
-    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:  # noqa: ANN401
-        return renderers[0], renderers[0].media_type
-
-
-class ProbeView(APIView):
-    """A view without authentication or limits.
-
-    Query parameters are ignored: a load balancer may add its own, and would take a 400 for a server that is down.
-    """
-
-    authentication_classes = ()
-    permission_classes = (AllowAny,)
-    content_negotiation_class = SingleRepresentation
-    http_method_names = ["get", "head"]
 
 
 class HealthView(ProbeView):
@@ -109,38 +92,6 @@ class MetricsView(ProbeView):
         return HttpResponse(of_database + of_web_server(), content_type=CONTENT_TYPE_LATEST)
 
 
-class ReferenceView(ProbeView):
-    """A response that is the same for every client. Unlike a probe, it refuses query parameters."""
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - the route's arguments
-        """Refuses all query parameters."""
-        super().initial(request, *args, **kwargs)
-        read_query(request._request, {})
-
-
-class ProblemListView(ReferenceView):
-    """Lists all problem types."""
-
-    @extend_schema(operation_id="list_problems", responses=ProblemKindSerializer(many=True))
-    def get(self, request: Request) -> HttpResponse:
-        return JsonResponse([_explained(problem) for problem in PROBLEMS.values()], safe=False)
-
-
-class ProblemView(ReferenceView):
-    """Returns a problem type: the target of a problem's `type`."""
-
-    @extend_schema(operation_id="get_problem", responses={200: ProblemKindSerializer, 404: None})
-    def get(self, request: Request, name: str) -> HttpResponse:
-        problem = PROBLEMS.get(name)
-        return JsonResponse(_explained(problem)) if problem else not_found(request._request)
-
-
-@csrf_exempt
-def not_found(request: HttpRequest) -> HttpResponse:
-    """The last route, for paths that no other route matches."""
-    return problem_response(404, "There is nothing at this address.")
-
-
 def _checks() -> dict[str, str]:
     try:
         pending = required_migrations() - MigrationRecorder(connection).applied_migrations().keys()
@@ -166,7 +117,3 @@ def _checks() -> dict[str, str]:
 def required_migrations() -> frozenset[tuple[str, str]]:
     """The migrations of the running code. They are cached: reading them takes longer than a probe may."""
     return frozenset(on_disk())
-
-
-def _explained(problem: Problem) -> dict[str, str | int]:
-    return {"type": problem.type, "title": problem.title, "status": problem.status, "remedy": problem.remedy}

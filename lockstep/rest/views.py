@@ -1,17 +1,21 @@
 """The base class of all endpoints: a REST framework view with the conventions of this API."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.http import HttpRequest, HttpResponseBase
 from rest_framework.exceptions import APIException
 from rest_framework.metadata import SimpleMetadata
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from lockstep.conf import lockstep_settings
 from lockstep.rest import fastpath, idempotency
 from lockstep.rest.errors import DomainError, TooManyRequests
-from lockstep.rest.json import BodyTooLarge
+from lockstep.rest.exception_handler import exception_handler
+from lockstep.rest.json import BodyTooLarge, JSONParser, JSONRenderer
 from lockstep.rest.parameters import parameters_of
 from lockstep.rest.rate_limit import Quota, limiter
 from lockstep.rest.requests import ApiRequest, address_of, network_of
@@ -28,6 +32,9 @@ class View(fastpath.SharedInstances, APIView):
     5. Carry out a POST with an Idempotency-Key once (idempotency.py).
     """
 
+    renderer_classes: Sequence[type[BaseRenderer]] = (JSONRenderer,)
+    parser_classes: Sequence[type[BaseParser]] = (JSONParser,)
+    content_negotiation_class = fastpath.Negotiation
     max_body_bytes: int | None = None  # a limit below REST_MAX_BODY_BYTES
     format_kwarg = None  # only the Accept header selects the format
     replays = True  # whether a repeated Idempotency-Key gets the stored response
@@ -82,6 +89,10 @@ class View(fastpath.SharedInstances, APIView):
     def options(self, request: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the route's arguments
         """REST framework's description of an endpoint."""
         return ApiResponse(SimpleMetadata().determine_metadata(request, self))
+
+    def get_exception_handler(self) -> Any:  # noqa: ANN401 - a function
+        """Errors are problem+json whatever EXCEPTION_HANDLER the project has for its other views."""
+        return exception_handler
 
     def _wrap_request(self, request: HttpRequest) -> ApiRequest:
         api_request = ApiRequest(

@@ -228,7 +228,7 @@ def owner(key: str) -> str | None:
         endpoint = Endpoint.objects.alive().filter(pk=UUID(key)).first()
     except ValueError:
         return None
-    return f"a webhook endpoint (/api/v1/webhooks/{endpoint.pk}/)" if endpoint else None
+    return f"a webhook endpoint, {endpoint.pk}" if endpoint else None
 
 
 ENDPOINTS = Family(FAMILY, member, owner, models=(TEST,))

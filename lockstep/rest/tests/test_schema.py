@@ -20,7 +20,7 @@ from drf_spectacular.renderers import OpenApiYamlRenderer
 from drf_spectacular.validation import validate_schema
 
 from lockstep.rest import schema_views
-from lockstep.rest.probes import not_found
+from lockstep.rest.problem_views import not_found
 from lockstep.rest.problems import PROBLEMS
 from lockstep.rest.schema_views import description
 

@@ -139,8 +139,7 @@ def test_subscription_of_an_endpoint_is_not_removed_by_command(cast: Cast):
     code, said = run_command("lockstep", "remove", f"webhook:{key}")
     assert (code, said) == (
         1,
-        f"'webhook:{key}' belongs to a webhook endpoint (/api/v1/webhooks/{key}/): delete that, and its subscription "
-        "goes with it.",
+        f"'webhook:{key}' belongs to a webhook endpoint, {key}: delete that, and its subscription goes with it.",
     )
     assert Subscription.objects.filter(name=f"webhook:{key}").exists()
 
