@@ -17,7 +17,7 @@ from django.test import RequestFactory
 from backend.accounts.models import User
 from backend.defects.models import Defect
 from backend.posts.models import Comment, Post
-from backend.shop import actions as shop
+from backend.shop.catalogue.actions import create_product
 from backend.shop.models import Product, Tag
 from lockstep.rest.admin_site import admin_site
 from tests.admin_pages import admin_of, errors_of, opened
@@ -108,7 +108,7 @@ def world(cast: Cast) -> World:
     User.objects.filter(username="colleague").update(email="colleague@example.com")
     owner = cast.owner.user
     post = Post.objects.create(title="t", body="b")
-    product = shop.create_product(actor="", owner=owner, name="n", price=Decimal(1), stock=1)
+    product = create_product(actor="", owner=owner, name="n", price=Decimal(1), stock=1)
     Tag.objects.create(name="red")
     rows: dict[type[models.Model], Any] = {
         Product: Product.objects.get(pk=product.pk),
@@ -284,7 +284,7 @@ def test_what_keeps_the_rules_is_taken(world: World, model: type[models.Model]):
 
 
 def test_the_admin_has_no_other_action():
-    """Deletion has no values to refuse; ending orders takes none either (backend/shop/tests/test_ending.py)."""
+    """Deletion has no values to refuse; ending orders takes none either (shop/payments/tests/test_ending.py)."""
     actions = {name for pages in admin_site._registry.values() for name in pages.get_actions(superuser())}
     assert actions == {"delete_selected", "end_orders", "end_orders_unanswered"}
 

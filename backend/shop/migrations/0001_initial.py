@@ -18,9 +18,10 @@ import lockstep.changes.models
 import lockstep.rest.entities
 from lockstep.changes.sql_file import load
 
-SEARCH = load(Path(__file__).parents[1] / "sql" / "search.sql")
-TAGS = load(Path(__file__).parents[1] / "sql" / "tags.sql")
-UNPAID = load(Path(__file__).parents[1] / "sql" / "unpaid.sql")
+SHOP = Path(__file__).parents[1]
+SEARCH = load(SHOP / "search" / "sql" / "search.sql")
+TAGS = load(SHOP / "catalogue" / "sql" / "tags.sql")
+UNPAID = load(SHOP / "orders" / "sql" / "unpaid.sql")
 
 
 class Migration(migrations.Migration):
