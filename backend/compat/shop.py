@@ -8,10 +8,16 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from backend.shop import actions, reads
-from backend.shop.actions import InsufficientStock, Line
-from backend.shop.models import MAX_LINES, MAX_NAME, MAX_STOCK, Order, Product
-from backend.shop.serializers import NOT_PLACED, PRICE, Money, ProductKey, Quantity, read_price
+from backend.shop.catalogue import actions as product_actions
+from backend.shop.catalogue import reads as product_reads
+from backend.shop.catalogue.models import MAX_NAME, MAX_STOCK, Product
+from backend.shop.catalogue.serializers import PRICE, Money, read_price
+from backend.shop.orders import actions as order_actions
+from backend.shop.orders import reads as order_reads
+from backend.shop.orders.actions import Line
+from backend.shop.orders.errors import InsufficientStock
+from backend.shop.orders.models import MAX_LINES, Order
+from backend.shop.orders.serializers import NOT_PLACED, ProductKey, Quantity
 from lockstep.rest import fields, problems
 from lockstep.rest.concurrency import answer, if_match
 from lockstep.rest.errors import DomainError, Invalid
@@ -108,7 +114,9 @@ class NumberedProductListView(View):
         """Creates a product of yours, on sale at once."""
         serializer = NumberedProductSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        created = actions.create_product(actor=actor_of(request), owner=request.user, **serializer.validated_data)
+        created = product_actions.create_product(
+            actor=actor_of(request), owner=request.user, **serializer.validated_data
+        )
         return _product(request, str(created.pk), status=201)
 
 
@@ -127,10 +135,10 @@ class NumberedProductView(View):
     )
     def put(self, request: Request, key: str) -> ApiResponse:
         """Replaces the name, price and stock of a product of yours."""
-        product = reads.own_product(key, request.user)
+        product = product_reads.own_product(key, request.user)
         serializer = NumberedProductSerializer(data=request.data, current=_serialize_product(product))
         serializer.is_valid(raise_exception=True)
-        actions.update_product(
+        product_actions.update_product(
             actor=actor_of(request), product=product, match=if_match(request), **serializer.validated_data
         )
         return _product(request, key)
@@ -138,8 +146,8 @@ class NumberedProductView(View):
     @extend_schema(operation_id="delete_numbered_product", parameters=DELETES_VERSION, responses={204: None})
     def delete(self, request: Request, key: str) -> ApiResponse:
         """Deletes a product of yours; orders of it are not affected."""
-        product = reads.own_product(key, request.user)
-        actions.delete_product(actor=actor_of(request), product=product, match=if_match(request))
+        product = product_reads.own_product(key, request.user)
+        product_actions.delete_product(actor=actor_of(request), product=product, match=if_match(request))
         return ApiResponse(status=204)
 
 
@@ -173,12 +181,12 @@ class FinalOrderView(View):
         serializer.is_valid(raise_exception=True)
         lines = [Line(line["id"], line["quantity"]) for line in serializer.validated_data["products"]]
         try:
-            placed = actions.place_order(actor=actor_of(request), buyer=request.user, lines=lines, final=True)
+            placed = order_actions.place_order(actor=actor_of(request), buyer=request.user, lines=lines, final=True)
         except InsufficientStock as error:
             raise error.of("products") from error
         except Invalid as error:
             raise error.renamed(lines="products") from error
-        order = reads.order(str(placed.number), request.user)
+        order = order_reads.order(str(placed.number), request.user)
         return answer(request, _serialize_order(order), order.version, status=201)
 
 
@@ -191,7 +199,7 @@ def _filtered(request: ApiRequest) -> QuerySet[Product]:
 
 
 def _product(request: Request, key: str, status: int = 200) -> ApiResponse:
-    product = reads.product(key, request.user)
+    product = product_reads.product(key, request.user)
     return answer(request, _serialize_product(product), product.version, status=status)
 
 

@@ -44,8 +44,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     ],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {
-        "ProductState": "backend.shop.machines.PRODUCT_STATES",
-        "OrderState": "backend.shop.machines.ORDER_STATES",
+        "ProductState": "backend.shop.states.machines.PRODUCT_STATES",
+        "OrderState": "backend.shop.states.machines.ORDER_STATES",
         "RatingType": "backend.movies.models.Rating.Type",
     },
     "TAGS": [
@@ -65,7 +65,10 @@ SCHEMA_TAGS = {
     "backend.accounts.sign_in_views": "signing in",
     "backend.accounts.views": "people",
     "backend.posts.views": "posts",
-    "backend.shop.views": "shop",
+    "backend.shop.catalogue.views": "shop",
+    "backend.shop.orders.views": "shop",
+    "backend.shop.payments.views": "shop",
+    "backend.shop.states.views": "shop",
     "backend.compat.shop": "shop",
     "backend.defects.views": "defects",
     "backend.movies.views": "movies",

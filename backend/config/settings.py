@@ -322,7 +322,7 @@ MIGRATION_LOCK_SECONDS = env.float("MIGRATION_LOCK_SECONDS", 5.0, validate=valid
 MIGRATION_RETRY_SECONDS = env.float("MIGRATION_RETRY_SECONDS", 300.0, validate=validate.Range(min=0, max=86_400))
 WEB_PROCESSES = env.int("WEB_PROCESSES", cores(), validate=validate.Range(min=1, max=256))
 DRIFT_CHECK_SECONDS = env.int("DRIFT_CHECK_SECONDS", 3600, validate=validate.Range(min=1))
-SHOP_SEARCH = env.str("SHOP_SEARCH", "backend.shop.search.PostgresSearch")
+SHOP_SEARCH = env.str("SHOP_SEARCH", "backend.shop.search.engine.PostgresSearch")
 ORDER_CONFIRM_SECONDS = env.int("ORDER_CONFIRM_SECONDS", 300, validate=validate.Range(min=1, max=86_400))
 # What the unpaid orders of one user may hold; 0: no limit.
 UNPAID_ORDERS_PER_USER = env.int("UNPAID_ORDERS_PER_USER", 1_000 if DEBUG else 100, validate=validate.Range(min=0))

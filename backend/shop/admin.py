@@ -8,9 +8,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 
-from backend.shop import actions
+from backend.entities.admin_site import EntityAdmin, ReadOnly, admin_site
+from backend.shop.catalogue import actions as catalogue
 from backend.shop.models import Movement, Order, OrderTransition, Product, ProductTag, Tag
-from lockstep.rest.admin_site import EntityAdmin, ReadOnly, admin_site
+from backend.shop.payments import actions as payments
 from lockstep.rest.errors import Conflict
 
 SHOWN_MOVEMENTS = 20
@@ -50,7 +51,7 @@ class ProductAdmin(EntityAdmin):
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         for product in queryset:
-            actions.delete_product(actor=f"user:{request.user.pk}", product=product)
+            catalogue.delete_product(actor=f"user:{request.user.pk}", product=product)
 
     @admin.display(description="Latest movements")
     def ledger(self, product: Product) -> str:
@@ -77,7 +78,7 @@ class TagAdmin(EntityAdmin):
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         for tag in queryset:
-            actions.delete_tag(actor=f"user:{request.user.pk}", tag=tag)
+            catalogue.delete_tag(actor=f"user:{request.user.pk}", tag=tag)
 
 
 class TransitionInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
@@ -112,13 +113,13 @@ class OrderAdmin(ReadOnly, EntityAdmin):
     def end_orders(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
         """Lets a worker end confirmed orders; those that the gateway has charged are accepted."""
         done = "a worker looks its charge up, and ends it if it was not charged."
-        self._end(request, queryset, actions.end_order, done)
+        self._end(request, queryset, payments.end_order, done)
 
     @admin.action(permissions=["end"], description="End without an answer of the payment gateway")
     def end_orders_unanswered(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
         """Rejects orders that staff are ending although the gateway does not tell whether they were charged."""
         done = "rejected, its stock is back. A charge that shows later is a dead letter of payments: refund it then."
-        self._end(request, queryset, actions.end_order_unanswered, done)
+        self._end(request, queryset, payments.end_order_unanswered, done)
 
     def _end(self, request: HttpRequest, orders: QuerySet[Order], end: Callable[..., None], done: str) -> None:
         for order in orders:

@@ -1,10 +1,10 @@
 """Work of the shop in workers: payments, expiry of orders, the spelling vocabulary, and the audit of the ledger."""
 
-from backend.shop.actions import expire_orders
-from backend.shop.card_tries import forget_tries
-from backend.shop.ledger import check_ledger
-from backend.shop.payments import PAYMENTS
-from backend.shop.search import index_vocabulary, prune_vocabulary
+from backend.shop.catalogue.ledger import check_ledger
+from backend.shop.orders.actions import expire_orders
+from backend.shop.payments.card_tries import forget_tries
+from backend.shop.payments.processor import PAYMENTS
+from backend.shop.search.vocabulary import index_vocabulary, prune_vocabulary
 from lockstep.delivery.audit import register_check
 from lockstep.delivery.periodic import PeriodicWork, register_periodic, with_orm
 from lockstep.delivery.subscriptions import register

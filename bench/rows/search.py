@@ -15,9 +15,10 @@ import psycopg
 
 from backend.accounts.models import User
 from backend.accounts.sessions import open_pair
-from backend.shop import reads
+from backend.shop.catalogue import reads
 from backend.shop.models import Product
-from backend.shop.search import OLDER, index_vocabulary
+from backend.shop.search.engine import OLDER
+from backend.shop.search.vocabulary import index_vocabulary
 from bench import tables
 from bench.place import Connection
 from bench.processes import as_in_pgbench, pgbench_latencies

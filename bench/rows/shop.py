@@ -9,9 +9,9 @@ import jwt
 from backend.accounts.entitlement import OF_SESSION
 from backend.accounts.models import Session, User
 from backend.accounts.sessions import open_pair
-from backend.shop.actions import SQL as ORDERS
+from backend.shop.catalogue.reads import SQL as READS
 from backend.shop.models import Order, Product, ProductTag, Tag
-from backend.shop.reads import SQL as READS
+from backend.shop.orders.actions import SQL as ORDERS
 from bench.processes import as_in_pgbench, run_pgbench
 from bench.row import Comparison, Figures, Goal, Row, Variant
 from bench.web.serving import CONNECTIONS, WORKERS, orders_per_second, requests_per_second, serving, serving_ours

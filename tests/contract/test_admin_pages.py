@@ -7,8 +7,9 @@ from django.test import Client, RequestFactory
 
 from backend.entities.admin_site import admin_site
 from backend.posts.models import Comment, Post
-from backend.shop import actions as shop
+from backend.shop.catalogue.actions import add_tag, create_tag
 from backend.shop.models import Order, Product
+from backend.shop.orders.actions import release_stock
 from tests.security.test_authorisation_matrix import made_by
 from tests.support import Cast
 
@@ -28,8 +29,8 @@ def something_of_each(cast: Cast) -> None:
     Comment.objects.create(post=post, name="n", email="e", body="b")
     made = made_by(cast.owner.user)
     product = Product.objects.get(pk=made["product"])
-    shop.add_tag(actor="", product=product, tag=shop.create_tag(actor="", name="another"))
-    shop.release_stock("cancel", [Order.objects.get().pk])
+    add_tag(actor="", product=product, tag=create_tag(actor="", name="another"))
+    release_stock("cancel", [Order.objects.get().pk])
 
 
 @pytest.mark.parametrize("model", list(admin_site._registry), ids=lambda model: model._meta.label_lower)

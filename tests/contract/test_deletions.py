@@ -18,8 +18,10 @@ from pytest_django import DjangoDbBlocker
 
 from backend.accounts.models import Session, User
 from backend.entities.admin_site import admin_site
-from backend.shop import actions as shop
+from backend.shop.catalogue.actions import add_tag
 from backend.shop.models import Order, PendingVocabulary, Product, SearchEntry, Tag
+from backend.shop.orders.bags import order_bag, put_in_bag
+from backend.shop.payments.actions import confirm_order
 from lockstep.delivery.models import Attempt, DeadLetter, Delivery, Lane, Subscription
 from lockstep.mirror.tests.support import run_command
 from tests.admin_pages import admin_of
@@ -65,11 +67,11 @@ def everything_of(cast: Cast) -> dict[str, Any]:
     actor = f"user:{owner.pk}"
     made = made_for(owner) | {"followed": colleague.pk}
     product, tag = Product.objects.get(pk=made["product"]), Tag.objects.get(pk=made["tag"])
-    shop.add_tag(actor=actor, product=product, tag=tag)
-    shop.confirm_order(actor=actor, order=Order.objects.get(), token="tok_1")
-    shop.put_in_bag(actor=actor, user=owner, product=product, quantity=1)
-    shop.order_bag(actor=actor, user=owner)
-    shop.put_in_bag(actor=actor, user=owner, product=product, quantity=1)
+    add_tag(actor=actor, product=product, tag=tag)
+    confirm_order(actor=actor, order=Order.objects.get(), token="tok_1")
+    put_in_bag(actor=actor, user=owner, product=product, quantity=1)
+    order_bag(actor=actor, user=owner)
+    put_in_bag(actor=actor, user=owner, product=product, quantity=1)
     SearchEntry.objects.get_or_create(product=product, defaults={"document": ""})
     PendingVocabulary.objects.get_or_create(product=product)
     cast.owner.post(f"/api/v1/users/{colleague.pk}/follow/", {})

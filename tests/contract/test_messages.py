@@ -12,7 +12,7 @@ from django.test import Client
 from oauth2_provider.models import Application
 
 from backend.accounts import sessions
-from backend.shop import actions as shop
+from backend.shop.catalogue.actions import create_tag
 from backend.shop.models import Product, ProductTag, Tag
 from tests.security.test_authorisation_matrix import made_by
 from tests.support import Cast
@@ -127,7 +127,7 @@ def test_basic_that_cannot_be_read_introspects_nothing(cast: Cast, credentials: 
 @pytest.mark.parametrize("name", ["Lighting", "LIGHTING", "lighting"])
 def test_tag_of_a_product_is_named_as_the_filter_names_it(cast: Cast, name: str):
     product = Product.objects.get(pk=made_by(cast.owner.user)["product"])
-    tag = shop.create_tag(actor="", name="lighting")
+    tag = create_tag(actor="", name="lighting")
     path = f"/api/v1/products/{product.number}/tags/{name}/"
     assert cast.owner.put(path, {}).status_code == 204
     assert ProductTag.objects.alive().filter(product=product, tag=tag).exists()
@@ -137,7 +137,7 @@ def test_tag_of_a_product_is_named_as_the_filter_names_it(cast: Cast, name: str)
 
 
 def test_tag_is_read_and_renamed_by_its_name(cast: Cast):
-    shop.create_tag(actor="", name="lighting")
+    create_tag(actor="", name="lighting")
     answer = cast.staff.client.patch("/api/v1/tags/lighting/", {"name": "lamps"}, content_type="application/json")
     assert (answer.status_code, answer.json()["name"]) == (200, "lamps")
     assert cast.owner.get("/api/v1/tags/lamps/").status_code == 200
@@ -146,8 +146,8 @@ def test_tag_is_read_and_renamed_by_its_name(cast: Cast):
 
 
 def test_tag_whose_name_is_the_id_of_another_is_the_other(cast: Cast):
-    other = shop.create_tag(actor="", name="other")
-    shop.create_tag(actor="", name=str(other.pk))
+    other = create_tag(actor="", name="other")
+    create_tag(actor="", name=str(other.pk))
     assert cast.owner.get(f"/api/v1/tags/{other.pk}/").json()["name"] == "other"
     assert Tag.objects.count() == 2
 

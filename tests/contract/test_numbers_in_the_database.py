@@ -8,9 +8,9 @@ from django.conf import settings
 from django.db import Error, connection, models, transaction
 
 from backend.movies.models import Movie
-from backend.shop import actions
-from backend.shop.actions import Line
 from backend.shop.models import Order, Product
+from backend.shop.orders.actions import Line, place_order
+from backend.shop.payments.actions import confirm_order
 from tests.support import Cast
 
 pytestmark = pytest.mark.django_db
@@ -28,8 +28,8 @@ def columns() -> Iterator[tuple[str, str]]:
 @pytest.fixture
 def row_of_each(cast: Cast) -> None:
     product = Product.objects.create(owner=cast.owner.user, name="thing", price=1, stock=5)
-    placed = actions.place_order(actor="", buyer=cast.colleague.user, lines=[Line(product.pk, 1)])
-    actions.confirm_order(actor="", order=Order.objects.get(number=placed.number), token="tok_1")
+    placed = place_order(actor="", buyer=cast.colleague.user, lines=[Line(product.pk, 1)])
+    confirm_order(actor="", order=Order.objects.get(number=placed.number), token="tok_1")
     Movie.objects.create(remote_id=product.pk, title="A title", rating=1.0)
 
 

@@ -18,7 +18,7 @@ from backend.accounts.models import User
 from backend.defects.models import Defect
 from backend.entities.admin_site import admin_site
 from backend.posts.models import Comment, Post
-from backend.shop import actions as shop
+from backend.shop.catalogue.actions import create_product
 from backend.shop.models import Product, Tag
 from tests.admin_pages import admin_of, errors_of, opened
 from tests.support import Cast, Person
@@ -108,7 +108,7 @@ def world(cast: Cast) -> World:
     User.objects.filter(username="colleague").update(email="colleague@example.com")
     owner = cast.owner.user
     post = Post.objects.create(title="t", body="b")
-    product = shop.create_product(actor="", owner=owner, name="n", price=Decimal(1), stock=1)
+    product = create_product(actor="", owner=owner, name="n", price=Decimal(1), stock=1)
     Tag.objects.create(name="red")
     rows: dict[type[models.Model], Any] = {
         Product: Product.objects.get(pk=product.pk),
@@ -284,7 +284,7 @@ def test_a_row_that_keeps_the_rules_is_accepted(world: World, model: type[models
 
 
 def test_the_admin_has_no_other_action():
-    """Deletion has no values to refuse; ending orders takes none either (backend/shop/tests/test_ending.py)."""
+    """Deletion has no values to refuse; ending orders takes none either (shop/payments/tests/test_ending.py)."""
     actions = {name for pages in admin_site._registry.values() for name in pages.get_actions(superuser())}
     assert actions == {"delete_selected", "end_orders", "end_orders_unanswered"}
 

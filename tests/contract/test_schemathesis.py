@@ -40,7 +40,9 @@ from backend.accounts.sessions import open_opaque, open_pair
 from backend.defects.actions import create_defect
 from backend.movies.models import Catalogue, Movie, Rating
 from backend.posts.models import Comment, Post
-from backend.shop import actions as shop
+from backend.shop.catalogue.actions import create_product, create_tag
+from backend.shop.orders.actions import Line, place_order
+from backend.shop.orders.bags import put_in_bag
 from lockstep.changes.connecting import connection_parameters
 from lockstep.delivery.tests.support import begin_epoch
 from lockstep.rest.handler import Handler
@@ -119,7 +121,7 @@ def there(
 ) -> Iterator[SchemaFixtures]:
     """A staff user with the objects that cases need. Streams end after their first part."""
     monkeypatch.setattr("lockstep.feed.stream.LIFE_SECONDS", 0.0)
-    monkeypatch.setattr("backend.shop.views.tokenise_card", lambda **card: "tok_1")
+    monkeypatch.setattr("backend.shop.payments.views.tokenise_card", lambda **card: "tok_1")
     settings.LOCKSTEP = settings.LOCKSTEP | {"REST_RATE_LIMIT": 10**9}
     user = User.objects.create_user("ada", "ada@example.com", PASSWORD, is_staff=True)
     token, pair = open_opaque(user), open_pair(user)
@@ -131,11 +133,11 @@ def there(
     Application.objects.create(
         client_id="lockstep-dev", client_type="public", authorization_grant_type="password", name="lockstep-dev"
     )
-    product = shop.create_product(actor="", owner=user, name="Bread", price=Decimal("2.50"), stock=1_000)
+    product = create_product(actor="", owner=user, name="Bread", price=Decimal("2.50"), stock=1_000)
     product.refresh_from_db()
-    tag = shop.create_tag(actor="", name="food")
-    order = shop.place_order(actor="", buyer=user, lines=[shop.Line(product.pk, 1)]).number
-    shop.put_in_bag(actor="", user=user, product=product, quantity=1)
+    tag = create_tag(actor="", name="food")
+    order = place_order(actor="", buyer=user, lines=[Line(product.pk, 1)]).number
+    put_in_bag(actor="", user=user, product=product, quantity=1)
     defect = create_defect(actor="", user=user, comment="The door does not close.")
     movie = Movie.objects.create(remote_id=UUID(int=1), title="The Quiet Harbour")
     unrated = Movie.objects.create(remote_id=UUID(int=2), title="The Last Signal")

@@ -19,8 +19,8 @@ from backend.accounts.throttling import ACCOUNT, ADDRESS, PAIR, Limit
 from backend.defects.models import Defect
 from backend.movies.models import Catalogue, Movie
 from backend.posts.models import Post
-from backend.shop import search
 from backend.shop.models import Product, ProductTag, Tag
+from backend.shop.search.vocabulary import index_vocabulary
 from tests.difficult_text import (
     DIFFERENT,
     DIFFERENT_ADDRESSES,
@@ -179,7 +179,7 @@ def test_search_distinguishes_products_by_unequal_words(cast: Cast):
     def holds(first: str, second: str) -> bool:
         for name in (first, second):
             Product.objects.create(owner=cast.owner.user, name=f"a {name} indeed", price=1)
-        search.index_vocabulary()
+        index_vocabulary()
         by_words = found(cast.owner, "/api/v1/products/", search=f"{second} indeed")
         by_keyword = found(cast.owner, "/api/product/", keyword=second)
         return [one["name"] for one in by_words] == [one["name"] for one in by_keyword] == [f"a {second} indeed"]

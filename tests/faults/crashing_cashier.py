@@ -21,7 +21,9 @@ django.setup()
 import psycopg  # noqa: E402 - Django comes first
 
 from backend.providers.payments import PaymentGateway  # noqa: E402
-from backend.shop import actions, machines, payments  # noqa: E402
+from backend.shop.orders.actions import SQL as ORDERS  # noqa: E402
+from backend.shop.payments import processor  # noqa: E402
+from backend.shop.states import machines  # noqa: E402
 from lockstep.changes.connecting import connection_parameters  # noqa: E402
 from lockstep.delivery.database import SQL  # noqa: E402
 from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber  # noqa: E402
@@ -81,8 +83,7 @@ def statements() -> Mapping[str, str]:
     """Text → name, of what the cashier writes and of what settles its delivery."""
     settlement = {name: SQL["lanes"][name] for name in SETTLEMENT}
     return {
-        text: name
-        for name, text in {**payments.SQL, **settlement, "release_stock": actions.SQL["release_stock"]}.items()
+        text: name for name, text in {**processor.SQL, **settlement, "release_stock": ORDERS["release_stock"]}.items()
     }
 
 
@@ -102,12 +103,12 @@ def watch_the_gateway(doom: Doom) -> None:
 
 def watch_the_decision(doom: Doom) -> None:
     """A step after its transaction."""
-    payments.PaymentProcessor._decide = passing(doom, payments.PaymentProcessor._decide, "decision")  # type: ignore[method-assign]
+    processor.PaymentProcessor._decide = passing(doom, processor.PaymentProcessor._decide, "decision")  # type: ignore[method-assign]
 
 
 def crashing(doom: Doom) -> Subscriber:
     """The cashier, watched."""
-    cashier = payments.PAYMENTS.connect
+    cashier = processor.PAYMENTS.connect
     assert cashier
 
     @asynccontextmanager
@@ -120,7 +121,7 @@ def crashing(doom: Doom) -> Subscriber:
 
             yield handler
 
-    return replace(payments.PAYMENTS, connect=connect, schedule=(0.0, *[0.05] * 20))
+    return replace(processor.PAYMENTS, connect=connect, schedule=(0.0, *[0.05] * 20))
 
 
 async def live(step: str) -> None:
@@ -148,7 +149,7 @@ async def stop_when_all_is_done(worker: Worker) -> None:
 
 def main() -> None:
     # Until an answer of the gateway counts as lost.
-    payments.CHARGE_SECONDS = float(os.environ["CHARGE_SECONDS"])
+    processor.CHARGE_SECONDS = float(os.environ["CHARGE_SECONDS"])
     for line in sys.stdin:
         child = os.fork()  # to start Python and Django for each takes many times as long
         if not child:

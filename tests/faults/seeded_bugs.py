@@ -14,16 +14,18 @@ LANES_PY = "lockstep/delivery/lanes.py"
 COURIER = "lockstep/delivery/courier.py"
 RETRY = "lockstep/delivery/retry.py"
 COLLECTION = "lockstep/mirror/sql/collection.sql"
-SHOP_ORDERS = "backend/shop/sql/orders.sql"
-SHOP_SEARCH = "backend/shop/sql/search.sql"
-TEST_SHOP = "backend/shop/tests"
-TEST_SEARCH = "backend/shop/tests/test_search.py"
+SHOP_ORDERS = "backend/shop/orders/sql/orders.sql"
+SHOP_SEARCH = "backend/shop/search/sql/search.sql"
+TEST_CATALOGUE = "backend/shop/catalogue/tests"
+TEST_ORDERS = "backend/shop/orders/tests"
+TEST_PAYMENTS = "backend/shop/payments/tests"
+TEST_SEARCH = "backend/shop/search/tests/test_search.py"
 TEST_MOVIES = "backend/movies/tests"
 TEST_BROADCAST = "backend/defects/tests/test_broadcast.py"
 TEST_CAPTURE = "lockstep/changes/tests/test_capture.py"
 TEST_CHECKS = "lockstep/changes/tests/test_checks.py"
 TEST_RIGHTS = "tests/security/test_rights.py"
-TEST_LEDGER = "backend/shop/tests/test_ledger.py"
+TEST_LEDGER = "backend/shop/catalogue/tests/test_ledger.py"
 TEST_PLAIN_ROLE = "devstack/launcher/tests/test_plain_role.py"
 TEST_RELAY = "lockstep/delivery/tests/test_relay.py"
 TEST_LANES = "lockstep/delivery/tests/test_lanes.py"
@@ -720,98 +722,98 @@ BUGS = [
         SHOP_ORDERS,
         "coalesce(bool_and(available >= quantity), false)",
         "true",
-        f"{TEST_SHOP}/test_orders.py::test_a_declined_order_names_requested_and_available_and_takes_nothing",
+        f"{TEST_ORDERS}/test_orders.py::test_a_declined_order_names_requested_and_available_and_takes_nothing",
     ),
     SeededBug(
         "nobody tells of an order",
-        "backend/shop/actions.py",
+        "backend/shop/orders/actions.py",
         "        notify_on_commit()\n",
         "",
-        "backend/shop/tests/test_orders.py::test_an_order_is_heard_of",
+        f"{TEST_ORDERS}/test_orders.py::test_an_order_is_heard_of",
     ),
     SeededBug(
         "equal lines are checked one by one",
         SHOP_ORDERS,
         "sum(quantity)::bigint AS quantity",
         "min(quantity) AS quantity",
-        f"{TEST_SHOP}/test_orders.py::test_equal_lines_are_summed_before_the_check",
+        f"{TEST_ORDERS}/test_orders.py::test_equal_lines_are_summed_before_the_check",
     ),
     SeededBug(
         "an order is not held while its products are counted",
         SHOP_ORDERS,
         "    ORDER BY p.id\n    FOR NO KEY UPDATE\n), lines",
         "    ORDER BY p.id\n), lines",
-        f"{TEST_SHOP}/test_orders.py::test_an_order_waits_for_concurrent_changes_of_its_products",
+        f"{TEST_ORDERS}/test_orders.py::test_an_order_waits_for_concurrent_changes_of_its_products",
     ),
     SeededBug(
         "stock comes back of orders in any state",
         SHOP_ORDERS,
         "WHERE o.state = %(source)s",
         "WHERE true",
-        f"{TEST_SHOP}/test_orders.py::test_cancelling_gives_the_stock_back_once",
+        f"{TEST_ORDERS}/test_orders.py::test_cancelling_gives_the_stock_back_once",
     ),
     SeededBug(
         "an order is confirmed although its time is over",
-        "backend/shop/actions.py",
+        "backend/shop/payments/actions.py",
         ", confirm_until__gt=Now())",
         ")",
-        f"{TEST_SHOP}/test_payments.py::test_an_order_is_confirmed_once_and_in_time",
+        f"{TEST_PAYMENTS}/test_payments.py::test_an_order_is_confirmed_once_and_in_time",
     ),
     SeededBug(
         "orders are anybody's",
-        "backend/shop/reads.py",
+        "backend/shop/orders/reads.py",
         "Order.objects.alive().of(user)",
         "Order.objects.alive()",
-        f"{TEST_SHOP}/test_orders.py::test_orders_are_their_buyers_own",
+        f"{TEST_ORDERS}/test_orders.py::test_orders_are_their_buyers_own",
     ),
     SeededBug(
         "a stock that somebody sets is not explained",
         LEDGER,
         "WHERE coalesce(n.stock, 0) <> coalesce(o.stock, 0);",
         "WHERE false;",
-        f"{TEST_SHOP}/test_ledger.py::test_setting_the_stock_writes_the_ledger",
+        f"{TEST_CATALOGUE}/test_ledger.py::test_setting_the_stock_writes_the_ledger",
     ),
     SeededBug(
         "a movement moves nothing",
         LEDGER,
         "SET stock = p.stock + d.delta",
         "SET stock = p.stock",
-        f"{TEST_SHOP}/test_ledger.py::test_a_movement_changes_the_stock",
+        f"{TEST_CATALOGUE}/test_ledger.py::test_a_movement_changes_the_stock",
     ),
     SeededBug(
         "an undecided charge counts as declined",
-        "backend/shop/payments.py",
+        "backend/shop/payments/processor.py",
         'if charge.status == "pending":',
         "if False:",
-        f"{TEST_SHOP}/test_payments.py::test_a_gateway_that_takes_its_time_is_waited_for",
+        f"{TEST_PAYMENTS}/test_payments.py::test_a_gateway_that_takes_its_time_is_waited_for",
     ),
     SeededBug(
         "every attempt to charge is another charge",
-        "backend/shop/payments.py",
+        "backend/shop/payments/processor.py",
         "CURRENCY, key)",
         "CURRENCY, str(claim.message_id))",
-        f"{TEST_SHOP}/test_payments.py::test_killed_anywhere_it_is_paid_once_or_not_at_all",
+        f"{TEST_PAYMENTS}/test_payments.py::test_killed_anywhere_it_is_paid_once_or_not_at_all",
     ),
     SeededBug(
         "the gateway's charge is noted and its order is not",
-        "backend/shop/payments.py",
+        "backend/shop/payments/processor.py",
         "            if decides:",
         "            if not decides:",
-        f"{TEST_SHOP}/test_payments.py::test_every_mood_of_the_gateway_ends",
+        f"{TEST_PAYMENTS}/test_payments.py::test_every_mood_of_the_gateway_ends",
     ),
     SeededBug(
         "a payment is decided, and its order a moment later",
-        "backend/shop/payments.py",
+        "backend/shop/payments/processor.py",
         "as connection, connection.transaction():",
         "as connection:",
         "tests/faults/test_payment_kills.py::test_killed_at_any_step_it_is_charged_once_or_not_at_all[is declined]",
     ),
     SeededBug(
         "what stands for the card is kept for ever",
-        "backend/shop/sql/payments.sql",
+        "backend/shop/payments/sql/payments.sql",
         ", token = ''",
         "",
-        f"{TEST_SHOP}/test_payments.py::test_every_mood_of_the_gateway_ends",
+        f"{TEST_PAYMENTS}/test_payments.py::test_every_mood_of_the_gateway_ends",
     ),
     SeededBug(
         "a product is not found by its tags",
@@ -829,14 +831,14 @@ BUGS = [
     ),
     SeededBug(
         "what is not on sale is found",
-        "backend/shop/views.py",
+        "backend/shop/catalogue/views.py",
         "Product.objects.visible_to(request.user)",
         "Product.objects.alive()",
         f"{TEST_SEARCH}::test_products_off_sale_are_found_by_their_owner_only",
     ),
     SeededBug(
         "the far part of a page begins at its beginning",
-        "backend/shop/search.py",
+        "backend/shop/search/engine.py",
         "direction.after(_by_index(query), place)",
         "_by_index(query)",
         f"{TEST_SEARCH}::test_pages_have_each_once_newest_first_both_ways",
@@ -860,7 +862,7 @@ BUGS = [
         "lockstep/rest/paging.py",
         "(Tuple(*map(F, columns)), values)",
         "(Tuple(*map(F, columns[:1])), values[:1])",
-        f"{TEST_SHOP}/test_products.py::test_products_are_ordered_as_asked",
+        f"{TEST_CATALOGUE}/test_products.py::test_products_are_ordered_as_asked",
     ),
     SeededBug(
         "every attempt to tell the counter is another message",
@@ -955,40 +957,40 @@ BUGS = [
     ),
     SeededBug(
         "who puts a tag on locks the product before the tag",
-        "backend/shop/actions.py",
+        "backend/shop/catalogue/actions.py",
         '        lock(Tag.objects.alive(), ANY_VERSION, "There is no such tag.", pk=tag.pk)\n'
         "        _lock_product(product, ANY_VERSION)\n",
         "        _lock_product(product, ANY_VERSION)\n"
         '        lock(Tag.objects.alive(), ANY_VERSION, "There is no such tag.", pk=tag.pk)\n',
-        f"{TEST_SHOP}/test_products.py::test_adding_a_tag_locks_it_before_the_product",
+        f"{TEST_CATALOGUE}/test_products.py::test_adding_a_tag_locks_it_before_the_product",
     ),
     SeededBug(
         "a renamed tag leaves its products as they were",
         "backend/shop/migrations/0001_initial.py",
         "shop_show_tags(ARRAY(SELECT product_id FROM shop_producttag WHERE tag_id = NEW.id AND deleted IS NULL))",
         "shop_show_tags(NULL)",
-        f"{TEST_SHOP}/test_products.py::test_owners_put_tags_on_their_products",
+        f"{TEST_CATALOGUE}/test_products.py::test_owners_put_tags_on_their_products",
     ),
     SeededBug(
         "tags that two put on at the same time are lost",
-        "backend/shop/sql/tags.sql",
+        "backend/shop/catalogue/sql/tags.sql",
         "ORDER BY p.id FOR NO KEY UPDATE;",
         ";",
-        f"{TEST_SHOP}/test_products.py::test_tags_that_two_put_on_at_the_same_time_are_both_shown",
+        f"{TEST_CATALOGUE}/test_products.py::test_tags_that_two_put_on_at_the_same_time_are_both_shown",
     ),
     SeededBug(
         "a tag that is moved stays where it was, too",
         "backend/shop/migrations/0001_initial.py",
         "PERFORM shop_show_tags(ARRAY(SELECT product_id FROM old_rows UNION SELECT product_id FROM new_rows));",
         "PERFORM shop_show_tags(ARRAY(SELECT product_id FROM new_rows));",
-        f"{TEST_SHOP}/test_products.py::test_products_show_their_tags_for_every_writer",
+        f"{TEST_CATALOGUE}/test_products.py::test_products_show_their_tags_for_every_writer",
     ),
     SeededBug(
         "what is read together with who asks is everybody's",
         "backend/accounts/sessions.py",
         'bundled.replace("{user}", "who.id")',
         'bundled.replace("{user}", "p.owner_id")',
-        f"{TEST_SHOP}/test_products.py::test_off_sale_is_its_owners_matter",
+        f"{TEST_CATALOGUE}/test_products.py::test_off_sale_is_its_owners_matter",
     ),
     SeededBug(
         "a closed connection's cursors are used again",
@@ -1013,17 +1015,17 @@ BUGS = [
     ),
     SeededBug(
         "a bag that was ordered meanwhile stays ordered for a PUT",
-        "backend/shop/actions.py",
+        "backend/shop/orders/bags.py",
         "while (bag := _locked_bag(user)) is None:",
         "if (bag := _locked_bag(user)) is None:",
-        f"{TEST_SHOP}/test_bags_at_once.py::test_put_beside_an_order_opens_a_new_bag",
+        f"{TEST_ORDERS}/test_bags_at_once.py::test_put_beside_an_order_opens_a_new_bag",
     ),
     SeededBug(
         "unpaid orders of one buyer are counted without waiting for each other",
-        "backend/shop/sql/unpaid.sql",
+        "backend/shop/orders/sql/unpaid.sql",
         "pg_catalog.pg_advisory_xact_lock(",
         "pg_catalog.pg_try_advisory_xact_lock(",
-        f"{TEST_SHOP}/test_unpaid.py::test_limit_counts_an_order_that_is_being_placed",
+        f"{TEST_ORDERS}/test_unpaid.py::test_limit_counts_an_order_that_is_being_placed",
     ),
     SeededBug(
         "a deletion does not wait for votes that are being cast",
@@ -1056,17 +1058,17 @@ BUGS = [
     ),
     SeededBug(
         "an order is ended without an answer while its charge may be under way",
-        "backend/shop/actions.py",
+        "backend/shop/payments/actions.py",
         "ending__lte=Now() - timedelta(seconds=HIDDEN_SECONDS)",
         "ending__lte=Now()",
-        f"{TEST_SHOP}/test_ending.py::test_order_of_a_gateway_that_never_answers_is_ended_without_it",
+        f"{TEST_PAYMENTS}/test_ending.py::test_order_of_a_gateway_that_never_answers_is_ended_without_it",
     ),
     SeededBug(
         "a charge that shows after its order was ended is swallowed",
-        "backend/shop/payments.py",
+        "backend/shop/payments/processor.py",
         "if cursor.rowcount:",
         "if not cursor.rowcount:",
-        f"{TEST_SHOP}/test_ending.py::test_late_answer_accepts_nothing_and_is_a_dead_letter",
+        f"{TEST_PAYMENTS}/test_ending.py::test_late_answer_accepts_nothing_and_is_a_dead_letter",
     ),
     SeededBug(
         "texts are compared as they were typed, in lower case",
@@ -1504,10 +1506,10 @@ BUGS = [
     ),
     SeededBug(
         "an order keeps its stock until a clock that stepped back has come as far again",
-        "backend/shop/actions.py",
+        "backend/shop/orders/actions.py",
         "    _cap_deadlines()\n    ended = 0",
         "    ended = 0",
-        f"{TEST_SHOP}/test_orders.py::test_an_order_placed_before_the_clock_stepped_back_has_no_more_time_than_another",
+        f"{TEST_ORDERS}/test_orders.py::test_an_order_placed_before_the_clock_stepped_back_has_no_more_time_than_another",
     ),
     SeededBug(
         "one value that a strict parser refuses hides a whole list",

@@ -21,7 +21,7 @@ from backend.accounts.models import User
 from backend.entities.admin_site import EntityAdmin
 from backend.posts import actions as posts
 from backend.posts.models import Comment, Post
-from backend.shop import actions as shop
+from backend.shop.catalogue.actions import create_product
 from backend.shop.models import Order, Product
 from tests.admin_pages import admin_of, errors_of, opened
 from tests.support import Cast, Person, any_lock_waiter, eventually
@@ -48,7 +48,7 @@ class Arena:
         return f"{prefix}-{self.made}"
 
     def product(self, stock: int) -> Product:
-        made = shop.create_product(
+        made = create_product(
             actor="", owner=self.cast.owner.user, name=self.name("lamp"), price=Decimal("5.00"), stock=stock
         )
         return Product.objects.get(pk=made.pk)

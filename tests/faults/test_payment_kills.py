@@ -16,9 +16,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from backend.shop import actions, machines
-from backend.shop.actions import Line
 from backend.shop.models import Order, Payment, Product
+from backend.shop.orders.actions import Line, place_order
+from backend.shop.payments.actions import confirm_order
+from backend.shop.states import machines
 from devstack.sandbox.payments import Delays, StandIn, card_behaviours
 from lockstep.delivery.models import DeadLetter
 from tests.acceptance.running import ROOT
@@ -136,9 +137,9 @@ def kill(
 
 def confirmed(cast: Cast, product: Product, gateway: StandIn, number: str) -> Order:
     line = Line(product.pk, TAKEN)
-    order = Order.objects.get(number=actions.place_order(actor="", buyer=cast.owner.user, lines=[line]).number)
+    order = Order.objects.get(number=place_order(actor="", buyer=cast.owner.user, lines=[line]).number)
     token = "tok_unknown" if number == UNKNOWN else gateway.token(number)
-    actions.confirm_order(actor="", order=order, token=token)
+    confirm_order(actor="", order=order, token=token)
     return order
 
 

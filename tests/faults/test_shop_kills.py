@@ -29,7 +29,7 @@ import orjson
 import psycopg
 import pytest
 
-from backend.shop import machines
+from backend.shop.states import machines
 from devstack.sandbox.payments import StandIn, card_behaviours
 from tests.acceptance.running import Run, free_port
 from tests.conftest import copied

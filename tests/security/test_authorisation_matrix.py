@@ -18,7 +18,8 @@ from backend.accounts.models import Session, User
 from backend.defects.actions import create_defect
 from backend.movies.models import Catalogue, Movie, Rating
 from backend.posts import actions as posts
-from backend.shop import actions as shop
+from backend.shop.catalogue.actions import create_product, create_tag
+from backend.shop.orders.actions import Line, place_order
 from lockstep.changes.models import LoggedChange
 from lockstep.rest import rate_limit
 from lockstep.webhooks import actions as webhooks
@@ -312,7 +313,7 @@ def limits(settings, monkeypatch: pytest.MonkeyPatch) -> None:
         "REST_METRICS_TOKEN": "the-token-of-the-figures",
     }
     settings.REGISTRATIONS_PER_HOUR = 1_000_000
-    monkeypatch.setattr("backend.shop.views.tokenise_card", lambda **card: "tok_1")  # no charge is made here
+    monkeypatch.setattr("backend.shop.payments.views.tokenise_card", lambda **card: "tok_1")  # no charge is made here
 
 
 @pytest.fixture(scope="module")
@@ -361,11 +362,11 @@ def made_for(owner: User) -> dict[str, Any]:
 def made_by(owner: User) -> dict[str, Any]:
     """The owner's things in the shop, a tag, a defect and a vote."""
     actor = f"user:{owner.pk}"
-    product = shop.create_product(actor=actor, owner=owner, **PRODUCT)
-    order = shop.place_order(actor=actor, buyer=owner, lines=[shop.Line(product.pk, 1)]).number
+    product = create_product(actor=actor, owner=owner, **PRODUCT)
+    order = place_order(actor=actor, buyer=owner, lines=[Line(product.pk, 1)]).number
     return {
         "product": product.pk,
-        "tag": shop.create_tag(actor=actor, name="tag").pk,
+        "tag": create_tag(actor=actor, name="tag").pk,
         "order": order,
         **rated_by(owner),
         "defect": create_defect(actor=actor, user=owner, comment="a thing").pk,

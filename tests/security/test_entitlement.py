@@ -24,9 +24,9 @@ from psycopg_pool import AsyncConnectionPool
 from backend.accounts import actions, sessions
 from backend.accounts.models import Follow, Session, Token, User
 from backend.movies.models import Movie
-from backend.shop import reads
-from backend.shop.actions import expire_orders
+from backend.shop.catalogue import reads
 from backend.shop.models import Order, Product, Tag
+from backend.shop.orders.actions import expire_orders
 from conftest import database_url
 from lockstep.changes import attribution
 from lockstep.changes.models import LoggedChange
@@ -359,7 +359,7 @@ def test_pending_order_can_be_neither_confirmed_nor_cancelled_and_expires(
     withdrawal: Withdrawal,
     step: str,
 ):
-    monkeypatch.setattr("backend.shop.views.tokenise_card", lambda **card: "token")
+    monkeypatch.setattr("backend.shop.payments.views.tokenise_card", lambda **card: "token")
     number = WRITES["order"](cast.owner, shop).json()["number"]
     path = f"/api/v1/orders/{number}/{step}/"
     card = {"payment": {"card_number": "4242424242424242", "expiry": "12/40", "cvc": "123"}}

@@ -16,9 +16,8 @@ import psycopg
 import pytest
 
 from backend.accounts.sessions import open_opaque
-from backend.shop import actions
-from backend.shop.actions import Line
 from backend.shop.models import Order, Product
+from backend.shop.orders.actions import Line, place_order
 from lockstep.delivery.tests.support import begin_epoch
 from tests.strangers.serving import (
     WAIT_SECONDS,
@@ -210,7 +209,7 @@ def test_head_of_a_stream_takes_no_slot(patient: Server, database: psycopg.Conne
 
 # --- What a request waits for ---------------------------------------------------------------------------
 def order_of(person: Person, product: Product) -> str:
-    number = actions.place_order(actor="", buyer=person.user, lines=[Line(product.pk, 1)]).number
+    number = place_order(actor="", buyer=person.user, lines=[Line(product.pk, 1)]).number
     return str(Order.objects.get(number=number).pk)
 
 

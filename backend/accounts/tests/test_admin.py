@@ -13,9 +13,9 @@ from backend.accounts.models import Follow, User
 from backend.defects.models import Defect
 from backend.movies.actions import create_rating
 from backend.movies.models import Movie, Rating
-from backend.shop import actions as shop
-from backend.shop.actions import Line
+from backend.shop.catalogue.actions import create_product
 from backend.shop.models import Order, Product
+from backend.shop.orders.actions import Line, place_order
 from lockstep.changes.models import LoggedChange
 from lockstep.webhooks.models import Endpoint
 from tests.admin_pages import admin_of, opened
@@ -55,8 +55,8 @@ def test_deleting_an_account_signs_it_out_and_keeps_its_history(admin: Client, c
 @pytest.fixture
 def with_history(cast: Cast) -> None:
     """An owner with an order, a rating and a defect."""
-    product = shop.create_product(actor="", owner=cast.colleague.user, name="lamp", price=Decimal(5), stock=10)
-    shop.place_order(actor="", buyer=cast.owner.user, lines=[Line(product.pk, 1)])
+    product = create_product(actor="", owner=cast.colleague.user, name="lamp", price=Decimal(5), stock=10)
+    place_order(actor="", buyer=cast.owner.user, lines=[Line(product.pk, 1)])
     movie = Movie.objects.create(remote_id=uuid4(), title="a movie")
     create_rating(actor="", user=cast.owner.user, movie_id=movie.pk, rating_type="UPVOTE")
     Defect.objects.create(user=cast.owner.user, comment="it squeaks")

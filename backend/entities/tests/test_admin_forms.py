@@ -14,9 +14,9 @@ from backend.accounts import actions as accounts
 from backend.accounts.models import User
 from backend.entities.admin_site import admin_site
 from backend.posts.models import Comment, Post
-from backend.shop import actions as shop
-from backend.shop.actions import Line
+from backend.shop.catalogue.actions import create_product, delete_product, update_product
 from backend.shop.models import Product, Tag
+from backend.shop.orders.actions import Line, place_order
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.changes.models import LoggedChange
 from lockstep.rest.violations import violation
@@ -33,7 +33,7 @@ def admin(cast: Cast) -> Client:
 
 @pytest.fixture
 def product(cast: Cast) -> Product:
-    made = shop.create_product(actor="", owner=cast.owner.user, name="lamp", price=Decimal("5.00"), stock=10)
+    made = create_product(actor="", owner=cast.owner.user, name="lamp", price=Decimal("5.00"), stock=10)
     return Product.objects.get(pk=made.pk)
 
 
@@ -49,21 +49,21 @@ def values_of(row: Any, *names: str) -> tuple[object, ...]:
 class TestWhatIsWritten:
     def test_a_sale_beside_an_open_form_stays_a_sale(self, admin: Client, cast: Cast, product: Product):
         form = opened(admin, page_of(product))
-        shop.place_order(actor="", buyer=cast.colleague.user, lines=[Line(product.pk, 4)])
+        place_order(actor="", buyer=cast.colleague.user, lines=[Line(product.pk, 4)])
         assert admin.post(page_of(product), form | {"description": "bright"}).status_code == 302
         assert values_of(product, "stock", "description") == (6, "bright")
         assert sum(product.movements.values_list("delta", flat=True)) == 6
 
     def test_fields_that_others_changed_are_kept_and_named(self, admin: Client, product: Product):
         form = opened(admin, page_of(product))
-        shop.update_product(actor="", product=product, price=Decimal("7.00"), name="big lamp")
+        update_product(actor="", product=product, price=Decimal("7.00"), name="big lamp")
         answer = admin.post(page_of(product), form | {"description": "bright"}, follow=True)
         assert values_of(product, "name", "price", "description") == ("big lamp", Decimal("7.00"), "bright")
         assert "Changed elsewhere since you opened the page, and kept: Name, Price." in answer.content.decode()
 
     def test_a_form_in_which_nothing_was_changed_writes_nothing(self, admin: Client, product: Product):
         form = opened(admin, page_of(product))
-        shop.update_product(actor="", product=product, price=Decimal("7.00"))
+        update_product(actor="", product=product, price=Decimal("7.00"))
         version = values_of(product, "version")
         assert admin.post(page_of(product), form).status_code == 302
         assert values_of(product, "version") == version
@@ -114,7 +114,7 @@ class _Statements:
 class TestStaleForms:
     def test_a_field_that_both_changed_is_refused_with_both_values(self, admin: Client, cast: Cast, product: Product):
         form = opened(admin, page_of(product))
-        shop.place_order(actor="", buyer=cast.colleague.user, lines=[Line(product.pk, 4)])
+        place_order(actor="", buyer=cast.colleague.user, lines=[Line(product.pk, 4)])
         refused = admin.post(page_of(product), form | {"stock": "12", "description": "bright"})
         errors = errors_of(refused)
         assert set(errors) == {"__all__", "stock"}
@@ -124,7 +124,7 @@ class TestStaleForms:
 
     def test_saving_again_overwrites_the_conflict(self, admin: Client, product: Product):
         form = opened(admin, page_of(product))
-        shop.update_product(actor="", product=product, stock=6, price=Decimal("7.00"))
+        update_product(actor="", product=product, stock=6, price=Decimal("7.00"))
         again = sent_by(admin.post(page_of(product), form | {"stock": "12"}))
         assert (again["stock"], again["price"]) == ("12", "7.00")  # theirs where this form changed nothing
         assert admin.post(page_of(product), again).status_code == 302
@@ -132,15 +132,15 @@ class TestStaleForms:
 
     def test_saving_again_is_refused_when_it_has_moved_again(self, admin: Client, product: Product):
         form = opened(admin, page_of(product))
-        shop.update_product(actor="", product=product, stock=6)
+        update_product(actor="", product=product, stock=6)
         again = sent_by(admin.post(page_of(product), form | {"stock": "12"}))
-        shop.update_product(actor="", product=product, stock=5)
+        update_product(actor="", product=product, stock=5)
         assert "Current: <q>5</q>" in errors_of(admin.post(page_of(product), again))["stock"]
         assert values_of(product, "stock") == (5,)
 
     def test_the_same_change_by_both_is_no_conflict(self, admin: Client, product: Product):
         form = opened(admin, page_of(product))
-        shop.update_product(actor="", product=product, name="big lamp")
+        update_product(actor="", product=product, name="big lamp")
         assert admin.post(page_of(product), form | {"name": "big lamp"}).status_code == 302
 
     def test_the_second_of_two_admins_sees_a_conflict(self, admin: Client, cast: Cast, product: Product):
@@ -154,19 +154,19 @@ class TestStaleForms:
     @pytest.mark.parametrize("shown", [None, "", "forged", "another's"])
     def test_a_form_without_digests_is_refused(self, admin: Client, cast: Cast, product: Product, shown: Any):
         form = opened(admin, page_of(product))
-        other = shop.create_product(actor="", owner=cast.owner.user, name="lamp", price=Decimal("5.00"), stock=10)
+        other = create_product(actor="", owner=cast.owner.user, name="lamp", price=Decimal("5.00"), stock=10)
         if shown is None:
             del form["_shown"]
         else:
             form["_shown"] = opened(admin, page_of(other))["_shown"] if shown == "another's" else shown
-        shop.update_product(actor="", product=product, stock=6)
+        update_product(actor="", product=product, stock=6)
         errors = errors_of(admin.post(page_of(product), form | {"description": "bright"}))
         assert set(errors) == {"__all__", "stock", "description"}
         assert values_of(product, "stock", "description") == (6, "")
 
     def test_values_are_quoted_as_text(self, admin: Client, product: Product):
         form = opened(admin, page_of(product))
-        shop.update_product(actor="", product=product, description="<script>")
+        update_product(actor="", product=product, description="<script>")
         page = admin.post(page_of(product), form | {"description": "<b>"}).content.decode()
         assert "<q>&lt;script&gt;</q>" in page and "<q>&lt;b&gt;</q>" in page
         assert "<q><" not in page
@@ -184,14 +184,14 @@ class TestStaleForms:
     def test_an_error_in_another_field_keeps_the_shown_digests(self, admin: Client, product: Product):
         form = opened(admin, page_of(product))
         again = sent_by(admin.post(page_of(product), form | {"price": "-1", "stock": "12"}))
-        shop.update_product(actor="", product=product, stock=6)
+        update_product(actor="", product=product, stock=6)
         assert "stock" in errors_of(admin.post(page_of(product), again | {"price": "6"}))
 
 
 class TestDeletedObjects:
     def test_a_deleted_row_stays_deleted(self, admin: Client, product: Product):
         form = opened(admin, page_of(product))
-        shop.delete_product(actor="", product=product)
+        delete_product(actor="", product=product)
         answer = admin.post(page_of(product), form | {"name": "back"}, follow=True)
         assert "Perhaps it was deleted?" in answer.content.decode()
         assert Product.objects.filter(pk=product.pk, deleted=None).count() == 0

@@ -15,12 +15,13 @@ from django.db import migrations, models
 
 import backend.entities.folding
 import lockstep.changes.models
-import lockstep.rest.entities
+import backend.entities.models
 from lockstep.changes.sql_file import load
 
-SEARCH = load(Path(__file__).parents[1] / "sql" / "search.sql")
-TAGS = load(Path(__file__).parents[1] / "sql" / "tags.sql")
-UNPAID = load(Path(__file__).parents[1] / "sql" / "unpaid.sql")
+SHOP = Path(__file__).parents[1]
+SEARCH = load(SHOP / "search" / "sql" / "search.sql")
+TAGS = load(SHOP / "catalogue" / "sql" / "tags.sql")
+UNPAID = load(SHOP / "orders" / "sql" / "unpaid.sql")
 
 
 class Migration(migrations.Migration):
@@ -53,7 +54,7 @@ class Migration(migrations.Migration):
                 ('updated', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('deleted', models.DateTimeField(default=None, editable=False, null=True)),
                 ('version', models.BigIntegerField(db_default=1, editable=False)),
-                ('number', models.BigIntegerField(db_default=lockstep.rest.entities.NextNumber('shop_product_number'), editable=False, unique=True)),
+                ('number', models.BigIntegerField(db_default=backend.entities.models.NextNumber('shop_product_number'), editable=False, unique=True)),
                 ('name', models.TextField(validators=[django.core.validators.MaxLengthValidator(200)])),
                 ('folded_name', backend.entities.folding.FoldedField(db_default='', editable=False, help_text='The folded name, for searches.')),
                 ('description', models.TextField(blank=True, db_default='', validators=[django.core.validators.MaxLengthValidator(20000)])),
@@ -84,7 +85,7 @@ class Migration(migrations.Migration):
                 ('updated', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('deleted', models.DateTimeField(default=None, editable=False, null=True)),
                 ('version', models.BigIntegerField(db_default=1, editable=False)),
-                ('number', models.BigIntegerField(db_default=lockstep.rest.entities.NextNumber('shop_order_number'), editable=False, unique=True)),
+                ('number', models.BigIntegerField(db_default=backend.entities.models.NextNumber('shop_order_number'), editable=False, unique=True)),
                 ('state', models.TextField(choices=[('PENDING_CONFIRMATION', 'pending confirmation'), ('ACCEPTED', 'accepted'), ('CONFIRMED', 'confirmed'), ('NOT_CONFIRMED', 'not confirmed'), ('CANCELLED', 'cancelled'), ('REJECTED', 'rejected')], db_default='PENDING_CONFIRMATION')),
                 ('lines', models.JSONField(help_text='[{"product", "number", "name", "price", "quantity"}], by product')),
                 ('total', models.DecimalField(decimal_places=2, max_digits=24)),

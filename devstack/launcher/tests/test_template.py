@@ -83,7 +83,9 @@ def test_a_folder_that_may_not_be_written_costs_a_template_for_each_command(fold
     assert tables(tmp_path / "own" / "a") == ["migrated"]
 
 
-@pytest.mark.parametrize("name", ["uv.lock", "backend/shop/migrations/0001_initial.py", "backend/shop/sql/x.sql"])
+@pytest.mark.parametrize(
+    "name", ["uv.lock", "backend/shop/migrations/0001_initial.py", "backend/shop/search/sql/x.sql"]
+)
 def test_the_digest_covers_all_sources_of_the_schema(tmp_path, name):
     file = tmp_path / name
     file.parent.mkdir(parents=True, exist_ok=True)

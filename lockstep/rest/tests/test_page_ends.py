@@ -14,7 +14,7 @@ from backend.defects.actions import create_defect
 from backend.defects.models import Defect
 from backend.movies.models import Catalogue, Movie
 from backend.posts.models import Comment, Post
-from backend.shop import actions as shop
+from backend.shop.catalogue.actions import create_product, create_tag
 from lockstep.rest import paging
 from lockstep.rest.paging import _fitting
 from tests.support import Cast
@@ -27,14 +27,14 @@ TEXT = '"\\\t' * 330
 
 def make_products(cast: Cast) -> None:
     for number in range(ROWS):
-        shop.create_product(
+        create_product(
             actor="", owner=cast.owner.user, name=f"thing {number}", description=TEXT, price=Decimal(1), stock=9
         )
 
 
 def make_tags(cast: Cast) -> None:
     for number in range(ROWS):
-        shop.create_tag(actor="", name=f"thing {number}", description=TEXT)
+        create_tag(actor="", name=f"thing {number}", description=TEXT)
 
 
 def make_defects(cast: Cast) -> None:

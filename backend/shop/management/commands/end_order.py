@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from backend.shop import actions
-from backend.shop.models import Order
+from backend.shop.orders.models import Order
+from backend.shop.payments import actions
 from lockstep.changes import commands
 from lockstep.rest.errors import Conflict
 

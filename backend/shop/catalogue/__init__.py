@@ -1,0 +1,1 @@
+"""Products, their tags, and the ledger of their stock."""

@@ -1,0 +1,96 @@
+"""Queries of products and tags."""
+
+from pathlib import Path
+from uuid import UUID
+
+from rest_framework.exceptions import PermissionDenied
+
+from backend.shop.catalogue.models import Product, ProductQuerySet, Tag
+from backend.shop.search.engine import Direction, search_engine
+from lockstep.changes.sql_file import load
+from lockstep.rest.errors import NotFound
+from lockstep.rest.fastpath import BundledQuery, Row, fetch_all
+from lockstep.rest.paging import DEFAULT_CURSOR_LIMIT, CursorParams, page_limits
+from lockstep.rest.requests import by_key, number_of
+from lockstep.rest.users import AnyUser
+
+_TEMPLATES = {name: text.rstrip(";") for name, text in load(Path(__file__).parent / "sql" / "products.sql").items()}
+
+
+def _statement(name: str, **parts: str) -> str:
+    """A statement from its template; `parts` take precedence over templates of the same name."""
+    text = _TEMPLATES[name]
+    first = {"fitting": _TEMPLATES["fitting"], **parts}
+    for part, template in [*first.items(), *_TEMPLATES.items()]:
+        text = text.replace(f"{{{part}}}", template)
+    return text
+
+
+BUNDLED_SQL = {
+    "by_id": _statement("by_id"),
+    "by_number": _statement("by_number"),
+    "older": _statement("page", rows=_TEMPLATES["older"], order="row"),
+    "newer": _statement("page", rows=_TEMPLATES["newer"], order="row DESC"),
+    "few_older": _statement("page", fitting=_TEMPLATES["few"], rows=_TEMPLATES["older"], order="row"),
+    "few_newer": _statement("page", fitting=_TEMPLATES["few"], rows=_TEMPLATES["newer"], order="row DESC"),
+    "among": _statement("among", rows=_TEMPLATES["listed"]),
+}
+SQL = {name: text.replace("{user}", "%(user)s") for name, text in BUNDLED_SQL.items()}
+
+
+def listing(params: CursorParams) -> BundledQuery:
+    """A page of products on sale or the user's own: JSON, first and last position, whether more follow."""
+    name = ("few_" if params.limit <= DEFAULT_CURSOR_LIMIT else "") + ("newer" if params.backwards else "older")
+    return BundledQuery(BUNDLED_SQL[name], {"place": params.key, **page_limits(params.limit)})
+
+
+def found(
+    user: AnyUser, products: ProductQuerySet, text: str, direction: Direction, place: UUID | None, limit: int
+) -> tuple[list[Row], bool]:
+    """The products that match the text, in this direction from this key, and whether there are more.
+
+    Products that were deleted between the two statements are left out.
+    """
+    keys = search_engine().page(products, text, direction, place, limit + 1)
+    parameters = {"user": user.pk, "keys": keys[:limit], **page_limits(limit)}
+    return fetch_all(SQL["among"], parameters), len(keys) > limit
+
+
+def shown_product(key: str) -> BundledQuery:
+    """A product that the user may see, by id or number: its version and its JSON."""
+    return BundledQuery(BUNDLED_SQL[_by(key)], {"key": _key(key)}, reuse_cursor=True)
+
+
+def _by(key: str) -> str:
+    return "by_id" if number_of(key) is None else "by_number"
+
+
+def _key(key: str) -> int | UUID:
+    number = number_of(key)
+    return UUID(key) if number is None else number
+
+
+def product(key: str, user: AnyUser) -> Product:
+    """A product that this user may see, by id or number. Raises NotFound."""
+    found = Product.objects.visible_to(user).filter(**by_key(key)).first()
+    if found is None:
+        raise NotFound("There is no such product.")
+    return found
+
+
+def own_product(key: str, user: AnyUser) -> Product:
+    """A product that this user may change. Raises NotFound, and PermissionDenied for another user's."""
+    found = product(key, user)
+    if found.owner_id != user.pk:
+        raise PermissionDenied("This product belongs to another user.")
+    return found
+
+
+def tag(key: UUID | str) -> Tag:
+    """A tag by its id, or by its name in any equal spelling. Raises NotFound."""
+    tags = [] if "\0" in str(key) else list(Tag.objects.alive().called(str(key)))
+    # A name may look like an id: then the id counts.
+    found = next((tag for tag in tags if str(tag.pk) == str(key).lower()), tags[0] if tags else None)
+    if found is None:
+        raise NotFound("There is no such tag.")
+    return found

@@ -1,0 +1,258 @@
+"""Views of products and tags below `api/v1/`."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import cast
+from uuid import UUID
+
+from django.contrib.auth import get_user_model
+from drf_spectacular.utils import extend_schema
+from orjson import Fragment
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+
+from backend.shop.catalogue import actions, reads
+from backend.shop.catalogue.models import Product, ProductQuerySet, Tag
+from backend.shop.catalogue.serializers import (
+    PRICE,
+    NewProductSerializer,
+    ProductSerializer,
+    TagSerializer,
+    read_price,
+    serialize_product,
+    serialize_tag,
+)
+from backend.shop.search.engine import NEWER, OLDER, search_engine
+from lockstep.rest import fastpath
+from lockstep.rest.concurrency import answer, if_match, representation_or_404
+from lockstep.rest.errors import NotFound
+from lockstep.rest.paging import (
+    BY_TIME,
+    NEWEST,
+    Ordering,
+    cursor_response,
+    keyset_page,
+    ordering_of,
+    page,
+    parse_cursor_params,
+)
+from lockstep.rest.parameters import QueryParameter, text
+from lockstep.rest.permissions import StaffWrite
+from lockstep.rest.requests import ApiRequest, actor_of, by_key, key_parameter
+from lockstep.rest.responses import ApiResponse
+from lockstep.rest.schema import (
+    CHANGES_VERSION,
+    CREATES_VERSION,
+    CURSOR_PAGE,
+    DELETES_VERSION,
+    READS_VERSION,
+    ordering,
+)
+from lockstep.rest.serializers import page_of
+from lockstep.rest.views import View
+
+FILTERS = [
+    text(
+        "search",
+        "Only products with all these words in name, description or tags. The last word may be incomplete, and words "
+        "may be misspelt. All products when empty.",
+        may_be_empty=True,
+    ),
+    text("tag", "Only products with this tag: its id or name."),
+    key_parameter("owner", "Only products of this user: an id or a number."),
+    QueryParameter("min_price", PRICE, read_price, "Only products of this price or a higher one."),
+    QueryParameter(
+        "max_price", PRICE, read_price, "Only products of this price or a lower one.", least="min_price", equal=True
+    ),
+]
+PRODUCT_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "price": ("price", "id"), "-price": ("-price", "-id")}
+TAG_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "name": ("sort_key", "id"), "-name": ("-sort_key", "-id")}
+NOT_PLAIN = {parameter.name for parameter in FILTERS} | {"ordering", "offset", "count"}
+PRODUCT_LIST = [*FILTERS, ordering(PRODUCT_ORDERINGS), *CURSOR_PAGE]
+PREFIX = text(
+    "prefix",
+    "Only tags whose name begins with this text, ignoring case and spelling; all when empty.",
+    may_be_empty=True,
+)
+
+
+class ProductListView(View):
+    """Products on sale."""
+
+    @fastpath.bundles(lambda request: reads.listing(parse_cursor_params(request)) if _is_plain(request) else None)
+    @extend_schema(operation_id="list_products", parameters=PRODUCT_LIST, responses=page_of(ProductSerializer))
+    def get(self, request: ApiRequest) -> ApiResponse:
+        """Lists products on sale, and all of your own, newest first."""
+        if not _is_plain(request):
+            return _products(request, _filtered(request))
+        params = parse_cursor_params(request)
+        row = fastpath.fetch(request, reads.listing(params))
+        results, first, last, more = cast(fastpath.Values, row)  # an aggregate always has one
+        return cursor_response(request, params, Fragment(results), first, last, more)
+
+    @extend_schema(
+        operation_id="create_product",
+        parameters=CREATES_VERSION,
+        request=NewProductSerializer,
+        responses={201: ProductSerializer},
+    )
+    def post(self, request: Request) -> ApiResponse:
+        """Creates a product of yours, on sale at once."""
+        serializer = NewProductSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        created = actions.create_product(actor=actor_of(request), owner=request.user, **serializer.validated_data)
+        return _product(request, str(created.pk), status=201)
+
+
+class ProductView(View):
+    """Returns a product."""
+
+    @fastpath.bundles(lambda _, key: reads.shown_product(key))
+    @extend_schema(operation_id="get_product", parameters=READS_VERSION, responses=ProductSerializer)
+    def get(self, request: ApiRequest, key: str) -> ApiResponse:
+        return _product(request, key)
+
+    @extend_schema(
+        operation_id="update_product",
+        parameters=CHANGES_VERSION,
+        request=ProductSerializer,
+        responses=ProductSerializer,
+    )
+    def patch(self, request: Request, key: str) -> ApiResponse:
+        """Updates a product of yours; `state` takes it off sale and back."""
+        product = reads.own_product(key, request.user)
+        serializer = ProductSerializer(data=request.data, partial=True, current=serialize_product(product))
+        serializer.is_valid(raise_exception=True)
+        actions.update_product(
+            actor=actor_of(request), product=product, match=if_match(request), **serializer.validated_data
+        )
+        return _product(request, str(product.pk))
+
+    @extend_schema(operation_id="delete_product", parameters=DELETES_VERSION, responses={204: None})
+    def delete(self, request: Request, key: str) -> ApiResponse:
+        """Deletes a product of yours; orders of it are not affected."""
+        product = reads.own_product(key, request.user)
+        actions.delete_product(actor=actor_of(request), product=product, match=if_match(request))
+        return ApiResponse(status=204)
+
+
+class ProductTagView(View):
+    """A tag on a product of the user. Both methods are idempotent."""
+
+    @extend_schema(operation_id="add_product_tag", request=None, responses={204: None})
+    def put(self, request: Request, key: str, tag: str) -> ApiResponse:
+        """Adds a tag to a product of yours."""
+        product = reads.own_product(key, request.user)
+        actions.add_tag(actor=actor_of(request), product=product, tag=reads.tag(tag))
+        return ApiResponse(status=204)
+
+    @extend_schema(operation_id="remove_product_tag", responses={204: None})
+    def delete(self, request: Request, key: str, tag: str) -> ApiResponse:
+        """Removes a tag from a product of yours."""
+        product = reads.own_product(key, request.user)
+        actions.remove_tag(actor=actor_of(request), product=product, tag=reads.tag(tag))
+        return ApiResponse(status=204)
+
+
+class StoreView(View):
+    """Lists the products of a user, newest first."""
+
+    @extend_schema(operation_id="list_user_products", parameters=PRODUCT_LIST, responses=page_of(ProductSerializer))
+    def get(self, request: ApiRequest, key: str) -> ApiResponse:
+        owner = get_user_model().objects.filter(deleted=None, **by_key(key)).first()
+        if owner is None:
+            raise NotFound("There is no such user.")
+        return _products(request, _filtered(request).of(owner))
+
+
+class TagListView(View):
+    """Tags."""
+
+    permission_classes = (IsAuthenticated, StaffWrite)
+
+    @extend_schema(
+        operation_id="list_tags",
+        parameters=[PREFIX, ordering(TAG_ORDERINGS), *CURSOR_PAGE],
+        responses=page_of(TagSerializer),
+    )
+    def get(self, request: ApiRequest) -> ApiResponse:
+        """Lists tags; `prefix` serves auto-completion."""
+        tags = Tag.objects.alive().beginning(request.parameters.get("prefix", ""))
+        return page(request, tags, order=ordering_of(request, TAG_ORDERINGS), shape=serialize_tag)
+
+    @extend_schema(
+        operation_id="create_tag", parameters=CREATES_VERSION, request=TagSerializer, responses={201: TagSerializer}
+    )
+    def post(self, request: Request) -> ApiResponse:
+        """Creates a tag. For staff."""
+        serializer = TagSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        created = actions.create_tag(actor=actor_of(request), **serializer.validated_data)
+        return _tag(request, created.pk, status=201)
+
+
+class TagView(View):
+    """Returns a tag."""
+
+    permission_classes = (IsAuthenticated, StaffWrite)
+
+    @extend_schema(operation_id="get_tag", parameters=READS_VERSION, responses=TagSerializer)
+    def get(self, request: Request, tag: str) -> ApiResponse:
+        return _tag(request, tag)
+
+    @extend_schema(
+        operation_id="update_tag", parameters=CHANGES_VERSION, request=TagSerializer, responses=TagSerializer
+    )
+    def patch(self, request: Request, tag: str) -> ApiResponse:
+        """Updates a tag. For staff."""
+        found, match = reads.tag(tag), if_match(request)
+        serializer = TagSerializer(data=request.data, partial=True, current=serialize_tag(found))
+        serializer.is_valid(raise_exception=True)
+        actions.update_tag(actor=actor_of(request), tag=found, match=match, **serializer.validated_data)
+        return _tag(request, found.pk)
+
+    @extend_schema(operation_id="delete_tag", parameters=DELETES_VERSION, responses={204: None})
+    def delete(self, request: Request, tag: str) -> ApiResponse:
+        """Deletes a tag, and removes it from all products. For staff."""
+        actions.delete_tag(actor=actor_of(request), tag=reads.tag(tag), match=if_match(request))
+        return ApiResponse(status=204)
+
+
+def _is_plain(request: ApiRequest) -> bool:
+    """Whether a list has no filters, no count, and the usual order."""
+    return not request._request.GET.keys() & NOT_PLAIN
+
+
+def _filtered(request: ApiRequest) -> ProductQuerySet:
+    rows = Product.objects.visible_to(request.user)
+    parameters = request.parameters
+    if "tag" in parameters:
+        rows = rows.tagged(parameters["tag"])
+    if "owner" in parameters:
+        rows = rows.filter(**{f"owner__{name}": value for name, value in parameters["owner"].items()})
+    for name, comparison in (("min_price", "price__gte"), ("max_price", "price__lte")):
+        if name in parameters:
+            rows = rows.filter(**{comparison: parameters[name]})
+    return rows
+
+
+def _products(request: ApiRequest, rows: ProductQuerySet) -> ApiResponse:
+    """One page of these products; with `search`, of the matching ones."""
+    order = ordering_of(request, PRODUCT_ORDERINGS)
+    words = request.parameters.get("search", "")
+    if words and order == NEWEST and "offset" not in request.parameters:
+        older, newer = (partial(reads.found, request.user, rows, words, direction) for direction in (OLDER, NEWER))
+        return keyset_page(request, older, newer, search_engine().narrow(rows, words))
+    if words:
+        rows = search_engine().narrow(rows, words)
+    return page(request, rows, order=order, shape=serialize_product)
+
+
+def _product(request: Request, key: str, status: int = 200) -> ApiResponse:
+    product = representation_or_404(fastpath.fetch(request, reads.shown_product(key)), "There is no such product.")
+    return answer(request, product.body, product.version, status=status)
+
+
+def _tag(request: Request, key: UUID | str, status: int = 200) -> ApiResponse:
+    tag = reads.tag(key)
+    return answer(request, serialize_tag(tag), tag.version, status=status)

@@ -1,0 +1,162 @@
+"""Actions on orders. Each is one transaction; payment and feeds follow by delivery."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models.functions import Now
+from uuid_utils.compat import uuid7
+
+from backend.shop.catalogue.models import Movement
+from backend.shop.orders.errors import InsufficientStock, TooManyUnpaid, UnknownProducts
+from backend.shop.orders.models import MAX_QUANTITY, Order
+from backend.shop.states import machines
+from lockstep.changes.attribution import (
+    ATTRIBUTED,
+    attributed_transaction,
+    attribution,
+    confirmation_sql,
+    notify_on_commit,
+    refuse_unless,
+)
+from lockstep.changes.sql_file import load
+from lockstep.rest.errors import Conflict, Invalid
+from lockstep.rest.fastpath import Row, fetch_all
+from lockstep.rest.users import AnyUser
+
+SQL = load(Path(__file__).parent / "sql" / "orders.sql")
+BATCH = 500  # orders that expire in one transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A quantity of one product, which its id or number identifies."""
+
+    product: UUID | int
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedOrder:
+    """A new order."""
+
+    number: int
+    body: bytes  # its representation, as JSON
+
+
+def place_order(*, actor: str, buyer: AnyUser, lines: Sequence[Line], final: bool = False) -> PlacedOrder:
+    """Places an order of all lines or none; lines of the same product are added up. One statement.
+
+    The buyer has ORDER_CONFIRM_SECONDS to confirm it; a `final` one is accepted at once. Raises UnknownProducts,
+    Invalid for too many of one product, TooManyUnpaid and InsufficientStock.
+    """
+    return place(actor, uuid7(), buyer, lines, machines.ACCEPTED if final else machines.PENDING_CONFIRMATION)
+
+
+def cancel_order(*, actor: str, order: Order) -> None:
+    """Cancels a pending order and releases its stock. Raises Conflict for any other."""
+    with attributed_transaction(actor=actor):
+        if not release_stock("cancel", [order.pk]):
+            raise invalid_transition("cancel", order)
+
+
+def expire_orders() -> int:
+    """Expires all orders past their deadline, in batches. Returns the number expired."""
+    _cap_deadlines()
+    ended = 0
+    while True:
+        with attributed_transaction():
+            batch = release_stock("expire")
+        ended += batch
+        if batch < BATCH:
+            return ended
+
+
+def _cap_deadlines() -> None:
+    """Limits the deadlines of orders from before the clock stepped back to that of an order placed now."""
+    until = Now() + timedelta(seconds=settings.ORDER_CONFIRM_SECONDS)
+    later = Order.objects.filter(state=machines.PENDING_CONFIRMATION, confirm_until__gt=until, created__gt=Now())
+    if later.exists():
+        with attributed_transaction():
+            later.update(confirm_until=until)
+
+
+def release_stock(transition: str, orders: Sequence[UUID] | None = None, reason: str = "") -> int:
+    """Ends these orders, or those that are due, and releases their stock. Returns the number ended.
+
+    Orders in another state are skipped.
+    """
+    return len(fetch_all(SQL["release_stock"], release_stock_params(transition, orders, reason)))
+
+
+def release_stock_params(transition: str, orders: Sequence[UUID] | None, reason: str = "") -> dict[str, Any]:
+    """The parameters of the statement `release_stock`."""
+    step = machines.ORDER.transition(transition)
+    return {
+        "orders": None if orders is None else list(orders),
+        "source": step.source,
+        "target": step.target,
+        "reason": reason,
+        "movement": Movement.Reason[transition.upper()].value,
+        "most": BATCH,
+    }
+
+
+def place(actor: str, key: UUID, buyer: AnyUser, lines: Sequence[Line], state: str) -> PlacedOrder:
+    [found] = fetch_all(
+        SQL["place"].replace("{attributed}", ATTRIBUTED).replace("{confirmed}", confirmation_sql(actor)),
+        {
+            **attribution(actor=actor),
+            "id": key,
+            "buyer": buyer.pk,
+            "state": state,
+            "max_quantity": MAX_QUANTITY,
+            **_limits(state),
+            "products": _array(line.product if isinstance(line.product, UUID) else None for line in lines),
+            "numbers": _array(line.product if isinstance(line.product, int) else None for line in lines),
+            "quantities": _array(line.quantity for line in lines),
+            "seconds": settings.ORDER_CONFIRM_SECONDS if state == machines.PENDING_CONFIRMATION else None,
+        },
+        reuse_cursor=True,
+    )
+    refuse_unless(found["confirmed"], actor)
+    if found["number"] is not None:
+        notify_on_commit()
+        return PlacedOrder(found["number"], found["shown"].encode())
+    if missing := [line["asked_for"] for line in found["lines"] if line["id"] is None]:
+        raise UnknownProducts(missing)
+    if excessive := [line for line in found["lines"] if line["quantity"] > MAX_QUANTITY]:
+        raise Invalid({f"lines.{line['index']}": _too_many(line) for line in excessive})
+    if found["excess"]:
+        raise TooManyUnpaid(found["excess"])
+    raise InsufficientStock(found["lines"])
+
+
+def _limits(state: str) -> dict[str, int | None]:
+    """The limits of a buyer's unpaid orders; none for an order that is accepted at once."""
+    limited = state == machines.PENDING_CONFIRMATION
+    return {
+        "most_orders": (settings.UNPAID_ORDERS_PER_USER or None) if limited else None,
+        "most_units": (settings.UNPAID_UNITS_PER_USER or None) if limited else None,
+    }
+
+
+def _too_many(line: Row) -> str:
+    return f"At most {MAX_QUANTITY} of one product in one order; the lines of this product sum to {line['quantity']}."
+
+
+def _array(values: Iterable[UUID | int | None]) -> str:
+    """A PostgreSQL array literal: psycopg would look up the type of each list, a twelfth of an order's time."""
+    return "{" + ",".join("NULL" if value is None else str(value) for value in values) + "}"
+
+
+def invalid_transition(transition: str, order: Order) -> Conflict:
+    order.refresh_from_db(fields=["state"])
+    step = machines.ORDER.transition(transition)
+    if order.state == step.source:
+        return Conflict("The time to confirm this order is over.")
+    return Conflict(f"The order is {order.state}; {step.name} requires {step.source}.")

@@ -1,0 +1,221 @@
+"""Serializers of bags and orders."""
+
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, cast
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from backend.shop.catalogue.serializers import ID, NUMBER, TIME, Money
+from backend.shop.orders.models import MAX_LINES, MAX_QUANTITY, Order, OrderTransition
+from backend.shop.states import machines
+from lockstep.rest import fields
+from lockstep.rest.errors import CONTENT_TYPE
+from lockstep.rest.requests import read_key
+from lockstep.rest.serializers import ProblemSerializer, StrictSerializer
+
+MAX_NUMBER = 10**18 - 1
+PLAIN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+
+
+class Quantity(fields.Integer):
+    """A quantity of one product."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
+        super().__init__(min_value=1, max_value=MAX_QUANTITY, **options)
+
+
+@extend_schema_field(
+    {"anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_NUMBER}, {"type": "string", "format": "uuid"}]}
+)
+class ProductKey(serializers.Field):  # type: ignore[type-arg]  # it takes none at run time
+    """The id of a product, or its number."""
+
+    def to_internal_value(self, data: object) -> UUID | int:
+        """The id or the number; a number may be a string of digits, as in the predecessors' APIs."""
+        if type(data) is int and 0 <= data <= MAX_NUMBER:
+            return data
+        try:
+            [key] = read_key(data if isinstance(data, str) else "").values()
+        except ValueError as error:
+            raise serializers.ValidationError("Must be the id of a product, or its number.") from error
+        return cast("UUID | int", key)
+
+
+class QuantitySerializer(StrictSerializer):
+    """The quantity of a product in the bag."""
+
+    quantity = Quantity()
+    example = {"quantity": 2}
+
+
+class BagLineSerializer(serializers.Serializer[Any]):
+    """A line of the bag, at the current price."""
+
+    product = serializers.UUIDField()
+    number = serializers.IntegerField()
+    name = serializers.CharField()
+    price = Money()
+    quantity = Quantity()
+    available = serializers.IntegerField(help_text="The quantity that can be ordered now.")
+
+
+class BagSerializer(serializers.Serializer[Any]):
+    """The user's bag."""
+
+    lines = BagLineSerializer(many=True)
+    total = serializers.CharField(help_text="The total at current prices.")
+    example = {
+        "lines": [
+            {"product": ID, "number": NUMBER, "name": "Red bicycle", "price": "249.90", "quantity": 1, "available": 12}
+        ],
+        "total": "249.90",
+    }
+
+
+class AskedLineSerializer(StrictSerializer):
+    """A quantity of one product."""
+
+    product = ProductKey()
+    quantity = Quantity()
+    example = {"product": ID, "quantity": 2}
+
+
+class AskedOrderSerializer(StrictSerializer):
+    """The lines of an order; lines of the same product are added up."""
+
+    lines = serializers.ListField(child=AskedLineSerializer(), min_length=1, max_length=MAX_LINES)
+    example = {"lines": [{"product": ID, "quantity": 2}]}
+
+
+def plain_lines(data: object) -> list[tuple[UUID | int, int]]:
+    """The lines of a valid order; none if the serializer has to validate it."""
+    raw = data["lines"] if isinstance(data, dict) and data.keys() == {"lines"} else None
+    if not isinstance(raw, list) or len(raw) > MAX_LINES:
+        return []
+    lines = [_plain_line(line) for line in raw]
+    return [] if None in lines else cast("list[tuple[UUID | int, int]]", lines)
+
+
+def _plain_line(line: object) -> tuple[UUID | int, int] | None:
+    if not isinstance(line, dict) or line.keys() != {"product", "quantity"}:
+        return None
+    product, quantity = line["product"], line["quantity"]
+    if type(quantity) is not int or not 0 < quantity <= MAX_QUANTITY:
+        return None
+    if type(product) is int and 0 <= product <= MAX_NUMBER:
+        return product, quantity
+    if type(product) is str and PLAIN_ID.fullmatch(product):
+        return UUID(product), quantity
+    return None
+
+
+class OrderLineSerializer(serializers.Serializer[Any]):
+    """A line of an order, at the price when it was placed."""
+
+    product = serializers.UUIDField()
+    number = serializers.IntegerField()
+    name = serializers.CharField()
+    price = Money()
+    quantity = serializers.IntegerField()
+
+
+class OrderStepSerializer(serializers.Serializer[Any]):
+    """A change of an order's state."""
+
+    state = serializers.ChoiceField(machines.ORDER_STATES)
+    at = serializers.DateTimeField()
+    reason = serializers.CharField(allow_blank=True)
+
+
+class OrderSerializer(serializers.Serializer[Any]):
+    """An order of the user."""
+
+    id = serializers.UUIDField()
+    number = serializers.IntegerField()
+    state = serializers.ChoiceField(machines.ORDER_STATES)
+    reason = serializers.CharField(allow_blank=True, help_text="Why the order is in its state; may be empty.")
+    lines = OrderLineSerializer(many=True)
+    total = serializers.CharField()
+    confirm_until = serializers.DateTimeField(allow_null=True, help_text="The deadline for confirming the order.")
+    created = serializers.DateTimeField()
+    updated = serializers.DateTimeField()
+    example = {
+        "id": ID,
+        "number": 4711,
+        "state": "PENDING_CONFIRMATION",
+        "reason": "",
+        "lines": [{"product": ID, "number": NUMBER, "name": "Red bicycle", "price": "249.90", "quantity": 2}],
+        "total": "499.80",
+        "confirm_until": "2026-01-31T12:05:00Z",
+        "created": TIME,
+        "updated": TIME,
+    }
+
+
+class OrderWithHistorySerializer(OrderSerializer):
+    """An order with all changes of its state, oldest first."""
+
+    history = OrderStepSerializer(many=True)
+    example = {
+        **OrderSerializer.example,
+        "history": [{"state": "PENDING_CONFIRMATION", "at": TIME, "reason": ""}],
+    }
+
+
+class StockLineSerializer(serializers.Serializer[Any]):
+    """A product of a refused order, and its available quantity."""
+
+    product = serializers.UUIDField()
+    asked = serializers.IntegerField()
+    available = serializers.IntegerField()
+
+
+class OrderProblemSerializer(ProblemSerializer):
+    """The reason why an order was not placed. For insufficient stock, `lines` has each product of the order."""
+
+    lines = StockLineSerializer(many=True, required=False)
+    optional = ("lines",)
+    example = {
+        "type": "/problems/insufficient-stock",
+        "title": "Insufficient stock",
+        "status": 409,
+        "detail": "Not enough stock; nothing was ordered.",
+        "errors": [{"field": "lines.0", "detail": "Requested: 2, available: 1."}],
+        "lines": [{"product": "019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2b", "asked": 2, "available": 1}],
+    }
+
+
+NOT_PLACED = {(409, CONTENT_TYPE): OrderProblemSerializer}  # errors of requests that place an order
+
+
+def serialize_bag(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The representation of a bag."""
+    total = sum((line["price"] * line["quantity"] for line in lines), Decimal("0.00"))
+    return {"lines": [{**line, "price": str(line["price"])} for line in lines], "total": str(total)}
+
+
+def serialize_order(order: Order) -> dict[str, Any]:
+    """The representation of an order."""
+    return {
+        "id": order.pk,
+        "number": order.number,
+        "state": order.state,
+        "reason": order.reason,
+        "lines": order.lines,
+        "total": str(order.total),
+        "confirm_until": order.confirm_until if order.state == machines.PENDING_CONFIRMATION else None,
+        "created": order.created,
+        "updated": order.updated,
+    }
+
+
+def serialize_order_with_history(order: Order, steps: list[OrderTransition]) -> dict[str, Any]:
+    """The representation of an order with all changes of its state."""
+    begun = steps[0].source if steps else order.state
+    history = [{"state": begun, "at": order.created, "reason": ""}]
+    history += [{"state": step.target, "at": step.at, "reason": step.reason} for step in steps]
+    return {**serialize_order(order), "history": history}

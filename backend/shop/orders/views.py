@@ -1,0 +1,151 @@
+"""Views of bags and orders below `api/v1/`."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from orjson import Fragment
+from rest_framework.request import Request
+
+from backend.shop.catalogue import reads as product_reads
+from backend.shop.orders import actions, bags, reads
+from backend.shop.orders.actions import Line, PlacedOrder
+from backend.shop.orders.models import Order
+from backend.shop.orders.serializers import (
+    NOT_PLACED,
+    AskedOrderSerializer,
+    BagSerializer,
+    OrderSerializer,
+    OrderWithHistorySerializer,
+    QuantitySerializer,
+    plain_lines,
+    serialize_bag,
+    serialize_order,
+    serialize_order_with_history,
+)
+from backend.shop.states import machines
+from lockstep.rest.concurrency import answer
+from lockstep.rest.paging import BY_TIME, ordering_of, page
+from lockstep.rest.parameters import choice
+from lockstep.rest.requests import ApiRequest, actor_of
+from lockstep.rest.responses import ApiResponse
+from lockstep.rest.schema import CREATES_VERSION, CURSOR_PAGE, READS_VERSION, SHOWS_VERSION, ordering
+from lockstep.rest.serializers import page_of
+from lockstep.rest.views import View
+
+IN_STATE = choice("state", "Only orders in this state.", machines.ORDER.states)
+
+
+class BagView(View):
+    """The user's bag."""
+
+    @extend_schema(operation_id="get_bag", responses=BagSerializer)
+    def get(self, request: Request) -> ApiResponse:
+        """Returns your bag, at current prices."""
+        return ApiResponse(serialize_bag(reads.bag(request.user)))
+
+
+class BagItemView(View):
+    """A product in the user's bag. Both methods are idempotent."""
+
+    @extend_schema(operation_id="put_in_bag", request=QuantitySerializer, responses=BagSerializer)
+    def put(self, request: Request, key: str) -> ApiResponse:
+        """Sets the quantity of a product in the bag."""
+        serializer = QuantitySerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        product = product_reads.product(key, request.user)
+        lines = bags.put_in_bag(
+            actor=actor_of(request), user=request.user, product=product, **serializer.validated_data
+        )
+        return ApiResponse(serialize_bag(lines))
+
+    @extend_schema(operation_id="take_from_bag", responses={204: None})
+    def delete(self, request: Request, key: str) -> ApiResponse:
+        """Removes a product from the bag."""
+        product = reads.product_in_bag(key, request.user)
+        bags.take_from_bag(actor=actor_of(request), user=request.user, product=product)
+        return ApiResponse(status=204)
+
+
+class BagOrderView(View):
+    """Places an order of the bag's contents."""
+
+    @extend_schema(
+        operation_id="order_bag",
+        parameters=CREATES_VERSION,
+        request=None,
+        responses={201: OrderSerializer, **NOT_PLACED},
+    )
+    def post(self, request: Request) -> ApiResponse:
+        return _placed(request, bags.order_bag(actor=actor_of(request), user=request.user))
+
+
+class OrderListView(View):
+    """The user's orders."""
+
+    @extend_schema(
+        operation_id="list_orders",
+        parameters=[IN_STATE, ordering(BY_TIME), *CURSOR_PAGE],
+        responses=page_of(OrderSerializer),
+    )
+    def get(self, request: ApiRequest) -> ApiResponse:
+        """Lists your orders, newest first."""
+        orders = Order.objects.alive().of(request.user)
+        if state := request.parameters.get("state"):
+            orders = orders.filter(state=state)
+        return page(request, orders, order=ordering_of(request, BY_TIME), shape=serialize_order)
+
+    @extend_schema(
+        operation_id="create_order",
+        parameters=CREATES_VERSION,
+        request=AskedOrderSerializer,
+        responses={201: OrderSerializer, **NOT_PLACED},
+    )
+    def post(self, request: Request) -> ApiResponse:
+        """Places an order of all lines or none, to be confirmed before `confirm_until`."""
+        return _placed(
+            request, actions.place_order(actor=actor_of(request), buyer=request.user, lines=_lines(request.data))
+        )
+
+
+class OrderView(View):
+    """An order of the user."""
+
+    @extend_schema(operation_id="get_order", parameters=READS_VERSION, responses=OrderWithHistorySerializer)
+    def get(self, request: Request, key: str) -> ApiResponse:
+        """Returns an order of yours, with its history."""
+        return order_response(request, key)
+
+
+class CancelView(View):
+    """Cancels an order that is not confirmed yet."""
+
+    @extend_schema(
+        operation_id="cancel_order",
+        parameters=SHOWS_VERSION,
+        request=None,
+        responses={200: OrderWithHistorySerializer},
+    )
+    def post(self, request: Request, key: str) -> ApiResponse:
+        order = reads.order(key, request.user)
+        actions.cancel_order(actor=actor_of(request), order=order)
+        return order_response(request, key)
+
+
+def _lines(data: Any) -> list[Line]:  # noqa: ANN401 - any JSON
+    """The lines of the body. Plain ones are not validated by REST framework's slower fields."""
+    if lines := plain_lines(data):
+        return [Line(product, quantity) for product, quantity in lines]
+    serializer = AskedOrderSerializer(data=data)
+    serializer.is_valid(raise_exception=True)
+    return [Line(**line) for line in serializer.validated_data["lines"]]
+
+
+def _placed(request: Request, placed: PlacedOrder) -> ApiResponse:
+    return answer(request, Fragment(placed.body), 1, status=201)
+
+
+def order_response(request: Request, key: str) -> ApiResponse:
+    """The response with an order of the user's and its history. Raises NotFound."""
+    order = reads.order(key, request.user)
+    steps = list(order.transitions.order_by("id"))
+    return answer(request, serialize_order_with_history(order, steps), order.version)

@@ -1,0 +1,1 @@
+"""Payments of orders: cards, charges, and what staff do about them."""

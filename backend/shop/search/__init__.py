@@ -1,0 +1,1 @@
+"""Search of products by words."""

@@ -1,0 +1,1 @@
+"""States of products, bags and orders."""
