@@ -1,7 +1,5 @@
 """The shop routes of the predecessor: `id` is the number, and orders are final at once."""
 
-from typing import Any
-
 from django.conf import settings
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
@@ -26,7 +24,7 @@ from lockstep.rest.parameters import QueryParameter, text
 from lockstep.rest.requests import ApiRequest, actor_of
 from lockstep.rest.responses import ApiResponse
 from lockstep.rest.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION
-from lockstep.rest.serializers import StrictSerializer, page_of
+from lockstep.rest.serializers import ApiSerializer, StrictSerializer, page_of
 from lockstep.rest.views import View
 
 FILTERS = [
@@ -44,7 +42,7 @@ LOOKUPS = {"keyword": "folded_name__icontains", "keywords": "folded_name__iconta
 class NumberedProductSerializer(StrictSerializer):
     """A product, by its number."""
 
-    id = serializers.IntegerField(read_only=True)
+    id = serializers.IntegerField(source="number", read_only=True)
     name = fields.Text(max_length=MAX_NAME)
     price = Money()
     stock = fields.Integer(min_value=0, max_value=MAX_STOCK)
@@ -66,21 +64,21 @@ class FinalOrderSerializer(StrictSerializer):
     example = {"products": [{"id": 1001, "quantity": 15}, {"id": 1002, "quantity": 13}]}
 
 
-class OrderedLineSerializer(serializers.Serializer[Any]):
+class OrderedLineSerializer(ApiSerializer):
     """A line of an order, at the price when it was placed."""
 
-    id = serializers.IntegerField()
+    id = serializers.IntegerField(source="number")
     name = serializers.CharField()
     price = Money()
     quantity = serializers.IntegerField()
 
 
-class NumberedOrderSerializer(serializers.Serializer[Any]):
+class NumberedOrderSerializer(ApiSerializer):
     """An order, by its number."""
 
-    id = serializers.IntegerField()
+    id = serializers.IntegerField(source="number")
     state = serializers.CharField()
-    products = OrderedLineSerializer(many=True)
+    products = OrderedLineSerializer(source="lines", many=True)
     total = serializers.CharField()
     created = serializers.DateTimeField()
     example = {
@@ -102,7 +100,7 @@ class NumberedProductListView(View):
     )
     def get(self, request: ApiRequest) -> ApiResponse:
         """Lists products on sale, and all of your own, newest first."""
-        return offset_page(request, _filtered(request), shape=_serialize_product)
+        return offset_page(request, _filtered(request), shape=NumberedProductSerializer.represent)
 
     @extend_schema(
         operation_id="create_numbered_product",
@@ -136,7 +134,7 @@ class NumberedProductView(View):
     def put(self, request: Request, key: str) -> ApiResponse:
         """Replaces the name, price and stock of a product of yours."""
         product = product_reads.own_product(key, request.user)
-        serializer = NumberedProductSerializer(data=request.data, current=_serialize_product(product))
+        serializer = NumberedProductSerializer(data=request.data, current=NumberedProductSerializer.represent(product))
         serializer.is_valid(raise_exception=True)
         product_actions.update_product(
             actor=actor_of(request), product=product, match=if_match(request), **serializer.validated_data
@@ -165,7 +163,7 @@ class FinalOrderView(View):
     )
     def get(self, request: ApiRequest) -> ApiResponse:
         """Lists all your orders, newest first."""
-        return offset_page(request, Order.objects.alive().of(request.user), shape=_serialize_order)
+        return offset_page(request, Order.objects.alive().of(request.user), shape=NumberedOrderSerializer.represent)
 
     @extend_schema(
         operation_id="create_final_order",
@@ -187,7 +185,7 @@ class FinalOrderView(View):
         except Invalid as error:
             raise error.renamed(lines="products") from error
         order = order_reads.order(str(placed.number), request.user)
-        return answer(request, _serialize_order(order), order.version, status=201)
+        return answer(request, NumberedOrderSerializer.represent(order), order.version, status=201)
 
 
 def _filtered(request: ApiRequest) -> QuerySet[Product]:
@@ -200,19 +198,4 @@ def _filtered(request: ApiRequest) -> QuerySet[Product]:
 
 def _product(request: Request, key: str, status: int = 200) -> ApiResponse:
     product = product_reads.product(key, request.user)
-    return answer(request, _serialize_product(product), product.version, status=status)
-
-
-def _serialize_product(product: Product) -> dict[str, Any]:
-    return {"id": product.number, "name": product.name, "price": str(product.price), "stock": product.stock}
-
-
-def _serialize_order(order: Order) -> dict[str, Any]:
-    names = {"id": "number", "name": "name", "price": "price", "quantity": "quantity"}
-    return {
-        "id": order.number,
-        "state": order.state,
-        "products": [{name: line[ours] for name, ours in names.items()} for line in order.lines],
-        "total": str(order.total),
-        "created": order.created,
-    }
+    return answer(request, NumberedProductSerializer.represent(product), product.version, status=status)

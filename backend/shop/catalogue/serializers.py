@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from backend.shop.catalogue.models import MAX_DESCRIPTION, MAX_NAME, MAX_STOCK, MAX_TAG, Product, Tag
+from backend.shop.catalogue.models import MAX_DESCRIPTION, MAX_NAME, MAX_STOCK, MAX_TAG
 from backend.shop.states import machines
 from lockstep.rest import fields, text
 from lockstep.rest.serializers import StrictSerializer
@@ -36,7 +36,7 @@ class NewProductSerializer(StrictSerializer):
 
     id = serializers.UUIDField(read_only=True)
     number = serializers.IntegerField(read_only=True)
-    owner = serializers.UUIDField(read_only=True)
+    owner = serializers.UUIDField(source="owner_id", read_only=True)
     name = fields.Text(max_length=MAX_NAME)
     description = fields.Text(max_length=MAX_DESCRIPTION, allow_blank=True, required=False)
     price = Money()
@@ -94,26 +94,3 @@ class TagSerializer(StrictSerializer):
     created = serializers.DateTimeField(read_only=True)
     updated = serializers.DateTimeField(read_only=True)
     example = {"id": ID, "name": "bicycle", "description": "Has two wheels.", "created": TIME, "updated": TIME}
-
-
-def serialize_product(product: Product) -> dict[str, Any]:
-    """The representation of a product."""
-    return {
-        "id": product.pk,
-        "number": product.number,
-        "owner": product.owner_id,
-        "name": product.name,
-        "description": product.description,
-        "price": str(product.price),
-        "stock": product.stock,
-        "state": product.state,
-        "tags": product.tags,
-        "created": product.created,
-        "updated": product.updated,
-    }
-
-
-def serialize_tag(tag: Tag) -> dict[str, Any]:
-    """The representation of a tag."""
-    names = ("id", "name", "description", "created", "updated")
-    return {name: getattr(tag, name) for name in names}

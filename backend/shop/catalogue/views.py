@@ -19,8 +19,6 @@ from backend.shop.catalogue.serializers import (
     ProductSerializer,
     TagSerializer,
     read_price,
-    serialize_product,
-    serialize_tag,
 )
 from backend.shop.search.engine import NEWER, OLDER, search_engine
 from lockstep.rest import fastpath
@@ -121,7 +119,7 @@ class ProductView(View):
     def patch(self, request: Request, key: str) -> ApiResponse:
         """Updates a product of yours; `state` takes it off sale and back."""
         product = reads.own_product(key, request.user)
-        serializer = ProductSerializer(data=request.data, partial=True, current=serialize_product(product))
+        serializer = ProductSerializer(data=request.data, partial=True, current=ProductSerializer.represent(product))
         serializer.is_valid(raise_exception=True)
         actions.update_product(
             actor=actor_of(request), product=product, match=if_match(request), **serializer.validated_data
@@ -178,7 +176,7 @@ class TagListView(View):
     def get(self, request: ApiRequest) -> ApiResponse:
         """Lists tags; `prefix` serves auto-completion."""
         tags = Tag.objects.alive().beginning(request.parameters.get("prefix", ""))
-        return page(request, tags, order=ordering_of(request, TAG_ORDERINGS), shape=serialize_tag)
+        return page(request, tags, order=ordering_of(request, TAG_ORDERINGS), shape=TagSerializer.represent)
 
     @extend_schema(
         operation_id="create_tag", parameters=CREATES_VERSION, request=TagSerializer, responses={201: TagSerializer}
@@ -206,7 +204,7 @@ class TagView(View):
     def patch(self, request: Request, tag: str) -> ApiResponse:
         """Updates a tag. For staff."""
         found, match = reads.tag(tag), if_match(request)
-        serializer = TagSerializer(data=request.data, partial=True, current=serialize_tag(found))
+        serializer = TagSerializer(data=request.data, partial=True, current=TagSerializer.represent(found))
         serializer.is_valid(raise_exception=True)
         actions.update_tag(actor=actor_of(request), tag=found, match=match, **serializer.validated_data)
         return _tag(request, found.pk)
@@ -245,7 +243,7 @@ def _products(request: ApiRequest, rows: ProductQuerySet) -> ApiResponse:
         return keyset_page(request, older, newer, search_engine().narrow(rows, words))
     if words:
         rows = search_engine().narrow(rows, words)
-    return page(request, rows, order=order, shape=serialize_product)
+    return page(request, rows, order=order, shape=ProductSerializer.represent)
 
 
 def _product(request: Request, key: str, status: int = 200) -> ApiResponse:
@@ -255,4 +253,4 @@ def _product(request: Request, key: str, status: int = 200) -> ApiResponse:
 
 def _tag(request: Request, key: UUID | str, status: int = 200) -> ApiResponse:
     tag = reads.tag(key)
-    return answer(request, serialize_tag(tag), tag.version, status=status)
+    return answer(request, TagSerializer.represent(tag), tag.version, status=status)

@@ -5,22 +5,21 @@ from uuid_utils.compat import uuid7
 from backend.shop.catalogue.models import Product
 from backend.shop.orders.actions import Line, PlacedOrder, place
 from backend.shop.orders.errors import ProductsGone, UnknownProducts
-from backend.shop.orders.models import MAX_LINES, Bag, BagItem
+from backend.shop.orders.models import MAX_LINES, Bag, BagContents, BagItem
 from backend.shop.states import machines
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.rest.errors import Conflict
-from lockstep.rest.fastpath import Row
 from lockstep.rest.users import AnyUser
 
 
-def put_in_bag(*, actor: str, user: AnyUser, product: Product, quantity: int) -> list[Row]:
-    """Sets the quantity of a product in the user's bag. Returns the bag's lines. Raises Conflict for a full bag."""
+def put_in_bag(*, actor: str, user: AnyUser, product: Product, quantity: int) -> BagContents:
+    """Sets the quantity of a product in the user's bag. Returns the bag's contents. Raises Conflict for a full bag."""
     with attributed_transaction(actor=actor):
         bag = _open_bag(user)
         if bag.items.exclude(product=product).count() >= MAX_LINES:
             raise Conflict(f"A bag can hold {MAX_LINES} different products. Order it, or remove a product.")
         BagItem.objects.update_or_create(bag=bag, product=product, defaults={"quantity": quantity})
-        return BagItem.objects.filter(bag=bag).lines(user)
+        return BagItem.objects.filter(bag=bag).contents(user)
 
 
 def take_from_bag(*, actor: str, user: AnyUser, product: Product) -> None:
@@ -38,11 +37,11 @@ def order_bag(*, actor: str, user: AnyUser) -> PlacedOrder:
     """
     with attributed_transaction(actor=actor):
         bag = _locked_bag(user)
-        lines = BagItem.objects.filter(bag=bag).lines(user) if bag else []
+        lines = BagItem.objects.filter(bag=bag).contents(user).lines if bag else []
         if not bag or not lines:
             raise Conflict("The bag is empty.")
         key = uuid7()
-        requested = [Line(line["product"], line["quantity"]) for line in lines]
+        requested = [Line(line.product_id, line.quantity) for line in lines]
         try:
             placed = place(actor, key, user, requested, machines.PENDING_CONFIRMATION)
         except UnknownProducts as error:

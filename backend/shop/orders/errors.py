@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from django.conf import settings
 
+from backend.shop.orders.models import BagItem
 from lockstep.rest import problems
 from lockstep.rest.errors import Conflict, Invalid
 from lockstep.rest.fastpath import Row
@@ -58,10 +59,13 @@ class TooManyUnpaid(Conflict):
 class ProductsGone(Conflict):
     """Some products of the bag are no longer sold. Nothing was ordered; read the bag again."""
 
-    def __init__(self, lines: Sequence[Row], unknown: UnknownProducts) -> None:
+    def __init__(self, lines: Sequence[BagItem], unknown: UnknownProducts) -> None:
         super().__init__()
         self.errors = [
-            {"field": f"lines.{index}", "detail": f"{line['name']} (product {line['number']}) is no longer sold."}
+            {
+                "field": f"lines.{index}",
+                "detail": f"{line.product.name} (product {line.product.number}) is no longer sold.",
+            }
             for index, line in enumerate(lines)
-            if str(line["product"]) in unknown.missing
+            if str(line.product_id) in unknown.missing
         ]

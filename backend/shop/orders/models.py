@@ -1,8 +1,11 @@
 """Orders, the history of their states, and bags."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import pgtrigger
 from django.conf import settings
@@ -92,6 +95,18 @@ class Order(Entity):
     def __str__(self) -> str:
         return f"order {self.number}"
 
+    @property
+    def deadline(self) -> datetime | None:
+        """The deadline for confirming the order, while it can be confirmed."""
+        return self.confirm_until if self.state == machines.PENDING_CONFIRMATION else None
+
+    @property
+    def history(self) -> "list[OrderTransition]":
+        """All states that the order has had, oldest first: one query. The first is how it began."""
+        steps = list(self.transitions.order_by("id"))
+        begun = OrderTransition(target=steps[0].source if steps else self.state, at=self.created, reason="")
+        return [begun, *steps]
+
 
 class OrderTransition(models.Model):
     """A change of an order's state, written by a trigger."""
@@ -140,20 +155,14 @@ class Bag(Entity):
 class BagItemQuerySet(models.QuerySet["BagItem"]):
     """Filters of bag items."""
 
-    def lines(self, user: AnyUser) -> list[dict[str, Any]]:
-        """The lines with a product that the user may see, in the order in which they were added."""
+    def open_of(self, user: AnyUser) -> Self:
+        """The items of the user's open bag."""
+        return self.filter(bag__user=user, bag__state=machines.OPEN, bag__deleted=None)
+
+    def contents(self, user: AnyUser) -> "BagContents":
+        """The items with a product that the user may see, in the order in which they were added."""
         items = self.filter(is_visible(user, "product__")).select_related("product").order_by("added", "product")
-        return [
-            {
-                "product": item.product.pk,
-                "number": item.product.number,
-                "name": item.product.name,
-                "price": Decimal(item.product.price),
-                "quantity": item.quantity,
-                "available": item.product.stock if item.product.state == machines.ON_SALE else 0,
-            }
-            for item in items
-        ]
+        return BagContents(list(items))
 
 
 class BagItem(models.Model):
@@ -174,3 +183,20 @@ class BagItem(models.Model):
 
     def __str__(self) -> str:
         return f"{self.quantity} of {self.product_id}"
+
+    @property
+    def available(self) -> int:
+        """The quantity that can be ordered now."""
+        return self.product.stock if self.product.state == machines.ON_SALE else 0
+
+
+@dataclass(frozen=True, slots=True)
+class BagContents:
+    """The lines of a bag, at current prices."""
+
+    lines: Sequence[BagItem]
+
+    @property
+    def total(self) -> Decimal:
+        """The price of all lines."""
+        return sum((line.product.price * line.quantity for line in self.lines), Decimal("0.00"))

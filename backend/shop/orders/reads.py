@@ -1,12 +1,9 @@
 """Queries of orders and bags."""
 
-from typing import Any
-
 from django.db.models import Q
 
 from backend.shop.catalogue.models import Product, is_visible
-from backend.shop.orders.models import BagItem, Order
-from backend.shop.states import machines
+from backend.shop.orders.models import BagContents, BagItem, Order
 from lockstep.rest.errors import NotFound
 from lockstep.rest.requests import by_key
 from lockstep.rest.users import AnyUser
@@ -20,14 +17,14 @@ def order(key: str, user: AnyUser) -> Order:
     return found
 
 
-def bag(user: AnyUser) -> list[dict[str, Any]]:
-    """The lines of the user's open bag, in the order of their addition, without products that the user cannot see."""
-    return BagItem.objects.filter(bag__user=user, bag__state=machines.OPEN, bag__deleted=None).lines(user)
+def bag(user: AnyUser) -> BagContents:
+    """The lines of the user's open bag, without products that the user cannot see."""
+    return BagItem.objects.open_of(user).contents(user)
 
 
 def product_in_bag(key: str, user: AnyUser) -> Product:
     """A product that this user may see, or has in the bag although it is no longer on sale. Raises NotFound."""
-    in_bag = BagItem.objects.filter(bag__user=user, bag__state=machines.OPEN, bag__deleted=None).values("product")
+    in_bag = BagItem.objects.open_of(user).values("product")
     found = Product.objects.filter(is_visible(user) | Q(pk__in=in_bag), **by_key(key)).first()
     if found is None:
         raise NotFound("There is no such product.")

@@ -1,8 +1,6 @@
 """Serializers of bags and orders."""
 
 import re
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any, cast
 from uuid import UUID
 
@@ -10,12 +8,12 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from backend.shop.catalogue.serializers import ID, NUMBER, TIME, Money
-from backend.shop.orders.models import MAX_LINES, MAX_QUANTITY, Order, OrderTransition
+from backend.shop.orders.models import MAX_LINES, MAX_QUANTITY
 from backend.shop.states import machines
 from lockstep.rest import fields
 from lockstep.rest.errors import CONTENT_TYPE
 from lockstep.rest.requests import read_key
-from lockstep.rest.serializers import ProblemSerializer, StrictSerializer
+from lockstep.rest.serializers import ApiSerializer, ProblemSerializer, StrictSerializer
 
 MAX_NUMBER = 10**18 - 1
 PLAIN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
@@ -52,18 +50,18 @@ class QuantitySerializer(StrictSerializer):
     example = {"quantity": 2}
 
 
-class BagLineSerializer(serializers.Serializer[Any]):
+class BagLineSerializer(ApiSerializer):
     """A line of the bag, at the current price."""
 
-    product = serializers.UUIDField()
-    number = serializers.IntegerField()
-    name = serializers.CharField()
-    price = Money()
+    product = serializers.UUIDField(source="product_id")
+    number = serializers.IntegerField(source="product.number")
+    name = serializers.CharField(source="product.name")
+    price = Money(source="product.price")
     quantity = Quantity()
     available = serializers.IntegerField(help_text="The quantity that can be ordered now.")
 
 
-class BagSerializer(serializers.Serializer[Any]):
+class BagSerializer(ApiSerializer):
     """The user's bag."""
 
     lines = BagLineSerializer(many=True)
@@ -113,7 +111,7 @@ def _plain_line(line: object) -> tuple[UUID | int, int] | None:
     return None
 
 
-class OrderLineSerializer(serializers.Serializer[Any]):
+class OrderLineSerializer(ApiSerializer):
     """A line of an order, at the price when it was placed."""
 
     product = serializers.UUIDField()
@@ -123,24 +121,31 @@ class OrderLineSerializer(serializers.Serializer[Any]):
     quantity = serializers.IntegerField()
 
 
-class OrderStepSerializer(serializers.Serializer[Any]):
+@extend_schema_field(OrderLineSerializer(many=True))
+class StoredLines(serializers.JSONField):
+    """The lines of an order, as its column has them: JSON already."""
+
+
+class OrderStepSerializer(ApiSerializer):
     """A change of an order's state."""
 
-    state = serializers.ChoiceField(machines.ORDER_STATES)
+    state = serializers.ChoiceField(machines.ORDER_STATES, source="target")
     at = serializers.DateTimeField()
     reason = serializers.CharField(allow_blank=True)
 
 
-class OrderSerializer(serializers.Serializer[Any]):
+class OrderSerializer(ApiSerializer):
     """An order of the user."""
 
     id = serializers.UUIDField()
     number = serializers.IntegerField()
     state = serializers.ChoiceField(machines.ORDER_STATES)
     reason = serializers.CharField(allow_blank=True, help_text="Why the order is in its state; may be empty.")
-    lines = OrderLineSerializer(many=True)
+    lines = StoredLines()
     total = serializers.CharField()
-    confirm_until = serializers.DateTimeField(allow_null=True, help_text="The deadline for confirming the order.")
+    confirm_until = serializers.DateTimeField(
+        source="deadline", allow_null=True, help_text="The deadline for confirming the order."
+    )
     created = serializers.DateTimeField()
     updated = serializers.DateTimeField()
     example = {
@@ -166,7 +171,7 @@ class OrderWithHistorySerializer(OrderSerializer):
     }
 
 
-class StockLineSerializer(serializers.Serializer[Any]):
+class StockLineSerializer(ApiSerializer):
     """A product of a refused order, and its available quantity."""
 
     product = serializers.UUIDField()
@@ -190,32 +195,3 @@ class OrderProblemSerializer(ProblemSerializer):
 
 
 NOT_PLACED = {(409, CONTENT_TYPE): OrderProblemSerializer}  # errors of requests that place an order
-
-
-def serialize_bag(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The representation of a bag."""
-    total = sum((line["price"] * line["quantity"] for line in lines), Decimal("0.00"))
-    return {"lines": [{**line, "price": str(line["price"])} for line in lines], "total": str(total)}
-
-
-def serialize_order(order: Order) -> dict[str, Any]:
-    """The representation of an order."""
-    return {
-        "id": order.pk,
-        "number": order.number,
-        "state": order.state,
-        "reason": order.reason,
-        "lines": order.lines,
-        "total": str(order.total),
-        "confirm_until": order.confirm_until if order.state == machines.PENDING_CONFIRMATION else None,
-        "created": order.created,
-        "updated": order.updated,
-    }
-
-
-def serialize_order_with_history(order: Order, steps: list[OrderTransition]) -> dict[str, Any]:
-    """The representation of an order with all changes of its state."""
-    begun = steps[0].source if steps else order.state
-    history = [{"state": begun, "at": order.created, "reason": ""}]
-    history += [{"state": step.target, "at": step.at, "reason": step.reason} for step in steps]
-    return {**serialize_order(order), "history": history}

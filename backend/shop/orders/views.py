@@ -18,9 +18,6 @@ from backend.shop.orders.serializers import (
     OrderWithHistorySerializer,
     QuantitySerializer,
     plain_lines,
-    serialize_bag,
-    serialize_order,
-    serialize_order_with_history,
 )
 from backend.shop.states import machines
 from lockstep.rest.concurrency import answer
@@ -41,7 +38,7 @@ class BagView(View):
     @extend_schema(operation_id="get_bag", responses=BagSerializer)
     def get(self, request: Request) -> ApiResponse:
         """Returns your bag, at current prices."""
-        return ApiResponse(serialize_bag(reads.bag(request.user)))
+        return ApiResponse(BagSerializer.represent(reads.bag(request.user)))
 
 
 class BagItemView(View):
@@ -53,10 +50,10 @@ class BagItemView(View):
         serializer = QuantitySerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         product = product_reads.product(key, request.user)
-        lines = bags.put_in_bag(
+        contents = bags.put_in_bag(
             actor=actor_of(request), user=request.user, product=product, **serializer.validated_data
         )
-        return ApiResponse(serialize_bag(lines))
+        return ApiResponse(BagSerializer.represent(contents))
 
     @extend_schema(operation_id="take_from_bag", responses={204: None})
     def delete(self, request: Request, key: str) -> ApiResponse:
@@ -92,7 +89,7 @@ class OrderListView(View):
         orders = Order.objects.alive().of(request.user)
         if state := request.parameters.get("state"):
             orders = orders.filter(state=state)
-        return page(request, orders, order=ordering_of(request, BY_TIME), shape=serialize_order)
+        return page(request, orders, order=ordering_of(request, BY_TIME), shape=OrderSerializer.represent)
 
     @extend_schema(
         operation_id="create_order",
@@ -147,5 +144,4 @@ def _placed(request: Request, placed: PlacedOrder) -> ApiResponse:
 def order_response(request: Request, key: str) -> ApiResponse:
     """The response with an order of the user's and its history. Raises NotFound."""
     order = reads.order(key, request.user)
-    steps = list(order.transitions.order_by("id"))
-    return answer(request, serialize_order_with_history(order, steps), order.version)
+    return answer(request, OrderWithHistorySerializer.represent(order), order.version)

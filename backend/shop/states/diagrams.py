@@ -1,4 +1,4 @@
-"""Diagrams (Mermaid) and tables of the state machines in machines.py, for docs/states.md."""
+"""The page docs/states.md, made from machines.py."""
 
 from backend.shop.states.machines import MACHINES, Machine
 
@@ -9,14 +9,6 @@ writer. Written by `make schema` from `backend/shop/states/machines.py`.
 """
 
 
-def mermaid(machine: Machine) -> str:
-    """The machine as a state diagram."""
-    lines = [f"    [*] --> {state}" for state in machine.initial]
-    lines += [f"    {one.source} --> {one.target}: {one.name}" for one in machine.transitions]
-    lines += [f"    {state} --> [*]" for state in machine.final]
-    return "\n".join(["stateDiagram-v2", *lines])
-
-
 def as_markdown() -> str:
     """The content of docs/states.md."""
     return "\n".join([HEADING, *(_section(machine) for machine in MACHINES)])
@@ -25,4 +17,4 @@ def as_markdown() -> str:
 def _section(machine: Machine) -> str:
     rows = [f"| {one.name} | {one.source} | {one.target} | {one.meaning} |" for one in machine.transitions]
     table = "\n".join(["| transition | from | to | |", "|---|---|---|---|", *rows])
-    return f"## {machine.name.partition(' ')[2].capitalize()}\n\n```mermaid\n{mermaid(machine)}\n```\n\n{table}\n"
+    return f"## {machine.name.partition(' ')[2].capitalize()}\n\n```mermaid\n{machine.diagram}\n```\n\n{table}\n"

@@ -39,6 +39,14 @@ class Machine:
         """The states without transitions to another one."""
         return [state for state in self.states if not any(one.source == state for one in self.transitions)]
 
+    @property
+    def diagram(self) -> str:
+        """The state diagram, in Mermaid's syntax."""
+        lines = [f"    [*] --> {state}" for state in self.initial]
+        lines += [f"    {one.source} --> {one.target}: {one.name}" for one in self.transitions]
+        lines += [f"    {state} --> [*]" for state in self.final]
+        return "\n".join(["stateDiagram-v2", *lines])
+
     def transition(self, name: str) -> Transition:
         """The transition with this name. Raises StopIteration for an unknown name."""
         return next(one for one in self.transitions if one.name == name)

@@ -1,23 +1,20 @@
 """Serializers of state machines."""
 
-from typing import Any
-
 from rest_framework import serializers
 
-from backend.shop.states import machines
-from backend.shop.states.diagrams import mermaid
+from lockstep.rest.serializers import ApiSerializer
 
 
-class TransitionSerializer(serializers.Serializer[Any]):
+class TransitionSerializer(ApiSerializer):
     """A transition from one state to another."""
 
     name = serializers.CharField()
-    from_state = serializers.CharField()
-    to_state = serializers.CharField()
+    from_state = serializers.CharField(source="source")
+    to_state = serializers.CharField(source="target")
     meaning = serializers.CharField()
 
 
-class MachineSerializer(serializers.Serializer[Any]):
+class MachineSerializer(ApiSerializer):
     """The states and transitions of one kind of object."""
 
     name = serializers.CharField()
@@ -29,17 +26,4 @@ class MachineSerializer(serializers.Serializer[Any]):
         "initial": ["OPEN"],
         "transitions": [{"name": "order", "from_state": "OPEN", "to_state": "ORDERED", "meaning": "It is ordered."}],
         "diagram": "stateDiagram-v2\n    [*] --> OPEN\n    OPEN --> ORDERED: order\n    ORDERED --> [*]",
-    }
-
-
-def serialize_machine(machine: machines.Machine) -> dict[str, Any]:
-    """The representation of a state machine."""
-    return {
-        "name": machine.name,
-        "initial": list(machine.initial),
-        "transitions": [
-            {"name": one.name, "from_state": one.source, "to_state": one.target, "meaning": one.meaning}
-            for one in machine.transitions
-        ],
-        "diagram": mermaid(machine),
     }

@@ -4,7 +4,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
 from backend.shop.states.machines import MACHINES
-from backend.shop.states.serializers import MachineSerializer, serialize_machine
+from backend.shop.states.serializers import MachineSerializer
 from lockstep.rest.responses import ApiResponse
 from lockstep.rest.views import View
 
@@ -14,4 +14,4 @@ class StateListView(View):
 
     @extend_schema(operation_id="list_states", responses=MachineSerializer(many=True))
     def get(self, request: Request) -> ApiResponse:
-        return ApiResponse([serialize_machine(machine) for machine in MACHINES])
+        return ApiResponse([MachineSerializer.represent(machine) for machine in MACHINES])

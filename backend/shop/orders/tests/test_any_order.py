@@ -261,7 +261,7 @@ class Shop(RuleBasedStateMachine):
 
     @invariant()
     def the_bag_is_as_the_model_has_it(self) -> None:
-        shown = {line["product"]: line["quantity"] for line in reads.bag(self.buyer)}
+        shown = {line.product_id: line.quantity for line in reads.bag(self.buyer).lines}
         assert shown == {key: n for key, n in self.bag.items() if self.is_visible(key)}
 
     # --- Words
