@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from django.db import models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -45,20 +45,21 @@ AS_TEXT = {
     "extra_float_digits": "1",
     "bytea_output": "hex",
 }
-# Fields whose text depends on none of these settings; others that are not in the next table get all of them.
-PLAIN: "tuple[type[models.Field[Any, Any]], ...]" = (
+AnyField: TypeAlias = "models.Field[Any, Any]"
+# Fields whose text depends on none of these settings; others that are not in SENSITIVE get all of them.
+PLAIN: tuple[type[AnyField], ...] = (
     *(models.BooleanField, models.CharField, models.DateField, models.DecimalField, models.FileField),
     *(models.FilePathField, models.GenericIPAddressField, models.IntegerField, models.JSONField, models.TextField),
     *(models.TimeField, models.UUIDField),
 )
-# As they are installed: source, security definer, settings, owner, public; and function, state, shape.
-InstalledFunction = tuple[str, bool, list[str], str, bool]
-InstalledTrigger = tuple[str, str, str]
-SENSITIVE: "dict[type[models.Field[Any, Any]], tuple[str, ...]]" = {
+SENSITIVE: dict[type[AnyField], tuple[str, ...]] = {
     models.FloatField: ("extra_float_digits",),
     models.DurationField: ("IntervalStyle",),
     models.BinaryField: ("bytea_output",),
 }
+# As they are installed: source, security definer, settings, owner, public; and function, state, shape.
+InstalledFunction = tuple[str, bool, list[str], str, bool]
+InstalledTrigger = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +292,7 @@ def _value(model: type[models.Model], name: str, row: str) -> str:
     return column
 
 
-def _kind(model: type[models.Model], name: str) -> "tuple[models.Field[Any, Any], bool]":
+def _kind(model: type[models.Model], name: str) -> tuple[AnyField, bool]:
     """The field that decides how a column is written, and whether the column is an array of such.
 
     Of a foreign key it is the field that it refers to, of a generated column its result, of an array its element.

@@ -104,11 +104,16 @@ async def run_periodic(pool: Pool, stopping: asyncio.Event) -> None:
     while not stopping.is_set():
         for work in _registered:
             async with pool.connection() as connection:
-                cursor = await connection.execute(SQL["upkeep"]["take_periodic"], work.row)
-                taken = await cursor.fetchone()
+                taken = await _take(connection, work)
             if taken:
-                await _do(work, pool, taken[0])
+                await _do(work, pool, taken)
         await _pause(stopping)
+
+
+async def _take(connection: Connection, work: PeriodicWork) -> datetime | None:
+    cursor = await connection.execute(SQL["upkeep"]["take_periodic"], work.row)
+    row = await cursor.fetchone()
+    return row[0] if row else None
 
 
 async def _do(work: PeriodicWork, pool: Pool, taken: datetime) -> None:

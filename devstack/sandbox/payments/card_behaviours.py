@@ -30,6 +30,9 @@ class Delays:
     """Until such a charge is decided."""
 
 
+USUAL_DELAYS = Delays()
+
+
 @dataclass(frozen=True)
 class CardBehaviour:
     """What becomes of the charges of a card."""

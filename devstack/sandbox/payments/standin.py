@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from devstack.sandbox.payments.api import Api
-from devstack.sandbox.payments.card_behaviours import Delays, behaviour_of
+from devstack.sandbox.payments.card_behaviours import USUAL_DELAYS, Delays, behaviour_of
 from devstack.sandbox.payments.ledger import Ledger
 from devstack.sandbox.standin import ServerInThread
 
@@ -17,7 +17,7 @@ class StandIn(ServerInThread):
     def __init__(
         self,
         *,
-        delays: Delays = Delays(),  # noqa: B008  frozen
+        delays: Delays = USUAL_DELAYS,
         folder: Path | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
