@@ -28,7 +28,7 @@ from backend import web_server
 ROOT = Path(__file__).resolve().parents[1]
 HEALTH_SECONDS = 5.0
 MAX_PORT, MAX_PROCESSES, MAX_DRAIN_SECONDS = 65_535, 256, 3_600
-LAST_SECONDS = 5.0  # for requests under way: with WEB_DRAIN_SECONDS below the time after which containers are killed
+LAST_SECONDS = 5.0  # for requests in flight: with WEB_DRAIN_SECONDS below the time after which containers are killed
 
 
 def main(words: Sequence[str]) -> int:

@@ -147,7 +147,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", not DEBUG)
-# Browsers remember these settings: only the owner of a domain knows whether all its hosts speak https.
+# Browsers store these settings: only the owner of a domain can say whether all its hosts support https.
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 0 if DEBUG else 365 * 24 * 3600, validate=validate.Range(min=0))
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("HSTS_INCLUDE_SUBDOMAINS", False)
 SECURE_HSTS_PRELOAD = env.bool("HSTS_PRELOAD", False)
@@ -213,7 +213,7 @@ REGISTRATIONS_PER_HOUR = env.int("REGISTRATIONS_PER_HOUR", 10_000 if DEBUG else 
 OAUTH2_PROVIDER_APPLICATION_MODEL = "oauth2_provider.Application"
 OAUTH2_PROVIDER = {
     "SCOPES": {"read": "Read what is yours", "write": "Change what is yours, and see it as it is then"},
-    # The flow without a browser is what our clients have (decision 16); all else as RFC 9700 wants it.
+    # The clients use the flow without a browser (decision 16); all else follows RFC 9700.
     "COMPLIANT_BCP_RFC9700_PASSWORD_GRANT": False,
     "COMPLIANT_BCP_RFC9700_IMPLICIT_GRANT": True,
     "COMPLIANT_BCP_RFC9700_PKCE_METHOD": True,
@@ -330,7 +330,7 @@ UNPAID_UNITS_PER_USER = env.int("UNPAID_UNITS_PER_USER", 1_000_000, validate=val
 # Cards that may be tried: for one order, and by one user in an hour.
 CARD_TRIES_PER_ORDER = env.int("CARD_TRIES_PER_ORDER", 5, validate=validate.Range(min=1))
 CARD_TRIES_PER_HOUR = env.int("CARD_TRIES_PER_HOUR", 1_000 if DEBUG else 30, validate=validate.Range(min=1))
-# Whether POST /api/order/, whose orders are final without payment, takes orders. A shop with a gateway wants payment.
+# Whether POST /api/order/ accepts orders, which are final without payment. A shop with a gateway requires payment.
 ORDERS_WITHOUT_PAYMENT = env.bool("ORDERS_WITHOUT_PAYMENT", DEBUG or not PAYMENTS_URL)
 
 # --- Traces ---------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ class Account:
             "--securebits=+no_setuid_fixup",
             f"--inh-caps={capability}",
             f"--ambient-caps={capability}",
-            # The kernel forgets this signal when the account changes, so it is asked for again after that.
+            # The kernel resets this signal when the account changes, so it is set again afterwards.
             f"--pdeathsig={death_signal}",
             "--",
         ]

@@ -80,7 +80,7 @@ def tied_to_this_process(death_signal: signal.Signals) -> Callable[[], None] | N
 
 
 def has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Without collecting its exit code yet: until then its number cannot belong to anybody else."""
+    """Without collecting its exit code: until then its process id cannot be reused."""
     if process.returncode is not None:
         return True
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
@@ -184,7 +184,7 @@ class Supervisor:
             self._selector.register(child.pipe, selectors.EVENT_READ, child)
 
     def wait(self, condition: Callable[[], bool], every: float = 0.05) -> bool:
-        """Look after the children until the condition holds; False when told to stop before."""
+        """Supervise the children until the condition holds; False if a stop was requested before."""
         while not self.stopping:
             if condition():
                 return True
@@ -192,7 +192,7 @@ class Supervisor:
         return False
 
     def run_once(self, program: Program) -> int | None:
-        """Run to the end; its exit code, or None when told to stop before."""
+        """Run to the end; its exit code, or None if a stop was requested before."""
         child = self.add(program)
         if not self.wait(lambda: child.code is not None, every=0.5):
             return None

@@ -127,7 +127,7 @@ def _run(owner: Account | None, *command: str | Path, statements: str = "") -> N
 
 
 def sync(data: Path, owner: Account | None) -> None:
-    """Write down what was made without syncing, so that it may be kept."""
+    """Sync the files that were made without it, so that they survive a crash."""
     _run(owner, program("initdb"), "--sync-only", f"--pgdata={data}")
 
 

@@ -104,7 +104,7 @@ def _quoted(value: str) -> str:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """A reader sees the old text or the new one; mode 0600 from its first moment."""
+    """Replace the file atomically; its mode is 0600 from the beginning."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w") as file:

@@ -24,7 +24,7 @@ ENVIRONMENT = ROOT / ".venv"
 PRODUCTION = "--production"
 EXTRAS = ("feed", "metrics", "mirror", "rest", "webhooks")  # of the engine, which the backend uses
 BACKEND = ("--no-default-groups", "--group=backend", *(f"--extra={name}" for name in EXTRAS))
-REPORT_SECONDS = 10.0  # between two lines that say that it goes on
+REPORT_SECONDS = 10.0  # between two lines of progress
 
 
 def main(words: Sequence[str]) -> int:

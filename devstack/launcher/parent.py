@@ -10,7 +10,7 @@ CHECK_SECONDS = 0.5
 
 
 def interrupted_make() -> Callable[[], bool]:
-    """A question to be asked often: was the parent `make` told to end, or killed?
+    """A check to be made often: has the parent `make` been signalled to end, or killed?
 
     GNU make passes SIGTERM on to us, but of a SIGINT sent to it alone it expects that the terminal told us
     too: it stops catching the signal and waits for us for ever. Linux shows which signals a process catches.

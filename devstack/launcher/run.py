@@ -101,13 +101,13 @@ class System:
                 require_port(self.environment.host, self.environment.port)
                 break
             except PortTaken:
-                # After a `kill -9` of the launcher, its web server may still be on its way out.
+                # After a `kill -9` of the launcher, its web server may still be ending.
                 if time.monotonic() > deadline or not self._pause(0.1):
                     raise
         self.home.require_space()
 
     def _pause(self, seconds: float) -> bool:
-        """False when told to stop meanwhile."""
+        """False if a stop was requested meanwhile."""
         end = time.monotonic() + seconds
         return self.supervisor.wait(lambda: time.monotonic() >= end)
 
@@ -178,7 +178,7 @@ class System:
         self.home.write_environment(self.values)
 
     def _address(self, variable: str) -> str:
-        """The remote system that we were told of, else where its stand-in is: if it can, where it was."""
+        """The configured remote system, else its stand-in, at its previous address if possible."""
         known = self.environment.given.get(variable) or self.values.get(variable)
         return known or f"http://127.0.0.1:{free_port(local_port(self.previous.get(variable, '')))}"
 
@@ -221,7 +221,7 @@ class System:
         return web_server.command(sys.executable, host=host, port=port, workers=1)[1:]
 
     def _python(self, name: str, arguments: list[str], *, restart: bool = True) -> Program:
-        # A web server told SIGTERM takes its own workers along; the others have none.
+        # A web server ends its own workers at SIGTERM; the other processes have none.
         death = signal.SIGTERM if name == "web" else signal.SIGKILL
         return Program(
             name=name,

@@ -10,7 +10,7 @@ from devstack.sandbox.standin import ServerInThread
 def serve(start: Callable[[], ServerInThread], name: str) -> None:
     """Makes the stand-in, says on a line where it listens, and serves until SIGTERM or SIGINT."""
     signals = {signal.SIGTERM, signal.SIGINT}
-    # Blocked before any thread is made, so that only sigwait sees them, also while the data are made.
+    # Blocked before any thread is made, so that only sigwait receives them, also while the data are generated.
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     with start() as server:
         sys.stdout.write(f"{name} listens on {server.url}\n")

@@ -37,7 +37,7 @@ class RequestLog:
             return {"counts": dict(self._counts), "last": list(self._last)}
 
     def reset(self) -> None:
-        """Forgets them."""
+        """Deletes them."""
         with self._lock:
             self._counts.clear()
             self._last.clear()

@@ -125,7 +125,7 @@ class Handler(BaseHTTPRequestHandler):
         self._send(204, {"Access-Control-Allow-Methods": "GET,HEAD,PUT,PATCH,POST,DELETE"}, JSON, b"")
 
     def _answer(self, request: Request) -> None:
-        """Answers, or fails as the drawn fault wants it.
+        """Answers, or fails as the drawn fault says.
 
         1. What is slow before its effect waits here. 2. The effect, unless the fault prevents it; a read
         has none and is always made. 3. What is slow after its effect waits here. 4. The answer, or what

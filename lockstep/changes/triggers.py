@@ -126,7 +126,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault by which a write could bypass the log. `mend` is the SQL by which `migrate` repairs it; "" for none."""
+    """A fault by which a write could bypass the log. `mend` is the SQL with which `migrate` repairs it; "" for none."""
 
     id: str
     sentence: str

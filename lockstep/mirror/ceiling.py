@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """The most creations, updates and deletions of one mend; None for any number."""
+    """The maximum of creations, updates and deletions of one repair; None for any number."""
 
     create: int | None = None
     update: int | None = None

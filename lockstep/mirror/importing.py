@@ -19,7 +19,7 @@ from lockstep.mirror.remote import Pool
 
 EXAMPLES = 5  # refused objects that a report shows
 BATCH = 5_000  # objects taken in by one transaction
-AT_ONCE = 2  # transactions under way
+AT_ONCE = 2  # concurrent transactions
 TRIES = 5  # of one batch, when it meets numbers that were drawn just before it claimed them
 MAX_NUMBER = 2**52  # of a provider's ids that become our numbers: beyond it our own have room up to MAX_INTEGER
 
@@ -115,7 +115,7 @@ async def _sifted(batches: AsyncIterator[list[object]], collection: Collection, 
 async def _overlapped(
     batches: AsyncIterator[Rows], start: Callable[[Rows], Coroutine[None, None, Taken]]
 ) -> AsyncIterator[asyncio.Task[Taken]]:
-    """Keeps AT_ONCE batches under way and hands each out, in order, when room is needed or the batches have ended."""
+    """Runs AT_ONCE batches concurrently and yields each, in order, when room is needed or the batches have ended."""
     running: deque[asyncio.Task[Taken]] = deque()
     try:
         async for batch in batches:

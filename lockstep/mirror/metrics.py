@@ -1,4 +1,4 @@
-"""Figures of mirrors, from the database: whether mending has stopped, and what the last drift check found."""
+"""Metrics of mirrors, from the database: whether repairs have stopped, and the result of the last drift check."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""How a plan and its result are told to people."""
+"""The printed form of a plan and its result."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -20,7 +20,7 @@ NOT_PERSISTED = (
 
 
 async def describe_plan(console: Console, plan: Plan, *, full: bool, stopped: str = "") -> None:
-    """Every step with its fields, then the sum; `stopped` says why a worker does not mend it by itself."""
+    """Every step with its fields, then the sum; `stopped` is the reason why a worker does not repair it by itself."""
     for kind in KINDS:
         for collection in plan.mirror.collections:
             async with plan.steps(collection, kind) as steps:

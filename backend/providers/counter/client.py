@@ -1,4 +1,4 @@
-"""The client of a counter server: it reads what was counted. Counting itself is told by messages, not by this."""
+"""The client of a counter server: it reads the counts. Messages of the broadcast change them."""
 
 from dataclasses import dataclass
 

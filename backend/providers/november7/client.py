@@ -28,7 +28,7 @@ from lockstep.http.errors import MalformedResponse, ProviderError, Refused, Serv
 from lockstep.http.json_text import excerpt, is_integer, is_text
 
 ALL = 1_000  # a limit that gives all of them
-ATTEMPT_SECONDS = 1.0  # most answers take a tenth of that; who is slower is asked again
+ATTEMPT_SECONDS = 1.0  # most responses take a tenth of that; slower requests are repeated
 PAUSES = (0.0, 0.02, 0.05, 0.1, 0.0)  # seconds after each attempt: of five, one in a hundred thousand has no luck
 MAX_TITLE, MAX_TEXT = 1_000, 100_000
 EXAMPLES = 5  # ids of movies left out that a log line has

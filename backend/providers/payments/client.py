@@ -86,7 +86,7 @@ def _id(document: Mapping[str, object]) -> str:
 
 
 def _amount(document: Mapping[str, object]) -> Decimal:
-    """Amounts are texts: a number in JSON would have been a float on its way."""
+    """Amounts are strings: parsers read JSON numbers as floats."""
     value = document.get("amount")
     amount = Decimal(value) if isinstance(value, str) and _AMOUNT.fullmatch(value) else Decimal()
     if amount <= 0:

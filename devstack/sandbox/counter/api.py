@@ -26,7 +26,7 @@ class Api:
         self._tallies = tallies
 
     def answer(self, request: Request) -> Answer:
-        """What it answers to this request, having counted what it tells of."""
+        """The response to this request, after its message was counted."""
         match request.method, request.path.rstrip("/"):
             case (("GET" | "HEAD"), ""):
                 return Answer(200, self._tallies.shown())

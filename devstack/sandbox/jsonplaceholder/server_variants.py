@@ -50,7 +50,7 @@ VARIANTS: dict[Mode, Variant] = {
         malformed=400,
         too_large=413,
     ),
-    # jsonplaceholder.typicode.com, which is json-server 0.17 told to pretend
+    # jsonplaceholder.typicode.com, which is json-server 0.17 without storage
     "public": Variant(
         remembers=False,
         tells_location=True,
