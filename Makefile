@@ -49,7 +49,7 @@ test-images: build ## what is in deploy/: checked, built and run with podman
 	@exec $(PY) -m devstack.launcher exec --test-servers 2 -- $(PY) -m pytest -n 2 --dist loadscope -m "images and not faults" tests/images $(ARGS)
 
 test-engine: build ## the engine's own tests, from its wheel in fresh environments
-	@exec $(ENGINE) $(VERSIONS)
+	@exec $(ENGINE) $(VERSIONS) -- $(ARGS)
 
 # Where ARGS select tests of one of the two alone, pytest ends with 5 for the other.
 test-faults: build ## the long fault runs

@@ -3,7 +3,7 @@
     python -m devstack.engine [--long] [PYTHON:DJANGO …] [-- WORDS FOR PYTEST]
 
 Each environment is of one version of Python and of Django: by default the oldest and the newest that there are here.
-The fault suites run in the first of them alone; with --long only their long forms do, which take hours.
+The fault suites run in the first of them alone; with --long their long forms run, and nothing else, for hours.
 The tests are copied out of the tree, so that `lockstep` is what was installed. DATABASE_URL names a PostgreSQL server
 with a database for each run, which the tests empty; of several servers (LOCKSTEP_TEST_SERVERS) each has a process.
 """
@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 from argparse import ArgumentParser
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from devstack.launcher.cluster import program
@@ -34,19 +34,17 @@ MANY = ("postgresql", "schema")  # have so many tests that several processes are
 
 def main(words: Sequence[str]) -> int:
     """The exit code of the first run that failed."""
-    parser = ArgumentParser(prog="python -m devstack.engine")
-    parser.add_argument("--long", action="store_true")
-    parser.add_argument("versions", nargs="*")
     own, after = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, ())
+    parser = ArgumentParser(prog="python -m devstack.engine")
+    parser.add_argument("--long", action="store_true", help="the long forms of the fault suites, and nothing else")
+    parser.add_argument("versions", nargs="*", metavar="PYTHON:DJANGO")
     asked = parser.parse_args(own)
     wheel = build()
-    for n, (python, django) in enumerate([tuple(pair.split(":")) for pair in asked.versions] or available()):
+    pairs = [tuple(pair.split(":")) for pair in asked.versions] or available()
+    for python, django in pairs[:1] if asked.long else pairs:
         environment = install(wheel, python, django)
-        runs = [] if asked.long else [(kind, (*ordinary(kind), *after)) for kind in KINDS]
-        if n == 0:
-            marks = "faults" if asked.long else "not faults"
-            runs.append(("postgresql", ("faults", "-m", marks, *SIDE_BY_SIDE, *after)))
-        for kind, arguments in runs:
+        for kind, selection in runs(has_faults=(python, django) == pairs[0], is_long=asked.long):
+            arguments = [*selection, *after]
             sys.stdout.write(f"== the engine on Python {python}, Django {django}, {kind}: {' '.join(arguments)}\n")
             sys.stdout.flush()
             if (code := test(environment, kind, arguments)) not in (0, NO_TESTS if after else 0):
@@ -54,9 +52,13 @@ def main(words: Sequence[str]) -> int:
     return 0
 
 
-def ordinary(kind: str) -> tuple[str, ...]:
-    """What selects the tests of this kind of database, faults aside."""
-    return "--ignore=faults", "-m", kind, *(SIDE_BY_SIDE if kind in MANY else ())
+def runs(*, has_faults: bool, is_long: bool) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The kind of database of each run of pytest, and the words that select its tests."""
+    if not is_long:
+        for kind in KINDS:
+            yield kind, ("--ignore=faults", "-m", kind, *(SIDE_BY_SIDE if kind in MANY else ()))
+    if has_faults:
+        yield "postgresql", ("faults", "-m", "faults" if is_long else "not faults", *SIDE_BY_SIDE)
 
 
 def available() -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Peers that are gone without a word: noticed within seconds, said, and mended without a person.
+"""Peers that are gone without a word: noticed, said, and mended without a person.
 
 A proxy between a process and PostgreSQL, or a receiver, stops forwarding and goes on acknowledging.
 """
@@ -6,7 +6,6 @@ A proxy between a process and PostgreSQL, or a receiver, stops forwarding and go
 import os
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -25,14 +24,10 @@ from lockstep.tests.kit.proxy import Proxy, proxy_to
 from lockstep.tests.kit.workers import WorkerProcess, worker_process
 from tests.acceptance.running import ROOT
 from tests.strangers.serving import Server, serving
-from tests.support import Cast, eventually
+from tests.support import WAIT_TIMEOUT, Cast, eventually
 
 # lockstep/delivery/tests/test_availability.py has the short form.
 pytestmark = [pytest.mark.faults, pytest.mark.django_db(transaction=True)]
-
-NOTICED = 15.0  # seconds: the promise
-STOPPED = 10.0
-SLACK = 4.0  # how many times as long a machine that does much else may take
 
 
 @pytest.fixture
@@ -81,7 +76,7 @@ def test_a_receiver_that_is_gone_without_a_word_is_tried_again(
             eventually(lambda: "no answer within 1 s" in worker.said, "the log to say so")
             between.thaw()
             eventually(lambda: len(provider.rows("posts")) == 2, "the second post")
-            assert worker.stop(STOPPED * SLACK) == 0
+            assert worker.stop(WAIT_TIMEOUT) == 0
 
 
 def test_a_web_server_whose_database_is_gone_without_a_word_answers_and_goes_on(
@@ -91,12 +86,10 @@ def test_a_web_server_whose_database_is_gone_without_a_word_answers_and_goes_on(
     with serving(tmp_path, DATABASE_URL=url(proxy.port), WEB_REQUESTS=2) as server, server.client(token) as client:
         assert client.get("/api/v1/users/me/").status_code == 200
         proxy.freeze()
-        frozen = time.monotonic()
         answers = [requested(server, token) for _ in range(4)]
         eventually(lambda: all(answer.status for answer in answers), "answers to requests that have no database")
         assert {answer.status for answer in answers} == {503}
         assert all(answer.retry_after for answer in answers)
-        assert time.monotonic() - frozen < 2 * NOTICED * SLACK  # two after the other in each slot
         assert client.get("/readyz").json()["database"] == "does not answer"
         assert client.get("/healthz").status_code == 200
         assert "a connection to the database is closed: silent for" in server.log.read_text()
@@ -104,9 +97,7 @@ def test_a_web_server_whose_database_is_gone_without_a_word_answers_and_goes_on(
         eventually(lambda: client.get("/api/v1/users/me/").status_code == 200, "requests to be served again")
         eventually(lambda: client.get("/readyz").json()["database"] == "ok", "/readyz to notice")
         proxy.freeze()
-        requested(server, token)
-        began = time.monotonic()
-    assert time.monotonic() - began < STOPPED * SLACK
+        requested(server, token)  # and the server ends meanwhile, or `serving` fails
 
 
 class Requested(threading.Thread):
