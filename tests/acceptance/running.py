@@ -7,12 +7,11 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from itertools import cycle
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from devstack.launcher.home import can_listen
+from lockstep.tests.kit.ports import free_port as free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 # The variables of the run that these tests are part of must not reach the systems that they start.
@@ -32,23 +31,6 @@ OURS = (
 
 # Seconds in these tests are those of a quiet machine, and end a test that hangs. Any other has so many times as long.
 SLACK = 5
-# Of each process that runs tests, 100 of its own, below those that the system gives to connections: between the moment
-# at which a port is chosen and the one at which it is listened on, neither another test nor a connection can take it.
-FIRST_PORT = 10_000 + os.getpid() % 220 * 100
-PORTS = cycle(range(FIRST_PORT, FIRST_PORT + 100))
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on, and that no other test is given soon."""
-    return next(port for port in PORTS if is_free(port))
-
-
-def is_free(port: int) -> bool:
-    try:
-        can_listen("127.0.0.1", port)
-    except OSError:
-        return False
-    return True
 
 
 def eventually(question: Callable[[], object], seconds: float, what: str) -> object:

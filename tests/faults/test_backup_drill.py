@@ -26,9 +26,10 @@ import pytest
 from devstack.launcher import account, cluster, template
 from devstack.launcher.postgres import Server
 from devstack.sandbox.jsonplaceholder import StandIn
+from lockstep.tests.kit.workers import WorkerProcess
 from lockstep.webhooks.tests.receiver import Receiver, receiving
 from tests.acceptance.running import ROOT
-from tests.faults.test_half_open import Worker, working
+from tests.faults.test_half_open import working
 from tests.strangers.serving import serving
 from tests.support import WAIT_TIMEOUT, eventually, superuser_url
 from tests.support import drained as is_drained
@@ -176,7 +177,7 @@ class System:
         return done.stdout
 
     @contextmanager
-    def serving(self) -> Iterator[tuple[Author, Worker]]:
+    def serving(self) -> Iterator[tuple[Author, WorkerProcess]]:
         """A web server with a client of it, and a worker."""
         with (
             serving(self.folder, **self.environment) as server,

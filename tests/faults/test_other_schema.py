@@ -1,4 +1,4 @@
-"""The tables in a schema of their own, which DATABASE_URL names: every process finds them there."""
+"""The backend's tables in a schema of their own, which DATABASE_URL names: every process finds them there."""
 
 from pathlib import Path
 

@@ -16,9 +16,10 @@ import pytest
 from devstack.launcher import template
 from devstack.launcher.postgres import Server
 from lockstep.delivery.tests.support import insert_post
+from lockstep.tests.kit.workers import WorkerProcess
 from lockstep.webhooks.tests.receiver import Received, Receiver, receiving
 from tests.acceptance.running import ROOT
-from tests.faults.test_half_open import Worker, working
+from tests.faults.test_half_open import working
 from tests.strangers.serving import Server as WebServer
 from tests.strangers.serving import serving
 from tests.support import WAIT_TIMEOUT, eventually, superuser_url
@@ -56,7 +57,7 @@ class Place:
             yield server
 
     @contextmanager
-    def worker(self, **settings: str) -> Iterator[Worker]:
+    def worker(self, **settings: str) -> Iterator[WorkerProcess]:
         values = self.settings(**settings)
         with working(values.pop("DATABASE_URL"), self.folder, **values) as worker:
             yield worker

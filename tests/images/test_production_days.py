@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from conftest import libfaketime
+from lockstep.tests.kit.programs import libfaketime
 from tests.images.client import Client
 from tests.images.engine import HARDENED, IMAGE, Compose
 from tests.images.monitoring import Watch, watching

@@ -18,7 +18,7 @@ from lockstep.changes import connecting, wakeup
 from lockstep.changes.connecting import WatchedAsyncConnection, WatchedConnection, connection_parameters
 from lockstep.delivery.database import FOR_LANES, FOR_RELAY, open_pool
 from lockstep.delivery.log_reader import open_log_reader
-from tests.proxy import Proxy, proxy_to
+from lockstep.tests.kit.proxy import Proxy, proxy_to
 from tests.support import another_role, eventually
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]

@@ -33,7 +33,7 @@ from lockstep.delivery.subscriptions import Claim, Subscriber
 from lockstep.delivery.tests.support import Steps, insert_post, subscriber
 from lockstep.delivery.worker import Worker
 from lockstep.rest.connections import refuse_unsuitable_database
-from tests.proxy import proxy_to
+from lockstep.tests.kit.proxy import proxy_to
 from tests.support import BackgroundWorker, another_role, eventually
 
 

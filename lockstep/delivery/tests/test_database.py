@@ -11,7 +11,7 @@ from lockstep.changes.connecting import WatchedAsyncConnection
 from lockstep.delivery import database as database_module
 from lockstep.delivery.database import FOR_HANDLERS, FOR_LANES, FOR_RELAY, open_pool
 from lockstep.delivery.tests.support import insert_post, rename_post
-from tests.proxy import proxy_to
+from lockstep.tests.kit.proxy import proxy_to
 
 
 def test_the_pool_discards_connections_of_a_stopped_server(database: psycopg.Connection):

@@ -1,9 +1,10 @@
 """How a schedule ends: everybody goes on, everything is delivered, and all is as the model says."""
 
+from faults.operations_commands import Commands
+from faults.operations_schedule import ENDPOINT, EVENT, NAMES, STATE
+
 from lockstep.changes.capture import captured
 from lockstep.delivery import audit, operations
-from tests.faults.operations_commands import Commands
-from tests.faults.operations_schedule import ENDPOINT, EVENT, NAMES, STATE
 
 AUDITED = 8  # each so manyth schedule ends with an audit, which reads a lot
 # In whose lanes something waits for a worker, whether something failed, and whether a subscription is full.
@@ -96,7 +97,7 @@ class Ending(Commands):
         self._compare_queues()
         if self.seen["schedules"] % AUDITED == 0:
             self._audit()
-        rows = dict(self._ask("SELECT id::text, title FROM posts_post"))
+        rows = dict(self._ask("SELECT id::text, title FROM blog_article"))
         latest = {c.object_id: c.title for c in self.model.log if not c.object_id.startswith("old")}
         if rows != {object_id: title for object_id, title in latest.items() if title is not None}:
             self.model.violated("rows and log differ")
@@ -104,7 +105,7 @@ class Ending(Commands):
 
     def _audit(self) -> None:
         """What an operator would be told."""
-        rows_and_log = audit.rows_and_log(captured("posts.post"))
+        rows_and_log = audit.rows_and_log(captured("blog.article"))
         differing = [each for each in rows_and_log.differing if not each.startswith("old")]
         under_way = [each for each in operations.status() if each.state != "disabled" and each.behind + each.waiting]
         if differing or under_way:

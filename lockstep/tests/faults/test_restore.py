@@ -13,16 +13,16 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from faults.articles import insert_article, rename_article, subscriber
+from faults.processes import manage
+from kit.servers import database_url, superuser_url
+from kit.steps import Steps, begin_epoch
 
-from conftest import database_url
 from devstack.launcher import cluster
 from devstack.launcher.postgres import Server
 from lockstep.delivery.subscriptions import Claim
-from lockstep.delivery.tests.support import Steps, begin_epoch, insert_post, rename_post, subscriber
-from tests.faults.second_servers import manage
-from tests.support import superuser_url
 
-pytestmark = [pytest.mark.slow, pytest.mark.needs("linux")]
+pytestmark = [pytest.mark.needs("linux")]
 
 Restore = Callable[[str, str, Path], None]
 FURTHER = 20_000  # transactions
@@ -94,16 +94,16 @@ def live(steps: Steps, database: psycopg.Connection) -> Sent:
     begin_epoch(database)
     steps.declare(subscriber())
     for n in range(20):
-        insert_post(database, f"delivered {n}")
+        insert_article(database, f"delivered {n}")
     delivered = {title(claim): claim.message_id for claim in steps.deliver_all(subscriber())}
-    post = insert_post(database, "in a lane")
+    post = insert_article(database, "in a lane")
     steps.fan_out()
     with psycopg.connect(database_url()) as slow:
-        insert_post(slow, "late")
+        insert_article(slow, "late")
         for n in range(4):
-            insert_post(database, f"window {n}")
+            insert_article(database, f"window {n}")
         steps.fan_out(chunk=2)
-        rename_post(database, post, "behind")
+        rename_article(database, post, "behind")
         slow.commit()
     left = ["in a lane", "late", *(f"window {n}" for n in range(4)), "behind"]
     return Sent(delivered, left)
@@ -117,9 +117,9 @@ def title(claim: Claim) -> str:
 def write_since(url: str) -> list[str]:
     """Writes after the restore and before anything else is done."""
     with psycopg.connect(url, autocommit=True) as connection:
-        insert_post(connection, "since")
+        insert_article(connection, "since")
         with connection.transaction(), connection.transaction():
-            insert_post(connection, "since, in a savepoint")
+            insert_article(connection, "since, in a savepoint")
     return ["since", "since, in a savepoint"]
 
 
@@ -138,7 +138,7 @@ def test_a_restored_dump_is_refused_until_a_new_epoch_begins(
     with closing(Steps(other)) as there:
         assert sorted(map(title, there.deliver_all(subscriber()))) == sorted([*sent.left, *since])
         assert there.behind() == []
-    assert "posts.post: rows = log" in manage(other, "lockstep", "audit", "--no-outside").stdout
+    assert "blog.article: rows = log" in manage(other, "lockstep", "audit", "--no-outside").stdout
 
 
 WAYS = {

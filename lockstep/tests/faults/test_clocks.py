@@ -8,19 +8,21 @@ from typing import Any
 
 import psycopg
 import pytest
+from faults.articles import insert_article, subscriber
+from kit.programs import libfaketime
+from kit.servers import back_up, database_of, database_url
+from kit.steps import Steps
+from kit.waiting import eventually
+from kit.workers import BackgroundWorker
 from psycopg.conninfo import conninfo_to_dict
 
-from conftest import database_url, libfaketime
 from devstack.launcher.children import Program
 from devstack.launcher.postgres import Server
 from lockstep.delivery import periodic
 from lockstep.delivery.periodic import PeriodicWork
 from lockstep.delivery.subscriptions import Claim
-from lockstep.delivery.tests.support import Steps, insert_post, subscriber
-from tests.faults.second_servers import back_up, database_of
-from tests.support import BackgroundWorker, eventually
 
-pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.needs("linux"), pytest.mark.needs("libfaketime")]
+pytestmark = [pytest.mark.faults, pytest.mark.needs("linux"), pytest.mark.needs("libfaketime")]
 
 
 class Clock(Server):
@@ -82,7 +84,7 @@ def test_a_step_stops_nothing(
     worker.start()
     eventually(lambda: ticks)
     with psycopg.connect(database_of(clock, database_url()), autocommit=True) as database:
-        post = insert_post(database, "before")
+        post = insert_article(database, "before")
         eventually(lambda: got)
         before = database.execute("SELECT clock_timestamp()").fetchone()
         clock.set(step)
@@ -90,7 +92,7 @@ def test_a_step_stops_nothing(
         assert before and after
         assert ((after[0] - before[0]).total_seconds() > step - 1) and (step > 0 or after[0] < before[0])
         done = len(ticks)
-        database.execute("UPDATE posts_post SET title = 'after' WHERE id = %s", [post])
+        database.execute("UPDATE blog_article SET title = 'after' WHERE id = %s", [post])
         eventually(lambda: got[-1] == "after", "a delivery")
         eventually(lambda: len(ticks) >= done + 2, "periodic work")
     worker.stop()

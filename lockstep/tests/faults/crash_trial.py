@@ -5,7 +5,6 @@ what a writer was told is committed is.
 """
 
 import contextlib
-import os
 import random
 import signal
 import subprocess
@@ -19,11 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
+from faults.articles import INSERT
+from faults.processes import settings
+from kit.log import drained
+from kit.servers import back_up, database_of, database_url
+from kit.waiting import eventually
 
-from devstack.launcher import template
 from devstack.launcher.postgres import Server
-from tests.acceptance.running import ROOT
-from tests.support import eventually
 
 SUBSCRIPTION = "trial"
 STATEMENTS = (
@@ -52,13 +53,8 @@ class CrashTrial:
         return self.folder / "received"
 
     @property
-    def environment(self) -> dict[str, str]:
-        own = {
-            "DATABASE_URL": self.server.url,
-            "DJANGO_SETTINGS_MODULE": "backend.config.settings",
-            "LOG_LEVEL": "ERROR",
-        }
-        return {**os.environ, **own}
+    def url(self) -> str:
+        return database_of(self.server, database_url())
 
     # --- Writers
 
@@ -78,7 +74,7 @@ class CrashTrial:
         done = 0
         while done < changes:
             try:
-                with psycopg.connect(self.server.url, connect_timeout=2) as connection:
+                with psycopg.connect(self.url, connect_timeout=2) as connection:
                     while done < changes:
                         self._transaction(connection, own, keys, f"{number}.{done}")
                         done += 1
@@ -89,7 +85,7 @@ class CrashTrial:
     def _transaction(self, connection: psycopg.Connection, own: random.Random, keys: list[str], title: str) -> None:
         chosen = sorted(own.sample(keys, own.choice([1, 1, 1, 2])))
         for key in chosen:
-            connection.execute("UPDATE posts_post SET title = %s WHERE id = %s", [title, key])
+            connection.execute("UPDATE blog_article SET title = %s WHERE id = %s", [title, key])
         if own.random() < 0.1:
             connection.rollback()
             return
@@ -101,8 +97,8 @@ class CrashTrial:
     def start_worker(self, point: str = "never", times: int = 0, clock: float = 0.0) -> subprocess.Popen[bytes]:
         """One that dies at this point, the so many-th time."""
         words = [str(self.log), point, str(times), str(clock)]
-        command = [sys.executable, "-m", "tests.faults.crashing_worker", *words]
-        worker = subprocess.Popen(command, cwd=ROOT, env=self.environment, stderr=(self.folder / "stderr").open("ab"))
+        command = [sys.executable, "-m", "faults.crashing_worker", *words]
+        worker = subprocess.Popen(command, env=settings(self.url), stderr=(self.folder / "stderr").open("ab"))
         self.workers.append(worker)
         return worker
 
@@ -148,20 +144,15 @@ class CrashTrial:
         self.end_workers()
 
     def is_drained(self) -> bool:
-        with psycopg.connect(self.server.url, autocommit=True) as connection:
-            behind = """
-                SELECT EXISTS (SELECT FROM lockstep_lane) OR EXISTS (
-                    SELECT FROM lockstep_subscription s JOIN lockstep_place place ON place.id = s.place_id
-                    CROSS JOIN LATERAL lockstep_unplaced(place) WHERE s.name = %s)
-            """
-            return connection.execute(behind, [SUBSCRIPTION]).fetchone() == (False,)
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            return drained(connection)
 
     def judge(self) -> None:
         """The oracle."""
-        with psycopg.connect(self.server.url) as connection:
+        with psycopg.connect(self.url) as connection:
             rows = """
                 SELECT seq, object_id, after ->> 'title' FROM lockstep_change
-                WHERE model = 'posts.post' AND kind = 'updated'
+                WHERE model = 'blog.article' AND kind = 'updated'
             """
             committed = {seq: (key, title) for seq, key, title in connection.execute(rows).fetchall()}
             letters = connection.execute("SELECT count(*) FROM lockstep_deadletter").fetchone()
@@ -203,11 +194,11 @@ class CrashTrial:
 
 @contextmanager
 def crash_trial(folder: Path, seed: int, *, durable: bool = False, port: int | None = None) -> Iterator[CrashTrial]:
-    """A migrated database with some posts and the subscription of the crashing worker."""
-    template.copy_to(folder / "postgres")
-    with Server(folder / "postgres", durable=durable, port=port) as server:
+    """A copy of the test server with some articles and the subscription of the crashing worker."""
+    copy = back_up(database_url(), folder / "postgres")
+    with Server(copy.folder, durable=durable, port=port) as server:
         trial = CrashTrial(server, folder, random.Random(seed))
-        trial.keys = _prepare(server.url)
+        trial.keys = _prepare(trial.url)
         try:
             yield trial
         finally:
@@ -216,10 +207,10 @@ def crash_trial(folder: Path, seed: int, *, durable: bool = False, port: int | N
 
 def _prepare(url: str) -> list[str]:
     with psycopg.connect(url, autocommit=True) as connection:
-        made = "INSERT INTO posts_post (title, body) SELECT '', '' FROM generate_series(1, %s) RETURNING id::text"
+        made = f"{INSERT} SELECT '', '', '' FROM generate_series(1, %s) RETURNING id::text"
         keys = [key for (key,) in connection.execute(made, [OBJECTS]).fetchall()]
         connection.execute("DELETE FROM lockstep_subscription")
-        follow = "INSERT INTO lockstep_subscription (name, kind, follows) VALUES (%s, 'event', '{posts.post.*}')"
+        follow = "INSERT INTO lockstep_subscription (name, kind, follows) VALUES (%s, 'event', '{blog.article.*}')"
         connection.execute(follow, [SUBSCRIPTION])
     return keys
 

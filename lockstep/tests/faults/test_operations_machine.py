@@ -18,21 +18,21 @@ from typing import Any
 
 import psycopg
 import pytest
+from faults.operations_commands import OPERATIONS
+from faults.operations_ending import Ending
+from faults.operations_model import MODEL, Written
+from faults.operations_schedule import ANSWERS, CHUNK, EVENT, NAMES, OLD, OLD_WEEK, STATE, pick
+from faults.stage import NAMES as STATEMENTS
+from faults.stage import Stage
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule, run_state_machine_as_test
+from kit.log import without_triggers
+from kit.servers import database_url, superuser_url
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from conftest import database_url
 from lockstep.delivery import partitions
-from tests.faults.operations_commands import OPERATIONS
-from tests.faults.operations_ending import Ending
-from tests.faults.operations_model import MODEL, Written
-from tests.faults.operations_schedule import ANSWERS, CHUNK, EVENT, NAMES, OLD, OLD_WEEK, STATE, pick
-from tests.faults.stage import NAMES as STATEMENTS
-from tests.faults.stage import Stage
-from tests.support import superuser_url, without_triggers
 
 SCHEDULES = int(os.environ.get("MACHINE_SCHEDULES", "2000"))
 SHORT = int(os.environ.get("LOCKSTEP_SCHEDULES", "12"))
@@ -108,9 +108,9 @@ class Operations(Ending):
         self.titles += 1
         title = f"title {self.titles}"
         statement = {
-            "create": "INSERT INTO posts_post (title, body) VALUES (%(title)s, '') RETURNING id::text",
-            "update": "UPDATE posts_post SET title = %(title)s WHERE id = %(id)s RETURNING id::text",
-            "delete": "DELETE FROM posts_post WHERE id = %(id)s RETURNING id::text",
+            "create": "INSERT INTO blog_article (title, body, secret) VALUES (%(title)s, '', '') RETURNING id::text",
+            "update": "UPDATE blog_article SET title = %(title)s WHERE id = %(id)s RETURNING id::text",
+            "delete": "DELETE FROM blog_article WHERE id = %(id)s RETURNING id::text",
         }[what]
         ((object_id,),) = self._write_on(number, statement, {"title": title, "id": object_id})
         if how == "undone":
@@ -417,7 +417,6 @@ def test_each_stop_is_at_a_statement_that_there_is():
     assert stops - {"commit", "another"} <= set(STATEMENTS.values())
 
 
-@pytest.mark.slow
 def test_operations(machine: type[Operations]):
     run(machine, SHORT, derandomize=True)
 

@@ -15,6 +15,8 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from faults.articles import subscriber
+from faults.machines import run_machine
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -22,18 +24,14 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
+from kit.servers import database_url
 
-from conftest import database_url
 from lockstep.delivery import lanes, operations, relay
 from lockstep.delivery.epochs import Epochs
 from lockstep.delivery.errors import DeliveryError, DependencyPending, Rejected, RetryLater
 from lockstep.delivery.lanes import Outcome
 from lockstep.delivery.reports import ChangeFilter
 from lockstep.delivery.subscriptions import Claim, Subscriber
-from lockstep.delivery.tests.support import subscriber
-from tests.faults.machines import run_machine
-
-pytestmark = pytest.mark.slow
 
 T = TypeVar("T")
 
@@ -99,9 +97,9 @@ class Schedules(RuleBasedStateMachine):
         for writer in self.writers:
             writer.rollback()
         self.database.execute("TRUNCATE lockstep_lane, lockstep_delivery, lockstep_deadletter, lockstep_subscription")
-        self.database.execute("UPDATE posts_post SET title = ''")  # the same title again would be no change
+        self.database.execute("UPDATE blog_article SET title = ''")  # the same title again would be no change
         self.run(relay.declare(self.worker, self.who))
-        rows = self.database.execute("SELECT id::text FROM posts_post ORDER BY number LIMIT %s", [OBJECTS]).fetchall()
+        rows = self.database.execute("SELECT id::text FROM blog_article ORDER BY id LIMIT %s", [OBJECTS]).fetchall()
         self.keys = [key for (key,) in rows]
         for which in range(OBJECTS):  # something to claim from the beginning
             for _ in range(3):
@@ -119,7 +117,7 @@ class Schedules(RuleBasedStateMachine):
             return
         self.versions += 1
         title = f"v{self.versions}"
-        self.writers[writer].execute("UPDATE posts_post SET title = %s WHERE id = %s", [title, key])
+        self.writers[writer].execute("UPDATE blog_article SET title = %s WHERE id = %s", [title, key])
         self.open.setdefault(writer, []).append((key, title))
 
     @rule(writer=st.integers(0, WRITERS - 1))
@@ -277,7 +275,7 @@ class Schedules(RuleBasedStateMachine):
 def machine(steps: object, database: psycopg.Connection[Any]) -> Iterator[type[Schedules]]:
     """The machine with its connections, which all schedules share."""
     for n in range(OBJECTS):
-        database.execute("INSERT INTO posts_post (title, body) VALUES (%s, '')", [f"{n}"])
+        database.execute("INSERT INTO blog_article (title, body, secret) VALUES (%s, '', '')", [f"{n}"])
     loop = asyncio.new_event_loop()
     worker = loop.run_until_complete(psycopg.AsyncConnection.connect(database_url(), autocommit=True))
     writers = [psycopg.connect(database_url()) for _ in range(WRITERS)]

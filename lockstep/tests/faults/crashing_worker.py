@@ -1,4 +1,4 @@
-"""A worker that kills itself at a named point: `python -m tests.faults.crashing_worker LOG POINT TIMES [CLOCK_OFFSET]`.
+"""A worker that kills itself at a named point: `python -m faults.crashing_worker LOG POINT TIMES [CLOCK_OFFSET]`.
 
 POINT is "before NAME" or "after NAME" of any statement in lockstep/delivery/sql, "sent" (the receiver has it, we have
 not heard so), or "never"; it dies the so many-th time it gets there. Its receiver writes every attempt down, with
@@ -22,12 +22,14 @@ import psycopg  # noqa: E402 - Django comes first
 
 from lockstep.delivery.database import SQL  # noqa: E402
 from lockstep.delivery.errors import RetryLater  # noqa: E402
+from lockstep.delivery.schedule import SCHEDULE  # noqa: E402
 from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber  # noqa: E402
 from lockstep.delivery.worker import Worker  # noqa: E402
 
 NAME = "trial"
 DEADLINE, LEASE = 0.5, 1.5  # seconds
 FAILS_EVERY = 17  # first attempts
+RETRY = 1.5  # seconds before the second attempt; the shortest that the schedule allows is a fifth less
 
 
 class Doom:
@@ -87,7 +89,14 @@ def subscriber(log: str, doom: Doom) -> Subscriber:
     async def connect(pool: Pool) -> AsyncIterator[Handler]:
         yield handler
 
-    return ShortLease(name=NAME, kind="event", models=("posts.post",), connect=connect, deadline=DEADLINE)
+    return ShortLease(
+        name=NAME,
+        kind="event",
+        models=("blog.article",),
+        connect=connect,
+        deadline=DEADLINE,
+        schedule=(0.0, RETRY, *SCHEDULE[2:]),
+    )
 
 
 def main(log: str, point: str, times: str, offset: str = "0") -> None:

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+from faults.operations_model import MODEL, Written
+from faults.operations_schedule import CAP, ENDPOINT, EVENT, STATE, Schedule, pick
+from faults.stage import Actor, Pool
+
 from lockstep.delivery import housekeeping, operations, partitions, relay
 from lockstep.delivery.database import FOR_HANDLERS
 from lockstep.delivery.reports import ChangeFilter
-from tests.faults.operations_model import MODEL, Written
-from tests.faults.operations_schedule import CAP, ENDPOINT, EVENT, STATE, Schedule, pick
-from tests.faults.stage import Actor, Pool
 
 OPERATIONS = (
     *("pause", "pause", "resume", "resume", "rewind", "rewind", "declare", "declare", "redeliver", "redeliver"),

@@ -7,6 +7,8 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from faults.operations_model import MODEL, Model, Sent, Written
+from faults.stage import Actor, Pool, Stage
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from lockstep.delivery import operations, relay
@@ -15,8 +17,6 @@ from lockstep.delivery.database import FOR_LANES, FOR_RELAY, Pools
 from lockstep.delivery.epochs import Epochs
 from lockstep.delivery.errors import DependencyPending, Rejected, RetryLater, TimedOut, Unreachable
 from lockstep.delivery.subscriptions import Skipped, Subscriber
-from tests.faults.operations_model import MODEL, Model, Sent, Written
-from tests.faults.stage import Actor, Pool, Stage
 
 CHUNK = 2
 OLD = "2020-01-08 12:00:00+00"
@@ -31,7 +31,7 @@ EMPTIED = [
     "lockstep_attempt",
     "lockstep_subscription",
     "lockstep_place",
-    "posts_post",
+    "blog_article",
     "lockstep_change",  # whose triggers are off meanwhile
 ]
 SUBSCRIPTIONS = ((EVENT, "event", 1_000_000), (STATE, "state", 1_000_000), (ENDPOINT, "event", CAP))
@@ -42,7 +42,7 @@ MADE = [
 ]
 MADE_OTHER = f"""
     INSERT INTO lockstep_subscription (name, kind, follows, place_id)
-    SELECT '{OTHER}', 'event', '{{shop.product.*}}', place_id FROM lockstep_subscription WHERE name = '{EVENT}'"""
+    SELECT '{OTHER}', 'event', '{{blog.note.*}}', place_id FROM lockstep_subscription WHERE name = '{EVENT}'"""
 BEGIN = ";".join([*(f"DELETE FROM {table}" for table in EMPTIED), *MADE, MADE_OTHER])
 MAKE_OLD_WEEK = f"""
     CREATE TABLE {OLD_WEEK} PARTITION OF lockstep_change

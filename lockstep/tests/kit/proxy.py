@@ -24,6 +24,7 @@ class Proxy:
         self._all: list[asyncio.Event] = []
         self._server: asyncio.Server
         self.port = 0
+        self.withheld = 0  # bytes that came in while nothing was forwarded
 
     def freeze(self, *, new: bool = True) -> None:
         """Stops forwarding on existing connections and, by default, on `new` ones."""
@@ -58,7 +59,18 @@ class Proxy:
                 await writer.start_tls(self._tls)
             await forwards.wait()
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
-            await asyncio.gather(_pump(reader, far_writer, forwards), _pump(far_reader, writer, forwards))
+            await asyncio.gather(self._pump(reader, far_writer, forwards), self._pump(far_reader, writer, forwards))
+
+    async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, forwards: asyncio.Event) -> None:
+        with suppress(OSError):
+            while data := await source.read(65_536):
+                if not forwards.is_set():
+                    self.withheld += len(data)
+                await forwards.wait()
+                target.write(data)
+                await target.drain()
+        if forwards.is_set():
+            target.close()
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
         async def call() -> None:
@@ -78,16 +90,6 @@ class Proxy:
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-
-
-async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter, forwards: asyncio.Event) -> None:
-    with suppress(OSError):
-        while data := await source.read(65_536):
-            await forwards.wait()
-            target.write(data)
-            await target.drain()
-    if forwards.is_set():
-        target.close()
 
 
 @contextmanager

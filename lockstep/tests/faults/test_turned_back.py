@@ -10,17 +10,18 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from faults.articles import insert_article, subscriber
+from kit.servers import back_up, database_of, database_url, promote, promoted
+from kit.steps import Steps, begin_epoch
+from kit.waiting import eventually
+from kit.workers import BackgroundWorker
 from psycopg.conninfo import conninfo_to_dict
 
-from conftest import database_url
 from devstack.launcher.postgres import Server
 from lockstep.delivery.log_reader import LogReader, Position, PositionExpired
 from lockstep.delivery.subscriptions import Claim
-from lockstep.delivery.tests.support import Steps, begin_epoch, insert_post, subscriber
-from tests.faults.second_servers import back_up, database_of, promote, promoted
-from tests.support import BackgroundWorker, eventually
 
-pytestmark = [pytest.mark.slow, pytest.mark.needs("linux")]
+pytestmark = [pytest.mark.needs("linux")]
 
 Start = Callable[[Server], AbstractContextManager[Server]]
 
@@ -53,13 +54,13 @@ def test_no_id_names_two_changes_and_no_place_passes_over_one(
     begin_epoch(database)
     steps.declare(subscriber())
     for n in range(5):
-        insert_post(database, f"kept {n}")
+        insert_article(database, f"kept {n}")
     kept = {claim.message_id for claim in steps.deliver_all(subscriber())}
     follower = LogReader(database)
     before = follower.now()
     copy = back_up(database_url(), home / "copy")
     for n in range(25):
-        insert_post(database, f"lost {n}")
+        insert_article(database, f"lost {n}")
     lost = {claim.message_id for claim in steps.deliver_all(subscriber())}
     beyond = follower.now()
     with start(copy):
@@ -70,7 +71,7 @@ def test_no_id_names_two_changes_and_no_place_passes_over_one(
             with pytest.raises(PositionExpired):
                 goes_on.validate(beyond)
             for n in range(80):
-                insert_post(older, f"new {n}")
+                insert_article(older, f"new {n}")
             with pytest.raises(PositionExpired):
                 goes_on.validate(beyond)
             assert read_on(goes_on, before) == [f"new {n}" for n in range(80)]
@@ -100,7 +101,7 @@ class Moved:
         """A post that the worker delivers."""
         with self.connection() as connection:
             eventually(lambda: connection.execute("SELECT 1 FROM lockstep_subscription WHERE name = 'test'").fetchone())
-            insert_post(connection, title)
+            insert_article(connection, title)
         eventually(lambda: title in self.got, title)
 
     def connection(self) -> psycopg.Connection:
@@ -161,7 +162,7 @@ def test_a_worker_goes_on_in_a_base_backup(moved: Moved):
     moved.write("lost")
     with moved.connection() as connection:
         for n in range(20):
-            insert_post(connection, f"{n}" * 100_000)
+            insert_article(connection, f"{n}" * 100_000)
     eventually(lambda: len(moved.got) == 21)
     moved.exchange()
     moved.write("in the backup")
@@ -195,14 +196,14 @@ def test_a_transaction_that_was_prepared_before_the_backup_and_committed_in_it_i
         begin_epoch(database)
         here.declare(subscriber())
         database.execute("BEGIN")
-        insert_post(database, "prepared")
+        insert_article(database, "prepared")
         database.execute("PREPARE TRANSACTION 'held'")
-        insert_post(database, "kept")
+        insert_article(database, "kept")
         assert len(here.deliver_all(subscriber())) == 1
         place = LogReader(database).now()
         copy = back_up(here.url, home / "copy")
         copy.settings = settings
-        insert_post(database, "lost")
+        insert_article(database, "lost")
         lost = LogReader(database).now()
         database.execute("COMMIT PREPARED 'held'")
         seen = LogReader(database).next_window(place)
@@ -216,7 +217,7 @@ def test_a_transaction_that_was_prepared_before_the_backup_and_committed_in_it_i
             with pytest.raises(PositionExpired):
                 follower.validate(beyond)
         database.execute("COMMIT PREPARED 'held'")
-        insert_post(database, "new")
+        insert_article(database, "new")
         titles = [claim.change.after["title"] for claim in there.deliver_all(subscriber()) if claim.change.after]
         follower.validate(place)
         assert sorted(titles) == sorted(read_on(follower, place)) == ["new", "prepared"]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-MODEL = "posts.post"
+MODEL = "blog.article"
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Subscription:
     replaced: set[str] = field(default_factory=set)  # kinds that a later version of the code took the place of
 
     def follows_change(self, change: Written) -> bool:
-        patterns = {"*", "posts.*", f"{MODEL}.*", f"{MODEL}.{change.kind}"}
+        patterns = {"*", "blog.*", f"{MODEL}.*", f"{MODEL}.{change.kind}"}
         return bool(patterns & set(self.follows)) and (self.skip_origin is None or change.origin != self.skip_origin)
 
     def owe(self, change: Written, since: int, why: str, *, of_object: bool, waits: bool = False) -> None:

@@ -1,19 +1,18 @@
-"""Databases that are older than the one they stand for: copies of the test server, and dumps in other clusters."""
+"""Copies of the test server: each is a server of its own, or stands for one that is older than it was."""
 
-import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import psycopg
+from django.db import connections
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from devstack.launcher import cluster
 from devstack.launcher.postgres import Server
-from tests.acceptance.running import ROOT
-from tests.support import eventually, superuser_url
+
+from .waiting import eventually
 
 
 def back_up(url: str, folder: Path) -> Server:
@@ -43,14 +42,18 @@ def database_of(server: Server, like: str) -> str:
     return make_conninfo(server.url, dbname=conninfo_to_dict(like)["dbname"])
 
 
-def address(url: str) -> str:
-    """The same address in the form of DATABASE_URL."""
-    parts: dict[str, Any] = conninfo_to_dict(url)
-    return "postgresql://{user}:{password}@{host}:{port}/{dbname}".format(**parts)
+def superuser_url(url: str) -> str:
+    """The same database for a superuser, who makes roles; "" on a server of which the tests know none."""
+    with psycopg.connect(url) as own:
+        is_superuser = own.execute("SHOW is_superuser").fetchone() == ("on",)
+        is_ours = own.execute("SELECT 1 FROM pg_roles WHERE oid = 10 AND rolname = %s", [cluster.SUPERUSER]).fetchone()
+    if is_superuser:
+        return url
+    return psycopg.conninfo.make_conninfo(url, user=cluster.SUPERUSER) if is_ours else ""
 
 
-def manage(url: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """`manage.py` with these words, on this database."""
-    environment = {**os.environ, "DATABASE_URL": address(url)}
-    command: Sequence[str] = [str(ROOT / ".venv/bin/python"), "manage.py", *words]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+def database_url() -> str:
+    """The test database as a libpq address."""
+    parameters = connections["default"].get_connection_params()
+    names = ("host", "port", "user", "password", "dbname")
+    return psycopg.conninfo.make_conninfo(**{name: parameters[name] for name in names if parameters.get(name)})

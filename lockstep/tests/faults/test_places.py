@@ -18,16 +18,15 @@ from typing import Any, TypeVar
 import psycopg
 import pytest
 from django.db import connections
+from faults.articles import insert_article, rename_article, subscriber
+from faults.machines import run_machine
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from kit.servers import database_url
+from kit.steps import Steps
 
-from conftest import database_url
 from lockstep.delivery import housekeeping, operations, relay
 from lockstep.delivery.database import FOR_RELAY, SQL, open_pool
-from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber
-from tests.faults.machines import run_machine
-
-pytestmark = pytest.mark.slow
 
 T = TypeVar("T")
 
@@ -96,7 +95,7 @@ class Schedules(RuleBasedStateMachine):
     @rule(which=st.integers(0, POSTS - 1))
     def write_at_once(self, which: int) -> None:
         if which not in self.locked:
-            rename_post(self.database, self.posts[which], f"v{time.monotonic_ns()}")
+            rename_article(self.database, self.posts[which], f"v{time.monotonic_ns()}")
 
     @rule(which=st.integers(0, POSTS - 1))
     def write_at_once_and_fan_out(self, which: int) -> None:
@@ -106,7 +105,7 @@ class Schedules(RuleBasedStateMachine):
     @rule(writer=st.integers(0, WRITERS - 1), which=st.integers(0, POSTS - 1))
     def write(self, writer: int, which: int) -> None:
         if self.locked.setdefault(which, writer) == writer:
-            rename_post(self.writers[writer], self.posts[which], f"v{time.monotonic_ns()}")
+            rename_article(self.writers[writer], self.posts[which], f"v{time.monotonic_ns()}")
 
     @rule(writer=st.integers(0, WRITERS - 1), kept=st.booleans())
     def end(self, writer: int, kept: bool) -> None:
@@ -175,7 +174,7 @@ class Schedules(RuleBasedStateMachine):
     def subscribe(self, name: str) -> None:
         """From now on, but for what is being written."""
         ((seq,),) = self.database.execute("SELECT coalesce(max(seq), 0) FROM lockstep_change").fetchall()
-        follows = ["posts.post.*"] if name in FOLLOWERS else ["posts.comment.*"]
+        follows = ["blog.article.*"] if name in FOLLOWERS else ["blog.note.*"]
         operations.subscribe(subscriber(name), follows=follows)
         self.arrivals.seqs[name] = []
         known = "SELECT seq FROM lockstep_change"
@@ -219,7 +218,7 @@ class Schedules(RuleBasedStateMachine):
 @pytest.fixture
 def machine(steps: Steps, database: psycopg.Connection[Any]) -> Iterator[type[Schedules]]:
     """The machine with its connections, which all schedules share."""
-    posts = [insert_post(database, f"{n}") for n in range(POSTS)]
+    posts = [insert_article(database, f"{n}") for n in range(POSTS)]
     loop = asyncio.new_event_loop()
     worker = loop.run_until_complete(psycopg.AsyncConnection.connect(database_url(), autocommit=True))
     writers = [psycopg.connect(database_url()) for _ in range(WRITERS)]
@@ -289,15 +288,15 @@ class Collision:
 @pytest.mark.parametrize("writes", [150, pytest.param(5_000, marks=[pytest.mark.faults, pytest.mark.timeout(600)])])
 def test_relays_and_operations_that_run_into_each_other(database: psycopg.Connection[Any], writes: int):
     database.execute("DELETE FROM lockstep_subscription")
-    operations.subscribe(subscriber("e"), follows=["posts.comment.*"])
+    operations.subscribe(subscriber("e"), follows=["blog.note.*"])
     for name in FOLLOWERS:
-        operations.subscribe(subscriber(name), follows=["posts.post.*"])
-    post = insert_post(database, "0")
+        operations.subscribe(subscriber(name), follows=["blog.article.*"])
+    post = insert_article(database, "0")
     collision = Collision()
     for seed, work in enumerate([collision.relay, collision.relay, collision.operate, collision.operate]):
         collision.start(work, seed)
     for n in range(writes):
-        rename_post(database, post, f"{n + 1}")
+        rename_article(database, post, f"{n + 1}")
     collision.end()
     with closing(Steps(database_url())) as steps:
         while steps.behind():
