@@ -33,7 +33,8 @@ class BearerAuthentication(BaseAuthentication):
         if caller is None:
             raise AuthenticationFailed("The bearer token is unknown, expired or revoked. Sign in for a new one.")
         session = caller.session
-        fastpath.keep(request, query, caller.bundled_row)
+        if query:
+            fastpath.keep(request, query, caller.bundled_row)
         needed = READ if request.method in SAFE_METHODS else WRITE
         if needed not in session.scopes:
             raise InsufficientScope(needed, session.scope)

@@ -199,7 +199,6 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PARSER_CLASSES": ["lockstep.rest.json.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["lockstep.rest.json.JSONRenderer"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "lockstep.rest.fastpath.Negotiation",
     "URL_FORMAT_OVERRIDE": None,  # a representation is asked for by Accept
     "EXCEPTION_HANDLER": "lockstep.rest.exception_handler.exception_handler",
     "DEFAULT_SCHEMA_CLASS": "lockstep.rest.schema.AutoSchema",

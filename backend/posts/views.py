@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from backend.posts import actions, reads
 from backend.posts.serializers import CommentSerializer, PostSerializer
 from lockstep.rest import fastpath
-from lockstep.rest.concurrency import answer, if_match, representation_or_404
+from lockstep.rest.concurrency import if_match, object_response
 from lockstep.rest.paging import array_page, parse_page_params
 from lockstep.rest.requests import ApiRequest, actor_of
 from lockstep.rest.responses import ApiResponse
@@ -141,11 +141,10 @@ class CommentDeleteView(View):
 
 
 def _post(request: Request, number: int, status: int = 200) -> ApiResponse:
-    one = representation_or_404(fastpath.fetch(request, reads.post(number)), f"There is no post {number}.")
-    return answer(request, one.body, one.version, status=status)
+    row = fastpath.fetch(request, reads.post(number))
+    return object_response(request, row, f"There is no post {number}.", status)
 
 
 def _comment(request: Request, post_number: int, number: int, status: int = 200) -> ApiResponse:
     row = fastpath.fetch(request, reads.comment(post_number, number))
-    one = representation_or_404(row, f"There is no comment {number} on post {post_number}.")
-    return answer(request, one.body, one.version, status=status)
+    return object_response(request, row, f"There is no comment {number} on post {post_number}.", status)

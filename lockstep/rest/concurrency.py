@@ -26,22 +26,6 @@ TAGS = re.compile(rf"[ \t,]*+(?:{TAG.pattern}[ \t]*+(?:,[ \t,]*+|\Z))++")
 
 
 @dataclass(frozen=True, slots=True)
-class Representation:
-    """The JSON of an object, and the version of its row."""
-
-    body: Fragment
-    version: int
-
-
-def representation_or_404(found: Values | None, missing: str) -> Representation:
-    """The object from a row of its version and JSON. Raises NotFound with the detail `missing`."""
-    if found is None:
-        raise NotFound(missing)
-    version, body = found
-    return Representation(Fragment(body), version)
-
-
-@dataclass(frozen=True, slots=True)
 class Match:
     """The versions of an object that a request expects; None for any."""
 
@@ -73,13 +57,25 @@ def answer(request: Request, data: Any, *versions: object, status: int = 200) ->
     Raises PreconditionFailed when the If-Match of a read has another one; a write has compared before it wrote.
     """
     tag = etag(*versions)
-    is_read = request.method in SAFE_METHODS
-    if is_read:
-        if_match(request).check(*versions)
-    known = (_tags(request, "If-None-Match") or frozenset()) if is_read else frozenset()
-    if "*" in known or tag in {one.removeprefix("W/") for one in known}:
-        return ApiResponse(status=304, headers={"ETag": tag})
+    if request.method in SAFE_METHODS:
+        if "HTTP_IF_MATCH" in request.META:
+            if_match(request).check(*versions)
+        if "HTTP_IF_NONE_MATCH" in request.META:
+            known = _tags(request, "If-None-Match") or frozenset()
+            if "*" in known or tag in {one.removeprefix("W/") for one in known}:
+                return ApiResponse(status=304, headers={"ETag": tag})
     return ApiResponse(data, status=status, headers={"ETag": tag})
+
+
+def object_response(request: Request, row: Values | None, missing: str, status: int = 200) -> ApiResponse:
+    """The same for an object that a statement returned as its version and its JSON.
+
+    Raises NotFound with the detail `missing` without a row.
+    """
+    if row is None:
+        raise NotFound(missing)
+    version, body = row
+    return answer(request, Fragment(body), version, status=status)
 
 
 def lock(rows: models.QuerySet[M], match: Match, missing: str | None = None, **which: object) -> M:

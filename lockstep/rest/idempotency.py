@@ -53,13 +53,15 @@ class KeyReused(Conflict):
 
 
 def once(
-    request: Request, carry_out: Callable[[], HttpResponseBase], may_replay: Callable[[bytes], bool]
+    request: Request, carry_out: Callable[[], HttpResponseBase], may_replay: Callable[[bytes], bool] = lambda _: True
 ) -> HttpResponseBase:
-    """The response to this request with a key: the one that is stored, or the result of `carry_out`.
+    """The response to this request: the one that is stored under its key, or the result of `carry_out`.
 
     `may_replay` takes the body of a stored response, and returns whether it may be sent again. Raises ParseError,
     InFlight and KeyReused, and all exceptions of `carry_out`, whose effect is rolled back.
     """
+    if META not in request._request.META:
+        return carry_out()
     digests = dict(zip(_digests(request), _fingerprints(request), strict=True))
     with transaction.atomic():
         # Sorted: two requests with the same key must not take one lock each.

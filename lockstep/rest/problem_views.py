@@ -11,8 +11,8 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from lockstep.rest.errors import problem_response
-from lockstep.rest.parameters import read_query
 from lockstep.rest.problems import PROBLEMS, Problem
+from lockstep.rest.requests import read_query
 from lockstep.rest.serializers import ProblemKindSerializer
 
 
@@ -38,28 +38,21 @@ class ProbeView(APIView):
     http_method_names = ["get", "head"]
 
 
-class ReferenceView(ProbeView):
-    """A response that is the same for every client. Unlike a probe, it refuses query parameters."""
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - the route's arguments
-        """Refuses all query parameters."""
-        super().initial(request, *args, **kwargs)
-        read_query(request._request, {})
-
-
-class ProblemListView(ReferenceView):
+class ProblemListView(ProbeView):
     """Lists all problem types."""
 
     @extend_schema(operation_id="list_problems", responses=ProblemKindSerializer(many=True))
     def get(self, request: Request) -> HttpResponse:
+        read_query(request._request, {})  # refuses all parameters: this is no probe of a load balancer
         return JsonResponse([_explained(problem) for problem in PROBLEMS.values()], safe=False)
 
 
-class ProblemView(ReferenceView):
+class ProblemView(ProbeView):
     """Returns a problem type: the target of a problem's `type`."""
 
     @extend_schema(operation_id="get_problem", responses={200: ProblemKindSerializer, 404: None})
     def get(self, request: Request, name: str) -> HttpResponse:
+        read_query(request._request, {})
         problem = PROBLEMS.get(name)
         return JsonResponse(_explained(problem)) if problem else not_found(request._request)
 

@@ -9,7 +9,7 @@ from django.urls import get_resolver
 from lockstep.changes.capture import captured_models
 from lockstep.delivery.models import Subscription
 from lockstep.mirror.tests.support import run_command
-from lockstep.rest.parameters import parameters_of
+from lockstep.rest.requests import parameters_of
 from tests.security.test_authorisation_matrix import routes
 from tests.support import Cast
 

@@ -23,7 +23,7 @@ from django.utils import timezone
 from backend.movies.models import Catalogue
 from lockstep.rest.middleware import MAX_HEADER
 from lockstep.rest.paging import read_cursor
-from lockstep.rest.parameters import parameters_of
+from lockstep.rest.requests import parameters_of
 from tests.contract.test_schemathesis import SchemaFixtures, connection_kept, epoch, there  # noqa: F401 - fixtures
 from tests.security.strangers import CASES, SEED, Answered, Sent, Server
 from tests.security.test_headers_of_strangers import target_of

@@ -19,7 +19,6 @@ django.setup()
 from django.test import Client  # noqa: E402 - Django comes first
 
 from lockstep.rest import idempotency  # noqa: E402
-from lockstep.rest.views import View  # noqa: E402
 
 HEADERS = {"idempotency-key": "crashing"}
 PATH, BODY = "/fakeapi/v1/posts/create/", {"title": "once", "body": "only"}
@@ -47,7 +46,7 @@ def main(point: str, token: str) -> None:
     elif point == "kept":
         idempotency._store = after(idempotency._store)
     else:
-        View._dispatch_once = after(View._dispatch_once)  # type: ignore[method-assign]
+        idempotency.once = after(idempotency.once)
     headers = HEADERS | {"authorization": f"Bearer {token}"}
     Client(SERVER_NAME="127.0.0.1").post(PATH, BODY, content_type="application/json", headers=headers)
 

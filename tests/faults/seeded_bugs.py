@@ -1184,7 +1184,7 @@ BUGS = [
     ),
     SeededBug(
         "a parameter that nobody knows is ignored",
-        "lockstep/rest/parameters.py",
+        "lockstep/rest/requests.py",
         "    if parameter is None:\n",
         "    if parameter is None:\n        return iter(())\n    if name is None:\n",
         "tests/contract/test_junk_parameters.py::test_unknown_parameters_are_refused_by_their_names",

@@ -146,16 +146,16 @@ def belongs_to_deleted() -> list[Any]:
 @contextmanager
 def between_authentication_and_action(monkeypatch: pytest.MonkeyPatch, what: Callable[[], None]) -> Iterator[None]:
     """Withdraws once a request is authenticated and its rights are checked, before its method is called."""
-    answer = View._dispatch_once
+    check = View.check_throttles  # the last step before the handler
 
-    def later(self: View, request: Any) -> Any:
-        monkeypatch.setattr(View, "_dispatch_once", answer)
+    def later(self: View, request: Any) -> None:
+        monkeypatch.setattr(View, "check_throttles", check)
         what()
-        return answer(self, request)
+        check(self, request)
 
-    monkeypatch.setattr(View, "_dispatch_once", later)
+    monkeypatch.setattr(View, "check_throttles", later)
     yield
-    monkeypatch.setattr(View, "_dispatch_once", answer)
+    monkeypatch.setattr(View, "check_throttles", check)
 
 
 class Withdrawing(threading.Thread):

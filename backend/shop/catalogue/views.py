@@ -22,7 +22,7 @@ from backend.shop.catalogue.serializers import (
 )
 from backend.shop.search.engine import NEWER, OLDER, search_engine
 from lockstep.rest import fastpath
-from lockstep.rest.concurrency import answer, if_match, representation_or_404
+from lockstep.rest.concurrency import answer, if_match, object_response
 from lockstep.rest.errors import NotFound
 from lockstep.rest.paging import (
     BY_TIME,
@@ -247,8 +247,8 @@ def _products(request: ApiRequest, rows: ProductQuerySet) -> ApiResponse:
 
 
 def _product(request: Request, key: str, status: int = 200) -> ApiResponse:
-    product = representation_or_404(fastpath.fetch(request, reads.shown_product(key)), "There is no such product.")
-    return answer(request, product.body, product.version, status=status)
+    row = fastpath.fetch(request, reads.shown_product(key))
+    return object_response(request, row, "There is no such product.", status)
 
 
 def _tag(request: Request, key: UUID | str, status: int = 200) -> ApiResponse:

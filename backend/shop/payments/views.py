@@ -1,20 +1,18 @@
 """Views of payments below `api/v1/`."""
 
-from typing import Any
-
+from django.http import HttpResponseBase
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
 from backend.shop.orders import reads
-from backend.shop.orders.models import Order
 from backend.shop.orders.serializers import OrderWithHistorySerializer
 from backend.shop.orders.views import order_response
 from backend.shop.payments import actions, card_tries
 from backend.shop.payments.cards import tokenise_card
 from backend.shop.payments.serializers import ConfirmationSerializer
 from backend.shop.states import machines
+from lockstep.rest import idempotency
 from lockstep.rest.requests import actor_of
-from lockstep.rest.responses import ApiResponse
 from lockstep.rest.schema import SHOWS_VERSION
 from lockstep.rest.server.slots import remote_wait
 from lockstep.rest.views import View
@@ -26,20 +24,7 @@ class ConfirmView(View):
     The response does not wait for the payment: the order is CONFIRMED, and ACCEPTED or REJECTED soon after.
     """
 
-    _order: Order
-    _token = ""
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - the route's arguments
-        """Sends the card to the gateway before any transaction begins, unless the order is in another state."""
-        super().initial(request, *args, **kwargs)
-        if request.method == "POST":
-            serializer = ConfirmationSerializer(data=request.data)
-            serializer.is_valid(raise_exception=True)
-            self._order = reads.order(kwargs["key"], request.user)
-            if self._order.state == machines.PENDING_CONFIRMATION:
-                waits = remote_wait("payments", str(request.user.pk))
-                with card_tries.counted(self._order, request.user), waits:
-                    self._token = tokenise_card(**serializer.validated_data["payment"])
+    replays_itself = True
 
     @extend_schema(
         operation_id="confirm_order",
@@ -47,6 +32,18 @@ class ConfirmView(View):
         request=ConfirmationSerializer,
         responses={200: OrderWithHistorySerializer},
     )
-    def post(self, request: Request, key: str) -> ApiResponse:
-        actions.confirm_order(actor=actor_of(request), order=self._order, token=self._token)
-        return order_response(request, key)
+    def post(self, request: Request, key: str) -> HttpResponseBase:
+        serializer = ConfirmationSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        order, token = reads.order(key, request.user), ""
+        # The card goes to the gateway before any transaction begins. A repeated request finds the order confirmed, and
+        # sends no card again.
+        if order.state == machines.PENDING_CONFIRMATION:
+            with card_tries.counted(order, request.user), remote_wait("payments", str(request.user.pk)):
+                token = tokenise_card(**serializer.validated_data["payment"])
+
+        def confirm() -> HttpResponseBase:
+            actions.confirm_order(actor=actor_of(request), order=order, token=token)
+            return order_response(request, key)
+
+        return idempotency.once(request, confirm)

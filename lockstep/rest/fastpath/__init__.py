@@ -1,10 +1,10 @@
 """The one room for speed: everything here saves time, and changes no response.
 
-    bundles, fetch            a GET reads its object in the round trip of its authentication      bundling.py
-    fetch_all, fetch_one, …   statements that are planned once for each connection                statements.py
-    SharedInstances           parsers, authenticators and permissions are created once            instances.py
-    Negotiation               the usual Accept and Content-Type need no negotiation               negotiation.py
-    response_headers          headers of plain ASCII need no encoding                             headers.py
+    bundles, fetch            a GET reads its object in the round trip of its authentication     bundling.py
+    fetch_all, fetch_one, …   statements that are planned once for each connection               statements.py
+    instance                  model instances from columns that a statement has read             instances.py
+    Negotiation               the usual Accept headers need no negotiation                       negotiation.py
+    response_headers          headers of plain ASCII need no encoding                            headers.py
 
 `LOCKSTEP = {"REST_FASTPATH": False}` turns it off: every function then does what Django and REST framework do. Other
 modules import only the names below.
@@ -12,7 +12,7 @@ modules import only the names below.
 
 from lockstep.rest.fastpath.bundling import BundledQuery, bundled_query, bundles, fetch, keep
 from lockstep.rest.fastpath.headers import response_headers
-from lockstep.rest.fastpath.instances import SharedInstances
+from lockstep.rest.fastpath.instances import instance
 from lockstep.rest.fastpath.negotiation import Negotiation
 from lockstep.rest.fastpath.statements import Row, Values, fetch_all, fetch_one, fetch_tuple
 
@@ -20,7 +20,6 @@ __all__ = [
     "BundledQuery",
     "Negotiation",
     "Row",
-    "SharedInstances",
     "Values",
     "bundled_query",
     "bundles",
@@ -28,6 +27,7 @@ __all__ = [
     "fetch_all",
     "fetch_one",
     "fetch_tuple",
+    "instance",
     "keep",
     "response_headers",
 ]

@@ -55,9 +55,11 @@ def bundles(query_of: Callable[..., BundledQuery | None]) -> Callable[[F], F]:
 
 def bundled_query(request: Request) -> BundledQuery | None:
     """The query that the view of this request bundles with its authentication; None if there is none."""
+    if request.method not in READS or not switch.is_on():
+        return None
     context = request.parser_context
     query_of = getattr(getattr(context.get("view"), "get", None), QUERY_OF, None)
-    if query_of is None or request.method not in READS or not switch.is_on():
+    if query_of is None:
         return None
     try:
         query: BundledQuery | None = query_of(request, *context["args"], **context["kwargs"])
@@ -66,10 +68,9 @@ def bundled_query(request: Request) -> BundledQuery | None:
     return query
 
 
-def keep(request: Request, query: BundledQuery | None, row: Values | None) -> None:
-    """Keeps the row of this request's bundled query, if it has one, for `fetch`."""
-    if query is not None:
-        request.parser_context[KEPT] = (query, row)
+def keep(request: Request, query: BundledQuery, row: Values | None) -> None:
+    """Keeps the row of this request's bundled query for `fetch`."""
+    request.parser_context[KEPT] = (query, row)
 
 
 def fetch(request: Request, query: BundledQuery) -> Values | None:

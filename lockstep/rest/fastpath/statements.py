@@ -46,7 +46,7 @@ def fetch_all(statement: str, parameters: Parameters = (), *, reuse_cursor: bool
 
 def fetch_one(statement: str, parameters: Parameters = ()) -> Row | None:
     """The first row as a dict, or None."""
-    return next(iter(fetch_all(statement, parameters)), None)
+    return next(iter(_fetched(statement, parameters, dict_row)), None)
 
 
 def fetch_tuple(statement: str, parameters: Parameters = (), *, reuse_cursor: bool = False) -> Values | None:
@@ -54,10 +54,14 @@ def fetch_tuple(statement: str, parameters: Parameters = (), *, reuse_cursor: bo
     return next(iter(_fetched(statement, parameters, tuple_row, reuse_cursor=reuse_cursor)), None)
 
 
-def _fetched(statement: str, parameters: Parameters, factory: Any, *, reuse_cursor: bool) -> list[Any]:  # noqa: ANN401
-    if not switch.is_on():
-        return _fetch_by_django(statement, parameters, factory)
+def _fetched(statement: str, parameters: Parameters, factory: Any, *, reuse_cursor: bool = False) -> list[Any]:  # noqa: ANN401
     connection: Any = connections[DEFAULT_DB_ALIAS]  # the proxy `connection` would look this up for each attribute
+    if not switch.is_on():
+        with connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            names = [column.name for column in cursor.description]
+            rows = cursor.fetchall()
+            return [dict(zip(names, row, strict=True)) for row in rows] if factory is dict_row else rows
     try:
         return _fetch(connection, statement, parameters, factory, reuse_cursor=reuse_cursor)
     except DatabaseError as error:
@@ -79,11 +83,3 @@ def _fetch(connection: Any, statement: str, parameters: Parameters, factory: Any
         if not reuse_cursor:
             kept.pgresult.clear()  # it may have a megabyte
         return found
-
-
-def _fetch_by_django(statement: str, parameters: Parameters, factory: Any) -> list[Any]:  # noqa: ANN401
-    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
-        cursor.execute(statement, parameters)
-        rows = cursor.fetchall()
-        names = [column.name for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in rows] if factory is dict_row else rows

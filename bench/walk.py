@@ -1,0 +1,112 @@
+"""A newcomer's walk through a request: how often it moves between our files, and how many of our functions it calls.
+
+    python -m bench.walk            # a table; --steps prints each call
+
+One GET of a post, one POST of a post and one POST of an order, by Django's test client in this process, with the fast
+path off. A move is a call of a function of ours in another file than the call before; comprehensions and generators are
+parts of their function. What passes unseen below a statement and a log line (BELOW) is in the figures in brackets only.
+"""
+
+import argparse
+import secrets
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from bench.place import open_place
+from bench.processes import ROOT
+
+OURS = tuple(f"{ROOT / folder}/" for folder in ("lockstep", "backend"))
+# The connection's deadlines, what Django wraps around each statement, and the format of log lines.
+BELOW = ("lockstep/changes/connecting.py", "lockstep/changes/statements.py", "backend/config/logs.py")
+WARM_UP = 5  # requests before the traced one, so that caches are filled
+
+Call = tuple[str, str]  # file, function
+
+
+@dataclass
+class Walk:
+    """The calls of functions of ours during one request."""
+
+    calls: list[Call] = field(default_factory=list)
+
+    def profile(self, frame: FrameType, event: str, _: object) -> None:
+        """Records a call: a function for sys.setprofile."""
+        code = frame.f_code
+        if event == "call" and code.co_filename.startswith(OURS) and not code.co_name.startswith("<"):
+            self.calls.append((str(Path(code.co_filename).relative_to(ROOT)), code.co_qualname))
+
+
+def walk(request: Callable[[], None]) -> Walk:
+    """Traces one request."""
+    for _ in range(WARM_UP):
+        request()
+    found = Walk()
+    sys.setprofile(found.profile)
+    try:
+        request()
+    finally:
+        sys.setprofile(None)
+    return found
+
+
+def moves(calls: list[Call]) -> int:
+    """How many calls are in another file than the one before."""
+    return sum(file != before for (file, _), (before, _) in zip(calls[1:], calls[:-1], strict=True))
+
+
+def main() -> None:
+    """Prints the three walks."""
+    parser = argparse.ArgumentParser(prog="python -m bench.walk", description=__doc__)
+    parser.add_argument("--steps", action="store_true", help="print each call")
+    asked = parser.parse_args()
+    with open_place(0.01):
+        walks = {name: walk(request).calls for name, request in _requests().items()}
+    for name, every in walks.items():
+        seen = [call for call in every if call[0] not in BELOW]
+        files = len({file for file, _ in seen})
+        sys.stdout.write(f"{name:16} {moves(seen):3} moves ({moves(every)}), {len(seen)} calls ({len(every)})")
+        sys.stdout.write(f" in {files} files\n")
+        for file, function in seen if asked.steps else ():
+            sys.stdout.write(f"    {file}:{function}\n")
+
+
+def _requests() -> dict[str, Callable[[], None]]:
+    from django.conf import settings
+    from django.test import Client
+    from django.test.utils import override_settings
+
+    from backend.accounts.models import User
+    from backend.accounts.sessions import open_pair
+    from backend.posts.models import Post
+    from backend.shop.models import Product
+
+    override_settings(LOCKSTEP={**settings.LOCKSTEP, "REST_FASTPATH": False}, SECURE_SSL_REDIRECT=False).enable()
+    user = User.objects.create_user("walker", password=secrets.token_urlsafe())
+    post = Post.objects.create(title="A post", body="Its body")
+    product = Product.objects.create(name="A product", price="1.00", stock=100, owner=user)
+    client = Client(SERVER_NAME="127.0.0.1", headers={"authorization": f"Bearer {open_pair(user).access}"})
+
+    def read() -> None:
+        _expect(200, client.get(f"/fakeapi/v1/posts/{post.number}/").status_code)
+
+    def create() -> None:
+        body = {"title": "A title", "body": "A body"}
+        _expect(201, client.post("/fakeapi/v1/posts/create/", body, content_type="application/json").status_code)
+
+    def order() -> None:
+        body = {"lines": [{"product": product.number, "quantity": 1}]}
+        _expect(201, client.post("/api/v1/orders/", body, content_type="application/json").status_code)
+
+    return {"GET of a post": read, "POST of a post": create, "POST of an order": order}
+
+
+def _expect(expected: int, status: int) -> None:
+    if status != expected:
+        raise ValueError(f"The response was {status}, not {expected}.")
+
+
+if __name__ == "__main__":
+    main()
