@@ -33,7 +33,6 @@ SCHEMA = (
     "backend/config/settings.py",
     "lockstep/*.py",
     "lockstep/changes/*.py",
-    "lockstep/rest/entities.py",
     "backend/entities/*.py",
     *(f"{top}/**/{files}" for top in ("lockstep", "backend") for files in ("models.py", "migrations/*.py", "*.sql")),
 )

@@ -17,7 +17,7 @@ from .waiting import eventually
 
 def back_up(url: str, folder: Path) -> Server:
     """A base backup of the server, as it is at this moment, that is not started yet. Its superuser makes it."""
-    command = [cluster.program("pg_basebackup"), f"--dbname={superuser_url(url)}", f"--pgdata={folder}"]
+    command = [str(cluster.program("pg_basebackup")), f"--dbname={superuser_url(url)}", f"--pgdata={folder}"]
     subprocess.run([*command, "--checkpoint=fast", "--no-sync"], check=True)
     return Server(folder, durable=False)
 
