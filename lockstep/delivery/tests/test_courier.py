@@ -104,9 +104,7 @@ def test_a_late_lane_is_found_by_a_full_scan(
 
 @pytest.mark.slow
 @pytest.mark.slow
-def test_one_poison_object_among_ten_thousand_holds_up_none_of_the_others(
-    start, receiver: Receiver, database: psycopg.Connection
-):
+def test_one_failing_object_delays_none_of_ten_thousand(start, receiver: Receiver, database: psycopg.Connection):
     start(concurrency=32)
     receiver.errors["666"] = [ValueError("poison") for _ in range(100)]
     database.execute("INSERT INTO posts_post (title, body) SELECT n, '' FROM generate_series(1, 10000) AS n")
