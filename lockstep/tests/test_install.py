@@ -168,7 +168,7 @@ def test_a_renamed_model_has_one_change_for_one_update_and_its_history(project: 
     assert said.stdout.strip() == "['created', 'updated']", said.stderr
 
 
-def test_a_column_comes_and_goes_with_its_migration(project: Project):
+def test_triggers_follow_added_and_dropped_columns(project: Project):
     project.run("makemigrations", "shop")
     project.run("migrate")
     project.models(MODELS.replace('"name")', '"name", "size")') + "        size = models.IntegerField(null=True)\n")
@@ -233,7 +233,7 @@ def test_models_that_cannot_be_captured_have_a_named_error(project: Project, tex
     assert f"lockstep.{number}" in project.run("check", code=1 if number.startswith("E") else 0)
 
 
-def test_an_unknown_setting_is_an_error_with_the_one_that_was_meant(project: Project):
+def test_an_unknown_setting_is_an_error_with_a_suggestion(project: Project):
     project.more = 'LOCKSTEP = {"RETENTION": 3}'
     said = project.run("check", code=1)
     assert "lockstep.E020" in said

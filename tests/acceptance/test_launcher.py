@@ -188,7 +188,7 @@ def test_nothing_outlives_a_killed_launcher_and_a_stale_process_number_is_no_obs
     "seconds",
     [1.3] + [pytest.param(moment, marks=pytest.mark.faults) for moment in (0.3, 0.8, 1.8, 2.5, 3.5, 5.0)],
 )
-def test_a_first_start_killed_at_any_moment_is_taken_up_by_the_next(run: Callable[..., Run], seconds: float) -> None:
+def test_a_first_start_killed_at_any_moment_is_completed_by_the_next(run: Callable[..., Run], seconds: float) -> None:
     one = run()
     time.sleep(seconds)
     for pid in one.processes():

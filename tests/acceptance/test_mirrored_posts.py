@@ -123,7 +123,7 @@ def test_rolled_back_changes_do_not_arrive(running: NodeServer, database: psycop
 
 
 @pytest.mark.parametrize("rounds", [25, pytest.param(200, marks=pytest.mark.faults)])
-def test_writes_while_the_provider_is_down_are_there_once_when_it_is_back(
+def test_writes_made_while_the_provider_is_down_arrive_once(
     transactional_db: None,
     tmp_path: Path,
     worker: BackgroundWorker,

@@ -176,7 +176,7 @@ def test_bad_headers_fail_no_request_and_never_reach_the_log(
 
 
 @pytest.mark.parametrize("collector", ["silent", "absent"])
-def test_without_its_collector_everything_goes_on_and_ends_in_time(
+def test_without_the_collector_processes_work_and_end_in_time(
     database: psycopg.Connection, tmp_path: Path, receiver: Receiver, collector: str
 ):
     with socket.create_server(("127.0.0.1", port := free_port())) as listening:

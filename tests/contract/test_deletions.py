@@ -168,7 +168,7 @@ def test_admin_deletes_an_object_with_children(admin: Client, cast: Cast, model:
     committed()
 
 
-def test_command_removes_a_subscription_with_its_letters(world: object):
+def test_command_removes_a_subscription_with_its_dead_letters(world: object):
     assert run_command("lockstep", "remove", UNDECLARED) == (0, f"{UNDECLARED} is removed.\n")
     assert not DeadLetter.objects.filter(subscription=UNDECLARED).exists()
     committed()

@@ -60,7 +60,7 @@ def test_a_write_without_a_good_answer_may_have_been_applied(server, fault, kind
     assert len(talk(server, lambda client: client.find("posts", {"title": "t"}))) == after_effect
 
 
-def test_a_write_that_was_turned_away_was_not_applied(server):
+def test_a_write_refused_by_throttling_was_not_applied(server):
     server.faults(status=429, retry_after=4, times=1)
     error = trouble(server, create)
     assert type(error) is Throttled
@@ -86,7 +86,7 @@ def test_a_provider_that_goes_away_between_two_requests():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux leaves a connection to a full backlog waiting")
-def test_a_provider_that_does_not_let_us_in():
+def test_a_provider_that_accepts_no_connection():
     """A full backlog leaves us knocking: nothing has been sent when the time is up."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as knocking:
         for _ in range(3):

@@ -89,7 +89,7 @@ def client_of_oauth(db: None) -> None:
 # --- Tags: unique, filtered, begun, sorted --------------------------------------------------------------
 
 
-def test_a_tag_is_taken_in_every_spelling(cast: Cast):
+def test_a_tag_is_unique_in_every_spelling(cast: Cast):
     def holds(first: str, second: str) -> bool:
         return [new_tag(cast, first).status_code, new_tag(cast, second).status_code] == [201, 400]
 
@@ -241,7 +241,7 @@ def two_ways_to_sign_in() -> list[SignIn]:
     return [next(_ways), next(_ways)]
 
 
-def test_a_username_is_taken_and_signs_in_in_every_spelling(db: None):
+def test_a_username_is_unique_and_signs_in_in_every_spelling(db: None):
     assert len(NAMES) > 15
 
     def holds(first: str, second: str) -> bool:
@@ -260,7 +260,7 @@ def test_usernames_that_are_not_equal_are_two_accounts(db: None):
     assert failing(DIFFERENT, holds) == []
 
 
-def test_an_address_is_taken_and_signs_in_in_every_spelling(db: None):
+def test_an_address_is_unique_and_signs_in_in_every_spelling(db: None):
     def holds(first: str, second: str) -> bool:
         made, again = register("first", first), register("second", second)
         signed_in = [sign_in(Client(), second, PASSWORD).status_code for sign_in in two_ways_to_sign_in()]

@@ -105,21 +105,21 @@ BUGS = [
         RELAY,
         "    SELECT id FROM lockstep_place WHERE id = %(place)s AND token = %(token)s",
         "    SELECT id FROM lockstep_place WHERE id = %(place)s",
-        f"{TEST_RELAY}::test_a_window_that_another_worker_fanned_out_meanwhile_is_left_alone",
+        f"{TEST_RELAY}::test_a_window_fanned_out_by_another_worker_is_not_repeated",
     ),
     SeededBug(
         "a place gains members and keeps its token",
         RELAY,
         "SET window_start = %(start)s::pg_snapshot, token = lockstep_draw_token()",
         "SET window_start = %(start)s::pg_snapshot",
-        f"{TEST_RELAY}::test_a_window_that_was_seen_before_others_joined_its_place_is_left_alone",
+        f"{TEST_RELAY}::test_a_window_read_before_others_joined_its_place_is_not_fanned_out",
     ),
     SeededBug(
         "one that an operation holds is left behind for good",
         RELAY,
         "SELECT count(*) > (SELECT count(*) FROM follower) AS found",
         "SELECT false AND count(*) > (SELECT count(*) FROM follower) AS found",
-        f"{TEST_RELAY}::test_one_that_an_operation_holds_stays_behind_alone",
+        f"{TEST_RELAY}::test_a_subscription_held_by_an_operation_stays_behind_alone",
     ),
     SeededBug(
         "one that is paused goes on sharing its place",
@@ -150,14 +150,14 @@ BUGS = [
         RELAY,
         "WHERE before >= %(chunk)s",
         "WHERE false",
-        f"{TEST_RELAY}::test_a_chunk_ends_where_enough_is_placed",
+        f"{TEST_RELAY}::test_a_chunk_ends_at_its_limit_of_deliveries",
     ),
     SeededBug(
         "whether it is fanned out is asked of the beginning of the window alone",
         "lockstep/delivery/sql/schema.sql",
         "OR place.window_end IS NOT NULL AND seq < place.window_seq",
         "OR false",
-        f"{TEST_OPERATIONS}::test_letters_that_are_replayed_after_a_rewind_to_later_are_sent",
+        f"{TEST_OPERATIONS}::test_dead_letters_replayed_after_a_rewind_to_later_are_sent",
     ),
     SeededBug(
         "dead letters are settled that nothing was placed for",
@@ -192,7 +192,7 @@ BUGS = [
         "lockstep/delivery/partitions.py",
         "        if needing := await _needed_by(connection, first, end):\n            return needing\n",
         "",
-        f"{TEST_PARTITIONS}::test_a_week_that_a_rewind_comes_to_need_is_kept",
+        f"{TEST_PARTITIONS}::test_a_week_is_kept_for_a_concurrent_rewind",
     ),
     SeededBug(
         "fan-out and settlement take lanes in different orders",
@@ -427,14 +427,14 @@ BUGS = [
         "lockstep/mirror/remote.py",
         'connection.transaction():\n            await connection.execute(SQL["lock_remote_id"], parameters)\n',
         "connection.pipeline():\n",
-        f"{TEST_PUSH}::test_of_two_that_were_given_the_same_id_one_has_it_in_the_end",
+        f"{TEST_PUSH}::test_one_of_two_objects_with_the_same_id_keeps_it",
     ),
     SeededBug(
         "an id that was given again stays with both until its own collection was seen to keep a write",
         "lockstep/mirror/sql/remote.sql",
         "kept.collection = ANY (%(collections)s)",
         "kept.collection = %(collection)s",
-        f"{TEST_PUSH}::test_an_id_given_again_is_the_heirs_where_any_collection_was_seen_to_keep_a_write",
+        f"{TEST_PUSH}::test_a_reissued_id_belongs_to_the_new_object_if_writes_persist",
     ),
     SeededBug(
         "the first write that is seen leaves an id with both that were given it",
@@ -520,7 +520,7 @@ BUGS = [
         "lockstep/delivery/courier.py",
         "if error and len(batch) > 1 and (isinstance(error, LeaseLost) or not isinstance(error, Interrupted)):",
         "if False:",
-        "lockstep/delivery/tests/test_within.py::test_one_that_cannot_be_handled_does_not_take_its_batch_along",
+        "lockstep/delivery/tests/test_within.py::test_a_failing_change_does_not_affect_its_batch",
     ),
     SeededBug(
         "nobody looks at what is due",
@@ -535,7 +535,7 @@ BUGS = [
         "  AND (c.xid >= pg_snapshot_xmax(%(start)s::pg_snapshot) AND c.xid < pg_snapshot_xmax(%(end)s::pg_snapshot)\n"
         "       OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(%(start)s::pg_snapshot))))",
         "  AND c.xid >= pg_snapshot_xmax(%(start)s::pg_snapshot)",
-        "lockstep/delivery/tests/test_log_reader.py::test_a_transaction_that_was_open_at_the_place_is_not_missed",
+        "lockstep/delivery/tests/test_log_reader.py::test_a_transaction_open_at_the_position_is_not_missed",
     ),
     SeededBug(
         "the feed passes over what retention dropped",
@@ -584,7 +584,7 @@ BUGS = [
         "lockstep/webhooks/sql/endpoints.sql",
         "WHERE old.until > now() ORDER BY",
         "ORDER BY",
-        f"{TEST_SENDING}::test_both_secrets_sign_while_a_new_one_takes_over",
+        f"{TEST_SENDING}::test_both_secrets_sign_during_a_rotation",
     ),
     SeededBug(
         "a new epoch passes over what was written since the restore",
@@ -664,7 +664,7 @@ BUGS = [
         "        if not all(_locked(digest) for digest in sorted(digests)):\n"
         "            raise InFlight(retry_after=1)\n",
         "",
-        "lockstep/rest/tests/test_idempotency.py::test_one_that_is_under_way_is_409_with_a_time_to_come_again",
+        "lockstep/rest/tests/test_idempotency.py::test_a_request_in_progress_is_409_with_retry_after",
     ),
     SeededBug(
         "the answer is kept in another transaction than its effect",
@@ -785,7 +785,7 @@ BUGS = [
         "backend/shop/payments/processor.py",
         'if charge.status == "pending":',
         "if False:",
-        f"{TEST_PAYMENTS}/test_payments.py::test_a_gateway_that_takes_its_time_is_waited_for",
+        f"{TEST_PAYMENTS}/test_payments.py::test_a_slow_gateway_is_waited_for",
     ),
     SeededBug(
         "every attempt to charge is another charge",
@@ -799,7 +799,7 @@ BUGS = [
         "backend/shop/payments/processor.py",
         "            if decides:",
         "            if not decides:",
-        f"{TEST_PAYMENTS}/test_payments.py::test_every_mood_of_the_gateway_ends",
+        f"{TEST_PAYMENTS}/test_payments.py::test_an_order_ends_with_every_behaviour_of_the_gateway",
     ),
     SeededBug(
         "a payment is decided, and its order a moment later",
@@ -813,7 +813,7 @@ BUGS = [
         "backend/shop/payments/sql/payments.sql",
         ", token = ''",
         "",
-        f"{TEST_PAYMENTS}/test_payments.py::test_every_mood_of_the_gateway_ends",
+        f"{TEST_PAYMENTS}/test_payments.py::test_an_order_ends_with_every_behaviour_of_the_gateway",
     ),
     SeededBug(
         "a product is not found by its tags",
@@ -841,7 +841,7 @@ BUGS = [
         "backend/shop/search/engine.py",
         "direction.after(_by_index(query), place)",
         "_by_index(query)",
-        f"{TEST_SEARCH}::test_pages_have_each_once_newest_first_both_ways",
+        f"{TEST_SEARCH}::test_pages_have_each_row_once_newest_first_in_both_directions",
     ),
     SeededBug(
         "words are not forgotten",
@@ -862,14 +862,14 @@ BUGS = [
         "lockstep/rest/paging.py",
         "(Tuple(*map(F, columns)), values)",
         "(Tuple(*map(F, columns[:1])), values[:1])",
-        f"{TEST_CATALOGUE}/test_products.py::test_products_are_ordered_as_asked",
+        f"{TEST_CATALOGUE}/test_products.py::test_products_are_sorted_by_the_ordering",
     ),
     SeededBug(
         "every attempt to tell the counter is another message",
         "backend/defects/broadcast.py",
         "claim.message_id, body, claim.clock)",
         "__import__('uuid').uuid4(), body, claim.clock)",
-        f"{TEST_BROADCAST}::test_a_repeat_is_known_by_its_id",
+        f"{TEST_BROADCAST}::test_a_repeat_has_the_same_id",
     ),
     SeededBug(
         "the counter hears of defects that were only worded better",
@@ -953,7 +953,7 @@ BUGS = [
         "lockstep/webhooks/actions.py",
         'select_for_update(no_key=True, of=("self",)).filter(pk=owner.pk)',
         "filter(pk=owner.pk)",
-        "lockstep/webhooks/tests/test_endpoints.py::test_two_at_once_are_counted_one_after_the_other",
+        "lockstep/webhooks/tests/test_endpoints.py::test_concurrent_creations_are_counted_in_turn",
     ),
     SeededBug(
         "who puts a tag on locks the product before the tag",
@@ -969,14 +969,14 @@ BUGS = [
         "backend/shop/migrations/0001_initial.py",
         "shop_show_tags(ARRAY(SELECT product_id FROM shop_producttag WHERE tag_id = NEW.id AND deleted IS NULL))",
         "shop_show_tags(NULL)",
-        f"{TEST_CATALOGUE}/test_products.py::test_owners_put_tags_on_their_products",
+        f"{TEST_CATALOGUE}/test_products.py::test_owners_add_tags_to_their_products",
     ),
     SeededBug(
         "tags that two put on at the same time are lost",
         "backend/shop/catalogue/sql/tags.sql",
         "ORDER BY p.id FOR NO KEY UPDATE;",
         ";",
-        f"{TEST_CATALOGUE}/test_products.py::test_tags_that_two_put_on_at_the_same_time_are_both_shown",
+        f"{TEST_CATALOGUE}/test_products.py::test_tags_added_concurrently_are_both_shown",
     ),
     SeededBug(
         "a tag that is moved stays where it was, too",
@@ -990,14 +990,14 @@ BUGS = [
         "backend/accounts/sessions.py",
         'bundled.replace("{user}", "who.id")',
         'bundled.replace("{user}", "p.owner_id")',
-        f"{TEST_CATALOGUE}/test_products.py::test_off_sale_is_its_owners_matter",
+        f"{TEST_CATALOGUE}/test_products.py::test_a_product_off_sale_is_visible_to_its_owner_only",
     ),
     SeededBug(
         "a closed connection's cursors are used again",
         "lockstep/rest/fastpath/statements.py",
         "if self.connection is not connection:",
         "if self.connection is None:",
-        "lockstep/rest/tests/test_statements.py::test_a_statement_goes_to_the_connection_that_there_is",
+        "lockstep/rest/tests/test_statements.py::test_a_statement_is_prepared_on_the_current_connection",
     ),
     SeededBug(
         "an answer's header may be two",
@@ -1025,14 +1025,14 @@ BUGS = [
         "backend/shop/orders/sql/unpaid.sql",
         "pg_catalog.pg_advisory_xact_lock(",
         "pg_catalog.pg_try_advisory_xact_lock(",
-        f"{TEST_ORDERS}/test_unpaid.py::test_limit_counts_an_order_that_is_being_placed",
+        f"{TEST_ORDERS}/test_unpaid.py::test_the_limit_counts_concurrent_orders",
     ),
     SeededBug(
         "a deletion does not wait for votes that are being cast",
         "backend/movies/migrations/0001_initial.py",
         "PERFORM FROM movies_movie WHERE id = NEW.id FOR UPDATE",
         "PERFORM FROM movies_movie WHERE id = NEW.id FOR NO KEY UPDATE",
-        f"{TEST_MOVIES}/test_dependents.py::test_vote_that_was_begun_goes_with_its_movie",
+        f"{TEST_MOVIES}/test_dependents.py::test_a_vote_inserted_during_the_deletion_of_its_movie_is_deleted",
     ),
     SeededBug(
         "a product that goes out of sight shows its new contents",
@@ -1075,7 +1075,7 @@ BUGS = [
         "backend/entities/sql/folding.sql",
         'lower(normalize(folded, NFKD) COLLATE "C")',
         'lower(folded COLLATE "C")',
-        f"{TEST_TEXT}::test_a_tag_is_taken_in_every_spelling",
+        f"{TEST_TEXT}::test_a_tag_is_unique_in_every_spelling",
     ),
     SeededBug(
         "marks are sorted however many follow each other",
@@ -1089,14 +1089,14 @@ BUGS = [
         "backend/entities/folding.py",
         'return column if stored else f"lockstep_fold({column})"',
         "return column",
-        f"{TEST_TEXT}::test_a_username_is_taken_and_signs_in_in_every_spelling",
+        f"{TEST_TEXT}::test_a_username_is_unique_and_signs_in_in_every_spelling",
     ),
     SeededBug(
         "a domain has as many spellings as people write",
         "backend/entities/addresses.py",
         "idna.encode(domain, uts46=True, std3_rules=True).decode('ascii')",
         "domain.lower()",
-        f"{TEST_TEXT}::test_an_address_is_taken_and_signs_in_in_every_spelling",
+        f"{TEST_TEXT}::test_an_address_is_unique_and_signs_in_in_every_spelling",
     ),
     SeededBug(
         "a form of the admin writes all of its fields",
@@ -1201,7 +1201,7 @@ BUGS = [
         "lockstep/rest/paging.py",
         "if more and after > MAX_OFFSET:",
         "if more and after > 2 * MAX_OFFSET:",
-        "lockstep/rest/tests/test_page_ends.py::test_below_the_deepest_offset_next_goes_on_by_cursor",
+        "lockstep/rest/tests/test_page_ends.py::test_next_beyond_the_largest_offset_is_a_cursor",
     ),
     SeededBug(
         "a read-only field that is sent with another value is ignored",
@@ -1411,7 +1411,7 @@ BUGS = [
         LANES_PY,
         "await _give_up(connection, subscriber, vanished)",
         "await release(connection, *((claim.lane, claim.token) for claim in vanished))",
-        f"{TEST_LANES}::test_a_change_that_left_the_log_is_a_dead_letter_and_the_lane_goes_on",
+        f"{TEST_LANES}::test_a_change_dropped_from_the_log_is_a_dead_letter_and_its_lane_continues",
     ),
     SeededBug(
         "webhooks are signed with the time of this machine",
@@ -1523,7 +1523,7 @@ BUGS = [
         "backend/movies/catalogue.py",
         "except Exception as error:",
         "except KeyError as error:",
-        f"{TEST_MOVIES}/test_catalogue.py::TestRefresh::test_a_failure_on_our_own_side_is_noted_and_backed_off",
+        f"{TEST_MOVIES}/test_catalogue.py::TestRefresh::test_a_failure_on_our_own_side_is_recorded_and_backed_off",
     ),
     SeededBug(
         "an id that JavaScript cannot carry is imported",
@@ -1537,14 +1537,14 @@ BUGS = [
         "lockstep/mirror/importing.py",
         "MAX_NUMBER = 2**52",
         "MAX_NUMBER = 2**53",
-        f"{TEST_IMPORT}::test_an_id_near_the_end_is_imported_and_our_own_numbers_stay_within_reach",
+        f"{TEST_IMPORT}::test_a_large_id_is_imported_and_our_numbers_stay_in_range",
     ),
     SeededBug(
         "an import takes numbers that are still to be drawn",
         COLLECTION,
         "WHERE step > 0;",
         "WHERE false;",
-        f"{TEST_IMPORT}::test_between_two_batches_there_are_numbers_to_draw",
+        f"{TEST_IMPORT}::test_numbers_can_be_drawn_between_two_batches",
     ),
     SeededBug(
         "an empty replica is believed at once",
@@ -1720,7 +1720,7 @@ BUGS = [
         "lockstep/changes/database_errors.py",
         'error.diag.source_file == "plancache.c"',
         'error.diag.source_file == "parse_relation.c"',
-        "lockstep/rest/tests/test_statements.py::test_a_statement_whose_plan_is_stale_is_asked_again",
+        "lockstep/rest/tests/test_statements.py::test_a_statement_with_a_stale_plan_is_repeated",
     ),
     SeededBug(
         "a worker waits for ever for a password to become right",
@@ -1769,7 +1769,7 @@ BUGS = [
         "lockstep/rest/connections.py",
         'parameter_status(b"default_transaction_read_only") == b"on"',
         'parameter_status(b"default_transaction_read_only") == b"yes"',
-        "lockstep/rest/tests/test_probes.py::test_requests_and_probes_notice_when_the_database_takes_writes_again",
+        "lockstep/rest/tests/test_probes.py::test_requests_and_probes_detect_the_end_of_read_only_mode",
     ),
     SeededBug(
         "a cursor stays open where a loop over a plan is left early",
@@ -1833,7 +1833,7 @@ BUGS = [
         LANES_PY,
         'outcome.claim.kind == "state" and outcome.was_tried]:',
         'outcome.claim.kind == "none" and outcome.was_tried]:',
-        f"{TEST_LANES}::test_an_object_never_goes_back_whichever_version_does_what",
+        f"{TEST_LANES}::test_an_object_never_goes_back_with_two_versions_of_the_code",
     ),
     SeededBug(
         "a dead connection keeps its locks at the server",
@@ -1946,8 +1946,7 @@ BUGS = [
         "lockstep/delivery/probes.py",
         "            return STILL",
         '            return ""',
-        "lockstep/delivery/tests/test_probes.py"
-        "::test_a_loop_that_does_not_turn_is_noticed_from_outside_and_figures_are_there_all_the_same",
+        "lockstep/delivery/tests/test_probes.py::test_a_stalled_event_loop_fails_healthz_and_metrics_are_served",
     ),
     SeededBug(
         "a worker is restarted because its database is away",

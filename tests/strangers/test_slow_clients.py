@@ -116,7 +116,7 @@ def test_half_requests_by_the_hundred_delay_no_other_client(owner: Person, patie
         assert response_on(held[0])[0].status == 401, "its request was not carried out once it was there"
 
 
-def test_a_body_that_does_not_come_is_408(owner: Person, strict: Server):
+def test_a_body_that_does_not_arrive_is_408(owner: Person, strict: Server):
     with half_a_body(strict) as held:
         assert problem_on(held, 408)["type"] == "/problems/request-timeout"
     with half_a_body(strict, length=100_000) as held, pytest.raises(OSError):
@@ -126,7 +126,7 @@ def test_a_body_that_does_not_come_is_408(owner: Person, strict: Server):
     assert_serves(strict, token_of(owner))
 
 
-def test_a_body_that_is_too_large_is_refused_before_it_comes(patient: Server):
+def test_a_body_that_is_too_large_is_refused_before_it_is_read(patient: Server):
     with half_a_body(patient, length=2_000_000) as held:
         assert problem_on(held, 413)["detail"] == "The body is larger than 1,048,576 bytes."
     with patient.send("POST /auth/ HTTP/1.1\nHost: localhost\nTransfer-Encoding: chunked\n\n", b"4\r\n") as held:

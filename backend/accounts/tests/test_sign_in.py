@@ -432,7 +432,7 @@ def test_refusals_of_the_protocol_are_problems_with_an_error_code(client: Client
 
 @pytest.mark.parametrize("path", ["/oauth/token/", "/oauth/revoke_token/"])
 @pytest.mark.parametrize("way", ["basic", "form"])
-def test_a_client_without_its_secret_is_asked_for_it_by_basic(
+def test_a_client_without_its_secret_is_401_with_a_basic_challenge(
     client: Client, confidential: Application, path: str, way: str
 ):
     fields = {"grant_type": "password", "username": "u", "password": "p", "token": "t"}

@@ -164,7 +164,7 @@ def test_an_idempotency_key_does_not_take_back_an_attempt():
     assert statuses == [401, 401, 401, 429]
 
 
-def test_an_answer_that_is_given_again_does_not_count():
+def test_a_replayed_sign_in_does_not_count():
     tokens = {sign_in(password="right", **{"idempotency-key": "1"}).json()["token"] for _ in range(6)}
     assert len(tokens) == 1
 
@@ -199,7 +199,7 @@ def test_a_blocked_address_still_admits_users_with_a_session_there(account: User
     assert sign_in(password="right").status_code == 200
 
 
-def test_one_household_of_ipv6_is_one_address():
+def test_an_ipv6_network_of_64_bits_is_one_address():
     assert [sign_in(address=f"2001:db8::{number}").status_code for number in range(1, 5)] == [401, 401, 401, 429]
     assert sign_in(password="right", address="2001:db8:0:1::1").status_code == 200
 
@@ -215,7 +215,7 @@ def test_counts_expire():
     assert not LoginAttemptCount.objects.exists()
 
 
-def test_neither_names_nor_addresses_are_kept_in_the_clear():
+def test_names_and_addresses_are_stored_as_digests():
     sign_in()
     with connection.cursor() as cursor:
         cursor.execute("SELECT string_agg(key, '') FROM accounts_loginattemptcount")
@@ -280,7 +280,7 @@ def test_a_forwarded_address_is_accepted_from_our_proxies_only(settings):
     assert LoginAttemptCount.objects.count() == before  # it was THERE that was counted
 
 
-def test_accounts_are_not_made_by_the_thousand(settings):
+def test_registrations_are_limited(settings):
     settings.REGISTRATIONS_PER_HOUR = 2
     client = Client(REMOTE_ADDR=HERE)
     body = {"name": "new", "password": "correct horse"}

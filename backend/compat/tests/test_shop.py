@@ -33,7 +33,7 @@ def test_products_are_made_read_replaced_and_deleted(cast: Cast, slash: str):
     assert cast.owner.get(path).status_code == 404
 
 
-def test_the_list_goes_by_limit_and_offset_and_is_narrowed(cast: Cast):
+def test_the_list_has_limit_offset_and_filters(cast: Cast):
     for n in range(7):
         cast.owner.post(PRODUCT, {"name": f"{'Yellow' if n % 2 else 'Red'} {n}", "price": n, "stock": 1})
     first = cast.colleague.get(f"{PRODUCT}?limit=5")
@@ -44,7 +44,7 @@ def test_the_list_goes_by_limit_and_offset_and_is_narrowed(cast: Cast):
     assert names(cast.colleague.get(f"{PRODUCT}?keyword=%25")) == []
 
 
-def test_an_order_is_final_or_declined_whole(cast: Cast):
+def test_an_order_is_final_or_completely_declined(cast: Cast):
     first, second = (cast.owner.post(PRODUCT, RED_BULL | {"stock": 20}).json()["id"] for _ in range(2))
     body = {"products": [{"id": first, "quantity": 15}, {"id": str(second), "quantity": 13}]}
     placed = cast.colleague.post(ORDER, body)

@@ -121,7 +121,7 @@ def test_an_address_that_cannot_be_bound_is_one_sentence(host: str):
 
 
 @pytest.mark.slow
-def test_a_port_that_is_taken_is_one_sentence():
+def test_a_port_in_use_is_one_sentence():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -86,7 +86,7 @@ def test_empty_items_of_a_list_are_ignored(tmp_path: Path):
 class TestFiles:
     """A secret may be a file."""
 
-    def test_a_variable_is_read_from_the_file_that_its_own_with_file_behind_it_names(self, tmp_path: Path):
+    def test_a_variable_is_read_from_the_file_of_its_file_variant(self, tmp_path: Path):
         key, address = tmp_path / "key", tmp_path / "address"
         key.write_text("k" * 60 + "\n")
         address.write_text("postgresql://u:p@127.0.0.1:1/d\n")
@@ -95,7 +95,7 @@ class TestFiles:
         assert found["SECRET_KEY"] == "k" * 60
         assert found["DATABASES"]["default"]["PASSWORD"] == "p"
 
-    def test_a_password_may_be_kept_by_itself(self, tmp_path: Path):
+    def test_the_database_password_may_be_a_separate_variable(self, tmp_path: Path):
         (tmp_path / "password").write_text("rotated/@:1\n")
         found = settings_of(tmp_path, **GOOD, DATABASE_PASSWORD_FILE=str(tmp_path / "password"))
         assert found["DATABASES"]["default"]["PASSWORD"] == "rotated/@:1"

@@ -89,7 +89,7 @@ def test_the_body_has_exactly_the_specified_fields(
     assert len(set(receiver.ids)) == 2
 
 
-def test_a_repeat_is_known_by_its_id(cast: Cast, counter: StandIn, database: psycopg.Connection):
+def test_a_repeat_has_the_same_id(cast: Cast, counter: StandIn, database: psycopg.Connection):
     """It was counted, and its answer was lost."""
     counter.faults(status=500, after_effect=True, times=1)
     report(cast)

@@ -97,9 +97,7 @@ class TestRefresh:
         assert (done.movies, done.total, done.whole, done.missing) == (40, 96, False, 0)
         assert Movie.objects.alive().count() == 96
 
-    def test_one_movie_that_cannot_be_kept_costs_that_movie_only(
-        self, provider: StandIn, movies: list[Movie], cast: Cast
-    ):
+    def test_one_unstorable_movie_does_not_affect_the_others(self, provider: StandIn, movies: list[Movie], cast: Cast):
         provider.movies[5]["title"] = "New"
         odd = provider.movies[3] | {"title": "\ud800"}
         items = [odd if movie["id"] == odd["id"] else movie for movie in provider.movies]
@@ -110,7 +108,7 @@ class TestRefresh:
         assert Movie.objects.get(remote_id=odd["id"]).title != "New"
         assert cast.outsider.get(f"{PATH}?query=New").json()["count"] == 1
 
-    def test_a_failure_on_our_own_side_is_noted_and_backed_off(
+    def test_a_failure_on_our_own_side_is_recorded_and_backed_off(
         self, provider: StandIn, movies: list[Movie], cast: Cast, monkeypatch: pytest.MonkeyPatch
     ):
         monkeypatch.setattr(catalogue, "_row", lambda movie: {"remote_id": "none", "title": "\ud800"})

@@ -72,7 +72,9 @@ def test_vote_beside_the_deletion_of_its_movie_is_refused(cast: Cast, movie: Mov
 
 
 @pytest.mark.django_db(transaction=True)
-def test_vote_that_was_begun_goes_with_its_movie(cast: Cast, movie: Movie, database: psycopg.Connection):
+def test_a_vote_inserted_during_the_deletion_of_its_movie_is_deleted(
+    cast: Cast, movie: Movie, database: psycopg.Connection
+):
     def delete() -> None:
         try:
             Movie.objects.update(deleted="2026-01-01T00:00Z")

@@ -135,5 +135,5 @@ def test_a_search_costs_one_query_of_movies(
         search(cast.owner, f"?query=the&limit={limit}{group}")
 
 
-def test_a_movie_that_there_is_not(cast: Cast, movies: list[Movie]):
+def test_an_unknown_movie_is_404(cast: Cast, movies: list[Movie]):
     assert cast.owner.get(f"{PATH}00000000-0000-7000-8000-000000000000/").status_code == 404

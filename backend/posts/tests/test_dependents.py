@@ -13,7 +13,7 @@ from tests.support import any_lock_waiter, eventually
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_comment_that_was_begun_goes_with_its_post(database: psycopg.Connection):
+def test_a_comment_inserted_during_the_deletion_of_its_post_is_deleted(database: psycopg.Connection):
     post = Post.objects.create(title="a", body="b")
     post.refresh_from_db()
 

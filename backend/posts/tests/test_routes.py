@@ -140,7 +140,7 @@ class TestPages:
                 "INSERT INTO posts_post (number, title, body) SELECT n, n::text, '' FROM generate_series(1, 1101) n"
             )
 
-    def test_at_most_a_thousand_come_unasked(self, cast: Cast):
+    def test_a_list_has_at_most_a_thousand_posts_by_default(self, cast: Cast):
         answer = cast.owner.get(POSTS)
         assert [row["id"] for row in answer.json()] == list(range(1, 1001))
         assert answer["X-Total-Count"] == "1101"
@@ -150,7 +150,7 @@ class TestPages:
             '<http://testserver/fakeapi/v1/posts/?_page=2&_limit=1000>; rel="last"'
         )
 
-    def test_more_come_when_asked_for(self, cast: Cast):
+    def test_a_larger_limit_returns_more_posts(self, cast: Cast):
         assert len(cast.owner.get(f"{POSTS}?_limit=1101").json()) == 1101
 
     def test_a_page_in_the_middle(self, cast: Cast):

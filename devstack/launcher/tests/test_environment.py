@@ -4,7 +4,7 @@ from devstack.launcher.environment import read
 from devstack.launcher.errors import BadSetting
 
 
-def test_the_process_comes_before_the_file_and_a_blank_counts_as_unset(tmp_path):
+def test_the_environment_precedes_the_file_and_a_blank_is_unset(tmp_path):
     (tmp_path / ".env").write_text("PORT=9000\nHOST=0.0.0.0\nCOUNTER_URL=http://a/\nDATABASE_URL=\n")
     environment = read({"PORT": "9001", "HOST": " ", "PATH": "/bin"}, tmp_path)
     assert (environment.port, environment.host) == (9001, "0.0.0.0")

@@ -8,7 +8,7 @@ ALL = [kind for kind in vars(errors).values() if isinstance(kind, type) and issu
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_each_message_is_made_of_its_facts_alone(kind):
+def test_each_error_message_is_built_from_its_arguments(kind):
     names = [name for _, name, _, _ in string.Formatter().parse(kind.__doc__) if name]
     text = str(kind(**dict.fromkeys(names, "fact")))
     assert "{" not in text

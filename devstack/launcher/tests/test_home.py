@@ -63,13 +63,13 @@ def test_an_ended_launcher_holds_nothing(tmp_path):
     assert "http://now" in (tmp_path / "lock").read_text()
 
 
-def test_a_file_in_the_way_is_a_sentence(tmp_path):
+def test_a_file_in_place_of_the_home_is_one_sentence(tmp_path):
     (tmp_path / "home").write_text("")
     with pytest.raises(HomeNotWritable, match="cannot be used as LOCKSTEP_HOME"):
         Home(tmp_path / "home").open("http://x")
 
 
-def test_a_taken_port_is_a_sentence_with_another_one(taken_port):
+def test_a_port_in_use_is_one_sentence_with_a_free_one(taken_port):
     with pytest.raises(PortTaken, match=f"PORT={taken_port + 1} make run"):
         require_port("127.0.0.1", taken_port)
 

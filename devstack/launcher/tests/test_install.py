@@ -28,7 +28,7 @@ class Reported(io.StringIO):
         return super().write(text)
 
 
-def test_a_long_step_reports_that_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_long_step_reports_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(install, "REPORT_SECONDS", 0.01)
     monkeypatch.setattr(sys, "stdout", reported := Reported(tmp_path / "reported"))
     waits = "import pathlib, sys, time\nwhile not pathlib.Path(sys.argv[1]).exists(): time.sleep(0.01)\nsys.exit(3)"

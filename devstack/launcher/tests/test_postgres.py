@@ -49,7 +49,7 @@ def test_it_comes_back_with_its_data_after_kill_and_after_stop(server):
     assert asked(server, "SELECT count(*) FROM kept") == 0
 
 
-def test_a_half_made_cluster_is_made_again(tmp_path, monkeypatch):
+def test_an_unfinished_cluster_is_created_again(tmp_path, monkeypatch):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
@@ -61,7 +61,7 @@ def test_a_half_made_cluster_is_made_again(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_cluster_of_another_version_is_left_alone(tmp_path):
+def test_a_cluster_of_another_version_is_not_changed(tmp_path):
     folder = tmp_path / "data"
     (folder / "global").mkdir(parents=True)
     for name, text in {"PG_VERSION": "15\n", cluster.PASSWORD_FILE: "x", "global/pg_control": ""}.items():
@@ -70,7 +70,7 @@ def test_a_cluster_of_another_version_is_left_alone(tmp_path):
         cluster.examine(folder, tmp_path / "log")
 
 
-def test_a_folder_without_a_cluster_is_left_alone(tmp_path):
+def test_a_folder_without_a_cluster_is_not_changed(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "mine.txt").write_text("important")
     with pytest.raises(DataDamaged, match="PG_VERSION is missing"):

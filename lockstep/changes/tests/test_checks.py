@@ -42,7 +42,7 @@ def test_a_model_may_say_why_it_is_not_captured(monkeypatch: pytest.MonkeyPatch)
     assert "lockstep.E001" not in dict(messages())
 
 
-def test_a_column_that_does_not_exist_is_an_error_with_the_one_that_was_meant(monkeypatch: pytest.MonkeyPatch):
+def test_an_unknown_column_is_an_error_with_a_suggestion(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(declared(), "posts.post", [Capture("posts.post", ("titel",))])
     [fault] = checks.captures_are_possible(None)
     assert (fault.id, "'titel'" in fault.msg, fault.hint) == ("lockstep.E002", True, "Did you mean 'title'?")

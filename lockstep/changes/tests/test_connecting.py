@@ -145,7 +145,9 @@ class Authority:
 
 
 @pytest.mark.needs("openssl")
-def test_certificates_are_sent_and_asked_for(options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_client_and_server_certificates_are_verified(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """A server with a certificate of our own authority, which requires client certificates."""
     authority = Authority(tmp_path)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -104,7 +104,7 @@ def test_a_late_lane_is_found_by_a_full_scan(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("objects", [2_000, pytest.param(10_000, marks=pytest.mark.faults)])
-def test_one_poison_object_among_thousands_holds_up_none_of_the_others(
+def test_one_failing_object_delays_none_of_thousands(
     start, receiver: Receiver, database: psycopg.Connection, objects: int
 ):
     start(concurrency=32)

@@ -130,7 +130,7 @@ def test_a_new_epoch_fans_out_exactly_the_missing_changes(
     assert sorted(delivered) == sorted([*everything, "new"])
 
 
-def test_a_window_that_was_under_way_goes_on_where_it_was(
+def test_an_open_window_continues_where_it_stopped(
     restore: Callable[[], None], steps: Steps, database: psycopg.Connection
 ):
     steps.declare(subscriber())
@@ -143,7 +143,7 @@ def test_a_window_that_was_under_way_goes_on_where_it_was(
     assert titles(database) == [f"{n}" for n in range(10)]
 
 
-def test_the_old_transactions_never_come_up_again(
+def test_transaction_ids_of_the_old_cluster_are_rewritten(
     restore: Callable[[], None], steps: Steps, database: psycopg.Connection
 ):
     steps.declare(subscriber())

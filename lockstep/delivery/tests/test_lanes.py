@@ -183,7 +183,7 @@ def letters(database: psycopg.Connection) -> list[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("who", [EVENT, STATE], ids=lambda who: who.kind)
-def test_a_change_that_left_the_log_is_a_dead_letter_and_the_lane_goes_on(
+def test_a_change_dropped_from_the_log_is_a_dead_letter_and_its_lane_continues(
     steps: Steps, database: psycopg.Connection, who: Subscriber
 ):
     """Retention dropped its week while a replay placed it. It was claimed and released 40 times a second."""
@@ -217,7 +217,7 @@ def test_workers_of_two_versions_keep_the_order_of_an_object(steps: Steps, datab
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.faults) for n in range(1, 50))])
-def test_an_object_never_goes_back_whichever_version_does_what(steps: Steps, database: psycopg.Connection, seed: int):
+def test_an_object_never_goes_back_with_two_versions_of_the_code(steps: Steps, database: psycopg.Connection, seed: int):
     """Writes, fan-out, claims, settlements and failures of both versions, and flips of the kind, in any order."""
     chance = random.Random(seed)
     versions = itertools.count()
@@ -317,7 +317,7 @@ def test_a_token_never_returns_with_a_lane_that_does(steps: Steps, database: psy
     assert steps.settle(first) == 0
 
 
-def test_a_failed_delivery_waits_and_keeps_its_place(steps: Steps, database: psycopg.Connection):
+def test_a_failed_delivery_waits_at_the_head_of_its_lane(steps: Steps, database: psycopg.Connection):
     write(steps, database, EVENT, "a", "b")
     steps.settle(*steps.claim(EVENT), error=RetryLater("busy"))
     assert steps.claim(EVENT) == []

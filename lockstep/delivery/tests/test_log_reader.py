@@ -63,7 +63,7 @@ def test_changes_committed_after_a_position_are_read_once(follower: LogReader, d
     assert read_on(follower, place)[0] == ["c"]
 
 
-def test_a_transaction_that_was_open_at_the_place_is_not_missed(follower: LogReader, database: psycopg.Connection):
+def test_a_transaction_open_at_the_position_is_not_missed(follower: LogReader, database: psycopg.Connection):
     with psycopg.connect(database_url()) as slow:
         insert_post(slow, "early number, late commit")
         place = follower.now()
@@ -74,7 +74,7 @@ def test_a_transaction_that_was_open_at_the_place_is_not_missed(follower: LogRea
     assert read_on(follower, place)[0] == ["early number, late commit"]
 
 
-def test_every_place_in_a_window_is_one_to_go_on_from(follower: LogReader, database: psycopg.Connection):
+def test_reading_can_continue_from_every_position_of_a_window(follower: LogReader, database: psycopg.Connection):
     start = follower.now()
     for n in range(7):
         insert_post(database, f"{n}")
@@ -207,7 +207,7 @@ def test_a_position_shows_no_transaction_above_its_last_change(follower: LogRead
     assert read_on(follower, place)[0] == ["was open before"]
 
 
-def test_an_empty_log_has_a_place(follower: LogReader, database: psycopg.Connection):
+def test_an_empty_log_has_a_position(follower: LogReader, database: psycopg.Connection):
     assert database.execute("SELECT count(*) FROM lockstep_change").fetchone() == (0,)
     place = Position.parse(str(follower.now()))
     follower.validate(place)
@@ -249,7 +249,9 @@ def test_the_log_cannot_be_read_on_another_cluster_or_a_standby(
         follower.validate(place)
 
 
-def test_a_place_outlives_a_timeline_and_not_a_cluster(follower: LogReader, database: psycopg.Connection):
+def test_a_position_is_valid_on_a_new_timeline_and_not_on_another_cluster(
+    follower: LogReader, database: psycopg.Connection
+):
     place = follower.now()
     database.execute(
         "INSERT INTO lockstep_epoch (number, timeline, system_identifier)"

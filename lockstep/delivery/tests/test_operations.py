@@ -73,7 +73,7 @@ def test_status_within_a_window_counts_each_change_once(steps: Steps, database: 
     assert status.behind + status.waiting == 6
 
 
-def test_a_replayed_letter_goes_out_under_its_message_id(steps: Steps, database: psycopg.Connection):
+def test_a_replayed_dead_letter_keeps_its_message_id(steps: Steps, database: psycopg.Connection):
     write(steps, database, EVENT, "a")
     dead = bury(steps, EVENT)
     assert operations.preview_letters(ALL).changes == 1
@@ -156,7 +156,7 @@ def bury_some(steps: Steps, database: psycopg.Connection, who: Subscriber, *titl
     return posts
 
 
-def test_letters_that_are_replayed_after_a_rewind_to_later_are_sent(steps: Steps, database: psycopg.Connection):
+def test_dead_letters_replayed_after_a_rewind_to_later_are_sent(steps: Steps, database: psycopg.Connection):
     """After a rewind the window begins before everything; what is before its number was fanned out all the same."""
     bury_some(steps, database, EVENT, "a", "b", "c", "d", "e")
     operations.pause("test", reason="maintenance")
@@ -172,9 +172,7 @@ def test_letters_that_are_replayed_after_a_rewind_to_later_are_sent(steps: Steps
 
 
 @pytest.mark.parametrize("who", [EVENT, STATE], ids=["event", "state"])
-def test_letters_that_are_not_fanned_out_again_yet_stay_open(
-    steps: Steps, database: psycopg.Connection, who: Subscriber
-):
+def test_dead_letters_not_yet_fanned_out_again_stay_open(steps: Steps, database: psycopg.Connection, who: Subscriber):
     bury_some(steps, database, who, "a", "b", "c")
     operations.rewind("test")
     steps.fan_out(chunk=2)
@@ -245,7 +243,7 @@ def test_a_later_state_stands_for_one_that_is_gone(steps: Steps, database: psyco
     assert deliver(steps, STATE) == ["b"]
 
 
-def test_a_discarded_letter_is_kept_with_the_reason(steps: Steps, database: psycopg.Connection):
+def test_a_discarded_dead_letter_is_kept_with_the_reason(steps: Steps, database: psycopg.Connection):
     write(steps, database, EVENT, "a")
     bury(steps, EVENT)
     assert operations.discard_letters(ALL, reason="not wanted") == 1
@@ -291,9 +289,7 @@ def test_replay_of_a_delivery_in_flight_comes_after_earlier_changes(
     assert deliver(steps, EVENT) == ["a", "b", "c"]
 
 
-def test_a_change_that_is_being_delivered_is_not_held_up_by_a_replay_of_itself(
-    steps: Steps, database: psycopg.Connection
-):
+def test_a_replay_does_not_delay_the_delivery_of_the_same_change(steps: Steps, database: psycopg.Connection):
     write(steps, database, EVENT, "a", "b")
     [under_way] = steps.claim(EVENT)
     operations.replay_span(ALL)

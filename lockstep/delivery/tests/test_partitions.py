@@ -120,7 +120,7 @@ def rewind() -> None:
     connections.close_all()
 
 
-def test_a_week_that_a_rewind_comes_to_need_is_kept(old_days: psycopg.Connection, steps: Steps):
+def test_a_week_is_kept_for_a_concurrent_rewind(old_days: psycopg.Connection, steps: Steps):
     steps.declare(EVENT)
 
     async def run() -> list[str]:

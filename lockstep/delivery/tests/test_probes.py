@@ -76,7 +76,7 @@ def test_a_worker_with_a_part_that_hangs_is_neither():
         assert state(f"{address}/readyz") == (503, "the relay has not moved for 12 s")
 
 
-def test_a_loop_that_does_not_turn_is_noticed_from_outside_and_figures_are_there_all_the_same():
+def test_a_stalled_event_loop_fails_healthz_and_metrics_are_served():
     free = threading.Event()
     with answering(worker(), turn_seconds=0.05) as (address, loop):
         loop.call_soon_threadsafe(free.wait)

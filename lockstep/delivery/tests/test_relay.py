@@ -122,7 +122,7 @@ def test_a_change_of_a_model_that_is_not_followed_is_not_delivered(steps: Steps,
     assert [title for _, title in waiting(database)] == ["a"]
 
 
-def test_a_paused_subscription_keeps_its_place(steps: Steps, database: psycopg.Connection):
+def test_a_paused_subscription_continues_at_its_place(steps: Steps, database: psycopg.Connection):
     steps.declare(subscriber())
     operations.pause("test", reason="")
     insert_post(database, "a")
@@ -154,7 +154,7 @@ def test_a_transaction_left_open_delays_nothing_but_itself(
         assert len(waiting(database)) == n + 1
 
 
-def test_a_window_that_another_worker_fanned_out_meanwhile_is_left_alone(steps: Steps, database: psycopg.Connection):
+def test_a_window_fanned_out_by_another_worker_is_not_repeated(steps: Steps, database: psycopg.Connection):
     steps.declare(subscriber())
     for title in ("a", "b", "c"):
         insert_post(database, title)
@@ -207,7 +207,7 @@ def test_subscriptions_that_are_up_to_date_share_a_place(steps: Steps, database:
     assert places(database) == [["a", "b", "c"]]
 
 
-def test_one_that_an_operation_holds_stays_behind_alone(
+def test_a_subscription_held_by_an_operation_stays_behind_alone(
     steps: Steps, database: psycopg.Connection, writers: list[psycopg.Connection]
 ):
     others = subscriber("others")
@@ -256,9 +256,7 @@ def pause_in_a_thread(name: str) -> None:
     connections.close_all()
 
 
-def test_a_window_that_was_seen_before_others_joined_its_place_is_left_alone(
-    steps: Steps, database: psycopg.Connection
-):
+def test_a_window_read_before_others_joined_its_place_is_not_fanned_out(steps: Steps, database: psycopg.Connection):
     """The relay that saw it may have begun, with a snapshot in which they stand elsewhere."""
     for name in ("a", "b"):
         steps.declare(subscriber(name))
@@ -309,7 +307,7 @@ def test_numbers_that_were_rolled_back_make_no_chunks(steps: Steps, database: ps
     assert steps.behind() == []
 
 
-def test_a_chunk_ends_where_enough_is_placed(steps: Steps, database: psycopg.Connection):
+def test_a_chunk_ends_at_its_limit_of_deliveries(steps: Steps, database: psycopg.Connection):
     for name in ("a", "b", "c"):
         steps.declare(subscriber(name))
     steps.fan_out()
@@ -323,7 +321,7 @@ def test_a_chunk_ends_where_enough_is_placed(steps: Steps, database: psycopg.Con
     assert len(waiting(database)) == 120
 
 
-def test_a_subscription_of_code_that_is_not_there_is_fanned_out_too(
+def test_an_undeclared_subscription_is_fanned_out_too(
     steps: Steps, worker: BackgroundWorker, database: psycopg.Connection
 ):
     """Rows decide, not the code of the worker: of two versions side by side either may be the relay."""

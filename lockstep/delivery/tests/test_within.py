@@ -73,7 +73,7 @@ def test_writes_of_a_failing_handler_are_rolled_back(
     assert titles(handled) == []
 
 
-def test_one_that_cannot_be_handled_does_not_take_its_batch_along(
+def test_a_failing_change_does_not_affect_its_batch(
     handled: psycopg.Connection, steps: Steps, worker: BackgroundWorker
 ):
     async def refuse_one(connection: psycopg.AsyncConnection[Any], claims: Sequence[Claim]) -> None:

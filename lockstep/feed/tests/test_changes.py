@@ -197,7 +197,7 @@ def test_the_history_of_a_user_is_for_staff(cast: Cast):
         "posts.post/" + "-" * 36,
     ],
 )
-def test_histories_that_there_are_not(cast: Cast, name: str):
+def test_unknown_histories_are_404(cast: Cast, name: str):
     assert cast.staff.get(f"/api/v1/history/{name}/").status_code == 404
 
 

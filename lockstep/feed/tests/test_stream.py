@@ -142,7 +142,7 @@ def test_an_expired_position_is_410(staff: Person, database: psycopg.Connection)
     assert "start from now" in response.json()["detail"]
 
 
-def test_patterns_that_there_are_not(staff: Person):
+def test_unknown_patterns_are_400(staff: Person):
     assert staff.client.get(f"{PATH}?events=nothing.*", headers=LIVE).status_code == 400
 
 

@@ -102,7 +102,7 @@ def test_any_truncation_raises_after_the_whole_elements(piece, array, form, size
 @settings(max_examples=60, deadline=None)
 @given(some_piece, arrays, formats, st.integers(1, 50))
 @pytest.mark.slow
-def test_an_array_cut_behind_an_element_yields_every_whole_one(piece, array, form, size):
+def test_a_truncated_array_yields_its_complete_elements(piece, array, form, size):
     text = written([*array, {"last": 1}], form)
     elements, error = read_by(piece, text.rstrip()[:-1].rstrip(), size)
     assert elements == [*array, {"last": 1}]
@@ -161,7 +161,7 @@ def test_excessive_depth_is_detected_before_the_size_limit():
         list(ArrayReader().feed(b"[" * (2 * PIECE)))
 
 
-def test_whole_elements_of_any_type_come_before_the_error():
+def test_complete_elements_of_any_type_precede_the_error():
     elements, error = read_now(b'[{"a": 1}, 2, [3], "x, y", 4', PIECE)
     assert elements == [{"a": 1}, 2, [3], "x, y"]
     assert isinstance(error, MalformedResponse)

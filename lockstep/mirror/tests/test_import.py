@@ -120,7 +120,7 @@ def test_a_broken_source_erases_nothing_and_the_next_import_goes_on(provider: Pr
     assert ours() == both(provider)
 
 
-def test_an_import_that_was_cut_goes_on_where_it_was(provider: Provider):
+def test_an_interrupted_import_continues_where_it_stopped(provider: Provider):
     provider.faults(cut=True, path="/comments")
     assert run_import()[0] == 1
     assert not Import.objects.filter(completed__isnull=False).exists()
@@ -192,7 +192,7 @@ def test_a_value_that_no_strict_parser_reads_costs_its_object_only(provider: Pro
     assert set(Post.objects.values_list("title", flat=True)) == {"first", "last"}
 
 
-def test_an_id_near_the_end_is_imported_and_our_own_numbers_stay_within_reach(provider: Provider):
+def test_a_large_id_is_imported_and_our_numbers_stay_in_range(provider: Provider):
     provider.http.post("/posts", json={"id": 2**53 - 1, "userId": 1, "title": "far", "body": "b"})
     assert run_import()[0] == 0
     far = Post.objects.get(title="far")
@@ -212,7 +212,7 @@ def test_posts_of_ours_before_the_first_import_do_not_make_it_fail(provider: Pro
     assert ours[0].title == Post.objects.get(number=1).title
 
 
-def test_between_two_batches_there_are_numbers_to_draw(
+def test_numbers_can_be_drawn_between_two_batches(
     transactional_db: None, numbers_from_1: None, monkeypatch: pytest.MonkeyPatch
 ):
     """Also when it is killed there: what comes last in an import is never run then."""

@@ -208,7 +208,7 @@ def test_each_refusal_has_its_error(
     assert getattr(caught.value, "after", None) == retry_after
 
 
-def test_a_provider_that_is_down_is_unreachable_and_the_creation_is_not_in_doubt(post: Post):
+def test_a_provider_that_is_down_is_unreachable_and_nothing_was_created(post: Post):
     with pytest.raises(Unreachable):
         push(post)
     assert remote(post).intent is None
@@ -228,7 +228,7 @@ def test_objects_of_a_provider_without_storage_share_one_id(amnesiac: Provider, 
     assert (remote(post).remote_id, remote(other).remote_id) == ("11", "11")
 
 
-def test_an_id_that_is_given_to_another_object_is_that_ones(provider: Provider, post: Post):
+def test_a_reissued_id_belongs_to_its_new_object(provider: Provider, post: Post):
     push(post)
     provider.http.delete("/posts/11")
     heir = Post.objects.create(title="heir", body="b")
@@ -238,7 +238,7 @@ def test_an_id_that_is_given_to_another_object_is_that_ones(provider: Provider, 
     assert {row["title"] for row in provider.posts().values()} >= {"heir", "ours"}
 
 
-def test_an_update_under_an_id_that_was_given_away_meanwhile_is_not_acknowledged(
+def test_an_update_under_a_reissued_id_is_not_acknowledged(
     provider: Provider, post: Post, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ):
     """The PUT of the one and the POST of the other cross on their way."""
@@ -289,7 +289,7 @@ def test_an_acknowledged_write_without_effect_is_retried_where_writes_persist(
     assert provider.posts().get(11, {}).get("title") == (None if deleted else "edited")
 
 
-def test_a_deletion_that_is_not_kept_is_remembered(amnesiac: Provider):
+def test_a_deletion_that_the_provider_does_not_store_is_recorded(amnesiac: Provider):
     run_import()
     post = Post.objects.get(number=3)
     assert push(post, deleted=True) is False
@@ -307,7 +307,7 @@ def test_that_the_copy_cannot_be_read_back_is_no_failure(provider: Provider, pos
 
 
 @pytest.mark.slow
-def test_of_two_that_were_given_the_same_id_one_has_it_in_the_end(provider: Provider, post: Post):
+def test_one_of_two_objects_with_the_same_id_keeps_it(provider: Provider, post: Post):
     """The first is swept away and its id given again before either answer is noted."""
     push(Post.objects.create(title="shows that writes are kept", body="b"))
     others = [post, *(Post.objects.create(title=f"other {n}", body="b") for n in range(7))]
@@ -322,7 +322,7 @@ def test_of_two_that_were_given_the_same_id_one_has_it_in_the_end(provider: Prov
         assert RemoteObject.objects.filter(remote_id="99").count() == 1
 
 
-def test_an_id_given_again_is_the_heirs_where_any_collection_was_seen_to_keep_a_write(provider: Provider, post: Post):
+def test_a_reissued_id_belongs_to_the_new_object_if_writes_persist(provider: Provider, post: Post):
     push(post)
     first, heir = (Comment.objects.create(post=post, name="n", email="e", body="b") for _ in range(2))
     body = {"postId": 11, "name": "n", "email": "e", "body": "b"}

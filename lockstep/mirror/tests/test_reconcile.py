@@ -405,7 +405,7 @@ def test_a_provider_that_gives_other_ids_gets_nothing_twice(kept: Provider):
     assert kept.posts()[1001]["title"] == "edited"
 
 
-def test_the_command_takes_copies_under_their_new_ids_too(kept: Provider):
+def test_the_command_adopts_copies_under_new_ids_too(kept: Provider):
     kept.server.renumber()
     kept.server.forget_requests()
     assert run_sync()[0] == 0

@@ -74,7 +74,7 @@ def test_drift_made_by_hand_is_shown_exactly_and_nothing_is_changed(imported: Pr
     assert sum(line[0] in "+~-?" for line in lines) == 3
 
 
-def test_a_plan_that_is_too_long_to_be_shown_is_cut(imported: Provider):
+def test_a_long_plan_is_truncated(imported: Provider):
     Post.objects.bulk_create(Post(title=f"new {n}", body="b") for n in range(60))
     code, said = run_plan()
     assert code == 2, said

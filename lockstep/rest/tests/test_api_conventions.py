@@ -34,7 +34,7 @@ def test_every_response_has_the_remaining_quota(cast: Cast, settings):
     assert cast.owner.get(f"{POSTS}999/")["RateLimit"] == '"default";r=1;t=10'
 
 
-def test_too_many_are_429_with_a_time_to_come_again(cast: Cast, settings):
+def test_too_many_requests_are_429_with_retry_after(cast: Cast, settings):
     settings.LOCKSTEP = settings.LOCKSTEP | {"REST_RATE_LIMIT": 2}
     assert [cast.owner.get(ME).status_code for _ in range(3)] == [200, 200, 429]
     refused = cast.owner.get(ME)

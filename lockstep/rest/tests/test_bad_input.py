@@ -196,7 +196,7 @@ def test_a_database_that_does_not_answer_is_a_503_with_retry_after(cast: Cast, m
 
 
 @pytest.mark.parametrize("cause", [DeadlockDetected, LockNotAvailable, SerializationFailure])
-def test_requests_in_each_others_way_do_not_blame_the_database(
+def test_conflicting_requests_are_503_with_a_sentence_about_them(
     cast: Cast, monkeypatch: pytest.MonkeyPatch, cause: type
 ):
     from django.db import OperationalError
@@ -213,7 +213,7 @@ def test_requests_in_each_others_way_do_not_blame_the_database(
 @pytest.mark.parametrize(
     ("sent", "kept"), [("abc-1", True), ("", False), ("x" * 129, False), ("a b", False), ("a\tb", False)]
 )
-def test_a_request_id_is_taken_over_when_it_is_harmless(client: Client, sent: str, kept: bool):
+def test_a_valid_request_id_of_the_client_is_used(client: Client, sent: str, kept: bool):
     answer = client.get("/healthz", headers={"x-request-id": sent})
     assert (answer["X-Request-ID"] == sent) is kept
     assert answer["X-Request-ID"]

@@ -41,7 +41,7 @@ def test_a_list_that_is_too_long_is_refused_before_its_elements_are_looked_at(ca
 
 
 @pytest.mark.django_db
-def test_a_value_is_not_given_back_whole(cast: Cast):
+def test_an_error_quotes_values_truncated(cast: Cast):
     body = {"rating_type": "\x01" * 100_000, "movie_id": "x" * 100_000}
     answer = cast.owner.post("/api/v1/movies/ratings/", body)
     assert_problem(answer, 400)

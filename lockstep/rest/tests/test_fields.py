@@ -102,7 +102,7 @@ def test_invalid_prices_are_400(cast: Cast, value: object):
 
 
 @pytest.mark.parametrize("value", ["  x", "x  ", "\tx\n", "x\u00a0", "a  b"])
-def test_a_text_is_kept_as_it_was_sent(cast: Cast, value: str):
+def test_a_text_is_stored_as_sent(cast: Cast, value: str):
     assert cast.owner.post("/fakeapi/v1/posts/create/", {"title": value, "body": value}).json()["title"] == value
     assert Post.objects.get().title == value
     assert cast.owner.post(PRODUCTS, {**PRODUCT, "name": value, "description": " "}).json()["name"] == value

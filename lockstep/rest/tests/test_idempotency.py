@@ -142,7 +142,7 @@ def test_an_effect_that_fails_leaves_no_answer_behind(cast: Cast, monkeypatch: p
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.slow
-def test_fifty_at_once_have_one_effect(cast: Cast):
+def test_fifty_concurrent_requests_have_one_effect(cast: Cast):
     answers: list[tuple[int, bytes]] = []
     begin = threading.Barrier(50)
 
@@ -167,7 +167,7 @@ def test_fifty_at_once_have_one_effect(cast: Cast):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_that_is_under_way_is_409_with_a_time_to_come_again(cast: Cast, monkeypatch: pytest.MonkeyPatch):
+def test_a_request_in_progress_is_409_with_retry_after(cast: Cast, monkeypatch: pytest.MonkeyPatch):
     from backend.posts import actions
 
     begun, may_end, create = threading.Event(), threading.Event(), actions.create_post

@@ -125,7 +125,7 @@ def test_a_row_that_is_larger_than_a_page_is_a_page(cast: Cast, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("path", ["/api/v1/products/?limit=5", "/api/v1/products/?limit=5&search=thing"])
-def test_a_page_that_ended_by_its_bytes_has_a_way_back(cast: Cast, monkeypatch: pytest.MonkeyPatch, path: str):
+def test_a_page_limited_by_bytes_has_a_previous_link(cast: Cast, monkeypatch: pytest.MonkeyPatch, path: str):
     make_products(cast)
     whole = [one["id"] for one in cast.owner.get("/api/v1/products/?limit=500").json()["results"]]
     monkeypatch.setattr(paging, "MAX_PAGE_BYTES", ROOM)
@@ -171,7 +171,7 @@ def test_posts_that_a_page_has_no_room_for_are_not_written_as_json(cast: Cast):
 
 
 @pytest.mark.parametrize("path", ["/api/product/", "/api/v1/products/", "/api/v1/products/?ordering=price&"])
-def test_below_the_deepest_offset_next_goes_on_by_cursor(cast: Cast, monkeypatch: pytest.MonkeyPatch, path: str):
+def test_next_beyond_the_largest_offset_is_a_cursor(cast: Cast, monkeypatch: pytest.MonkeyPatch, path: str):
     make_products(cast)
     monkeypatch.setattr(paging, "MAX_OFFSET", 5)
     monkeypatch.setattr(paging, "QUICKLY_COUNTED", 3)
@@ -235,7 +235,7 @@ def test_the_page_before_an_offset_past_the_end_has_rows(cast: Cast):
         ("/fakeapi/v1/posts/?_page=1&_start=1", "_start"),
     ],
 )
-def test_a_page_begins_at_one_place(cast: Cast, path: str, field: str):
+def test_two_parameters_for_the_start_of_a_page_are_400(cast: Cast, path: str, field: str):
     make_movies(cast)
     answer = cast.owner.get(path.format(quote("cD0wMTlhMWIyYy0zZDRlLTdmNTAtOGE2Yi03YzhkOWUwZjFhMmI=")))
     assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (400, [field])

@@ -42,7 +42,7 @@ def test_an_offset_comes_with_a_count_and_both_neighbours(cast: Cast, followers:
 
 
 @pytest.mark.parametrize("kind", ["exact", "estimated"])
-def test_a_page_by_cursor_has_a_count_where_it_is_asked_for(cast: Cast, followers: str, kind: str):
+def test_a_page_by_cursor_has_a_count_on_request(cast: Cast, followers: str, kind: str):
     cast.owner.post("/api/v1/products/", {"name": "a red thing", "price": "1"})
     cast.owner.post("/api/v1/products/", {"name": "a blue thing", "price": "1"})
     lists = {followers: 25, "/api/v1/products/": 2, "/api/v1/products/?search=red": 1, "/api/v1/tags/": 0}

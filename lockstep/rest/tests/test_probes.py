@@ -99,7 +99,7 @@ def test_a_database_that_is_read_only_serves_reads(transactional_db: None, cast:
     assert (ready.status_code, ready.json()["database"]) == (200, "read-only")
 
 
-def test_writes_go_on_where_the_database_takes_them_again(
+def test_writes_continue_after_read_only_mode(
     transactional_db: None, cast: Cast, read_only: None, database: psycopg.Connection
 ):
     assert cast.owner.post("/fakeapi/v1/posts/create/", {"title": "t", "body": "b"}).status_code == 503
@@ -108,7 +108,7 @@ def test_writes_go_on_where_the_database_takes_them_again(
     assert answers[-1].status_code == 201  # the first may meet the session of before
 
 
-def test_requests_and_probes_notice_when_the_database_takes_writes_again(
+def test_requests_and_probes_detect_the_end_of_read_only_mode(
     transactional_db: None, cast: Cast, read_only: None, database: psycopg.Connection, settings
 ):
     """Each of the web server's connections answered one write with 503, and its readiness said `read-only` for ever."""
@@ -200,7 +200,7 @@ def patient(settings, transactional_db: None) -> None:
     settings.LOCKSTEP = settings.LOCKSTEP | {"REST_PROBE_SECONDS": 60.0}
 
 
-def test_a_count_that_takes_long_leaves_the_latest_metrics_with_their_age(patient: None):
+def test_during_a_slow_count_metrics_are_the_latest_with_their_age(patient: None):
     counted, free = SimpleQueue(), Event()
     metrics = DatabaseMetrics(lambda: counted.get_nowait() if counted.qsize() else free.wait(30) and b"new\n")
     counted.put(b"first\n")
@@ -286,7 +286,7 @@ def test_a_database_that_refuses_this_server_is_down(patient: None, monkeypatch:
         assert metrics.latest().endswith(b"\nlockstep_database_up 0\n")
 
 
-def test_a_fault_of_ours_in_a_count_is_not_taken_for_an_outage(patient: None):
+def test_a_bug_in_a_count_is_not_taken_for_an_outage(patient: None):
     with pytest.raises(LookupError):
         outcomes_of(LookupError()).latest()
 

@@ -25,7 +25,7 @@ def test_a_statement_gives_its_rows():
 
 
 @pytest.mark.django_db
-def test_a_statement_that_failed_may_be_asked_again():
+def test_a_failed_statement_can_be_repeated():
     statement = "SELECT 1 / %(by)s AS one"
     for _ in range(3):
         with pytest.raises(DataError, match="division by zero"), transaction.atomic():
@@ -34,7 +34,7 @@ def test_a_statement_that_failed_may_be_asked_again():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_statement_goes_to_the_connection_that_there_is():
+def test_a_statement_is_prepared_on_the_current_connection():
     """Cursors are kept; a connection that was closed has left none behind."""
     statement = "SELECT pg_backend_pid() AS pid"
     first = fetch_one(statement)
@@ -84,9 +84,7 @@ def alter(database: psycopg.Connection) -> Iterator[Callable[[], None]]:
 STATEMENT = "SELECT first_name FROM accounts_user WHERE username = %(name)s"
 
 
-def test_a_statement_whose_plan_is_stale_is_asked_again(
-    cast: Cast, alter: Callable[[], None], database: psycopg.Connection
-):
+def test_a_statement_with_a_stale_plan_is_repeated(cast: Cast, alter: Callable[[], None], database: psycopg.Connection):
     name = {"name": "owner"}
     for _ in range(6):  # prepared, after some
         assert fetch_tuple(STATEMENT, name) == ("",)

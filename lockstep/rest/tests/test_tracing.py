@@ -61,7 +61,7 @@ def test_a_request_without_a_traceparent_begins_a_trace(cast: Cast, traces: Reco
     assert span.parent == ""
 
 
-def test_an_order_which_is_a_transaction_by_itself_carries_it_as_well(cast: Cast, traces: Recorded):
+def test_an_order_as_a_single_statement_has_the_traceparent(cast: Cast, traces: Recorded):
     product = Product.objects.create(name="tea", price="1.00", stock=5, owner=cast.owner.user, state="ON_SALE")
     response = cast.colleague.post("/api/v1/orders/", {"lines": [{"product": str(product.pk), "quantity": 1}]})
     assert response.status_code == 201, response.content
@@ -88,9 +88,7 @@ def test_a_client_that_is_not_trusted_is_linked_and_decides_nothing(
     assert span.links == [(TRACE, SPAN)]
 
 
-def test_an_error_of_ours_is_one_of_the_span_and_one_of_the_clients_is_not(
-    cast: Cast, traces: Recorded, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_5xx_is_an_error_of_the_span_and_a_4xx_is_not(cast: Cast, traces: Recorded, monkeypatch: pytest.MonkeyPatch):
     assert cast.owner.get("/nothing/here/").status_code == 404
     monkeypatch.setattr("backend.posts.actions.create_post", None)
     cast.owner.post(PATH, {"title": "t", "body": "b"})

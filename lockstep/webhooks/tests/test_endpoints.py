@@ -37,7 +37,7 @@ def make(person: Person, **values: object) -> dict:
     return response.json()
 
 
-def test_the_secret_is_shown_once_and_kept_sealed(cast: Cast):
+def test_the_secret_is_returned_once_and_stored_encrypted(cast: Cast):
     made = make(cast.owner)
     assert made["secret"].startswith("whsec_")
     shown = cast.owner.get(f"{PATH}{made['id']}/").json()
@@ -209,7 +209,7 @@ def test_events_for_staff_need_a_staff_user(cast: Cast):
     "events",
     [[], ["posts.post"], ["posts.post.exploded"], ["nothing.*"], ["**"], [7], "posts.post.*", ["*"] * 51, [None], None],
 )
-def test_events_that_there_are_not(cast: Cast, events: object):
+def test_unknown_events_are_400(cast: Cast, events: object):
     response = cast.owner.post(PATH, {"url": URL, "events": events})
     assert response.status_code == 400
     assert response.json()["errors"][0]["field"].startswith("events")
@@ -265,7 +265,7 @@ def test_a_network_that_was_opened_may_be_named(cast: Cast, monkeypatch: pytest.
     assert cast.owner.post(PATH, {"url": "https://192.168.1.1/", "events": ["*"]}).status_code == 400
 
 
-def test_one_user_cannot_have_any_number_of_them(cast: Cast, monkeypatch: pytest.MonkeyPatch):
+def test_the_endpoints_of_one_user_are_limited(cast: Cast, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(settings.LOCKSTEP, "WEBHOOKS_PER_USER", 2)
     make(cast.owner)
     make(cast.owner)
@@ -274,7 +274,7 @@ def test_one_user_cannot_have_any_number_of_them(cast: Cast, monkeypatch: pytest
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_at_once_are_counted_one_after_the_other(
+def test_concurrent_creations_are_counted_in_turn(
     cast: Cast, monkeypatch: pytest.MonkeyPatch, database: psycopg.Connection
 ):
     monkeypatch.setitem(settings.LOCKSTEP, "WEBHOOKS_PER_USER", 1)
@@ -309,7 +309,7 @@ def test_pages_go_newest_first(cast: Cast):
 
 
 @pytest.mark.parametrize("query", ["cursor=nonsense", "limit=x", "limit=-1", "limit=0"])
-def test_pages_that_there_are_not(cast: Cast, query: str):
+def test_invalid_pages_are_400(cast: Cast, query: str):
     answer = cast.owner.get(f"{PATH}?{query}")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, query.partition("=")[0])
 
@@ -332,7 +332,7 @@ def test_redelivery_needs_one_choice(cast: Cast, body: object):
     assert cast.owner.post(f"{PATH}{key}/redeliver/", body).status_code == 400
 
 
-def test_a_message_that_is_not_kept_cannot_be_redelivered(cast: Cast):
+def test_a_message_that_is_not_stored_cannot_be_redelivered(cast: Cast):
     key = make(cast.owner)["id"]
     response = cast.owner.post(f"{PATH}{key}/redeliver/", {"message_id": str(uuid4())})
     assert response.status_code == 404

@@ -249,7 +249,7 @@ def test_rights_that_are_taken_away_end_at_once(
     assert not any(b'"second"' in request.body for request in receiver.requests)
 
 
-def test_both_secrets_sign_while_a_new_one_takes_over(
+def test_both_secrets_sign_during_a_rotation(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
 ):
     endpoint = make(people.owner, receiver)
@@ -380,7 +380,7 @@ def test_unreadable_changes_are_no_response_of_the_receiver(
     assert len(attempts(people.owner, endpoint)) == 1
 
 
-def test_a_test_event_goes_the_whole_way(
+def test_a_test_event_is_delivered(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
 ):
     endpoint = make(people.owner, receiver)
@@ -434,7 +434,7 @@ def test_rejected_messages_can_be_sent_again_under_their_id(
     assert len(set(receiver.ids)) == 1
 
 
-def test_all_that_was_given_up_and_a_span_of_time_can_be_sent_again(
+def test_dead_letters_and_a_period_can_be_redelivered(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
 ):
     endpoint = make(people.owner, receiver)
@@ -488,7 +488,7 @@ def test_a_long_response_is_read_to_64_kib_and_never_decompressed(
     assert len(attempt["response"]) <= 2_000
 
 
-def test_an_answer_that_our_database_cannot_hold_is_kept_as_far_as_it_can(
+def test_an_unstorable_response_is_stored_as_far_as_possible(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
 ):
     endpoint = make(people.owner, receiver)
@@ -500,7 +500,7 @@ def test_an_answer_that_our_database_cannot_hold_is_kept_as_far_as_it_can(
     eventually(lambda: drained(database))
 
 
-def test_a_receiver_that_drips_is_given_up_at_the_deadline(
+def test_a_slowly_sending_receiver_is_given_up_at_the_deadline(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection, monkeypatch
 ):
     monkeypatch.setitem(settings.LOCKSTEP, "WEBHOOK_DEADLINE", 0.5)
@@ -586,7 +586,7 @@ def test_message_that_is_answered_410_is_put_aside_and_can_be_had_again(
     )
 
 
-def test_days_of_failure_disable_and_one_success_forgives(
+def test_days_of_failure_disable_and_one_success_resets_them(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
 ):
     endpoint = make(people.owner, receiver)

@@ -350,7 +350,7 @@ def test_stream_that_stalls_has_yielded_its_complete_elements():
     assert body.closed
 
 
-def test_stream_left_early_gives_its_place_back():
+def test_a_stream_left_early_releases_its_slot():
     rows = orjson.dumps([{"id": number, "body": "x" * 100} for number in range(10_000)])
 
     async def work(client):

@@ -97,16 +97,14 @@ def test_an_invalid_page_is_requested_again(answer: httpx.Response):
 
 
 @pytest.mark.parametrize("odd", ["x", None, [], {"id": "x", "title": "t"}, {"id": 7, "title": "t"}, {"title": "t"}])
-def test_a_movie_without_an_id_is_left_out_and_the_listing_is_not_whole(odd: object):
+def test_a_movie_without_an_id_is_left_out_and_the_listing_incomplete(odd: object):
     found = listing([page(MOVIE, odd, total=2)])
     assert [movie.id for movie in found.movies] == [KEY]
     assert not found.is_whole
 
 
 @pytest.mark.parametrize("title", ["", None, 7, "\ud800", ["t"]])
-def test_a_movie_without_a_title_that_can_be_kept_is_left_out_and_logged(
-    title: object, caplog: pytest.LogCaptureFixture
-):
+def test_a_movie_without_a_storable_title_is_left_out_and_logged(title: object, caplog: pytest.LogCaptureFixture):
     text = json.dumps({"total": 2, "items": [MOVIE, MOVIE | {"id": str(UUID(int=1)), "title": title}]})
     found = listing([httpx.Response(200, content=text.encode())])
     assert ([movie.id for movie in found.movies], found.left_out) == ([KEY], {UUID(int=1)})
@@ -198,7 +196,7 @@ def test_a_listing_is_complete_when_it_has_as_many_as_announced():
 
 
 @pytest.mark.slow
-def test_as_often_as_it_was_seen_to_fail():
+def test_failures_have_the_observed_frequency():
     dice = random.Random(9)
     odd = [httpx.Response(status) for status in (400, 401, 403, 404, 405, 402)] + [httpx.Response(200)]
     for _ in range(300):

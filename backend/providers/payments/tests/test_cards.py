@@ -106,7 +106,7 @@ def test_an_endless_answer_is_garbled(gateway):
     assert type(fails()) is MalformedResponse
 
 
-def test_a_trickling_answer_is_given_up(gateway, monkeypatch):
+def test_a_trickling_response_is_given_up(gateway, monkeypatch):
     class Trickle(httpx.SyncByteStream):
         def __iter__(self):
             while True:

@@ -49,7 +49,7 @@ def test_links_are_deleted_with_their_product_or_tag(cast: Cast, product: MakePr
     assert not any(one.tags for one in Product.objects.alive())
 
 
-def test_products_go_with_their_owner_in_the_same_transaction(cast: Cast, product: MakeProduct):
+def test_products_are_deleted_with_their_owner_in_one_transaction(cast: Cast, product: MakeProduct):
     thing, other = product("thing"), product("other", owner=cast.colleague.user)
     assert cast.owner.delete_account().status_code == 204
     for key, status in ((thing.pk, 404), (other.pk, 200)):
@@ -78,7 +78,7 @@ def beside(database: psycopg.Connection, statement: str, parameters: list[Any], 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_order_beside_the_deletion_of_the_owner_is_refused(
+def test_an_order_during_the_deletion_of_the_owner_is_refused(
     cast: Cast, product: MakeProduct, database: psycopg.Connection
 ):
     thing, buyer = product("thing"), cast.colleague.user
@@ -93,7 +93,9 @@ def test_order_beside_the_deletion_of_the_owner_is_refused(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_link_that_was_begun_goes_with_the_product(cast: Cast, product: MakeProduct, database: psycopg.Connection):
+def test_a_link_inserted_during_the_deletion_of_its_product_is_deleted(
+    cast: Cast, product: MakeProduct, database: psycopg.Connection
+):
     thing, tag = product("thing"), Tag.objects.create(name="red")
     insert = "INSERT INTO shop_producttag (product_id, tag_id) VALUES (%s, %s)"
     outcome = beside(
@@ -147,7 +149,7 @@ def test_tag_deletion_and_tag_removal_lock_in_the_same_order(
     assert Tag.objects.get().deleted is not None
 
 
-def test_tags_are_put_on_and_taken_off_by_the_owner_of_this_moment(cast: Cast, product: MakeProduct):
+def test_tags_are_added_and_removed_by_the_current_owner(cast: Cast, product: MakeProduct):
     thing, tag = linked(product), Tag.objects.get()
     Product.objects.update(owner=cast.colleague.user)
     for act in (add_tag, remove_tag):

@@ -27,7 +27,7 @@ def stock(product: Product) -> int:
     return product.stock
 
 
-def test_a_product_begins_with_the_stock_that_it_was_made_with(product: MakeProduct):
+def test_the_initial_stock_of_a_product_is_a_movement(product: MakeProduct):
     made = product(stock=10)
     assert (stock(made), ledger(made)) == (10, [(10, "OPENING")])
     empty = product(stock=0)

@@ -103,7 +103,7 @@ def test_the_second_of_two_writers_is_refused(cast: Cast):
     assert patch(cast.owner, made.json()["id"], headers, price="11.00").status_code == 412
 
 
-def test_off_sale_is_its_owners_matter(cast: Cast):
+def test_a_product_off_sale_is_visible_to_its_owner_only(cast: Cast):
     made = create(cast.owner).json()
     assert patch(cast.owner, made["id"], state="OFF_SALE").json()["state"] == "OFF_SALE"
     assert cast.colleague.get(f"{PRODUCTS}{made['id']}/").status_code == 404
@@ -128,7 +128,7 @@ def test_lengths_are_added_up_before_the_json_is_made_of_long_pages_only(*, back
     assert ("octet_length(p.description)" in usual, "octet_length(p.description)" in longer) == (False, True)
 
 
-def test_the_list_is_paged_both_ways(cast: Cast, product: MakeProduct):
+def test_the_list_is_paged_in_both_directions(cast: Cast, product: MakeProduct):
     for n in range(7):
         product(f"thing {n}")
     product("hidden", owner=cast.colleague.user)
@@ -176,7 +176,9 @@ def walked(person: Person, path: str) -> list[str]:
     ],
 )
 @pytest.mark.parametrize("store", [False, True])
-def test_products_are_ordered_as_asked(cast: Cast, product: MakeProduct, ordering: str, expected: str, store: bool):
+def test_products_are_sorted_by_the_ordering(
+    cast: Cast, product: MakeProduct, ordering: str, expected: str, store: bool
+):
     """Equal prices, more of them than a page holds, are all there, once, on the way there and on the way back."""
     prices = {"a": "10.00", "g": "0.50"}
     for name in "abcdefg":
@@ -314,7 +316,7 @@ def test_tags_are_found_by_an_index(cast: Cast, tags: Callable[[], QuerySet[Tag]
 @pytest.mark.parametrize(
     ("ordering", "expected"), [("", "dBaC"), ("created", "CaBd"), ("name", "aBCd"), ("-name", "dCBa")]
 )
-def test_tags_are_ordered_as_asked(cast: Cast, ordering: str, expected: str):
+def test_tags_are_sorted_by_the_ordering(cast: Cast, ordering: str, expected: str):
     """By name means whatever the case."""
     for name in "CaBd":
         tag(name)
@@ -342,7 +344,7 @@ def test_adding_a_tag_locks_it_before_the_product(cast: Cast, product: MakeProdu
 
 
 @pytest.mark.django_db(transaction=True)
-def test_tags_that_two_put_on_at_the_same_time_are_both_shown(product: MakeProduct, database: psycopg.Connection):
+def test_tags_added_concurrently_are_both_shown(product: MakeProduct, database: psycopg.Connection):
     """Without the actions, which lock the product first: the second writer reads what the first one wrote."""
     made, red, round_ = product(), tag("red"), tag("round")
 
@@ -410,7 +412,7 @@ def test_two_tags_do_not_differ_in_case_only(cast: Cast):
     assert (again.status_code, again.json()["errors"][0]["field"]) == (400, "name")
 
 
-def test_owners_put_tags_on_their_products(cast: Cast, product: MakeProduct):
+def test_owners_add_tags_to_their_products(cast: Cast, product: MakeProduct):
     made, red, round_ = product(), tag("red"), tag("Round")
     path = f"{PRODUCTS}{made.pk}/"
     before = cast.owner.get(path)["ETag"]

@@ -69,7 +69,7 @@ def test_delete_beside_an_order_finds_nothing_to_do(cast: Cast, product: MakePro
     assert answer.status_code == 204
 
 
-def test_order_beside_the_deletion_of_a_product_names_it_and_keeps_the_bag(
+def test_an_order_during_the_deletion_of_a_product_names_it_and_keeps_the_bag(
     cast: Cast, product: MakeProduct, database: psycopg.Connection
 ):
     bread, milk = product("bread"), product("milk")

@@ -28,7 +28,7 @@ APART, LONG = timedelta(milliseconds=2), timedelta(hours=1)
 
 @pytest.mark.parametrize("rounds", [2, pytest.param(100, marks=[pytest.mark.faults, pytest.mark.timeout(3_600)])])
 @pytest.mark.slow
-def test_one_of_them_wins(cast: Cast, product: MakeProduct, settings: Any, rounds: int):
+def test_each_order_is_either_confirmed_or_expires(cast: Cast, product: MakeProduct, settings: Any, rounds: int):
     settings.UNPAID_ORDERS_PER_USER = 0  # what is confirmed is never paid here
     outcomes: Counter[str] = Counter()
     thing = product("thing", stock=AT_ONCE * rounds)

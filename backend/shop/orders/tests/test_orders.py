@@ -261,7 +261,7 @@ def test_a_bag_becomes_an_order(cast: Cast, product: MakeProduct):
     assert Bag.objects.get(state="ORDERED").order_id == Order.objects.get().pk
 
 
-def test_a_bag_of_which_there_is_not_enough_stays_as_it_is(cast: Cast, product: MakeProduct):
+def test_a_bag_with_insufficient_stock_is_not_changed(cast: Cast, product: MakeProduct):
     bread = product("bread", stock=1)
     put(cast.owner, bread, 2)
     declined = cast.owner.post(f"{BAG}order/", {})

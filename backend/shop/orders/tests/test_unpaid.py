@@ -90,7 +90,7 @@ def placing(cast: Cast, product: Product) -> Callable[[], str]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_limit_counts_an_order_that_is_being_placed(
+def test_the_limit_counts_concurrent_orders(
     cast: Cast, product: MakeProduct, settings: Any, database: psycopg.Connection
 ):
     """The second order waits for the first one, of another product, and counts it although it began earlier."""

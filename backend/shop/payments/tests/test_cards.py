@@ -109,7 +109,7 @@ def test_forty_concurrent_cards_are_three_attempts(cast: Cast, product: MakeProd
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_try_is_taken_back_in_the_order_in_which_it_is_counted(database: psycopg.Connection):
+def test_attempts_are_taken_back_in_the_order_of_their_count(database: psycopg.Connection):
     """While it waits for the first of two counters it holds none: what counts takes them in the order of their keys."""
     CardTry.objects.create(key="user:1", number=1, until="2999-01-01T00:00Z")
     CardTry.objects.create(key="order:1", number=1, until="2999-01-01T00:00Z")

@@ -122,7 +122,7 @@ def test_ending_waits_as_long_as_the_gateway_may_hide_a_charge(
     assert outcome(order) == ("REJECTED", 10)
 
 
-def test_charge_that_the_gateway_shows_decides(cast: Cast, product: MakeProduct, gateway: StandIn, settings: Any):
+def test_a_charge_shown_by_the_gateway_decides(cast: Cast, product: MakeProduct, gateway: StandIn, settings: Any):
     """The worker died after the charge; the order is ended, and the charge is found under the payment's key."""
     order = confirmed(cast, product, token(settings, card_behaviours.PAYS))
     charge_past_the_worker(gateway, Payment.objects.get())

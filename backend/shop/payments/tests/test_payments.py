@@ -157,7 +157,9 @@ def cashier(worker: BackgroundWorker, gateway: StandIn) -> StandIn:
     ],
 )
 @pytest.mark.slow
-def test_every_mood_of_the_gateway_ends(cast: Cast, product: MakeProduct, cashier: StandIn, number: str, final: str):
+def test_an_order_ends_with_every_behaviour_of_the_gateway(
+    cast: Cast, product: MakeProduct, cashier: StandIn, number: str, final: str
+):
     order = placed(cast, product)
     confirm(cast, order, number)
     eventually(lambda: state(order) == final, f"the order to be {final}")
@@ -179,7 +181,7 @@ def test_every_mood_of_the_gateway_ends(cast: Cast, product: MakeProduct, cashie
     ("number", "final"), [(card_behaviours.DECIDES_LATE, "ACCEPTED"), (card_behaviours.DECLINES_LATE, "REJECTED")]
 )
 @pytest.mark.slow
-def test_a_gateway_that_takes_its_time_is_waited_for(
+def test_a_slow_gateway_is_waited_for(
     cast: Cast, product: MakeProduct, cashier: StandIn, database: psycopg.Connection, number: str, final: str
 ):
     order = placed(cast, product)

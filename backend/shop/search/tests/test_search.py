@@ -179,7 +179,7 @@ def test_products_off_sale_are_found_by_their_owner_only(
 
 @pytest.mark.parametrize("near", [0, 1, 5, 10_000])
 @pytest.mark.parametrize("limit", [1, 2, 3, 50])
-def test_pages_have_each_once_newest_first_both_ways(
+def test_pages_have_each_row_once_newest_first_in_both_directions(
     cast: Cast, product: MakeProduct, monkeypatch: pytest.MonkeyPatch, near: int, limit: int
 ):
     monkeypatch.setattr(engine, "NEAR", near)
@@ -195,7 +195,7 @@ def test_pages_have_each_once_newest_first_both_ways(
     assert [names(one) for one in reversed(back)] == [names(one) for one in pages]
 
 
-def test_a_search_takes_as_many_queries_for_many_as_for_few(cast: Cast, product: MakeProduct):
+def test_the_number_of_queries_of_a_search_is_constant(cast: Cast, product: MakeProduct):
     def queries() -> int:
         with CaptureQueriesContext(connection) as captured:
             assert found(cast, "bell")

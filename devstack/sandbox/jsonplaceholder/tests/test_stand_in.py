@@ -55,7 +55,7 @@ def test_rows_are_stored_as_sent(server, http):
 
 
 @pytest.mark.slow
-def test_a_list_of_many_pages_is_whole():
+def test_a_list_of_many_pages_is_complete():
     with StandIn(posts=9001, comments_per_post=0) as server:
         answer = httpx.get(f"{server.url}/posts", timeout=10)
         assert answer.headers["Transfer-Encoding"] == "chunked"
@@ -118,7 +118,7 @@ def test_a_folder_keeps_written_objects(tmp_path):
         assert httpx.post(f"{server.url}/posts", json=POST).json()["id"] == made["id"] + 1
 
 
-def test_a_change_that_fails_is_taken_back(server):
+def test_a_failed_change_is_rolled_back(server):
     store = server._store
     with pytest.raises(sqlite3.IntegrityError), store.change(keep=True):
         store.remove("posts", 5)
@@ -315,7 +315,7 @@ def test_requests_are_counted(server, http):
     assert server.requests() == []
 
 
-def test_the_journal_keeps_the_last_thousand():
+def test_the_request_log_keeps_the_last_thousand():
     request_log = RequestLog()
     for number in range(MAX_ENTRIES + 5):
         request_log.note("GET", f"/posts/{number}")

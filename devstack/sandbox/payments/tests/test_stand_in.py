@@ -123,7 +123,7 @@ def test_what_is_no_request(http, path, body):
     assert (answer.status_code, sorted(answer.json())) == (422, ["detail", "field"])
 
 
-def test_of_a_card_only_its_mood_and_four_digits_are_kept(tmp_path, caplog, capfd):
+def test_of_a_card_only_its_behaviour_and_four_digits_are_kept(tmp_path, caplog, capfd):
     for name in ("httpx", "httpcore"):
         caplog.set_level(logging.DEBUG, logger=name)
     with StandIn(folder=tmp_path) as gateway:
@@ -299,7 +299,7 @@ def test_each_key_meets_the_mood_anew(gateway):
     assert [one["key"] for one in gateway.charges()] == ["a", "b"]
 
 
-def test_faults_on_demand_come_before_moods_and_requests_are_counted(gateway):
+def test_requested_faults_precede_the_profile_and_requests_are_counted(gateway):
     gateway.faults(status=503, path="/charges", times=1)
     token = gateway.token(card_behaviours.CUTS_THE_LINE)
     with pytest.raises(Throttled):

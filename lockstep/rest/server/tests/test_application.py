@@ -99,7 +99,7 @@ def test_a_request_that_waited_too_long_is_not_carried_out(settings: Any):
 
 
 @pytest.mark.parametrize("path", [b"/readyz", b"/metrics"])
-def test_a_probe_that_the_database_keeps_waiting_is_answered(settings: Any, path: bytes):
+def test_a_probe_is_answered_while_the_database_hangs(settings: Any, path: bytes):
     settings.LOCKSTEP = settings.LOCKSTEP | {"REST_PROBE_SECONDS": 0.01}
     free = threading.Event()
 

@@ -94,7 +94,7 @@ def together(bodies: Iterable[Coroutine[Any, Any, bytes]]) -> list[Any]:
     return asyncio.run(gather())
 
 
-def test_where_memory_ends_the_oldest_body_goes():
+def test_the_oldest_body_is_dropped_when_memory_is_full():
     bodies = Bodies(Limits(**LIMITS))
     stuck = whole(bodies, client(b"x" * 900, NEVER), 901)
     first, second = together([stuck, whole(bodies, client(b"x" * 400, b"x" * 400), 800)])
@@ -102,7 +102,7 @@ def test_where_memory_ends_the_oldest_body_goes():
     assert together([whole(bodies, client(b"x" * 1_000), 1_000)]) == [b"x" * 1_000]
 
 
-def test_a_body_that_is_whole_takes_memory_until_its_request_is_answered():
+def test_a_complete_body_takes_memory_until_its_response():
     async def one_after_the_other() -> tuple[Any, bytes]:
         bodies = Bodies(Limits(**LIMITS))
         async with bodies.held(client(b"x" * 1_000), 1_000):
