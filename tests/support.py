@@ -21,7 +21,7 @@ from django.utils import timezone
 from backend.accounts.models import Session, Token, User
 from backend.accounts.sessions import EVERYTHING, new_secret
 from devstack.launcher.cluster import SUPERUSER
-from lockstep.delivery.database import SQL
+from lockstep.delivery.housekeeping import UPKEEP
 from lockstep.delivery.subscriptions import Family, Subscriber, registered, registered_families
 from lockstep.delivery.worker import Worker
 
@@ -135,7 +135,7 @@ def empty_tables() -> None:
                 with without_triggers(cursor, table):
                     cursor.execute(f"DELETE FROM {table}")
         for subscriber in registered():
-            cursor.execute(SQL["upkeep"]["declare_subscription"], subscriber.row)
+            cursor.execute(UPKEEP["declare_subscription"], subscriber.row)
 
 
 def draw_large_numbers() -> None:

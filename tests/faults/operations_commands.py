@@ -5,6 +5,7 @@ from typing import Any
 
 from lockstep.delivery import housekeeping, operations, partitions, relay
 from lockstep.delivery.database import FOR_HANDLERS
+from lockstep.delivery.housekeeping import UPKEEP
 from lockstep.delivery.reports import ChangeFilter
 from tests.faults.operations_model import MODEL, Written
 from tests.faults.operations_schedule import CAP, ENDPOINT, EVENT, STATE, Schedule, pick
@@ -157,7 +158,7 @@ class Commands(Schedule):
     def _declare(self, name: str, kind: str) -> Actor:
         """Another version of the code is installed: its `migrate` says what the subscription is."""
         row = self._subscriber(name, kind).row
-        statement = operations.SQL["upkeep"]["declare_subscription"]
+        statement = UPKEEP["declare_subscription"]
         return self._command(
             "declare",
             name,

@@ -10,7 +10,7 @@
 modules import only the names below.
 """
 
-from lockstep.rest.fastpath.bundling import BundledQuery, bundled_query, bundles, fetch, keep
+from lockstep.rest.fastpath.bundling import BundledQuery, bundled_query, bundles, fetch, for_user, keep
 from lockstep.rest.fastpath.headers import response_headers
 from lockstep.rest.fastpath.instances import SharedInstances
 from lockstep.rest.fastpath.negotiation import Negotiation
@@ -28,6 +28,7 @@ __all__ = [
     "fetch_all",
     "fetch_one",
     "fetch_tuple",
+    "for_user",
     "keep",
     "response_headers",
 ]
