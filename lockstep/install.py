@@ -6,23 +6,22 @@ too.
 
 import hashlib
 from collections.abc import Iterable
-from pathlib import Path
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.loader import MigrationLoader
 
+from lockstep import changes, delivery
 from lockstep.changes.protection import secure
-from lockstep.changes.sql_file import load
 from lockstep.changes.triggers import install_triggers, uninstall_triggers
 from lockstep.conf import lockstep_settings
-from lockstep.delivery.database import SQL
 from lockstep.delivery.subscriptions import registered
+from lockstep.sql import Statement, Statements, literal, statements
 
-HERE = Path(__file__).parent
-LOG = load(HERE / "changes" / "sql" / "schema.sql")
-DELIVERY = load(HERE / "delivery" / "sql" / "schema.sql")
-MANAGEMENT = load(HERE / "changes" / "sql" / "install.sql")
+LOG = statements(changes.__file__, "schema")
+INSTALL = statements(changes.__file__, "install")
+DELIVERY = statements(delivery.__file__, "schema")
+UPKEEP = statements(delivery.__file__, "upkeep")
 
 
 def has_log(connection: BaseDatabaseWrapper) -> bool:
@@ -32,7 +31,7 @@ def has_log(connection: BaseDatabaseWrapper) -> bool:
 
 def _exists(connection: BaseDatabaseWrapper, table: str) -> bool:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [table])
+        cursor.execute(INSTALL["exists"], [table])
         return bool(cursor.fetchone() == (True,))
 
 
@@ -65,42 +64,38 @@ def declare_subscriptions(connection: BaseDatabaseWrapper) -> None:
     """Inserts or updates the declared subscriptions; new ones begin here."""
     with connection.cursor() as cursor:
         for subscriber in registered():
-            cursor.execute(SQL["upkeep"]["declare_subscription"], subscriber.row)
+            cursor.execute(UPKEEP["declare_subscription"], subscriber.row)
 
 
 def empty_log(connection: BaseDatabaseWrapper) -> None:
     """Deletes all changes from the log, for `flush`. Needs its owner."""
     with transaction.atomic(connection.alias), connection.cursor() as cursor:
-        cursor.execute(MANAGEMENT["empty_log"])
+        cursor.execute(INSTALL["empty_log"])
 
 
 def uninstall_log(connection: BaseDatabaseWrapper) -> None:
     """Drops the triggers, the change log and all functions; captured tables are kept."""
     uninstall_triggers(connection)
     with connection.cursor() as cursor:
-        cursor.execute(MANAGEMENT["uninstall"])
+        cursor.execute(INSTALL["uninstall"])
 
 
-def _run(connection: BaseDatabaseWrapper, table: str, statements: dict[str, str]) -> None:
+def _run(connection: BaseDatabaseWrapper, table: str, declared: Statements) -> None:
     """Executes the statements unless they are unchanged: the table's comment has their digest."""
     with transaction.atomic(connection.alias), connection.cursor() as cursor:
-        cursor.execute(MANAGEMENT["schema"])
+        cursor.execute(INSTALL["schema"])
         [schema] = cursor.fetchone() or [None]
         if schema is None:  # the search_path names no schema that exists, which migrate reports
             return
-        filled = [_filled(statement, schema) for statement in statements.values()]
-        cursor.execute(MANAGEMENT["comment"], [table])
-        if cursor.fetchone() == (digest := _digest(filled),):
+        own = {"schema": Statement(schema), "retention_days": literal(lockstep_settings.RETENTION_DAYS)}
+        filled = declared.with_parts(**own) if declared is LOG else declared
+        cursor.execute(INSTALL["comment"], [table])
+        if cursor.fetchone() == (digest := _digest(filled.values()),):
             return
-        for statement in filled:
+        for statement in filled.values():
             cursor.execute(statement)
-        cursor.execute(f"COMMENT ON TABLE {table} IS '{digest}'")
+        cursor.execute(INSTALL["set_comment"].with_parts(table=Statement(table), comment=literal(digest)))
 
 
-def _filled(statement: str, schema: str) -> str:
-    days = str(lockstep_settings.RETENTION_DAYS)
-    return statement.replace("{schema}", schema).replace("{retention_days}", days)
-
-
-def _digest(statements: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(statements).encode()).hexdigest()[:16]
+def _digest(executed: Iterable[Statement]) -> str:
+    return hashlib.sha256("\n".join(executed).encode()).hexdigest()[:16]

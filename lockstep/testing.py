@@ -14,21 +14,16 @@ import asyncio
 from dataclasses import dataclass
 from threading import Thread
 
+from lockstep import delivery
 from lockstep.conf import lockstep_settings, log_connection
 from lockstep.delivery import operations
 from lockstep.delivery.reports import ChangeFilter, DeadLetterRow, Status
 from lockstep.delivery.subscriptions import registered, registered_families
 from lockstep.delivery.worker import Worker
+from lockstep.sql import statements
 
 LOOK_SECONDS = 0.02
-DUE = """
-    SELECT EXISTS (SELECT FROM lockstep_lane lane JOIN lockstep_subscription s ON s.name = lane.subscription_id
-                   WHERE s.state IN ('active', 'full') AND (lane.next_at <= clock_timestamp() OR lane.failure IS NULL))
-        OR EXISTS (SELECT FROM lockstep_subscription s JOIN lockstep_place place ON place.id = s.place_id
-                   CROSS JOIN LATERAL lockstep_unplaced(place) AS c
-                   WHERE s.state = 'active' AND lockstep_followed(s.follows, c.model, c.kind)
-                     AND (s.skip_origin IS NULL OR c.origin IS DISTINCT FROM s.skip_origin))
-"""
+UPKEEP = statements(delivery.__file__, "upkeep")
 
 
 class Undelivered(AssertionError):
@@ -94,7 +89,7 @@ def _is_due() -> bool:
     connection = log_connection()
     try:
         with connection.cursor() as cursor:
-            cursor.execute(DUE)
+            cursor.execute(UPKEEP["anything_due"])
             return bool(cursor.fetchone() == (True,))
     finally:
         connection.close()  # its thread is not used again

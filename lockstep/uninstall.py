@@ -6,15 +6,19 @@ from django.apps import apps
 from django.db import connections, transaction
 from django.db.migrations.recorder import MigrationRecorder
 
-from lockstep.changes.triggers import SQL, uninstall_triggers
+from lockstep import changes
+from lockstep.changes.triggers import TRIGGERS, uninstall_triggers
 from lockstep.conf import engine_apps, lockstep_settings
 from lockstep.install import uninstall_log
+from lockstep.sql import identifier, statements
+
+INSTALL = statements(changes.__file__, "install")
 
 
 def plan_uninstall() -> list[str]:
     """Descriptions of the objects that would be dropped."""
     with connections[lockstep_settings.DATABASE].cursor() as cursor:
-        cursor.execute(SQL["installed"])
+        cursor.execute(TRIGGERS["installed"])
         triggers = [f"the trigger {name} on {table}" for table, name, *_ in cursor.fetchall()]
     tables = [f"the table {table}" for table in _tables()]
     return [*triggers, *tables, "the change log and its functions", *_records()]
@@ -28,7 +32,7 @@ def uninstall() -> list[str]:
         uninstall_triggers(connection)
         with connection.cursor() as cursor:
             for table in _tables():
-                cursor.execute(f"DROP TABLE {connection.ops.quote_name(table)} CASCADE")
+                cursor.execute(INSTALL["drop_table"].with_parts(table=identifier(table)))
         uninstall_log(connection)
         _forget(connection.alias)
     return dropped

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from backend.accounts.models import Session, Token, User
 from backend.accounts.sessions import EVERYTHING, new_secret
-from lockstep.delivery.database import SQL
+from lockstep.delivery.housekeeping import UPKEEP
 from lockstep.delivery.subscriptions import registered
 
 # Those that the engine's own tests have as well.
@@ -119,7 +119,7 @@ def empty_tables() -> None:
                 with without_triggers(cursor, table):
                     cursor.execute(f"DELETE FROM {table}")
         for subscriber in registered():
-            cursor.execute(SQL["upkeep"]["declare_subscription"], subscriber.row)
+            cursor.execute(UPKEEP["declare_subscription"], subscriber.row)
 
 
 def draw_large_numbers() -> None:

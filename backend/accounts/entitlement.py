@@ -23,26 +23,16 @@ from django.db import transaction
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 
 from lockstep.changes.attribution import Actor, attributed_transaction
+from lockstep.sql import Statement, statements
 
-# PostgreSQL locks the rows in the order of OF, and evaluates the conditions again on the locked rows.
-OF_SESSION = """(
-    SELECT u.is_staff OR NOT %(actor_staff)s
-    FROM accounts_user u JOIN accounts_session s ON s.user_id = u.id
-    WHERE u.id = %(actor_user)s AND s.id = %(actor_session)s
-      AND u.is_active AND u.deleted IS NULL AND s.revoked IS NULL AND s.expires > statement_timestamp()
-    FOR KEY SHARE OF u, s)"""
-OF_ADMIN = """(
-    SELECT u.is_staff
-    FROM accounts_user u
-    WHERE u.id = %(actor_user)s AND u.is_active AND u.deleted IS NULL AND u.password = %(actor_password)s
-    FOR KEY SHARE OF u)"""
+SQL = statements(__file__, "entitlement")
 
 
 @dataclass(frozen=True, slots=True)
 class Entitlement:
     """The credentials of a user; an `attribution.Confirmation` for user and session."""
 
-    sql: str
+    sql: Statement
     parameters: Mapping[str, Any]
 
     def refusal(self, confirmed: bool | None) -> Exception:
@@ -65,7 +55,7 @@ class AdminEntitlement(Entitlement):
 def session_actor(*, user: UUID, session: UUID, is_staff: bool) -> Actor:
     """The actor of a request with a bearer token. The confirmation checks session, account and staff status."""
     parameters = {"actor_user": user, "actor_session": session, "actor_staff": is_staff}
-    return Actor(f"user:{user}", Entitlement(OF_SESSION, parameters))
+    return Actor(f"user:{user}", Entitlement(SQL["of_session"], parameters))
 
 
 def admin_actor(*, user: UUID, password: str) -> Actor:
@@ -73,7 +63,7 @@ def admin_actor(*, user: UUID, password: str) -> Actor:
 
     `password` is the stored hash that Django's session was verified against when the request was authenticated.
     """
-    return Actor(f"user:{user}", AdminEntitlement(OF_ADMIN, {"actor_user": user, "actor_password": password}))
+    return Actor(f"user:{user}", AdminEntitlement(SQL["of_admin"], {"actor_user": user, "actor_password": password}))
 
 
 def lock_account(user: object) -> None:

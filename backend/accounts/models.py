@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pgtrigger
@@ -23,13 +22,11 @@ from backend.entities.models import BUMP_VERSION, AliveParent, Entity, EntityQue
 from lockstep import capture
 from lockstep.changes.attribution import Actor
 from lockstep.changes.models import UUID7
-from lockstep.changes.sql_file import load
 from lockstep.rest import text
+from lockstep.sql import statements
 from lockstep.webhooks.models import Endpoint
 
-WITHDRAWAL = load(Path(__file__).parent / "sql" / "withdrawal.sql")
-
-KEEP_SESSIONS = "SELECT set_config('lockstep.kept_sessions', %s, true)"
+WITHDRAWAL = statements(__file__, "withdrawal")
 ALREADY_IN_USE = "Already in use."
 
 
@@ -88,9 +85,9 @@ def keeping_sessions(kept: str) -> Iterator[None]:
     Any other new password ends them all, for every writer (sql/withdrawal.sql).
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(KEEP_SESSIONS, [kept])
+        cursor.execute(WITHDRAWAL["keep_sessions"], [kept])
         yield
-        cursor.execute(KEEP_SESSIONS, [""])
+        cursor.execute(WITHDRAWAL["keep_sessions"], [""])
 
 
 @capture("number", "username", "email", "first_name", "last_name", "is_active", "is_staff", soft_delete="deleted")

@@ -14,7 +14,6 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -25,16 +24,17 @@ from rest_framework.exceptions import AuthenticationFailed
 
 from backend.accounts import signed
 from backend.accounts.models import Session, Token, User
-from lockstep.changes.sql_file import load
-from lockstep.rest.fastpath import BundledQuery, Values, fetch_tuple, instance
+from lockstep.rest.fastpath import BundledQuery, Values, fetch_tuple, for_user, instance
+from lockstep.sql import Statement, identifier, joined, statements
 
 READ, WRITE = "read", "write"
 EVERYTHING = f"{READ} {WRITE}"
 DEFERRED_COLUMNS = {"password", "last_login", "date_joined", "created", "updated", "deleted"}  # loaded on access
 USER = [field.attname for field in User._meta.concrete_fields if field.attname not in DEFERRED_COLUMNS]
-COLUMNS = ", ".join(f"u.{column}" for column in USER)
+COLUMNS = joined(identifier("u", column) for column in USER)
 SESSION = ("id", "scope", "user_id")
-SQL = load(Path(__file__).parent / "sql" / "sessions.sql")
+SQL = statements(__file__, "sessions")
+WHO = Statement("who.id")
 REUSE_GRACE = timedelta(seconds=10)  # in which a used refresh token may be used again
 
 
@@ -91,9 +91,9 @@ def find(secret: str, query: BundledQuery | None = None) -> Caller | None:
 
 
 @cache
-def _statement(name: str, bundled: str | None = None) -> str:
-    who = SQL[name].format(user=COLUMNS)
-    return who if bundled is None else SQL["bundled"].format(who=who, bundled=bundled.replace("{user}", "who.id"))
+def _statement(name: str, bundled: Statement | None = None) -> Statement:
+    who = SQL[name].with_parts(user=COLUMNS)
+    return who if bundled is None else SQL["bundled"].with_parts(who=who, bundled=for_user(bundled, WHO))
 
 
 def expiry_of(secret: str) -> datetime | None:

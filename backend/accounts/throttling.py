@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
-from pathlib import Path
 from uuid import UUID
 
 from django.conf import settings
@@ -25,12 +24,12 @@ from django.db import connection
 from backend.accounts.models import Session, User
 from backend.entities.addresses import MAX_ADDRESS, name_or_address
 from backend.entities.folding import fold
-from lockstep.changes.sql_file import load
 from lockstep.rest.encryption import derived_key
 from lockstep.rest.errors import TooManyRequests
 from lockstep.rest.requests import network_of
+from lockstep.sql import statements
 
-SQL = load(Path(__file__).parent / "sql" / "login_attempts.sql")
+SQL = statements(__file__, "login_attempts")
 
 
 @dataclass(frozen=True, slots=True)

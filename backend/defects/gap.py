@@ -3,17 +3,16 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from django.conf import settings
 from django.db import connection
 
 from backend.providers.counter import Counter, Tally
-from lockstep.changes.sql_file import load
 from lockstep.delivery.audit import Finding
 from lockstep.http.errors import ProviderError
+from lockstep.sql import statements
 
-SQL = load(Path(__file__).parent / "sql" / "gap.sql")
+SQL = statements(__file__, "gap")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,24 +16,19 @@ from typing import Any
 
 import pgtrigger
 
+from lockstep.sql import Statement, identifier, statements
+
 IS_DELETED = pgtrigger.Q(old__deleted__isnull=True, new__deleted__isnull=False)
-WAIT: Any = pgtrigger.Func(  # type: ignore[no-untyped-call]  # pgtrigger leaves it untyped
-    "PERFORM FROM {meta.db_table} WHERE id = NEW.id FOR UPDATE; RETURN NEW;"
-)
-ROWS = """
-UPDATE {table} SET deleted = NEW.deleted WHERE id = ANY (ARRAY(
-    SELECT id FROM {table} WHERE {column} = NEW.id AND deleted IS NULL ORDER BY id FOR NO KEY UPDATE));
-RETURN NULL;
-"""
+TRIGGERS = statements(__file__, "triggers")
 
 
-def deletes(*dependents: tuple[str, str], first: str = "") -> list[pgtrigger.Trigger]:
+def deletes(*dependents: tuple[str, str], first: Statement | None = None) -> list[pgtrigger.Trigger]:
     """The triggers of a parent that delete its rows in these tables, by these foreign key columns.
 
     Rows are locked in the order of their ids, as in every statement that writes several. `first` is SQL that runs
     before: it locks rows that other transactions lock before these.
     """
-    return [wait_for_dependents(), *(_deletes(table, column, first) for table, column in dependents)]
+    return [WaitForDependents(), *(_deletes(table, column, first) for table, column in dependents)]
 
 
 def deletes_of_user(*dependents: tuple[str, str]) -> list[pgtrigger.Trigger]:
@@ -45,24 +40,27 @@ def deletes_of_user(*dependents: tuple[str, str]) -> list[pgtrigger.Trigger]:
     return [_deletes(table, column) for table, column in dependents]
 
 
-def wait_for_dependents() -> pgtrigger.Trigger:
-    """The trigger by which a deletion waits for transactions that have locked the row as a parent."""
-    return pgtrigger.Trigger(
-        name="wait_for_dependents",
-        when=pgtrigger.Before,
-        operation=_deletion(),
-        condition=IS_DELETED,
-        func=WAIT,
-    )
+class WaitForDependents(pgtrigger.Trigger):
+    """By this trigger a deletion waits for transactions that have locked the row as a parent."""
+
+    def __init__(self) -> None:
+        super().__init__(name="wait_for_dependents", when=pgtrigger.Before, operation=_deletion(), condition=IS_DELETED)
+
+    def get_func(self, model: Any) -> str:  # noqa: ANN401 - pgtrigger means the class
+        """The trigger's body."""
+        return TRIGGERS["wait_for_dependents"].with_parts(table=identifier(model._meta.db_table))
 
 
-def _deletes(table: str, column: str, first: str = "") -> pgtrigger.Trigger:
+def _deletes(table: str, column: str, first: Statement | None = None) -> pgtrigger.Trigger:
+    body, parts = TRIGGERS["delete_dependents"], {"table": identifier(table), "column": identifier(column)}
+    if first is not None:
+        body, parts = TRIGGERS["delete_dependents_after"], {**parts, "first": first}
     return pgtrigger.Trigger(
         name=f"delete_{table}",
         when=pgtrigger.After,
         operation=_deletion(),
         condition=IS_DELETED,
-        func=first + ROWS.format(table=table, column=column),
+        func=body.with_parts(**parts),
     )
 
 

@@ -13,6 +13,9 @@ from django.db.models import lookups
 
 from backend.entities.addresses import stored_address
 from lockstep.rest import text
+from lockstep.sql import Statement, identifier, joined, statements
+
+TRIGGERS = statements(__file__, "triggers")
 
 
 class Fold(models.Func):
@@ -103,13 +106,14 @@ class FoldedField(models.TextField):  # type: ignore[type-arg]  # it takes none 
 
 def fold_trigger(target: str, *sources: str) -> pgtrigger.Trigger:
     """The trigger that writes the folded columns into the target, also after an update of the target alone."""
-    joined = " || ' ' || ".join(f"coalesce(NEW.{source}, '')" for source in sources)
+    folded = Statement("coalesce(NEW.{source}, '')")
+    texts = joined((folded.with_parts(source=identifier(source)) for source in sources), " || ' ' || ")
     update: Any = pgtrigger.UpdateOf(*sources, target)  # type: ignore[no-untyped-call]
     return pgtrigger.Trigger(
         name=f"write_{target}",
         when=pgtrigger.Before,
         operation=pgtrigger.Insert | update,
-        func=f"NEW.{target} := lockstep_fold({joined}); RETURN NEW;",
+        func=TRIGGERS["fold"].with_parts(target=identifier(target), sources=texts),
     )
 
 

@@ -17,16 +17,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 from lockstep.changes.database_errors import cause_of
+from lockstep.sql import statements
 
 Result = TypeVar("Result")
 FIRST_PAUSE, MAX_PAUSE = 0.5, 20.0
 WATCH_SECONDS = 1.0
-BLOCKERS = """
-    SELECT DISTINCT pid, application_name, usename,
-           to_char(xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"') AS since
-    FROM unnest(pg_blocking_pids(%s)) AS blocker (pid) LEFT JOIN pg_stat_activity USING (pid)
-    ORDER BY since, pid
-"""
+SQL = statements(__file__, "migration_locks")
 
 
 class LockTimeout(Exception):
@@ -85,7 +81,7 @@ def limited(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 def _set_limit(connection: BaseDatabaseWrapper, seconds: float) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('lock_timeout', %s, false)", [str(round(seconds * 1_000))])
+        cursor.execute(SQL["limit_lock_waits"], [str(round(seconds * 1_000))])
 
 
 class Watch:
@@ -121,7 +117,7 @@ class Watch:
         if session is None:
             return
         with own.cursor() as cursor:
-            cursor.execute(BLOCKERS, [session.info.backend_pid])
+            cursor.execute(SQL["blockers"], [session.info.backend_pid])
             if blockers := cursor.fetchall():
                 self.seen = f"{', '.join(map(describe, blockers))} {'hold' if blockers[1:] else 'holds'} it"
 

@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 
 from lockstep.changes.models import UUID7
 from lockstep.rest.violations import ALIVE_SUFFIX, field_of
+from lockstep.sql import identifier, literal, statements
 
 
 class NextNumber(models.Func):
@@ -68,30 +69,19 @@ class Entity(models.Model):
             raise ValidationError(messages)
 
 
+SQL = statements(__file__, "entities")
 BUMP_VERSION = pgtrigger.Trigger(
     name="touch",
     when=pgtrigger.Before,
     operation=pgtrigger.Update,
     condition=pgtrigger.AnyChange(),
-    func="NEW.updated := now(); NEW.version := OLD.version + 1; RETURN NEW;",
+    func=SQL["bump_version"],
 )
 
 
 def number_field(sequence: str) -> "models.BigIntegerField[int, int]":
     """The column `number`, with the next value of a sequence, which the app's first migration creates."""
     return models.BigIntegerField(unique=True, editable=False, db_default=NextNumber(sequence))
-
-
-ALIVE = """
-IF NEW.{column} IS NOT NULL THEN
-    PERFORM FROM {parent} WHERE {key} = NEW.{column} AND deleted IS NULL FOR KEY SHARE;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION '{label} % does not exist or is deleted.', NEW.{column}
-            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = '{constraint}';
-    END IF;
-END IF;
-RETURN NEW;
-"""
 
 
 class AliveParent(pgtrigger.Trigger):
@@ -117,21 +107,19 @@ class AliveParent(pgtrigger.Trigger):
 
     def get_condition(self, model: Any) -> Any:  # noqa: ANN401 - pgtrigger means the class, and has conditions
         """Rows that are not deleted; for updates only those that were deleted or had another parent."""
-        column = model._meta.get_field(self.field).column
         if self.operation == pgtrigger.Insert:
-            return pgtrigger.Condition("NEW.deleted IS NULL")
-        return pgtrigger.Condition(
-            f"NEW.deleted IS NULL AND (OLD.deleted IS NOT NULL OR NEW.{column} IS DISTINCT FROM OLD.{column})"
-        )
+            return pgtrigger.Condition(SQL["inserted_alive"])
+        column = identifier(model._meta.get_field(self.field).column)
+        return pgtrigger.Condition(SQL["restored_or_moved"].with_parts(column=column))
 
     def get_func(self, model: Any) -> str:  # noqa: ANN401 - pgtrigger means the class
         """The trigger's body."""
         field = model._meta.get_field(self.field)
         parent = field.remote_field.model._meta
-        return ALIVE.format(
-            column=field.column,
-            parent=parent.db_table,
-            key=field.target_field.column,
-            label=parent.label_lower,
-            constraint=f"{model._meta.db_table}_{field.column}{ALIVE_SUFFIX}",
+        return SQL["check_parent"].with_parts(
+            column=identifier(field.column),
+            parent=identifier(parent.db_table),
+            key=identifier(field.target_field.column),
+            label=literal(parent.label_lower),
+            constraint=literal(f"{model._meta.db_table}_{field.column}{ALIVE_SUFFIX}"),
         )

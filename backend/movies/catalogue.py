@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -24,15 +23,15 @@ from backend.movies.models import Catalogue, Movie, Tally
 from backend.providers.november7 import Listing, November7, RemoteMovie
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.changes.database_errors import is_transient
-from lockstep.changes.sql_file import load
 from lockstep.delivery.audit import Finding
 from lockstep.http.errors import MalformedResponse, ProviderError
 from lockstep.rest.errors import Unavailable
 from lockstep.rest.server.slots import remote_wait
+from lockstep.sql import statements
 
 logger = logging.getLogger(__name__)
 
-SQL = load(Path(__file__).parent / "sql" / "catalogue.sql")
+SQL = statements(__file__, "catalogue")
 ORIGIN = "november7"
 FETCH_SECONDS = 2.5  # for one fetch with all its attempts: a request must be answered within 3 s
 LEASE = timedelta(seconds=FETCH_SECONDS + 2)

@@ -1,7 +1,6 @@
 """Movies from a provider's catalogue, and the ratings of users."""
 
 import sys
-from pathlib import Path
 from typing import Any, Self
 
 import pgtrigger
@@ -16,9 +15,9 @@ from backend.entities.folding import FoldedField, fold_trigger
 from backend.entities.models import BUMP_VERSION, AliveParent, AnyUser, Entity, EntityQuerySet
 from backend.entities.transition_tables import BOTH_ROWS, NEW_ROWS, OLD_ROWS
 from lockstep import EVERYBODY, capture
-from lockstep.changes.sql_file import load
+from lockstep.sql import statements
 
-TRIGGERS = load(Path(__file__).parent / "sql" / "triggers.sql")
+TRIGGERS = statements(__file__, "triggers")
 MAX_WORDS = 8  # of a search
 FINITE = (-sys.float_info.max, sys.float_info.max)  # PostgreSQL sorts NaN above every number
 

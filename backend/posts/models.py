@@ -12,6 +12,9 @@ from backend.entities.folding import NormalTextField
 from backend.entities.models import BUMP_VERSION, AliveParent, Entity, EntityQuerySet, number_field
 from backend.entities.transition_tables import NEW_ROWS
 from lockstep import EVERYBODY, capture
+from lockstep.sql import statements
+
+TRIGGERS = statements(__file__, "triggers")
 
 # The provider's user of our own posts: users are not mirrored.
 OUR_USER_ID = 99999942
@@ -68,14 +71,7 @@ class Comment(Entity):
                 when=pgtrigger.After,
                 operation=pgtrigger.Insert,
                 referencing=NEW_ROWS,
-                func="""
-                    PERFORM FROM posts_post WHERE id IN (SELECT post_id FROM new_rows) ORDER BY id FOR KEY SHARE;
-                    IF EXISTS (SELECT FROM new_rows n JOIN posts_post p ON p.id = n.post_id WHERE p.deleted IS NOT NULL)
-                    THEN
-                        RAISE EXCEPTION 'A comment needs a post that is not deleted.' USING ERRCODE = 'check_violation';
-                    END IF;
-                    RETURN NULL;
-                """,
+                func=TRIGGERS["refuse_deleted_post"],
             ),
         ]
         constraints = [models.CheckConstraint(name="posts_comment_number_reachable", condition=REACHABLE)]

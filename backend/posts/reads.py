@@ -1,14 +1,12 @@
 """Queries of the frozen routes, as bundled queries of GETs, or by themselves after a change."""
 
-from pathlib import Path
-
-from lockstep.changes.sql_file import load
 from lockstep.rest.fastpath import BundledQuery, fetch_one
 from lockstep.rest.paging import Counted, PageParams, page_limits
+from lockstep.sql import statements
 
-SQL = {name: text.rstrip(";") for name, text in load(Path(__file__).parent / "sql" / "reads.sql").items()}
-POSTS = SQL["array"].replace("{rows}", SQL["posts"])
-COMMENTS = SQL["comments_of"].replace("{array}", SQL["array"].replace("{rows}", SQL["comments"]))
+SQL = statements(__file__, "reads")
+POSTS = SQL["array"].with_parts(rows=SQL["posts"])
+COMMENTS = SQL["comments_of"].with_parts(rows=SQL["comments"])
 
 number_of_posts = Counted(lambda: _number("number_of_posts"))
 

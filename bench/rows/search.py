@@ -24,7 +24,8 @@ from bench.place import Connection
 from bench.processes import as_in_pgbench, pgbench_latencies
 from bench.row import Comparison, Figures, Goal, Row, Variant
 from bench.web.serving import serving_ours
-from lockstep.rest.fastpath import fetch_all
+from lockstep.rest.fastpath import fetch_all, for_user
+from lockstep.sql import Statement
 
 PRODUCTS, VOCABULARY, WORDS, ASKED, WARM_UP = 1_000_000, 50_000, 12, 300, 100
 SHOWN, LISTED = 20, 50
@@ -120,11 +121,12 @@ class Search(Row):
 
     def _database(self) -> Figures:
         products = Product.objects.visible_to(self.user)
+        listed = for_user(reads.BUNDLED_SQL["older"], Statement("%(user)s"))
         self.watch = Watch()
         with mock.patch.object(psycopg.Cursor, "execute", self.watch.around(psycopg.Cursor.execute)):
             return self._measured(
                 lambda text: reads.found(self.user, products, text, OLDER, None, SHOWN + 1),
-                lambda _: fetch_all(reads.SQL["older"], {"user": self.user.pk, "place": None, "limit": LISTED}),
+                lambda _: fetch_all(listed, {"user": self.user.pk, "place": None, "limit": LISTED}),
                 milliseconds=self.watch.milliseconds,
             )
 

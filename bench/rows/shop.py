@@ -6,16 +6,19 @@ from contextlib import ExitStack
 
 import jwt
 
-from backend.accounts.entitlement import OF_SESSION
+from backend.accounts.entitlement import SQL as ENTITLEMENT
 from backend.accounts.models import Session, User
 from backend.accounts.sessions import open_pair
-from backend.shop.catalogue.reads import SQL as READS
+from backend.shop.catalogue.reads import BUNDLED_SQL
 from backend.shop.models import Order, Product, ProductTag, Tag
 from backend.shop.orders.actions import SQL as ORDERS
 from bench.processes import as_in_pgbench, run_pgbench
 from bench.row import Comparison, Figures, Goal, Row, Variant
 from bench.web.serving import CONNECTIONS, WORKERS, orders_per_second, requests_per_second, serving, serving_ours
+from lockstep.changes.attribution import ATTRIBUTED
+from lockstep.rest.fastpath import for_user
 from lockstep.rest.paging import MAX_PAGE_BYTES
+from lockstep.sql import Statement
 
 PRODUCTS, TAGS, SECONDS = 100_000, 1_000, 4.0
 BUYERS = CONNECTIONS  # one a client: each has a session
@@ -41,6 +44,8 @@ CREATE TABLE bench_key (
     user_id uuid NOT NULL REFERENCES accounts_user, key text NOT NULL, asked text NOT NULL, answer text,
     created timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (user_id, key))
 """
+
+USER = Statement("%(user)s")
 
 
 class Shop(Row):
@@ -172,7 +177,11 @@ class Shop(Row):
         numbers = ", ".join(f":n{line}" for line in range(LINES))
         return {
             "list": _filled(
-                READS["few_older"], user=f"'{self.user.pk}'", place="NULL", limit="50", bytes=str(MAX_PAGE_BYTES)
+                for_user(BUNDLED_SQL["few_older"], Statement("%(user)s")),
+                user=f"'{self.user.pk}'",
+                place="NULL",
+                limit="50",
+                bytes=str(MAX_PAGE_BYTES),
             ),
             "order": chosen + self._place(numbers, LINES),
             "order, hot": self._place(str(self.numbers[0]), 1),
@@ -183,13 +192,14 @@ class Shop(Row):
         users, sessions = (", ".join(f"'{one}'" for one in column) for column in zip(*self.sessions, strict=True))
         buyer, session = (f"(ARRAY[{keys}]::uuid[])[:buyer]" for keys in (users, sessions))
         return f"\\set buyer random(1, {BUYERS})\n" + _filled(
-            ORDERS["place"].replace("{confirmed}", OF_SESSION),
+            ORDERS["place"].with_parts(attributed=ATTRIBUTED, confirmed=ENTITLEMENT["of_session"]),
             actor=f"'user:' || {buyer}",
             actor_user=buyer,
             actor_session=session,
             actor_staff="false",
             origin="''",
             trace="''",
+            traceparent="''",
             id="lockstep_uuid7()",
             buyer=buyer,
             state="'PENDING_CONFIRMATION'",

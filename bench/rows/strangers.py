@@ -18,7 +18,7 @@ from bench.processes import free_port
 from bench.row import Comparison, Figures, Goal, Row, Variant
 from bench.web.serving import serving_ours
 from bench.web.strangers import GATEWAY_SECONDS, HALF_BODIES, HALF_HEADERS, STREAMS
-from lockstep.delivery.database import SQL
+from lockstep.delivery.epochs import EPOCHS
 
 REQUESTS, PAUSE_SECONDS, USERS = 1_500, 0.005, 8
 EVERY = 10  # requests of the client to one of each probe
@@ -42,7 +42,7 @@ class Strangers(Row):
         # Elsewhere the gateway would have to speak TLS.
         os.environ |= {"RATE_LIMIT": "1000000000", "LOG_LEVEL": "WARNING", "DEBUG": "true"}
         with self.place.connection() as connection:
-            connection.execute(SQL["epochs"]["begin_first"])
+            connection.execute(EPOCHS["begin_first"])
         staff = User.objects.create_user("strangers", password="", is_staff=True)
         users = [User.objects.create_user(f"stranger-{n}", password="") for n in range(USERS)]
         product = Product.objects.create(owner=staff, name="thing", description="", price="1", stock=10**6)

@@ -6,6 +6,7 @@ The columns of the change log are filled from these settings, so a change writte
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Protocol
 
 from django.db import transaction
@@ -15,12 +16,10 @@ from lockstep import telemetry
 from lockstep.changes.context import current_trace
 from lockstep.changes.wakeup import commit_notifier
 from lockstep.conf import lockstep_settings, log_connection
+from lockstep.sql import Statement, statements
 
-# Sets the attribution of a transaction, with the parameters of `attribution`.
-ATTRIBUTED = ", ".join(
-    f"set_config('lockstep.{name}', %({name})s, true)" for name in ("actor", "origin", "trace", "traceparent")
-)
-SET_LOCAL = f"SELECT {{confirmed}}, {ATTRIBUTED}"
+SQL = statements(__file__, "attribution")
+ATTRIBUTED = SQL["attributed"]  # columns that set the attribution, with the parameters of `attribution`
 
 
 class Confirmation(Protocol):
@@ -31,7 +30,7 @@ class Confirmation(Protocol):
     """
 
     @property
-    def sql(self) -> str: ...
+    def sql(self) -> Statement: ...
 
     @property
     def parameters(self) -> Mapping[str, object]: ...
@@ -70,9 +69,9 @@ def _said(*, actor: str, origin: str, trace: str) -> dict[str, str]:
     return {"actor": actor, "origin": origin, "trace": trace, "traceparent": telemetry.traceparent()}
 
 
-def confirmation_sql(actor: str) -> str:
+def confirmation_sql(actor: str) -> Statement:
     """A boolean expression over the parameters of `attribution`: whether this actor may write."""
-    return actor.confirmation.sql if isinstance(actor, Actor) else "true"
+    return actor.confirmation.sql if isinstance(actor, Actor) else Statement("true")
 
 
 def refuse_unless(confirmed: bool | None, actor: str) -> None:
@@ -84,12 +83,22 @@ def refuse_unless(confirmed: bool | None, actor: str) -> None:
 def confirm(actor: str) -> None:
     """Confirms an actor for a request that writes nothing, such as a replayed response. Raises its error."""
     if isinstance(actor, Actor):
-        refuse_unless(_is_confirmed(f"SELECT {actor.confirmation.sql}", actor.confirmation.parameters), actor)
+        refuse_unless(_is_confirmed(confirm_statement(actor), actor.confirmation.parameters), actor)
 
 
-def set_local(*, origin: str, trace: str) -> tuple[str, dict[str, str]]:
+def confirm_statement(actor: Actor) -> Statement:
+    """A statement of one row and column: whether this actor may write."""
+    return SQL["confirm"].with_parts(confirmed=actor.confirmation.sql)
+
+
+@cache
+def _set_local(confirmed: Statement) -> Statement:
+    return SQL["set_local"].with_parts(confirmed=confirmed)
+
+
+def set_local(*, origin: str, trace: str) -> tuple[Statement, dict[str, str]]:
     """The statement and parameters that attribute a transaction of a connection other than Django's."""
-    return SET_LOCAL.format(confirmed="true"), _said(actor="", origin=origin, trace=trace)
+    return _set_local(Statement("true")), _said(actor="", origin=origin, trace=trace)
 
 
 def notify_on_commit() -> None:
@@ -108,7 +117,7 @@ def attributed_transaction(*, actor: str = "", origin: str = "") -> Iterator[Non
     its attribution applies from there on. Its commit notifies readers of the change log.
     """
     with transaction.atomic(lockstep_settings.DATABASE):
-        statement = SET_LOCAL.format(confirmed=confirmation_sql(actor))
+        statement = _set_local(confirmation_sql(actor))
         refuse_unless(_is_confirmed(statement, attribution(actor=actor, origin=origin)), actor)
         notify_on_commit()
         yield

@@ -22,6 +22,7 @@ from psycopg.rows import TupleRow
 
 from lockstep.changes.database_errors import is_stale
 from lockstep.conf import log_connection
+from lockstep.sql import Statement, joined, statements
 
 T = TypeVar("T")
 ConnectionParameters: TypeAlias = dict[str, Any]  # of psycopg's connect: texts, numbers and classes
@@ -35,11 +36,7 @@ PROBE_SECONDS = 3  # the limit of the connection for the check, and of its answe
 # Django's connection parameters that only its own cursors can use.
 OF_DJANGOS_CURSORS = ("cursor_factory", "context", "prepare_threshold")
 
-# A session that waits for its client will not answer. NULL: this role may not see it.
-WORKS = "state = 'active' AND wait_event_type IS DISTINCT FROM 'Client'"
-SESSION = "FROM pg_stat_activity WHERE pid = %s AND datname = current_database()"
-OWES_AN_ANSWER = f"SELECT {WORKS} {SESSION}"
-END_SESSION = f"SELECT pg_terminate_backend(pid) {SESSION} AND NOT ({WORKS})"
+SQL = statements(__file__, "sessions")
 OWES_NONE = "the server owes it no answer"
 
 
@@ -49,7 +46,7 @@ def connection_parameters() -> ConnectionParameters:
     return {name: value for name, value in given.items() if name not in OF_DJANGOS_CURSORS}
 
 
-def session_statement(settings: Mapping[str, str]) -> tuple[str, list[str]]:
+def session_statement(settings: Mapping[str, str]) -> tuple[Statement, list[str]]:
     """The first statement of a session and its parameters: applies the settings, returns the server's process id.
 
     A statement, because `options` of the connection may come from the environment or a service file, and are refused by
@@ -57,8 +54,8 @@ def session_statement(settings: Mapping[str, str]) -> tuple[str, list[str]]:
     """
     role = log_connection().settings_dict["OPTIONS"].get("assume_role")
     wanted = {**settings, **({"role": role} if role else {})}
-    columns = ["pg_backend_pid()", *("set_config(%s, %s, false)" for _ in wanted)]
-    return f"SELECT {', '.join(columns)}", [word for setting in wanted.items() for word in setting]
+    statement = SQL["begin"].with_parts(settings=joined([SQL["setting"]] * len(wanted), ""))
+    return statement, [word for setting in wanted.items() for word in setting]
 
 
 class Watched:
@@ -214,7 +211,7 @@ def examine(address: ConnectionParameters, pid: int) -> str:
     """Why this server process will not answer; "" where it may, or that is unknown."""
     try:
         with Probe.connect(**address, autocommit=True) as probe:
-            row = probe.execute(OWES_AN_ANSWER, [pid]).fetchone()
+            row = probe.execute(SQL["owes_an_answer"], [pid]).fetchone()
     except psycopg.Error as error:
         # A server that refuses a connection ("FATAL: sorry, too many clients already") is alive.
         return "" if "FATAL" in str(error) else "the server does not answer on another connection either"
@@ -227,7 +224,7 @@ def end_session(address: ConnectionParameters, pid: int) -> None:
     """Terminates this session on the server, unless it works on a statement."""
     try:
         with Probe.connect(**address, autocommit=True) as probe:
-            probe.execute(END_SESSION, [pid])
+            probe.execute(SQL["end"], [pid])
     except psycopg.Error as error:
         logger.warning("the session of a dead connection is still there: %s", str(error).partition("\n")[0])
 

@@ -4,16 +4,15 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from django.db import models, transaction
 
 from lockstep.changes.capture import Capture, capture_of
-from lockstep.changes.sql_file import load
-from lockstep.changes.triggers import OPERATIONS, PREFIX, column_of, document, find_tables, quote, seen
+from lockstep.changes.triggers import OPERATIONS, PREFIX, compared, find_tables
 from lockstep.conf import lockstep_settings, log_connection
+from lockstep.sql import Statement, identifier, joined, statements
 
-SQL = load(Path(__file__).parent / "sql" / "imports.sql")
+SQL = statements(__file__, "imports")
 MARK = "lockstep.uncaptured"  # the model of the log's row that marks uncaptured writes
 
 
@@ -39,11 +38,11 @@ def uncaptured(model: type[models.Model], *, reason: str) -> Iterator[None]:
         raise ValueError("Say why: it is all that the log has of what is written.")
     with transaction.atomic(lockstep_settings.DATABASE), log_connection().cursor() as cursor:
         table = find_tables(cursor, [capture.model])[capture.model].name
-        cursor.execute(_each(table, "DISABLE"))
+        cursor.execute(SQL["disable"].with_parts(table=table, triggers=_each(Statement("DISABLE TRIGGER {name}"))))
         cursor.execute(SQL["mark"], [MARK, capture.label, json.dumps({"reason": reason})])
         yield
-        # A table with pending deferred constraints cannot be altered.
-        cursor.execute(f"SET CONSTRAINTS ALL IMMEDIATE; {_each(table, 'ENABLE ALWAYS')}; SET CONSTRAINTS ALL DEFERRED")
+        each = _each(Statement("ENABLE ALWAYS TRIGGER {name}"))
+        cursor.execute(SQL["enable"].with_parts(table=table, triggers=each))
 
 
 def resync(model: type[models.Model], *, plan: bool = False) -> Resynced:
@@ -53,21 +52,11 @@ def resync(model: type[models.Model], *, plan: bool = False) -> Resynced:
     ValueError for a model that is not captured.
     """
     capture = _capture(model)
-    key = quote(column_of(capture.model, "pk"))
     with transaction.atomic(lockstep_settings.DATABASE), log_connection().cursor() as cursor:
         table = find_tables(cursor, [capture.model])[capture.model].name
-        names = {
-            "{label}": capture.label,
-            "{table}": table,
-            "{key}": f"t.{key}",
-            "{document}": document(capture.model, capture.columns, "t"),
-            "{seen}": seen(capture.model, "t", capture.soft_delete),
-        }
-        statement = SQL["count" if plan else "resync"].replace("{differing}", SQL["differing"])
-        for name, value in names.items():
-            statement = statement.replace(name, value)
-        cursor.execute(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
-        cursor.execute(statement)
+        cursor.execute(SQL["lock"].with_parts(table=table))
+        statement = SQL["count"] if plan else SQL["resync"]
+        cursor.execute(statement.with_parts(**compared(capture, table)))
         return Resynced(*(cursor.fetchone() or (0, 0, 0)))
 
 
@@ -78,5 +67,6 @@ def _capture(model: type[models.Model]) -> Capture:
     return capture
 
 
-def _each(table: str, word: str) -> str:
-    return f"ALTER TABLE {table} " + ", ".join(f"{word} TRIGGER {PREFIX}{operation}" for operation in OPERATIONS)
+def _each(action: Statement) -> Statement:
+    """The action for every capture trigger of a table."""
+    return joined(action.with_parts(name=identifier(PREFIX + operation)) for operation in OPERATIONS)

@@ -9,18 +9,17 @@ captured tables. SECURE_PGTRIGGERS applies the same to triggers of django-pgtrig
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from django.db import connections, transaction
 from django.db.backends.utils import CursorWrapper
 
 from lockstep.changes import triggers
-from lockstep.changes.sql_file import load
-from lockstep.changes.triggers import Fault, Log, find_log
+from lockstep.changes.triggers import NO_MEND, TRIGGERS, Fault, Log, find_log
 from lockstep.conf import lockstep_settings
+from lockstep.sql import Statement, identifier, joined, literal, statements
 
-PROTECTION = load(Path(__file__).parent / "sql" / "protection.sql")
-SCHEMA = load(Path(__file__).parent / "sql" / "schema.sql")
+PROTECTION = statements(__file__, "protection")
+SCHEMA = statements(__file__, "schema")
 # Functions of schema.sql that run with their owner's rights, and the statements that make them.
 OWN_FUNCTIONS = {
     "lockstep_refuse_edit": "append_only",
@@ -33,7 +32,6 @@ TRIGGER_BODY = re.compile(r"RETURNS TRIGGER AS \$\$(.*?)\$\$ LANGUAGE plpgsql", 
 # The parts in which definitions of a trigger and of its copy on a temporary table differ.
 NAME = r'(?:"(?:[^"]|"")+"|\w+)'
 PLACES = re.compile(rf" ON {NAME}\.{NAME} | EXECUTE FUNCTION .*$")
-STAND_IN = "pg_catalog.suppress_redundant_updates_trigger()"  # a trigger function that every role may use
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +116,13 @@ def _faults_of_triggers(
             hint = f"Run `manage.py pgtrigger enable {one.uri}`, then migrate. It did not see what was written since."
             yield Fault("E004", f"{one.name} is disabled.", hint)
         elif enabled != "A":
-            mend = f'ALTER TABLE {log.schema}."{one.table}" ENABLE ALWAYS TRIGGER {one.pgid}'
+            mend = PROTECTION["enable_always"].with_parts(table=_table(log, one.table), name=Statement(one.pgid))
             yield Fault("E007", f"{one.name} can be switched off by session_replication_role.", mend=mend)
+
+
+def _table(log: Log, name: str) -> Statement:
+    """A table of the log's schema."""
+    return Statement("{schema}.{table}").with_parts(schema=log.schema, table=identifier(name))
 
 
 def _differs(definition: str, expected: list[str]) -> bool:
@@ -136,65 +139,69 @@ def _definitions(cursor: CursorWrapper, log: Log, declared: list[Declared]) -> l
     cursor.execute(PROTECTION["can_have_temporary_tables"])
     if cursor.fetchone() != (True,):
         return []
-    tables = {table: f"lockstep_expected_{n}" for n, table in enumerate(sorted({one.table for one in declared}))}
-    statements = [f'CREATE TEMPORARY TABLE {twin} (LIKE {log.schema}."{table}")' for table, twin in tables.items()]
-    statements += [_twin(one, tables[one.table]) for one in declared]
+    names = sorted({one.table for one in declared})
+    tables = {table: identifier(f"lockstep_expected_{number}") for number, table in enumerate(names)}
+    copies = [
+        PROTECTION["copy_table"].with_parts(table=_table(log, table), copy=copy) for table, copy in tables.items()
+    ]
+    copies += [_copied_trigger(one, tables[one.table]) for one in declared]
     with transaction.atomic(cursor.db.alias):
-        cursor.execute(";".join(statements))
+        cursor.execute(joined(copies, "\n"))
         cursor.execute(PROTECTION["definitions"])
         declared_ones = dict(cursor.fetchall())
-        restored = [f"DROP TRIGGER {one.pgid} ON pg_temp.{tables[one.table]}" for one in declared]
-        cursor.execute(";".join([*restored, *declared_ones.values()]))
+        drop = PROTECTION["drop_copied_trigger"]
+        restored = [drop.with_parts(name=Statement(one.pgid), copy=tables[one.table]) for one in declared]
+        cursor.execute(joined([*restored, joined(map(Statement, declared_ones.values()), ";")], "\n"))
         cursor.execute(PROTECTION["definitions"])
         restored_ones = dict(cursor.fetchall())
         transaction.set_rollback(True, cursor.db.alias)
     return [declared_ones, restored_ones]
 
 
-def _twin(one: Declared, table: str) -> str:
+def _copied_trigger(one: Declared, copy: Statement) -> Statement:
     words = ("constraint", "timing", "referencing", "level", "condition", "when", "operation")
-    constraint, timing, referencing, level, condition, when, operation = (one.parts[word] for word in words)
-    return (
-        f"CREATE {constraint} TRIGGER {one.pgid} {when} {operation} ON pg_temp.{table} {timing} {referencing}"
-        f" FOR EACH {level} {condition} EXECUTE FUNCTION {STAND_IN}"
-    )
+    parts = {word: Statement(one.parts[word]) for word in words}
+    return PROTECTION["copy_trigger"].with_parts(name=Statement(one.pgid), copy=copy, **parts)
 
 
 def _faults_of_functions(cursor: CursorWrapper, log: Log, declared: list[Declared]) -> Iterator[Fault]:
+    days = literal(lockstep_settings.RETENTION_DAYS)
+    schema = SCHEMA.with_parts(schema=log.schema, retention_days=days)
     installs = {one.pgid: f"Run `manage.py pgtrigger install {one.uri}`, then migrate." for one in declared}
     bodies = {one.pgid: one.body for one in declared}
     for name, statement in OWN_FUNCTIONS.items():
         bodies[name] = BODY.findall(SCHEMA[statement])[0]
-    path = f"search_path = pg_catalog, {log.schema}, pg_temp"
+    path = f"pg_catalog, {log.schema}, pg_temp"
     cursor.execute(PROTECTION["functions"], {"schema": log.schema, "names": list(bodies)})
     for name, signature, source, language, is_definer, config, owner, is_public in cursor.fetchall():
         if (source, language) != (bodies[name], "plpgsql"):
             own = OWN_FUNCTIONS.get(name)
             hint = installs.get(name, "Run `manage.py migrate`, which mends it.")
-            mend = SCHEMA[own].replace("{schema}", log.schema) if own else ""
+            mend = schema[own] if own else NO_MEND
             yield Fault("E008", f"The function {name} was altered.", hint, mend=mend)
-        if not is_definer or config != [path.replace(" = ", "=")]:
+        function = Statement(signature)
+        if not is_definer or config != [f"search_path={path}"]:
             yield Fault(
                 "E009",
                 f"The function {name} depends on the rights or the settings of the session that writes.",
-                mend=f"ALTER FUNCTION {signature} SECURITY DEFINER RESET ALL; ALTER FUNCTION {signature} SET {path}",
+                mend=PROTECTION["isolate_function"].with_parts(signature=function, path=Statement(path)),
             )
         if owner != log.owner or is_public:
             yield Fault(
                 "E010",
                 f"The function {name} can be called by others than the owner of the log.",
-                mend=f"ALTER FUNCTION {signature} OWNER TO {log.owner}; REVOKE ALL ON FUNCTION {signature} FROM PUBLIC",
+                mend=TRIGGERS["own_function"].with_parts(signature=function, owner=log.owner),
             )
 
 
 def _faults_of_the_log(cursor: CursorWrapper, log: Log) -> Iterator[Fault]:
     cursor.execute(PROTECTION["unguarded"])
     for (table,) in cursor.fetchall():
-        mend = PROTECTION["guard"].replace("{}", f'{log.schema}."{table}"')
+        mend = PROTECTION["guard"].with_parts(table=_table(log, table))
         yield Fault("E011", f"{table}, a table of the change log, does not refuse edits.", mend=mend)
     cursor.execute(PROTECTION["writers"], {"owner": log.owner})
     for role, tables in cursor.fetchall():
-        hint = f"REVOKE ALL ON {', '.join(tables)} FROM {role}, or from what it is a member of; then GRANT SELECT."
+        hint = f"Run REVOKE ALL ON {', '.join(tables)} FROM {role}, or from what it is a member of; then GRANT SELECT."
         yield Fault("E012", f"The role {role} may write the change log: {', '.join(tables)}.", hint)
     if lockstep_settings.SECURE_PGTRIGGERS:
         cursor.execute(PROTECTION["ignorable"])
@@ -202,9 +209,9 @@ def _faults_of_the_log(cursor: CursorWrapper, log: Log) -> Iterator[Fault]:
             mend = PROTECTION["ignore_nothing"]
             yield Fault("E005", "A session can switch triggers off (pgtrigger.ignore).", mend=mend)
     cursor.execute(PROTECTION["retention_days"])
-    days = lockstep_settings.RETENTION_DAYS
-    if cursor.fetchone() not in (None, (f"SELECT {days}",)):
-        mend = PROTECTION["set_retention_days"].format(log.schema, days)
+    days = literal(lockstep_settings.RETENTION_DAYS)
+    if cursor.fetchone() not in (None, (Statement("SELECT {days}").with_parts(days=days),)):
+        mend = PROTECTION["set_retention_days"].with_parts(schema=log.schema, days=days)
         yield Fault("E014", f"The database keeps the change log for another time than {days} days.", mend=mend)
     if reason := role_fault(cursor, lockstep_settings.APPLICATION_ROLE):
         hint = "See `A role for web and worker` in docs/security.md."
@@ -213,10 +220,12 @@ def _faults_of_the_log(cursor: CursorWrapper, log: Log) -> Iterator[Fault]:
 
 def _trigger_makers(cursor: CursorWrapper, using: str, log: Log, declared: list[Declared]) -> Iterator[Fault]:
     captured = {one.table for one in triggers.expected_triggers(cursor, using, log)}
-    tables = sorted(captured | {f"{log.schema}.{triggers.quote(one.table)}" for one in declared})
+    tables = sorted(captured | {_table(log, one.table) for one in declared})
     cursor.execute(PROTECTION["trigger_makers"], {"owner": log.owner, "tables": tables})
     for role, table in cursor.fetchall():
-        yield Fault("E015", f"The role {role} may put triggers on {table}.", f"REVOKE TRIGGER ON {table} FROM {role}.")
+        yield Fault(
+            "E015", f"The role {role} may put triggers on {table}.", f"Run REVOKE TRIGGER ON {table} FROM {role}."
+        )
 
 
 def role_fault(cursor: CursorWrapper, role: str) -> str | None:
@@ -234,39 +243,30 @@ class UnfitRole(Exception):
 
 def _grant(using: str, role: str) -> None:
     """Grants the rights of web and worker: to read and write rows, and only to read the log."""
-    quote = connections[using].ops.quote_name
     with connections[using].cursor() as cursor:
         log = find_log(cursor)
-        cursor.execute("SELECT to_regproc('lockstep_send') IS NOT NULL")
+        cursor.execute(PROTECTION["can_grant"])
         if not log or cursor.fetchone() != (True,):
             return  # not migrated yet
         if reason := role_fault(cursor, role):
             raise UnfitRole(
                 f"APPLICATION_ROLE={role}: the role {reason}. See `A role for web and worker` in docs/security.md."
             )
-        for statement in grants(cursor, log, quote(role)):
-            cursor.execute(statement)
+        cursor.execute(grants(cursor, log, identifier(role)))
 
 
-def grants(cursor: CursorWrapper, log: Log, role: str) -> Iterator[str]:
-    """The statements that grant a role, by its identifier, the rights that web and worker need."""
+def grants(cursor: CursorWrapper, log: Log, role: Statement) -> Statement:
+    """The statements that grant a role the rights that web and worker need."""
     cursor.execute(PROTECTION["relations"], {"schema": log.schema, "owner": log.owner})
     relations = cursor.fetchall()
     cursor.execute(PROTECTION["read_only"])
-    read_only = [name for (name,) in cursor.fetchall()]
-    tables = [name for name, is_sequence in relations if not is_sequence]
-    sequences = [name for name, is_sequence in relations if is_sequence]
-    for kind, names in (("TABLE", [*tables, *read_only]), ("SEQUENCE", [*sequences, "lockstep_change_seq"])):
-        yield f"REVOKE ALL ON {kind} {', '.join(names)} FROM {role}"
-    yield f"GRANT USAGE ON SCHEMA {log.schema} TO {role}"
-    yield f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(tables)} TO {role}"
-    yield f"GRANT USAGE, SELECT, UPDATE ON SEQUENCE {', '.join(sequences)} TO {role}"  # imports set sequences
-    yield f"GRANT SELECT ON {', '.join(read_only)} TO {role}"
-    # Partitions that are made later.
-    yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA {log.schema} GRANT SELECT ON TABLES TO {role}"
-    for function in (
-        "lockstep_make_partitions(int)",
-        "lockstep_drop_week(text)",
-        "lockstep_send(text, text, jsonb, text)",
-    ):
-        yield f"GRANT EXECUTE ON FUNCTION {function} TO {role}"
+    read_only = [Statement(name) for (name,) in cursor.fetchall()]
+    tables = [Statement(name) for name, is_sequence in relations if not is_sequence]
+    sequences = [Statement(name) for name, is_sequence in relations if is_sequence]
+    return PROTECTION["grant"].with_parts(
+        role=role,
+        schema=log.schema,
+        tables=joined(tables),
+        read_only=joined(read_only),
+        sequences=joined(sequences),
+    )

@@ -21,6 +21,7 @@ from lockstep.changes.context import Attribution, attribution_here, current_trac
 from lockstep.changes.schema_editor import is_followed
 from lockstep.changes.wakeup import commit_notifier
 from lockstep.conf import is_testing
+from lockstep.sql import Statement, joined, statements
 
 # What a statement that writes begins with, after comments. Possessive (`*+`): each comment has one end only.
 WRITES = re.compile(
@@ -32,8 +33,7 @@ NAMES = ("actor", "origin", "trace", "traceparent")
 Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any] | None
 Context: TypeAlias = dict[str, Any]
 Execute: TypeAlias = Callable[[str, Parameters, bool, Context], object]
-TELL = "SELECT " + ", ".join(f"set_config('lockstep.{name}', %s, true)" for name in NAMES)
-TELL_BY_NAME = "SELECT " + ", ".join(f"set_config('lockstep.{name}', %(lockstep_{name})s, true)" for name in NAMES)
+SQL = statements(__file__, "attribution")
 NOTIFY_ON_COMMIT = commit_notifier.notify
 
 
@@ -90,7 +90,7 @@ class _Wrapper:
         if self._has_told() and self._told and self._told[0] == current and here[: len(self._told[1])] == self._told[1]:
             return
         with self._telling(), self._connection.cursor() as cursor:
-            cursor.execute(TELL, _values(current))
+            cursor.execute(SQL["tell"], _values(current))
         self._told = (current, here)
 
     def _has_told(self) -> bool:
@@ -114,7 +114,7 @@ class _Wrapper:
             return result
         with self._telling(), transaction.atomic(self._connection.alias):
             with self._connection.cursor() as telling:
-                telling.execute(TELL, _values(current))
+                telling.execute(SQL["tell"], _values(current))
             return execute(sql, params, many, context)
 
     def _announce(self) -> None:
@@ -138,7 +138,6 @@ def _in_one_message(values: tuple[str, ...], sql: str, params: Parameters) -> tu
     """A statement that sets these values, and after it the other one, with the parameters of both."""
     if isinstance(params, Mapping):
         named = {f"lockstep_{name}": value for name, value in zip(NAMES, values, strict=True)}
-        return f"{TELL_BY_NAME}; {sql}", {**params, **named}
-    if params is None:
-        return f"{TELL}; {sql.replace('%', '%%')}", values
-    return f"{TELL}; {sql}", (*values, *params)
+        return joined((SQL["tell_by_name"], Statement(sql)), "\n"), {**params, **named}
+    text = sql.replace("%", "%%") if params is None else sql
+    return joined((SQL["tell"], Statement(text)), "\n"), (*values, *(params or ()))

@@ -13,7 +13,6 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from django.db import models, router
@@ -21,22 +20,22 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from lockstep.changes.capture import Capture, captures
-from lockstep.changes.sql_file import load
+from lockstep.sql import Statement, identifier, joined, literal, statements
 
-BODIES = load(Path(__file__).parent / "sql" / "capture.sql")
-SQL = load(Path(__file__).parent / "sql" / "triggers.sql")
+CAPTURE = statements(__file__, "capture")
+TRIGGERS = statements(__file__, "triggers")
+NO_MEND = Statement("")
 PREFIX = "lockstep_capture_"
 # The event of each operation's trigger, and its form in the catalogue (sql/triggers.sql).
 OPERATIONS = {
-    "insert": ("AFTER INSERT ON {table} REFERENCING NEW TABLE AS new_rows", "4 new_rows t"),
+    "insert": (Statement("AFTER INSERT ON {table} REFERENCING NEW TABLE AS new_rows"), "4 new_rows t"),
     "update": (
-        "AFTER UPDATE ON {table} REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",
+        Statement("AFTER UPDATE ON {table} REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows"),
         "16 old_rows new_rows t",
     ),
-    "delete": ("AFTER DELETE ON {table} REFERENCING OLD TABLE AS old_rows", "8 old_rows t"),
-    "truncate": ("BEFORE TRUNCATE ON {table}", "34 t"),
+    "delete": (Statement("AFTER DELETE ON {table} REFERENCING OLD TABLE AS old_rows"), "8 old_rows t"),
+    "truncate": (Statement("BEFORE TRUNCATE ON {table}"), "34 t"),
 }
-UTC = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 # Settings by which PostgreSQL formats values as text, and their values in the capture functions.
 AS_TEXT = {
     "TimeZone": "UTC",
@@ -66,8 +65,8 @@ InstalledTrigger = tuple[str, str, str]
 class Log:
     """Where the change log is: its schema and its owner, as SQL identifiers."""
 
-    schema: str
-    owner: str
+    schema: Statement
+    owner: Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +75,9 @@ class Trigger:
 
     label: str
     operation: str
-    table: str
-    function: str
-    body: str
+    table: Statement
+    function: Statement
+    source: Statement
     settings: tuple[tuple[str, str], ...]
 
     @property
@@ -87,32 +86,26 @@ class Trigger:
         return PREFIX + self.operation
 
     @property
-    def source(self) -> str:
-        """The source of the function."""
-        return f"\nBEGIN\n{self.body}\nRETURN NULL;\nEND\n"
-
-    @property
     def config(self) -> list[str]:
         """The settings of the function, in the catalogue's form."""
         return [f"{name}={value}" for name, value in self.settings]
 
     @property
-    def create_function(self) -> str:
+    def create_function(self) -> Statement:
         """The statements that make the function."""
         (_, path), *others = self.settings
-        sets = " ".join([f"SET search_path = {path}", *(f"SET {name} = '{value}'" for name, value in others)])
-        return (
-            f"CREATE OR REPLACE FUNCTION {self.function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER {sets} "
-            f"AS $lockstep${self.source}$lockstep$;\nREVOKE ALL ON FUNCTION {self.function}() FROM PUBLIC"
+        setting = Statement("SET {name} = {value}")
+        sets = (setting.with_parts(name=Statement(name), value=literal(value)) for name, value in others)
+        return TRIGGERS["create_function"].with_parts(
+            function=self.function, path=Statement(path), settings=joined(sets, " "), source=self.source
         )
 
     @property
-    def create_trigger(self) -> str:
+    def create_trigger(self) -> Statement:
         """The statements that make the trigger; they lock the table against writers."""
-        event = OPERATIONS[self.operation][0].format(table=self.table)
-        return (
-            f"CREATE OR REPLACE TRIGGER {self.name} {event} FOR EACH STATEMENT EXECUTE FUNCTION {self.function}();\n"
-            f"ALTER TABLE {self.table} ENABLE ALWAYS TRIGGER {self.name}"
+        event = OPERATIONS[self.operation][0].with_parts(table=self.table)
+        return TRIGGERS["create_trigger"].with_parts(
+            name=identifier(self.name), event=event, function=self.function, table=self.table
         )
 
 
@@ -120,7 +113,7 @@ class Trigger:
 class Table:
     """A captured model's table in the database: its qualified identifier and its columns."""
 
-    name: str
+    name: Statement
     columns: frozenset[str]
 
 
@@ -131,31 +124,39 @@ class Fault:
     id: str
     sentence: str
     hint: str = "Run `manage.py migrate`, which mends it."
-    mend: str = ""
+    mend: Statement = NO_MEND
 
 
-def install_triggers(connection: BaseDatabaseWrapper) -> list[str]:
+def install_triggers(connection: BaseDatabaseWrapper) -> list[Statement]:
     """Installs the declared capture triggers, and drops all others. Returns the statements.
 
     Does nothing without a change log.
     """
     with connection.cursor() as cursor:
-        statements = [fault.mend for fault in find_faults(cursor, connection.alias)]
-        for statement in statements:
-            cursor.execute(statement)
-    return statements
+        mends = [fault.mend for fault in find_faults(cursor, connection.alias)]
+        for mend in mends:
+            cursor.execute(mend)
+    return mends
 
 
-def uninstall_triggers(connection: BaseDatabaseWrapper) -> list[str]:
+def uninstall_triggers(connection: BaseDatabaseWrapper) -> list[Statement]:
     """Drops all capture triggers and their functions. Returns the statements."""
     with connection.cursor() as cursor:
-        cursor.execute(SQL["installed"])
-        statements = [f"DROP TRIGGER {name} ON {table}" for table, name, *_ in cursor.fetchall()]
-        cursor.execute(SQL["functions"])
-        statements += [f"DROP FUNCTION {function}()" for function, *_ in cursor.fetchall()]
-        for statement in statements:
+        cursor.execute(TRIGGERS["installed"])
+        dropped = [_drop_trigger(table, name) for table, name, *_ in cursor.fetchall()]
+        cursor.execute(TRIGGERS["functions"])
+        dropped += [_drop_function(function) for function, *_ in cursor.fetchall()]
+        for statement in dropped:
             cursor.execute(statement)
-    return statements
+    return dropped
+
+
+def _drop_trigger(table: str, name: str) -> Statement:
+    return TRIGGERS["drop_trigger"].with_parts(name=Statement(name), table=Statement(table))
+
+
+def _drop_function(function: str) -> Statement:
+    return TRIGGERS["drop_function"].with_parts(function=Statement(function))
 
 
 def find_faults(cursor: CursorWrapper, alias: str) -> Iterator[Fault]:
@@ -163,18 +164,18 @@ def find_faults(cursor: CursorWrapper, alias: str) -> Iterator[Fault]:
     if (log := find_log(cursor)) is None:
         return
     expected = {(one.table, one.name): one for one in expected_triggers(cursor, alias, log)}
-    cursor.execute(SQL["functions"])
+    cursor.execute(TRIGGERS["functions"])
     functions = {row[0]: row[1:] for row in cursor.fetchall()}
-    cursor.execute(SQL["installed"])
+    cursor.execute(TRIGGERS["installed"])
     installed = {row[:2]: row[2:] for row in cursor.fetchall()}
     for key, one in expected.items():
         yield from _faults_of_function(one, functions.get(one.function), log)
         yield from _faults_of_trigger(one, installed.get(key))
     for table, name in sorted(installed.keys() - expected.keys()):
         sentence = f"{table} has the trigger {name}, and no model with this table is captured."
-        yield Fault("E016", sentence, mend=f"DROP TRIGGER {name} ON {table}")
+        yield Fault("E016", sentence, mend=_drop_trigger(table, name))
     for function in sorted(functions.keys() - {one.function for one in expected.values()}):
-        yield Fault("E017", f"No capture trigger needs the function {function}.", mend=f"DROP FUNCTION {function}()")
+        yield Fault("E017", f"No capture trigger needs the function {function}.", mend=_drop_function(function))
 
 
 def _faults_of_function(one: Trigger, found: InstalledFunction | None, log: Log) -> Iterator[Fault]:
@@ -182,15 +183,15 @@ def _faults_of_function(one: Trigger, found: InstalledFunction | None, log: Log)
         yield Fault("E008", f"The function {one.function} is missing.", mend=one.create_function)
         return
     source, is_definer, config, owner, is_public = found
-    if source != one.source:
+    if source.strip() != one.source:
         yield Fault("E008", f"The function {one.function} was altered, or is outdated.", mend=one.create_function)
     if not is_definer or config != one.config:
         sentence = f"The function {one.function} depends on the rights or the settings of the session that writes."
         yield Fault("E009", sentence, mend=one.create_function)
     if owner != log.owner or is_public:
         sentence = f"The function {one.function} can be called by roles other than the owner of the log."
-        signature = f"{one.function}()"
-        mend = f"ALTER FUNCTION {signature} OWNER TO {log.owner}; REVOKE ALL ON FUNCTION {signature} FROM PUBLIC"
+        signature = Statement("{function}()").with_parts(function=one.function)
+        mend = TRIGGERS["own_function"].with_parts(signature=signature, owner=log.owner)
         yield Fault("E010", sentence, mend=mend)
 
 
@@ -211,9 +212,9 @@ def _faults_of_trigger(one: Trigger, found: InstalledTrigger | None) -> Iterator
 
 def find_log(cursor: CursorWrapper) -> Log | None:
     """The change log's schema and owner; None where there is none."""
-    cursor.execute(SQL["log"])
+    cursor.execute(TRIGGERS["log"])
     row = cursor.fetchone()
-    return Log(*row) if row else None
+    return Log(*map(Statement, row)) if row else None
 
 
 def expected_triggers(cursor: CursorWrapper, alias: str, log: Log) -> Iterator[Trigger]:
@@ -233,30 +234,33 @@ def expected_triggers(cursor: CursorWrapper, alias: str, log: Log) -> Iterator[T
 def find_tables(cursor: CursorWrapper, wanted: list[type[models.Model]]) -> dict[type[models.Model], Table]:
     """The existing tables of these models."""
     names = {model: cursor.db.ops.quote_name(model._meta.db_table) for model in wanted}
-    cursor.execute(SQL["tables"], [list(names.values())])
-    found = {asked: Table(name, frozenset(columns)) for asked, name, columns in cursor.fetchall()}
+    cursor.execute(TRIGGERS["tables"], [list(names.values())])
+    found = {asked: Table(Statement(name), frozenset(columns)) for asked, name, columns in cursor.fetchall()}
     return {model: found[name] for model, name in names.items() if name in found}
 
 
-def _triggers(capture: Capture, columns: tuple[str, ...], table: Table, schema: str) -> Iterator[Trigger]:
+def _triggers(capture: Capture, columns: tuple[str, ...], table: Table, schema: Statement) -> Iterator[Trigger]:
     model = capture.model
-    words = {
-        "label": capture.label,
-        "table": table.name,
-        "pk": quote(column_of(model, "pk")),
-        "old_document": document(model, columns, "o"),
-        "new_document": document(model, columns, "n"),
-        "document_now": document(model, columns, "t"),
-        "old_seen": seen(model, "o", capture.soft_delete),
-        "new_seen": seen(model, "n", capture.soft_delete),
-        "seen_now": seen(model, "t", capture.soft_delete),
-    }
+    bodies = CAPTURE.with_parts(
+        label=literal(capture.label),
+        mark=literal(f"lockstep.within_{capture.label}"),
+        table=table.name,
+        table_name=literal(table.name),
+        pk=identifier(column_of(model, "pk")),
+        old_document=document(model, columns, "o"),
+        new_document=document(model, columns, "n"),
+        document_now=document(model, columns, "t"),
+        old_seen=seen(model, "o", capture.soft_delete),
+        new_seen=seen(model, "n", capture.soft_delete),
+        seen_now=seen(model, "t", capture.soft_delete),
+    )
     path = ("search_path", f"pg_catalog, {schema}, pg_temp")
     settings = (path, *((name, AS_TEXT[name]) for name in AS_TEXT if name in _settings_for(model, columns)))
     for operation in OPERATIONS:
-        body = BODIES[operation].replace("{overtaken}", BODIES["overtaken"]).format(**words)
-        function = f"{schema}.{function_name(operation, table)}"
-        yield Trigger(capture.label, operation, table.name, function, body, settings)
+        name = Statement(function_name(operation, table))
+        function = Statement("{schema}.{name}").with_parts(schema=schema, name=name)
+        source = TRIGGERS["function_source"].with_parts(body=bodies[operation])
+        yield Trigger(capture.label, operation, table.name, function, source, settings)
 
 
 def function_name(operation: str, table: Table) -> str:
@@ -265,30 +269,45 @@ def function_name(operation: str, table: Table) -> str:
     return f"{PREFIX}{operation}_{plain[:28]}_{hashlib.sha256(table.name.encode()).hexdigest()[:6]}"
 
 
-def document(model: type[models.Model], columns: tuple[str, ...], row: str) -> str:
+def compared(capture: Capture, table: Statement) -> dict[str, Statement]:
+    """The parts of statements that compare the rows of a model with the log."""
+    return {
+        "label": literal(capture.label),
+        "table": table,
+        "key": _column(capture.model, "pk", "t"),
+        "document": document(capture.model, capture.columns, "t"),
+        "seen": seen(capture.model, "t", capture.soft_delete),
+    }
+
+
+def document(model: type[models.Model], columns: tuple[str, ...], row: str) -> Statement:
     """SQL: the captured columns of a row as jsonb."""
-    pairs = ", ".join(f"{literal(name)}, {_value(model, name, row)}" for name in columns)
-    return f"jsonb_build_object({pairs})"
+    pair = Statement("{name}, {value}")
+    pairs = joined(pair.with_parts(name=literal(name), value=_value(model, name, row)) for name in columns)
+    return Statement("jsonb_build_object({pairs})").with_parts(pairs=pairs)
 
 
-def seen(model: type[models.Model], row: str, soft_delete: str | None) -> str:
+def seen(model: type[models.Model], row: str, soft_delete: str | None) -> Statement:
     """SQL: whether the row exists and is not softly deleted."""
-    exists = f"{row}.{quote(column_of(model, 'pk'))} IS NOT NULL"
-    return f"{exists} AND {row}.{quote(column_of(model, soft_delete))} IS NULL" if soft_delete else exists
+    key = _column(model, "pk", row)
+    if soft_delete is None:
+        return Statement("{key} IS NOT NULL").with_parts(key=key)
+    deleted = _column(model, soft_delete, row)
+    return Statement("{key} IS NOT NULL AND {deleted} IS NULL").with_parts(key=key, deleted=deleted)
 
 
-def _value(model: type[models.Model], name: str, row: str) -> str:
+def _column(model: type[models.Model], name: str, row: str) -> Statement:
+    return Statement("{row}.{column}").with_parts(row=Statement(row), column=identifier(column_of(model, name)))
+
+
+def _value(model: type[models.Model], name: str, row: str) -> Statement:
     """SQL: a column's logged value. Decimals are strings, because JSON numbers are read as floats."""
-    column = f"{row}.{quote(column_of(model, name))}"
+    column = _column(model, name, row)
     kind, of_array = _kind(model, name)
     if isinstance(kind, models.DecimalField):
-        return f"{column}::text{'[]' * of_array}"
-    if of_array:
-        return column
-    if isinstance(kind, models.DateTimeField):
-        text = f"to_char({column} AT TIME ZONE 'UTC', '{UTC}')"
-        # to_char cannot show infinity and years before Christ.
-        return f"CASE WHEN {column} >= '0001-01-01Z' AND {column} < 'infinity' THEN {text} ELSE {column}::text END"
+        return Statement("{column}::text[]" if of_array else "{column}::text").with_parts(column=column)
+    if isinstance(kind, models.DateTimeField) and not of_array:
+        return TRIGGERS["utc"].with_parts(column=column)
     return column
 
 
@@ -332,13 +351,3 @@ def column_of(model: type[models.Model], name: str) -> str:
     if column is None:
         raise ValueError(f"{model._meta.label} has no column for {name!r}.")
     return str(column)
-
-
-def quote(name: str) -> str:
-    """An SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """An SQL string."""
-    return "'" + text.replace("'", "''") + "'"

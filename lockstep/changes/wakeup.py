@@ -13,6 +13,7 @@ import time
 import psycopg
 
 from lockstep.changes.connecting import ConnectionParameters, WatchedConnection, connection_parameters
+from lockstep.sql import Statement, statements
 
 logger = logging.getLogger(__name__)
 
@@ -20,9 +21,9 @@ CHANNEL = "lockstep_changes"
 MIN_PAUSE_SECONDS = 0.02  # seconds between two notifications of one process
 IDLE_SECONDS = 60.0  # then the connection is given back
 OWN: ConnectionParameters = {"autocommit": True, "application_name": "lockstep-notifier"}
-# A crash may lose a notification, so it does not wait for the disk. The setting ends with the one transaction of the
-# message, because behind a pooler another client uses the session next.
-NOTIFY = f"SELECT set_config('synchronous_commit', 'off', true); NOTIFY {CHANNEL}"
+SQL = statements(__file__, "sessions")
+LISTEN = SQL["listen"].with_parts(channel=Statement(CHANNEL))
+NOTIFY = SQL["notify"].with_parts(channel=Statement(CHANNEL))
 
 
 class CommitNotifier:

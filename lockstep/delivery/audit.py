@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 
 from lockstep.changes.capture import Capture, captures
 from lockstep.changes.commands import counted
-from lockstep.changes.triggers import column_of, document, quote, seen
+from lockstep.changes.triggers import compared
 from lockstep.conf import log_connection
 from lockstep.delivery import operations
-from lockstep.delivery.database import SQL
 from lockstep.delivery.reports import Status
+from lockstep.sql import identifier, statements
+
+SQL = statements(__file__, "audit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +58,9 @@ def audit(*, outside: bool = True) -> Iterator[Finding]:
 
 def rows_and_log(capture: Capture) -> Finding:
     """Compares the rows of one model with the log."""
-    model = capture.model
-    names = {
-        "{label}": capture.label,
-        "{table}": quote(model._meta.db_table),
-        "{key}": f"t.{quote(column_of(model, 'pk'))}",
-        "{document}": document(model, capture.columns, "t"),
-        "{seen}": seen(model, "t", capture.soft_delete),
-    }
-    statement = SQL["audit"]["compare"]
-    for name, value in names.items():
-        statement = statement.replace(name, value)
+    table = identifier(capture.model._meta.db_table)
     with log_connection().cursor() as cursor:
-        cursor.execute(statement)
+        cursor.execute(SQL["compare"].with_parts(**compared(capture, table)))
         objects, older, of_rows, of_log, differing = cursor.fetchone()
     remark = f"{counted(older, 'object')} older than the log" if older else ""
     return Finding(f"{capture.label}: rows = log", objects, differing, (_hex(of_rows), _hex(of_log)), remark)

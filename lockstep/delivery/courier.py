@@ -12,7 +12,7 @@ import psycopg
 from lockstep import telemetry
 from lockstep.changes.database_errors import is_outage
 from lockstep.delivery import counters, lanes, tracing
-from lockstep.delivery.database import SQL, Pools
+from lockstep.delivery.database import Pools
 from lockstep.delivery.epochs import Epochs
 from lockstep.delivery.errors import (
     DeliveryError,
@@ -27,6 +27,9 @@ from lockstep.delivery.errors import (
 from lockstep.delivery.lanes import Outcome
 from lockstep.delivery.subscriptions import Claim, DeadLetterHandler, Skipped, Subscriber, WithinHandler
 from lockstep.delivery.waiting import first_of
+from lockstep.sql import statements
+
+LANES = statements(__file__, "lanes")
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +110,7 @@ class Courier:
         if not self.ephemeral or self._in_flight or self._ended or time.monotonic() - self._idle_since < IDLE_SECONDS:
             return False
         async with self.pools.lanes.connection() as connection:
-            cursor = await connection.execute(SQL["lanes"]["is_empty"], {"subscription": self.subscriber.name})
+            cursor = await connection.execute(LANES["is_empty"], {"subscription": self.subscriber.name})
             return await cursor.fetchone() == (True,)
 
     async def _coalesce(self) -> None:
@@ -261,7 +264,7 @@ class Courier:
         ago = time.monotonic() - outcome.began
         note = {"subscription": self.subscriber.name, "ago": ago, "cause": outcome.cause}
         async with self.pools.lanes.connection() as connection:
-            cursor = await connection.execute(SQL["lanes"]["note_silence"], note)
+            cursor = await connection.execute(LANES["note_silence"], note)
         if cursor.rowcount:  # no other worker noted it before
             logger.warning("%s: the remote does not answer; deliveries wait: %s", self.subscriber.name, outcome.cause)
         else:
@@ -271,14 +274,14 @@ class Courier:
         """Stores the latest failure of an unreachable remote."""
         note = {"subscription": self.subscriber.name, "cause": outcome.cause}
         async with self.pools.lanes.connection() as connection:
-            await connection.execute(SQL["lanes"]["note_cause"], note)
+            await connection.execute(LANES["note_cause"], note)
 
     async def _mark_reachable(self) -> None:
         name = {"subscription": self.subscriber.name}
         spread = {"at_once": self.subscriber.concurrency, "seconds": timedelta(seconds=WAKE_SECONDS)}
         async with self.pools.lanes.connection() as connection:
-            ended = await connection.execute(SQL["lanes"]["note_answer"], name)
-            woken = await connection.execute(SQL["lanes"]["release_unreachable"], name | spread)
+            ended = await connection.execute(LANES["note_answer"], name)
+            woken = await connection.execute(LANES["release_unreachable"], name | spread)
         self._unreachable = False
         if ended.rowcount or woken.rowcount:
             logger.info("%s: the remote answers; %d objects continue", self.subscriber.name, woken.rowcount)
@@ -289,7 +292,7 @@ class Courier:
             return
         self._probed = now
         async with self.pools.lanes.connection() as connection:
-            await connection.execute(SQL["lanes"]["probe"], {"subscription": self.subscriber.name})
+            await connection.execute(LANES["probe"], {"subscription": self.subscriber.name})
 
     async def _drain(self) -> None:
         """Waits for tasks in flight before the handler is closed, also after a database error; then cancels them."""

@@ -6,7 +6,6 @@ import select
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 from psycopg import AsyncConnection, OperationalError
@@ -14,15 +13,9 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
 from lockstep.changes.connecting import WatchedAsyncConnection, connection_parameters
-from lockstep.changes.sql_file import load
 from lockstep.delivery.subscriptions import Pool
 from lockstep.delivery.waiting import Reasons
 
-FILES = (
-    *("relay", "lanes", "log_reader", "epochs", "audit", "operations", "upkeep"),
-    *("heartbeat", "figures"),
-)
-SQL = {file: load(Path(__file__).parent / "sql" / f"{file}.sql") for file in FILES}
 APPLICATION_NAME = "lockstep-worker"
 COURIERS = 6  # connections that the couriers share
 

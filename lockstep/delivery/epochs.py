@@ -17,11 +17,13 @@ from psycopg.errors import InsufficientPrivilege, LockNotAvailable
 from psycopg.rows import TupleRow
 
 from lockstep.conf import lockstep_settings, log_connection
-from lockstep.delivery.database import SQL, Connection
+from lockstep.delivery.database import Connection
 from lockstep.delivery.subscriptions import Change
 from lockstep.delivery.values import microseconds
+from lockstep.sql import statements
 
-EPOCHS = SQL["epochs"]
+EPOCHS = statements(__file__, "epochs")
+
 LOCK_TIMEOUT = "SET LOCAL lock_timeout = '10s'"
 MIN_STEP_SECONDS = 1.0  # smaller steps of a clock are ignored
 MANUAL = 'See "After a fail-over, a base backup, a restore" in docs/operations.md.'
@@ -195,5 +197,5 @@ def _lock() -> None:
 
 def _run(statement: str) -> list[TupleRow]:
     with log_connection().cursor() as cursor:
-        cursor.execute(EPOCHS[statement].replace("{pending}", EPOCHS["pending"]))
+        cursor.execute(EPOCHS[statement])
         return cursor.fetchall() if cursor.description else []

@@ -10,9 +10,11 @@ from uuid import uuid4
 
 from lockstep.conf import log_connection
 from lockstep.delivery.clock import offset
-from lockstep.delivery.database import SQL, Connection
+from lockstep.delivery.database import Connection
+from lockstep.sql import statements
 
-HEARTBEAT = SQL["heartbeat"]
+HEARTBEAT = statements(__file__, "heartbeat")
+
 BEAT_SECONDS = 2.0
 STALLED_SECONDS = 10.0  # without a loop of a part, or without a beat
 MISSED_SECONDS = 60.0  # a worker without a beat counts as silent for so long, then as gone

@@ -4,9 +4,11 @@ import logging
 from datetime import timedelta
 
 from lockstep.conf import lockstep_settings
-from lockstep.delivery.database import SQL
 from lockstep.delivery.periodic import PeriodicWork, register_periodic
 from lockstep.delivery.subscriptions import Pool
+from lockstep.sql import statements
+
+UPKEEP = statements(__file__, "upkeep")
 
 logger = logging.getLogger(__name__)
 
@@ -14,7 +16,7 @@ logger = logging.getLogger(__name__)
 async def resume_drained(pool: Pool) -> None:
     """Resumes fan-out to subscriptions at their cap once half of their changes are delivered."""
     async with pool.connection() as connection:
-        cursor = await connection.execute(SQL["upkeep"]["resume_drained"])
+        cursor = await connection.execute(UPKEEP["resume_drained"])
         for (name,) in await cursor.fetchall():
             logger.info("%s is below its cap and continues", name)
 
@@ -23,13 +25,13 @@ async def remove_attempts(pool: Pool) -> None:
     """Removes attempts older than ATTEMPT_RETENTION_DAYS."""
     async with pool.connection() as connection:
         kept = timedelta(days=lockstep_settings.ATTEMPT_RETENTION_DAYS)
-        await connection.execute(SQL["upkeep"]["remove_attempts"], {"kept": kept})
+        await connection.execute(UPKEEP["remove_attempts"], {"kept": kept})
 
 
 async def remove_places(pool: Pool) -> None:
     """Removes places without a subscription."""
     async with pool.connection() as connection:
-        await connection.execute(SQL["upkeep"]["remove_places"])
+        await connection.execute(UPKEEP["remove_places"])
 
 
 register_periodic(PeriodicWork("full-subscriptions", 5.0, resume_drained))

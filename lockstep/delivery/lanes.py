@@ -10,7 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.rows import TupleRow
 
 from lockstep.delivery.clock import DatabaseClock
-from lockstep.delivery.database import SQL, Connection
+from lockstep.delivery.database import Connection
 from lockstep.delivery.epochs import Epochs
 from lockstep.delivery.errors import (
     DeliveryError,
@@ -26,10 +26,12 @@ from lockstep.delivery.errors import (
 from lockstep.delivery.retry import counts, delay_after
 from lockstep.delivery.subscriptions import Change, Claim, Skipped, Subscriber, WithinHandler
 from lockstep.delivery.values import as_json, bigints, booleans, storable
+from lockstep.sql import statements
+
+LANES = statements(__file__, "lanes")
 
 logger = logging.getLogger(__name__)
 
-LANES = SQL["lanes"]
 BEGINNING = datetime.min.replace(tzinfo=UTC)
 COMMIT_SKEW = timedelta(seconds=1)
 

@@ -14,14 +14,15 @@ from typing import Self
 import psycopg
 from psycopg.rows import TupleRow
 
-from lockstep.changes.attribution import Actor
+from lockstep.changes.attribution import Actor, confirm_statement
 from lockstep.changes.connecting import ConnectionParameters, WatchedConnection, connection_parameters
-from lockstep.changes.wakeup import CHANNEL
-from lockstep.delivery.database import SQL
+from lockstep.changes.wakeup import LISTEN
 from lockstep.delivery.subscriptions import Change
 from lockstep.delivery.values import from_microseconds, microseconds
+from lockstep.sql import statements
 
-LOG_READER = SQL["log_reader"]
+LOG_READER = statements(__file__, "log_reader")
+
 CHUNK = 500  # changes read at once
 OWN: ConnectionParameters = {"autocommit": True, "application_name": "lockstep-feed"}
 SESSION = {"timezone": "UTC", "plan_cache_mode": "force_custom_plan", "statement_timeout": "60s"}
@@ -151,7 +152,7 @@ class LogReader:
 
     def confirms(self, actor: Actor) -> bool:
         """Whether this actor is still entitled."""
-        confirmed: object = self._one(f"SELECT {actor.confirmation.sql}", dict(actor.confirmation.parameters))[0]
+        confirmed: object = self._one(confirm_statement(actor), dict(actor.confirmation.parameters))[0]
         return confirmed is True
 
     def wait(self, seconds: float) -> None:
@@ -174,5 +175,5 @@ def open_log_reader() -> Iterator[LogReader]:
     """Opens a reader on a connection of its own, which listens for commits."""
     with WatchedConnection.connect(**connection_parameters() | OWN) as connection:
         connection.begin(SESSION)
-        connection.execute(f"LISTEN {CHANNEL}")
+        connection.execute(LISTEN)
         yield LogReader(connection)

@@ -17,13 +17,15 @@ from lockstep.conf import lockstep_settings, log_connection
 from lockstep.delivery import operations
 from lockstep.delivery.clock import offset
 from lockstep.delivery.counters import label
-from lockstep.delivery.database import SQL
 from lockstep.delivery.heartbeat import worker_counts
 from lockstep.delivery.periodic import asleep, registered_names
 from lockstep.delivery.reports import Status
 from lockstep.delivery.subscriptions import registered
+from lockstep.sql import statements
 
-DATABASE = SQL["figures"]
+FIGURES = statements(__file__, "figures")
+UPKEEP = statements(__file__, "upkeep")
+
 GAUGES = {
     "behind": "Changes that are committed and in no lane yet.",
     "waiting": "Changes that wait in lanes.",
@@ -79,14 +81,14 @@ class Database(Collector):
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """The transactions of other roles are included only where the role is a member of pg_read_all_stats."""
         with log_connection().cursor() as cursor:
-            cursor.execute(DATABASE["oldest_transactions"])
+            cursor.execute(FIGURES["oldest_transactions"])
             transactions = cursor.fetchone()
-            cursor.execute(DATABASE["slots"])
+            cursor.execute(FIGURES["slots"])
             slots = dict(cursor.fetchall())
-            cursor.execute(DATABASE["log"], {"days": lockstep_settings.RETENTION_DAYS})
+            cursor.execute(FIGURES["log"], {"days": lockstep_settings.RETENTION_DAYS})
             log_bytes, overdue = cursor.fetchone()
             asked = time.time()
-            cursor.execute(DATABASE["time"])
+            cursor.execute(FIGURES["time"])
             yield offset_figure(offset(cursor.fetchone()[0], asked, time.time()))
         yield gauge(
             "lockstep_database_oldest_transaction_seconds",
@@ -147,7 +149,7 @@ def worker_exposition(clock_offset: float | None) -> tuple[str, bytes]:
 def _replaced() -> set[str]:
     declared = json.dumps([subscriber.row for subscriber in registered()])
     with log_connection().cursor() as cursor:
-        cursor.execute(SQL["upkeep"]["replaced_declarations"], {"declared": declared})
+        cursor.execute(UPKEEP["replaced_declarations"], {"declared": declared})
         return {name for (name,) in cursor.fetchall()}
 
 

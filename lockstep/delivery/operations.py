@@ -16,11 +16,13 @@ from psycopg.rows import TupleRow
 
 from lockstep.changes.capture import Document
 from lockstep.conf import lockstep_settings, log_connection
-from lockstep.delivery.database import SQL
 from lockstep.delivery.reports import ChangeFilter, DeadLetterRow, Preview, ReplayResult, Status
 from lockstep.delivery.subscriptions import Claim, Subscriber, registered, registered_families
+from lockstep.sql import statements
 
-OPERATIONS = SQL["operations"]
+OPERATIONS = statements(__file__, "operations")
+REMOVAL = ("remove_deliveries", "remove_lanes", "remove_attempts", "remove_letters", "remove_subscription")
+
 EVERYTHING = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -206,8 +208,8 @@ def unsubscribe(subscription: str) -> None:
     """Removes the subscription of a family's member with all that belongs to it. Raises UnknownSubscription."""
     with transaction.atomic(lockstep_settings.DATABASE):
         _lock(subscription)
-        for table in ("deliveries", "lanes", "attempts", "letters", "subscription"):
-            _rows(f"remove_{table}", subscription=subscription)
+        for statement in REMOVAL:
+            _rows(statement, subscription=subscription)
 
 
 def send(subscription: str, *, model: str, object_id: str, after: Document) -> int:
@@ -256,12 +258,12 @@ def _ids(change_filter: ChangeFilter) -> list[UUID]:
 
 
 def _preview(chosen: str, **parameters: object) -> Preview:
-    (row,) = _run(_completed("preview", chosen), parameters)
+    (row,) = _run(OPERATIONS["preview"].with_parts(chosen=OPERATIONS[chosen]), parameters)
     return Preview(*row)
 
 
 def _replay(chosen: str, **parameters: object) -> ReplayResult:
-    (row,) = _run(_completed("replay", chosen), parameters)
+    (row,) = _run(OPERATIONS["replay"].with_parts(chosen=OPERATIONS[chosen]), parameters)
     return ReplayResult(*row)
 
 
@@ -278,10 +280,6 @@ def _lock(subscription: str) -> tuple[str, str | None]:
         raise UnknownSubscription(f"There is no subscription {subscription!r}.")
     ((state, paused),) = rows
     return state, paused
-
-
-def _completed(statement: str, chosen: str) -> str:
-    return OPERATIONS[statement].replace("{judged}", OPERATIONS["judged"]).replace("{chosen}", OPERATIONS[chosen])
 
 
 def _rows(statement: str, **parameters: object) -> list[TupleRow]:

@@ -3,13 +3,15 @@
 import logging
 from datetime import datetime
 
-from psycopg import sql
 from psycopg.errors import LockNotAvailable
 
 from lockstep.conf import lockstep_settings
-from lockstep.delivery.database import SQL, Connection
+from lockstep.delivery.database import Connection
 from lockstep.delivery.periodic import PeriodicWork, register_periodic
 from lockstep.delivery.subscriptions import Pool
+from lockstep.sql import identifier, statements
+
+UPKEEP = statements(__file__, "upkeep")
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +23,7 @@ async def make_partitions(pool: Pool) -> None:
     """Makes the change log's partitions for the weeks ahead. Fails where another transaction locks it for a second."""
     async with pool.connection() as connection, connection.transaction():
         await connection.execute("SET LOCAL lock_timeout = '1s'")
-        await connection.execute(SQL["upkeep"]["make_partitions"])
+        await connection.execute(UPKEEP["make_partitions"])
 
 
 async def drop_old_partitions(pool: Pool) -> list[str]:
@@ -32,7 +34,7 @@ async def drop_old_partitions(pool: Pool) -> list[str]:
 
 async def _drop(connection: Connection, days: int) -> list[str]:
     dropped: list[str] = []
-    cursor = await connection.execute(SQL["upkeep"]["old_partitions"], {"days": days})
+    cursor = await connection.execute(UPKEEP["old_partitions"], {"days": days})
     for name, first, end in await cursor.fetchall():
         try:
             needing = await _needed_by(connection, first, end) or await _drop_one(connection, name, first, end)
@@ -50,16 +52,16 @@ async def _drop_one(connection: Connection, name: str, first: datetime, end: dat
     """Drops one partition, unless subscriptions need it; returns these. New needs are locked out before the check."""
     async with connection.transaction():
         await connection.execute(SHORT_LOCK)
-        await connection.execute(SQL["upkeep"]["keep_needs"])
+        await connection.execute(UPKEEP["keep_needs"])
         if needing := await _needed_by(connection, first, end):
             return needing
-        await connection.execute(sql.SQL(SQL["upkeep"]["note_dropped"]).format(sql.Identifier(name)))
+        await connection.execute(UPKEEP["note_dropped"].with_parts(partition=identifier(name)))
         await connection.execute("SELECT lockstep_drop_week(%s)", [name])
     return []
 
 
 async def _needed_by(connection: Connection, first: datetime, end: datetime) -> list[str]:
-    cursor = await connection.execute(SQL["upkeep"]["needed_by"], {"from": first, "to": end})
+    cursor = await connection.execute(UPKEEP["needed_by"], {"from": first, "to": end})
     return [name for (name,) in await cursor.fetchall()]
 
 

@@ -12,8 +12,11 @@ from django.db import connections
 
 from lockstep.changes.database_errors import is_transient
 from lockstep.conf import log_connection
-from lockstep.delivery.database import SQL, Connection
+from lockstep.delivery.database import Connection
 from lockstep.delivery.subscriptions import Pool
+from lockstep.sql import statements
+
+UPKEEP = statements(__file__, "upkeep")
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +70,7 @@ def asleep() -> list[str]:
     names, longest = [row["name"] for row in rows], [row["longest"] for row in rows]
     late = [max(LATE_INTERVALS * interval, timedelta(seconds=LATE_SECONDS)) for interval in longest]
     with log_connection().cursor() as cursor:
-        cursor.execute(SQL["upkeep"]["asleep"], {"names": names, "longest": longest, "late": late})
+        cursor.execute(UPKEEP["asleep"], {"names": names, "longest": longest, "late": late})
         return [name for (name,) in cursor.fetchall()]
 
 
@@ -75,7 +78,7 @@ async def request_periodic(pool: Pool, name: str, delay: float) -> None:
     """Schedules periodic work within so many seconds, at most ON_REQUEST_SECONDS, on any worker."""
     async with pool.connection() as connection:
         choice = {"name": name, "delay": timedelta(seconds=delay)}
-        await connection.execute(SQL["upkeep"]["request_periodic"], choice)
+        await connection.execute(UPKEEP["request_periodic"], choice)
 
 
 def with_orm(function: Callable[[], object]) -> Callable[[Pool], Awaitable[None]]:
@@ -96,7 +99,7 @@ def with_orm(function: Callable[[], object]) -> Callable[[Pool], Awaitable[None]
 async def declare_periodic(connection: Connection) -> None:
     """Inserts the registered periodic work."""
     for work in _registered:
-        await connection.execute(SQL["upkeep"]["declare_periodic"], work.row)
+        await connection.execute(UPKEEP["declare_periodic"], work.row)
 
 
 async def run_periodic(pool: Pool, stopping: asyncio.Event) -> None:
@@ -111,7 +114,7 @@ async def run_periodic(pool: Pool, stopping: asyncio.Event) -> None:
 
 
 async def _take(connection: Connection, work: PeriodicWork) -> datetime | None:
-    cursor = await connection.execute(SQL["upkeep"]["take_periodic"], work.row)
+    cursor = await connection.execute(UPKEEP["take_periodic"], work.row)
     row = await cursor.fetchone()
     return row[0] if row else None
 
@@ -128,7 +131,7 @@ async def _do(work: PeriodicWork, pool: Pool, taken: datetime) -> None:
         return
     if work.every is None:
         async with pool.connection() as connection:
-            await connection.execute(SQL["upkeep"]["finish_periodic"], {"name": work.name, "taken": taken})
+            await connection.execute(UPKEEP["finish_periodic"], {"name": work.name, "taken": taken})
 
 
 async def _pause(stopping: asyncio.Event) -> None:

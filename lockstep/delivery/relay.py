@@ -8,10 +8,16 @@ from typing import NamedTuple
 
 from psycopg.errors import UniqueViolation
 
-from lockstep.delivery.database import SQL, Connection
+from lockstep.delivery.database import Connection
 from lockstep.delivery.retry import MAX_DELAY
 from lockstep.delivery.subscriptions import Subscriber
 from lockstep.delivery.values import bigints
+from lockstep.sql import Statement, statements
+
+LANES = statements(__file__, "lanes")
+OPERATIONS = statements(__file__, "operations")
+RELAY = statements(__file__, "relay")
+UPKEEP = statements(__file__, "upkeep")
 
 logger = logging.getLogger(__name__)
 
@@ -19,12 +25,10 @@ CHUNK = 10_000  # the most rows of the log, and about the most deliveries, of on
 SMALL = 8  # windows of so few numbers are not divided, however many subscriptions follow them: most are so small
 COUNTS_TO_THE_CAP = 8  # how often waiting changes are counted while a subscription fills up to its cap
 
-RELAY = SQL["relay"]
-FAN_OUT_WHOLE, FAN_OUT_CHUNK = (
-    RELAY["fan_out"].replace("{to_seq}", RELAY[end]).replace("{kept}", "") for end in ("whole", "cut")
-)
+FAN_OUT_WHOLE = RELAY["fan_out"].with_parts(to_seq=RELAY["whole"], kept=Statement(""))
+FAN_OUT_CHUNK = RELAY["fan_out"].with_parts(to_seq=RELAY["cut"], kept=Statement(""))
 # For a window with changes that wait in lanes already. It takes twice as long, so it is the second choice.
-FAN_OUT_BESIDE_KEPT = RELAY["fan_out"].replace("{to_seq}", RELAY["cut"]).replace("{kept}", "ON CONFLICT DO NOTHING")
+FAN_OUT_BESIDE_KEPT = RELAY["fan_out"].with_parts(to_seq=RELAY["cut"], kept=Statement("ON CONFLICT DO NOTHING"))
 
 
 class Window(NamedTuple):
@@ -71,10 +75,10 @@ async def declare(connection: Connection, subscriber: Subscriber) -> None:
     each would undo the other. The row decides; `manage.py migrate` writes its own code's declaration.
     """
     async with connection.transaction():
-        cursor = await connection.execute(SQL["upkeep"]["is_replaced"], subscriber.row)
+        cursor = await connection.execute(UPKEEP["is_replaced"], subscriber.row)
         (is_replaced,) = await cursor.fetchone() or (False,)
         if not is_replaced:
-            cursor = await connection.execute(SQL["upkeep"]["declare_subscription"], subscriber.row)
+            cursor = await connection.execute(UPKEEP["declare_subscription"], subscriber.row)
     if is_replaced:
         logger.warning(
             "%s: another version of the code has declared it anew, and this worker goes by that. If this version is "
@@ -128,7 +132,7 @@ async def subscriptions_due(connection: Connection, known: Mapping[str, datetime
     `known` is where the scan begins, by name.
     """
     choice = {"names": list(known), "from": list(known.values()), "soon": timedelta(seconds=soon)}
-    cursor = await connection.execute(SQL["lanes"]["due"], choice)
+    cursor = await connection.execute(LANES["due"], choice)
     return dict(await cursor.fetchall())
 
 
@@ -139,7 +143,7 @@ async def bring_near(connection: Connection, leases: Mapping[str, float], step: 
     """
     choice = {"names": list(leases), "leases": [timedelta(seconds=lease) for lease in leases.values()]}
     waits = {"longest": timedelta(seconds=MAX_DELAY), "step": timedelta(seconds=step)}
-    await connection.execute(SQL["upkeep"]["bring_near"], choice | waits)
+    await connection.execute(UPKEEP["bring_near"], choice | waits)
 
 
 async def fan_out(connection: Connection, window: Window, chunk: int = CHUNK) -> Step:
@@ -176,6 +180,6 @@ async def _count_waiting(connection: Connection, subscription: str) -> None:
         if await cursor.fetchone() is None or waiting < cap:
             return
         reason = f"{waiting} changes wait; fan-out has stopped"
-        await connection.execute(SQL["operations"]["leave_place"], choice)
+        await connection.execute(OPERATIONS["leave_place"], choice)
         await connection.execute(RELAY["fill"], choice | {"reason": reason})
     logger.warning("%s is full: %s until half of them are delivered", subscription, reason)

@@ -18,17 +18,20 @@ import psycopg
 
 from lockstep.changes.connecting import WatchedAsyncConnection, connection_parameters
 from lockstep.changes.database_errors import UnsuitableDatabase, is_transient, unsuitable
-from lockstep.changes.wakeup import CHANNEL
+from lockstep.changes.wakeup import LISTEN
 from lockstep.delivery import counters
 from lockstep.delivery.availability import RECOVERY_SECONDS, Availability, Standby
 from lockstep.delivery.courier import Courier
-from lockstep.delivery.database import APPLICATION_NAME, SQL, Connection, Pools, open_pools
+from lockstep.delivery.database import APPLICATION_NAME, Connection, Pools, open_pools
 from lockstep.delivery.epochs import MANUAL, ClusterMismatch, Epochs, ServerState, Watch, load_epochs, note_timeline
 from lockstep.delivery.heartbeat import BEAT_SECONDS, Heartbeat
 from lockstep.delivery.periodic import declare_periodic, run_periodic
 from lockstep.delivery.relay import advance, bring_near, declare, subscriptions_due
 from lockstep.delivery.subscriptions import Family, Pool, Subscriber
 from lockstep.delivery.waiting import first_of
+from lockstep.sql import statements
+
+LANES = statements(__file__, "lanes")
 
 T = TypeVar("T")
 
@@ -215,7 +218,7 @@ class Worker:
         A timeline that began while this worker did not run is logged here.
         """
         # Fails here on a database that is not migrated, before lanes are claimed.
-        await connection.execute(SQL["lanes"]["heads"], {"subscription": "", "lanes": "{}"})
+        await connection.execute(LANES["heads"], {"subscription": "", "lanes": "{}"})
         epochs = await load_epochs(connection)
         if (timeline := await note_timeline(connection)) and not self._epochs:
             logger.warning(TURNED_BACK, f"it is on timeline {timeline} now")
@@ -286,7 +289,7 @@ class Worker:
         async with await WatchedAsyncConnection.connect(**connection_parameters() | own) as connection:
             await connection.begin({})
             await self._verify_cluster(connection)
-            await connection.execute(f"LISTEN {CHANNEL}")
+            await connection.execute(LISTEN)
             while not self.stopping.is_set():
                 await self.heartbeat.beat(connection)
                 self.heartbeat.note("the heartbeat")

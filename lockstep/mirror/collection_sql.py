@@ -1,86 +1,78 @@
 """The statements of sql/collection.sql with the names of one collection filled in."""
 
 from functools import cache
-from pathlib import Path
 
-from lockstep.changes.sql_file import load
-from lockstep.changes.triggers import quote
+from lockstep import sql
 from lockstep.mirror.collections import Collection, Mirror, Parent
+from lockstep.sql import Statement, Statements, identifier, joined, literal
 
-TEMPLATES = load(Path(__file__).parent / "sql" / "collection.sql")
+SQL = sql.statements(__file__, "collection")
+PARTS = sql.statements(__file__, "collection_parts")
 
-SQL_TYPES = {"text": "text", "integer": "bigint"}
-DIGITS = "'^[0-9]{1,18}$'"
+SQL_TYPES = {"text": Statement("text"), "integer": Statement("bigint")}
 
 
 @cache
-def statements(mirror: Mirror, collection: Collection) -> dict[str, str]:
+def statements(mirror: Mirror, collection: Collection) -> Statements:
     """Every statement of the collection by name, ready to execute."""
-    names = _names(mirror, collection) | _parent_names(mirror, collection.parent)
-    return {name: template.format_map(names) for name, template in TEMPLATES.items()}
+    return SQL.with_parts(**_names(mirror, collection), **_parent_names(mirror, collection.parent))
 
 
-def _names(mirror: Mirror, collection: Collection) -> dict[str, str]:
-    fields = collection.fields
-    columns = [quote(field.column) for field in fields]
-    values = [f"e.{quote(field.remote)}" for field in fields]
-    typed = ["id bigint", *(f"{quote(field.remote)} {SQL_TYPES[field.type]}" for field in fields)]
-    theirs, ours = list(values), [f"t.{column}" for column in columns]
-    if parent := collection.parent:
-        columns.append(quote(parent.column))
-        values.append("e.parent_id")
-        typed.append(f"{quote(parent.remote)} bigint")
-        theirs.append(f"e.{quote(parent.remote)}")
-        ours.append("parent.remote_id")
+def _names(mirror: Mirror, collection: Collection) -> dict[str, Statement]:
+    fields, parent = collection.fields, collection.parent
+    columns = [identifier(field.column) for field in fields]
+    remote = [(identifier(field.remote), SQL_TYPES[field.type]) for field in fields]
+    values = theirs = [identifier("e", field.remote) for field in fields]
+    ours = [identifier("t", field.column) for field in fields]
+    if parent:
+        columns = [*columns, identifier(parent.column)]
+        remote = [*remote, (identifier(parent.remote), SQL_TYPES["integer"])]
+        values = [*values, Statement("e.parent_id")]
+        theirs = [*theirs, identifier("e", parent.remote)]
+        ours = [*ours, Statement("parent.remote_id")]
+    typed = [Statement("{name} {type}").with_parts(name=name, type=of) for name, of in remote]
     return {
-        "key": mirror.key(collection.name),
-        "table": quote(collection.model._meta.db_table),
-        "numbers": collection.numbers,
-        "columns": ", ".join(columns),
-        "values": ", ".join(values),
-        "typed": ", ".join(typed),
-        "fingerprint_of_e": _fingerprint(theirs),
-        "fingerprint_of_t": _fingerprint(ours),
-        "theirs": _their_document(collection),
+        "key": literal(mirror.key(collection.name)),
+        "table": identifier(collection.model._meta.db_table),
+        "numbers": Statement(collection.numbers),
+        "numbers_name": literal(collection.numbers),
+        "columns": joined(columns),
+        "values": joined(values),
+        "typed": joined([Statement("id bigint"), *typed]),
+        "fingerprint_of_e": PARTS["fingerprint"].with_parts(values=joined(theirs)),
+        "fingerprint_of_t": PARTS["fingerprint"].with_parts(values=joined(ours)),
+        "theirs": _document([(name, identifier("e", name)) for name in collection.remote_names]),
         "ours": _our_document(collection),
-        "listing": quote(f"listing_{collection.name}"),
-        "plan": quote(f"plan_{collection.name}"),
+        "listing": identifier(f"listing_{collection.name}"),
+        "plan": identifier(f"plan_{collection.name}"),
     }
 
 
-def _parent_names(mirror: Mirror, parent: Parent | None) -> dict[str, str]:
+def _parent_names(mirror: Mirror, parent: Parent | None) -> dict[str, Statement]:
     if parent is None:
-        return {"parent_id": "NULL::uuid", "has_parent": "true", "our_parent_join": ""}
-    key = mirror.key(parent.collection)
-    table = next(quote(c.model._meta.db_table) for c in mirror.collections if c.name == parent.collection)
+        return {
+            "parent_id": Statement("NULL::uuid"),
+            "has_parent": Statement("true"),
+            "our_parent_join": Statement(""),
+        }
+    key = literal(mirror.key(parent.collection))
+    table = next(identifier(c.model._meta.db_table) for c in mirror.collections if c.name == parent.collection)
     return {
-        "parent_id": f"""(
-            SELECT parent.id FROM lockstep_mirror_remoteobject link JOIN {table} parent ON parent.id = link.object_id
-            WHERE link.collection = '{key}' AND link.remote_id = e.{quote(parent.remote)}::text
-              AND parent.deleted IS NULL LIMIT 1)""",
-        "has_parent": "parent_id IS NOT NULL",
-        "our_parent_join": f"""LEFT JOIN lockstep_mirror_remoteobject parent
-            ON parent.object_id = t.{quote(parent.column)} AND parent.collection = '{key}'""",
+        "parent_id": PARTS["parent_id"].with_parts(table=table, key=key, remote=identifier("e", parent.remote)),
+        "has_parent": Statement("parent_id IS NOT NULL"),
+        "our_parent_join": PARTS["our_parent_join"].with_parts(key=key, column=identifier("t", parent.column)),
     }
 
 
-def _fingerprint(values: list[str]) -> str:
-    """The SQL of what `remote.fingerprint` computes."""
-    return f"md5(concat_ws(E'\\x1f', {', '.join(values)}))::uuid"
-
-
-def _their_document(collection: Collection) -> str:
-    pairs = [f"'{name}', e.{quote(name)}" for name in collection.remote_names]
-    return f"jsonb_build_object({', '.join(pairs)})"
-
-
-def _our_document(collection: Collection) -> str:
-    pairs = [f"'{field.remote}', t.{quote(field.column)}" for field in collection.fields]
+def _our_document(collection: Collection) -> Statement:
+    pairs = [(field.remote, identifier("t", field.column)) for field in collection.fields]
     if parent := collection.parent:
-        pairs.append(f"'{parent.remote}', " + _number_or("parent.remote_id", "to_jsonb(parent.remote_id)"))
-    return f"jsonb_build_object({', '.join(pairs)})"
+        pairs.append((parent.remote, PARTS["parent_number"]))
+    return _document(pairs)
 
 
-def _number_or(text: str, otherwise: str) -> str:
-    """A number where the text is one: some providers give their numbers as strings."""
-    return f"CASE WHEN {text} ~ {DIGITS} THEN to_jsonb(({text})::bigint) ELSE {otherwise} END"
+def _document(pairs: list[tuple[str, Statement]]) -> Statement:
+    pair = Statement("{name}, {value}")
+    return PARTS["document"].with_parts(
+        pairs=joined(pair.with_parts(name=literal(name), value=value) for name, value in pairs)
+    )

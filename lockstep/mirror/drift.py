@@ -13,13 +13,11 @@ from lockstep.mirror.collections import Mirror
 from lockstep.mirror.plan import Plan
 from lockstep.mirror.reconcile import STOPPED, Reconciler
 from lockstep.mirror.remote import Pool
-from lockstep.mirror.state import State
+from lockstep.mirror.state import SQL, State
 
 logger = logging.getLogger(__name__)
 
 SHOWN = 20  # objects in an audit
-
-REMEMBER = "INSERT INTO lockstep_mirror_driftcheck (provider, counts) VALUES (%s, %s)"
 
 
 def drift_check(mirror: Mirror, reconciler: Reconciler) -> Callable[[Pool], Awaitable[None]]:
@@ -34,7 +32,7 @@ def drift_check(mirror: Mirror, reconciler: Reconciler) -> Callable[[Pool], Awai
             try:
                 await plan.make(client, lambda collection, listed: None)
                 await plan.verify()
-                await connection.execute(REMEMBER, [mirror.provider, Jsonb(dict(plan.by_others))])
+                await connection.execute(SQL["note_drift"], [mirror.provider, Jsonb(dict(plan.by_others))])
                 await state.forget_old_writes()
                 was_imported, stopped = await state.was_imported(), await state.stopped()
             except ProviderError as error:

@@ -16,6 +16,7 @@ from lockstep.http.json_text import MAX_INTEGER, excerpt, integer_of, is_text
 from lockstep.mirror.collection_sql import statements
 from lockstep.mirror.collections import Body, Client, Collection, Mirror
 from lockstep.mirror.remote import Pool
+from lockstep.sql import Statements
 
 EXAMPLES = 5  # refused objects that a report shows
 BATCH = 5_000  # objects taken in by one transaction
@@ -130,7 +131,7 @@ async def _overlapped(
         yield running.popleft()
 
 
-async def _take_in(pool: Pool, sql: dict[str, str], mirror: Mirror, rows: Rows) -> Taken:
+async def _take_in(pool: Pool, sql: Statements, mirror: Mirror, rows: Rows) -> Taken:
     """One batch in one transaction; again when it meets a number that was drawn before it claimed its own."""
     time_and_version = f"{time.time_ns() // 1_000_000:012x}7"
     batch = {"batch": orjson.dumps(rows).decode(), "time": time_and_version, "seed": uuid4().hex}
@@ -148,7 +149,7 @@ async def _take_in(pool: Pool, sql: dict[str, str], mirror: Mirror, rows: Rows) 
     raise AssertionError("unreachable")
 
 
-async def _claim_numbers(pool: Pool, sql: dict[str, str], largest: int) -> None:
+async def _claim_numbers(pool: Pool, sql: Statements, largest: int) -> None:
     """Moves the sequence of numbers past a batch before any of its rows is there.
 
     Who creates something meanwhile, or after we were killed, draws a number beyond. In a transaction of its own: a

@@ -96,8 +96,8 @@ class Plan:
 
     async def _list(self, collection: Collection, client: Client, progress: Callable[[str, int], None]) -> None:
         sql = statements(self.mirror, collection)
-        for statement in sql["make_listing"].split(";"):
-            await self.connection.execute(statement)
+        await self.connection.execute(sql["drop_listing"])
+        await self.connection.execute(sql["make_listing"])
         try:
             async with (
                 client.stream(collection.name) as stream,

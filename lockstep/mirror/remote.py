@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, TypedDict
 from uuid import UUID
 
@@ -13,11 +12,11 @@ from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 
-from lockstep.changes.sql_file import load
 from lockstep.http.json_text import integer_of
 from lockstep.mirror.collections import Body, Collection, Mirror
+from lockstep.sql import statements
 
-SQL = load(Path(__file__).parent / "sql" / "remote.sql")
+SQL = statements(__file__, "remote")
 
 Kind = Literal["update", "delete"]
 Connection = AsyncConnection[TupleRow]

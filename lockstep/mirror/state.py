@@ -1,14 +1,13 @@
 """The state of a provider: when to read it, and whether its repair has stopped for an operator."""
 
 from datetime import datetime, timedelta
-from pathlib import Path
 
-from lockstep.changes.sql_file import load
 from lockstep.mirror.collections import Mirror
 from lockstep.mirror.models import MirrorState
 from lockstep.mirror.remote import Connection
+from lockstep.sql import statements
 
-SQL = load(Path(__file__).parent / "sql" / "state.sql")
+SQL = statements(__file__, "state")
 
 # The ages of a write with an unknown outcome at which the provider is read. The hourly drift check counts its effects
 # as self-inflicted until the record is deleted.

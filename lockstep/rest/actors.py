@@ -18,18 +18,15 @@ from rest_framework.request import Request
 from lockstep.changes.attribution import Actor
 from lockstep.rest.parameters import MAX_TEXT, QueryParameter, read_text, read_uuid
 from lockstep.rest.routes import ID
-from lockstep.rest.users import AnyUser, user_sql
-
-STILL_ACTIVE = """(
-    SELECT {is_staff} OR NOT %(actor_staff)s FROM {users} u
-    WHERE {key} = %(actor_user)s AND {is_active} FOR KEY SHARE OF u)"""
+from lockstep.rest.users import SQL, AnyUser, user_sql
+from lockstep.sql import Statement
 
 
 @dataclass(frozen=True, slots=True)
 class StillActive:
     """The confirmation that a user is still active, and still staff."""
 
-    sql: str
+    sql: Statement
     parameters: Mapping[str, Any]
 
     def refusal(self, confirmed: bool | None) -> Exception:
@@ -48,9 +45,9 @@ def actor_of(request: Request) -> Actor:
 def actor_of_user(user: AnyUser) -> Actor:
     """The actor of a user; "", which needs no confirmation, of an anonymous one."""
     if not user.is_authenticated:
-        return Actor("", StillActive("true", {}))
+        return Actor("", StillActive(Statement("true"), {}))
     parameters = {"actor_user": user.pk, "actor_staff": bool(getattr(user, "is_staff", False))}
-    return Actor(f"user:{user.pk}", StillActive(user_sql(STILL_ACTIVE, "u"), parameters))
+    return Actor(f"user:{user.pk}", StillActive(user_sql(SQL["still_active"], "u"), parameters))
 
 
 def key_of(actor: str | None) -> object:

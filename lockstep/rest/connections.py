@@ -12,7 +12,9 @@ from django.db.backends.signals import connection_created
 from lockstep.changes.database_errors import cause_of, unsuitable
 from lockstep.changes.query_log import bound_query_log
 from lockstep.conf import lockstep_settings
+from lockstep.sql import statements
 
+SQL = statements(__file__, "connections")
 # In addition to statement_timeout, which does not apply to a commit that waits for a standby.
 COMMIT_SECONDS = 5.0
 
@@ -48,11 +50,7 @@ def _bound_statements(connection: Any, **_: object) -> None:  # noqa: ANN401 - a
     milliseconds = int(lockstep_settings.REST_STATEMENT_SECONDS * 1000)
     until_abandoned = int((lockstep_settings.REST_STATEMENT_SECONDS + COMMIT_SECONDS) * 1000)
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT set_config('statement_timeout', %s, false), set_config('plan_cache_mode', %s, false),"
-            " set_config('idle_in_transaction_session_timeout', %s, false)",
-            [str(milliseconds), "force_generic_plan", str(until_abandoned)],
-        )
+        cursor.execute(SQL["bound"], [str(milliseconds), "force_generic_plan", str(until_abandoned)])
 
 
 def _discard_broken(**_: object) -> None:

@@ -12,7 +12,6 @@ While SECRET_KEY is being replaced, a request has one digest under each value. I
 import hmac
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import orjson
 from django.conf import settings
@@ -23,7 +22,6 @@ from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 
 from lockstep.changes.attribution import confirm
-from lockstep.changes.sql_file import load
 from lockstep.rest import problems
 from lockstep.rest.actors import actor_of
 from lockstep.rest.encryption import DecryptionFailed, decrypt, derived_key, encrypt
@@ -31,13 +29,14 @@ from lockstep.rest.errors import Conflict
 from lockstep.rest.fastpath import Row, fetch_all, fetch_one
 from lockstep.rest.models import IDEMPOTENCY_TTL
 from lockstep.rest.requests import address_of
+from lockstep.sql import statements
 
 META = "HTTP_IDEMPOTENCY_KEY"  # the header, in request.META
 # A string of Structured Fields (RFC 8941, which the header's draft asks for), or the key as it is: both are one key.
 KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,255})"', re.ASCII)
 PURPOSE = "lockstep idempotency"
-SQL = load(Path(__file__).parent / "sql" / "idempotency.sql")
+SQL = statements(__file__, "idempotency")
 
 
 class InFlight(Conflict):

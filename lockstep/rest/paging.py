@@ -8,7 +8,6 @@ import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote_plus, urlencode
 from uuid import UUID
@@ -23,12 +22,12 @@ from orjson import Fragment
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
-from lockstep.changes.sql_file import load
 from lockstep.rest import errors
 from lockstep.rest.fastpath import Row, Values
 from lockstep.rest.json import dumps
 from lockstep.rest.requests import ApiRequest
 from lockstep.rest.responses import ApiResponse
+from lockstep.sql import Statement, identifier, joined, statements
 
 DEFAULT_CURSOR_LIMIT, MAX_CURSOR_LIMIT = 50, 500
 DEFAULT_LIMIT = 1_000
@@ -47,7 +46,7 @@ QUOTED = str.maketrans({"+": "%2B", "/": "%2F", "=": "%3D"})  # the characters o
 QUICKLY_COUNTED, CACHED_SECONDS = 10_000, 1.0
 EXACT, ESTIMATED = "exact", "estimated"
 NO_CURSOR = "Must be a cursor of this list, taken from `next` or `previous`."
-SQL = load(Path(__file__).parent / "sql" / "paging.sql")
+SQL = statements(__file__, "paging")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +143,8 @@ def _fitting(rows: QuerySet[Any, Any], offset: int, limit: int) -> tuple[list[An
         statement, parameters = compiler.as_sql()
     except EmptyResultSet:
         return [], False
-    columns = ", ".join(f'"{alias or column.target.column}"' for column, _, alias in compiler.select)
-    sized = SQL["sized"].replace("{rows}", statement).replace("{columns}", columns)
+    columns = joined(identifier(alias or column.target.column) for column, _, alias in compiler.select)
+    sized = SQL["sized"].with_parts(rows=Statement(statement), columns=columns)
     found = list(rows.model._default_manager.raw(sized, [MAX_PAGE_BYTES, *parameters, MAX_PAGE_BYTES]))
     fitting = [row for number, row in enumerate(found[:limit]) if number == 0 or not row.page_is_full]
     return fitting, len(fitting) < len(found)

@@ -14,42 +14,47 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import models, router
 
 from lockstep.changes.capture import capture_of
-from lockstep.changes.triggers import column_of, quote
+from lockstep.changes.triggers import column_of
 from lockstep.conf import lockstep_settings
+from lockstep.sql import Statement, identifier, statements
 
 AnyUser = Any  # an instance of the project's user model
-PARENTS_COLUMN = "(SELECT p.{column} FROM {parent} p WHERE p.{key} = {own_key})"
+SQL = statements(__file__, "users")
 
 
-def user_sql(statement: str, alias: str) -> str:
+def user_sql(statement: Statement, alias: str) -> Statement:
     """The statement with {users}, {key}, {is_active} and {is_staff} of the user model, whose table has this alias."""
     user = get_user_model()
-    active = _column(user, "is_active", alias) or "true"
+    active = _column(user, "is_active", alias) or Statement("true")
     capture = capture_of(user)
-    if capture and capture.soft_delete:
-        active = f"{active} AND {_column(user, capture.soft_delete, alias)} IS NULL"
-    return statement.format(
-        users=quote(user._meta.db_table),
-        key=f"{alias}.{quote(column_of(user, 'pk'))}",
+    if capture and capture.soft_delete and (deleted := _column(user, capture.soft_delete, alias)):
+        active = SQL["active_and_alive"].with_parts(active=active, deleted=deleted)
+    return statement.with_parts(
+        users=identifier(user._meta.db_table),
+        key=_own_column(user, "pk", alias),
         is_active=active,
-        is_staff=_column(user, "is_staff", alias) or "false",
+        is_staff=_column(user, "is_staff", alias) or Statement("false"),
     )
 
 
-def _column(user: type[models.Model], name: str, alias: str) -> str:
-    """The column of a field; "" if there is no such field. That of a parent model is read from the parent's table."""
+def _own_column(user: type[models.Model], name: str, alias: str) -> Statement:
+    return Statement("{alias}.{column}").with_parts(alias=Statement(alias), column=identifier(column_of(user, name)))
+
+
+def _column(user: type[models.Model], name: str, alias: str) -> Statement | None:
+    """The column of a field; None if there is no such field. That of a parent model is read from the parent's table."""
     try:
         field = user._meta.get_field(name)
     except FieldDoesNotExist:
-        return ""
-    owner, column = field.model, quote(str(getattr(field, "column", name)))
+        return None
+    owner, column = field.model, identifier(str(getattr(field, "column", name)))
     if owner._meta.db_table == user._meta.db_table:
-        return f"{alias}.{column}"
-    return PARENTS_COLUMN.format(
+        return Statement("{alias}.{column}").with_parts(alias=Statement(alias), column=column)
+    return SQL["of_parent"].with_parts(
         column=column,
-        parent=quote(owner._meta.db_table),
-        key=quote(column_of(owner, "pk")),
-        own_key=f"{alias}.{quote(column_of(user, 'pk'))}",
+        parent=identifier(owner._meta.db_table),
+        key=identifier(column_of(owner, "pk")),
+        own_key=_own_column(user, "pk", alias),
     )
 
 

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
-from pathlib import Path
 from uuid import UUID
 
 import psycopg
@@ -18,8 +17,7 @@ from django.db import DatabaseError, connections
 from lockstep.changes.capture import Visibility, captured
 from lockstep.changes.database_errors import is_outage
 from lockstep.changes.readers import matching_patterns, readable_part, sight
-from lockstep.changes.sql_file import load
-from lockstep.changes.triggers import column_of, quote
+from lockstep.changes.triggers import column_of
 from lockstep.conf import lockstep_settings, networks
 from lockstep.delivery.destinations.webhook import Destination, Gone, WebhookSender, body_of, webhook_sender
 from lockstep.delivery.errors import DeliveryError, Receipt, Rejected, RetryLater
@@ -27,10 +25,11 @@ from lockstep.delivery.lanes import Outcome
 from lockstep.delivery.subscriptions import Claim, Family, Handler, Pool, Skipped, Subscriber
 from lockstep.rest.encryption import DecryptionFailed, decrypt
 from lockstep.rest.users import user_sql
+from lockstep.sql import Statement, identifier, statements
 from lockstep.webhooks.disabling import give_up
 from lockstep.webhooks.models import FAMILY, SECRETS, Endpoint
 
-SQL = load(Path(__file__).parent / "sql" / "endpoints.sql")
+SQL = statements(__file__, "endpoints")
 logger = logging.getLogger(__name__)
 
 ORIGIN = "webhooks"  # of messages to one endpoint only
@@ -182,16 +181,18 @@ class EndpointHandler:
 
 
 @cache
-def _in_sight(label: str, visibility: Visibility) -> str:
+def _in_sight(label: str, visibility: Visibility) -> Statement:
     """The statement for rows of this model."""
     capture = captured(label)
-    model = capture.model
-    return SQL["in_sight"].format(
-        table=quote(model._meta.db_table),
-        key=quote(column_of(model, "pk")),
-        alive=f"{quote(column_of(model, capture.soft_delete))} IS NULL" if capture.soft_delete else "true",
-        column=quote(column_of(model, visibility.column)),
-        owner=quote(column_of(model, visibility.owner)),
+    model, alive = capture.model, Statement("true")
+    if capture.soft_delete:
+        alive = Statement("{deleted} IS NULL").with_parts(deleted=identifier(column_of(model, capture.soft_delete)))
+    return SQL["in_sight"].with_parts(
+        table=identifier(model._meta.db_table),
+        key=identifier(column_of(model, "pk")),
+        alive=alive,
+        column=identifier(column_of(model, visibility.column)),
+        owner=identifier(column_of(model, visibility.owner)),
     )
 
 

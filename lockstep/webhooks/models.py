@@ -11,10 +11,12 @@ from uuid_utils.compat import uuid7
 
 from lockstep.changes.capture import capture
 from lockstep.changes.models import UUID7
+from lockstep.sql import statements
 
 if TYPE_CHECKING:
     from lockstep.rest.users import AnyUser
 
+TRIGGERS = statements(__file__, "triggers")
 FAMILY = "webhook"  # of subscriptions, one for each endpoint
 SECRETS = "lockstep webhook secrets"  # the purpose of their encryption
 
@@ -70,7 +72,7 @@ class Endpoint(models.Model):
                 when=pgtrigger.Before,
                 operation=pgtrigger.Update,
                 condition=pgtrigger.AnyChange(),
-                func="NEW.updated := now(); NEW.version := OLD.version + 1; RETURN NEW;",
+                func=TRIGGERS["bump_version"],
             )
         ]
         indexes = [models.Index(fields=["owner", "-id"], name="lockstep_webhooks_endpoint_of")]

@@ -25,7 +25,7 @@ from backend.shop.orders.actions import SQL as ORDERS  # noqa: E402
 from backend.shop.payments import processor  # noqa: E402
 from backend.shop.states import machines  # noqa: E402
 from lockstep.changes.connecting import connection_parameters  # noqa: E402
-from lockstep.delivery.database import SQL  # noqa: E402
+from lockstep.delivery.lanes import LANES  # noqa: E402
 from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber  # noqa: E402
 from lockstep.delivery.worker import Worker  # noqa: E402
 from lockstep.http.client import Operation  # noqa: E402
@@ -81,7 +81,7 @@ def passing(doom: Doom, call: Callable[..., Awaitable[Any]], name: str) -> Calla
 
 def statements() -> Mapping[str, str]:
     """Text → name, of what the cashier writes and of what settles its delivery."""
-    settlement = {name: SQL["lanes"][name] for name in SETTLEMENT}
+    settlement = {name: LANES[name] for name in SETTLEMENT}
     return {
         text: name for name, text in {**processor.SQL, **settlement, "release_stock": ORDERS["release_stock"]}.items()
     }

@@ -289,8 +289,8 @@ BUGS = [
     SeededBug(
         "an outage's end wakes nobody",
         "lockstep/delivery/courier.py",
-        'SQL["lanes"]["release_unreachable"]',
-        'SQL["lanes"]["probe"]',
+        'LANES["release_unreachable"]',
+        'LANES["probe"]',
         f"{TEST_COURIER}::test_lanes_of_a_silent_remote_continue_when_it_answers",
     ),
     SeededBug(
@@ -302,16 +302,16 @@ BUGS = [
     ),
     SeededBug(
         "attribution outlives its transaction",
-        "lockstep/changes/attribution.py",
-        """f"set_config('lockstep.{name}', %({name})s, true)" for name""",
-        """f"set_config('lockstep.{name}', %({name})s, false)" for name""",
+        "lockstep/changes/sql/attribution.sql",
+        "%(actor)s, true), set_config('lockstep.origin', %(origin)s, true)",
+        "%(actor)s, false), set_config('lockstep.origin', %(origin)s, false)",
         f"{TEST_CAPTURE}::test_attribution_ends_with_its_transaction",
     ),
     SeededBug(
         "a deletion of a post leaves its comments",
         "backend/posts/migrations/0001_initial.py",
-        "WHERE post_id = NEW.id AND deleted IS NULL",
-        "WHERE post_id = NEW.id AND deleted IS NOT NULL",
+        'WHERE "post_id" = NEW.id AND deleted IS NULL',
+        'WHERE "post_id" = NEW.id AND deleted IS NOT NULL',
         f"{TEST_CAPTURE}::test_deleting_a_post_deletes_its_comments_by_any_statement",
     ),
     SeededBug(
@@ -490,7 +490,7 @@ BUGS = [
     SeededBug(
         "an import forgets what it knows",
         COLLECTION,
-        "WHERE known.collection = '{key}' AND known.remote_id = e.id::text)",
+        "WHERE known.collection = {key} AND known.remote_id = e.id::text)",
         "WHERE false)",
         f"{TEST_IMPORT}::test_a_second_import_changes_nothing",
     ),
@@ -589,8 +589,8 @@ BUGS = [
     SeededBug(
         "a new epoch passes over what was written since the restore",
         "lockstep/delivery/sql/epochs.sql",
-        "(c.seq IN (SELECT seq FROM native) OR {pending})",
-        "({pending})",
+        "(c.seq IN (SELECT seq FROM native) OR {include pending})",
+        "({include pending})",
         "lockstep/delivery/tests/test_epochs.py::test_a_new_epoch_fans_out_exactly_the_missing_changes",
         times=2,
     ),
@@ -988,8 +988,8 @@ BUGS = [
     SeededBug(
         "what is read together with who asks is everybody's",
         "backend/accounts/sessions.py",
-        'bundled.replace("{user}", "who.id")',
-        'bundled.replace("{user}", "p.owner_id")',
+        'WHO = Statement("who.id")',
+        'WHO = Statement("p.owner_id")',
         f"{TEST_CATALOGUE}/test_products.py::test_a_product_off_sale_is_visible_to_its_owner_only",
     ),
     SeededBug(
@@ -1030,8 +1030,8 @@ BUGS = [
     SeededBug(
         "a deletion does not wait for votes that are being cast",
         "backend/movies/migrations/0001_initial.py",
-        "PERFORM FROM movies_movie WHERE id = NEW.id FOR UPDATE",
-        "PERFORM FROM movies_movie WHERE id = NEW.id FOR NO KEY UPDATE",
+        'PERFORM FROM "movies_movie" WHERE id = NEW.id FOR UPDATE',
+        'PERFORM FROM "movies_movie" WHERE id = NEW.id FOR NO KEY UPDATE',
         f"{TEST_MOVIES}/test_dependents.py::test_a_vote_inserted_during_the_deletion_of_its_movie_is_deleted",
     ),
     SeededBug(
@@ -1255,15 +1255,15 @@ BUGS = [
     SeededBug(
         "dead letters outlive their subscription",
         "lockstep/delivery/operations.py",
-        '"attempts", "letters", "subscription"',
-        '"attempts", "subscription"',
+        '"remove_attempts", "remove_letters", ',
+        '"remove_attempts", ',
         "tests/contract/test_deletions.py::test_owner_deletes_an_object_with_children",
     ),
     SeededBug(
         "the letters of a subscription are removed while a courier writes one",
         "lockstep/delivery/operations.py",
-        '("deliveries", "lanes", "attempts", "letters", "subscription")',
-        '("letters", "deliveries", "lanes", "attempts", "subscription")',
+        '("remove_deliveries", "remove_lanes", "remove_attempts", "remove_letters", ',
+        '("remove_letters", "remove_deliveries", "remove_lanes", "remove_attempts", ',
         f"{TEST_REFUSED}::test_letters_go_with_a_subscription_whose_letter_is_being_written",
     ),
     SeededBug(
@@ -1570,7 +1570,7 @@ BUGS = [
     SeededBug(
         "a copy that a creation without an answer makes later stays beside the other",
         COLLECTION,
-        "SELECT fingerprint FROM lockstep_mirror_sentwrite WHERE collection = '{key}' AND kind = 'create')",
+        "SELECT fingerprint FROM lockstep_mirror_sentwrite WHERE collection = {key} AND kind = 'create')",
         "SELECT fingerprint FROM lockstep_mirror_sentwrite WHERE false)",
         f"{IN_THE_END}[create-late-reads]",
     ),
@@ -1611,30 +1611,30 @@ BUGS = [
     ),
     SeededBug(
         "functions of triggers run with the writer's rights",
-        TRIGGERS,
-        "LANGUAGE plpgsql SECURITY DEFINER {sets}",
-        "LANGUAGE plpgsql {sets}",
+        "lockstep/changes/sql/triggers.sql",
+        "LANGUAGE plpgsql SECURITY DEFINER SET",
+        "LANGUAGE plpgsql SET",
         f"{TEST_RIGHTS}::test_writes_are_captured_with_any_session_settings[application-part]",
     ),
     SeededBug(
         "a capture function may be put behind any trigger",
-        PROTECTION,
+        "lockstep/changes/sql/triggers.sql",
         "REVOKE ALL ON FUNCTION {signature} FROM PUBLIC",
         "GRANT ALL ON FUNCTION {signature} TO PUBLIC",
         f"{TEST_RIGHTS}::test_application_role_is_refused[application-all]",
     ),
     SeededBug(
         "triggers are off for a replica's session",
-        PROTECTION,
-        "ENABLE ALWAYS TRIGGER {one.pgid}",
-        "ENABLE TRIGGER {one.pgid}",
+        "lockstep/changes/sql/protection.sql",
+        "ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name};",
+        "ALTER TABLE {table} ENABLE TRIGGER {name};",
         f"{TEST_CHECKS}::test_all_is_well_as_it_stands",
     ),
     SeededBug(
         "the application role keeps its right to write the log",
-        PROTECTION,
-        'yield f"REVOKE ALL ON {kind}',
-        'yield f"REVOKE TRUNCATE ON TABLE {names[0]} FROM {role}" or f"{kind}',
+        "lockstep/changes/sql/protection.sql",
+        "REVOKE ALL ON TABLE {tables}, {read_only} FROM {role};\nREVOKE ALL ON SEQUENCE {sequences}, ",
+        "REVOKE TRUNCATE ON TABLE {tables} FROM {role};\nREVOKE ALL ON SEQUENCE {sequences}, ",
         "tests/security/test_application_role.py::test_rights_of_before_do_not_outlive_the_next_migrate",
     ),
     SeededBug(
@@ -1703,9 +1703,9 @@ BUGS = [
     ),
     SeededBug(
         "a statement that takes long is taken for a dead connection",
-        CONNECTING,
-        "WORKS = \"state = 'active' AND wait_event_type IS DISTINCT FROM 'Client'\"",
-        "WORKS = \"state <> 'active'\"",
+        "lockstep/changes/sql/sessions.sql",
+        "SELECT state = 'active' AND wait_event_type IS DISTINCT FROM 'Client'",
+        "SELECT state <> 'active'",
         f"{TEST_CONNECTING}::test_a_statement_that_takes_long_is_waited_for",
     ),
     SeededBug(
@@ -1978,9 +1978,9 @@ BUGS = [
     ),
     SeededBug(
         "what a change belongs to is said without its span",
-        "lockstep/changes/attribution.py",
-        'for name in ("actor", "origin", "trace", "traceparent")',
-        'for name in ("actor", "origin", "trace")',
+        "lockstep/changes/sql/attribution.sql",
+        "%(trace)s, true), set_config('lockstep.traceparent', %(traceparent)s, true)",
+        "%(trace)s, true)",
         f"{TEST_REQUEST_SPANS}::test_a_change_carries_the_span_of_its_request_which_joins_the_clients_trace",
     ),
     SeededBug(

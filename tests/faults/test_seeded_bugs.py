@@ -23,6 +23,8 @@ KEEP_OUT = shutil.ignore_patterns(".*", "node_modules", "__pycache__", "staticfi
 SCHEMA = (
     "capture.sql",
     "schema.sql",
+    "changes/sql/triggers.sql",
+    "changes/sql/protection.sql",
     "folding.sql",
     "search.sql",
     "tags.sql",

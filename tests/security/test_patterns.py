@@ -40,7 +40,9 @@ LEFT_OUT = (
     ".wsgi",
     ".asgi",
 )
-OF_OUR_OWN_FILES = {"lockstep.changes.sql_file.NAME", "lockstep.changes.sql_file.COMMENT"}  # read no stranger's text
+OF_OUR_OWN_FILES = {
+    f"lockstep.sql.{name}" for name in ("NAME", "DESCRIPTION", "COMMENT", "PART", "INCLUDE")
+}  # read no stranger's text
 # What patterns are made of, and what they are slow on: repetitions that could begin in many places.
 USUAL = (
     "a",

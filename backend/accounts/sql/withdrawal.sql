@@ -45,3 +45,7 @@ OLD.revoked IS NULL AND NEW.revoked IS NOT NULL OR NEW.expires < OLD.expires
 -- Waits for every transaction that was confirmed with this session.
 PERFORM FROM accounts_session WHERE id = OLD.id FOR UPDATE;
 RETURN NEW;
+
+-- name: keep_sessions
+-- The sessions that a new password in this transaction leaves open: an id, "all", or none.
+SELECT set_config('lockstep.kept_sessions', %s, true);

@@ -5,9 +5,9 @@ from pathlib import Path
 from django.contrib.postgres.operations import TrigramExtension
 from django.db import migrations
 
-from lockstep.changes.sql_file import load
+from lockstep.sql import statements
 
-FOLDING = load(Path(__file__).parents[1] / "sql" / "folding.sql")
+FOLDING = statements(Path(__file__).parent, "folding")
 
 
 class Migration(migrations.Migration):

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import django.contrib.postgres.indexes
 import django.db.models.deletion
 import django.db.models.functions.datetime
@@ -10,6 +12,9 @@ from django.db import migrations, models
 import backend.entities.folding
 import backend.movies.models
 import lockstep.changes.models
+from lockstep.sql import statements
+
+FUNCTIONS = statements(Path(__file__).parent, "functions")
 
 
 class Migration(migrations.Migration):
@@ -24,17 +29,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        # The lower end of the 95 % interval of the share of upvotes (Wilson's score); 0 without any vote.
-        migrations.RunSQL(
-            """
-            CREATE FUNCTION movies_wilson(up bigint, down bigint) RETURNS double precision
-            LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN CASE WHEN up + down = 0 THEN 0 ELSE
-                ((up + 1.9208::double precision) / (up + down)
-                 - 1.96 * sqrt(up::double precision * down / (up + down) + 0.9604) / (up + down))
-                / (1 + 3.8416::double precision / (up + down)) END
-            """,
-            "DROP FUNCTION movies_wilson",
-        ),
+        migrations.RunSQL(FUNCTIONS["wilson"], "DROP FUNCTION movies_wilson"),
         migrations.CreateModel(
             name='Movie',
             fields=[
@@ -116,15 +111,15 @@ class Migration(migrations.Migration):
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='movie',
-            trigger=pgtrigger.compiler.Trigger(name='wait_for_dependents', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW."deleted" IS NOT NULL AND OLD."deleted" IS NULL)', func='PERFORM FROM movies_movie WHERE id = NEW.id FOR UPDATE; RETURN NEW;', hash='4a6286ec0845f6fab246d3fde69f075838696230', operation='UPDATE OF "deleted"', pgid='pgtrigger_wait_for_dependents_6ea6a', table='movies_movie', when='BEFORE')),
+            trigger=pgtrigger.compiler.Trigger(name='wait_for_dependents', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW."deleted" IS NOT NULL AND OLD."deleted" IS NULL)', func='PERFORM FROM "movies_movie" WHERE id = NEW.id FOR UPDATE; RETURN NEW;', hash='07d1ac3214003602df715c852a2de3e92794bd67', operation='UPDATE OF "deleted"', pgid='pgtrigger_wait_for_dependents_6ea6a', table='movies_movie', when='BEFORE')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='movie',
-            trigger=pgtrigger.compiler.Trigger(name='delete_movies_rating', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW."deleted" IS NOT NULL AND OLD."deleted" IS NULL)', func='\nUPDATE movies_rating SET deleted = NEW.deleted WHERE id = ANY (ARRAY(\n    SELECT id FROM movies_rating WHERE movie_id = NEW.id AND deleted IS NULL ORDER BY id FOR NO KEY UPDATE));\nRETURN NULL;\n', hash='809c41e4cdc43d409c7e39999811f14d5c92e7bd', operation='UPDATE OF "deleted"', pgid='pgtrigger_delete_movies_rating_d421f', table='movies_movie', when='AFTER')),
+            trigger=pgtrigger.compiler.Trigger(name='delete_movies_rating', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW."deleted" IS NOT NULL AND OLD."deleted" IS NULL)', func='UPDATE "movies_rating" SET deleted = NEW.deleted WHERE id = ANY (ARRAY(\n    SELECT id FROM "movies_rating" WHERE "movie_id" = NEW.id AND deleted IS NULL ORDER BY id FOR NO KEY UPDATE));\nRETURN NULL;', hash='e7d03f9584d61cd07084ed4e12800e1eacc44752', operation='UPDATE OF "deleted"', pgid='pgtrigger_delete_movies_rating_d421f', table='movies_movie', when='AFTER')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='movie',
-            trigger=pgtrigger.compiler.Trigger(name='write_folded', sql=pgtrigger.compiler.UpsertTriggerSql(func="NEW.folded := lockstep_fold(coalesce(NEW.title, '') || ' ' || coalesce(NEW.description, '')); RETURN NEW;", hash='51fe03ccde62b7735bf5cdf0587226b8079fb42f', operation='INSERT OR UPDATE OF "title", "description", "folded"', pgid='pgtrigger_write_folded_b02c1', table='movies_movie', when='BEFORE')),
+            trigger=pgtrigger.compiler.Trigger(name='write_folded', sql=pgtrigger.compiler.UpsertTriggerSql(func='NEW."folded" := lockstep_fold(coalesce(NEW."title", \'\') || \' \' || coalesce(NEW."description", \'\')); RETURN NEW;', hash='29aa809c837169ef5dfdad499f900fdb9f26f44c', operation='INSERT OR UPDATE OF "title", "description", "folded"', pgid='pgtrigger_write_folded_b02c1', table='movies_movie', when='BEFORE')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='movie',
@@ -132,7 +127,7 @@ class Migration(migrations.Migration):
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='voter',
-            trigger=pgtrigger.compiler.Trigger(name='delete_movies_rating', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW."deleted" IS NOT NULL AND OLD."deleted" IS NULL)', func='\nUPDATE movies_rating SET deleted = NEW.deleted WHERE id = ANY (ARRAY(\n    SELECT id FROM movies_rating WHERE user_id = NEW.id AND deleted IS NULL ORDER BY id FOR NO KEY UPDATE));\nRETURN NULL;\n', hash='e08b5a487e74922042781f64cb7f0b2cc6732953', operation='UPDATE OF "deleted"', pgid='pgtrigger_delete_movies_rating_8829d', table='accounts_user', when='AFTER')),
+            trigger=pgtrigger.compiler.Trigger(name='delete_movies_rating', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW."deleted" IS NOT NULL AND OLD."deleted" IS NULL)', func='UPDATE "movies_rating" SET deleted = NEW.deleted WHERE id = ANY (ARRAY(\n    SELECT id FROM "movies_rating" WHERE "user_id" = NEW.id AND deleted IS NULL ORDER BY id FOR NO KEY UPDATE));\nRETURN NULL;', hash='0a6ae5c64ca7ab7d4af36d17f0b2721e7b47f0a8', operation='UPDATE OF "deleted"', pgid='pgtrigger_delete_movies_rating_8829d', table='accounts_user', when='AFTER')),
         ),
         migrations.AddConstraint(
             model_name='tally',
@@ -160,19 +155,19 @@ class Migration(migrations.Migration):
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='rating',
-            trigger=pgtrigger.compiler.Trigger(name='alive_user_insert', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL)', func="\nIF NEW.user_id IS NOT NULL THEN\n    PERFORM FROM accounts_user WHERE id = NEW.user_id AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION 'accounts.user % does not exist or is deleted.', NEW.user_id\n            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'movies_rating_user_id_alive';\n    END IF;\nEND IF;\nRETURN NEW;\n", hash='0b055d102b9dfe35ef45a5104c405800f67eaa23', operation='INSERT', pgid='pgtrigger_alive_user_insert_c64e3', table='movies_rating', when='BEFORE')),
+            trigger=pgtrigger.compiler.Trigger(name='alive_user_insert', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL)', func='IF NEW."user_id" IS NOT NULL THEN\n    PERFORM FROM "accounts_user" WHERE "id" = NEW."user_id" AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION \'% % does not exist or is deleted.\', \'accounts.user\', NEW."user_id"\n            USING ERRCODE = \'foreign_key_violation\', CONSTRAINT = \'movies_rating_user_id_alive\';\n    END IF;\nEND IF;\nRETURN NEW;', hash='de6958f95ee2dadf0159935d10975a44f3c32153', operation='INSERT', pgid='pgtrigger_alive_user_insert_c64e3', table='movies_rating', when='BEFORE')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='rating',
-            trigger=pgtrigger.compiler.Trigger(name='alive_user_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL AND (OLD.deleted IS NOT NULL OR NEW.user_id IS DISTINCT FROM OLD.user_id))', func="\nIF NEW.user_id IS NOT NULL THEN\n    PERFORM FROM accounts_user WHERE id = NEW.user_id AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION 'accounts.user % does not exist or is deleted.', NEW.user_id\n            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'movies_rating_user_id_alive';\n    END IF;\nEND IF;\nRETURN NEW;\n", hash='eb8ca53a3468529c48d75f474cddfbc8dc38411f', operation='UPDATE OF "user_id", "deleted"', pgid='pgtrigger_alive_user_update_2aed2', table='movies_rating', when='BEFORE')),
+            trigger=pgtrigger.compiler.Trigger(name='alive_user_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL AND (OLD.deleted IS NOT NULL OR NEW."user_id" IS DISTINCT FROM OLD."user_id"))', func='IF NEW."user_id" IS NOT NULL THEN\n    PERFORM FROM "accounts_user" WHERE "id" = NEW."user_id" AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION \'% % does not exist or is deleted.\', \'accounts.user\', NEW."user_id"\n            USING ERRCODE = \'foreign_key_violation\', CONSTRAINT = \'movies_rating_user_id_alive\';\n    END IF;\nEND IF;\nRETURN NEW;', hash='afc4077f94c25fdf6fdfdffd95a14db43cfabd43', operation='UPDATE OF "user_id", "deleted"', pgid='pgtrigger_alive_user_update_2aed2', table='movies_rating', when='BEFORE')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='rating',
-            trigger=pgtrigger.compiler.Trigger(name='alive_movie_insert', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL)', func="\nIF NEW.movie_id IS NOT NULL THEN\n    PERFORM FROM movies_movie WHERE id = NEW.movie_id AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION 'movies.movie % does not exist or is deleted.', NEW.movie_id\n            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'movies_rating_movie_id_alive';\n    END IF;\nEND IF;\nRETURN NEW;\n", hash='2d50f64f23dd56d42595a4e5f624f7d52f2287f9', operation='INSERT', pgid='pgtrigger_alive_movie_insert_5dcd3', table='movies_rating', when='BEFORE')),
+            trigger=pgtrigger.compiler.Trigger(name='alive_movie_insert', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL)', func='IF NEW."movie_id" IS NOT NULL THEN\n    PERFORM FROM "movies_movie" WHERE "id" = NEW."movie_id" AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION \'% % does not exist or is deleted.\', \'movies.movie\', NEW."movie_id"\n            USING ERRCODE = \'foreign_key_violation\', CONSTRAINT = \'movies_rating_movie_id_alive\';\n    END IF;\nEND IF;\nRETURN NEW;', hash='695e3537fbbdbd134523740a4866a6d7e8b2806d', operation='INSERT', pgid='pgtrigger_alive_movie_insert_5dcd3', table='movies_rating', when='BEFORE')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='rating',
-            trigger=pgtrigger.compiler.Trigger(name='alive_movie_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL AND (OLD.deleted IS NOT NULL OR NEW.movie_id IS DISTINCT FROM OLD.movie_id))', func="\nIF NEW.movie_id IS NOT NULL THEN\n    PERFORM FROM movies_movie WHERE id = NEW.movie_id AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION 'movies.movie % does not exist or is deleted.', NEW.movie_id\n            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'movies_rating_movie_id_alive';\n    END IF;\nEND IF;\nRETURN NEW;\n", hash='2e7975761f4373aae924f4ec76dcf0dc00647f2b', operation='UPDATE OF "movie_id", "deleted"', pgid='pgtrigger_alive_movie_update_9e838', table='movies_rating', when='BEFORE')),
+            trigger=pgtrigger.compiler.Trigger(name='alive_movie_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL AND (OLD.deleted IS NOT NULL OR NEW."movie_id" IS DISTINCT FROM OLD."movie_id"))', func='IF NEW."movie_id" IS NOT NULL THEN\n    PERFORM FROM "movies_movie" WHERE "id" = NEW."movie_id" AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION \'% % does not exist or is deleted.\', \'movies.movie\', NEW."movie_id"\n            USING ERRCODE = \'foreign_key_violation\', CONSTRAINT = \'movies_rating_movie_id_alive\';\n    END IF;\nEND IF;\nRETURN NEW;', hash='c76ad3453c807baf20c4982bde059befa75b294f', operation='UPDATE OF "movie_id", "deleted"', pgid='pgtrigger_alive_movie_update_9e838', table='movies_rating', when='BEFORE')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='rating',

@@ -50,7 +50,7 @@ WHERE c.row <= 2 OR c.before <= %(bytes)s OFFSET 0;
 
 -- name: comments_of
 -- No row for an unknown post.
-SELECT page.* FROM posts_post p, LATERAL ({array}) AS page WHERE p.number = %(post)s AND p.deleted IS NULL;
+SELECT page.* FROM posts_post p, LATERAL ({include array}) AS page WHERE p.number = %(post)s AND p.deleted IS NULL;
 
 -- name: number_of_comments
 SELECT count(*)

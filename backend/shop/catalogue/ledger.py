@@ -1,12 +1,10 @@
 """The audit of the ledger: the stock of every product must be the sum of its movements."""
 
-from pathlib import Path
-
-from lockstep.changes.sql_file import load
 from lockstep.delivery.audit import Finding
 from lockstep.rest.fastpath import fetch_all
+from lockstep.sql import statements
 
-SQL = load(Path(__file__).parent / "sql" / "ledger.sql")
+SQL = statements(__file__, "ledger")
 
 
 def check_ledger() -> Finding:

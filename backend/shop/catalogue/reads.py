@@ -1,41 +1,38 @@
 """Queries of products and tags."""
 
-from pathlib import Path
 from uuid import UUID
 
 from rest_framework.exceptions import PermissionDenied
 
 from backend.shop.catalogue.models import Product, ProductQuerySet, Tag
 from backend.shop.search.engine import Direction, search_engine
-from lockstep.changes.sql_file import load
 from lockstep.rest.errors import NotFound
-from lockstep.rest.fastpath import BundledQuery, Row, fetch_all
+from lockstep.rest.fastpath import BundledQuery, Row, fetch_all, for_user
 from lockstep.rest.paging import DEFAULT_CURSOR_LIMIT, CursorParams, page_limits
 from lockstep.rest.requests import by_key, number_of
 from lockstep.rest.users import AnyUser
+from lockstep.sql import Statement, statements
 
-_TEMPLATES = {name: text.rstrip(";") for name, text in load(Path(__file__).parent / "sql" / "products.sql").items()}
+PRODUCTS = statements(__file__, "products")
+OLDER, NEWER = Statement("row"), Statement("row DESC")  # the order of a page, within the order of its rows
 
 
-def _statement(name: str, **parts: str) -> str:
-    """A statement from its template; `parts` take precedence over templates of the same name."""
-    text = _TEMPLATES[name]
-    first = {"fitting": _TEMPLATES["fitting"], **parts}
-    for part, template in [*first.items(), *_TEMPLATES.items()]:
-        text = text.replace(f"{{{part}}}", template)
-    return text
+def _page(rows: Statement, order: Statement, *, few: bool = False) -> Statement:
+    fitting = PRODUCTS["few"] if few else PRODUCTS["fitting"]
+    return PRODUCTS["page"].with_parts(fitting=fitting.with_parts(rows=rows), order=order)
 
 
 BUNDLED_SQL = {
-    "by_id": _statement("by_id"),
-    "by_number": _statement("by_number"),
-    "older": _statement("page", rows=_TEMPLATES["older"], order="row"),
-    "newer": _statement("page", rows=_TEMPLATES["newer"], order="row DESC"),
-    "few_older": _statement("page", fitting=_TEMPLATES["few"], rows=_TEMPLATES["older"], order="row"),
-    "few_newer": _statement("page", fitting=_TEMPLATES["few"], rows=_TEMPLATES["newer"], order="row DESC"),
-    "among": _statement("among", rows=_TEMPLATES["listed"]),
+    "by_id": PRODUCTS["by_id"],
+    "by_number": PRODUCTS["by_number"],
+    "older": _page(PRODUCTS["older"], OLDER),
+    "newer": _page(PRODUCTS["newer"], NEWER),
+    "few_older": _page(PRODUCTS["older"], OLDER, few=True),
+    "few_newer": _page(PRODUCTS["newer"], NEWER, few=True),
 }
-SQL = {name: text.replace("{user}", "%(user)s") for name, text in BUNDLED_SQL.items()}
+AMONG = PRODUCTS["among"].with_parts(
+    fitting=PRODUCTS["fitting"].with_parts(rows=for_user(PRODUCTS["listed"], Statement("%(user)s")))
+)
 
 
 def listing(params: CursorParams) -> BundledQuery:
@@ -53,7 +50,7 @@ def found(
     """
     keys = search_engine().page(products, text, direction, place, limit + 1)
     parameters = {"user": user.pk, "keys": keys[:limit], **page_limits(limit)}
-    return fetch_all(SQL["among"], parameters), len(keys) > limit
+    return fetch_all(AMONG, parameters), len(keys) > limit
 
 
 def shown_product(key: str) -> BundledQuery:

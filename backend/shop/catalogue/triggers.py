@@ -1,14 +1,13 @@
 """Triggers of products, tags and the stock ledger, which run for every writer. Their bodies are in sql/triggers.sql."""
 
-from pathlib import Path
 from typing import Any
 
 import pgtrigger
 
 from backend.entities.transition_tables import BOTH_ROWS, NEW_ROWS, OLD_ROWS
-from lockstep.changes.sql_file import load
+from lockstep.sql import Statement, statements
 
-BODIES = load(Path(__file__).parent / "sql" / "triggers.sql")
+BODIES = statements(__file__, "triggers")
 # pgtrigger leaves these untyped.
 TEXT_COLUMNS: Any = pgtrigger.UpdateOf("name", "description", "deleted")  # type: ignore[no-untyped-call]
 OF_NAME: Any = pgtrigger.UpdateOf("name", "deleted")  # type: ignore[no-untyped-call]
@@ -42,14 +41,14 @@ PRODUCT = [
         when=pgtrigger.After,
         operation=pgtrigger.Delete,
         referencing=OLD_ROWS,
-        func=BODIES["close_ledger"].format(rows="old_rows"),
+        func=BODIES["close_ledger"].with_parts(rows=Statement("old_rows")),
     ),
     pgtrigger.Trigger(
         name="close_ledgers",
         level=pgtrigger.Statement,
         when=pgtrigger.Before,
         operation=pgtrigger.Truncate,
-        func=BODIES["close_ledger"].format(rows="shop_product"),
+        func=BODIES["close_ledger"].with_parts(rows=Statement("shop_product")),
     ),
     pgtrigger.Trigger(
         name="index_new",
@@ -65,7 +64,7 @@ PRODUCT = [
         when=pgtrigger.After,
         operation=TEXT_COLUMNS,
         condition=pgtrigger.AnyChange("name", "description", "deleted"),
-        func="PERFORM shop_index(ARRAY[NEW.id]); RETURN NULL;",
+        func=BODIES["index_words"],
     ),
 ]
 TAG = [
@@ -109,6 +108,6 @@ MOVEMENT = [
         level=pgtrigger.Statement,
         when=pgtrigger.Before,
         operation=pgtrigger.Truncate,
-        func="RAISE EXCEPTION 'The ledger is never emptied.' USING ERRCODE = 'restrict_violation';",
+        func=BODIES["never_emptied"],
     ),
 ]

@@ -14,14 +14,14 @@ from django.conf import settings
 from django.db import migrations, models
 
 import backend.entities.folding
-import lockstep.changes.models
 import backend.entities.models
-from lockstep.changes.sql_file import load
+import lockstep.changes.models
+from lockstep.sql import statements
 
 SHOP = Path(__file__).parents[1]
-SEARCH = load(SHOP / "search" / "sql" / "search.sql")
-TAGS = load(SHOP / "catalogue" / "sql" / "tags.sql")
-UNPAID = load(SHOP / "orders" / "sql" / "unpaid.sql")
+SEARCH = statements(SHOP / "search" / "models.py", "search")
+TAGS = statements(SHOP / "catalogue" / "models.py", "tags")
+UNPAID = statements(SHOP / "orders" / "models.py", "unpaid")
 
 
 class Migration(migrations.Migration):
@@ -211,11 +211,11 @@ class Migration(migrations.Migration):
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='tag',
-            trigger=pgtrigger.compiler.Trigger(name='wait_for_dependents', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW."deleted" IS NOT NULL AND OLD."deleted" IS NULL)', func='PERFORM FROM shop_tag WHERE id = NEW.id FOR UPDATE; RETURN NEW;', hash='2f421507030dfe61754b25d60aaea980da68496d', operation='UPDATE OF "deleted"', pgid='pgtrigger_wait_for_dependents_507c2', table='shop_tag', when='BEFORE')),
+            trigger=pgtrigger.compiler.Trigger(name='wait_for_dependents', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW."deleted" IS NOT NULL AND OLD."deleted" IS NULL)', func='PERFORM FROM "shop_tag" WHERE id = NEW.id FOR UPDATE; RETURN NEW;', hash='0c2443ebe4fcc6f839faf5b11a7fc16a09f916e1', operation='UPDATE OF "deleted"', pgid='pgtrigger_wait_for_dependents_507c2', table='shop_tag', when='BEFORE')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='tag',
-            trigger=pgtrigger.compiler.Trigger(name='delete_shop_producttag', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW."deleted" IS NOT NULL AND OLD."deleted" IS NULL)', func='PERFORM FROM shop_product WHERE id IN (SELECT product_id FROM shop_producttag WHERE tag_id = NEW.id AND deleted IS NULL)\nORDER BY id FOR NO KEY UPDATE;\nUPDATE shop_producttag SET deleted = NEW.deleted WHERE id = ANY (ARRAY(\n    SELECT id FROM shop_producttag WHERE tag_id = NEW.id AND deleted IS NULL ORDER BY id FOR NO KEY UPDATE));\nRETURN NULL;\n', hash='6a537cf0686c8bab3de331b1c2d37b90132d401b', operation='UPDATE OF "deleted"', pgid='pgtrigger_delete_shop_producttag_7b09c', table='shop_tag', when='AFTER')),
+            trigger=pgtrigger.compiler.Trigger(name='delete_shop_producttag', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW."deleted" IS NOT NULL AND OLD."deleted" IS NULL)', func='PERFORM FROM shop_product WHERE id IN (SELECT product_id FROM shop_producttag WHERE tag_id = NEW.id AND deleted IS NULL)\nORDER BY id FOR NO KEY UPDATE;\nUPDATE "shop_producttag" SET deleted = NEW.deleted WHERE id = ANY (ARRAY(\n    SELECT id FROM "shop_producttag" WHERE "tag_id" = NEW.id AND deleted IS NULL ORDER BY id FOR NO KEY UPDATE));\nRETURN NULL;', hash='61a7473c89d2079617d88f1b52a37cc0682b6129', operation='UPDATE OF "deleted"', pgid='pgtrigger_delete_shop_producttag_7b09c', table='shop_tag', when='AFTER')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='tag',
@@ -223,7 +223,7 @@ class Migration(migrations.Migration):
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='seller',
-            trigger=pgtrigger.compiler.Trigger(name='delete_shop_product', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW."deleted" IS NOT NULL AND OLD."deleted" IS NULL)', func='\nUPDATE shop_product SET deleted = NEW.deleted WHERE id = ANY (ARRAY(\n    SELECT id FROM shop_product WHERE owner_id = NEW.id AND deleted IS NULL ORDER BY id FOR NO KEY UPDATE));\nRETURN NULL;\n', hash='de5b262ee8ac86e38d87bd8dea67e1b792442215', operation='UPDATE OF "deleted"', pgid='pgtrigger_delete_shop_product_adce5', table='accounts_user', when='AFTER')),
+            trigger=pgtrigger.compiler.Trigger(name='delete_shop_product', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW."deleted" IS NOT NULL AND OLD."deleted" IS NULL)', func='UPDATE "shop_product" SET deleted = NEW.deleted WHERE id = ANY (ARRAY(\n    SELECT id FROM "shop_product" WHERE "owner_id" = NEW.id AND deleted IS NULL ORDER BY id FOR NO KEY UPDATE));\nRETURN NULL;', hash='2ba319265bbf7888ae89b978cae3d4293afa0c55', operation='UPDATE OF "deleted"', pgid='pgtrigger_delete_shop_product_adce5', table='accounts_user', when='AFTER')),
         ),
         migrations.AddIndex(
             model_name='order',
@@ -251,11 +251,11 @@ class Migration(migrations.Migration):
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='order',
-            trigger=pgtrigger.compiler.Trigger(name='alive_buyer_insert', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL)', func="\nIF NEW.buyer_id IS NOT NULL THEN\n    PERFORM FROM accounts_user WHERE id = NEW.buyer_id AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION 'accounts.user % does not exist or is deleted.', NEW.buyer_id\n            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'shop_order_buyer_id_alive';\n    END IF;\nEND IF;\nRETURN NEW;\n", hash='49cb14571a5da3b171207e55cdbf93044d77c788', operation='INSERT', pgid='pgtrigger_alive_buyer_insert_340b0', table='shop_order', when='BEFORE')),
+            trigger=pgtrigger.compiler.Trigger(name='alive_buyer_insert', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL)', func='IF NEW."buyer_id" IS NOT NULL THEN\n    PERFORM FROM "accounts_user" WHERE "id" = NEW."buyer_id" AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION \'% % does not exist or is deleted.\', \'accounts.user\', NEW."buyer_id"\n            USING ERRCODE = \'foreign_key_violation\', CONSTRAINT = \'shop_order_buyer_id_alive\';\n    END IF;\nEND IF;\nRETURN NEW;', hash='53b8a7688bf52e8acb96b177454bab7b4103d1a3', operation='INSERT', pgid='pgtrigger_alive_buyer_insert_340b0', table='shop_order', when='BEFORE')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='order',
-            trigger=pgtrigger.compiler.Trigger(name='alive_buyer_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL AND (OLD.deleted IS NOT NULL OR NEW.buyer_id IS DISTINCT FROM OLD.buyer_id))', func="\nIF NEW.buyer_id IS NOT NULL THEN\n    PERFORM FROM accounts_user WHERE id = NEW.buyer_id AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION 'accounts.user % does not exist or is deleted.', NEW.buyer_id\n            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'shop_order_buyer_id_alive';\n    END IF;\nEND IF;\nRETURN NEW;\n", hash='ec3a0e49010cc9671da5e8d5ce02379a0ad04d44', operation='UPDATE OF "buyer_id", "deleted"', pgid='pgtrigger_alive_buyer_update_040d5', table='shop_order', when='BEFORE')),
+            trigger=pgtrigger.compiler.Trigger(name='alive_buyer_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL AND (OLD.deleted IS NOT NULL OR NEW."buyer_id" IS DISTINCT FROM OLD."buyer_id"))', func='IF NEW."buyer_id" IS NOT NULL THEN\n    PERFORM FROM "accounts_user" WHERE "id" = NEW."buyer_id" AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION \'% % does not exist or is deleted.\', \'accounts.user\', NEW."buyer_id"\n            USING ERRCODE = \'foreign_key_violation\', CONSTRAINT = \'shop_order_buyer_id_alive\';\n    END IF;\nEND IF;\nRETURN NEW;', hash='d115b991f90d11bbad0ac950f4d1d66650347f7b', operation='UPDATE OF "buyer_id", "deleted"', pgid='pgtrigger_alive_buyer_update_040d5', table='shop_order', when='BEFORE')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='order',
@@ -283,11 +283,11 @@ class Migration(migrations.Migration):
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='bag',
-            trigger=pgtrigger.compiler.Trigger(name='alive_user_insert', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL)', func="\nIF NEW.user_id IS NOT NULL THEN\n    PERFORM FROM accounts_user WHERE id = NEW.user_id AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION 'accounts.user % does not exist or is deleted.', NEW.user_id\n            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'shop_bag_user_id_alive';\n    END IF;\nEND IF;\nRETURN NEW;\n", hash='9cf0adbf6cc4790356bcc3282dbbef6998aeed80', operation='INSERT', pgid='pgtrigger_alive_user_insert_3f878', table='shop_bag', when='BEFORE')),
+            trigger=pgtrigger.compiler.Trigger(name='alive_user_insert', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL)', func='IF NEW."user_id" IS NOT NULL THEN\n    PERFORM FROM "accounts_user" WHERE "id" = NEW."user_id" AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION \'% % does not exist or is deleted.\', \'accounts.user\', NEW."user_id"\n            USING ERRCODE = \'foreign_key_violation\', CONSTRAINT = \'shop_bag_user_id_alive\';\n    END IF;\nEND IF;\nRETURN NEW;', hash='3b609ae808d80b93e31c5d4f8d75210dd8ec8d93', operation='INSERT', pgid='pgtrigger_alive_user_insert_3f878', table='shop_bag', when='BEFORE')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='bag',
-            trigger=pgtrigger.compiler.Trigger(name='alive_user_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL AND (OLD.deleted IS NOT NULL OR NEW.user_id IS DISTINCT FROM OLD.user_id))', func="\nIF NEW.user_id IS NOT NULL THEN\n    PERFORM FROM accounts_user WHERE id = NEW.user_id AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION 'accounts.user % does not exist or is deleted.', NEW.user_id\n            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'shop_bag_user_id_alive';\n    END IF;\nEND IF;\nRETURN NEW;\n", hash='2bdca6de2d65b9a12cc42f1e1ba4220c6d97c2ec', operation='UPDATE OF "user_id", "deleted"', pgid='pgtrigger_alive_user_update_d5240', table='shop_bag', when='BEFORE')),
+            trigger=pgtrigger.compiler.Trigger(name='alive_user_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL AND (OLD.deleted IS NOT NULL OR NEW."user_id" IS DISTINCT FROM OLD."user_id"))', func='IF NEW."user_id" IS NOT NULL THEN\n    PERFORM FROM "accounts_user" WHERE "id" = NEW."user_id" AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION \'% % does not exist or is deleted.\', \'accounts.user\', NEW."user_id"\n            USING ERRCODE = \'foreign_key_violation\', CONSTRAINT = \'shop_bag_user_id_alive\';\n    END IF;\nEND IF;\nRETURN NEW;', hash='e5f746487627c17053c5e4adb3815af314745bfa', operation='UPDATE OF "user_id", "deleted"', pgid='pgtrigger_alive_user_update_d5240', table='shop_bag', when='BEFORE')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='bag',
@@ -339,23 +339,23 @@ class Migration(migrations.Migration):
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='product',
-            trigger=pgtrigger.compiler.Trigger(name='alive_owner_insert', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL)', func="\nIF NEW.owner_id IS NOT NULL THEN\n    PERFORM FROM accounts_user WHERE id = NEW.owner_id AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION 'accounts.user % does not exist or is deleted.', NEW.owner_id\n            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'shop_product_owner_id_alive';\n    END IF;\nEND IF;\nRETURN NEW;\n", hash='7978ab3835d10ae474dea2e09e220dc5c59a9ae3', operation='INSERT', pgid='pgtrigger_alive_owner_insert_616e2', table='shop_product', when='BEFORE')),
+            trigger=pgtrigger.compiler.Trigger(name='alive_owner_insert', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL)', func='IF NEW."owner_id" IS NOT NULL THEN\n    PERFORM FROM "accounts_user" WHERE "id" = NEW."owner_id" AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION \'% % does not exist or is deleted.\', \'accounts.user\', NEW."owner_id"\n            USING ERRCODE = \'foreign_key_violation\', CONSTRAINT = \'shop_product_owner_id_alive\';\n    END IF;\nEND IF;\nRETURN NEW;', hash='4f5ec7358ac633714471618d9d3791f2ccc1c6f0', operation='INSERT', pgid='pgtrigger_alive_owner_insert_616e2', table='shop_product', when='BEFORE')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='product',
-            trigger=pgtrigger.compiler.Trigger(name='alive_owner_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL AND (OLD.deleted IS NOT NULL OR NEW.owner_id IS DISTINCT FROM OLD.owner_id))', func="\nIF NEW.owner_id IS NOT NULL THEN\n    PERFORM FROM accounts_user WHERE id = NEW.owner_id AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION 'accounts.user % does not exist or is deleted.', NEW.owner_id\n            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'shop_product_owner_id_alive';\n    END IF;\nEND IF;\nRETURN NEW;\n", hash='48625d598dfb400d1725a721258fac5485972d46', operation='UPDATE OF "owner_id", "deleted"', pgid='pgtrigger_alive_owner_update_622f8', table='shop_product', when='BEFORE')),
+            trigger=pgtrigger.compiler.Trigger(name='alive_owner_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL AND (OLD.deleted IS NOT NULL OR NEW."owner_id" IS DISTINCT FROM OLD."owner_id"))', func='IF NEW."owner_id" IS NOT NULL THEN\n    PERFORM FROM "accounts_user" WHERE "id" = NEW."owner_id" AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION \'% % does not exist or is deleted.\', \'accounts.user\', NEW."owner_id"\n            USING ERRCODE = \'foreign_key_violation\', CONSTRAINT = \'shop_product_owner_id_alive\';\n    END IF;\nEND IF;\nRETURN NEW;', hash='a50b38c62cdeb7ef643ebe7024a3b98fb1787f7d', operation='UPDATE OF "owner_id", "deleted"', pgid='pgtrigger_alive_owner_update_622f8', table='shop_product', when='BEFORE')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='product',
-            trigger=pgtrigger.compiler.Trigger(name='wait_for_dependents', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW."deleted" IS NOT NULL AND OLD."deleted" IS NULL)', func='PERFORM FROM shop_product WHERE id = NEW.id FOR UPDATE; RETURN NEW;', hash='2f4575bf22307522d00b10c53c796c5f5ea7f266', operation='UPDATE OF "deleted"', pgid='pgtrigger_wait_for_dependents_3ec8e', table='shop_product', when='BEFORE')),
+            trigger=pgtrigger.compiler.Trigger(name='wait_for_dependents', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW."deleted" IS NOT NULL AND OLD."deleted" IS NULL)', func='PERFORM FROM "shop_product" WHERE id = NEW.id FOR UPDATE; RETURN NEW;', hash='faa444ba5922619dd00abb41bfc21a873d2d735a', operation='UPDATE OF "deleted"', pgid='pgtrigger_wait_for_dependents_3ec8e', table='shop_product', when='BEFORE')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='product',
-            trigger=pgtrigger.compiler.Trigger(name='delete_shop_producttag', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW."deleted" IS NOT NULL AND OLD."deleted" IS NULL)', func='\nUPDATE shop_producttag SET deleted = NEW.deleted WHERE id = ANY (ARRAY(\n    SELECT id FROM shop_producttag WHERE product_id = NEW.id AND deleted IS NULL ORDER BY id FOR NO KEY UPDATE));\nRETURN NULL;\n', hash='31a15174b7ca75d3a037b43085b419c015842c87', operation='UPDATE OF "deleted"', pgid='pgtrigger_delete_shop_producttag_294cf', table='shop_product', when='AFTER')),
+            trigger=pgtrigger.compiler.Trigger(name='delete_shop_producttag', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW."deleted" IS NOT NULL AND OLD."deleted" IS NULL)', func='UPDATE "shop_producttag" SET deleted = NEW.deleted WHERE id = ANY (ARRAY(\n    SELECT id FROM "shop_producttag" WHERE "product_id" = NEW.id AND deleted IS NULL ORDER BY id FOR NO KEY UPDATE));\nRETURN NULL;', hash='7cf0a3372a0d2096250fca8dd80bfaac67839f34', operation='UPDATE OF "deleted"', pgid='pgtrigger_delete_shop_producttag_294cf', table='shop_product', when='AFTER')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='product',
-            trigger=pgtrigger.compiler.Trigger(name='write_folded_name', sql=pgtrigger.compiler.UpsertTriggerSql(func="NEW.folded_name := lockstep_fold(coalesce(NEW.name, '')); RETURN NEW;", hash='92dc2abfe911487b5b55c9000e105e8e83e9b0e7', operation='INSERT OR UPDATE OF "name", "folded_name"', pgid='pgtrigger_write_folded_name_bfcef', table='shop_product', when='BEFORE')),
+            trigger=pgtrigger.compiler.Trigger(name='write_folded_name', sql=pgtrigger.compiler.UpsertTriggerSql(func='NEW."folded_name" := lockstep_fold(coalesce(NEW."name", \'\')); RETURN NEW;', hash='f069d7f00a5735b396917a223297e0b573c6bc98', operation='INSERT OR UPDATE OF "name", "folded_name"', pgid='pgtrigger_write_folded_name_bfcef', table='shop_product', when='BEFORE')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='product',
@@ -423,19 +423,19 @@ class Migration(migrations.Migration):
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='producttag',
-            trigger=pgtrigger.compiler.Trigger(name='alive_tag_insert', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL)', func="\nIF NEW.tag_id IS NOT NULL THEN\n    PERFORM FROM shop_tag WHERE id = NEW.tag_id AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION 'shop.tag % does not exist or is deleted.', NEW.tag_id\n            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'shop_producttag_tag_id_alive';\n    END IF;\nEND IF;\nRETURN NEW;\n", hash='019bb4693263daf129c50fda724b8d2d0effe0a1', operation='INSERT', pgid='pgtrigger_alive_tag_insert_60421', table='shop_producttag', when='BEFORE')),
+            trigger=pgtrigger.compiler.Trigger(name='alive_tag_insert', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL)', func='IF NEW."tag_id" IS NOT NULL THEN\n    PERFORM FROM "shop_tag" WHERE "id" = NEW."tag_id" AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION \'% % does not exist or is deleted.\', \'shop.tag\', NEW."tag_id"\n            USING ERRCODE = \'foreign_key_violation\', CONSTRAINT = \'shop_producttag_tag_id_alive\';\n    END IF;\nEND IF;\nRETURN NEW;', hash='e12c2933a8bed0c4282341c6b172bfd466b0a30f', operation='INSERT', pgid='pgtrigger_alive_tag_insert_60421', table='shop_producttag', when='BEFORE')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='producttag',
-            trigger=pgtrigger.compiler.Trigger(name='alive_tag_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL AND (OLD.deleted IS NOT NULL OR NEW.tag_id IS DISTINCT FROM OLD.tag_id))', func="\nIF NEW.tag_id IS NOT NULL THEN\n    PERFORM FROM shop_tag WHERE id = NEW.tag_id AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION 'shop.tag % does not exist or is deleted.', NEW.tag_id\n            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'shop_producttag_tag_id_alive';\n    END IF;\nEND IF;\nRETURN NEW;\n", hash='4ec8e45a303f56cab44795634566548a27f57851', operation='UPDATE OF "tag_id", "deleted"', pgid='pgtrigger_alive_tag_update_e7f42', table='shop_producttag', when='BEFORE')),
+            trigger=pgtrigger.compiler.Trigger(name='alive_tag_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL AND (OLD.deleted IS NOT NULL OR NEW."tag_id" IS DISTINCT FROM OLD."tag_id"))', func='IF NEW."tag_id" IS NOT NULL THEN\n    PERFORM FROM "shop_tag" WHERE "id" = NEW."tag_id" AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION \'% % does not exist or is deleted.\', \'shop.tag\', NEW."tag_id"\n            USING ERRCODE = \'foreign_key_violation\', CONSTRAINT = \'shop_producttag_tag_id_alive\';\n    END IF;\nEND IF;\nRETURN NEW;', hash='b8c1523d7709bd8ab6033c456513433be85dded2', operation='UPDATE OF "tag_id", "deleted"', pgid='pgtrigger_alive_tag_update_e7f42', table='shop_producttag', when='BEFORE')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='producttag',
-            trigger=pgtrigger.compiler.Trigger(name='alive_product_insert', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL)', func="\nIF NEW.product_id IS NOT NULL THEN\n    PERFORM FROM shop_product WHERE id = NEW.product_id AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION 'shop.product % does not exist or is deleted.', NEW.product_id\n            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'shop_producttag_product_id_alive';\n    END IF;\nEND IF;\nRETURN NEW;\n", hash='ff02f371d1d693b6cb1955ea912472fe7635393a', operation='INSERT', pgid='pgtrigger_alive_product_insert_70217', table='shop_producttag', when='BEFORE')),
+            trigger=pgtrigger.compiler.Trigger(name='alive_product_insert', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL)', func='IF NEW."product_id" IS NOT NULL THEN\n    PERFORM FROM "shop_product" WHERE "id" = NEW."product_id" AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION \'% % does not exist or is deleted.\', \'shop.product\', NEW."product_id"\n            USING ERRCODE = \'foreign_key_violation\', CONSTRAINT = \'shop_producttag_product_id_alive\';\n    END IF;\nEND IF;\nRETURN NEW;', hash='69b53dab7b31d47f23871e71c5be7a93d1fc3f91', operation='INSERT', pgid='pgtrigger_alive_product_insert_70217', table='shop_producttag', when='BEFORE')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='producttag',
-            trigger=pgtrigger.compiler.Trigger(name='alive_product_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL AND (OLD.deleted IS NOT NULL OR NEW.product_id IS DISTINCT FROM OLD.product_id))', func="\nIF NEW.product_id IS NOT NULL THEN\n    PERFORM FROM shop_product WHERE id = NEW.product_id AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION 'shop.product % does not exist or is deleted.', NEW.product_id\n            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'shop_producttag_product_id_alive';\n    END IF;\nEND IF;\nRETURN NEW;\n", hash='b283e37ae081f100c815851279af4d1ab3d5e55e', operation='UPDATE OF "product_id", "deleted"', pgid='pgtrigger_alive_product_update_8954c', table='shop_producttag', when='BEFORE')),
+            trigger=pgtrigger.compiler.Trigger(name='alive_product_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL AND (OLD.deleted IS NOT NULL OR NEW."product_id" IS DISTINCT FROM OLD."product_id"))', func='IF NEW."product_id" IS NOT NULL THEN\n    PERFORM FROM "shop_product" WHERE "id" = NEW."product_id" AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION \'% % does not exist or is deleted.\', \'shop.product\', NEW."product_id"\n            USING ERRCODE = \'foreign_key_violation\', CONSTRAINT = \'shop_producttag_product_id_alive\';\n    END IF;\nEND IF;\nRETURN NEW;', hash='c84a69d7ae8ce3a0d6345ea9c6feeb8a2395b598', operation='UPDATE OF "product_id", "deleted"', pgid='pgtrigger_alive_product_update_8954c', table='shop_producttag', when='BEFORE')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='producttag',

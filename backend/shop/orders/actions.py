@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -23,12 +23,12 @@ from lockstep.changes.attribution import (
     notify_on_commit,
     refuse_unless,
 )
-from lockstep.changes.sql_file import load
 from lockstep.rest.errors import Conflict, Invalid
 from lockstep.rest.fastpath import Row, fetch_all
 from lockstep.rest.users import AnyUser
+from lockstep.sql import Statement, statements
 
-SQL = load(Path(__file__).parent / "sql" / "orders.sql")
+SQL = statements(__file__, "orders")
 BATCH = 500  # orders that expire in one transaction
 
 
@@ -106,9 +106,14 @@ def release_stock_params(transition: str, orders: Sequence[UUID] | None, reason:
     }
 
 
+@cache
+def _placing(confirmed: Statement) -> Statement:
+    return SQL["place"].with_parts(attributed=ATTRIBUTED, confirmed=confirmed)
+
+
 def place(actor: str, key: UUID, buyer: AnyUser, lines: Sequence[Line], state: str) -> PlacedOrder:
     [found] = fetch_all(
-        SQL["place"].replace("{attributed}", ATTRIBUTED).replace("{confirmed}", confirmation_sql(actor)),
+        _placing(confirmation_sql(actor)),
         {
             **attribution(actor=actor),
             "id": key,

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Self
 
 import pgtrigger
@@ -17,14 +16,14 @@ from backend.entities.transition_tables import BOTH_ROWS
 from backend.shop.catalogue.models import Product, is_visible
 from backend.shop.states import machines
 from lockstep import capture
-from lockstep.changes.sql_file import load
 from lockstep.rest.users import AnyUser
+from lockstep.sql import statements
 
 MAX_LINES = 100  # of an order, and so of a bag
 MAX_QUANTITY = 1_000_000  # units of one product in an order
 # The largest value of the column. Without an upper bound NaN passes: PostgreSQL sorts it above every number.
 MAX_TOTAL = Decimal("9999999999999999999999.99")
-TRIGGERS = load(Path(__file__).parent / "sql" / "triggers.sql")
+TRIGGERS = statements(__file__, "triggers")
 
 
 class OrderQuerySet(EntityQuerySet["Order"]):

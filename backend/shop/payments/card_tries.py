@@ -7,18 +7,17 @@ that the gateway did not answer is taken back. Accepted cards count, too: the ch
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import ceil
-from pathlib import Path
 
 from django.conf import settings
 from django.db import connection
 
 from backend.shop.orders.models import Order
-from lockstep.changes.sql_file import load
 from lockstep.rest.errors import TooManyRequests, Unavailable
 from lockstep.rest.fastpath import fetch_all
 from lockstep.rest.users import AnyUser
+from lockstep.sql import statements
 
-SQL = load(Path(__file__).parent / "sql" / "card_tries.sql")
+SQL = statements(__file__, "card_tries")
 SECONDS = 3600.0
 
 

@@ -13,7 +13,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -24,13 +23,13 @@ from backend.shop.orders.actions import SQL as ORDERS
 from backend.shop.orders.actions import release_stock_params
 from backend.shop.payments import actions
 from backend.shop.states import machines
-from lockstep.changes.sql_file import load
 from lockstep.delivery import errors as delivery
 from lockstep.delivery.subscriptions import Claim, Handler, Pool, Skipped, Subscriber
 from lockstep.http.errors import Unreachable
 from lockstep.mirror.failures import provider_errors_as_delivery_errors
+from lockstep.sql import statements
 
-SQL = load(Path(__file__).parent / "sql" / "payments.sql")
+SQL = statements(__file__, "payments")
 CURRENCY = "EUR"
 CHARGE_SECONDS = 10.0
 

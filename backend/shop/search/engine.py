@@ -6,7 +6,6 @@ SHOP_SEARCH can name another engine: a class with the same interface, whose inde
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -17,10 +16,10 @@ from django.db.models import BooleanField, F, Func, QuerySet
 from django.utils.module_loading import import_string
 
 from backend.shop.search.models import SearchEntry
-from lockstep.changes.sql_file import load
 from lockstep.rest.fastpath import fetch_all
+from lockstep.sql import statements
 
-SQL = load(Path(__file__).parent / "sql" / "search.sql")
+SQL = statements(__file__, "search")
 Products = TypeVar("Products", bound=QuerySet[Any, Any])
 MAX_WORDS = 8
 NEAR, FURTHER = 1_000, 15  # entries that are scanned first; the factor of the second scan

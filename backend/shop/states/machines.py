@@ -9,6 +9,10 @@ from dataclasses import dataclass
 import pgtrigger
 from django.db import models
 
+from lockstep.sql import Statement, joined, literal, statements
+
+SQL = statements(__file__, "machines")
+
 
 @dataclass(frozen=True, slots=True)
 class Transition:
@@ -62,30 +66,29 @@ class Machine:
     def guard(self) -> list[pgtrigger.Trigger]:
         """The triggers that refuse other initial states and other transitions."""
         steps = dict.fromkeys((one.source, one.target) for one in self.transitions)
-        pairs = ", ".join(f"('{source}', '{target}')" for source, target in steps)
-        begins = ", ".join(f"'{state}'" for state in self.initial)
+        pair = Statement("({source}, {target})")
+        pairs = joined(pair.with_parts(source=literal(source), target=literal(target)) for source, target in steps)
+        initial = SQL["wrong_initial_state"].with_parts(states=joined(map(literal, self.initial)))
         return [
             pgtrigger.Trigger(
                 name="initial_state",
                 when=pgtrigger.Before,
                 operation=pgtrigger.Insert,
-                condition=pgtrigger.Condition(f"NEW.state NOT IN ({begins})"),
-                func=self._refusal("'nothing'"),
+                condition=pgtrigger.Condition(initial),
+                func=self._refusal(literal("nothing")),
             ),
             pgtrigger.Trigger(
                 name="allowed_transition",
                 when=pgtrigger.Before,
                 operation=pgtrigger.Update,
-                condition=pgtrigger.Condition(
-                    f"OLD.state IS DISTINCT FROM NEW.state AND (OLD.state, NEW.state) NOT IN ({pairs})"
-                ),
-                func=self._refusal("OLD.state"),
+                condition=pgtrigger.Condition(SQL["wrong_transition"].with_parts(transitions=pairs)),
+                func=self._refusal(Statement("OLD.state")),
             ),
         ]
 
-    def _refusal(self, source: str) -> str:
-        text = f"No transition of {self.name} leads from % to %."
-        return f"RAISE EXCEPTION '{text}', {source}, NEW.state USING ERRCODE = 'check_violation';"
+    def _refusal(self, source: Statement) -> Statement:
+        message = literal(f"No transition of {self.name} leads from % to %.")
+        return SQL["refuse"].with_parts(message=message, source=source)
 
 
 ON_SALE, OFF_SALE = "ON_SALE", "OFF_SALE"

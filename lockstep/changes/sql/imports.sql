@@ -9,7 +9,7 @@ INSERT INTO lockstep_change (model, object_id, kind, after) VALUES (%s, %s, 'cre
 -- Objects whose rows differ from the log: `of_log` and `of_row` are NULL where there is none.
 WITH logged AS (
     SELECT DISTINCT ON (object_id) object_id AS key, after AS document
-    FROM lockstep_change WHERE model = '{label}' ORDER BY object_id, seq DESC
+    FROM lockstep_change WHERE model = {label} ORDER BY object_id, seq DESC
 ), there AS (
     SELECT {key}::text AS key, {document} AS document FROM {table} t WHERE {seen}
 ), differing AS (
@@ -19,15 +19,15 @@ WITH logged AS (
 )
 
 -- name: count
-{differing}
+{include differing}
 SELECT count(*) FILTER (WHERE of_log IS NULL), count(*) FILTER (WHERE of_log IS NOT NULL AND of_row IS NOT NULL),
        count(*) FILTER (WHERE of_row IS NULL)
 FROM differing;
 
 -- name: resync
-{differing}, written AS (
+{include differing}, written AS (
     INSERT INTO lockstep_change (model, object_id, kind, before, after)
-    SELECT '{label}', key,
+    SELECT {label}, key,
            CASE WHEN of_log IS NULL THEN 'created' WHEN of_row IS NULL THEN 'deleted' ELSE 'updated' END, of_log, of_row
     FROM differing
     RETURNING kind
@@ -35,3 +35,15 @@ FROM differing;
 SELECT count(*) FILTER (WHERE kind = 'created'), count(*) FILTER (WHERE kind = 'updated'),
        count(*) FILTER (WHERE kind = 'deleted')
 FROM written;
+
+-- name: disable
+ALTER TABLE {table} {triggers};
+
+-- name: enable
+-- A table with pending deferred constraints cannot be altered.
+SET CONSTRAINTS ALL IMMEDIATE;
+ALTER TABLE {table} {triggers};
+SET CONSTRAINTS ALL DEFERRED;
+
+-- name: lock
+LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE;

@@ -46,3 +46,12 @@ BEGIN
         EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER lockstep_change_append_only', part);
     END LOOP;
 END $$;
+
+-- name: set_comment
+COMMENT ON TABLE {table} IS {comment};
+
+-- name: exists
+SELECT to_regclass(%s) IS NOT NULL;
+
+-- name: drop_table
+DROP TABLE {table} CASCADE;

@@ -38,10 +38,10 @@ WHERE NOT EXISTS (
 ORDER BY 1;
 
 -- name: guard
--- Refuses edits of one table of the log. {} is the table.
-CREATE OR REPLACE TRIGGER lockstep_change_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {}
+-- Refuses edits of one table of the log.
+CREATE OR REPLACE TRIGGER lockstep_change_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}
     FOR EACH STATEMENT EXECUTE FUNCTION lockstep_refuse_edit();
-ALTER TABLE {} ENABLE ALWAYS TRIGGER lockstep_change_append_only;
+ALTER TABLE {table} ENABLE ALWAYS TRIGGER lockstep_change_append_only;
 
 -- name: writers
 -- Roles other than the owner, its members and superusers that may write the log, a partition of it or its numbers, or put
@@ -87,7 +87,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT false';
 SELECT prosrc FROM pg_proc WHERE oid = to_regproc('lockstep_retention_days');
 
 -- name: set_retention_days
-CREATE OR REPLACE FUNCTION {}.lockstep_retention_days() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT {}';
+CREATE OR REPLACE FUNCTION {schema}.lockstep_retention_days() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT {days}';
 
 -- name: role
 -- Why a role could bypass the log; no row where there is no such role.
@@ -107,3 +107,40 @@ ORDER BY 1;
 -- name: read_only
 SELECT relid::regclass::text FROM pg_partition_tree('lockstep_change')
 UNION ALL SELECT oid::regclass::text FROM pg_class WHERE oid = to_regclass('django_migrations');
+
+-- name: grant
+-- The rights of web and worker: to read and write rows, to set sequences (an import does), and only to read the log, also
+-- the partitions that are made later.
+REVOKE ALL ON TABLE {tables}, {read_only} FROM {role};
+REVOKE ALL ON SEQUENCE {sequences}, lockstep_change_seq FROM {role};
+GRANT USAGE ON SCHEMA {schema} TO {role};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO {role};
+GRANT USAGE, SELECT, UPDATE ON SEQUENCE {sequences} TO {role};
+GRANT SELECT ON {read_only} TO {role};
+ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {role};
+GRANT EXECUTE ON FUNCTION lockstep_make_partitions(int) TO {role};
+GRANT EXECUTE ON FUNCTION lockstep_drop_week(text) TO {role};
+GRANT EXECUTE ON FUNCTION lockstep_send(text, text, jsonb, text) TO {role};
+
+-- name: can_grant
+-- Whether the database is migrated so far.
+SELECT to_regproc('lockstep_send') IS NOT NULL;
+
+-- name: enable_always
+ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name};
+
+-- name: isolate_function
+-- Makes a function independent of the rights and the settings of the session that writes.
+ALTER FUNCTION {signature} SECURITY DEFINER RESET ALL;
+ALTER FUNCTION {signature} SET search_path = {path};
+
+-- name: copy_table
+CREATE TEMPORARY TABLE {copy} (LIKE {table});
+
+-- name: copy_trigger
+-- A trigger of pgtrigger's on a copy of its table, with a function that every role may use.
+CREATE {constraint} TRIGGER {name} {when} {operation} ON pg_temp.{copy} {timing} {referencing}
+    FOR EACH {level} {condition} EXECUTE FUNCTION pg_catalog.suppress_redundant_updates_trigger();
+
+-- name: drop_copied_trigger
+DROP TRIGGER {name} ON pg_temp.{copy};

@@ -35,3 +35,36 @@ SELECT format('%I.%I', n.nspname, p.proname), p.prosrc, p.prosecdef, coalesce(p.
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE p.proname LIKE 'lockstep\_capture\_%'
   AND p.pronamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('lockstep_change'));
+
+-- name: function_source
+-- The source of a trigger's function; {body} is of capture.sql.
+BEGIN
+{body};
+RETURN NULL;
+END
+
+-- name: create_function
+CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = {path} {settings}
+AS $lockstep$
+{source}
+$lockstep$;
+REVOKE ALL ON FUNCTION {function}() FROM PUBLIC;
+
+-- name: create_trigger
+CREATE OR REPLACE TRIGGER {name} {event} FOR EACH STATEMENT EXECUTE FUNCTION {function}();
+ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name};
+
+-- name: drop_trigger
+DROP TRIGGER {name} ON {table};
+
+-- name: drop_function
+DROP FUNCTION {function}();
+
+-- name: own_function
+ALTER FUNCTION {signature} OWNER TO {owner};
+REVOKE ALL ON FUNCTION {signature} FROM PUBLIC;
+
+-- name: utc
+-- The logged value of a time. to_char cannot show infinity and years before Christ.
+CASE WHEN {column} >= '0001-01-01Z' AND {column} < 'infinity'
+     THEN to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') ELSE {column}::text END

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from argparse import ArgumentTypeError
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from django.core.management import CommandError, call_command, get_commands, loa
 
 from lockstep import telemetry
 from lockstep.changes.commands import Command, counted, start_traces, whole_number
-from lockstep.changes.sql_file import load
 from tests.traces import recording
 
 DJANGOS = {"dumpdata", "flush"}  # commands of Django's, with one step more
@@ -165,16 +163,6 @@ def test_processes_end_without_a_traceback_when_output_fails(target: str):
 
 def test_one_of_something_has_its_singular():
     assert [counted(number, "change") for number in (0, 1, 2_000)] == ["0 changes", "1 change", "2,000 changes"]
-
-
-def test_statements_are_utf_8_in_every_locale(tmp_path: Path):
-    file = tmp_path / "statements.sql"
-    file.write_bytes("-- name: é_free\nSELECT 'é'\n".replace("é_free", "first").encode())
-    script = "import sys; from pathlib import Path; from lockstep.changes.sql_file import load\n"
-    script += "sys.stdout.buffer.write(load(Path(sys.argv[1]))['first'].encode())"
-    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    ended = subprocess.run([sys.executable, "-c", script, file], env=environment, capture_output=True, check=True)
-    assert ended.stdout.decode() == load(file)["first"] == "SELECT 'é'"
 
 
 class Traced(Command):

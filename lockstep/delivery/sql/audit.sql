@@ -8,7 +8,7 @@
 -- objects, in no order.
 WITH logged AS (
     SELECT DISTINCT ON (object_id) object_id AS key, after AS document
-    FROM lockstep_change WHERE model = '{label}' ORDER BY object_id, seq DESC
+    FROM lockstep_change WHERE model = {label} ORDER BY object_id, seq DESC
 ), there AS (
     SELECT {key}::text AS key, {document} AS document FROM {table} t WHERE {seen}
 ), pair AS (

@@ -62,7 +62,7 @@ SELECT s.name, count(c.seq)
 FROM lockstep_subscription s JOIN lockstep_place place ON place.id = s.place_id
 LEFT JOIN lockstep_change c ON lockstep_followed(s.follows, c.model, c.kind)
     AND (s.skip_origin IS NULL OR c.origin IS DISTINCT FROM s.skip_origin)
-    AND s.state <> 'disabled' AND (c.seq IN (SELECT seq FROM native) OR {pending})
+    AND s.state <> 'disabled' AND (c.seq IN (SELECT seq FROM native) OR {include pending})
 GROUP BY s.name ORDER BY s.name;
 
 -- name: pending
@@ -76,7 +76,7 @@ WITH wanted AS MATERIALIZED (
     FROM lockstep_subscription s JOIN lockstep_place place ON place.id = s.place_id
     JOIN lockstep_change c ON lockstep_followed(s.follows, c.model, c.kind)
         AND (s.skip_origin IS NULL OR c.origin IS DISTINCT FROM s.skip_origin)
-    WHERE s.state <> 'disabled' AND (c.seq IN (SELECT seq FROM native) OR {pending})
+    WHERE s.state <> 'disabled' AND (c.seq IN (SELECT seq FROM native) OR {include pending})
 ), lane AS (
     INSERT INTO lockstep_lane (subscription_id, model, object_id)
     SELECT DISTINCT name, model, object_id FROM wanted

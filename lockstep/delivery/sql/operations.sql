@@ -125,7 +125,7 @@ WITH chosen AS MATERIALIZED (
 
 -- name: preview
 -- What a replay would send: changes, objects, first and last time; how many are not fanned out, and not in the log.
-{judged}
+{include judged}
 SELECT count(due_seq), count(DISTINCT (model, object_id)) FILTER (WHERE due_seq IS NOT NULL),
        min(at) FILTER (WHERE due_seq IS NOT NULL), max(at) FILTER (WHERE due_seq IS NOT NULL),
        count(*) FILTER (WHERE due_seq IS NULL AND is_in_log), count(*) FILTER (WHERE due_seq IS NULL AND NOT is_in_log)
@@ -136,7 +136,7 @@ FROM judged;
 -- that wait after a failure are due at once. Where a lane's next change is chosen together with an earlier one, it may be in
 -- delivery: its claim is revoked, and it is sent again after the earlier one, as in clear_from. A dead letter is settled
 -- only when a change was inserted for it. Returns how many were inserted, not fanned out, and not in the log.
-{judged}, overtaken AS MATERIALIZED (
+{include judged}, overtaken AS MATERIALIZED (
     SELECT lane.id
     FROM (SELECT model, object_id, min(due_seq) AS first_seq, array_agg(due_seq) AS due FROM judged GROUP BY 1, 2) AS object
     JOIN lockstep_lane lane

@@ -142,5 +142,14 @@ DELETE FROM lockstep_attempt WHERE began < now() - %(kept)s::interval;
 -- name: note_dropped
 -- Notes the last dropped transaction, by which expired positions of clients are detected (log_reader.sql). {{}} is the
 -- partition.
-UPDATE lockstep_epoch SET dropped = greatest(dropped, (SELECT max(xid)::text::bigint FROM {}))
+UPDATE lockstep_epoch SET dropped = greatest(dropped, (SELECT max(xid)::text::bigint FROM {partition}))
 WHERE number = (SELECT max(number) FROM lockstep_epoch);
+
+-- name: anything_due
+-- Whether a worker would deliver or fan out anything now, for tests of projects (testing.py).
+SELECT EXISTS (SELECT FROM lockstep_lane lane JOIN lockstep_subscription s ON s.name = lane.subscription_id
+               WHERE s.state IN ('active', 'full') AND (lane.next_at <= clock_timestamp() OR lane.failure IS NULL))
+    OR EXISTS (SELECT FROM lockstep_subscription s JOIN lockstep_place place ON place.id = s.place_id
+               CROSS JOIN LATERAL lockstep_unplaced(place) AS c
+               WHERE s.state = 'active' AND lockstep_followed(s.follows, c.model, c.kind)
+                 AND (s.skip_origin IS NULL OR c.origin IS DISTINCT FROM s.skip_origin));

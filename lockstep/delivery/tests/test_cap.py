@@ -10,7 +10,9 @@ import pytest
 
 from conftest import database_url
 from lockstep.delivery import housekeeping, operations, relay
-from lockstep.delivery.database import SQL, open_pool
+from lockstep.delivery.database import open_pool
+from lockstep.delivery.operations import OPERATIONS
+from lockstep.delivery.relay import RELAY
 from lockstep.delivery.subscriptions import Subscriber
 from lockstep.delivery.tests.support import Steps, insert_post, subscriber, waiting
 from tests.support import any_lock_waiter, eventually
@@ -89,7 +91,7 @@ def count(steps: Steps, after_counting: Callable[[], object] = bool) -> None:
 
         async def execute(self, *statement: Any) -> psycopg.AsyncCursor[Any]:
             cursor = await self.connection.execute(*statement)
-            if statement[0] == SQL["relay"]["count_waiting"]:
+            if statement[0] == RELAY["count_waiting"]:
                 after_counting()
             return cursor
 
@@ -113,7 +115,7 @@ def test_a_pause_during_the_count_of_waiting_changes_stands(steps: Steps, databa
 def test_a_pause_before_the_result_of_a_count_stands(steps: Steps, database: psycopg.Connection):
     overfill(steps, database)
     pause = {"subscription": "test", "reason": "an operator's word"}
-    count(steps, lambda: database.execute(SQL["operations"]["pause"], pause))
+    count(steps, lambda: database.execute(OPERATIONS["pause"], pause))
     assert state()[0] == "paused"
     operations.resume("test")
     count(steps)

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from django.core.management import call_command
 
-from lockstep.delivery.database import SQL
+from lockstep.delivery.housekeeping import UPKEEP
 from lockstep.delivery.tests.support import Steps, subscriber
 
 OLD = subscriber("test", "state")
@@ -37,7 +37,7 @@ def test_the_version_that_migrates_is_the_right_one(steps: Steps, database: psyc
     """Back to the older version: its migration's declaration stays, whichever worker starts."""
     for who in (OLD, NEW):
         steps.declare(who)
-    database.execute(SQL["upkeep"]["declare_subscription"], OLD.row)  # as after manage.py migrate
+    database.execute(UPKEEP["declare_subscription"], OLD.row)  # as after manage.py migrate
     steps.declare(NEW)
     assert database.execute(ROW).fetchone() == AS_OLD
     steps.declare(replace(NEW, cap=8))  # a third version

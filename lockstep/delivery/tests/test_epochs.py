@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from conftest import database_url
-from lockstep.delivery.database import SQL
+from lockstep.delivery import epochs
 from lockstep.delivery.epochs import Busy, ClusterMismatch, SameCluster, begin_new_epoch, preview_new_epoch
 from lockstep.delivery.subscriptions import Change
 from lockstep.delivery.tests.support import (
@@ -86,7 +86,7 @@ def begin_together(work: Callable[[psycopg.Connection], Any]) -> list[Any]:
 async def first_epoch() -> UUID:
     """What message ids are made with, as a worker reads it."""
     async with await psycopg.AsyncConnection.connect(database_url(), autocommit=True) as connection:
-        rows = await (await connection.execute(SQL["epochs"]["epochs"])).fetchall()
+        rows = await (await connection.execute(epochs.EPOCHS["epochs"])).fetchall()
     return rows[0][0]
 
 
@@ -187,14 +187,14 @@ def test_a_new_epoch_does_not_change_message_ids(
 
 
 def test_workers_that_begin_together_make_one_first_epoch(transactional_db: None, database: psycopg.Connection):
-    begin_together(lambda connection: connection.execute(SQL["epochs"]["begin_first"]))
+    begin_together(lambda connection: connection.execute(epochs.EPOCHS["begin_first"]))
     assert database.execute("SELECT number FROM lockstep_epoch").fetchall() == [(1,)]
 
 
 def test_a_timeline_is_noted_once(database: psycopg.Connection):
     begin_epoch(database)
     database.execute("UPDATE lockstep_epoch SET timeline = 99, dropped = 5")
-    noted = begin_together(lambda connection: connection.execute(SQL["epochs"]["note_timeline"]).fetchone())
+    noted = begin_together(lambda connection: connection.execute(epochs.EPOCHS["note_timeline"]).fetchone())
     assert len([one for one in noted if one]) == 1
     rows = database.execute("SELECT number, dropped FROM lockstep_epoch ORDER BY number").fetchall()
     assert rows == [(1, 5), (2, 5)]

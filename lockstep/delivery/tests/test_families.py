@@ -11,16 +11,14 @@ from django.db import connection
 from conftest import database_url
 from lockstep.delivery import courier as courier_module
 from lockstep.delivery import operations
-from lockstep.delivery.database import SQL
 from lockstep.delivery.errors import Receipt, Rejected
+from lockstep.delivery.lanes import LANES
 from lockstep.delivery.operations import UnknownSubscription
 from lockstep.delivery.subscriptions import Claim, Family, Handler, Pool, Subscriber
 from lockstep.delivery.tests.support import Steps, insert_post, rename_post
 from tests.support import BackgroundWorker, any_lock_waiter, drained, eventually
 
 pytestmark = pytest.mark.slow
-
-LANES = SQL["lanes"]
 
 
 class Listeners:

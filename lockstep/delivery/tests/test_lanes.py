@@ -11,7 +11,6 @@ import pytest
 
 from conftest import database_url
 from lockstep.delivery import lanes, operations
-from lockstep.delivery.database import SQL
 from lockstep.delivery.errors import (
     DeliveryError,
     DependencyPending,
@@ -21,7 +20,8 @@ from lockstep.delivery.errors import (
     RetryLater,
     Unreachable,
 )
-from lockstep.delivery.lanes import BEGINNING, Outcome, ScanFloor
+from lockstep.delivery.housekeeping import UPKEEP
+from lockstep.delivery.lanes import BEGINNING, LANES, Outcome, ScanFloor
 from lockstep.delivery.retry import SCHEDULE, delay_after
 from lockstep.delivery.subscriptions import Claim, Subscriber, registered
 from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber, waiting
@@ -175,7 +175,7 @@ def test_lanes_of_a_remote_are_released_gradually(steps: Steps, database: psycop
 def bring_forward(database: psycopg.Connection, statement: str) -> None:
     """A release by a courier with 8 concurrent deliveries, after a possible or an actual response of the remote."""
     choice = {"subscription": "test", "at_once": 8, "seconds": timedelta(seconds=5)}
-    assert database.execute(SQL["lanes"][statement], choice).rowcount > 0
+    assert database.execute(LANES[statement], choice).rowcount > 0
 
 
 def letters(database: psycopg.Connection) -> list[tuple[str, int]]:
@@ -268,7 +268,7 @@ def test_only_a_state_that_may_have_arrived_absorbs_earlier_changes(
 
 
 def redeclare(database: psycopg.Connection, who: Subscriber) -> None:
-    database.execute(SQL["upkeep"]["declare_subscription"], who.row)
+    database.execute(UPKEEP["declare_subscription"], who.row)
 
 
 @pytest.mark.slow

@@ -15,8 +15,9 @@ import pytest
 from conftest import database_url
 from lockstep.changes.models import LoggedChange
 from lockstep.delivery import partitions
-from lockstep.delivery.database import SQL, open_pool
+from lockstep.delivery.database import open_pool
 from lockstep.delivery.log_reader import (
+    LOG_READER,
     InvalidPosition,
     LogNotInitialised,
     LogReader,
@@ -241,7 +242,7 @@ def test_the_log_cannot_be_read_on_another_cluster_or_a_standby(
     if where == "another cluster":
         database.execute("UPDATE lockstep_epoch SET system_identifier = '1'")
     else:
-        standby = {name: text.replace("pg_is_in_recovery()", "true") for name, text in SQL["log_reader"].items()}
+        standby = {name: text.replace("pg_is_in_recovery()", "true") for name, text in LOG_READER.items()}
         monkeypatch.setattr("lockstep.delivery.log_reader.LOG_READER", standby)
     with pytest.raises(LogNotInitialised):
         follower.now()

@@ -10,10 +10,10 @@ from django.db import connection, connections
 
 from conftest import database_url
 from lockstep.delivery import operations
-from lockstep.delivery.database import SQL
 from lockstep.delivery.errors import Rejected, RetryLater
 from lockstep.delivery.models import DeadLetter
 from lockstep.delivery.operations import OPERATIONS, NotInLog, UnknownSubscription, WrongState
+from lockstep.delivery.relay import RELAY
 from lockstep.delivery.reports import ChangeFilter, ReplayResult
 from lockstep.delivery.subscriptions import Claim, Subscriber
 from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber, waiting
@@ -457,7 +457,7 @@ AFTER = {  # docs/operations.md; what is not here is refused
 def fill(name: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(OPERATIONS["leave_place"], {"subscription": name})
-        cursor.execute(SQL["relay"]["fill"], {"subscription": name, "reason": "much waits"})
+        cursor.execute(RELAY["fill"], {"subscription": name, "reason": "much waits"})
 
 
 @pytest.mark.parametrize("action", ACTIONS)

@@ -12,8 +12,9 @@ from django.conf import settings
 from django.db import connections, transaction
 
 from lockstep.delivery import operations
-from lockstep.delivery.database import SQL, Connection, open_pool
+from lockstep.delivery.database import Connection, open_pool
 from lockstep.delivery.errors import Rejected
+from lockstep.delivery.housekeeping import UPKEEP
 from lockstep.delivery.partitions import _drop, drop_old_partitions
 from lockstep.delivery.reports import ChangeFilter
 from lockstep.delivery.tests.support import Steps, subscriber
@@ -109,7 +110,7 @@ class RewindingAfterTheFirstLook:
 
     async def execute(self, statement: Any, *parameters: Any) -> psycopg.AsyncCursor[Any]:
         cursor = await self.connection.execute(statement, *parameters)
-        if statement == SQL["upkeep"]["needed_by"] and not self.looked:
+        if statement == UPKEEP["needed_by"] and not self.looked:
             self.looked = True
             await asyncio.to_thread(rewind)
         return cursor

@@ -1,5 +1,5 @@
 -- Statements over a whole collection. They are the same for every collection but for its names, which are filled in:
--- {key} is "<provider>/<collection>", {table} and {columns} are ours, {typed} are the provider's fields with their types
+-- {key} is '<provider>/<collection>', {table} and {columns} are ours, {typed} are the provider's fields with their types
 -- and {values} the same as values of our columns, {parent_id} is the parent here. {fingerprint_of_e} and
 -- {fingerprint_of_t} are the MD5 of all that we mirror, of a provider's typed object e and of a row t of ours; {theirs}
 -- and {ours} are the same as jsonb.
@@ -14,43 +14,42 @@ WITH fresh AS MATERIALIZED (
     FROM json_to_recordset(%(batch)s::json) AS e ({typed})
     WHERE NOT EXISTS (
         SELECT FROM lockstep_mirror_remoteobject known
-        WHERE known.collection = '{key}' AND known.remote_id = e.id::text)
+        WHERE known.collection = {key} AND known.remote_id = e.id::text)
       AND NOT EXISTS (
         SELECT FROM lockstep_mirror_remoteobject lost
-        WHERE lost.collection = '{key}' AND lost.intent IS NOT NULL AND lost.intent -> 'create' = {theirs})
+        WHERE lost.collection = {key} AND lost.intent IS NOT NULL AND lost.intent -> 'create' = {theirs})
       AND NOT ({fingerprint_of_e} IN (
           SELECT fingerprint FROM lockstep_mirror_sentwrite
-          WHERE collection = '{key}' AND kind = 'create' AND fingerprint IS NOT NULL))
+          WHERE collection = {key} AND kind = 'create' AND fingerprint IS NOT NULL))
       AND NOT ((e.id::text, {fingerprint_of_e}) IN (
           SELECT remote_id, fingerprint FROM lockstep_mirror_sentwrite
-          WHERE collection = '{key}' AND kind = 'delete' AND remote_id IS NOT NULL AND fingerprint IS NOT NULL))
+          WHERE collection = {key} AND kind = 'delete' AND remote_id IS NOT NULL AND fingerprint IS NOT NULL))
 ), wanted AS MATERIALIZED (
     SELECT (%(time)s || overlay(left(md5(%(seed)s || e.id), 19) PLACING 'a' FROM 4 FOR 1))::uuid AS object_id, e.*,
            CASE WHEN e.id > %(largest_kept)s OR EXISTS (SELECT FROM {table} taken WHERE taken.number = e.id)
-                THEN nextval('{numbers}') ELSE e.id END AS number
+                THEN nextval({numbers_name}) ELSE e.id END AS number
     FROM fresh e WHERE {has_parent}
 ), placed AS (
     INSERT INTO {table} (id, number, {columns})
     SELECT object_id, number, {values} FROM wanted e
 ), linked AS (
     INSERT INTO lockstep_mirror_remoteobject (object_id, collection, remote_id, acknowledged, acknowledged_at, verified_at)
-    SELECT object_id, '{key}', id::text, {fingerprint_of_e}, now(), now() FROM wanted e
+    SELECT object_id, {key}, id::text, {fingerprint_of_e}, now(), now() FROM wanted e
 )
 SELECT (SELECT count(*) FROM fresh WHERE NOT ({has_parent})), (SELECT count(*) FROM wanted);
 
 -- name: lock_numbers
-SELECT pg_advisory_xact_lock(hashtextextended('{numbers}', 0));
+SELECT pg_advisory_xact_lock(hashtextextended({numbers_name}, 0));
 
 -- name: claim_numbers
 -- Our own new objects get numbers past this one from now on. Never backwards: a number that is drawn between looking and
 -- setting must not be drawn again. A thousand are not drawn in that moment; a smaller step is drawn itself.
-SELECT CASE WHEN step > 1000 THEN setval('{numbers}', %(largest)s)
-            ELSE (SELECT max(nextval('{numbers}')) FROM generate_series(1, step)) END
+SELECT CASE WHEN step > 1000 THEN setval({numbers_name}, %(largest)s)
+            ELSE (SELECT max(nextval({numbers_name})) FROM generate_series(1, step)) END
 FROM (SELECT %(largest)s - CASE WHEN is_called THEN last_value ELSE last_value - 1 END AS step FROM {numbers}) AS ahead
 WHERE step > 0;
 
 -- name: make_listing
-DROP TABLE IF EXISTS {listing}, {plan};
 CREATE TEMPORARY TABLE {listing} (remote_id text PRIMARY KEY, fingerprint uuid NOT NULL, body jsonb NOT NULL);
 
 -- name: fill_listing
@@ -86,40 +85,40 @@ SELECT CASE
                 OR known.unkept_at IS NOT NULL, false)
        OR coalesce(ours.acknowledged IS NOT NULL AND ours.verified_at IS NULL, false)
        OR coalesce(ours.object_id IN (
-              SELECT object_id FROM lockstep_mirror_sentwrite WHERE collection = '{key}' AND NOT answered), false)
+              SELECT object_id FROM lockstep_mirror_sentwrite WHERE collection = {key} AND NOT answered), false)
        OR coalesce(ours.object_id IS NOT NULL AND listed.remote_id IN (
-              SELECT remote_id FROM lockstep_mirror_sentwrite WHERE collection = '{key}' AND NOT answered), false)
+              SELECT remote_id FROM lockstep_mirror_sentwrite WHERE collection = {key} AND NOT answered), false)
        OR coalesce(ours.object_id IS NULL AND known.object_id IS NULL AND (
               listed.fingerprint IN (
-                  SELECT fingerprint FROM lockstep_mirror_sentwrite WHERE collection = '{key}' AND kind = 'create')
+                  SELECT fingerprint FROM lockstep_mirror_sentwrite WHERE collection = {key} AND kind = 'create')
               OR (listed.remote_id, listed.fingerprint) IN (
-                  SELECT remote_id, fingerprint FROM lockstep_mirror_sentwrite WHERE collection = '{key}' AND kind = 'delete')
+                  SELECT remote_id, fingerprint FROM lockstep_mirror_sentwrite WHERE collection = {key} AND kind = 'delete')
           ), false) AS self_inflicted
 FROM (
     SELECT t.id AS object_id, t.number, known.remote_id, {fingerprint_of_t} AS fingerprint,
            known.acknowledged, known.verified_at, known.acknowledged_at, known.unkept_at
     FROM {table} t
-    LEFT JOIN lockstep_mirror_remoteobject known ON known.object_id = t.id AND known.collection = '{key}'
+    LEFT JOIN lockstep_mirror_remoteobject known ON known.object_id = t.id AND known.collection = {key}
     {our_parent_join}
     WHERE t.deleted IS NULL
 ) AS ours
 FULL JOIN {listing} listed ON listed.remote_id = ours.remote_id
 LEFT JOIN LATERAL (
     SELECT object_id, acknowledged, acknowledged_at, unkept_at FROM lockstep_mirror_remoteobject
-    WHERE ours.object_id IS NULL AND collection = '{key}' AND remote_id = listed.remote_id
+    WHERE ours.object_id IS NULL AND collection = {key} AND remote_id = listed.remote_id
     LIMIT 1
 ) AS known ON true
 WHERE ours.fingerprint IS DISTINCT FROM listed.fingerprint
   AND coalesce(ours.acknowledged_at, known.acknowledged_at, '-infinity') < %(began)s
   AND NOT (ours.object_id IS NULL AND EXISTS (
       SELECT FROM lockstep_mirror_remoteobject lost
-      WHERE lost.collection = '{key}' AND lost.intent IS NOT NULL AND lost.intent -> 'create' = listed.body));
+      WHERE lost.collection = {key} AND lost.intent IS NOT NULL AND lost.intent -> 'create' = listed.body));
 
 -- name: verify_listed
 -- Copies that were acknowledged and are now seen.
 UPDATE lockstep_mirror_remoteobject known SET verified_at = now(), unkept_at = NULL
 FROM {listing} listed
-WHERE known.collection = '{key}' AND known.remote_id = listed.remote_id AND known.verified_at IS NULL
+WHERE known.collection = {key} AND known.remote_id = listed.remote_id AND known.verified_at IS NULL
   AND known.acknowledged = listed.fingerprint;
 
 -- name: drop_listing
@@ -132,7 +131,7 @@ FROM {plan} GROUP BY kind;
 -- name: count_seen
 -- How many copies of ours the provider was seen to have.
 SELECT count(*) FROM lockstep_mirror_remoteobject
-WHERE collection = '{key}' AND remote_id IS NOT NULL AND verified_at IS NOT NULL AND acknowledged IS NOT NULL;
+WHERE collection = {key} AND remote_id IS NOT NULL AND verified_at IS NOT NULL AND acknowledged IS NOT NULL;
 
 -- name: adopt
 -- Links a missing copy to an unlinked one with the same fingerprint: the provider has given it another id. The old id is
@@ -147,14 +146,14 @@ WITH lost AS (
 ), adopted AS (
     UPDATE lockstep_mirror_remoteobject copy SET remote_id = found.remote_id, acknowledged = found.fingerprint
     FROM lost JOIN found USING (fingerprint, place)
-    WHERE copy.collection = '{key}' AND copy.object_id = lost.object_id AND copy.remote_id = lost.remote_id
+    WHERE copy.collection = {key} AND copy.object_id = lost.object_id AND copy.remote_id = lost.remote_id
       AND NOT EXISTS (
           SELECT FROM lockstep_mirror_remoteobject other
-          WHERE other.collection = '{key}' AND other.remote_id = found.remote_id)
+          WHERE other.collection = {key} AND other.remote_id = found.remote_id)
     RETURNING copy.object_id, lost.remote_id AS was, found.fingerprint
 )
 INSERT INTO lockstep_mirror_sentwrite (at, collection, object_id, kind, remote_id, fingerprint, answered)
-SELECT clock_timestamp(), '{key}', object_id, 'delete', was, fingerprint, true FROM adopted;
+SELECT clock_timestamp(), {key}, object_id, 'delete', was, fingerprint, true FROM adopted;
 
 -- name: drop_plan
 DROP TABLE IF EXISTS {plan};

@@ -45,3 +45,6 @@ SELECT EXISTS (SELECT FROM lockstep_mirror_import WHERE provider = %(provider)s 
 -- How many objects differed at the last drift check; no row before the first.
 SELECT coalesce((SELECT sum(value::bigint) FROM jsonb_each_text(counts)), 0)::float8
 FROM lockstep_mirror_driftcheck WHERE provider = %(provider)s ORDER BY at DESC LIMIT 1;
+
+-- name: note_drift
+INSERT INTO lockstep_mirror_driftcheck (provider, counts) VALUES (%s, %s);

@@ -10,7 +10,7 @@
 modules import only the names below.
 """
 
-from lockstep.rest.fastpath.bundling import BundledQuery, bundled_query, bundles, fetch, keep
+from lockstep.rest.fastpath.bundling import BundledQuery, bundled_query, bundles, fetch, for_user, keep
 from lockstep.rest.fastpath.headers import response_headers
 from lockstep.rest.fastpath.instances import instance
 from lockstep.rest.fastpath.negotiation import Negotiation
@@ -27,6 +27,7 @@ __all__ = [
     "fetch_all",
     "fetch_one",
     "fetch_tuple",
+    "for_user",
     "instance",
     "keep",
     "response_headers",

@@ -20,10 +20,12 @@ from rest_framework.request import Request
 from lockstep.rest.errors import DomainError
 from lockstep.rest.fastpath import switch
 from lockstep.rest.fastpath.statements import Values, fetch_tuple
+from lockstep.sql import Statement
 
 F = TypeVar("F", bound=Callable[..., Any])
 READS = ("GET", "HEAD")
 QUERY_OF = "bundled_query_of"  # an attribute of a handler
+FETCH_USER = Statement("%(fetch_user)s")
 KEPT = "bundled"  # the name in a request's parser_context of the query and its row
 
 
@@ -34,7 +36,7 @@ class BundledQuery:
     In the statement, {user} stands for the id of the request's user. The first column of the row must not be null.
     """
 
-    statement: str
+    statement: Statement
     parameters: Mapping[str, Any]
     reuse_cursor: bool = False  # faster, and keeps the result in memory until the next execution: for small rows only
 
@@ -80,10 +82,11 @@ def fetch(request: Request, query: BundledQuery) -> Values | None:
         row: Values | None = kept[1]
         return row
     parameters = {**query.parameters, "fetch_user": request.user.pk}
-    row = fetch_tuple(_for_one_user(query.statement), parameters, reuse_cursor=query.reuse_cursor)
+    row = fetch_tuple(for_user(query.statement, FETCH_USER), parameters, reuse_cursor=query.reuse_cursor)
     return row if row and row[0] is not None else None
 
 
 @cache
-def _for_one_user(statement: str) -> str:
-    return statement.replace("{user}", "%(fetch_user)s")
+def for_user(statement: Statement, user: Statement) -> Statement:
+    """The statement of a bundled query, with this SQL for the id of the request's user."""
+    return statement.with_parts(user=user) if statement.parts else statement

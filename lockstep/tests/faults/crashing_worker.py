@@ -20,11 +20,11 @@ django.setup()
 
 import psycopg  # noqa: E402 - Django comes first
 
-from lockstep.delivery.database import SQL  # noqa: E402
 from lockstep.delivery.errors import RetryLater  # noqa: E402
 from lockstep.delivery.schedule import SCHEDULE  # noqa: E402
 from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber  # noqa: E402
 from lockstep.delivery.worker import Worker  # noqa: E402
+from tests.faults.statement_names import NAMES  # noqa: E402
 
 NAME = "trial"
 DEADLINE, LEASE = 0.5, 1.5  # seconds
@@ -103,7 +103,7 @@ def main(log: str, point: str, times: str, offset: str = "0") -> None:
     right_time = time.time
     time.time = lambda: right_time() + float(offset)
     doom = Doom(point, int(times))
-    watch_statements(doom.reached, {text: name for file in SQL.values() for name, text in file.items()})
+    watch_statements(doom.reached, {text: name for text, (_, name) in NAMES.items()})
 
     async def run() -> None:
         worker = Worker([subscriber(log, doom)])

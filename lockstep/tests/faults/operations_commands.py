@@ -9,6 +9,7 @@ from faults.stage import Actor, Pool
 
 from lockstep.delivery import housekeeping, operations, partitions, relay
 from lockstep.delivery.database import FOR_HANDLERS
+from lockstep.delivery.housekeeping import UPKEEP
 from lockstep.delivery.reports import ChangeFilter
 
 OPERATIONS = (
@@ -158,7 +159,7 @@ class Commands(Schedule):
     def _declare(self, name: str, kind: str) -> Actor:
         """Another version of the code is installed: its `migrate` says what the subscription is."""
         row = self._subscriber(name, kind).row
-        statement = operations.SQL["upkeep"]["declare_subscription"]
+        statement = UPKEEP["declare_subscription"]
         return self._command(
             "declare",
             name,

@@ -20,9 +20,9 @@ from django.db import connection as django_connection
 from django.db import transaction
 
 from lockstep.delivery import relay
-from lockstep.delivery.database import SQL
+from tests.faults import statement_names
 
-NAMES = {text: f"{file}.{name}" for file, statements in SQL.items() for name, text in statements.items()}
+NAMES = {text: f"{file}.{name}" for text, (file, name) in statement_names.NAMES.items()}
 FAN_OUTS = (relay.FAN_OUT_WHOLE, relay.FAN_OUT_CHUNK, relay.FAN_OUT_BESIDE_KEPT)
 NAMES |= dict.fromkeys(FAN_OUTS, "relay.fan_out")
 QUICK_MS = 15  # for so long everybody waits for an answer of the database

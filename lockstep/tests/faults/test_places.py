@@ -26,7 +26,9 @@ from kit.servers import database_url
 from kit.steps import Steps
 
 from lockstep.delivery import housekeeping, operations, relay
-from lockstep.delivery.database import FOR_RELAY, SQL, open_pool
+from lockstep.delivery.database import FOR_RELAY, open_pool
+from lockstep.delivery.housekeeping import UPKEEP
+from lockstep.delivery.operations import OPERATIONS
 
 T = TypeVar("T")
 
@@ -139,7 +141,7 @@ class Schedules(RuleBasedStateMachine):
 
     @rule()
     def remove_places(self) -> None:
-        self.database.execute(SQL["upkeep"]["remove_places"])
+        self.database.execute(UPKEEP["remove_places"])
 
     # --- Operations: at once, or with a transaction that stays open
 
@@ -187,7 +189,7 @@ class Schedules(RuleBasedStateMachine):
         self.holder = name
         for statement in ("lock", "leave_place", "pause"):
             parameters = {"subscription": name, "reason": "a long operation"}
-            self.held.execute(SQL["operations"][statement], parameters)
+            self.held.execute(OPERATIONS[statement], parameters)
 
     @precondition(lambda self: self.holder)
     @rule(kept=st.booleans())

@@ -10,7 +10,7 @@ from uuid import UUID
 import psycopg
 
 from lockstep.delivery import lanes, relay
-from lockstep.delivery.database import SQL
+from lockstep.delivery.epochs import EPOCHS as EPOCH_STATEMENTS
 from lockstep.delivery.epochs import Epochs
 from lockstep.delivery.errors import DeliveryError
 from lockstep.delivery.lanes import Outcome, ScanFloor
@@ -126,4 +126,4 @@ def waiting(connection: psycopg.Connection) -> list[tuple[str, str]]:
 
 def begin_epoch(connection: psycopg.Connection) -> None:
     """What the first worker makes of a database, unless one has."""
-    connection.execute(SQL["epochs"]["begin_first"])
+    connection.execute(EPOCH_STATEMENTS["begin_first"])

@@ -40,6 +40,9 @@ RETURN NULL;
 PERFORM shop_index(ARRAY(SELECT id FROM new_rows));
 RETURN NULL;
 
+-- name: index_words
+PERFORM shop_index(ARRAY[NEW.id]); RETURN NULL;
+
 -- name: linked
 -- A product's tags are part of its representation and of its search entry.
 PERFORM shop_show_tags(ARRAY(SELECT DISTINCT product_id FROM new_rows));
@@ -66,3 +69,6 @@ RETURN NULL;
 -- A tag was deleted: its products are locked before its links, in the same order as when a tag is removed.
 PERFORM FROM shop_product WHERE id IN (SELECT product_id FROM shop_producttag WHERE tag_id = NEW.id AND deleted IS NULL)
 ORDER BY id FOR NO KEY UPDATE;
+
+-- name: never_emptied
+RAISE EXCEPTION 'The ledger is never emptied.' USING ERRCODE = 'restrict_violation';
