@@ -34,7 +34,7 @@ from lockstep.rest.permissions import ReadsToo, Staff
 from lockstep.rest.problems import OAUTH_REFUSED, UNAUTHENTICATED, problem_of
 from lockstep.rest.requests import actor_of, address_of
 from lockstep.rest.responses import ApiResponse
-from lockstep.rest.serializers import StrictSerializer
+from lockstep.rest.serializers import StrictSerializer, validated
 from lockstep.rest.views import View
 
 NO_STORE = {"Cache-Control": "no-store"}
@@ -133,9 +133,7 @@ class PairView(SignInView):
         operation_id="create_pair", request=NameOrEmailSerializer, responses={200: PairSerializer, 401: None}
     )
     def post(self, request: Request) -> ApiResponse:
-        serializer = NameOrEmailSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        user = self.signed_in(request, **serializer.validated_data)
+        user = self.signed_in(request, **validated(NameOrEmailSerializer, request))
         return pair_response(sessions.open_pair(user, address=address_of(request)))
 
 
@@ -148,9 +146,7 @@ class RefreshView(CredentialsView):
 
     @extend_schema(operation_id="refresh_pair", request=RefreshSerializer, responses={200: PairSerializer, 401: None})
     def post(self, request: Request) -> ApiResponse:
-        serializer = RefreshSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        secret = serializer.validated_data["refresh"]
+        secret = validated(RefreshSerializer, request)["refresh"]
         session = sessions.rotate_refresh_token(secret) if signed.read(secret, Token.Kind.REFRESH) else None
         if session is None:
             return _refused("The refresh token is unknown, expired or was used before. Sign in again.")
@@ -167,9 +163,7 @@ class VerifyView(CredentialsView):
 
     @extend_schema(operation_id="verify_token", request=TokenSerializer, responses={200: EMPTY, 401: None})
     def post(self, request: Request) -> ApiResponse:
-        serializer = TokenSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        if not sessions.is_valid(serializer.validated_data["token"]):
+        if not sessions.is_valid(validated(TokenSerializer, request)["token"]):
             return _refused("The token is unknown, expired or revoked.")
         return ApiResponse({})
 
@@ -275,9 +269,7 @@ class OAuthIntrospectionView(View):
 
     @extend_schema(operation_id="introspect_token", request=OAuthTokenFormSerializer, responses=IntrospectionSerializer)
     def post(self, request: Request) -> ApiResponse:
-        serializer = OAuthTokenFormSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        secret = serializer.validated_data["token"]
+        secret = validated(OAuthTokenFormSerializer, request)["token"]
         if request.auth:
             confirm(actor_of(request))
         session, expires = sessions.find_session(secret), sessions.expiry_of(secret)

@@ -24,7 +24,7 @@ from lockstep.rest.paging import page
 from lockstep.rest.requests import ApiRequest, actor_of, address_of, by_key
 from lockstep.rest.responses import ApiResponse
 from lockstep.rest.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION
-from lockstep.rest.serializers import page_of
+from lockstep.rest.serializers import page_of, validated
 from lockstep.rest.views import View
 
 
@@ -52,9 +52,7 @@ class RegisterView(RegistrationView):
         responses={201: ProfileSerializer},
     )
     def post(self, request: Request) -> ApiResponse:
-        serializer = RegistrationSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        user = actions.register(**serializer.validated_data)
+        user = actions.register(**validated(RegistrationSerializer, request))
         return answer(request, serialize_profile(user), user.version, status=201)
 
 
@@ -83,11 +81,8 @@ class MeView(PasswordView):
     )
     def patch(self, request: Request) -> ApiResponse:
         """Updates your profile."""
-        serializer = ProfileSerializer(data=request.data, partial=True, current=serialize_profile(_me(request)))
-        serializer.is_valid(raise_exception=True)
-        user = actions.update_profile(
-            actor=actor_of(request), user=_me(request), match=if_match(request), **serializer.validated_data
-        )
+        values = validated(ProfileSerializer, request, partial=True, current=serialize_profile(_me(request)))
+        user = actions.update_profile(actor=actor_of(request), user=_me(request), match=if_match(request), **values)
         return answer(request, serialize_profile(user), user.version)
 
     @extend_schema(
@@ -95,9 +90,7 @@ class MeView(PasswordView):
     )
     def delete(self, request: Request) -> ApiResponse:
         """Deletes your account with its sessions, products, ratings, follows and webhooks."""
-        serializer = DeletionSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        if not _me(request).check_password(serializer.validated_data["password"]):
+        if not _me(request).check_password(validated(DeletionSerializer, request)["password"]):
             raise Invalid({"password": actions.MISMATCH})
         self.password_was_right()
         match = if_match(request)
@@ -117,17 +110,16 @@ class MyPasswordView(PasswordView):
     @extend_schema(operation_id="change_password", request=PasswordSerializer, responses={204: None})
     def post(self, request: Request) -> ApiResponse:
         """Changes your password, and ends all your other sessions."""
-        serializer = PasswordSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        if not _me(request).check_password(serializer.validated_data["current_password"]):
+        values = validated(PasswordSerializer, request)
+        if not _me(request).check_password(values["current_password"]):
             raise Invalid({"current_password": actions.MISMATCH})
         self.password_was_right()
         actions.change_password(
             actor=actor_of(request),
             user=_me(request),
             session=session_of(request),
-            new=serializer.validated_data["new_password"],
-            keep_webhooks=serializer.validated_data.get("keep_webhooks", False),
+            new=values["new_password"],
+            keep_webhooks=values.get("keep_webhooks", False),
         )
         return ApiResponse(status=204)
 

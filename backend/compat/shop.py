@@ -1,7 +1,6 @@
 """The shop routes of the predecessor: `id` is the number, and orders are final at once."""
 
 from django.conf import settings
-from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -19,24 +18,28 @@ from backend.shop.orders.serializers import NOT_PLACED, ProductKey, Quantity
 from lockstep.rest import fields, problems
 from lockstep.rest.concurrency import answer, if_match
 from lockstep.rest.errors import DomainError, Invalid
+from lockstep.rest.filters import Filters
 from lockstep.rest.paging import offset_page
 from lockstep.rest.parameters import QueryParameter, text
 from lockstep.rest.requests import ApiRequest, actor_of
 from lockstep.rest.responses import ApiResponse
 from lockstep.rest.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION
-from lockstep.rest.serializers import ApiSerializer, StrictSerializer, page_of
+from lockstep.rest.serializers import ApiSerializer, StrictSerializer, page_of, validated
 from lockstep.rest.views import View
 
-FILTERS = [
-    text(
-        "keyword",
-        "Only products whose name contains this text, ignoring case and spelling; all when empty.",
-        may_be_empty=True,
+IN_NAME = "folded_name__icontains"
+FILTERS = Filters(
+    (
+        text(
+            "keyword",
+            "Only products whose name contains this text, ignoring case and spelling; all when empty.",
+            may_be_empty=True,
+        ),
+        IN_NAME,
     ),
-    text("keywords", "Another name of `keyword`; all when empty.", may_be_empty=True),
-    QueryParameter("max_price", PRICE, read_price, "Only products of this price or a lower one."),
-]
-LOOKUPS = {"keyword": "folded_name__icontains", "keywords": "folded_name__icontains", "max_price": "price__lte"}
+    (text("keywords", "Another name of `keyword`; all when empty.", may_be_empty=True), IN_NAME),
+    (QueryParameter("max_price", PRICE, read_price, "Only products of this price or a lower one."), "price__lte"),
+)
 
 
 class NumberedProductSerializer(StrictSerializer):
@@ -95,12 +98,13 @@ class NumberedProductListView(View):
 
     @extend_schema(
         operation_id="list_numbered_products",
-        parameters=[*FILTERS, *CURSOR_PAGE],
+        parameters=[*FILTERS.parameters, *CURSOR_PAGE],
         responses=page_of(NumberedProductSerializer),
     )
     def get(self, request: ApiRequest) -> ApiResponse:
         """Lists products on sale, and all of your own, newest first."""
-        return offset_page(request, _filtered(request), shape=NumberedProductSerializer.represent)
+        products = FILTERS.apply(request, Product.objects.visible_to(request.user))
+        return offset_page(request, products, shape=NumberedProductSerializer.represent)
 
     @extend_schema(
         operation_id="create_numbered_product",
@@ -110,11 +114,8 @@ class NumberedProductListView(View):
     )
     def post(self, request: Request) -> ApiResponse:
         """Creates a product of yours, on sale at once."""
-        serializer = NumberedProductSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        created = product_actions.create_product(
-            actor=actor_of(request), owner=request.user, **serializer.validated_data
-        )
+        values = validated(NumberedProductSerializer, request)
+        created = product_actions.create_product(actor=actor_of(request), owner=request.user, **values)
         return _product(request, str(created.pk), status=201)
 
 
@@ -134,11 +135,8 @@ class NumberedProductView(View):
     def put(self, request: Request, key: str) -> ApiResponse:
         """Replaces the name, price and stock of a product of yours."""
         product = product_reads.own_product(key, request.user)
-        serializer = NumberedProductSerializer(data=request.data, current=NumberedProductSerializer.represent(product))
-        serializer.is_valid(raise_exception=True)
-        product_actions.update_product(
-            actor=actor_of(request), product=product, match=if_match(request), **serializer.validated_data
-        )
+        values = validated(NumberedProductSerializer, request, current=NumberedProductSerializer.represent(product))
+        product_actions.update_product(actor=actor_of(request), product=product, match=if_match(request), **values)
         return _product(request, key)
 
     @extend_schema(operation_id="delete_numbered_product", parameters=DELETES_VERSION, responses={204: None})
@@ -175,9 +173,8 @@ class FinalOrderView(View):
         """Places an order of all products or none, final at once; 403 where orders need a payment."""
         if not settings.ORDERS_WITHOUT_PAYMENT:
             raise PaymentNeeded
-        serializer = FinalOrderSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        lines = [Line(line["id"], line["quantity"]) for line in serializer.validated_data["products"]]
+        values = validated(FinalOrderSerializer, request)
+        lines = [Line(line["id"], line["quantity"]) for line in values["products"]]
         try:
             placed = order_actions.place_order(actor=actor_of(request), buyer=request.user, lines=lines, final=True)
         except InsufficientStock as error:
@@ -186,14 +183,6 @@ class FinalOrderView(View):
             raise error.renamed(lines="products") from error
         order = order_reads.order(str(placed.number), request.user)
         return answer(request, NumberedOrderSerializer.represent(order), order.version, status=201)
-
-
-def _filtered(request: ApiRequest) -> QuerySet[Product]:
-    rows = Product.objects.visible_to(request.user)
-    for name, comparison in LOOKUPS.items():
-        if name in request.parameters:
-            rows = rows.filter(**{comparison: request.parameters[name]})
-    return rows
 
 
 def _product(request: Request, key: str, status: int = 200) -> ApiResponse:

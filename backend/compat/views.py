@@ -11,6 +11,7 @@ from backend.compat.serializers import NamedCredentialsSerializer, NamedRegistra
 from lockstep.rest.errors import Invalid
 from lockstep.rest.requests import address_of
 from lockstep.rest.responses import ApiResponse
+from lockstep.rest.serializers import validated
 
 
 class AuthView(SignInView):
@@ -20,9 +21,7 @@ class AuthView(SignInView):
         operation_id="create_token", request=CredentialsSerializer, responses={200: TokenSerializer, 401: None}
     )
     def post(self, request: Request) -> ApiResponse:
-        serializer = CredentialsSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        user = self.signed_in(request, **serializer.validated_data)
+        user = self.signed_in(request, **validated(CredentialsSerializer, request))
         return ApiResponse({"token": sessions.open_opaque(user, address=address_of(request))}, headers=NO_STORE)
 
 
@@ -36,11 +35,8 @@ class NamedPairView(SignInView):
         operation_id="create_named_pair", request=NamedCredentialsSerializer, responses={200: PairSerializer, 401: None}
     )
     def post(self, request: Request) -> ApiResponse:
-        serializer = NamedCredentialsSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        user = self.signed_in(
-            request, username=serializer.validated_data["name"], password=serializer.validated_data["password"]
-        )
+        values = validated(NamedCredentialsSerializer, request)
+        user = self.signed_in(request, username=values["name"], password=values["password"])
         return pair_response(sessions.open_pair(user, address=address_of(request)))
 
 
@@ -53,12 +49,9 @@ class NamedRegisterView(RegistrationView):
         responses={201: NamedRegistrationSerializer},
     )
     def post(self, request: Request) -> ApiResponse:
-        serializer = NamedRegistrationSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
+        values = validated(NamedRegistrationSerializer, request)
         try:
-            user = actions.register(
-                username=serializer.validated_data["name"], password=serializer.validated_data["password"]
-            )
+            user = actions.register(username=values["name"], password=values["password"])
         except Invalid as error:
             raise error.renamed(username="name") from error
         return ApiResponse({"id": user.number, "name": user.username}, status=201)

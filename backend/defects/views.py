@@ -1,8 +1,5 @@
 """Views of defects, below `api/v1/defects/` and at the predecessor's `/api/defects`."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
@@ -11,25 +8,29 @@ from backend.defects.models import Defect, DefectQuerySet
 from backend.defects.serializers import DefectSerializer, serialize_defect
 from lockstep.rest.concurrency import answer, if_match
 from lockstep.rest.errors import NotFound
+from lockstep.rest.filters import Filters
 from lockstep.rest.paging import BY_TIME, ordering_of, page
 from lockstep.rest.parameters import moment, text
 from lockstep.rest.requests import ApiRequest, actor_of, by_key, key_parameter
 from lockstep.rest.responses import ApiResponse
 from lockstep.rest.schema import CHANGES_VERSION, CREATES_VERSION, DELETES_VERSION, READS_VERSION, cursor_page, ordering
-from lockstep.rest.serializers import page_of
+from lockstep.rest.serializers import page_of, validated
 from lockstep.rest.views import View
 
 DEFAULT_PAGE_SIZE = 200  # that of the predecessor
-FILTERS = [
-    text(
-        "search",
-        "Only defects whose comment contains this text, ignoring case and spelling; all when empty.",
-        may_be_empty=True,
+FILTERS = Filters(
+    (
+        text(
+            "search",
+            "Only defects whose comment contains this text, ignoring case and spelling; all when empty.",
+            may_be_empty=True,
+        ),
+        DefectQuerySet.saying,
     ),
-    key_parameter("user", "Only defects of this user: an id or a number."),
-    moment("since", "Only defects created at this time or later."),
-    moment("until", "Only defects created before this time.", least="since"),
-]
+    (key_parameter("user", "Only defects of this user: an id or a number."), "user"),
+    (moment("since", "Only defects created at this time or later."), "created__gte"),
+    (moment("until", "Only defects created before this time.", least="since"), "created__lt"),
+)
 
 
 class DefectListView(View):
@@ -37,12 +38,13 @@ class DefectListView(View):
 
     @extend_schema(
         operation_id="list_defects",
-        parameters=[*FILTERS, ordering(BY_TIME), *cursor_page(DEFAULT_PAGE_SIZE)],
+        parameters=[*FILTERS.parameters, ordering(BY_TIME), *cursor_page(DEFAULT_PAGE_SIZE)],
         responses=page_of(DefectSerializer),
     )
     def get(self, request: ApiRequest) -> ApiResponse:
         """Lists the defects of all users, newest first."""
-        return page(request, _filtered(request), order=ordering_of(request, BY_TIME), shape=serialize_defect)
+        defects = FILTERS.apply(request, Defect.objects.alive())
+        return page(request, defects, order=ordering_of(request, BY_TIME), shape=serialize_defect)
 
     @extend_schema(
         operation_id="create_defect",
@@ -52,7 +54,9 @@ class DefectListView(View):
     )
     def post(self, request: Request) -> ApiResponse:
         """Reports a defect."""
-        created = actions.create_defect(actor=actor_of(request), user=request.user, **_validated(request))
+        created = actions.create_defect(
+            actor=actor_of(request), user=request.user, **validated(DefectSerializer, request)
+        )
         return _defect(request, str(created.pk), status=201)
 
 
@@ -71,7 +75,7 @@ class DefectView(View):
     )
     def put(self, request: Request, key: str) -> ApiResponse:
         """Replaces the comment of a defect. Any user may; its reporter does not change."""
-        values = _validated(request, serialize_defect(_found(key)))
+        values = validated(DefectSerializer, request, current=serialize_defect(_found(key)))
         actions.update_defect(actor=actor_of(request), key=key, match=if_match(request), **values)
         return _defect(request, key)
 
@@ -80,7 +84,7 @@ class DefectView(View):
     )
     def patch(self, request: Request, key: str) -> ApiResponse:
         """Partially updates a defect."""
-        values = _validated(request, serialize_defect(_found(key)), partial=True)
+        values = validated(DefectSerializer, request, current=serialize_defect(_found(key)), partial=True)
         actions.update_defect(actor=actor_of(request), key=key, match=if_match(request), **values)
         return _defect(request, key)
 
@@ -89,25 +93,6 @@ class DefectView(View):
         """Deletes a defect that you reported."""
         actions.delete_defect(actor=actor_of(request), key=key, user=request.user, match=if_match(request))
         return ApiResponse(status=204)
-
-
-def _validated(request: Request, current: Mapping[str, Any] | None = None, *, partial: bool = False) -> dict[str, str]:
-    serializer = DefectSerializer(data=request.data, current=current, partial=partial)
-    serializer.is_valid(raise_exception=True)
-    return dict(serializer.validated_data)
-
-
-def _filtered(request: ApiRequest) -> DefectQuerySet:
-    rows = Defect.objects.alive()
-    parameters = request.parameters
-    if "search" in parameters:
-        rows = rows.saying(parameters["search"])
-    if "user" in parameters:
-        rows = rows.filter(**{f"user__{name}": value for name, value in parameters["user"].items()})
-    for name, comparison in (("since", "created__gte"), ("until", "created__lt")):
-        if name in parameters:
-            rows = rows.filter(**{comparison: parameters[name]})
-    return rows
 
 
 def _defect(request: Request, key: str, status: int = 200) -> ApiResponse:

@@ -21,6 +21,7 @@ from backend.movies.serializers import (
 )
 from lockstep.rest.concurrency import answer, if_match
 from lockstep.rest.errors import NotFound, Unavailable
+from lockstep.rest.filters import Filters
 from lockstep.rest.paging import BY_TIME, numbered_page, ordering_of, page
 from lockstep.rest.parameters import choice, text
 from lockstep.rest.requests import ApiRequest, actor_of
@@ -34,7 +35,7 @@ from lockstep.rest.schema import (
     READS_VERSION,
     ordering,
 )
-from lockstep.rest.serializers import page_of
+from lockstep.rest.serializers import page_of, validated
 from lockstep.rest.views import View
 
 AGE = OpenApiParameter(
@@ -56,7 +57,7 @@ SEARCH = [
     *NUMBERED_PAGE,
     AGE,
 ]
-OF_TYPE = choice("rating_type", "Only ratings of this type.", Rating.Type.values)
+RATING_FILTERS = Filters((choice("rating_type", "Only ratings of this type.", Rating.Type.values), "rating_type"))
 
 
 class MovieListView(View):
@@ -96,14 +97,12 @@ class RatingListView(View):
 
     @extend_schema(
         operation_id="list_ratings",
-        parameters=[OF_TYPE, ordering(BY_TIME), *CURSOR_PAGE],
+        parameters=[*RATING_FILTERS.parameters, ordering(BY_TIME), *CURSOR_PAGE],
         responses=page_of(RatingSerializer),
     )
     def get(self, request: ApiRequest) -> ApiResponse:
         """Lists your ratings, newest first."""
-        rows = Rating.objects.alive().of(request.user)
-        if rating_type := request.parameters.get("rating_type"):
-            rows = rows.filter(rating_type=rating_type)
+        rows = RATING_FILTERS.apply(request, Rating.objects.alive().of(request.user))
         return page(request, rows, order=ordering_of(request, BY_TIME), shape=serialize_rating)
 
     @extend_schema(
@@ -114,9 +113,8 @@ class RatingListView(View):
     )
     def post(self, request: Request) -> ApiResponse:
         """Rates a movie. A user has one rating of each movie."""
-        serializer = NewRatingSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        created = actions.create_rating(actor=actor_of(request), user=request.user, **serializer.validated_data)
+        values = validated(NewRatingSerializer, request)
+        created = actions.create_rating(actor=actor_of(request), user=request.user, **values)
         return _rating(request, created.pk, status=201)
 
 
@@ -152,11 +150,8 @@ class RatingView(View):
 
     def _change(self, request: Request, key: UUID, *, partial: bool) -> ApiResponse:
         current = serialize_rating(reads.rating(key, request.user))
-        serializer = RatingSerializer(data=request.data, partial=partial, current=current)
-        serializer.is_valid(raise_exception=True)
-        actions.update_rating(
-            actor=actor_of(request), user=request.user, key=key, match=if_match(request), **serializer.validated_data
-        )
+        values = validated(RatingSerializer, request, partial=partial, current=current)
+        actions.update_rating(actor=actor_of(request), user=request.user, key=key, match=if_match(request), **values)
         return _rating(request, key)
 
 

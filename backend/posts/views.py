@@ -13,6 +13,7 @@ from lockstep.rest.paging import array_page, parse_page_params
 from lockstep.rest.requests import ApiRequest, actor_of
 from lockstep.rest.responses import ApiResponse
 from lockstep.rest.schema import ARRAY_PAGE, CHANGES_VERSION, CREATES_VERSION, DELETES_VERSION, READS_VERSION
+from lockstep.rest.serializers import validated
 from lockstep.rest.views import View
 
 
@@ -33,9 +34,8 @@ class PostCreateView(View):
         operation_id="create_post", parameters=CREATES_VERSION, request=PostSerializer, responses={201: PostSerializer}
     )
     def post(self, request: Request) -> ApiResponse:
-        serializer = PostSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        post = actions.create_post(actor=actor_of(request), **serializer.validated_data)
+        values = validated(PostSerializer, request)
+        post = actions.create_post(actor=actor_of(request), **values)
         return _post(request, post.number, status=201)
 
 
@@ -55,11 +55,8 @@ class PostUpdateView(View):
         operation_id="update_post", parameters=CHANGES_VERSION, request=PostSerializer, responses=PostSerializer
     )
     def put(self, request: Request, number: int) -> ApiResponse:
-        serializer = PostSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        actions.update_post(
-            actor=actor_of(request), number=number, match=if_match(request), **serializer.validated_data
-        )
+        values = validated(PostSerializer, request)
+        actions.update_post(actor=actor_of(request), number=number, match=if_match(request), **values)
         return _post(request, number)
 
 
@@ -94,9 +91,8 @@ class CommentCreateView(View):
         responses={201: CommentSerializer},
     )
     def post(self, request: Request, post_number: int) -> ApiResponse:
-        serializer = CommentSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        comment = actions.create_comment(actor=actor_of(request), post_number=post_number, **serializer.validated_data)
+        values = validated(CommentSerializer, request)
+        comment = actions.create_comment(actor=actor_of(request), post_number=post_number, **values)
         return _comment(request, post_number, comment.number, status=201)
 
 
@@ -119,14 +115,13 @@ class CommentUpdateView(View):
         responses=CommentSerializer,
     )
     def put(self, request: Request, post_number: int, number: int) -> ApiResponse:
-        serializer = CommentSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
+        values = validated(CommentSerializer, request)
         actions.update_comment(
             actor=actor_of(request),
             post_number=post_number,
             number=number,
             match=if_match(request),
-            **serializer.validated_data,
+            **values,
         )
         return _comment(request, post_number, number)
 

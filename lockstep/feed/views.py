@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError as ValidationFailed
-from django.db.models import QuerySet, UUIDField
+from django.db.models import UUIDField
 from django.http import HttpResponse, HttpResponseBase
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ValidationError
@@ -22,6 +22,7 @@ from lockstep.feed.shapes import differences, serialize_change
 from lockstep.feed.stream import EVENT_STREAM, STREAM_HEADERS, event_stream
 from lockstep.rest.actors import actor_of, actor_parameter, key_of
 from lockstep.rest.errors import NotFound
+from lockstep.rest.filters import Filters
 from lockstep.rest.json import JSONRenderer
 from lockstep.rest.paging import Ordering, ordering_of, page
 from lockstep.rest.parameters import QueryParameter, choice, moment, read_text, read_uuid, text
@@ -49,17 +50,16 @@ def _object_id_parameter() -> QueryParameter:
     return QueryParameter(name, {"type": "string", "format": "uuid"}, lambda key: str(read_uuid(key)), description)
 
 
-# By look-up.
-FILTERS = {
-    "model": choice("model", "Only changes of this model.", logged_models()),
-    "object_id": _object_id_parameter(),
-    "kind": choice("kind", "Only changes of this kind.", LoggedChange.Kind.values),
-    "actor": actor_parameter("actor", "Only changes by this actor: `user:<id>`."),
-    "origin": text("origin", "Only changes imported from this provider."),
-    "trace": text("trace", "Only changes of this request (its X-Request-ID) or command."),
-    "at__gte": moment("since", "Only changes at this time or later."),
-    "at__lt": moment("until", "Only changes before this time.", least="since"),
-}
+FILTERS = Filters(
+    (choice("model", "Only changes of this model.", logged_models()), "model"),
+    (_object_id_parameter(), "object_id"),
+    (choice("kind", "Only changes of this kind.", LoggedChange.Kind.values), "kind"),
+    (actor_parameter("actor", "Only changes by this actor: `user:<id>`."), "actor"),
+    (text("origin", "Only changes imported from this provider."), "origin"),
+    (text("trace", "Only changes of this request (its X-Request-ID) or command."), "trace"),
+    (moment("since", "Only changes at this time or later."), "at__gte"),
+    (moment("until", "Only changes before this time.", least="since"), "at__lt"),
+)
 
 
 def read_patterns(value: str) -> frozenset[str]:
@@ -105,7 +105,7 @@ class ChangeListView(View):
 
     @extend_schema(
         operation_id="list_changes",
-        parameters=[*FILTERS.values(), *FOLLOWING, PLACE, ordering(ORDERINGS), *CURSOR_PAGE],
+        parameters=[*FILTERS.parameters, *FOLLOWING, PLACE, ordering(ORDERINGS), *CURSOR_PAGE],
         responses={(200, "application/json"): page_of(ChangeSerializer), (200, "text/event-stream"): str, 410: None},
     )
     def get(self, request: ApiRequest) -> HttpResponseBase:
@@ -113,7 +113,8 @@ class ChangeListView(View):
         _refuse(request, (request._request.GET.keys() - ONLY_LIVE) if is_live else ONLY_LIVE, is_live=is_live)
         if is_live:
             return _live(request)
-        return page(request, _filtered(request), order=ordering_of(request, ORDERINGS), shape=serialize_change)
+        changes = FILTERS.apply(request, LoggedChange.objects.all())
+        return page(request, changes, order=ordering_of(request, ORDERINGS), shape=serialize_change)
 
 
 def _history_schema(name: str) -> Callable[[F], F]:
@@ -222,14 +223,6 @@ def _live(request: ApiRequest) -> HttpResponseBase:
     return event_stream(
         place, matches, actor_of(request), lambda: exchange is not None and (exchange.gone or exchange.ending)
     )
-
-
-def _filtered(request: ApiRequest) -> QuerySet[LoggedChange]:
-    rows = LoggedChange.objects.using(lockstep_settings.DATABASE)
-    for comparison, parameter in FILTERS.items():
-        if parameter.name in request.parameters:
-            rows = rows.filter(**{comparison: request.parameters[parameter.name]})
-    return rows
 
 
 def _readable(request: Request, row: LoggedChange) -> Part | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from orjson import loads
 from rest_framework import serializers
+from rest_framework.request import Request
 
 from lockstep.rest.errors import MAX_ERRORS
 from lockstep.rest.json import dumps
@@ -84,6 +85,24 @@ class StrictSerializer(ApiSerializer):
                 kind = "characters" if isinstance(value, str) else "elements"
                 errors[name] = [f"Ensure this field has no more than {limit} {kind}."]
         return errors
+
+
+def validated(
+    serializer: type[serializers.Serializer[Any]],
+    request: Request,
+    *,
+    current: Mapping[str, Any] | None = None,
+    partial: bool = False,
+    context: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The values of a request's body. Raises ValidationError.
+
+    `current`, for a StrictSerializer, is the representation of the object that is changed, and `partial` for a PATCH.
+    """
+    options: dict[str, Any] = {} if current is None else {"current": current}
+    checked = serializer(data=request.data, partial=partial, context=dict(context or {}), **options)
+    checked.is_valid(raise_exception=True)
+    return dict(checked.validated_data)
 
 
 @cache

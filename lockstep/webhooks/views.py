@@ -24,7 +24,7 @@ from lockstep.rest.schema import (
     READS_VERSION,
     SHOWS_VERSION,
 )
-from lockstep.rest.serializers import page_of
+from lockstep.rest.serializers import page_of, validated
 from lockstep.rest.views import View
 from lockstep.webhooks import actions
 from lockstep.webhooks.actions import Created
@@ -71,9 +71,7 @@ class EndpointListView(WebhookView):
 
         Only this response has its secret.
         """
-        serializer = EndpointSerializer(data=request.data, context={"user": request.user})
-        serializer.is_valid(raise_exception=True)
-        values = dict(serializer.validated_data)
+        values = validated(EndpointSerializer, request, context={"user": request.user})
         if not values.pop("active", True):
             raise Invalid({"active": "A new endpoint is active. Leave it out, and switch the endpoint off later."})
         created = actions.create_endpoint(actor=actor_of(request), owner=request.user, **values)
@@ -98,13 +96,10 @@ class EndpointView(WebhookView):
         """Updates an endpoint; `active` switches it off and on."""
         endpoint = _endpoint(request, key)
         context = {"user": request.user}
-        serializer = EndpointSerializer(
-            data=request.data, context=context, partial=True, current=serialize_endpoint(endpoint)
+        values = validated(
+            EndpointSerializer, request, context=context, partial=True, current=serialize_endpoint(endpoint)
         )
-        serializer.is_valid(raise_exception=True)
-        actions.update_endpoint(
-            actor=actor_of(request), endpoint=endpoint, match=if_match(request), **serializer.validated_data
-        )
+        actions.update_endpoint(actor=actor_of(request), endpoint=endpoint, match=if_match(request), **values)
         return _endpoint_response(request, _endpoint(request, key))
 
     @extend_schema(operation_id="delete_webhook", parameters=DELETES_VERSION, responses={204: None})
@@ -166,12 +161,11 @@ class RedeliverView(WebhookView):
     )
     def post(self, request: Request, key: UUID) -> ApiResponse:
         endpoint = _endpoint(request, key)
-        serializer = RedeliverSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        done = _redeliver(actor_of(request), endpoint, serializer.validated_data)
+        values = validated(RedeliverSerializer, request)
+        done = _redeliver(actor_of(request), endpoint, values)
         gone = " Some messages are too old to be sent again." if done.not_in_log else ""
         # For a period the number is not returned: it is not known yet which changes the user may read.
-        if serializer.validated_data.get("dead_letters") and not done.objects and not done.not_fanned_out:
+        if values.get("dead_letters") and not done.objects and not done.not_fanned_out:
             none = "The endpoint has no dead letters." if not gone else gone.strip()
             return ApiResponse({"detail": f"{none} Nothing is sent."}, status=200)
         return ApiResponse({"detail": f"The messages that you may read will be sent; see attempts.{gone}"}, status=202)
