@@ -1,7 +1,7 @@
 """The shop routes of the predecessor: `id` is the number, and orders are final at once."""
 
 from django.conf import settings
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 
@@ -11,10 +11,9 @@ from backend.shop.catalogue.models import MAX_NAME, MAX_STOCK, Product
 from backend.shop.catalogue.serializers import PRICE, Money, read_price
 from backend.shop.orders import actions as order_actions
 from backend.shop.orders import reads as order_reads
-from backend.shop.orders.actions import Line
 from backend.shop.orders.errors import InsufficientStock
-from backend.shop.orders.models import MAX_LINES, Order
-from backend.shop.orders.serializers import NOT_PLACED, ProductKey, Quantity
+from backend.shop.orders.models import Order
+from backend.shop.orders.serializers import NOT_PLACED, OrderLines, ProductKey, Quantity
 from lockstep.rest import fields, problems
 from lockstep.rest.concurrency import answer, if_match
 from lockstep.rest.errors import DomainError, Invalid
@@ -60,10 +59,17 @@ class NumberedLineSerializer(StrictSerializer):
     example = {"id": 1001, "quantity": 15}
 
 
+@extend_schema_field(serializers.ListField(child=NumberedLineSerializer()))
+class NumberedLines(OrderLines):
+    """The products of an order, with their quantities."""
+
+    line = NumberedLineSerializer()
+
+
 class FinalOrderSerializer(StrictSerializer):
     """The products of an order that is final at once."""
 
-    products = serializers.ListField(child=NumberedLineSerializer(), min_length=1, max_length=MAX_LINES)
+    products = NumberedLines()
     example = {"products": [{"id": 1001, "quantity": 15}, {"id": 1002, "quantity": 13}]}
 
 
@@ -173,8 +179,7 @@ class FinalOrderView(View):
         """Places an order of all products or none, final at once; 403 where orders need a payment."""
         if not settings.ORDERS_WITHOUT_PAYMENT:
             raise PaymentNeeded
-        values = validated(FinalOrderSerializer, request)
-        lines = [Line(line["id"], line["quantity"]) for line in values["products"]]
+        lines = validated(FinalOrderSerializer, request)["products"]
         try:
             placed = order_actions.place_order(actor=actor_of(request), buyer=request.user, lines=lines, final=True)
         except InsufficientStock as error:

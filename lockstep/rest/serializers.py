@@ -1,7 +1,8 @@
 """Base serializers: shape and limits, no decisions. `example` is the example in the OpenAPI document."""
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, cached_property
+from math import inf
 from operator import attrgetter
 from typing import Any
 
@@ -50,7 +51,7 @@ class StrictSerializer(ApiSerializer):
         """The fields' values. Raises ValidationError with the errors of all fields."""
         if not isinstance(data, Mapping):
             return super().to_internal_value(data)
-        refused = self._unknown(data) | self._unchangeable(data) | self._too_long(data)
+        refused = self.refused(data)
         try:
             values = super().to_internal_value({name: data[name] for name in data if name not in refused})
         except serializers.ValidationError as error:
@@ -60,6 +61,19 @@ class StrictSerializer(ApiSerializer):
         if refused:
             raise serializers.ValidationError(refused)
         return values
+
+    def refused(self, data: Mapping[str, object]) -> dict[str, list[str]]:
+        """The errors of unknown fields, of read-only fields with another value, and of values that are too long."""
+        limits = self._limits
+        for name, value in data.items():
+            if name not in limits or (isinstance(value, (str, list)) and len(value) > limits[name]):
+                return self._unknown(data) | self._unchangeable(data) | self._too_long(data)
+        return {}
+
+    @cached_property
+    def _limits(self) -> dict[str, float]:
+        """The fields that a client sets, each with the maximum length of its value."""
+        return {name: _limit(field) or inf for name, field in self.fields.items() if not field.read_only}
 
     def _unknown(self, data: Mapping[str, object]) -> dict[str, list[str]]:
         """An error for each of the first unknown fields."""

@@ -1,14 +1,12 @@
 """Views of bags and orders below `api/v1/`."""
 
-from typing import Any
-
 from drf_spectacular.utils import extend_schema
 from orjson import Fragment
 from rest_framework.request import Request
 
 from backend.shop.catalogue import reads as product_reads
 from backend.shop.orders import actions, bags, reads
-from backend.shop.orders.actions import Line, PlacedOrder
+from backend.shop.orders.actions import PlacedOrder
 from backend.shop.orders.models import Order
 from backend.shop.orders.serializers import (
     NOT_PLACED,
@@ -17,7 +15,6 @@ from backend.shop.orders.serializers import (
     OrderSerializer,
     OrderWithHistorySerializer,
     QuantitySerializer,
-    plain_lines,
 )
 from backend.shop.states import machines
 from lockstep.rest.concurrency import answer
@@ -99,8 +96,10 @@ class OrderListView(View):
     )
     def post(self, request: Request) -> ApiResponse:
         """Places an order of all lines or none, to be confirmed before `confirm_until`."""
+        serializer = AskedOrderSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
         return _placed(
-            request, actions.place_order(actor=actor_of(request), buyer=request.user, lines=_lines(request.data))
+            request, actions.place_order(actor=actor_of(request), buyer=request.user, **serializer.validated_data)
         )
 
 
@@ -126,15 +125,6 @@ class CancelView(View):
         order = reads.order(key, request.user)
         actions.cancel_order(actor=actor_of(request), order=order)
         return order_response(request, key)
-
-
-def _lines(data: Any) -> list[Line]:  # noqa: ANN401 - any JSON
-    """The lines of the body. Plain ones are not validated by REST framework's slower fields."""
-    if lines := plain_lines(data):
-        return [Line(product, quantity) for product, quantity in lines]
-    serializer = AskedOrderSerializer(data=data)
-    serializer.is_valid(raise_exception=True)
-    return [Line(**line) for line in serializer.validated_data["lines"]]
 
 
 def _placed(request: Request, placed: PlacedOrder) -> ApiResponse:
