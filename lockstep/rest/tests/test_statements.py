@@ -9,9 +9,10 @@ from django.db import DataError, NotSupportedError, connection, transaction
 from backend.accounts import sessions
 from backend.accounts.models import Session
 from lockstep.rest.fastpath import BundledQuery, fetch_all, fetch_one, fetch_tuple
+from lockstep.sql import Statement
 from tests.support import Cast
 
-WHO = BundledQuery("SELECT {user} AS who, %(what)s::text AS what WHERE %(what)s <> ''", {"what": "this"})
+WHO = BundledQuery(Statement("SELECT {user} AS who, %(what)s::text AS what WHERE %(what)s <> ''"), {"what": "this"})
 
 
 @pytest.mark.django_db

@@ -18,6 +18,7 @@ from backend.accounts.models import User
 from backend.shop.models import Tag
 from lockstep.delivery import operations
 from lockstep.delivery.tests.support import insert_post, rename_post
+from lockstep.sql import Statement
 from lockstep.webhooks import deliver
 from lockstep.webhooks.actions import MAX_OLD_SECRETS
 from lockstep.webhooks.models import Endpoint
@@ -630,9 +631,8 @@ def test_an_answer_counts_although_our_note_of_it_fails(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection, monkeypatch
 ):
     """The receiver has it: to send it again because our own statement failed would be a repeat of our making."""
-    monkeypatch.setitem(
-        deliver.SQL, "answered", "SELECT 1 / (1 - count(*)) FROM lockstep_webhooks_endpoint WHERE id = %(id)s"
-    )
+    fails = Statement("SELECT 1 / (1 - count(*)) FROM lockstep_webhooks_endpoint WHERE id = %(id)s")
+    monkeypatch.setattr(deliver, "SQL", {**deliver.SQL, "answered": fails})
     endpoint = make(people.owner, receiver)
     database.execute("UPDATE lockstep_webhooks_endpoint SET failing_since = now()")
     insert_post(database, "a")
