@@ -21,7 +21,7 @@ django.setup()
 import psycopg  # noqa: E402 - Django comes first
 
 from lockstep.delivery.errors import RetryLater  # noqa: E402
-from lockstep.delivery.schedule import SCHEDULE  # noqa: E402
+from lockstep.delivery.retry import SCHEDULE  # noqa: E402
 from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber  # noqa: E402
 from lockstep.delivery.worker import Worker  # noqa: E402
 from tests.faults.statement_names import NAMES  # noqa: E402
