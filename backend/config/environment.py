@@ -11,10 +11,6 @@ from lockstep import telemetry
 
 Item = TypeVar("Item")
 
-OPENTELEMETRY = (
-    *("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_SERVICE_NAME"),
-    *("OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"),
-)
 http_url = validate.URL(schemes={"http", "https"}, require_tld=False)
 
 
@@ -53,17 +49,14 @@ class Env(FileAwareEnv):
         return [read(part.strip()) for part in text.split(",") if part.strip()]
 
 
-def read_telemetry(env: Env) -> bool:
-    """Whether there are traces. Raises ImproperlyConfigured.
+def has_traces(**variables: str) -> bool:
+    """Whether there are traces, by OpenTelemetry's own variables. Raises ImproperlyConfigured.
 
-    OpenTelemetry reads its variables from the process itself. These may be files, and blank ones are unset, as all
-    others.
+    OpenTelemetry reads them from the process itself. Ours may be files, and blank ones are unset, as all others.
     """
-    for name in OPENTELEMETRY:
-        value = env.str(name, "")
+    for name, value in variables.items():
         os.environ.pop(name, None)
-        if value:
-            os.environ[name] = value
+        os.environ.update({name: value} if value else {})
     try:
         return telemetry.is_wanted()
     except telemetry.Unfit as error:

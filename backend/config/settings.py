@@ -14,7 +14,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from environs import EnvError, validate
 
-from backend.config.environment import Env, http_url, http_url_or_none, read_telemetry
+from backend.config.environment import Env, has_traces, http_url, http_url_or_none
 from backend.config.logs import logging_config
 from backend.config.openapi import SCHEMA_DEPRECATED, SCHEMA_TAGS, SPECTACULAR_SETTINGS  # noqa: F401 - a setting, too
 from backend.web_server import cores
@@ -333,7 +333,13 @@ CARD_TRIES_PER_HOUR = env.int("CARD_TRIES_PER_HOUR", 1_000 if DEBUG else 30, val
 ORDERS_WITHOUT_PAYMENT = env.bool("ORDERS_WITHOUT_PAYMENT", DEBUG or not PAYMENTS_URL)
 
 # --- Traces ---------------------------------------------------------------------------------------------
-TRACES = read_telemetry(env)
+TRACES = has_traces(
+    OTEL_EXPORTER_OTLP_ENDPOINT=env.str("OTEL_EXPORTER_OTLP_ENDPOINT", ""),
+    OTEL_EXPORTER_OTLP_HEADERS=env.str("OTEL_EXPORTER_OTLP_HEADERS", ""),
+    OTEL_SERVICE_NAME=env.str("OTEL_SERVICE_NAME", ""),
+    OTEL_TRACES_SAMPLER=env.str("OTEL_TRACES_SAMPLER", ""),
+    OTEL_TRACES_SAMPLER_ARG=env.str("OTEL_TRACES_SAMPLER_ARG", ""),
+)
 
 # --- Logging --------------------------------------------------------------------------------------------
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]))

@@ -45,13 +45,19 @@ def drift_check(mirror: Mirror, reconciler: Reconciler) -> Callable[[Pool], Awai
         if stopped:
             logger.error(STOPPED, mirror.provider, stopped)
         if plan.by_others:
-            warning = "differs from us: %s. See manage.py sync_with_fake_system --plan"
-            if not was_imported:
-                warning = "has objects that were never imported (%s): run manage.py import_data_from_api"
-            counts = ", ".join(f"{count} to {kind}" for kind, count in sorted(plan.by_others.items()))
-            logger.warning(f"%s {warning}", mirror.provider, counts)
+            _warn(mirror, plan, was_imported=was_imported)
 
     return run
+
+
+def _warn(mirror: Mirror, plan: Plan, *, was_imported: bool) -> None:
+    """Warns of drift; before the first import of what to do, and not of objects "to delete"."""
+    if was_imported:
+        counts = ", ".join(f"{count} to {kind}" for kind, count in sorted(plan.by_others.items()))
+        logger.warning("%s differs from us: %s. See manage.py sync_with_fake_system --plan", mirror.provider, counts)
+    else:
+        line = "%s has objects that were never imported: run manage.py import_data_from_api"
+        logger.warning(line, mirror.provider)
 
 
 def mirror_check(mirror: Mirror) -> Check:
