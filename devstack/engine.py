@@ -3,7 +3,8 @@
     python -m devstack.engine [--long] [PYTHON:DJANGO …] [-- WORDS FOR PYTEST]
 
 Each environment is of one version of Python and of Django: by default the oldest and the newest that there are here.
-The fault suites run in the first of them alone; with --long their long forms run, and nothing else, for hours.
+The fault suites run in the first of them alone; with --long their long forms run, and nothing else, for hours. The core
+is tested without any extra; rest, webhooks and feed are in an environment beside it.
 The tests are copied out of the tree, so that `lockstep` is what was installed. DATABASE_URL names a PostgreSQL server
 with a database for each run, which the tests empty; of several servers (LOCKSTEP_TEST_SERVERS) each has a process.
 """
@@ -30,6 +31,8 @@ SIDE_BY_SIDE = ("-n", "auto", "--dist", "worksteal", "--timeout=600")
 NO_TESTS = 5  # pytest's exit code
 KINDS = ("postgresql", "sqlite", "orders", "schema")  # of databases: see project/settings.py
 MANY = ("postgresql", "schema")  # have so many tests that several processes are worth their start
+EXTRAS = "rest,webhooks,feed"  # and what each run of the kind "extras" has beside the core
+PAGES = ("tutorial.md", "webhooks-in-your-project.md")  # of docs/, which tests execute
 
 
 def main(words: Sequence[str]) -> int:
@@ -42,11 +45,12 @@ def main(words: Sequence[str]) -> int:
     wheel = build()
     pairs = [tuple(pair.split(":")) for pair in asked.versions] or available()
     for python, django in pairs[:1] if asked.long else pairs:
-        environment = install(wheel, python, django)
+        core = install(wheel, python, django)
         for kind, selection in runs(has_faults=(python, django) == pairs[0], is_long=asked.long):
             arguments = [*selection, *after]
             sys.stdout.write(f"== the engine on Python {python}, Django {django}, {kind}: {' '.join(arguments)}\n")
             sys.stdout.flush()
+            environment = core if kind != "extras" else install(wheel, python, django, extras=EXTRAS)
             if (code := test(environment, kind, arguments)) not in (0, NO_TESTS if after else 0):
                 return code
     return 0
@@ -57,6 +61,7 @@ def runs(*, has_faults: bool, is_long: bool) -> Iterator[tuple[str, tuple[str, .
     if not is_long:
         for kind in KINDS:
             yield kind, ("--ignore=faults", "-m", kind, *(SIDE_BY_SIDE if kind in MANY else ()))
+        yield "extras", ("--ignore=faults", "-m", "extras")
     if has_faults:
         yield "postgresql", ("faults", "-m", "faults" if is_long else "not faults", *SIDE_BY_SIDE)
 
@@ -93,14 +98,15 @@ def build() -> Path:
     return wheel
 
 
-def install(wheel: Path, python: str, django: str) -> Path:
+def install(wheel: Path, python: str, django: str, *, extras: str = "") -> Path:
     """An environment with the wheel and what tests need; its packages are kept, the wheel is installed anew."""
-    environment = FOLDER / f"python{python}-django{django}"
+    environment = FOLDER / f"python{python}-django{django}{'-extras' if extras else ''}"
+    wanted = f"{wheel}[{extras}]" if extras else str(wheel)
     uv: list[str | Path] = [sys.executable, "-m", "uv", "--quiet"]
     if not (environment / "bin" / "python").exists():
         run([*uv, "venv", "--python", interpreter(python) or python, environment], ROOT)
     inside: list[str | Path] = ["--python", environment / "bin" / "python"]
-    run([*uv, "pip", "install", *inside, f"django~={django}.0", *TOOLS, *OTHER_TOOLS, wheel], ROOT)
+    run([*uv, "pip", "install", *inside, f"django~={django}.0", *TOOLS, *OTHER_TOOLS, wanted], ROOT)
     run([*uv, "pip", "install", *inside, "--reinstall-package", "django-lockstep", "--no-deps", wheel], ROOT)
     return environment
 
@@ -110,7 +116,8 @@ def test(environment: Path, kind: str, arguments: Sequence[str]) -> int:
     folder = FOLDER / "tests"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(TESTS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "docs" / "tutorial.md", folder)
+    for page in PAGES:
+        shutil.copy(ROOT / "docs" / page, folder)
     own = {"DATABASE": kind, "DJANGO_SETTINGS_MODULE": "project.settings", "PYTHONPATH": f"{folder}:{launcher()}"}
     return run([environment / "bin" / "python", "-m", "pytest", "-q", *arguments], folder, own, check=False)
 

@@ -15,7 +15,7 @@ from django.db.backends.postgresql.base import ServerBindingCursor
 from lockstep import telemetry
 from lockstep.changes.context import current_trace
 from lockstep.changes.wakeup import commit_notifier
-from lockstep.conf import lockstep_settings, log_connection
+from lockstep.conf import is_testing, lockstep_settings, log_connection
 from lockstep.sql import Statement, statements
 
 SQL = statements(__file__, "attribution")
@@ -103,7 +103,8 @@ def set_local(*, origin: str, trace: str) -> tuple[Statement, dict[str, str]]:
 
 def notify_on_commit() -> None:
     """Notifies readers of the change log once the current transaction is committed."""
-    transaction.on_commit(commit_notifier.notify, using=lockstep_settings.DATABASE)
+    if commit_notifier.in_tests or not is_testing():
+        transaction.on_commit(commit_notifier.notify, using=lockstep_settings.DATABASE)
 
 
 @contextmanager

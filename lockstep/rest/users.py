@@ -11,7 +11,7 @@ from django.apps import AppConfig
 from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.exceptions import FieldDoesNotExist
-from django.db import models, router
+from django.db import DEFAULT_DB_ALIAS, models, router
 
 from lockstep.changes.capture import capture_of
 from lockstep.changes.triggers import column_of
@@ -66,8 +66,10 @@ def users_can_be_asked(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -
     if isinstance(getattr(user, "is_active", None), property):
         hint = "Make it a field: webhooks and the feed ask the database whether a user is active."
         found.append(Error(f"{user._meta.label}.is_active is a property.", hint=hint, obj=user, id="lockstep.E028"))
-    alias = router.db_for_write(user)
-    if alias != lockstep_settings.DATABASE:
-        hint = f"lockstep.rest, lockstep.webhooks and lockstep.feed need them in {lockstep_settings.DATABASE!r}."
-        found.append(Error(f"Users are in the database {alias!r}.", hint=hint, obj=user, id="lockstep.E029"))
+    databases = {"users are": router.db_for_write(user), "the change log is": lockstep_settings.DATABASE}
+    for what, alias in databases.items():
+        if alias != DEFAULT_DB_ALIAS:
+            hint = f"lockstep.rest, lockstep.webhooks and lockstep.feed need both in {DEFAULT_DB_ALIAS!r}."
+            message = f"In this project {what} in the database {alias!r}."
+            found.append(Error(message, hint=hint, obj=user, id="lockstep.E029"))
     return found

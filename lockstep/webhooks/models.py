@@ -3,8 +3,10 @@
 from typing import TYPE_CHECKING
 
 import pgtrigger
+from django.apps import apps
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
@@ -16,6 +18,8 @@ from lockstep.sql import statements
 if TYPE_CHECKING:
     from lockstep.rest.users import AnyUser
 
+if not apps.is_installed("pgtrigger"):
+    raise ImproperlyConfigured('lockstep.webhooks needs "pgtrigger" in INSTALLED_APPS: a trigger counts versions.')
 TRIGGERS = statements(__file__, "triggers")
 FAMILY = "webhook"  # of subscriptions, one for each endpoint
 SECRETS = "lockstep webhook secrets"  # the purpose of their encryption

@@ -118,7 +118,10 @@ def test_paths_that_documents_name_exist(name: str):
     assert missing == []
 
 
-@pytest.mark.parametrize("name", [*DOCUMENTS, "docs/reference.md", "docs/comparison.md", "docs/backend.md"])
+@pytest.mark.parametrize(
+    "name",
+    [*DOCUMENTS, "docs/reference.md", "docs/comparison.md", "docs/backend.md", "docs/webhooks-in-your-project.md"],
+)
 def test_links_of_documents_lead_to_files_and_headings(name: str):
     file = ROOT / name
     for target in re.findall(r"\]\(([^)\s]+)\)", file.read_text(encoding="utf-8")):

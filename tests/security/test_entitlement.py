@@ -23,6 +23,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from backend.accounts import actions, sessions
 from backend.accounts.models import Follow, Session, Token, User
+from backend.entities import admin_site
 from backend.movies.models import Movie
 from backend.shop.catalogue import reads
 from backend.shop.models import Order, Product, Tag
@@ -33,7 +34,6 @@ from lockstep.changes.models import LoggedChange
 from lockstep.delivery.subscriptions import Change, Claim
 from lockstep.delivery.tests.support import begin_epoch
 from lockstep.feed import stream
-from lockstep.rest import admin_site
 from lockstep.rest.views import View
 from lockstep.webhooks.deliver import EndpointHandler
 from lockstep.webhooks.models import Endpoint

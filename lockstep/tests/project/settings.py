@@ -1,7 +1,7 @@
 """A project that has the engine's core, with a user model and models of its own.
 
 DATABASE_URL names the server. DATABASE may be "sqlite" (nothing is captured), "orders" (the log is in a second
-database) or "schema" (all tables are in another schema than public).
+database) or "schema" (all tables are in another schema than public); "extras" has rest, webhooks and feed as well.
 """
 
 import os
@@ -35,6 +35,17 @@ postgresql = {
 }
 kind = os.environ.get("DATABASE", "postgresql")
 DATABASES = {"default": postgresql}
+if kind == "extras":
+    INSTALLED_APPS += [
+        "rest_framework",
+        "rest_framework.authtoken",
+        "lockstep.rest",
+        "lockstep.webhooks",
+        "lockstep.feed",
+        "project.drafts",
+    ]
+    REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.TokenAuthentication"]}
+    ROOT_URLCONF = "project.extras_urls"
 if kind == "sqlite":
     INSTALLED_APPS.remove("pgtrigger")
     DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}

@@ -1,0 +1,51 @@
+"""A project's own views, with the conventions of lockstep.rest."""
+
+from django.db.models import F
+from project.drafts.models import Draft
+from rest_framework.permissions import IsAuthenticated
+
+from lockstep.changes.attribution import attributed_transaction
+from lockstep.rest import fields
+from lockstep.rest.concurrency import answer, if_match, lock
+from lockstep.rest.errors import NotFound
+from lockstep.rest.requests import actor_of
+from lockstep.rest.serializers import StrictSerializer
+from lockstep.rest.views import View
+
+
+class DraftSerializer(StrictSerializer):
+    text = fields.Text(max_length=200)
+
+
+def represent(draft: Draft) -> dict[str, object]:
+    return {"id": draft.pk, "text": draft.text, "state": draft.state}
+
+
+class DraftListView(View):
+    permission_classes = (IsAuthenticated,)
+
+    def post(self, request):
+        serializer = DraftSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        with attributed_transaction(actor=actor_of(request)):
+            draft = Draft.objects.create(owner=request.user, **serializer.validated_data)
+        return answer(request, represent(draft), draft.version, status=201)
+
+
+class DraftView(View):
+    permission_classes = (IsAuthenticated,)
+
+    def get(self, request, pk):
+        draft = Draft.objects.filter(pk=pk, owner=request.user).first()
+        if draft is None:
+            raise NotFound("You have no such draft.")
+        return answer(request, represent(draft), draft.version)
+
+    def put(self, request, pk):
+        serializer = DraftSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        with attributed_transaction(actor=actor_of(request)):
+            draft = lock(Draft.objects.filter(owner=request.user), if_match(request), pk=pk)
+            Draft.objects.filter(pk=pk).update(version=F("version") + 1, **serializer.validated_data)
+            draft.refresh_from_db()
+        return answer(request, represent(draft), draft.version)
