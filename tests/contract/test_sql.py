@@ -4,6 +4,7 @@ import ast
 import importlib
 import re
 from collections.abc import Callable, Collection, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -159,15 +160,24 @@ def test_sql_that_is_composed_by_statements_is_not_objected_to(source: str):
 FILES = sorted(file for top in ("lockstep", "backend") for file in (ROOT / top).rglob("sql/*.sql"))
 
 
+@cache
+def _sources() -> dict[Path, str]:
+    return {module: module.read_text() for module in modules(without={"tests"})}
+
+
+@cache
+def _constants(module: Path) -> set[object]:
+    return {node.value for node in ast.walk(ast.parse(_sources()[module])) if isinstance(node, ast.Constant)}
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_every_named_statement_is_used(file: Path):
     text, loaded = file.read_text(), statements(file.parent, file.stem)
     assert text.count("-- name: ") == len(loaded), "a name twice"
     used = set(re.findall(r"\{include (\w+)\}", text))
-    for module in modules(without={"tests"}):
-        source = module.read_text()
+    for module, source in _sources().items():
         if module.is_relative_to(file.parents[1]) or re.search(rf'statements\([^)]*"{file.stem}"\)', source):
-            used |= {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
+            used |= _constants(module)
     assert file in EXECUTED_WHOLE or set(loaded) - used == set()
 
 
