@@ -727,7 +727,7 @@ BUGS = [
     SeededBug(
         "nobody tells of an order",
         "backend/shop/orders/actions.py",
-        "        notify_on_commit()\n",
+        "    notify_on_commit()\n",
         "",
         f"{TEST_ORDERS}/test_orders.py::test_an_order_is_heard_of",
     ),
@@ -832,8 +832,8 @@ BUGS = [
     SeededBug(
         "what is not on sale is found",
         "backend/shop/catalogue/views.py",
-        "Product.objects.visible_to(request.user)",
-        "Product.objects.alive()",
+        "_products(request, Product.objects.visible_to(request.user))",
+        "_products(request, Product.objects.alive())",
         f"{TEST_SEARCH}::test_products_off_sale_are_found_by_their_owner_only",
     ),
     SeededBug(

@@ -24,6 +24,7 @@ from backend.shop.search.engine import NEWER, OLDER, search_engine
 from lockstep.rest import fastpath
 from lockstep.rest.concurrency import answer, if_match, object_response
 from lockstep.rest.errors import NotFound
+from lockstep.rest.filters import Filters
 from lockstep.rest.paging import (
     BY_TIME,
     NEWEST,
@@ -46,27 +47,33 @@ from lockstep.rest.schema import (
     READS_VERSION,
     ordering,
 )
-from lockstep.rest.serializers import page_of
+from lockstep.rest.serializers import page_of, validated
 from lockstep.rest.views import View
 
-FILTERS = [
-    text(
-        "search",
-        "Only products with all these words in name, description or tags. The last word may be incomplete, and words "
-        "may be misspelt. All products when empty.",
-        may_be_empty=True,
+SEARCH = text(
+    "search",
+    "Only products with all these words in name, description or tags. The last word may be incomplete, and words "
+    "may be misspelt. All products when empty.",
+    may_be_empty=True,
+)
+FILTERS = Filters(
+    (text("tag", "Only products with this tag: its id or name."), ProductQuerySet.tagged),
+    (key_parameter("owner", "Only products of this user: an id or a number."), "owner"),
+    (
+        QueryParameter("min_price", PRICE, read_price, "Only products of this price or a higher one."),
+        "price__gte",
     ),
-    text("tag", "Only products with this tag: its id or name."),
-    key_parameter("owner", "Only products of this user: an id or a number."),
-    QueryParameter("min_price", PRICE, read_price, "Only products of this price or a higher one."),
-    QueryParameter(
-        "max_price", PRICE, read_price, "Only products of this price or a lower one.", least="min_price", equal=True
+    (
+        QueryParameter(
+            "max_price", PRICE, read_price, "Only products of this price or a lower one.", least="min_price", equal=True
+        ),
+        "price__lte",
     ),
-]
+)
 PRODUCT_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "price": ("price", "id"), "-price": ("-price", "-id")}
 TAG_ORDERINGS: Mapping[str, Ordering] = {**BY_TIME, "name": ("sort_key", "id"), "-name": ("-sort_key", "-id")}
-NOT_PLAIN = {parameter.name for parameter in FILTERS} | {"ordering", "offset", "count"}
-PRODUCT_LIST = [*FILTERS, ordering(PRODUCT_ORDERINGS), *CURSOR_PAGE]
+PRODUCT_LIST = [SEARCH, *FILTERS.parameters, ordering(PRODUCT_ORDERINGS), *CURSOR_PAGE]
+PLAIN = {"limit", "cursor"}  # the parameters of a list that is one statement (reads.listing)
 PREFIX = text(
     "prefix",
     "Only tags whose name begins with this text, ignoring case and spelling; all when empty.",
@@ -82,7 +89,7 @@ class ProductListView(View):
     def get(self, request: ApiRequest) -> ApiResponse:
         """Lists products on sale, and all of your own, newest first."""
         if not _is_plain(request):
-            return _products(request, _filtered(request))
+            return _products(request, Product.objects.visible_to(request.user))
         params = parse_cursor_params(request)
         row = fastpath.fetch(request, reads.listing(params))
         results, first, last, more = cast(fastpath.Values, row)  # an aggregate always has one
@@ -96,9 +103,8 @@ class ProductListView(View):
     )
     def post(self, request: Request) -> ApiResponse:
         """Creates a product of yours, on sale at once."""
-        serializer = NewProductSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        created = actions.create_product(actor=actor_of(request), owner=request.user, **serializer.validated_data)
+        values = validated(NewProductSerializer, request)
+        created = actions.create_product(actor=actor_of(request), owner=request.user, **values)
         return _product(request, str(created.pk), status=201)
 
 
@@ -119,11 +125,8 @@ class ProductView(View):
     def patch(self, request: Request, key: str) -> ApiResponse:
         """Updates a product of yours; `state` takes it off sale and back."""
         product = reads.own_product(key, request.user)
-        serializer = ProductSerializer(data=request.data, partial=True, current=ProductSerializer.represent(product))
-        serializer.is_valid(raise_exception=True)
-        actions.update_product(
-            actor=actor_of(request), product=product, match=if_match(request), **serializer.validated_data
-        )
+        values = validated(ProductSerializer, request, partial=True, current=ProductSerializer.represent(product))
+        actions.update_product(actor=actor_of(request), product=product, match=if_match(request), **values)
         return _product(request, str(product.pk))
 
     @extend_schema(operation_id="delete_product", parameters=DELETES_VERSION, responses={204: None})
@@ -160,7 +163,7 @@ class StoreView(View):
         owner = get_user_model().objects.filter(deleted=None, **by_key(key)).first()
         if owner is None:
             raise NotFound("There is no such user.")
-        return _products(request, _filtered(request).of(owner))
+        return _products(request, Product.objects.visible_to(request.user).of(owner))
 
 
 class TagListView(View):
@@ -183,9 +186,7 @@ class TagListView(View):
     )
     def post(self, request: Request) -> ApiResponse:
         """Creates a tag. For staff."""
-        serializer = TagSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        created = actions.create_tag(actor=actor_of(request), **serializer.validated_data)
+        created = actions.create_tag(actor=actor_of(request), **validated(TagSerializer, request))
         return _tag(request, created.pk, status=201)
 
 
@@ -204,9 +205,8 @@ class TagView(View):
     def patch(self, request: Request, tag: str) -> ApiResponse:
         """Updates a tag. For staff."""
         found, match = reads.tag(tag), if_match(request)
-        serializer = TagSerializer(data=request.data, partial=True, current=TagSerializer.represent(found))
-        serializer.is_valid(raise_exception=True)
-        actions.update_tag(actor=actor_of(request), tag=found, match=match, **serializer.validated_data)
+        values = validated(TagSerializer, request, partial=True, current=TagSerializer.represent(found))
+        actions.update_tag(actor=actor_of(request), tag=found, match=match, **values)
         return _tag(request, found.pk)
 
     @extend_schema(operation_id="delete_tag", parameters=DELETES_VERSION, responses={204: None})
@@ -218,24 +218,12 @@ class TagView(View):
 
 def _is_plain(request: ApiRequest) -> bool:
     """Whether a list has no filters, no count, and the usual order."""
-    return not request._request.GET.keys() & NOT_PLAIN
-
-
-def _filtered(request: ApiRequest) -> ProductQuerySet:
-    rows = Product.objects.visible_to(request.user)
-    parameters = request.parameters
-    if "tag" in parameters:
-        rows = rows.tagged(parameters["tag"])
-    if "owner" in parameters:
-        rows = rows.filter(**{f"owner__{name}": value for name, value in parameters["owner"].items()})
-    for name, comparison in (("min_price", "price__gte"), ("max_price", "price__lte")):
-        if name in parameters:
-            rows = rows.filter(**{comparison: parameters[name]})
-    return rows
+    return request._request.GET.keys() <= PLAIN
 
 
 def _products(request: ApiRequest, rows: ProductQuerySet) -> ApiResponse:
-    """One page of these products; with `search`, of the matching ones."""
+    """One page of those of these products that pass the filters; with `search`, of the matching ones."""
+    rows = FILTERS.apply(request, rows)
     order = ordering_of(request, PRODUCT_ORDERINGS)
     words = request.parameters.get("search", "")
     if words and order == NEWEST and "offset" not in request.parameters:

@@ -1,6 +1,6 @@
 """Actions on orders. Each is one transaction; payment and feeds follow by delivery."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -46,15 +46,66 @@ class PlacedOrder:
 
     number: int
     body: bytes  # its representation, as JSON
+    version = 1  # of its row
 
 
-def place_order(*, actor: str, buyer: AnyUser, lines: Sequence[Line], final: bool = False) -> PlacedOrder:
+def place_order(
+    *, actor: str, buyer: AnyUser, lines: Sequence[Line], final: bool = False, key: UUID | None = None
+) -> PlacedOrder:
     """Places an order of all lines or none; lines of the same product are added up. One statement.
 
     The buyer has ORDER_CONFIRM_SECONDS to confirm it; a `final` one is accepted at once. Raises UnknownProducts,
     Invalid for too many of one product, TooManyUnpaid and InsufficientStock.
     """
-    return place(actor, uuid7(), buyer, lines, machines.ACCEPTED if final else machines.PENDING_CONFIRMATION)
+    [found] = fetch_all(
+        _placing(confirmation_sql(actor)),
+        {
+            **attribution(actor=actor),
+            "id": key or uuid7(),
+            "buyer": buyer.pk,
+            "state": machines.ACCEPTED if final else machines.PENDING_CONFIRMATION,
+            "max_quantity": MAX_QUANTITY,
+            "most_orders": None if final else settings.UNPAID_ORDERS_PER_USER or None,
+            "most_units": None if final else settings.UNPAID_UNITS_PER_USER or None,
+            **_arrays(lines),
+            "seconds": None if final else settings.ORDER_CONFIRM_SECONDS,
+        },
+        reuse_cursor=True,
+    )
+    refuse_unless(found["confirmed"], actor)
+    if found["number"] is None:
+        raise _not_placed(found)
+    notify_on_commit()
+    return PlacedOrder(found["number"], found["shown"].encode())
+
+
+@cache
+def _placing(confirmed: Statement) -> Statement:
+    return SQL["place"].with_parts(attributed=ATTRIBUTED, confirmed=confirmed)
+
+
+def _arrays(lines: Sequence[Line]) -> dict[str, str]:
+    """The lines as array literals: psycopg would look up the type of each list, a twelfth of an order's time."""
+    arrays = {
+        "products": [str(line.product) if isinstance(line.product, UUID) else "NULL" for line in lines],
+        "numbers": [str(line.product) if isinstance(line.product, int) else "NULL" for line in lines],
+        "quantities": [str(line.quantity) for line in lines],
+    }
+    return {name: f"{{{','.join(texts)}}}" for name, texts in arrays.items()}
+
+
+def _not_placed(found: Row) -> Exception:
+    """The reason why the statement `place` has placed nothing."""
+    lines = found["lines"]
+    if missing := [line["asked_for"] for line in lines if line["id"] is None]:
+        return UnknownProducts(missing)
+    if excessive := [line for line in lines if line["quantity"] > MAX_QUANTITY]:
+        return Invalid({f"lines.{line['index']}": _too_many(line) for line in excessive})
+    return TooManyUnpaid(found["excess"]) if found["excess"] else InsufficientStock(lines)
+
+
+def _too_many(line: Row) -> str:
+    return f"At most {MAX_QUANTITY} of one product in one order; the lines of this product sum to {line['quantity']}."
 
 
 def cancel_order(*, actor: str, order: Order) -> None:
@@ -106,60 +157,8 @@ def release_stock_params(transition: str, orders: Sequence[UUID] | None, reason:
     }
 
 
-@cache
-def _placing(confirmed: Statement) -> Statement:
-    return SQL["place"].with_parts(attributed=ATTRIBUTED, confirmed=confirmed)
-
-
-def place(actor: str, key: UUID, buyer: AnyUser, lines: Sequence[Line], state: str) -> PlacedOrder:
-    [found] = fetch_all(
-        _placing(confirmation_sql(actor)),
-        {
-            **attribution(actor=actor),
-            "id": key,
-            "buyer": buyer.pk,
-            "state": state,
-            "max_quantity": MAX_QUANTITY,
-            **_limits(state),
-            "products": _array(line.product if isinstance(line.product, UUID) else None for line in lines),
-            "numbers": _array(line.product if isinstance(line.product, int) else None for line in lines),
-            "quantities": _array(line.quantity for line in lines),
-            "seconds": settings.ORDER_CONFIRM_SECONDS if state == machines.PENDING_CONFIRMATION else None,
-        },
-        reuse_cursor=True,
-    )
-    refuse_unless(found["confirmed"], actor)
-    if found["number"] is not None:
-        notify_on_commit()
-        return PlacedOrder(found["number"], found["shown"].encode())
-    if missing := [line["asked_for"] for line in found["lines"] if line["id"] is None]:
-        raise UnknownProducts(missing)
-    if excessive := [line for line in found["lines"] if line["quantity"] > MAX_QUANTITY]:
-        raise Invalid({f"lines.{line['index']}": _too_many(line) for line in excessive})
-    if found["excess"]:
-        raise TooManyUnpaid(found["excess"])
-    raise InsufficientStock(found["lines"])
-
-
-def _limits(state: str) -> dict[str, int | None]:
-    """The limits of a buyer's unpaid orders; none for an order that is accepted at once."""
-    limited = state == machines.PENDING_CONFIRMATION
-    return {
-        "most_orders": (settings.UNPAID_ORDERS_PER_USER or None) if limited else None,
-        "most_units": (settings.UNPAID_UNITS_PER_USER or None) if limited else None,
-    }
-
-
-def _too_many(line: Row) -> str:
-    return f"At most {MAX_QUANTITY} of one product in one order; the lines of this product sum to {line['quantity']}."
-
-
-def _array(values: Iterable[UUID | int | None]) -> str:
-    """A PostgreSQL array literal: psycopg would look up the type of each list, a twelfth of an order's time."""
-    return "{" + ",".join("NULL" if value is None else str(value) for value in values) + "}"
-
-
 def invalid_transition(transition: str, order: Order) -> Conflict:
+    """The error of an order that is in another state than the transition requires, or past its deadline."""
     order.refresh_from_db(fields=["state"])
     step = machines.ORDER.transition(transition)
     if order.state == step.source:

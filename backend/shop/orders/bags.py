@@ -3,7 +3,7 @@
 from uuid_utils.compat import uuid7
 
 from backend.shop.catalogue.models import Product
-from backend.shop.orders.actions import Line, PlacedOrder, place
+from backend.shop.orders.actions import Line, PlacedOrder, place_order
 from backend.shop.orders.errors import ProductsGone, UnknownProducts
 from backend.shop.orders.models import MAX_LINES, Bag, BagContents, BagItem
 from backend.shop.states import machines
@@ -43,7 +43,7 @@ def order_bag(*, actor: str, user: AnyUser) -> PlacedOrder:
         key = uuid7()
         requested = [Line(line.product_id, line.quantity) for line in lines]
         try:
-            placed = place(actor, key, user, requested, machines.PENDING_CONFIRMATION)
+            placed = place_order(actor=actor, buyer=user, lines=requested, key=key)
         except UnknownProducts as error:
             raise ProductsGone(lines, error) from error
         Bag.objects.filter(pk=bag.pk).update(state=machines.ORDERED, order_id=key)

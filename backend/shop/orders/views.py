@@ -6,7 +6,6 @@ from rest_framework.request import Request
 
 from backend.shop.catalogue import reads as product_reads
 from backend.shop.orders import actions, bags, reads
-from backend.shop.orders.actions import PlacedOrder
 from backend.shop.orders.models import Order
 from backend.shop.orders.serializers import (
     NOT_PLACED,
@@ -18,15 +17,16 @@ from backend.shop.orders.serializers import (
 )
 from backend.shop.states import machines
 from lockstep.rest.concurrency import answer
+from lockstep.rest.filters import Filters
 from lockstep.rest.paging import BY_TIME, ordering_of, page
 from lockstep.rest.parameters import choice
 from lockstep.rest.requests import ApiRequest, actor_of
 from lockstep.rest.responses import ApiResponse
 from lockstep.rest.schema import CREATES_VERSION, CURSOR_PAGE, READS_VERSION, SHOWS_VERSION, ordering
-from lockstep.rest.serializers import page_of
+from lockstep.rest.serializers import page_of, validated
 from lockstep.rest.views import View
 
-IN_STATE = choice("state", "Only orders in this state.", machines.ORDER.states)
+FILTERS = Filters((choice("state", "Only orders in this state.", machines.ORDER.states), "state"))
 
 
 class BagView(View):
@@ -44,12 +44,9 @@ class BagItemView(View):
     @extend_schema(operation_id="put_in_bag", request=QuantitySerializer, responses=BagSerializer)
     def put(self, request: Request, key: str) -> ApiResponse:
         """Sets the quantity of a product in the bag."""
-        serializer = QuantitySerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
+        values = validated(QuantitySerializer, request)
         product = product_reads.product(key, request.user)
-        contents = bags.put_in_bag(
-            actor=actor_of(request), user=request.user, product=product, **serializer.validated_data
-        )
+        contents = bags.put_in_bag(actor=actor_of(request), user=request.user, product=product, **values)
         return ApiResponse(BagSerializer.represent(contents))
 
     @extend_schema(operation_id="take_from_bag", responses={204: None})
@@ -70,7 +67,8 @@ class BagOrderView(View):
         responses={201: OrderSerializer, **NOT_PLACED},
     )
     def post(self, request: Request) -> ApiResponse:
-        return _placed(request, bags.order_bag(actor=actor_of(request), user=request.user))
+        placed = bags.order_bag(actor=actor_of(request), user=request.user)
+        return answer(request, Fragment(placed.body), placed.version, status=201)
 
 
 class OrderListView(View):
@@ -78,14 +76,12 @@ class OrderListView(View):
 
     @extend_schema(
         operation_id="list_orders",
-        parameters=[IN_STATE, ordering(BY_TIME), *CURSOR_PAGE],
+        parameters=[*FILTERS.parameters, ordering(BY_TIME), *CURSOR_PAGE],
         responses=page_of(OrderSerializer),
     )
     def get(self, request: ApiRequest) -> ApiResponse:
         """Lists your orders, newest first."""
-        orders = Order.objects.alive().of(request.user)
-        if state := request.parameters.get("state"):
-            orders = orders.filter(state=state)
+        orders = FILTERS.apply(request, Order.objects.alive().of(request.user))
         return page(request, orders, order=ordering_of(request, BY_TIME), shape=OrderSerializer.represent)
 
     @extend_schema(
@@ -96,11 +92,9 @@ class OrderListView(View):
     )
     def post(self, request: Request) -> ApiResponse:
         """Places an order of all lines or none, to be confirmed before `confirm_until`."""
-        serializer = AskedOrderSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        return _placed(
-            request, actions.place_order(actor=actor_of(request), buyer=request.user, **serializer.validated_data)
-        )
+        values = validated(AskedOrderSerializer, request)
+        placed = actions.place_order(actor=actor_of(request), buyer=request.user, **values)
+        return answer(request, Fragment(placed.body), placed.version, status=201)
 
 
 class OrderView(View):
@@ -125,10 +119,6 @@ class CancelView(View):
         order = reads.order(key, request.user)
         actions.cancel_order(actor=actor_of(request), order=order)
         return order_response(request, key)
-
-
-def _placed(request: Request, placed: PlacedOrder) -> ApiResponse:
-    return answer(request, Fragment(placed.body), 1, status=201)
 
 
 def order_response(request: Request, key: str) -> ApiResponse:

@@ -14,6 +14,7 @@ from backend.shop.states import machines
 from lockstep.rest import idempotency
 from lockstep.rest.requests import actor_of
 from lockstep.rest.schema import SHOWS_VERSION
+from lockstep.rest.serializers import validated
 from lockstep.rest.server.slots import remote_wait
 from lockstep.rest.views import View
 
@@ -33,14 +34,13 @@ class ConfirmView(View):
         responses={200: OrderWithHistorySerializer},
     )
     def post(self, request: Request, key: str) -> HttpResponseBase:
-        serializer = ConfirmationSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
+        card = validated(ConfirmationSerializer, request)["payment"]
         order, token = reads.order(key, request.user), ""
         # The card goes to the gateway before any transaction begins. A repeated request finds the order confirmed, and
         # sends no card again.
         if order.state == machines.PENDING_CONFIRMATION:
             with card_tries.counted(order, request.user), remote_wait("payments", str(request.user.pk)):
-                token = tokenise_card(**serializer.validated_data["payment"])
+                token = tokenise_card(**card)
 
         def confirm() -> HttpResponseBase:
             actions.confirm_order(actor=actor_of(request), order=order, token=token)
