@@ -19,8 +19,15 @@ from bench.place import open_place
 from bench.processes import ROOT
 
 OURS = tuple(f"{ROOT / folder}/" for folder in ("lockstep", "backend"))
-# The connection's deadlines, what Django wraps around each statement, and the format of log lines.
-BELOW = ("lockstep/changes/connecting.py", "lockstep/changes/statements.py", "backend/config/logs.py")
+# The connection's deadlines, what Django wraps around each statement, the format of log lines, and the look-ups of a
+# setting and of a statement. What these call is below, too.
+BELOW = (
+    "lockstep/changes/connecting.py",
+    "lockstep/changes/statements.py",
+    "backend/config/logs.py",
+    "lockstep/conf.py",
+    "lockstep/sql.py",
+)
 WARM_UP = 5  # requests before the traced one, so that caches are filled
 
 Call = tuple[str, str]  # file, function
@@ -30,13 +37,18 @@ Call = tuple[str, str]  # file, function
 class Walk:
     """The calls of functions of ours during one request."""
 
-    calls: list[Call] = field(default_factory=list)
+    every: list[Call] = field(default_factory=list)
+    seen: list[Call] = field(default_factory=list)  # without BELOW
 
     def profile(self, frame: FrameType, event: str, _: object) -> None:
         """Records a call: a function for sys.setprofile."""
         code = frame.f_code
-        if event == "call" and code.co_filename.startswith(OURS) and not code.co_name.startswith("<"):
-            self.calls.append((str(Path(code.co_filename).relative_to(ROOT)), code.co_qualname))
+        if event != "call" or not code.co_filename.startswith(OURS) or code.co_name.startswith("<"):
+            return
+        call = (str(Path(code.co_filename).relative_to(ROOT)), code.co_qualname)
+        self.every.append(call)
+        if not any(one.f_code.co_filename.endswith(BELOW) for one in (frame, frame.f_back) if one):
+            self.seen.append(call)
 
 
 def walk(request: Callable[[], None]) -> Walk:
@@ -63,13 +75,12 @@ def main() -> None:
     parser.add_argument("--steps", action="store_true", help="print each call")
     asked = parser.parse_args()
     with open_place(0.01):
-        walks = {name: walk(request).calls for name, request in _requests().items()}
-    for name, every in walks.items():
-        seen = [call for call in every if call[0] not in BELOW]
-        files = len({file for file, _ in seen})
-        sys.stdout.write(f"{name:16} {moves(seen):3} moves ({moves(every)}), {len(seen)} calls ({len(every)})")
-        sys.stdout.write(f" in {files} files\n")
-        for file, function in seen if asked.steps else ():
+        walks = {name: walk(request) for name, request in _requests().items()}
+    for name, one in walks.items():
+        files = len({file for file, _ in one.seen})
+        sys.stdout.write(f"{name:16} {moves(one.seen):3} moves ({moves(one.every)}),")
+        sys.stdout.write(f" {len(one.seen)} calls ({len(one.every)}) in {files} files\n")
+        for file, function in one.seen if asked.steps else ():
             sys.stdout.write(f"    {file}:{function}\n")
 
 

@@ -15,8 +15,8 @@ from backend.defects.models import Defect
 from backend.movies.models import Catalogue, Movie
 from backend.posts.models import Comment, Post
 from backend.shop.catalogue.actions import create_product, create_tag
-from lockstep.rest import paging
-from lockstep.rest.paging import _fitting
+from lockstep.rest.paging import limits, offset
+from lockstep.rest.paging.limits import fitting
 from tests.support import Cast
 
 pytestmark = pytest.mark.django_db
@@ -95,7 +95,7 @@ def test_pages_of_large_rows_end_at_a_number_of_bytes_and_lead_through_all(
     LISTS[path](cast)
     whole = rows_of(cast.staff.get(path))
     assert len(whole) >= ROWS - ("_limit" in path)
-    monkeypatch.setattr(paging, "MAX_PAGE_BYTES", ROOM)
+    monkeypatch.setattr(limits, "MAX_PAGE_BYTES", ROOM)
     seen: list = []
     pages = 0
     address: str | None = path
@@ -116,7 +116,7 @@ def test_pages_of_large_rows_end_at_a_number_of_bytes_and_lead_through_all(
 @pytest.mark.parametrize("path", LISTS)
 def test_a_row_that_is_larger_than_a_page_is_a_page(cast: Cast, monkeypatch: pytest.MonkeyPatch, path: str):
     LISTS[path](cast)
-    monkeypatch.setattr(paging, "MAX_PAGE_BYTES", 10)
+    monkeypatch.setattr(limits, "MAX_PAGE_BYTES", 10)
     for _ in range(2):
         answer = cast.staff.get(path)
         assert len(rows_of(answer)) == 1
@@ -128,7 +128,7 @@ def test_a_row_that_is_larger_than_a_page_is_a_page(cast: Cast, monkeypatch: pyt
 def test_a_page_limited_by_bytes_has_a_previous_link(cast: Cast, monkeypatch: pytest.MonkeyPatch, path: str):
     make_products(cast)
     whole = [one["id"] for one in cast.owner.get("/api/v1/products/?limit=500").json()["results"]]
-    monkeypatch.setattr(paging, "MAX_PAGE_BYTES", ROOM)
+    monkeypatch.setattr(limits, "MAX_PAGE_BYTES", ROOM)
     address, seen = path, []
     while address:
         last, address = address, cast.owner.get(address).json()["next"]
@@ -141,7 +141,7 @@ def test_a_page_limited_by_bytes_has_a_previous_link(cast: Cast, monkeypatch: py
 
 def test_rows_beyond_the_page_size_do_not_leave_the_database(cast: Cast, monkeypatch: pytest.MonkeyPatch):
     make_defects(cast)
-    monkeypatch.setattr(paging, "MAX_PAGE_BYTES", ROOM)
+    monkeypatch.setattr(limits, "MAX_PAGE_BYTES", ROOM)
     read: list[object] = []
     original = Defect.from_db
 
@@ -150,9 +150,9 @@ def test_rows_beyond_the_page_size_do_not_leave_the_database(cast: Cast, monkeyp
         return original(*arguments)
 
     monkeypatch.setattr(Defect, "from_db", counting)
-    fitting, more = _fitting(Defect.objects.order_by("id"), 0, 500)
-    assert (len(fitting) < ROWS / 2, more) == (True, True)
-    assert len(read) == len(fitting) + 1
+    found, more = fitting(Defect.objects.order_by("id"), 0, 500)
+    assert (len(found) < ROWS / 2, more) == (True, True)
+    assert len(read) == len(found) + 1
 
 
 def test_posts_that_a_page_has_no_room_for_are_not_written_as_json(cast: Cast):
@@ -173,9 +173,9 @@ def test_posts_that_a_page_has_no_room_for_are_not_written_as_json(cast: Cast):
 @pytest.mark.parametrize("path", ["/api/product/", "/api/v1/products/", "/api/v1/products/?ordering=price&"])
 def test_next_beyond_the_largest_offset_is_a_cursor(cast: Cast, monkeypatch: pytest.MonkeyPatch, path: str):
     make_products(cast)
-    monkeypatch.setattr(paging, "MAX_OFFSET", 5)
-    monkeypatch.setattr(paging, "QUICKLY_COUNTED", 3)
-    monkeypatch.setattr(paging, "_count", lambda rows, kind: (1, False))  # an estimate that is far too low
+    monkeypatch.setattr(offset, "MAX_OFFSET", 5)
+    monkeypatch.setattr(limits, "QUICKLY_COUNTED", 3)
+    monkeypatch.setattr(offset, "count_rows", lambda rows, kind: (1, False))  # an estimate that is far too low
     address, seen = f"{path}{'' if '?' in path else '?'}limit=2&offset=0", []
     while address:
         answer = cast.owner.get(address)
@@ -189,7 +189,7 @@ def test_next_beyond_the_largest_offset_is_a_cursor(cast: Cast, monkeypatch: pyt
 
 def test_an_estimate_that_is_too_high_makes_no_next_page(cast: Cast, monkeypatch: pytest.MonkeyPatch):
     make_products(cast)
-    monkeypatch.setattr(paging, "_count", lambda rows, kind: (10**6, False))
+    monkeypatch.setattr(offset, "count_rows", lambda rows, kind: (10**6, False))
     assert cast.owner.get(f"/api/v1/products/?offset=0&limit={ROWS}").json()["next"] is None
     assert cast.owner.get(f"/api/v1/products/?offset=0&limit={ROWS - 1}").json()["next"]
 

@@ -70,7 +70,7 @@ def test_filters_stay_in_the_links(cast: Cast):
 def test_a_large_table_is_not_counted(
     cast: Cast, followers: str, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries
 ):
-    monkeypatch.setattr("lockstep.rest.paging.QUICKLY_COUNTED", 10)
+    monkeypatch.setattr("lockstep.rest.paging.limits.QUICKLY_COUNTED", 10)
     with django_assert_num_queries(5):  # session, person, a count that stops, the estimate, the page
         answer = cast.staff.get(f"{followers}?offset=0&limit=5")
     assert answer["X-Count"] == "estimated"
@@ -87,7 +87,7 @@ def test_nonsense_is_400(cast: Cast, followers: str, query: str):
 def test_a_large_table_is_counted_where_an_exact_count_is_asked_for(
     cast: Cast, followers: str, monkeypatch: pytest.MonkeyPatch, by: str
 ):
-    monkeypatch.setattr("lockstep.rest.paging.QUICKLY_COUNTED", 10)
+    monkeypatch.setattr("lockstep.rest.paging.limits.QUICKLY_COUNTED", 10)
     exact, estimated = (cast.staff.get(f"{followers}?limit=5&count={kind}&{by}") for kind in ("exact", "estimated"))
     assert (exact.json()["count"], "X-Count" in exact) == (25, False)
     assert estimated["X-Count"] == "estimated"
