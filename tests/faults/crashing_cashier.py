@@ -29,7 +29,7 @@ from lockstep.delivery.lanes import LANES  # noqa: E402
 from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber  # noqa: E402
 from lockstep.delivery.worker import Worker  # noqa: E402
 from lockstep.http.client import Operation  # noqa: E402
-from lockstep.tests.faults.crashing_worker import watch_statements  # noqa: E402
+from lockstep.tests.kit.statements import watch_statements  # noqa: E402
 from tests.support import WAIT_TIMEOUT  # noqa: E402
 
 SETTLEMENT = (

@@ -10,21 +10,19 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import django
 
 django.setup()
 
-import psycopg  # noqa: E402 - Django comes first
+from kit.statements import NAMES, watch_statements  # noqa: E402 - Django comes first
 
 from lockstep.delivery.errors import RetryLater  # noqa: E402
 from lockstep.delivery.retry import SCHEDULE  # noqa: E402
 from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber  # noqa: E402
 from lockstep.delivery.worker import Worker  # noqa: E402
-from tests.faults.statement_names import NAMES  # noqa: E402
 
 NAME = "trial"
 DEADLINE, LEASE = 0.5, 1.5  # seconds
@@ -52,22 +50,6 @@ class ShortLease(Subscriber):
     @property
     def lease(self) -> float:
         return LEASE
-
-
-def watch_statements(reached: Callable[[str], None], names: Mapping[str, str]) -> None:
-    """Tells when a statement of this process begins and ends, of those whose texts have a name."""
-    execute = psycopg.AsyncConnection.execute
-
-    async def watched(self: Any, query: Any, *arguments: Any, **options: Any) -> Any:
-        name = names.get(query) if isinstance(query, str) else None
-        if name is None:
-            return await execute(self, query, *arguments, **options)
-        reached(f"before {name}")
-        result = await execute(self, query, *arguments, **options)
-        reached(f"after {name}")
-        return result
-
-    psycopg.AsyncConnection.execute = watched
 
 
 def subscriber(log: str, doom: Doom) -> Subscriber:

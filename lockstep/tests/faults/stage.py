@@ -18,11 +18,11 @@ import psycopg
 import uvloop
 from django.db import connection as django_connection
 from django.db import transaction
+from kit import statements
 
 from lockstep.delivery import relay
-from tests.faults import statement_names
 
-NAMES = {text: f"{file}.{name}" for text, (file, name) in statement_names.NAMES.items()}
+NAMES = {text: f"{file}.{name}" for text, (file, name) in statements.NAMES.items()}
 FAN_OUTS = (relay.FAN_OUT_WHOLE, relay.FAN_OUT_CHUNK, relay.FAN_OUT_BESIDE_KEPT)
 NAMES |= dict.fromkeys(FAN_OUTS, "relay.fan_out")
 QUICK_MS = 15  # for so long everybody waits for an answer of the database
