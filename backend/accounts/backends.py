@@ -39,7 +39,7 @@ class NameOrEmailBackend(ModelBackend):
         """Whether the account is neither deactivated nor deleted."""
         return super().user_can_authenticate(user) and user.deleted is None
 
-    def get_user(self, user_id: Any) -> User | None:  # noqa: ANN401 - the base's signature
+    def get_user(self, user_id: object) -> User | None:
         """The user of an admin session, as long as they may sign in."""
         user = User.objects.filter(pk=user_id).first()
         return user if user and self.user_can_authenticate(user) else None

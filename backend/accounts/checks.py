@@ -1,7 +1,6 @@
 """Refuses to serve the development accounts, whose passwords are published, outside development."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
@@ -20,7 +19,7 @@ REMEDY = (
 
 
 @register(Tags.security, deploy=True)
-def no_development_accounts(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:  # noqa: ANN401
+def no_development_accounts(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
     """`check --deploy`: neither the accounts with published passwords nor the development OAuth client exist."""
     try:
         found = development_credentials()

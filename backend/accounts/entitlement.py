@@ -14,7 +14,6 @@ So a write commits before the withdrawal, or is refused with 401 or 403 and leav
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
@@ -33,7 +32,7 @@ class Entitlement:
     """The credentials of a user; an `attribution.Confirmation` for user and session."""
 
     sql: Statement
-    parameters: Mapping[str, Any]
+    parameters: Mapping[str, object]
 
     def refusal(self, confirmed: bool | None) -> Exception:
         """401 when the account or the session has ended, 403 when the user is no longer staff."""

@@ -345,7 +345,7 @@ class LoginAttemptCount(models.Model):
         return f"{self.number} until {self.until:%H:%M:%S}"
 
 
-def _people(counted: str, by: str) -> Any:  # noqa: ANN401 - a Django expression
+def _people(counted: str, by: str) -> object:
     """The number of users at the end `counted` of the follows whose other end is the outer user."""
     rows = Follow.objects.alive().filter(**{by: models.OuterRef("pk"), f"{counted}__deleted": None})
     counts = rows.order_by().values(by).annotate(n=models.Count("pk")).values("n")

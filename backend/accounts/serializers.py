@@ -78,7 +78,7 @@ class NameOrEmailSerializer(StrictSerializer):
     password = Password()
     example = {"username": "user", "password": "1234"}
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+    def validate(self, attrs: dict[str, object]) -> dict[str, object]:
         """Raises ValidationError unless there is exactly one of the two names."""
         names = [attrs.pop(field) for field in ("username", "email") if field in attrs]
         if len(names) != 1:

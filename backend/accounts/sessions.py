@@ -14,7 +14,6 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -72,7 +71,7 @@ def find(secret: str, query: BundledQuery | None = None) -> Caller | None:
         claims = signed.read(secret, Token.Kind.ACCESS)
         if claims is None:
             return None
-        name, parameters = "of_id", dict[str, Any](who_session=claims.session, who_user=claims.user)
+        name, parameters = "of_id", dict[str, object](who_session=claims.session, who_user=claims.user)
     else:
         name, parameters = "of_token", {"who_digest": Token.digest_of(secret)}
     if query is None:

@@ -18,10 +18,10 @@ class DefectAdmin(EntityAdmin):
     search_fields = ("folded", "user__username")
     ordering = ("-id",)
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:  # noqa: ANN401 - a defect
+    def get_fields(self, request: HttpRequest, obj: object = None) -> tuple[str, ...]:
         return ("comment", "user", *self.made_by_database) if obj else ("comment",)
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:  # noqa: ANN401
+    def get_readonly_fields(self, request: HttpRequest, obj: object = None) -> tuple[str, ...]:
         return ("user", *super().get_readonly_fields(request, obj))
 
     def save_model(self, request: HttpRequest, obj: Defect, form: Any, change: bool) -> None:  # noqa: ANN401

@@ -1,7 +1,5 @@
 """Serializers of defects."""
 
-from typing import Any
-
 from rest_framework import serializers
 
 from backend.defects.models import MAX_COMMENT, Defect
@@ -29,7 +27,7 @@ class DefectSerializer(StrictSerializer):
     }
 
 
-def serialize_defect(defect: Defect) -> dict[str, Any]:
+def serialize_defect(defect: Defect) -> dict[str, object]:
     """The representation of a defect."""
     return {
         "id": defect.pk,

@@ -141,7 +141,7 @@ class EntityAdmin(ModelAdmin):  # type: ignore[type-arg]  # it takes none at run
 class ReadOnly:
     """A mixin for models that the admin only displays."""
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ANN401 - any entity
+    def has_add_permission(self, request: HttpRequest, obj: object = None) -> bool:
         """Returns False: objects are not added in the admin."""
         return False
 
@@ -181,7 +181,7 @@ def _refusing_junk(view: View) -> View:
     """Responds 400 to invalid filters and selections: Django's admin accepts any look-up, and fails later."""
 
     @wraps(view)
-    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # noqa: ANN401 - any view
+    def wrapped(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         try:
             return view(request, *args, **kwargs)
         except (ValidationError, DataError) as error:
@@ -203,7 +203,7 @@ def _attributed(view: View) -> View:
     """
 
     @wraps(view)
-    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # noqa: ANN401 - any view
+    def wrapped(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         if request.method != "POST" or not request.user.is_authenticated:
             return view(request, *args, **kwargs)
         request.POST  # noqa: B018 - reads the body, which may take a while

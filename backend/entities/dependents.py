@@ -64,6 +64,6 @@ def _deletes(table: str, column: str, first: Statement | None = None) -> pgtrigg
     )
 
 
-def _deletion() -> Any:  # noqa: ANN401 - pgtrigger leaves it untyped
+def _deletion() -> pgtrigger.Operation:
     """Updates of `deleted` only, so that other updates do not evaluate the condition."""
     return pgtrigger.UpdateOf("deleted")  # type: ignore[no-untyped-call]

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
@@ -13,7 +12,7 @@ MANIFEST = "staticfiles.json"
 
 
 @register(Tags.staticfiles, deploy=True)
-def static_files_exist(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:  # noqa: ANN401
+def static_files_exist(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
     """Checks that STATIC_ROOT has the pages' styles and scripts, which are served from there outside development."""
     if settings.DEBUG or (settings.STATIC_ROOT and (Path(settings.STATIC_ROOT) / MANIFEST).is_file()):
         return []
@@ -22,7 +21,7 @@ def static_files_exist(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -
 
 
 @register(Tags.security, deploy=True)
-def redirects_end(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:  # noqa: ANN401
+def redirects_end(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
     """Checks that redirects to https end: this server speaks http, and only a trusted proxy can report https."""
     if not settings.SECURE_SSL_REDIRECT or settings.SECURE_PROXY_SSL_HEADER:
         return []

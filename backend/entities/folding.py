@@ -108,7 +108,7 @@ def fold_trigger(target: str, *sources: str) -> pgtrigger.Trigger:
     """The trigger that writes the folded columns into the target, also after an update of the target alone."""
     folded = Statement("coalesce(NEW.{source}, '')")
     texts = joined((folded.with_parts(source=identifier(source)) for source in sources), " || ' ' || ")
-    update: Any = pgtrigger.UpdateOf(*sources, target)  # type: ignore[no-untyped-call]
+    update = pgtrigger.UpdateOf(*sources, target)  # type: ignore[no-untyped-call]
     return pgtrigger.Trigger(
         name=f"write_{target}",
         when=pgtrigger.Before,
@@ -130,7 +130,7 @@ class NormalisedField(models.Field):  # type: ignore[type-arg]  # it takes none 
         """The normalised value. Raises ValueError for an invalid one."""
         return text.nfc(value)
 
-    def to_python(self, value: Any) -> Any:  # noqa: ANN401 - any value
+    def to_python(self, value: object) -> object:
         """The normalised value, for forms and `full_clean`. Raises ValidationError."""
         converted = super().to_python(value)
         try:
@@ -138,7 +138,7 @@ class NormalisedField(models.Field):  # type: ignore[type-arg]  # it takes none 
         except ValueError as error:
             raise ValidationError(str(error), code="invalid") from error
 
-    def get_prep_value(self, value: Any) -> Any:  # noqa: ANN401 - any value
+    def get_prep_value(self, value: object) -> object:
         """The normalised value; an invalid one is left to the database's constraints."""
         try:
             return super().get_prep_value(value)  # by way of `to_python`

@@ -60,7 +60,7 @@ def repeat_until_locked(using: str, attempt: Callable[[], Result], say: Callable
 def limited(connection: BaseDatabaseWrapper) -> Iterator[None]:
     """Sets lock_timeout to MIGRATION_LOCK_SECONDS, except for statements behind which no writer waits."""
 
-    def run(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: ANN401
+    def run(execute: Callable[..., object], sql: str, params: object, many: bool, context: object) -> object:
         """CONCURRENTLY waits for all older transactions; a timeout would leave an invalid index."""
         if connection.in_atomic_block or "CONCURRENTLY" not in str(sql):
             return execute(sql, params, many, context)
@@ -122,7 +122,7 @@ class Watch:
                 self.seen = f"{', '.join(map(describe, blockers))} {'hold' if blockers[1:] else 'holds'} it"
 
 
-def describe(blocker: Sequence[Any]) -> str:
+def describe(blocker: Sequence[object]) -> str:
     """Describes a session that holds a lock."""
     pid, application, role, since = blocker
     if not pid:

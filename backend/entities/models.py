@@ -102,7 +102,7 @@ class AliveParent(pgtrigger.Trigger):
     @classmethod
     def of_updates(cls, field: str) -> "AliveParent":
         """The trigger for updates alone, for a model that checks inserted rows per statement."""
-        changed: Any = pgtrigger.UpdateOf(f"{field}_id", "deleted")  # type: ignore[no-untyped-call]
+        changed = pgtrigger.UpdateOf(f"{field}_id", "deleted")  # type: ignore[no-untyped-call]
         return cls(name=f"alive_{field}_update", field=field, operation=changed)
 
     def get_condition(self, model: Any) -> Any:  # noqa: ANN401 - pgtrigger means the class, and has conditions

@@ -1,6 +1,5 @@
 """Actions on ratings. Each is one transaction, in which triggers count the votes."""
 
-from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -36,7 +35,7 @@ def create_rating(*, actor: str, user: AnyUser, movie_id: UUID, rating_type: str
         raise Invalid({"movie_id": REFUSALS[violated]}) from error
 
 
-def update_rating(*, actor: str, user: AnyUser, key: UUID, match: Match = ANY_VERSION, **changes: Any) -> None:  # noqa: ANN401
+def update_rating(*, actor: str, user: AnyUser, key: UUID, match: Match = ANY_VERSION, **changes: object) -> None:
     """Changes a rating of the user. Raises NotFound, PreconditionFailed."""
     with attributed_transaction(actor=actor):
         rating = _locked(user, key, match)

@@ -216,7 +216,7 @@ def _store(listing: Listing) -> RefreshResult:
     return RefreshResult(len(received), listing.total, missing(), listing.is_whole)
 
 
-def _row(movie: RemoteMovie) -> dict[str, Any]:
+def _row(movie: RemoteMovie) -> dict[str, object]:
     return {
         "remote_id": str(movie.id),
         "title": movie.title,

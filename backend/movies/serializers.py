@@ -100,7 +100,7 @@ def serialize_freshness(freshness: Freshness) -> dict[str, str]:
     return {"Age": str(freshness.age)}
 
 
-def serialize_rating(rating: Rating) -> dict[str, Any]:
+def serialize_rating(rating: Rating) -> dict[str, object]:
     """The representation of a rating."""
     return {
         "id": rating.pk,

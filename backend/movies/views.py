@@ -1,6 +1,5 @@
 """Views of movies and ratings, below `api/v1/movies/`."""
 
-from typing import Any
 from uuid import UUID
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -165,7 +164,7 @@ def _freshness() -> Freshness:
     return freshness
 
 
-def _search(request: ApiRequest) -> dict[str, Any]:
+def _search(request: ApiRequest) -> dict[str, object]:
     rows = reads.movies(request.user, request.parameters.get("query", ""))
     if "group" in request.parameters:
         rows = reads.one_of_each_title(rows)

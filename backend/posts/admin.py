@@ -1,7 +1,5 @@
 """Posts and comments in the admin. Its writes are captured and mirrored like any other."""
 
-from typing import Any
-
 from django.contrib import admin
 from django.http import HttpRequest
 
@@ -33,5 +31,5 @@ class CommentAdmin(EntityAdmin):
     raw_id_fields = ("post",)
     list_select_related = ("post",)
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:  # noqa: ANN401
+    def get_readonly_fields(self, request: HttpRequest, obj: object = None) -> tuple[str, ...]:
         return (*super().get_readonly_fields(request, obj), *(["post"] if obj else []))

@@ -12,9 +12,9 @@ from django.db import connections, models, router
 from django.db.migrations.executor import MigrationExecutor
 
 from lockstep.changes.capture import Capture, captures, declared, uncaptured_models
+from lockstep.changes.columns import column_of
 from lockstep.changes.history import is_of_later_version
 from lockstep.changes.protection import find_faults, role_fault
-from lockstep.changes.triggers import column_of
 from lockstep.conf import fault_of_setting, given_settings, known_settings, lockstep_settings
 
 Apps = Sequence[AppConfig] | None

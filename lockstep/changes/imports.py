@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from django.db import models, transaction
 
 from lockstep.changes.capture import Capture, capture_of
-from lockstep.changes.triggers import OPERATIONS, PREFIX, compared, find_tables
+from lockstep.changes.columns import compared
+from lockstep.changes.triggers import OPERATIONS, PREFIX, find_tables
 from lockstep.conf import lockstep_settings, log_connection
 from lockstep.sql import Statement, identifier, joined, statements
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from lockstep.changes.capture import Capture, captures
+from lockstep.changes.columns import compared
 from lockstep.changes.commands import counted
-from lockstep.changes.triggers import compared
 from lockstep.conf import log_connection
 from lockstep.delivery import operations
 from lockstep.delivery.reports import Status

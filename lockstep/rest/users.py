@@ -14,7 +14,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import DEFAULT_DB_ALIAS, models, router
 
 from lockstep.changes.capture import capture_of
-from lockstep.changes.triggers import column_of
+from lockstep.changes.columns import column_of
 from lockstep.conf import lockstep_settings
 from lockstep.sql import Statement, identifier, statements
 

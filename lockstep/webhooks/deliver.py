@@ -15,9 +15,9 @@ from asgiref.sync import sync_to_async
 from django.db import DatabaseError, connections
 
 from lockstep.changes.capture import Visibility, captured
+from lockstep.changes.columns import column_of
 from lockstep.changes.database_errors import is_outage
 from lockstep.changes.readers import matching_patterns, readable_part, sight
-from lockstep.changes.triggers import column_of
 from lockstep.conf import lockstep_settings, networks
 from lockstep.delivery.destinations.webhook import Destination, Gone, WebhookSender, body_of, webhook_sender
 from lockstep.delivery.errors import DeliveryError, Receipt, Rejected, RetryLater

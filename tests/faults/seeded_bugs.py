@@ -1872,7 +1872,7 @@ BUGS = [
     ),
     SeededBug(
         "a session that shows few digits hides a change",
-        TRIGGERS,
+        "lockstep/changes/columns.py",
         '"extra_float_digits": "1"',
         '"extra_float_digits": "-15"',
         f"{TEST_CAPTURE}::test_numbers_are_captured_with_any_digit_setting_of_the_session",

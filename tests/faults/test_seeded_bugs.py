@@ -31,6 +31,7 @@ SCHEMA = (
     "unpaid.sql",
     "changes/capture.py",
     "changes/triggers.py",
+    "changes/columns.py",
     "changes/protection.py",
     "lockstep/install.py",
     "migrations/",

@@ -10,8 +10,9 @@ from django.test.utils import isolate_apps
 
 from backend.posts.models import Post
 from lockstep.changes.capture import Capture, declared
+from lockstep.changes.columns import document
 from lockstep.changes.models import LoggedChange
-from lockstep.changes.triggers import document, install_triggers
+from lockstep.changes.triggers import install_triggers
 
 pytestmark = pytest.mark.django_db
 

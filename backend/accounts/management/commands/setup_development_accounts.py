@@ -1,5 +1,3 @@
-from typing import Any
-
 from backend.accounts import development
 from lockstep.changes import commands
 
@@ -8,7 +6,7 @@ class Command(commands.Command):
     traced = True
     help = "Creates the accounts of development: user / 1234, the admin admin / 12345, the client lockstep-dev."
 
-    def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+    def handle(self, **options: object) -> None:
         development.refuse_outside_development()
         development.ensure_account(development.USERNAME, development.PASSWORD)
         development.ensure_account(development.ADMIN_USERNAME, development.ADMIN_PASSWORD, staff=True)

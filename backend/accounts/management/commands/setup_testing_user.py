@@ -1,5 +1,3 @@
-from typing import Any
-
 from backend.accounts.development import PASSWORD, USERNAME, ensure_account, refuse_outside_development
 from backend.accounts.sessions import open_opaque
 from lockstep.changes import commands
@@ -9,7 +7,7 @@ class Command(commands.Command):
     traced = True
     help = "Creates the account user / 1234 and prints a bearer token for it. Development only."
 
-    def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+    def handle(self, **options: object) -> None:
         refuse_outside_development()
         token = open_opaque(ensure_account(USERNAME, PASSWORD))
         self.stdout.write(f"{USERNAME} / {PASSWORD}\nAuthorization: Bearer {token}")

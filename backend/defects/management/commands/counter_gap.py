@@ -2,7 +2,7 @@ import json
 import sys
 from argparse import ArgumentParser
 from dataclasses import asdict
-from typing import IO, Any, cast
+from typing import IO, cast
 
 from django.conf import settings
 from django.core.management.base import CommandError
@@ -24,7 +24,7 @@ class Command(commands.Command):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="print JSON")
 
-    def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+    def handle(self, **options: object) -> None:
         if not settings.COUNTER_URL:
             raise CommandError("No counter is configured: set COUNTER_URL.")
         try:

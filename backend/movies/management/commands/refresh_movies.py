@@ -1,5 +1,4 @@
 from argparse import ArgumentParser
-from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError
@@ -20,7 +19,7 @@ class Command(commands.Command):
             "--prune", action="store_true", help="then delete the movies that the complete catalogue lacks"
         )
 
-    def handle(self, *, prune: bool = False, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+    def handle(self, *, prune: bool = False, **options: object) -> None:
         try:
             done = catalogue.refresh(now=True)
         except RefreshInProgress:

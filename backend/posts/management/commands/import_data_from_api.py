@@ -1,6 +1,6 @@
 import asyncio
 from argparse import ArgumentParser
-from typing import IO, Any, cast
+from typing import IO, cast
 
 from django.conf import settings
 from django.core.management.base import CommandError
@@ -26,7 +26,7 @@ class Command(commands.Command):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--if-never", action="store_true", help="do nothing if an import was completed before")
 
-    def handle(self, *, if_never: bool = False, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+    def handle(self, *, if_never: bool = False, **options: object) -> None:
         provider = JSONPLACEHOLDER.provider
         if if_never and Import.objects.filter(provider=provider, completed__isnull=False).exists():
             return

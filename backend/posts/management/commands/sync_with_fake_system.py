@@ -44,7 +44,7 @@ class Command(commands.Command):
             help="refuse when more than N objects would be deleted at the provider (default 100)",
         )  # fmt: skip
 
-    def handle(self, *, plan: bool, full: bool, max_delete: int, **options: Any) -> None:  # noqa: ANN401
+    def handle(self, *, plan: bool, full: bool, max_delete: int, **options: object) -> None:
         console = Console(file=cast("IO[str]", self.stdout._out), soft_wrap=True)
         imported = Import.objects.filter(provider=JSONPLACEHOLDER.provider, completed__isnull=False).exists()
         try:
