@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from django.apps import apps
 from django.db import connections, transaction
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import Model
 
 from lockstep import changes
 from lockstep.changes.triggers import TRIGGERS, uninstall_triggers
@@ -21,7 +22,8 @@ def plan_uninstall() -> list[str]:
         cursor.execute(TRIGGERS["installed"])
         triggers = [f"the trigger {name} on {table}" for table, name, *_ in cursor.fetchall()]
     tables = [f"the table {table}" for table in _tables()]
-    return [*triggers, *tables, "the change log and its functions", *_records()]
+    functions = [f"the function {function}" for function in _functions()]
+    return [*triggers, *tables, *functions, "the change log and its functions", *_records()]
 
 
 def uninstall() -> list[str]:
@@ -33,6 +35,8 @@ def uninstall() -> list[str]:
         with connection.cursor() as cursor:
             for table in _tables():
                 cursor.execute(INSTALL["drop_table"].with_parts(table=identifier(table)))
+            for function in _functions():
+                cursor.execute(INSTALL["drop_function"].with_parts(function=identifier(function)))
         uninstall_log(connection)
         _forget(connection.alias)
     return dropped
@@ -42,8 +46,16 @@ def _tables() -> list[str]:
     """The tables of managed models, which the log's is not."""
     connection = connections[lockstep_settings.DATABASE]
     there = set(connection.introspection.table_names())
-    models = [model for app in engine_apps() for model in app.get_models(include_auto_created=True)]
-    return [model._meta.db_table for model in models if model._meta.managed and model._meta.db_table in there]
+    return [model._meta.db_table for model in _models() if model._meta.managed and model._meta.db_table in there]
+
+
+def _functions() -> list[str]:
+    """The functions of triggers that the engine's models declare with django-pgtrigger."""
+    return [trigger.get_pgid(model) for model in _models() for trigger in getattr(model._meta, "triggers", ())]
+
+
+def _models() -> list[type[Model]]:
+    return [model for app in engine_apps() for model in app.get_models(include_auto_created=True)]
 
 
 def _records() -> Iterator[str]:

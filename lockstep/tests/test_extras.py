@@ -12,14 +12,15 @@ import pytest
 from django.core.checks import run_checks
 from django.test import Client
 from project.blog.models import Article, Note
-from project.drafts.models import Draft
+from project.drafts.models import Draft, Editor
 from project.people.models import Person
 from rest_framework.authtoken.models import Token
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from standardwebhooks import Webhook
 
 from lockstep.changes.attribution import attributed_transaction
-from lockstep.models import Change, Subscription
+from lockstep.models import LoggedChange, Subscription
+from lockstep.rest import users
 from lockstep.rest.actors import actor_of_user
 from lockstep.rest.rate_limit import limiter
 from lockstep.testing import deliver_all
@@ -288,7 +289,7 @@ def test_a_write_is_attributed_and_refused_once_the_account_is_not_active(staff:
     actor = actor_of_user(staff.person)
     with attributed_transaction(actor=actor):
         Article.objects.create(title="a")
-    assert Change.objects.get(model="blog.article").actor == f"user:{staff.person.pk}"
+    assert LoggedChange.objects.get(model="blog.article").actor == f"user:{staff.person.pk}"
     Person.objects.update(is_staff=False)
     with pytest.raises(PermissionDenied), attributed_transaction(actor=actor):
         Article.objects.create(title="b")
@@ -296,6 +297,24 @@ def test_a_write_is_attributed_and_refused_once_the_account_is_not_active(staff:
     with pytest.raises(AuthenticationFailed), attributed_transaction(actor=actor):
         Article.objects.create(title="c")
     assert [row.title for row in Article.objects.all()] == ["a"]
+
+
+def test_a_user_model_may_have_its_columns_in_a_parents_table(monkeypatch: pytest.MonkeyPatch):
+    editor = Editor.objects.create_user("eve", is_staff=True)
+    monkeypatch.setattr(users, "get_user_model", lambda: Editor)
+    actor = actor_of_user(editor)
+    with attributed_transaction(actor=actor):
+        Article.objects.create(title="a")
+    Person.objects.filter(pk=editor.pk).update(is_active=False)
+    with pytest.raises(AuthenticationFailed), attributed_transaction(actor=actor):
+        Article.objects.create(title="b")
+
+
+def test_users_that_the_database_cannot_be_asked_about_are_errors(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(users.router, "db_for_write", lambda model: "elsewhere")
+    monkeypatch.setattr(Person, "is_active", property(lambda person: True))
+    found = [message.id for message in users.users_can_be_asked(None)]
+    assert found == ["lockstep.E028", "lockstep.E029"]
 
 
 def test_checks_are_clean_without_any_setting(settings: Any):

@@ -17,6 +17,10 @@ from project.pages import BLOCK, PATIENCE, Site, connection, new_site
 
 pytestmark = pytest.mark.extras
 PAGE = Path(__file__).parent / "webhooks-in-your-project.md"
+LEFT = """
+    SELECT relname::text FROM pg_class WHERE relname LIKE 'lockstep%' UNION ALL
+    SELECT proname::text FROM pg_proc WHERE proname LIKE 'lockstep%' OR proname LIKE 'pgtrigger%'
+"""
 EXPECTED = "blog.article.created Hello\nblog.article.updated Hello again\n"
 
 
@@ -111,5 +115,8 @@ def test_every_line_of_the_page_does_what_it_says(tmp_path: Path):
                 reader.do(kind, dedent(body).strip())
         finally:
             reader.running.stop()
+        said = site.run("python manage.py lockstep uninstall")
+        assert "Dropped the table lockstep_webhooks_endpoint." in said
         with psycopg.connect(os.environ["DATABASE_URL"], dbname=site.database) as own:
             assert own.execute("SELECT count(*) FROM blog_article").fetchone() == (2,)
+            assert own.execute(LEFT).fetchall() == []

@@ -53,5 +53,9 @@ COMMENT ON TABLE {table} IS {comment};
 -- name: exists
 SELECT to_regclass(%s) IS NOT NULL;
 
+-- name: drop_function
+-- Drops the function of a trigger, which stays when the trigger's table is dropped.
+DROP FUNCTION IF EXISTS {function}();
+
 -- name: drop_table
 DROP TABLE {table} CASCADE;

@@ -1,7 +1,12 @@
 from django.conf import settings
 from django.db import models
+from project.people.models import Person
 
 from lockstep import Visibility, capture
+
+
+class Editor(Person):
+    """A user whose `is_active` is in the table of its parent."""
 
 
 @capture("owner_id", "state", "text", readers=Visibility("state", "public", "owner_id"), soft_delete="removed")

@@ -6,10 +6,10 @@ from rest_framework.permissions import IsAuthenticated
 
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.rest import fields
+from lockstep.rest.actors import actor_of
 from lockstep.rest.concurrency import answer, if_match, lock
 from lockstep.rest.errors import NotFound
-from lockstep.rest.requests import actor_of
-from lockstep.rest.serializers import StrictSerializer
+from lockstep.rest.serializers import StrictSerializer, validated
 from lockstep.rest.views import View
 
 
@@ -25,10 +25,9 @@ class DraftListView(View):
     permission_classes = (IsAuthenticated,)
 
     def post(self, request):
-        serializer = DraftSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
+        values = validated(DraftSerializer, request)
         with attributed_transaction(actor=actor_of(request)):
-            draft = Draft.objects.create(owner=request.user, **serializer.validated_data)
+            draft = Draft.objects.create(owner=request.user, **values)
         return answer(request, represent(draft), draft.version, status=201)
 
 
@@ -42,10 +41,9 @@ class DraftView(View):
         return answer(request, represent(draft), draft.version)
 
     def put(self, request, pk):
-        serializer = DraftSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
+        values = validated(DraftSerializer, request)
         with attributed_transaction(actor=actor_of(request)):
             draft = lock(Draft.objects.filter(owner=request.user), if_match(request), pk=pk)
-            Draft.objects.filter(pk=pk).update(version=F("version") + 1, **serializer.validated_data)
+            Draft.objects.filter(pk=pk).update(version=F("version") + 1, **values)
             draft.refresh_from_db()
         return answer(request, represent(draft), draft.version)
