@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 
+__all__ = ["Statement", "identifier", "joined", "literal", "statements"]
+
 NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 DESCRIPTION = re.compile(r"(?:--.*\n?)*")
 COMMENT = re.compile(r"^\s*--.*\n?", re.MULTILINE)

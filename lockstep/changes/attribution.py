@@ -18,6 +18,17 @@ from lockstep.changes.wakeup import commit_notifier
 from lockstep.conf import is_testing, lockstep_settings, log_connection
 from lockstep.sql import Statement, statements
 
+__all__ = [
+    "ATTRIBUTED",
+    "Actor",
+    "attributed_transaction",
+    "attribution",
+    "confirm",
+    "confirmation_sql",
+    "notify_on_commit",
+    "refuse_unless",
+]
+
 SQL = statements(__file__, "attribution")
 ATTRIBUTED = SQL["attributed"]  # columns that set the attribution, with the parameters of `attribution`
 

@@ -18,6 +18,8 @@ from django.db import models
 
 from lockstep.conf import lockstep_settings
 
+__all__ = ["captured_models"]
+
 M = TypeVar("M", bound=type[models.Model])
 
 STAFF, EVERYBODY = "staff", "everybody"  # readers; any other value is the name of a column

@@ -19,6 +19,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from lockstep import telemetry
 
+__all__ = ["Command", "counted", "whole_number"]
+
 
 class Command(BaseCommand):
     """The base of our commands. Writing to `self.stdout` never raises.

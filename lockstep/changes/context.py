@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+__all__ = ["current_trace"]
+
 
 @dataclass(frozen=True, slots=True)
 class Attribution:

@@ -7,6 +7,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
 from psycopg import errors
 
+__all__ = ["cause_of", "is_transient", "unsuitable"]
+
 MINIMUM_VERSION = 16
 
 READ_ONLY = "25006"

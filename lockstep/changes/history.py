@@ -10,6 +10,8 @@ from django.db.migrations.recorder import MigrationRecorder
 from lockstep.changes.capture import capture_of
 from lockstep.conf import engine_apps
 
+__all__ = ["is_of_later_version", "unknown_migrations"]
+
 Migration = tuple[str, str]  # app label, name
 
 

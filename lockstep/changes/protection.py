@@ -18,6 +18,8 @@ from lockstep.changes.triggers import NO_MEND, TRIGGERS, Fault, Log, find_log
 from lockstep.conf import lockstep_settings
 from lockstep.sql import Statement, identifier, joined, literal, statements
 
+__all__ = ["UnfitRole", "secure"]
+
 PROTECTION = statements(__file__, "protection")
 SCHEMA = statements(__file__, "schema")
 # Functions of schema.sql that run with their owner's rights, and the statements that make them.

@@ -14,6 +14,8 @@ from lockstep.delivery import operations
 from lockstep.delivery.reports import Status
 from lockstep.sql import identifier, statements
 
+__all__ = ["Finding", "register_check"]
+
 SQL = statements(__file__, "audit")
 
 

@@ -16,6 +16,8 @@ from lockstep.changes.connecting import WatchedAsyncConnection, connection_param
 from lockstep.delivery.subscriptions import Pool
 from lockstep.delivery.waiting import Reasons
 
+__all__ = ["open_pool"]
+
 APPLICATION_NAME = "lockstep-worker"
 COURIERS = 6  # connections that the couriers share
 

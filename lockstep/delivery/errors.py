@@ -14,6 +14,8 @@ Any other exception of a subscriber is a bug, and is treated as RetryLater. Only
 is an answer of the remote, or a timeout (decision 46).
 """
 
+__all__ = ["DependencyPending", "Receipt", "Rejected", "RetryLater", "Unreachable"]
+
 Receipt = dict[str, object]  # a handler's record of an attempt, as JSON
 
 

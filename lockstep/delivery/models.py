@@ -5,6 +5,8 @@ from django.db.models.functions import Now
 
 from lockstep.changes.models import UUID7
 
+__all__ = ["Subscription"]
+
 
 class TextArrayField(models.Field):  # type: ignore[type-arg]  # Django's fields take none at run time
     """A list of strings, as text[]. Django's own field cannot be imported where there is no psycopg."""

@@ -16,6 +16,8 @@ from lockstep.delivery.database import Connection
 from lockstep.delivery.subscriptions import Pool
 from lockstep.sql import statements
 
+__all__ = ["PeriodicWork", "register_periodic", "with_orm"]
+
 UPKEEP = statements(__file__, "upkeep")
 
 logger = logging.getLogger(__name__)

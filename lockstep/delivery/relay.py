@@ -14,6 +14,8 @@ from lockstep.delivery.subscriptions import Subscriber
 from lockstep.delivery.values import bigints
 from lockstep.sql import Statement, statements
 
+__all__ = ["declare"]
+
 LANES = statements(__file__, "lanes")
 OPERATIONS = statements(__file__, "operations")
 RELAY = statements(__file__, "relay")

@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
+__all__ = ["ChangeFilter", "Status"]
+
 
 @dataclass(frozen=True, slots=True)
 class Status:

@@ -17,6 +17,8 @@ from lockstep.delivery.clock import DatabaseClock
 from lockstep.delivery.errors import Receipt
 from lockstep.delivery.retry import SCHEDULE
 
+__all__ = ["Change", "Claim", "Handler", "Pool", "Skipped", "Subscriber", "register"]
+
 if TYPE_CHECKING:  # a project that runs its tests on another database declares its subscribers without psycopg
     from psycopg import AsyncConnection
     from psycopg.rows import TupleRow

@@ -34,6 +34,8 @@ from lockstep.rest.serializers import page_of
 from lockstep.rest.server.environ import EXCHANGE
 from lockstep.rest.views import View
 
+__all__ = ["ChangeListView", "HistoryView", "history_of"]
+
 MAX_PATTERNS = 2_000  # characters
 PLACE = OpenApiParameter(
     "Last-Event-ID", str, OpenApiParameter.HEADER, description="Where the stream continues; without it, from now on."

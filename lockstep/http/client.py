@@ -17,6 +17,20 @@ from lockstep.http.errors import MalformedResponse, ProviderError, Unreachable, 
 from lockstep.http.json_text import parse
 from lockstep.version import VERSION
 
+__all__ = [
+    "HEADERS",
+    "IDLE_SECONDS",
+    "HttpClient",
+    "Operation",
+    "decoded",
+    "expect_one_encoding",
+    "expect_success",
+    "provider_errors",
+    "read_body",
+    "read_object",
+    "trusted",
+]
+
 MAX_RESPONSE_BYTES = 8 * 1024 * 1024
 # Node closes a connection that has been idle for 5 s. It is closed first here: no request uses a closed one.
 IDLE_SECONDS = 2.0

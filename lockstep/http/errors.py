@@ -15,6 +15,8 @@ have been applied without a successful response: look it up before sending it ag
 
 from lockstep.http.retry_after import retry_after_seconds
 
+__all__ = ["MalformedResponse", "NotFound", "ProviderError", "Refused", "ServerError", "Unreachable", "refusal"]
+
 
 class ProviderError(Exception):
     """The request to the remote system failed."""

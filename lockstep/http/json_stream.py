@@ -13,6 +13,8 @@ import orjson
 from lockstep.http.errors import MalformedResponse
 from lockstep.http.json_text import parse
 
+__all__ = ["batches"]
+
 PIECE = 256 * 1024
 MAX_ELEMENT_BYTES = 8 * 1024 * 1024
 

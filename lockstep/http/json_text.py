@@ -7,6 +7,8 @@ import orjson
 
 from lockstep.http.errors import MalformedResponse
 
+__all__ = ["excerpt", "integer_of", "is_integer", "is_same", "is_text", "parse"]
+
 # The largest whole number that JavaScript, and with it most readers of JSON, can tell from the next one.
 MAX_INTEGER = 2**53 - 1
 

@@ -18,6 +18,8 @@ from lockstep.mirror.plan import Kind, Plan, Step
 from lockstep.mirror.push import Pusher, Unsettled
 from lockstep.mirror.remote import Pool, fingerprint, projection
 
+__all__ = ["Applier"]
+
 logger = logging.getLogger(__name__)
 
 LANE_POLL_SECONDS = 0.1  # between attempts to hold a lane of a worker

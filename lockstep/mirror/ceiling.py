@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+__all__ = ["Ceiling"]
+
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:

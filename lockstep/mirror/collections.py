@@ -10,6 +10,8 @@ from django.db import models
 
 from lockstep.mirror.ceiling import Ceiling
 
+__all__ = ["Client", "Collection", "Field", "Limits", "Mirror", "Parent"]
+
 Body: TypeAlias = dict[str, object]  # an object of a provider, or what is sent of one of ours: values of JSON by name
 
 

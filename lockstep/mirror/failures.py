@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from lockstep.delivery import errors as delivery
 from lockstep.http.errors import ProviderError, Unreachable
 
+__all__ = ["provider_errors_as_delivery_errors"]
+
 
 @contextmanager
 def provider_errors_as_delivery_errors() -> Iterator[None]:

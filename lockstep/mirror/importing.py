@@ -18,6 +18,8 @@ from lockstep.mirror.collections import Body, Client, Collection, Mirror
 from lockstep.mirror.remote import Pool
 from lockstep.sql import Statements
 
+__all__ = ["Report", "import_all"]
+
 EXAMPLES = 5  # refused objects that a report shows
 BATCH = 5_000  # objects taken in by one transaction
 AT_ONCE = 2  # concurrent transactions

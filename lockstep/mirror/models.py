@@ -5,6 +5,8 @@ from django.db.models.functions import Now
 
 from lockstep.changes.models import UUID7
 
+__all__ = ["Import"]
+
 
 class RemoteObject(models.Model):
     """The copy of one object of ours in one collection of a provider.

@@ -19,6 +19,8 @@ from lockstep.mirror.collection_sql import statements
 from lockstep.mirror.collections import Body, Client, Collection, Mirror
 from lockstep.mirror.remote import digest, keeps_writes, projection
 
+__all__ = ["Plan"]
+
 Connection = AsyncConnection[TupleRow]
 Kind = Literal["create", "update", "delete", "not_persisted"]
 

@@ -9,6 +9,8 @@ from lockstep.changes.commands import counted
 from lockstep.mirror.apply import Result
 from lockstep.mirror.plan import Kind, Plan, Step
 
+__all__ = ["describe_plan", "describe_result"]
+
 SHOWN = 50  # steps of one kind in one collection, unless all are asked for
 MAX_VALUE = 70
 KINDS: tuple[Kind, ...] = ("create", "update", "delete", "not_persisted")

@@ -7,6 +7,8 @@ from lockstep.mirror.models import MirrorState
 from lockstep.mirror.remote import Connection
 from lockstep.sql import statements
 
+__all__ = ["State"]
+
 SQL = statements(__file__, "state")
 
 # The ages of a write with an unknown outcome at which the provider is read. The hourly drift check counts its effects

@@ -11,6 +11,8 @@ from lockstep.mirror.drift import drift_check, mirror_check
 from lockstep.mirror.push import Pusher
 from lockstep.mirror.reconcile import Reconciler
 
+__all__ = ["mirror_subscriber", "register_mirror"]
+
 DEADLINE = 20.0  # seconds for one push; its few requests have their own, shorter ones
 
 

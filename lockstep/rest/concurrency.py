@@ -18,6 +18,8 @@ from lockstep.rest.errors import NotFound, PreconditionFailed
 from lockstep.rest.fastpath import Values
 from lockstep.rest.responses import ApiResponse
 
+__all__ = ["ANY_VERSION", "Match", "answer", "if_match", "lock", "object_response"]
+
 M = TypeVar("M", bound=models.Model)
 
 TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')

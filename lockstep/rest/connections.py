@@ -14,6 +14,8 @@ from lockstep.changes.query_log import bound_query_log
 from lockstep.conf import lockstep_settings
 from lockstep.sql import statements
 
+__all__ = ["configure_connections", "refuse_unsuitable_database"]
+
 SQL = statements(__file__, "connections")
 # In addition to statement_timeout, which does not apply to a commit that waits for a standby.
 COMMIT_SECONDS = 5.0

@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 
+__all__ = ["derived_key"]
+
 
 class DecryptionFailed(Exception):
     """The content was encrypted under a SECRET_KEY that is neither the current one nor in SECRET_KEY_FALLBACKS."""

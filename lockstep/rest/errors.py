@@ -22,6 +22,18 @@ from django.http import HttpResponse
 from lockstep.rest import problems
 from lockstep.rest.problems import Problem, problem_of
 
+__all__ = [
+    "CONTENT_TYPE",
+    "Conflict",
+    "DomainError",
+    "InsufficientScope",
+    "Invalid",
+    "NotFound",
+    "TooManyRequests",
+    "Unavailable",
+    "document",
+]
+
 CONTENT_TYPE = "application/problem+json"
 Errors = Sequence[Mapping[str, str]]
 

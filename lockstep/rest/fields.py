@@ -14,6 +14,8 @@ from lockstep.rest import text
 from lockstep.rest.numbers import DECIMAL, WHOLE
 from lockstep.rest.parameters import DATE_TIME, read_uuid
 
+__all__ = ["Boolean", "DecimalNumber", "Email", "Integer", "Text", "Uuid"]
+
 
 class Text(serializers.CharField):
     """A text without trimming, in NFC as it is stored, so that its length is the stored one.

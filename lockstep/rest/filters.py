@@ -19,6 +19,8 @@ from django.db.models import QuerySet
 from lockstep.rest.parameters import QueryParameter
 from lockstep.rest.requests import ApiRequest
 
+__all__ = ["Filters"]
+
 Q = TypeVar("Q", bound="QuerySet[Any, Any]")
 Narrow = str | Callable[[Any, Any], Any]  # a look-up of Django, or a method of the query set that takes the value
 

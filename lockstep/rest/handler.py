@@ -17,6 +17,8 @@ from lockstep.changes.context import tracing
 from lockstep.rest.errors import problem_response
 from lockstep.rest.middleware import REMARKS, as_problem, trace_of
 
+__all__ = ["Handler"]
+
 MAX_CONTENT_TYPE = 256  # characters, as in REST framework; the rest is ignored
 
 logger = logging.getLogger(__name__)

@@ -31,6 +31,8 @@ from lockstep.rest.models import IDEMPOTENCY_TTL
 from lockstep.rest.requests import address_of
 from lockstep.sql import statements
 
+__all__ = ["InFlight", "once"]
+
 META = "HTTP_IDEMPOTENCY_KEY"  # the header, in request.META
 # A string of Structured Fields (RFC 8941, which the header's draft asks for), or the key as it is: both are one key.
 KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)

@@ -18,6 +18,8 @@ from lockstep.changes.context import tracing
 from lockstep.rest.errors import CONTENT_TYPE, MAX_QUOTED, cut, problem_response
 from lockstep.rest.tracing import respond_in_a_span
 
+__all__ = ["REGISTRY"]
+
 View = Callable[[HttpRequest], HttpResponse]
 
 logger = logging.getLogger("lockstep.requests")

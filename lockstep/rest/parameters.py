@@ -17,6 +17,8 @@ from rest_framework.fields import DateTimeField
 
 from lockstep.rest.numbers import NATURAL
 
+__all__ = ["QueryParameter", "choice", "moment", "text"]
+
 Reader = Callable[[str], Any]  # raises ValueError with a message for the client
 MAX_TEXT = 200  # characters of a search text
 MAX_INTEGER = 10**18 - 1

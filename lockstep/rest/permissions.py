@@ -7,6 +7,8 @@ from rest_framework.request import Request
 
 from lockstep.rest.errors import InsufficientScope
 
+__all__ = ["ReadsToo", "Staff", "StaffWrite"]
+
 
 class Staff(BasePermission):
     """Allows staff only."""

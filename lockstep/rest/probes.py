@@ -25,6 +25,8 @@ from lockstep.rest.problem_views import ProbeView, not_found
 from lockstep.rest.serializers import HealthSerializer, ReadinessSerializer
 from lockstep.rest.server.environ import EXCHANGE
 
+__all__ = ["HealthView", "MetricsView", "ReadinessView", "required_migrations"]
+
 logger = logging.getLogger(__name__)
 
 if apps.is_installed("lockstep.mirror"):  # importing its models would fail otherwise

@@ -15,6 +15,8 @@ from lockstep.rest.problems import PROBLEMS, Problem
 from lockstep.rest.requests import read_query
 from lockstep.rest.serializers import ProblemKindSerializer
 
+__all__ = ["not_found"]
+
 
 class SingleRepresentation(BaseContentNegotiation):
     """Ignores the Accept header: there is one representation."""

@@ -6,6 +6,8 @@
 from dataclasses import dataclass
 from http import HTTPStatus
 
+__all__ = ["FORBIDDEN", "INSUFFICIENT_STOCK", "OAUTH_REFUSED", "UNAUTHENTICATED", "problem_of"]
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

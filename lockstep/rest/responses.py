@@ -8,6 +8,8 @@ from django.http import HttpResponse
 from lockstep.rest import fastpath
 from lockstep.rest.json import dumps
 
+__all__ = ["ApiResponse"]
+
 JSON = "application/json"
 
 

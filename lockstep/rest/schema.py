@@ -36,6 +36,19 @@ from lockstep.rest.routes import NAME
 from lockstep.rest.serializers import StrictSerializer
 from lockstep.rest.views import View
 
+__all__ = [
+    "ARRAY_PAGE",
+    "CHANGES_VERSION",
+    "CREATES_VERSION",
+    "CURSOR_PAGE",
+    "DELETES_VERSION",
+    "NUMBERED_PAGE",
+    "READS_VERSION",
+    "SHOWS_VERSION",
+    "cursor_page",
+    "ordering",
+]
+
 Tree = dict[str, Any]
 
 # --- Declared by views with parameters=… -------------------------------------------------------------

@@ -17,6 +17,8 @@ from lockstep.rest.json import JSONRenderer
 from lockstep.rest.middleware import PAGE_POLICY
 from lockstep.rest.views import View
 
+__all__ = ["RedocView", "SchemaView", "SwaggerView"]
+
 _lock = threading.Lock()
 REDOC_POLICY = f"{PAGE_POLICY}; worker-src 'self' blob:"  # its search runs in a worker from a blob
 

@@ -13,6 +13,8 @@ from rest_framework.request import Request
 from lockstep.rest.errors import MAX_ERRORS
 from lockstep.rest.json import dumps
 
+__all__ = ["ApiSerializer", "ProblemSerializer", "StrictSerializer", "page_of", "validated"]
+
 MAX_TOKEN = 1_000  # characters of a value that is not free text: a number, a time, an id, a choice
 
 

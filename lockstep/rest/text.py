@@ -3,6 +3,8 @@
 import unicodedata
 from typing import Literal
 
+__all__ = ["check_visible", "nfc", "nfkc"]
+
 MAX_MARKS = 30  # in a row, as in UAX #15: sorting them takes the square of their number
 MAX_NORMALISED = 100_000  # characters
 # Invisible, although of category Lo, Mn or So.

@@ -18,6 +18,8 @@ from lockstep.changes.columns import column_of
 from lockstep.conf import lockstep_settings
 from lockstep.sql import Statement, identifier, statements
 
+__all__ = ["AnyUser"]
+
 AnyUser = Any  # an instance of the project's user model
 SQL = statements(__file__, "users")
 

@@ -21,6 +21,8 @@ from lockstep.rest.rate_limit import limiter
 from lockstep.rest.requests import ApiRequest, address_of, network_of
 from lockstep.rest.responses import ApiResponse
 
+__all__ = ["View"]
+
 
 class View(APIView):
     """A REST framework view, whose handlers parse, call one action or read, and respond. `dispatch` takes these steps:

@@ -6,6 +6,8 @@ from typing import Any
 import psycopg
 from django.db import DatabaseError, models
 
+__all__ = ["ALIVE_SUFFIX", "CONCURRENT_WRITE", "REFUSED", "field_of", "is_concurrent", "trigger_message", "violation"]
+
 CONCURRENT_WRITE = "A concurrent request wrote a conflicting value. Retry."
 REFUSED = "The database refused the write. Nothing was changed; the reason is in the server's log."
 ALIVE_SUFFIX = "_alive"  # of the constraints of AliveParent (entities.py)

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+__all__ = ["Unfit", "active", "headers", "ids", "is_wanted", "start"]
+
 if TYPE_CHECKING:
     from lockstep.telemetry.spans import Spans
 

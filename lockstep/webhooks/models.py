@@ -15,6 +15,8 @@ from lockstep.changes.capture import capture
 from lockstep.changes.models import UUID7
 from lockstep.sql import statements
 
+__all__ = ["Endpoint"]
+
 if TYPE_CHECKING:
     from lockstep.rest.users import AnyUser
 

@@ -32,6 +32,8 @@ from lockstep.http.client import trusted
 from lockstep.http.retry_after import retry_after_seconds
 from lockstep.version import VERSION
 
+__all__ = ["Destination", "WebhookSender", "webhook_sender"]
+
 MAX_RESPONSE_BYTES = 64 * 1024  # that are read of a response
 EXCERPT = 2_000  # characters of it that are kept
 IDLE_SECONDS = 2.0  # after which an idle connection is closed; most servers close it after 5 seconds

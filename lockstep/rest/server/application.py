@@ -31,6 +31,8 @@ from lockstep.rest.server.slots import Slots
 from lockstep.rest.server.sockets import limit_unread_responses
 from lockstep.rest.server.stopping import Stopping
 
+__all__ = ["Application"]
+
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 WSGIApplication = Callable[[Environ, Any], Iterable[bytes]]
 Headers = list[tuple[bytes, bytes]]

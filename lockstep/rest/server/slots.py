@@ -16,6 +16,8 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from lockstep.conf import lockstep_settings
 from lockstep.rest.errors import Unavailable
 
+__all__ = ["remote_wait"]
+
 Task = Callable[[], None]
 Connection = Any  # one of Django's wrappers
 Handover = SimpleQueue[Connection]

@@ -10,6 +10,8 @@ import termios
 from collections.abc import Callable
 from pathlib import Path
 
+__all__ = ["allow_open_files"]
+
 logger = logging.getLogger(__name__)
 
 DESCRIPTORS = Path("/proc/self/fd")
