@@ -1,4 +1,4 @@
-"""The engine's modules export by `__all__` what others may use; the backend uses nothing else, and the lists are pinned."""
+"""What the engine exports: the backend uses nothing else, and the lists, each module's `__all__`, are pinned."""
 
 import ast
 from collections.abc import Iterator
