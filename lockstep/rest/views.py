@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from django.http import HttpRequest, HttpResponseBase
 from rest_framework.exceptions import APIException
@@ -47,9 +47,17 @@ class View(APIView):
     replays = True  # whether a repeated Idempotency-Key gets the stored response
     replays_itself = False  # whether the handler calls `idempotency.once`, after what must not be in its transaction
 
+    _default_headers: ClassVar[dict[str, str]]
+
+    def __init_subclass__(cls) -> None:
+        # REST framework's `default_response_headers`, made once for each class and not for each request.
+        methods = [name for name in cls.http_method_names if hasattr(cls, "get" if name == "head" else name)]
+        varies = {"Vary": "Accept"} if len(cls.renderer_classes) > 1 else {}
+        cls._default_headers = {"Allow": ", ".join(name.upper() for name in methods), **varies}
+
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # noqa: ANN401 - the route's
         """The response to a request, errors included."""
-        self.args, self.kwargs, self.headers = args, kwargs, self.default_response_headers
+        self.args, self.kwargs, self.headers = args, kwargs, dict(self._default_headers)
         self.request = api_request = self.initialize_request(request, *args, **kwargs)
         method = (request.method or "").lower()
         handler = getattr(self, method, None) if method in self.http_method_names else None
