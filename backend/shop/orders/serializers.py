@@ -1,6 +1,6 @@
 """Serializers of bags and orders."""
 
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from django.core.validators import MaxLengthValidator, MinLengthValidator
@@ -14,9 +14,11 @@ from backend.shop.orders.models import MAX_LINES, MAX_QUANTITY
 from backend.shop.states import machines
 from lockstep.rest import fields
 from lockstep.rest.errors import CONTENT_TYPE
-from lockstep.rest.requests import read_key
+from lockstep.rest.numbers import NATURAL
+from lockstep.rest.parameters import UUID_TEXT
 from lockstep.rest.serializers import ApiSerializer, ProblemSerializer, StrictSerializer
 
+Fields = list[tuple[str, serializers.Field[Any, Any, Any, Any]]]
 MAX_NUMBER = 10**18 - 1
 
 
@@ -37,11 +39,11 @@ class ProductKey(serializers.Field):  # type: ignore[type-arg]  # it takes none 
         """The id or the number; a number may be a string of digits, as in the predecessors' APIs."""
         if type(data) is int and 0 <= data <= MAX_NUMBER:
             return data
-        try:
-            [key] = read_key(data if isinstance(data, str) else "").values()
-        except ValueError as error:
-            raise serializers.ValidationError("Must be the id of a product, or its number.") from error
-        return cast("UUID | int", key)
+        if isinstance(data, str) and UUID_TEXT.fullmatch(data):
+            return UUID(data)
+        if isinstance(data, str) and NATURAL.fullmatch(data) and int(data) <= MAX_NUMBER:
+            return int(data)
+        raise serializers.ValidationError("Must be the id of a product, or its number.")
 
 
 class QuantitySerializer(StrictSerializer):
@@ -102,22 +104,23 @@ class OrderLines(serializers.Field):  # type: ignore[type-arg]  # it takes none 
         """The lines. Raises ValidationError with the errors of each line by its index."""
         if not isinstance(data, list):
             self.fail("not_a_list", input_type=type(data).__name__)
+        fields = [*self.line.fields.items()]
         lines: list[Line] = []
         errors: dict[Any, Any] = {}
         for index, line in enumerate(data):
             try:
-                lines.append(self._read_line(line))
+                lines.append(self._read_line(line, fields))
             except serializers.ValidationError as error:
                 errors[index] = error.detail
         if errors:
             raise serializers.ValidationError(errors)
         return lines
 
-    def _read_line(self, data: object) -> Line:
+    def _read_line(self, data: object, fields: Fields) -> Line:
         if not isinstance(data, dict):
             return Line(**self.line.run_validation(data))  # raises: it is no object
         refused, values, errors = self.line.refused(data), [], {}
-        for name, field in self.line.fields.items():
+        for name, field in fields:
             try:
                 values.append(field.run_validation(empty if name in refused else data.get(name, empty)))
             except serializers.ValidationError as error:
