@@ -3,6 +3,7 @@
     bundles, fetch            a GET reads its object in the round trip of its authentication     bundling.py
     fetch_all, fetch_one, …   statements that are planned once for each connection               statements.py
     instance                  model instances from columns that a statement has read             instances.py
+    unbound                   one serializer validates the bodies of all requests                instances.py
     Negotiation               the usual Accept headers need no negotiation                       negotiation.py
     response_headers          headers of plain ASCII need no encoding                            headers.py
 
@@ -12,7 +13,7 @@ modules import only the names below.
 
 from lockstep.rest.fastpath.bundling import BundledQuery, bundled_query, bundles, fetch, for_user, keep
 from lockstep.rest.fastpath.headers import response_headers
-from lockstep.rest.fastpath.instances import instance
+from lockstep.rest.fastpath.instances import instance, unbound
 from lockstep.rest.fastpath.negotiation import Negotiation
 from lockstep.rest.fastpath.statements import Row, Values, fetch_all, fetch_one, fetch_tuple
 
@@ -31,4 +32,5 @@ __all__ = [
     "instance",
     "keep",
     "response_headers",
+    "unbound",
 ]
