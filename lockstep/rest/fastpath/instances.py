@@ -33,7 +33,7 @@ def instance(model: type[M], columns: Sequence[str], values: Sequence[Any]) -> M
 def unbound(serializer: Body) -> Serializer[Any]:
     """A serializer without data, for its `run_validation`, which leaves no state in it.
 
-    It is the same one for all requests and threads. Saves copying all fields: 0.7 ms for an order.
+    It is the same one for all requests and threads. Saves copying all fields: 0.2 ms for an order.
     """
     return _shared(serializer) if switch.is_on() else serializer()
 
