@@ -10,6 +10,7 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, Operational
 from psycopg.errors import DeadlockDetected, DiskFull, LockNotAvailable, QueryCanceled, SerializationFailure
 from rest_framework import exceptions
 from rest_framework.views import exception_handler as drf_exception_handler
+from rest_framework.views import set_rollback
 
 from lockstep.changes.database_errors import cause_of, is_read_only, is_stale
 from lockstep.rest import problems
@@ -30,6 +31,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> ApiResponse 
     elif _is_database_failure(error):
         error = _unavailable(error)
     if isinstance(error, DomainError):
+        set_rollback()  # with ATOMIC_REQUESTS; REST framework's handler does it for other errors
         return _domain_response(error)
     response = drf_exception_handler(error, context)
     if response is None:

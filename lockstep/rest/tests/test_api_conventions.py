@@ -4,9 +4,12 @@ import json
 import logging
 
 import pytest
+from django.db import connection
 from django.test import Client
 
+from backend.posts.models import Post
 from lockstep.rest import rate_limit
+from lockstep.rest.errors import Conflict
 from lockstep.rest.problems import PROBLEMS, as_markdown
 from tests.support import Cast
 
@@ -189,3 +192,19 @@ def test_probes_are_no_lines(client: Client, caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.INFO, "lockstep.requests"):
         client.get("/healthz")
     assert not [record for record in caplog.records if record.name == "lockstep.requests"]
+
+
+def test_an_error_rolls_back_what_its_handler_wrote_where_requests_are_transactions(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+):
+    post = Post.objects.create(title="as it was", body="A body")
+
+    def refuse(**_: object) -> None:
+        Post.objects.filter(pk=post.pk).update(title="changed")
+        raise Conflict
+
+    monkeypatch.setattr("backend.posts.actions.delete_post", refuse)
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    assert cast.owner.delete(f"{POSTS}delete/{post.number}/").status_code == 409
+    post.refresh_from_db()
+    assert post.title == "as it was"
