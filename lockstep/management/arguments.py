@@ -2,6 +2,7 @@
 
 import re
 from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TypedDict, cast
@@ -106,7 +107,7 @@ def _add_whole_log(subcommands: Subcommands) -> None:
     _plan(subcommands.add("new-epoch", text, named=False))
     text = "writes a model's missing changes to the log, as after an import without capture"
     resync = _plan(subcommands.add("resync", text, named=False))
-    resync.add_argument("model", type=_model, help='such as "blog.article"')
+    resync.add_argument("model", type=_captured_model, help='such as "blog.article"')
     text = "drops triggers, functions and tables of Lockstep, and keeps the project's tables"
     _plan(subcommands.add("uninstall", text, named=False))
 
@@ -199,6 +200,14 @@ def _database_time() -> datetime:
 
 
 def _model(text: str) -> str:
-    if text not in (known := logged_models()):
-        raise ArgumentTypeError(f"there is no model {text!r}. There are: {', '.join(known)}")
+    return _one_of(text, logged_models())
+
+
+def _captured_model(text: str) -> str:
+    return _one_of(text, [capture.label for capture in captures()])  # those of messages have no table
+
+
+def _one_of(text: str, models: Sequence[str]) -> str:
+    if text not in models:
+        raise ArgumentTypeError(f"there is no model {text!r}. There are: {', '.join(models)}")
     return text

@@ -110,6 +110,14 @@ def test_results_are_json_for_other_programs(dead: Steps, arguments: tuple[str, 
     assert {name: found[name] for name in expected} == expected
 
 
+@pytest.mark.django_db
+def test_resync_refuses_a_model_that_is_not_captured():
+    """Messages to one endpoint are in the log under a model of their own, which has no table."""
+    code, said = run_command("lockstep", "resync", "webhooks.test", "--plan")
+    assert code == 1
+    assert "there is no model 'webhooks.test'" in said
+
+
 def test_check_reports_faults_of_the_database(
     dead: Steps, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ):
