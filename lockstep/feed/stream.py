@@ -44,7 +44,7 @@ class PositionExpired(DomainError):
     problem = problems.GONE
 
 
-class DependencyPending(Unavailable):
+class LogNotReady(Unavailable):
     """No worker has run on this database yet, as after a restore. Try again later."""
 
     retry_after = 5
@@ -83,13 +83,13 @@ def event_stream(
 ) -> StreamingHttpResponse:
     """A response with the `wanted` changes, until its actor loses the right to read or the client `is_gone`.
 
-    Raises InvalidLastEventId, PositionExpired, DependencyPending and TooManyStreams before it begins.
+    Raises InvalidLastEventId, PositionExpired, LogNotReady and TooManyStreams before it begins.
     """
     with ExitStack() as resources:
         resources.enter_context(_slot())
-        follower = resources.enter_context(open_log_reader())
-        place = _begin(follower, last_event_id)
-        stream = Stream(resources.pop_all(), _events(follower, place, wanted, actor, is_gone))
+        reader = resources.enter_context(open_log_reader())
+        place = _begin(reader, last_event_id)
+        stream = Stream(resources.pop_all(), _events(reader, place, wanted, actor, is_gone))
     return StreamingHttpResponse(stream, content_type=EVENT_STREAM, headers=STREAM_HEADERS)
 
 
@@ -103,14 +103,14 @@ def _slot() -> Iterator[None]:
         _slots.release()
 
 
-def _begin(follower: LogReader, last_event_id: str) -> Position:
+def _begin(reader: LogReader, last_event_id: str) -> Position:
     try:
         if not last_event_id:
-            return follower.now()
+            return reader.now()
         place = Position.parse(last_event_id)
-        follower.validate(place)
+        reader.validate(place)
     except log_reader.LogNotInitialised as error:
-        raise DependencyPending from error
+        raise LogNotReady from error
     except log_reader.InvalidPosition as error:
         raise InvalidLastEventId from error
     except log_reader.PositionExpired as error:
@@ -121,8 +121,8 @@ def _begin(follower: LogReader, last_event_id: str) -> Position:
 class _Entitlement:
     """The right of a stream's client to read."""
 
-    def __init__(self, follower: LogReader, actor: Actor) -> None:
-        self._follower, self._actor = follower, actor
+    def __init__(self, reader: LogReader, actor: Actor) -> None:
+        self._reader, self._actor = reader, actor
         self._until = 0.0
 
     def holds(self) -> bool:
@@ -130,33 +130,33 @@ class _Entitlement:
         if time.monotonic() < self._until:
             return True
         self._until = time.monotonic() + ENTITLED_SECONDS
-        return self._follower.confirms(self._actor)
+        return self._reader.confirms(self._actor)
 
 
 def _events(
-    follower: LogReader, place: Position, wanted: Wanted, actor: Actor, is_gone: Callable[[], bool]
+    reader: LogReader, place: Position, wanted: Wanted, actor: Actor, is_gone: Callable[[], bool]
 ) -> Generator[bytes]:
     """The stream's events. It ends if the database fails, and its client resumes at its position."""
     try:
-        yield from _changes(follower, place, wanted, actor, is_gone)
+        yield from _changes(reader, place, wanted, actor, is_gone)
     except psycopg.Error as error:
         logger.warning("a stream ends because of the database: %s", str(error).partition("\n")[0])
 
 
 def _changes(
-    follower: LogReader, place: Position, wanted: Wanted, actor: Actor, is_gone: Callable[[], bool]
+    reader: LogReader, place: Position, wanted: Wanted, actor: Actor, is_gone: Callable[[], bool]
 ) -> Generator[bytes]:
     """Each wanted change with the position after it, and heartbeats with the current position."""
     yield b"retry: %d\nid: %s\n\n" % (RETRY_MILLISECONDS, str(place).encode())
     ends = time.monotonic() + LIFE_SECONDS
     silent_since = time.monotonic()
-    entitlement = _Entitlement(follower, actor)
+    entitlement = _Entitlement(reader, actor)
     while time.monotonic() < ends and not is_gone() and entitlement.holds():
-        found = follower.read(place)
+        found = reader.read(place)
         if not found:
-            place = follower.next_window(place)
+            place = reader.next_window(place)
             if place.start == place.end:
-                follower.wait(POLL_SECONDS)
+                reader.wait(POLL_SECONDS)
         for place, change in found:
             if wanted(change):
                 yield _event(place, change)
