@@ -4,10 +4,10 @@ from django.db.models.functions import Now
 from rest_framework.exceptions import PermissionDenied
 
 from backend.defects.models import Defect
-from backend.entities.models import AnyUser
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.rest.concurrency import ANY_VERSION, Match, lock
 from lockstep.rest.requests import by_key
+from lockstep.rest.users import AnyUser
 
 
 def create_defect(*, actor: str, user: AnyUser, comment: str) -> Defect:

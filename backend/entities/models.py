@@ -26,7 +26,6 @@ class NextNumber(models.Func):
 
 
 E = TypeVar("E", bound=models.Model)
-AnyUser = Any  # an instance of the project's user model
 
 
 class EntityQuerySet(models.QuerySet[E]):

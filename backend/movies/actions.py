@@ -7,11 +7,11 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from backend.entities.models import AnyUser
 from backend.movies.models import Movie, Rating
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.rest.concurrency import ANY_VERSION, Match, lock
 from lockstep.rest.errors import Invalid
+from lockstep.rest.users import AnyUser
 
 NO_MOVIE = "There is no such movie."
 REFUSALS = {  # by the violated constraint

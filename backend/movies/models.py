@@ -12,9 +12,10 @@ from django.db.models.functions import Now
 
 from backend.entities.dependents import deletes, deletes_of_user
 from backend.entities.folding import FoldedField, fold_trigger
-from backend.entities.models import BUMP_VERSION, AliveParent, AnyUser, Entity, EntityQuerySet
+from backend.entities.models import BUMP_VERSION, AliveParent, Entity, EntityQuerySet
 from backend.entities.transition_tables import BOTH_ROWS, NEW_ROWS, OLD_ROWS
 from lockstep import EVERYBODY, capture
+from lockstep.rest.users import AnyUser
 from lockstep.sql import statements
 
 TRIGGERS = statements(__file__, "triggers")

@@ -7,9 +7,9 @@ from django.db.models import F, OrderBy, Q, Window
 from django.db.models.functions import RowNumber
 
 from backend.entities.folding import Fold, SortKey
-from backend.entities.models import AnyUser
 from backend.movies.models import Movie, MovieQuerySet, Rating
 from lockstep.rest.errors import NotFound
+from lockstep.rest.users import AnyUser
 
 ORDERINGS: dict[str, list[OrderBy]] = {
     "title": [SortKey("title").asc(), F("id").asc()],
