@@ -6,6 +6,7 @@ puts an `Actor` of its own at `request.auth.actor`.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,11 +71,9 @@ def actor_parameter(name: str, description: str) -> QueryParameter:
 
 def _read_uuid_actor(value: str) -> str:
     kind, _, key = value.partition(":")
-    try:
-        if kind == "user":
+    if kind == "user":
+        with suppress(ValueError):  # replaced by the message below
             return f"user:{read_uuid(key)}"
-    except ValueError:
-        kind = ""
     raise ValueError("Must be user:<id>, with the UUID of a user.")
 
 

@@ -7,6 +7,7 @@ without a declaration takes no parameters.
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -153,10 +154,8 @@ def read_uuid(value: str) -> UUID:
 
 
 def _read_moment(value: str) -> datetime:
-    try:
-        if DATE_TIME.fullmatch(value):
+    if DATE_TIME.fullmatch(value):
+        with suppress(ValidationError):  # such as the 30th of February
             moment: datetime = DateTimeField().run_validation(value)
             return moment
-    except ValidationError:
-        pass  # such as the 30th of February
     raise ValueError("Must be a date and time such as 2026-01-31T12:00:00Z.")
