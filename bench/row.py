@@ -16,7 +16,7 @@ Progress = Callable[[str, Figures], None]
 
 @dataclass(frozen=True)
 class Goal:
-    """A bound of PERFORMANCE.md for the ratio ours / peer, or for our own figure."""
+    """A bound for the ratio ours / peer, or for our own figure."""
 
     bound: Literal["at least", "at most"]
     value: float

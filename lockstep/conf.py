@@ -33,6 +33,7 @@ class LockstepSettings:
     # The address at which a worker serves /healthz, /readyz and /metrics; port 0: none.
     WORKER_METRICS_HOST: str = "127.0.0.1"
     WORKER_METRICS_PORT: int = 0
+
     # --- lockstep.webhooks ---
     # Networks that webhooks may reach although they are not public, such as "10.0.0.0/8".
     WEBHOOK_ALLOW_NETWORKS: Sequence[str] = ()
@@ -109,7 +110,7 @@ def known_settings() -> set[str]:
 
 
 def fault_of_setting(name: str, value: object) -> str:
-    """What a value of this setting must be; "" where it is."""
+    """What a value of this setting must be; "" for a valid one."""
     default = vars(LockstepSettings)[name]
     if isinstance(default, bool):
         return "" if isinstance(value, bool) else "must be True or False"

@@ -55,7 +55,7 @@ class JSONParser(BaseParser):
 
 
 def _refuse_many(marks: bytes) -> None:
-    """Raises ParseError for more lists and objects than MAX_JSON_VALUES: creating them takes a tenth of a second."""
+    """Raises ParseError for more lists and objects than REST_MAX_JSON_VALUES, which take a tenth of a second."""
     if marks.count(b"[") + marks.count(b"{") > lockstep_settings.REST_MAX_JSON_VALUES:
         raise _too_many()
 

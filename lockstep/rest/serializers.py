@@ -168,7 +168,7 @@ def _trimmed(value: Any, field: Any) -> Any:  # noqa: ANN401 - a text or a list,
 
 @cache
 def page_of(shape: type[serializers.Serializer[Any]]) -> type[serializers.Serializer[Any]]:
-    """The serializer of a page (paging.py)."""
+    """The serializer of a page (paging/)."""
     fields = {
         "count": serializers.IntegerField(
             required=False, help_text="The number of all rows; with `offset` or `count` only."

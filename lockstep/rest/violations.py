@@ -10,7 +10,7 @@ __all__ = ["ALIVE_SUFFIX", "CONCURRENT_WRITE", "REFUSED", "field_of", "is_concur
 
 CONCURRENT_WRITE = "A concurrent request wrote a conflicting value. Retry."
 REFUSED = "The database refused the write. Nothing was changed; the reason is in the server's log."
-ALIVE_SUFFIX = "_alive"  # of the constraints of AliveParent (entities.py)
+ALIVE_SUFFIX = "_alive"  # of constraints that refuse a row whose parent is softly deleted
 
 
 def violation(model: type[models.Model], error: DatabaseError) -> tuple[str | None, str]:

@@ -1,8 +1,8 @@
 -- The bodies of the capture triggers: statement-level, one row in the log for each object whose visible state changed.
--- {label} is the model ('posts.post'), {table} its table, {table_name} the same as text, {pk} its key. {old_document} and {new_document} are the
--- captured columns of an old row o and of a new row n as jsonb; {old_seen} and {new_seen} are whether the object exists:
--- the row exists and is not softly deleted. Only the documents name columns, so columns not on the allow-list cannot reach
--- the log.
+-- {label} is the model ('posts.post'), {table} its table, {table_name} the same as text, {pk} its key. {old_document} and
+-- {new_document} are the captured columns of an old row o and of a new row n as jsonb; {old_seen} and {new_seen} are
+-- whether the object exists: the row exists and is not softly deleted. Only the documents name columns, so columns not on
+-- the allow-list cannot reach the log.
 
 -- Rows changed by other triggers (dependents of a deleted row, stock moved by the ledger) are captured in the trigger's
 -- statement, possibly before those of the statement that fired it: WITH parts fire their triggers when they are done. If
@@ -52,9 +52,10 @@ FROM {table} o
 WHERE {old_seen};
 
 -- name: overtaken
--- Within another trigger: leaves a mark, the setting {mark}, for the statement that fired it. In a statement with such a mark: checks whether a
--- row has changed since. Statements of one message have the same time, so that some check needlessly. The check is a
--- condition of its own: as part of the other one it would be planned for every statement (a sixth of an INSERT's time).
+-- Within another trigger: leaves a mark, the setting {mark}, for the statement that fired it. In a statement with such a
+-- mark: checks whether a row has changed since. Statements of one message have the same time, so that some check
+-- needlessly. The check is a condition of its own: as part of the other one it would be planned for every statement (a
+-- sixth of an INSERT's time).
 IF pg_trigger_depth() > 1 THEN
     PERFORM set_config({mark}, statement_timestamp()::text, true);
 ELSIF current_setting({mark}, true) = statement_timestamp()::text THEN

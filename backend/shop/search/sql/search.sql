@@ -3,8 +3,8 @@
 -- later: otherwise two writers of the same new words would wait for each other.
 
 -- name: plain
--- A text as its words, folded like every text that is compared (changes/sql/folding.sql): the indexed text and the query
--- go through here alike. Without the blanks PostgreSQL takes black/white for a path and shop.example for a host, each
+-- A text as its words, folded like every text that is compared (backend/entities/sql/folding.sql): the indexed text and
+-- the query go through here alike. Without the blanks PostgreSQL takes black/white for a path and shop.example for a host, each
 -- one word. What is punctuation is known whatever the database's locale: by PostgreSQL's own collation from 17 on, by ICU's
 -- before. A lexeme's vector has room for some 100,000 characters, and folding may make one to eighteen.
 DO $do$ BEGIN EXECUTE format($format$

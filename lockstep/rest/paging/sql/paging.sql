@@ -1,4 +1,4 @@
--- Pages of any list (paging.py).
+-- Pages of any list (limits.py).
 
 -- name: sized
 -- {rows} (those of a page and one more) without the rows beyond the limit of bytes, except the first of these or the second
