@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from lockstep.rest.errors import problem_response
+from lockstep.rest.exception_handler import exception_handler
 from lockstep.rest.problems import PROBLEMS, Problem
 from lockstep.rest.requests import read_query
 from lockstep.rest.serializers import ProblemKindSerializer
@@ -29,15 +30,19 @@ class SingleRepresentation(BaseContentNegotiation):
 
 
 class ProbeView(APIView):
-    """A view without authentication or limits.
+    """A view without authentication or limits, whatever the project's other views have.
 
     Query parameters are ignored: a load balancer may add its own, and would take a 400 for a server that is down.
     """
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
+    throttle_classes = ()
     content_negotiation_class = SingleRepresentation
     http_method_names = ["get", "head"]
+
+    def get_exception_handler(self) -> Any:  # noqa: ANN401 - a function
+        return exception_handler
 
 
 class ProblemListView(ProbeView):

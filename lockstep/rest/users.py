@@ -61,8 +61,8 @@ def _column(user: type[models.Model], name: str, alias: str) -> Statement | None
 
 
 @register(Tags.models)
-def users_can_be_asked(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:  # noqa: ANN401
-    """Whether the user model is where SQL finds it, and says by a column who is active."""
+def users_are_readable(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:  # noqa: ANN401
+    """Checks that SQL can read the user model: its database, and whether a user is active."""
     user = get_user_model()
     found: list[CheckMessage] = []
     if isinstance(getattr(user, "is_active", None), property):

@@ -313,7 +313,7 @@ def test_a_user_model_may_have_its_columns_in_a_parents_table(monkeypatch: pytes
 def test_users_that_the_database_cannot_be_asked_about_are_errors(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(users.router, "db_for_write", lambda model: "elsewhere")
     monkeypatch.setattr(Person, "is_active", property(lambda person: True))
-    found = [message.id for message in users.users_can_be_asked(None)]
+    found = [message.id for message in users.users_are_readable(None)]
     assert found == ["lockstep.E028", "lockstep.E029"]
 
 

@@ -6,6 +6,8 @@ import logging
 import pytest
 from django.db import connection
 from django.test import Client
+from rest_framework.throttling import BaseThrottle
+from rest_framework.views import APIView
 
 from backend.posts.models import Post
 from lockstep.rest import rate_limit
@@ -165,6 +167,19 @@ def test_the_page_of_problems_is_true(settings):
 def test_all_problems_are_listed(client: Client):
     assert [one["type"] for one in client.get("/problems/").json()] == [one.type for one in PROBLEMS.values()]
     assert client.get("/problems/nonsense").status_code == 404
+
+
+def test_the_pages_of_problems_ignore_limits_and_handlers_of_the_project(
+    client: Client, settings, monkeypatch: pytest.MonkeyPatch
+):
+    class Refuse(BaseThrottle):
+        def allow_request(self, request, view):
+            return False
+
+    monkeypatch.setattr(APIView, "throttle_classes", (Refuse,))
+    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"EXCEPTION_HANDLER": "rest_framework.views.exception_handler"}
+    assert client.get("/problems/").status_code == 200
+    assert client.get("/problems/?nonsense=1")["Content-Type"] == "application/problem+json"
 
 
 def test_each_request_is_one_log_line_without_its_body(cast: Cast, caplog: pytest.LogCaptureFixture):
