@@ -50,6 +50,7 @@ class View(APIView):
     _default_headers: ClassVar[dict[str, str]]
 
     def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
         # REST framework's `default_response_headers`, made once for each class and not for each request.
         methods = [name for name in cls.http_method_names if hasattr(cls, "get" if name == "head" else name)]
         varies = {"Vary": "Accept"} if len(cls.renderer_classes) > 1 else {}
