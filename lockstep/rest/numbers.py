@@ -5,7 +5,7 @@ ASCII digits, without leading zeros. Python also accepts `1_0`, ` 5 `, `+5` and 
 
 import re
 
-__all__ = ["DECIMAL", "WHOLE"]
+__all__ = ["DECIMAL", "NATURAL", "WHOLE"]
 
 NATURAL = re.compile(r"0|[1-9][0-9]{0,18}")
 WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")

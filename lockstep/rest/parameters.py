@@ -18,7 +18,7 @@ from rest_framework.fields import DateTimeField
 
 from lockstep.rest.numbers import NATURAL
 
-__all__ = ["QueryParameter", "choice", "moment", "text"]
+__all__ = ["UUID_TEXT", "QueryParameter", "choice", "moment", "text"]
 
 Reader = Callable[[str], Any]  # raises ValueError with a message for the client
 MAX_TEXT = 200  # characters of a search text

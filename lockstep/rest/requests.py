@@ -19,7 +19,7 @@ from lockstep.rest.parameters import QueryParameter, read_uuid
 from lockstep.rest.routes import ID
 from lockstep.rest.server.proxies import is_trusted, plain_address
 
-__all__ = ["ApiRequest", "actor_of", "address_of", "by_key", "key_parameter", "network_of", "number_of", "read_key"]
+__all__ = ["ApiRequest", "actor_of", "address_of", "by_key", "key_parameter", "network_of", "number_of"]
 
 MAX_HOPS = 20  # proxies of ours in a row
 MAX_NAME = 100  # characters of an unknown name in an error
