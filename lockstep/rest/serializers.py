@@ -115,8 +115,10 @@ def validated(
     """The values of a request's body. Raises ValidationError.
 
     `current`, for a StrictSerializer, is the representation of the object that is changed, and `partial` for a PATCH.
+    Requests share a StrictSerializer that needs none of these options: its validation keeps nothing in `self`.
     """
-    if current is None and not partial and context is None and isinstance(request.data, Mapping):
+    is_shared = issubclass(serializer, StrictSerializer) and current is None and not partial and context is None
+    if is_shared and isinstance(request.data, Mapping):
         return dict(fastpath.unbound(serializer).run_validation(request.data))
     options: dict[str, Any] = {} if current is None else {"current": current}
     checked = serializer(data=request.data, partial=partial, context=dict(context or {}), **options)
