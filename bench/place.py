@@ -86,6 +86,7 @@ def _entered(place: Place) -> Place:
         "DEBUG": "false",
         "DJANGO_SETTINGS_MODULE": "backend.config.settings",
         "LOCKSTEP_HOME": str(place.folder),  # nothing of a running system's may reach us
+        "STATIC_ROOT": str(place.folder / "static"),
     }
     import django
     from django.core.management import call_command
@@ -93,6 +94,7 @@ def _entered(place: Place) -> Place:
     django.setup()
     _require_durable(place)
     call_command("migrate", verbosity=0)
+    call_command("collectstatic", verbosity=0, interactive=False)  # a web server does not start without
     return place
 
 
