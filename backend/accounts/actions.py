@@ -9,7 +9,8 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
 from backend.accounts.entitlement import account_transaction
-from backend.accounts.models import Follow, Session, User, keeping_sessions
+from backend.accounts.models import Follow, Session, User
+from backend.accounts.withdrawal import keeping_sessions
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.rest.concurrency import ANY_VERSION, Match, lock
 from lockstep.rest.errors import Conflict, Invalid, NotFound

@@ -81,7 +81,7 @@ class AccountAdmin(EntityAdmin, UserAdmin):  # type: ignore[type-arg]  # it take
             "Its name and address can be used again. Its orders and defects stay as they are.",
         ]
 
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         for user in queryset:
             actions.delete_account(actor=f"user:{request.user.pk}", user=user)
 

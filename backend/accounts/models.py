@@ -1,8 +1,6 @@
 """Users, follows, and the sessions and tokens of sign-ins."""
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pgtrigger
@@ -10,12 +8,13 @@ from django.conf import settings
 from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.contrib.auth.validators import UnicodeUsernameValidator
-from django.db import connection, models, transaction
+from django.db import models, transaction
 from django.db.models.functions import Coalesce, Now
 from django.utils.deconstruct import deconstructible
 from uuid_utils.compat import uuid7
 
 from backend.accounts.entitlement import admin_actor, session_actor
+from backend.accounts.withdrawal import WITHDRAWAL, keeping_sessions
 from backend.entities.addresses import MAX_ADDRESS, name_or_address
 from backend.entities.folding import AddressField, Fold, NormalCharField, UsernameField
 from backend.entities.models import BUMP_VERSION, AliveParent, Entity, EntityQuerySet, number_field
@@ -23,10 +22,8 @@ from lockstep import capture
 from lockstep.changes.attribution import Actor
 from lockstep.changes.models import UUID7
 from lockstep.rest import text
-from lockstep.sql import statements
 from lockstep.webhooks.models import Endpoint
 
-WITHDRAWAL = statements(__file__, "withdrawal")
 ALREADY_IN_USE = "Already in use."
 
 
@@ -76,18 +73,6 @@ class HandleValidator(UnicodeUsernameValidator):
 
     regex = r"^[\w.+-]+\Z"
     message = "Use letters, digits and . + - _ only. An e-mail address signs in as well, and is not shown to others."
-
-
-@contextmanager
-def keeping_sessions(kept: str) -> Iterator[None]:
-    """A transaction in which a new password does not end this session (an id), or "all" sessions of the account.
-
-    Any other new password ends them all, for every writer (sql/withdrawal.sql).
-    """
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(WITHDRAWAL["keep_sessions"], [kept])
-        yield
-        cursor.execute(WITHDRAWAL["keep_sessions"], [""])
 
 
 @capture("number", "username", "email", "first_name", "last_name", "is_active", "is_staff", soft_delete="deleted")

@@ -26,7 +26,7 @@ class Username(fields.Text):
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
         super().__init__(max_length=MAX_USERNAME, validators=[HandleValidator()], **options)
 
-    def to_internal_value(self, data: Any) -> str:  # noqa: ANN401 - REST framework's signature
+    def to_internal_value(self, data: object) -> str:
         """The normalised name: names that look the same are equal."""
         name = super().to_internal_value(data)
         if len(name) > MAX_USERNAME:
@@ -44,7 +44,7 @@ class Address(fields.Email):
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
         super().__init__(max_length=MAX_ADDRESS, **options)
 
-    def to_internal_value(self, data: Any) -> str:  # noqa: ANN401 - REST framework's signature
+    def to_internal_value(self, data: object) -> str:
         """The address in NFKC, with an ASCII domain."""
         address = super().to_internal_value(data)
         if len(address) > MAX_ADDRESS:
@@ -93,7 +93,7 @@ class RefreshSerializer(StrictSerializer):
     example = {"refresh": JWT}
 
 
-class PairSerializer(serializers.Serializer[Any]):
+class PairSerializer(serializers.Serializer[object]):
     """An access token and a refresh token."""
 
     access = serializers.CharField()
@@ -118,7 +118,7 @@ class RegistrationSerializer(StrictSerializer):
     last_name = fields.Text(max_length=150, required=False, allow_blank=True)
     example = {"username": "ada", "email": "ada@example.com", "password": "a long one, please", "first_name": "Ada"}
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+    def validate(self, attrs: dict[str, object]) -> dict[str, object]:
         """Raises ValidationError without a username and an email."""
         if not attrs.get("username") and not attrs.get("email"):
             raise serializers.ValidationError("Send a username, an email, or both.")
@@ -150,7 +150,7 @@ class ProfileSerializer(StrictSerializer):
     }
 
 
-class OAuthGrantSerializer(serializers.Serializer[Any]):
+class OAuthGrantSerializer(serializers.Serializer[object]):
     """A form of RFC 6749: username and password, or a refresh token, with the client here or by HTTP Basic."""
 
     grant_type = serializers.ChoiceField(["password", "refresh_token"])
@@ -163,7 +163,7 @@ class OAuthGrantSerializer(serializers.Serializer[Any]):
     example = {"grant_type": "password", "username": "user", "password": "1234", "client_id": "lockstep-dev"}
 
 
-class OAuthTokensSerializer(serializers.Serializer[Any]):
+class OAuthTokensSerializer(serializers.Serializer[object]):
     """An access token and a refresh token by OAuth 2."""
 
     access_token = serializers.CharField()
@@ -180,7 +180,7 @@ class OAuthTokensSerializer(serializers.Serializer[Any]):
     }
 
 
-class OAuthTokenFormSerializer(serializers.Serializer[Any]):
+class OAuthTokenFormSerializer(serializers.Serializer[object]):
     """A form of RFC 7009 or RFC 7662: a token, with the client here or by HTTP Basic where it is required."""
 
     token = fields.Text(max_length=4_096)
@@ -208,7 +208,7 @@ class OAuthProblemSerializer(ProblemSerializer):
     }
 
 
-class IntrospectionSerializer(serializers.Serializer[Any]):
+class IntrospectionSerializer(serializers.Serializer[object]):
     """The state of a token (RFC 7662)."""
 
     active = serializers.BooleanField()
@@ -265,7 +265,7 @@ class PersonSerializer(StrictSerializer):
     }
 
 
-def serialize_profile(user: User) -> dict[str, Any]:
+def serialize_profile(user: User) -> dict[str, object]:
     """The representation of the own profile."""
     return {
         "id": user.pk,
@@ -280,7 +280,7 @@ def serialize_profile(user: User) -> dict[str, Any]:
     }
 
 
-def serialize_person(user: Any) -> dict[str, Any]:  # noqa: ANN401 - a user with follow counts
+def serialize_person(user: Any) -> dict[str, object]:  # noqa: ANN401 - a user with follow counts
     """The public representation of a user."""
     return {
         "id": user.pk,

@@ -10,6 +10,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.parsers import FormParser
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from backend.accounts import actions, oauth, sessions, signed
 from backend.accounts.authentication import HEADER, BearerAuthentication
@@ -82,14 +83,14 @@ class PasswordView(View):
             self.login_attempt = LoginAttempt(name, address_of(request))
             self.login_attempt.count()
 
-    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def finalize_response(self, request: Request, response: Any, *args: object, **kwargs: object) -> Response:  # noqa: ANN401
         """Takes the attempt back for a replayed response, which was a success."""
         final = super().finalize_response(request, response, *args, **kwargs)
         if "Idempotent-Replayed" in final:
             self.password_was_right()
         return final
 
-    def handle_exception(self, exc: Exception) -> Any:  # noqa: ANN401 - REST framework's
+    def handle_exception(self, exc: Exception) -> Response:
         """Takes the attempt back for a concurrent request with the same Idempotency-Key: no password was verified."""
         if self.login_attempt and isinstance(exc, InFlight):
             self.login_attempt.reset()
@@ -242,7 +243,7 @@ class ClientOrBearer(BearerAuthentication):
 class StaffOrClient(Staff):
     """Allows staff, and confidential OAuth 2 clients: servers that receive tokens of this API."""
 
-    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ANN401 - any view
+    def has_permission(self, request: Request, view: object) -> bool:
         """Raises AuthenticationFailed and TooManyRequests."""
         if not is_basic(request):
             return super().has_permission(request, view)
@@ -288,7 +289,7 @@ def pair_response(pair: sessions.Pair) -> ApiResponse:
     return ApiResponse({"access": pair.access, "refresh": pair.refresh}, headers=NO_STORE)
 
 
-def _introspected(session: Session, expires: datetime) -> dict[str, Any]:
+def _introspected(session: Session, expires: datetime) -> dict[str, object]:
     return {
         "scope": session.scope,
         "username": session.user.username,

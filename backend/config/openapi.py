@@ -40,7 +40,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "lockstep.rest.schema.order_paths",
-        "lockstep.rest.schema.add_shared",
+        "lockstep.rest.schema_components.add_shared",
     ],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {

@@ -95,7 +95,7 @@ class EntityForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes none at
             return []
         return [name for name, now in self._digests_now.items() if self._digests_shown.get(name, now) != now]
 
-    def clean(self) -> Any:  # noqa: ANN401 - the base's signature
+    def clean(self) -> dict[str, Any] | None:
         """Adds the errors of the database in the first attempt."""
         for field, sentence in self.refusals.items():
             self.add_error(field if field in self.fields else None, sentence)
@@ -171,7 +171,7 @@ class EntityForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes none at
         values = value if isinstance(value, (list, tuple)) else [] if value in (None, False) else [value]
         self.data.setlist(self.add_prefix(name), ["on" if one is True else str(one) for one in values])
 
-    def _sent(self, name: str) -> Any:  # noqa: ANN401 - the widget's value
+    def _sent(self, name: str) -> object:
         return self.fields[name].widget.value_from_datadict(self.data, self.files, self.add_prefix(name))
 
     def _sign(self, digests: Mapping[str, str]) -> str:

@@ -18,7 +18,7 @@ from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.db import DatabaseError, DataError, IntegrityError, OperationalError, ProgrammingError, models, transaction
 from django.db.models import Field, QuerySet
 from django.db.models.functions import Now
-from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from psycopg.errors import DeadlockDetected
 
@@ -69,10 +69,10 @@ class EntityAdmin(ModelAdmin):  # type: ignore[type-arg]  # it takes none at run
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:  # noqa: ANN401 - any entity
         return self.made_by_database if obj else ()  # a new object has no values for them yet
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[models.Model]:
         return super().get_queryset(request).filter(deleted=None)
 
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:  # noqa: ANN401
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> models.Model | None:
         """The object, locked until the end of the transaction for a POST."""
         found = super().get_object(request, object_id, from_field)
         if found is None or request.method != "POST":
@@ -89,7 +89,7 @@ class EntityAdmin(ModelAdmin):  # type: ignore[type-arg]  # it takes none at run
         object_id: str | None = None,
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401 - the base's signature
+    ) -> HttpResponse:
         """What the database or an action refuses is an error of the form, as any other."""
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
@@ -107,7 +107,7 @@ class EntityAdmin(ModelAdmin):  # type: ignore[type-arg]  # it takes none at run
         if kept := [str(form[name].label) for name in form.moved if name not in form.changed_data]:
             messages.info(request, f"Changed elsewhere since you opened the page, and kept: {', '.join(kept)}.")
 
-    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:  # noqa: ANN401 - the base's signature
+    def get_deleted_objects(self, objs: Iterable[models.Model], request: HttpRequest) -> Any:  # noqa: ANN401 - nested lists
         """The effects of a soft deletion. Objects that refer to the deleted ones stay, and do not protect them."""
         chosen = list(self._locked(objs) if request.POST.get("post") else objs)
         listed = [line for one in chosen[:MAX_LISTED] for line in (str(one), self.consequences(one)) if line]
@@ -124,13 +124,13 @@ class EntityAdmin(ModelAdmin):  # type: ignore[type-arg]  # it takes none at run
         """Whether the request's user may delete each of these."""
         return all(self.has_delete_permission(request, one) for one in objs)
 
-    def delete_model(self, request: HttpRequest, obj: Any) -> None:  # noqa: ANN401 - any entity
+    def delete_model(self, request: HttpRequest, obj: models.Model) -> None:
         self.delete_queryset(request, self.model._default_manager.filter(pk=obj.pk, deleted=None))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         queryset.update(deleted=Now())
 
-    def _locked(self, objs: Any) -> Iterable[Any]:  # noqa: ANN401 - a queryset, or a list
+    def _locked(self, objs: Iterable[models.Model]) -> Iterable[models.Model]:
         """The objects, locked in the order of their ids, as orders lock them."""
         if not isinstance(objs, QuerySet):
             return list(objs)  # get_object has locked it
@@ -151,7 +151,7 @@ class ReadOnly:
 class OwnPasswordView(PasswordChangeView):
     """Passes the client's address to the form."""
 
-    def get_form_kwargs(self) -> dict[str, Any]:
+    def get_form_kwargs(self) -> dict[str, object]:
         return {**super().get_form_kwargs(), "address": address_of(self.request)}
 
 
@@ -163,7 +163,7 @@ class LockstepAdminSite(AdminSite):
     site_url = None  # there is no other page
     own_password_form: type[forms.Form] = AdminPasswordChangeForm
 
-    def admin_view(self, view: Any, cacheable: bool = False) -> Any:  # noqa: ANN401 - any view
+    def admin_view(self, view: View, cacheable: bool = False) -> Any:  # noqa: ANN401 - a view
         return super().admin_view(_refusing_junk(_attributed(view)), cacheable)
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:  # noqa: ANN401

@@ -9,7 +9,9 @@ from typing import Any
 import pgtrigger
 from django.core.exceptions import ValidationError
 from django.db import connection, models
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import lookups
+from django.db.models.sql.compiler import SQLCompiler
 
 from backend.entities.addresses import stored_address
 from lockstep.rest import text
@@ -40,7 +42,7 @@ class FoldedLookup(lookups.Lookup):
     template = ""
     prepare_rhs = True
 
-    def as_sql(self, compiler: Any, connection: Any) -> Any:  # noqa: ANN401 - Django's
+    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> Any:  # noqa: ANN401 - Django's
         left, left_params = self.process_lhs(compiler, connection)
         right, right_params = self.process_rhs(compiler, connection)
         return self.template % (self.left(left), f"lockstep_fold({right})"), [*left_params, *right_params]

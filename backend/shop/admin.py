@@ -1,7 +1,6 @@
 """The shop in the admin: products and tags to edit, orders and the ledger to view."""
 
 from collections.abc import Callable
-from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -22,7 +21,7 @@ class ProductTagInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
     fields = ("tag",)
     extra = 0
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ProductTag]:
         return super().get_queryset(request).filter(deleted=None)
 
 
@@ -39,17 +38,17 @@ class ProductAdmin(EntityAdmin):
     ordering = ("-id",)
     inlines = (ProductTagInline,)
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:  # noqa: ANN401
+    def get_readonly_fields(self, request: HttpRequest, obj: object = None) -> tuple[str, ...]:
         return (*super().get_readonly_fields(request, obj), *(["owner", "ledger"] if obj else []))
 
-    def get_exclude(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:  # noqa: ANN401 - a product
+    def get_exclude(self, request: HttpRequest, obj: object = None) -> tuple[str, ...]:
         return () if obj else ("state",)  # a new product is on sale
 
     def consequences(self, obj: Product) -> list[str]:
         """The effects on tags and orders."""
         return ["It is no longer on sale, and its tags are removed. Its orders are not affected."]
 
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Product]) -> None:
         for product in queryset:
             catalogue.delete_product(actor=f"user:{request.user.pk}", product=product)
 
@@ -76,7 +75,7 @@ class TagAdmin(EntityAdmin):
         products = obj.links.filter(deleted=None).count()
         return [f"It is removed from {products:,} product{'' if products == 1 else 's'}."] if products else []
 
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Tag]) -> None:
         for tag in queryset:
             catalogue.delete_tag(actor=f"user:{request.user.pk}", tag=tag)
 

@@ -1,7 +1,5 @@
 """Serializers of changes and of histories."""
 
-from typing import Any
-
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -19,7 +17,7 @@ EXAMPLE = {
 }
 
 
-class ChangeSerializer(serializers.Serializer[Any]):
+class ChangeSerializer(serializers.Serializer[object]):
     """One committed change of one object."""
 
     seq = serializers.IntegerField(help_text="Its sequence number in the log.")
@@ -51,7 +49,7 @@ class ChangeSerializer(serializers.Serializer[Any]):
     }
 
 
-class DifferenceSerializer(serializers.Serializer[Any]):
+class DifferenceSerializer(serializers.Serializer[object]):
     """The values of a column before and after a change."""
 
     before = serializers.JSONField()
@@ -63,7 +61,7 @@ class NothingField(serializers.Field):  # type: ignore[type-arg]  # it takes non
     """A field that is always null."""
 
 
-class HistoryEntrySerializer(serializers.Serializer[Any]):
+class HistoryEntrySerializer(serializers.Serializer[object]):
     """One change in the history of an object, with the columns that changed.
 
     A change that was not visible to you has no columns. A column that an entry does not name has the value of the

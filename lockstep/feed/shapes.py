@@ -1,7 +1,5 @@
 """Representations of changes."""
 
-from typing import Any
-
 from lockstep.changes.models import LoggedChange
 from lockstep.changes.readers import Part
 from lockstep.delivery.documents import shown_document
@@ -10,7 +8,7 @@ from lockstep.delivery.subscriptions import Change
 Logged = LoggedChange | Change  # read by the ORM or by the feed
 
 
-def serialize_change(change: Logged) -> dict[str, Any]:
+def serialize_change(change: Logged) -> dict[str, object]:
     """The representation of a change, with all its columns."""
     return {
         "seq": change.seq,
@@ -27,7 +25,7 @@ def serialize_change(change: Logged) -> dict[str, Any]:
     }
 
 
-def differences(model: str, part: Logged | Part) -> dict[str, dict[str, Any]]:
+def differences(model: str, part: Logged | Part) -> dict[str, dict[str, object]]:
     """{column: {"before", "after"}} of changed columns; of all columns for a created or deleted object."""
     before, after = (shown_document(model, document) or {} for document in (part.before, part.after))
     return {

@@ -8,7 +8,6 @@ puts an `Actor` of its own at `request.auth.actor`.
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
@@ -28,7 +27,7 @@ class StillActive:
     """The confirmation that a user is still active, and still staff."""
 
     sql: Statement
-    parameters: Mapping[str, Any]
+    parameters: Mapping[str, object]
 
     def refusal(self, confirmed: bool | None) -> Exception:
         """401 for an account that was deactivated or deleted, 403 for one that is no longer staff."""

@@ -6,7 +6,7 @@ response is 412 and nothing is written. Reading again with `If-None-Match: "7"` 
 
 import re
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from django.db import models
 from orjson import Fragment
@@ -53,7 +53,7 @@ def if_match(request: Request) -> Match:
     return Match(None if tags is None or "*" in tags else tags)
 
 
-def answer(request: Request, data: Any, *versions: object, status: int = 200) -> ApiResponse:  # noqa: ANN401 - any response data
+def answer(request: Request, data: object, *versions: object, status: int = 200) -> ApiResponse:
     """The response with an object and its ETag; 304 without a body when If-None-Match has that ETag.
 
     Raises PreconditionFailed when the If-Match of a read has another one; a write has compared before it wrote.

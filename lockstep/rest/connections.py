@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core.cache import close_caches
 from django.core.signals import request_finished, request_started
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, close_old_connections, connections, reset_queries
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
 from lockstep.changes.database_errors import cause_of, unsuitable
@@ -42,7 +43,7 @@ def refuse_unsuitable_database() -> None:
             raise found from error
 
 
-def _bound_statements(connection: Any, **_: object) -> None:  # noqa: ANN401 - any of Django's connections
+def _bound_statements(connection: BaseDatabaseWrapper, **_: object) -> None:
     """Sets timeouts for statements and abandoned transactions, and generic plans for prepared statements.
 
     By default PostgreSQL estimates an unknown LIMIT as a tenth of the table, rejects the generic plan as too expensive,

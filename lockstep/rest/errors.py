@@ -14,7 +14,6 @@ response.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import orjson
 from django.http import HttpResponse
@@ -50,7 +49,7 @@ class DomainError(Exception):
     problem: Problem = problems.BAD_REQUEST
     retry_after: int | None = None
     errors: Errors = ()
-    extensions: Mapping[str, Any] = {}  # extension members (RFC 9457, 3.2)
+    extensions: Mapping[str, object] = {}  # extension members (RFC 9457, 3.2)
     headers: Mapping[str, str] = {}
 
     def __init__(self, detail: str | None = None, *, retry_after: int | None = None) -> None:
@@ -121,7 +120,7 @@ class Unavailable(DomainError):
     problem = problems.UNAVAILABLE
 
 
-def document(problem: Problem, detail: str, errors: Errors = (), **extensions: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+def document(problem: Problem, detail: str, errors: Errors = (), **extensions: object) -> dict[str, object]:
     """The body of an error response: `errors` has one {"field", "detail"} for each error, at most MAX_ERRORS."""
     return {
         "type": problem.type,

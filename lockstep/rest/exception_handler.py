@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
 
 import psycopg
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError
@@ -24,7 +23,7 @@ logger = logging.getLogger(__name__)
 LOCK_CONFLICTS = (DeadlockDetected, LockNotAvailable, SerializationFailure)
 
 
-def exception_handler(error: Exception, context: dict[str, Any]) -> ApiResponse | None:
+def exception_handler(error: Exception, context: dict[str, object]) -> ApiResponse | None:
     """REST framework's hook. None re-raises the error, which becomes a 500, logged with its traceback."""
     if isinstance(error, IntegrityError):
         error = _constraint_conflict(error)

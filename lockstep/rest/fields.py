@@ -29,12 +29,12 @@ class Text(serializers.CharField):
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
         super().__init__(**{"trim_whitespace": False, **options})
 
-    def run_validation(self, data: Any = empty) -> Any:  # noqa: ANN401 - REST framework's signature
+    def run_validation(self, data: object = empty) -> object:
         if not self.allow_blank and isinstance(data, str) and not data.strip():
             self.fail("blank")
         return super().run_validation(data)
 
-    def to_internal_value(self, data: Any) -> str:  # noqa: ANN401 - REST framework's signature
+    def to_internal_value(self, data: object) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
         value = super().to_internal_value(data)
@@ -48,7 +48,7 @@ class Email(serializers.EmailField, Text):
 class Integer(serializers.IntegerField):
     """An integer: a JSON number, or a string of ASCII digits as in the predecessors' APIs."""
 
-    def to_internal_value(self, data: Any) -> int:  # noqa: ANN401 - REST framework's signature
+    def to_internal_value(self, data: object) -> int:
         if type(data) is not int and not (isinstance(data, str) and WHOLE.fullmatch(data)):
             self.fail("invalid")
         return int(data)
@@ -88,7 +88,7 @@ class Moment(serializers.DateTimeField):
 class Boolean(serializers.BooleanField):
     """`true` or `false`, and none of the strings that REST framework accepts as well."""
 
-    def to_internal_value(self, data: Any) -> bool:  # noqa: ANN401 - REST framework's signature
+    def to_internal_value(self, data: object) -> bool:
         if data is not True and data is not False:
             self.fail("invalid", input=data)
         return bool(data)

@@ -14,15 +14,15 @@ def get(self, request):
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
 from lockstep.rest.parameters import QueryParameter
 from lockstep.rest.requests import ApiRequest
 
 __all__ = ["Filters"]
 
-Q = TypeVar("Q", bound="QuerySet[Any, Any]")
-Narrow = str | Callable[[Any, Any], Any]  # a look-up of Django, or a method of the query set that takes the value
+Q = TypeVar("Q", bound="QuerySet[Model]")
+Narrow = str | Callable[..., Any]  # a look-up of Django, or a method of the query set that takes the value
 
 
 class Filters:

@@ -6,7 +6,7 @@ by RFC 8259, forms by the URL standard, and neither media type has a `charset`. 
 """
 
 import logging
-from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.http import HttpRequest, HttpResponse
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 class UTF8Request(WSGIRequest):
     """A request whose texts are UTF-8 for any Content-Type."""
 
-    def _set_content_type_params(self, meta: Any) -> None:  # noqa: ANN401 - the environment of WSGI
+    def _set_content_type_params(self, meta: WSGIEnvironment) -> None:
         """Sets content_type and content_params. Parameters that cannot be decoded are ignored, and so are those beyond
         MAX_CONTENT_TYPE: parsing them takes the square of their length.
         """
@@ -45,7 +45,7 @@ class Handler(WSGIHandler):
 
     request_class = UTF8Request
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> HttpResponseBase:  # noqa: ANN401 - WSGI's callable
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> HttpResponseBase:
         try:
             return super().__call__(environ, start_response)
         except Exception:

@@ -37,7 +37,7 @@ class JSONParser(BaseParser):
         self,
         stream: IO[bytes],
         media_type: str | None = None,
-        parser_context: Mapping[str, Any] | None = None,
+        parser_context: Mapping[str, object] | None = None,
     ) -> Any:  # noqa: ANN401 - any JSON; serializers check it
         body = stream.read(lockstep_settings.REST_MAX_BODY_BYTES + 1)
         if len(body) > lockstep_settings.REST_MAX_BODY_BYTES:
@@ -111,13 +111,13 @@ class JSONRenderer(BaseRenderer):
 
     def render(
         self,
-        data: Any,  # noqa: ANN401 - any response data
+        data: object,
         accepted_media_type: str | None = None,
-        renderer_context: Mapping[str, Any] | None = None,
+        renderer_context: Mapping[str, object] | None = None,
     ) -> bytes:
         return dumps(data)
 
 
-def dumps(data: Any) -> bytes:  # noqa: ANN401 - any response data
+def dumps(data: object) -> bytes:
     """Data as JSON, with ISO 8601 times in UTC; b"" for None."""
     return b"" if data is None else orjson.dumps(data, default=str, option=orjson.OPT_UTC_Z)

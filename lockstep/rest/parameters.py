@@ -20,7 +20,7 @@ from lockstep.rest.numbers import NATURAL
 
 __all__ = ["UUID_TEXT", "QueryParameter", "choice", "moment", "text"]
 
-Reader = Callable[[str], Any]  # raises ValueError with a message for the client
+Reader = Callable[[str], object]  # raises ValueError with a message for the client
 MAX_TEXT = 200  # characters of a search text
 MAX_INTEGER = 10**18 - 1
 UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -39,7 +39,7 @@ class QueryParameter(OpenApiParameter):
     def __init__(
         self,
         name: str,
-        schema: Mapping[str, Any],
+        schema: Mapping[str, object],
         read: Reader,
         description: str,
         *,

@@ -1,7 +1,5 @@
 """Permissions beside those of REST framework."""
 
-from typing import Any
-
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
@@ -15,7 +13,7 @@ class Staff(BasePermission):
 
     message = "Only staff may access this, and your account is not staff."
 
-    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ANN401 - any view
+    def has_permission(self, request: Request, view: object) -> bool:
         return bool(getattr(request.user, "is_staff", False))
 
 
@@ -24,14 +22,14 @@ class StaffWrite(Staff):
 
     message = "Only staff may change this, and your account is not staff."
 
-    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ANN401 - any view
+    def has_permission(self, request: Request, view: object) -> bool:
         return request.method in SAFE_METHODS or super().has_permission(request, view)
 
 
 class ReadsToo(BasePermission):
     """For views whose writes return more than what was written: they need the scope `read` as well (decision 40)."""
 
-    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ANN401 - any view
+    def has_permission(self, request: Request, view: object) -> bool:
         """Raises InsufficientScope."""
         scopes = getattr(request.auth, "scopes", None)  # of OAuth and the like; other authentications have none
         if scopes is not None and self.applies_to(request.method) and "read" not in scopes:

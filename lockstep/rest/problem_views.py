@@ -1,12 +1,14 @@
 """The types of problems, and the response where no route matches."""
 
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.utils import extend_schema
 from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
 from rest_framework.permissions import AllowAny
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -22,11 +24,14 @@ __all__ = ["not_found"]
 class SingleRepresentation(BaseContentNegotiation):
     """Ignores the Accept header: there is one representation."""
 
-    def select_parser(self, request: Request, parsers: Any) -> Any:  # noqa: ANN401 - REST framework's signature
-        return parsers[0]
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser:
+        return next(iter(parsers))
 
-    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:  # noqa: ANN401
-        return renderers[0], renderers[0].media_type
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        first = next(iter(renderers))
+        return first, first.media_type
 
 
 class ProbeView(APIView):
@@ -41,7 +46,7 @@ class ProbeView(APIView):
     content_negotiation_class = SingleRepresentation
     http_method_names = ["get", "head"]
 
-    def get_exception_handler(self) -> Any:  # noqa: ANN401 - a function
+    def get_exception_handler(self) -> Callable[..., HttpResponse | None]:
         return exception_handler
 
 

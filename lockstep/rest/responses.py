@@ -1,7 +1,6 @@
 """Responses: JSON, rendered at once."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from django.http import HttpResponse
 
@@ -21,7 +20,7 @@ class ApiResponse(HttpResponse):
 
     def __init__(
         self,
-        data: Any = None,  # noqa: ANN401 - whatever JSON holds
+        data: object = None,
         status: int = 200,
         headers: Mapping[str, str] | None = None,
         content_type: str = JSON,

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what all endpoints share is defined here once, the rest beside each view.
+"""The OpenAPI document: what all endpoints share is here and in schema_components.py, the rest beside each view.
 
 A view declares its request and its responses (`@extend_schema`), and its docstring is the description. Its errors,
 headers and scopes follow from the view by rule. Any other status from 400 on is declared with None, or with a
@@ -11,12 +11,13 @@ from typing import Any
 
 from drf_spectacular import openapi
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
+from drf_spectacular.plumbing import ComponentRegistry
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.serializers import BaseSerializer
 
 from lockstep.conf import lockstep_settings
-from lockstep.rest.errors import CONTENT_TYPE, document
+from lockstep.rest.errors import CONTENT_TYPE
 from lockstep.rest.paging import (
     DEFAULT_CURSOR_LIMIT,
     DEFAULT_LIMIT,
@@ -31,8 +32,9 @@ from lockstep.rest.paging import (
 )
 from lockstep.rest.parameters import QueryParameter, choice, integer
 from lockstep.rest.permissions import ReadsToo
-from lockstep.rest.problems import PROBLEMS, Problem, problem_of
+from lockstep.rest.problems import problem_of
 from lockstep.rest.routes import NAME
+from lockstep.rest.schema_components import BEFORE_VIEWS, Tree, component_name, problem_headers, reference
 from lockstep.rest.serializers import StrictSerializer
 from lockstep.rest.views import View
 
@@ -48,8 +50,6 @@ __all__ = [
     "cursor_page",
     "ordering",
 ]
-
-Tree = dict[str, Any]
 
 # --- Declared by views with parameters=… -------------------------------------------------------------
 
@@ -181,9 +181,11 @@ class DecimalSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped
 class AutoSchema(openapi.AutoSchema):
     """The operation of one method of one view."""
 
-    def get_operation(self, *args: Any, **kwargs: Any) -> Tree | None:  # noqa: ANN401 - the library's arguments
+    def get_operation(
+        self, path: str, path_regex: str, path_prefix: str, method: str, registry: ComponentRegistry
+    ) -> Tree | None:
         """The operation as the view declares it, with what all endpoints share."""
-        operation: Tree | None = super().get_operation(*args, **kwargs)
+        operation: Tree | None = super().get_operation(path, path_regex, path_prefix, method, registry)
         if operation is None:
             return None
         operation["parameters"] = [*operation.get("parameters", ()), *self._shared_parameters()]
@@ -195,11 +197,11 @@ class AutoSchema(openapi.AutoSchema):
             responses[304] = {"description": "You have this version.", "headers": headers}
         for status, response in responses.items():
             if status >= 400 and "content" not in response:
-                responses[status] = _ref("responses", _component(problem_of(status)))
+                responses[status] = reference("responses", component_name(problem_of(status)))
                 continue
             if status in BEFORE_VIEWS:
-                response["content"][CONTENT_TYPE] = {"schema": _ref("schemas", "Problem")}
-            headers = self._shared_headers() if status < 400 else _problem_headers(status)
+                response["content"][CONTENT_TYPE] = {"schema": reference("schemas", "Problem")}
+            headers = self._shared_headers() if status < 400 else problem_headers(status)
             response["headers"] = {**response.get("headers", {}), **headers}
             response["description"] = response["description"] or HTTPStatus(status).phrase
         operation.setdefault("security", [])  # explicit for operations without a token, too
@@ -250,7 +252,7 @@ class AutoSchema(openapi.AutoSchema):
             parameter.update(PATH_PARAMETERS.get(pattern, {}))
         return parameters
 
-    def _postprocess_serializer_schema(self, schema: Tree, serializer: BaseSerializer[Any], direction: str) -> Tree:
+    def _postprocess_serializer_schema(self, schema: Tree, serializer: BaseSerializer[object], direction: str) -> Tree:
         """Limits apply to requests; responses may have older values, and always have all properties."""
         schema = super()._postprocess_serializer_schema(schema, serializer, direction)  # type: ignore[no-untyped-call]
         properties: Tree = schema.get("properties", {})
@@ -269,9 +271,9 @@ class AutoSchema(openapi.AutoSchema):
         return self.method == "POST" and getattr(self.view, "replays", True)
 
     def _shared_parameters(self) -> Iterator[Tree]:
-        yield _ref("parameters", "RequestId")
+        yield reference("parameters", "RequestId")
         if self._replays:
-            yield _ref("parameters", "IdempotencyKey")
+            yield reference("parameters", "IdempotencyKey")
 
     def _shared_headers(self) -> Tree:
         names = ["X-Request-ID"]
@@ -279,7 +281,7 @@ class AutoSchema(openapi.AutoSchema):
             names += ["RateLimit", "RateLimit-Policy"]
         if self._replays:
             names += ["Idempotent-Replayed"]
-        return {name: _ref("headers", name) for name in names}
+        return {name: reference("headers", name) for name in names}
 
     def _by_rule(self, operation: Tree) -> Iterator[int]:
         """The statuses of errors that follow from the view."""
@@ -297,10 +299,19 @@ class AutoSchema(openapi.AutoSchema):
         yield from (408, 411, 413, 415) if "requestBody" in operation else ()
 
 
-# --- Hooks ----------------------------------------------------------------------------------------------
+def _without_limits(schema: Tree) -> Tree:
+    kept = {name: value for name, value in schema.items() if name not in LIMITS or value in KEPT_FORMATS}
+    if all(one.get("type") == "string" for one in kept.get("oneOf", [{}])):  # a text with or without limits
+        kept = {"type": "string", **{name: value for name, value in kept.items() if name != "oneOf"}}
+    if "items" in kept:
+        kept["items"] = _without_limits(kept["items"])
+    return kept
 
 
-def order_paths(result: Tree, **_: Any) -> Tree:  # noqa: ANN401 - the library's arguments
+# --- Order ------------------------------------------------------------------------------------------
+
+
+def order_paths(result: Tree, **_: object) -> Tree:
     """Puts canonical routes first. The others are deprecated: those of the predecessors, and aliases.
 
     A view at two paths is two operations with an operationId each: the canonical one has the plain one. A deprecated
@@ -336,158 +347,3 @@ def _replacement(paths: Tree, path: str, first: str, method: str) -> str:
         ]
         new = path.replace(old, prefix, 1)
     return f"{method.upper()} {new}" if method in paths[new] else new
-
-
-def add_shared(result: Tree, **_: Any) -> Tree:  # noqa: ANN401 - the library's arguments
-    """Adds the components that operations refer to."""
-    components = result["components"]
-    components["schemas"]["Problem"] = PROBLEM
-    components["schemas"] = dict(sorted(components["schemas"].items()))
-    components["headers"] = HEADERS
-    components["parameters"] = PARAMETERS
-    components["responses"] = {_component(problem_of(status)): _response(status) for status in _statuses()}
-    components["securitySchemes"] = {"bearer": BEARER, "client": CLIENT}
-    return result
-
-
-BEARER = {
-    "type": "http",
-    "scheme": "bearer",
-    "description": (
-        "An access token of any kind, as `Authorization: Bearer <token>`. GET and HEAD need the scope `read`, all "
-        "other methods `write`; the response to a write shows what was written. Tokens have both scopes, except tokens "
-        "of OAuth 2, which have the requested ones."
-    ),
-}
-CLIENT = {
-    "type": "http",
-    "scheme": "basic",
-    "description": "The id and the secret of a confidential client of OAuth 2.",
-}
-PROBLEM = {
-    "type": "object",
-    "description": "What went wrong (RFC 9457).",
-    "properties": {
-        "type": {"type": "string", "description": "The URL of the problem type, which says what to do."},
-        "title": {"type": "string", "description": "The name of the problem type."},
-        "status": {"type": "integer", "description": "The status of the response."},
-        "detail": {"type": "string", "description": "What went wrong in this request."},
-        "errors": {
-            "type": "array",
-            "description": "The invalid values.",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "field": {"type": "string", "description": "The field; inside a list such as `lines.0.quantity`."},
-                    "detail": {"type": "string", "description": "What is wrong with it."},
-                },
-                "required": ["field", "detail"],
-            },
-        },
-    },
-    "required": ["type", "title", "status", "detail", "errors"],
-}
-HEADERS = {
-    "X-Request-ID": {
-        "required": True,
-        "description": "The id under which the request is logged: yours, or a generated one.",
-        "schema": {"type": "string"},
-    },
-    "RateLimit": {
-        "description": "Requests left (`r`) and seconds until the reset (`t`): draft-ietf-httpapi-ratelimit-headers.",
-        "schema": {"type": "string"},
-        "example": '"default";r=5999;t=42',
-    },
-    "RateLimit-Policy": {
-        "description": "The limit: requests (`q`) in seconds (`w`).",
-        "schema": {"type": "string"},
-        "example": '"default";q=6000;w=60',
-    },
-    "Idempotent-Replayed": {
-        "description": "`true` if this is the stored response to an earlier request with the same Idempotency-Key.",
-        "schema": {"type": "string", "enum": ["true"]},
-    },
-    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},
-    "WWW-Authenticate": {
-        "description": "How to sign in; with 403, where a token lacks a scope, the scope.",
-        "schema": {"type": "string"},
-        "example": 'Bearer realm="lockstep"',
-    },
-}
-# Without examples: Swagger UI fills them in, and would send each request under the first one's key.
-PARAMETERS = {
-    "RequestId": {
-        "name": "X-Request-ID",
-        "in": "header",
-        "description": "Your id of this request, for response and change log; at most 128 of `A-Za-z0-9_.:/+=-`.",
-        "schema": {"type": "string"},
-    },
-    "IdempotencyKey": {
-        "name": "Idempotency-Key",
-        "in": "header",
-        "description": (
-            "Makes it safe to retry the request: for 24 hours, requests with the same key and body are carried out "
-            "once and get the same response. A UUID is a good key, with or without quotes."
-        ),
-        "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
-    },
-}
-EXAMPLE_ERRORS = [{"field": "title", "detail": "This field may not be blank."}]
-# Errors before any view is called: the body is too large or late, or too many requests wait.
-BEFORE_VIEWS = (408, 411, 413, 503)
-PROBLEM_HEADERS = {
-    401: "WWW-Authenticate",
-    403: "WWW-Authenticate",
-    409: "Retry-After",
-    429: "Retry-After",
-    503: "Retry-After",
-}
-
-
-def _statuses() -> list[int]:
-    return sorted({problem.status for problem in PROBLEMS.values()} - {405, 500})
-
-
-def _response(status: int) -> Tree:
-    kinds = [problem for problem in PROBLEMS.values() if problem.status == status]
-    return {
-        "description": "\n\n".join(f"{kind.title}. {kind.remedy}" for kind in kinds),
-        "headers": _problem_headers(status),
-        "content": {
-            CONTENT_TYPE: {
-                "schema": _ref("schemas", "Problem"),
-                "examples": {kind.name: {"summary": kind.title, "value": _example(kind)} for kind in kinds},
-            }
-        },
-    }
-
-
-def _problem_headers(status: int) -> Tree:
-    names = [
-        "X-Request-ID",
-        "RateLimit",
-        "RateLimit-Policy",
-        *([PROBLEM_HEADERS[status]] if status in PROBLEM_HEADERS else []),
-    ]
-    return {name: _ref("headers", name) for name in names}
-
-
-def _example(kind: Problem) -> Tree:
-    return document(kind, kind.title + ".", EXAMPLE_ERRORS if kind.name == "invalid" else ())
-
-
-def _component(problem: Problem) -> str:
-    return problem.name.title().replace("-", "")
-
-
-def _ref(kind: str, name: str) -> Tree:
-    return {"$ref": f"#/components/{kind}/{name}"}
-
-
-def _without_limits(schema: Tree) -> Tree:
-    kept = {name: value for name, value in schema.items() if name not in LIMITS or value in KEPT_FORMATS}
-    if all(one.get("type") == "string" for one in kept.get("oneOf", [{}])):  # a text with or without limits
-        kept = {"type": "string", **{name: value for name, value in kept.items() if name != "oneOf"}}
-    if "items" in kept:
-        kept["items"] = _without_limits(kept["items"])
-    return kept

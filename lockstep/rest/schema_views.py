@@ -2,7 +2,6 @@
 
 import threading
 from functools import cache
-from typing import Any
 
 import orjson
 from django.http import HttpResponse
@@ -75,10 +74,10 @@ class RedocView(PageView):
         return page
 
 
-def description() -> dict[str, Any]:
+def description() -> dict[str, object]:
     """The OpenAPI document of all routes. One thread at a time: the generator is not thread-safe."""
     with _lock:
-        made: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+        made: dict[str, object] = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
     return made
 
 

@@ -19,18 +19,18 @@ __all__ = ["ApiSerializer", "ProblemSerializer", "StrictSerializer", "page_of", 
 MAX_TOKEN = 1_000  # characters of a value that is not free text: a number, a time, an id, a choice
 
 
-class ApiSerializer(serializers.Serializer[Any]):
+class ApiSerializer(serializers.Serializer[object]):
     """The declaration of a shape: it is in the OpenAPI document, and it makes the representation of an object."""
 
     @classmethod
-    def represent(cls, instance: object) -> dict[str, Any]:
+    def represent(cls, instance: object) -> dict[str, object]:
         """The declared fields of an object, or of a mapping, for dumps().
 
         REST framework's own way copies all fields for each representation, and takes twenty times as long.
         """
         return {name: read(instance) for name, read in _readers(cls)}
 
-    def to_representation(self, instance: object) -> dict[str, Any]:
+    def to_representation(self, instance: object) -> dict[str, object]:
         return self.represent(instance)
 
 
@@ -46,7 +46,7 @@ class StrictSerializer(ApiSerializer):
     example: Mapping[str, object] = {}
     ignores_read_only = False  # on a frozen route whose predecessor ignores what the server sets
 
-    def __init__(self, *args: Any, current: Mapping[str, Any] | None = None, **options: Any) -> None:  # noqa: ANN401
+    def __init__(self, *args: Any, current: Mapping[str, object] | None = None, **options: Any) -> None:  # noqa: ANN401
         super().__init__(*args, **options)
         self._current = current
 
@@ -108,9 +108,9 @@ def validated(
     serializer: type[serializers.Serializer[Any]],
     request: Request,
     *,
-    current: Mapping[str, Any] | None = None,
+    current: Mapping[str, object] | None = None,
     partial: bool = False,
-    context: Mapping[str, Any] | None = None,
+    context: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
     """The values of a request's body. Raises ValidationError.
 
@@ -127,7 +127,7 @@ def validated(
 
 
 @cache
-def _readers(shape: type[ApiSerializer]) -> list[tuple[str, Callable[[object], Any]]]:
+def _readers(shape: type[ApiSerializer]) -> list[tuple[str, Callable[[object], object]]]:
     """The names of a serializer's fields, each with the function that reads its value.
 
     A field that a subclass declares again keeps its place: REST framework moves it to the end.
@@ -137,18 +137,18 @@ def _readers(shape: type[ApiSerializer]) -> list[tuple[str, Callable[[object], A
     return [(name, _reader(field, field.source or name)) for name, field in fields if not field.write_only]
 
 
-def _reader(field: Any, source: str) -> Callable[[object], Any]:  # noqa: ANN401 - a field; it takes no type at run time
+def _reader(field: object, source: str) -> Callable[[object], object]:
     attribute = attrgetter(source)
     convert = _converter(field)
 
-    def read(instance: object) -> Any:  # noqa: ANN401 - any value
+    def read(instance: object) -> object:
         value = instance[source] if isinstance(instance, Mapping) else attribute(instance)
         return value if value is None or convert is None else convert(value)
 
     return read
 
 
-def _converter(field: Any) -> Callable[[Any], Any] | None:  # noqa: ANN401 - a field; it takes no type at run time
+def _converter(field: object) -> Callable[[Any], object] | None:
     """What makes a value of this field JSON; None where dumps() does: numbers, ids, times, lists of texts."""
     if isinstance(field, serializers.ListSerializer) and isinstance(field.child, ApiSerializer):
         represent = field.child.represent
@@ -158,13 +158,13 @@ def _converter(field: Any) -> Callable[[Any], Any] | None:  # noqa: ANN401 - a f
     return str if isinstance(field, (serializers.CharField, serializers.DecimalField)) else None
 
 
-def _limit(field: Any) -> int | None:  # noqa: ANN401 - a field; it takes no type at run time
+def _limit(field: object) -> int | None:
     """The maximum length of a value of this field; None for a text without a limit."""
     limit: int | None = getattr(field, "max_length", None)
     return limit or (None if isinstance(field, (serializers.CharField, serializers.ListField)) else MAX_TOKEN)
 
 
-def _trimmed(value: Any, field: Any) -> Any:  # noqa: ANN401 - a text or a list, and its field
+def _trimmed(value: str | list[object], field: object) -> str | list[object]:
     return value.strip() if isinstance(value, str) and getattr(field, "trim_whitespace", True) else value
 
 
@@ -183,13 +183,13 @@ def page_of(shape: type[serializers.Serializer[Any]]) -> type[serializers.Serial
     return type(name, (serializers.Serializer,), {**fields, "optional": ("count",), "__doc__": "A page of a list."})
 
 
-class HealthSerializer(serializers.Serializer[Any]):
+class HealthSerializer(serializers.Serializer[object]):
     """The state of this process."""
 
     status = serializers.ChoiceField(["ok"])
 
 
-class ReadinessSerializer(serializers.Serializer[Any]):
+class ReadinessSerializer(serializers.Serializer[object]):
     """The state of each dependency: "ok", or what is missing."""
 
     database = serializers.CharField()
@@ -200,7 +200,7 @@ class ReadinessSerializer(serializers.Serializer[Any]):
     example = {"database": "ok", "migrations": "ok", "worker": "ok", "periodic": "ok", "mirrors": "ok"}
 
 
-class ProblemSerializer(serializers.Serializer[Any]):
+class ProblemSerializer(serializers.Serializer[object]):
     """A problem with extension members (RFC 9457)."""
 
     type = serializers.CharField(help_text="The URL of the problem type, which says what to do.")
@@ -210,7 +210,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
     errors = serializers.ListField(child=serializers.DictField(child=serializers.CharField()))  # type: ignore[assignment]
 
 
-class ProblemKindSerializer(serializers.Serializer[Any]):
+class ProblemKindSerializer(serializers.Serializer[object]):
     """A problem type, and what a client should do."""
 
     type = serializers.CharField(help_text="The `type` of the problem.")

@@ -61,7 +61,7 @@ def _column(user: type[models.Model], name: str, alias: str) -> Statement | None
 
 
 @register(Tags.models)
-def users_are_readable(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:  # noqa: ANN401
+def users_are_readable(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
     """Checks that SQL can read the user model: its database, and whether a user is active."""
     user = get_user_model()
     found: list[CheckMessage] = []

@@ -1,6 +1,6 @@
 """The base class of all endpoints: a REST framework view with the conventions of this API."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -56,7 +56,7 @@ class View(APIView):
         varies = {"Vary": "Accept"} if len(cls.renderer_classes) > 1 else {}
         cls._default_headers = {"Allow": ", ".join(name.upper() for name in methods), **varies}
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # noqa: ANN401 - the route's
+    def dispatch(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         """The response to a request, errors included."""
         self.args, self.kwargs, self.headers = args, kwargs, dict(self._default_headers)
         self.request = api_request = self.initialize_request(request, *args, **kwargs)
@@ -81,7 +81,7 @@ class View(APIView):
         self.response = self.finalize_response(api_request, response, *args, **kwargs)  # type: ignore[arg-type]  # any
         return self.response
 
-    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> ApiRequest:  # noqa: ANN401
+    def initialize_request(self, request: HttpRequest, *args: object, **kwargs: object) -> ApiRequest:
         return ApiRequest(
             request,
             parsers=self.get_parsers(),
@@ -121,10 +121,10 @@ class View(APIView):
         """Whether the stored response with this body may be sent again."""
         return True
 
-    def options(self, request: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the route's arguments
+    def options(self, request: Any, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 - unlike the base's
         """REST framework's description of an endpoint."""
         return ApiResponse(SimpleMetadata().determine_metadata(request, self))
 
-    def get_exception_handler(self) -> Any:  # noqa: ANN401 - a function
+    def get_exception_handler(self) -> Callable[..., ApiResponse | None]:
         """Errors are problem+json whatever EXCEPTION_HANDLER the project has for its other views."""
         return exception_handler

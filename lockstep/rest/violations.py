@@ -1,7 +1,6 @@
 """The constraint that a database error names: its field and its message."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import psycopg
 from django.db import DatabaseError, models
@@ -59,7 +58,7 @@ def _fields_of(constraint: models.BaseConstraint) -> Iterator[str]:
     elif isinstance(constraint, models.UniqueConstraint):
         yield from constraint.fields
         for expression in constraint.expressions:
-            parts: Iterator[Any] = expression.flatten()  # type: ignore[union-attr]  # of functions
+            parts: Iterator[object] = expression.flatten()  # type: ignore[union-attr]  # of functions
             yield from (vars(part)["name"] for part in parts if isinstance(part, models.F))
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
@@ -249,7 +248,7 @@ def _sending(actor: str, endpoint: Endpoint) -> Iterator[None]:
             raise Conflict(lost) from error
 
 
-def _set(endpoint: Endpoint, **values: Any) -> None:  # noqa: ANN401 - columns
+def _set(endpoint: Endpoint, **values: object) -> None:
     Endpoint.objects.filter(pk=endpoint.pk).update(**values)
 
 

@@ -28,10 +28,10 @@ class WebhookURL(fields.Text):
 
     composes = False  # the receiver's path may not be in NFC
 
-    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
+    def __init__(self, **options: object) -> None:
         super().__init__(max_length=2_000, **options)
 
-    def to_internal_value(self, data: Any) -> str:  # noqa: ANN401 - REST framework's signature
+    def to_internal_value(self, data: object) -> str:
         text = super().to_internal_value(data)
         try:
             url = httpx.URL(text)
@@ -132,7 +132,7 @@ class RedeliverSerializer(StrictSerializer):
         return attrs
 
 
-class OnItsWaySerializer(serializers.Serializer[Any]):
+class OnItsWaySerializer(serializers.Serializer[object]):
     """The confirmation that messages will be sent.
 
     It does not say how many: the changes of a period are chosen before it is known which of them you may read.
@@ -142,14 +142,14 @@ class OnItsWaySerializer(serializers.Serializer[Any]):
     example = {"detail": "The test event will be sent; see attempts."}
 
 
-class NothingToSendSerializer(serializers.Serializer[Any]):
+class NothingToSendSerializer(serializers.Serializer[object]):
     """The confirmation that no message will be sent."""
 
     detail = serializers.CharField()
     example = {"detail": "The endpoint has no dead letters. Nothing is sent."}
 
 
-class AttemptSerializer(serializers.Serializer[Any]):
+class AttemptSerializer(serializers.Serializer[object]):
     """One attempt to deliver a message: the request, the response and the duration."""
 
     id = serializers.UUIDField()
@@ -180,7 +180,7 @@ class AttemptSerializer(serializers.Serializer[Any]):
     }
 
 
-def serialize_endpoint(endpoint: Endpoint) -> dict[str, Any]:
+def serialize_endpoint(endpoint: Endpoint) -> dict[str, object]:
     """The representation of an endpoint, without its secrets."""
     return {
         "id": endpoint.id,
@@ -195,7 +195,7 @@ def serialize_endpoint(endpoint: Endpoint) -> dict[str, Any]:
     }
 
 
-def serialize_attempt(attempt: Attempt) -> dict[str, Any]:
+def serialize_attempt(attempt: Attempt) -> dict[str, object]:
     """The representation of an attempt, without signatures."""
     receipt = attempt.receipt or {}
     return {

@@ -1,7 +1,6 @@
 """Actions on products and tags. Each is one transaction; search and feeds follow by delivery."""
 
 from decimal import Decimal
-from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
@@ -28,7 +27,7 @@ def create_product(
         return Product.objects.create(owner=owner, name=name, price=price, stock=stock, description=description)
 
 
-def update_product(*, actor: str, product: Product, match: Match = ANY_VERSION, **values: Any) -> None:  # noqa: ANN401 - columns
+def update_product(*, actor: str, product: Product, match: Match = ANY_VERSION, **values: object) -> None:
     """Changes columns of a product; a new stock is a correction in the ledger.
 
     Raises NotFound, PreconditionFailed.

@@ -71,10 +71,10 @@ class TagName(fields.Text):
 
     default_error_messages = {"spaces": "Must not begin or end with a space."}
 
-    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
+    def __init__(self, **options: object) -> None:
         super().__init__(max_length=MAX_TAG, **options)
 
-    def to_internal_value(self, data: Any) -> str:  # noqa: ANN401 - REST framework's signature
+    def to_internal_value(self, data: object) -> str:
         name = super().to_internal_value(data)
         if name != name.strip():
             self.fail("spaces")

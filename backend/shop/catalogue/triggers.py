@@ -1,7 +1,5 @@
 """Triggers of products, tags and the stock ledger, which run for every writer. Their bodies are in sql/triggers.sql."""
 
-from typing import Any
-
 import pgtrigger
 
 from backend.entities.transition_tables import BOTH_ROWS, NEW_ROWS, OLD_ROWS
@@ -9,8 +7,8 @@ from lockstep.sql import Statement, statements
 
 BODIES = statements(__file__, "triggers")
 # pgtrigger leaves these untyped.
-TEXT_COLUMNS: Any = pgtrigger.UpdateOf("name", "description", "deleted")  # type: ignore[no-untyped-call]
-OF_NAME: Any = pgtrigger.UpdateOf("name", "deleted")  # type: ignore[no-untyped-call]
+TEXT_COLUMNS = pgtrigger.UpdateOf("name", "description", "deleted")  # type: ignore[no-untyped-call]
+OF_NAME = pgtrigger.UpdateOf("name", "deleted")  # type: ignore[no-untyped-call]
 # Not within a trigger that runs with the rights of the ledger's owner; a trigger of the session's own role is no
 # exception.
 NOT_NESTED = pgtrigger.Condition(

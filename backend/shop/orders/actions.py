@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -144,7 +143,7 @@ def release_stock(transition: str, orders: Sequence[UUID] | None = None, reason:
     return len(fetch_all(SQL["release_stock"], release_stock_params(transition, orders, reason)))
 
 
-def release_stock_params(transition: str, orders: Sequence[UUID] | None, reason: str = "") -> dict[str, Any]:
+def release_stock_params(transition: str, orders: Sequence[UUID] | None, reason: str = "") -> dict[str, object]:
     """The parameters of the statement `release_stock`."""
     step = machines.ORDER.transition(transition)
     return {

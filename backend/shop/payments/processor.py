@@ -133,7 +133,9 @@ class PaymentProcessor:
             order, charge, reason, ORDERS["release_stock"], release_stock_params(step, [UUID(order)], reason)
         )
 
-    async def _decide(self, order: str, charge: str, reason: str, statement: str, parameters: dict[str, Any]) -> bool:
+    async def _decide(
+        self, order: str, charge: str, reason: str, statement: str, parameters: dict[str, object]
+    ) -> bool:
         """Decides a payment and its order together. Returns whether the payment was undecided."""
         async with self.pool.connection() as connection, connection.transaction():
             decided = {"order": order, "charge": charge, "reason": reason}

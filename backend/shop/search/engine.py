@@ -6,13 +6,13 @@ SHOP_SEARCH can name another engine: a class with the same interface, whose inde
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib.postgres.expressions import ArraySubquery
 from django.contrib.postgres.search import SearchQuery
-from django.db.models import BooleanField, F, Func, QuerySet
+from django.db.models import BooleanField, F, Func, Model, QuerySet
 from django.utils.module_loading import import_string
 
 from backend.shop.search.models import SearchEntry
@@ -20,7 +20,8 @@ from lockstep.rest.fastpath import fetch_all
 from lockstep.sql import statements
 
 SQL = statements(__file__, "search")
-Products = TypeVar("Products", bound=QuerySet[Any, Any])
+Products = TypeVar("Products", bound=QuerySet[Model])
+M = TypeVar("M", bound=Model)
 MAX_WORDS = 8
 NEAR, FURTHER = 1_000, 15  # entries that are scanned first; the factor of the second scan
 
@@ -33,11 +34,11 @@ class Direction:
     beyond: str
     up_to: str
 
-    def after(self, rows: QuerySet[Any, Any], place: UUID | None) -> QuerySet[Any, Any]:
+    def after(self, rows: QuerySet[M], place: UUID | None) -> QuerySet[M]:
         """The rows after this key; None is before the first."""
         return rows if place is None else rows.filter(**{self.beyond: place})
 
-    def keys(self, rows: QuerySet[Any, Any], limit: int) -> list[UUID]:
+    def keys(self, rows: QuerySet[Model], limit: int) -> list[UUID]:
         """The first `limit` keys."""
         return list(rows.order_by(self.order).values_list("pk", flat=True)[:limit])
 

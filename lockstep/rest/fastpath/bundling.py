@@ -12,7 +12,7 @@ first three steps, because `fetch` compares the queries: a wrong line costs time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
@@ -22,7 +22,7 @@ from lockstep.rest.fastpath import switch
 from lockstep.rest.fastpath.statements import Values, fetch_tuple
 from lockstep.sql import Statement
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
 READS = ("GET", "HEAD")
 QUERY_OF = "bundled_query_of"  # an attribute of a handler
 FETCH_USER = Statement("%(fetch_user)s")
@@ -37,7 +37,7 @@ class BundledQuery:
     """
 
     statement: Statement
-    parameters: Mapping[str, Any]
+    parameters: Mapping[str, object]
     reuse_cursor: bool = False  # faster, and keeps the result in memory until the next execution: for small rows only
 
 

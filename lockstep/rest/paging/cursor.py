@@ -3,21 +3,21 @@
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, quote_plus
 from uuid import UUID
 
 import orjson
 from django.core.exceptions import ValidationError as ValidationFailed
 from django.db import DataError, transaction
-from django.db.models import F, Field, Lookup, QuerySet
+from django.db.models import F, Field, Lookup, Model, QuerySet
 from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, TupleLessThan
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 from lockstep.rest.fastpath import Row
 from lockstep.rest.json import dumps
-from lockstep.rest.paging.limits import count_rows, counted_response, cut, fitting, json_array, url_with
+from lockstep.rest.paging.limits import M, count_rows, counted_response, cut, fitting, json_array, url_with
 from lockstep.rest.requests import ApiRequest
 from lockstep.rest.responses import ApiResponse
 
@@ -26,8 +26,9 @@ Ordering = tuple[str, ...]  # columns for order_by, all in one direction; none i
 NEWEST: Ordering = ("-id",)  # ids are UUIDv7, in the order of time
 BY_TIME: Mapping[str, Ordering] = {"-created": NEWEST, "created": ("id",)}
 Read = Callable[[UUID | None, int], tuple[list[Row], bool]]  # (key, limit) -> (rows after the key, has more)
-KeyedRow = tuple[Any, Any]  # the position of a row in its list, as text, and the row
-ReadKeyedRows = Callable[[str | None, bool, int], tuple[list[KeyedRow], bool]]  # the second argument: backwards
+R = TypeVar("R")
+KeyedRow = tuple[str, R]  # the position of a row in its list, and the row
+ReadKeyedRows = Callable[[str | None, bool, int], tuple[list[KeyedRow[R]], bool]]  # the second argument: backwards
 QUOTED = str.maketrans({"+": "%2B", "/": "%2F", "=": "%3D"})  # the characters of base64 that must be escaped in a URL
 NO_CURSOR = "Must be a cursor of this list, taken from `next` or `previous`."
 
@@ -79,10 +80,10 @@ def parse_cursor_params(request: ApiRequest) -> CursorParams:
 
 def cursor_page(
     request: ApiRequest,
-    rows: QuerySet[Any, Any],
+    rows: QuerySet[M],
     *,
     order: Ordering = NEWEST,
-    shape: Callable[[Any], dict[str, Any]],
+    shape: Callable[[M], Mapping[str, object]],
 ) -> ApiResponse:
     """The page of `rows` at `cursor`, in this order; `shape` makes the representation of a row.
 
@@ -91,7 +92,7 @@ def cursor_page(
     """
     columns = columns_of(order)
 
-    def read(place: str | None, backwards: bool, limit: int) -> tuple[list[KeyedRow], bool]:
+    def read(place: str | None, backwards: bool, limit: int) -> tuple[list[KeyedRow[M]], bool]:
         selected = rows.order_by(*order)
         if backwards:
             selected = selected.reverse()
@@ -107,14 +108,14 @@ def cursor_page(
         raise _no_cursor() from error
 
 
-def keyset_page(request: ApiRequest, older: Read, newer: Read, rows: QuerySet[Any, Any]) -> ApiResponse:
+def keyset_page(request: ApiRequest, older: Read, newer: Read, rows: QuerySet[Model]) -> ApiResponse:
     """One page of the rows of a statement, newest first, with the parameters `limit`, `cursor` and `count` (of `rows`).
 
     `older` and `newer` take a key (None: from the newest on) and a limit, and return rows and whether there are more.
     Each row has its `key`, and its JSON in `shown`. Of the rows beyond MAX_PAGE_BYTES they return only the first.
     """
 
-    def read(place: str | None, backwards: bool, limit: int) -> tuple[list[KeyedRow], bool]:
+    def read(place: str | None, backwards: bool, limit: int) -> tuple[list[KeyedRow[str]], bool]:
         found, more = (newer if backwards else older)(None if place is None else _key(place), limit)
         return [(row["key"], row["shown"]) for row in found], more
 
@@ -122,7 +123,7 @@ def keyset_page(request: ApiRequest, older: Read, newer: Read, rows: QuerySet[An
 
 
 def _page_of(
-    request: ApiRequest, read: ReadKeyedRows, shape: Callable[[Any], bytes], rows: QuerySet[Any, Any]
+    request: ApiRequest, read: ReadKeyedRows[R], shape: Callable[[R], bytes], rows: QuerySet[Model]
 ) -> ApiResponse:
     params = parse_cursor_params(request)
     found, more = read(params.place, params.backwards, params.limit)
@@ -139,11 +140,11 @@ def _page_of(
 def cursor_response(
     request: ApiRequest,
     params: CursorParams,
-    results: Any,  # noqa: ANN401 - JSON
+    results: object,
     first: str | None,
     last: str | None,
     more: bool,
-    rows: QuerySet[Any, Any] | None = None,
+    rows: QuerySet[Model] | None = None,
 ) -> ApiResponse:
     """The response with a page: its results, the positions of its first and last row, and whether there are more.
 
@@ -169,14 +170,14 @@ def columns_of(order: Ordering) -> list[str]:
     return [column.removeprefix("-") for column in order]
 
 
-def place_of(row: Any, columns: Sequence[str]) -> str:  # noqa: ANN401 - any row
+def place_of(row: object, columns: Sequence[str]) -> str:
     """The position of a row: its column as text, as in keyset_page, or all columns as JSON."""
     if len(columns) == 1:
         return str(getattr(row, columns[0]))
     return orjson.dumps([getattr(row, column) for column in columns], default=str).decode()
 
 
-def _after_cursor(rows: QuerySet[Any, Any], columns: Sequence[str], place: str, *, down: bool) -> Lookup:
+def _after_cursor(rows: QuerySet[Model], columns: Sequence[str], place: str, *, down: bool) -> Lookup:
     """The condition for rows after this position: one row comparison, which an index on these columns serves."""
     try:
         texts = [place] if len(columns) == 1 and not place.startswith("[") else orjson.loads(place)
@@ -186,7 +187,7 @@ def _after_cursor(rows: QuerySet[Any, Any], columns: Sequence[str], place: str, 
     return (TupleLessThan if down else TupleGreaterThan)(Tuple(*map(F, columns)), values)
 
 
-def _field(rows: QuerySet[Any, Any], column: str) -> "Field[Any, Any]":
+def _field(rows: QuerySet[Any], column: str) -> "Field[Any, Any]":
     computed = rows.query.annotations.get(column)
     return computed.output_field if computed else rows.model._meta.get_field(column)
 

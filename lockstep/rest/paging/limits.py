@@ -1,12 +1,12 @@
 """What pages of all kinds share: limits, the rows that fit, counts and links."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import orjson
 from django.core.exceptions import EmptyResultSet
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from orjson import Fragment
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
@@ -19,6 +19,7 @@ MAX_PAGE_BYTES = 1_000_000  # the rows of a page as JSON
 QUICKLY_COUNTED = 10_000
 EXACT, ESTIMATED = "exact", "estimated"
 SQL = statements(__file__, "paging")
+M = TypeVar("M", bound=Model)
 
 
 def page_limits(limit: int) -> dict[str, int]:
@@ -32,7 +33,7 @@ def refuse_both(request: ApiRequest, one: str, other: str) -> None:
         raise ValidationError({other: [f"Send either {one} or {other}, not both."]})
 
 
-def fitting(rows: QuerySet[Any, Any], offset: int, limit: int) -> tuple[list[Any], bool]:
+def fitting(rows: QuerySet[M], offset: int, limit: int) -> tuple[list[M], bool]:
     """Up to `limit` rows from this offset on, within MAX_PAGE_BYTES, and whether there are more.
 
     The database sums the lengths of the rows as text, and does not send those beyond the limit.
@@ -44,7 +45,7 @@ def fitting(rows: QuerySet[Any, Any], offset: int, limit: int) -> tuple[list[Any
         return [], False
     columns = joined(identifier(alias or column.target.column) for column, _, alias in compiler.select)
     sized = SQL["sized"].with_parts(rows=Statement(statement), columns=columns)
-    found = list(rows.model._default_manager.raw(sized, [MAX_PAGE_BYTES, *parameters, MAX_PAGE_BYTES]))
+    found: list[Any] = list(rows.model._default_manager.raw(sized, [MAX_PAGE_BYTES, *parameters, MAX_PAGE_BYTES]))
     fitting = [row for number, row in enumerate(found[:limit]) if number == 0 or not row.page_is_full]
     return fitting, len(fitting) < len(found)
 
@@ -63,7 +64,7 @@ def json_array(rows: Sequence[bytes]) -> Fragment:
     return Fragment(b"[" + b",".join(rows) + b"]")
 
 
-def count_rows(rows: QuerySet[Any, Any], kind: str) -> tuple[int, bool]:
+def count_rows(rows: QuerySet[Model], kind: str) -> tuple[int, bool]:
     """The number of rows, and whether it is exact: beyond 10,000, ESTIMATED takes the planner's estimate."""
     if kind == EXACT:
         return rows.order_by().count(), True
@@ -74,7 +75,7 @@ def count_rows(rows: QuerySet[Any, Any], kind: str) -> tuple[int, bool]:
     return max(number, int(plan["Plan"]["Plan Rows"])), False
 
 
-def counted_response(body: dict[str, Any], count: int, is_exact: bool) -> ApiResponse:
+def counted_response(body: dict[str, object], count: int, is_exact: bool) -> ApiResponse:
     return ApiResponse({"count": count, **body}, headers={} if is_exact else {"X-Count": ESTIMATED})
 
 

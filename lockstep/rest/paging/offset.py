@@ -1,7 +1,6 @@
 """Pages by offset, or by number: with a count of all rows."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from django.db.models import QuerySet
 
@@ -9,6 +8,7 @@ from lockstep.rest.json import dumps
 from lockstep.rest.paging.cursor import NEWEST, Ordering, columns_of, cursor_page, place_of, url_at
 from lockstep.rest.paging.limits import (
     ESTIMATED,
+    M,
     count_rows,
     counted_response,
     cut,
@@ -27,10 +27,10 @@ NUMBERED_SIZE = 10
 
 def page(
     request: ApiRequest,
-    rows: QuerySet[Any, Any],
+    rows: QuerySet[M],
     *,
     order: Ordering = NEWEST,
-    shape: Callable[[Any], dict[str, Any]],
+    shape: Callable[[M], Mapping[str, object]],
 ) -> ApiResponse:
     """One page of `rows` in this order; `shape` makes the representation of a row.
 
@@ -42,10 +42,10 @@ def page(
 
 def offset_page(
     request: ApiRequest,
-    rows: QuerySet[Any, Any],
+    rows: QuerySet[M],
     *,
     order: Ordering = NEWEST,
-    shape: Callable[[Any], dict[str, Any]],
+    shape: Callable[[M], Mapping[str, object]],
 ) -> ApiResponse:
     """The page at `limit` and `offset`, with a count; or at `cursor` if it is sent.
 
@@ -65,7 +65,7 @@ def offset_page(
     else:
         following = url_with(request, {"limit": limit, "offset": after}) if more else None
     before = _before(offset, limit, count, bool(results))
-    body = {
+    body: dict[str, object] = {
         "next": following,
         "previous": None if before is None else url_with(request, {"limit": limit, "offset": before}),
         "results": json_array(results),
@@ -74,8 +74,8 @@ def offset_page(
 
 
 def numbered_page(
-    request: ApiRequest, rows: QuerySet[Any, Any], *, shape: Callable[[Any], dict[str, Any]]
-) -> dict[str, Any]:
+    request: ApiRequest, rows: QuerySet[M], *, shape: Callable[[M], Mapping[str, object]]
+) -> dict[str, object]:
     """{"count", "next", "previous", "results"} at `page` or `skip`, with `limit` (10, at most 1,000) rows.
 
     After a page that ends by its bytes, `next` has `skip`.

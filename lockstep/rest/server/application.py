@@ -10,7 +10,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
@@ -24,7 +24,7 @@ from lockstep.rest.errors import problem_response
 from lockstep.rest.middleware import PROBES
 from lockstep.rest.probes import UNKNOWN
 from lockstep.rest.server.bodies import Bodies, Limits, Receive
-from lockstep.rest.server.environ import EXCHANGE, Environ, Scope, environ_of
+from lockstep.rest.server.environ import EXCHANGE, Environ, Message, Scope, environ_of
 from lockstep.rest.server.proxies import remove_untrusted_scheme
 from lockstep.rest.server.refusals import ClientGone, Refusal, response_to
 from lockstep.rest.server.slots import Slots
@@ -33,7 +33,7 @@ from lockstep.rest.server.stopping import Stopping
 
 __all__ = ["Application"]
 
-Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+Send = Callable[[Message], Awaitable[None]]
 WSGIApplication = Callable[[Environ, Any], Iterable[bytes]]
 Headers = list[tuple[bytes, bytes]]
 

@@ -5,15 +5,15 @@ progress.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from lockstep.rest.json import BodyTooLarge
+from lockstep.rest.server.environ import Message
 from lockstep.rest.server.refusals import CLOSE, ClientGone, Refusal
 
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Receive = Callable[[], Awaitable[Message]]
 
 FREE_PIECES, PIECE_BYTES = 128, 256  # a piece costs the event loop the same whatever its size
 

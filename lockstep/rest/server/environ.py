@@ -6,9 +6,11 @@ from functools import lru_cache
 from io import BytesIO
 from typing import Any
 from urllib.parse import unquote_to_bytes
+from wsgiref.types import WSGIEnvironment
 
-Scope = Mapping[str, Any]
-Environ = dict[str, Any]
+Scope = Mapping[str, Any]  # a connection of ASGI
+Message = Scope  # an event of it
+Environ = WSGIEnvironment
 
 EXCHANGE = "lockstep.exchange"  # the key of the request's Exchange
 SAME_FOR_ALL: Environ = {

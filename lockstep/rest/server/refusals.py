@@ -1,13 +1,13 @@
 """Error responses without a thread: for incomplete requests, and for too many requests."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponse
 
 from lockstep.rest.errors import problem_response
 from lockstep.rest.middleware import request_id, secure_headers
+from lockstep.rest.server.environ import Environ
 
 CLOSE = {"Connection": "close"}
 
@@ -24,7 +24,7 @@ class Refusal(Exception):
         self.status, self.detail, self.headers = status, detail, headers
 
 
-def response_to(environ: dict[str, Any], refusal: Refusal) -> HttpResponse:
+def response_to(environ: Environ, refusal: Refusal) -> HttpResponse:
     """The problem document, with a request id, a log line and a count like any other response."""
     readable = {name: value for name, value in environ.items() if name != "CONTENT_TYPE"}  # may name an unknown charset
 

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
-from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from lockstep.conf import lockstep_settings
 from lockstep.rest.errors import Unavailable
@@ -19,8 +19,7 @@ from lockstep.rest.errors import Unavailable
 __all__ = ["remote_wait"]
 
 Task = Callable[[], None]
-Connection = Any  # one of Django's wrappers
-Handover = SimpleQueue[Connection]
+Handover = SimpleQueue[BaseDatabaseWrapper]
 
 
 class TooManyRemoteWaits(Unavailable):
@@ -59,10 +58,10 @@ class Slots:
             self._tasks.put(handover)
             _attach(handover.get())
 
-    def _start(self, connection: Connection | None) -> None:
+    def _start(self, connection: BaseDatabaseWrapper | None) -> None:
         threading.Thread(target=self._work, args=(connection,), name=self._name, daemon=True).start()
 
-    def _work(self, connection: Connection | None) -> None:
+    def _work(self, connection: BaseDatabaseWrapper | None) -> None:
         if connection is not None:
             _attach(connection)
         _current.slots = self
@@ -81,8 +80,8 @@ class _Current(threading.local):
 _current = _Current()
 
 
-def _detach() -> Connection:
-    connection: Connection = connections[DEFAULT_DB_ALIAS]
+def _detach() -> BaseDatabaseWrapper:
+    connection: BaseDatabaseWrapper = connections[DEFAULT_DB_ALIAS]
     if connection.in_atomic_block:
         raise RuntimeError("A transaction must not wait for a remote system.")
     if not connection.allow_thread_sharing:
@@ -91,7 +90,7 @@ def _detach() -> Connection:
     return connection
 
 
-def _attach(connection: Connection) -> None:
+def _attach(connection: BaseDatabaseWrapper) -> None:
     connections[DEFAULT_DB_ALIAS] = connection
 
 

@@ -1,7 +1,5 @@
 """Ends a confirmed order whose payment cannot be decided."""
 
-from typing import Any
-
 from django.core.management.base import CommandError, CommandParser
 
 from backend.shop.orders.models import Order
@@ -22,7 +20,7 @@ class Command(commands.Command):
             help="reject an order that was ended before, although the gateway does not say whether it was charged",
         )
 
-    def handle(self, *args: Any, number: int, without_answer: bool, **options: Any) -> None:  # noqa: ANN401 - Django's
+    def handle(self, *args: object, number: int, without_answer: bool, **options: object) -> None:
         order = Order.objects.alive().filter(number=number).first()
         if order is None:
             raise CommandError(f"There is no order {number}.")

@@ -1,7 +1,6 @@
 """Encrypts the secrets of all endpoints under the current SECRET_KEY, so that the former one can be removed."""
 
 import sys
-from typing import Any
 
 from lockstep.changes import commands
 from lockstep.changes.commands import counted
@@ -16,7 +15,7 @@ class Command(commands.Command):
         "Repeatable; exits with 2 if a secret cannot be decrypted under any of them."
     )
 
-    def handle(self, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+    def handle(self, **options: object) -> None:
         encrypted, unreadable = actions.reseal_secrets()
         self.stdout.write(
             f"The secrets of {counted(encrypted, 'endpoint')} are encrypted under the current SECRET_KEY."
