@@ -1,6 +1,6 @@
 """The engine's settings: `LOCKSTEP = {"RETENTION_DAYS": 30}` in the project's settings. Every key is optional."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
@@ -12,7 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 Network = IPv4Network | IPv6Network
 NETWORKS = ("WEBHOOK_ALLOW_NETWORKS", "REST_TRUSTED_PROXIES")
-MAY_BE_ZERO = ("WORKER_METRICS_PORT", "WEBHOOKS_PER_USER", "WEBHOOK_OVERLAP_HOURS", "FEED_STREAMS")
+MAY_BE_ZERO = ("WEBHOOKS_PER_USER", "WEBHOOK_OVERLAP_HOURS", "FEED_STREAMS")
 
 
 class LockstepSettings:
@@ -112,6 +112,8 @@ def known_settings() -> set[str]:
 def fault_of_setting(name: str, value: object) -> str:
     """What a value of this setting must be; "" for a valid one."""
     default = vars(LockstepSettings)[name]
+    if name in NAMES_SOMETHING:
+        return NAMES_SOMETHING[name](value)
     if isinstance(default, bool):
         return "" if isinstance(value, bool) else "must be True or False"
     if isinstance(default, (int, float)):
@@ -128,6 +130,29 @@ def fault_of_setting(name: str, value: object) -> str:
     if isinstance(value, str) or not isinstance(value, Sequence):
         return "must be a list"
     return _fault_of_networks(value) if name in NETWORKS else ""
+
+
+def _fault_of_alias(value: object) -> str:
+    is_alias = isinstance(value, str) and value in connections.settings
+    return "" if is_alias else f"must be one of DATABASES: {', '.join(connections.settings)}"
+
+
+def _fault_of_labels(value: object) -> str:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return "must be a list"
+    unknown = [label for label in value if label not in apps.app_configs]
+    return f"must be labels of installed apps, and {unknown[0]!r} is none" if unknown else ""
+
+
+def _fault_of_port(value: object) -> str:
+    return "" if isinstance(value, int) and 0 <= value < 2**16 else "must be a port from 1 to 65535, or 0 for none"
+
+
+NAMES_SOMETHING: Mapping[str, Callable[[object], str]] = {
+    "DATABASE": _fault_of_alias,
+    "CAPTURED_APPS": _fault_of_labels,
+    "WORKER_METRICS_PORT": _fault_of_port,
+}
 
 
 def _fault_of_networks(value: Sequence[str]) -> str:

@@ -11,6 +11,8 @@ from lockstep.rest.requests import number_of
 class EntityHistoryView(HistoryView):
     """Lists the changes of an object, newest first: who, when, and the values before and after."""
 
+    name = "History"
+
     def id_in_log(self, model: str, object_id: str) -> str:
         """The id in the log of the object with this id or number. Raises NotFound."""
         if number_of(object_id) is None:

@@ -158,6 +158,7 @@ def uncaptured_models() -> list[type[models.Model]]:
     return [
         model
         for label in lockstep_settings.CAPTURED_APPS
+        if label in apps.app_configs  # a check reports the others
         for model in apps.get_app_config(label).get_models(include_auto_created=True)
         if model._meta.label_lower not in _declared and not uncaptured_because(model)
     ]

@@ -50,7 +50,9 @@ def _did_you_mean(name: str, known: set[str]) -> str:
 @register(Tags.compatibility)
 def database_is_postgresql(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
     """Warns where nothing is captured."""
-    if not declared() or connections[lockstep_settings.DATABASE].vendor == "postgresql":
+    alias = lockstep_settings.DATABASE
+    is_known = alias in connections.settings  # settings_have_their_types reports another one
+    if not declared() or not is_known or connections[alias].vendor == "postgresql":
         return []
     return [not_captured()]
 

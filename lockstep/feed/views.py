@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError as ValidationFailed
 from django.db.models import UUIDField
@@ -160,6 +161,7 @@ def history_of(model: str, *, operation_id: str, summary: str, view: type[Histor
 
     class NamedHistoryView(view):  # type: ignore[misc, valid-type]  # the base is a parameter
         __doc__ = summary
+        name = f"{apps.get_model(model)._meta.verbose_name.capitalize()} History"  # in the response to OPTIONS
 
         @_history_schema(operation_id)
         def get(self, request: ApiRequest, object_id: object) -> ApiResponse:

@@ -1,8 +1,10 @@
 """`manage.py check` fails when capture is not what it should be."""
 
+from typing import Any
+
 import pytest
 from django.conf import settings
-from django.core.checks import Error, Warning
+from django.core.checks import Error, Warning, run_checks
 from django.core.management import CommandError, call_command
 from django.db import connection
 
@@ -262,3 +264,21 @@ def test_migrate_repairs_faults():
     assert len(messages()) == 6
     call_command("migrate", verbosity=0, skip_checks=False)
     assert messages() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("DATABASE", "nope", "must be one of DATABASES: default"),
+        ("CAPTURED_APPS", ["posts", "nope"], "must be labels of installed apps, and 'nope' is none"),
+        ("WORKER_METRICS_PORT", 70_000, "must be a port from 1 to 65535, or 0 for none"),
+        ("WORKER_METRICS_PORT", "9000", "must be a port from 1 to 65535, or 0 for none"),
+    ],
+)
+def test_a_setting_that_names_nothing_is_one_error_and_no_traceback(
+    settings: Any, name: str, value: object, sentence: str
+):
+    settings.LOCKSTEP = settings.LOCKSTEP | {name: value}
+    assert [error.msg for error in run_checks() if error.id == "lockstep.E027"] == [
+        f"LOCKSTEP[{name!r}] {sentence}, not {value!r}."
+    ]
