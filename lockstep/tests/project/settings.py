@@ -40,6 +40,7 @@ if kind == "extras":
         "rest_framework",
         "rest_framework.authtoken",
         "lockstep.rest",
+        "django.contrib.postgres",
         "lockstep.webhooks",
         "lockstep.feed",
         "project.drafts",
