@@ -8,6 +8,7 @@ from contextlib import closing
 import psycopg
 import pytest
 from django.conf import settings
+from django.contrib.auth.hashers import reset_hashers
 from django.db import connections
 from django.test import TransactionTestCase
 from pytest_django import DjangoDbBlocker
@@ -120,14 +121,20 @@ def worker(transactional_db: None) -> Iterator[BackgroundWorker]:
     worker.stop()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> None:
+    """No test spends its time on hashing passwords. Before the first one: Django keeps the hashers that it has read."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    reset_hashers(setting="PASSWORD_HASHERS")
+
+
 @pytest.fixture(autouse=True)
 def test_settings() -> None:
-    """No test reaches a provider that it did not start, or spends its time on hashing passwords and listing files."""
+    """No test reaches a provider that it did not start, or spends its time on listing files."""
     settings.POSTS_PROVIDER_URL = "http://127.0.0.1:9"  # nothing listens there
     settings.POSTS_PROVIDER_CONCURRENCY = 8
     settings.PAYMENTS_URL = "http://127.0.0.1:9"
     settings.MOVIES_PROVIDER_URL = "http://127.0.0.1:9"
     settings.COUNTER_URL = "http://127.0.0.1:9"
     settings.TRACES = False
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.WHITENOISE_AUTOREFRESH = True  # else every client begins with a list of all static files
