@@ -14,6 +14,7 @@ import aiohttp
 import httpx
 
 PASSWORD = "a long one of its own"
+MAX_OPEN = 200  # requests of a load, and its connections
 
 
 class Client(httpx.Client):
@@ -50,7 +51,10 @@ class Client(httpx.Client):
 
 @dataclass
 class Load:
-    """Requests at a rate, of several users: reads, creations, and changes of one object after the other."""
+    """Requests at a rate, of several users: reads, creations, and changes of one object after the other.
+
+    While MAX_OPEN have no answer yet none is added: how much a machine can serve is not the matter of a test.
+    """
 
     url: str
     certificate: Path
@@ -66,14 +70,17 @@ class Load:
     async def run(self, is_over: asyncio.Event) -> None:
         """Until it is over, and all answers are there."""
         context = ssl.create_default_context(cafile=str(self.certificate))
-        connector = aiohttp.TCPConnector(ssl=context, limit=200)
+        connector = aiohttp.TCPConnector(ssl=context, limit=MAX_OPEN)
         async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=60)) as session:
-            began, tasks = time.monotonic(), []
+            due, tasks, slots = time.monotonic(), [], asyncio.Semaphore(MAX_OPEN)
             for n in itertools.count():
+                await slots.acquire()
                 if is_over.is_set():
                     break
                 tasks.append(asyncio.ensure_future(self._one(session, n)))
-                await asyncio.sleep(max(0.0, began + n / self.rate - time.monotonic()))
+                tasks[-1].add_done_callback(lambda _: slots.release())
+                due = max(due + 1 / self.rate, time.monotonic())
+                await asyncio.sleep(due - time.monotonic())
             await asyncio.gather(*tasks)
 
     async def _one(self, session: aiohttp.ClientSession, n: int) -> None:

@@ -194,7 +194,8 @@ class Compose:
 
     @contextmanager
     def running(self) -> Iterator["Compose"]:
-        """Up, and at the end gone, with its volumes."""
+        """Up, and at the end gone, with its volumes. What a run that was killed has left goes first."""
+        self._remove()
         try:
             self("up", "--detach", "--no-build", "--quiet-pull")
             yield self
@@ -203,7 +204,10 @@ class Compose:
                 sys.stdout.write(f"== {service}\n{self.try_logs(service)}\n")
             raise
         finally:
-            self("down", "--volumes", "--timeout=10", "--remove-orphans")
+            self._remove()
+
+    def _remove(self) -> None:
+        self("down", "--volumes", "--timeout=10", "--remove-orphans")
 
     def __call__(self, *words: str) -> str:
         """What docker compose wrote."""

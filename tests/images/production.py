@@ -125,7 +125,10 @@ class Production:
         if not self.notes.exists():
             return []
         messages = (json.loads(line) for line in self.notes.read_text().splitlines())
-        return list({one["message"]: one for one in reversed(list(messages))}.values())[::-1]
+        first: dict[str, dict[str, Any]] = {}
+        for message in messages:
+            first.setdefault(message["message"], message)
+        return list(first.values())
 
     def sql(self, statement: str) -> list[list[Any]]:
         """What the database answers to its owner."""
