@@ -14,7 +14,7 @@ import aiohttp
 import httpx
 
 PASSWORD = "a long one of its own"
-MAX_OPEN = 200  # requests of a load, and its connections
+MAX_OPEN = 64  # requests of a load, and its connections: at ten a second none waits longer than the server allows
 
 
 class Client(httpx.Client):
