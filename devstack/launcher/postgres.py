@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from devstack.launcher import account, children, cluster, plain_role
+from devstack.launcher import account, children, cluster
 from devstack.launcher.account import Account
 from devstack.launcher.errors import DataInUse, LauncherError, NoSpace
 from devstack.launcher.home import free_port
@@ -72,10 +72,6 @@ class Server:
     def superuser_url(self) -> str:
         """For tests; the superuser of a durable cluster has no password."""
         return self.url.replace(f"//{cluster.ROLE}:", f"//{cluster.SUPERUSER}:")
-
-    def make_role_plain(self) -> bool:
-        """Whether the role of `url` was a superuser until now, as in clusters of earlier versions."""
-        return plain_role.demote(self.url, cluster.read_password(self.folder))
 
     def prepare(self) -> None:
         """Everything short of starting: account, cluster, version, a free port. Raises a LauncherError."""

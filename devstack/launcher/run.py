@@ -142,8 +142,6 @@ class System:
         self.supervisor.add(program)
         patience = Patience(5.0, lambda: self.output.say(f"PostgreSQL is not ready yet: {server.problem()}"))
         self.supervisor.wait(lambda: server.is_ready() or patience.is_tried())
-        if not self.supervisor.stopping and server.make_role_plain():
-            self.output.say("the database's role is no superuser any more (docs/security.md)")
         # From here on a refusal is said and tried again: what ran once is not given up.
         program.on_death = self._report_postgres
 
