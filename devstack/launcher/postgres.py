@@ -11,8 +11,8 @@ from typing import Self
 
 from devstack.launcher import account, children, cluster
 from devstack.launcher.account import Account
-from devstack.launcher.errors import DataInUse, LauncherError, NoSpace
-from devstack.launcher.home import free_port
+from devstack.launcher.errors import DataInUse, LauncherError
+from devstack.launcher.home import Home, free_port
 
 START_SECONDS, STOP_SECONDS = 60.0, 10.0
 SETTINGS = {
@@ -134,9 +134,9 @@ class Server:
         return unusable(self.url)
 
     def judge_death(self, code: int, *, may_move: bool = True) -> None:
-        """Make the next start possible, or raise the sentence that says why there is none.
+        """Makes the next start possible, or raises the LauncherError that says why there is none.
 
-        Being killed is no fault of the data, and neither is a predecessor that still lets go of it.
+        A server that was killed, or whose predecessor has not quite ended, is started again.
         """
         said = self.said()
         if PORT_TAKEN.search(said):
@@ -155,7 +155,7 @@ class Server:
 
     def _refusal(self, said: str) -> LauncherError:
         if NO_SPACE.search(said):
-            return no_space(self.folder.parent)
+            return Home(self.folder.parent).no_space()
         return cluster.damaged(self.folder, self.log, said.strip().splitlines())
 
     def require_exclusive(self) -> None:
@@ -189,12 +189,6 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-def no_space(folder: Path) -> NoSpace:
-    from devstack.launcher.home import Home
-
-    return Home(folder).no_space()
 
 
 def unusable(url: str) -> str | None:
