@@ -25,6 +25,7 @@ from lockstep.rest import text
 from lockstep.webhooks.models import Endpoint
 
 ALREADY_IN_USE = "Already in use."
+MAX_NAME = 150  # characters of a username, a first name and a last name
 
 
 class UserQuerySet(EntityQuerySet["User"]):
@@ -86,14 +87,14 @@ class User(Entity, AbstractUser):
 
     number = number_field("accounts_user_number")
     username = UsernameField(
-        max_length=150,
+        max_length=MAX_NAME,
         unique=True,
         validators=[HandleValidator()],
         help_text="Public. Letters, digits and . + - _ only.",
         error_messages={"unique": "A user with that username already exists."},
     )
-    first_name = NormalCharField("first name", max_length=150, blank=True)
-    last_name = NormalCharField("last name", max_length=150, blank=True)
+    first_name = NormalCharField("first name", max_length=MAX_NAME, blank=True)
+    last_name = NormalCharField("last name", max_length=MAX_NAME, blank=True)
     email = AddressField("email address", blank=True)
 
     objects = PeopleManager()  # type: ignore[misc]  # the stubs know two bases
