@@ -22,6 +22,7 @@ from lockstep import capture
 from lockstep.changes.attribution import Actor
 from lockstep.changes.models import UUID7
 from lockstep.rest import text
+from lockstep.webhooks.actions import disable_endpoints
 from lockstep.webhooks.models import Endpoint
 
 ALREADY_IN_USE = "Already in use."
@@ -156,8 +157,6 @@ class User(Entity, AbstractUser):
 
     def save(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Django's arguments
         """Switches webhooks off when a new password is saved: by the admin, a command or a shell."""
-        from lockstep.webhooks.actions import disable_endpoints  # it imports the models of users' endpoints
-
         is_set = getattr(self, "_password", None) is not None or self._is_made_unusable
         replaced = is_set and not self._state.adding
         with transaction.atomic():
