@@ -19,7 +19,8 @@ FILL_POSTS = """
     FROM generate_series(%(first)s::int, %(last)s::int) AS n"""
 
 TRIGGERS = """
-    SELECT tgname FROM pg_trigger WHERE tgrelid = %s::regclass AND NOT tgisinternal AND tgname LIKE %s"""
+    SELECT tgname FROM pg_trigger
+    WHERE tgrelid = %s::regclass AND NOT tgisinternal AND tgenabled <> 'D' AND tgname LIKE %s"""
 
 
 @dataclass(frozen=True)
