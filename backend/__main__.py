@@ -6,7 +6,7 @@
     prepare                     the same, with development accounts, their token and the first import
     healthcheck [web|worker]    whether that process answers, on this machine or in this container;
                                 with --ready, whether it does its work
-    stand-in NAME               that of a remote system: posts, payments, counter, movies (--host, --port, --folder)
+    stand-in NAME               of a remote system: posts, payments, counter, movies (--host, --port, --folder)
     ANYTHING ELSE               a command of manage.py
 
 Images, manifests and units name these words alone; which modules and commands stand behind them is here alone.
@@ -27,7 +27,7 @@ from backend import web_server
 
 ROOT = Path(__file__).resolve().parents[1]
 HEALTH_SECONDS = 5.0
-MAX_PORT, MAX_PROCESSES, MAX_DRAIN_SECONDS = 65_535, 256, 3_600
+MAX_PORT, MAX_PROCESSES = 65_535, 256
 LAST_SECONDS = 5.0  # for requests in flight: with WEB_DRAIN_SECONDS below the time after which containers are killed
 
 
@@ -54,15 +54,15 @@ def main(words: Sequence[str]) -> int:
 
 
 def web() -> int:
-    """Becomes the web server at HOST and PORT, with WEB_PROCESSES processes, whose figures are added up."""
+    """Becomes the web server at HOST and PORT, with WEB_PROCESSES processes, whose metrics are added up."""
     for name, value in {"LOG_STREAM": "stdout", **web_server.ENVIRONMENT}.items():
         os.environ.setdefault(name, value)
     host, port = os.environ.get("HOST", "").strip() or "127.0.0.1", _whole("PORT", 8000, 1, MAX_PORT)
     processes = _whole("WEB_PROCESSES", web_server.cores(), 1, MAX_PROCESSES)
-    drain_seconds = _number("WEB_DRAIN_SECONDS", 0, 0, MAX_DRAIN_SECONDS)
+    drain_seconds = _number("WEB_DRAIN_SECONDS", 0, 0, web_server.MAX_DRAIN_SECONDS)
     require_fit(host, port)
     if processes > 1:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="lockstep-figures-")
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="lockstep-metrics-")
     return become(
         web_server.command(
             sys.executable,

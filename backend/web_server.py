@@ -12,12 +12,12 @@ from pathlib import Path
 MAX_CONNECTIONS = 8_000  # idle ones cost some kilobytes each; above that a client waits to be accepted
 HEADER_MILLISECONDS = 30_000  # for the headers of a request, and between two requests of a connection
 BACKLOG = 1_024  # connections that the system accepted and the server did not
+MAX_DRAIN_SECONDS = 300  # of WEB_DRAIN_SECONDS
 # Memory for the hash of a password, 19 MB, goes back to the system: by its own rule glibc would keep it for each thread
 # that has hashed one, and a process of 120 MB had 200. It reads this at the start of a process.
 ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(1024 * 1024)}
-QUOTA = Path(
-    "/sys/fs/cgroup/cpu.max"
-)  # of a container, in version 2 of control groups: "200000 100000", or "max 100000"
+# Of a container, in version 2 of control groups: "200000 100000", or "max 100000".
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def cores(quota: Path = QUOTA) -> int:
@@ -35,8 +35,7 @@ def command(
 ) -> list[str]:
     """The program and its arguments.
 
-    When it is told to end it serves for `drain_seconds` (rest/server/stopping.py), and what is under way then has
-    `last_seconds`.
+    After SIGTERM it serves for `drain_seconds` (rest/server/stopping.py); requests in flight then have `last_seconds`.
     """
     options = {
         "interface": "asgi",

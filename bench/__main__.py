@@ -13,28 +13,28 @@ from bench.rows import ROWS, row
 
 def main() -> None:
     """Ends with 0 whether or not the goals are met: the figures are for people to judge."""
-    asked = _arguments()
+    options = _arguments()
     try:
-        with open_place(asked.scale) as place:
-            _run(place, asked.rows, asked.runs)
+        with open_place(options.scale) as place:
+            _run(place, options.rows, options.runs)
     except NotDurable as error:
         sys.exit(str(error))
 
 
 def _run(place: Place, names: list[str], runs: int) -> None:
     began = time.monotonic()
-    told = report.Report()
+    output = report.Report()
     results = {}
     for name in names:
         try:
-            results[name] = measure(row(name), place, runs, partial(told.progress, name))
+            results[name] = measure(row(name), place, runs, partial(output.progress, name))
             if place.scale == 1:
                 report.keep(name, results[name], place, runs)
         except Unavailable as error:
-            told.progress(name, f"left out: {error}", {})
-    told.table(results)
+            output.progress(name, f"left out: {error}", {})
+    output.table(results)
     kept = "every run is in bench/results/latest.json" if place.scale == 1 else "at this scale nothing is kept"
-    told.console.print(f"{time.monotonic() - began:.0f} s; {kept}", style="dim")
+    output.console.print(f"{time.monotonic() - began:.0f} s; {kept}", style="dim")
 
 
 def _arguments() -> argparse.Namespace:

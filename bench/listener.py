@@ -11,7 +11,7 @@ import django
 
 
 async def main() -> None:
-    """Prints "ready", then the title and the time of each post, until it is told to stop."""
+    """Prints "ready", then the title and the time of each post, until SIGTERM."""
     from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber
     from lockstep.delivery.worker import Worker
 

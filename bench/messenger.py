@@ -15,7 +15,7 @@ DEADLINE, CONCURRENCY = 15.0, 8
 
 
 async def main(urls: Sequence[str]) -> None:
-    """Delivers until it is told to stop."""
+    """Delivers until SIGTERM."""
     from lockstep.delivery.destinations.webhook import Destination, body_of, webhook_sender
     from lockstep.delivery.errors import Receipt
     from lockstep.delivery.subscriptions import Claim, Handler, Pool, Subscriber

@@ -10,8 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench.processes import ROOT, free_port
+from bench.processes import ROOT
 from bench.row import Unavailable
+from devstack.launcher.home import free_port
 
 CONCURRENCY = 20  # of Procrastinate's worker; Celery's has two processes, one for each core
 

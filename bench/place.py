@@ -52,8 +52,8 @@ def open_place(scale: float) -> Iterator[Place]:
     folder = Path(tempfile.mkdtemp(prefix="lockstep-bench-"))
     folder.chmod(0o711)  # PostgreSQL's account passes through it when we are root
     try:
-        if given := os.environ.get("DATABASE_URL"):
-            with _own_database(given) as url:
+        if address := os.environ.get("DATABASE_URL"):
+            with _own_database(address) as url:
                 yield _entered(Place(url, folder, scale))
         else:
             with Server(folder / "postgres", durable=True, settings=PRODUCTION) as server:
@@ -63,13 +63,13 @@ def open_place(scale: float) -> Iterator[Place]:
 
 
 @contextmanager
-def _own_database(given: str) -> Iterator[str]:
+def _own_database(server: str) -> Iterator[str]:
     """The bench empties tables: it must never do so in a database in use."""
     name = f"lockstep_bench_{os.getpid()}"
-    with psycopg.connect(given, autocommit=True) as connection:
+    with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         try:
-            yield urlunsplit(urlsplit(given)._replace(path=f"/{name}"))
+            yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
         finally:
             # WITH (FORCE) is refused while autovacuum, which is a superuser's, is at work there.
             own_sessions = "FROM pg_stat_activity WHERE datname = %s AND usename = current_user"

@@ -1,7 +1,6 @@
 """What runs beside the bench: the stand-in, and the processes whose memory is measured."""
 
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -18,13 +17,6 @@ from devstack.launcher.cluster import program
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def free_port() -> int:
-    """A free port."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def start_stand_in(stack: ExitStack, *, posts: int, comments_per_post: int) -> str:
     """A provider in a process of its own, until the stack ends; returns its address."""
     command = [sys.executable, "-m", "devstack.sandbox.jsonplaceholder", "--port", "0"]
@@ -33,7 +25,7 @@ def start_stand_in(stack: ExitStack, *, posts: int, comments_per_post: int) -> s
     stack.callback(process.wait)
     stack.callback(process.terminate)
     assert process.stdout
-    line = process.stdout.readline()  # it says where it listens when it does
+    line = process.stdout.readline()
     return line.split()[-1]
 
 
@@ -91,8 +83,8 @@ def run_child(task: str, url: str) -> Figures:
 def run_pgbench(url: str, script: Path, *, clients: int, seconds: int, settings: str = "") -> float:
     """Transactions per second of one script, with these settings of its sessions (`-c name=value`)."""
     load = [f"--client={clients}", f"--jobs={min(clients, 2)}", f"--time={seconds}"]
-    told = _pgbench(url, ["--protocol=prepared", f"--file={script}", *load], settings)
-    return float(told.split("tps = ")[1].split()[0])
+    printed = _pgbench(url, ["--protocol=prepared", f"--file={script}", *load], settings)
+    return float(printed.split("tps = ")[1].split()[0])
 
 
 def as_in_pgbench(statement: str) -> str:
@@ -121,7 +113,7 @@ def _pgbench(url: str, options: list[str], settings: str = "") -> str:
 
 
 def _libpq_environment(url: str) -> dict[str, str]:
-    """The password does not belong on a command line, which everybody can read."""
+    """The password does not belong on a command line, which every user of the machine can read."""
     from psycopg.conninfo import conninfo_to_dict
 
     names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}

@@ -1,4 +1,4 @@
-"""What the bench tells: a table for people, a file for everything else."""
+"""What the bench reports: a table for people, a file for everything else."""
 
 import os
 import platform
@@ -40,9 +40,9 @@ class Report:
 
     def progress(self, row: str, step: str, figures: Figures) -> None:
         """One line for each measurement as it ends."""
-        told = ", ".join(f"{name} {number(value)}" for name, value in figures.items())
+        values = ", ".join(f"{name} {number(value)}" for name, value in figures.items())
         time = f"{datetime.now():%H:%M:%S}"  # noqa: DTZ005 - for the person at the terminal
-        self.console.print(f"{time}  {row}: {step}  {told}", style="dim", highlight=False)
+        self.console.print(f"{time}  {row}: {step}  {values}", style="dim", highlight=False)
 
     def table(self, results: Results) -> None:
         """All comparisons, and below them what the figures mean."""

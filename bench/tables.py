@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bench.place import Connection
+from lockstep.changes.triggers import PREFIX
 
 TABLES = (
     *("posts_post", "posts_comment", "lockstep_mirror_remoteobject", "lockstep_change"),
@@ -18,7 +19,8 @@ FILL_POSTS = """
     FROM generate_series(%(first)s::int, %(last)s::int) AS n"""
 
 TRIGGERS = """
-    SELECT tgname FROM pg_trigger WHERE tgrelid = %s::regclass AND NOT tgisinternal AND tgname LIKE %s"""
+    SELECT tgname FROM pg_trigger
+    WHERE tgrelid = %s::regclass AND NOT tgisinternal AND tgenabled <> 'D' AND tgname LIKE %s"""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Posts:
 
 
 def empty(connection: Connection) -> None:
-    """Empties all, without telling the change log, and starts the next measurement with a fresh checkpoint."""
+    """Empties all, past the change log, and starts the next measurement with a fresh checkpoint."""
     log = connection.execute("SELECT relid::regclass::text FROM pg_partition_tree('lockstep_change')").fetchall()
     with silenced(connection, *TABLES, *(table for (table,) in log if table not in TABLES)):
         connection.execute(f"TRUNCATE {', '.join(TABLES)}")
@@ -42,7 +44,7 @@ def empty(connection: Connection) -> None:
 
 
 def settle(connection: Connection, *tables: str) -> None:
-    """After data were made: statistics, hint bits and dirty pages shall not disturb what is measured next."""
+    """Keeps statistics, hint bits and dirty pages of new data from disturbing the next measurement."""
     for table in tables:
         connection.execute(f"VACUUM (ANALYZE) {table}")
     connection.execute("CHECKPOINT")
@@ -74,8 +76,8 @@ def silenced(connection: Connection, *tables: str) -> Iterator[None]:
 
 @contextmanager
 def without_capture(connection: Connection, *tables: str) -> Iterator[None]:
-    """The capture triggers of these tables are off for everybody; all others stay on."""
-    with _off(connection, tables, "pgtrigger\\_capture\\_%"):
+    """The capture triggers of these tables are off for every session; all others stay on."""
+    with _off(connection, tables, f"{PREFIX}%"):
         yield
 
 

@@ -73,14 +73,14 @@ def main() -> None:
     """Prints the three walks."""
     parser = argparse.ArgumentParser(prog="python -m bench.walk", description=__doc__)
     parser.add_argument("--steps", action="store_true", help="print each call")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with open_place(0.01):
         walks = {name: walk(request) for name, request in _requests().items()}
     for name, one in walks.items():
         files = len({file for file, _ in one.seen})
         sys.stdout.write(f"{name:16} {moves(one.seen):3} moves ({moves(one.every)}),")
         sys.stdout.write(f" {len(one.seen)} calls ({len(one.every)}) in {files} files\n")
-        for file, function in one.seen if asked.steps else ():
+        for file, function in one.seen if options.steps else ():
             sys.stdout.write(f"    {file}:{function}\n")
 
 

@@ -4,8 +4,8 @@
 
 FOLDER is deploy/secrets.d, which only its owner may enter. Put the certificate and its key there as `tls/certificate`
 and `tls/key`; `--self-signed` makes some to try it with, by openssl. With the profile `monitoring` put the address that
-alerts are posted to there as `alert_webhook`, and that of a dead man's switch, which is told every five minutes that
-alerting works, as `watchdog_webhook`; without such a switch the same address.
+alerts are posted to there as `alert_webhook`, and that of a dead man's switch, which receives a message every five
+minutes while alerting works, as `watchdog_webhook`; without such a switch the same address.
 """
 
 import argparse
@@ -31,13 +31,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=FOLDER)
     parser.add_argument("--self-signed", metavar="HOST")
-    asked = parser.parse_args()
-    if asked.self_signed and not HOST.fullmatch(asked.self_signed):
-        parser.error(f"--self-signed wants the name of a host: {asked.self_signed!r} is none.")
+    options = parser.parse_args()
+    if options.self_signed and not HOST.fullmatch(options.self_signed):
+        parser.error(f"--self-signed needs the name of a host: {options.self_signed!r} is none.")
     try:
-        return make_all(asked.folder, asked.self_signed)
+        return make_all(options.folder, options.self_signed)
     except OSError as error:
-        sys.stderr.write(f"{error.filename or asked.folder}: {error.strerror}\n")
+        sys.stderr.write(f"{error.filename or options.folder}: {error.strerror}\n")
         return 1
 
 

@@ -1,6 +1,6 @@
 """`make test-engine`: builds the engine's wheel and runs its tests from it, in fresh environments.
 
-    python -m devstack.engine [--long] [PYTHON:DJANGO …] [-- WORDS FOR PYTEST]
+    python -m devstack.engine [--long] [PYTHON:DJANGO …] [-- ARGUMENTS OF PYTEST]
 
 Each environment is of one version of Python and of Django: by default the oldest and the newest that there are here.
 The fault suites run in the first of them alone; with --long their long forms run, and nothing else, for hours. The core
@@ -41,12 +41,12 @@ def main(words: Sequence[str]) -> int:
     parser = ArgumentParser(prog="python -m devstack.engine")
     parser.add_argument("--long", action="store_true", help="the long forms of the fault suites, and nothing else")
     parser.add_argument("versions", nargs="*", metavar="PYTHON:DJANGO")
-    asked = parser.parse_args(own)
+    options = parser.parse_args(own)
     wheel = build()
-    pairs = [tuple(pair.split(":")) for pair in asked.versions] or available()
-    for python, django in pairs[:1] if asked.long else pairs:
+    pairs = [tuple(pair.split(":")) for pair in options.versions] or available()
+    for python, django in pairs[:1] if options.long else pairs:
         core = install(wheel, python, django)
-        for kind, selection in runs(has_faults=(python, django) == pairs[0], is_long=asked.long):
+        for kind, selection in runs(has_faults=(python, django) == pairs[0], is_long=options.long):
             arguments = [*selection, *after]
             sys.stdout.write(f"== the engine on Python {python}, Django {django}, {kind}: {' '.join(arguments)}\n")
             sys.stdout.flush()
@@ -123,8 +123,10 @@ def test(environment: Path, kind: str, arguments: Sequence[str]) -> int:
 
 
 def launcher() -> Path:
-    """A folder with what starts servers of PostgreSQL: the launcher, the one module of the backend that it has, which
-    knows no Django either, and the programs, whose package is looked for and never imported.
+    """A folder with what starts servers of PostgreSQL.
+
+    It has the launcher, the one module of the backend that the launcher imports, which knows no Django either, and the
+    programs, whose package is looked for and never imported.
     """
     folder = FOLDER / "launcher"
     shutil.rmtree(folder, ignore_errors=True)

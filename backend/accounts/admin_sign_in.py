@@ -18,11 +18,7 @@ class AdminSignInForm(AdminAuthenticationForm):
         name = self.cleaned_data.get("username", "")
         if not name or self.request is None:
             return super().clean()
-        attempt = LoginAttempt(name, address_of(self.request))
-        try:
-            attempt.count()
-        except TooManyRequests as error:
-            raise ValidationError(str(error)) from error
+        attempt = _counted(name, address_of(self.request))
         cleaned = super().clean()
         attempt.reset()
         return cleaned
@@ -37,11 +33,17 @@ class OwnPasswordForm(AdminPasswordChangeForm):
 
     def clean_old_password(self) -> str:
         """Raises ValidationError for a wrong password, and for too many attempts."""
-        attempt = LoginAttempt(self.user.get_username(), self.address)
-        try:
-            attempt.count()
-        except TooManyRequests as error:
-            raise ValidationError(str(error)) from error
+        attempt = _counted(self.user.get_username(), self.address)
         old: str = super().clean_old_password()
         attempt.reset()
         return old
+
+
+def _counted(name: str, address: str | None) -> LoginAttempt:
+    """A login attempt, which is counted. Raises ValidationError for too many."""
+    attempt = LoginAttempt(name, address)
+    try:
+        attempt.count()
+    except TooManyRequests as error:
+        raise ValidationError(str(error)) from error
+    return attempt

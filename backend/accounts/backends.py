@@ -23,17 +23,15 @@ class NameOrEmailBackend(ModelBackend):
         """The user with this name and password, if they may sign in."""
         if not username or password is None or "\0" in username:
             return None
-        # A username is never an e-mail address: there is at most one account.
-        users = [user for user in User.objects.named(username)[:2] if self.user_can_authenticate(user)]
-        if not users:
+        # At most one: a username is never an e-mail address.
+        user = User.objects.named(username).order_by().first()
+        if user is None or not self.user_can_authenticate(user):
             make_password(password)
             return None
-        if not settings.DEBUG and CREDENTIALS.get(users[0].username) == password:
-            logger.warning(
-                "refused the development password of %s: change it, or delete the account", users[0].username
-            )
+        if not settings.DEBUG and CREDENTIALS.get(user.username) == password:
+            logger.warning("refused the development password of %s: change it, or delete the account", user.username)
             return None
-        return users[0] if users[0].check_password(password) else None
+        return user if user.check_password(password) else None
 
     def user_can_authenticate(self, user: Any) -> bool:  # noqa: ANN401 - the base's signature
         """Whether the account is neither deactivated nor deleted."""

@@ -22,9 +22,11 @@ from lockstep import capture
 from lockstep.changes.attribution import Actor
 from lockstep.changes.models import UUID7
 from lockstep.rest import text
+from lockstep.webhooks.actions import disable_endpoints
 from lockstep.webhooks.models import Endpoint
 
 ALREADY_IN_USE = "Already in use."
+MAX_NAME = 150  # characters of a username, a first name and a last name
 
 
 class UserQuerySet(EntityQuerySet["User"]):
@@ -86,14 +88,14 @@ class User(Entity, AbstractUser):
 
     number = number_field("accounts_user_number")
     username = UsernameField(
-        max_length=150,
+        max_length=MAX_NAME,
         unique=True,
         validators=[HandleValidator()],
         help_text="Public. Letters, digits and . + - _ only.",
         error_messages={"unique": "A user with that username already exists."},
     )
-    first_name = NormalCharField("first name", max_length=150, blank=True)
-    last_name = NormalCharField("last name", max_length=150, blank=True)
+    first_name = NormalCharField("first name", max_length=MAX_NAME, blank=True)
+    last_name = NormalCharField("last name", max_length=MAX_NAME, blank=True)
     email = AddressField("email address", blank=True)
 
     objects = PeopleManager()  # type: ignore[misc]  # the stubs know two bases
@@ -155,8 +157,6 @@ class User(Entity, AbstractUser):
 
     def save(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Django's arguments
         """Switches webhooks off when a new password is saved: by the admin, a command or a shell."""
-        from lockstep.webhooks.actions import disable_endpoints  # it imports the models of users' endpoints
-
         is_set = getattr(self, "_password", None) is not None or self._is_made_unusable
         replaced = is_set and not self._state.adding
         with transaction.atomic():

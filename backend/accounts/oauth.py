@@ -95,7 +95,7 @@ class SessionValidator(OAuth2Validator):  # type: ignore[misc]  # it is untyped
 
 
 def token_response(request: HttpRequest, address: str | None) -> ProtocolResponse:
-    """The protocol's response to a form at the token endpoint."""
+    """The protocol's response at the token endpoint."""
     try:
         _, headers, body, status = _core(address).create_token_response(request)
     except sessions.StaleCredentials:

@@ -4,12 +4,11 @@ from typing import Any
 
 from rest_framework import serializers
 
-from backend.accounts.models import HandleValidator, User
+from backend.accounts.models import MAX_NAME, HandleValidator
 from backend.entities.addresses import MAX_ADDRESS, readable_address, stored_address
 from lockstep.rest import fields, text
 from lockstep.rest.serializers import ProblemSerializer, StrictSerializer
 
-MAX_USERNAME = 150
 JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIwMTk4In0.c2lnbmF0dXJl"  # an example
 
 
@@ -24,13 +23,13 @@ class Username(fields.Text):
     """A username: letters, digits and . + - _, but no e-mail address, because usernames are public."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
-        super().__init__(max_length=MAX_USERNAME, validators=[HandleValidator()], **options)
+        super().__init__(max_length=MAX_NAME, validators=[HandleValidator()], **options)
 
     def to_internal_value(self, data: object) -> str:
         """The normalised name: names that look the same are equal."""
         name = super().to_internal_value(data)
-        if len(name) > MAX_USERNAME:
-            self.fail("max_length", max_length=MAX_USERNAME)
+        if len(name) > MAX_NAME:
+            self.fail("max_length", max_length=MAX_NAME)
         try:
             text.check_visible(name)
         except ValueError as error:
@@ -114,8 +113,8 @@ class RegistrationSerializer(StrictSerializer):
     username = Username(required=False)
     email = Address(required=False)
     password = Password()
-    first_name = fields.Text(max_length=150, required=False, allow_blank=True)
-    last_name = fields.Text(max_length=150, required=False, allow_blank=True)
+    first_name = fields.Text(max_length=MAX_NAME, required=False, allow_blank=True)
+    last_name = fields.Text(max_length=MAX_NAME, required=False, allow_blank=True)
     example = {"username": "ada", "email": "ada@example.com", "password": "a long one, please", "first_name": "Ada"}
 
     def validate(self, attrs: dict[str, object]) -> dict[str, object]:
@@ -132,8 +131,8 @@ class ProfileSerializer(StrictSerializer):
     number = serializers.IntegerField(read_only=True)
     username = Username(required=False)
     email = Address(required=False, allow_blank=True)
-    first_name = fields.Text(max_length=150, required=False, allow_blank=True)
-    last_name = fields.Text(max_length=150, required=False, allow_blank=True)
+    first_name = fields.Text(max_length=MAX_NAME, required=False, allow_blank=True)
+    last_name = fields.Text(max_length=MAX_NAME, required=False, allow_blank=True)
     is_staff = serializers.BooleanField(read_only=True)
     created = serializers.DateTimeField(read_only=True)
     updated = serializers.DateTimeField(read_only=True)
@@ -148,6 +147,12 @@ class ProfileSerializer(StrictSerializer):
         "created": "2026-01-31T12:00:00Z",
         "updated": "2026-01-31T12:00:00Z",
     }
+
+    @classmethod
+    def represent(cls, instance: object) -> dict[str, object]:
+        """The profile, with the domain of its address in Unicode."""
+        profile = super().represent(instance)
+        return {**profile, "email": readable_address(str(profile["email"]))}
 
 
 class OAuthGrantSerializer(serializers.Serializer[object]):
@@ -262,33 +267,4 @@ class PersonSerializer(StrictSerializer):
         "followers": 3,
         "following": 2,
         "created": "2026-01-31T12:00:00Z",
-    }
-
-
-def serialize_profile(user: User) -> dict[str, object]:
-    """The representation of the own profile."""
-    return {
-        "id": user.pk,
-        "number": user.number,
-        "username": user.username,
-        "email": readable_address(user.email),
-        "first_name": user.first_name,
-        "last_name": user.last_name,
-        "is_staff": user.is_staff,
-        "created": user.created,
-        "updated": user.updated,
-    }
-
-
-def serialize_person(user: Any) -> dict[str, object]:  # noqa: ANN401 - a user with follow counts
-    """The public representation of a user."""
-    return {
-        "id": user.pk,
-        "number": user.number,
-        "username": user.username,
-        "first_name": user.first_name,
-        "last_name": user.last_name,
-        "followers": user.followers,
-        "following": user.following,
-        "created": user.created,
     }

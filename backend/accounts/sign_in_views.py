@@ -39,11 +39,8 @@ from lockstep.rest.serializers import StrictSerializer, validated
 from lockstep.rest.views import View
 
 NO_STORE = {"Cache-Control": "no-store"}
-SESSION_TOKENS = (
-    "token",
-    "refresh",
-    "refresh_token",
-)  # members of responses: tokens that are valid as long as their session
+# Members of responses with tokens that are valid as long as their session.
+SESSION_TOKENS = ("token", "refresh", "refresh_token")
 MAX_FORM_BYTES = 64 * 1024  # OAuth forms: decoding a megabyte of escapes takes a tenth of a second
 EMPTY = {"type": "object", "additionalProperties": False}
 OAUTH_PROBLEMS = dict.fromkeys((400, 401, 406, 409, 413, 415, 422, 429, 503), OAuthProblemSerializer)

@@ -3,12 +3,13 @@
 An attempt is counted before the password is verified, so that a hundred concurrent ones do not all pass, and taken back
 if the password is right. Three counts, each for a while after its first attempt:
 
-    account and address   guessing one account                       applies to its owner from this address only
-    address               guessing many accounts, or creating many   \\ not applied to an account with a recent
-    account               guessing one account from many addresses   /  session from this address
+    account and address   against guessing one account; its owner signs in from another address
+    address               against guessing many accounts
+    account               against guessing one account from many addresses
 
-The key is the account of the validated name, so that a username, an e-mail address and all their spellings are one
-count. The secret of an OAuth client is counted in the same way.
+The last two do not apply to an account that has a session from this address. The key is the account of the validated
+name, so that a username, an e-mail address and all their spellings are one count. The secret of an OAuth client is
+counted in the same way; registrations and new names of an account have counts of their own.
 """
 
 import hmac
@@ -44,8 +45,6 @@ class Limit:
 PAIR = Limit("account and address", 10, 300.0)
 ACCOUNT = Limit("account", 100, 3600.0)
 ADDRESS = Limit("address", 100, 300.0)
-
-
 NAMES = Limit("names tried by an account", 20, 3600.0)
 NAMES_FROM = Limit("names tried from an address", 100, 3600.0)
 

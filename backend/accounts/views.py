@@ -13,8 +13,6 @@ from backend.accounts.serializers import (
     PersonSerializer,
     ProfileSerializer,
     RegistrationSerializer,
-    serialize_person,
-    serialize_profile,
 )
 from backend.accounts.sign_in_views import CredentialsView, PasswordView, session_of
 from backend.accounts.throttling import count_names, count_registration
@@ -53,7 +51,7 @@ class RegisterView(RegistrationView):
     )
     def post(self, request: Request) -> ApiResponse:
         user = actions.register(**validated(RegistrationSerializer, request))
-        return answer(request, serialize_profile(user), user.version, status=201)
+        return answer(request, ProfileSerializer.represent(user), user.version, status=201)
 
 
 class MeView(PasswordView):
@@ -74,16 +72,16 @@ class MeView(PasswordView):
     @extend_schema(operation_id="get_me", parameters=READS_VERSION, responses=ProfileSerializer)
     def get(self, request: Request) -> ApiResponse:
         """Returns your profile."""
-        return answer(request, serialize_profile(_me(request)), _me(request).version)
+        return answer(request, ProfileSerializer.represent(_me(request)), _me(request).version)
 
     @extend_schema(
         operation_id="update_me", parameters=CHANGES_VERSION, request=ProfileSerializer, responses=ProfileSerializer
     )
     def patch(self, request: Request) -> ApiResponse:
         """Updates your profile."""
-        values = validated(ProfileSerializer, request, partial=True, current=serialize_profile(_me(request)))
+        values = validated(ProfileSerializer, request, partial=True, current=ProfileSerializer.represent(_me(request)))
         user = actions.update_profile(actor=actor_of(request), user=_me(request), match=if_match(request), **values)
-        return answer(request, serialize_profile(user), user.version)
+        return answer(request, ProfileSerializer.represent(user), user.version)
 
     @extend_schema(
         operation_id="delete_me", parameters=DELETES_VERSION, request=DeletionSerializer, responses={204: None}
@@ -135,7 +133,7 @@ class PersonView(View):
     @extend_schema(operation_id="get_user", parameters=READS_VERSION, responses=PersonSerializer)
     def get(self, request: Request, key: str) -> ApiResponse:
         person = _person(key, User.objects.alive().with_follow_counts())
-        return answer(request, serialize_person(person), person.version, person.followers, person.following)
+        return answer(request, PersonSerializer.represent(person), person.version, person.followers, person.following)
 
 
 class FollowView(View):
@@ -160,7 +158,7 @@ class FollowerListView(View):
     @extend_schema(operation_id="list_followers", parameters=CURSOR_PAGE, responses=page_of(PersonSerializer))
     def get(self, request: ApiRequest, key: str) -> ApiResponse:
         people = User.objects.alive().followers_of(_person(key))
-        return page(request, people.with_follow_counts(), shape=serialize_person)
+        return page(request, people.with_follow_counts(), shape=PersonSerializer.represent)
 
 
 class FollowingListView(View):
@@ -169,7 +167,7 @@ class FollowingListView(View):
     @extend_schema(operation_id="list_following", parameters=CURSOR_PAGE, responses=page_of(PersonSerializer))
     def get(self, request: ApiRequest, key: str) -> ApiResponse:
         people = User.objects.alive().followed_by(_person(key))
-        return page(request, people.with_follow_counts(), shape=serialize_person)
+        return page(request, people.with_follow_counts(), shape=PersonSerializer.represent)
 
 
 def _changes_name(request: Request) -> bool:

@@ -15,7 +15,7 @@ http_url = validate.URL(schemes={"http", "https"}, require_tld=False)
 
 
 def http_url_or_none(value: str) -> None:
-    """Of what need not be there: the variable may be empty as well as unset."""
+    """Validates the URL of an optional remote system: the variable may be empty as well as unset."""
     if value:
         http_url(value)
 
@@ -40,7 +40,7 @@ class Env(FileAwareEnv):
         self,
         name: str,
         default: Sequence[Item] = (),
-        read: Callable[[str], Item] = str,  # type: ignore[assignment]  # text is what it is by itself
+        read: Callable[[str], Item] = str,  # type: ignore[assignment]  # a text is read as it is
     ) -> list[Item]:
         """The comma-separated items, without blank ones. `read` may raise ValueError."""
         text = self.str(name, None)

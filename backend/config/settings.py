@@ -17,7 +17,7 @@ from environs import EnvError, validate
 from backend.config.environment import Env, has_traces, http_url, http_url_or_none
 from backend.config.logs import logging_config
 from backend.config.openapi import SCHEMA_DEPRECATED, SCHEMA_TAGS, SPECTACULAR_SETTINGS  # noqa: F401 - a setting, too
-from backend.web_server import cores
+from backend.web_server import MAX_DRAIN_SECONDS
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 
@@ -181,7 +181,7 @@ DATABASES["default"].update(
     CONN_MAX_AGE=None,  # a new connection costs 4.6 ms a request
     CONN_HEALTH_CHECKS=False,  # rest/connections.py finds out for less
     OPTIONS={
-        # A peer that does not acknowledge is given up after some seconds (changes/connecting.py has the others).
+        # A connection whose peer does not acknowledge ends after some seconds (changes/connecting.py has the others).
         "connect_timeout": 5,
         "keepalives_idle": 5,
         "keepalives_interval": 2,
@@ -199,7 +199,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PARSER_CLASSES": ["lockstep.rest.json.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["lockstep.rest.json.JSONRenderer"],
-    "URL_FORMAT_OVERRIDE": None,  # a representation is asked for by Accept
+    "URL_FORMAT_OVERRIDE": None,  # Accept selects a representation
     "EXCEPTION_HANDLER": "lockstep.rest.exception_handler.exception_handler",
     "DEFAULT_SCHEMA_CLASS": "lockstep.rest.schema.AutoSchema",
 }
@@ -256,7 +256,7 @@ LOCKSTEP: dict[str, Any] = {
     "REST_RATE_LIMIT": env.int("RATE_LIMIT", 600_000 if DEBUG else 6_000, validate=validate.Range(min=1)),
     "REST_MAX_BODY_BYTES": MAX_BODY_BYTES,
     "REST_TRUSTED_PROXIES": list(map(str, TRUSTED_PROXIES)),
-    # A statement of a request that takes longer is given up (503).
+    # A statement of a request that takes longer is cancelled (503).
     "REST_STATEMENT_SECONDS": env.float("STATEMENT_SECONDS", 15.0, validate=validate.Range(min=0.1, max=600)),
     "REST_PROBE_SECONDS": env.float("PROBE_SECONDS", 1.0, validate=validate.Range(min=0.05, max=60)),
     # The bearer token for /metrics; without one, /metrics exists in development only.
@@ -272,7 +272,7 @@ LOCKSTEP: dict[str, Any] = {
     "SERVER_REMOTE_WAITS": env.int("REMOTE_WAITS", 16, validate=validate.Range(min=1, max=256)),
     "SERVER_REMOTE_WAITS_PER_USER": env.int("REMOTE_WAITS_PER_USER", 2, validate=validate.Range(min=1, max=256)),
     # How long a stopping web process goes on serving, with 503 on /readyz.
-    "SERVER_DRAIN_SECONDS": env.float("WEB_DRAIN_SECONDS", 0.0, validate=validate.Range(min=0, max=300)),
+    "SERVER_DRAIN_SECONDS": env.float("WEB_DRAIN_SECONDS", 0.0, validate=validate.Range(min=0, max=MAX_DRAIN_SECONDS)),
     # Limits of slow clients (rest/server/). A body: so many seconds, plus one for every so many bytes received.
     "SERVER_BODY_SECONDS": env.float("REQUEST_BODY_SECONDS", 10.0, validate=validate.Range(min=0.1, max=300)),
     "SERVER_BODY_BYTES_PER_SECOND": env.int("REQUEST_BODY_BYTES_PER_SECOND", 16_384, validate=validate.Range(min=1)),
@@ -313,13 +313,12 @@ MOVIES_PROVIDER_URL = env.str(
     "http://127.0.0.1:3003" if DEBUG else "https://november7-730026606190.europe-west1.run.app",
     validate=http_url,
 )
-# How old the catalogue of movies may be before the provider is asked again, and before an answer says that it is stale.
+# How old the catalogue of movies may be before it is fetched again, and before a response says that it is stale.
 MOVIES_REFRESH_SECONDS = env.int("MOVIES_REFRESH_SECONDS", 300, validate=validate.Range(min=1))
 MOVIES_STALE_SECONDS = env.int("MOVIES_STALE_SECONDS", 900, validate=validate.Range(min=1))
-# How long a statement of `migrate` waits for a lock, while others wait behind it, and how long it is tried again.
+# How long a statement of `migrate` waits for a lock, with writers waiting behind it, and how long it is repeated.
 MIGRATION_LOCK_SECONDS = env.float("MIGRATION_LOCK_SECONDS", 5.0, validate=validate.Range(min=0.01, max=600))
 MIGRATION_RETRY_SECONDS = env.float("MIGRATION_RETRY_SECONDS", 300.0, validate=validate.Range(min=0, max=86_400))
-WEB_PROCESSES = env.int("WEB_PROCESSES", cores(), validate=validate.Range(min=1, max=256))
 DRIFT_CHECK_SECONDS = env.int("DRIFT_CHECK_SECONDS", 3600, validate=validate.Range(min=1))
 SHOP_SEARCH = env.str("SHOP_SEARCH", "backend.shop.search.engine.PostgresSearch")
 ORDER_CONFIRM_SECONDS = env.int("ORDER_CONFIRM_SECONDS", 300, validate=validate.Range(min=1, max=86_400))

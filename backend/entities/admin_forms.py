@@ -183,7 +183,10 @@ class EntityForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes none at
 
 
 def _digest(field: forms.Field, value: object) -> str:
-    """The digest of a value as browsers send it: with CRLF, and without line breaks in an input of one line."""
+    """The digest of a value, equal for the value that a browser sends back unedited.
+
+    Browsers send line breaks as CRLF, and drop the first one of a textarea and all in an input of one line.
+    """
     if isinstance(value, (list, tuple)):
         text = "\0".join(sorted(str(one) for one in value))
     else:

@@ -14,6 +14,7 @@ from backend.posts.models import Post
 from bench.processes import ROOT
 from bench.row import Comparison, Figures, Row, Variant
 
+# In the order in which bench/web/conventions.py adds them.
 STEPS = (
     "Django and the row",
     "REST framework",
@@ -49,6 +50,6 @@ class Conventions(Row):
     def _in_turn(self) -> Figures:
         command = [sys.executable, "-m", "bench.web.conventions", str(self.number), self.token, str(uuid4())]
         with (self.place.folder / "conventions.log").open("w") as log:
-            told = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, check=True)
-        figures: Figures = json.loads(told.stdout)
+            done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, check=True)
+        figures: Figures = json.loads(done.stdout)
         return figures

@@ -133,15 +133,15 @@ def _bulk_create(objects: Iterable[Pair]) -> None:
 def _objects(posts: int) -> Iterator[Pair]:
     """What the stand-in would list, as objects of ours."""
     ids: dict[int, UUID] = {}
-    for told in texts.posts(posts):
-        number = told["id"]
+    for one in texts.posts(posts):
+        number = one["id"]
         ids[number] = uuid4()
-        post = Post(id=ids[number], number=number, user_id=told["userId"], title=told["title"], body=told["body"])
+        post = Post(id=ids[number], number=number, user_id=one["userId"], title=one["title"], body=one["body"])
         yield post, _link("posts", post.id, number)
-    for one in texts.comments(posts, COMMENTS_PER_POST):
-        own = {"name": one["name"], "email": one["email"], "body": one["body"]}
-        comment = Comment(id=uuid4(), number=one["id"], post_id=ids[one["postId"]], **own)
-        yield comment, _link("comments", comment.id, one["id"])
+    for other in texts.comments(posts, COMMENTS_PER_POST):
+        own = {"name": other["name"], "email": other["email"], "body": other["body"]}
+        comment = Comment(id=uuid4(), number=other["id"], post_id=ids[other["postId"]], **own)
+        yield comment, _link("comments", comment.id, other["id"])
 
 
 def _link(collection: str, object_id: UUID, remote_id: int) -> RemoteObject:

@@ -27,7 +27,7 @@ from bench.web.serving import serving_ours
 from lockstep.rest.fastpath import fetch_all, for_user
 from lockstep.sql import Statement
 
-PRODUCTS, VOCABULARY, WORDS, ASKED, WARM_UP = 1_000_000, 50_000, 12, 300, 100
+PRODUCTS, VOCABULARY, WORDS, SEARCHES, WARM_UP = 1_000_000, 50_000, 12, 300, 100
 SHOWN, LISTED = 20, 50
 # Queries, and the milliseconds within which 99 of 100 must be answered in the database; by the API in twice that.
 BOUNDS = {"one word": 10, "common word": 10, "two words": 10, "prefix": 25, "misspelt": 60}
@@ -40,7 +40,7 @@ Time = Callable[[str, Ask, str], float]  # milliseconds of one question of a kin
 class Search(Row):
     note = (
         f"milliseconds of one search among {PRODUCTS:,} products of {WORDS} words each, out of {VOCABULARY:,} whose "
-        f"frequencies fall as in a language; the {SHOWN} newest that match, {ASKED} searches of each kind, one at a "
+        f"frequencies fall as in a language; the {SHOWN} newest that match, {SEARCHES} searches of each kind, one at a "
         "time. In the database: what psycopg takes for our own statements as the API sends them; pgbench: the same "
         f"statements of {SCRIPTS} of these searches, by one client. Words are among the "
         "5,000 most frequent ones, common ones among the first hundred; a prefix has three letters; misspelt: a letter "
@@ -137,9 +137,9 @@ class Search(Row):
             httpx.Client(base_url=address, headers={"Authorization": f"Bearer {self.token}"}, trust_env=False) as http,
         ):
 
-            def get(**asked: str | int) -> None:
-                found = http.get("/api/v1/products/", params=asked).raise_for_status()
-                if "search" not in asked:
+            def get(**parameters: str | int) -> None:
+                found = http.get("/api/v1/products/", params=parameters).raise_for_status()
+                if "search" not in parameters:
                     assert len(found.json()["results"]) == LISTED
 
             figures = self._measured(
@@ -150,14 +150,14 @@ class Search(Row):
             return {f"{name}, API": value for name, value in figures.items()}
 
     def _pgbench(self) -> Figures:
-        """What the database was asked above, with nothing between. Our list is prepared, and searches are not."""
+        """The statements that `_database` has sent, alone. Our list is prepared, and searches are not."""
         figures: Figures = {}
-        for kind, asked in self.watch.sent.items():
+        for kind, sent in self.watch.sent.items():
             scripts = [self.place.folder / f"search{n}.sql" for n in range(SCRIPTS)]
-            for script, statements in zip(scripts, asked[:SCRIPTS], strict=True):
+            for script, statements in zip(scripts, sent[:SCRIPTS], strict=True):
                 script.write_text("".join(as_in_pgbench(statement) + "\n" for statement in statements))
             protocol, log = "prepared" if kind == "list" else "simple", self.place.folder / "latencies"
-            figures |= _ranks(kind, pgbench_latencies(self.place.url, scripts, protocol, ASKED, log))
+            figures |= _ranks(kind, pgbench_latencies(self.place.url, scripts, protocol, SEARCHES, log))
         return {f"{name}, pgbench": value for name, value in figures.items()}
 
     def _measured(self, search: Ask, newest: Ask, *, milliseconds: Time) -> Figures:
@@ -166,12 +166,12 @@ class Search(Row):
         for kind, (ask, text) in kinds.items():
             for _ in range(WARM_UP):
                 ask(text())
-            figures |= _ranks(kind, [milliseconds(kind, ask, text()) for _ in range(ASKED)])
+            figures |= _ranks(kind, [milliseconds(kind, ask, text()) for _ in range(SEARCHES)])
         return figures
 
 
 class Watch:
-    """What psycopg was asked to execute for each question, and how long that took."""
+    """The statements that psycopg executes for each question, and how long they take."""
 
     def __init__(self) -> None:
         self.sent: dict[str, list[list[str]]] = {}  # by kind: the statements of each question
@@ -187,11 +187,11 @@ class Watch:
     def around(self, execute: Callable[..., Any]) -> Callable[..., Any]:
         """The same method under watch: a statement's rows are all there when it is over."""
 
-        def watched(cursor: Any, statement: str, *given: Any, **options: Any) -> Any:  # noqa: ANN401 - as psycopg's
+        def watched(cursor: Any, statement: str, *values: Any, **options: Any) -> Any:  # noqa: ANN401 - as psycopg's
             began = time.perf_counter()
-            answer = execute(cursor, statement, *given, **options)
+            answer = execute(cursor, statement, *values, **options)
             self._seconds += time.perf_counter() - began
-            self._statements.append(psycopg.ClientCursor(cursor.connection).mogrify(statement, *given))
+            self._statements.append(psycopg.ClientCursor(cursor.connection).mogrify(statement, *values))
             return answer
 
         return watched
@@ -204,7 +204,7 @@ def _milliseconds(_: str, ask: Ask, text: str) -> float:
 
 
 def _ranks(kind: str, milliseconds: list[float]) -> Figures:
-    return {f"{kind}, p50": statistics.median(milliseconds), f"{kind}, p99": sorted(milliseconds)[-ASKED // 100]}
+    return {f"{kind}, p50": statistics.median(milliseconds), f"{kind}, p99": sorted(milliseconds)[-SEARCHES // 100]}
 
 
 def _without_a_letter(word: str, dice: random.Random) -> str:

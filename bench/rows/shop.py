@@ -41,7 +41,7 @@ CREATE TABLE bench_outbox (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at timestamptz NOT NULL DEFAULT now(), kind text NOT NULL,
     object_id text NOT NULL, actor text, after jsonb);
 CREATE TABLE bench_key (
-    user_id uuid NOT NULL REFERENCES accounts_user, key text NOT NULL, asked text NOT NULL, answer text,
+    user_id uuid NOT NULL REFERENCES accounts_user, key text NOT NULL, request text NOT NULL, answer text,
     created timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (user_id, key))
 """
 
@@ -130,17 +130,17 @@ class Shop(Row):
             errors = stack.enter_context((self.place.folder / "requests.log").open("w"))
             address = stack.enter_context(serving_ours(errors))
             before = Order.objects.count()
-            figures = self._asked(f"{address}/api/v1", self.signed, "/", "?limit=50")
+            figures = self._rates(f"{address}/api/v1", self.signed, "/", "?limit=50")
             if Order.objects.count() == before:
                 raise ValueError("no order was placed: look at the answers")
             return figures
 
     def _fastapi(self) -> Figures:
         with serving("bench.web.fastapi_app:app", "asgi", 1) as address:
-            figures = self._asked(address, self.foreign, "", "?limit=50", "/promising")
+            figures = self._rates(address, self.foreign, "", "?limit=50", "/promising")
             return {f"FastAPI, {name}": rate for name, rate in figures.items()}
 
-    def _asked(self, address: str, tokens: list[str], slash: str, page: str, promising: str = "") -> Figures:
+    def _rates(self, address: str, tokens: list[str], slash: str, page: str, promising: str = "") -> Figures:
         orders, kept = f"{address}/orders{slash}", f"{address}{promising}/orders{slash}"
         folder, one = self.place.folder, self.numbers[:1]
         return {

@@ -14,10 +14,10 @@ from backend.accounts.sessions import open_opaque
 from backend.posts.models import Post
 from backend.shop.models import Product
 from bench.peers import start
-from bench.processes import free_port
 from bench.row import Comparison, Figures, Goal, Row, Variant
 from bench.web.serving import serving_ours
 from bench.web.strangers import GATEWAY_SECONDS, HALF_BODIES, HALF_HEADERS, STREAMS
+from devstack.launcher.home import free_port
 from lockstep.delivery.epochs import EPOCHS
 
 REQUESTS, PAUSE_SECONDS, USERS = 1_500, 0.005, 8

@@ -26,6 +26,7 @@ from rest_framework.response import Response  # noqa: E402
 from rest_framework.views import APIView  # noqa: E402
 
 from backend.posts import reads  # noqa: E402
+from bench.rows.conventions import STEPS  # noqa: E402
 from lockstep.rest.connections import configure_connections  # noqa: E402
 from lockstep.rest.fastpath import fetch_tuple  # noqa: E402
 
@@ -58,7 +59,7 @@ class InFramework(APIView):
         return Response(body_of(number))
 
 
-class Asked(APIView):
+class Authenticated(APIView):
     """With a bearer token, looked up in the database."""
 
     def get(self, request: Request, number: int) -> Response:
@@ -69,23 +70,24 @@ class Asked(APIView):
 urlpatterns = [
     path("plain/<int:number>/", plain),
     path("framework/<int:number>/", InFramework.as_view()),
-    path("asked/<int:number>/", Asked.as_view()),
+    path("authenticated/<int:number>/", Authenticated.as_view()),
     path("", include("backend.config.urls")),
 ]
 settings.ROOT_URLCONF = __name__
 
 
 def kinds(number: str) -> dict[str, tuple[list[str], str]]:
-    """Middleware and address of each kind, from nothing to what is served."""
+    """Middleware and address of each step, from nothing to what is served."""
     post = f"/fakeapi/v1/posts/{number}/"
-    return {
-        "Django and the row": ([], f"/plain/{number}/"),
-        "REST framework": ([], f"/framework/{number}/"),
-        "authentication": ([], f"/asked/{number}/"),
-        "our view: authentication and the row at once, rate, limits, ETag": ([], post),
-        "request id, log line, figures, headers, problems": (OURS, post),
-        "everything": (list(settings.MIDDLEWARE), post),
-    }
+    served: list[tuple[list[str], str]] = [
+        ([], f"/plain/{number}/"),
+        ([], f"/framework/{number}/"),
+        ([], f"/authenticated/{number}/"),
+        ([], post),
+        (OURS, post),
+        (list(settings.MIDDLEWARE), post),
+    ]
+    return dict(zip(STEPS, served, strict=True))
 
 
 def environment(address: str, token: str, method: str = "GET", body: bytes = b"", **headers: str) -> dict[str, Any]:
@@ -101,12 +103,12 @@ def environment(address: str, token: str, method: str = "GET", body: bytes = b""
 
 def call(application: Application, made: dict[str, Any], expected: str) -> None:
     """One request. Raises ValueError for another answer than the expected."""
-    told: list[str] = []
-    answer = application(made, lambda status, headers, error=None: told.append(status))
+    statuses: list[str] = []
+    answer = application(made, lambda status, headers, error=None: statuses.append(status))
     b"".join(answer)
     answer.close()
-    if not told[0].startswith(expected):
-        raise ValueError(f"{made['PATH_INFO']} answered {told[0]}")
+    if not statuses[0].startswith(expected):
+        raise ValueError(f"{made['PATH_INFO']} answered {statuses[0]}")
 
 
 def microseconds(work: Callable[[int], None]) -> float:

@@ -40,8 +40,8 @@ SELECT FROM accounts_user u JOIN accounts_session s ON s.user_id = u.id
 WHERE u.id = $1 AND s.id = $2 AND u.is_active AND u.deleted IS NULL AND s.revoked IS NULL AND s.expires > now()
 FOR KEY SHARE OF u, s
 """
-NEW_KEY = "INSERT INTO bench_key (user_id, key, asked) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING key"
-OLD_KEY = "SELECT asked, answer FROM bench_key WHERE user_id = $1 AND key = $2"
+NEW_KEY = "INSERT INTO bench_key (user_id, key, request) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING key"
+OLD_KEY = "SELECT request, answer FROM bench_key WHERE user_id = $1 AND key = $2"
 ANSWER = "UPDATE bench_key SET answer = $3 WHERE user_id = $1 AND key = $2"
 MOVEMENT = "INSERT INTO bench_movement (product_id, order_id, delta, actor) VALUES ($1, $2, $3, $4)"
 OUTBOX = "INSERT INTO bench_outbox (kind, object_id, actor, after) VALUES ('order.created', $1, $2, $3)"
@@ -124,29 +124,29 @@ async def product(number: int, who: Annotated[str, Depends(user)]) -> Response:
 
 
 @app.post("/orders", status_code=201)
-async def order(given: Order, who: Annotated[str, Depends(user)]) -> Response:
+async def order(body: Order, who: Annotated[str, Depends(user)]) -> Response:
     """All of it or nothing; the products are locked in the order of their ids."""
     async with app.state.pool.acquire() as connection, connection.transaction():
-        key, total, _ = await _placed(connection, given, who)
+        key, total, _ = await _placed(connection, body, who)
     return Response(orjson.dumps({"id": key, "total": str(total)}), status_code=201, media_type="application/json")
 
 
 @app.post("/promising/orders", status_code=201)
 async def promising_order(
-    given: Order, who: Annotated[tuple[str, str], Depends(session)], idempotency_key: Annotated[str, Header()]
+    body: Order, who: Annotated[tuple[str, str], Depends(session)], idempotency_key: Annotated[str, Header()]
 ) -> Response:
     """The same, with what ours promises: a session that was not revoked, once per key, a ledger, an outbox."""
     user, opened = who
-    asked = given.model_dump_json()
+    request = body.model_dump_json()
     async with app.state.pool.acquire() as connection, connection.transaction():
         if await connection.fetchrow(CONFIRM, user, opened) is None:
             raise HTTPException(401)
-        if await connection.fetchval(NEW_KEY, user, idempotency_key, asked) is None:
+        if await connection.fetchval(NEW_KEY, user, idempotency_key, request) is None:
             kept = await connection.fetchrow(OLD_KEY, user, idempotency_key)
-            if kept["asked"] != asked:
+            if kept["request"] != request:
                 raise HTTPException(422)
             return Response(kept["answer"], status_code=201, media_type="application/json")
-        key, total, lines = await _placed(connection, given, user)
+        key, total, lines = await _placed(connection, body, user)
         await connection.executemany(MOVEMENT, [(product, key, -quantity, user) for _, product, _, quantity in lines])
         answer = orjson.dumps({"id": key, "total": str(total), "lines": lines}, default=str).decode()
         await connection.execute(OUTBOX, str(key), user, answer)
@@ -154,10 +154,10 @@ async def promising_order(
     return Response(answer, status_code=201, media_type="application/json")
 
 
-async def _placed(connection: Any, given: Order, who: str) -> tuple[int, Any, list[tuple[Any, ...]]]:  # noqa: ANN401 - asyncpg's
+async def _placed(connection: Any, body: Order, who: str) -> tuple[int, Any, list[tuple[Any, ...]]]:  # noqa: ANN401 - asyncpg's
     """The order's key, its total and its lines, within a transaction."""
     wanted = Counter[int]()
-    for line in given.lines:
+    for line in body.lines:
         wanted[line.product] += line.quantity
     found = await connection.fetch(LOCK, list(wanted))
     if len(found) < len(wanted) or any(row["stock"] < wanted[row["number"]] for row in found):

@@ -14,14 +14,15 @@ from typing import IO
 import httpx
 
 from backend import web_server
-from bench.processes import ROOT, free_port
+from bench.processes import ROOT
 from bench.row import Unavailable
+from devstack.launcher.home import free_port
 
 WORKERS = 2  # one a core, as with every peer
 CONNECTIONS = 16
 PATIENCE = 120.0
 ORDER = """
-local numbers, tokens, run, asked = {%(numbers)s}, {%(tokens)s}, "%(run)s", 0
+local numbers, tokens, run, sent = {%(numbers)s}, {%(tokens)s}, "%(run)s", 0
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 function request()
@@ -29,9 +30,9 @@ function request()
   for i = 1, %(lines)d do
     lines[i] = string.format('{"product":%%d,"quantity":1}', numbers[math.random(#numbers)])
   end
-  asked = asked + 1
-  wrk.headers["Authorization"] = "Bearer " .. tokens[asked %% #tokens + 1]
-  if run ~= "" then wrk.headers["Idempotency-Key"] = run .. asked end
+  sent = sent + 1
+  wrk.headers["Authorization"] = "Bearer " .. tokens[sent %% #tokens + 1]
+  if run ~= "" then wrk.headers["Idempotency-Key"] = run .. sent end
   return wrk.format(nil, nil, nil, '{"lines":[' .. table.concat(lines, ",") .. "]}")
 end
 """
@@ -110,9 +111,9 @@ def _wrk(url: str, token: str, seconds: float, *options: str) -> float:
         raise Unavailable("wrk is not installed (Debian: apt install wrk)")
     header = f"Authorization: Bearer {token}"
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "-H", header, *options, url]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    if refused := re.search(r"Non-2xx or 3xx responses: (\d+)", told):
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if refused := re.search(r"Non-2xx or 3xx responses: (\d+)", printed):
         raise ValueError(f"{url} refused {refused[1]} requests")
-    found = re.search(r"Requests/sec:\s+([\d.]+)", told)
+    found = re.search(r"Requests/sec:\s+([\d.]+)", printed)
     assert found
     return float(found[1])

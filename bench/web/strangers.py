@@ -66,12 +66,12 @@ def confirm(port: int, token: str, product: int) -> None:
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     client = http.client.HTTPConnection("127.0.0.1", port)
     while True:
-        number = asked(client, "/api/v1/orders/", {"lines": [{"product": product, "quantity": 1}]}, headers)["number"]
-        asked(client, f"/api/v1/orders/{number}/confirm/", CARD, headers)
+        number = posted(client, "/api/v1/orders/", {"lines": [{"product": product, "quantity": 1}]}, headers)["number"]
+        posted(client, f"/api/v1/orders/{number}/confirm/", CARD, headers)
 
 
-def asked(client: http.client.HTTPConnection, path: str, body: object, headers: dict[str, str]) -> dict[str, int]:
-    """What a POST is answered."""
+def posted(client: http.client.HTTPConnection, path: str, body: object, headers: dict[str, str]) -> dict[str, int]:
+    """The response to a POST."""
     client.request("POST", path, json.dumps(body), headers)
     answer: dict[str, int] = json.loads(client.getresponse().read())
     return answer

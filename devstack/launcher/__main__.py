@@ -10,7 +10,7 @@ from devstack.launcher.errors import LauncherError
 
 
 def main(arguments: list[str]) -> int:
-    """Exit codes: 0 ended as asked, 1 could not start (the sentence says why), else that of COMMAND."""
+    """Exit codes: 0 ended by a signal, 1 could not start (a sentence says why), else that of COMMAND."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: sys.exit(0))  # until something runs that needs more care
     try:

@@ -19,7 +19,7 @@ def parts(environment: Environment, values: Mapping[str, str], *, embedded: bool
     yield from _places(environment, values, embedded=embedded)
     if values["DEBUG"].lower() in ("true", "1", "yes", "on"):
         yield from _accounts()
-        if "WEBHOOK_ALLOW_NETWORKS" not in environment.given:
+        if "WEBHOOK_ALLOW_NETWORKS" not in environment.variables:
             yield _row(
                 "Webhooks", "WEBHOOK_ALLOW_NETWORKS=127.0.0.0/8", "   at the start: lets them reach this machine"
             )
@@ -30,10 +30,10 @@ def parts(environment: Environment, values: Mapping[str, str], *, embedded: bool
 
 
 def _places(environment: Environment, values: Mapping[str, str], *, embedded: bool) -> Iterator[RenderableType]:
-    provider = "" if "POSTS_PROVIDER_URL" in environment.given else "   a stand-in for JSONPlaceholder"
-    payments = "" if "PAYMENTS_URL" in environment.given else "   a stand-in; its page lists the test cards"
-    counter = "" if "COUNTER_URL" in environment.given else "   a stand-in; it counts defects"
-    movies = "" if "MOVIES_PROVIDER_URL" in environment.given else "   a stand-in for November 7"
+    provider = "" if "POSTS_PROVIDER_URL" in environment.variables else "   a stand-in for JSONPlaceholder"
+    payments = "" if "PAYMENTS_URL" in environment.variables else "   a stand-in; its page lists the test cards"
+    counter = "" if "COUNTER_URL" in environment.variables else "   a stand-in; it counts defects"
+    movies = "" if "MOVIES_PROVIDER_URL" in environment.variables else "   a stand-in for November 7"
     engine = "embedded PostgreSQL, " if embedded else ""
     yield _row("API", f"{environment.address}/fakeapi/v1/posts/")
     yield _row("", f"{environment.address}/api/schema/swagger-ui/", "   to read and try out")

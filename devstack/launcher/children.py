@@ -28,10 +28,10 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 @dataclass
 class Program:
-    """What to run. `command` is asked at every start, because a port may have changed.
+    """What to run. `command` is called at every start, because a port may have changed.
 
-    `on_death(code)` is told each time; it may raise a LauncherError, which ends everything.
-    `stop_signal` asks it to end; the kernel sends `death_signal` when the launcher is no more.
+    `on_death(code)` is called each time that it dies; a LauncherError from there ends everything. `stop_signal` ends
+    it; the kernel sends `death_signal` when the launcher has died.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Program:
 
 
 def spawn(program: Program) -> subprocess.Popen[bytes]:
-    """Start it. What it says goes to its log, else to `stdout` of the answer."""
+    """Starts it. Its output goes to its log, else to `stdout` of the returned process."""
     prefix = program.account.prefix(program.death_signal.name[3:]) if program.account else []
     options = program.account.popen_options() if program.account else {}
     log = program.log
@@ -203,7 +203,7 @@ class Supervisor:
         return sum(child.deaths for child in self._children if child.program.name == name)
 
     def step(self, seconds: float) -> None:
-        """One round: (1) pass on what children say, (2) bury the dead, (3) start those that are due."""
+        """One round: (1) pass on the output of children, (2) reap the dead, (3) start those that are due."""
         for key, _ in self._selector.select(seconds):
             if key.data is None:
                 os.read(self._wake, 4096)
@@ -211,7 +211,7 @@ class Supervisor:
                 self._pass_on(key.data)
         for child in self._children:
             if child.process is not None and has_ended(child.process):
-                self._bury(child)
+                self._reap(child)
         for child in self._children:
             if child.due is not None and child.due <= time.monotonic() and not self.stopping:
                 self._start(child)
@@ -236,7 +236,7 @@ class Supervisor:
             self._selector.unregister(child.pipe)
             child.pipe.close()
 
-    def _bury(self, child: Child) -> None:
+    def _reap(self, child: Child) -> None:
         """Reads the rest of its output. Processes that inherited its pipe end with it, so the output ends."""
         child.kill_group()
         while self._pass_on(child):
@@ -251,7 +251,7 @@ class Supervisor:
         child.program.on_death(code)
 
     def stop(self, *stages: tuple[Iterable[str], float]) -> None:
-        """End the named children, stage after stage: ask, wait for at most the seconds given, then kill."""
+        """Ends the named children, stage after stage: signals them, waits for at most these seconds, kills them."""
         self.stopping = True
         for names, seconds in stages:
             chosen = [child for child in self._children if child.program.name in names]
@@ -262,7 +262,7 @@ class Supervisor:
                 self.step(0.05)
             for child in chosen:
                 if child.process is not None:
-                    self._bury(child)
+                    self._reap(child)
 
 
 def described(code: int) -> str:

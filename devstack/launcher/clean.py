@@ -25,7 +25,7 @@ def main() -> int:
         sys.stderr.write(f"lockstep: in use: {'; '.join(users)}. End it first; nothing was removed.\n")
         return 1
     data = ROOT / ".lockstep"
-    if home.is_held(data) or cluster.running_postmaster(data / "postgres"):
+    if home.is_locked(data / "lock") or cluster.running_postmaster(data / "postgres"):
         sys.stderr.write(f"lockstep: running on {data}{home.holder(data)}. End it first; nothing was removed.\n")
         return 1
     for path in (*(ROOT / name for name in BUILT), data, *_bytecode()):
@@ -39,7 +39,7 @@ def main() -> int:
 def _bytecode() -> Iterator[Path]:
     return (
         path
-        for top in ("lockstep", "backend", "devstack", "tests", "bench")
+        for top in ("lockstep", "backend", "devstack", "tests", "bench", "deploy", "examples", ".ci")
         for path in (ROOT / top).rglob("__pycache__")
     )
 

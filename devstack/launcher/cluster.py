@@ -107,7 +107,7 @@ class FailedToCreate(Exception):
 
 
 def _run(owner: Account | None, *command: str | Path, statements: str = "") -> None:
-    from devstack.launcher.children import tied_to_this_process
+    from devstack.launcher.children import tied_to_this_process  # brings rich, which `make clean` does not have
 
     result = subprocess.run(
         [*(owner.prefix("KILL") if owner else []), *map(str, command)],
@@ -176,7 +176,7 @@ def clear_leftovers(folder: Path) -> int:
     """After a kill: end backends that outlived their postmaster, remove a pid file whose pid another process has.
 
     Backends without a postmaster serve no client, yet PostgreSQL rightly refuses to start beside them, and one
-    in a long query would take its time to notice. Answers how many there were. Linux only; elsewhere it is 0.
+    in a long query would take its time to notice. Returns how many there were. Linux only; elsewhere it is 0.
     """
     if running_postmaster(folder):
         return 0

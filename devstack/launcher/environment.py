@@ -28,12 +28,12 @@ SHARED = (
 
 @dataclass(frozen=True)
 class Environment:
-    """What the user asked for. `given` holds the variables of SHARED that were set."""
+    """Where to run, and the variables of SHARED that are set."""
 
     home: Path
     host: str
     port: int
-    given: Mapping[str, str]
+    variables: Mapping[str, str]
 
     @property
     def reachable_host(self) -> str:
@@ -48,13 +48,13 @@ class Environment:
 
 def read(process: Mapping[str, str] = os.environ, root: Path = ROOT) -> Environment:
     """Raises BadSetting for a PORT that is none."""
-    values = {**_dotenv(root / ".env"), **{name: value for name, value in process.items() if value.strip()}}
+    values = {**_dotenv(root / ".env"), **_stripped(process)}
     return Environment(
         # Relative to the project, not to the shell's folder: settings.py reads it in the same way.
         home=root / values.get("LOCKSTEP_HOME", ".lockstep"),
         host=values.get("HOST", "127.0.0.1"),
         port=_port(values.get("PORT", "8000")),
-        given={name: values[name] for name in SHARED if name in values},
+        variables={name: values[name] for name in SHARED if name in values},
     )
 
 
@@ -63,7 +63,12 @@ def _dotenv(path: Path) -> dict[str, str]:
         return {}
     from dotenv import dotenv_values
 
-    return {name: value for name, value in dotenv_values(path).items() if value and value.strip()}
+    return _stripped(dotenv_values(path))
+
+
+def _stripped(variables: Mapping[str, str | None]) -> dict[str, str]:
+    """The variables that are not blank, without surrounding whitespace, as settings.py reads them."""
+    return {name: value.strip() for name, value in variables.items() if value and value.strip()}
 
 
 def _port(value: str) -> int:

@@ -49,7 +49,7 @@ class Home:
             raise self.explain(error) from error
 
     def _hold(self, address: str) -> None:
-        # The kernel lets go of it when the process dies, however it dies; children do not inherit it.
+        # The kernel releases it when the process dies, however it dies; children do not inherit it.
         self._lock = open(self.folder / "lock", "a+", opener=open_no_link)  # noqa: SIM115 - held as long as we live
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -128,14 +128,15 @@ def rotate(log: Path) -> None:
 
 
 def holder(folder: Path) -> str:
-    """Who holds the lock, as the tail of a sentence; empty when it has not said so yet."""
+    """The launcher that holds this home, as the tail of a sentence; empty before it has written its name."""
     words = (folder / "lock").read_text().split()
     return f": process {words[0]}, at {words[1]}" if len(words) == 2 else ""
 
 
-def is_held(folder: Path) -> bool:
+def is_locked(path: Path) -> bool:
+    """Whether a living process holds the lock of this file; False without such a file."""
     try:
-        with (folder / "lock").open("r+") as file:
+        with path.open() as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False

@@ -1,7 +1,7 @@
 """What runs from the clone's .venv, so that `make clean` does not remove it under a process.
 
-Each holds a file of its own below it. The kernel lets go of it when the process dies, however it dies, and children do
-not inherit it.
+Each process locks a file of its own below it. The kernel releases the lock when the process dies, however it dies, and
+children do not inherit it.
 """
 
 import fcntl
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from devstack.launcher.environment import ROOT
+from devstack.launcher.home import is_locked
 
 VENV = ROOT / ".venv"
 FOLDER = ".running"
@@ -19,7 +20,7 @@ FOLDER = ".running"
 
 @contextmanager
 def held(what: str, venv: Path = VENV) -> Iterator[None]:
-    """Says what runs from there meanwhile. Nothing in another environment, or in another user's: neither is cleaned."""
+    """Marks the environment as in use. Does nothing in another one, or in another user's: neither is cleaned."""
     place = venv / FOLDER / str(os.getpid())
     if Path(sys.prefix).resolve() != venv.resolve() or not os.access(venv, os.W_OK):
         yield
@@ -39,13 +40,4 @@ def running(venv: Path = VENV) -> list[str]:
     """What runs from there, each as "process 4711, <what>"."""
     folder = venv / FOLDER
     found = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [f"process {path.name}, {path.read_text()}" for path in found if _is_held(path)]
-
-
-def _is_held(path: Path) -> bool:
-    with path.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    return [f"process {path.name}, {path.read_text()}" for path in found if is_locked(path)]

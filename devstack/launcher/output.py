@@ -1,4 +1,4 @@
-"""What the launcher prints: whole lines, each behind the name of who said it.
+"""What the launcher prints: whole lines, each behind the name of its process.
 
 A thread of its own writes them. When its reader stalls (a full pipe, a terminal held with Ctrl-S), lines are
 dropped and counted; looking after the children never waits for a reader.
@@ -27,7 +27,7 @@ WAITING_LINES = 10_000
 
 
 class Output:
-    """`line` for a child's words, `say` for the launcher's own, `show` for something made with rich."""
+    """`line` prints a line of a child, `say` one of the launcher, `show` something made with rich."""
 
     def __init__(self) -> None:
         # soft_wrap: a long line stays one line, so that it can be copied whole, also out of a pipe.

@@ -1,4 +1,4 @@
-"""What became of the `make` that started us."""
+"""Whether the `make` that started the launcher was interrupted."""
 
 import os
 import signal
@@ -10,11 +10,11 @@ CHECK_SECONDS = 0.5
 
 
 def interrupted_make() -> Callable[[], bool]:
-    """A check to be made often: has the parent `make` been signalled to end, or killed?
+    """A function, to be called often: whether the parent `make` was signalled to end, or killed.
 
-    GNU make passes SIGTERM on to us, but of a SIGINT sent to it alone it expects that the terminal told us
-    too: it stops catching the signal and waits for us for ever. Linux shows which signals a process catches.
-    Not asked (never True) when the parent is no `make`, or did not catch it from the start.
+    GNU make passes SIGTERM on. A SIGINT that is sent to it alone it does not: it expects that the terminal sends one to
+    us, too, stops catching the signal and waits for us for ever. Linux shows which signals a process catches. The
+    function is never True when the parent is no `make`, or did not catch SIGINT from the start.
     """
     parent, next_check = os.getppid(), 0.0
     if not _is_make(parent) or not _catches_interrupt(parent):

@@ -9,10 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from devstack.launcher import account, children, cluster, plain_role
+from devstack.launcher import account, children, cluster
 from devstack.launcher.account import Account
-from devstack.launcher.errors import DataInUse, LauncherError, NoSpace
-from devstack.launcher.home import free_port
+from devstack.launcher.errors import DataInUse, LauncherError
+from devstack.launcher.home import Home, free_port
 
 START_SECONDS, STOP_SECONDS = 60.0, 10.0
 SETTINGS = {
@@ -72,10 +72,6 @@ class Server:
     def superuser_url(self) -> str:
         """For tests; the superuser of a durable cluster has no password."""
         return self.url.replace(f"//{cluster.ROLE}:", f"//{cluster.SUPERUSER}:")
-
-    def make_role_plain(self) -> bool:
-        """Whether the role of `url` was a superuser until now, as in clusters of earlier versions."""
-        return plain_role.demote(self.url, cluster.read_password(self.folder))
 
     def prepare(self) -> None:
         """Everything short of starting: account, cluster, version, a free port. Raises a LauncherError."""
@@ -138,9 +134,9 @@ class Server:
         return unusable(self.url)
 
     def judge_death(self, code: int, *, may_move: bool = True) -> None:
-        """Make the next start possible, or raise the sentence that says why there is none.
+        """Makes the next start possible, or raises the LauncherError that says why there is none.
 
-        Being killed is no fault of the data, and neither is a predecessor that still lets go of it.
+        A server that was killed, or whose predecessor has not quite ended, is started again.
         """
         said = self.said()
         if PORT_TAKEN.search(said):
@@ -159,7 +155,7 @@ class Server:
 
     def _refusal(self, said: str) -> LauncherError:
         if NO_SPACE.search(said):
-            return no_space(self.folder.parent)
+            return Home(self.folder.parent).no_space()
         return cluster.damaged(self.folder, self.log, said.strip().splitlines())
 
     def require_exclusive(self) -> None:
@@ -193,12 +189,6 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-def no_space(folder: Path) -> NoSpace:
-    from devstack.launcher.home import Home
-
-    return Home(folder).no_space()
 
 
 def unusable(url: str) -> str | None:

@@ -19,8 +19,6 @@ from devstack.launcher.home import Home, free_port, is_there, local_port, requir
 from devstack.launcher.output import Output
 
 PREPARATIONS = 3
-# Together below the 10 s within which everything must be gone.
-STOP_STAGES = ((("web", "worker", "prepare", "provider", "payments", "counter", "movies"), 5.0), (("postgres",), 4.0))
 # What runs in the place of a remote system, unless its variable names one: child, variable, module.
 STAND_INS = (
     ("provider", "POSTS_PROVIDER_URL", sandbox.MODULES["posts"]),
@@ -28,6 +26,8 @@ STAND_INS = (
     ("counter", "COUNTER_URL", sandbox.MODULES["counter"]),
     ("movies", "MOVIES_PROVIDER_URL", sandbox.MODULES["movies"]),
 )
+# Together below the 10 s within which everything must be gone.
+STOP_STAGES = ((("web", "worker", "prepare", *(name for name, _, _ in STAND_INS)), 5.0), (("postgres",), 4.0))
 
 
 def run() -> int:
@@ -56,8 +56,8 @@ def require_start(environment: Environment, home: Home) -> None:
     """Raises what a first start would be refused for, before anything is made."""
     require_port(environment.host, environment.port)
     home.require_space()
-    if given := environment.given.get("DATABASE_URL"):
-        require_database(given)
+    if url := environment.variables.get("DATABASE_URL"):
+        require_database(url)
 
 
 def require_database(url: str) -> None:
@@ -112,10 +112,9 @@ class System:
         return self.supervisor.wait(lambda: time.monotonic() >= end)
 
     def _start_database(self) -> None:
-        given = self.environment.given.get("DATABASE_URL")
-        if given:
-            require_database(given)
-            self._share(given)
+        if url := self.environment.variables.get("DATABASE_URL"):
+            require_database(url)
+            self._share(url)
             return
         self._wait_for_predecessor()
         port = local_port(self.previous.get("DATABASE_URL", ""))
@@ -140,11 +139,8 @@ class System:
         program = server.program()
         program.on_death = self._judge_postgres
         self.supervisor.add(program)
-        patience = Patience(5.0, lambda: self.output.say(f"PostgreSQL is not ready yet: {server.problem()}"))
-        self.supervisor.wait(lambda: server.is_ready() or patience.is_tried())
-        if not self.supervisor.stopping and server.make_role_plain():
-            self.output.say("the database's role is no superuser any more (docs/security.md)")
-        # From here on a refusal is said and tried again: what ran once is not given up.
+        self._wait(server.is_ready, 5.0, lambda: f"PostgreSQL is not ready yet: {server.problem()}")
+        # From here on a refusal is printed, and the start repeated: it ran once.
         program.on_death = self._report_postgres
 
     def _judge_postgres(self, code: int) -> None:
@@ -163,12 +159,12 @@ class System:
             self.output.say(str(error))
 
     def _share(self, database_url: str) -> None:
-        """Tell settings.py, here and in other terminals."""
-        given, previous = self.environment.given, self.previous
-        key = given.get("SECRET_KEY") or previous.get("SECRET_KEY") or secrets.token_urlsafe(50)
+        """Writes the settings for settings.py, here and in other terminals."""
+        configured, previous = self.environment.variables, self.previous
+        key = configured.get("SECRET_KEY") or previous.get("SECRET_KEY") or secrets.token_urlsafe(50)
         self.values = {
             "DEBUG": "true",
-            **given,
+            **configured,
             "SECRET_KEY": key,
             "DATABASE_URL": database_url,
             **{variable: self._address(variable) for _, variable, _ in STAND_INS},
@@ -179,11 +175,11 @@ class System:
 
     def _address(self, variable: str) -> str:
         """The configured remote system, else its stand-in, at its previous address if possible."""
-        known = self.environment.given.get(variable) or self.values.get(variable)
-        return known or f"http://127.0.0.1:{free_port(local_port(self.previous.get(variable, '')))}"
+        address = self.environment.variables.get(variable) or self.values.get(variable)
+        return address or f"http://127.0.0.1:{free_port(local_port(self.previous.get(variable, '')))}"
 
     def _start_stand_ins(self) -> None:
-        missing = [stand_in for stand_in in STAND_INS if stand_in[1] not in self.environment.given]
+        missing = [stand_in for stand_in in STAND_INS if stand_in[1] not in self.environment.variables]
         ports = [self._start_stand_in(*stand_in) for stand_in in missing]
         deadline = time.monotonic() + 15
         self.supervisor.wait(lambda: all(map(_answers, ports)) or time.monotonic() > deadline)
@@ -210,8 +206,7 @@ class System:
     def _start_services(self) -> None:
         self.supervisor.add(self._python("web", self._web_arguments()))
         self.supervisor.add(self._python("worker", ["manage.py", "lockstep", "worker"]))
-        patience = Patience(10.0, lambda: self.output.say(f"not ready yet: /readyz answers {self._last_readiness}"))
-        if self.supervisor.wait(lambda: self._is_ready() or patience.is_tried()):
+        if self._wait(self._is_ready, 10.0, lambda: f"not ready yet: /readyz answers {self._last_readiness}"):
             for part in banner.parts(self.environment, self.values, embedded=self.server is not None):
                 self.output.show(part)
 
@@ -243,6 +238,21 @@ class System:
             "no_proxy": direct,
         }
 
+    def _wait(self, condition: Callable[[], bool], seconds: float, reminder: Callable[[], str]) -> bool:
+        """Waits for the condition, with a line of output every so many seconds. False if a stop was requested."""
+        due = time.monotonic() + seconds
+
+        def holds() -> bool:
+            nonlocal due
+            if condition():
+                return True
+            if time.monotonic() >= due:
+                self.output.say(reminder())
+                due = time.monotonic() + seconds
+            return False
+
+        return self.supervisor.wait(holds)
+
     def _is_ready(self) -> bool:
         self._last_readiness = self._readiness()
         return self._last_readiness == "200"
@@ -260,21 +270,6 @@ class System:
             return type(error).__name__
         finally:
             connection.close()
-
-
-class Patience:
-    """Calls `complain` every so many seconds of waiting."""
-
-    def __init__(self, seconds: float, complain: Callable[[], None]) -> None:
-        self._seconds, self._complain = seconds, complain
-        self._next = time.monotonic() + seconds
-
-    def is_tried(self) -> bool:
-        """Always False, so that it can stand behind an `or` in a condition that is waited for."""
-        if time.monotonic() >= self._next:
-            self._complain()
-            self._next = time.monotonic() + self._seconds
-        return False
 
 
 def _answers(port: int) -> bool:

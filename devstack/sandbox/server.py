@@ -30,10 +30,10 @@ class Api(Protocol):
     """Sent with every answer."""
 
     def answer(self, request: Request) -> Answer:
-        """What it answers to this request, having done what it asks for."""
+        """The response to this request, after its effect."""
 
     def fault(self, request: Request) -> Fault:
-        """What goes wrong with this request by the nature of the thing; asked once for each."""
+        """The fault that the remote system itself has for this request; called once for each."""
 
 
 class Server(ThreadingHTTPServer):
@@ -83,7 +83,7 @@ class Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Connection, client_address: object) -> None:
-        """A client that goes away, or we, is nothing to report."""
+        """Reports no connection that the client ended, or that this server ended by stopping."""
         if not isinstance(sys.exception(), ConnectionError) and not self.stopping.is_set():
             super().handle_error(request, client_address)
 

@@ -1,4 +1,4 @@
-"""A stand-in within a process: a server in a thread, to be started, ended, troubled and asked."""
+"""A stand-in within a process: a server in a thread, with its faults and the requests that it has received."""
 
 import threading
 from types import TracebackType

@@ -22,7 +22,7 @@ OLD.deleted IS NULL AND NEW.deleted IS NOT NULL OR OLD.is_active AND NOT NEW.is_
 -- name: close_sessions
 -- Sessions of a deactivated account stay closed when it is activated again; those of a deleted one are deleted, with their
 -- addresses, and so are its follows. A new password may keep the session that sets it, and a rehash of the same password
--- keeps all (`keeping_sessions` in models.py). Sessions are locked before their tokens are read: a concurrent refresh adds
+-- keeps all (`keeping_sessions` in withdrawal.py). Sessions are locked before their tokens are read: a concurrent refresh adds
 -- one, and holds the lock of its session.
 IF NEW.deleted IS NULL THEN
     UPDATE accounts_session SET revoked = now()

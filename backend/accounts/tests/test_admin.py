@@ -67,9 +67,9 @@ def test_objects_of_an_account_do_not_prevent_its_deletion(cast: Cast, with_hist
     clerk = User.objects.create_user("clerk", password="x", is_staff=True, is_superuser=is_superuser)
     clerk.user_permissions.set(Permission.objects.filter(codename__in=["view_user", "change_user", "delete_user"]))
     admin, page = admin_of(clerk), f"{PAGE}{cast.owner.user.pk}/delete/"
-    asked = admin.get(page).content.decode()
-    assert "Its orders and defects stay as they are." in asked
-    assert "protected" not in asked
+    confirmation = admin.get(page).content.decode()
+    assert "Its orders and defects stay as they are." in confirmation
+    assert "protected" not in confirmation
     assert admin.post(page, {"post": "yes"}).status_code == 302
     assert User.objects.get(pk=cast.owner.user.pk).deleted
     assert (Order.objects.alive().count(), Defect.objects.alive().count()) == (1, 1)
@@ -98,8 +98,8 @@ def test_the_page_names_what_is_deleted_with_an_account(admin: Client, cast: Cas
 def test_accounts_with_objects_are_deleted_in_bulk(admin: Client, cast: Cast, with_history: None):
     chosen = [str(person.user.pk) for person in (cast.owner, cast.colleague, cast.outsider)]
     form = {"action": "delete_selected", "_selected_action": chosen}
-    asked = admin.post(PAGE, form).content.decode()
-    assert asked.count("is signed out everywhere") == 3
+    confirmation = admin.post(PAGE, form).content.decode()
+    assert confirmation.count("is signed out everywhere") == 3
     assert admin.post(PAGE, form | {"post": "yes"}).status_code == 302
     assert User.objects.alive().filter(pk__in=chosen).count() == 0
 

@@ -118,22 +118,22 @@ class TestWhomStaffMayTouch:
         User.objects.filter(pk=cast.staff.user.pk).update(is_active=active)
         return User.objects.get(pk=cast.staff.user.pk)
 
-    def test_change(self, admin: Client, above: User):
+    def test_an_account_with_more_rights_is_not_changed(self, admin: Client, above: User):
         page, before = f"{PAGE}{above.pk}/change/", rights_of(above)
         assert admin.get(page).status_code == 200  # to look at
         assert admin.post(page, {"username": "taken over", "email": "mine@example.com"}).status_code == 403
         assert (rights_of(above), User.objects.get(pk=above.pk).username) == (before, above.username)
 
-    def test_password(self, admin: Client, above: User):
+    def test_the_password_of_an_account_with_more_rights_is_not_set(self, admin: Client, above: User):
         assert admin.get(f"{PAGE}{above.pk}/password/").status_code == 403
         assert admin.post(f"{PAGE}{above.pk}/password/", NEW_PASSWORD).status_code == 403
         assert User.objects.get(pk=above.pk).password == above.password
 
-    def test_deletion(self, admin: Client, above: User):
+    def test_an_account_with_more_rights_is_not_deleted(self, admin: Client, above: User):
         assert admin.post(f"{PAGE}{above.pk}/delete/", {"post": "yes"}).status_code == 403
         assert User.objects.get(pk=above.pk).deleted is None
 
-    def test_deletion_of_many(self, admin: Client, above: User, cast: Cast):
+    def test_accounts_of_which_one_has_more_rights_are_not_deleted(self, admin: Client, above: User, cast: Cast):
         chosen = [str(above.pk), str(cast.owner.user.pk)]
         form = {"action": "delete_selected", "_selected_action": chosen}
         assert "may not delete all" in admin.post(PAGE, form).content.decode()

@@ -31,14 +31,14 @@ def test_a_changed_testing_user_is_restored():
     assert (user.is_active, user.is_staff, user.check_password("1234")) == (True, False, True)
 
 
-def test_both_accounts(client):
+def test_the_command_creates_both_accounts(client):
     call_command("setup_development_accounts")
     assert set(User.objects.values_list("username", "is_staff")) == {("user", False), ("admin", True)}
     assert client.login(username="admin", password="12345")
 
 
 @pytest.mark.parametrize("command", ["setup_testing_user", "setup_development_accounts"])
-def test_outside_development_they_are_refused(settings, command: str):
+def test_commands_are_refused_outside_development(settings, command: str):
     settings.DEBUG = False
     with pytest.raises(CommandError, match="development"):
         call_command(command)

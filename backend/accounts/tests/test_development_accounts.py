@@ -4,10 +4,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from django.conf import settings
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
@@ -26,7 +26,7 @@ FOUND = [
 
 
 @pytest.fixture
-def accounts(db: None) -> None:
+def accounts(db: None, settings: Any) -> None:
     """What `make run` sets up."""
     settings.DEBUG = True
     call_command("setup_development_accounts")
@@ -45,7 +45,7 @@ def test_check_deploy_names_each():
 
 
 @pytest.mark.usefixtures("accounts")
-def test_the_start_is_refused_outside_development():
+def test_the_start_is_refused_outside_development(settings: Any):
     with pytest.raises(ImproperlyConfigured, match="the account admin / 12345"):
         refuse_development_accounts()
     settings.DEBUG = True
@@ -53,7 +53,7 @@ def test_the_start_is_refused_outside_development():
 
 
 @pytest.mark.usefixtures("accounts")
-def test_published_passwords_are_refused_outside_development():
+def test_published_passwords_are_refused_outside_development(settings: Any):
     assert (sign_in("admin", "12345"), sign_in("user", "1234")) == (401, 401)
     settings.DEBUG = True
     assert (sign_in("admin", "12345"), sign_in("user", "1234")) == (200, 200)

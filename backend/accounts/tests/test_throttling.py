@@ -4,6 +4,7 @@ import base64
 import threading
 from collections import Counter
 from datetime import timedelta
+from ipaddress import ip_network
 
 import psycopg
 import pytest
@@ -267,8 +268,6 @@ def test_guesses_sent_all_at_once_do_not_slip_through():
 
 
 def test_a_forwarded_address_is_accepted_from_our_proxies_only(settings):
-    from ipaddress import ip_network
-
     forged = {"x-forwarded-for": "192.0.2.1"}
     tries(4)
     assert sign_in(**forged).status_code == 429

@@ -24,9 +24,9 @@ INVISIBLE = re.compile(
 )
 
 
-def nfkc_casefold(given: str) -> str:
+def nfkc_casefold(value: str) -> str:
     """The same by Python's tables (UAX #31, after what Unicode's chapter 3.13 says of compatibility matches)."""
-    folded = unicodedata.normalize("NFD", INVISIBLE.sub("", given)).casefold()
+    folded = unicodedata.normalize("NFD", INVISIBLE.sub("", value)).casefold()
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", folded).casefold())
     return unicodedata.normalize("NFC", folded)
 
@@ -34,7 +34,7 @@ def nfkc_casefold(given: str) -> str:
 def folded(texts: list[str]) -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT lockstep_fold(given) FROM unnest(%s::text[]) WITH ORDINALITY AS t (given, n) ORDER BY n", [texts]
+            "SELECT lockstep_fold(value) FROM unnest(%s::text[]) WITH ORDINALITY AS t (value, n) ORDER BY n", [texts]
         )
         return [row for (row,) in cursor.fetchall()]
 
@@ -44,7 +44,7 @@ def test_every_character_is_folded_as_in_unicode():
     characters = of_interest + ASSIGNED[::100]
     assert len(of_interest) > 6_000
     wrong = [
-        (given, got) for given, got in zip(characters, folded(characters), strict=True) if got != nfkc_casefold(given)
+        (value, got) for value, got in zip(characters, folded(characters), strict=True) if got != nfkc_casefold(value)
     ]
     assert wrong == []
 
@@ -93,7 +93,7 @@ def test_lookups_that_ignore_case_compare_folded(lookup: str, value: str):
 
 
 @pytest.mark.parametrize(
-    ("field", "given", "stored"),
+    ("field", "value", "stored"),
     [
         (NormalTextField(), "\ufb01 e\u0301", "\ufb01 é"),
         (LabelField(), "e\u0301", "é"),
@@ -103,20 +103,20 @@ def test_lookups_that_ignore_case_compare_folded(lookup: str, value: str):
         (AddressField(), "", ""),
     ],
 )
-def test_fields_store_one_form(field, given: str, stored: str):
-    assert field.to_python(given) == field.get_prep_value(given) == stored
+def test_fields_store_one_form(field, value: str, stored: str):
+    assert field.to_python(value) == field.get_prep_value(value) == stored
     assert field.to_python(None) is None
     assert field.deconstruct()[1].startswith("django.db.models.")
 
 
 @pytest.mark.parametrize(
-    ("field", "given"),
+    ("field", "value"),
     [(LabelField(), "a\u200b"), (UsernameField(max_length=150), "a\u202e"), (AddressField(), "a@😀.example")],
 )
-def test_fields_refuse_in_forms_and_leave_lookups_alone(field, given: str):
+def test_fields_refuse_in_forms_and_leave_lookups_alone(field, value: str):
     with pytest.raises(ValidationError):
-        field.to_python(given)
-    assert field.get_prep_value(given) == given
+        field.to_python(value)
+    assert field.get_prep_value(value) == value
 
 
 def test_joiners_of_letters_and_pictures_are_no_invisible_characters():

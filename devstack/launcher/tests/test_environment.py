@@ -6,14 +6,14 @@ from devstack.launcher.errors import BadSetting
 
 def test_the_environment_precedes_the_file_and_a_blank_is_unset(tmp_path):
     (tmp_path / ".env").write_text("PORT=9000\nHOST=0.0.0.0\nCOUNTER_URL=http://a/\nDATABASE_URL=\n")
-    environment = read({"PORT": "9001", "HOST": " ", "PATH": "/bin"}, tmp_path)
+    environment = read({"PORT": " 9001", "HOST": " ", "PATH": "/bin"}, tmp_path)
     assert (environment.port, environment.host) == (9001, "0.0.0.0")
-    assert environment.given == {"PORT": "9001", "HOST": "0.0.0.0", "COUNTER_URL": "http://a/"}
+    assert environment.variables == {"PORT": "9001", "HOST": "0.0.0.0", "COUNTER_URL": "http://a/"}
 
 
 def test_home_is_relative_to_the_project(tmp_path):
     assert read({}, tmp_path).home == tmp_path / ".lockstep"
-    assert read({"LOCKSTEP_HOME": "x"}, tmp_path).home == tmp_path / "x"
+    assert read({"LOCKSTEP_HOME": " x "}, tmp_path).home == tmp_path / "x"
     assert read({"LOCKSTEP_HOME": "/elsewhere"}, tmp_path).home.as_posix() == "/elsewhere"
 
 

@@ -49,7 +49,7 @@ def test_a_second_launcher_names_the_process_that_holds_the_home(tmp_path):
     script += "Home(Path(sys.argv[1])).open('http://second')"
     one = Home(tmp_path)
     one.open("http://first")
-    assert home.is_held(tmp_path)
+    assert home.is_locked(tmp_path / "lock")
     result = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True)
     assert f"process {os.getpid()}, at http://first" in result.stderr
     with pytest.raises(AlreadyRunning, match="http://first"):
@@ -57,8 +57,9 @@ def test_a_second_launcher_names_the_process_that_holds_the_home(tmp_path):
 
 
 def test_an_ended_launcher_holds_nothing(tmp_path):
+    assert not home.is_locked(tmp_path / "lock")  # which is not there yet
     (tmp_path / "lock").write_text("1 http://long/ago\n")
-    assert not home.is_held(tmp_path)
+    assert not home.is_locked(tmp_path / "lock")
     Home(tmp_path).open("http://now")
     assert "http://now" in (tmp_path / "lock").read_text()
 

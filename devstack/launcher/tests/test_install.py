@@ -53,9 +53,9 @@ def test_a_long_step_reports_progress(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_production_has_the_extras_that_are_named_and_else_there_are_all(
     words: list[str], groups: list[str], options: list[str], monkeypatch: pytest.MonkeyPatch
 ):
-    def installed(tools: Path, *given: list[str]) -> int:
+    def installed(tools: Path, *arguments: list[str]) -> int:
         assert (tools == install.ENVIRONMENT) == (install.PRODUCTION not in words)
-        assert [list(each) for each in given] == [groups, options]
+        assert [list(each) for each in arguments] == [groups, options]
         return 7
 
     monkeypatch.setattr(install, "install", installed)

@@ -1,4 +1,4 @@
-"""The role that everything connects as is no superuser, in new homes and in those of earlier versions."""
+"""The role that everything connects as is no superuser, and links in a home lead nowhere else."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from devstack.launcher import account, cluster, plain_role
+from devstack.launcher import account, cluster
 from devstack.launcher.account import Account
 from devstack.launcher.errors import HomeNotWritable
 from devstack.launcher.home import Home
@@ -64,58 +64,6 @@ def test_development_role_owns_its_database_and_has_what_is_needed(server: Serve
 def test_superuser_of_a_kept_cluster_cannot_connect(server: Server):
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(server.superuser_url)
-
-
-@pytest.fixture
-def old_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A cluster as earlier versions made it: the role is its first superuser."""
-    monkeypatch.setattr(cluster, "SUPERUSER", cluster.ROLE)
-    monkeypatch.setattr(cluster, "creation", lambda password, durable: [f"CREATE DATABASE {cluster.DATABASE}"])
-    tmp_path.chmod(0o711)
-    with Server(tmp_path / "data", durable=True) as server:
-        monkeypatch.undo()
-        yield server
-
-
-OLD_DATABASE = """
-CREATE EXTENSION pg_trgm;
-CREATE TABLE kept (id bigserial PRIMARY KEY, x text) PARTITION BY RANGE (id);
-CREATE TABLE kept_rest PARTITION OF kept DEFAULT;
-CREATE SEQUENCE numbers;
-CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1';
-CREATE SCHEMA beside CREATE VIEW seen AS SELECT 1;
-INSERT INTO kept (x) VALUES ('a');
-"""
-
-
-@pytest.mark.slow
-def test_role_of_an_older_home_is_demoted_and_goes_on_at_the_same_address(old_server: Server):
-    with psycopg.connect(old_server.url) as connection:
-        connection.execute(OLD_DATABASE)
-    assert old_server.make_role_plain()
-    assert not old_server.make_role_plain()
-    with psycopg.connect(old_server.url, autocommit=True) as connection:
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            connection.execute(f"SELECT pg_read_file('{SECRET}')")
-        connection.execute("INSERT INTO kept (x) VALUES ('b')")
-        connection.execute(
-            "ALTER TABLE kept ADD y int; ALTER SEQUENCE numbers OWNED BY kept.id; DROP SCHEMA beside CASCADE"
-        )
-        connection.execute("ALTER TABLE kept_rest SET (fillfactor = 90); DROP FUNCTION one()")
-        assert connection.execute("SELECT string_agg(x, '' ORDER BY id) FROM kept").fetchone() == ("ab",)
-        roles = connection.execute("SELECT rolname FROM pg_roles WHERE rolsuper").fetchall()
-        assert roles == [(cluster.SUPERUSER,)]
-    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-        psycopg.connect(old_server.superuser_url)
-
-
-@pytest.mark.slow
-def test_interrupted_demotion_leaves_the_home_as_it_was(old_server: Server, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(plain_role, "STATEMENTS", plain_role.STATEMENTS + "SELECT 1 / 0;")
-    with pytest.raises(psycopg.errors.DivisionByZero):
-        old_server.make_role_plain()
-    monkeypatch.undo()
-    assert old_server.make_role_plain()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")

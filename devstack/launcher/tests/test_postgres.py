@@ -17,18 +17,18 @@ def server(tmp_path_factory):
         yield server
 
 
-def asked(server, question):
+def value_of(server, query):
     with psycopg.connect(server.url) as connection:
-        row = connection.execute(question).fetchone()
+        row = connection.execute(query).fetchone()
         assert row
         return row[0]
 
 
 def test_it_speaks_utf8_utc_and_plain_order_on_loopback_alone(server):
-    assert asked(server, "SHOW server_encoding") == "UTF8"
-    assert asked(server, "SHOW timezone") == "UTC"
-    assert asked(server, "SELECT datcollate FROM pg_database WHERE datname = current_database()") == "C"
-    assert asked(server, "SHOW listen_addresses") == "127.0.0.1"
+    assert value_of(server, "SHOW server_encoding") == "UTF8"
+    assert value_of(server, "SHOW timezone") == "UTC"
+    assert value_of(server, "SELECT datcollate FROM pg_database WHERE datname = current_database()") == "C"
+    assert value_of(server, "SHOW listen_addresses") == "127.0.0.1"
     with psycopg.connect(server.superuser_url) as superuser:
         assert superuser.execute("SHOW unix_socket_directories").fetchone() == ("",)
 
@@ -43,10 +43,10 @@ def test_it_comes_back_with_its_data_after_kill_and_after_stop(server):
         connection.execute("CREATE TABLE kept (x int)")
     server.kill()
     server.start()
-    assert asked(server, "SELECT count(*) FROM kept") == 0
+    assert value_of(server, "SELECT count(*) FROM kept") == 0
     server.stop()
     server.start()
-    assert asked(server, "SELECT count(*) FROM kept") == 0
+    assert value_of(server, "SELECT count(*) FROM kept") == 0
 
 
 def test_an_unfinished_cluster_is_created_again(tmp_path, monkeypatch):

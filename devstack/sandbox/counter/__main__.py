@@ -13,8 +13,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8888, help="0 picks a free one")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--folder", type=Path, help="keeps what was counted over restarts")
-    asked = parser.parse_args()
-    serve(lambda: StandIn(folder=asked.folder, host=asked.host, port=asked.port), "Counter stand-in")
+    options = parser.parse_args()
+    serve(lambda: StandIn(folder=options.folder, host=options.host, port=options.port), "Counter stand-in")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Where the counter keeps what it has counted: SQLite, a row for each message."""
 
-import sqlite3
 import threading
 from pathlib import Path
+
+from devstack.sandbox.storage import open_database
 
 _SCHEMA = """
 create table if not exists messages (id text primary key, user integer not null, action text not null);
@@ -16,11 +17,7 @@ class Tallies:
 
     def __init__(self, folder: Path | None) -> None:
         self._lock = threading.Lock()
-        self._database = sqlite3.connect(
-            folder / "counter.sqlite3" if folder else ":memory:", check_same_thread=False, isolation_level=None
-        )
-        self._database.execute("pragma journal_mode = wal")
-        self._database.execute("pragma synchronous = normal")
+        self._database = open_database(folder, "counter.sqlite3")
         self._database.executescript(_SCHEMA)
 
     def close(self) -> None:

@@ -9,26 +9,26 @@ from devstack.sandbox.process import serve
 
 def main() -> None:
     """Serves until SIGTERM or SIGINT."""
-    asked = _arguments()
-    serve(lambda: _stand_in(asked), f"JSONPlaceholder stand-in ({_mode(asked)})")
+    options = _arguments()
+    serve(lambda: _stand_in(options), f"JSONPlaceholder stand-in ({_mode(options)})")
 
 
-def _stand_in(asked: argparse.Namespace) -> StandIn:
+def _stand_in(options: argparse.Namespace) -> StandIn:
     return StandIn(
-        _mode(asked),
-        folder=asked.folder,
-        host=asked.host,
-        port=asked.port,
-        posts=asked.posts,
-        comments_per_post=asked.comments_per_post,
-        users=asked.users,
+        _mode(options),
+        folder=options.folder,
+        host=options.host,
+        port=options.port,
+        posts=options.posts,
+        comments_per_post=options.comments_per_post,
+        users=options.users,
     )
 
 
-def _mode(asked: argparse.Namespace) -> Mode:
-    if asked.amnesiac:
+def _mode(options: argparse.Namespace) -> Mode:
+    if options.amnesiac:
         return "amnesiac"
-    return "public" if asked.public else "persistent"
+    return "public" if options.public else "persistent"
 
 
 def _arguments() -> argparse.Namespace:

@@ -32,10 +32,10 @@ class Listing:
 
 def listing(store: Store, variant: Variant, collection: str, query: str, url: str) -> Listing:
     """The list that `url` asks for with this query string. Raises NotImitated."""
-    asked = parse_qs(query, keep_blank_values=True)
-    wanted = {name: asked[name][0] for name in asked if name.startswith("_") and asked[name][0]}
-    filters = {name.removesuffix("[]"): asked[name] for name in asked if not name.startswith("_")}
-    for name in asked:
+    parameters = parse_qs(query, keep_blank_values=True)
+    wanted = {name: parameters[name][0] for name in parameters if name.startswith("_") and parameters[name][0]}
+    filters = {name.removesuffix("[]"): parameters[name] for name in parameters if not name.startswith("_")}
+    for name in parameters:
         if _LEFT_OUT.fullmatch(name):
             raise NotImitated(f"{name} is not imitated")
     known = {name: values for name, values in filters.items() if store.has_field(collection, name)}

@@ -1,6 +1,5 @@
 """Where the stand-in keeps its collections: SQLite, each object as the JSON text that is sent."""
 
-import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import Any
 import orjson
 
 from devstack.sandbox.jsonplaceholder import texts
+from devstack.sandbox.storage import open_database
 
 COLLECTIONS = ("posts", "comments")
 
@@ -48,13 +48,7 @@ class Store:
         self._users = users
         self._strays = folder is not None  # whether a comment may refer to no post: looking takes long
         self._lock = threading.RLock()
-        self._database = sqlite3.connect(
-            folder / "jsonplaceholder.sqlite3" if folder else ":memory:",
-            check_same_thread=False,
-            isolation_level=None,
-        )
-        self._database.execute("pragma journal_mode = wal")
-        self._database.execute("pragma synchronous = normal")
+        self._database = open_database(folder, "jsonplaceholder.sqlite3")
         if self._database.execute("pragma user_version").fetchone()[0] == 0:
             self._fill(posts, comments_per_post)
 

@@ -42,14 +42,14 @@ class Api:
         """What its profile does to a request."""
         return self.sampler.fault()
 
-    def _list(self, asked: Mapping[str, str]) -> Answer:
-        wrong = [name for name in ("skip", "limit") if not asked.get(name, "0").isdecimal()]
+    def _list(self, parameters: Mapping[str, str]) -> Answer:
+        wrong = [name for name in ("skip", "limit") if not parameters.get(name, "0").isdecimal()]
         if wrong:
             message = "Input should be a valid integer, greater than or equal to 0"
             complaints = [{"loc": ["query", name], "msg": message, "type": "int_parsing"} for name in wrong]
             return Answer(422, {"detail": complaints})
-        skip, limit = int(asked.get("skip", "0")), int(asked.get("limit", "10"))
-        query = asked.get("query", "").lower()
+        skip, limit = int(parameters.get("skip", "0")), int(parameters.get("limit", "10"))
+        query = parameters.get("query", "").lower()
         found = [movie for movie in self.movies if query in str(movie["title"]).lower()]
         items = found[skip : skip + limit]
         if self.sampler.is_older():

@@ -9,10 +9,10 @@ from devstack.sandbox.process import serve
 
 def main() -> None:
     """Serves until SIGTERM or SIGINT."""
-    asked = _arguments()
-    delays = Delays(asked.silence, asked.hidden, asked.undecided)
+    options = _arguments()
+    delays = Delays(options.silence, options.hidden, options.undecided)
     serve(
-        lambda: StandIn(delays=delays, folder=asked.folder, host=asked.host, port=asked.port),
+        lambda: StandIn(delays=delays, folder=options.folder, host=options.host, port=options.port),
         "Payment gateway stand-in",
     )
 

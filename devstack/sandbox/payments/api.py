@@ -71,10 +71,10 @@ class Api:
         if (request.method, request.path.rstrip("/")) != ("POST", "/charges"):
             return Fault()
         try:
-            asked = self._charge_request(request)
+            wanted = self._charge_request(request)
         except Unprocessable:
             return Fault()
-        return fault_of(asked.behaviour, self._ledger.count_attempt(asked.key), self._delays)
+        return fault_of(wanted.behaviour, self._ledger.count_attempt(wanted.key), self._delays)
 
     def _route(self, request: Request) -> Answer:
         match request.method, request.path.rstrip("/"):
@@ -98,14 +98,14 @@ class Api:
         token = self._ledger.add_token(behaviour_of(number), number[-4:])
         return Answer(201, {"token": token, "last4": number[-4:]})
 
-    def _charge(self, asked: ChargeRequest) -> Answer:
+    def _charge(self, wanted: ChargeRequest) -> Answer:
         made = self._ledger.add_charge(
-            asked.key, asked.token, asked.amount, asked.currency, asked.behaviour, self._delays
+            wanted.key, wanted.token, wanted.amount, wanted.currency, wanted.behaviour, self._delays
         )
-        entry = self._ledger.charge(asked.key)
+        entry = self._ledger.charge(wanted.key)
         assert entry  # noqa: S101  it was there, or has just been added, and nothing is ever removed
         kept = (entry.token, Decimal(entry.amount), entry.currency)
-        if kept != (asked.token, Decimal(asked.amount), asked.currency):
+        if kept != (wanted.token, Decimal(wanted.amount), wanted.currency):
             raise Unprocessable("Idempotency-Key", "The key has been used for another charge.")
         return Answer(201 if made else 200, entry.document(self._ledger.now()))
 

@@ -42,7 +42,7 @@ class CardBehaviour:
     reason: str | None = None
     """Why they are declined, if they are."""
     late: bool = False
-    """They are decided some time after they were asked for."""
+    """They are decided some time after the request."""
     fault: FaultKind | None = None
     """What befalls the first `times` requests with one key."""
     times: int = 1

@@ -1,6 +1,5 @@
 """Where the stand-in keeps tokens and charges: SQLite. Of a card it keeps the behaviour and the last four digits."""
 
-import sqlite3
 import threading
 import time
 import uuid
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from devstack.sandbox.payments.card_behaviours import BEHAVIOURS, CardBehaviour, Delays
+from devstack.sandbox.storage import open_database
 
 Status = Literal["approved", "declined", "pending"]
 
@@ -75,13 +75,7 @@ class Ledger:
     def __init__(self, folder: Path | None) -> None:
         self._lock = threading.Lock()
         self._ahead = 0.0
-        self._database = sqlite3.connect(
-            folder / "payments.sqlite3" if folder else ":memory:",
-            check_same_thread=False,
-            isolation_level=None,
-        )
-        self._database.execute("pragma journal_mode = wal")
-        self._database.execute("pragma synchronous = normal")
+        self._database = open_database(folder, "payments.sqlite3")
         self._database.executescript(_SCHEMA)
 
     def close(self) -> None:

@@ -11,7 +11,8 @@ from devstack.sandbox.standin import ServerInThread
 class StandIn(ServerInThread):
     """A stand-in of a payment gateway: `with StandIn() as gateway: gateway.url`.
 
-    With a `folder` it keeps tokens and charges over restarts. `delays` are those of the moody cards.
+    With a `folder` it keeps tokens and charges over restarts. `delays` are those of cards that are decided late, or
+    whose requests get no answer.
     """
 
     def __init__(

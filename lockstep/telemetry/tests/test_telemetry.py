@@ -11,7 +11,7 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from backend.config.logs import NowAndThen
+from backend.config.logs import RepeatFilter
 from lockstep import telemetry
 from lockstep.telemetry import PROTOCOLS, Unfit, is_wanted, spans
 from lockstep.telemetry.spans import Spans
@@ -140,7 +140,7 @@ def test_a_collector_that_does_not_answer_delays_no_span_and_no_end(
 
 
 def test_a_dead_collector_is_logged_rarely_in_one_line():
-    passes = NowAndThen()
+    passes = RepeatFilter()
 
     def record(name: str, message: str, error: Exception | None = None) -> logging.LogRecord:
         trouble = (type(error), error, None) if error else None

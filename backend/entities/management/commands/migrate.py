@@ -22,7 +22,7 @@ class Command(commands.Command, migrate.Command):
     """The command; `call_command`, and with it the tests and the bench, finds this one, too."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:  # noqa: ANN401 - Django's signature
-        """First repairs what was created outside of migrations, such as by `pgtrigger install`, which checks refuse."""
+        """Waits for locks, and repeats what got none."""
         if options["plan"] or options["check_unapplied"]:
             return super().execute(*args, **options)
         using = options["database"]
@@ -32,6 +32,7 @@ class Command(commands.Command, migrate.Command):
             raise CommandError(str(error)) from error
 
     def _execute(self, *args: Any, **options: Any) -> str | None:  # noqa: ANN401 - Django's signature
+        """First repairs what was created outside of migrations, such as by `pgtrigger install`, which checks refuse."""
         if is_of_later_version(options["database"]):
             latest = unknown_migrations(options["database"])[-1]
             self.stderr.write(

@@ -1,4 +1,4 @@
-"""What only the stand-in has: faults, the request_log, persistence, its data. Its likeness is a contract test."""
+"""What only the stand-in has: faults, the request log, persistence, its data. Its likeness is a contract test."""
 
 import os
 import signal
@@ -87,12 +87,12 @@ def test_unsupported_features_are_refused(http, query):
         (None, None),
     ],
 )
-def test_as_number(text, value):
+def test_texts_that_look_like_numbers_become_numbers(text, value):
     assert as_number(text) == value
     assert type(as_number(text)) is type(value)
 
 
-def test_as_text():
+def test_values_are_compared_as_javascript_writes_them():
     assert [as_text(value) for value in ("x", 1, 1.0, 1.5, True, None)] == [
         "x",
         "1",
@@ -152,7 +152,7 @@ def test_a_delete_also_sweeps_comments_that_never_had_a_post(server, http):
 # Faults
 
 
-def test_status_and_retry_after(server, http):
+def test_a_status_with_retry_after_has_no_effect(server, http):
     server.faults(status=503, retry_after=2, times=2, methods=["post"])
     answers = [http.post("/posts", json=POST) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [503, 503, 201]
@@ -186,14 +186,14 @@ def test_cut_reads_end_in_the_middle(server, http, path):
     assert http.get(path).status_code == 200
 
 
-def test_garbage(server, http):
+def test_garbage_is_a_200_that_is_not_json(server, http):
     server.faults(garbage=True, times=1)
     answer = http.get("/posts")
     assert (answer.status_code, answer.text[:6]) == (200, "<html>")
 
 
 @pytest.mark.slow
-def test_a_slow_link():
+def test_a_slow_link_delivers_the_same_body_slowly():
     with StandIn(posts=2_000, comments_per_post=5) as server:
         address = f"{server.url}/comments"
         at_once = httpx.get(address).content
@@ -208,7 +208,7 @@ def test_a_slow_link():
     assert 0 < len(begun) < len(at_once)
 
 
-def test_ids_as_strings(server, http):
+def test_ids_as_strings_changes_responses_only(server, http):
     server.faults(ids_as_strings=True)
     assert http.get("/posts/3").json()["id"] == "3"
     assert http.get("/comments?_limit=1").json()[0]["postId"] == "1"
@@ -217,7 +217,7 @@ def test_ids_as_strings(server, http):
     assert http.get("/posts/21").json() == {**POST, "id": 21}
 
 
-def test_latency(server, http):
+def test_latency_delays_the_response_before_or_after_the_effect(server, http):
     server.faults(latency=60, methods=["GET"], times=1)
     with pytest.raises(httpx.ReadTimeout):
         http.get("/posts/1", timeout=0.05)
@@ -249,14 +249,14 @@ def test_the_first_fault_that_meets_a_request_wins(server, http):
     assert http.delete("/posts/1").status_code == 200
 
 
-def test_share_is_about_the_share():
+def test_a_fault_with_a_share_meets_that_share_of_requests():
     faults = Faults()
     faults.set(parse({"status": 500, "share": 0.1}))
     met = sum(faults.draw("GET", "/posts") is not None for _ in range(2000))
     assert 120 < met < 280
 
 
-def test_faults_over_http(server, http):
+def test_faults_are_set_shown_and_removed_over_http(server, http):
     shown = http.put("/_faults", json={"status": 502, "times": 2}).json()
     assert (shown[0]["status"], shown[0]["times"], shown[0]["share"]) == (502, 2, 1.0)
     assert http.get("/posts").status_code == 502
@@ -295,12 +295,12 @@ def test_an_invalid_fault_is_400(http, fault, message):
     assert http.get("/_faults").json() == []
 
 
-def test_faults_that_are_not_json(http):
+def test_faults_that_are_not_json_are_400(http):
     answer = http.put("/_faults", content=b"{")
     assert (answer.status_code, answer.json()["error"][:8]) == (400, "not JSON")
 
 
-# Journal
+# Request log
 
 
 def test_requests_are_counted(server, http):
@@ -327,7 +327,7 @@ def test_the_request_log_keeps_the_last_thousand():
     )
 
 
-def test_unknown_control_routes(http):
+def test_unknown_control_routes_are_404(http):
     assert http.get("/_nosuch").status_code == 404
     assert http.post("/_faults", json={}).status_code == 404
 

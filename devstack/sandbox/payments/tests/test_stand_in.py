@@ -1,4 +1,4 @@
-"""The gateway's stand-in, asked over HTTP and through our own clients: its cards, its keys, and what it keeps."""
+"""The gateway's stand-in, over HTTP and through our own clients: its cards, its keys, and what it keeps."""
 
 import asyncio
 import logging
@@ -72,7 +72,7 @@ def test_a_card_becomes_a_token(gateway, http):
 @pytest.mark.parametrize(
     "number", [*card_behaviours.CARDS, "5555555555554444", "4242 4242 4242 4242", "4242-4242-4242-4242"]
 )
-def test_valid_numbers(gateway, number):
+def test_valid_numbers_become_tokens(gateway, number):
     assert tokenise(gateway.url, Card(number, THIS_MONTH, "1234"), 5).startswith("tok_")
 
 
@@ -110,7 +110,7 @@ def test_a_card_is_valid_to_the_end_of_its_month(http):
     assert http.post("/tokens", json={**TYPED, "expiry": last_month}).status_code == 422
 
 
-def test_luhn():
+def test_luhn_refuses_every_single_wrong_digit():
     assert all(passes_luhn(number) for number in card_behaviours.CARDS)
     assert not any(passes_luhn(card_behaviours.PAYS[:-1] + digit) for digit in "013456789")
     assert not passes_luhn("2424242424242424")  # two digits changed places
@@ -118,7 +118,7 @@ def test_luhn():
 
 @pytest.mark.parametrize("path", ["/tokens", "/charges"])
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7"])
-def test_what_is_no_request(http, path, body):
+def test_a_body_that_is_no_object_is_422(http, path, body):
     answer = http.post(path, content=body, headers={"Idempotency-Key": "k"})
     assert (answer.status_code, sorted(answer.json())) == (422, ["detail", "field"])
 
@@ -212,7 +212,7 @@ def test_a_charge_needs_a_key(gateway, http):
         charge(gateway, "tok_unknown")
 
 
-def test_unknown_routes(http):
+def test_unknown_routes_are_404(http):
     assert {http.request(*route).status_code for route in [("GET", "/tokens"), ("PUT", "/charges")]} == {404}
 
 
@@ -220,7 +220,7 @@ def test_the_first_page_lists_the_cards(http):
     assert set(http.get("/").json()["cards"]) == set(card_behaviours.CARDS)
 
 
-# Moods
+# Behaviours
 
 
 def test_an_answer_that_is_lost_after_the_charge(gateway):
@@ -290,7 +290,7 @@ def test_two_failures_and_then_a_charge(gateway):
     assert charge(gateway, token).status == "approved"
 
 
-def test_each_key_meets_the_mood_anew(gateway):
+def test_each_key_meets_the_behaviour_of_the_card_anew(gateway):
     token = gateway.token(card_behaviours.CUTS_THE_LINE)
     for key in ("a", "b"):
         with pytest.raises(Unreachable):

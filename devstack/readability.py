@@ -1,6 +1,6 @@
 """Measures how the code reads: lengths of functions and modules, and what its types leave open.
 
-    python -m devstack.house [--list] [PATH …]
+    python -m devstack.readability [--list] [PATH …]
 
 Product code is what is neither a test, a migration nor generated. A PATH (`lockstep/delivery`, or several joined by
 commas) is a row of its own beside everything. `--list` names the places behind the counts of the first.
@@ -93,7 +93,7 @@ HEADINGS = [
 
 def main(words: Sequence[str]) -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(prog="devstack.house", description="Measures how the code reads.")
+    parser = argparse.ArgumentParser(prog="devstack.readability", description="Measures how the code reads.")
     parser.add_argument("--list", action="store_true", help="name the places behind the counts of the first PATH")
     parser.add_argument("paths", nargs="*", metavar="PATH")
     options = parser.parse_args(words)
@@ -120,9 +120,9 @@ def measure(*paths: str) -> Measured:
 
 
 def _is_annotated(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    given = node.args
-    taken = [*given.posonlyargs, *given.args, *given.kwonlyargs, *filter(None, (given.vararg, given.kwarg))]
-    return node.returns is not None and all(one.annotation or one.arg in ("self", "cls") for one in taken)
+    own = node.args
+    arguments = [*own.posonlyargs, *own.args, *own.kwonlyargs, *filter(None, (own.vararg, own.kwarg))]
+    return node.returns is not None and all(one.annotation or one.arg in ("self", "cls") for one in arguments)
 
 
 def _spread(lengths: Sequence[int]) -> str:

@@ -1,6 +1,6 @@
 from textwrap import dedent
 
-from devstack.house import Measured
+from devstack.readability import Measured
 
 CODE = """
     from typing import Any
