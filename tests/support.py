@@ -107,8 +107,8 @@ def tables() -> list[str]:
 def empty_tables() -> None:
     """What Django does after a test that commits, in a tenth of the time: it truncates, and migrates every app anew.
 
-    Ledger and log refuse to lose a row: their triggers are off meanwhile. Subscriptions begin with the migration of
-    `delivery`.
+    Ledger and log refuse to lose a row: their triggers are off meanwhile. Subscriptions are declared again, as by
+    `migrate`.
     """
     deletions = [f'DELETE FROM "{table}"' for table in tables()]
     with transaction.atomic(), connection.cursor() as cursor:

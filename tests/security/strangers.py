@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from random import randrange
 from typing import Any
@@ -44,10 +44,6 @@ class Sent:
     target: str
     headers: Mapping[str, str]
     body: bytes = b""
-
-    def with_query(self, query: str) -> "Sent":
-        """The same, asking for something more."""
-        return replace(self, target=self.target + query)
 
     def environ(self) -> dict[str, Any]:
         """The environment that granian makes of it."""
