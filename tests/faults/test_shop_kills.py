@@ -33,7 +33,7 @@ from backend.shop.states import machines
 from devstack.sandbox.payments import StandIn, card_behaviours
 from tests.acceptance.running import Run, free_port
 from tests.conftest import copied
-from tests.faults.test_kills import VICTIMS, database_url, sign_in
+from tests.faults.test_kills import VICTIMS
 from tests.support import eventually
 
 logger = logging.getLogger(__name__)
@@ -184,8 +184,8 @@ def system(first_home: Path, home: Path, gateway: StandIn) -> Iterator[Run]:
     ],
 )
 def test_nothing_is_oversold_when_processes_die(system: Run, gateway: StandIn, trial: Trial):
-    token, url = sign_in(system), f"http://127.0.0.1:{system.port}"
-    products = stocked(url, token, trial.stock)
+    token = system.sign_in()
+    products = stocked(system.url, token, trial.stock)
     buyers = [Buyer(int(system.port), token, products, trial.seed * 100 + n) for n in range(BUYERS)]
     killed = kill_while_they_buy(system, trial, buyers)
     answers = all_answers(buyers)
@@ -193,7 +193,7 @@ def test_nothing_is_oversold_when_processes_die(system: Run, gateway: StandIn, t
     assert set(answers) <= EXPECTED
     settle(system, leases_end=trial.leases_end)
     assert_nobody_was_in_anybodys_way(system, killed["PostgreSQL"])
-    with psycopg.connect(database_url(system)) as connection:
+    with psycopg.connect(system.database_url) as connection:
         assert_orders_are_what_buyers_were_told(connection, buyers)
         assert_stock_and_sold_are_what_there_was(connection, trial.stock)
         assert_money_was_taken_for_what_is_accepted(connection, gateway)
@@ -254,7 +254,7 @@ def settle(system: Run, *, leases_end: bool) -> None:
 
     def settled() -> bool:
         time.sleep(0.5)
-        with psycopg.connect(database_url(system), autocommit=True) as connection:
+        with psycopg.connect(system.database_url, autocommit=True) as connection:
             connection.execute(TIME_PASSES, {"leases": leases_end})
             letters = connection.execute("SELECT subscription_id, object_id, cause FROM lockstep_deadletter").fetchall()
             assert letters == [], "it would wait for people"
