@@ -14,8 +14,8 @@ from django.conf import settings
 from standardwebhooks import Webhook
 
 from devstack.sandbox.counter import StandIn
-from tests.acceptance.running import free_port
-from tests.contract.providers import ROOT, deno
+from tests.acceptance.running import ROOT, free_port
+from tests.contract.providers import deno
 from tests.support import eventually
 
 SECRET = "whsec_bG9ja3N0ZXAsIGluIGRldmVsb3BtZW50"

@@ -24,8 +24,8 @@ from moto import mock_aws
 
 from backend.__main__ import __doc__ as usage
 from lockstep.rest.encryption import decrypt, encrypt
+from tests.acceptance.running import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 AWS = ROOT / "deploy" / "aws"
 STACK = AWS / "stack.yaml"
 GUIDE = ROOT / "docs" / "deployment-aws.md"

@@ -31,6 +31,7 @@ from lockstep.delivery.models import Subscription
 from lockstep.http.errors import MalformedResponse, Refused
 from lockstep.rest import rate_limit
 from lockstep.webhooks.models import Endpoint
+from tests.acceptance.running import ROOT
 from tests.security import test_authorisation_matrix as matrix
 from tests.support import Cast
 
@@ -40,7 +41,6 @@ RISKS = [f"API{number}" for number in range(1, 11)]
 AT_LEAST = 300
 COUNTED: Counter[str] = Counter()
 
-ROOT = Path(__file__).resolve().parents[2]
 FAKE, USERS, HOOKS = "/fakeapi/v1/posts/", "/api/v1/users/", "/api/v1/webhooks/"
 ME, CHANGES, REGISTER = f"{USERS}me/", "/api/v1/changes/", f"{USERS}register/"
 FORM = "application/x-www-form-urlencoded"
