@@ -23,8 +23,7 @@ from backend.shop.states import machines
 from devstack.sandbox.payments import Delays, StandIn, card_behaviours
 from lockstep.delivery.models import DeadLetter
 from tests.acceptance.running import ROOT
-from tests.faults.test_killed_requests import url
-from tests.support import WAIT_TIMEOUT, Cast
+from tests.support import WAIT_TIMEOUT, Cast, database_address
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -44,7 +43,7 @@ class Lives:
     """Workers, one after the other."""
 
     def __init__(self, gateway: StandIn, errors: Path, *, charge_seconds: float) -> None:
-        own = {"DATABASE_URL": url(), "PAYMENTS_URL": gateway.url, "LOG_LEVEL": "ERROR"}
+        own = {"DATABASE_URL": database_address(), "PAYMENTS_URL": gateway.url, "LOG_LEVEL": "ERROR"}
         own |= {"CHARGE_SECONDS": str(charge_seconds)}
         self.errors = errors
         self.process = subprocess.Popen(
