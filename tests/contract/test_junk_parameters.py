@@ -8,7 +8,6 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 from typing import Any
 from urllib.parse import quote, unquote, unquote_to_bytes
@@ -16,26 +15,21 @@ from uuid import UUID
 
 import orjson
 import pytest
-import yaml
-from django.conf import settings
 from django.utils import timezone
 
 from backend.movies.models import Catalogue
 from lockstep.rest.middleware import MAX_HEADER
 from lockstep.rest.paging import read_cursor
 from lockstep.rest.requests import parameters_of
-from tests.contract.test_schemathesis import SchemaFixtures, connection_kept, epoch, there  # noqa: F401 - fixtures
+from tests.schema_fixtures import SchemaFixtures, description
 from tests.security.strangers import CASES, SEED, Answered, Sent, Server
-from tests.security.test_headers_of_strangers import target_of
 from tests.support import Cast, Person
 
 SHORT_CASES = 1_000
 
 pytestmark = pytest.mark.django_db
 
-COMMITTED = Path(settings.BASE_DIR) / "docs" / "openapi.yaml"
-DESCRIPTION: dict[str, Any] = yaml.load(COMMITTED.read_text(), yaml.CSafeLoader)
-PATHS, COMPONENTS = DESCRIPTION["paths"], DESCRIPTION["components"]["parameters"]
+PATHS, COMPONENTS = description()["paths"], description()["components"]["parameters"]
 OPERATIONS = [(method, path) for path, item in PATHS.items() for method in item]
 PROBES = ("/healthz", "/readyz", "/metrics")
 ADDRESSES = {"model": "posts.post", "name": "not-found"}  # for other variables of a path: a number, or an id
@@ -223,7 +217,7 @@ class Asked:
 class Fuzzer:
     """Makes requests in which one or several parameters have unexpected values."""
 
-    there: SchemaFixtures
+    fixtures: SchemaFixtures
 
     def request(self, number: int) -> Asked:
         """The request of this number: always the same, of the objects that there are."""
@@ -236,8 +230,8 @@ class Fuzzer:
         for one, value in of["path"]:
             path = path.replace(f"{{{one['name']}}}", quote(value, safe="") or "%20")
         query = [*of["query"], *(of["query"][:1] if chance.random() < 0.05 else ())]
-        target = f"{target_of(path, self.there)}?" + "&".join(f"{one['name']}={quote(value)}" for one, value in query)
-        headers = {"Authorization": f"Bearer {self.there.token}", "Content-Type": "application/json"}
+        target = f"{self.fixtures.target(path)}?" + "&".join(f"{one['name']}={quote(value)}" for one, value in query)
+        headers = {"Authorization": f"Bearer {self.fixtures.token}", "Content-Type": "application/json"}
         headers |= {
             one["name"]: re.sub("[\r\n\0]", "", value.decode("latin-1"))[:MAX_HEADER] for one, value in of["header"]
         }
@@ -305,17 +299,17 @@ def verdict(parameter: dict[str, Any], value: bytes) -> bool | None:
 
 @pytest.mark.faults
 @pytest.mark.timeout(7_200)
-def test_no_parameter_is_a_500_at_length(there: SchemaFixtures):  # noqa: F811 - the fixture
-    fuzz(there, range(SEED, SEED + CASES))
+def test_no_parameter_is_a_500_at_length(fixtures: SchemaFixtures):
+    fuzz(fixtures, range(SEED, SEED + CASES))
 
 
 @pytest.mark.slow
-def test_no_parameter_is_a_500(there: SchemaFixtures):  # noqa: F811 - the fixture
-    fuzz(there, range(SHORT_CASES))
+def test_no_parameter_is_a_500(fixtures: SchemaFixtures):
+    fuzz(fixtures, range(SHORT_CASES))
 
 
-def fuzz(there: SchemaFixtures, numbers: Iterable[int]) -> None:  # noqa: F811 - the fixture
-    server, fuzzer = Server(), Fuzzer(there)
+def fuzz(fixtures: SchemaFixtures, numbers: Iterable[int]) -> None:
+    server, fuzzer = Server(), Fuzzer(fixtures)
     for number in numbers:
         asked = fuzzer.request(number)
         answer = server.try_out(asked.sent)
