@@ -128,13 +128,13 @@ def ready(db: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 def named(answer: Any) -> list[str]:
     assert answer.status_code == 400, (answer.status_code, answer.content[:500])
     assert len(answer.content) < 10_000
-    return told_fields(answer.json())
+    return fields_of(answer.json())
 
 
 SENTENCE = re.compile(r"[A-Z].*\.", re.DOTALL)  # our own sentences, and no error of Python
 
 
-def told_fields(problem: dict[str, Any]) -> list[str]:
+def fields_of(problem: dict[str, Any]) -> list[str]:
     assert all(SENTENCE.fullmatch(error["detail"]) for error in problem["errors"]), problem
     return [error["field"] for error in problem["errors"]]
 
@@ -206,7 +206,7 @@ NOT_EXACT = ("cursor", "events", "last_event_id")  # what is one of these, is mo
 
 
 @dataclass(frozen=True)
-class Asked:
+class FuzzedRequest:
     """A request, and the values of its query's parameters if no others are junk."""
 
     sent: Sent
@@ -219,7 +219,7 @@ class Fuzzer:
 
     fixtures: SchemaFixtures
 
-    def request(self, number: int) -> Asked:
+    def request(self, number: int) -> FuzzedRequest:
         """The request of this number: always the same, of the objects that there are."""
         chance = Random(number)
         method, path, first = chance.choice(PARAMETERS)
@@ -235,7 +235,7 @@ class Fuzzer:
         headers |= {
             one["name"]: re.sub("[\r\n\0]", "", value.decode("latin-1"))[:MAX_HEADER] for one, value in of["header"]
         }
-        return Asked(Sent(method.upper(), target, headers), query if len(of["query"]) == len(junk) else [])
+        return FuzzedRequest(Sent(method.upper(), target, headers), query if len(of["query"]) == len(junk) else [])
 
 
 def junk_for(parameter: dict[str, Any], chance: Random) -> bytes:
@@ -273,17 +273,17 @@ def nearly(schema: dict[str, Any], chance: Random) -> str:
     return text if chance.random() < 0.6 else text[:where] + chance.choice(PIECES) + text[where + 1 :]
 
 
-def check_parameters(asked: Asked, answer: Answered) -> None:
+def check_parameters(request: FuzzedRequest, answer: Answered) -> None:
     """What is not allowed is refused by its name, and nothing else is."""
-    names = [one["name"] for one, _ in asked.query]
-    verdicts = [verdict(one, value) for one, value in asked.query]
-    told = (asked, answer.status, answer.body[:500])
+    names = [one["name"] for one, _ in request.query]
+    verdicts = [verdict(one, value) for one, value in request.query]
+    seen = (request, answer.status, answer.body[:500])
     if answer.status == 400:
-        assert {*told_fields(orjson.loads(answer.body))} <= {*names}, told
+        assert {*fields_of(orjson.loads(answer.body))} <= {*names}, seen
     if len(set(names)) < len(names) or False in verdicts:
-        assert answer.status == 400, told
+        assert answer.status == 400, seen
     elif len(names) == 1 and verdicts == [True]:
-        assert answer.status in (200, 404), told
+        assert answer.status in (200, 404), seen
 
 
 def verdict(parameter: dict[str, Any], value: bytes) -> bool | None:
@@ -311,11 +311,11 @@ def test_no_parameter_is_a_500(fixtures: SchemaFixtures):
 def fuzz(fixtures: SchemaFixtures, numbers: Iterable[int]) -> None:
     server, fuzzer = Server(), Fuzzer(fixtures)
     for number in numbers:
-        asked = fuzzer.request(number)
-        answer = server.try_out(asked.sent)
-        if asked.query and not any(asked.sent.target.startswith(probe) for probe in PROBES):
-            check_parameters(asked, answer)
-    server.tally.tell()
+        request = fuzzer.request(number)
+        answer = server.try_out(request.sent)
+        if request.query and not any(request.sent.target.startswith(probe) for probe in PROBES):
+            check_parameters(request, answer)
+    server.tally.report()
 
 
 def test_described_parameters_are_the_read_ones():

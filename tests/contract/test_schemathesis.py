@@ -79,7 +79,7 @@ def test_every_operation_answers_as_described(operation: APIOperation, fixtures:
 @each_operation
 def test_every_operation_answers_as_described_at_length(operation: APIOperation, fixtures: SchemaFixtures):
     explore(operation, fixtures, long)
-    tally.tell()
+    tally.report()
 
 
 def explore(operation: APIOperation, fixtures: SchemaFixtures, extent: hypothesis_settings) -> None:

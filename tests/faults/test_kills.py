@@ -143,7 +143,7 @@ def system(first_home: Path, home: Path, provider: StandIn) -> Iterator[Run]:
 
 
 def kill_at_random(run: Run, seed: int, writers: list[Writer], enough: threading.Event) -> None:
-    """kill -9 of one of the three, again and again while anybody writes; tells them when enough have died."""
+    """kill -9 of one of the three, again and again while there is a writer; sets `enough` after enough of them."""
     dice, deaths = random.Random(seed), 0
     while any(writer.is_alive() for writer in writers):
         time.sleep(dice.uniform(0.2, 1.2))

@@ -1,8 +1,8 @@
-"""kill -9 of the worker at every step of a payment, in every mood of the gateway: charged at most once, and it shows.
+"""kill -9 of the worker at every step of a payment, with every test card: charged at most once, and the order shows it.
 
-Each step is the end of one worker, in a process of its own; then another one comes whom nobody kills. Judged is by what
-the gateway has charged: the order is ACCEPTED exactly if that is so, REJECTED if it was declined, and what the gateway
-refuses to decide at all is a dead letter, with the order CONFIRMED until somebody looks.
+Each step is the end of one worker, in a process of its own; the next worker is not killed. The gateway's charges are
+the measure: the order is ACCEPTED exactly if it was charged, REJECTED if it was declined, and a payment that the
+gateway refuses to decide is a dead letter, with the order CONFIRMED until an operator ends it.
 """
 
 import os
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 UNKNOWN = "unknown"  # a token that the gateway never gave
 IN_CI = (card_behaviours.CUTS_THE_LINE, UNKNOWN)
 DECLINED = {number for number, card in card_behaviours.CARDS.items() if card.reason}
-# Where some worker must have died, whatever the mood: the test does not pass by missing them.
+# Where some worker must have died, whatever the card: the test does not pass by missing them.
 BEFORE_THE_END = {"handler of CONFIRMED", "after waiting", "before charge", "sent charge", "before lock_claimed"}
 STEPS_OF_A_DECISION = {"before decide", "after decide", "after decision", "after delete_empty"}
 NEVER_ANSWERS = {
@@ -47,7 +47,7 @@ class Lives:
         own |= {"CHARGE_SECONDS": str(charge_seconds)}
         self.errors = errors
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.crashing_cashier"],
+            [sys.executable, "-m", "tests.faults.crashing_payment_processor"],
             cwd=ROOT,
             env={**os.environ, **own, "DJANGO_SETTINGS_MODULE": "backend.config.settings"},
             stdin=subprocess.PIPE,
@@ -68,7 +68,7 @@ class Lives:
         return where
 
     def end(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)  # and whoever still lives of its own
+        os.killpg(self.process.pid, signal.SIGKILL)  # and the worker that it has forked
         self.process.wait()
 
 
@@ -143,7 +143,7 @@ def confirmed(cast: Cast, product: Product, gateway: StandIn, number: str) -> Or
 
 
 def time_passes(database: psycopg.Connection) -> None:
-    """What the dead one held is let go of: nobody lives who could hold anything."""
+    """Ends the leases of the worker that was killed."""
     database.execute("UPDATE lockstep_lane SET next_at = now()")
 
 

@@ -30,7 +30,7 @@ AWS = ROOT / "deploy" / "aws"
 STACK = AWS / "stack.yaml"
 GUIDE = ROOT / "docs" / "deployment-aws.md"
 REGION, ACCOUNT = "eu-central-1", "123456789012"
-LARGEST = 51_200  # bytes of a template that is sent as it is
+MAX_TEMPLATE_BYTES = 51_200  # bytes of a template that is sent as it is
 IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/lockstep@sha256:{'a' * 64}"
 PARAMETERS = {
     "Domain": "shop.example.com",
@@ -118,7 +118,7 @@ def test_linter_finds_a_planted_fault(there: str, instead: str, rule: str):
 
 
 def test_template_is_small_enough_to_be_sent_as_it_is():
-    assert STACK.stat().st_size < LARGEST
+    assert STACK.stat().st_size < MAX_TEMPLATE_BYTES
 
 
 def test_no_secret_is_written_in_the_template(resources: dict[str, Any], containers: dict[str, Any]):

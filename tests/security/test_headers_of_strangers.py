@@ -249,7 +249,7 @@ def fuzz(fuzzer: Fuzzer, numbers: Iterable[int]) -> None:
     server = Server()
     for number in numbers:
         server.try_out(fuzzer.request(number))
-    server.tally.tell()
+    server.tally.report()
 
 
 @pytest.mark.slow

@@ -68,7 +68,7 @@ def send_junk(fixtures: SchemaFixtures, *, whole: bool) -> None:
                 headers = {"Content-Type": media_type, "Authorization": f"Bearer {fixtures.token}"}
                 server.try_out(Sent(method.upper(), fixtures.target(path), headers, body))
     assert server.tally.requests > (1_000 if whole else 150)
-    server.tally.tell()
+    server.tally.report()
 
 
 @pytest.mark.slow
