@@ -36,7 +36,8 @@ def counting_in_deno(folder: Path) -> Iterator[str]:
     ):
         url = f"http://127.0.0.1:{port}/"
         try:
-            eventually(lambda: answers(url) or process.poll() is not None, (folder / "deno.log").read_text())
+            eventually(lambda: answers(url) or process.poll() is not None, "the counter to answer")
+            assert process.poll() is None, (folder / "deno.log").read_text()
             yield url
         finally:
             process.kill()

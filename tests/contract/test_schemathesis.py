@@ -111,12 +111,12 @@ def ask(case: schemathesis.Case, fixtures: SchemaFixtures) -> None:
     """Sends the case and holds the answer against the description; nothing of it stays."""
     case.path_parameters = {**(case.path_parameters or {}), **_known(fixtures.path, case.path, case.path_parameters)}
     if isinstance(case.body, dict) and len(repr(case.body)) % 2:
-        asked = (case.path, f"{case.method} {case.path}")
-        case.body = next((value for path, value in fixtures.body.items() if f"{path}/" in asked), case.body)
+        names = (case.path, f"{case.method} {case.path}")
+        case.body = next((value for path, value in fixtures.body.items() if f"{path}/" in names), case.body)
     if case.headers and len(case.headers.get("If-Match", ".")) % 2 == 0:
         case.headers["If-Match"] = "*"
     response = send_and_undo(case, fixtures)
-    cpu = least_cpu(schema.app.cpu, lambda: cpu_of(case, fixtures), asked=case)
+    cpu = least_cpu(schema.app.cpu, lambda: cpu_of(case, fixtures), request=case)
     error_bytes = len(response.content) if response.status_code >= 400 else 0
     assert error_bytes <= MAX_ERROR_BYTES, error_bytes
     tally.count(case.operation.label, cpu=cpu, error_bytes=error_bytes)

@@ -289,7 +289,7 @@ def test_a_restore_to_a_moment(system: System, home: Path):
         eventually(lambda: "deleted 0" not in system.at_provider(), "the provider to have the deletion")
         archive_all(system.database)
     highest = highest_seq(system)
-    told = {message for message, _, _ in arrivals(system.receiver)}
+    delivered = {message for message, _, _ in arrivals(system.receiver)}
     assert_in_order(arrivals(system.receiver))
     since = len(system.receiver.requests)
 
@@ -333,8 +333,8 @@ def test_a_restore_to_a_moment(system: System, home: Path):
     assert_in_order(arrived)
     written_since = {message for message, _, title in arrived if title not in before.values()}
     assert len(written_since) == 10
-    assert not written_since & told
-    assert {title for message, _, title in arrived if message in told} <= {"in between 0"}, "delivered, and again"
+    assert not written_since & delivered
+    assert {title for message, _, title in arrived if message in delivered} <= {"in between 0"}, "delivered, and again"
     assert drill.judge(plan)[0] == 0
     assert epochs(system) == [(1, 1), (2, 2)]
     assert [block.split()[0] for block in drill.left] == ["pg_dump", "pg_restore"]

@@ -377,8 +377,8 @@ def secrets_in(clients: Any, template: dict[str, Any]) -> dict[str, str]:
 
 
 def change(action: Any, body: str, **more: str) -> None:
-    given = [{"ParameterKey": name, "ParameterValue": value} for name, value in {**PARAMETERS, **more}.items()]
-    action(StackName="lockstep", TemplateBody=body, Parameters=given, Capabilities=["CAPABILITY_IAM"])
+    parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in {**PARAMETERS, **more}.items()]
+    action(StackName="lockstep", TemplateBody=body, Parameters=parameters, Capabilities=["CAPABILITY_IAM"])
 
 
 def status(clients: Any) -> tuple[str, set[str]]:

@@ -184,7 +184,7 @@ class Server:
         cpu = least_cpu(
             answer.cpu,
             lambda: self.send_and_undo(sent).cpu,
-            asked=(sent.method, sent.target[:1_000], sent.headers, sent.body[:1_000]),
+            request=(sent.method, sent.target[:1_000], sent.headers, sent.body[:1_000]),
         )
         error_bytes = len(answer.body) if answer.status >= 400 else 0
         self.tally.count(f"{sent.method} {sent.target[:200]}", cpu=cpu, error_bytes=error_bytes)
@@ -208,7 +208,7 @@ def check(sent: Sent, answer: Answered) -> None:
         assert problem["status"] == answer.status and len(problem["errors"]) <= 20, (sent, answer)
 
 
-def least_cpu(first: float, again: Callable[[], float], asked: object) -> float:
+def least_cpu(first: float, again: Callable[[], float], request: object) -> float:
     """The least seconds that a request cost: the first, or those of asking again. Fails when it was always much.
 
     Each cost is judged once, when it was measured: the same figure may be much a moment later, on a machine that is
@@ -216,13 +216,13 @@ def least_cpu(first: float, again: Callable[[], float], asked: object) -> float:
     """
     costs = [first]
     while is_much(costs[-1]):
-        assert len(costs) < TRIES, (asked, costs)
+        assert len(costs) < TRIES, (request, costs)
         costs.append(again())
     return min(costs)
 
 
 def is_much(cpu: float) -> bool:
-    """Whether a request may not cost so many seconds. How slow this machine is, is asked only where it matters."""
+    """Whether a request may not cost so many seconds. The speed of this machine is measured only where it matters."""
     return cpu > MAX_SECONDS and cpu > MAX_SECONDS * slowness()
 
 

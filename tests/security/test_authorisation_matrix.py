@@ -434,7 +434,7 @@ def state() -> list[Any]:
 
 @pytest.mark.parametrize("actor", ACTORS)
 @pytest.mark.parametrize("row", TABLE, ids=str)
-def test_everybody_is_answered_as_declared(cast: Cast, names: dict[str, Any], row: Row, actor: str):
+def test_every_client_is_answered_as_declared(cast: Cast, names: dict[str, Any], row: Row, actor: str):
     expected = row.access.status(actor, row.method)
     client = client_of(actor, cast, names)
     before = state()

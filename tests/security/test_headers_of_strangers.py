@@ -230,9 +230,9 @@ class Fuzzer:
             method = chance.choice(METHODS + ODD_METHODS)
         if chance.random() < 0.1:
             target = chance.choice(ODD_TARGETS)
-        known = chance.choice([{**JSON, "Authorization": f"Bearer {self.token}"}] * 4 + [JSON, {}])
-        given = {chance.choice(NAMES): value(chance) for _ in range(chance.randrange(5))}
-        return Sent(method, target + chance.choice(QUERIES), {**known, **given}, chance.choice(BODIES))
+        usual = chance.choice([{**JSON, "Authorization": f"Bearer {self.token}"}] * 4 + [JSON, {}])
+        odd = {chance.choice(NAMES): value(chance) for _ in range(chance.randrange(5))}
+        return Sent(method, target + chance.choice(QUERIES), {**usual, **odd}, chance.choice(BODIES))
 
 
 def value(chance: Random) -> str:
