@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -109,8 +110,6 @@ class Recorded:
 
     @property
     def spans(self) -> list[SentSpan]:
-        from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-
         assert telemetry.active
         telemetry.active._provider.force_flush()
         ended = self.exporter.get_finished_spans()

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import orjson
 import pytest
+from django.urls import get_resolver
 from django.utils import timezone
 
 from backend.movies.models import Catalogue
@@ -23,6 +24,7 @@ from lockstep.rest.paging import read_cursor
 from lockstep.rest.requests import parameters_of
 from tests.schema_fixtures import SchemaFixtures, description
 from tests.security.strangers import CASES, SEED, Answered, Sent, Server
+from tests.security.test_authorisation_matrix import METHODS, routes
 from tests.support import Cast, Person
 
 SHORT_CASES = 1_000
@@ -320,15 +322,7 @@ def fuzz(fixtures: SchemaFixtures, numbers: Iterable[int]) -> None:
 
 def test_described_parameters_are_the_read_ones():
     """Each query parameter of the description is one that the view reads, and the other way round."""
-    from backend.config import urls  # noqa: F401
-    from lockstep.rest.views import View
-
     described = {one["name"] for operation in OPERATIONS for one in parameters(*operation, "query")}
-    read: set[str] = set()
-    waiting: list[type] = [View]
-    while waiting:
-        view = waiting.pop()
-        waiting += view.__subclasses__()
-        for method in ("get", "post", "put", "patch", "delete"):
-            read |= parameters_of(view, method).keys()
+    views = {getattr(pattern.callback, "cls", None) for _, pattern in routes(get_resolver())} - {None}
+    read = {name for view in views for method in METHODS for name in parameters_of(view, method.lower())}
     assert read == described

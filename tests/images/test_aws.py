@@ -23,6 +23,8 @@ from django.core.management import CommandError, get_commands, load_command_clas
 from moto import mock_aws
 
 from backend.__main__ import __doc__ as usage
+from backend.web_server import HEADER_MILLISECONDS
+from lockstep.feed.stream import HEARTBEAT_SECONDS
 from lockstep.rest.encryption import decrypt, encrypt
 from tests.acceptance.running import ROOT
 
@@ -265,9 +267,6 @@ def test_no_statement_of_the_database_is_logged(resources: dict[str, Any]):
 
 
 def test_load_balancer_closes_idle_connections_before_the_web_server_does(resources: dict[str, Any]):
-    from backend.web_server import HEADER_MILLISECONDS
-    from lockstep.feed.stream import HEARTBEAT_SECONDS
-
     attributes = resources["LoadBalancer"]["Properties"]["LoadBalancerAttributes"]
     [idle] = [int(one["Value"]) for one in attributes if one["Key"] == "idle_timeout.timeout_seconds"]
     assert HEARTBEAT_SECONDS < idle < HEADER_MILLISECONDS / 1_000

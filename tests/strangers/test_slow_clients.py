@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from django.db import connection
 
 from backend.accounts.sessions import open_opaque
 from backend.shop.models import Order, Product
@@ -258,8 +259,6 @@ def web_connections(database: psycopg.Connection) -> int:
 
 def _own_backends(database: psycopg.Connection) -> list[int]:
     """This test's, which have the same name."""
-    from django.db import connection
-
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         return [cursor.fetchone()[0], database.info.backend_pid]
