@@ -85,8 +85,8 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 
 
 @pytest.fixture(scope="session", autouse=True)
-def close_announcer(django_db_setup: None) -> Iterator[None]:
-    """Commits are announced in these tests, and a database cannot be dropped while a client is connected."""
+def close_commit_notifier(django_db_setup: None) -> Iterator[None]:
+    """Workers are notified of commits in these tests, and a database cannot be dropped while a client is connected."""
     commit_notifier.in_tests = True
     yield
     commit_notifier.close()

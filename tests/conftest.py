@@ -1,4 +1,4 @@
-"""A system that was started before, for tests that are not about a first start."""
+"""A system that was started before, for tests that are not about a first start; objects for those of all operations."""
 
 import fcntl
 import re
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.running import Run, free_port
+from tests.schema_fixtures import fixtures as fixtures
 
 
 @pytest.fixture(scope="session")

@@ -31,9 +31,9 @@ def in_step(url: str) -> bool:
     return not any(differences(url).values())
 
 
-def until_in_step(url: str, patience: float = WAIT_TIMEOUT) -> None:
+def until_in_step(url: str) -> None:
     """Waits for it; fails with the differences."""
-    until = time.monotonic() + patience
+    until = time.monotonic() + WAIT_TIMEOUT
     while not in_step(url) and time.monotonic() < until:
         time.sleep(0.1)
     assert in_step(url), differences(url)

@@ -13,6 +13,7 @@ from django.contrib.auth.hashers import make_password
 from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
+from psycopg.conninfo import make_conninfo
 
 from backend.accounts.models import Session, Token, User
 from backend.accounts.sessions import EVERYTHING, new_secret
@@ -22,6 +23,7 @@ from lockstep.delivery.subscriptions import registered
 # Those that the engine's own tests have as well.
 from lockstep.tests.kit.log import drained as drained
 from lockstep.tests.kit.log import without_triggers as without_triggers
+from lockstep.tests.kit.servers import address, database_url
 from lockstep.tests.kit.servers import superuser_url as superuser_url
 from lockstep.tests.kit.waiting import WAIT_TIMEOUT as WAIT_TIMEOUT
 from lockstep.tests.kit.waiting import eventually as eventually
@@ -107,8 +109,8 @@ def tables() -> list[str]:
 def empty_tables() -> None:
     """What Django does after a test that commits, in a tenth of the time: it truncates, and migrates every app anew.
 
-    Ledger and log refuse to lose a row: their triggers are off meanwhile. Subscriptions begin with the migration of
-    `delivery`.
+    Ledger and log refuse to lose a row: their triggers are off meanwhile. Subscriptions are declared again, as by
+    `migrate`.
     """
     deletions = [f'DELETE FROM "{table}"' for table in tables()]
     with transaction.atomic(), connection.cursor() as cursor:
@@ -140,6 +142,12 @@ def another_role(own: str, name: str, options: str = "") -> Iterator[None]:
             yield
         finally:
             made.execute(f"DROP ROLE {name}")
+
+
+def database_address(port: int | None = None) -> str:
+    """The test database as DATABASE_URL, for another process; by way of a proxy at this port of the machine."""
+    by_way = {"host": "127.0.0.1", "port": str(port)} if port else {}
+    return address(make_conninfo(database_url(), **by_way))
 
 
 def any_lock_waiter(connection: psycopg.Connection) -> bool:

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -20,7 +21,7 @@ TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-0([0-3])")
 
 
 @dataclass(frozen=True)
-class Told:
+class SentSpan:
     """A span as it left a process; ids in hexadecimal, `parent` "" for none."""
 
     service: str
@@ -39,9 +40,9 @@ class Collector:
     """What has come until now."""
 
     url: str = ""
-    spans: list[Told] = field(default_factory=list)
+    spans: list[SentSpan] = field(default_factory=list)
 
-    def span(self, span_id: str) -> Told | None:
+    def span(self, span_id: str) -> SentSpan | None:
         """The span with this id, once it has come."""
         return next((span for span in self.spans if span.span_id == span_id), None)
 
@@ -79,12 +80,12 @@ def collecting() -> Iterator[Collector]:
         thread.join()
 
 
-def decoded(request: ExportTraceServiceRequest) -> Iterator[Told]:
+def decoded(request: ExportTraceServiceRequest) -> Iterator[SentSpan]:
     """The spans of one request."""
     for group in request.resource_spans:
         resource = _facts(group.resource.attributes)
         for span in (span for scope in group.scope_spans for span in scope.spans):
-            yield Told(
+            yield SentSpan(
                 service=resource["service.name"],
                 name=span.name,
                 kind=span.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_").lower(),
@@ -108,13 +109,11 @@ class Recorded:
         self.exporter = InMemorySpanExporter()
 
     @property
-    def spans(self) -> list[Told]:
-        from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-
+    def spans(self) -> list[SentSpan]:
         assert telemetry.active
         telemetry.active._provider.force_flush()
         ended = self.exporter.get_finished_spans()
-        return [told for span in ended for told in decoded(encode_spans([span]))]
+        return [sent for span in ended for sent in decoded(encode_spans([span]))]
 
 
 @contextmanager

@@ -5,15 +5,17 @@ import os
 import signal
 import subprocess
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from lockstep.tests.kit.ports import free_port as free_port
+import httpx
+from dotenv import dotenv_values
 
-ROOT = Path(__file__).resolve().parents[2]
+from devstack.launcher.environment import ROOT as ROOT
+from lockstep.tests.kit.ports import free_port as free_port
+from lockstep.tests.kit.waiting import eventually
+
 # The variables of the run that these tests are part of must not reach the systems that they start.
 OURS = (
     *(
@@ -29,16 +31,9 @@ OURS = (
 )
 
 
-# Seconds in these tests are those of a quiet machine, and end a test that hangs. Any other has so many times as long.
-SLACK = 5
-
-
-def eventually(question: Callable[[], object], seconds: float, what: str) -> object:
-    deadline = time.monotonic() + SLACK * seconds
-    while not (answer := question()):
-        assert time.monotonic() < deadline, f"not within {SLACK * seconds} s: {what}"
-        time.sleep(0.05)
-    return answer
+# Seconds that end a test which hangs; a quiet machine needs a fraction of them.
+START_SECONDS, END_SECONDS = 300.0, 60.0
+LEFT_SECONDS = 2.5  # for what the system still shows: the launcher ends after its children
 
 
 class Run:
@@ -49,7 +44,6 @@ class Run:
         inherited = {name: value for name, value in os.environ.items() if name not in OURS}
         self.environment = {**inherited, "LOCKSTEP_HOME": str(home), "PORT": str(port), **environment}
         self._lines: list[str] = []
-        self.started = time.monotonic()
         self.make = subprocess.Popen(
             ["make", "--no-print-directory", "run"],
             cwd=ROOT,
@@ -71,21 +65,41 @@ class Run:
         """All that it has printed until now."""
         return "".join(self._lines)
 
-    def status(self, path: str = "/readyz") -> int:
+    @property
+    def url(self) -> str:
+        """The address of the web server."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def database_url(self) -> str:
+        """The address of the database, as the home has it for other commands."""
+        return str(dotenv_values(self.home / "environment")["DATABASE_URL"])
+
+    def sign_in(self, username: str = "user", password: str = "1234") -> str:
+        """An opaque token of an account of development."""
+        answer = httpx.post(f"{self.url}/auth/", json={"username": username, "password": password}, trust_env=False)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["token"])
+
+    def status(self) -> int:
+        """What /readyz answers; 0 for no answer."""
         try:
-            return int(urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=3).status)
+            return int(urlopen(f"{self.url}/readyz", timeout=3).status)
         except URLError as error:
             return getattr(error, "code", 0)
         except OSError:
             return 0
 
-    def until_ready(self, seconds: float = 60) -> float:
+    def until_ready(self) -> None:
         def is_ready() -> bool:
             assert self.make.poll() is None, self.output
             return self.status() == 200 and "Ctrl-C" in self.output
 
-        eventually(is_ready, seconds, f"/readyz answers 200\n{self.output}")
-        return time.monotonic() - self.started
+        try:
+            eventually(is_ready, "/readyz to answer 200", START_SECONDS)
+        except AssertionError as error:
+            error.add_note(self.output)
+            raise
 
     def processes(self) -> dict[int, str]:
         """All that belongs to this home, found by what they were started with."""
@@ -109,17 +123,18 @@ class Run:
         """kill -9 of the one with these words in its command."""
         os.kill(self.find(words), signal.SIGKILL)
 
-    def code(self, seconds: float = 10) -> int:
-        return self.make.wait(SLACK * seconds)
+    def code(self) -> int:
+        """The exit code of make, once it has ended."""
+        return self.make.wait(END_SECONDS)
 
-    def none_left(self, seconds: float = 0.5) -> None:
-        eventually(lambda: not self.processes(), seconds, f"everything ended: {self.processes()}")
+    def none_left(self, patience: float = LEFT_SECONDS) -> None:
+        eventually(lambda: not self.processes(), "all of its processes to end", patience)
 
     def end(self) -> None:
         if self.make.poll() is None:
             self.make.terminate()
             try:
-                self.code(12)
+                self.code()
             except subprocess.TimeoutExpired:
                 self.make.kill()
         for pid in self.processes():

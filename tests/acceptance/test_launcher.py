@@ -10,14 +10,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
+import httpx
 import psycopg
 import pytest
 
 from devstack.launcher import in_use
-from tests.acceptance.running import OURS, ROOT, Run, eventually, free_port
+from tests.acceptance.running import END_SECONDS, OURS, ROOT, Run, free_port
 from tests.conftest import copied
+from tests.support import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("linux")]
 
@@ -48,14 +50,9 @@ def one(first_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     run.end()
 
 
-def posted(url: str, body: object, token: str = "") -> dict[str, str]:
-    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
-    return json.load(urlopen(Request(url, json.dumps(body).encode(), headers), timeout=10))
-
-
 def test_first_start_prints_working_commands_and_second_keeps_the_data(run: Callable[..., Run]) -> None:
     first = run()
-    first.until_ready(60)
+    first.until_ready()
     lines = first.output.splitlines()
     commands = [line for line in lines if line.startswith(("TOKEN=", "curl "))]
     assert len(commands) == 2
@@ -65,21 +62,17 @@ def test_first_start_prints_working_commands_and_second_keeps_the_data(run: Call
     assert post["title"] == "Hello"
     seen_at = next(re.search(r"http\S+", line) for line in lines if "See it at" in line)
     assert seen_at
-    eventually(
-        lambda: "In step." in urlopen(seen_at.group(), timeout=5).read().decode(), 10, "the post at the provider"
-    )
+    eventually(lambda: "In step." in urlopen(seen_at.group(), timeout=5).read().decode(), "the post at the provider")
     first.make.send_signal(signal.SIGTERM)
-    first.code(10)
+    first.code()
     first.none_left()
     assert "Traceback" not in first.output
 
     second = run(PORT=str(first.port))
-    second.until_ready(20)  # measured: below 5 s on a quiet machine
-    token = posted(f"http://127.0.0.1:{second.port}/auth/", {"username": "admin", "password": "12345"})["token"]
-    request = Request(
-        f"http://127.0.0.1:{second.port}/fakeapi/v1/posts/?_limit=1000", headers={"Authorization": f"Bearer {token}"}
-    )
-    assert post["id"] in [one["id"] for one in json.load(urlopen(request, timeout=10))]
+    second.until_ready()
+    headers = {"Authorization": f"Bearer {second.sign_in('admin', '12345')}"}
+    found = httpx.get(f"{second.url}/fakeapi/v1/posts/?_limit=1000", headers=headers, trust_env=False).json()
+    assert post["id"] in [one["id"] for one in found]
 
 
 def test_a_running_system_holds_the_environment_that_it_runs_from(one: Run) -> None:
@@ -114,7 +107,7 @@ def test_a_signal_ends_everything(run: Callable[..., Run], target: str, number: 
     one.until_ready()
     pid = one.make.pid if target == "make" else one.find("-m devstack.launcher ")
     os.kill(pid, number)
-    code = one.code(10)
+    code = one.code()
     one.none_left()
     if target == "launcher":
         assert code == 0
@@ -126,7 +119,7 @@ def test_control_c_ends_everything_without_a_traceback(run: Callable[..., Run]) 
     one = run()
     one.until_ready()
     os.killpg(one.make.pid, signal.SIGINT)
-    one.code(10)
+    one.code()
     one.none_left()
     assert "Traceback" not in one.output
 
@@ -138,18 +131,17 @@ def test_a_killed_child_comes_back(one: Run) -> None:
     for words in ("bin/postgres -D", "-m granian", "manage.py lockstep worker", *STAND_INS):
         old = one.find(words)
         os.kill(old, signal.SIGKILL)
-        eventually(lambda words=words: any(words in command for command in one.processes().values()), 15, words)
-        eventually(lambda old=old: old not in one.processes(), 5, f"{words}: the old one is gone")
-        eventually(lambda: one.status() == 200, 30, f"{words}: ready again\n{one.output}")
-        token = posted(f"http://127.0.0.1:{one.port}/auth/", {"username": "user", "password": "1234"})["token"]
-        assert posted(f"http://127.0.0.1:{one.port}/fakeapi/v1/posts/create/", {"title": "a", "body": "b"}, token)["id"]
+        eventually(lambda words=words: any(words in command for command in one.processes().values()), words)
+        eventually(lambda old=old: old not in one.processes(), f"the old one of {words} to be gone")
+        eventually(lambda words=words: one.status() == 200, f"all to be ready again after {words}")
+        headers = {"Authorization": f"Bearer {one.sign_in()}"}
+        body = {"title": "a", "body": "b"}
+        made = httpx.post(f"{one.url}/fakeapi/v1/posts/create/", json=body, headers=headers, trust_env=False)
+        assert made.status_code == 201, made.text
 
 
 def test_postgres_comes_back_beside_a_backend_in_a_long_query(one: Run) -> None:
-    text = (one.home / "environment").read_text()
-    found = re.search(r"DATABASE_URL='([^']+)'", text)
-    assert found
-    url, endless = found.group(1), "DO $$ BEGIN LOOP END LOOP; END $$"
+    url, endless = one.database_url, "DO $$ BEGIN LOOP END LOOP; END $$"
 
     def occupy() -> None:
         with psycopg.connect(url) as connection, pytest.raises(psycopg.OperationalError):
@@ -163,9 +155,9 @@ def test_postgres_comes_back_beside_a_backend_in_a_long_query(one: Run) -> None:
 
     thread = threading.Thread(target=occupy, daemon=True)
     thread.start()
-    eventually(is_occupied, 10, "the query is under way")
+    eventually(is_occupied, "the query to be under way")
     os.kill(one.find("bin/postgres -D"), signal.SIGKILL)
-    eventually(lambda: one.status() == 200, 30, f"ready again\n{one.output}")
+    eventually(lambda: one.status() == 200, "all to be ready again")
     thread.join(10)
     assert not thread.is_alive()
 
@@ -177,11 +169,11 @@ def test_nothing_outlives_a_killed_launcher_and_a_stale_process_number_is_no_obs
     pid_file = one.home / "postgres" / "postmaster.pid"
     text = pid_file.read_text()
     os.kill(one.find("-m devstack.launcher "), signal.SIGKILL)
-    one.none_left(10)
+    one.none_left(END_SECONDS)
     # As after a restart of the machine: the number belongs to another process by now, of any account.
     pid_file.write_text(f"{os.getpid()}\n" + text.split("\n", 1)[1])
     again = run(PORT=str(one.port))
-    again.until_ready(30)
+    again.until_ready()
 
 
 @pytest.mark.parametrize(
@@ -194,15 +186,15 @@ def test_a_first_start_killed_at_any_moment_is_completed_by_the_next(run: Callab
     for pid in one.processes():
         os.kill(pid, signal.SIGKILL)
     again = run(PORT=str(one.port))
-    again.until_ready(60)
+    again.until_ready()
 
 
 class TestSentences:
     """What goes wrong is one clear sentence with a way out, exit code 1, and nothing is left running."""
 
     @staticmethod
-    def refused(one: Run, *words: str, seconds: float = 20) -> None:
-        assert one.code(seconds) == 2, one.output  # make's own code for a recipe that ended with 1
+    def refused(one: Run, *words: str) -> None:
+        assert one.code() == 2, one.output  # make's own code for a recipe that ended with 1
         one.none_left()
         assert "Traceback" not in one.output
         for word in words:
@@ -249,7 +241,7 @@ class TestSentences:
         (data / "global" / "pg_control").write_bytes(bytes(len(control)))
         self.refused(run(), "PostgreSQL refuses to start", str(data), "mv ")
         (data / "global" / "pg_control").write_bytes(control)
-        run().until_ready(30)
+        run().until_ready()
 
 
 def test_exec_lends_a_database_and_hands_on_the_exit_code() -> None:

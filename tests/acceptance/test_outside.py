@@ -10,7 +10,8 @@ import pytest
 from standardwebhooks import Webhook
 
 from lockstep.webhooks.tests.receiver import receiving
-from tests.acceptance.running import Run, eventually, free_port
+from tests.acceptance.running import Run, free_port
+from tests.support import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("linux")]
 
@@ -27,9 +28,8 @@ def running(home: Path) -> Iterator[Run]:
 
 @pytest.fixture
 def admin(running: Run) -> Iterator[httpx.Client]:
-    url = f"http://127.0.0.1:{running.port}"
-    token = httpx.post(f"{url}/auth/", json={"username": "admin", "password": "12345"}).json()["token"]
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=10) as client:
+    headers = {"Authorization": f"Bearer {running.sign_in('admin', '12345')}"}
+    with httpx.Client(base_url=running.url, headers=headers, timeout=10) as client:
         yield client
 
 
@@ -60,7 +60,7 @@ def test_streams_are_live_hold_up_no_request_and_end_with_the_server(running: Ru
     for answer in live:
         assert titles(answer.iter_lines(), 3) == ["0", "1", "2"]
     running.make.send_signal(signal.SIGTERM)
-    running.code(10)
+    running.code()
     running.none_left()
     for answer in live:
         answer.close()
@@ -71,11 +71,11 @@ def test_a_webhook_follows_a_write_and_a_killed_worker_loses_none(running: Run, 
         made = admin.post("/api/v1/webhooks/", json={"url": receiver.url, "events": ["posts.post.*"]})
         secret = made.raise_for_status().json()["secret"]
         create(admin, "first")
-        eventually(lambda: receiver.requests, 10, "the first event")
+        eventually(lambda: receiver.requests, "the first event")
         assert receiver.requests[0].verified(secret)["data"]["after"]["title"] == "first"
         running.kill("manage.py lockstep worker")
         for n in range(20):
             create(admin, f"{n}")
-        eventually(lambda: len(set(receiver.ids)) == 21, 30, "all events")
+        eventually(lambda: len(set(receiver.ids)) == 21, "all events")
         got = {Webhook(secret).verify(each.body, each.headers)["data"]["after"]["title"] for each in receiver.requests}
         assert got == {"first", *(f"{n}" for n in range(20))}

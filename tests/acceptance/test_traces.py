@@ -17,8 +17,8 @@ import pytest
 from conftest import database_url
 from lockstep.webhooks.tests.receiver import Receiver, receiving
 from tests.acceptance.running import ROOT, free_port
-from tests.strangers.serving import WAIT_SECONDS, Server, _address, serving
-from tests.support import Cast, any_lock_waiter, eventually
+from tests.strangers.serving import WAIT_SECONDS, Server, serving
+from tests.support import Cast, any_lock_waiter, database_address, eventually
 from tests.traces import Collector, collecting, parts
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("linux")]
@@ -32,7 +32,7 @@ BAD = ["", "00-" + "0" * 32 + f"-{SPAN}-01", f"00-{TRACE}-{SPAN}-01,00-{TRACE}-{
 def working(folder: Path, **environment: str) -> Iterator["tuple[subprocess.Popen[bytes], Path]"]:
     """A worker on the test database, until the end of the block; and its log."""
     log = folder / "worker.log"
-    own = {"DATABASE_URL": f"postgresql://{_address()}", "DEBUG": "true", **environment}
+    own = {"DATABASE_URL": database_address(), "DEBUG": "true", **environment}
     with (
         log.open("wb") as output,
         subprocess.Popen(

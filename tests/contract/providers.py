@@ -3,20 +3,14 @@
 import os
 import shutil
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import httpx
 
-from tests.acceptance.running import free_port
-
-ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 30.0
-
-_POLL_SECONDS = 0.05
+from lockstep.tests.kit.waiting import eventually
+from tests.acceptance.running import ROOT, free_port
 
 
 def node_modules() -> Path:
@@ -63,14 +57,14 @@ class NodeServer:
         self._log.close()
 
     def _wait(self) -> None:
-        wait_until(lambda: self._process.poll() is not None or self._answers())
+        eventually(lambda: self._process.poll() is not None or self._answers(), "the server to answer")
         if self._process.poll() is not None:
             self._log.seek(0)
             raise RuntimeError(f"{self._process.args!r} ended: {self._log.read()[-2000:]}")
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/posts/1", timeout=START_SECONDS).status_code < 500
+            return httpx.get(f"{self.url}/posts/1", timeout=30).status_code < 500
         except httpx.TransportError:
             return False
 
@@ -91,12 +85,3 @@ def start_real_jsonplaceholder(folder: Path, *, public: bool = False) -> NodeSer
     port = free_port()
     kind = ["public"] if public else []
     return NodeServer([str(script), str(node_modules()), str(port), *kind], port, folder)
-
-
-def wait_until(true: Callable[[], bool], seconds: float = START_SECONDS) -> None:
-    """Looks again and again until it is true. Raises TimeoutError."""
-    end = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > end:
-            raise TimeoutError(f"not so within {seconds:g} s")
-        time.sleep(_POLL_SECONDS)

@@ -14,8 +14,8 @@ from django.conf import settings
 from standardwebhooks import Webhook
 
 from devstack.sandbox.counter import StandIn
-from tests.acceptance.running import free_port
-from tests.contract.providers import ROOT, deno
+from tests.acceptance.running import ROOT, free_port
+from tests.contract.providers import deno
 from tests.support import eventually
 
 SECRET = "whsec_bG9ja3N0ZXAsIGluIGRldmVsb3BtZW50"
@@ -36,7 +36,8 @@ def counting_in_deno(folder: Path) -> Iterator[str]:
     ):
         url = f"http://127.0.0.1:{port}/"
         try:
-            eventually(lambda: answers(url) or process.poll() is not None, (folder / "deno.log").read_text())
+            eventually(lambda: answers(url) or process.poll() is not None, "the counter to answer")
+            assert process.poll() is None, (folder / "deno.log").read_text()
             yield url
         finally:
             process.kill()

@@ -143,8 +143,8 @@ def test_without_a_token_there_is_a_problem(visitor: Generated):
 
 
 def test_an_endpoint_is_changed_with_its_current_etag(user: Generated):
-    asked = user.EndpointRequest(url="https://example.com/hook", events=["posts.post.*"])
-    made = user.call("webhooks.create_webhook", body=asked)
+    body = user.EndpointRequest(url="https://example.com/hook", events=["posts.post.*"])
+    made = user.call("webhooks.create_webhook", body=body)
     assert made.parsed.secret.startswith("whsec_")
     key = made.parsed.id
     read = user.call("webhooks.get_webhook", key)
@@ -186,7 +186,7 @@ def test_a_pair_is_refreshed_and_ended(visitor: Generated, live_server: Any):
 
 def test_a_refusal_of_oauth_has_its_error(visitor: Generated):
     form = visitor.OAuthGrantRequest(
-        grant_type=visitor.GrantTypeEnum.PASSWORD, username="u", password="p", client_id="nobody"
+        grant_type=visitor.GrantTypeEnum.PASSWORD, username="u", password="p", client_id="unknown"
     )
     refused = visitor.call("signing_in.create_oauth_tokens", body=form)
     assert (refused.status_code, refused.parsed.error) == (401, "invalid_client")

@@ -6,11 +6,11 @@ every generator that yields from within a block of its own.
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.acceptance.running import ROOT
+
 HOLDERS = (ast.With, ast.AsyncWith)
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 

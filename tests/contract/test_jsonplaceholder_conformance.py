@@ -15,7 +15,8 @@ import pytest
 
 from backend.providers.jsonplaceholder import JsonPlaceholder
 from lockstep.http.errors import NotFound, ProviderError, Refused, ServerError
-from tests.contract.providers import start_json_server, wait_until
+from tests.contract.providers import start_json_server
+from tests.support import eventually
 
 MISSING = 987654
 JSON = "application/json; charset=utf-8"
@@ -425,7 +426,7 @@ def test_json_server_keeps_its_data_over_a_kill(tmp_path):
     """Trap: it answers before it has written its file, so that a kill right after a 201 loses the object."""
     with start_json_server(tmp_path) as server:
         made = httpx.post(f"{server.url}/posts", json={"title": "kept"}, timeout=30).json()
-        wait_until(lambda: '"title": "kept"' in (tmp_path / "db.json").read_text())
+        eventually(lambda: '"title": "kept"' in (tmp_path / "db.json").read_text(), "the object in its file")
         server.kill()
     with start_json_server(tmp_path) as server:
         assert httpx.get(f"{server.url}/posts/{made['id']}", timeout=30).json() == made

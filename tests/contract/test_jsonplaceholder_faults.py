@@ -10,7 +10,7 @@ import pytest
 from backend.providers.jsonplaceholder import JsonPlaceholder
 from devstack.sandbox.jsonplaceholder import StandIn
 from lockstep.http.errors import MalformedResponse, ProviderError, ServerError, Throttled, Unreachable
-from tests.contract.providers import wait_until
+from tests.support import eventually
 
 POST = {"title": "t", "body": "b", "userId": 1}
 
@@ -56,7 +56,7 @@ def test_a_write_without_a_good_answer_may_have_been_applied(server, fault, kind
     assert type(error) is kind
     assert (error.retryable, error.outcome_unknown) == (True, True)
     if after_effect:
-        wait_until(lambda: len(server.rows("posts")) == 11)
+        eventually(lambda: len(server.rows("posts")) == 11, "the write to be applied")
     assert len(talk(server, lambda client: client.find("posts", {"title": "t"}))) == after_effect
 
 

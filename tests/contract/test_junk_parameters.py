@@ -8,7 +8,6 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 from typing import Any
 from urllib.parse import quote, unquote, unquote_to_bytes
@@ -16,26 +15,23 @@ from uuid import UUID
 
 import orjson
 import pytest
-import yaml
-from django.conf import settings
+from django.urls import get_resolver
 from django.utils import timezone
 
 from backend.movies.models import Catalogue
 from lockstep.rest.middleware import MAX_HEADER
 from lockstep.rest.paging import read_cursor
 from lockstep.rest.requests import parameters_of
-from tests.contract.test_schemathesis import SchemaFixtures, connection_kept, epoch, there  # noqa: F401 - fixtures
+from tests.schema_fixtures import SchemaFixtures, description
 from tests.security.strangers import CASES, SEED, Answered, Sent, Server
-from tests.security.test_headers_of_strangers import target_of
+from tests.security.test_authorisation_matrix import METHODS, routes
 from tests.support import Cast, Person
 
 SHORT_CASES = 1_000
 
 pytestmark = pytest.mark.django_db
 
-COMMITTED = Path(settings.BASE_DIR) / "docs" / "openapi.yaml"
-DESCRIPTION: dict[str, Any] = yaml.load(COMMITTED.read_text(), yaml.CSafeLoader)
-PATHS, COMPONENTS = DESCRIPTION["paths"], DESCRIPTION["components"]["parameters"]
+PATHS, COMPONENTS = description()["paths"], description()["components"]["parameters"]
 OPERATIONS = [(method, path) for path, item in PATHS.items() for method in item]
 PROBES = ("/healthz", "/readyz", "/metrics")
 ADDRESSES = {"model": "posts.post", "name": "not-found"}  # for other variables of a path: a number, or an id
@@ -134,13 +130,13 @@ def ready(db: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 def named(answer: Any) -> list[str]:
     assert answer.status_code == 400, (answer.status_code, answer.content[:500])
     assert len(answer.content) < 10_000
-    return told_fields(answer.json())
+    return fields_of(answer.json())
 
 
 SENTENCE = re.compile(r"[A-Z].*\.", re.DOTALL)  # our own sentences, and no error of Python
 
 
-def told_fields(problem: dict[str, Any]) -> list[str]:
+def fields_of(problem: dict[str, Any]) -> list[str]:
     assert all(SENTENCE.fullmatch(error["detail"]) for error in problem["errors"]), problem
     return [error["field"] for error in problem["errors"]]
 
@@ -212,7 +208,7 @@ NOT_EXACT = ("cursor", "events", "last_event_id")  # what is one of these, is mo
 
 
 @dataclass(frozen=True)
-class Asked:
+class FuzzedRequest:
     """A request, and the values of its query's parameters if no others are junk."""
 
     sent: Sent
@@ -223,9 +219,9 @@ class Asked:
 class Fuzzer:
     """Makes requests in which one or several parameters have unexpected values."""
 
-    there: SchemaFixtures
+    fixtures: SchemaFixtures
 
-    def request(self, number: int) -> Asked:
+    def request(self, number: int) -> FuzzedRequest:
         """The request of this number: always the same, of the objects that there are."""
         chance = Random(number)
         method, path, first = chance.choice(PARAMETERS)
@@ -236,12 +232,12 @@ class Fuzzer:
         for one, value in of["path"]:
             path = path.replace(f"{{{one['name']}}}", quote(value, safe="") or "%20")
         query = [*of["query"], *(of["query"][:1] if chance.random() < 0.05 else ())]
-        target = f"{target_of(path, self.there)}?" + "&".join(f"{one['name']}={quote(value)}" for one, value in query)
-        headers = {"Authorization": f"Bearer {self.there.token}", "Content-Type": "application/json"}
+        target = f"{self.fixtures.target(path)}?" + "&".join(f"{one['name']}={quote(value)}" for one, value in query)
+        headers = {"Authorization": f"Bearer {self.fixtures.token}", "Content-Type": "application/json"}
         headers |= {
             one["name"]: re.sub("[\r\n\0]", "", value.decode("latin-1"))[:MAX_HEADER] for one, value in of["header"]
         }
-        return Asked(Sent(method.upper(), target, headers), query if len(of["query"]) == len(junk) else [])
+        return FuzzedRequest(Sent(method.upper(), target, headers), query if len(of["query"]) == len(junk) else [])
 
 
 def junk_for(parameter: dict[str, Any], chance: Random) -> bytes:
@@ -279,17 +275,17 @@ def nearly(schema: dict[str, Any], chance: Random) -> str:
     return text if chance.random() < 0.6 else text[:where] + chance.choice(PIECES) + text[where + 1 :]
 
 
-def check_parameters(asked: Asked, answer: Answered) -> None:
+def check_parameters(request: FuzzedRequest, answer: Answered) -> None:
     """What is not allowed is refused by its name, and nothing else is."""
-    names = [one["name"] for one, _ in asked.query]
-    verdicts = [verdict(one, value) for one, value in asked.query]
-    told = (asked, answer.status, answer.body[:500])
+    names = [one["name"] for one, _ in request.query]
+    verdicts = [verdict(one, value) for one, value in request.query]
+    seen = (request, answer.status, answer.body[:500])
     if answer.status == 400:
-        assert {*told_fields(orjson.loads(answer.body))} <= {*names}, told
+        assert {*fields_of(orjson.loads(answer.body))} <= {*names}, seen
     if len(set(names)) < len(names) or False in verdicts:
-        assert answer.status == 400, told
+        assert answer.status == 400, seen
     elif len(names) == 1 and verdicts == [True]:
-        assert answer.status in (200, 404), told
+        assert answer.status in (200, 404), seen
 
 
 def verdict(parameter: dict[str, Any], value: bytes) -> bool | None:
@@ -305,36 +301,28 @@ def verdict(parameter: dict[str, Any], value: bytes) -> bool | None:
 
 @pytest.mark.faults
 @pytest.mark.timeout(7_200)
-def test_no_parameter_is_a_500_at_length(there: SchemaFixtures):  # noqa: F811 - the fixture
-    fuzz(there, range(SEED, SEED + CASES))
+def test_no_parameter_is_a_500_at_length(fixtures: SchemaFixtures):
+    fuzz(fixtures, range(SEED, SEED + CASES))
 
 
 @pytest.mark.slow
-def test_no_parameter_is_a_500(there: SchemaFixtures):  # noqa: F811 - the fixture
-    fuzz(there, range(SHORT_CASES))
+def test_no_parameter_is_a_500(fixtures: SchemaFixtures):
+    fuzz(fixtures, range(SHORT_CASES))
 
 
-def fuzz(there: SchemaFixtures, numbers: Iterable[int]) -> None:  # noqa: F811 - the fixture
-    server, fuzzer = Server(), Fuzzer(there)
+def fuzz(fixtures: SchemaFixtures, numbers: Iterable[int]) -> None:
+    server, fuzzer = Server(), Fuzzer(fixtures)
     for number in numbers:
-        asked = fuzzer.request(number)
-        answer = server.try_out(asked.sent)
-        if asked.query and not any(asked.sent.target.startswith(probe) for probe in PROBES):
-            check_parameters(asked, answer)
-    server.tally.tell()
+        request = fuzzer.request(number)
+        answer = server.try_out(request.sent)
+        if request.query and not any(request.sent.target.startswith(probe) for probe in PROBES):
+            check_parameters(request, answer)
+    server.tally.report()
 
 
 def test_described_parameters_are_the_read_ones():
     """Each query parameter of the description is one that the view reads, and the other way round."""
-    from backend.config import urls  # noqa: F401
-    from lockstep.rest.views import View
-
     described = {one["name"] for operation in OPERATIONS for one in parameters(*operation, "query")}
-    read: set[str] = set()
-    waiting: list[type] = [View]
-    while waiting:
-        view = waiting.pop()
-        waiting += view.__subclasses__()
-        for method in ("get", "post", "put", "patch", "delete"):
-            read |= parameters_of(view, method).keys()
+    views = {getattr(pattern.callback, "cls", None) for _, pattern in routes(get_resolver())} - {None}
+    read = {name for view in views for method in METHODS for name in parameters_of(view, method.lower())}
     assert read == described

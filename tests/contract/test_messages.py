@@ -2,11 +2,9 @@
 
 import re
 from base64 import b64encode
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from django.conf import settings
 from django.test import Client
 from oauth2_provider.models import Application
@@ -14,14 +12,12 @@ from oauth2_provider.models import Application
 from backend.accounts import sessions
 from backend.shop.catalogue.actions import create_tag
 from backend.shop.models import Product, ProductTag, Tag
+from tests.schema_fixtures import description
 from tests.security.test_authorisation_matrix import made_by
 from tests.support import Cast
 
 pytestmark = pytest.mark.django_db
 
-DESCRIPTION: dict[str, Any] = yaml.load(
-    (Path(settings.BASE_DIR) / "docs" / "openapi.yaml").read_text(), yaml.CSafeLoader
-)
 SAFELISTED = {
     "cache-control",
     "content-language",
@@ -166,14 +162,14 @@ def test_id_is_the_first_member_of_a_created_object(cast: Cast):
 def described_headers() -> set[str]:
     answers = [
         answer
-        for item in DESCRIPTION["paths"].values()
+        for item in description()["paths"].values()
         for one in item.values()
         for answer in one["responses"].values()
     ]
-    answers += DESCRIPTION["components"]["responses"].values()
+    answers += description()["components"]["responses"].values()
     named = {name for answer in answers for name in answer.get("headers", {})}
-    spoken_of = {name for name in ("Allow", "Age") if re.search(rf"`{name}`", str(DESCRIPTION))}
-    return {name.lower() for name in named | spoken_of | set(DESCRIPTION["components"]["headers"])}
+    spoken_of = {name for name in ("Allow", "Age") if re.search(rf"`{name}`", str(description()))}
+    return {name.lower() for name in named | spoken_of | set(description()["components"]["headers"])}
 
 
 def test_pages_of_other_origins_may_read_every_described_header():
@@ -183,13 +179,13 @@ def test_pages_of_other_origins_may_read_every_described_header():
 
 def test_pages_of_other_origins_may_send_every_described_header():
     parameters = [
-        one for item in DESCRIPTION["paths"].values() for each in item.values() for one in each.get("parameters", ())
+        one for item in description()["paths"].values() for each in item.values() for one in each.get("parameters", ())
     ]
-    parameters += DESCRIPTION["components"]["parameters"].values()
+    parameters += description()["components"]["parameters"].values()
     sent = {one["name"].lower() for one in parameters if one.get("in") == "header"}
     assert sent - set(settings.CORS_ALLOW_HEADERS) == set()
 
 
 def test_no_summary_has_marks_that_nothing_renders():
-    summaries = [one["summary"] for item in DESCRIPTION["paths"].values() for one in item.values()]
+    summaries = [one["summary"] for item in description()["paths"].values() for one in item.values()]
     assert [summary for summary in summaries if re.search(r"[`*_]\w+[`*_]", summary)] == []

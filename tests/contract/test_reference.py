@@ -1,4 +1,7 @@
-"""docs/reference.md has every exported name, setting, command and check of the engine, and no others."""
+"""docs/reference.md has every exported name, setting, command and check of the engine, and no others.
+
+And what all documents name is there: files, headings, decisions.
+"""
 
 import ast
 import inspect
@@ -19,7 +22,14 @@ REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
 # Paths as documents name them: below the repository, with a file's ending or a slash behind them.
 FOLDERS = "lockstep|backend|devstack|tests|bench|docs|deploy|examples"
 PATH = re.compile(rf"(?<![\w./<>-])((?:{FOLDERS})/[\w./-]*(?:\.(?:py|sql|md|js|yaml)|/))(?![\w<…])")
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "docs/guarantees.md", "docs/limits.md")
+DECISIONS = ROOT / "docs" / "decisions"
+# All but the changelog, which names what there was.
+DOCUMENTS = sorted(
+    file.relative_to(ROOT).as_posix()
+    for pattern in ("*.md", "docs/**/*.md", "bench/*.md", "devstack/**/*.md")
+    for file in ROOT.glob(pattern)
+    if file.name != "CHANGELOG.md"
+)
 
 
 def section(title: str, level: int = 2) -> str:
@@ -118,10 +128,7 @@ def test_paths_that_documents_name_exist(name: str):
     assert missing == []
 
 
-@pytest.mark.parametrize(
-    "name",
-    [*DOCUMENTS, "docs/reference.md", "docs/comparison.md", "docs/backend.md", "docs/webhooks-in-your-project.md"],
-)
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_of_documents_lead_to_files_and_headings(name: str):
     file = ROOT / name
     for target in re.findall(r"\]\(([^)\s]+)\)", file.read_text(encoding="utf-8")):
@@ -134,3 +141,22 @@ def test_links_of_documents_lead_to_files_and_headings(name: str):
             headings = re.findall(r"^#+ (.+)$", other.read_text(encoding="utf-8"), re.MULTILINE)
             anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
             assert anchor in anchors, target
+
+
+def test_index_has_each_decision_with_its_title():
+    index = re.findall(r"^- (\d+)\. \[(.+)\]\((.+)\)$", (DECISIONS / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert sorted(name for _, _, name in index) == sorted(file.name for file in DECISIONS.glob("0*.md"))
+    for number, title, name in index:
+        assert name.startswith(f"{int(number):04}-")
+        assert (DECISIONS / name).read_text("utf-8").startswith(f"# {number}. {title}\n")
+
+
+def test_decisions_that_are_named_are_there():
+    there = {int(file.name[:4]) for file in DECISIONS.glob("0*.md")}
+    files = [ROOT / name for name in DOCUMENTS]
+    files += [
+        file for top in ("lockstep", "backend", "devstack", "tests", "deploy") for file in (ROOT / top).rglob("*.py")
+    ]
+    for file in files:
+        for sentence in re.findall(r"(?<!Replaces )\b[Dd]ecisions? ((?:\d+(?:, | and )?)+)", file.read_text("utf-8")):
+            assert {int(number) for number in re.findall(r"\d+", sentence)} <= there, f"{file}: {sentence}"

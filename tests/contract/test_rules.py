@@ -201,8 +201,8 @@ def admin_change(world: World, rule: Rule) -> Refused:
 
 
 def command(world: World, rule: Rule) -> Refused:
-    given = {**GOOD[User], rule.field: rule.value}
-    options = {"username": given["username"], "email": given["email"], "interactive": False}
+    values = {**GOOD[User], rule.field: rule.value}
+    options = {"username": values["username"], "email": values["email"], "interactive": False}
     with pytest.raises(CommandError) as refused:
         call_command("createsuperuser", **options)
     assert not User.objects.filter(is_superuser=True).exclude(username="staff").exists()

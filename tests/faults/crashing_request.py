@@ -40,7 +40,7 @@ def after(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def main(point: str, token: str) -> None:
-    """Comes back to nobody."""
+    """Never returns."""
     if point == "effect":
         idempotency._store = die
     elif point == "kept":

@@ -2,7 +2,7 @@
 
 A web server and a worker, a provider that is mirrored, a receiver of webhooks. There is a base backup under writes; a
 moment is chosen; after it there are more writes, which are delivered; then the database is lost, and restored to that
-moment. The other tests of this folder have the parts: what a turned back database does (test_turned_back.py), and what
+moment. lockstep/tests/faults/ has the parts: what a database that was turned back does (test_turned_back.py), and what
 dumps are restored as (test_restore.py).
 """
 
@@ -29,7 +29,7 @@ from devstack.sandbox.jsonplaceholder import StandIn
 from lockstep.tests.kit.workers import WorkerProcess
 from lockstep.webhooks.tests.receiver import Receiver, receiving
 from tests.acceptance.running import ROOT
-from tests.faults.test_half_open import working
+from tests.faults.processes import working
 from tests.strangers.serving import serving
 from tests.support import WAIT_TIMEOUT, eventually, superuser_url
 from tests.support import drained as is_drained
@@ -182,7 +182,7 @@ class System:
         with (
             serving(self.folder, **self.environment) as server,
             server.client(self.token) as client,
-            working(**{"url": self.database.url, "folder": self.folder, **self.environment}) as worker,
+            working(self.database.url, self.folder, **self.environment) as worker,
         ):
             yield Author(client), worker
             assert worker.stop(WAIT_TIMEOUT) == 0, worker.said
@@ -289,7 +289,7 @@ def test_a_restore_to_a_moment(system: System, home: Path):
         eventually(lambda: "deleted 0" not in system.at_provider(), "the provider to have the deletion")
         archive_all(system.database)
     highest = highest_seq(system)
-    told = {message for message, _, _ in arrivals(system.receiver)}
+    delivered = {message for message, _, _ in arrivals(system.receiver)}
     assert_in_order(arrivals(system.receiver))
     since = len(system.receiver.requests)
 
@@ -333,8 +333,8 @@ def test_a_restore_to_a_moment(system: System, home: Path):
     assert_in_order(arrived)
     written_since = {message for message, _, title in arrived if title not in before.values()}
     assert len(written_since) == 10
-    assert not written_since & told
-    assert {title for message, _, title in arrived if message in told} <= {"in between 0"}, "delivered, and again"
+    assert not written_since & delivered
+    assert {title for message, _, title in arrived if message in delivered} <= {"in between 0"}, "delivered, and again"
     assert drill.judge(plan)[0] == 0
     assert epochs(system) == [(1, 1), (2, 2)]
     assert [block.split()[0] for block in drill.left] == ["pg_dump", "pg_restore"]

@@ -1,13 +1,9 @@
 """Defects come and go, the counter loses half of what it is told, and the worker is killed: it ends exactly right."""
 
-import os
 import random
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import psycopg
@@ -19,9 +15,9 @@ from conftest import database_url
 from devstack.sandbox.counter import StandIn
 from lockstep.delivery import operations
 from lockstep.delivery.reports import ChangeFilter
-from tests.acceptance.running import ROOT
-from tests.faults.test_killed_requests import url
-from tests.support import Cast, eventually
+from lockstep.tests.kit.workers import WorkerProcess
+from tests.faults.processes import working
+from tests.support import Cast, database_address, eventually
 
 WRITERS = 4
 # Half of all messages fail: some are counted and their answer is lost, in either of two ways, some never arrive.
@@ -49,18 +45,9 @@ def write(users: list[int], defects: int, seed: int) -> None:
                 connection.commit()
 
 
-@contextmanager
-def working(counter: StandIn, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker of its own, killed in the end."""
-    own = {"DATABASE_URL": url(), "COUNTER_URL": counter.url, "LOG_LEVEL": "WARNING"}
-    command = [sys.executable, "manage.py", "lockstep", "worker"]
-    with (folder / "worker.log").open("ab") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | own, stdout=log, stderr=log)
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
+def counting(counter: StandIn, folder: Path) -> AbstractContextManager[WorkerProcess]:
+    """A worker that delivers to this counter, killed at the end of the block."""
+    return working(database_address(), folder, COUNTER_URL=counter.url, LOG_LEVEL="WARNING")
 
 
 def is_subscribed() -> bool:
@@ -92,7 +79,7 @@ def test_the_counter_ends_exactly_right(
     with StandIn() as counter:
         settings.COUNTER_URL = counter.url
         counter.faults(*FAILING)
-        with working(counter, tmp_path):
+        with counting(counter, tmp_path):
             eventually(is_subscribed, "the worker")
         writers = [
             threading.Thread(target=write, args=(users, defects // WRITERS, seed), daemon=True)
@@ -102,13 +89,13 @@ def test_the_counter_ends_exactly_right(
             writer.start()
         for _ in range(kills):
             seen = counter.shown()
-            with working(counter, tmp_path):
+            with counting(counter, tmp_path):
                 eventually(lambda seen=seen: counter.shown() != seen or is_done(database), "anything to happen")
                 time.sleep(dice.uniform(0, 1.5))  # when it dies is chance
                 is_done(database)
         for writer in writers:
             writer.join()
-        with working(counter, tmp_path):
+        with counting(counter, tmp_path):
             eventually(lambda: is_done(database), "everything to arrive", 600)
         lines = compare(expected_tallies(), counted_tallies())
         assert [line.user for line in lines] == users

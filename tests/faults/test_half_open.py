@@ -3,28 +3,23 @@
 A proxy between a process and PostgreSQL, or a receiver, stops forwarding and goes on acknowledging.
 """
 
-import os
-import sys
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import psycopg
 import pytest
-from django.test import Client
 
 from backend.accounts.sessions import open_opaque
 from conftest import database_url
 from devstack.sandbox.jsonplaceholder import StandIn
 from lockstep.delivery.tests.support import insert_post
 from lockstep.tests.kit.proxy import Proxy, proxy_to
-from lockstep.tests.kit.workers import WorkerProcess, worker_process
-from tests.acceptance.running import ROOT
+from tests.faults.processes import worker_state, working
 from tests.strangers.serving import Server, serving
-from tests.support import WAIT_TIMEOUT, Cast, eventually
+from tests.support import WAIT_TIMEOUT, Cast, database_address, eventually
 
 # lockstep/delivery/tests/test_availability.py has the short form.
 pytestmark = [pytest.mark.faults, pytest.mark.django_db(transaction=True)]
@@ -36,38 +31,13 @@ def proxy(transactional_db: None) -> Iterator[Proxy]:
         yield proxy
 
 
-def url(port: int | None = None) -> str:
-    """The test database's address, by way of this port."""
-    with psycopg.connect(database_url()) as own:
-        info = own.info
-        return f"postgresql://{info.user}:{info.password}@127.0.0.1:{port or info.port}/{info.dbname}"
-
-
-def working(url: str, folder: Path, **environment: str) -> AbstractContextManager[WorkerProcess]:
-    """`manage.py lockstep worker` on this database."""
-    own = {"DATABASE_URL": url, "DEBUG": "true", "POSTS_PROVIDER_URL": "http://127.0.0.1:9"}
-    command = [sys.executable, str(ROOT / "manage.py"), "lockstep", "worker"]
-    return worker_process(command, folder, {**os.environ, **own, **environment})
-
-
-def fanned_out(database: psycopg.Connection, post: str) -> bool:
-    """Whether the relay has seen this post."""
-    return database.execute("SELECT EXISTS (SELECT FROM lockstep_lane WHERE object_id = %s)", [post]).fetchone() == (
-        True,
-    )
-
-
-def worker_state() -> str:
-    return str(Client().get("/readyz").json()["worker"])
-
-
 def test_a_receiver_that_is_gone_without_a_word_is_tried_again(
     proxy: Proxy, database: psycopg.Connection, tmp_path: Path
 ):
     """The provider's connections have a deadline of their own."""
     with StandIn(posts=0) as provider, proxy_to(urlsplit(provider.url).port or 0) as between:
         settings = {"POSTS_PROVIDER_URL": f"http://127.0.0.1:{between.port}", "POSTS_PROVIDER_DEADLINE": "1"}
-        with working(url(), tmp_path, **settings) as worker:
+        with working(database_address(), tmp_path, **settings) as worker:
             eventually(lambda: worker_state() == "ok", "the worker to be ready")
             insert_post(database, "before")
             eventually(lambda: len(provider.rows("posts")) == 1, "the first post")
@@ -83,7 +53,10 @@ def test_a_web_server_whose_database_is_gone_without_a_word_answers_and_goes_on(
     proxy: Proxy, cast: Cast, tmp_path: Path
 ):
     token = open_opaque(cast.owner.user)
-    with serving(tmp_path, DATABASE_URL=url(proxy.port), WEB_REQUESTS=2) as server, server.client(token) as client:
+    with (
+        serving(tmp_path, DATABASE_URL=database_address(proxy.port), WEB_REQUESTS=2) as server,
+        server.client(token) as client,
+    ):
         assert client.get("/api/v1/users/me/").status_code == 200
         proxy.freeze()
         answers = [requested(server, token) for _ in range(4)]

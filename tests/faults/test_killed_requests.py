@@ -11,17 +11,17 @@ from django.test import Client
 from backend.accounts.models import User
 from backend.accounts.sessions import open_opaque
 from backend.posts.models import Post
-from conftest import database_url
 from tests.acceptance.running import ROOT
 from tests.faults.crashing_request import BODY, HEADERS, PATH
+from tests.support import database_address
 
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("point", "left_behind"), [("effect", 0), ("kept", 0), ("committed", 1)])
 def test_a_request_that_was_killed_is_sent_again(point: str, left_behind: int):
-    token = open_opaque(User.objects.create_user("somebody"))
-    environment = os.environ | {"DATABASE_URL": url(), "DJANGO_SETTINGS_MODULE": "backend.config.settings"}
+    token = open_opaque(User.objects.create_user("ada"))
+    environment = os.environ | {"DATABASE_URL": database_address(), "DJANGO_SETTINGS_MODULE": "backend.config.settings"}
     command = [sys.executable, "-m", "tests.faults.crashing_request", point, token]
     crashing = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True)
     assert crashing.returncode == -signal.SIGKILL, crashing.stderr.decode()[-2000:]
@@ -33,10 +33,3 @@ def test_a_request_that_was_killed_is_sent_again(point: str, left_behind: int):
     assert ("Idempotent-Replayed" in answers[0]) == bool(left_behind)
     assert answers[0].content == answers[1].content
     assert Post.objects.count() == 1
-
-
-def url() -> str:
-    """The test database, for a process of its own."""
-    parts = dict(part.split("=", 1) for part in database_url().split())
-    password = f":{parts['password']}" if "password" in parts else ""
-    return f"postgresql://{parts['user']}{password}@{parts['host']}:{parts['port']}/{parts['dbname']}"

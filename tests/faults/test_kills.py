@@ -142,19 +142,8 @@ def system(first_home: Path, home: Path, provider: StandIn) -> Iterator[Run]:
     run.end()
 
 
-def database_url(run: Run) -> str:
-    lines = (run.home / "environment").read_text().splitlines()
-    return next(line.split("=", 1)[1].strip("'\"") for line in lines if line.startswith("DATABASE_URL="))
-
-
-def sign_in(run: Run) -> str:
-    body = {"username": "user", "password": "1234"}
-    token: str = httpx.post(f"http://127.0.0.1:{run.port}/auth/", json=body).json()["token"]
-    return token
-
-
 def kill_at_random(run: Run, seed: int, writers: list[Writer], enough: threading.Event) -> None:
-    """kill -9 of one of the three, again and again while anybody writes; tells them when enough have died."""
+    """kill -9 of one of the three, again and again while there is a writer; sets `enough` after enough of them."""
     dice, deaths = random.Random(seed), 0
     while any(writer.is_alive() for writer in writers):
         time.sleep(dice.uniform(0.2, 1.2))
@@ -181,12 +170,14 @@ def write_what_is_rolled_back(url: str) -> None:
 def test_everything_committed_is_at_the_provider_once_and_nothing_else(
     system: Run, provider: StandIn, watcher: Watcher, writes: int, seed: int
 ):
-    token, url, enough = sign_in(system), f"http://127.0.0.1:{system.port}", threading.Event()
-    writers = [Writer(url, token, f"writer{n}", writes // WRITERS, seed * 100 + n, enough) for n in range(WRITERS)]
+    token, enough = system.sign_in(), threading.Event()
+    writers = [
+        Writer(system.url, token, f"writer{n}", writes // WRITERS, seed * 100 + n, enough) for n in range(WRITERS)
+    ]
     for writer in writers:
         writer.start()
     for _ in range(5):
-        write_what_is_rolled_back(database_url(system))
+        write_what_is_rolled_back(system.database_url)
     kill_at_random(system, seed, writers, enough)
     system.until_ready()
     settle(system)
@@ -200,7 +191,7 @@ def settle(run: Run) -> None:
     """Waits until all is delivered. Leases of the killed end by themselves, which takes a while."""
 
     def done() -> bool:
-        with psycopg.connect(database_url(run), autocommit=True) as connection:
+        with psycopg.connect(run.database_url, autocommit=True) as connection:
             return drained(connection)
 
     eventually(done, "all deliveries", patience=180)
@@ -222,7 +213,7 @@ def assert_every_write_is_there(posts: list[Written], provider: StandIn) -> None
 
 
 def titles_here(run: Run) -> list[str]:
-    with psycopg.connect(database_url(run)) as connection:
+    with psycopg.connect(run.database_url) as connection:
         return [
             title for (title,) in connection.execute("SELECT title FROM posts_post WHERE deleted IS NULL").fetchall()
         ]

@@ -130,13 +130,13 @@ def test_writers_go_on_while_a_migration_waits_and_it_is_done_once_the_table_is_
     assert applied(url) == LATEST
 
 
-def test_a_migration_that_never_gets_its_lock_ends_with_whom_it_waited_for(url: str, home: Path):
+def test_a_migration_that_never_gets_its_lock_ends_and_names_the_session_that_holds_it(url: str, home: Path):
     migrate = Migrate(url, home / "migrate.log", retry_seconds=1)
     with Writer(url).writing() as writer, report(url) as held:
         assert migrate.start(*BACK).code() == 1
         last = migrate.said.strip().splitlines()[-1].partition("CommandError: ")[2]
-        whom = f"process {held.info.backend_pid} (a report, role lockstep, in a transaction since 20"
-        assert last.startswith(f"The migration got no lock within 1 s and was not applied: {whom}"), migrate.said
+        holder = f"process {held.info.backend_pid} (a report, role lockstep, in a transaction since 20"
+        assert last.startswith(f"The migration got no lock within 1 s and was not applied: {holder}"), migrate.said
         assert last.endswith("holds it. End that transaction, or wait for its end, and run migrate again.")
         writer.go_on()
     assert applied(url) == WAITING

@@ -7,8 +7,7 @@ import pytest
 
 from devstack.launcher import template
 from devstack.launcher.postgres import Server
-from tests.faults.test_half_open import working
-from tests.faults.test_poolers import manage
+from tests.faults.processes import manage, working
 from tests.support import eventually
 
 pytestmark = [pytest.mark.faults, pytest.mark.needs("linux")]

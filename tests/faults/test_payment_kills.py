@@ -1,8 +1,8 @@
-"""kill -9 of the worker at every step of a payment, in every mood of the gateway: charged at most once, and it shows.
+"""kill -9 of the worker at every step of a payment, with every test card: charged at most once, and the order shows it.
 
-Each step is the end of one worker, in a process of its own; then another one comes whom nobody kills. Judged is by what
-the gateway has charged: the order is ACCEPTED exactly if that is so, REJECTED if it was declined, and what the gateway
-refuses to decide at all is a dead letter, with the order CONFIRMED until somebody looks.
+Each step is the end of one worker, in a process of its own; the next worker is not killed. The gateway's charges are
+the measure: the order is ACCEPTED exactly if it was charged, REJECTED if it was declined, and a payment that the
+gateway refuses to decide is a dead letter, with the order CONFIRMED until an operator ends it.
 """
 
 import os
@@ -23,15 +23,14 @@ from backend.shop.states import machines
 from devstack.sandbox.payments import Delays, StandIn, card_behaviours
 from lockstep.delivery.models import DeadLetter
 from tests.acceptance.running import ROOT
-from tests.faults.test_killed_requests import url
-from tests.support import WAIT_TIMEOUT, Cast
+from tests.support import WAIT_TIMEOUT, Cast, database_address
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 UNKNOWN = "unknown"  # a token that the gateway never gave
 IN_CI = (card_behaviours.CUTS_THE_LINE, UNKNOWN)
 DECLINED = {number for number, card in card_behaviours.CARDS.items() if card.reason}
-# Where some worker must have died, whatever the mood: the test does not pass by missing them.
+# Where some worker must have died, whatever the card: the test does not pass by missing them.
 BEFORE_THE_END = {"handler of CONFIRMED", "after waiting", "before charge", "sent charge", "before lock_claimed"}
 STEPS_OF_A_DECISION = {"before decide", "after decide", "after decision", "after delete_empty"}
 NEVER_ANSWERS = {
@@ -44,11 +43,11 @@ class Lives:
     """Workers, one after the other."""
 
     def __init__(self, gateway: StandIn, errors: Path, *, charge_seconds: float) -> None:
-        own = {"DATABASE_URL": url(), "PAYMENTS_URL": gateway.url, "LOG_LEVEL": "ERROR"}
+        own = {"DATABASE_URL": database_address(), "PAYMENTS_URL": gateway.url, "LOG_LEVEL": "ERROR"}
         own |= {"CHARGE_SECONDS": str(charge_seconds)}
         self.errors = errors
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.crashing_cashier"],
+            [sys.executable, "-m", "tests.faults.crashing_payment_processor"],
             cwd=ROOT,
             env={**os.environ, **own, "DJANGO_SETTINGS_MODULE": "backend.config.settings"},
             stdin=subprocess.PIPE,
@@ -69,7 +68,7 @@ class Lives:
         return where
 
     def end(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)  # and whoever still lives of its own
+        os.killpg(self.process.pid, signal.SIGKILL)  # and the worker that it has forked
         self.process.wait()
 
 
@@ -144,7 +143,7 @@ def confirmed(cast: Cast, product: Product, gateway: StandIn, number: str) -> Or
 
 
 def time_passes(database: psycopg.Connection) -> None:
-    """What the dead one held is let go of: nobody lives who could hold anything."""
+    """Ends the leases of the worker that was killed."""
     database.execute("UPDATE lockstep_lane SET next_at = now()")
 
 

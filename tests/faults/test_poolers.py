@@ -13,22 +13,15 @@ from backend.accounts.sessions import open_opaque
 from lockstep.delivery.tests.support import insert_post
 from lockstep.tests.kit.pooling import pgbouncer
 from tests.acceptance.running import ROOT, free_port
-from tests.faults.test_half_open import fanned_out, worker_state, working
+from tests.faults.processes import fanned_out, manage, worker_state, working
 from tests.strangers.serving import serving
 from tests.support import Cast, eventually
 
-pytestmark = [pytest.mark.needs("pgbouncer"), pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.faults, pytest.mark.needs("pgbouncer"), pytest.mark.django_db(transaction=True)]
 
 SENTENCE = "DATABASE_URL leads to a pooler that gives each transaction another session"
 
 
-def manage(url: str, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "manage.py", *words]
-    environment = os.environ | {"DATABASE_URL": url, "POSTS_PROVIDER_URL": "http://127.0.0.1:9"}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
-
-
-@pytest.mark.faults
 @pytest.mark.parametrize("command", [["sync_with_fake_system", "--plan"], ["check", "--database=default"]])
 def test_commands_refuse_pooling_by_transaction(home: Path, command: list[str]):
     with pgbouncer(home, "transaction") as url:
@@ -36,7 +29,6 @@ def test_commands_refuse_pooling_by_transaction(home: Path, command: list[str]):
         assert (ended.returncode, SENTENCE in ended.stderr, "Traceback" in ended.stderr) == (1, True, False), ended
 
 
-@pytest.mark.faults
 def test_the_web_server_refuses_pooling_by_transaction(home: Path):
     with pgbouncer(home, "transaction") as url:
         command = web_server.command(sys.executable, host="127.0.0.1", port=free_port(), workers=1)
@@ -47,7 +39,6 @@ def test_the_web_server_refuses_pooling_by_transaction(home: Path):
         assert SENTENCE in ended.stderr + ended.stdout
 
 
-@pytest.mark.faults
 def test_pooling_by_session_serves_everything(home: Path, cast: Cast, database: psycopg.Connection):
     token = open_opaque(cast.owner.user)
     with pgbouncer(home, "session") as url, working(url, home) as worker:

@@ -1,4 +1,4 @@
-"""Writes at random against a provider with json-server's habits and random trouble: in the end it equals us.
+"""Writes at random against a provider that behaves as json-server does, with random faults: in the end it equals us.
 
 What is hard about it is what the provider does by itself: any DELETE removes the posts whose user it does not know,
 which are all of ours, and ids of deleted objects are given away again. Titles repeat, so that equal objects get lost
@@ -26,7 +26,6 @@ from tests.support import BackgroundWorker, drained, eventually
 
 WRITES = 60
 SHORT, LONG = (1, 3), (2, *range(4, 104))
-WAIT_TIMEOUT = 120.0  # with the trouble over: leases and postponed lanes end by themselves
 
 TROUBLE = (
     [],
@@ -55,7 +54,7 @@ def provider(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterato
     monkeypatch.setattr(state, "AGES", [timedelta(seconds=seconds) for seconds in (1, 3, 10, 20)])
     monkeypatch.setattr(settings, "POSTS_PROVIDER_SECOND_LOOK_SECONDS", 2.0)  # longer than any replica is empty
     for kind in ("CREATES", "UPDATES", "DELETES"):
-        monkeypatch.setattr(settings, f"POSTS_PROVIDER_MAX_{kind}", 1_000)  # nobody is here to decide
+        monkeypatch.setattr(settings, f"POSTS_PROVIDER_MAX_{kind}", 1_000)  # no operator is here to decide
     with StandIn(posts=10, comments_per_post=2, users=10) as server:
         settings.POSTS_PROVIDER_URL = server.url
         assert run_import()[0] == 0
@@ -139,7 +138,7 @@ def test_in_the_end_the_provider_equals_us(
         time.sleep(dice.uniform(0, 0.1))  # so that pushes meet writes in all their stages
     provider.faults()
     provider.release()
-    eventually(lambda: drained(database), "all deliveries", patience=WAIT_TIMEOUT)
+    eventually(lambda: drained(database), "all deliveries")
     until_in_step(provider.url)
     assert database.execute("SELECT count(*) FROM lockstep_deadletter").fetchone() == (0,)
     eventually(lambda: run_plan()[0] == 0, "a plan without steps")

@@ -19,7 +19,7 @@ from lockstep.delivery.tests.support import insert_post
 from lockstep.tests.kit.workers import WorkerProcess
 from lockstep.webhooks.tests.receiver import Received, Receiver, receiving
 from tests.acceptance.running import ROOT
-from tests.faults.test_half_open import working
+from tests.faults.processes import working
 from tests.strangers.serving import Server as WebServer
 from tests.strangers.serving import serving
 from tests.support import WAIT_TIMEOUT, eventually, superuser_url
@@ -58,8 +58,7 @@ class Place:
 
     @contextmanager
     def worker(self, **settings: str) -> Iterator[WorkerProcess]:
-        values = self.settings(**settings)
-        with working(values.pop("DATABASE_URL"), self.folder, **values) as worker:
+        with working(self.database.url, self.folder, **self.settings(**settings)) as worker:
             yield worker
 
     def manage(self, *words: str, **settings: str) -> str:

@@ -33,8 +33,8 @@ from backend.shop.states import machines
 from devstack.sandbox.payments import StandIn, card_behaviours
 from tests.acceptance.running import Run, free_port
 from tests.conftest import copied
-from tests.faults.test_kills import VICTIMS, database_url, sign_in
-from tests.support import eventually
+from tests.faults.test_kills import VICTIMS
+from tests.support import WAIT_TIMEOUT, eventually
 
 logger = logging.getLogger(__name__)
 
@@ -49,17 +49,16 @@ CARDS = (
     card_behaviours.CUTS_THE_LINE,
     card_behaviours.FAILS_TWICE,
 )
-# What failed some times waits for minutes; nobody holds it, and nobody waits for it here. `leases`: what is held, too.
+# A lane that failed some times waits for minutes, which this test does not. `leases`: also one that is claimed.
 TIME_PASSES = """
     UPDATE lockstep_lane SET next_at = now() WHERE id IN (
         SELECT id FROM lockstep_lane WHERE next_at > now() AND (failure IS NOT NULL OR %(leases)s)
         FOR UPDATE SKIP LOCKED)"""
-WAIT_TIMEOUT = 120  # seconds in which whatever was killed must serve again
 
 
 @dataclass(frozen=True)
 class Trial:
-    """How much is ordered, of how much, and how often somebody dies: all three, so many rounds, with pauses between."""
+    """How much is ordered, of how much, and how often all three processes are killed, with which pauses between."""
 
     seed: int
     orders: int
@@ -90,7 +89,7 @@ class Answer:
 
 
 class Buyer:
-    """Orders at random, and then confirms, cancels, or forgets about it. `ends` is what each order must come to."""
+    """Orders at random, then confirms, cancels or does neither. `ends` has the state in which each order must end."""
 
     def __init__(self, port: int, token: str, products: list[int], seed: int) -> None:
         self.products, self.dice = products, random.Random(seed)
@@ -118,16 +117,16 @@ class Buyer:
 
     def go_on(self, number: int) -> str:
         """The state in which the order must end."""
-        chance, told = self.dice.random(), 0
+        chance, status = self.dice.random(), 0
         if chance < 0.4:
             number_of_card = self.dice.choice(CARDS)
             card = {"card_number": number_of_card, "expiry": "12/40", "cvc": "123"}
-            told = self.send("confirm", f"orders/{number}/confirm/", {"payment": card}).status
+            status = self.send("confirm", f"orders/{number}/confirm/", {"payment": card}).status
             paid = machines.REJECTED if number_of_card == card_behaviours.IS_DECLINED else machines.ACCEPTED
-            return paid if told == 200 else machines.NOT_CONFIRMED
+            return paid if status == 200 else machines.NOT_CONFIRMED
         if chance < 0.7:
-            told = self.send("cancel", f"orders/{number}/cancel/", {}).status
-        return machines.CANCELLED if told == 200 else machines.NOT_CONFIRMED
+            status = self.send("cancel", f"orders/{number}/cancel/", {}).status
+        return machines.CANCELLED if status == 200 else machines.NOT_CONFIRMED
 
     def send(self, what: str, path: str, body: dict[str, Any]) -> Answer:
         """The answer, however often it takes. Only a server that says so, or none, is asked again."""
@@ -144,7 +143,7 @@ class Buyer:
                 continue
             self.answers[f"{what} {answer.status} {answer.problem}".strip()] += 1
             return answer
-        raise AssertionError(f"nobody answered for {WAIT_TIMEOUT} s: {what}")
+        raise AssertionError(f"no answer within {WAIT_TIMEOUT:g} s: {what}")
 
     def post(self, path: str, body: bytes, headers: dict[str, str]) -> Answer:
         """Raises HTTPException and OSError, for whatever cut the line."""
@@ -184,19 +183,19 @@ def system(first_home: Path, home: Path, gateway: StandIn) -> Iterator[Run]:
     ],
 )
 def test_nothing_is_oversold_when_processes_die(system: Run, gateway: StandIn, trial: Trial):
-    token, url = sign_in(system), f"http://127.0.0.1:{system.port}"
-    products = stocked(url, token, trial.stock)
+    token = system.sign_in()
+    products = stocked(system.url, token, trial.stock)
     buyers = [Buyer(int(system.port), token, products, trial.seed * 100 + n) for n in range(BUYERS)]
     killed = kill_while_they_buy(system, trial, buyers)
     answers = all_answers(buyers)
     logger.info("killed: %s; answers: %s", dict(killed), dict(answers))
     assert set(answers) <= EXPECTED
     settle(system, leases_end=trial.leases_end)
-    assert_nobody_was_in_anybodys_way(system, killed["PostgreSQL"])
-    with psycopg.connect(database_url(system)) as connection:
-        assert_orders_are_what_buyers_were_told(connection, buyers)
-        assert_stock_and_sold_are_what_there_was(connection, trial.stock)
-        assert_money_was_taken_for_what_is_accepted(connection, gateway)
+    assert_no_deadlock(system, killed["PostgreSQL"])
+    with psycopg.connect(system.database_url) as connection:
+        assert_orders_match_their_answers(connection, buyers)
+        assert_stock_and_sales_add_up(connection, trial.stock)
+        assert_charges_match_orders(connection, gateway)
 
 
 def stocked(url: str, token: str, stock: int) -> list[int]:
@@ -211,7 +210,7 @@ def all_answers(buyers: list[Buyer]) -> Counter[str]:
 
 
 def kill_while_they_buy(system: Run, trial: Trial, buyers: list[Buyer]) -> Counter[str]:
-    """Who died how often, until all rounds are over and there were orders enough, some of them declined."""
+    """How often each was killed, until all rounds are over and there were orders enough, some of them declined."""
 
     def enough() -> bool:
         answers = all_answers(buyers)
@@ -236,9 +235,9 @@ def kill_while_they_buy(system: Run, trial: Trial, buyers: list[Buyer]) -> Count
 
 
 def kill(system: Run, victim: str, served: Callable[[], int]) -> bool:
-    """kill -9, once somebody is served again: who waits for the last one to come back does not notice this one."""
+    """kill -9, once requests are served again: before that, none would meet this kill."""
     before = served()
-    eventually(lambda: served() > before, "somebody to be served", WAIT_TIMEOUT)
+    eventually(lambda: served() > before, "a request to be served")
     with contextlib.suppress(ValueError, ProcessLookupError):  # it is still coming back from the last time
         os.kill(system.find(VICTIMS[victim]), signal.SIGKILL)
         return True
@@ -248,13 +247,13 @@ def kill(system: Run, victim: str, served: Callable[[], int]) -> bool:
 def settle(system: Run, *, leases_end: bool) -> None:
     """Waits until all orders have ended: for 35 s where a killed worker held one, unless leases end at once.
 
-    Those of a living worker then end, too: who delivers after the end of its lease must do no harm.
+    Those of a living worker then end, too: a delivery that is settled after the end of its lease must do no harm.
     """
     system.until_ready()
 
     def settled() -> bool:
         time.sleep(0.5)
-        with psycopg.connect(database_url(system), autocommit=True) as connection:
+        with psycopg.connect(system.database_url, autocommit=True) as connection:
             connection.execute(TIME_PASSES, {"leases": leases_end})
             letters = connection.execute("SELECT subscription_id, object_id, cause FROM lockstep_deadletter").fetchall()
             assert letters == [], "it would wait for people"
@@ -264,22 +263,22 @@ def settle(system: Run, *, leases_end: bool) -> None:
     eventually(settled, "all orders to end", patience=600)
 
 
-def assert_nobody_was_in_anybodys_way(system: Run, deaths: int) -> None:
+def assert_no_deadlock(system: Run, deaths: int) -> None:
     """No deadlock in any life of PostgreSQL, tried again or not. Its counters die with it, its log does not."""
     log = (system.home / "logs" / "postgres.log").read_text()
     assert log.count("database system is ready to accept connections") > deaths, "this is not the whole log"
     assert "deadlock detected" not in log
 
 
-def assert_orders_are_what_buyers_were_told(connection: psycopg.Connection, buyers: list[Buyer]) -> None:
-    told = {number: state for buyer in buyers for number, state in buyer.ends.items()}
-    assert len(told) == sum(buyer.answers["order 201"] for buyer in buyers), "one order for two requests"
+def assert_orders_match_their_answers(connection: psycopg.Connection, buyers: list[Buyer]) -> None:
+    expected = {number: state for buyer in buyers for number, state in buyer.ends.items()}
+    assert len(expected) == sum(buyer.answers["order 201"] for buyer in buyers), "one order for two requests"
     found = dict(connection.execute("SELECT number, state FROM shop_order").fetchall())
-    wrong = {number: (told.get(number), found.get(number)) for number in told | found}
-    assert {number: both for number, both in wrong.items() if both[0] != both[1]} == {}
+    pairs = {number: (expected.get(number), found.get(number)) for number in expected | found}
+    assert {number: pair for number, pair in pairs.items() if pair[0] != pair[1]} == {}
 
 
-def assert_stock_and_sold_are_what_there_was(connection: psycopg.Connection, stock: int) -> None:
+def assert_stock_and_sales_add_up(connection: psycopg.Connection, stock: int) -> None:
     of_products = """
         SELECT p.stock + coalesce(sum(sold.quantity), 0),
                (SELECT sum(delta) FROM shop_movement m WHERE m.product_id = p.id) - p.stock
@@ -299,7 +298,7 @@ def assert_stock_and_sold_are_what_there_was(connection: psycopg.Connection, sto
     assert connection.execute(of_orders).fetchall() == []
 
 
-def assert_money_was_taken_for_what_is_accepted(connection: psycopg.Connection, gateway: StandIn) -> None:
+def assert_charges_match_orders(connection: psycopg.Connection, gateway: StandIn) -> None:
     payments = "SELECT p.id::text, o.state, o.total FROM shop_payment p JOIN shop_order o ON o.id = p.order_id"
     due = {
         key: ("approved" if state == machines.ACCEPTED else "declined", total)

@@ -1,13 +1,11 @@
 """When PostgreSQL has no connection or no space left: a clear answer, a line in the log, and recovery by itself."""
 
-import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
+import httpx
 import psycopg
 import pytest
 
@@ -21,24 +19,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.needs("linux")]
 
 def created(run: Run, token: str, title: str) -> tuple[int, dict[str, object]]:
     """Status and body of the answer to a new post."""
-    body = json.dumps({"title": title, "body": "b" * 1_000}).encode()
-    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
-    request = Request(f"http://127.0.0.1:{run.port}/fakeapi/v1/posts/create/", body, headers)
-    try:
-        with urlopen(request, timeout=30) as answer:
-            return answer.status, json.load(answer)
-    except HTTPError as error:
-        return error.code, json.load(error)
-
-
-def signed_in(run: Run) -> str:
-    request = Request(
-        f"http://127.0.0.1:{run.port}/auth/",
-        json.dumps({"username": "admin", "password": "12345"}).encode(),
-        {"Content-Type": "application/json"},
-    )
-    with urlopen(request, timeout=10) as answer:
-        return str(json.load(answer)["token"])
+    body, headers = {"title": title, "body": "b" * 1_000}, {"Authorization": f"Bearer {token}"}
+    path = "/fakeapi/v1/posts/create/"
+    answer = httpx.post(f"{run.url}{path}", json=body, headers=headers, timeout=30, trust_env=False)
+    return answer.status_code, answer.json()
 
 
 @contextmanager
@@ -64,7 +48,7 @@ def pushed(url: str) -> bool:
 def test_no_connection_is_left(home: Path):
     template.copy_to(home / "postgres")
     with Server(home / "postgres", durable=False) as server, running(home, server) as run:
-        token = signed_in(run)
+        token = run.sign_in()
         with ExitStack() as guests:
             answer = eventually(lambda: refused(run, token, server.url, guests), "a refusal")
         assert "does not answer right now" in str(answer["detail"])
@@ -102,7 +86,7 @@ def test_no_space_is_left(home: Path):
     run = Run(disk / "home", free_port())
     try:
         run.until_ready()
-        token = signed_in(run)
+        token = run.sign_in()
         filler = disk / "filler"
         with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
             while True:
@@ -114,8 +98,7 @@ def test_no_space_is_left(home: Path):
         assert "No space left on device" in run.output
         filler.unlink()
         eventually(lambda: created(run, token, "afterwards")[0] == 201, "writes to go on")
-        url = next(line for line in (disk / "home/environment").read_text().splitlines() if "DATABASE_URL" in line)
-        eventually(lambda: pushed(url.partition("=")[2].strip("'\"")), "everything at the provider")
+        eventually(lambda: pushed(run.database_url), "everything at the provider")
     finally:
         run.end()
         subprocess.run(["umount", "--lazy", str(disk)], check=True)

@@ -256,7 +256,7 @@ def running(folder: Path) -> Iterator[tuple[Run, Server]]:
 def test_nothing_grows(home: Path) -> None:
     with running(home) as (run, server), receiving() as receiver:
         receiver.answer = SometimesBusy()
-        visitor = Visitor(f"http://127.0.0.1:{run.port}", receiver.url)
+        visitor = Visitor(run.url, receiver.url)
         measured = Measurements(run, server.url)
         began, traffic = time.monotonic(), visitor.traffic()
         for number in range(round(MINUTES * 60 * REQUESTS_PER_SECOND)):

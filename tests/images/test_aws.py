@@ -23,14 +23,16 @@ from django.core.management import CommandError, get_commands, load_command_clas
 from moto import mock_aws
 
 from backend.__main__ import __doc__ as usage
+from backend.web_server import HEADER_MILLISECONDS
+from lockstep.feed.stream import HEARTBEAT_SECONDS
 from lockstep.rest.encryption import decrypt, encrypt
+from tests.acceptance.running import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 AWS = ROOT / "deploy" / "aws"
 STACK = AWS / "stack.yaml"
 GUIDE = ROOT / "docs" / "deployment-aws.md"
 REGION, ACCOUNT = "eu-central-1", "123456789012"
-LARGEST = 51_200  # bytes of a template that is sent as it is
+MAX_TEMPLATE_BYTES = 51_200  # bytes of a template that is sent as it is
 IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/lockstep@sha256:{'a' * 64}"
 PARAMETERS = {
     "Domain": "shop.example.com",
@@ -118,7 +120,7 @@ def test_linter_finds_a_planted_fault(there: str, instead: str, rule: str):
 
 
 def test_template_is_small_enough_to_be_sent_as_it_is():
-    assert STACK.stat().st_size < LARGEST
+    assert STACK.stat().st_size < MAX_TEMPLATE_BYTES
 
 
 def test_no_secret_is_written_in_the_template(resources: dict[str, Any], containers: dict[str, Any]):
@@ -265,9 +267,6 @@ def test_no_statement_of_the_database_is_logged(resources: dict[str, Any]):
 
 
 def test_load_balancer_closes_idle_connections_before_the_web_server_does(resources: dict[str, Any]):
-    from backend.web_server import HEADER_MILLISECONDS
-    from lockstep.feed.stream import HEARTBEAT_SECONDS
-
     attributes = resources["LoadBalancer"]["Properties"]["LoadBalancerAttributes"]
     [idle] = [int(one["Value"]) for one in attributes if one["Key"] == "idle_timeout.timeout_seconds"]
     assert HEARTBEAT_SECONDS < idle < HEADER_MILLISECONDS / 1_000
@@ -377,8 +376,8 @@ def secrets_in(clients: Any, template: dict[str, Any]) -> dict[str, str]:
 
 
 def change(action: Any, body: str, **more: str) -> None:
-    given = [{"ParameterKey": name, "ParameterValue": value} for name, value in {**PARAMETERS, **more}.items()]
-    action(StackName="lockstep", TemplateBody=body, Parameters=given, Capabilities=["CAPABILITY_IAM"])
+    parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in {**PARAMETERS, **more}.items()]
+    action(StackName="lockstep", TemplateBody=body, Parameters=parameters, Capabilities=["CAPABILITY_IAM"])
 
 
 def status(clients: Any) -> tuple[str, set[str]]:

@@ -173,10 +173,10 @@ def test_probes_request_paths_that_the_processes_serve(overlay: str):
         [container] = named(found, "Deployment", f"lockstep-{name}")["spec"]["template"]["spec"]["containers"]
         [port] = container["ports"]
         assert port["containerPort"] == int(settings.get(variable, ports[variable]))
-        asked = {kind: container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")}
-        assert {probe["port"] for probe in asked.values()} == {port["name"]}
-        assert asked["startup"]["path"] == asked["liveness"]["path"]
-        health, readiness = asked["liveness"]["path"], asked["readiness"]["path"]
+        probes = {kind: container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")}
+        assert {probe["port"] for probe in probes.values()} == {port["name"]}
+        assert probes["startup"]["path"] == probes["liveness"]["path"]
+        health, readiness = probes["liveness"]["path"], probes["readiness"]["path"]
         if name == "web":
             assert health in HEALTH
             assert readiness in READINESS
@@ -409,7 +409,7 @@ def playing(
         "WEB_DRAIN_SECONDS": "0",
     }
     secret = {"SECRET_KEY": secrets.token_urlsafe(60), "METRICS_TOKEN": "figures", "DATABASE_URL": database}
-    given = [word for name, value in (settings | secret).items() for word in ("--env", f"{name}={value}")]
+    environment = [word for name, value in (settings | secret).items() for word in ("--env", f"{name}={value}")]
     hardened = (*HARDENED, "--network=host")
     provider = ["stand-in", "posts", f"--port={ports['provider']}"]
     [job] = of_kind(documents("production"), "Job")
@@ -418,8 +418,8 @@ def playing(
     manifest.write_text(yaml.safe_dump_all(playable(settings | secret)))
     engine.podman("run", "--detach", "--replace", "--name=kubernetes-provider", *hardened, IMAGE, *provider)
     try:
-        eventually(lambda: migrated(engine, *hardened, *given, IMAGE, *migrate), "the migrations", 90)
-        engine.podman("run", "--rm", *hardened, *given, IMAGE, "import_data_from_api")
+        eventually(lambda: migrated(engine, *hardened, *environment, IMAGE, *migrate), "the migrations", 90)
+        engine.podman("run", "--rm", *hardened, *environment, IMAGE, "import_data_from_api")
         engine.podman("kube", "play", manifest)
         yield
     finally:
@@ -464,8 +464,8 @@ def playable(settings: dict[str, str]) -> Iterator[Document]:
 @pytest.mark.usefixtures("playing")
 def test_they_run_and_changes_are_delivered(ports: dict[str, int]):
     client, worker = Client(ports["web"], "lockstep.example"), Client(ports["worker"])
-    for asked, what in ((client, "the web server"), (worker, "the worker")):
-        eventually(lambda asked=asked: answers(asked, "/readyz") == 200, what, 60)
+    for process, what in ((client, "the web server"), (worker, "the worker")):
+        eventually(lambda process=process: answers(process, "/readyz") == 200, what, 60)
     assert client.get("/fakeapi/v1/posts/").status_code == 301
     client.headers["X-Forwarded-Proto"] = "https"
     client.register("person").make_post("by kubernetes")

@@ -297,11 +297,11 @@ def test_a_setting_that_cannot_work_is_a_sentence_and_no_start(
     production: Production, system: Compose, changed: dict[str, str], sentence: str
 ):
     config = json.loads(system("config", "--format", "json"))["services"]["web"]["environment"]
-    given = [word for name, value in (config | changed).items() for word in ("--env", f"{name}={value}")]
+    environment = [word for name, value in (config | changed).items() for word in ("--env", f"{name}={value}")]
     files = [f"--volume={file}:/run/secrets/{file.name}:ro" for file in production.secrets.iterdir() if file.is_file()]
     surroundings = (f"--network={system.name}_default", *files)
     with pytest.raises(AssertionError) as refused:
-        system.engine.podman("run", "--rm", *HARDENED, *surroundings, *given, IMAGE, "web")
+        system.engine.podman("run", "--rm", *HARDENED, *surroundings, *environment, IMAGE, "web")
     assert "Lockstep cannot start: " in str(refused.value)
     assert sentence in str(refused.value)
     assert "Traceback" not in str(refused.value)

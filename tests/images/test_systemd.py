@@ -16,7 +16,7 @@ UNITS = {
     "lockstep-web@.service": "lockstep-web@8001.service",
     "lockstep-worker@.service": "lockstep-worker@9001.service",
 }
-MOST_EXPOSED = 36  # tenths, of 100: 0 is a unit that can do nothing, 96 one without any restriction
+MAX_EXPOSURE = 36  # tenths, of 100: 0 is a unit that can do nothing, 96 one without any restriction
 
 
 def unit(folder: Path, name: str) -> Path:
@@ -44,7 +44,7 @@ def test_it_is_right_and_a_fault_is_found(tmp_path: Path, name: str):
 @pytest.mark.parametrize("name", UNITS)
 def test_it_may_do_no_more_than_it_must(tmp_path: Path, name: str):
     file = unit(tmp_path, name)
-    words = ("security", "--offline=yes", f"--threshold={MOST_EXPOSED}", "--no-pager")
+    words = ("security", "--offline=yes", f"--threshold={MAX_EXPOSURE}", "--no-pager")
     assert said(*words, file)[0] == 0
     replace(file, "CapabilityBoundingSet=", "AmbientCapabilities=")
     assert said(*words, file)[0] != 0

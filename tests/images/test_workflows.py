@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+from devstack.launcher import cluster
+from tests.acceptance.running import ROOT
+
 GITHUB = ROOT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yaml"))
 UPDATES = GITHUB / "dependabot.yml"
@@ -162,8 +164,6 @@ def test_release_names_the_image_that_was_built(tmp_path: Path):
 
 def test_role_of_the_tests_is_made_with_the_address_that_they_have():
     ci = loaded(GITHUB / "workflows" / "ci.yaml")["jobs"]["unit"]
-    from devstack.launcher import cluster
-
     assert ci["env"]["DATABASE_URL"].startswith(f"postgresql://{cluster.ROLE}:")
     assert ci["env"]["DATABASE_URL"].endswith(f"/{cluster.DATABASE}")
     assert f":{ci['services']['postgres']['env']['POSTGRES_PASSWORD']}@" in ci["env"]["SUPERUSER_URL"]

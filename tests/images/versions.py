@@ -5,7 +5,7 @@
     3  the code knows the column no more; it is still there, because version 2 still reads it when 3 migrates
     4  the column is gone
 
-Most of each migration is what `makemigrations` writes, as for anybody who changes a captured model.
+Most of each migration is what `makemigrations` writes, as in any project that changes a captured model.
 """
 
 import os

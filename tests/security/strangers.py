@@ -4,7 +4,7 @@ The application is called with WSGI's environment itself, so that headers, metho
 would send. An answer is never 5xx but a stated 503; an error is problem+json of at most 64 KB; nothing costs more than
 100 ms of CPU.
 
-Long runs tell how many requests there were and the worst of them: `pytest -m faults -s 2>/dev/null`. They make
+Long runs report how many requests there were and the worst of them: `pytest -m faults -s 2>/dev/null`. They make
 STRANGERS_CASES requests, and by the same STRANGERS_SEED the same ones.
 """
 
@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from random import randrange
 from typing import Any
@@ -28,7 +28,7 @@ from lockstep.rest.handler import Handler
 from lockstep.rest.middleware import PAGES
 
 MAX_ERROR_BYTES = 64 * 1024
-MOST_SECONDS = 0.1  # of CPU, on a machine on which _work takes WORK_SECONDS
+MAX_SECONDS = 0.1  # of CPU, on a machine on which _work takes WORK_SECONDS
 WORK_SECONDS = 0.02
 TRIES = 5  # of a request that cost much: a garbage collection or another process costs as well
 CASES = int(os.environ.get("STRANGERS_CASES", "100000"))  # of each long form
@@ -44,10 +44,6 @@ class Sent:
     target: str
     headers: Mapping[str, str]
     body: bytes = b""
-
-    def with_query(self, query: str) -> "Sent":
-        """The same, asking for something more."""
-        return replace(self, target=self.target + query)
 
     def environ(self) -> dict[str, Any]:
         """The environment that granian makes of it."""
@@ -149,8 +145,8 @@ class Tally:
         if error_bytes > self.error_bytes:
             self.error_bytes, self.longest = error_bytes, what
 
-    def tell(self) -> None:
-        """Where pytest is run with `-s`."""
+    def report(self) -> None:
+        """Writes them, for a run of pytest with `-s`."""
         sys.stdout.write(
             f"STRANGERS_SEED={SEED}: {self.requests} requests; at most {self.cpu * 1_000:.0f} ms of CPU"
             f" ({self.costliest}), at most {self.error_bytes} bytes of an error ({self.longest})\n"
@@ -166,12 +162,12 @@ class Server:
 
     def send(self, sent: Sent) -> Answered:
         """The whole answer. Whatever the application raises comes out of here: nothing may."""
-        told: list[Any] = []
+        started: list[Any] = []
         with connection_kept():
             [body] = self.application(
-                sent.environ(), lambda status, headers, exc_info=None: told.extend((status, headers))
+                sent.environ(), lambda status, headers, exc_info=None: started.extend((status, headers))
             )
-        status, headers = told[-2:]
+        status, headers = started[-2:]
         return Answered(int(status[:3]), {name.lower(): value for name, value in headers}, body, self.application.cpu)
 
     def send_and_undo(self, sent: Sent) -> Answered:
@@ -188,7 +184,7 @@ class Server:
         cpu = least_cpu(
             answer.cpu,
             lambda: self.send_and_undo(sent).cpu,
-            asked=(sent.method, sent.target[:1_000], sent.headers, sent.body[:1_000]),
+            request=(sent.method, sent.target[:1_000], sent.headers, sent.body[:1_000]),
         )
         error_bytes = len(answer.body) if answer.status >= 400 else 0
         self.tally.count(f"{sent.method} {sent.target[:200]}", cpu=cpu, error_bytes=error_bytes)
@@ -212,7 +208,7 @@ def check(sent: Sent, answer: Answered) -> None:
         assert problem["status"] == answer.status and len(problem["errors"]) <= 20, (sent, answer)
 
 
-def least_cpu(first: float, again: Callable[[], float], asked: object) -> float:
+def least_cpu(first: float, again: Callable[[], float], request: object) -> float:
     """The least seconds that a request cost: the first, or those of asking again. Fails when it was always much.
 
     Each cost is judged once, when it was measured: the same figure may be much a moment later, on a machine that is
@@ -220,18 +216,18 @@ def least_cpu(first: float, again: Callable[[], float], asked: object) -> float:
     """
     costs = [first]
     while is_much(costs[-1]):
-        assert len(costs) < TRIES, (asked, costs)
+        assert len(costs) < TRIES, (request, costs)
         costs.append(again())
     return min(costs)
 
 
 def is_much(cpu: float) -> bool:
-    """Whether a request may not cost so many seconds. How slow this machine is, is asked only where it matters."""
-    return cpu > MOST_SECONDS and cpu > MOST_SECONDS * slowness()
+    """Whether a request may not cost so many seconds. The speed of this machine is measured only where it matters."""
+    return cpu > MAX_SECONDS and cpu > MAX_SECONDS * slowness()
 
 
 def slowness() -> float:
-    """How much slower than the machine of MOST_SECONDS this one is right now; at least 1."""
+    """How much slower than the machine of MAX_SECONDS this one is right now; at least 1."""
     return max(1.0, min(_work() for _ in range(3)) / WORK_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""Who may do what: every route of the URL resolver, every method that it takes, everybody who may ask."""
+"""Which client may do what: every route of the URL resolver, every method that it takes, every kind of client."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -57,15 +57,15 @@ def signed_in(others: int, *, owner: int = FOUND, staff: int = FOUND) -> Access:
     return Access({**strangers, "owner": owner, "read-only": owner, "staff": staff})
 
 
-def everybody(status: int) -> Access:
+def every_client(status: int) -> Access:
     return Access(dict.fromkeys(ACTORS, status), looks_at_tokens=False)
 
 
-PUBLIC = everybody(FOUND)
-CREDENTIALS = everybody(FOUND)  # decided by the body's credentials, not by the token
-REFUSED = everybody(401)  # a body without credentials is refused, also for staff
-REFUSED_BY_OAUTH = everybody(400)  # the same, as RFC 6749 has it
-NOWHERE = everybody(404)
+PUBLIC = every_client(FOUND)
+CREDENTIALS = every_client(FOUND)  # decided by the body's credentials, not by the token
+REFUSED = every_client(401)  # a body without credentials is refused, also for staff
+REFUSED_BY_OAUTH = every_client(400)  # the same, as RFC 6749 has it
+NOWHERE = every_client(404)
 SIGNED_IN = signed_in(FOUND)
 OWN_LIST = signed_in(FOUND)  # each user sees their own objects only
 OWNER_ONLY = signed_in(404, staff=404)
@@ -434,7 +434,7 @@ def state() -> list[Any]:
 
 @pytest.mark.parametrize("actor", ACTORS)
 @pytest.mark.parametrize("row", TABLE, ids=str)
-def test_everybody_is_answered_as_declared(cast: Cast, names: dict[str, Any], row: Row, actor: str):
+def test_every_client_is_answered_as_declared(cast: Cast, names: dict[str, Any], row: Row, actor: str):
     expected = row.access.status(actor, row.method)
     client = client_of(actor, cast, names)
     before = state()

@@ -29,7 +29,7 @@ from lockstep.rest.middleware import MAX_HEADER
 pytestmark = pytest.mark.django_db
 
 ME, REFRESH = "/api/v1/users/me/", "/api/v1/auth/refresh/"
-AT_LEAST = 1_000
+MIN_FORGERIES = 1_000
 CLIENT = Client(raise_request_exception=False)  # one for all: a new one sets the middleware up anew
 HASHES = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
 Variants = Iterator[tuple[str, str]]  # what it is, and the whole Authorization header
@@ -554,7 +554,7 @@ def assert_all_open(secrets: Mapping[str, str]) -> None:
 
 def test_no_forgery_is_accepted_and_none_is_a_500(genuine: Genuine):
     forged = variants(genuine)
-    assert len(forged) >= AT_LEAST
+    assert len(forged) >= MIN_FORGERIES
     assert_all_open(genuine.opening)
     assert_all_refused(forged)
     assert_all_open(genuine.opening)

@@ -8,8 +8,7 @@ from random import Random
 import pytest
 
 from lockstep.rest.middleware import MAX_HEADER
-from lockstep.rest.tests.test_schema import VALUES
-from tests.contract.test_schemathesis import SchemaFixtures, connection_kept, epoch, schema, there  # noqa: F401 - fixtures
+from tests.schema_fixtures import SchemaFixtures, description
 from tests.security.strangers import CASES, SEED, Sent, Server
 
 SHORT_CASES = 1_000
@@ -210,16 +209,10 @@ BODIES = (
 
 
 @pytest.fixture
-def operations(there: SchemaFixtures) -> list[tuple[str, str]]:  # noqa: F811 - the fixture
+def operations(fixtures: SchemaFixtures) -> list[tuple[str, str]]:
     """Method and target of every operation, with objects that there are."""
-    paths = schema.raw_schema["paths"]
-    return [(method.upper(), target_of(path, there)) for path, item in paths.items() for method in item]
-
-
-def target_of(path: str, there: SchemaFixtures) -> str:  # noqa: F811
-    """A path of the description with an object that there is."""
-    known = next((value for prefix, value in there.path.items() if path.startswith(prefix)), {})
-    return path.format_map({**{name[1:-1]: value for name, value in VALUES.items()}, **known})
+    paths = description()["paths"]
+    return [(method.upper(), fixtures.target(path)) for path, item in paths.items() for method in item]
 
 
 @dataclass(frozen=True)
@@ -237,9 +230,9 @@ class Fuzzer:
             method = chance.choice(METHODS + ODD_METHODS)
         if chance.random() < 0.1:
             target = chance.choice(ODD_TARGETS)
-        known = chance.choice([{**JSON, "Authorization": f"Bearer {self.token}"}] * 4 + [JSON, {}])
-        given = {chance.choice(NAMES): value(chance) for _ in range(chance.randrange(5))}
-        return Sent(method, target + chance.choice(QUERIES), {**known, **given}, chance.choice(BODIES))
+        usual = chance.choice([{**JSON, "Authorization": f"Bearer {self.token}"}] * 4 + [JSON, {}])
+        odd = {chance.choice(NAMES): value(chance) for _ in range(chance.randrange(5))}
+        return Sent(method, target + chance.choice(QUERIES), {**usual, **odd}, chance.choice(BODIES))
 
 
 def value(chance: Random) -> str:
@@ -256,26 +249,26 @@ def fuzz(fuzzer: Fuzzer, numbers: Iterable[int]) -> None:
     server = Server()
     for number in numbers:
         server.try_out(fuzzer.request(number))
-    server.tally.tell()
+    server.tally.report()
 
 
 @pytest.mark.slow
-def test_no_header_is_a_500(operations: list[tuple[str, str]], there: SchemaFixtures):  # noqa: F811
-    fuzz(Fuzzer(operations, there.token), range(SHORT_CASES))
+def test_no_header_is_a_500(operations: list[tuple[str, str]], fixtures: SchemaFixtures):
+    fuzz(Fuzzer(operations, fixtures.token), range(SHORT_CASES))
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(7_200)
-def test_no_header_is_a_500_at_length(operations: list[tuple[str, str]], there: SchemaFixtures):  # noqa: F811
-    fuzz(Fuzzer(operations, there.token), range(SEED, SEED + CASES))
+def test_no_header_is_a_500_at_length(operations: list[tuple[str, str]], fixtures: SchemaFixtures):
+    fuzz(Fuzzer(operations, fixtures.token), range(SEED, SEED + CASES))
 
 
 LETTERS = ("a", "0", " ", ",", ";", "=", '"', "\\", "/", ":", ".", "a,", 'W/"a"', "a=b;", "\xe9")
 
 
 @pytest.mark.slow
-def test_as_much_of_a_letter_as_a_header_may_have_costs_little(there: SchemaFixtures):  # noqa: F811
+def test_as_much_of_a_letter_as_a_header_may_have_costs_little(fixtures: SchemaFixtures):
     server = Server()
     for part, name in product(LETTERS, NAMES):
         text = (part * MAX_HEADER)[:MAX_HEADER]
-        server.try_out(Sent("GET", "/api/v1/users/me/", {"Authorization": f"Bearer {there.token}", name: text}))
+        server.try_out(Sent("GET", "/api/v1/users/me/", {"Authorization": f"Bearer {fixtures.token}", name: text}))

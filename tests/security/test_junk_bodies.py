@@ -7,15 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.contract.test_schemathesis import (  # noqa: F401 - fixtures
-    SchemaFixtures,
-    connection_kept,
-    epoch,
-    schema,
-    there,
-)
+from tests.schema_fixtures import SchemaFixtures, description
 from tests.security.strangers import Sent, Server
-from tests.security.test_headers_of_strangers import target_of
 
 SIZE = 1_000_000
 MARKS = "\u0301\u0316"  # each pair is put in order by who normalises a text: all of them by the square of their number
@@ -59,7 +52,7 @@ def bodies(operation: Mapping[str, Any], turn: int, *, whole: bool) -> Iterator[
             continue
         every = 1 if whole else 3
         yield from ((media_type, body) for body in list(TWICE.values())[turn % every :: every])
-        shape = schema.raw_schema["components"]["schemas"][described["schema"]["$ref"].rpartition("/")[2]]
+        shape = description()["components"]["schemas"][described["schema"]["$ref"].rpartition("/")[2]]
         example = next(iter(shape.get("examples", [{}])))
         fields = list(shape["properties"]) if whole else []
         for number, make in list(enumerate(JUNK.values()))[turn % every :: every]:
@@ -67,22 +60,22 @@ def bodies(operation: Mapping[str, Any], turn: int, *, whole: bool) -> Iterator[
                 yield media_type, orjson.dumps(make(name, example))
 
 
-def send_junk(there: SchemaFixtures, *, whole: bool) -> None:  # noqa: F811
+def send_junk(fixtures: SchemaFixtures, *, whole: bool) -> None:
     server, turns = Server(), count()
-    for path, item in schema.raw_schema["paths"].items():
+    for path, item in description()["paths"].items():
         for method, operation in item.items():
             for media_type, body in bodies(operation, next(turns), whole=whole):
-                headers = {"Content-Type": media_type, "Authorization": f"Bearer {there.token}"}
-                server.try_out(Sent(method.upper(), target_of(path, there), headers, body))
+                headers = {"Content-Type": media_type, "Authorization": f"Bearer {fixtures.token}"}
+                server.try_out(Sent(method.upper(), fixtures.target(path), headers, body))
     assert server.tally.requests > (1_000 if whole else 150)
-    server.tally.tell()
+    server.tally.report()
 
 
 @pytest.mark.slow
-def test_a_megabyte_of_junk_costs_little_and_is_refused_briefly(there: SchemaFixtures):  # noqa: F811
-    send_junk(there, whole=False)
+def test_a_megabyte_of_junk_costs_little_and_is_refused_briefly(fixtures: SchemaFixtures):
+    send_junk(fixtures, whole=False)
 
 
 @pytest.mark.faults
-def test_a_megabyte_of_junk_in_every_field_costs_little_and_is_refused_briefly(there: SchemaFixtures):  # noqa: F811
-    send_junk(there, whole=True)
+def test_a_megabyte_of_junk_in_every_field_costs_little_and_is_refused_briefly(fixtures: SchemaFixtures):
+    send_junk(fixtures, whole=True)

@@ -7,22 +7,22 @@ import pytest
 from tests.security import strangers
 
 
-def test_a_cost_that_was_not_much_when_it_was_measured_stays_so(monkeypatch: pytest.MonkeyPatch):
+def test_a_cheap_request_is_not_judged_again(monkeypatch: pytest.MonkeyPatch):
     slow_then_quick = iter([2.0, 1.0])
     monkeypatch.setattr(strangers, "slowness", lambda: next(slow_then_quick))
 
-    assert strangers.least_cpu(0.15, lambda: pytest.fail("asked again"), asked="") == 0.15
+    assert strangers.least_cpu(0.15, lambda: pytest.fail("repeated"), request="") == 0.15
 
 
-def test_what_cost_much_once_is_asked_again(monkeypatch: pytest.MonkeyPatch):
+def test_an_expensive_request_is_repeated(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(strangers, "slowness", lambda: 1.0)
 
-    assert strangers.least_cpu(0.5, lambda: 0.01, asked="") == 0.01
+    assert strangers.least_cpu(0.5, lambda: 0.01, request="") == 0.01
 
 
-def test_what_always_costs_much_fails(monkeypatch: pytest.MonkeyPatch):
+def test_a_request_that_is_always_expensive_fails(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(strangers, "slowness", lambda: 1.0)
     costs = repeat(0.5)
 
     with pytest.raises(AssertionError, match="the request"):
-        strangers.least_cpu(next(costs), lambda: next(costs), asked="the request")
+        strangers.least_cpu(next(costs), lambda: next(costs), request="the request")

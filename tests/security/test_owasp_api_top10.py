@@ -31,16 +31,16 @@ from lockstep.delivery.models import Subscription
 from lockstep.http.errors import MalformedResponse, Refused
 from lockstep.rest import rate_limit
 from lockstep.webhooks.models import Endpoint
+from tests.acceptance.running import ROOT
 from tests.security import test_authorisation_matrix as matrix
 from tests.support import Cast
 
 pytestmark = pytest.mark.django_db
 
 RISKS = [f"API{number}" for number in range(1, 11)]
-AT_LEAST = 300
+MIN_VECTORS = 300
 COUNTED: Counter[str] = Counter()
 
-ROOT = Path(__file__).resolve().parents[2]
 FAKE, USERS, HOOKS = "/fakeapi/v1/posts/", "/api/v1/users/", "/api/v1/webhooks/"
 ME, CHANGES, REGISTER = f"{USERS}me/", "/api/v1/changes/", f"{USERS}register/"
 FORM = "application/x-www-form-urlencoded"
@@ -166,10 +166,10 @@ CONDITIONS = [
 
 @vectors("API1", "method, condition", product(("GET", "HEAD", "PATCH", "DELETE"), CONDITIONS))
 def test_existence_of_another_users_object_is_not_revealed(cast: Cast, hook: dict, method: str, condition: dict):
-    asked = [ask(cast.outsider.client, method, f"{HOOKS}{key}/", {}, **condition) for key in (hook["id"], uuid4())]
-    assert asked[0].status_code == asked[1].status_code in (404, 406)
-    assert asked[0].content == asked[1].content
-    assert "ETag" not in asked[0]
+    answers = [ask(cast.outsider.client, method, f"{HOOKS}{key}/", {}, **condition) for key in (hook["id"], uuid4())]
+    assert answers[0].status_code == answers[1].status_code in (404, 406)
+    assert answers[0].content == answers[1].content
+    assert "ETag" not in answers[0]
 
 
 SPELLINGS: dict[str, Callable[[str], str]] = {
@@ -290,7 +290,7 @@ DELETED = ["post", "comment", "comments", "hook", "user", "followers"]
 
 
 @vectors("API1", "who, what", product(("outsider", "staff"), DELETED))
-def test_what_is_deleted_is_gone_for_everybody(cast: Cast, hook: dict, post: int, comment: int, who: str, what: str):
+def test_deleted_objects_are_gone_for_every_user(cast: Cast, hook: dict, post: int, comment: int, who: str, what: str):
     paths = {
         "post": f"{FAKE}{post}/",
         "comment": f"{FAKE}{post}/comments/{comment}/",
@@ -704,7 +704,7 @@ def test_no_list_is_longer_than_500(cast: Cast, limit: str):
     assert len(cast.staff.get(f"{CHANGES}?limit=500").json()["results"]) == 500
 
 
-def test_without_being_asked_an_array_has_at_most_a_thousand(cast: Cast):
+def test_an_array_without_a_limit_has_at_most_a_thousand(cast: Cast):
     Post.objects.bulk_create([Post(title=f"{number}", body="b") for number in range(1_010)])
     assert len(cast.owner.get(FAKE).json()) == 1_000
 
@@ -1313,7 +1313,7 @@ def test_another_host_is_not_answered_for(db: None, host: str):
 
 
 @vectors("API8", "name", ["X-Forwarded-Host", "X-Host", "X-Forwarded-Server", "X-Original-Host", "Forwarded"])
-def test_links_lead_to_the_host_that_was_asked(cast: Cast, name: str):
+def test_links_lead_to_the_host_of_the_request(cast: Cast, name: str):
     for _ in range(2):
         cast.owner.post(HOOKS, HOOK)
     page = cast.owner.client.get(f"{HOOKS}?limit=1", headers={name: "host=evil.example"})
@@ -1503,15 +1503,15 @@ def provider(answer: Callable[[httpx.Request], httpx.Response], use: Callable[[J
     "API10", "status, target", product((301, 302, 303, 307, 308), ("http://169.254.169.254/", "file:///etc/passwd"))
 )
 def test_redirects_of_a_provider_are_not_followed(status: int, target: str):
-    asked: list[httpx.Request] = []
+    requests: list[httpx.Request] = []
 
     def redirect(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
+        requests.append(request)
         return httpx.Response(status, headers={"Location": target})
 
     with pytest.raises(Refused):
         provider(redirect, lambda client: client.create("posts", POST))
-    assert [request.url.host for request in asked] == ["provider.example"]
+    assert [request.url.host for request in requests] == ["provider.example"]
 
 
 HOSTILE_IDS = [
@@ -1567,15 +1567,15 @@ def test_a_body_that_is_no_object_is_a_malformed_response(what: str):
     "API10", "part", ["../users/1", "1?admin=true", "1#", "1/../../2", "%2e%2e/users", "1\r\nX: y", "//evil.example/1"]
 )
 def test_an_id_stays_one_part_of_the_address(part: str):
-    asked: list[httpx.URL] = []
+    urls: list[httpx.URL] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request.url)
+        urls.append(request.url)
         return httpx.Response(404)
 
     provider(answer, lambda client: client.get("posts", part))
-    assert [url.host for url in asked] == ["provider.example"]
-    assert asked[0].raw_path == f"/posts/{quote(part, safe='')}".encode()
+    assert [url.host for url in urls] == ["provider.example"]
+    assert urls[0].raw_path == f"/posts/{quote(part, safe='')}".encode()
 
 
 # --- The count, and the page that tells of it -------------------------------------------------------------
@@ -1583,7 +1583,7 @@ def test_an_id_stays_one_part_of_the_address(part: str):
 
 def test_there_are_at_least_300_vectors_and_some_of_every_risk():
     assert sorted(COUNTED, key=RISKS.index) == RISKS
-    assert sum(COUNTED.values()) >= AT_LEAST
+    assert sum(COUNTED.values()) >= MIN_VECTORS
 
 
 def test_every_test_that_the_page_names_exists():

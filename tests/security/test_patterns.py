@@ -30,8 +30,8 @@ from tests.acceptance.running import ROOT
 from tests.security.strangers import Sent, Server
 
 SIZE = 64 * 1024
-MOST_SECONDS = 0.3  # of CPU for one text: a linear pattern takes some milliseconds, one that takes the square seconds
-MOST_CPU_SECONDS = 120  # of all of them: one that never ends ends here
+MAX_SECONDS = 0.3  # of CPU for one text: a linear pattern takes some milliseconds, one that takes the square seconds
+MAX_CPU_SECONDS = 120  # of all of them: one that never ends ends here
 LEFT_OUT = (
     ".tests",
     ".migrations",
@@ -196,24 +196,24 @@ def slow_on(name: str, pattern: re.Pattern) -> str:
     uses = sorted(uses_of(name))
     if name.startswith("route "):  # a longer path is tried on no route
         return next(
-            (told for use in uses for text in texts(pattern, MAX_PATH) if (told := _told(pattern, use, text))), ""
+            (slow for use in uses for text in texts(pattern, MAX_PATH) if (slow := _slow_text(pattern, use, text))), ""
         )
     parts = list(texts(pattern, SIZE // 8))
     for use in uses:
         seconds = [_seconds(pattern, use, part) for part in parts]
         # What takes so long on the whole length, by its third power at most, takes this much on an eighth. What grows
         # faster takes too long on an eighth.
-        candidates = [n for n, taken in enumerate(seconds) if taken > MOST_SECONDS / 8**3]
+        candidates = [n for n, taken in enumerate(seconds) if taken > MAX_SECONDS / 8**3]
         wholes = list(texts(pattern, SIZE)) if candidates else []
         for n in candidates:
-            if told := _told(pattern, use, parts[n] if seconds[n] > MOST_SECONDS else wholes[n]):
-                return told
+            if slow := _slow_text(pattern, use, parts[n] if seconds[n] > MAX_SECONDS else wholes[n]):
+                return slow
     return ""
 
 
-def _told(pattern: re.Pattern, use: str, text: str | bytes) -> str:
+def _slow_text(pattern: re.Pattern, use: str, text: str | bytes) -> str:
     """The use and the beginning of the text, if it takes too long each time."""
-    is_slow = all(_seconds(pattern, use, text) > MOST_SECONDS for _ in range(4))
+    is_slow = all(_seconds(pattern, use, text) > MAX_SECONDS for _ in range(4))
     return f"{use} {text[:40]!r}" if is_slow else ""
 
 
@@ -223,19 +223,19 @@ def _seconds(pattern: re.Pattern, use: str, text: str | bytes) -> float:
     return time.thread_time() - began
 
 
-def tell(line: str) -> None:
+def report(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
 def main() -> None:
-    """Tells each pattern that is slow, the name of each before it is tried."""
-    resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU_SECONDS, MOST_CPU_SECONDS))
+    """Reports each pattern that is slow, and the name of each before it is tried."""
+    resource.setrlimit(resource.RLIMIT_CPU, (MAX_CPU_SECONDS, MAX_CPU_SECONDS))
     for name, pattern in patterns().items():
-        tell(json.dumps({"tried": name}))
+        report(json.dumps({"tried": name}))
         if text := slow_on(name, pattern):
-            tell(json.dumps({"slow": name, "on": text}))
-    tell(json.dumps({"done": True}))
+            report(json.dumps({"slow": name, "on": text}))
+    report(json.dumps({"done": True}))
 
 
 def test_patterns_are_found_where_they_are():
@@ -261,10 +261,10 @@ def test_no_pattern_takes_more_time_than_its_text_is_long():
         text=True,
         timeout=500,
     )
-    told = [json.loads(line) for line in run.stdout.splitlines()]
-    assert told, run.stderr
-    assert not [one for one in told if "slow" in one]
-    assert told[-1] == {"done": True}, f"{told[-1]} took all of the time: {run.stderr[-500:]}"
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    assert lines, run.stderr
+    assert not [line for line in lines if "slow" in line]
+    assert lines[-1] == {"done": True}, f"{lines[-1]} took all of the time: {run.stderr[-500:]}"
 
 
 @pytest.mark.parametrize("target", ["/admin/r/" + "/" * 60_000 + "x", "/x://" + ":" * 60_000, "/" + "9" * 60_000])
@@ -272,7 +272,7 @@ def test_no_pattern_takes_more_time_than_its_text_is_long():
 def test_a_long_path_is_nowhere_at_once(target: str):
     answers = [Server().send(Sent("GET", target, {})) for _ in range(3)]
     assert {answer.status for answer in answers} == {404}
-    assert min(answer.cpu for answer in answers) < MOST_SECONDS
+    assert min(answer.cpu for answer in answers) < MAX_SECONDS
 
 
 if __name__ == "__main__":

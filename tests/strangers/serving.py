@@ -17,9 +17,8 @@ from typing import Any
 import httpx
 
 from backend import web_server
-from conftest import database_url
 from tests.acceptance.running import ROOT, free_port
-from tests.support import eventually
+from tests.support import database_address, eventually
 
 START_SECONDS = 180.0  # on a machine that does much else
 WAIT_SECONDS = 60.0  # that a client waits for something that must come
@@ -53,7 +52,7 @@ def serving(folder: Path, **environment: object) -> Iterator[Server]:
     """With these settings, until the end of the block."""
     port, log = free_port(), folder / "web.log"
     settings = {
-        "DATABASE_URL": f"postgresql://{_address()}",
+        "DATABASE_URL": database_address(),
         "DEBUG": "true",
         "LOG_LEVEL": "WARNING",
         **{name: str(value) for name, value in environment.items()},
@@ -70,13 +69,6 @@ def serving(folder: Path, **environment: object) -> Iterator[Server]:
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(WAIT_SECONDS)
-
-
-def _address() -> str:
-    from psycopg.conninfo import conninfo_to_dict
-
-    parts: dict[str, Any] = conninfo_to_dict(database_url())
-    return f"{parts['user']}:{parts['password']}@{parts['host']}:{parts['port']}/{parts['dbname']}"
 
 
 def _is_alive(server: Server) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from django.db import connection
 
 from backend.accounts.sessions import open_opaque
 from backend.shop.models import Order, Product
@@ -258,8 +259,6 @@ def web_connections(database: psycopg.Connection) -> int:
 
 def _own_backends(database: psycopg.Connection) -> list[int]:
     """This test's, which have the same name."""
-    from django.db import connection
-
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         return [cursor.fetchone()[0], database.info.backend_pid]
@@ -321,12 +320,12 @@ def test_a_server_at_sigterm_finishes_requests_and_ends_streams(
         response.begin()
         with database.transaction():
             database.execute("LOCK TABLE shop_product IN ACCESS EXCLUSIVE MODE")
-            asked = Thread(target=lambda: answers.append(server.client(owner).get("/api/v1/products/").status_code))
-            asked.start()
+            request = Thread(target=lambda: answers.append(server.client(owner).get("/api/v1/products/").status_code))
+            request.start()
             eventually(lambda: any_lock_waiter(database), "the request to be under way")
             server.process.send_signal(signal.SIGTERM)
             assert response.read().startswith(b"retry: ")  # to its end, or it raises IncompleteRead
             assert answers == []
-        asked.join()
+        request.join()
         assert answers == [200]
         assert server.process.wait(WAIT_SECONDS) == 0

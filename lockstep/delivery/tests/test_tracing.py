@@ -26,7 +26,7 @@ from lockstep.http.client import HttpClient
 from lockstep.webhooks import deliver
 from lockstep.webhooks.tests.receiver import Receiver, receiving
 from tests.support import WAIT_TIMEOUT, BackgroundWorker, Cast, drained, eventually
-from tests.traces import Recorded, Told, parts, recording
+from tests.traces import Recorded, SentSpan, parts, recording
 
 pytestmark = pytest.mark.slow  # a worker delivers
 
@@ -67,7 +67,7 @@ def told_by(handler: Any, **options: Any) -> Subscriber:
     return Subscriber(name="told", kind="event", models=("posts.post",), connect=connect, **options)
 
 
-def deliveries(traces: Recorded) -> list[Told]:
+def deliveries(traces: Recorded) -> list[SentSpan]:
     return [span for span in traces.spans if span.name.startswith("deliver")]
 
 

@@ -5,18 +5,11 @@ import subprocess
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
+from kit.servers import address
 from kit.workers import WorkerProcess, worker_process
-from psycopg.conninfo import conninfo_to_dict
 
 DJANGO = [sys.executable, "-m", "django"]
-
-
-def address(url: str) -> str:
-    """The same address in the form of DATABASE_URL."""
-    parts: dict[str, Any] = conninfo_to_dict(url)
-    return "postgresql://{user}:{password}@{host}:{port}/{dbname}".format(**parts)
 
 
 def settings(url: str, **other: str) -> dict[str, str]:

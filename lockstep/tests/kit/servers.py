@@ -52,6 +52,13 @@ def superuser_url(url: str) -> str:
     return psycopg.conninfo.make_conninfo(url, user=cluster.SUPERUSER) if is_ours else ""
 
 
+def address(url: str) -> str:
+    """A libpq address in the form of DATABASE_URL."""
+    parts = conninfo_to_dict(url)
+    password = f":{parts['password']}" if parts.get("password") else ""
+    return f"postgresql://{parts['user']}{password}@{parts['host']}:{parts['port']}/{parts['dbname']}"
+
+
 def database_url() -> str:
     """The test database as a libpq address."""
     parameters = connections["default"].get_connection_params()

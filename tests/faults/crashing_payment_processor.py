@@ -1,4 +1,6 @@
-"""Workers that charge for orders and kill themselves at a step: `python -m tests.faults.crashing_cashier`.
+"""Workers that charge for orders and kill themselves at a step.
+
+Run as `python -m tests.faults.crashing_payment_processor`.
 
 Each line of stdin begins a life, in a process of its own, and says at which step it ends, by number or by name: at a
 statement, at a request to the gateway, between them. 0 is none. Steps are counted while the change that is to be paid
@@ -42,7 +44,7 @@ ALL_DONE = """
         AND NOT EXISTS (SELECT FROM lockstep_deadletter d WHERE d.object_id = p.order_id::text))"""
 
 
-class Doom:
+class CrashPoint:
     """Counts steps, where they count, and ends the process at one of them: the nth, or the first of that name."""
 
     def __init__(self, step: str) -> None:
@@ -67,56 +69,56 @@ class Doom:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def passing(doom: Doom, call: Callable[..., Awaitable[Any]], name: str) -> Callable[..., Awaitable[Any]]:
+def passing(crash: CrashPoint, call: Callable[..., Awaitable[Any]], name: str) -> Callable[..., Awaitable[Any]]:
     """The call, with a step before it and one after it."""
 
     async def passed(*arguments: Any) -> Any:
-        doom.reached(f"before {name}")
+        crash.reached(f"before {name}")
         answer = await call(*arguments)
-        doom.reached(f"after {name}")
+        crash.reached(f"after {name}")
         return answer
 
     return passed
 
 
 def statements() -> Mapping[str, str]:
-    """Text → name, of what the cashier writes and of what settles its delivery."""
+    """Text → name, of what the processor writes and of what settles its delivery."""
     settlement = {name: LANES[name] for name in SETTLEMENT}
     return {
         text: name for name, text in {**processor.SQL, **settlement, "release_stock": ORDERS["release_stock"]}.items()
     }
 
 
-def watch_the_gateway(doom: Doom) -> None:
-    """Steps before and after a request, and between: the gateway has it all, and nobody has read its answer."""
+def watch_the_gateway(crash: CrashPoint) -> None:
+    """Steps before and after a request, and between: the gateway has all of it, and its answer is not read yet."""
     trace = Operation.trace
 
     async def traced(self: Operation, event: str, info: Mapping[str, Any]) -> None:
         await trace(self, event, info)
         if event.endswith("send_request_body.complete"):
-            doom.reached("sent charge" if self.write else "sent look-up")
+            crash.reached("sent charge" if self.write else "sent look-up")
 
     Operation.trace = traced  # type: ignore[method-assign]
-    PaymentGateway.charge = passing(doom, PaymentGateway.charge, "charge")  # type: ignore[method-assign]
-    PaymentGateway.look_up = passing(doom, PaymentGateway.look_up, "look-up")  # type: ignore[method-assign]
+    PaymentGateway.charge = passing(crash, PaymentGateway.charge, "charge")  # type: ignore[method-assign]
+    PaymentGateway.look_up = passing(crash, PaymentGateway.look_up, "look-up")  # type: ignore[method-assign]
 
 
-def watch_the_decision(doom: Doom) -> None:
+def watch_the_decision(crash: CrashPoint) -> None:
     """A step after its transaction."""
-    processor.PaymentProcessor._decide = passing(doom, processor.PaymentProcessor._decide, "decision")  # type: ignore[method-assign]
+    processor.PaymentProcessor._decide = passing(crash, processor.PaymentProcessor._decide, "decision")  # type: ignore[method-assign]
 
 
-def crashing(doom: Doom) -> Subscriber:
-    """The cashier, watched."""
-    cashier = processor.PAYMENTS.connect
-    assert cashier
+def crashing(crash: CrashPoint) -> Subscriber:
+    """The payment processor, watched."""
+    payments = processor.PAYMENTS.connect
+    assert payments
 
     @asynccontextmanager
     async def connect(pool: Pool) -> AsyncIterator[Handler]:
-        async with cashier(pool) as deliver:
+        async with payments(pool) as deliver:
 
             async def handler(claim: Claim) -> Any:
-                doom.handles(claim)
+                crash.handles(claim)
                 return await deliver(claim)
 
             yield handler
@@ -126,11 +128,11 @@ def crashing(doom: Doom) -> Subscriber:
 
 async def live(step: str) -> None:
     """Until everything is done, or this step."""
-    doom = Doom(step)
-    watch_statements(doom.reached, statements())
-    watch_the_gateway(doom)
-    watch_the_decision(doom)
-    worker = Worker([crashing(doom)])
+    crash = CrashPoint(step)
+    watch_statements(crash.reached, statements())
+    watch_the_gateway(crash)
+    watch_the_decision(crash)
+    worker = Worker([crashing(crash)])
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(worker.run())
         tasks.create_task(stop_when_all_is_done(worker))
