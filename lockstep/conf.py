@@ -182,8 +182,8 @@ def log_connection() -> BaseDatabaseWrapper:
 
 
 def has_log_database() -> bool:
-    """Whether that database is PostgreSQL, and can have a change log."""
-    return log_connection().vendor == "postgresql"
+    """Whether DATABASE names a database of PostgreSQL, which can have a change log. `check` reports an unknown name."""
+    return lockstep_settings.DATABASE in connections.settings and log_connection().vendor == "postgresql"
 
 
 def is_testing() -> bool:

@@ -15,7 +15,7 @@ from lockstep.changes.capture import Capture, captures, declared, uncaptured_mod
 from lockstep.changes.columns import column_of
 from lockstep.changes.history import is_of_later_version
 from lockstep.changes.protection import find_faults, role_fault
-from lockstep.conf import fault_of_setting, given_settings, known_settings, lockstep_settings
+from lockstep.conf import fault_of_setting, given_settings, has_log_database, known_settings, lockstep_settings
 
 Apps = Sequence[AppConfig] | None
 SECRET = re.compile(r"(^|_)(password|passwd|secret|token|api_?key|private_?key|otp|pin|cvc|cvv)(_|$)", re.IGNORECASE)
@@ -52,9 +52,13 @@ def database_is_postgresql(app_configs: Apps, **kwargs: object) -> list[CheckMes
     """Warns where nothing is captured."""
     alias = lockstep_settings.DATABASE
     is_known = alias in connections.settings  # settings_have_their_types reports another one
-    if not declared() or not is_known or connections[alias].vendor == "postgresql":
+    if not declared() or not is_known or has_log_database():
         return []
-    return [not_captured()]
+    hint = (
+        "Tests and development work without it. Where changes must be delivered use PostgreSQL, or name the alias "
+        'of such a database: LOCKSTEP = {"DATABASE": "…"}.'
+    )
+    return [Warning(f"Nothing is captured: the database {alias!r} is not PostgreSQL.", hint=hint, id="lockstep.W001")]
 
 
 @register(Tags.models)
@@ -96,7 +100,7 @@ def capture_is_in_force(
     using = lockstep_settings.DATABASE
     if sys.argv[1:2] == ["migrate"]:
         return []
-    if not databases or using not in databases or connections[using].vendor != "postgresql":
+    if using not in (databases or ()) or not has_log_database():
         return []
     if migrations_are_pending(using) or is_of_later_version(using):
         return []
@@ -108,7 +112,7 @@ def capture_is_in_force(
 def role_does_not_own_the_log(databases: Sequence[str] | None = None, **kwargs: object) -> list[CheckMessage]:
     """Whether web and worker, if they connect with this process's role, could disable capture."""
     using = lockstep_settings.DATABASE
-    if not databases or using not in databases or connections[using].vendor != "postgresql":
+    if using not in (databases or ()) or not has_log_database():
         return []
     with connections[using].cursor() as cursor:
         cursor.execute("SELECT current_user::text")
@@ -118,17 +122,6 @@ def role_does_not_own_the_log(databases: Sequence[str] | None = None, **kwargs: 
         return []
     hint = "Let `migrate` run as the owner, web and worker as another role: see docs/security.md."
     return [Warning(f"The role {role} {reason}: it can switch capture off.", hint=hint, id="lockstep.W014")]
-
-
-def not_captured() -> CheckMessage:
-    """The warning that the project's database cannot be captured."""
-    alias = lockstep_settings.DATABASE
-    return Warning(
-        f"Nothing is captured: the database {alias!r} is not PostgreSQL.",
-        hint="Tests and development work without it. Where changes must be delivered use PostgreSQL, or name the alias "
-        'of such a database: LOCKSTEP = {"DATABASE": "…"}.',
-        id="lockstep.W001",
-    )
 
 
 def _hint_for(model: type[models.Model]) -> str:

@@ -10,11 +10,10 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
-from django.db import connections
 
 from lockstep.changes import commands
 from lockstep.changes.capture import captures
-from lockstep.conf import lockstep_settings
+from lockstep.conf import log_connection
 from lockstep.delivery.reports import ChangeFilter
 from lockstep.delivery.subscriptions import logged_models
 
@@ -193,7 +192,7 @@ def _time(text: str) -> datetime:
 
 def _database_time() -> datetime:
     """The database's time, by which changes are dated."""
-    with connections[lockstep_settings.DATABASE].cursor() as cursor:
+    with log_connection().cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         (now,) = cursor.fetchone() or (None,)
     return cast(datetime, now)
