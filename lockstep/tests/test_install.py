@@ -144,6 +144,35 @@ def test_uninstalling_leaves_nothing_and_old_migrations_need_no_package(project:
     assert project.sql("SELECT count(*) FROM django_migrations WHERE app = 'lockstep'") == [(0,)]
 
 
+def test_uninstalling_removes_content_types_of_another_database(project: Project):
+    (project.folder / "routers.py").write_text(
+        dedent("""
+        class Orders:
+            def db_for_read(self, model, **hints):
+                return "orders" if model._meta.app_label in ("shop", "lockstep") else None
+            db_for_write = db_for_read
+            def allow_migrate(self, db, app_label, **hints):
+                return (db == "orders") == (app_label in ("shop", "lockstep"))
+        """)
+    )
+    sqlite = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(project.folder / "default.sqlite3")}
+    project.more = (
+        f'DATABASES = {{"default": {sqlite}, "orders": DATABASES["default"]}}; LOCKSTEP = {{"DATABASE": "orders"}};'
+        'DATABASE_ROUTERS = ["routers.Orders"]'
+    )
+    project.run("makemigrations", "shop")
+    project.run("migrate")
+    project.run("migrate", "--database", "orders")
+    count = (
+        "import django; django.setup(); from django.contrib.contenttypes.models import ContentType;"
+        "print(ContentType.objects.filter(app_label='lockstep').count())"
+    )
+    assert project.python("-c", count).strip() != "0"
+    project.run("lockstep", "uninstall")
+    assert project.sql(OURS) == []
+    assert project.python("-c", count).strip() == "0"
+
+
 def test_a_renamed_model_has_one_change_for_one_update_and_its_history(project: Project):
     project.run("makemigrations", "shop")
     project.run("migrate")
