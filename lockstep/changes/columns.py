@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 from django.db import models
 
 from lockstep.changes.capture import Capture
+from lockstep.conf import log_connection
 from lockstep.sql import Statement, identifier, joined, literal, statements
 
 TRIGGERS = statements(__file__, "triggers")
@@ -30,11 +31,16 @@ SENSITIVE: dict[type[AnyField], tuple[str, ...]] = {
 }
 
 
-def compared(capture: Capture, table: Statement) -> dict[str, Statement]:
+def table_of(model: type[models.Model]) -> Statement:
+    """SQL: the table of a model, as Django writes it: db_table may have a schema in it (`schema"."table`)."""
+    return Statement(log_connection().ops.quote_name(model._meta.db_table))
+
+
+def compared(capture: Capture) -> dict[str, Statement]:
     """The parts of statements that compare the rows of a model with the log."""
     return {
         "label": literal(capture.label),
-        "table": table,
+        "table": table_of(capture.model),
         "key": _column(capture.model, "pk", "t"),
         "document": document(capture.model, capture.columns, "t"),
         "seen": seen(capture.model, "t", capture.soft_delete),
