@@ -19,7 +19,7 @@ from tests.support import Cast, eventually
 
 pytestmark = [pytest.mark.needs("pgbouncer"), pytest.mark.django_db(transaction=True)]
 
-SENTENCE = "DATABASE_URL leads to a pooler that gives each transaction another session"
+SENTENCE = "a pooler that gives each transaction another session"
 
 
 def manage(url: str, *words: str) -> subprocess.CompletedProcess[str]:
