@@ -9,11 +9,10 @@ from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import FieldDoesNotExist
 from django.db import connections, models, router
-from django.db.migrations.executor import MigrationExecutor
 
+from lockstep.changes.applied_migrations import is_of_later_version, migrations_are_pending
 from lockstep.changes.capture import Capture, captures, declared, uncaptured_models
 from lockstep.changes.columns import column_of
-from lockstep.changes.history import is_of_later_version
 from lockstep.changes.protection import find_faults, role_fault
 from lockstep.conf import fault_of_setting, given_settings, has_log_database, known_settings, lockstep_settings
 
@@ -203,9 +202,3 @@ def _error(capture: Capture, sentence: str, number: str, hint: str) -> Error:
 
 def _warning(capture: Capture, sentence: str, number: str, hint: str) -> Warning:
     return Warning(f"{capture.label} is captured: {sentence}", hint=hint, obj=capture.model, id=f"lockstep.{number}")
-
-
-def migrations_are_pending(using: str) -> bool:
-    """Whether this database lacks a migration."""
-    executor = MigrationExecutor(connections[using])
-    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))

@@ -10,8 +10,8 @@ from django.core.management.base import CommandError
 from django.db import transaction
 
 from lockstep.changes import commands
+from lockstep.changes.applied_migrations import migrations_are_pending
 from lockstep.changes.capture import captured
-from lockstep.changes.checks import migrations_are_pending
 from lockstep.changes.commands import counted
 from lockstep.changes.imports import resync
 from lockstep.conf import has_log_database, lockstep_settings
