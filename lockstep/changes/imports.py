@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from django.db import models, transaction
 
-from lockstep.changes.capture import Capture, capture_of
+from lockstep.changes.capture import required_capture
 from lockstep.changes.columns import compared, table_of
 from lockstep.changes.triggers import OPERATIONS, PREFIX
 from lockstep.conf import lockstep_settings, log_connection
@@ -34,7 +34,7 @@ def uncaptured(model: type[models.Model], *, reason: str) -> Iterator[None]:
     packages still fire. `resync` afterwards repairs the log, and with it every subscriber. Raises ValueError for a
     model that is not captured.
     """
-    capture = _capture(model)
+    capture = required_capture(model)
     if not reason.strip():
         raise ValueError("The reason is empty: it is all that the log will have of these writes.")
     table = table_of(capture.model)
@@ -51,19 +51,12 @@ def resync(model: type[models.Model], *, plan: bool = False) -> Resynced:
     It blocks other writers of the table, and needs the owner of the log. With `plan` nothing is written. Raises
     ValueError for a model that is not captured.
     """
-    capture = _capture(model)
+    capture = required_capture(model)
     with transaction.atomic(lockstep_settings.DATABASE), log_connection().cursor() as cursor:
         cursor.execute(SQL["lock"].with_parts(table=table_of(capture.model)))
         statement = SQL["count"] if plan else SQL["resync"]
         cursor.execute(statement.with_parts(**compared(capture)))
         return Resynced(*(cursor.fetchone() or (0, 0, 0)))
-
-
-def _capture(model: type[models.Model]) -> Capture:
-    capture = capture_of(model)
-    if capture is None:
-        raise ValueError(f"{model._meta.label} is not captured.")
-    return capture
 
 
 def _each(action: str) -> Statement:
