@@ -14,7 +14,14 @@ from lockstep.changes.applied_migrations import is_of_later_version, migrations_
 from lockstep.changes.capture import Capture, captures, declared, uncaptured_models
 from lockstep.changes.columns import column_of
 from lockstep.changes.protection import find_faults, role_fault
-from lockstep.conf import fault_of_setting, given_settings, has_log_database, known_settings, lockstep_settings
+from lockstep.conf import (
+    fault_of_setting,
+    given_settings,
+    has_log_database,
+    known_settings,
+    lockstep_settings,
+    log_connection,
+)
 
 Apps = Sequence[AppConfig] | None
 SECRET = re.compile(r"(^|_)(password|passwd|secret|token|api_?key|private_?key|otp|pin|cvc|cvv)(_|$)", re.IGNORECASE)
@@ -103,17 +110,16 @@ def capture_is_in_force(
         return []
     if migrations_are_pending(using) or is_of_later_version(using):
         return []
-    faults = find_faults(using, compare_definitions=compare_definitions)
+    faults = find_faults(compare_definitions=compare_definitions)
     return [Error(fault.sentence, hint=fault.hint, id=f"lockstep.{fault.id}") for fault in faults]
 
 
 @register(Tags.database, deploy=True)
 def role_does_not_own_the_log(databases: Sequence[str] | None = None, **kwargs: object) -> list[CheckMessage]:
     """Whether web and worker, if they connect with this process's role, could disable capture."""
-    using = lockstep_settings.DATABASE
-    if using not in (databases or ()) or not has_log_database():
+    if lockstep_settings.DATABASE not in (databases or ()) or not has_log_database():
         return []
-    with connections[using].cursor() as cursor:
+    with log_connection().cursor() as cursor:
         cursor.execute("SELECT current_user::text")
         [role] = cursor.fetchone() or [""]
         reason = role_fault(cursor, role)

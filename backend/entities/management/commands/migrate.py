@@ -39,7 +39,7 @@ class Command(commands.Command, migrate.Command):
             )
             return None
         if options["database"] == DEFAULT_DB_ALIAS and not migrations_are_pending(DEFAULT_DB_ALIAS):
-            secure(DEFAULT_DB_ALIAS)
+            secure()
         return super().execute(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Django's signature
