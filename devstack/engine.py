@@ -41,12 +41,12 @@ def main(words: Sequence[str]) -> int:
     parser = ArgumentParser(prog="python -m devstack.engine")
     parser.add_argument("--long", action="store_true", help="the long forms of the fault suites, and nothing else")
     parser.add_argument("versions", nargs="*", metavar="PYTHON:DJANGO")
-    asked = parser.parse_args(own)
+    options = parser.parse_args(own)
     wheel = build()
-    pairs = [tuple(pair.split(":")) for pair in asked.versions] or available()
-    for python, django in pairs[:1] if asked.long else pairs:
+    pairs = [tuple(pair.split(":")) for pair in options.versions] or available()
+    for python, django in pairs[:1] if options.long else pairs:
         core = install(wheel, python, django)
-        for kind, selection in runs(has_faults=(python, django) == pairs[0], is_long=asked.long):
+        for kind, selection in runs(has_faults=(python, django) == pairs[0], is_long=options.long):
             arguments = [*selection, *after]
             sys.stdout.write(f"== the engine on Python {python}, Django {django}, {kind}: {' '.join(arguments)}\n")
             sys.stdout.flush()

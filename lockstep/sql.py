@@ -92,7 +92,7 @@ class Statements(Mapping[str, Statement]):
 
 
 def statements(module: str | Path, file: str) -> Statements:
-    """The statements of `sql/<file>.sql` beside this module, which is given by its `__file__`."""
+    """The statements of `sql/<file>.sql` beside a module; `module` is its `__file__`."""
     return _load(Path(module).parent / "sql" / f"{file}.sql")
 
 

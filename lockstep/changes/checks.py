@@ -16,11 +16,11 @@ from lockstep.changes.columns import column_of
 from lockstep.changes.protection import find_faults, role_fault
 from lockstep.conf import (
     fault_of_setting,
-    given_settings,
     has_log_database,
     known_settings,
     lockstep_settings,
     log_connection,
+    project_settings,
 )
 
 Apps = Sequence[AppConfig] | None
@@ -33,18 +33,18 @@ def settings_are_known(app_configs: Apps, **kwargs: object) -> list[CheckMessage
     known = known_settings()
     return [
         Error(f"LOCKSTEP has no setting {name!r}.", hint=_did_you_mean(name, known), id="lockstep.E020")
-        for name in sorted(given_settings().keys() - known)
+        for name in sorted(project_settings().keys() - known)
     ]
 
 
 @register(Tags.compatibility)
 def settings_have_their_types(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
     """Each value of LOCKSTEP has the type of its setting, and is within its limits."""
-    given = given_settings()
+    own = project_settings()
     return [
-        Error(f"LOCKSTEP[{name!r}] {fault}, not {given[name]!r}.", hint="See docs/reference.md.", id="lockstep.E027")
-        for name in sorted(given.keys() & known_settings())
-        if (fault := fault_of_setting(name, given[name]))
+        Error(f"LOCKSTEP[{name!r}] {fault}, not {own[name]!r}.", hint="See docs/reference.md.", id="lockstep.E027")
+        for name in sorted(own.keys() & known_settings())
+        if (fault := fault_of_setting(name, own[name]))
     ]
 
 

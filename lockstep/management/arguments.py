@@ -133,7 +133,7 @@ def chosen_letters(options: Options) -> ChangeFilter:
     chosen = chosen_changes(options)
     if not options["all"] and chosen == ChangeFilter(options["subscription"]):
         raise CommandError(
-            "Which? Name dead letters, narrow with --model, --object, --cause, --since, --until, or say --all."
+            "Name dead letters, or choose them by --model, --object, --cause, --since or --until, or all by --all."
         )
     return chosen
 
@@ -153,12 +153,12 @@ def _plan(parser: ArgumentParser) -> ArgumentParser:
 
 
 def _reason(parser: ArgumentParser) -> None:
-    def given(text: str) -> str:
+    def reason(text: str) -> str:
         if not text.strip():
-            raise ArgumentTypeError("must say something: it is all that is kept of why")
+            raise ArgumentTypeError("must not be empty")
         return text
 
-    parser.add_argument("--reason", type=given, required=True)
+    parser.add_argument("--reason", type=reason, required=True)
 
 
 def _choice(parser: ArgumentParser, *, every: bool = False) -> ArgumentParser:

@@ -192,7 +192,7 @@ class Command(commands.Command):
         self._report(options, {"dropped": dropped}, lines)
 
     def _report(self, options: Options, result: object, lines: Sequence[str]) -> None:
-        """Writes the result as JSON where that is asked for, else these lines."""
+        """Writes the result as JSON with --json, else these lines."""
         self._write([as_json(result)] if options["json"] else lines)
 
     def _write(self, lines: Sequence[str]) -> None:
@@ -202,7 +202,7 @@ class Command(commands.Command):
 
 @contextmanager
 def _rolled_back_if(plan: bool) -> Iterator[None]:
-    """What is done inside is done; with `plan` it is rolled back, so that a plan refuses exactly what would fail."""
+    """A transaction that a plan rolls back, so that it refuses exactly what would fail."""
     with transaction.atomic(lockstep_settings.DATABASE):
         yield
         if plan:
