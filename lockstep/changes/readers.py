@@ -10,11 +10,10 @@ the capture has one (decision 41).
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from lockstep.changes.capture import EVERYBODY, STAFF, Document, Readers, Visibility, captured, captures
 
-KINDS = ("created", "updated", "deleted")
 Kind = Literal["created", "updated", "deleted"]
 
 
@@ -77,7 +76,7 @@ def may_read_object(model: str, last: Mapping[str, Any], *, user_id: str, is_sta
 def event_types(*, is_staff: bool) -> list[str]:
     """The types of change that a user may read at all: "<app>.<model>.<kind>"."""
     labels = [capture.label for capture in captures() if is_staff or capture.readers != STAFF]
-    return [f"{label}.{kind}" for label in labels for kind in KINDS]
+    return [f"{label}.{kind}" for label in labels for kind in get_args(Kind)]
 
 
 def matching_patterns(event_type: str) -> set[str]:
