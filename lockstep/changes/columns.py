@@ -17,6 +17,7 @@ AS_TEXT = {
     "extra_float_digits": "1",
     "bytea_output": "hex",
 }
+MAX_PAIRS = 50  # of one jsonb_build_object: a function takes 100 arguments
 AnyField: TypeAlias = "models.Field[Any, Any]"
 # Fields whose text depends on none of these settings; others that are not in SENSITIVE get all of them.
 PLAIN: tuple[type[AnyField], ...] = (
@@ -49,9 +50,10 @@ def compared(capture: Capture) -> dict[str, Statement]:
 
 def document(model: type[models.Model], columns: tuple[str, ...], row: str) -> Statement:
     """SQL: the captured columns of a row as jsonb."""
-    pair = Statement("{name}, {value}")
-    pairs = joined(pair.with_parts(name=literal(name), value=_value(model, name, row)) for name in columns)
-    return Statement("jsonb_build_object({pairs})").with_parts(pairs=pairs)
+    pair, part = Statement("{name}, {value}"), Statement("jsonb_build_object({pairs})")
+    pairs = [pair.with_parts(name=literal(name), value=_value(model, name, row)) for name in columns]
+    chunks = [pairs[start : start + MAX_PAIRS] for start in range(0, len(pairs), MAX_PAIRS)]
+    return joined((part.with_parts(pairs=joined(chunk)) for chunk in chunks), " || ")
 
 
 def seen(model: type[models.Model], row: str, soft_delete: str | None) -> Statement:
