@@ -106,8 +106,10 @@ def settings_for(model: type[models.Model], columns: tuple[str, ...]) -> set[str
         sensitive = [settings for field, settings in SENSITIVE.items() if isinstance(kind, field)]
         if sensitive:
             found.update(*sensitive)
-        elif isinstance(kind, models.DateTimeField) or (of_array and isinstance(kind, models.DateField)):
-            found.update(("TimeZone", "DateStyle"))  # of times beyond the calendar, and of those in arrays
+        elif isinstance(kind, models.DateTimeField) or (
+            isinstance(kind, models.DateField) and (of_array or name == "pk")
+        ):
+            found.update(("TimeZone", "DateStyle"))  # of times beyond the calendar, in arrays and in keys
         elif not isinstance(kind, PLAIN):
             found.update(AS_TEXT)
     return found

@@ -262,6 +262,22 @@ def test_models_that_cannot_be_captured_have_a_named_error(project: Project, tex
     assert f"lockstep.{number}" in project.run("check", code=1 if number.startswith("E") else 0)
 
 
+def test_a_date_as_primary_key_does_not_depend_on_the_writers_session(project: Project):
+    project.models("""
+        from django.db import models
+        from lockstep import capture
+
+        @capture("visits")
+        class Day(models.Model):
+            day = models.DateField(primary_key=True)
+            visits = models.IntegerField()
+    """)
+    project.run("makemigrations", "shop")
+    project.run("migrate")
+    project.sql("SET datestyle = 'German'; INSERT INTO shop_day VALUES ('2026-01-02', 1)")
+    assert project.sql("SELECT object_id FROM lockstep_change") == [("2026-01-02",)]
+
+
 def test_an_unknown_setting_is_an_error_with_a_suggestion(project: Project):
     project.more = 'LOCKSTEP = {"RETENTION": 3}'
     output = project.run("check", code=1)
