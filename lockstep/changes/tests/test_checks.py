@@ -183,9 +183,9 @@ ALTERED = "posts.post: the trigger lockstep_capture_update was altered."
 def test_a_bypass_of_the_log_is_an_error(statement: str, expected: tuple[str, str]):
     with connection.cursor() as cursor:
         cursor.execute(statement)
-    told = [(number.removeprefix("lockstep."), sentence) for number, sentence in messages()]
-    assert expected in told
-    assert {number for number, _ in told} == {expected[0]}  # with one sentence for each role that it concerns
+    found = [(number.removeprefix("lockstep."), sentence) for number, sentence in messages()]
+    assert expected in found
+    assert {number for number, _ in found} == {expected[0]}  # with one sentence for each role that it concerns
 
 
 @pytest.mark.parametrize(
