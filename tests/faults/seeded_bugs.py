@@ -1663,7 +1663,7 @@ BUGS = [
         PROTECTION,
         "_differs(\n            definition, [each[one.pgid] for each in definitions]\n        )",
         "False",
-        f"{TEST_CHECKS}::test_altered_trigger_is_an_error",
+        f"{TEST_CHECKS}::test_altered_trigger_of_pgtrigger_is_an_error",
     ),
     SeededBug(
         "a trigger of the session's own moves stock past the ledger",

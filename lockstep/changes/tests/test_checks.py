@@ -206,6 +206,18 @@ def test_altered_trigger_is_an_error(definition: str):
     assert messages() == [("lockstep.E006", ALTERED)]
 
 
+def test_altered_trigger_of_pgtrigger_is_an_error():
+    trigger = Post._meta.triggers[0]
+    name = trigger.get_pgid(Post)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"CREATE OR REPLACE TRIGGER {name} BEFORE UPDATE ON posts_post FOR EACH ROW WHEN (false)"
+            f" EXECUTE FUNCTION {name}()"
+        )
+        cursor.execute(f"ALTER TABLE posts_post ENABLE ALWAYS TRIGGER {name}")
+    assert messages() == [("lockstep.E006", f"posts.Post: trigger {trigger.name} was altered.")]
+
+
 def test_restored_dump_is_no_altered_trigger():
     """PostgreSQL may nest a condition otherwise where it reads what it has shown, and means the same."""
     with connection.cursor() as cursor:
