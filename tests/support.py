@@ -16,8 +16,7 @@ from django.utils import timezone
 
 from backend.accounts.models import Session, Token, User
 from backend.accounts.sessions import EVERYTHING, new_secret
-from lockstep.delivery.housekeeping import UPKEEP
-from lockstep.delivery.subscriptions import registered
+from lockstep.install import declare_subscriptions
 
 # Those that the engine's own tests have as well.
 from lockstep.tests.kit.log import drained as drained
@@ -107,8 +106,7 @@ def tables() -> list[str]:
 def empty_tables() -> None:
     """What Django does after a test that commits, in a tenth of the time: it truncates, and migrates every app anew.
 
-    Ledger and log refuse to lose a row: their triggers are off meanwhile. Subscriptions begin with the migration of
-    `delivery`.
+    Ledger and log refuse to lose a row: their triggers are off meanwhile. Subscriptions are declared as by `migrate`.
     """
     deletions = [f'DELETE FROM "{table}"' for table in tables()]
     with transaction.atomic(), connection.cursor() as cursor:
@@ -118,8 +116,7 @@ def empty_tables() -> None:
             if cursor.fetchone() == (True,):
                 with without_triggers(cursor, table):
                     cursor.execute(f"DELETE FROM {table}")
-        for subscriber in registered():
-            cursor.execute(UPKEEP["declare_subscription"], subscriber.row)
+        declare_subscriptions(connection)
 
 
 def draw_large_numbers() -> None:
