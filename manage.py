@@ -4,6 +4,10 @@
 import os
 import sys
 
+START_IT = (
+    "In development start `make run`; if it runs with a LOCKSTEP_HOME of its own, set the same LOCKSTEP_HOME here."
+)
+
 
 def main() -> None:
     """Runs the command. What its user can mend is one sentence instead of a traceback."""
@@ -29,7 +33,7 @@ def execute() -> None:
     except (ImproperlyConfigured, EnvError) as error:
         sys.exit(f"Lockstep cannot start: {error}")
     except (Error, psycopg.Error) as error:
-        if sentence := explanation(error):
+        if sentence := explanation(error, start_it=START_IT):
             sys.exit(sentence)
         raise
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import TypeGuard
 
 from django.apps import AppConfig, apps
 from django.conf import settings
@@ -11,7 +12,6 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 Network = IPv4Network | IPv6Network
-NETWORKS = ("WEBHOOK_ALLOW_NETWORKS", "REST_TRUSTED_PROXIES")
 MAY_BE_ZERO = ("WEBHOOKS_PER_USER", "WEBHOOK_OVERLAP_HOURS", "FEED_STREAMS")
 
 
@@ -94,14 +94,14 @@ class LockstepSettings:
     SERVER_REMOTE_WAITS_PER_USER: int = 2
 
     def __getattribute__(self, name: str) -> object:
-        given = given_settings()
-        return given[name] if name in given and name.isupper() else super().__getattribute__(name)
+        own = project_settings()
+        return own[name] if name in own and name.isupper() else super().__getattribute__(name)
 
 
-def given_settings() -> Mapping[str, object]:
+def project_settings() -> Mapping[str, object]:
     """The project's LOCKSTEP setting; `check` reports unknown keys."""
-    given: Mapping[str, object] = getattr(settings, "LOCKSTEP", {})
-    return given
+    own: Mapping[str, object] = getattr(settings, "LOCKSTEP", {})
+    return own
 
 
 def known_settings() -> set[str]:
@@ -112,8 +112,8 @@ def known_settings() -> set[str]:
 def fault_of_setting(name: str, value: object) -> str:
     """What a value of this setting must be; "" for a valid one."""
     default = vars(LockstepSettings)[name]
-    if name in NAMES_SOMETHING:
-        return NAMES_SOMETHING[name](value)
+    if name in FAULTS_BY_NAME:
+        return FAULTS_BY_NAME[name](value)
     if isinstance(default, bool):
         return "" if isinstance(value, bool) else "must be True or False"
     if isinstance(default, (int, float)):
@@ -127,9 +127,11 @@ def fault_of_setting(name: str, value: object) -> str:
         return "" if isinstance(value, str) else "must be a text"
     if isinstance(default, Mapping):
         return "" if isinstance(value, Mapping) else "must be a dict"
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        return "must be a list"
-    return _fault_of_networks(value) if name in NETWORKS else ""
+    return "" if _is_list(value) else "must be a list"
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 def _fault_of_alias(value: object) -> str:
@@ -138,7 +140,7 @@ def _fault_of_alias(value: object) -> str:
 
 
 def _fault_of_labels(value: object) -> str:
-    if isinstance(value, str) or not isinstance(value, Sequence):
+    if not _is_list(value):
         return "must be a list"
     unknown = [label for label in value if label not in apps.app_configs]
     return f"must be labels of installed apps, and {unknown[0]!r} is none" if unknown else ""
@@ -148,20 +150,23 @@ def _fault_of_port(value: object) -> str:
     return "" if isinstance(value, int) and 0 <= value < 2**16 else "must be a port from 1 to 65535, or 0 for none"
 
 
-NAMES_SOMETHING: Mapping[str, Callable[[object], str]] = {
-    "DATABASE": _fault_of_alias,
-    "CAPTURED_APPS": _fault_of_labels,
-    "WORKER_METRICS_PORT": _fault_of_port,
-}
-
-
-def _fault_of_networks(value: Sequence[str]) -> str:
+def _fault_of_networks(value: object) -> str:
+    if not _is_list(value):
+        return "must be a list"
     try:
-        networks(value)
+        networks(list(map(str, value)))
     except ValueError:
         return 'must be a list of networks such as "10.0.0.0/8"'
     return ""
 
+
+FAULTS_BY_NAME: Mapping[str, Callable[[object], str]] = {
+    "DATABASE": _fault_of_alias,
+    "CAPTURED_APPS": _fault_of_labels,
+    "WORKER_METRICS_PORT": _fault_of_port,
+    "WEBHOOK_ALLOW_NETWORKS": _fault_of_networks,
+    "REST_TRUSTED_PROXIES": _fault_of_networks,
+}
 
 lockstep_settings = LockstepSettings()
 
@@ -182,8 +187,8 @@ def log_connection() -> BaseDatabaseWrapper:
 
 
 def has_log_database() -> bool:
-    """Whether that database is PostgreSQL, and can have a change log."""
-    return log_connection().vendor == "postgresql"
+    """Whether DATABASE names a database of PostgreSQL, which can have a change log. `check` reports an unknown name."""
+    return lockstep_settings.DATABASE in connections.settings and log_connection().vendor == "postgresql"
 
 
 def is_testing() -> bool:

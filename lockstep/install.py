@@ -13,7 +13,7 @@ from django.db.migrations.loader import MigrationLoader
 
 from lockstep import changes, delivery
 from lockstep.changes.protection import secure
-from lockstep.changes.triggers import install_triggers, uninstall_triggers
+from lockstep.changes.triggers import uninstall_triggers
 from lockstep.conf import lockstep_settings
 from lockstep.delivery.subscriptions import registered
 from lockstep.sql import Statement, Statements, literal, statements
@@ -54,8 +54,7 @@ def install(connection: BaseDatabaseWrapper) -> None:
         has_tables = _exists(connection, "lockstep_delivery")  # not if only another app was migrated
         if has_tables:
             _run(connection, "lockstep_delivery", DELIVERY)
-        install_triggers(connection)
-        secure(connection.alias)
+        secure()
     if has_tables:
         declare_subscriptions(connection)
 

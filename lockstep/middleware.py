@@ -48,5 +48,5 @@ def _actor(request: HttpRequest) -> str:
 
 
 def _trace(request: HttpRequest) -> str:
-    given = request.headers.get("X-Request-ID", "")
-    return given if given.isprintable() and 0 < len(given) <= MAX_TRACE else str(uuid4())
+    request_id = request.headers.get("X-Request-ID", "")
+    return request_id if request_id.isprintable() and 0 < len(request_id) <= MAX_TRACE else str(uuid4())

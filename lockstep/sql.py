@@ -18,7 +18,6 @@ from pathlib import Path
 __all__ = ["Statement", "identifier", "joined", "literal", "statements"]
 
 NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
-DESCRIPTION = re.compile(r"(?:--.*\n?)*")
 COMMENT = re.compile(r"^\s*--.*\n?", re.MULTILINE)
 MAX_IDENTIFIERS = 10_000  # that are kept
 PART = re.compile(r"\{([a-z_]+)\}")
@@ -32,14 +31,12 @@ class Statement(str):
     catalogue. Names and values become Statements by `identifier` and `literal`.
     """
 
-    __slots__ = ("description", "source")
-    source: str  # its file and name
-    description: str  # the comment under its name
+    __slots__ = ("source",)
+    source: str  # its file and name, for errors
 
-    def __new__(cls, text: str, *, source: str = "SQL", description: str = "") -> "Statement":
+    def __new__(cls, text: str, *, source: str = "SQL") -> "Statement":
         statement = super().__new__(cls, text)
         statement.source = source
-        statement.description = description
         return statement
 
     @property
@@ -58,7 +55,7 @@ class Statement(str):
         if wrong := sorted(name for name, part in parts.items() if not isinstance(part, Statement)):
             raise TypeError(f"{self.source}: the parts {wrong} are no SQL: use identifier, literal or Statement.")
         text = PART.sub(lambda match: parts[match[1]].removesuffix(";"), self)
-        return Statement(text, source=self.source, description=self.description)
+        return Statement(text, source=self.source)
 
 
 class Statements(Mapping[str, Statement]):
@@ -92,27 +89,16 @@ class Statements(Mapping[str, Statement]):
 
 
 def statements(module: str | Path, file: str) -> Statements:
-    """The statements of `sql/<file>.sql` beside this module, which is given by its `__file__`."""
+    """The statements of `sql/<file>.sql` beside a module; `module` is its `__file__`."""
     return _load(Path(module).parent / "sql" / f"{file}.sql")
 
 
 @cache
 def _load(path: Path) -> Statements:
     _, *named = NAME.split(path.read_text(encoding="utf-8"))
-    texts = dict(zip(named[::2], named[1::2], strict=True))
-    bare = {name: COMMENT.sub("", text).strip() for name, text in texts.items()}
-    return Statements(
-        str(path),
-        {
-            name: Statement(_complete(path, bare, name), source=f"{path}: {name}", description=_description(text))
-            for name, text in texts.items()
-        },
-    )
-
-
-def _description(text: str) -> str:
-    comment = DESCRIPTION.match(text)
-    return " ".join(line.removeprefix("--").strip() for line in comment[0].splitlines()) if comment else ""
+    bare = {name: COMMENT.sub("", text).strip() for name, text in zip(named[::2], named[1::2], strict=True)}
+    complete = {name: Statement(_complete(path, bare, name), source=f"{path}: {name}") for name in bare}
+    return Statements(str(path), complete)
 
 
 def _complete(path: Path, bare: Mapping[str, str], name: str, within: tuple[str, ...] = ()) -> str:

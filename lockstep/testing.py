@@ -11,8 +11,8 @@ Only committed changes are delivered: the test must be a TransactionTestCase, or
 """
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Thread
 
 from lockstep import delivery
 from lockstep.conf import lockstep_settings, log_connection
@@ -50,23 +50,12 @@ def deliver_all(*, timeout: float = 30.0, strict: bool = False) -> Delivered:
             "TransactionTestCase, or @pytest.mark.django_db(transaction=True)."
         )
     # In a thread: the test may have an event loop, and the worker needs its own connections.
-    errors: list[BaseException] = []
-    thread = Thread(target=lambda: _run(timeout, errors), name="deliver_all")
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
+    with ThreadPoolExecutor(1, "deliver_all") as thread:
+        thread.submit(lambda: asyncio.run(_deliver(timeout))).result()
     left = _left()
     if strict and (left.waiting or left.dead_letters):
         raise Undelivered(_described(left))
     return left
-
-
-def _run(timeout: float, errors: list[BaseException]) -> None:
-    try:
-        asyncio.run(_deliver(timeout))
-    except BaseException as error:  # raised again in the test's thread
-        errors.append(error)
 
 
 async def _deliver(seconds: float) -> None:
@@ -104,5 +93,4 @@ def _left() -> Delivered:
 def _described(left: Delivered) -> str:
     waiting = [f"{row.name}: {row.behind + row.waiting} to deliver {row.reason}".rstrip() for row in left.waiting]
     dead = [f"{letter.model} {letter.object_id}: {letter.cause}" for letter in left.dead_letters]
-    using = lockstep_settings.DATABASE
-    return "; ".join([*waiting, *dead]) or f"Nothing is left in {using!r}."
+    return "; ".join([*waiting, *dead]) or f"Nothing is left in {lockstep_settings.DATABASE!r}."

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 
 from django.apps import apps
-from django.db import connections, transaction
+from django.db import connections, router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Model
 
 from lockstep import changes
-from lockstep.changes.triggers import TRIGGERS, uninstall_triggers
-from lockstep.conf import engine_apps, lockstep_settings
+from lockstep.changes.triggers import TRIGGERS
+from lockstep.conf import engine_apps, log_connection
 from lockstep.install import uninstall_log
 from lockstep.sql import identifier, statements
 
@@ -18,7 +19,7 @@ INSTALL = statements(changes.__file__, "install")
 
 def plan_uninstall() -> list[str]:
     """Descriptions of the objects that would be dropped."""
-    with connections[lockstep_settings.DATABASE].cursor() as cursor:
+    with log_connection().cursor() as cursor:
         cursor.execute(TRIGGERS["installed"])
         triggers = [f"the trigger {name} on {table}" for table, name, *_ in cursor.fetchall()]
     tables = [f"the table {table}" for table in _tables()]
@@ -29,24 +30,22 @@ def plan_uninstall() -> list[str]:
 def uninstall() -> list[str]:
     """Drops all objects of Lockstep in one transaction. Returns their descriptions."""
     dropped = plan_uninstall()
-    connection = connections[lockstep_settings.DATABASE]
+    connection = log_connection()
     with transaction.atomic(connection.alias):
-        uninstall_triggers(connection)
         with connection.cursor() as cursor:
             for table in _tables():
                 cursor.execute(INSTALL["drop_table"].with_parts(table=identifier(table)))
             for function in _functions():
                 cursor.execute(INSTALL["drop_function"].with_parts(function=identifier(function)))
         uninstall_log(connection)
-        _forget(connection.alias)
+        _delete_records(connection)
     return dropped
 
 
 def _tables() -> list[str]:
     """The tables of managed models, which the log's is not."""
-    connection = connections[lockstep_settings.DATABASE]
-    there = set(connection.introspection.table_names())
-    return [model._meta.db_table for model in _models() if model._meta.managed and model._meta.db_table in there]
+    existing = set(log_connection().introspection.table_names())
+    return [model._meta.db_table for model in _models() if model._meta.managed and model._meta.db_table in existing]
 
 
 def _functions() -> list[str]:
@@ -64,10 +63,12 @@ def _records() -> Iterator[str]:
         yield "its content types and permissions"
 
 
-def _forget(using: str) -> None:
+def _delete_records(connection: BaseDatabaseWrapper) -> None:
     labels = [app.label for app in engine_apps()]
-    MigrationRecorder(connections[using]).migration_qs.filter(app__in=labels).delete()
-    if apps.is_installed("django.contrib.auth"):
-        apps.get_model("auth.Permission").objects.using(using).filter(content_type__app_label__in=labels).delete()
-    if apps.is_installed("django.contrib.contenttypes"):
-        apps.get_model("contenttypes.ContentType").objects.using(using).filter(app_label__in=labels).delete()
+    MigrationRecorder(connection).migration_qs.filter(app__in=labels).delete()
+    if not apps.is_installed("django.contrib.contenttypes"):
+        return
+    content_type = apps.get_model("contenttypes.ContentType")
+    for alias in {connection.alias, router.db_for_write(content_type)}:
+        if content_type._meta.db_table in connections[alias].introspection.table_names():
+            content_type.objects.using(alias).filter(app_label__in=labels).delete()  # and with them the permissions

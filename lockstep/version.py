@@ -1,4 +1,4 @@
-"""What we call ourselves before others."""
+"""The version, for User-Agent headers and traces. pyproject.toml has it too."""
 
 __all__ = ["VERSION"]
 

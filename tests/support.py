@@ -17,8 +17,7 @@ from psycopg.conninfo import make_conninfo
 
 from backend.accounts.models import Session, Token, User
 from backend.accounts.sessions import EVERYTHING, new_secret
-from lockstep.delivery.housekeeping import UPKEEP
-from lockstep.delivery.subscriptions import registered
+from lockstep.install import declare_subscriptions
 
 # Those that the engine's own tests have as well.
 from lockstep.tests.kit.log import drained as drained
@@ -109,8 +108,7 @@ def tables() -> list[str]:
 def empty_tables() -> None:
     """What Django does after a test that commits, in a tenth of the time: it truncates, and migrates every app anew.
 
-    Ledger and log refuse to lose a row: their triggers are off meanwhile. Subscriptions are declared again, as by
-    `migrate`.
+    Ledger and log refuse to lose a row: their triggers are off meanwhile. Subscriptions are declared as by `migrate`.
     """
     deletions = [f'DELETE FROM "{table}"' for table in tables()]
     with transaction.atomic(), connection.cursor() as cursor:
@@ -120,8 +118,7 @@ def empty_tables() -> None:
             if cursor.fetchone() == (True,):
                 with without_triggers(cursor, table):
                     cursor.execute(f"DELETE FROM {table}")
-        for subscriber in registered():
-            cursor.execute(UPKEEP["declare_subscription"], subscriber.row)
+        declare_subscriptions(connection)
 
 
 def draw_large_numbers() -> None:

@@ -193,13 +193,13 @@ class Shop(Row):
         buyer, session = (f"(ARRAY[{keys}]::uuid[])[:buyer]" for keys in (users, sessions))
         return f"\\set buyer random(1, {BUYERS})\n" + _filled(
             ORDERS["place"].with_parts(attributed=ATTRIBUTED, confirmed=ENTITLEMENT["of_session"]),
-            actor=f"'user:' || {buyer}",
+            lockstep_actor=f"'user:' || {buyer}",
+            lockstep_origin="''",
+            lockstep_trace="''",
+            lockstep_traceparent="''",
             actor_user=buyer,
             actor_session=session,
             actor_staff="false",
-            origin="''",
-            trace="''",
-            traceparent="''",
             id="lockstep_uuid7()",
             buyer=buyer,
             state="'PENDING_CONFIRMATION'",

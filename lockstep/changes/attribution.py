@@ -72,12 +72,17 @@ def attribution(*, actor: str = "", origin: str = "") -> dict[str, object]:
     The caller passes its result to `refuse_unless`, and calls `notify_on_commit` afterwards.
     """
     own = actor.confirmation.parameters if isinstance(actor, Actor) else {}
-    return {**_said(actor=str(actor), origin=origin, trace=current_trace()), **own}
+    return {**attribution_parameters(actor=str(actor), origin=origin, trace=current_trace()), **own}
 
 
-def _said(*, actor: str, origin: str, trace: str) -> dict[str, str]:
-    """The parameters of ATTRIBUTED."""
-    return {"actor": actor, "origin": origin, "trace": trace, "traceparent": telemetry.traceparent()}
+def attribution_parameters(*, actor: str, origin: str, trace: str) -> dict[str, str]:
+    """The parameters of ATTRIBUTED, in their order."""
+    return {
+        "lockstep_actor": actor,
+        "lockstep_origin": origin,
+        "lockstep_trace": trace,
+        "lockstep_traceparent": telemetry.traceparent(),
+    }
 
 
 def confirmation_sql(actor: str) -> Statement:
@@ -109,13 +114,25 @@ def _set_local(confirmed: Statement) -> Statement:
 
 def set_local(*, origin: str, trace: str) -> tuple[Statement, dict[str, str]]:
     """The statement and parameters that attribute a transaction of a connection other than Django's."""
-    return _set_local(Statement("true")), _said(actor="", origin=origin, trace=trace)
+    return _set_local(Statement("true")), attribution_parameters(actor="", origin=origin, trace=trace)
 
 
 def notify_on_commit() -> None:
-    """Notifies readers of the change log once the current transaction is committed."""
-    if commit_notifier.in_tests or not is_testing():
-        transaction.on_commit(commit_notifier.notify, using=lockstep_settings.DATABASE)
+    """Notifies readers of the change log once the current transaction is committed, for all of its writes.
+
+    Not in tests, whose databases are dropped, and not where the project commits by itself (autocommit is off), because
+    Django has no hook for that: readers also poll.
+    """
+    if is_testing() and not commit_notifier.in_tests:
+        return
+    connection = log_connection()
+    if connection.in_atomic_block:
+        waiting = connection.run_on_commit
+        if waiting and waiting[-1][:2] == (set(connection.savepoint_ids), commit_notifier.notify):
+            return
+    elif not connection.get_autocommit():
+        return
+    transaction.on_commit(commit_notifier.notify, using=connection.alias)
 
 
 @contextmanager

@@ -177,9 +177,15 @@ def uncaptured_because(model: type[models.Model]) -> str:
     return str(getattr(owner, "uncaptured_fields", {}).get(field.name, ""))
 
 
+def required_capture(model: type[models.Model]) -> Capture:
+    """The capture of a model. Raises ValueError for one that is not captured."""
+    if capture := capture_of(model):
+        return capture
+    raise ValueError(f"{model._meta.label} is not captured.")
+
+
 def captured(label: str) -> Capture:
-    """The capture of the model with this label. Raises LookupError where there is no such model, or no capture."""
-    found = capture_of(apps.get_model(label))
-    if found is None:
-        raise LookupError(f"{label} is not captured.")
-    return found
+    """The capture with this label. Raises LookupError where there is none, or its model was removed."""
+    capture = _declared[label][0]
+    apps.get_model(label)
+    return capture

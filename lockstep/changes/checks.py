@@ -9,13 +9,19 @@ from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import FieldDoesNotExist
 from django.db import connections, models, router
-from django.db.migrations.executor import MigrationExecutor
 
+from lockstep.changes.applied_migrations import is_of_later_version, migrations_are_pending
 from lockstep.changes.capture import Capture, captures, declared, uncaptured_models
 from lockstep.changes.columns import column_of
-from lockstep.changes.history import is_of_later_version
 from lockstep.changes.protection import find_faults, role_fault
-from lockstep.conf import fault_of_setting, given_settings, known_settings, lockstep_settings
+from lockstep.conf import (
+    fault_of_setting,
+    has_log_database,
+    known_settings,
+    lockstep_settings,
+    log_connection,
+    project_settings,
+)
 
 Apps = Sequence[AppConfig] | None
 SECRET = re.compile(r"(^|_)(password|passwd|secret|token|api_?key|private_?key|otp|pin|cvc|cvv)(_|$)", re.IGNORECASE)
@@ -27,18 +33,18 @@ def settings_are_known(app_configs: Apps, **kwargs: object) -> list[CheckMessage
     known = known_settings()
     return [
         Error(f"LOCKSTEP has no setting {name!r}.", hint=_did_you_mean(name, known), id="lockstep.E020")
-        for name in sorted(given_settings().keys() - known)
+        for name in sorted(project_settings().keys() - known)
     ]
 
 
 @register(Tags.compatibility)
 def settings_have_their_types(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
     """Each value of LOCKSTEP has the type of its setting, and is within its limits."""
-    given = given_settings()
+    own = project_settings()
     return [
-        Error(f"LOCKSTEP[{name!r}] {fault}, not {given[name]!r}.", hint="See docs/reference.md.", id="lockstep.E027")
-        for name in sorted(given.keys() & known_settings())
-        if (fault := fault_of_setting(name, given[name]))
+        Error(f"LOCKSTEP[{name!r}] {fault}, not {own[name]!r}.", hint="See docs/reference.md.", id="lockstep.E027")
+        for name in sorted(own.keys() & known_settings())
+        if (fault := fault_of_setting(name, own[name]))
     ]
 
 
@@ -52,9 +58,13 @@ def database_is_postgresql(app_configs: Apps, **kwargs: object) -> list[CheckMes
     """Warns where nothing is captured."""
     alias = lockstep_settings.DATABASE
     is_known = alias in connections.settings  # settings_have_their_types reports another one
-    if not declared() or not is_known or connections[alias].vendor == "postgresql":
+    if not declared() or not is_known or has_log_database():
         return []
-    return [not_captured()]
+    hint = (
+        "Tests and development work without it. Where changes must be delivered use PostgreSQL, or name the alias "
+        'of such a database: LOCKSTEP = {"DATABASE": "…"}.'
+    )
+    return [Warning(f"Nothing is captured: the database {alias!r} is not PostgreSQL.", hint=hint, id="lockstep.W001")]
 
 
 @register(Tags.models)
@@ -96,21 +106,20 @@ def capture_is_in_force(
     using = lockstep_settings.DATABASE
     if sys.argv[1:2] == ["migrate"]:
         return []
-    if not databases or using not in databases or connections[using].vendor != "postgresql":
+    if using not in (databases or ()) or not has_log_database():
         return []
     if migrations_are_pending(using) or is_of_later_version(using):
         return []
-    faults = find_faults(using, compare_definitions=compare_definitions)
+    faults = find_faults(compare_definitions=compare_definitions)
     return [Error(fault.sentence, hint=fault.hint, id=f"lockstep.{fault.id}") for fault in faults]
 
 
 @register(Tags.database, deploy=True)
 def role_does_not_own_the_log(databases: Sequence[str] | None = None, **kwargs: object) -> list[CheckMessage]:
     """Whether web and worker, if they connect with this process's role, could disable capture."""
-    using = lockstep_settings.DATABASE
-    if not databases or using not in databases or connections[using].vendor != "postgresql":
+    if lockstep_settings.DATABASE not in (databases or ()) or not has_log_database():
         return []
-    with connections[using].cursor() as cursor:
+    with log_connection().cursor() as cursor:
         cursor.execute("SELECT current_user::text")
         [role] = cursor.fetchone() or [""]
         reason = role_fault(cursor, role)
@@ -118,17 +127,6 @@ def role_does_not_own_the_log(databases: Sequence[str] | None = None, **kwargs: 
         return []
     hint = "Let `migrate` run as the owner, web and worker as another role: see docs/security.md."
     return [Warning(f"The role {role} {reason}: it can switch capture off.", hint=hint, id="lockstep.W014")]
-
-
-def not_captured() -> CheckMessage:
-    """The warning that the project's database cannot be captured."""
-    alias = lockstep_settings.DATABASE
-    return Warning(
-        f"Nothing is captured: the database {alias!r} is not PostgreSQL.",
-        hint="Tests and development work without it. Where changes must be delivered use PostgreSQL, or name the alias "
-        'of such a database: LOCKSTEP = {"DATABASE": "…"}.',
-        id="lockstep.W001",
-    )
 
 
 def _hint_for(model: type[models.Model]) -> str:
@@ -210,9 +208,3 @@ def _error(capture: Capture, sentence: str, number: str, hint: str) -> Error:
 
 def _warning(capture: Capture, sentence: str, number: str, hint: str) -> Warning:
     return Warning(f"{capture.label} is captured: {sentence}", hint=hint, obj=capture.model, id=f"lockstep.{number}")
-
-
-def migrations_are_pending(using: str) -> bool:
-    """Whether this database lacks a migration."""
-    executor = MigrationExecutor(connections[using])
-    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))

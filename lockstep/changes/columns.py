@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 from django.db import models
 
 from lockstep.changes.capture import Capture
+from lockstep.conf import log_connection
 from lockstep.sql import Statement, identifier, joined, literal, statements
 
 TRIGGERS = statements(__file__, "triggers")
@@ -16,6 +17,7 @@ AS_TEXT = {
     "extra_float_digits": "1",
     "bytea_output": "hex",
 }
+MAX_PAIRS = 50  # of one jsonb_build_object: a function takes 100 arguments
 AnyField: TypeAlias = "models.Field[Any, Any]"
 # Fields whose text depends on none of these settings; others that are not in SENSITIVE get all of them.
 PLAIN: tuple[type[AnyField], ...] = (
@@ -30,11 +32,16 @@ SENSITIVE: dict[type[AnyField], tuple[str, ...]] = {
 }
 
 
-def compared(capture: Capture, table: Statement) -> dict[str, Statement]:
+def table_of(model: type[models.Model]) -> Statement:
+    """SQL: the table of a model, as Django writes it: db_table may have a schema in it (`schema"."table`)."""
+    return Statement(log_connection().ops.quote_name(model._meta.db_table))
+
+
+def compared(capture: Capture) -> dict[str, Statement]:
     """The parts of statements that compare the rows of a model with the log."""
     return {
         "label": literal(capture.label),
-        "table": table,
+        "table": table_of(capture.model),
         "key": _column(capture.model, "pk", "t"),
         "document": document(capture.model, capture.columns, "t"),
         "seen": seen(capture.model, "t", capture.soft_delete),
@@ -43,9 +50,10 @@ def compared(capture: Capture, table: Statement) -> dict[str, Statement]:
 
 def document(model: type[models.Model], columns: tuple[str, ...], row: str) -> Statement:
     """SQL: the captured columns of a row as jsonb."""
-    pair = Statement("{name}, {value}")
-    pairs = joined(pair.with_parts(name=literal(name), value=_value(model, name, row)) for name in columns)
-    return Statement("jsonb_build_object({pairs})").with_parts(pairs=pairs)
+    pair, part = Statement("{name}, {value}"), Statement("jsonb_build_object({pairs})")
+    pairs = [pair.with_parts(name=literal(name), value=_value(model, name, row)) for name in columns]
+    chunks = [pairs[start : start + MAX_PAIRS] for start in range(0, len(pairs), MAX_PAIRS)]
+    return joined((part.with_parts(pairs=joined(chunk)) for chunk in chunks), " || ")
 
 
 def seen(model: type[models.Model], row: str, soft_delete: str | None) -> Statement:
@@ -98,8 +106,10 @@ def settings_for(model: type[models.Model], columns: tuple[str, ...]) -> set[str
         sensitive = [settings for field, settings in SENSITIVE.items() if isinstance(kind, field)]
         if sensitive:
             found.update(*sensitive)
-        elif isinstance(kind, models.DateTimeField) or (of_array and isinstance(kind, models.DateField)):
-            found.update(("TimeZone", "DateStyle"))  # of times beyond the calendar, and of those in arrays
+        elif isinstance(kind, models.DateTimeField) or (
+            isinstance(kind, models.DateField) and (of_array or name == "pk")
+        ):
+            found.update(("TimeZone", "DateStyle"))  # of times beyond the calendar, in arrays and in keys
         elif not isinstance(kind, PLAIN):
             found.update(AS_TEXT)
     return found

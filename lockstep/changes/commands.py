@@ -1,7 +1,7 @@
 """The base of all commands: full option names, bounded numbers, exit codes, and output that may fail.
 
-Exit codes: 0 for success; 1 for errors, including wrong arguments; 2 when a comparison finds a difference (`--plan`,
-`audit`, `counter_gap`).
+Exit codes: 0 for success; 1 for errors, including wrong arguments; others are the command's own, such as 2 where a
+comparison finds a difference.
 
 A command that writes must not stop halfway because its output is closed (`… | true`) or the disk is full (`>
 /dev/full`): it finishes, and reports lost output at the end.
@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from lockstep import telemetry
@@ -47,11 +46,11 @@ class Command(BaseCommand):
     ) -> str | None:
         """Executes the command even if its output fails. Raises CommandError when output was lost."""
         self._is_executing = True
-        said: Any = self.stdout  # the stubs lack _out
-        warned: Any = self.stderr
-        output = LossyStream(stdout or said._out)
-        errors = LossyStream(stderr or warned._out)
-        said._out, warned._out = output, errors
+        own_output: Any = self.stdout  # the stubs lack _out
+        own_errors: Any = self.stderr
+        output = LossyStream(stdout or own_output._out)
+        errors = LossyStream(stderr or own_errors._out)
+        own_output._out, own_errors._out = output, errors
         try:
             with self._span():
                 return super().execute(*args, **options)
@@ -83,12 +82,12 @@ class Command(BaseCommand):
 
 
 def start_traces(process: str) -> None:
-    """Starts traces of this process, where the project has them. Raises CommandError."""
-    if getattr(settings, "TRACES", False):
-        try:
+    """Starts traces of this process, where the environment configures them. Raises CommandError."""
+    try:
+        if telemetry.is_wanted():
             telemetry.start(process)
-        except telemetry.Unfit as error:
-            raise CommandError(str(error)) from error
+    except telemetry.Unfit as error:
+        raise CommandError(str(error)) from error
 
 
 class LossyStream:

@@ -1,11 +1,11 @@
 """Connections to the database: Django's parameters for all of them, and a limit on every wait.
 
 A peer that fails without closing the connection (a machine without power, a proxy that stopped forwarding) is not
-detected by keepalives and TCP_USER_TIMEOUT (config/settings.py) while it acknowledges packets. A fixed timeout would
-end long statements too. So a statement without an answer for SILENT_SECONDS is checked on another connection: while the
-server works on it, the wait continues; where the server has no such session, or does not answer either, the connection
-is closed, which raises OperationalError. The session is terminated on the server: other transactions wait for its
-locks, and between the statements of a pipeline no server timeout would end it.
+detected by keepalives and TCP_USER_TIMEOUT while it acknowledges packets. A fixed timeout would end long statements
+too. So a statement without an answer for SILENT_SECONDS is checked on another connection: while the server works on it,
+the wait continues; where the server has no such session, or does not answer either, the connection is closed, which
+raises OperationalError. The session is terminated on the server: other transactions wait for its locks, and between the
+statements of a pipeline no server timeout would end it.
 """
 
 import asyncio
@@ -42,8 +42,8 @@ OWES_NONE = "the server owes it no answer"
 
 def connection_parameters() -> ConnectionParameters:
     """Django's connection parameters for the database with the change log, for psycopg."""
-    given = log_connection().get_connection_params()
-    return {name: value for name, value in given.items() if name not in OF_DJANGOS_CURSORS}
+    parameters = log_connection().get_connection_params()
+    return {name: value for name, value in parameters.items() if name not in OF_DJANGOS_CURSORS}
 
 
 def session_statement(settings: Mapping[str, str]) -> tuple[Statement, list[str]]:
@@ -183,8 +183,8 @@ class WatchedAsyncConnection(Watched, psycopg.AsyncConnection[TupleRow]):
 
     def examination(self) -> Callable[[], str | None]:
         """Runs `examine` in a thread."""
-        asked = asyncio.get_running_loop().run_in_executor(None, examine, self.address(), _pid(self))
-        return lambda: asked.result() if asked.done() else None
+        outcome = asyncio.get_running_loop().run_in_executor(None, examine, self.address(), _pid(self))
+        return lambda: outcome.result() if outcome.done() else None
 
     def end_session(self) -> None:
         """Terminates it in a thread, without waiting."""

@@ -18,16 +18,14 @@ _SESSION_LOST = frozenset(("XX000", "26000", "42P05", READ_ONLY))
 
 MIGRATE = "The tables are not those of this version ({}). Run: manage.py migrate"
 ADDRESS = (
-    "The database refuses the connection ({}). Mend DATABASE_URL (DATABASE_PASSWORD, where it is kept by itself), "
-    "or make the role or database that it names."
+    "The database refuses the connection ({}). Mend DATABASES in the settings, or the variable that sets it; or make "
+    "the role or database that it names."
 )
 RIGHTS = "The role lacks rights in the database ({}). Run migrate with APPLICATION_ROLE; see docs/security.md."
-WRITES_REFUSED = "The database is read-only ({}). Name the primary in DATABASE_URL, or allow writes again."
+WRITES_REFUSED = "The database is read-only ({}). Name the primary in DATABASES, or allow writes again."
 NOT_NOW = "The database could not do this now ({}). Try again once that has passed."
-NO_ANSWER = (
-    "The database does not answer ({}). In development start `make run`; if it runs with a LOCKSTEP_HOME of its own,"
-    " set the same LOCKSTEP_HOME here."
-)
+NO_ANSWER = "The database does not answer ({}). {}"
+START_IT = "Start it, or mend DATABASES in the settings."
 
 # libpq has no codes for connection failures, so these are texts. An error in another language counts as transient, and
 # is logged.
@@ -61,8 +59,11 @@ def unsuitable(error: BaseException) -> UnsuitableDatabase | None:
     return None
 
 
-def explanation(error: BaseException) -> str | None:
-    """The message for the user of a command; None where the error is a bug."""
+def explanation(error: BaseException, *, start_it: str = START_IT) -> str | None:
+    """The message for the user of a command; None where the error is a bug.
+
+    `start_it` is what to do where the database does not answer.
+    """
     cause = cause_of(error)
     if found := unsuitable(cause):
         return str(found)
@@ -72,7 +73,7 @@ def explanation(error: BaseException) -> str | None:
     if isinstance(cause, psycopg.ProgrammingError) and cause.sqlstate:
         return MIGRATE.format(text)
     if isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError)):
-        return (NOT_NOW if cause.sqlstate else NO_ANSWER).format(text)
+        return NOT_NOW.format(text) if cause.sqlstate else NO_ANSWER.format(text, start_it)
     return None
 
 

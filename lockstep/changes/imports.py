@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from django.db import models, transaction
 
-from lockstep.changes.capture import Capture, capture_of
-from lockstep.changes.columns import compared
-from lockstep.changes.triggers import OPERATIONS, PREFIX, find_tables
+from lockstep.changes.capture import required_capture
+from lockstep.changes.columns import compared, table_of
+from lockstep.changes.triggers import OPERATIONS, PREFIX
 from lockstep.conf import lockstep_settings, log_connection
-from lockstep.sql import Statement, identifier, joined, statements
+from lockstep.sql import Statement, joined, statements
 
 SQL = statements(__file__, "imports")
 MARK = "lockstep.uncaptured"  # the model of the log's row that marks uncaptured writes
@@ -34,16 +34,15 @@ def uncaptured(model: type[models.Model], *, reason: str) -> Iterator[None]:
     packages still fire. `resync` afterwards repairs the log, and with it every subscriber. Raises ValueError for a
     model that is not captured.
     """
-    capture = _capture(model)
+    capture = required_capture(model)
     if not reason.strip():
-        raise ValueError("Say why: it is all that the log has of what is written.")
+        raise ValueError("The reason is empty: it is all that the log will have of these writes.")
+    table = table_of(capture.model)
     with transaction.atomic(lockstep_settings.DATABASE), log_connection().cursor() as cursor:
-        table = find_tables(cursor, [capture.model])[capture.model].name
-        cursor.execute(SQL["disable"].with_parts(table=table, triggers=_each(Statement("DISABLE TRIGGER {name}"))))
+        cursor.execute(SQL["alter"].with_parts(table=table, triggers=_each("DISABLE TRIGGER")))
         cursor.execute(SQL["mark"], [MARK, capture.label, json.dumps({"reason": reason})])
         yield
-        each = _each(Statement("ENABLE ALWAYS TRIGGER {name}"))
-        cursor.execute(SQL["enable"].with_parts(table=table, triggers=each))
+        cursor.execute(SQL["alter"].with_parts(table=table, triggers=_each("ENABLE ALWAYS TRIGGER")))
 
 
 def resync(model: type[models.Model], *, plan: bool = False) -> Resynced:
@@ -52,22 +51,14 @@ def resync(model: type[models.Model], *, plan: bool = False) -> Resynced:
     It blocks other writers of the table, and needs the owner of the log. With `plan` nothing is written. Raises
     ValueError for a model that is not captured.
     """
-    capture = _capture(model)
+    capture = required_capture(model)
     with transaction.atomic(lockstep_settings.DATABASE), log_connection().cursor() as cursor:
-        table = find_tables(cursor, [capture.model])[capture.model].name
-        cursor.execute(SQL["lock"].with_parts(table=table))
+        cursor.execute(SQL["lock"].with_parts(table=table_of(capture.model)))
         statement = SQL["count"] if plan else SQL["resync"]
-        cursor.execute(statement.with_parts(**compared(capture, table)))
+        cursor.execute(statement.with_parts(**compared(capture)))
         return Resynced(*(cursor.fetchone() or (0, 0, 0)))
 
 
-def _capture(model: type[models.Model]) -> Capture:
-    capture = capture_of(model)
-    if capture is None:
-        raise ValueError(f"{model._meta.label} is not captured.")
-    return capture
-
-
-def _each(action: Statement) -> Statement:
+def _each(action: str) -> Statement:
     """The action for every capture trigger of a table."""
-    return joined(action.with_parts(name=identifier(PREFIX + operation)) for operation in OPERATIONS)
+    return joined(Statement(f"{action} {PREFIX}{operation}") for operation in OPERATIONS)

@@ -2,7 +2,7 @@
 
 from django.db import models
 
-from lockstep.changes.capture import capture_of
+from lockstep.changes.capture import required_capture
 from lockstep.conf import lockstep_settings
 
 __all__ = ["UUID7"]
@@ -64,8 +64,6 @@ def history(instance: models.Model) -> LoggedChangeQuerySet:
 
     Raises ValueError for an object of a model that is not captured.
     """
-    capture = capture_of(type(instance))
-    if capture is None:
-        raise ValueError(f"{type(instance)._meta.label} is not captured.")
+    capture = required_capture(type(instance))
     rows = LoggedChange.objects.using(lockstep_settings.DATABASE)
     return rows.filter(model__in=(capture.label, *capture.was)).history(instance.pk)

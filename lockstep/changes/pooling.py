@@ -9,8 +9,8 @@ from lockstep.changes.database_errors import MINIMUM_VERSION, UnsuitableDatabase
 
 ROUNDS = 3
 POOLED = (
-    "DATABASE_URL leads to a pooler that gives each transaction another session. Use a pooler that keeps a session for "
-    "its client (pgbouncer: pool_mode=session), or PostgreSQL itself."
+    "The database's address is that of a pooler that gives each transaction another session. Use a pooler that keeps a "
+    "session for its client (pgbouncer: pool_mode=session), or PostgreSQL itself."
 )
 
 _examined: set[tuple[str, int, str, str]] = set()

@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.backends.utils import CursorWrapper
 
 from lockstep.changes import triggers
 from lockstep.changes.triggers import NO_MEND, TRIGGERS, Fault, Log, find_log
-from lockstep.conf import lockstep_settings
+from lockstep.conf import lockstep_settings, log_connection
 from lockstep.sql import Statement, identifier, joined, literal, statements
 
 __all__ = ["UnfitRole", "secure"]
@@ -56,32 +56,30 @@ class Declared:
         return match[1]
 
 
-def find_faults(using: str | None = None, *, compare_definitions: bool = True) -> Iterator[Fault]:
+def find_faults(*, compare_definitions: bool = True) -> Iterator[Fault]:
     """All faults by which a write could bypass the log of a migrated database.
 
     The comparison of pgtrigger's definitions takes most of the time, 0.15 s.
     """
-    using = using or lockstep_settings.DATABASE
-    with connections[using].cursor() as cursor:
+    with log_connection().cursor() as cursor:
         if log := find_log(cursor):
             declared = list(_declared()) if lockstep_settings.SECURE_PGTRIGGERS else []
-            definitions = _definitions(cursor, log, declared) if compare_definitions else []
-            yield from triggers.find_faults(cursor, using)
+            definitions = _definitions(cursor, log, declared) if declared and compare_definitions else []
+            yield from triggers.find_faults(cursor)
             yield from _faults_of_triggers(cursor, log, declared, definitions)
             yield from _faults_of_functions(cursor, log, declared)
             yield from _faults_of_the_log(cursor, log)
-            yield from _trigger_makers(cursor, using, log, declared)
+            yield from _trigger_makers(cursor, log, declared)
 
 
-def secure(using: str | None = None) -> None:
+def secure() -> None:
     """Repairs faults that have a statement for it, and grants the application role its rights."""
-    using = using or lockstep_settings.DATABASE
-    with transaction.atomic(using), connections[using].cursor() as cursor:
+    with transaction.atomic(lockstep_settings.DATABASE), log_connection().cursor() as cursor:
         for _ in range(2):  # functions that the first round replaces have lost their settings
-            for mend in [fault.mend for fault in find_faults(using, compare_definitions=False) if fault.mend]:
+            for mend in [fault.mend for fault in find_faults(compare_definitions=False) if fault.mend]:
                 cursor.execute(mend)
         if lockstep_settings.APPLICATION_ROLE:
-            _grant(using, lockstep_settings.APPLICATION_ROLE)
+            _grant(cursor, lockstep_settings.APPLICATION_ROLE)
 
 
 def _declared() -> Iterator[Declared]:
@@ -191,7 +189,7 @@ def _faults_of_functions(cursor: CursorWrapper, log: Log, declared: list[Declare
         if owner != log.owner or is_public:
             yield Fault(
                 "E010",
-                f"The function {name} can be called by others than the owner of the log.",
+                f"The function {name} can be called by roles other than the owner of the log.",
                 mend=TRIGGERS["own_function"].with_parts(signature=function, owner=log.owner),
             )
 
@@ -220,8 +218,8 @@ def _faults_of_the_log(cursor: CursorWrapper, log: Log) -> Iterator[Fault]:
         yield Fault("E013", f"APPLICATION_ROLE={lockstep_settings.APPLICATION_ROLE}: the role {reason}.", hint)
 
 
-def _trigger_makers(cursor: CursorWrapper, using: str, log: Log, declared: list[Declared]) -> Iterator[Fault]:
-    captured = {one.table for one in triggers.expected_triggers(cursor, using, log)}
+def _trigger_makers(cursor: CursorWrapper, log: Log, declared: list[Declared]) -> Iterator[Fault]:
+    captured = {one.table for one in triggers.expected_triggers(cursor, log)}
     tables = sorted(captured | {_table(log, one.table) for one in declared})
     cursor.execute(PROTECTION["trigger_makers"], {"owner": log.owner, "tables": tables})
     for role, table in cursor.fetchall():
@@ -235,40 +233,35 @@ def role_fault(cursor: CursorWrapper, role: str) -> str | None:
     if not role or not (log := find_log(cursor)):
         return None
     cursor.execute(PROTECTION["role"], {"owner": log.owner, "role": role})
-    row = cursor.fetchone()
-    return str(row[0]) if row and row[0] else None if row else "does not exist"
+    (reason,) = cursor.fetchone() or ("does not exist",)
+    return str(reason) if reason else None
 
 
 class UnfitRole(Exception):
     """APPLICATION_ROLE is not suitable for web and worker."""
 
 
-def _grant(using: str, role: str) -> None:
+def _grant(cursor: CursorWrapper, role: str) -> None:
     """Grants the rights of web and worker: to read and write rows, and only to read the log."""
-    with connections[using].cursor() as cursor:
-        log = find_log(cursor)
-        cursor.execute(PROTECTION["can_grant"])
-        if not log or cursor.fetchone() != (True,):
-            return  # not migrated yet
-        if reason := role_fault(cursor, role):
-            raise UnfitRole(
-                f"APPLICATION_ROLE={role}: the role {reason}. See `A role for web and worker` in docs/security.md."
-            )
-        cursor.execute(grants(cursor, log, identifier(role)))
-
-
-def grants(cursor: CursorWrapper, log: Log, role: Statement) -> Statement:
-    """The statements that grant a role the rights that web and worker need."""
+    log = find_log(cursor)
+    cursor.execute(PROTECTION["can_grant"])
+    if not log or cursor.fetchone() != (True,):
+        return  # not migrated yet
+    if reason := role_fault(cursor, role):
+        raise UnfitRole(
+            f"APPLICATION_ROLE={role}: the role {reason}. See `A role for web and worker` in docs/security.md."
+        )
     cursor.execute(PROTECTION["relations"], {"schema": log.schema, "owner": log.owner})
     relations = cursor.fetchall()
     cursor.execute(PROTECTION["read_only"])
     read_only = [Statement(name) for (name,) in cursor.fetchall()]
     tables = [Statement(name) for name, is_sequence in relations if not is_sequence]
     sequences = [Statement(name) for name, is_sequence in relations if is_sequence]
-    return PROTECTION["grant"].with_parts(
-        role=role,
+    grant = PROTECTION["grant"].with_parts(
+        role=identifier(role),
         schema=log.schema,
         tables=joined(tables),
         read_only=joined(read_only),
         sequences=joined(sequences),
     )
+    cursor.execute(grant)

@@ -10,18 +10,10 @@ the capture has one (decision 41).
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from lockstep.changes.capture import (
-    EVERYBODY,
-    STAFF,
-    Document,
-    Readers,
-    Visibility,
-    captures,
-)
+from lockstep.changes.capture import EVERYBODY, STAFF, Document, Readers, Visibility, captured, captures
 
-KINDS = ("created", "updated", "deleted")
 Kind = Literal["created", "updated", "deleted"]
 
 
@@ -46,7 +38,7 @@ def readable_part(
     """The part of this change that a user may read; None when there is none."""
     if is_staff:
         return Part(kind, before, after)
-    readers, hidden = _declared(model)
+    readers, hidden = _readers_of(model)
     before, after = _without(hidden, before), _without(hidden, after)
     if before == after:  # only what is hidden has changed
         return None
@@ -62,7 +54,7 @@ def readable_part(
 
 def sight(model: str, *, is_staff: bool) -> Visibility | None:
     """The Visibility that a row must have now, for this user to read older changes of it; None for no condition."""
-    readers, _ = _declared(model)
+    readers, _ = _readers_of(model)
     return readers if isinstance(readers, Visibility) and not is_staff else None
 
 
@@ -73,7 +65,7 @@ def may_read_object(model: str, last: Mapping[str, Any], *, user_id: str, is_sta
     """
     if is_staff:
         return True
-    readers, _ = _declared(model)
+    readers, _ = _readers_of(model)
     before, after = last["before"], last["after"]
     if after is None:
         return _is_owner(readers.owner if isinstance(readers, Visibility) else readers, before, user_id)
@@ -84,7 +76,7 @@ def may_read_object(model: str, last: Mapping[str, Any], *, user_id: str, is_sta
 def event_types(*, is_staff: bool) -> list[str]:
     """The types of change that a user may read at all: "<app>.<model>.<kind>"."""
     labels = [capture.label for capture in captures() if is_staff or capture.readers != STAFF]
-    return [f"{label}.{kind}" for label in labels for kind in KINDS]
+    return [f"{label}.{kind}" for label in labels for kind in get_args(Kind)]
 
 
 def matching_patterns(event_type: str) -> set[str]:
@@ -129,7 +121,10 @@ def _without(hidden: Collection[str], document: Document | None) -> Document | N
     return {name: value for name, value in document.items() if name not in hidden}
 
 
-def _declared(label: str) -> tuple[Readers, Collection[str]]:
+def _readers_of(label: str) -> tuple[Readers, Collection[str]]:
     """The readers of a model, by its label, and its staff-only columns; STAFF for a model that was removed."""
-    capture = next((one for one in captures() if one.label == label), None)
-    return (capture.readers, capture.staff_only) if capture else (STAFF, ())
+    try:
+        capture = captured(label)
+    except LookupError:
+        return STAFF, ()
+    return capture.readers, capture.staff_only

@@ -16,11 +16,9 @@ from django.db.backends.signals import connection_created
 from psycopg import ClientCursor
 from psycopg.pq import TransactionStatus
 
-from lockstep import telemetry
+from lockstep.changes.attribution import attribution_parameters, notify_on_commit
 from lockstep.changes.context import Attribution, attribution_here, current_trace
 from lockstep.changes.schema_editor import is_followed
-from lockstep.changes.wakeup import commit_notifier
-from lockstep.conf import is_testing
 from lockstep.sql import Statement, joined, statements
 
 # What a statement that writes begins with, after comments. Possessive (`*+`): each comment has one end only.
@@ -28,17 +26,15 @@ WRITES = re.compile(
     r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*+(?:INSERT|UPDATE|DELETE|MERGE|WITH|COPY|TRUNCATE|CALL|DO)\b",
     re.IGNORECASE | re.DOTALL,
 )
-NAMES = ("actor", "origin", "trace", "traceparent")
 # Of Django's wrappers: a statement's parameters, and its connection and cursor.
 Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any] | None
 Context: TypeAlias = dict[str, Any]
 Execute: TypeAlias = Callable[[str, Parameters, bool, Context], object]
 SQL = statements(__file__, "attribution")
-NOTIFY_ON_COMMIT = commit_notifier.notify
 
 
-def _values(current: Attribution) -> tuple[str, ...]:
-    return (current.name, current.origin, current.trace or current_trace(), telemetry.traceparent())
+def _parameters(current: Attribution) -> dict[str, str]:
+    return attribution_parameters(actor=current.name, origin=current.origin, trace=current_trace())
 
 
 def follow_connections() -> None:
@@ -56,49 +52,49 @@ class _Wrapper:
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self._connection = connection
-        self._told: tuple[Attribution, tuple[str, ...]] | None = None  # in this transaction
-        self._is_telling = False
+        self._set: tuple[Attribution, tuple[str, ...]] | None = None  # in this transaction, with its savepoints
+        self._is_own = False  # the statement is one of the wrapper itself
 
     def __call__(self, execute: Execute, sql: str, params: Parameters, many: bool, context: Context) -> object:
-        if self._is_telling:
+        if self._is_own:
             return execute(sql, params, many, context)
         if isinstance(sql, str) and not WRITES.match(sql):
             return execute(sql, params, many, context)
         current = self._evaluated(attribution_here())
-        if current is None and self._has_told():
+        if current is None and self._is_set():
             current = Attribution()  # the transaction continues outside of `attributed`
         if current is None:
             result = execute(sql, params, many, context)
         elif self._connection.in_atomic_block or not self._connection.get_autocommit():
-            self._tell(current)
+            self._set_for_transaction(current)
             result = execute(sql, params, many, context)
         else:
             result = self._execute_alone(current, execute, sql, params, many, context)
-        self._announce()
+        notify_on_commit()
         return result
 
     def _evaluated(self, current: Attribution | None) -> Attribution | None:
         """With the actor of this moment, which may take a statement of its own to find: a view may sign its user in."""
         if current is None or isinstance(current.actor, str):
             return current
-        with self._telling():
+        with self._own_statements():
             return replace(current, actor=current.name)
 
-    def _tell(self, current: Attribution) -> None:
+    def _set_for_transaction(self, current: Attribution) -> None:
         """Sets the attribution before a transaction's first write, and again where it or its savepoint has changed."""
         here = tuple(self._connection.savepoint_ids)
-        if self._has_told() and self._told and self._told[0] == current and here[: len(self._told[1])] == self._told[1]:
+        if self._is_set() and self._set and self._set[0] == current and here[: len(self._set[1])] == self._set[1]:
             return
-        with self._telling(), self._connection.cursor() as cursor:
-            cursor.execute(SQL["tell"], _values(current))
-        self._told = (current, here)
+        with self._own_statements(), self._connection.cursor() as cursor:
+            cursor.execute(SQL["set_by_name"], _parameters(current))
+        self._set = (current, here)
 
-    def _has_told(self) -> bool:
+    def _is_set(self) -> bool:
         """Whether an attribution was set in this transaction."""
         connection = self._connection.connection
         if connection is None or connection.info.transaction_status == TransactionStatus.IDLE:
-            self._told = None
-        return self._told is not None
+            self._set = None
+        return self._set is not None
 
     def _execute_alone(
         self, current: Attribution, execute: Execute, sql: str, params: Parameters, many: bool, context: Context
@@ -109,35 +105,26 @@ class _Wrapper:
         """
         cursor = getattr(context["cursor"], "cursor", None)
         if not many and isinstance(cursor, ClientCursor) and isinstance(sql, str):
-            result = execute(*_in_one_message(_values(current), sql, params), many, context)
+            result = execute(*_in_one_message(_parameters(current), sql, params), many, context)
             cursor.nextset()
             return result
-        with self._telling(), transaction.atomic(self._connection.alias):
-            with self._connection.cursor() as telling:
-                telling.execute(SQL["tell"], _values(current))
+        with self._own_statements(), transaction.atomic(self._connection.alias):
+            with self._connection.cursor() as first:
+                first.execute(SQL["set_by_name"], _parameters(current))
             return execute(sql, params, many, context)
 
-    def _announce(self) -> None:
-        """Notifies workers after the commit. Not in tests, whose databases are dropped."""
-        waiting = self._connection.run_on_commit
-        if waiting and waiting[-1][1] is NOTIFY_ON_COMMIT and waiting[-1][0] == set(self._connection.savepoint_ids):
-            return
-        if not is_testing():
-            transaction.on_commit(NOTIFY_ON_COMMIT, using=self._connection.alias)
-
     @contextmanager
-    def _telling(self) -> Iterator[None]:
-        self._is_telling = True
+    def _own_statements(self) -> Iterator[None]:
+        self._is_own = True
         try:
             yield
         finally:
-            self._is_telling = False
+            self._is_own = False
 
 
-def _in_one_message(values: tuple[str, ...], sql: str, params: Parameters) -> tuple[str, Parameters]:
-    """A statement that sets these values, and after it the other one, with the parameters of both."""
+def _in_one_message(own: Mapping[str, str], sql: str, params: Parameters) -> tuple[str, Parameters]:
+    """A statement that sets the attribution, and after it the other one, with the parameters of both."""
     if isinstance(params, Mapping):
-        named = {f"lockstep_{name}": value for name, value in zip(NAMES, values, strict=True)}
-        return joined((SQL["tell_by_name"], Statement(sql)), "\n"), {**params, **named}
+        return joined((SQL["set_by_name"], Statement(sql)), "\n"), {**params, **own}
     text = sql.replace("%", "%%") if params is None else sql
-    return joined((SQL["tell"], Statement(text)), "\n"), (*values, *(params or ()))
+    return joined((SQL["set_by_position"], Statement(text)), "\n"), (*own.values(), *(params or ()))

@@ -113,14 +113,14 @@ def install_triggers(connection: BaseDatabaseWrapper) -> list[Statement]:
     Does nothing without a change log.
     """
     with connection.cursor() as cursor:
-        mends = [fault.mend for fault in find_faults(cursor, connection.alias)]
+        mends = [fault.mend for fault in find_faults(cursor)]
         for mend in mends:
             cursor.execute(mend)
     return mends
 
 
-def uninstall_triggers(connection: BaseDatabaseWrapper) -> list[Statement]:
-    """Drops all capture triggers and their functions. Returns the statements."""
+def uninstall_triggers(connection: BaseDatabaseWrapper) -> None:
+    """Drops all capture triggers and their functions."""
     with connection.cursor() as cursor:
         cursor.execute(TRIGGERS["installed"])
         dropped = [_drop_trigger(table, name) for table, name, *_ in cursor.fetchall()]
@@ -128,7 +128,6 @@ def uninstall_triggers(connection: BaseDatabaseWrapper) -> list[Statement]:
         dropped += [_drop_function(function) for function, *_ in cursor.fetchall()]
         for statement in dropped:
             cursor.execute(statement)
-    return dropped
 
 
 def _drop_trigger(table: str, name: str) -> Statement:
@@ -139,11 +138,11 @@ def _drop_function(function: str) -> Statement:
     return TRIGGERS["drop_function"].with_parts(function=Statement(function))
 
 
-def find_faults(cursor: CursorWrapper, alias: str) -> Iterator[Fault]:
+def find_faults(cursor: CursorWrapper) -> Iterator[Fault]:
     """The differences between installed and declared capture triggers, in the order of repair."""
     if (log := find_log(cursor)) is None:
         return
-    expected = {(one.table, one.name): one for one in expected_triggers(cursor, alias, log)}
+    expected = {(one.table, one.name): one for one in expected_triggers(cursor, log)}
     cursor.execute(TRIGGERS["functions"])
     functions = {row[0]: row[1:] for row in cursor.fetchall()}
     cursor.execute(TRIGGERS["installed"])
@@ -197,9 +196,9 @@ def find_log(cursor: CursorWrapper) -> Log | None:
     return Log(*map(Statement, row)) if row else None
 
 
-def expected_triggers(cursor: CursorWrapper, alias: str, log: Log) -> Iterator[Trigger]:
+def expected_triggers(cursor: CursorWrapper, log: Log) -> Iterator[Trigger]:
     """The triggers of every captured model with a table in this database, for its existing columns."""
-    here = [capture for capture in captures() if router.allow_migrate_model(alias, capture.model)]
+    here = [capture for capture in captures() if router.allow_migrate_model(cursor.db.alias, capture.model)]
     tables = find_tables(cursor, [capture.model for capture in here])
     for capture in here:
         model = capture.model
@@ -215,7 +214,7 @@ def find_tables(cursor: CursorWrapper, wanted: list[type[models.Model]]) -> dict
     """The existing tables of these models."""
     names = {model: cursor.db.ops.quote_name(model._meta.db_table) for model in wanted}
     cursor.execute(TRIGGERS["tables"], [list(names.values())])
-    found = {asked: Table(Statement(name), frozenset(columns)) for asked, name, columns in cursor.fetchall()}
+    found = {quoted: Table(Statement(name), frozenset(columns)) for quoted, name, columns in cursor.fetchall()}
     return {model: found[name] for model, name in names.items() if name in found}
 
 

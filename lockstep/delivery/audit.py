@@ -12,7 +12,7 @@ from lockstep.changes.commands import counted
 from lockstep.conf import log_connection
 from lockstep.delivery import operations
 from lockstep.delivery.reports import Status
-from lockstep.sql import identifier, statements
+from lockstep.sql import statements
 
 __all__ = ["Finding", "register_check"]
 
@@ -60,9 +60,8 @@ def audit(*, outside: bool = True) -> Iterator[Finding]:
 
 def rows_and_log(capture: Capture) -> Finding:
     """Compares the rows of one model with the log."""
-    table = identifier(capture.model._meta.db_table)
     with log_connection().cursor() as cursor:
-        cursor.execute(SQL["compare"].with_parts(**compared(capture, table)))
+        cursor.execute(SQL["compare"].with_parts(**compared(capture)))
         objects, older, of_rows, of_log, differing = cursor.fetchone()
     remark = f"{counted(older, 'object')} older than the log" if older else ""
     return Finding(f"{capture.label}: rows = log", objects, differing, (_hex(of_rows), _hex(of_log)), remark)

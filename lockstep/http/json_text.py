@@ -1,4 +1,4 @@
-"""JSON as remote systems write it: read as far as it can be, with one odd value costing that value and no more."""
+"""Parses JSON of remote systems: a value that a strict parser refuses costs no more than that value."""
 
 import json
 import reprlib
@@ -20,9 +20,9 @@ _EXCERPT.maxlevel, _EXCERPT.maxdict, _EXCERPT.maxlist, _EXCERPT.maxstring = 2, 3
 def parse(text: bytes) -> object:
     """The value that a text stands for. Raises MalformedResponse, and nothing else.
 
-    What a strict parser refuses is read leniently: a lone surrogate or a byte that is not UTF-8 becomes a lone
-    surrogate in the string where it stands, NaN and numbers beyond all bounds become floats that are not finite. So
-    that one such value does not hide everything around it; `is_text` and `is_integer` tell who may be kept.
+    What a strict parser refuses is read leniently, so that one such value does not hide everything around it: a lone
+    surrogate or a byte that is not UTF-8 becomes a lone surrogate in the string where it stands, NaN and numbers beyond
+    all bounds become floats that are not finite. `is_text` and `is_integer` tell which values can be stored.
     """
     try:
         return orjson.loads(text)
@@ -35,7 +35,7 @@ def parse(text: bytes) -> object:
 
 
 def is_text(value: object) -> bool:
-    """Whether it is a text that PostgreSQL can keep and JSON can show: one without NUL and lone surrogates."""
+    """Whether it is a text that PostgreSQL and JSON can store: one without NUL and lone surrogates."""
     if not isinstance(value, str) or "\0" in value:
         return False
     try:
@@ -51,7 +51,7 @@ def is_integer(value: object) -> bool:
 
 
 def integer_of(value: object) -> int | None:
-    """Such a number, given as one or as its digits; None for anything else, "007" among it."""
+    """Such a number, from a number or from its digits; None for anything else, "007" among it."""
     if isinstance(value, str) and len(value) <= _EXACT_DIGITS and value.isascii() and value.isdigit():
         return int(value) if str(int(value)) == value and is_integer(int(value)) else None
     return value if isinstance(value, int) and is_integer(value) else None

@@ -10,11 +10,10 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
-from django.db import connections
 
 from lockstep.changes import commands
 from lockstep.changes.capture import captures
-from lockstep.conf import lockstep_settings
+from lockstep.conf import log_connection
 from lockstep.delivery.reports import ChangeFilter
 from lockstep.delivery.subscriptions import logged_models
 
@@ -134,7 +133,7 @@ def chosen_letters(options: Options) -> ChangeFilter:
     chosen = chosen_changes(options)
     if not options["all"] and chosen == ChangeFilter(options["subscription"]):
         raise CommandError(
-            "Which? Name dead letters, narrow with --model, --object, --cause, --since, --until, or say --all."
+            "Name dead letters, or choose them by --model, --object, --cause, --since or --until, or all by --all."
         )
     return chosen
 
@@ -154,12 +153,12 @@ def _plan(parser: ArgumentParser) -> ArgumentParser:
 
 
 def _reason(parser: ArgumentParser) -> None:
-    def given(text: str) -> str:
+    def reason(text: str) -> str:
         if not text.strip():
-            raise ArgumentTypeError("must say something: it is all that is kept of why")
+            raise ArgumentTypeError("must not be empty")
         return text
 
-    parser.add_argument("--reason", type=given, required=True)
+    parser.add_argument("--reason", type=reason, required=True)
 
 
 def _choice(parser: ArgumentParser, *, every: bool = False) -> ArgumentParser:
@@ -193,7 +192,7 @@ def _time(text: str) -> datetime:
 
 def _database_time() -> datetime:
     """The database's time, by which changes are dated."""
-    with connections[lockstep_settings.DATABASE].cursor() as cursor:
+    with log_connection().cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         (now,) = cursor.fetchone() or (None,)
     return cast(datetime, now)

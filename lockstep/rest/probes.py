@@ -13,8 +13,8 @@ from drf_spectacular.utils import extend_schema
 from prometheus_client import CONTENT_TYPE_LATEST
 from rest_framework.request import Request
 
+from lockstep.changes.applied_migrations import on_disk
 from lockstep.changes.database_errors import UnsuitableDatabase
-from lockstep.changes.history import on_disk
 from lockstep.conf import lockstep_settings
 from lockstep.delivery.heartbeat import worker_state
 from lockstep.delivery.metrics import exposition

@@ -14,7 +14,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import DEFAULT_DB_ALIAS, models, router
 
 from lockstep.changes.capture import capture_of
-from lockstep.changes.columns import column_of
+from lockstep.changes.columns import column_of, table_of
 from lockstep.conf import lockstep_settings
 from lockstep.sql import Statement, identifier, statements
 
@@ -32,7 +32,7 @@ def user_sql(statement: Statement, alias: str) -> Statement:
     if capture and capture.soft_delete and (deleted := _column(user, capture.soft_delete, alias)):
         active = SQL["active_and_alive"].with_parts(active=active, deleted=deleted)
     return statement.with_parts(
-        users=identifier(user._meta.db_table),
+        users=table_of(user),
         key=_own_column(user, "pk", alias),
         is_active=active,
         is_staff=_column(user, "is_staff", alias) or Statement("false"),
@@ -54,7 +54,7 @@ def _column(user: type[models.Model], name: str, alias: str) -> Statement | None
         return Statement("{alias}.{column}").with_parts(alias=Statement(alias), column=column)
     return SQL["of_parent"].with_parts(
         column=column,
-        parent=identifier(owner._meta.db_table),
+        parent=table_of(owner),
         key=identifier(column_of(owner, "pk")),
         own_key=_own_column(user, "pk", alias),
     )

@@ -18,6 +18,7 @@ from project.blog.models import Article, Note, Tag
 import lockstep
 from lockstep.changes.imports import Resynced
 from lockstep.changes.statements import WRITES
+from lockstep.changes.wakeup import commit_notifier
 from lockstep.middleware import AttributionMiddleware
 from lockstep.models import LoggedChange
 
@@ -135,6 +136,38 @@ def test_an_attribution_survives_a_savepoint_that_is_rolled_back():
     assert last().actor == "user:1"
 
 
+@pytest.fixture
+def notifications(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """One for each notification of commits, which are off in tests."""
+    sent: list[bool] = []
+    monkeypatch.setattr(commit_notifier, "in_tests", True)
+    monkeypatch.setattr(commit_notifier, "notify", lambda: sent.append(True))
+    return sent
+
+
+def test_writes_of_one_transaction_are_notified_once_after_its_commit(notifications: list[bool]):
+    with transaction.atomic():
+        Article.objects.create(title="a")
+        Article.objects.create(title="b")
+        assert notifications == []
+    assert notifications == [True]
+    Article.objects.update(title="c")
+    assert notifications == [True, True]
+
+
+def test_writes_without_autocommit_are_captured_and_leave_the_commit_to_the_project(notifications: list[bool]):
+    transaction.set_autocommit(False)
+    try:
+        with lockstep.attributed(actor="user:1"):
+            Article.objects.create(title="a")
+        transaction.commit()
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
+    assert (last().after["title"], last().actor) == ("a", "user:1")
+    assert notifications == []
+
+
 def test_nothing_of_an_attribution_is_left_on_a_connection():
     with lockstep.attributed(actor="user:1"):
         Article.objects.create(title="a")
@@ -149,7 +182,7 @@ def test_an_attribution_costs_no_round_trip_of_its_own(django_assert_num_queries
             article = Article.objects.create(title="50 % of it")
         with django_assert_num_queries(1):
             assert Article.objects.filter(pk=article.pk).update(body="100 %") == 1
-        with django_assert_num_queries(5), transaction.atomic():  # BEGIN, one that tells, two that write, COMMIT
+        with django_assert_num_queries(5), transaction.atomic():  # BEGIN, one that sets it, two that write, COMMIT
             article.save()
             article.save()
     assert article.pk
@@ -171,17 +204,17 @@ def test_the_middleware_names_user_and_request():
 
 def test_the_middleware_reads_the_user_only_for_writes(django_assert_num_queries):
     user = get_user_model().objects.create_user("ada")
-    asked = []
+    reads = []
 
     class Request(HttpRequest):
         @property
         def user(self):
-            asked.append(True)
+            reads.append(True)
             return get_user_model().objects.get(pk=user.pk)
 
     def view(request):
         assert list(Article.objects.all()) == []
-        assert not asked
+        assert not reads
         with django_assert_num_queries(2):
             Article.objects.create(title="a")
 
@@ -289,6 +322,16 @@ def test_an_import_past_the_log_leaves_a_mark_and_resync_makes_the_log_right():
     assert sorted(kinds("blog.article")[2:]) == ["created", "deleted", "updated"]
     Article.objects.create(title="captured again")
     assert last().after["title"] == "captured again"
+
+
+def test_an_import_after_other_writes_of_its_transaction_leaves_a_mark():
+    article, tag = Article.objects.create(title="a"), Tag.objects.create(name="t")
+    with transaction.atomic():
+        article.tags.add(tag)  # its foreign keys are verified at the commit
+        with lockstep.uncaptured(Article.tags.through, reason="a bulk import"):
+            article.tags.clear()
+    assert kinds("blog.article_tags") == ["created"]
+    assert last("lockstep.uncaptured").object_id == "blog.article_tags"
 
 
 def test_an_import_that_fails_is_captured_again():

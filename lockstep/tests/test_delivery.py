@@ -8,6 +8,7 @@ from project.blog.models import Article, Note, Tally
 from project.blog.subscribers import given_up, opened, received, threads
 
 import lockstep
+from lockstep.models import Lane, LoggedChange, Subscription
 from lockstep.testing import Undelivered, deliver_all
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -118,14 +119,12 @@ def test_deliver_all_in_a_transaction_names_transaction_test_case():
 class TestOfDjango(TransactionTestCase):
     """Works in Django's own tests, and leaves nothing for the next one."""
 
-    def test_first(self):
+    def test_changes_are_delivered(self):
         Article.objects.create(title="a")
         deliver_all(strict=True)
         assert len(received["titles"]) == 1
 
-    def test_second(self):
-        from lockstep.models import Lane, LoggedChange, Subscription
-
+    def test_rows_of_the_test_before_are_gone(self):
         assert (LoggedChange.objects.count(), Lane.objects.count()) == (0, 0)
         assert Subscription.objects.count() == 5
         Article.objects.create(title="b")

@@ -51,9 +51,13 @@ class Project:
         )
 
     def run(self, *words: str, code: int = 0) -> str:
+        """The output of a command of Django."""
+        return self.python("-m", "django", *words, code=code)
+
+    def python(self, *words: str, code: int = 0) -> str:
         self.settings()
         environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": str(self.folder)}
-        command = [sys.executable, "-m", "django", *words]
+        command = [sys.executable, *words]
         done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
@@ -140,6 +144,35 @@ def test_uninstalling_leaves_nothing_and_old_migrations_need_no_package(project:
     assert project.sql("SELECT count(*) FROM django_migrations WHERE app = 'lockstep'") == [(0,)]
 
 
+def test_uninstalling_removes_content_types_of_another_database(project: Project):
+    (project.folder / "routers.py").write_text(
+        dedent("""
+        class Orders:
+            def db_for_read(self, model, **hints):
+                return "orders" if model._meta.app_label in ("shop", "lockstep") else None
+            db_for_write = db_for_read
+            def allow_migrate(self, db, app_label, **hints):
+                return (db == "orders") == (app_label in ("shop", "lockstep"))
+        """)
+    )
+    sqlite = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(project.folder / "default.sqlite3")}
+    project.more = (
+        f'DATABASES = {{"default": {sqlite}, "orders": DATABASES["default"]}}; LOCKSTEP = {{"DATABASE": "orders"}};'
+        'DATABASE_ROUTERS = ["routers.Orders"]'
+    )
+    project.run("makemigrations", "shop")
+    project.run("migrate")
+    project.run("migrate", "--database", "orders")
+    count = (
+        "import django; django.setup(); from django.contrib.contenttypes.models import ContentType;"
+        "print(ContentType.objects.filter(app_label='lockstep').count())"
+    )
+    assert project.python("-c", count).strip() != "0"
+    project.run("lockstep", "uninstall")
+    assert project.sql(OURS) == []
+    assert project.python("-c", count).strip() == "0"
+
+
 def test_a_renamed_model_has_one_change_for_one_update_and_its_history(project: Project):
     project.run("makemigrations", "shop")
     project.run("migrate")
@@ -161,11 +194,7 @@ def test_a_renamed_model_has_one_change_for_one_update_and_its_history(project: 
         "import django; django.setup(); from shop.models import Item; import lockstep;"
         "print([change.kind for change in lockstep.history(Item.objects.get())])"
     )
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": str(project.folder)}
-    said = subprocess.run(
-        [sys.executable, "-c", code], cwd=project.folder, env=environment, capture_output=True, text=True
-    )
-    assert said.stdout.strip() == "['created', 'updated']", said.stderr
+    assert project.python("-c", code).strip() == "['created', 'updated']"
 
 
 def test_triggers_follow_added_and_dropped_columns(project: Project):
@@ -233,11 +262,34 @@ def test_models_that_cannot_be_captured_have_a_named_error(project: Project, tex
     assert f"lockstep.{number}" in project.run("check", code=1 if number.startswith("E") else 0)
 
 
+def test_a_date_as_primary_key_does_not_depend_on_the_writers_session(project: Project):
+    project.models("""
+        from django.db import models
+        from lockstep import capture
+
+        @capture("visits")
+        class Day(models.Model):
+            day = models.DateField(primary_key=True)
+            visits = models.IntegerField()
+    """)
+    project.run("makemigrations", "shop")
+    project.run("migrate")
+    project.sql("SET datestyle = 'German'; INSERT INTO shop_day VALUES ('2026-01-02', 1)")
+    assert project.sql("SELECT object_id FROM lockstep_change") == [("2026-01-02",)]
+
+
 def test_an_unknown_setting_is_an_error_with_a_suggestion(project: Project):
     project.more = 'LOCKSTEP = {"RETENTION": 3}'
-    said = project.run("check", code=1)
-    assert "lockstep.E020" in said
-    assert "Did you mean RETENTION_DAYS?" in said
+    output = project.run("check", code=1)
+    assert "lockstep.E020" in output
+    assert "Did you mean RETENTION_DAYS?" in output
+
+
+def test_an_unknown_database_is_an_error_of_check(project: Project):
+    project.more = 'LOCKSTEP = {"DATABASE": "nope"}'
+    output = project.run("check", code=1)
+    assert "(lockstep.E027) LOCKSTEP['DATABASE'] must be one of DATABASES: default, not 'nope'." in output
+    assert "Traceback" not in output
 
 
 def test_a_model_that_a_router_puts_elsewhere_is_an_error_and_gets_no_trigger(project: Project):
@@ -263,6 +315,6 @@ def test_dump_and_load_of_everything(project: Project):
 def test_a_search_path_without_a_schema_is_djangos_own_error(project: Project):
     project.more = 'DATABASES["default"]["OPTIONS"] = {"options": "-c search_path=nowhere"}'
     project.run("makemigrations", "shop")
-    said = project.run("migrate", code=1)
-    assert "no schema has been selected to create in" in said
-    assert "lockstep/install.py" not in said
+    output = project.run("migrate", code=1)
+    assert "no schema has been selected to create in" in output
+    assert "lockstep/install.py" not in output

@@ -4,6 +4,7 @@ import dataclasses
 import subprocess
 import sys
 from importlib.metadata import version
+from importlib.resources import files
 
 import lockstep
 from lockstep.version import VERSION
@@ -53,7 +54,5 @@ def test_the_core_imports_no_extra():
 
 
 def test_the_wheel_has_types_and_no_tests():
-    from importlib.resources import files
-
     assert files("lockstep").joinpath("py.typed").is_file()
     assert not files("lockstep.delivery").joinpath("tests").is_dir()

@@ -6,7 +6,7 @@ from textwrap import dedent
 
 import psycopg
 import pytest
-from project.pages import BLOCK, Site, connection, new_site
+from project.pages import BLOCK, Site, new_site
 
 pytestmark = pytest.mark.postgresql
 TUTORIAL = Path(__file__).parent / "tutorial.md"
@@ -22,23 +22,20 @@ def test_every_block_of_the_tutorial_runs(site: Site):
     text = TUTORIAL.read_text()
     site.run("django-admin startproject site1 .")
     site.run("python manage.py startapp blog")
-    said: list[str] = []
+    output: list[str] = []
     for kind, body in BLOCK.findall(text):
         block = dedent(body).strip()
         if kind.startswith("file: "):
-            name, _, appended = kind.removeprefix("file: ").partition(", ")
-            site.write(name, block, appended=bool(appended))
-            if name == "site1/settings.py":
-                site.write(name, connection(site.database), appended=True)
+            site.write(kind, block)
         elif kind == "run":
-            said += [site.run(command) for command in block.splitlines()]
+            output += [site.run(command) for command in block.splitlines()]
         elif kind == "shell":
-            said.append(site.run("python manage.py shell", block + "\n"))
-            assert "[('created', 'user:7'), ('updated', 'user:7')]" in said[-1]
+            output.append(site.run("python manage.py shell", block + "\n"))
+            assert "[('created', 'user:7'), ('updated', 'user:7')]" in output[-1]
         elif kind == "worker":
             site.work_until("updated Hello again by user:7\n")
     assert site.changes().startswith("created Hello by user:7\nupdated Hello again by user:7\n")
-    everything = "\n".join(said)
+    everything = "\n".join(output)
     assert "Rejected: there is no place for it" in everything
     assert "blog.article: rows = log" in everything
     assert "Would replay 1 change of 1 object" in everything

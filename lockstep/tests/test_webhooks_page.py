@@ -6,14 +6,14 @@ import re
 import shutil
 import socket
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 
 import psycopg
 import pytest
-from project.pages import BLOCK, PATIENCE, Site, connection, new_site
+from kit.ports import free_port
+from kit.waiting import WAIT_TIMEOUT, eventually
+from project.pages import BLOCK, Site, new_site
 
 pytestmark = pytest.mark.extras
 PAGE = Path(__file__).parent / "webhooks-in-your-project.md"
@@ -22,12 +22,6 @@ LEFT = """
     SELECT proname::text FROM pg_proc WHERE proname LIKE 'lockstep%' OR proname LIKE 'pgtrigger%'
 """
 EXPECTED = "blog.article.created Hello\nblog.article.updated Hello again\n"
-
-
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 class Running:
@@ -44,14 +38,7 @@ class Running:
     def stop(self) -> None:
         for program in self.programs:
             program.terminate()
-            program.wait(PATIENCE)
-
-
-def eventually(holds: Callable[[], bool], what: object) -> None:
-    ends = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < ends, what
-        time.sleep(0.1)
+            program.wait(WAIT_TIMEOUT)
 
 
 def listens(port: str) -> bool:
@@ -68,13 +55,10 @@ class Reader:
         self.received = site.folder / "received.txt"
 
     def do(self, kind: str, block: str) -> None:
-        name, _, appended = kind.removeprefix("file: ").partition(", ")
         if kind.startswith("file: "):
-            self.site.write(name, block, appended=bool(appended))
+            self.site.write(kind, block)
         else:
             getattr(self, f"do_{kind}")(block)
-        if name == "site1/settings.py":
-            self.site.write(name, connection(self.site.database), appended=True)
 
     def do_run(self, block: str) -> None:
         for command in block.splitlines():
@@ -86,23 +70,23 @@ class Reader:
 
     def do_server(self, block: str) -> None:
         self.running.start(f"{block} --noreload")
-        eventually(lambda: listens(self.ports["8000"]), "the server does not listen")
+        eventually(lambda: listens(self.ports["8000"]), "the server to listen")
 
     def do_register(self, block: str) -> None:
         self.site.environment["SECRET"] = json.loads(self.site.run(block))["secret"]
 
     def do_receiver(self, block: str) -> None:
         self.running.start(block.removeprefix("SECRET=whsec_… "))
-        eventually(lambda: listens(self.ports["8765"]), "the receiver does not listen")
+        eventually(lambda: listens(self.ports["8765"]), "the receiver to listen")
 
     def do_deliver(self, block: str) -> None:
         self.running.start(block)
-        eventually(lambda: self.received.exists() and self.received.read_text() == EXPECTED, "nothing was received")
+        eventually(lambda: self.received.exists() and self.received.read_text() == EXPECTED, "both messages")
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_every_line_of_the_page_does_what_it_says(tmp_path: Path):
-    ports = {"8000": free_port(), "8765": free_port()}
+    ports = {port: str(free_port()) for port in ("8000", "8765")}
     text = PAGE.read_text()
     for port, free in ports.items():
         text = text.replace(port, free)
@@ -115,8 +99,8 @@ def test_every_line_of_the_page_does_what_it_says(tmp_path: Path):
                 reader.do(kind, dedent(body).strip())
         finally:
             reader.running.stop()
-        said = site.run("python manage.py lockstep uninstall")
-        assert "Dropped the table lockstep_webhooks_endpoint." in said
+        output = site.run("python manage.py lockstep uninstall")
+        assert "Dropped the table lockstep_webhooks_endpoint." in output
         with psycopg.connect(os.environ["DATABASE_URL"], dbname=site.database) as own:
             assert own.execute("SELECT count(*) FROM blog_article").fetchone() == (2,)
             assert own.execute(LEFT).fetchall() == []

@@ -15,7 +15,7 @@ from asgiref.sync import sync_to_async
 from django.db import DatabaseError, connections
 
 from lockstep.changes.capture import Visibility, captured
-from lockstep.changes.columns import column_of
+from lockstep.changes.columns import column_of, table_of
 from lockstep.changes.database_errors import is_outage
 from lockstep.changes.readers import matching_patterns, readable_part, sight
 from lockstep.conf import lockstep_settings, networks
@@ -188,7 +188,7 @@ def _in_sight(label: str, visibility: Visibility) -> Statement:
     if capture.soft_delete:
         alive = Statement("{deleted} IS NULL").with_parts(deleted=identifier(column_of(model, capture.soft_delete)))
     return SQL["in_sight"].with_parts(
-        table=identifier(model._meta.db_table),
+        table=table_of(model),
         key=identifier(column_of(model, "pk")),
         alive=alive,
         column=identifier(column_of(model, visibility.column)),

@@ -303,8 +303,8 @@ BUGS = [
     SeededBug(
         "attribution outlives its transaction",
         "lockstep/changes/sql/attribution.sql",
-        "%(actor)s, true), set_config('lockstep.origin', %(origin)s, true)",
-        "%(actor)s, false), set_config('lockstep.origin', %(origin)s, false)",
+        "%(lockstep_actor)s, true), set_config('lockstep.origin', %(lockstep_origin)s, true)",
+        "%(lockstep_actor)s, false), set_config('lockstep.origin', %(lockstep_origin)s, false)",
         f"{TEST_CAPTURE}::test_attribution_ends_with_its_transaction",
     ),
     SeededBug(
@@ -1221,7 +1221,7 @@ BUGS = [
         "an actor who may no longer write is not refused",
         "lockstep/changes/attribution.py",
         "        refuse_unless(_is_confirmed(statement, attribution(actor=actor, origin=origin)), actor)\n",
-        "        _first_value(statement, attribution(actor=actor, origin=origin))\n",
+        "        _is_confirmed(statement, attribution(actor=actor, origin=origin))\n",
         f"{TEST_ENTITLEMENT}::test_write_is_refused_when_the_right_goes_after_authentication",
     ),
     SeededBug(
@@ -1663,7 +1663,7 @@ BUGS = [
         PROTECTION,
         "_differs(\n            definition, [each[one.pgid] for each in definitions]\n        )",
         "False",
-        f"{TEST_CHECKS}::test_altered_trigger_is_an_error",
+        f"{TEST_CHECKS}::test_altered_trigger_of_pgtrigger_is_an_error",
     ),
     SeededBug(
         "a trigger of the session's own moves stock past the ledger",
@@ -1986,8 +1986,8 @@ BUGS = [
     SeededBug(
         "a change is attributed without its span",
         "lockstep/changes/sql/attribution.sql",
-        "%(trace)s, true), set_config('lockstep.traceparent', %(traceparent)s, true)",
-        "%(trace)s, true)",
+        "%(lockstep_trace)s, true),\nset_config('lockstep.traceparent', %(lockstep_traceparent)s, true)",
+        "%(lockstep_trace)s, true)",
         f"{TEST_REQUEST_SPANS}::test_a_change_carries_the_span_of_its_request_which_joins_the_clients_trace",
     ),
     SeededBug(

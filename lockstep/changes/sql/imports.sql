@@ -36,11 +36,8 @@ SELECT count(*) FILTER (WHERE kind = 'created'), count(*) FILTER (WHERE kind = '
        count(*) FILTER (WHERE kind = 'deleted')
 FROM written;
 
--- name: disable
-ALTER TABLE {table} {triggers};
-
--- name: enable
--- A table with pending deferred constraints cannot be altered.
+-- name: alter
+-- Disables or enables triggers. A table with pending deferred constraints cannot be altered.
 SET CONSTRAINTS ALL IMMEDIATE;
 ALTER TABLE {table} {triggers};
 SET CONSTRAINTS ALL DEFERRED;

@@ -5,13 +5,13 @@
 SELECT relnamespace::regnamespace::text, relowner::regrole::text FROM pg_class WHERE oid = to_regclass('lockstep_change');
 
 -- name: tables
--- The existing ones of these tables: the given name, the identifier, and the columns.
-SELECT asked, format('%%I.%%I', n.nspname, c.relname), array_agg(a.attname::text)
-FROM unnest(%s::text[]) AS asked
-JOIN pg_class c ON c.oid = to_regclass(asked)
+-- The existing ones of these tables: the name in the parameter, the identifier, and the columns.
+SELECT name, format('%%I.%%I', n.nspname, c.relname), array_agg(a.attname::text)
+FROM unnest(%s::text[]) AS name
+JOIN pg_class c ON c.oid = to_regclass(name)
 JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-GROUP BY asked, n.nspname, c.relname;
+GROUP BY name, n.nspname, c.relname;
 
 -- name: installed
 -- Capture triggers that write to this log: table, name, function, whether they are enabled, and what fires them: type (bits:

@@ -183,9 +183,9 @@ ALTERED = "posts.post: the trigger lockstep_capture_update was altered."
 def test_a_bypass_of_the_log_is_an_error(statement: str, expected: tuple[str, str]):
     with connection.cursor() as cursor:
         cursor.execute(statement)
-    told = [(number.removeprefix("lockstep."), sentence) for number, sentence in messages()]
-    assert expected in told
-    assert {number for number, _ in told} == {expected[0]}  # with one sentence for each role that it concerns
+    found = [(number.removeprefix("lockstep."), sentence) for number, sentence in messages()]
+    assert expected in found
+    assert {number for number, _ in found} == {expected[0]}  # with one sentence for each role that it concerns
 
 
 @pytest.mark.parametrize(
@@ -204,6 +204,18 @@ def test_altered_trigger_is_an_error(definition: str):
         cursor.execute(f"CREATE OR REPLACE TRIGGER {CAPTURE} {definition} EXECUTE FUNCTION {OF_POSTS}()")
         cursor.execute(f"ALTER TABLE posts_post ENABLE ALWAYS TRIGGER {CAPTURE}")
     assert messages() == [("lockstep.E006", ALTERED)]
+
+
+def test_altered_trigger_of_pgtrigger_is_an_error():
+    trigger = Post._meta.triggers[0]
+    name = trigger.get_pgid(Post)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"CREATE OR REPLACE TRIGGER {name} BEFORE UPDATE ON posts_post FOR EACH ROW WHEN (false)"
+            f" EXECUTE FUNCTION {name}()"
+        )
+        cursor.execute(f"ALTER TABLE posts_post ENABLE ALWAYS TRIGGER {name}")
+    assert messages() == [("lockstep.E006", f"posts.Post: trigger {trigger.name} was altered.")]
 
 
 def test_restored_dump_is_no_altered_trigger():

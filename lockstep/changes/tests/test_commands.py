@@ -192,11 +192,11 @@ def test_a_command_that_writes_is_a_span(monkeypatch: pytest.MonkeyPatch):
     assert (failed.failed, failed.facts["error.type"]) == (True, "CommandError")
 
 
-def test_a_command_that_cannot_send_its_traces_reports_it(monkeypatch: pytest.MonkeyPatch, settings: Any):
+def test_a_command_that_cannot_send_its_traces_reports_it(monkeypatch: pytest.MonkeyPatch):
     def refuse(process: str) -> None:
         raise telemetry.Unfit("OpenTelemetry cannot start: no.")
 
-    settings.TRACES = True
+    monkeypatch.setattr(telemetry, "is_wanted", lambda: True)  # by the environment alone: no setting is needed
     monkeypatch.setattr(telemetry, "start", refuse)
     with pytest.raises(CommandError, match="OpenTelemetry cannot start"):
         start_traces("worker")

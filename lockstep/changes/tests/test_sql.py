@@ -33,11 +33,10 @@ def module(tmp_path: Path) -> Path:
     return tmp_path / "things.py"
 
 
-def test_a_statement_has_its_text_its_description_and_the_statements_that_it_names(module: Path):
+def test_a_statement_has_its_text_and_the_statements_that_it_includes(module: Path):
     things = statements(module, "things")
     assert list(things) == ["count", "condition", "deleted"]
     count = things["count"]
-    assert count.description == "Counts rows, é and all."
     assert count.parts == {"table", "column"}
     filled = count.with_parts(table=identifier("a b"), column=identifier("t", "c"))
     assert filled == (

@@ -102,6 +102,18 @@ def test_nothing_is_done_where_nothing_differs():
 
 
 @isolate_apps("backend.posts")
+def test_a_document_has_more_columns_than_a_function_has_arguments():
+    columns = tuple(f"n{number}" for number in range(120))
+    fields = {name: models.IntegerField() for name in columns}
+    wide = type("Wide", (models.Model,), {"__module__": Post.__module__, **fields})
+    values = ", ".join(f"{number} AS n{number}" for number in range(120))
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT ({document(wide, columns, 'n')})::text FROM (SELECT {values}) n")
+        [found] = cursor.fetchone()
+    assert json.loads(found) == {f"n{number}": number for number in range(120)}
+
+
+@isolate_apps("backend.posts")
 def test_decimals_are_strings_wherever_they_are():
     class Priced(models.Model):
         price = models.DecimalField(max_digits=20, decimal_places=2)

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 
+from backend.posts.models import Post
 from lockstep.delivery import audit as audit_module
 from lockstep.delivery.audit import Finding, audit
 from lockstep.delivery.tests.support import Steps, begin_epoch, insert_post, rename_post, subscriber
@@ -32,6 +33,13 @@ def past_the_log(database: psycopg.Connection, statement: str, *values: object) 
     """A write that no trigger sees."""
     with database.transaction(), without_triggers(database, "posts_post"):
         database.execute(statement, values)
+
+
+def test_a_table_whose_name_has_its_schema_is_compared(
+    database: psycopg.Connection, written: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Post._meta, "db_table", 'public"."posts_post')  # as projects write it for Django
+    assert posts().differing == []
 
 
 def test_rows_and_log_agree(database: psycopg.Connection, written: list[str]):

@@ -89,7 +89,7 @@ def test_a_permanent_error_is_the_same_sentence_for_every_command(
     said = explanation(refused.value)
     assert said
     assert sentence in said
-    assert ("Mend DATABASE_URL" in said) == ("manage.py migrate" not in said)
+    assert ("Mend DATABASES" in said) == ("manage.py migrate" not in said)
     assert "\n" not in said
 
 
@@ -99,7 +99,7 @@ def test_a_permanent_error_ends_the_start_of_the_web_server_with_a_sentence(
 ):
     connection.close()
     database_settings.update(change)
-    with pytest.raises(UnsuitableDatabase, match="Mend DATABASE_URL") as refused:
+    with pytest.raises(UnsuitableDatabase, match="Mend DATABASES") as refused:
         refuse_unsuitable_database()
     assert sentence in str(refused.value)
 

@@ -8,7 +8,7 @@ from lockstep.conf import engine_apps
 
 
 class Command(dumpdata.Command):
-    """Copy whole databases with pg_dump instead; see "After a restore" in the documentation."""
+    """Copy whole databases with pg_dump instead: see "Backup and restore" in docs/operations.md."""
 
     def handle(self, *app_labels: str, **options: Any) -> None:  # noqa: ANN401 - Django's signature
         if not app_labels:

@@ -7,14 +7,14 @@ from typing import Unpack
 
 from django.core.checks import run_checks
 from django.core.management.base import CommandError
-from django.db import connections, transaction
+from django.db import transaction
 
 from lockstep.changes import commands
+from lockstep.changes.applied_migrations import migrations_are_pending
 from lockstep.changes.capture import captured
-from lockstep.changes.checks import migrations_are_pending
 from lockstep.changes.commands import counted
 from lockstep.changes.imports import resync
-from lockstep.conf import lockstep_settings
+from lockstep.conf import has_log_database, lockstep_settings
 from lockstep.delivery import operations
 from lockstep.delivery.audit import audit
 from lockstep.delivery.epochs import Busy, NotOwner, SameCluster, begin_new_epoch, preview_new_epoch
@@ -43,7 +43,7 @@ class Command(commands.Command):
         add_subcommands(parser)
 
     def handle(self, *, command: str, **options: Unpack[Options]) -> None:
-        if connections[lockstep_settings.DATABASE].vendor != "postgresql":
+        if not has_log_database():
             raise CommandError(f"The database {lockstep_settings.DATABASE!r} is not PostgreSQL: nothing is captured.")
         act: Callable[[Options], None] = getattr(self, "_" + command.replace("-", "_"))
         try:
@@ -192,7 +192,7 @@ class Command(commands.Command):
         self._report(options, {"dropped": dropped}, lines)
 
     def _report(self, options: Options, result: object, lines: Sequence[str]) -> None:
-        """Writes the result as JSON where that is asked for, else these lines."""
+        """Writes the result as JSON with --json, else these lines."""
         self._write([as_json(result)] if options["json"] else lines)
 
     def _write(self, lines: Sequence[str]) -> None:
@@ -202,7 +202,7 @@ class Command(commands.Command):
 
 @contextmanager
 def _rolled_back_if(plan: bool) -> Iterator[None]:
-    """What is done inside is done; with `plan` it is rolled back, so that a plan refuses exactly what would fail."""
+    """A transaction that a plan rolls back, so that it refuses exactly what would fail."""
     with transaction.atomic(lockstep_settings.DATABASE):
         yield
         if plan:

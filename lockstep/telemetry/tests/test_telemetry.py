@@ -1,6 +1,8 @@
 """The switch, and what the spans of a process do whatever their collector does."""
 
 import logging
+import os
+import random
 import subprocess
 import sys
 import threading
@@ -77,8 +79,6 @@ def test_nothing_of_opentelemetry_is_imported_where_there_are_no_traces():
 
 
 def environment() -> dict[str, str]:
-    import os
-
     return {**os.environ, "DJANGO_SETTINGS_MODULE": "backend.config.settings"}
 
 
@@ -89,8 +89,6 @@ def traces(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
 
 
 def test_ids_do_not_depend_on_a_seed(traces: Recorded):
-    import random
-
     assert telemetry.active
     for _ in range(2):
         random.seed(1)
@@ -103,20 +101,20 @@ def test_ids_do_not_depend_on_a_seed(traces: Recorded):
 
 def test_a_text_that_no_collector_could_read_takes_no_batch_along(traces: Recorded):
     assert telemetry.active
-    with telemetry.active.span("a", "internal", {"told": "\ud800" + "x" * 5_000}):
+    with telemetry.active.span("a", "internal", {"text": "\ud800" + "x" * 5_000}):
         pass
     [span] = traces.spans
-    assert span.facts["told"] == "?" + "x" * 2_047
+    assert span.facts["text"] == "?" + "x" * 2_047
 
 
 class Silent(SpanExporter):
     """One whose collector does not answer until it is let go."""
 
     def __init__(self) -> None:
-        self.asked, self.answered = threading.Event(), threading.Event()
+        self.called, self.answered = threading.Event(), threading.Event()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        self.asked.set()
+        self.called.set()
         self.answered.wait()
         return SpanExportResult.FAILURE
 
@@ -132,7 +130,7 @@ def test_a_collector_that_does_not_answer_delays_no_span_and_no_end(
         with made.span("a", "internal", {}):
             pass
     made.flush()  # returns while the collector is silent
-    assert exporter.asked.is_set()
+    assert exporter.called.is_set()
     assert not exporter.answered.is_set()
     assert "the last spans are lost" in caplog.text
     exporter.answered.set()

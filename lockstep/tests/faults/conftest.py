@@ -12,18 +12,9 @@ from kit.servers import database_url
 from kit.steps import Steps
 from kit.workers import BackgroundWorker
 
-from lockstep.changes.wakeup import commit_notifier
-
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     programs.require(item)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def close_announcer() -> Iterator[None]:
-    """Its connection would keep the test database from being dropped."""
-    yield
-    commit_notifier.close()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psycopg
 from faults.articles import INSERT
+from faults.crashing_worker import NAME
 from faults.processes import settings
 from kit.log import drained
 from kit.servers import back_up, database_of, database_url
@@ -26,7 +27,6 @@ from kit.waiting import eventually
 
 from devstack.launcher.postgres import Server
 
-SUBSCRIPTION = "trial"
 STATEMENTS = (
     "claim", "heads", "lock_claimed", "remove_delivered", "release_pending", "delete_empty", "postpone",
     "windows", "fan_out",
@@ -211,7 +211,7 @@ def _prepare(url: str) -> list[str]:
         keys = [key for (key,) in connection.execute(made, [OBJECTS]).fetchall()]
         connection.execute("DELETE FROM lockstep_subscription")
         follow = "INSERT INTO lockstep_subscription (name, kind, follows) VALUES (%s, 'event', '{blog.article.*}')"
-        connection.execute(follow, [SUBSCRIPTION])
+        connection.execute(follow, [NAME])
     return keys
 
 

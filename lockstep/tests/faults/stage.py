@@ -20,11 +20,7 @@ from django.db import connection as django_connection
 from django.db import transaction
 from kit import statements
 
-from lockstep.delivery import relay
-
 NAMES = {text: f"{file}.{name}" for text, (file, name) in statements.NAMES.items()}
-FAN_OUTS = (relay.FAN_OUT_WHOLE, relay.FAN_OUT_CHUNK, relay.FAN_OUT_BESIDE_KEPT)
-NAMES |= dict.fromkeys(FAN_OUTS, "relay.fan_out")
 QUICK_MS = 15  # for so long everybody waits for an answer of the database
 COMMITS = count(1)
 WAIT_TIMEOUT = 30.0  # seconds until an actor that neither arrives nor waits for a lock is a mistake of the stage

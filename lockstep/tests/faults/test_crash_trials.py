@@ -11,9 +11,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from faults.crash_trial import POINTS, WRITERS, CrashTrial, crash_trial, wait_for
-from faults.crashing_worker import RETRY
+from faults.crash_trial import POINTS, STATEMENTS, WRITERS, CrashTrial, crash_trial, wait_for
+from faults.crashing_worker import FAILS_EVERY, RETRY
 from kit.ports import free_port
+from kit.statements import NAMES
 from kit.waiting import eventually
 
 pytestmark = [pytest.mark.needs("linux"), pytest.mark.django_db(transaction=True)]
@@ -34,7 +35,12 @@ def killed_workers(folder: Path, seed: int, changes: int, kills: int) -> None:
 
 def retries(trial: CrashTrial) -> int:
     """Attempts that failed on purpose, at most: those are repeats that no death made."""
-    return len(trial.received()) // 17 + 1
+    return len(trial.received()) // FAILS_EVERY + 1
+
+
+def test_each_point_is_at_a_statement_that_workers_execute():
+    """A worker would never come to any other one."""
+    assert set(STATEMENTS) <= {name for _, name in NAMES.values()}
 
 
 def test_workers_die_at_named_points(home: Path):

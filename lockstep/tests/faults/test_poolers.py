@@ -17,7 +17,7 @@ from lockstep.delivery.heartbeat import worker_state
 
 pytestmark = [pytest.mark.needs("pgbouncer"), pytest.mark.django_db(transaction=True)]
 
-SENTENCE = "DATABASE_URL leads to a pooler that gives each transaction another session"
+SENTENCE = "a pooler that gives each transaction another session"
 
 
 def suitable(url: str) -> None:

@@ -7,18 +7,21 @@ from typing import Any
 import psycopg
 
 from lockstep import delivery
+from lockstep.delivery import relay
 from lockstep.sql import statements
 
 FOLDER = Path(delivery.__file__).parent / "sql"
+# As they are executed: those with parts are not, and the fan-out is composed of some.
 NAMES: dict[str, tuple[str, str]] = {
     text: (file.stem, name)
     for file in sorted(FOLDER.glob("*.sql"))
     for name, text in statements(delivery.__file__, file.stem).items()
-}
+    if not text.parts
+} | dict.fromkeys((relay.FAN_OUT_WHOLE, relay.FAN_OUT_CHUNK, relay.FAN_OUT_BESIDE_KEPT), ("relay", "fan_out"))
 
 
 def watch_statements(reached: Callable[[str], None], names: Mapping[str, str]) -> None:
-    """Tells when a statement of this process begins and ends, of those whose texts have a name."""
+    """Calls `reached` before and after each statement of this process whose text has a name."""
     execute = psycopg.AsyncConnection.execute
 
     async def watched(self: Any, query: Any, *arguments: Any, **options: Any) -> Any:

@@ -5,18 +5,17 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+from kit.waiting import WAIT_TIMEOUT, eventually
 from project.databases import drop_database
 
 BLOCK = re.compile(
     r"<!-- (file: \S+|file: \S+, appended|run|shell|worker|register|receiver|server|deliver) -->\n((?: {4}.*\n|\n)+)"
 )
-PATIENCE = 60.0
 
 
 class Site:
@@ -29,31 +28,33 @@ class Site:
         for name in ("DJANGO_SETTINGS_MODULE", "PYTHONPATH"):
             self.environment.pop(name, None)
 
-    def run(self, command: str, given: str = "") -> str:
+    def run(self, command: str, text: str = "") -> str:
+        """The output of a command that reads this text."""
         done = subprocess.run(
-            command, shell=True, cwd=self.folder, env=self.environment, input=given, capture_output=True, text=True
+            command, shell=True, cwd=self.folder, env=self.environment, input=text, capture_output=True, text=True
         )
         expected = 2 if command.endswith("audit") else 0  # it says that the dead letter is a difference
         assert done.returncode == expected, f"{command}\n{done.stdout}{done.stderr}"
         return done.stdout
 
-    def write(self, name: str, text: str, *, appended: bool) -> None:
+    def write(self, kind: str, text: str) -> None:
+        """Writes the file that a block names, "file: <name>" or "file: <name>, appended"."""
+        name, _, appended = kind.removeprefix("file: ").partition(", ")
+        if name == "site1/settings.py":
+            text += "\n" + connection(self.database)
         with (self.folder / name).open("a" if appended else "w") as file:
             file.write(text + "\n")
 
     def work_until(self, expected: str) -> None:
-        """A worker, until the file has this."""
+        """A worker, until changes.txt has this and there is a dead letter."""
         command = [sys.executable, "manage.py", "lockstep", "worker"]
         worker = subprocess.Popen(command, cwd=self.folder, env=self.environment)
         try:
-            ends = time.monotonic() + PATIENCE
-            while expected not in self.changes() or '"dead": 1' not in self.run(
-                "python manage.py lockstep status --json"
-            ):
-                assert time.monotonic() < ends, self.changes()
+            eventually(lambda: expected in self.changes(), expected)
+            eventually(lambda: '"dead": 1' in self.run("python manage.py lockstep status --json"), "the dead letter")
         finally:
             worker.send_signal(signal.SIGTERM)
-            assert worker.wait(PATIENCE) == 0
+            assert worker.wait(WAIT_TIMEOUT) == 0
 
     def changes(self) -> str:
         file = self.folder / "changes.txt"

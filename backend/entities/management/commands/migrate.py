@@ -7,12 +7,11 @@ from typing import Any
 
 from django.core.management.base import CommandError
 from django.core.management.commands import migrate
-from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.migrations.executor import MigrationExecutor
+from django.db import DEFAULT_DB_ALIAS
 
 from backend.entities.migration_locks import LockTimeout, repeat_until_locked
 from lockstep.changes import commands
-from lockstep.changes.history import is_of_later_version, unknown_migrations
+from lockstep.changes.applied_migrations import is_of_later_version, migrations_are_pending, unknown_migrations
 from lockstep.changes.protection import UnfitRole, secure
 
 FORMER = ("changes", "delivery")  # labels of apps in development versions before 0.1.0
@@ -40,8 +39,8 @@ class Command(commands.Command, migrate.Command):
                 "This version works with it as it is."
             )
             return None
-        if options["database"] == DEFAULT_DB_ALIAS and not _is_pending(DEFAULT_DB_ALIAS):
-            secure(DEFAULT_DB_ALIAS)
+        if options["database"] == DEFAULT_DB_ALIAS and not migrations_are_pending(DEFAULT_DB_ALIAS):
+            secure()
         return super().execute(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Django's signature
@@ -54,8 +53,3 @@ class Command(commands.Command, migrate.Command):
                 "before 0.1.0 cannot be upgraded: let LOCKSTEP_HOME or DATABASE_URL name another database."
             )
         super().handle(*args, **options)
-
-
-def _is_pending(database: str) -> bool:
-    executor = MigrationExecutor(connections[database])
-    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))

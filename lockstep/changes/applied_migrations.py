@@ -4,15 +4,22 @@ from collections.abc import Collection
 
 from django.apps import apps
 from django.db import connections
+from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from lockstep.changes.capture import capture_of
 from lockstep.conf import engine_apps
 
-__all__ = ["is_of_later_version", "unknown_migrations"]
+__all__ = ["is_of_later_version", "migrations_are_pending", "unknown_migrations"]
 
 Migration = tuple[str, str]  # app label, name
+
+
+def migrations_are_pending(database: str) -> bool:
+    """Whether this database lacks a migration."""
+    executor = MigrationExecutor(connections[database])
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
 def unknown_migrations(database: str, former: Collection[str] = ()) -> list[str]:
