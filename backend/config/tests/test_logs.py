@@ -8,8 +8,7 @@ import pytest
 from django.core.exceptions import DisallowedHost
 
 from backend.config.logs import MAX_TEXT, MAX_TRACEBACK, Formatter, JSONFormatter
-from lockstep import telemetry
-from lockstep.changes.context import tracing
+from lockstep import attributed, telemetry
 from tests.traces import recording
 
 
@@ -22,7 +21,7 @@ def line(message: str, *, for_people: bool = False, **extra: object) -> str:
 
 
 def test_a_line_is_json_with_its_request():
-    with tracing("request-1"):
+    with attributed(trace="request-1"):
         told = json.loads(line("it happened", method="GET", ms=1.5))
     assert told["event"] == "it happened"
     assert (told["trace"], told["logger"], told["level"]) == ("request-1", "lockstep.test", "info")
@@ -31,7 +30,7 @@ def test_a_line_is_json_with_its_request():
 
 
 def test_a_line_names_its_span_beside_its_request(monkeypatch: pytest.MonkeyPatch):
-    with recording(monkeypatch) as traces, tracing("request-1"):
+    with recording(monkeypatch) as traces, attributed(trace="request-1"):
         assert telemetry.active
         with telemetry.active.span("a", "internal", {}):
             told = json.loads(line("it happened"))
