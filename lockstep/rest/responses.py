@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from django.http import HttpResponse
+from django.http.response import ResponseHeaders
 
 from lockstep.rest import fastpath
 from lockstep.rest.json import dumps
@@ -26,6 +27,6 @@ class ApiResponse(HttpResponse):
         content_type: str = JSON,
     ) -> None:
         super().__init__(dumps(data), status=status, content_type=content_type)
-        self.headers = fastpath.response_headers(headers or {})
+        self.headers = (fastpath.Headers if fastpath.is_on() else ResponseHeaders)(headers or {})
         if data is not None:
             self.headers["Content-Type"] = content_type

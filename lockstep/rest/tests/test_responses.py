@@ -3,7 +3,7 @@
 import pytest
 from django.http.response import BadHeaderError
 
-from lockstep.rest.fastpath.headers import Headers
+from lockstep.rest.fastpath import Headers
 from lockstep.rest.responses import ApiResponse
 from tests.support import Cast
 
