@@ -1,4 +1,4 @@
-"""JSON parser and renderer: fast, and strict about untrusted input."""
+"""JSON parser and renderer of REST framework: fast, and strict about untrusted input."""
 
 import json as stdlib
 import re
@@ -12,6 +12,7 @@ from rest_framework.renderers import BaseRenderer
 
 from lockstep.conf import lockstep_settings
 from lockstep.rest.errors import MAX_QUOTED
+from lockstep.rest.responses import dumps
 
 TEXTS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)  # of JSON; linear, because nothing is given back
 
@@ -103,7 +104,7 @@ def _name_of_two_members(body: bytes) -> str | None:
 
 
 class JSONRenderer(BaseRenderer):
-    """The same JSON, for views that negotiate a renderer."""
+    """The JSON of an ApiResponse, for views that respond with REST framework's Response."""
 
     media_type = "application/json"
     format = "json"
@@ -116,8 +117,3 @@ class JSONRenderer(BaseRenderer):
         renderer_context: Mapping[str, object] | None = None,
     ) -> bytes:
         return dumps(data)
-
-
-def dumps(data: object) -> bytes:
-    """Data as JSON, with ISO 8601 times in UTC; b"" for None."""
-    return b"" if data is None else orjson.dumps(data, default=str, option=orjson.OPT_UTC_Z)

@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from lockstep.rest.errors import MAX_ERRORS
-from lockstep.rest.json import dumps
+from lockstep.rest.responses import dumps
 
 __all__ = ["ApiSerializer", "ProblemSerializer", "StrictSerializer", "page_of", "validated"]
 
