@@ -106,7 +106,7 @@ class View(APIView):
         """Raises BodyTooLarge. The body of a request with a key is read here: a parser would leave none to compare."""
         most = self.max_body_bytes or lockstep_settings.REST_MAX_BODY_BYTES
         if (length := request.META.get("CONTENT_LENGTH")) and int(length) > most:
-            raise BodyTooLarge(f"The body is larger than {most:,} bytes.")
+            raise BodyTooLarge(most)
         if idempotency.META in request.META:
             request.body  # noqa: B018 - Django keeps it
 
