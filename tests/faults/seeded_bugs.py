@@ -619,7 +619,7 @@ BUGS = [
     SeededBug(
         "a token for reading writes",
         "backend/accounts/authentication.py",
-        "if needed not in session.scopes:",
+        "if needed not in session.scope.split():",
         "if False:",
         f"{TEST_BEARER}::test_a_token_allows_its_scopes_only",
     ),
