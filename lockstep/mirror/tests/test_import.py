@@ -217,7 +217,7 @@ def test_numbers_can_be_drawn_between_two_batches(
 ):
     """Also when it is killed there: what comes last in an import is never run then."""
     monkeypatch.setattr(importing, "BATCH", 1_000)
-    monkeypatch.setattr(importing, "AT_ONCE", 1)
+    monkeypatch.setattr(importing, "CONCURRENCY", 1)
     taken_in = importing._take_in
 
     def create() -> None:

@@ -283,7 +283,7 @@ def test_an_acknowledged_write_without_effect_is_retried_where_writes_persist(
     push(Post.objects.create(title="kept", body="b"))
     Post.objects.filter(pk=post.pk).update(title="edited")
     provider.faults(methods=[method], ignored=True, times=1)
-    with pytest.raises(RetryLater, match="said yes to it and does not show it"):
+    with pytest.raises(RetryLater, match="acknowledged it and does not show it"):
         push(post, deleted=deleted)
     assert push(post, deleted=deleted) is True
     assert provider.posts().get(11, {}).get("title") == (None if deleted else "edited")
