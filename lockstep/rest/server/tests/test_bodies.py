@@ -20,7 +20,7 @@ NEVER = object()
 
 
 def client(*pieces: bytes | object, ends: bool = False) -> Any:
-    """What a server gives of a client that sends these pieces, and then nothing or its end."""
+    """ASGI's `receive` for a client that sends these pieces, and then nothing or its disconnection."""
     waiting = list(pieces)
 
     async def receive() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Whose X-Forwarded-Proto is believed."""
+"""X-Forwarded-Proto is accepted from trusted proxies only."""
 
 import logging
 from ipaddress import ip_network
