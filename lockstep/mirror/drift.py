@@ -30,7 +30,7 @@ def drift_check(mirror: Mirror, reconciler: Reconciler) -> Callable[[Pool], Awai
         async with mirror.open_client() as client, pool.connection() as connection:
             plan, state = Plan(mirror, connection), State(mirror, connection)
             try:
-                await plan.make(client, lambda collection, listed: None)
+                await plan.make(client)
                 await plan.verify()
                 await connection.execute(SQL["note_drift"], [mirror.provider, Jsonb(dict(plan.by_others))])
                 await state.forget_old_writes()
@@ -68,7 +68,7 @@ def mirror_check(mirror: Mirror) -> Check:
         async with mirror.open_client() as client, open_pool(2) as pool, pool.connection() as connection:
             plan = Plan(mirror, connection)
             try:
-                await plan.make(client, lambda collection, listed: None)
+                await plan.make(client)
                 remark = f"{plan.drift:,} differ: see {mirror.sync_command} --plan" if plan.drift else ""
                 return Finding(what, plan.listed.total(), await _differing(plan), remark=remark)
             except ProviderError as error:

@@ -80,7 +80,7 @@ class Reconciler:
         async with self.mirror.open_client() as client, pool.connection() as connection:
             plan, state = Plan(self.mirror, connection), State(self.mirror, connection)
             try:
-                await plan.make(client, lambda collection, listed: None, adopt=True)
+                await plan.make(client, adopt=True)
                 await plan.verify()
                 await state.looked(plan.began)
                 if not await self._may_repair(plan, state):

@@ -51,11 +51,9 @@ def test_waiting_for_a_lane_holds_no_connection_that_its_holder_needs(provider: 
     async def apply(client: Client, pool: Pool) -> Result:
         async with pool.connection() as connection:
             plan = Plan(JSONPLACEHOLDER, connection)
-            await plan.make(client, lambda collection, listed: None)
+            await plan.make(client)
             async with held(pool, [str(post.pk) for post in posts]):
-                applying = asyncio.create_task(
-                    Applier(JSONPLACEHOLDER, client, pool, SUBSCRIBER).run(plan, lambda: None)
-                )
+                applying = asyncio.create_task(Applier(JSONPLACEHOLDER, client, pool, SUBSCRIBER).run(plan))
                 await connections_requested(pool, len(posts))
             return await applying
 
