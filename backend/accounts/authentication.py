@@ -36,7 +36,7 @@ class BearerAuthentication(BaseAuthentication):
         if query:
             fastpath.keep(request, query, caller.bundled_row)
         needed = READ if request.method in SAFE_METHODS else WRITE
-        if needed not in session.scopes:
+        if needed not in session.scope.split():
             raise InsufficientScope(needed, session.scope)
         return session.user, session
 

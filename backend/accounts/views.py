@@ -16,10 +16,11 @@ from backend.accounts.serializers import (
 )
 from backend.accounts.sign_in_views import CredentialsView, PasswordView, session_of
 from backend.accounts.throttling import count_names, count_registration
+from lockstep.rest.actors import actor_of
 from lockstep.rest.concurrency import answer, if_match
 from lockstep.rest.errors import Invalid, NotFound
 from lockstep.rest.paging import page
-from lockstep.rest.requests import ApiRequest, actor_of, address_of, by_key
+from lockstep.rest.requests import ApiRequest, address_of, by_key
 from lockstep.rest.responses import ApiResponse
 from lockstep.rest.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION
 from lockstep.rest.serializers import page_of, validated

@@ -15,12 +15,13 @@ from backend.shop.orders.errors import InsufficientStock
 from backend.shop.orders.models import Order
 from backend.shop.orders.serializers import NOT_PLACED, OrderLines, ProductKey, Quantity
 from lockstep.rest import fields, problems
+from lockstep.rest.actors import actor_of
 from lockstep.rest.concurrency import answer, if_match
 from lockstep.rest.errors import DomainError, Invalid
 from lockstep.rest.filters import Filters
 from lockstep.rest.paging import offset_page
 from lockstep.rest.parameters import QueryParameter, text
-from lockstep.rest.requests import ApiRequest, actor_of
+from lockstep.rest.requests import ApiRequest
 from lockstep.rest.responses import ApiResponse
 from lockstep.rest.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION
 from lockstep.rest.serializers import ApiSerializer, StrictSerializer, page_of, validated

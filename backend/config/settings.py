@@ -89,10 +89,8 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "backend.entities.admin_middleware.Sessions",
+    "backend.entities.admin_middleware.AdminMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "backend.entities.admin_middleware.Authentication",
-    "backend.entities.admin_middleware.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "backend.config.urls"

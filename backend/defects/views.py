@@ -6,12 +6,13 @@ from rest_framework.request import Request
 from backend.defects import actions
 from backend.defects.models import Defect, DefectQuerySet
 from backend.defects.serializers import DefectSerializer, serialize_defect
+from lockstep.rest.actors import actor_of
 from lockstep.rest.concurrency import answer, if_match
 from lockstep.rest.errors import NotFound
 from lockstep.rest.filters import Filters
 from lockstep.rest.paging import BY_TIME, ordering_of, page
 from lockstep.rest.parameters import moment, text
-from lockstep.rest.requests import ApiRequest, actor_of, by_key, key_parameter
+from lockstep.rest.requests import ApiRequest, by_key, key_parameter
 from lockstep.rest.responses import ApiResponse
 from lockstep.rest.schema import CHANGES_VERSION, CREATES_VERSION, DELETES_VERSION, READS_VERSION, cursor_page, ordering
 from lockstep.rest.serializers import page_of, validated

@@ -18,12 +18,13 @@ from backend.movies.serializers import (
     serialize_movie,
     serialize_rating,
 )
+from lockstep.rest.actors import actor_of
 from lockstep.rest.concurrency import answer, if_match
 from lockstep.rest.errors import NotFound, Unavailable
 from lockstep.rest.filters import Filters
 from lockstep.rest.paging import BY_TIME, numbered_page, ordering_of, page
 from lockstep.rest.parameters import choice, text
-from lockstep.rest.requests import ApiRequest, actor_of
+from lockstep.rest.requests import ApiRequest
 from lockstep.rest.responses import ApiResponse
 from lockstep.rest.schema import (
     CHANGES_VERSION,

@@ -43,4 +43,12 @@ def limits() -> Limits:
     return Limits(ceiling, settings.POSTS_PROVIDER_SECOND_LOOK_SECONDS)
 
 
-JSONPLACEHOLDER = Mirror("jsonplaceholder", (POSTS, COMMENTS), open_client, limits, settings.POSTS_PROVIDER_CONCURRENCY)
+JSONPLACEHOLDER = Mirror(
+    provider="jsonplaceholder",
+    collections=(POSTS, COMMENTS),
+    open_client=open_client,
+    limits=limits,
+    sync_command="manage.py sync_with_fake_system",
+    import_command="manage.py import_data_from_api",
+    concurrency=settings.POSTS_PROVIDER_CONCURRENCY,
+)

@@ -8,9 +8,10 @@ from rest_framework.request import Request
 from backend.posts import actions, reads
 from backend.posts.serializers import CommentSerializer, PostSerializer
 from lockstep.rest import fastpath
+from lockstep.rest.actors import actor_of
 from lockstep.rest.concurrency import if_match, object_response
 from lockstep.rest.paging import array_page, parse_page_params
-from lockstep.rest.requests import ApiRequest, actor_of
+from lockstep.rest.requests import ApiRequest
 from lockstep.rest.responses import ApiResponse
 from lockstep.rest.schema import ARRAY_PAGE, CHANGES_VERSION, CREATES_VERSION, DELETES_VERSION, READS_VERSION
 from lockstep.rest.serializers import validated

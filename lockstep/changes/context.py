@@ -30,7 +30,8 @@ class Attribution:
 
 
 _current: ContextVar[Attribution | None] = ContextVar("lockstep_attribution", default=None)
-_trace: ContextVar[str] = ContextVar("trace", default="")
+# The id of the request that is being served, or "": the trace where no `attributed` has one.
+request_trace: ContextVar[str] = ContextVar("lockstep_request_trace", default="")
 
 
 class attributed:
@@ -88,22 +89,4 @@ def attribution_here() -> Attribution | None:
 def current_trace() -> str:
     """The current request or command; "" for none."""
     current = _current.get()
-    return (current.trace if current else "") or _trace.get()
-
-
-class tracing:
-    """A context manager: changes inside have this trace (the request's id, a command's name).
-
-    A class, because `contextmanager` takes five times as long, for every request.
-    """
-
-    __slots__ = ("token", "trace")
-
-    def __init__(self, trace: str) -> None:
-        self.trace = trace
-
-    def __enter__(self) -> None:
-        self.token = _trace.set(self.trace)
-
-    def __exit__(self, *error: object) -> None:
-        _trace.reset(self.token)
+    return (current.trace if current else "") or request_trace.get()

@@ -1,4 +1,4 @@
-"""How much is done at a provider before a person has to agree."""
+"""How much a worker changes at a provider without an operator."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Ceiling:
     delete: int | None = None
 
     def exceeded_by(self, counts: Mapping[Any, int]) -> list[str]:
-        """What is too much: "199 to create, at most 100"."""
+        """Each count beyond its maximum: "199 to create, at most 100"."""
         limits: dict[str, int | None] = {"create": self.create, "update": self.update, "delete": self.delete}
         return [
             f"{counts[kind]:,} to {kind}, at most {limit:,}"

@@ -16,7 +16,7 @@ Body: TypeAlias = dict[str, object]  # an object of a provider, or what is sent 
 
 
 class Client(Protocol):
-    """The interface of a provider's client; see `providers/` for the exceptions of each method."""
+    """The interface of a provider's client. Its methods raise the errors of lockstep/http/errors.py, and no others."""
 
     def stream(self, collection: str) -> AbstractAsyncContextManager[AsyncIterator[list[object]]]: ...
     async def get(self, collection: str, remote_id: str) -> Body | None: ...
@@ -91,14 +91,20 @@ class Limits:
     second_look: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Mirror:
-    """One provider: its collections, parents before children, and how to reach it."""
+    """One provider: its collections, parents before children, and how to reach it.
+
+    `sync_command` and `import_command` are the project's commands that log lines and the audit name; `sync_command`
+    applies a plan, and shows it with `--plan`.
+    """
 
     provider: str
     collections: tuple[Collection, ...]
     open_client: Callable[[], AbstractAsyncContextManager[Client]]
     limits: Callable[[], Limits]
+    sync_command: str
+    import_command: str
     concurrency: int = 8
 
     @property

@@ -30,7 +30,7 @@ def drift_check(mirror: Mirror, reconciler: Reconciler) -> Callable[[Pool], Awai
         async with mirror.open_client() as client, pool.connection() as connection:
             plan, state = Plan(mirror, connection), State(mirror, connection)
             try:
-                await plan.make(client, lambda collection, listed: None)
+                await plan.make(client)
                 await plan.verify()
                 await connection.execute(SQL["note_drift"], [mirror.provider, Jsonb(dict(plan.by_others))])
                 await state.forget_old_writes()
@@ -43,7 +43,7 @@ def drift_check(mirror: Mirror, reconciler: Reconciler) -> Callable[[Pool], Awai
         if plan.self_inflicted or stopped:
             await reconciler.request(pool)
         if stopped:
-            logger.error(STOPPED, mirror.provider, stopped)
+            logger.error(STOPPED, mirror.provider, stopped, mirror.sync_command)
         if plan.by_others:
             _warn(mirror, plan, was_imported=was_imported)
 
@@ -54,10 +54,10 @@ def _warn(mirror: Mirror, plan: Plan, *, was_imported: bool) -> None:
     """Warns of drift; before the first import of what to do, and not of objects "to delete"."""
     if was_imported:
         counts = ", ".join(f"{count} to {kind}" for kind, count in sorted(plan.by_others.items()))
-        logger.warning("%s differs from us: %s. See manage.py sync_with_fake_system --plan", mirror.provider, counts)
+        logger.warning("%s differs from us: %s. See %s --plan", mirror.provider, counts, mirror.sync_command)
     else:
-        line = "%s has objects that were never imported: run manage.py import_data_from_api"
-        logger.warning(line, mirror.provider)
+        line = "%s has objects that were never imported: run %s"
+        logger.warning(line, mirror.provider, mirror.import_command)
 
 
 def mirror_check(mirror: Mirror) -> Check:
@@ -68,8 +68,8 @@ def mirror_check(mirror: Mirror) -> Check:
         async with mirror.open_client() as client, open_pool(2) as pool, pool.connection() as connection:
             plan = Plan(mirror, connection)
             try:
-                await plan.make(client, lambda collection, listed: None)
-                remark = f"{plan.drift:,} differ: see manage.py sync_with_fake_system --plan" if plan.drift else ""
+                await plan.make(client)
+                remark = f"{plan.drift:,} differ: see {mirror.sync_command} --plan" if plan.drift else ""
                 return Finding(what, plan.listed.total(), await _differing(plan), remark=remark)
             except ProviderError as error:
                 return Finding(what, 0, not_compared=f"the provider could not be read: {error}")

@@ -1,4 +1,4 @@
-"""A provider's failure, in the words of delivery."""
+"""Errors of a provider as errors of delivery."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ __all__ = ["provider_errors_as_delivery_errors"]
 
 @contextmanager
 def provider_errors_as_delivery_errors() -> Iterator[None]:
-    """What the provider did, in the words that the worker understands."""
+    """Raises the errors of a provider's client as the errors that a courier handles."""
     try:
         yield
     except Unreachable as error:

@@ -1,4 +1,4 @@
-"""Import: what the provider has and we do not know comes in. Nothing here is changed or erased by it."""
+"""Import: inserts the objects of a provider that are unknown here. It changes and deletes nothing."""
 
 import asyncio
 import time
@@ -20,20 +20,20 @@ from lockstep.sql import Statements
 
 __all__ = ["Report", "import_all"]
 
-EXAMPLES = 5  # refused objects that a report shows
-BATCH = 5_000  # objects taken in by one transaction
-AT_ONCE = 2  # concurrent transactions
-TRIES = 5  # of one batch, when it meets numbers that were drawn just before it claimed them
+MAX_EXAMPLES = 5  # unusable objects that a report names
+BATCH = 5_000  # objects of one transaction
+CONCURRENCY = 2  # transactions
+MAX_TRIES = 5  # of one batch, if numbers were drawn just before it claimed them
 MAX_NUMBER = 2**52  # of a provider's ids that become our numbers: beyond it our own have room up to MAX_INTEGER
 
-# Batches need not wait for the disk one by one: the record of the import does, and brings all before it along.
-# A crash in between loses whole batches, which the next import takes in again.
+# A batch does not wait for the disk. The commit of the import's record does, and writes all batches before it. A crash
+# in between loses whole batches, which the next import inserts again.
 BATCH_SETTINGS = "SET LOCAL synchronous_commit = off"
 
 
 @dataclass
 class Report:
-    """What one collection brought: `seen` objects, of which `taken` were new and usable."""
+    """The result for one collection: of `seen` objects `taken` were inserted, and `refused` are unusable."""
 
     collection: str
     seen: int = 0
@@ -44,19 +44,25 @@ class Report:
 
     @property
     def known(self) -> int:
-        """Objects that we had already, or that came twice."""
+        """Objects that were here before, and repeated ones."""
         return self.seen - self.taken - self.refused
+
+    def refuse(self, reason: str, count: int = 1) -> None:
+        """Counts unusable objects. The first reasons are kept as examples."""
+        self.refused += count
+        if len(self.examples) < MAX_EXAMPLES:
+            self.examples.append(reason)
 
 
 Progress = Callable[[Report], None]
 Rows = list[Body]
-Taken = tuple[int, int]  # objects without a parent here, objects taken in
+Taken = tuple[int, int]  # objects without a parent here, inserted objects
 
 
 async def import_all(mirror: Mirror, client: Client, pool: Pool, progress: Progress) -> list[Report]:
-    """Imports every collection, parents first. A provider that breaks off ends it; what came in before stays.
+    """Imports every collection, parents first. An error of the provider ends the import; inserted objects stay.
 
-    Each batch is a transaction of its own, so an import that was cut goes on where it was when it is run again.
+    Each batch is a transaction of its own, so a repeated import continues where an interrupted one has ended.
     """
     reports = []
     for collection in mirror.collections:
@@ -73,19 +79,20 @@ async def import_all(mirror: Mirror, client: Client, pool: Pool, progress: Progr
 async def _import(
     mirror: Mirror, collection: Collection, client: Client, pool: Pool, report: Report, progress: Progress
 ) -> None:
-    """Reads the next batches while PostgreSQL takes in the last ones."""
+    """Reads the next batches while PostgreSQL inserts those before."""
     sql = statements(mirror, collection)
     async with client.stream(collection.name) as stream:
         sifted = _sifted(_gathered(stream), collection, report)
         async for taking in _overlapped(sifted, lambda rows: _take_in(pool, sql, mirror, rows)):
             orphans, taken = await taking
             report.taken += taken
-            _note_orphans(report, collection, orphans)
+            if orphans and collection.parent:
+                report.refuse(f"{orphans:,} whose {collection.parent.remote} names nothing that is here", orphans)
             progress(report)
 
 
 async def _gathered(stream: AsyncIterator[list[object]]) -> AsyncIterator[list[object]]:
-    """The same elements in batches of about BATCH; those that came before an error are handed out first."""
+    """The same elements in batches of about BATCH; those before an error are yielded before it is raised."""
     gathered: list[object] = []
     try:
         async for batch in stream:
@@ -100,15 +107,14 @@ async def _gathered(stream: AsyncIterator[list[object]]) -> AsyncIterator[list[o
 
 
 async def _sifted(batches: AsyncIterator[list[object]], collection: Collection, report: Report) -> AsyncIterator[Rows]:
-    """The usable elements of each batch, one for each id; the others are noted in the report."""
+    """The usable elements of each batch, one for each id; the others are in the report."""
     why_not = unusable_in(collection)
     names = ("id", *collection.remote_names)
     async for batch in batches:
         usable: dict[int, Body] = {}
         for element in batch:
             if reason := why_not(element):
-                report.refused += 1
-                report.examples += [reason] if len(report.examples) < EXAMPLES else []
+                report.refuse(reason)
             elif isinstance(element, dict):
                 usable.setdefault(int(element["id"]), {name: element[name] for name in names})
         report.seen += len(batch)
@@ -118,11 +124,11 @@ async def _sifted(batches: AsyncIterator[list[object]], collection: Collection, 
 async def _overlapped(
     batches: AsyncIterator[Rows], start: Callable[[Rows], Coroutine[None, None, Taken]]
 ) -> AsyncIterator[asyncio.Task[Taken]]:
-    """Runs AT_ONCE batches concurrently and yields each, in order, when room is needed or the batches have ended."""
+    """Runs CONCURRENCY batches at a time, and yields each in order, once there is another one or no more."""
     running: deque[asyncio.Task[Taken]] = deque()
     try:
         async for batch in batches:
-            if len(running) == AT_ONCE:
+            if len(running) == CONCURRENCY:
                 yield running.popleft()
             running.append(asyncio.create_task(start(batch)))
     except ProviderError:
@@ -134,11 +140,11 @@ async def _overlapped(
 
 
 async def _take_in(pool: Pool, sql: Statements, mirror: Mirror, rows: Rows) -> Taken:
-    """One batch in one transaction; again when it meets a number that was drawn before it claimed its own."""
+    """Inserts one batch in one transaction; again if a number was drawn before the batch claimed its own."""
     time_and_version = f"{time.time_ns() // 1_000_000:012x}7"
     batch = {"batch": orjson.dumps(rows).decode(), "time": time_and_version, "seed": uuid4().hex}
     await _claim_numbers(pool, sql, max((n for row in rows if (n := int(str(row["id"]))) <= MAX_NUMBER), default=0))
-    for tries_left in reversed(range(TRIES)):
+    for tries_left in reversed(range(MAX_TRIES)):
         try:
             async with pool.connection() as connection, connection.transaction():
                 await connection.execute(BATCH_SETTINGS)
@@ -152,25 +158,18 @@ async def _take_in(pool: Pool, sql: Statements, mirror: Mirror, rows: Rows) -> T
 
 
 async def _claim_numbers(pool: Pool, sql: Statements, largest: int) -> None:
-    """Moves the sequence of numbers past a batch before any of its rows is there.
+    """Moves the sequence of numbers past a batch before its rows are inserted.
 
-    Who creates something meanwhile, or after we were killed, draws a number beyond. In a transaction of its own: a
-    sequence is moved for good in any case, and the other batch under way need not wait for this one.
+    Objects that are created meanwhile, or after this process was killed, get numbers beyond it. In a transaction of its
+    own: a rollback does not move a sequence back, and the concurrent batch need not wait for this one.
     """
     async with pool.connection() as connection, connection.transaction():
         await connection.execute(sql["lock_numbers"])
         await connection.execute(sql["claim_numbers"], {"largest": largest})
 
 
-def _note_orphans(report: Report, collection: Collection, orphans: int) -> None:
-    if orphans and collection.parent:
-        report.refused += orphans
-        reason = f"{orphans:,} whose {collection.parent.remote} names nothing that is here"
-        report.examples += [reason] if len(report.examples) < EXAMPLES else []
-
-
 def unusable_in(collection: Collection) -> Callable[[object], str]:
-    """A function that says why an element of the provider's cannot be imported; "" when it can."""
+    """A function that returns the reason why an element of the provider's list is unusable; "" for a usable one."""
     numbers = ["id", *(f.remote for f in collection.fields if f.type == "integer")]
     numbers += [collection.parent.remote] if collection.parent else []
     texts = [f.remote for f in collection.fields if f.type == "text"]

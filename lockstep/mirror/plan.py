@@ -82,7 +82,9 @@ class Plan:
         self.unusable: Counter[str] = Counter()  # remote objects with an unusable id, which are ignored
         self.began: datetime | None = None
 
-    async def make(self, client: Client, progress: Callable[[str, int], None], *, adopt: bool = False) -> None:
+    async def make(
+        self, client: Client, progress: Callable[[str, int], None] = lambda name, listed: None, *, adopt: bool = False
+    ) -> None:
         """Lists the provider's collections and compares them with ours.
 
         With `adopt`, copies that got another id at the provider are linked to it. Raises ProviderError for an

@@ -1,4 +1,4 @@
-"""Pushing one object: makes the provider's copy equal to ours."""
+"""The push of one object, which makes the provider's copy equal to ours."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -206,7 +206,7 @@ class Pusher:
         """Raises RetryLater for a write that is not visible at a provider that persists writes."""
         async with self.pool.connection() as connection:
             if await keeps_writes(connection, self.mirror):
-                raise delivery.RetryLater("the provider said yes to it and does not show it")
+                raise delivery.RetryLater("the provider acknowledged it and does not show it")
 
 
 async def _nothing() -> None:

@@ -29,7 +29,7 @@ MIN_DELAY = 0.3  # seconds, so that one read follows the pushes of a cascade
 MAX_DELAY = 5.0  # seconds, so that missing copies are repaired soon
 MAX_PAUSE = 600.0  # seconds, after failed or incomplete repairs, and while the repair is stopped
 WATCH_SECONDS = 5.0
-STOPPED = "%s: mending has stopped: %s. See manage.py sync_with_fake_system --plan; without --plan it is mended"
+STOPPED = "%s: mending has stopped: %s. See %s --plan; without --plan it is mended"
 REST_RATIO = 5  # reading a small provider may take up a sixth of the time
 
 
@@ -80,7 +80,7 @@ class Reconciler:
         async with self.mirror.open_client() as client, pool.connection() as connection:
             plan, state = Plan(self.mirror, connection), State(self.mirror, connection)
             try:
-                await plan.make(client, lambda collection, listed: None, adopt=True)
+                await plan.make(client, adopt=True)
                 await plan.verify()
                 await state.looked(plan.began)
                 if not await self._may_repair(plan, state):
@@ -126,7 +126,7 @@ class Reconciler:
             reason = f"{', '.join(too_much)} without a person"
             await state.stop(reason)
             await state.look_later(MAX_PAUSE)
-            logger.error(STOPPED, self.mirror.provider, reason)
+            logger.error(STOPPED, self.mirror.provider, reason, self.mirror.sync_command)
             return False
         if not plan.has_shrunk:
             await state.resume()

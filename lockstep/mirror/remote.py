@@ -128,10 +128,10 @@ class Remote:
         return {row[0] for row in await self._run("fingerprints", object_id) if row[0]}
 
     async def acknowledge(self, object_id: str, remote_id: str, body: Body | None, sent: str | None = None) -> bool:
-        """The provider said yes to this body under this id; None stands for the deletion. `sent` names a creation.
+        """Records that the provider acknowledged this body under this id; None for a deletion. `sent` names a creation.
 
-        Returns whether another object of ours had the id, and has lost its copy therefore. Two that were given the same
-        id one after the other come one at a time, so that one of them has it in the end.
+        Returns whether another object of ours had the id, and so has lost its copy. Objects with the same id are
+        recorded one at a time, so that one of them keeps it.
         """
         mark = fingerprint(self._mirrored, body) if body else None
         async with self._deciding(object_id, remote_id) as (connection, parameters):
@@ -157,9 +157,9 @@ class Remote:
             return await cursor.fetchone() is not None
 
     async def verify(self, object_id: str, remote_id: str) -> bool:
-        """What the provider acknowledged was seen there under this id.
+        """Records that the acknowledged copy was read under this id.
 
-        Returns whether an object of ours (it may be this one) has lost the id, because another one was given it later.
+        Returns whether an object of ours, possibly this one, has lost the id, because another one got it later.
         """
         async with self._deciding(object_id, remote_id) as (connection, parameters):
             cursor = await connection.execute(SQL["verify"], parameters)

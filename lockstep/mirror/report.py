@@ -11,7 +11,7 @@ from lockstep.mirror.plan import Kind, Plan, Step
 
 __all__ = ["describe_plan", "describe_result"]
 
-SHOWN = 50  # steps of one kind in one collection, unless all are asked for
+SHOWN = 50  # steps of one kind in one collection, unless `full`
 MAX_VALUE = 70
 KINDS: tuple[Kind, ...] = ("create", "update", "delete", "not_persisted")
 SIGNS = {"create": "[green]+[/]", "update": "[yellow]~[/]", "delete": "[red]-[/]", "not_persisted": "[magenta]?[/]"}
@@ -48,7 +48,7 @@ async def _describe_steps(console: Console, steps: AsyncIterator[Step], what: st
 
 
 def _warnings(plan: Plan, stopped: str) -> Iterator[str]:
-    """What is to be known before the plan is carried out."""
+    """Warnings of what the steps of the plan do not show."""
     for name, count in (+plan.unusable).items():
         yield f"{name}: {counted(count, 'object')} with an id that cannot be used, left alone."
     if plan.has_shrunk:
@@ -82,7 +82,7 @@ def _value(value: object) -> str:
 
 
 def describe_result(console: Console, plan: Plan, result: Result) -> None:
-    """What was done, what failed and why; `plan` is the last one, made after all that."""
+    """The applied changes, the failures with their causes, and the rest: `plan` was made after them."""
     for step, cause in result.failed[:SHOWN]:
         what = f"{step.kind} {step.collection.name} {step.remote_id or step.number}"
         console.print(f"[red]failed[/] {what}: {escape(cause)}")

@@ -21,6 +21,8 @@ from lockstep.rest.routes import ID
 from lockstep.rest.users import SQL, AnyUser, user_sql
 from lockstep.sql import Statement
 
+__all__ = ["actor_of"]
+
 
 @dataclass(frozen=True, slots=True)
 class StillActive:

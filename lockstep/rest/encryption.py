@@ -24,7 +24,7 @@ def encrypt(purpose: str, content: bytes) -> bytes:
 
 
 def decrypt(purpose: str, encrypted: bytes) -> bytes:
-    """The content that was stored. Raises Unreadable."""
+    """The content that was stored. Raises DecryptionFailed."""
     try:
         return _fernet(purpose, settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS).decrypt(bytes(encrypted))
     except InvalidToken as error:

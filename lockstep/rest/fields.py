@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 from rest_framework import serializers
-from rest_framework.fields import empty
 
 from lockstep.rest import text
 from lockstep.rest.numbers import DECIMAL, WHOLE
@@ -29,14 +28,11 @@ class Text(serializers.CharField):
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the field's options
         super().__init__(**{"trim_whitespace": False, **options})
 
-    def run_validation(self, data: object = empty) -> object:
-        if not self.allow_blank and isinstance(data, str) and not data.strip():
-            self.fail("blank")
-        return super().run_validation(data)
-
     def to_internal_value(self, data: object) -> str:
         if not isinstance(data, str):
             self.fail("invalid")
+        if not self.allow_blank and not data.strip():
+            self.fail("blank")
         value = super().to_internal_value(data)
         return text.nfc(value) if self.composes else value
 

@@ -1,4 +1,4 @@
-"""JSON parser and renderer: fast, and strict about untrusted input."""
+"""JSON parser and renderer of REST framework: fast, and strict about untrusted input."""
 
 import json as stdlib
 import re
@@ -12,6 +12,7 @@ from rest_framework.renderers import BaseRenderer
 
 from lockstep.conf import lockstep_settings
 from lockstep.rest.errors import MAX_QUOTED
+from lockstep.rest.responses import dumps
 
 TEXTS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)  # of JSON; linear, because nothing is given back
 
@@ -20,8 +21,10 @@ class BodyTooLarge(APIException):
     """The body is larger than this server accepts."""
 
     status_code = 413
-    default_detail = f"The body is larger than {lockstep_settings.REST_MAX_BODY_BYTES:,} bytes."
     default_code = "body_too_large"
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"The body is larger than {max_bytes:,} bytes.")
 
 
 class JSONParser(BaseParser):
@@ -39,38 +42,35 @@ class JSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, object] | None = None,
     ) -> Any:  # noqa: ANN401 - any JSON; serializers check it
-        body = stream.read(lockstep_settings.REST_MAX_BODY_BYTES + 1)
-        if len(body) > lockstep_settings.REST_MAX_BODY_BYTES:
-            raise BodyTooLarge
-        if body.count(b"[") + body.count(b"{") > lockstep_settings.REST_MAX_JSON_VALUES:
-            _refuse_many(TEXTS.sub(b"", body))
+        max_bytes, max_values = lockstep_settings.REST_MAX_BODY_BYTES, lockstep_settings.REST_MAX_JSON_VALUES
+        body = stream.read(max_bytes + 1)
+        if len(body) > max_bytes:
+            raise BodyTooLarge(max_bytes)
+        if body.count(b"[") + body.count(b"{") > max_values:  # parsing so many takes a tenth of a second
+            outside_texts = TEXTS.sub(b"", body)
+            if outside_texts.count(b"[") + outside_texts.count(b"{") > max_values:
+                raise _too_many(max_values)
         try:
             document = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise ParseError(f"The body is not valid JSON: {error}.") from error
-        names = _count_names(document)
+        names = _count_names(document, max_values, lockstep_settings.REST_MAX_JSON_DEPTH)
         if body.count(b":") != names and (twice := _name_of_two_members(body)) is not None:
             raise ParseError(f"The body has two members {twice[:MAX_QUOTED]!r} in one object.")
         return document
 
 
-def _refuse_many(marks: bytes) -> None:
-    """Raises ParseError for more lists and objects than REST_MAX_JSON_VALUES, which take a tenth of a second."""
-    if marks.count(b"[") + marks.count(b"{") > lockstep_settings.REST_MAX_JSON_VALUES:
-        raise _too_many()
+def _too_many(max_values: int) -> ParseError:
+    return ParseError(f"The body has more than {max_values:,} values.")
 
 
-def _too_many() -> ParseError:
-    return ParseError(f"The body has more than {lockstep_settings.REST_MAX_JSON_VALUES:,} values.")
-
-
-def _count_names(document: object) -> int:
+def _count_names(document: object, max_values: int, max_depth: int) -> int:
     """The number of members of all objects together. Raises ParseError for too many values or too much depth.
 
     Goes level by level: depth costs no stack, and a level with too many values is not traversed.
     """
     level, values, names = [document], 0, 0
-    for _ in range(lockstep_settings.REST_MAX_JSON_DEPTH + 1):
+    for _ in range(max_depth + 1):
         inner: list[object] = []
         for one in level:
             if type(one) is dict:
@@ -79,12 +79,12 @@ def _count_names(document: object) -> int:
             elif type(one) is list:
                 inner.extend(one)
         values += len(inner)
-        if values > lockstep_settings.REST_MAX_JSON_VALUES:
-            raise _too_many()
+        if values > max_values:
+            raise _too_many(max_values)
         if not inner:
             return names
         level = inner
-    raise ParseError(f"The body is more than {lockstep_settings.REST_MAX_JSON_DEPTH} lists and objects deep.")
+    raise ParseError(f"The body is more than {max_depth} lists and objects deep.")
 
 
 def _name_of_two_members(body: bytes) -> str | None:
@@ -103,7 +103,7 @@ def _name_of_two_members(body: bytes) -> str | None:
 
 
 class JSONRenderer(BaseRenderer):
-    """The same JSON, for views that negotiate a renderer."""
+    """The JSON of an ApiResponse, for views that respond with REST framework's Response."""
 
     media_type = "application/json"
     format = "json"
@@ -116,8 +116,3 @@ class JSONRenderer(BaseRenderer):
         renderer_context: Mapping[str, object] | None = None,
     ) -> bytes:
         return dumps(data)
-
-
-def dumps(data: object) -> bytes:
-    """Data as JSON, with ISO 8601 times in UTC; b"" for None."""
-    return b"" if data is None else orjson.dumps(data, default=str, option=orjson.OPT_UTC_Z)

@@ -22,7 +22,6 @@ __all__ = ["UUID_TEXT", "QueryParameter", "choice", "moment", "text"]
 
 Reader = Callable[[str], object]  # raises ValueError with a message for the client
 MAX_TEXT = 200  # characters of a search text
-MAX_INTEGER = 10**18 - 1
 UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 DATE_TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?([Zz]|[+-][0-9]{2}:[0-9]{2})?"

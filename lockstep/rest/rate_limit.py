@@ -1,7 +1,7 @@
 """Rate limit: REST_RATE_LIMIT requests a minute for each user or anonymous address, in each web process.
 
 Counted in memory: a statement for each request would cost more than the limit saves. It is a guard against runaway
-loops; attempts to sign in are counted in the database (accounts/throttling.py).
+loops, not against guessed passwords: a client has the limit once for each process.
 """
 
 import time

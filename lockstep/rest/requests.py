@@ -12,14 +12,13 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
-from lockstep.rest.actors import actor_of as actor_of
 from lockstep.rest.errors import MAX_ERRORS
 from lockstep.rest.numbers import NATURAL
 from lockstep.rest.parameters import QueryParameter, read_uuid
 from lockstep.rest.routes import ID
 from lockstep.rest.server.proxies import is_trusted, plain_address
 
-__all__ = ["ApiRequest", "actor_of", "address_of", "by_key", "key_parameter", "network_of", "number_of"]
+__all__ = ["ApiRequest", "address_of", "by_key", "key_parameter", "network_of", "number_of"]
 
 MAX_HOPS = 20  # proxies of ours in a row
 MAX_NAME = 100  # characters of an unknown name in an error

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
+import orjson
 from django.http import HttpResponse
+from django.http.response import ResponseHeaders
 
 from lockstep.rest import fastpath
-from lockstep.rest.json import dumps
 
 __all__ = ["ApiResponse"]
 
@@ -26,6 +27,11 @@ class ApiResponse(HttpResponse):
         content_type: str = JSON,
     ) -> None:
         super().__init__(dumps(data), status=status, content_type=content_type)
-        self.headers = fastpath.response_headers(headers or {})
+        self.headers = (fastpath.Headers if fastpath.is_on() else ResponseHeaders)(headers or {})
         if data is not None:
             self.headers["Content-Type"] = content_type
+
+
+def dumps(data: object) -> bytes:
+    """Data as JSON, with ISO 8601 times in UTC; b"" for None."""
+    return b"" if data is None else orjson.dumps(data, default=str, option=orjson.OPT_UTC_Z)

@@ -33,7 +33,7 @@ from lockstep.rest.paging import (
 from lockstep.rest.parameters import QueryParameter, choice, integer
 from lockstep.rest.permissions import ReadsToo
 from lockstep.rest.problems import problem_of
-from lockstep.rest.routes import NAME
+from lockstep.rest.routes import ID, NAME
 from lockstep.rest.schema_components import BEFORE_VIEWS, Tree, component_name, problem_headers, reference
 from lockstep.rest.serializers import StrictSerializer
 from lockstep.rest.views import View
@@ -151,7 +151,7 @@ ARRAY_PAGE = [
 # --- Derived by rule -------------------------------------------------------------------------------
 
 NUMBER = "^[0-9]{1,18}$"
-UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+UUID = f"^{ID}$"
 PATH_PARAMETERS = {
     NUMBER: {"schema": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}, "description": "A number."},
     UUID: {"schema": {"type": "string", "format": "uuid"}, "description": "An id (UUID)."},

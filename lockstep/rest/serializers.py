@@ -10,9 +10,8 @@ from orjson import loads
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from lockstep.rest import fastpath
 from lockstep.rest.errors import MAX_ERRORS
-from lockstep.rest.json import dumps
+from lockstep.rest.responses import dumps
 
 __all__ = ["ApiSerializer", "ProblemSerializer", "StrictSerializer", "page_of", "validated"]
 
@@ -115,15 +114,23 @@ def validated(
     """The values of a request's body. Raises ValidationError.
 
     `current`, for a StrictSerializer, is the representation of the object that is changed, and `partial` for a PATCH.
-    Requests share a StrictSerializer that needs none of these options: its validation keeps nothing in `self`.
     """
     is_shared = issubclass(serializer, StrictSerializer) and current is None and not partial and context is None
     if is_shared and isinstance(request.data, Mapping):
-        return dict(fastpath.unbound(serializer).run_validation(request.data))
+        return dict(_shared(serializer).run_validation(request.data))
     options: dict[str, Any] = {} if current is None else {"current": current}
     checked = serializer(data=request.data, partial=partial, context=dict(context or {}), **options)
     checked.is_valid(raise_exception=True)
     return dict(checked.validated_data)
+
+
+@cache
+def _shared(serializer: type[serializers.Serializer[Any]]) -> serializers.Serializer[Any]:
+    """One serializer for all requests and threads: `run_validation` keeps nothing in it.
+
+    Another one for each request copies all fields: 0.2 ms for an order.
+    """
+    return serializer()
 
 
 @cache

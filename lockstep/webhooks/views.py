@@ -9,12 +9,13 @@ from rest_framework.request import Request
 
 from lockstep.delivery.models import Attempt
 from lockstep.delivery.reports import ReplayResult
+from lockstep.rest.actors import actor_of
 from lockstep.rest.concurrency import answer, if_match
 from lockstep.rest.errors import Invalid, NotFound
 from lockstep.rest.paging import page
 from lockstep.rest.parameters import boolean, uuid
 from lockstep.rest.permissions import ReadsToo
-from lockstep.rest.requests import ApiRequest, actor_of
+from lockstep.rest.requests import ApiRequest
 from lockstep.rest.responses import ApiResponse
 from lockstep.rest.schema import (
     CHANGES_VERSION,

@@ -267,9 +267,9 @@ BUGS = [
     SeededBug(
         "ack before send",
         "lockstep/delivery/courier.py",
-        "        result, error = await self._attempt(handler, batch)",
-        "        self._ended += [Outcome(claim) for claim in batch]\n        self.wake.set()\n"
-        "        result, error = await self._attempt(handler, batch)",
+        "            result, error = await self._attempt(handler, batch)",
+        "            self._ended += [Outcome(claim) for claim in batch]\n            self.wake.set()\n"
+        "            result, error = await self._attempt(handler, batch)",
         f"{TEST_COURIER}::test_a_delivery_is_settled_only_when_its_handler_is_done",
     ),
     SeededBug(
@@ -619,7 +619,7 @@ BUGS = [
     SeededBug(
         "a token for reading writes",
         "backend/accounts/authentication.py",
-        "if needed not in session.scopes:",
+        "if needed not in session.scope.split():",
         "if False:",
         f"{TEST_BEARER}::test_a_token_allows_its_scopes_only",
     ),
@@ -1213,8 +1213,8 @@ BUGS = [
     SeededBug(
         "a read-only field that is sent with another value is ignored",
         "lockstep/rest/serializers.py",
-        "if self._current is None:",
-        "if self._shown is not None:",
+        "changed = [name for name in read_only if data[name] != current[name]]",
+        "changed: list[str] = []",
         "lockstep/rest/tests/test_fields.py::test_a_read_only_field_is_sent_back_as_it_is_or_refused",
     ),
     SeededBug(
@@ -1916,8 +1916,8 @@ BUGS = [
     SeededBug(
         "X-Forwarded-Proto is accepted from any client",
         "lockstep/rest/server/proxies.py",
-        "    if is_trusted(address):\n        return True\n",
-        "    return True\n",
+        "    if any(ip_address(address) in network for network in proxies):\n",
+        "    if address:\n",
         "lockstep/rest/server/tests/test_proxies.py::test_only_a_trusted_proxy_can_mark_a_request_as_https",
     ),
     SeededBug(

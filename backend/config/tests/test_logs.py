@@ -9,8 +9,7 @@ from django.core.exceptions import DisallowedHost
 
 from backend.config import logs
 from backend.config.logs import MAX_TEXT, MAX_TRACEBACK, Formatter, JSONFormatter, RepeatFilter
-from lockstep import telemetry
-from lockstep.changes.context import tracing
+from lockstep import attributed, telemetry
 from tests.traces import recording
 
 
@@ -23,7 +22,7 @@ def line(message: str, *, for_people: bool = False, **extra: object) -> str:
 
 
 def test_a_line_is_json_with_its_request():
-    with tracing("request-1"):
+    with attributed(trace="request-1"):
         logged = json.loads(line("it happened", method="GET", ms=1.5))
     assert logged["event"] == "it happened"
     assert (logged["trace"], logged["logger"], logged["level"]) == ("request-1", "lockstep.test", "info")
@@ -32,7 +31,7 @@ def test_a_line_is_json_with_its_request():
 
 
 def test_a_line_names_its_span_beside_its_request(monkeypatch: pytest.MonkeyPatch):
-    with recording(monkeypatch) as traces, tracing("request-1"):
+    with recording(monkeypatch) as traces, attributed(trace="request-1"):
         assert telemetry.active
         with telemetry.active.span("a", "internal", {}):
             logged = json.loads(line("it happened"))

@@ -22,6 +22,7 @@ from backend.shop.catalogue.serializers import (
 )
 from backend.shop.search.engine import NEWER, OLDER, search_engine
 from lockstep.rest import fastpath
+from lockstep.rest.actors import actor_of
 from lockstep.rest.concurrency import answer, if_match, object_response
 from lockstep.rest.errors import NotFound
 from lockstep.rest.filters import Filters
@@ -37,7 +38,7 @@ from lockstep.rest.paging import (
 )
 from lockstep.rest.parameters import QueryParameter, text
 from lockstep.rest.permissions import StaffWrite
-from lockstep.rest.requests import ApiRequest, actor_of, by_key, key_parameter
+from lockstep.rest.requests import ApiRequest, by_key, key_parameter
 from lockstep.rest.responses import ApiResponse
 from lockstep.rest.schema import (
     CHANGES_VERSION,

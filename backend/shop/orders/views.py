@@ -16,11 +16,12 @@ from backend.shop.orders.serializers import (
     QuantitySerializer,
 )
 from backend.shop.states import machines
+from lockstep.rest.actors import actor_of
 from lockstep.rest.concurrency import answer
 from lockstep.rest.filters import Filters
 from lockstep.rest.paging import BY_TIME, ordering_of, page
 from lockstep.rest.parameters import choice
-from lockstep.rest.requests import ApiRequest, actor_of
+from lockstep.rest.requests import ApiRequest
 from lockstep.rest.responses import ApiResponse
 from lockstep.rest.schema import CREATES_VERSION, CURSOR_PAGE, READS_VERSION, SHOWS_VERSION, ordering
 from lockstep.rest.serializers import page_of, validated

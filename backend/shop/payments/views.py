@@ -12,7 +12,7 @@ from backend.shop.payments.cards import tokenise_card
 from backend.shop.payments.serializers import ConfirmationSerializer
 from backend.shop.states import machines
 from lockstep.rest import idempotency
-from lockstep.rest.requests import actor_of
+from lockstep.rest.actors import actor_of
 from lockstep.rest.schema import SHOWS_VERSION
 from lockstep.rest.serializers import validated
 from lockstep.rest.server.slots import remote_wait

@@ -5,10 +5,10 @@
 -- and {ours} are the same as jsonb.
 
 -- name: take_in
--- One batch of usable, distinct objects of the provider's, as JSON. Objects that we know (alive, changed by us or
--- deleted) stay as they are: we are the master; so do those that we are just creating there. Returns how many of the new ones have no parent here, and how many were
--- taken in. The ids are UUIDs of version 7 whose random bits come from a seed, because asking the system for randomness
--- costs more than the rest of a row.
+-- Inserts one batch of usable, distinct objects of the provider's, as JSON. Known objects (alive, changed here or deleted)
+-- stay as they are, because this database is the master; so do those that are being created there. Returns the number of
+-- new ones without a parent here, and of inserted ones. The ids are UUIDs of version 7 whose random bits come from a
+-- seed, because the system's random numbers take longer than the rest of a row.
 WITH fresh AS MATERIALIZED (
     SELECT e.*, {parent_id} AS parent_id
     FROM json_to_recordset(%(batch)s::json) AS e ({typed})
@@ -42,8 +42,8 @@ SELECT (SELECT count(*) FROM fresh WHERE NOT ({has_parent})), (SELECT count(*) F
 SELECT pg_advisory_xact_lock(hashtextextended({numbers_name}, 0));
 
 -- name: claim_numbers
--- Our own new objects get numbers past this one from now on. Never backwards: a number that is drawn between looking and
--- setting must not be drawn again. A thousand are not drawn in that moment; a smaller step is drawn itself.
+-- New objects get numbers beyond this one from now on. Never backwards: a number that is drawn between reading and setting
+-- the sequence must not be drawn again. A thousand are not drawn in that time; numbers of a smaller step are drawn here.
 SELECT CASE WHEN step > 1000 THEN setval({numbers_name}, %(largest)s)
             ELSE (SELECT max(nextval({numbers_name})) FROM generate_series(1, step)) END
 FROM (SELECT %(largest)s - CASE WHEN is_called THEN last_value ELSE last_value - 1 END AS step FROM {numbers}) AS ahead
@@ -56,13 +56,14 @@ CREATE TEMPORARY TABLE {listing} (remote_id text PRIMARY KEY, fingerprint uuid N
 COPY {listing} (remote_id, fingerprint, body) FROM STDIN;
 
 -- name: compare
--- The plan: what has to be done at the provider so that it equals us. `known` is what we know of each copy.
--- What we pushed after the listing began is left out, since the listing may be older; so is what is being pushed now.
+-- The plan: the changes that make the provider equal to us. `known` is the known state of each copy.
+-- Objects that were pushed after the listing began are left out, since the listing may be older; so are those that are
+-- being pushed now.
 -- "not_persisted" is a write that the provider acknowledged and never showed, where it persists no writes: pushing again
 -- cannot repair it.
--- "self_inflicted" copies were seen at the provider before and are gone, or were not seen (or not seen to go) after a push, or lost
--- their id to another one, or were pushed so lately that something else may have gone over them since; or a write of ours
--- that got no clear answer may have come late, twice, or not at all.
+-- "self_inflicted" copies were seen at the provider before and are gone, or were not seen (or not seen to go) after a push,
+-- or lost their id to another one, or were pushed so lately that another write may have replaced them since; or a write of
+-- ours without a clear response may have taken effect late, twice or not at all.
 -- "gone" ones were seen at the provider before and are not.
 CREATE TEMPORARY TABLE {plan} AS
 SELECT CASE
@@ -115,7 +116,7 @@ WHERE ours.fingerprint IS DISTINCT FROM listed.fingerprint
       WHERE lost.collection = {key} AND lost.intent IS NOT NULL AND lost.intent -> 'create' = listed.body));
 
 -- name: verify_listed
--- Copies that were acknowledged and are now seen.
+-- Marks acknowledged copies that are in the listing as verified.
 UPDATE lockstep_mirror_remoteobject known SET verified_at = now(), unkept_at = NULL
 FROM {listing} listed
 WHERE known.collection = {key} AND known.remote_id = listed.remote_id AND known.verified_at IS NULL
@@ -129,7 +130,7 @@ SELECT kind, count(*), count(*) FILTER (WHERE self_inflicted AND kind <> 'not_pe
 FROM {plan} GROUP BY kind;
 
 -- name: count_seen
--- How many copies of ours the provider was seen to have.
+-- The number of copies of ours that were seen at the provider.
 SELECT count(*) FROM lockstep_mirror_remoteobject
 WHERE collection = {key} AND remote_id IS NOT NULL AND verified_at IS NOT NULL AND acknowledged IS NOT NULL;
 
@@ -167,5 +168,5 @@ LEFT JOIN {table} t ON t.id = plan.object_id AND t.deleted IS NULL
 WHERE plan.kind = ANY (%(kinds)s) ORDER BY plan.kind, plan.number, plan.remote_id::numeric;
 
 -- name: read_row
--- The captured columns of one object as the change log would have them; no row when it is gone.
+-- The captured columns of one object, as in the change log; no row for a deleted one.
 SELECT to_jsonb(t) FROM {table} t WHERE t.id = %(object_id)s AND t.deleted IS NULL;

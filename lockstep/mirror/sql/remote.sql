@@ -5,19 +5,19 @@ SELECT remote_id, intent, acknowledged
 FROM lockstep_mirror_remoteobject WHERE object_id = %(object_id)s AND collection = %(collection)s;
 
 -- name: parent
--- The provider's id of an object that children refer to; none while it is not there.
+-- The provider's id of an object that children refer to; none while the provider lacks it.
 SELECT remote_id FROM lockstep_mirror_remoteobject
 WHERE object_id = %(object_id)s AND collection = %(collection)s
   AND remote_id IS NOT NULL AND acknowledged IS NOT NULL;
 
 -- name: record_intent
--- Recorded before a write that must not be sent twice: the next attempt looks it up before sending again.
+-- Recorded before a write that must not be sent twice: the next attempt looks the copy up before it sends again.
 INSERT INTO lockstep_mirror_remoteobject (object_id, collection, intent)
 VALUES (%(object_id)s, %(collection)s, %(intent)s)
 ON CONFLICT (object_id, collection) DO UPDATE SET intent = excluded.intent;
 
 -- name: begin_creation
--- The same for a creation, which is also kept beside: its copy may come later, or a second time.
+-- The same for a creation, which is also a sent write: its copy may appear later, or twice.
 WITH sent AS (
     INSERT INTO lockstep_mirror_sentwrite (at, collection, object_id, kind, fingerprint)
     VALUES (clock_timestamp(), %(collection)s, %(object_id)s, 'create', %(fingerprint)s)
@@ -35,18 +35,18 @@ WITH withdrawn AS (DELETE FROM lockstep_mirror_sentwrite WHERE id = %(sent)s)
 UPDATE lockstep_mirror_remoteobject SET intent = NULL WHERE object_id = %(object_id)s AND collection = %(collection)s;
 
 -- name: note_unanswered
--- An update or a deletion that may have had its effect, or may have it later.
+-- An update or a deletion that may have taken effect, or may do so later.
 INSERT INTO lockstep_mirror_sentwrite (at, collection, object_id, kind, remote_id, fingerprint)
 VALUES (clock_timestamp(), %(collection)s, %(object_id)s, %(kind)s, %(remote_id)s, %(fingerprint)s);
 
 -- name: fingerprints
--- Of all that may be under the object's id there by our own doing.
+-- Of all bodies that our writes may have left under the object's id.
 SELECT fingerprint FROM lockstep_mirror_sentwrite WHERE object_id = %(object_id)s AND collection = %(collection)s
 UNION SELECT acknowledged FROM lockstep_mirror_remoteobject WHERE object_id = %(object_id)s AND collection = %(collection)s;
 
 -- name: acknowledge
--- The provider said yes to the body with this fingerprint (NULL: to the deletion) under this id. The time is of the
--- clock, not of the transaction: who waited for the lock came later.
+-- The provider acknowledged the body with this fingerprint (NULL: the deletion) under this id. The time is of the clock,
+-- not of the transaction, which may have waited for the lock.
 WITH settled AS (UPDATE lockstep_mirror_sentwrite SET answered = true WHERE id = %(sent)s)
 INSERT INTO lockstep_mirror_remoteobject (object_id, collection, remote_id, acknowledged, acknowledged_at)
 VALUES (%(object_id)s, %(collection)s, %(remote_id)s, %(fingerprint)s, clock_timestamp())
@@ -55,7 +55,7 @@ SET remote_id = excluded.remote_id, acknowledged = excluded.acknowledged, acknow
     intent = NULL, verified_at = NULL, unkept_at = NULL;
 
 -- name: acknowledge_update
--- The same for a copy that was there before; no row when the id was given to another object meanwhile.
+-- The same for an existing copy; no row if another object got the id meanwhile.
 UPDATE lockstep_mirror_remoteobject
 SET acknowledged = %(fingerprint)s, acknowledged_at = clock_timestamp(), intent = NULL, verified_at = NULL,
     unkept_at = NULL
@@ -84,12 +84,12 @@ SELECT clock_timestamp(), %(collection)s, %(object_id)s, 'delete', %(remote_id)s
 FROM lost WHERE acknowledged IS NOT NULL;
 
 -- name: lock_remote_id
--- Who gets a remote id is decided for one object at a time.
+-- The owner of a remote id is decided for one object at a time.
 SELECT pg_advisory_xact_lock(hashtextextended(%(collection)s || '/' || %(remote_id)s, 0));
 
 -- name: take
--- A copy that was found becomes this object's, unless it is another one's already. An object whose deletion got no answer
--- gives it up: the copy is not as it was then, or it is as good as this one's.
+-- A found copy becomes this object's, unless it is another one's. An object whose deletion got no response loses it: the
+-- copy differs from what was to be deleted, or is as good as this object's.
 WITH given_up AS (
     UPDATE lockstep_mirror_remoteobject SET remote_id = NULL
     WHERE collection = %(collection)s AND remote_id = %(remote_id)s AND object_id <> %(object_id)s AND intent ? 'delete'
@@ -102,13 +102,13 @@ WHERE object_id = %(object_id)s AND collection = %(collection)s AND NOT EXISTS (
 RETURNING remote_id;
 
 -- name: taken
--- Which of these ids belong to other objects of ours.
+-- Those of these ids that belong to other objects of ours.
 SELECT remote_id FROM lockstep_mirror_remoteobject
 WHERE collection = %(collection)s AND remote_id = ANY (%(remote_ids)s) AND object_id <> %(object_id)s;
 
 -- name: verify
--- Seen at the provider after it said yes. So it keeps writes, and of all that were given this id only the last still has
--- it: returns for each whether it has lost it.
+-- The acknowledged copy was read at the provider. So the provider persists writes, and of all objects that got this id
+-- only the last has it. Returns for each whether it has lost it.
 UPDATE lockstep_mirror_remoteobject copy
 SET remote_id = CASE WHEN copy.acknowledged_at < last.acknowledged_at THEN NULL ELSE copy.remote_id END,
     verified_at = CASE WHEN copy.object_id = %(object_id)s THEN now() ELSE copy.verified_at END,
@@ -121,13 +121,13 @@ WHERE copy.collection = %(collection)s AND copy.remote_id = %(remote_id)s
 RETURNING copy.remote_id IS NULL;
 
 -- name: miss
--- Looked for after the provider said yes, and not seen.
+-- An acknowledged copy was not found.
 UPDATE lockstep_mirror_remoteobject SET verified_at = NULL, unkept_at = now()
 WHERE object_id = %(object_id)s AND collection = %(collection)s AND remote_id = %(remote_id)s;
 
 -- name: keeps_writes
--- Whether any write of ours was ever seen at the provider after it said yes. (An import acknowledges and verifies at
--- once.) Counting would not do: one deletion at a json-server sweeps away a burst of creations before they are seen.
+-- Whether any acknowledged write of ours was ever read at the provider. (An import acknowledges and verifies at once.)
+-- Counts would not tell: one deletion at a json-server removes a burst of creations before they are read.
 SELECT EXISTS (
     SELECT FROM lockstep_mirror_remoteobject WHERE collection = ANY (%(collections)s) AND verified_at > acknowledged_at);
 

@@ -1,4 +1,4 @@
-"""What the tests of mirroring are written with."""
+"""Helpers of the tests of mirroring."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class Provider:
-    """A stand-in and what a test asks of it; `http` writes past us, as a stranger would by hand."""
+    """A stand-in; `http` writes to it as another client of the provider would."""
 
     def __init__(self, server: StandIn) -> None:
         self.server = server

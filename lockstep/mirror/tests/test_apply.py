@@ -34,8 +34,8 @@ async def held(pool: Pool, object_ids: list[str]) -> AsyncIterator[None]:
             await lanes.release(connection, token)
 
 
-async def asked_again(pool: Pool, times: int) -> None:
-    """Waits until so many more connections were asked for."""
+async def connections_requested(pool: Pool, times: int) -> None:
+    """Waits until so many more connections were requested."""
     before = pool.get_stats()["requests_num"]
     async with asyncio.timeout(WAIT_TIMEOUT):
         while pool.get_stats()["requests_num"] < before + times:
@@ -51,12 +51,10 @@ def test_waiting_for_a_lane_holds_no_connection_that_its_holder_needs(provider: 
     async def apply(client: Client, pool: Pool) -> Result:
         async with pool.connection() as connection:
             plan = Plan(JSONPLACEHOLDER, connection)
-            await plan.make(client, lambda collection, listed: None)
+            await plan.make(client)
             async with held(pool, [str(post.pk) for post in posts]):
-                applying = asyncio.create_task(
-                    Applier(JSONPLACEHOLDER, client, pool, SUBSCRIBER).run(plan, lambda: None)
-                )
-                await asked_again(pool, len(posts))
+                applying = asyncio.create_task(Applier(JSONPLACEHOLDER, client, pool, SUBSCRIBER).run(plan))
+                await connections_requested(pool, len(posts))
             return await applying
 
     result = with_client(apply)

@@ -37,19 +37,19 @@ def both(provider: Provider) -> tuple[dict, dict]:
 
 
 def test_after_the_import_both_sides_are_equal_row_by_row(provider: Provider):
-    code, said = run_import()
+    code, output = run_import()
     assert code == 0
-    assert "posts: 10 imported" in said
-    assert "comments: 20 imported" in said
+    assert "posts: 10 imported" in output
+    assert "comments: 20 imported" in output
     assert ours() == both(provider)
 
 
 def test_a_second_import_changes_nothing(provider: Provider):
     run_import()
     changes = LoggedChange.objects.count()
-    code, said = run_import()
+    code, output = run_import()
     assert code == 0
-    assert "posts: 0 imported, 10 known before" in said
+    assert "posts: 0 imported, 10 known before" in output
     assert LoggedChange.objects.count() == changes
 
 
@@ -109,10 +109,10 @@ def test_a_broken_source_erases_nothing_and_the_next_import_goes_on(provider: Pr
     before = ours()
     provider.http.post("/posts", json={"userId": 1, "title": "new", "body": "b"})
     provider.faults(**fault)
-    code, said = run_import()
+    code, output = run_import()
     assert code == 1
-    assert sentence in said
-    assert "Nothing was deleted" in said
+    assert sentence in output
+    assert "Nothing was deleted" in output
     assert all(before[0][number] == row for number, row in ours()[0].items() if number in before[0])
     assert Comment.objects.count() == 20
     provider.faults()
@@ -134,16 +134,16 @@ def test_an_empty_source_erases_nothing(provider: Provider, transactional_db: No
     run_import()
     with StandIn(posts=0, comments_per_post=0) as empty:
         settings.POSTS_PROVIDER_URL = empty.url
-        code, said = run_import()
+        code, output = run_import()
     assert code == 1
-    assert "returned no posts" in said
+    assert "returned no posts" in output
     assert len(ours()[0]) == 10
 
 
 def test_a_source_that_is_down_says_so(transactional_db: None):
-    code, said = run_import()
+    code, output = run_import()
     assert code == 1
-    assert "http://127.0.0.1:9 broke off in posts after 0" in said
+    assert "http://127.0.0.1:9 broke off in posts after 0" in output
 
 
 def test_ids_as_strings_are_ids(provider: Provider):
@@ -168,10 +168,10 @@ def test_ids_as_strings_are_ids(provider: Provider):
 )
 def test_unusable_elements_are_reported_and_the_rest_is_imported(provider: Provider, element: dict, reason: str):
     provider.http.post("/posts", json=element)
-    code, said = run_import()
+    code, output = run_import()
     assert code == 1
-    assert "posts: 10 imported, 0 known before, 1 unusable" in said
-    assert reason in said
+    assert "posts: 10 imported, 0 known before, 1 unusable" in output
+    assert reason in output
     assert len(ours()[0]) == 10
 
 
@@ -186,9 +186,9 @@ def test_a_value_that_no_strict_parser_reads_costs_its_object_only(provider: Pro
             {"id": 4, "userId": 1, "title": "last", "body": "b", "score": 1e999}
         ]""",
     )
-    code, said = run_import()
+    code, output = run_import()
     assert code == 1
-    assert "posts: 2 imported, 0 known before, 2 unusable" in said
+    assert "posts: 2 imported, 0 known before, 2 unusable" in output
     assert set(Post.objects.values_list("title", flat=True)) == {"first", "last"}
 
 
@@ -204,8 +204,8 @@ def test_a_large_id_is_imported_and_our_numbers_stay_in_range(provider: Provider
 
 def test_posts_of_ours_before_the_first_import_do_not_make_it_fail(provider: Provider, numbers_from_1: None):
     ours = [Post.objects.create(title=f"ours {n}", body="b") for n in range(3)]
-    code, said = run_import()
-    assert (code, Post.objects.count()) == (0, 13), said
+    code, output = run_import()
+    assert (code, Post.objects.count()) == (0, 13), output
     numbers = set(Post.objects.values_list("number", flat=True))
     assert len(numbers) == 13
     assert numbers >= set(range(1, 11))
@@ -217,7 +217,7 @@ def test_numbers_can_be_drawn_between_two_batches(
 ):
     """Also when it is killed there: what comes last in an import is never run then."""
     monkeypatch.setattr(importing, "BATCH", 1_000)
-    monkeypatch.setattr(importing, "AT_ONCE", 1)
+    monkeypatch.setattr(importing, "CONCURRENCY", 1)
     taken_in = importing._take_in
 
     def create() -> None:
@@ -232,8 +232,8 @@ def test_numbers_can_be_drawn_between_two_batches(
     monkeypatch.setattr(importing, "_take_in", take_in_and_create)
     with StandIn(posts=6_000, comments_per_post=0) as large:
         settings.POSTS_PROVIDER_URL = large.url
-        code, said = run_import()
-    assert code == 0, said
+        code, output = run_import()
+    assert code == 0, output
     assert Post.objects.filter(title__startswith="ours").count() >= 6
     assert Post.objects.exclude(title__startswith="ours").count() == 6_000
 
@@ -254,12 +254,12 @@ def test_posts_that_are_created_while_an_import_runs_get_numbers_of_their_own(
         settings.POSTS_PROVIDER_URL = large.url
         running = [authors.submit(create) for _ in range(2)]
         try:
-            code, said = run_import()
+            code, output = run_import()
         finally:
             stop.set()
         for one in running:
             one.result()
-    assert code == 0, said
+    assert code == 0, output
     assert Post.objects.count() == 4_000 + len(made)
 
 
@@ -272,8 +272,8 @@ def test_a_number_that_an_open_transaction_drew_is_left_to_it(
         running = other.submit(in_a_thread, run_import)
         eventually(lambda: any_lock_waiter(database))
         database.execute("INSERT INTO posts_post (title, body) VALUES ('ours', 'b')")
-    code, said = running.result()
-    assert (code, Post.objects.count()) == (0, 12), said
+    code, output = running.result()
+    assert (code, Post.objects.count()) == (0, 12), output
 
 
 def in_a_thread(work: Callable[[], T]) -> T:
@@ -285,9 +285,9 @@ def in_a_thread(work: Callable[[], T]) -> T:
 
 def test_a_comment_without_its_post_is_reported(provider: Provider):
     provider.http.post("/comments", json={"postId": 999, "name": "n", "email": "e", "body": "b"})
-    code, said = run_import()
+    code, output = run_import()
     assert code == 1
-    assert "1 whose postId names nothing that is here" in said
+    assert "1 whose postId names nothing that is here" in output
     assert len(ours()[1]) == 20
 
 
@@ -306,9 +306,9 @@ def test_objects_imported_before_a_failure_are_counted(transactional_db: None):
     with StandIn(posts=6_000, comments_per_post=0) as large:
         settings.POSTS_PROVIDER_URL = large.url
         large.faults(cut=True)
-        _, said = run_import()
+        _, output = run_import()
     assert Post.objects.exists()
-    assert f"posts: {Post.objects.count():,} imported, 0 known before" in said
+    assert f"posts: {Post.objects.count():,} imported, 0 known before" in output
 
 
 def test_import_if_never_leaves_a_completed_import_alone(provider: Provider):

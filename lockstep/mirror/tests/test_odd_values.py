@@ -36,9 +36,9 @@ def rows() -> list[object]:
 @pytest.mark.slow
 def test_storable_odd_values_are_imported_and_shown(provider: Provider, cast: Cast):
     provider.faults(methods=["GET"], path="/posts", body=dumps(rows()))
-    code, said = run_import()
+    code, output = run_import()
     assert code == 1
-    assert "could not be used; all others were imported" in said
+    assert "could not be used; all others were imported" in output
     assert {1, 2} <= set(Post.objects.values_list("number", flat=True))
     assert max(Post.objects.values_list("number", flat=True)) < 2**53
     assert cast.outsider.get("/fakeapi/v1/posts").json()
@@ -51,9 +51,9 @@ def test_a_plan_compares_odd_values(provider: Provider):
     assert run_import()[0] == 0
     listed = [row | {"id": n + 1} for n, row in enumerate(rows()[1 : 3 * len(IN_ROWS)])]
     provider.faults(methods=["GET"], path="/posts", body=dumps(listed))
-    code, said = run_plan("--full")
+    code, output = run_plan("--full")
     assert code == 2
-    assert f"Plan: 0 to create, 10 to update, {len(listed) - 10} to delete" in said
+    assert f"Plan: 0 to create, 10 to update, {len(listed) - 10} to delete" in output
     assert Comment.objects.count() == 20
 
 

@@ -1,11 +1,11 @@
-"""What a worker mends by itself, and where it stops: lost, late and repeated answers, and lists that are not whole."""
+"""What a worker repairs by itself, and where it stops: lost, late and repeated responses, and incomplete lists."""
 
 import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import product
 
@@ -18,6 +18,7 @@ from backend.posts.mirror import JSONPLACEHOLDER
 from backend.posts.models import Post
 from lockstep.delivery.database import open_pool
 from lockstep.delivery.errors import DeliveryError
+from lockstep.mirror.collections import Mirror
 from lockstep.mirror.drift import drift_check
 from lockstep.mirror.models import DriftCheck, MirrorState, RemoteObject, SentWrite
 from lockstep.mirror.reconcile import Reconciler
@@ -65,12 +66,12 @@ def look() -> None:
     asyncio.run(run())
 
 
-def check_drift() -> dict[str, int]:
+def check_drift(mirror: Mirror = JSONPLACEHOLDER) -> dict[str, int]:
     """What the periodic check counts as drift by others' hands."""
 
     async def run() -> None:
         async with open_pool(size=4) as pool:
-            await drift_check(JSONPLACEHOLDER, Reconciler(JSONPLACEHOLDER))(pool)
+            await drift_check(mirror, Reconciler(mirror))(pool)
 
     asyncio.run(run())
     return DriftCheck.objects.latest("at").counts
@@ -215,10 +216,10 @@ def test_a_copy_whose_id_cannot_be_used_is_not_created_again(kept: Provider):
 
 def test_an_object_whose_id_cannot_be_used_does_not_hide_the_rest(kept: Provider):
     kept.http.post("/posts", json={"id": "9" * 18, "userId": 1, "title": "far", "body": "b"})
-    code, said = run_plan()
+    code, output = run_plan()
     assert code == 2
-    assert "posts: 1 object with an id that cannot be used, left alone." in said
-    assert "0 to create, 0 to update, 0 to delete" in said
+    assert "posts: 1 object with an id that cannot be used, left alone." in output
+    assert "0 to create, 0 to update, 0 to delete" in output
     assert run_sync()[0] == 0
     assert "far" in {row["title"] for row in kept.posts().values()}
 
@@ -294,9 +295,9 @@ def test_beyond_the_ceiling_a_worker_stops_for_a_person(
     if not later_if_shrunk.state.stopped_at:
         assert sentence in caplog.text
     assert looks(kept).writes == {}
-    code, said = run_plan()
+    code, output = run_plan()
     assert code == 2
-    assert f"A worker has stopped mending: {sentence} without a person" in said
+    assert f"A worker has stopped mending: {sentence} without a person" in output
     assert sentence in cast.outsider.get("/readyz").json()["mirrors"]
     assert run_sync()[0] == 0
     assert MirrorState.objects.get().stopped_at is None
@@ -345,10 +346,10 @@ def test_a_stop_is_looked_at_again_without_a_push(kept: Provider, monkeypatch: p
     MirrorState.objects.update(look_at=LONG_AGO)
     assert looks(kept).state.look_at > timezone.now()  # still nothing is there
     kept.faults()
-    code, said = run_plan()
+    code, output = run_plan()
     assert code == 0
-    assert "That is over: its next look finds nothing to mend." in said
-    assert "without --plan" not in said
+    assert "That is over: its next look finds nothing to mend." in output
+    assert "without --plan" not in output
     requested: list[str] = []
     monkeypatch.setattr("lockstep.mirror.reconcile.request_periodic", noting(requested))
     check_drift()
@@ -360,9 +361,9 @@ def test_plan_does_not_promise_repairs_after_a_stop(kept: Provider):
     look()
     assert "A worker mends" in run_plan()[1]
     MirrorState.objects.update(stopped_at=LONG_AGO, reason="too much")
-    said = run_plan()[1]
-    assert "A worker has stopped mending: too much." in said
-    assert "A worker mends" not in said
+    output = run_plan()[1]
+    assert "A worker has stopped mending: too much." in output
+    assert "A worker mends" not in output
 
 
 def test_a_provider_that_cannot_be_read_is_read_less_and_less_often(
@@ -417,15 +418,17 @@ def test_a_planned_deletion_is_skipped_if_the_copy_has_changed(kept: Provider):
     kept.http.post("/posts", json={"userId": 1, "title": "of others", "body": "b"})
     number = max(kept.posts())
     kept.faults(methods=["GET"], path=f"/posts/{number}", body=f'{{"id": {number}, "title": "by now another one"}}')
-    code, said = run_sync()
+    code, output = run_sync()
     assert code == 1
-    assert "it has changed meanwhile" in said
+    assert "it has changed meanwhile" in output
     assert number in kept.posts()
 
 
-def test_a_provider_that_was_never_imported_is_logged(provider: Provider, caplog: pytest.LogCaptureFixture):
-    check_drift()
-    assert "import_data_from_api" in caplog.text
+def test_a_provider_that_was_never_imported_is_logged_with_the_command_to_run(
+    provider: Provider, caplog: pytest.LogCaptureFixture
+):
+    check_drift(replace(JSONPLACEHOLDER, import_command="manage.py pull"))
+    assert "run manage.py pull" in caplog.text
     assert "to delete" not in caplog.text
 
 

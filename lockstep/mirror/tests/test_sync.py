@@ -1,4 +1,4 @@
-"""Plan and apply: the plan shows exactly what differs and changes nothing; apply mends exactly that."""
+"""Plan and apply: the plan shows exactly what differs and changes nothing; apply repairs exactly that."""
 
 from collections.abc import Iterator
 
@@ -47,9 +47,9 @@ def test_no_drift_exits_0(imported: Provider):
 def test_a_mirror_that_is_paused_is_mentioned(imported: Provider, run):
     name = mirror_subscriber(JSONPLACEHOLDER).name
     operations.pause(name, reason="maintenance")
-    code, said = run()
+    code, output = run()
     assert code == 0
-    assert said.endswith(
+    assert output.endswith(
         "The mirror is paused (maintenance): changes are not pushed meanwhile. "
         f"`manage.py lockstep status` says more; `manage.py lockstep resume {name}` ends a pause.\n"
     )
@@ -62,10 +62,10 @@ def test_drift_made_by_hand_is_shown_exactly_and_nothing_is_changed(imported: Pr
     http.delete("/comments/3")
     http.post("/posts", json={"userId": 1, "title": "added by hand", "body": "b"})
     imported.server.forget_requests()
-    code, said = run_plan()
+    code, output = run_plan()
     assert code == 2
     assert imported.writes() == {}
-    lines = [line for line in said.splitlines() if line]
+    lines = [line for line in output.splitlines() if line]
     assert "+ create comments 3 (our 3)" in lines
     assert "~ update posts 1 (our 1)" in lines
     assert f"    title: 'changed by hand' → '{title}'" in lines
@@ -76,18 +76,18 @@ def test_drift_made_by_hand_is_shown_exactly_and_nothing_is_changed(imported: Pr
 
 def test_a_long_plan_is_truncated(imported: Provider):
     Post.objects.bulk_create(Post(title=f"new {n}", body="b") for n in range(60))
-    code, said = run_plan()
-    assert code == 2, said
-    assert "… and more to create in posts; --full shows all" in said
-    assert said.count("+ create posts") == 50
-    assert "Plan: 60 to create" in said
+    code, output = run_plan()
+    assert code == 2, output
+    assert "… and more to create in posts; --full shows all" in output
+    assert output.count("+ create posts") == 50
+    assert "Plan: 60 to create" in output
 
 
 def test_an_audit_of_many_differences_names_the_first(imported: Provider):
     Post.objects.bulk_create(Post(title=f"new {n}", body="b") for n in range(30))
-    code, said = run_command("lockstep", "audit")
-    assert code == 2, said
-    assert "(30 differ: see manage.py sync_with_fake_system --plan)" in said
+    code, output = run_command("lockstep", "audit")
+    assert code == 2, output
+    assert "(30 differ: see manage.py sync_with_fake_system --plan)" in output
 
 
 def test_apply_repairs_exactly_the_plan_and_a_second_plan_exits_0(imported: Provider):
@@ -96,9 +96,9 @@ def test_apply_repairs_exactly_the_plan_and_a_second_plan_exits_0(imported: Prov
     imported.http.delete("/posts/7")
     imported.http.post("/posts", json={"userId": 1, "title": "added by hand", "body": "b"})
     imported.server.forget_requests()
-    code, said = run_sync()
-    assert code == 0, said
-    assert "Done: 4 created, 1 updated, 1 deleted; 0 failed." in said
+    code, output = run_sync()
+    assert code == 0, output
+    assert "Done: 4 created, 1 updated, 1 deleted; 0 failed." in output
     assert equal(imported)
     assert imported.writes() == {"PUT": 1, "POST": 4, "DELETE": 1}
     assert run_plan()[0] == 0
@@ -109,9 +109,9 @@ def test_writes_made_without_a_worker_are_in_the_plan(imported: Provider):
     Comment.objects.create(post=post, name="n", email="e", body="b")
     Post.objects.filter(number=1).update(title="edited")
     Post.objects.filter(number=2).update(deleted=LATER)
-    code, said = run_plan()
+    code, output = run_plan()
     assert code == 2
-    assert "Plan: 2 to create, 1 to update, 3 to delete, 0 not kept by the provider." in said
+    assert "Plan: 2 to create, 1 to update, 3 to delete, 0 not kept by the provider." in output
     assert run_sync()[0] == 0
     assert equal(imported)
     assert run_plan()[0] == 0
@@ -133,10 +133,10 @@ def test_more_deletions_than_allowed_change_nothing(imported: Provider):
         imported.http.post("/posts", json={"userId": 1, "title": str(n), "body": "b"})
     imported.http.delete("/posts/1")
     imported.server.forget_requests()
-    code, said = run_sync("--max-delete", "2")
+    code, output = run_sync("--max-delete", "2")
     assert code == 1
-    assert "deletes 3 objects" in said
-    assert "--max-delete 3" in said
+    assert "deletes 3 objects" in output
+    assert "--max-delete 3" in output
     assert imported.writes() == {}
     assert run_sync("--max-delete", "3")[0] == 0
     assert equal(imported)
@@ -154,9 +154,9 @@ def posts_check() -> Finding:
 
 
 def test_a_provider_that_was_never_imported_is_not_emptied(provider: Provider):
-    code, said = run_sync()
+    code, output = run_sync()
     assert code == 1
-    assert "import_data_from_api" in said
+    assert "import_data_from_api" in output
     assert len(provider.posts()) == 10
 
 
@@ -167,9 +167,9 @@ def test_a_provider_that_was_never_imported_is_not_emptied(provider: Provider):
 def test_a_listing_that_cannot_be_read_to_its_end_plans_nothing(imported: Provider, fault: dict, command):
     imported.faults(methods=["GET"], **fault)
     imported.server.forget_requests()
-    code, said = command()
+    code, output = command()
     assert code == 1
-    assert "could not be read, and nothing was changed" in said
+    assert "could not be read, and nothing was changed" in output
     assert imported.writes() == {}
 
 
@@ -177,10 +177,10 @@ def test_failed_pushes_are_reported_with_exit_code_1(imported: Provider):
     Post.objects.filter(number=1).update(title="edited")
     Post.objects.filter(number=2).update(title="edited too")
     imported.faults(methods=["PUT"], path="/posts/1", status=422)
-    code, said = run_sync()
+    code, output = run_sync()
     assert code == 1
-    assert "failed update posts 1: " in said
-    assert "1 updated" in said
+    assert "failed update posts 1: " in output
+    assert "1 updated" in output
     imported.faults()
     assert run_sync()[0] == 0
     assert equal(imported)
@@ -188,11 +188,11 @@ def test_failed_pushes_are_reported_with_exit_code_1(imported: Provider):
 
 def test_a_field_that_is_missing_or_odd_at_the_provider_is_a_difference(imported: Provider):
     imported.http.put("/posts/1", json={"userId": "1", "body": 7})
-    code, said = run_plan()
+    code, output = run_plan()
     assert code == 2
-    assert "    title: nothing → " in said
-    assert "    body: 7 → " in said
-    assert "userId" not in said  # "1" is 1
+    assert "    title: nothing → " in output
+    assert "    body: 7 → " in output
+    assert "userId" not in output  # "1" is 1
 
 
 def test_the_plan_reports_a_provider_that_stores_nothing_and_pushes_end(amnesiac: Provider):
@@ -201,16 +201,16 @@ def test_the_plan_reports_a_provider_that_stores_nothing_and_pushes_end(amnesiac
     push(post)
     Post.objects.filter(number=1).update(title="edited")
     Post.objects.filter(number=2).update(deleted=LATER)
-    code, said = run_sync()
+    code, output = run_sync()
     assert code == 0
-    assert "does not persist writes" in said
+    assert "does not persist writes" in output
     amnesiac.server.forget_requests()
     for _ in range(2):
-        code, said = run_plan()
+        code, output = run_plan()
         assert code == 2
         # the new post, the edited one, and the deleted one with its two comments
-        assert "0 to create, 0 to update, 0 to delete, 5 not kept by the provider." in said
-        assert "it acknowledged 5 of ours and then did not show them" in said
+        assert "0 to create, 0 to update, 0 to delete, 5 not kept by the provider." in output
+        assert "it acknowledged 5 of ours and then did not show them" in output
         assert run_sync()[0] == 0
     assert amnesiac.writes() == {}
 
@@ -219,9 +219,9 @@ def test_manual_drift_of_a_verified_copy_is_not_taken_for_a_lost_write(imported:
     post = Post.objects.create(title="new", body="b")
     push(post)
     imported.http.delete("/posts/11")
-    code, said = run_plan()
+    code, output = run_plan()
     assert code == 2
-    assert "1 to create" in said
+    assert "1 to create" in output
 
 
 def test_a_creation_in_doubt_is_neither_deleted_nor_created_twice(imported: Provider):
@@ -230,8 +230,8 @@ def test_a_creation_in_doubt_is_neither_deleted_nor_created_twice(imported: Prov
     with pytest.raises(Exception, match="500"):
         push(post)
     imported.faults()
-    _, said = run_plan()
-    assert "0 to delete" in said
+    _, output = run_plan()
+    assert "0 to delete" in output
     assert run_sync()[0] == 0
     assert equal(imported)
 
@@ -259,7 +259,7 @@ def test_the_check_repairs_writes_lost_before_the_provider_was_known_to_store(
 
 
 def test_the_check_repairs_objects_whose_id_another_object_got(imported: Provider, worker: BackgroundWorker):
-    """It was never seen there, and the look that was asked for when it lost its id never came."""
+    """It was never seen there, and the read that was requested when it lost its id was never made."""
     post = Post.objects.create(title="lost", body="b")
     push(post)
     imported.http.delete("/posts/11")
@@ -316,8 +316,8 @@ def test_reissued_ids_are_not_taken_for_stale_ones(imported: Provider):
     for _ in range(3):
         for number in range(11, 31):
             imported.http.delete(f"/posts/{number}")
-        code, said = run_sync()
-        assert code == 0, said
+        code, output = run_sync()
+        assert code == 0, output
         assert equal(imported)
         assert run_plan()[0] == 0
 

@@ -2,24 +2,22 @@
 
     bundles, fetch            a GET reads its object in the round trip of its authentication     bundling.py
     fetch_all, fetch_one, …   statements that are planned once for each connection               statements.py
-    instance                  model instances from columns that a statement has read             instances.py
-    unbound                   one serializer validates the bodies of all requests                instances.py
-    Negotiation               the usual Accept headers need no negotiation                       negotiation.py
-    response_headers          headers of plain ASCII need no encoding                            headers.py
+    instance                  model instances from columns that a statement has read             statements.py
+    Headers                   headers of plain ASCII need no encoding                            headers.py
+    is_on                     the switch                                                         switch.py
 
-`LOCKSTEP = {"REST_FASTPATH": False}` turns it off: every function then does what Django and REST framework do. Other
-modules import only the names below.
+`LOCKSTEP = {"REST_FASTPATH": False}` turns it off: Django and REST framework then do all of it. Other modules import
+only the names below.
 """
 
 from lockstep.rest.fastpath.bundling import BundledQuery, bundled_query, bundles, fetch, for_user, keep
-from lockstep.rest.fastpath.headers import response_headers
-from lockstep.rest.fastpath.instances import instance, unbound
-from lockstep.rest.fastpath.negotiation import Negotiation
-from lockstep.rest.fastpath.statements import Row, Values, fetch_all, fetch_one, fetch_tuple
+from lockstep.rest.fastpath.headers import Headers
+from lockstep.rest.fastpath.statements import Row, Values, fetch_all, fetch_one, fetch_tuple, instance
+from lockstep.rest.fastpath.switch import is_on
 
 __all__ = [
     "BundledQuery",
-    "Negotiation",
+    "Headers",
     "Row",
     "Values",
     "bundled_query",
@@ -30,7 +28,6 @@ __all__ = [
     "fetch_tuple",
     "for_user",
     "instance",
+    "is_on",
     "keep",
-    "response_headers",
-    "unbound",
 ]

@@ -1,11 +1,8 @@
 """The headers of a response."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.http.response import ResponseHeaders
-
-from lockstep.rest.fastpath import switch
 
 
 class Headers(ResponseHeaders):
@@ -32,8 +29,3 @@ class Headers(ResponseHeaders):
         """Sets a header that is not set yet."""
         if name.lower() not in self._store:
             self[name] = value
-
-
-def response_headers(given: Mapping[str, str]) -> ResponseHeaders:
-    """The headers of a response, with these to begin with."""
-    return (Headers if switch.is_on() else ResponseHeaders)(given)

@@ -16,10 +16,9 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 from lockstep.rest.fastpath import Row
-from lockstep.rest.json import dumps
 from lockstep.rest.paging.limits import M, count_rows, counted_response, cut, fitting, json_array, url_with
 from lockstep.rest.requests import ApiRequest
-from lockstep.rest.responses import ApiResponse
+from lockstep.rest.responses import ApiResponse, dumps
 
 DEFAULT_CURSOR_LIMIT, MAX_CURSOR_LIMIT = 50, 500
 Ordering = tuple[str, ...]  # columns for order_by, all in one direction; none is nullable, the last is unique

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 
 from django.db.models import QuerySet
 
-from lockstep.rest.json import dumps
 from lockstep.rest.paging.cursor import NEWEST, Ordering, columns_of, cursor_page, place_of, url_at
 from lockstep.rest.paging.limits import (
     ESTIMATED,
@@ -18,7 +17,7 @@ from lockstep.rest.paging.limits import (
     url_with,
 )
 from lockstep.rest.requests import ApiRequest
-from lockstep.rest.responses import ApiResponse
+from lockstep.rest.responses import ApiResponse, dumps
 
 MAX_PAGE = 10**9
 MAX_OFFSET = 10_000  # beyond it by cursor only: an offset reads all rows that it skips

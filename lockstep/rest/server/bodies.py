@@ -48,20 +48,20 @@ class Bodies:
         self._received = 0  # bytes of all bodies that are held
 
     @asynccontextmanager
-    async def held(self, receive: Receive, length: int | None) -> AsyncIterator[bytes]:
-        """The whole body, which counts until the end of the block; `length` is the declared one, if any.
+    async def held(self, receive: Receive, length: int) -> AsyncIterator[bytes]:
+        """The whole body of the declared length, which counts until the end of the block.
 
         Raises Refusal and ClientGone.
         """
-        if length is not None and length > self._limits.max_bytes:
-            raise _too_large()
+        if length > self._limits.max_bytes:
+            raise self._too_large()
         upload = _Upload(asyncio.timeout(self._limits.seconds), asyncio.get_running_loop().time())
         try:
             yield await self._read(upload, receive, length)
         finally:
             self._received -= upload.received
 
-    async def _read(self, upload: _Upload, receive: Receive, length: int | None) -> bytes:
+    async def _read(self, upload: _Upload, receive: Receive, length: int) -> bytes:
         self._uploads[upload] = None
         try:
             async with upload.timeout:
@@ -76,24 +76,22 @@ class Bodies:
         upload.pieces.clear()
         return body
 
-    async def _collect(self, upload: _Upload, receive: Receive, length: int | None) -> None:
-        while length is None or upload.received < length:
+    async def _collect(self, upload: _Upload, receive: Receive, length: int) -> None:
+        while upload.received < length:
             message = await receive()
             piece, more = message.get("body", b""), message.get("more_body", False)
             if message["type"] == "http.disconnect":
                 raise ClientGone
             self._take(upload, piece)
-            if not more:
-                if length is not None and upload.received < length:
-                    raise ClientGone
-                return
+            if not more and upload.received < length:
+                raise ClientGone
 
     def _take(self, upload: _Upload, piece: bytes) -> None:
         upload.pieces.append(piece)
         upload.received += len(piece)
         self._received += len(piece)
         if upload.received > self._limits.max_bytes:
-            raise _too_large()
+            raise self._too_large()
         if len(upload.pieces) > FREE_PIECES + upload.received // PIECE_BYTES:
             raise Refusal(408, "The body arrives in too many pieces. Send it in larger ones.")
         if self._received > self._limits.max_bytes_together:
@@ -102,15 +100,14 @@ class Bodies:
             earned = upload.received / self._limits.bytes_per_second
             upload.timeout.reschedule(upload.began + self._limits.seconds + earned)
 
+    def _too_large(self) -> Refusal:
+        return Refusal(413, str(BodyTooLarge(self._limits.max_bytes)))
+
     def _evict_oldest(self) -> None:
         oldest = next((one for one in self._uploads if not one.evicted), None)
         if oldest:
             oldest.evicted = True
             oldest.timeout.reschedule(0)
-
-
-def _too_large() -> Refusal:
-    return Refusal(413, BodyTooLarge.default_detail)
 
 
 def _refused(upload: _Upload) -> Refusal:

@@ -48,8 +48,8 @@ def _is_trusted_peer(text: str, proxies: tuple[Network, ...]) -> bool:
     address = plain_address(text)
     if address is None:  # a socket of this machine
         return False
-    if is_trusted(address):
+    if any(ip_address(address) in network for network in proxies):
         return True
     if proxies:
-        logger.warning("X-Forwarded-Proto of %s is ignored: it is not in TRUSTED_PROXIES", text)
+        logger.warning("X-Forwarded-Proto of %s is ignored: it is not in REST_TRUSTED_PROXIES", text)
     return False

@@ -2,8 +2,8 @@
 
 The parent sends each of its processes SIGTERM, after which the process
 
-1. answers /readyz with 503, ends its streams in order, and goes on serving for WEB_DRAIN_SECONDS, in which a load
-   balancer stops sending requests to it,
+1. answers /readyz with 503, ends its streams in order, and goes on serving for SERVER_DRAIN_SECONDS, in which a
+   load balancer stops sending requests to it,
 2. refuses new connections, and reads the requests on established ones (rest/server/sockets.py),
 3. raises SIGINT for the server's own handler, which closes idle connections, and ends with the last request.
 """

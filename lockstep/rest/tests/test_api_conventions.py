@@ -1,4 +1,4 @@
-"""What every answer tells, and what every request is held to."""
+"""Conventions of all requests and responses: rate limit, headers, limits of bodies, problems and log lines."""
 
 import json
 import logging
@@ -28,7 +28,7 @@ def limiter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lockstep.rest.rate_limit.time.time", lambda: 1_000_000_010.0)
 
 
-# --- Rates ----------------------------------------------------------------------------------------------
+# --- Rate limit ----------------------------------------------------------------------------------------------
 
 
 def test_every_response_has_the_remaining_quota(cast: Cast, settings):
@@ -49,7 +49,7 @@ def test_too_many_requests_are_429_with_retry_after(cast: Cast, settings):
     assert cast.colleague.get(ME).status_code == 200
 
 
-def test_the_next_minute_is_another(cast: Cast, settings, monkeypatch: pytest.MonkeyPatch):
+def test_the_quota_is_renewed_each_minute(cast: Cast, settings, monkeypatch: pytest.MonkeyPatch):
     settings.LOCKSTEP = settings.LOCKSTEP | {"REST_RATE_LIMIT": 1}
     assert [cast.owner.get(ME).status_code for _ in range(2)] == [200, 429]
     monkeypatch.setattr("lockstep.rest.rate_limit.time.time", lambda: 1_000_000_020.0)
@@ -98,10 +98,10 @@ def test_pages_may_load_their_own_resources(client: Client):
 def test_other_origins_read_nothing(cast: Cast):
     answer = cast.owner.client.get(ME, headers={"origin": "https://app.example.com"})
     assert "Access-Control-Allow-Origin" not in answer
-    asked = cast.owner.client.options(
+    preflight = cast.owner.client.options(
         ME, headers={"origin": "https://app.example.com", "access-control-request-method": "GET"}
     )
-    assert "Access-Control-Allow-Origin" not in asked
+    assert "Access-Control-Allow-Origin" not in preflight
 
 
 def test_a_named_origin_may_read_and_use_the_api_conventions(cast: Cast, settings):
@@ -110,11 +110,11 @@ def test_a_named_origin_may_read_and_use_the_api_conventions(cast: Cast, setting
     answer = cast.owner.client.get(ME, headers={"origin": "https://app.example.com"})
     assert answer["Access-Control-Allow-Origin"] == "https://app.example.com"
     assert "etag" in answer["Access-Control-Expose-Headers"].lower()
-    asked = Client().options(
+    preflight = Client().options(
         ME, headers={"origin": "https://app.example.com", "access-control-request-method": "PATCH"}
     )
-    assert asked.status_code == 200
-    assert "if-match" in asked["Access-Control-Allow-Headers"]
+    assert preflight.status_code == 200
+    assert "if-match" in preflight["Access-Control-Allow-Headers"]
     other = cast.owner.client.get(ME, headers={"origin": "https://evil.example.com"})
     assert "Access-Control-Allow-Origin" not in other
 
@@ -160,7 +160,7 @@ def test_the_type_of_a_problem_is_an_address_that_explains_it(client: Client, na
     }
 
 
-def test_the_page_of_problems_is_true(settings):
+def test_the_committed_page_of_problems_is_current(settings):
     assert (settings.BASE_DIR / "docs" / "problems.md").read_text() == as_markdown(), "run make schema"
 
 
@@ -193,17 +193,17 @@ def test_each_request_is_one_log_line_without_its_body(cast: Cast, caplog: pytes
     assert "owner-password" not in str(line.__dict__)
 
 
-def test_requests_are_figures(cast: Cast, settings):
+def test_requests_are_counted_by_method_and_status(cast: Cast, settings):
     settings.DEBUG = True
     cast.owner.get(f"{POSTS}999/")
     cast.owner.client.generic("NONSENSE", ME)
-    told = cast.staff.get("/metrics").content.decode()
-    assert 'lockstep_http_request_seconds_count{method="GET",status="404"}' in told
-    assert 'method="other"' in told
-    assert "NONSENSE" not in told
+    metrics = cast.staff.get("/metrics").content.decode()
+    assert 'lockstep_http_request_seconds_count{method="GET",status="404"}' in metrics
+    assert 'method="other"' in metrics
+    assert "NONSENSE" not in metrics
 
 
-def test_probes_are_no_lines(client: Client, caplog: pytest.LogCaptureFixture):
+def test_probes_are_not_logged(client: Client, caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.INFO, "lockstep.requests"):
         client.get("/healthz")
     assert not [record for record in caplog.records if record.name == "lockstep.requests"]

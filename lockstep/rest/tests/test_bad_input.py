@@ -1,4 +1,4 @@
-"""Whatever a stranger sends is answered with 4xx problem+json, never with 500."""
+"""Invalid requests are 4xx with problem+json, and never 500."""
 
 import json
 
@@ -156,7 +156,7 @@ def test_a_chunked_body_is_411(cast: Cast):
     ("method", "path", "status"),
     [("put", "/nothing", 404), ("post", "/nothing", 404), ("delete", "/healthz", 405), ("post", "/readyz", 405)],
 )
-def test_without_a_browsers_token_unsafe_methods_are_answered_like_any(method: str, path: str, status: int):
+def test_unsafe_methods_need_no_csrf_token(method: str, path: str, status: int):
     client = Client(enforce_csrf_checks=True)
     assert_problem(getattr(client, method)(path), status)
 

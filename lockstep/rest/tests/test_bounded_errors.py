@@ -81,23 +81,25 @@ class Shape(StrictSerializer):
 
 
 @pytest.mark.parametrize(
-    "given", [{"text": "x" * 11}, {"listed": ["a"] * 3}, {"chosen": "x" * 1_001}], ids=lambda given: next(iter(given))
+    "values",
+    [{"text": "x" * 11}, {"listed": ["a"] * 3}, {"chosen": "x" * 1_001}],
+    ids=lambda values: next(iter(values)),
 )
-def test_values_beyond_their_limit_are_not_parsed(given: dict, monkeypatch: pytest.MonkeyPatch):
+def test_values_beyond_their_limit_are_not_parsed(values: dict, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Counting, "looked", 0)
-    shape = Shape(data=given)
+    shape = Shape(data=values)
     assert not shape.is_valid()
     assert "no more than" in str(shape.errors)
     assert Counting.looked == 0
 
 
-@pytest.mark.parametrize("given", [{"text": "  " + "x" * 10 + "  "}, {"listed": ["a"] * 2}, {"chosen": "a"}])
-def test_values_at_their_limit_are_accepted(given: dict):
-    assert Shape(data=given).is_valid()
+@pytest.mark.parametrize("values", [{"text": "  " + "x" * 10 + "  "}, {"listed": ["a"] * 2}, {"chosen": "a"}])
+def test_values_at_their_limit_are_accepted(values: dict):
+    assert Shape(data=values).is_valid()
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "detail"),
     [
         (b'{"title": "a", "title": "b"}', "two members 'title'"),
         (b'{"lines": [{"quantity": 1, "quantity": 2}]}', "two members 'quantity'"),
@@ -112,8 +114,8 @@ def test_values_at_their_limit_are_accepted(given: dict):
     ids=lambda value: value[:20] if isinstance(value, bytes) else None,
 )
 @pytest.mark.django_db
-def test_json_that_is_valid_in_some_way_only_is_refused(cast: Cast, body: bytes, said: str):
-    assert said in assert_problem(send(cast, body), 400)["detail"]
+def test_json_that_is_valid_in_some_way_only_is_refused(cast: Cast, body: bytes, detail: str):
+    assert detail in assert_problem(send(cast, body), 400)["detail"]
 
 
 @pytest.mark.parametrize(

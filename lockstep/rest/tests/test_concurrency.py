@@ -124,7 +124,7 @@ def test_a_change_during_another_change_is_412(cast: Cast, database: psycopg.Con
     assert cast.owner.get(path).json()["description"] == "theirs"
 
 
-def test_endpoints_of_webhooks_have_them_too(cast: Cast, settings):
+def test_webhook_endpoints_have_versions(cast: Cast, settings):
     settings.DEBUG = True
     body = {"url": "https://example.com/x", "events": ["posts.post.*"]}
     made = cast.owner.post("/api/v1/webhooks/", body)

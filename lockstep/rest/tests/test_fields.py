@@ -1,4 +1,4 @@
-"""What fields take: what the description says, and nothing is changed in silence."""
+"""Fields accept what the OpenAPI document says, and change no value silently."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -30,7 +30,7 @@ EXCEPT = (Password, SignInName, serializers.ChoiceField, serializers.RegexField)
 
 
 @pytest.mark.parametrize("value", [1, 12, "12", 0, "0", 10**12])
-def test_integers(cast: Cast, value: object):
+def test_valid_integers_are_accepted(cast: Cast, value: object):
     assert cast.owner.post(PRODUCTS, {**PRODUCT, "stock": value}).json()["stock"] == int(str(value))
 
 
@@ -69,7 +69,7 @@ def test_invalid_integers_are_400(cast: Cast, value: object):
     ("value", "shown"),
     [("2.5", "2.50"), ("2", "2.00"), (2, "2.00"), (2.5, "2.50"), ("0.00", "0.00"), ("9999999999.99", "9999999999.99")],
 )
-def test_prices(cast: Cast, value: object, shown: str):
+def test_valid_prices_are_accepted(cast: Cast, value: object, shown: str):
     assert cast.owner.post(PRODUCTS, {**PRODUCT, "price": value}).json()["price"] == shown
 
 

@@ -26,7 +26,7 @@ def send(person: Person, key: str = "key-1", body: object = GOOD, path: str = CR
     return person.client.post(path, body, content_type="application/json", headers={"idempotency-key": key})
 
 
-def test_the_second_is_answered_byte_for_byte_and_not_carried_out(cast: Cast):
+def test_a_repeated_request_gets_the_same_bytes_and_is_not_carried_out(cast: Cast):
     first, second = send(cast.owner), send(cast.owner)
     assert first.status_code == second.status_code == 201
     assert first.content == second.content
@@ -49,7 +49,7 @@ def test_a_new_secret_key_forgets_no_request_as_long_as_the_old_one_is_named(cas
     assert Post.objects.count() == 2
 
 
-def test_without_a_key_each_is_a_request(cast: Cast):
+def test_requests_without_a_key_are_all_carried_out(cast: Cast):
     for _ in range(2):
         cast.owner.post(CREATE, GOOD)
     assert Post.objects.count() == 2
@@ -95,7 +95,7 @@ def test_an_invalid_key_is_400(cast: Cast, key: str):
     assert not Post.objects.exists()
 
 
-def test_a_secret_that_was_answered_is_answered_again_and_sealed_in_the_database(cast: Cast, settings):
+def test_a_replayed_secret_is_encrypted_in_the_database(cast: Cast, settings):
     settings.DEBUG = True
     body = {"url": "https://example.com/x", "events": ["posts.post.*"]}
     first, second = (send(cast.owner, body=body, path=WEBHOOKS) for _ in range(2))
@@ -111,8 +111,8 @@ def test_anonymous_keys_belong_to_an_address(client: Client, db: None):
 
     def sign_in(address: str) -> str:
         headers = {"idempotency-key": "1"}
-        asking = Client(REMOTE_ADDR=address)
-        return asking.post("/auth/", credentials, content_type="application/json", headers=headers).json()["token"]
+        client = Client(REMOTE_ADDR=address)
+        return client.post("/auth/", credentials, content_type="application/json", headers=headers).json()["token"]
 
     assert sign_in("198.51.100.1") == sign_in("198.51.100.1") != sign_in("198.51.100.2")
 
@@ -128,7 +128,7 @@ def test_after_a_day_a_key_is_new(cast: Cast):
     assert IdempotencyRecord.objects.count() == 1
 
 
-def test_an_effect_that_fails_leaves_no_answer_behind(cast: Cast, monkeypatch: pytest.MonkeyPatch):
+def test_a_failed_request_stores_no_response(cast: Cast, monkeypatch: pytest.MonkeyPatch):
     def broken(**_: object) -> None:
         Post.objects.create(title="half", body="done")
         raise RuntimeError
@@ -172,10 +172,10 @@ def test_a_request_in_progress_is_409_with_retry_after(cast: Cast, monkeypatch: 
 
     begun, may_end, create = threading.Event(), threading.Event(), actions.create_post
 
-    def slow(**given: str) -> Post:
+    def slow(**values: str) -> Post:
         begun.set()
         assert may_end.wait(WAIT_TIMEOUT)
-        return create(**given)
+        return create(**values)
 
     monkeypatch.setattr(actions, "create_post", slow)
 

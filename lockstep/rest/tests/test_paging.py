@@ -1,4 +1,4 @@
-"""Lists by offset, with a count, and by cursor, with one where it is asked for."""
+"""Lists by offset, which have a count, and by cursor, which have one on request."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def test_next_and_previous_links_cover_the_whole_list(cast: Cast, followers: str
         assert sorted(seen) == sorted(f"follower-{n:02}" for n in range(25))
 
 
-def test_an_offset_comes_with_a_count_and_both_neighbours(cast: Cast, followers: str):
+def test_a_page_by_offset_has_a_count_and_both_links(cast: Cast, followers: str):
     body = cast.staff.get(f"{followers}?limit=10&offset=10").json()
     assert list(body) == ["count", "next", "previous", "results"]
     assert (body["count"], len(body["results"])) == (25, 10)
@@ -79,7 +79,7 @@ def test_a_large_table_is_not_counted(
 
 
 @pytest.mark.parametrize("query", ["offset=-1", "offset=x", "offset=10001", "offset=0&limit=0", "offset=0&limit=501"])
-def test_nonsense_is_400(cast: Cast, followers: str, query: str):
+def test_invalid_offsets_and_limits_are_400(cast: Cast, followers: str, query: str):
     assert cast.staff.get(f"{followers}?{query}").status_code == 400
 
 

@@ -111,7 +111,7 @@ def test_writes_continue_after_read_only_mode(
 def test_requests_and_probes_detect_the_end_of_read_only_mode(
     transactional_db: None, cast: Cast, read_only: None, database: psycopg.Connection, settings
 ):
-    """Each of the web server's connections answered one write with 503, and its readiness said `read-only` for ever."""
+    """Each connection of the web server refused one write with 503, and /readyz remained `read-only`."""
     settings.DEBUG, settings.SECURE_SSL_REDIRECT = False, False
     assert Client().get("/readyz").json()["database"] == "read-only"
     database.execute(f"ALTER DATABASE {database.info.dbname} RESET default_transaction_read_only")

@@ -1,9 +1,9 @@
-"""What an answer may hold, and in which ways it is asked for."""
+"""Headers of responses, and the media types that are sent and accepted."""
 
 import pytest
 from django.http.response import BadHeaderError
 
-from lockstep.rest.fastpath.headers import Headers
+from lockstep.rest.fastpath import Headers
 from lockstep.rest.responses import ApiResponse
 from tests.support import Cast
 
@@ -16,7 +16,7 @@ def test_a_header_is_one_line(name: str, value: str):
         Headers({})[name] = value
 
 
-def test_headers_are_djangos():
+def test_headers_equal_djangos():
     headers = Headers({"Content-Type": "a"})
     headers["X-Name"] = "Zoë ✓"
     headers["X-Number"] = 1
@@ -32,7 +32,7 @@ def test_headers_are_djangos():
     assert 1 not in headers
 
 
-def test_nothing_has_no_type():
+def test_a_response_without_data_has_no_content_type():
     assert "Content-Type" not in ApiResponse(status=204)
     assert ApiResponse([])["Content-Type"] == "application/json"
 
@@ -69,5 +69,5 @@ def test_oauth_endpoints_accept_forms_only(cast: Cast):
 @pytest.mark.django_db
 def test_405_names_the_allowed_methods(cast: Cast):
     assert cast.owner.get(PRODUCTS)["Allow"] == "GET, POST, HEAD, OPTIONS"
-    told = cast.owner.client.options(PRODUCTS)
-    assert (told.status_code, told.json()["parses"]) == (200, ["application/json"])
+    described = cast.owner.client.options(PRODUCTS)
+    assert (described.status_code, described.json()["parses"]) == (200, ["application/json"])

@@ -1,4 +1,4 @@
-"""The OpenAPI description: complete, without doubts, and the one that is committed."""
+"""The OpenAPI document: complete, valid, and the committed one."""
 
 import json
 import re
@@ -54,7 +54,7 @@ def test_the_committed_description_is_that_of_the_views(as_yaml: bytes):
 
 
 @pytest.mark.slow
-def test_it_is_valid_and_made_without_doubts(made: dict):
+def test_the_document_is_valid_and_made_without_warnings(made: dict):
     GENERATOR_STATS.reset()
     validate_schema(description())
     assert not GENERATOR_STATS._warn_cache
@@ -177,7 +177,7 @@ def test_optional_headers_have_no_value_that_a_page_would_send(made: dict):
     ],
 )
 @pytest.mark.django_db
-def test_it_is_served_to_anybody(as_yaml: bytes, accept: str, content_type: str, slash: str):
+def test_the_document_needs_no_authentication(as_yaml: bytes, accept: str, content_type: str, slash: str):
     answer = Client().get(f"/api/schema{slash}", headers={"accept": accept})
     assert (answer.status_code, answer["Content-Type"]) == (200, content_type)
     if "json" in content_type:
@@ -209,11 +209,11 @@ def test_pages_load_local_resources_only(path: str, slash: str):
 
 
 BROWSER = """
-const asked = [];
+const sources = [];
 globalThis.location = { href: "http://here:8000/api/schema/redoc", origin: "http://here:8000" };
-globalThis.Element = class { setAttribute(name, value) { asked.push(value); } };
+globalThis.Element = class { setAttribute(name, value) { sources.push(value); } };
 globalThis.HTMLImageElement = class extends Element {
-  set src(value) { asked.push(value); }
+  set src(value) { sources.push(value); }
   get src() { return ""; }
 };
 require("vm").runInThisContext(require("fs").readFileSync(process.argv[1], "utf8"));
@@ -223,7 +223,7 @@ for (const value of ["https://cdn.redoc.ly/redoc/logo-mini.svg", "/static/logo.s
   picture.setAttribute("src", value);
   new HTMLImageElement().setAttribute("alt", `${picture.hidden === true}`);
 }
-console.log(JSON.stringify(asked));
+console.log(JSON.stringify(sources));
 """
 
 
@@ -261,7 +261,7 @@ def _filled(path: str) -> str:
     return path
 
 
-def test_it_is_made_by_one_thread_at_a_time(monkeypatch: pytest.MonkeyPatch):
+def test_the_document_is_made_by_one_thread_at_a_time(monkeypatch: pytest.MonkeyPatch):
     """The first requests after a start come together, and what makes it is not for several threads."""
     inside, most = [0], [0]
 

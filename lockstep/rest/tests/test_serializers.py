@@ -7,7 +7,7 @@ from uuid import UUID
 
 from rest_framework import serializers
 
-from lockstep.rest.json import dumps
+from lockstep.rest.responses import dumps
 from lockstep.rest.serializers import ApiSerializer, StrictSerializer
 
 

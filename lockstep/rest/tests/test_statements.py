@@ -16,7 +16,7 @@ WHO = BundledQuery(Statement("SELECT {user} AS who, %(what)s::text AS what WHERE
 
 
 @pytest.mark.django_db
-def test_a_statement_gives_its_rows():
+def test_each_fetch_function_returns_its_rows():
     statement = "SELECT number FROM generate_series(1, %(most)s) AS number"
     assert fetch_all(statement, {"most": 2}) == [{"number": 1}, {"number": 2}]
     assert fetch_one(statement, {"most": 3}) == {"number": 1}
@@ -60,7 +60,7 @@ def test_a_bundled_query_is_for_the_requests_user(cast: Cast, kind: str):
 
 @pytest.mark.django_db
 def test_columns_of_the_requests_user_are_loaded_when_needed(cast: Cast, django_assert_num_queries):
-    """What came with the session is there; anything else is looked up when it is asked for."""
+    """Columns that were read with the session need no query; the others need one at the first access."""
     caller = sessions.find(sessions.open_opaque(cast.owner.user))
     assert caller is not None
     with django_assert_num_queries(0):

@@ -31,8 +31,8 @@ def traces(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
 
 def create(person: Person, traceparent: str | None = None, **headers: str) -> LoggedChange:
     """The change of a post that is created by a request with this header."""
-    told = headers | ({} if traceparent is None else {"traceparent": traceparent})
-    response = person.client.post(PATH, {"title": "t", "body": "b"}, content_type="application/json", headers=told)
+    sent = headers | ({} if traceparent is None else {"traceparent": traceparent})
+    response = person.client.post(PATH, {"title": "t", "body": "b"}, content_type="application/json", headers=sent)
     assert response.status_code == 201, response.content
     return LoggedChange.objects.filter(model="posts.post").latest("seq")
 

@@ -9,7 +9,7 @@ from backend.shop.catalogue.serializers import ProductSerializer
 from backend.shop.conftest import MakeProduct
 from backend.shop.models import Order, Product
 from backend.shop.orders.serializers import OrderLineSerializer, OrderSerializer, OrderWithHistorySerializer
-from lockstep.rest.json import dumps
+from lockstep.rest.responses import dumps
 from lockstep.rest.serializers import ApiSerializer
 from tests.support import Cast
 

@@ -1,4 +1,4 @@
-"""What the application does with a request that is there: any server of ASGI may run it."""
+"""The application handles complete requests, under any server of ASGI."""
 
 import asyncio
 import threading

@@ -20,7 +20,7 @@ NEVER = object()
 
 
 def client(*pieces: bytes | object, ends: bool = False) -> Any:
-    """What a server gives of a client that sends these pieces, and then nothing or its end."""
+    """ASGI's `receive` for a client that sends these pieces, and then nothing or its disconnection."""
     waiting = list(pieces)
 
     async def receive() -> dict[str, Any]:
@@ -33,16 +33,16 @@ def client(*pieces: bytes | object, ends: bool = False) -> Any:
     return receive
 
 
-def read(receive: Any, length: int | None, **limits: Any) -> bytes:
+def read(receive: Any, length: int, **limits: Any) -> bytes:
     return asyncio.run(asyncio.wait_for(whole(Bodies(Limits(**LIMITS | limits)), receive, length), WAIT_TIMEOUT))
 
 
-async def whole(bodies: Bodies, receive: Any, length: int | None) -> bytes:
+async def whole(bodies: Bodies, receive: Any, length: int) -> bytes:
     async with bodies.held(receive, length) as body:
         return body
 
 
-def refusal(receive: Any, length: int | None, **limits: Any) -> Refusal:
+def refusal(receive: Any, length: int, **limits: Any) -> Refusal:
     with pytest.raises(Refusal) as refused:
         read(receive, length, **limits)
     return refused.value
@@ -53,11 +53,12 @@ def test_a_body_is_read_as_sent():
 
 
 def test_a_body_declared_too_large_is_not_read():
-    assert refusal(client(NEVER), 1_001).status == 413
+    refused = refusal(client(NEVER), 1_001)
+    assert (refused.status, refused.detail) == (413, "The body is larger than 1,000 bytes.")
 
 
-def test_a_body_that_grows_too_large_is_refused_while_it_arrives():
-    assert refusal(client(*[b"x" * 500] * 3), None).status == 413
+def test_a_body_that_grows_larger_than_declared_and_allowed_is_refused():
+    assert refusal(client(*[b"x" * 600] * 2), 1_000).status == 413
 
 
 def test_a_body_that_does_not_arrive_is_refused():

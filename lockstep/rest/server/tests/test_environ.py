@@ -1,4 +1,4 @@
-"""A request of ASGI is the same request for Django."""
+"""The WSGI environment of an ASGI scope."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ from lockstep.rest.server.environ import environ_of
 
 
 def environ(*headers: tuple[bytes, bytes], **scope: Any) -> dict[str, Any]:
-    given = {"method": "GET", "raw_path": b"/", "query_string": b"", "http_version": "1.1", "scheme": "http"}
-    return environ_of({**given, "headers": headers, **scope})
+    plain = {"method": "GET", "raw_path": b"/", "query_string": b"", "http_version": "1.1", "scheme": "http"}
+    return environ_of({**plain, "headers": headers, **scope})
 
 
 def test_the_path_is_decoded_once_and_byte_by_byte():
@@ -16,19 +16,19 @@ def test_the_path_is_decoded_once_and_byte_by_byte():
 
 
 def test_a_header_with_an_underscore_does_not_pass_for_a_proxys():
-    given = environ((b"x-forwarded-for", b"10.0.0.1"), (b"x_forwarded_for", b"6.6.6.6"), (b"x_request_id", b"x"))
-    assert given["HTTP_X_FORWARDED_FOR"] == "10.0.0.1"
-    assert "HTTP_X_REQUEST_ID" not in given
+    environment = environ((b"x-forwarded-for", b"10.0.0.1"), (b"x_forwarded_for", b"6.6.6.6"), (b"x_request_id", b"x"))
+    assert environment["HTTP_X_FORWARDED_FOR"] == "10.0.0.1"
+    assert "HTTP_X_REQUEST_ID" not in environment
 
 
 def test_headers_that_come_twice():
-    given = environ(
+    environment = environ(
         *((b"accept", b"a"), (b"accept", b"b"), (b"cookie", b"a=1"), (b"cookie", b"b=2")),
         *((b"content-type", b"text/plain"), (b"content-type", b"application/json")),
     )
-    assert given["HTTP_ACCEPT"] == "a,b"
-    assert given["HTTP_COOKIE"] == "a=1; b=2"
-    assert given["CONTENT_TYPE"] == "text/plain"
+    assert environment["HTTP_ACCEPT"] == "a,b"
+    assert environment["HTTP_COOKIE"] == "a=1; b=2"
+    assert environment["CONTENT_TYPE"] == "text/plain"
 
 
 def test_nothing_of_the_process_is_in_the_environ():
@@ -36,5 +36,5 @@ def test_nothing_of_the_process_is_in_the_environ():
 
 
 def test_a_scope_without_addresses_is_accepted():
-    given = environ(server=None, client=None)
-    assert (given["SERVER_NAME"], given["REMOTE_ADDR"]) == ("", "")
+    environment = environ(server=None, client=None)
+    assert (environment["SERVER_NAME"], environment["REMOTE_ADDR"]) == ("", "")

@@ -1,4 +1,4 @@
-"""Whose X-Forwarded-Proto is believed."""
+"""X-Forwarded-Proto is accepted from trusted proxies only."""
 
 import logging
 from ipaddress import ip_network
@@ -60,5 +60,5 @@ def test_a_proxy_that_is_not_named_is_in_the_log_once(settings: Any, caplog: pyt
         for _ in range(3):
             remove_untrusted_scheme({"REMOTE_ADDR": "192.0.2.77", SCHEME: "https"})
     assert [record.getMessage() for record in caplog.records] == [
-        "X-Forwarded-Proto of 192.0.2.77 is ignored: it is not in TRUSTED_PROXIES"
+        "X-Forwarded-Proto of 192.0.2.77 is ignored: it is not in REST_TRUSTED_PROXIES"
     ]

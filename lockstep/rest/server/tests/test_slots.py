@@ -1,4 +1,4 @@
-"""So many requests at once; one that waits for a remote system lets another have its slot and its connection."""
+"""Slots for concurrent requests, and waits for remote systems, which release slot and connection."""
 
 import threading
 from collections.abc import Callable
@@ -19,7 +19,7 @@ def slots() -> Slots:
 
 
 def outcome(slots: Slots, work: Callable[[], Any]) -> Any:
-    """What this gives in a slot."""
+    """The result of this work in a slot."""
     results: SimpleQueue[Any] = SimpleQueue()
     slots.submit(lambda: results.put(work()))
     return results.get(timeout=WAIT)

@@ -1,4 +1,4 @@
-"""The system ends connections whose client does not read."""
+"""Socket options: the system closes connections whose client does not read."""
 
 import socket
 

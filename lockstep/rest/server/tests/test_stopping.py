@@ -71,7 +71,7 @@ def test_all_streams_are_notified_of_the_stop(raised: list[int]):
     assert asyncio.run(run()) == (True, True)
 
 
-def test_sigterm_begins_it(raised: list[int], monkeypatch: pytest.MonkeyPatch):
+def test_sigterm_begins_the_shutdown(raised: list[int], monkeypatch: pytest.MonkeyPatch):
     async def run() -> bool:
         stopping = Stopping(3600.0)
         stopping.listen()
