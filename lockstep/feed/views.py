@@ -204,7 +204,7 @@ def _entry(change: LoggedChange, people: _People, part: Part | None) -> dict[str
     if part is None:
         return entry
     nothing = {name: None for name in ("before", "after") if getattr(part, name) is None}
-    return {**entry, "changed": differences(change.model, part), **nothing}
+    return {**entry, "changed": differences(part), **nothing}
 
 
 def _refuse(request: ApiRequest, names: Iterable[str], *, is_live: bool) -> None:

@@ -25,7 +25,6 @@ from lockstep import telemetry
 from lockstep.delivery.clock import DatabaseClock
 from lockstep.delivery.destinations.addresses import ForbiddenAddress, Network, NoPublicAddress, check_addresses
 from lockstep.delivery.destinations.resolving import PublicResolver, numeric_addresses
-from lockstep.delivery.documents import shown_document
 from lockstep.delivery.errors import DeliveryError, Receipt, Rejected, RetryLater, TimedOut, Unreachable
 from lockstep.delivery.subscriptions import Claim
 from lockstep.http.client import trusted
@@ -63,8 +62,7 @@ def event_type(claim: Claim) -> str:
 def body_of(claim: Claim) -> bytes:
     """{"type", "timestamp", "data": {"id", "before", "after"}}; before and after hold the captured columns."""
     change = claim.change
-    before, after = (shown_document(change.model, document) for document in (change.before, change.after))
-    data = {"id": change.object_id, "before": before, "after": after}
+    data = {"id": change.object_id, "before": change.before, "after": change.after}
     return orjson.dumps({"type": event_type(claim), "timestamp": change.at, "data": data}, option=orjson.OPT_UTC_Z)
 
 
