@@ -211,7 +211,7 @@ BUGS = [
     SeededBug(
         "nobody listens whether a connection was closed",
         "lockstep/delivery/database.py",
-        "if said.poll(0):",
+        "if unread.poll(0):",
         "if False:",
         "lockstep/delivery/tests/test_database.py::test_the_pool_discards_connections_of_a_stopped_server",
     ),

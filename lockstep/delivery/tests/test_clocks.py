@@ -10,7 +10,7 @@ import pytest
 from conftest import database_url
 from lockstep.delivery import periodic
 from lockstep.delivery.epochs import ServerState, Watch
-from lockstep.delivery.periodic import PeriodicWork, asleep
+from lockstep.delivery.periodic import PeriodicWork, overdue
 from lockstep.delivery.relay import bring_near
 from lockstep.delivery.retry import MAX_DELAY
 from lockstep.delivery.tests.support import Steps, insert_post, subscriber
@@ -89,7 +89,7 @@ def test_late_periodic_work_is_reported(works: list[PeriodicWork], database: psy
         declare(database, work, seconds)
     works.append(PeriodicWork("never declared", 60.0, nothing))
     database.execute("INSERT INTO lockstep_periodictask VALUES ('of older code', now() - interval '1 day')")
-    assert asleep() == ["late", "put off too far", "requested, and forgotten"]
+    assert overdue() == ["late", "put off too far", "requested, and forgotten"]
 
 
 def put_off(database: psycopg.Connection, seconds: float, failure: str | None) -> None:
