@@ -79,7 +79,7 @@ class Stream:
 
 
 def event_stream(
-    last_event_id: str, wanted: Wanted, actor: Actor, is_gone: Callable[[], bool] = lambda: False
+    last_event_id: str, wanted: Wanted, actor: Actor, is_gone: Callable[[], bool]
 ) -> StreamingHttpResponse:
     """A response with the `wanted` changes, until its actor loses the right to read or the client `is_gone`.
 

@@ -15,8 +15,7 @@ from rest_framework.request import Request
 
 from lockstep.changes.capture import captured_models
 from lockstep.changes.models import LoggedChange
-from lockstep.changes.readers import Part, event_types, matching_patterns, may_read_object, readable_part
-from lockstep.conf import lockstep_settings
+from lockstep.changes.readers import Part, known_patterns, matching_patterns, may_read_object, readable_part
 from lockstep.delivery.subscriptions import Change, logged_models
 from lockstep.feed.serializers import ChangeSerializer, HistoryEntrySerializer
 from lockstep.feed.shapes import differences, serialize_change
@@ -68,7 +67,7 @@ FILTERS = Filters(
 def read_patterns(value: str) -> frozenset[str]:
     """Parses comma-separated patterns, each of which must match an event type. Raises ValueError."""
     patterns = read_text(value, MAX_PATTERNS).split(",")
-    known = set().union(*(matching_patterns(event_type) for event_type in event_types(is_staff=True)))
+    known = known_patterns(is_staff=True)
     if unknown := [pattern for pattern in patterns if pattern not in known]:
         raise ValueError(
             f"No event matches {unknown[0][:100]!r}. Patterns are posts.post.created, posts.post.*, posts.* or *."
@@ -131,8 +130,7 @@ class HistoryView(View):
 
     @_history_schema("list_history")
     def get(self, request: ApiRequest, model: str, object_id: str) -> ApiResponse:
-        log = LoggedChange.objects.using(lockstep_settings.DATABASE)
-        rows = log.filter(model=model, object_id=self.id_in_log(model, object_id))
+        rows = LoggedChange.objects.filter(model=model, object_id=self.id_in_log(model, object_id))
         last = rows.order_by("-seq").values("kind", "before", "after").first()
         if last is None or not may_read_object(model, last, **_reader(request)):
             raise NotFound("The object does not exist, or its history is not visible to you.")

@@ -115,7 +115,7 @@ def disable_endpoints(owner: AnyUser) -> None:
 
 def remove_orphans() -> int:
     """Removes subscriptions whose endpoint is gone, as when the row of its owner was deleted. Returns their number."""
-    names = Subscription.objects.using(lockstep_settings.DATABASE).filter(name__startswith=f"{FAMILY}:")
+    names = Subscription.objects.filter(name__startswith=f"{FAMILY}:")
     keys = [name.removeprefix(f"{FAMILY}:") for name in names.values_list("name", flat=True)]
     alive = set(map(str, Endpoint.objects.alive().filter(pk__in=keys).values_list("pk", flat=True)))
     orphans = [key for key in keys if key not in alive]
