@@ -37,7 +37,7 @@ from lockstep.rest.views import View
 __all__ = ["ChangeListView", "HistoryView", "history_of"]
 
 MAX_PATTERNS = 2_000  # characters
-PLACE = OpenApiParameter(
+LAST_EVENT_ID = OpenApiParameter(
     "Last-Event-ID", str, OpenApiParameter.HEADER, description="Where the stream continues; without it, from now on."
 )
 ORDERINGS: dict[str, Ordering] = {"-seq": ("-seq",), "seq": ("seq",)}
@@ -107,7 +107,7 @@ class ChangeListView(View):
 
     @extend_schema(
         operation_id="list_changes",
-        parameters=[*FILTERS.parameters, *FOLLOWING, PLACE, ordering(ORDERINGS), *CURSOR_PAGE],
+        parameters=[*FILTERS.parameters, *FOLLOWING, LAST_EVENT_ID, ordering(ORDERINGS), *CURSOR_PAGE],
         responses={(200, "application/json"): page_of(ChangeSerializer), (200, "text/event-stream"): str, 410: None},
     )
     def get(self, request: ApiRequest) -> HttpResponseBase:
@@ -216,14 +216,14 @@ def _live(request: ApiRequest) -> HttpResponseBase:
     if request.method == "HEAD":
         return HttpResponse(content_type=EVENT_STREAM, headers=STREAM_HEADERS)  # takes no slot
     wanted = request.parameters.get("events", EVERYTHING)
-    place = request.headers.get("Last-Event-ID") or request.parameters.get("last_event_id", "")
+    last_event_id = request.headers.get("Last-Event-ID") or request.parameters.get("last_event_id", "")
 
     def matches(change: Change) -> bool:
         return bool(wanted & matching_patterns(f"{change.model}.{change.kind}"))
 
     exchange = request._request.META.get(EXCHANGE)
     return event_stream(
-        place, matches, actor_of(request), lambda: exchange is not None and (exchange.gone or exchange.ending)
+        last_event_id, matches, actor_of(request), lambda: exchange is not None and (exchange.gone or exchange.ending)
     )
 
 
