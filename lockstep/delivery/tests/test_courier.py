@@ -215,6 +215,34 @@ def test_a_refused_change_is_a_dead_letter_and_the_next_one_arrives(
     ]
 
 
+def test_a_rejection_after_the_lease_ended_is_not_reported_as_a_dead_letter(
+    steps: Steps, worker: BackgroundWorker, database: psycopg.Connection
+):
+    """Another worker has the lane by then, and delivers."""
+    attempts: list[int] = []
+    reported: list[str] = []
+
+    async def handler(claim: Claim) -> None:
+        attempts.append(claim.token)
+        if len(attempts) == 1:
+            database.execute("UPDATE lockstep_lane SET token = token + 1, next_at = now()")
+            raise Rejected("too late")
+
+    async def on_dead_letter(change: Change, cause: str) -> None:
+        reported.append(cause)
+
+    who = subscriber(handler=handler, on_dead_letter=on_dead_letter)
+    steps.declare(who)
+    worker.subscribers = [who]
+    worker.start()
+    insert_post(database, "a")
+    eventually(lambda: drained(database))
+    worker.stop()
+    assert len(attempts) == 2
+    assert reported == []
+    assert database.execute("SELECT FROM lockstep_deadletter").fetchone() is None
+
+
 def test_a_handler_that_hangs_is_cut_at_its_deadline(
     steps: Steps, worker: BackgroundWorker, database: psycopg.Connection
 ):
@@ -394,7 +422,7 @@ def test_a_courier_that_cannot_settle_claims_nothing_more(
     settle = courier_module.lanes.settle
     settlements = 0
 
-    async def refuse(*arguments: object) -> int:
+    async def refuse(*arguments: object) -> list[Outcome]:
         nonlocal settlements
         settlements += 1
         raise psycopg.errors.DiskFull("no space left on device")

@@ -89,7 +89,8 @@ class Steps:
         return self.run(lambda c: lanes.claim(c, subscriber, limit, EPOCHS, scan_floor))
 
     def settle(self, *claims: Claim, error: DeliveryError | None = None) -> int:
-        return self.run(lambda c: lanes.settle(c, [Outcome(claim, error) for claim in claims]))
+        """How many of the claims still held their lanes."""
+        return len(self.run(lambda c: lanes.settle(c, [Outcome(claim, error) for claim in claims])))
 
     def deliver_all(self, subscriber: Subscriber) -> list[Claim]:
         """Everything that can be delivered to it now, in the order of the lanes."""
