@@ -155,13 +155,15 @@ class Courier:
 
     async def _attempt(self, handler: BatchHandler, batch: Batch) -> tuple[Result, DeliveryError | None]:
         """Returns the handler's receipt and its error. Every exception becomes an outcome."""
+        limit = asyncio.timeout(self.subscriber.deadline)
         try:
-            async with asyncio.timeout(self.subscriber.deadline):
+            async with limit:
                 return await handler(batch), None
         except DeliveryError as error:
             return error.receipt, error
-        except TimeoutError:
-            return None, TimedOut(f"no answer within {self.subscriber.deadline:g} s")
+        except TimeoutError as error:
+            cause = str(error) or "the handler timed out"
+            return None, TimedOut(f"no answer within {self.subscriber.deadline:g} s" if limit.expired() else cause)
         except Exception as error:
             if is_outage(error):
                 return None, Interrupted(f"our database did not answer: {error}")

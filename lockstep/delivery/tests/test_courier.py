@@ -258,6 +258,14 @@ def test_a_handler_that_hangs_is_cut_at_its_deadline(
     assert cause == ("TimedOut: no answer within 0.2 s",)
 
 
+def test_a_timeout_of_the_handlers_own_keeps_its_message(start, receiver: Receiver, database: psycopg.Connection):
+    receiver.errors["a"] = [TimeoutError("the printer was silent for 3 s")]
+    start()
+    insert_post(database, "a")
+    cause = eventually(lambda: database.execute("SELECT cause FROM lockstep_lane WHERE failure = 'failed'").fetchone())
+    assert cause == ("TimedOut: the printer was silent for 3 s",)
+
+
 def test_lanes_of_a_silent_remote_continue_when_it_answers(start, receiver: Receiver, database: psycopg.Connection):
     """Their retries are hours away; one success is enough."""
     waiting = [f"waits {n}" for n in range(5)]
