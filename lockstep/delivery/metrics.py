@@ -87,9 +87,9 @@ class Database(Collector):
             slots = dict(cursor.fetchall())
             cursor.execute(FIGURES["log"], {"days": lockstep_settings.RETENTION_DAYS})
             log_bytes, overdue = cursor.fetchone()
-            asked = time.time()
+            before = time.time()
             cursor.execute(FIGURES["time"])
-            yield offset_figure(offset(cursor.fetchone()[0], asked, time.time()))
+            yield offset_figure(offset(cursor.fetchone()[0], before, time.time()))
         yield gauge(
             "lockstep_database_oldest_transaction_seconds",
             "Age of the oldest transaction of the cluster, by kind; 0 when there is none.",

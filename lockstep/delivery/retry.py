@@ -12,12 +12,12 @@ from lockstep.delivery.errors import (
     Unreachable,
     Vanished,
 )
-from lockstep.http.retry_after import LONGEST_RETRY_AFTER
+from lockstep.http.retry_after import MAX_RETRY_AFTER
 
 SCHEDULE = (0.0, 5.0, 30.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0)  # seconds before the nth attempt, by default
-MAX_WAIT = 36_000.0  # seconds between two attempts
+MAX_WAIT = MAX_RETRY_AFTER  # seconds between two attempts
 JITTER = 0.2
-MAX_DELAY = max(MAX_WAIT, LONGEST_RETRY_AFTER) * (1 + JITTER)
+MAX_DELAY = MAX_WAIT * (1 + JITTER)
 
 
 def counts(error: DeliveryError, *, early: bool) -> bool:
@@ -44,8 +44,8 @@ def delay_after(attempts: int, error: DeliveryError, schedule: Sequence[float] =
         return _spread(SCHEDULE[1])
     if attempts >= len(schedule):
         return None
-    asked = error.after if isinstance(error, RetryLater) else None
-    return max(_spread(schedule[max(attempts, 1)]), min(asked or 0.0, LONGEST_RETRY_AFTER))
+    retry_after = error.after if isinstance(error, RetryLater) else None
+    return max(_spread(schedule[max(attempts, 1)]), min(retry_after or 0.0, MAX_RETRY_AFTER))
 
 
 def _spread(seconds: float) -> float:

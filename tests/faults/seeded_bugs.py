@@ -232,7 +232,7 @@ BUGS = [
     SeededBug(
         "imports are echoed back",
         RELAY,
-        "looked.origin IS DISTINCT FROM following.skip_origin",
+        "logged.origin IS DISTINCT FROM following.skip_origin",
         "true",
         f"{TEST_IMPORT}::test_the_import_is_not_echoed_back",
     ),

@@ -36,7 +36,7 @@ __all__ = ["Destination", "WebhookSender", "webhook_sender"]
 MAX_RESPONSE_BYTES = 64 * 1024  # that are read of a response
 EXCERPT = 2_000  # characters of it that are kept
 IDLE_SECONDS = 2.0  # after which an idle connection is closed; most servers close it after 5 seconds
-SHOWN_HEADERS = frozenset({"content-type", "content-length", "date", "location", "retry-after", "server"})
+KEPT_HEADERS = frozenset({"content-type", "content-length", "date", "location", "retry-after", "server"})
 RETRIED = frozenset({408, 409, 425, 429})
 GONE = 410
 REDACTED = "[redacted]"
@@ -96,7 +96,7 @@ class WebhookSender:
         sent: Receipt = {"request_headers": headers | {"webhook-signature": REDACTED}}
         try:
             async with asyncio.timeout(self._deadline):
-                status, shown, text = await self._exchange(URL(destination.url, encoded=True), headers, body)
+                status, answered, text = await self._exchange(URL(destination.url, encoded=True), headers, body)
         except NoPublicAddress as error:  # the same for an unknown name and for one of our own network
             raise Unreachable(str(error), receipt=sent) from error
         except ForbiddenAddress as error:
@@ -107,8 +107,8 @@ class WebhookSender:
             raise Unreachable(_cause(error), receipt=sent) from error
         except (ClientError, OSError) as error:
             raise RetryLater(_cause(error), receipt=sent) from error
-        receipt: Receipt = {**sent, "status": status, "response_headers": shown, "response": text}
-        if refusal := _refusal(status, shown, receipt, clock.now()):
+        receipt: Receipt = {**sent, "status": status, "response_headers": answered, "response": text}
+        if refusal := _refusal(status, answered, receipt, clock.now()):
             raise refusal
         return receipt
 
@@ -122,8 +122,8 @@ class WebhookSender:
                 beginning += chunk
             if not response.content.at_eof():
                 response.close()
-        shown = {name: response.headers[name][:EXCERPT] for name in SHOWN_HEADERS if name in response.headers}
-        return response.status, shown, beginning[:EXCERPT].decode(errors="replace")
+        kept = {name: response.headers[name][:EXCERPT] for name in KEPT_HEADERS if name in response.headers}
+        return response.status, kept, beginning[:EXCERPT].decode(errors="replace")
 
 
 @asynccontextmanager

@@ -78,9 +78,9 @@ class Steps:
         return self.run(relay.windows)
 
     def fan_out(self, *names: str, chunk: int = relay.CHUNK) -> int:
-        """The next chunk of each window; how many changes these subscriptions, or all, were given."""
-        given = self.run(lambda c: relay.advance(c, chunk)).given
-        return sum(changes for name, changes in given.items() if not names or name in names)
+        """The next chunk of each window; how many changes these subscriptions, or all, got."""
+        fanned_out = self.run(lambda c: relay.advance(c, chunk)).fanned_out
+        return sum(changes for name, changes in fanned_out.items() if not names or name in names)
 
     def give(self, window: Window, chunk: int = relay.CHUNK) -> Step:
         return self.run(lambda c: relay.fan_out(c, window, chunk))
