@@ -8,7 +8,8 @@ from functools import lru_cache
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from lockstep.delivery.destinations.addresses import ForbiddenAddress, Network, NoPublicAddress, check_addresses
+from lockstep.conf import Network
+from lockstep.delivery.destinations.addresses import ForbiddenAddress, NoPublicAddress, check_addresses
 
 
 class PublicResolver(AbstractResolver):

@@ -22,8 +22,9 @@ from standardwebhooks import Webhook
 from yarl import URL
 
 from lockstep import telemetry
+from lockstep.conf import Network
 from lockstep.delivery.clock import DatabaseClock
-from lockstep.delivery.destinations.addresses import ForbiddenAddress, Network, NoPublicAddress, check_addresses
+from lockstep.delivery.destinations.addresses import ForbiddenAddress, NoPublicAddress, check_addresses
 from lockstep.delivery.destinations.resolving import PublicResolver, numeric_addresses
 from lockstep.delivery.errors import DeliveryError, Receipt, Rejected, RetryLater, TimedOut, Unreachable
 from lockstep.delivery.subscriptions import Claim
