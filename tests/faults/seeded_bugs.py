@@ -570,7 +570,7 @@ BUGS = [
         "lockstep/delivery/destinations/addresses.py",
         "return [address, address.sixtofour]",
         "return [address]",
-        f"{TEST_ADDRESSES}::test_nothing_else_may",
+        f"{TEST_ADDRESSES}::test_other_addresses_may_not_be_reached",
     ),
     SeededBug(
         "a webhook's owner may see everything",
@@ -1509,7 +1509,7 @@ BUGS = [
         "lockstep/delivery/epochs.py",
         "if state.inserted < seen.flushed:",
         "if state.inserted < seen.inserted:",
-        f"{TEST_CLOCKS}::test_how_a_database_has_turned_back",
+        f"{TEST_CLOCKS}::test_a_database_that_was_turned_back_is_described",
     ),
     SeededBug(
         "an order keeps its stock until a clock that stepped back has come as far again",

@@ -177,7 +177,7 @@ def life(**differing: Any) -> ServerState:
         ({"database": 2}, "dropped and made again"),
     ],
 )
-def test_how_a_database_has_turned_back(differing: dict[str, Any], what: str | None):
+def test_a_database_that_was_turned_back_is_described(differing: dict[str, Any], what: str | None):
     watch = Watch()
     assert watch.turned_back(life()) is None
     watch.note(life())
@@ -195,7 +195,7 @@ def test_how_a_database_has_turned_back(differing: dict[str, Any], what: str | N
         (20.0, -3590.0, 3600),
     ],
 )
-def test_by_how_much_a_clock_stepped_back(before: float, clock: float, step: float):
+def test_a_clock_that_stepped_back_is_measured(before: float, clock: float, step: float):
     watch = Watch()
     assert watch.stepped_back(life()) == 0
     watch.note(life())

@@ -368,7 +368,7 @@ step = st.one_of(
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(schedule=st.lists(step, max_size=40))
-def test_any_schedule_of_writers_and_relays(
+def test_any_schedule_of_writers_and_relays_fans_out_each_commit_once(
     steps: Steps, database: psycopg.Connection, writers: list[psycopg.Connection], schedule: list[tuple[str, int, int]]
 ):
     """What was committed is fanned out, all of it, once, nothing else; first arrivals of an object ascend."""

@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from ipaddress import ip_network
 from typing import Any
 
 import httpx
@@ -41,8 +42,6 @@ def traces(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
 
 @pytest.fixture
 def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    from ipaddress import ip_network
-
     monkeypatch.setattr(settings, "DEBUG", True)  # plain http, to a receiver on this machine
     monkeypatch.setitem(settings.LOCKSTEP, "WEBHOOK_ALLOW_NETWORKS", [ip_network("127.0.0.0/8")])
     with receiving() as receiver:

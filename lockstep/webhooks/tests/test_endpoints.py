@@ -86,7 +86,7 @@ def test_an_endpoint_and_its_subscription_live_and_die_together(cast: Cast):
     assert cast.owner.get(f"{PATH}{key}/").status_code == 404
 
 
-def test_it_is_switched_off_and_on(cast: Cast):
+def test_an_endpoint_is_switched_off_and_on(cast: Cast):
     key = make(cast.owner)["id"]
 
     def switch(active: bool) -> dict:

@@ -642,7 +642,7 @@ def test_an_answer_counts_although_our_note_of_it_fails(
     assert len(receiver.requests) == 1
 
 
-def test_a_secret_key_that_was_lost_says_so(
+def test_a_lost_secret_key_is_the_cause_of_the_attempt(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
 ):
     endpoint = make(people.owner, receiver)
