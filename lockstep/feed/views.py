@@ -91,7 +91,7 @@ EVERYTHING = frozenset("*")
 class EventStreamRenderer(JSONRenderer):
     """A renderer for content negotiation; errors are problem+json all the same."""
 
-    media_type = "text/event-stream"
+    media_type = EVENT_STREAM
     format = "event-stream"
 
 
@@ -108,7 +108,7 @@ class ChangeListView(View):
     @extend_schema(
         operation_id="list_changes",
         parameters=[*FILTERS.parameters, *FOLLOWING, LAST_EVENT_ID, ordering(ORDERINGS), *CURSOR_PAGE],
-        responses={(200, "application/json"): page_of(ChangeSerializer), (200, "text/event-stream"): str, 410: None},
+        responses={(200, "application/json"): page_of(ChangeSerializer), (200, EVENT_STREAM): str, 410: None},
     )
     def get(self, request: ApiRequest) -> HttpResponseBase:
         is_live = isinstance(request.accepted_renderer, EventStreamRenderer)

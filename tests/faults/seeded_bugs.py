@@ -684,8 +684,8 @@ BUGS = [
     SeededBug(
         "only the newest secret of an endpoint is sealed anew",
         "lockstep/webhooks/actions.py",
-        "[(_reencrypted(sealed), until)",
-        "[(sealed, until)",
+        "[(_reencrypted(encrypted), until)",
+        "[(encrypted, until)",
         "lockstep/webhooks/tests/test_endpoints.py::test_resealed_secrets_outlive_the_old_secret_key",
     ),
     SeededBug(
