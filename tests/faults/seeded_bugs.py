@@ -402,6 +402,13 @@ BUGS = [
         "lockstep/delivery/tests/test_within.py::test_a_claim_that_was_lost_writes_nothing",
     ),
     SeededBug(
+        "a transactional function commits although its lease has ended",
+        "lockstep/delivery/lanes.py",
+        "if len(cursor.fetchall()) < len(claims):",
+        "if len(cursor.fetchall()) < 0:",
+        "lockstep/delivery/tests/test_within.py::test_a_transactional_function_whose_claim_was_lost_writes_nothing",
+    ),
+    SeededBug(
         "whoever waits for a lane keeps a connection",
         "lockstep/mirror/apply.py",
         "        async with self.pool.connection() as connection:\n            return await lanes.hold(",
