@@ -132,22 +132,26 @@ async def webhook_sender(
     *, concurrency: int, deadline: float, opened: Sequence[Network] = ()
 ) -> AsyncIterator[WebhookSender]:
     """A sender for one receiver, with at most `concurrency` requests at once and `deadline` seconds for each."""
+    resolver = PublicResolver(opened)
     connector = TCPConnector(
-        resolver=PublicResolver(opened),
+        resolver=resolver,
         use_dns_cache=False,
         ssl=trusted(),
         limit=concurrency,
         keepalive_timeout=IDLE_SECONDS,
     )
-    async with ClientSession(
-        connector=connector,
-        connector_owner=True,
-        cookie_jar=DummyCookieJar(),
-        timeout=ClientTimeout(total=None),  # `deadline` limits it
-        auto_decompress=False,
-        skip_auto_headers=("Accept", "Accept-Encoding"),
-    ) as session:
-        yield WebhookSender(session, deadline, opened)
+    try:
+        async with ClientSession(
+            connector=connector,
+            connector_owner=True,
+            cookie_jar=DummyCookieJar(),
+            timeout=ClientTimeout(total=None),  # `deadline` limits it
+            auto_decompress=False,
+            skip_auto_headers=("Accept", "Accept-Encoding"),
+        ) as session:
+            yield WebhookSender(session, deadline, opened)
+    finally:
+        await resolver.close()  # a connector closes only a resolver that it has made
 
 
 def _refusal(status: int, headers: dict[str, str], receipt: Receipt, now: datetime) -> DeliveryError | None:

@@ -184,6 +184,32 @@ def test_a_slow_name_server_does_not_delay_other_lookups(monkeypatch: pytest.Mon
     asyncio.run(run())
 
 
+def test_names_below_localhost_are_refused_without_a_lookup(monkeypatch: pytest.MonkeyPatch):
+    """A lookup here would hold up the event loop."""
+
+    def look_up(*_: object, **__: object) -> list[str]:
+        raise AssertionError("it was looked up")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with pytest.raises(ForbiddenAddress):
+        check_addresses("a.localhost", resolving.numeric_addresses("a.localhost"))
+
+
+def test_a_sender_that_ends_closes_its_resolver(monkeypatch: pytest.MonkeyPatch):
+    closed: list[PublicResolver] = []
+
+    async def close(resolver: PublicResolver) -> None:
+        closed.append(resolver)
+
+    async def open_and_close() -> None:
+        async with webhook.webhook_sender(concurrency=1, deadline=5):
+            pass
+
+    monkeypatch.setattr(PublicResolver, "close", close)
+    asyncio.run(open_and_close())
+    assert len(closed) == 1
+
+
 def test_names_are_resolved_by_the_system():
     assert "127.0.0.1" in resolving._addresses("127.0.0.1", 80)
     with pytest.raises(socket.gaierror):
