@@ -69,10 +69,12 @@ def update_endpoint(
 ) -> None:
     """Changes url, events and description; switches the endpoint off or on. It starts from now when switched on.
 
-    Raises PreconditionFailed.
+    Failures at another URL do not count any more. Raises PreconditionFailed.
     """
     with attributed_transaction(actor=actor):
         endpoint = _locked(endpoint, match)
+        if values.get("url", endpoint.url) != endpoint.url:
+            values["failing_since"] = None
         for name, value in values.items():
             setattr(endpoint, name, value)
         if values:

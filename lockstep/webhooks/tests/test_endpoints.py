@@ -102,6 +102,16 @@ def test_an_endpoint_is_switched_off_and_on(cast: Cast):
     assert Subscription.objects.get(name=f"webhook:{key}").state == "active"
 
 
+@pytest.mark.parametrize(("url", "is_failing"), [(URL, True), ("https://example.com/moved", False)])
+def test_failures_before_a_move_do_not_count(cast: Cast, url: str, is_failing: bool):
+    """Else the first failure at the new URL could switch the endpoint off."""
+    key = make(cast.owner)["id"]
+    Endpoint.objects.update(failing_since=timezone.now())
+    moved = cast.owner.client.patch(f"{PATH}{key}/", {"url": url}, content_type="application/json").json()
+    assert moved["url"] == url
+    assert (moved["failing_since"] is not None) == is_failing
+
+
 def test_switching_it_off_and_on_takes_no_pause_back(cast: Cast):
     """The pause is the operator's word."""
     key = make(cast.owner)["id"]
