@@ -56,11 +56,8 @@ class _Endpoint:
 
     @cached_property
     def destination(self) -> Destination:
-        """Its URL and secrets. Raises RetryLater where a secret cannot be decrypted."""
-        try:
-            return Destination(self.url, tuple(decrypt(SECRETS, each).decode() for each in self.encrypted))
-        except DecryptionFailed as error:
-            raise RetryLater(f"its secret cannot be decrypted: {error}; rotate it") from error
+        """Its URL and secrets. Raises DecryptionFailed."""
+        return Destination(self.url, tuple(decrypt(SECRETS, each).decode() for each in self.encrypted))
 
     def readable(self, claim: Claim) -> Claim | None:
         """The claim with the part of its change that the owner may read, if the endpoint follows it; else None.
@@ -90,17 +87,23 @@ class EndpointHandler:
         self._reading = asyncio.Lock()
 
     async def deliver(self, claim: Claim) -> Receipt | Skipped:
-        """Sends changes that the owner may see; skips others, and all changes for a deleted or disabled endpoint."""
+        """Sends changes that the owner may see; skips others, and all changes for a deleted or disabled endpoint.
+
+        The receipt of each attempt whose change the owner may see has the type that is sent; only these are listed.
+        """
         endpoint = await self._endpoint(claim.clock.at)
         if not endpoint:
             return Skipped("the endpoint is gone or disabled")
         readable = endpoint.readable(claim)
         if not readable or not await self._is_in_sight(endpoint, readable):
             return Skipped("the owner may not see it, or the endpoint does not follow it")
-        destination = endpoint.destination  # not before: a failed attempt is shown to the owner
-        sent_as = {"type": event_type(readable)}
+        sent_as: Receipt = {"type": event_type(readable)}
         try:
-            receipt = await self._send(destination, readable)
+            destination = endpoint.destination
+        except DecryptionFailed as error:
+            raise RetryLater(f"its secret cannot be decrypted: {error}; rotate it", receipt=sent_as) from error
+        try:
+            receipt = await self._send(endpoint, destination, readable)
         except DeliveryError as error:
             error.receipt = (error.receipt or {}) | sent_as
             await self._noting(self._failed(endpoint.url, claim, error))
@@ -109,13 +112,13 @@ class EndpointHandler:
             await self._noting(self._answered())
         return receipt | sent_as
 
-    async def _send(self, destination: Destination, claim: Claim) -> Receipt:
+    async def _send(self, endpoint: _Endpoint, destination: Destination, claim: Claim) -> Receipt:
         """Sends the message. Raises RetryLater for a refusal if the endpoint was changed meanwhile."""
         try:
             return await self.sender.send(destination, claim.message_id, body_of(claim), claim.clock)
         except Rejected as refusal:
-            endpoint = await self._endpoint(time.monotonic())
-            if endpoint and endpoint.destination != destination:
+            now = await self._endpoint(time.monotonic())
+            if now and (now.url, now.encrypted) != (endpoint.url, endpoint.encrypted):
                 changed = f"{refusal}; the endpoint was changed meanwhile"
                 raise RetryLater(changed, receipt=refusal.receipt) from refusal
             raise

@@ -202,7 +202,7 @@ def serialize_attempt(attempt: Attempt) -> dict[str, object]:
     return {
         "id": attempt.id,
         "message_id": attempt.message_id,
-        "type": receipt.get("type", f"{attempt.model}.{attempt.kind}"),  # the sent type (readers.py)
+        "type": receipt.get("type"),  # as it was sent (readers.py)
         "number": attempt.number,
         "at": attempt.began,
         "seconds": round(attempt.seconds, 3),

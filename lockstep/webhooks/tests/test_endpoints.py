@@ -17,7 +17,7 @@ from lockstep.changes.models import LoggedChange
 from lockstep.delivery import operations
 from lockstep.delivery.destinations.webhook import Gone
 from lockstep.delivery.lanes import Outcome
-from lockstep.delivery.models import DeadLetter, Subscription
+from lockstep.delivery.models import Attempt, DeadLetter, Subscription
 from lockstep.delivery.subscriptions import Change, Claim
 from lockstep.mirror.tests.support import run_command
 from lockstep.rest.encryption import DecryptionFailed, decrypt
@@ -367,6 +367,19 @@ def test_a_redelivery_beyond_retention_is_reported(cast: Cast):
     assert every.status_code == 200
     assert every.json()["detail"] == "Some messages are too old to be sent again. Nothing is sent."
     assert DeadLetter.objects.get().outcome is None
+
+
+def test_attempts_that_never_reached_the_receiver_are_not_listed(cast: Cast):
+    """Their type may be that of a change which the owner may not read, and their cause names our database."""
+    key = make(cast.owner)["id"]
+    attempt = {"subscription_id": f"webhook:{key}", "object_id": "1", "seq": 1, "at": timezone.now(), "number": 1}
+    attempt |= {"kind": "created", "began": timezone.now(), "seconds": 0.1, "failure": "interrupted"}
+    Attempt.objects.create(model="shop.order", message_id=uuid4(), cause="our database", **attempt)
+    sent = Attempt.objects.create(
+        model="posts.post", message_id=uuid4(), cause="answered 500", receipt={"type": "posts.post.created"}, **attempt
+    )
+    listed = cast.owner.get(f"{PATH}{key}/attempts/").json()["results"]
+    assert [(each["message_id"], each["type"]) for each in listed] == [(str(sent.message_id), "posts.post.created")]
 
 
 def test_the_log_keeps_neither_url_nor_secrets(cast: Cast):
