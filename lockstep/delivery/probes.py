@@ -53,11 +53,11 @@ class Probes:
         async def call() -> str:
             return function()
 
-        result = asyncio.run_coroutine_threadsafe(call(), self._loop)
+        future = asyncio.run_coroutine_threadsafe(call(), self._loop)
         try:
-            return result.result(self._turn_seconds)
+            return future.result(self._turn_seconds)
         except (TimeoutError, CancelledError):
-            result.cancel()
+            future.cancel()
             return STILL
 
 
