@@ -226,7 +226,7 @@ def test_the_line_of_a_failed_attempt_names_its_span(
     insert_post(database, "a")
     eventually(lambda: drained(database))
     [span] = deliveries(traces)
-    [line] = [record for record in caplog.records if "dead letter" in record.getMessage()]
+    [line] = eventually(lambda: [record for record in caplog.records if "dead letter" in record.getMessage()])
     told = json.loads(JSONFormatter().format(line))
     assert (told["trace_id"], told["span_id"]) == (span.trace_id, span.span_id)
 
