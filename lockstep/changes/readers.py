@@ -85,6 +85,11 @@ def matching_patterns(event_type: str) -> set[str]:
     return {"*", f"{app}.*", f"{app}.{model}.*", f"{app}.{model}.{kind}"}
 
 
+def known_patterns(*, is_staff: bool) -> set[str]:
+    """The patterns that match a type of change that a user may read at all."""
+    return {pattern for event_type in event_types(is_staff=is_staff) for pattern in matching_patterns(event_type)}
+
+
 def patterns_to_follow(patterns: Collection[str]) -> list[str]:
     """The patterns of logged changes that any user may read as changes with these patterns.
 

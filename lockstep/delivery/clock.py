@@ -20,6 +20,6 @@ class DatabaseClock:
         return self.read + timedelta(seconds=time.monotonic() - self.at)
 
 
-def offset(database: float, asked: float, answered: float) -> float:
+def offset(database: float, before: float, after: float) -> float:
     """Seconds that this machine's clock is ahead of the database's, which was read between two local times."""
-    return (asked + answered) / 2 - database
+    return (before + after) / 2 - database

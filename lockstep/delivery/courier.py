@@ -12,7 +12,7 @@ import psycopg
 from lockstep import telemetry
 from lockstep.changes.database_errors import is_outage
 from lockstep.delivery import counters, lanes, tracing
-from lockstep.delivery.database import Pools
+from lockstep.delivery.database import Connection, Pools
 from lockstep.delivery.epochs import Epochs
 from lockstep.delivery.errors import (
     DeliveryError,
@@ -37,7 +37,7 @@ PROBE_SECONDS = 5.0  # between retries of one lane while the remote does not ans
 WAKE_SECONDS = 5.0  # within which all lanes that waited for a remote retry once it answers
 SETTLE_AGAIN_SECONDS = 1.0  # between attempts to settle
 GATHER_SECONDS = 0.005  # how long a settlement waits for more outcomes, where many deliveries are in flight
-SETTLE_SECONDS = 10.0  # how long a stopping courier waits for deliveries in flight
+DRAIN_SECONDS = 7.0  # how long a stopping courier waits for deliveries in flight: less than STOP_SECONDS (process.py)
 IDLE_SECONDS = 30.0  # after which an idle courier of a family's member exits
 
 Batch = Sequence[Claim]  # the claims of one handler call: one, or several for handlers within the database
@@ -155,13 +155,15 @@ class Courier:
 
     async def _attempt(self, handler: BatchHandler, batch: Batch) -> tuple[Result, DeliveryError | None]:
         """Returns the handler's receipt and its error. Every exception becomes an outcome."""
+        limit = asyncio.timeout(self.subscriber.deadline)
         try:
-            async with asyncio.timeout(self.subscriber.deadline):
+            async with limit:
                 return await handler(batch), None
         except DeliveryError as error:
             return error.receipt, error
-        except TimeoutError:
-            return None, TimedOut(f"no answer within {self.subscriber.deadline:g} s")
+        except TimeoutError as error:
+            cause = str(error) or "the handler timed out"
+            return None, TimedOut(f"no answer within {self.subscriber.deadline:g} s" if limit.expired() else cause)
         except Exception as error:
             if is_outage(error):
                 return None, Interrupted(f"our database did not answer: {error}")
@@ -179,7 +181,7 @@ class Courier:
         try:
             async with self.pools.lanes.connection() as connection:
                 left = [outcome for outcome in ended if outcome.error or not self.subscriber.is_exactly_once]
-                await self._write_down(connection, left)
+                held = await self._write_down(connection, left)
         except Exception as error:
             if not is_outage(error):
                 raise
@@ -193,22 +195,23 @@ class Courier:
         for outcome in ended:
             if outcome.error:
                 self._log(outcome)
-                self._report_dead_letter(outcome)
+        self._report_dead_letters(held)
         await self._track_reachability(ended)
         return True
 
-    async def _write_down(self, connection: psycopg.AsyncConnection, outcomes: list[Outcome]) -> None:
+    async def _write_down(self, connection: Connection, outcomes: list[Outcome]) -> list[Outcome]:
+        """Settles these, and returns those of claims that still held their lanes."""
         if not outcomes:
-            return
+            return []
         recorded_for = self.subscriber if self.subscriber.recorded else None
         try:
-            await lanes.settle(connection, outcomes, recorded_for)
+            return await lanes.settle(connection, outcomes, recorded_for)
         except psycopg.Error as error:
             if recorded_for is None or is_outage(error):
                 raise
             # One receipt that PostgreSQL cannot hold must not hold up everything else.
             logger.exception("%s: these attempts cannot be recorded", self.subscriber.name)
-            await lanes.settle(connection, outcomes)
+            return await lanes.settle(connection, outcomes)
 
     def _note_unsettled(self, error: Exception) -> None:
         self._metrics.count_unsettled()
@@ -228,14 +231,14 @@ class Courier:
         span = telemetry.ids_of(outcome.traceparent)
         logger.log(level, line, self.subscriber.name, change.model, change.object_id, what, outcome.cause, extra=span)
 
-    def _report_dead_letter(self, outcome: Outcome) -> None:
-        """Calls the subscriber's `on_dead_letter` in a task of its own."""
-        report = self.subscriber.on_dead_letter
-        if report is None or outcome.delay is not None:
-            return
-        task = asyncio.create_task(self._report(report, outcome))
-        self._reports.add(task)
-        task.add_done_callback(self._reports.discard)
+    def _report_dead_letters(self, settled: Sequence[Outcome]) -> None:
+        """Calls the subscriber's `on_dead_letter` for each final failure, in a task of its own."""
+        if report := self.subscriber.on_dead_letter:
+            for outcome in settled:
+                if outcome.error and outcome.delay is None:
+                    task = asyncio.create_task(self._report(report, outcome))
+                    self._reports.add(task)
+                    task.add_done_callback(self._reports.discard)
 
     async def _report(self, report: DeadLetterHandler, outcome: Outcome) -> None:
         try:
@@ -287,7 +290,7 @@ class Courier:
             logger.info("%s: the remote answers; %d objects continue", self.subscriber.name, woken.rowcount)
 
     async def _probe(self) -> None:
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         if now - self._probed < PROBE_SECONDS:
             return
         self._probed = now
@@ -297,6 +300,6 @@ class Courier:
     async def _drain(self) -> None:
         """Waits for tasks in flight before the handler is closed, also after a database error; then cancels them."""
         if under_way := self._in_flight | self._reports:
-            await asyncio.wait(under_way, timeout=SETTLE_SECONDS - 3.0)
+            await asyncio.wait(under_way, timeout=DRAIN_SECONDS)
         for task in [*self._in_flight, *self._reports]:
             task.cancel()

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import cast
 
+from django.db import connections
 from psycopg import AsyncConnection, OperationalError
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
@@ -74,18 +75,18 @@ def open_pool(size: int, settings: Mapping[str, str] = FOR_HANDLERS, verify: Ver
     )  # fmt: skip
 
 
-_asking: set[asyncio.Task[None]] = set()
+_requests: set[asyncio.Task[None]] = set()
 
 
 async def _connect_anew(pool: Pool) -> None:
     """Restarts a pool that stopped connecting while clients wait: only another request makes it connect."""
     if pool.get_stats().get("requests_waiting"):
-        task = asyncio.create_task(_ask(pool))
-        _asking.add(task)
-        task.add_done_callback(_asking.discard)
+        task = asyncio.create_task(_request_connection(pool))
+        _requests.add(task)
+        task.add_done_callback(_requests.discard)
 
 
-async def _ask(pool: Pool) -> None:
+async def _request_connection(pool: Pool) -> None:
     with suppress(OperationalError):  # this connection is not needed
         async with pool.connection(timeout=RECONNECT_SECONDS):
             pass
@@ -93,10 +94,22 @@ async def _ask(pool: Pool) -> None:
 
 async def _check(connection: Connection) -> None:
     """Raises where the server is gone. Only a connection with unread input is checked: a server that ends closes it."""
-    said = select.poll()
-    said.register(connection.fileno(), select.POLLIN)
-    if said.poll(0):
+    unread = select.poll()
+    unread.register(connection.fileno(), select.POLLIN)
+    if unread.poll(0):
         await AsyncConnectionPool.check_connection(connection)
+
+
+async def in_thread(function: Callable[[], object]) -> None:
+    """Calls a plain function that uses Django's ORM, in a thread, and closes the connections that it opened."""
+
+    def call() -> None:
+        try:
+            function()
+        finally:
+            connections.close_all()  # its thread is not used again
+
+    await asyncio.to_thread(call)
 
 
 @dataclass(frozen=True, slots=True)

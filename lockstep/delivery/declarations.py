@@ -80,7 +80,7 @@ def subscriber(
 
     def declare(function: F) -> F:
         own = name or default_name(function)
-        if fault := _fault(function, models, kind, transactional, batch, retry, only_changed):
+        if fault := _fault(function, models, kind, transactional, retry, only_changed):
             raise ValueError(f"subscriber {own!r}: {fault}")
         register(
             Subscriber(
@@ -115,7 +115,6 @@ def _fault(
     models: Sequence[str],
     kind: Kind,
     transactional: bool,
-    batch: int,
     retry: Sequence[float],
     only_changed: Sequence[str],
 ) -> str:
@@ -125,8 +124,6 @@ def _fault(
         return "a transactional subscriber is a plain function: its transaction is that of one connection of Django."
     if transactional and _resources(function):
         return "a transactional subscriber has no resources: it writes to the database alone."
-    if batch > 1 and not transactional:
-        return "only a transactional subscriber has a batch."
     if only_changed and (kind == "state" or transactional):
         return "only_changed is for events: a state stands for all changes before it."
     if any(not 0 <= seconds <= MAX_WAIT for seconds in retry):

@@ -68,7 +68,7 @@ class Epochs:
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """The server behind a connection, and when it was read: `at` by its clock, `asked` and `told` by our own."""
+    """The server behind a connection: its clock was `at` when it was read, between two times of our own."""
 
     cluster: str
     database: int
@@ -77,15 +77,15 @@ class ServerState:
     inserted: int  # bytes of the write-ahead log
     flushed: int
     at: datetime
-    asked: float
-    told: float
+    before: float  # of time.monotonic()
+    after: float
 
     @classmethod
     async def read(cls, connection: Connection) -> Self:
         """Reads the current state. Needs no tables."""
-        asked = time.monotonic()
+        before = time.monotonic()
         row = await (await connection.execute(EPOCHS["server_state"])).fetchone() or ()
-        values: TupleRow = (*row, asked, time.monotonic())
+        values: TupleRow = (*row, before, time.monotonic())
         return cls(*values)
 
 
@@ -116,7 +116,7 @@ class Watch:
         seen = self._seen
         if seen is None:
             return 0.0
-        step = (state.asked - seen.told) - (state.at - seen.at).total_seconds()
+        step = (state.before - seen.after) - (state.at - seen.at).total_seconds()
         return step if step > MIN_STEP_SECONDS else 0.0
 
     def note(self, state: ServerState) -> None:

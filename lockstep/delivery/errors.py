@@ -10,8 +10,9 @@
     └── Rejected           permanent failure: a dead letter at once
         └── Vanished       the change is no longer in the change log
 
-Any other exception of a subscriber is a bug, and is treated as RetryLater. Only RetryLater uses up attempts: an attempt
-is an answer of the remote, or a timeout (decision 46).
+Of other exceptions a TimeoutError is treated as TimedOut, an outage of our database as Interrupted, and any other as
+RetryLater: it is a bug, and is logged. Only an answer of the remote, or its silence when it was due, uses up an attempt
+(retry.py, decision 46).
 """
 
 __all__ = ["DependencyPending", "Receipt", "Rejected", "RetryLater", "Unreachable"]

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.db import transaction
+
+from lockstep.conf import lockstep_settings
 from lockstep.delivery import operations
 from lockstep.delivery.reports import ChangeFilter, DeadLetterRow, Preview, ReplayResult, Status
 
@@ -38,9 +41,10 @@ class SubscriptionHandle:
 
         Returns a preview of them. Raises WrongState.
         """
-        preview = operations.preview_span(ChangeFilter(self.name, since=since))
-        if not plan:
-            operations.rewind(self.name, since=since)
+        with transaction.atomic(lockstep_settings.DATABASE):
+            preview = operations.preview_span(ChangeFilter(self.name, since=since))
+            if not plan:
+                operations.rewind(self.name, since=since)
         return preview
 
     def dead_letters(

@@ -29,7 +29,7 @@ class Heartbeat:
         self._id = uuid4()
         self._clock = clock
         self._rounds = dict.fromkeys(parts, clock())
-        self._said = ""
+        self._logged = ""
         self.clock_offset: float | None = None  # seconds that our clock is ahead of the database's, at the last beat
 
     def start(self) -> None:
@@ -50,9 +50,9 @@ class Heartbeat:
     def log(self) -> None:
         """Logs once when parts stall, and once when all move again."""
         stalled = " and ".join(part for part, last in self._rounds.items() if self._clock() - last > STALLED_SECONDS)
-        if stalled == self._said:
+        if stalled == self._logged:
             return
-        self._said = stalled
+        self._logged = stalled
         if stalled:
             logger.error("the worker hangs: %s", self.complaint)
         else:
@@ -60,10 +60,10 @@ class Heartbeat:
 
     async def beat(self, connection: Connection) -> None:
         """Renews the row, and reads the clock offset."""
-        asked = time.time()
+        before = time.time()
         cursor = await connection.execute(HEARTBEAT["beat"], {"id": self._id, "complaint": self.complaint})
         [row] = await cursor.fetchall()
-        self.clock_offset = offset(row[0], asked, time.time())
+        self.clock_offset = offset(row[0], before, time.time())
 
     async def leave(self, connection: Connection) -> None:
         """Removes the row."""

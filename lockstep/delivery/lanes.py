@@ -29,6 +29,8 @@ from lockstep.delivery.values import as_json, bigints, booleans, storable
 from lockstep.sql import statements
 
 LANES = statements(__file__, "lanes")
+RELEASE = ("release_pending", "delete_empty")
+REMOVE = ("remove_delivered", *RELEASE)
 
 logger = logging.getLogger(__name__)
 
@@ -176,7 +178,8 @@ async def release(connection: Connection, *held: tuple[int, int]) -> None:
     """Releases held lanes, by their tokens: their changes are due at once."""
     async with connection.transaction():
         if locked := await _lock(connection, held):
-            await _release(connection, [lane for lane, _ in locked])
+            for statement in RELEASE:
+                await connection.execute(LANES[statement], {"lanes": bigints(lane for lane, _ in locked)})
 
 
 async def deliver_within(connection: Connection, claims: Sequence[Claim], handler: WithinHandler) -> None:
@@ -189,7 +192,7 @@ async def deliver_within(connection: Connection, claims: Sequence[Claim], handle
         await connection.execute(LANES["go_by_index"])
         if len(await _lock_claimed(connection, claims)) < len(claims):
             raise LeaseLost("the lease ended before the handler did")
-        await _remove(connection, [Outcome(claim) for claim in claims])
+        await _remove(connection, claims)
 
 
 def settle_within(connection: BaseDatabaseWrapper, claims: Sequence[Claim]) -> None:
@@ -197,20 +200,24 @@ def settle_within(connection: BaseDatabaseWrapper, claims: Sequence[Claim]) -> N
 
     Raises LeaseLost; then the transaction must be rolled back.
     """
-    lanes = bigints(claim.lane for claim in claims)
+    delivered = _parameters(claims)
     with connection.cursor() as cursor:
         cursor.execute(LANES["go_by_index"])
-        cursor.execute(LANES["lock_claimed"], {"lanes": lanes, "tokens": bigints(claim.token for claim in claims)})
+        cursor.execute(LANES["lock_claimed"], delivered)
         if len(cursor.fetchall()) < len(claims):
             raise LeaseLost("the lease ended before the handler did")
-        removed = {
-            "lanes": lanes,
-            "seqs": bigints(claim.change.seq for claim in claims),
-            "absorbs": booleans(claim.kind == "state" for claim in claims),
-        }
-        cursor.execute(LANES["remove_delivered"], removed)
-        for statement in ("release_pending", "delete_empty"):
-            cursor.execute(LANES[statement], {"lanes": lanes})
+        for statement in REMOVE:
+            cursor.execute(LANES[statement], delivered)
+
+
+def _parameters(claims: Sequence[Claim]) -> dict[str, str]:
+    """The parameters of the statements that lock the lanes of claims, and remove their changes."""
+    return {
+        "lanes": bigints(claim.lane for claim in claims),
+        "tokens": bigints(claim.token for claim in claims),
+        "seqs": bigints(claim.change.seq for claim in claims),
+        "absorbs": booleans(claim.kind == "state" for claim in claims),
+    }
 
 
 async def _record(connection: Connection, subscriber: Subscriber, outcomes: Sequence[Outcome]) -> None:
@@ -240,8 +247,10 @@ def _attempt(outcome: Outcome, now: float) -> dict[str, object]:
     }
 
 
-async def settle(connection: Connection, outcomes: Sequence[Outcome], recorded_for: Subscriber | None = None) -> int:
-    """Settles claims by their outcomes; returns how many of them still held their lanes.
+async def settle(
+    connection: Connection, outcomes: Sequence[Outcome], recorded_for: Subscriber | None = None
+) -> list[Outcome]:
+    """Settles claims by their outcomes; returns those of claims that still held their lanes.
 
     0. Record the attempts where the subscription keeps them: an attempt is visible together with its effect.
     1. Lock the lanes whose claim still holds; a stale claim changes nothing from here on.
@@ -260,10 +269,10 @@ async def settle(connection: Connection, outcomes: Sequence[Outcome], recorded_f
         if dead:
             await _dead_letter(connection, dead)
         if done:
-            await _remove(connection, done)
+            await _remove(connection, [outcome.claim for outcome in done])
         if failed:
             await _postpone(connection, failed)
-    return len(held)
+    return held
 
 
 async def _lock(connection: Connection, held: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -290,21 +299,11 @@ async def _dead_letter(connection: Connection, dead: Sequence[Outcome]) -> None:
     await connection.execute(LANES["dead_letter"], letters)
 
 
-async def _remove(connection: Connection, done: Sequence[Outcome]) -> None:
-    lanes = [outcome.claim.lane for outcome in done]
-    removed = {
-        "lanes": bigints(lanes),
-        "seqs": bigints(outcome.claim.change.seq for outcome in done),
-        "absorbs": booleans(outcome.claim.kind == "state" for outcome in done),
-    }
+async def _remove(connection: Connection, claims: Sequence[Claim]) -> None:
+    delivered = _parameters(claims)
     async with connection.pipeline():  # one round trip for all three
-        await connection.execute(LANES["remove_delivered"], removed)
-        await _release(connection, lanes)
-
-
-async def _release(connection: Connection, lanes: Sequence[int]) -> None:
-    for statement in ("release_pending", "delete_empty"):
-        await connection.execute(LANES[statement], {"lanes": bigints(lanes)})
+        for statement in REMOVE:
+            await connection.execute(LANES[statement], delivered)
 
 
 async def _postpone(connection: Connection, failed: Sequence[tuple[Outcome, float]]) -> None:

@@ -114,16 +114,16 @@ class LogReader:
         here = cut(snapshot, last_xid)
         return Position(epoch, here, here, 0, Last(seq, at) if xid == last_xid else None)
 
-    def validate(self, place: Position) -> None:
+    def validate(self, position: Position) -> None:
         """Raises InvalidPosition, LogNotInitialised or PositionExpired where the log cannot be read from here."""
         last = {
-            "last_xid": str(place.last_xid),
-            "last_seq": place.last and place.last.seq,
-            "last_at": place.last and place.last.at,
+            "last_xid": str(position.last_xid),
+            "last_seq": position.last and position.last.seq,
+            "last_at": position.last and position.last.at,
         }
         try:
             is_here, is_ours, is_past, is_kept, _ = self._row(
-                "validate", epoch=place.epoch, start=place.start, end=place.end, **last
+                "validate", epoch=position.epoch, start=position.start, end=position.end, **last
             )
         except psycopg.DataError as error:
             raise InvalidPosition(InvalidPosition.__doc__) from error
@@ -132,23 +132,23 @@ class LogReader:
         if not (is_ours and is_past and is_kept):
             raise PositionExpired(PositionExpired.__doc__)
 
-    def read(self, place: Position) -> list[tuple[Position, Change]]:
+    def read(self, position: Position) -> list[tuple[Position, Change]]:
         """The next changes of the window, each with the position after it; none at its end."""
-        choice = {"start": place.start, "end": place.end, "seq": place.seq, "limit": CHUNK}
+        choice = {"start": position.start, "end": position.end, "seq": position.seq, "limit": CHUNK}
         rows = self._connection.execute(LOG_READER["read"], choice).fetchall()
         changes = [Change(*row) for row in rows]
-        return [(replace(place, seq=change.seq), change) for change in changes]
+        return [(replace(position, seq=change.seq), change) for change in changes]
 
-    def next_window(self, place: Position) -> Position:
+    def next_window(self, position: Position) -> Position:
         """The position at the start of the next window. Only for a position at the end of its own."""
-        snapshot, first, xid = self._row("next_window", start=place.end)
-        last_xid, last = place.last_xid, place.last
+        snapshot, first, xid = self._row("next_window", start=position.end)
+        last_xid, last = position.last_xid, position.last
         if xid is not None and xid > last_xid:
             last_xid, last = xid, Last(*self._row("last_of", xid=str(xid)))
         end = cut(snapshot, last_xid)
         if first is None:
-            return Position(place.epoch, end, end, 0, last)
-        return Position(place.epoch, place.end, end, first - 1, last)
+            return Position(position.epoch, end, end, 0, last)
+        return Position(position.epoch, position.end, end, first - 1, last)
 
     def confirms(self, actor: Actor) -> bool:
         """Whether this actor is still entitled."""

@@ -18,7 +18,7 @@ from lockstep.delivery import operations
 from lockstep.delivery.clock import offset
 from lockstep.delivery.counters import label
 from lockstep.delivery.heartbeat import worker_counts
-from lockstep.delivery.periodic import asleep, registered_names
+from lockstep.delivery.periodic import overdue, registered_names
 from lockstep.delivery.reports import Status
 from lockstep.delivery.subscriptions import registered
 from lockstep.sql import statements
@@ -59,7 +59,7 @@ class Workers(Collector):
             "state",
             worker_counts(),
         )
-        late = asleep()
+        late = overdue()
         yield gauge(
             "lockstep_periodic_work_late",
             "1 where no worker did this work for much longer than its interval.",
@@ -87,9 +87,9 @@ class Database(Collector):
             slots = dict(cursor.fetchall())
             cursor.execute(FIGURES["log"], {"days": lockstep_settings.RETENTION_DAYS})
             log_bytes, overdue = cursor.fetchone()
-            asked = time.time()
+            before = time.time()
             cursor.execute(FIGURES["time"])
-            yield offset_figure(offset(cursor.fetchone()[0], asked, time.time()))
+            yield offset_figure(offset(cursor.fetchone()[0], before, time.time()))
         yield gauge(
             "lockstep_database_oldest_transaction_seconds",
             "Age of the oldest transaction of the cluster, by kind; 0 when there is none.",

@@ -183,7 +183,7 @@ class DeadLetter(models.Model):
 
 
 class Attempt(models.Model):
-    """One attempt to deliver one change, for subscriptions that record them. Removed after a week."""
+    """One attempt to deliver one change, for subscriptions that record them; kept for ATTEMPT_RETENTION_DAYS."""
 
     id = models.UUIDField(primary_key=True, db_default=UUID7())
     subscription = models.ForeignKey(Subscription, on_delete=models.CASCADE, db_constraint=False, db_index=False)

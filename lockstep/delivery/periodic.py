@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypedDict
 
-from asgiref.sync import sync_to_async
-from django.db import connections
-
 from lockstep.changes.database_errors import is_transient
 from lockstep.conf import log_connection
-from lockstep.delivery.database import Connection
+from lockstep.delivery.database import Connection, in_thread
 from lockstep.delivery.subscriptions import Pool
+from lockstep.delivery.waiting import first_of
 from lockstep.sql import statements
 
 __all__ = ["PeriodicWork", "register_periodic", "with_orm"]
@@ -22,7 +20,7 @@ UPKEEP = statements(__file__, "upkeep")
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 ON_REQUEST_SECONDS = 60.0  # the longest delay of requested work: after it its worker counts as dead
 LATE_INTERVALS, LATE_SECONDS = 3, 60.0  # work is reported when it is both so many intervals and so many seconds late
 
@@ -66,13 +64,13 @@ def registered_names() -> list[str]:
     return [work.name for work in _registered]
 
 
-def asleep() -> list[str]:
+def overdue() -> list[str]:
     """The names of periodic work that is overdue by far, or scheduled too far ahead."""
     rows = [work.row for work in _registered]
     names, longest = [row["name"] for row in rows], [row["longest"] for row in rows]
     late = [max(LATE_INTERVALS * interval, timedelta(seconds=LATE_SECONDS)) for interval in longest]
     with log_connection().cursor() as cursor:
-        cursor.execute(UPKEEP["asleep"], {"names": names, "longest": longest, "late": late})
+        cursor.execute(UPKEEP["overdue"], {"names": names, "longest": longest, "late": late})
         return [name for (name,) in cursor.fetchall()]
 
 
@@ -86,14 +84,8 @@ async def request_periodic(pool: Pool, name: str, delay: float) -> None:
 def with_orm(function: Callable[[], object]) -> Callable[[Pool], Awaitable[None]]:
     """Wraps a plain function that uses Django's ORM as periodic work."""
 
-    def call() -> None:
-        try:
-            function()
-        finally:
-            connections.close_all()  # its thread is not used again
-
     async def run(pool: Pool) -> None:
-        await sync_to_async(call, thread_sensitive=False)()
+        await in_thread(function)
 
     return run
 
@@ -112,7 +104,7 @@ async def run_periodic(pool: Pool, stopping: asyncio.Event) -> None:
                 taken = await _take(connection, work)
             if taken:
                 await _do(work, pool, taken)
-        await _pause(stopping)
+        await first_of(stopping, seconds=POLL_SECONDS)
 
 
 async def _take(connection: Connection, work: PeriodicWork) -> datetime | None:
@@ -134,11 +126,3 @@ async def _do(work: PeriodicWork, pool: Pool, taken: datetime) -> None:
     if work.every is None:
         async with pool.connection() as connection:
             await connection.execute(UPKEEP["finish_periodic"], {"name": work.name, "taken": taken})
-
-
-async def _pause(stopping: asyncio.Event) -> None:
-    try:
-        async with asyncio.timeout(LOOK_SECONDS):
-            await stopping.wait()
-    except TimeoutError:
-        return

@@ -31,10 +31,10 @@ class Probes:
         match environ["PATH_INFO"].rstrip("/"):
             case "/healthz":
                 # "ok" while the loop turns and no part of the worker stalls: a database outage does not count.
-                status, kind, body = _state(self._ask(lambda: self._worker.complaint))
+                status, kind, body = _state(self._in_loop(lambda: self._worker.complaint))
             case "/readyz":
                 # "ok" while changes are delivered.
-                status, kind, body = _state(self._ask(lambda: self._worker.complaint or self._worker.waits_for))
+                status, kind, body = _state(self._in_loop(lambda: self._worker.complaint or self._worker.waits_for))
             case "/metrics":
                 status, kind, body = self._metrics()
             case _:
@@ -49,15 +49,15 @@ class Probes:
             return "404 Not Found", "text/plain", b"Metrics need prometheus-client: django-lockstep[metrics].\n"
         return "200 OK", *worker_exposition(self._worker.heartbeat.clock_offset)
 
-    def _ask(self, question: Callable[[], str]) -> str:
-        async def answer() -> str:
-            return question()
+    def _in_loop(self, function: Callable[[], str]) -> str:
+        async def call() -> str:
+            return function()
 
-        asked = asyncio.run_coroutine_threadsafe(answer(), self._loop)
+        future = asyncio.run_coroutine_threadsafe(call(), self._loop)
         try:
-            return asked.result(self._turn_seconds)
+            return future.result(self._turn_seconds)
         except (TimeoutError, CancelledError):
-            asked.cancel()
+            future.cancel()
             return STILL
 
 

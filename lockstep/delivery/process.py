@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 
 from django.core.management.base import CommandError
-from django.db import DatabaseError, connections
+from django.db import DatabaseError
 
 from lockstep import telemetry
 from lockstep.changes.checks import capture_is_in_force
@@ -18,6 +18,7 @@ from lockstep.changes.database_errors import UnsuitableDatabase
 from lockstep.changes.query_log import bound_query_log
 from lockstep.conf import lockstep_settings
 from lockstep.delivery import probes
+from lockstep.delivery.database import in_thread
 from lockstep.delivery.epochs import ClusterMismatch
 from lockstep.delivery.subscriptions import registered, registered_families
 from lockstep.delivery.worker import Worker
@@ -48,12 +49,12 @@ async def _work(warn: Callable[[str], object]) -> None:
         try:
             probes.serve(probes.Probes(worker, loop), lockstep_settings.WORKER_METRICS_HOST, port)
         except OSError as error:
-            raise CommandError(f"WORKER_METRICS_PORT {port} cannot be had: {error.strerror}.") from error
+            raise CommandError(f"WORKER_METRICS_PORT {port} is not available: {error.strerror}.") from error
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, worker)
     await worker.availability.wait()
     if not worker.stopping.is_set():
-        await asyncio.to_thread(_report_faults, warn)
+        await in_thread(lambda: _report_faults(warn))
         gc.freeze()  # what is loaded by now is never garbage: collections skip it (decision 51)
         await worker.run()
 
@@ -64,8 +65,6 @@ def _report_faults(warn: Callable[[str], object]) -> None:
             warn(f"{problem.msg} {problem.hint}")
     except DatabaseError as error:
         logger.warning("the triggers could not be checked: %s", error)
-    finally:
-        connections.close_all()
 
 
 def stop(worker: Worker) -> None:

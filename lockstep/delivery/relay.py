@@ -64,10 +64,10 @@ class Window(NamedTuple):
 
 
 class Step(NamedTuple):
-    """The result of one step of the relay: whether any place moved, and the changes fanned out by subscription."""
+    """The result of one step of the relay: whether any place moved, and how many changes each subscription got."""
 
     moved: bool
-    given: dict[str, int]
+    fanned_out: dict[str, int]
 
 
 async def declare(connection: Connection, subscriber: Subscriber) -> None:
@@ -100,11 +100,11 @@ async def advance(connection: Connection, chunk: int = CHUNK) -> Step:
     if await join(connection, found):
         found = await windows(connection)
     steps = [await fan_out(connection, window, chunk) for window in found if window.seq is not None]
-    given: dict[str, int] = defaultdict(int)
+    fanned_out: dict[str, int] = defaultdict(int)
     for step in steps:
-        for name, changes in step.given.items():
-            given[name] += changes
-    return Step(any(step.moved for step in steps), dict(given))
+        for name, changes in step.fanned_out.items():
+            fanned_out[name] += changes
+    return Step(any(step.moved for step in steps), dict(fanned_out))
 
 
 async def windows(connection: Connection) -> list[Window]:
@@ -164,10 +164,10 @@ async def fan_out(connection: Connection, window: Window, chunk: int = CHUNK) ->
     if any(is_held for is_held, *_ in rows):
         cursor = await connection.execute(RELAY["part"], window._asdict())
         return Step(cursor.rowcount > 0, {})
-    given = {name: changes for _, name, changes, _ in rows if name is not None}
+    fanned_out = {name: changes for _, name, changes, _ in rows if name is not None}
     for name in [name for _, name, _, may_be_full in rows if may_be_full]:
         await _count_waiting(connection, name)
-    return Step(bool(rows), given)
+    return Step(bool(rows), fanned_out)
 
 
 async def _count_waiting(connection: Connection, subscription: str) -> None:

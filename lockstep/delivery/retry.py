@@ -44,8 +44,8 @@ def delay_after(attempts: int, error: DeliveryError, schedule: Sequence[float] =
         return _spread(SCHEDULE[1])
     if attempts >= len(schedule):
         return None
-    after = error.after if isinstance(error, RetryLater) else None
-    return max(_spread(schedule[max(attempts, 1)]), min(after or 0.0, MAX_RETRY_AFTER))
+    retry_after = error.after if isinstance(error, RetryLater) else None
+    return max(_spread(schedule[max(attempts, 1)]), min(retry_after or 0.0, MAX_RETRY_AFTER))
 
 
 def _spread(seconds: float) -> float:

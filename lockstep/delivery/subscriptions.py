@@ -115,8 +115,8 @@ class Subscriber:
 
     `concurrency` limits the handler calls in progress in one worker, `deadline` the seconds of each. Changes whose
     origin is `skip_origin` are not delivered. At `cap` waiting changes fan-out stops until half of them are delivered.
-    `recorded` keeps every attempt for a week, with the receipt of the handler or of its error; it is for deliveries to
-    other systems. A handler that sent nothing returns Skipped.
+    `recorded` stores every attempt (models.Attempt), with the receipt of the handler or of its error; it is for
+    deliveries to other systems. A handler that sent nothing returns Skipped.
 
     `models` are labels; `follows` are patterns instead of them: "*", "blog.*", "blog.article.*",
     "blog.article.created". `schedule` are the seconds before each attempt, the first of them 0. `on_dead_letter` is
@@ -148,7 +148,7 @@ class Subscriber:
         if self.is_exactly_once and self.recorded:
             raise ValueError(f"The subscriber {self.name!r} keeps no attempts: nothing of it leaves our database.")
         if self.connect and self.batch > 1:
-            raise ValueError(f"The subscriber {self.name!r} has a batch, which only a transactional one can have.")
+            raise ValueError(f"The subscriber {self.name!r}: only a transactional subscriber has a batch.")
 
     @property
     def is_exactly_once(self) -> bool:

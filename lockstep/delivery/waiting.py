@@ -10,13 +10,13 @@ class Reasons:
     """Reasons that were logged: each is new again after a minute."""
 
     def __init__(self) -> None:
-        self._said: dict[str, float] = {}
+        self._logged: dict[str, float] = {}
 
     def is_new(self, reason: str) -> bool:
         """Whether it was not logged recently. It counts as logged now."""
         now = time.monotonic()
-        self._said = {known: at for known, at in self._said.items() if now - at < REPEAT_SECONDS}
-        return self._said.setdefault(reason, now) == now
+        self._logged = {logged: at for logged, at in self._logged.items() if now - at < REPEAT_SECONDS}
+        return self._logged.setdefault(reason, now) == now
 
 
 async def first_of(*events: asyncio.Event, seconds: float) -> None:

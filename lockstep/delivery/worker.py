@@ -234,8 +234,8 @@ class Worker:
             while not self.stopping.is_set():
                 self.heartbeat.note("the relay")
                 self.log_grew.clear()
-                moved, given = await advance(connection)
-                for name, changes in given.items():
+                moved, fanned_out = await advance(connection)
+                for name, changes in fanned_out.items():
                     counters.FANNED_OUT.labels(counters.label(name)).inc(changes)
                     self._wake(name)
                 poll = MIN_POLL_SECONDS if moved else min(poll * 1.5, MAX_POLL_SECONDS)

@@ -2,13 +2,10 @@
 
 from lockstep.changes.models import LoggedChange
 from lockstep.changes.readers import Part
-from lockstep.delivery.documents import shown_document
 from lockstep.delivery.subscriptions import Change
 
-Logged = LoggedChange | Change  # read by the ORM or by the feed
 
-
-def serialize_change(change: Logged) -> dict[str, object]:
+def serialize_change(change: LoggedChange | Change) -> dict[str, object]:
     """The representation of a change, with all its columns."""
     return {
         "seq": change.seq,
@@ -17,17 +14,17 @@ def serialize_change(change: Logged) -> dict[str, object]:
         "model": change.model,
         "object_id": change.object_id,
         "kind": change.kind,
-        "before": shown_document(change.model, change.before),
-        "after": shown_document(change.model, change.after),
+        "before": change.before,
+        "after": change.after,
         "actor": change.actor,
         "origin": change.origin,
         "trace": change.trace,
     }
 
 
-def differences(model: str, part: Logged | Part) -> dict[str, dict[str, object]]:
+def differences(part: Part) -> dict[str, dict[str, object]]:
     """{column: {"before", "after"}} of changed columns; of all columns for a created or deleted object."""
-    before, after = (shown_document(model, document) or {} for document in (part.before, part.after))
+    before, after = part.before or {}, part.after or {}
     return {
         name: {"before": before.get(name), "after": after.get(name)}
         for name in sorted(before.keys() | after.keys())

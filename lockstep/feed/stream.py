@@ -79,7 +79,7 @@ class Stream:
 
 
 def event_stream(
-    last_event_id: str, wanted: Wanted, actor: Actor, is_gone: Callable[[], bool] = lambda: False
+    last_event_id: str, wanted: Wanted, actor: Actor, is_gone: Callable[[], bool]
 ) -> StreamingHttpResponse:
     """A response with the `wanted` changes, until its actor loses the right to read or the client `is_gone`.
 
@@ -88,8 +88,8 @@ def event_stream(
     with ExitStack() as resources:
         resources.enter_context(_slot())
         reader = resources.enter_context(open_log_reader())
-        place = _begin(reader, last_event_id)
-        stream = Stream(resources.pop_all(), _events(reader, place, wanted, actor, is_gone))
+        position = _begin(reader, last_event_id)
+        stream = Stream(resources.pop_all(), _events(reader, position, wanted, actor, is_gone))
     return StreamingHttpResponse(stream, content_type=EVENT_STREAM, headers=STREAM_HEADERS)
 
 
@@ -107,15 +107,15 @@ def _begin(reader: LogReader, last_event_id: str) -> Position:
     try:
         if not last_event_id:
             return reader.now()
-        place = Position.parse(last_event_id)
-        reader.validate(place)
+        position = Position.parse(last_event_id)
+        reader.validate(position)
     except log_reader.LogNotInitialised as error:
         raise LogNotReady from error
     except log_reader.InvalidPosition as error:
         raise InvalidLastEventId from error
     except log_reader.PositionExpired as error:
         raise PositionExpired from error
-    return place
+    return position
 
 
 class _Entitlement:
@@ -134,42 +134,42 @@ class _Entitlement:
 
 
 def _events(
-    reader: LogReader, place: Position, wanted: Wanted, actor: Actor, is_gone: Callable[[], bool]
+    reader: LogReader, position: Position, wanted: Wanted, actor: Actor, is_gone: Callable[[], bool]
 ) -> Generator[bytes]:
     """The stream's events. It ends if the database fails, and its client resumes at its position."""
     try:
-        yield from _changes(reader, place, wanted, actor, is_gone)
+        yield from _changes(reader, position, wanted, actor, is_gone)
     except psycopg.Error as error:
         logger.warning("a stream ends because of the database: %s", str(error).partition("\n")[0])
 
 
 def _changes(
-    reader: LogReader, place: Position, wanted: Wanted, actor: Actor, is_gone: Callable[[], bool]
+    reader: LogReader, position: Position, wanted: Wanted, actor: Actor, is_gone: Callable[[], bool]
 ) -> Generator[bytes]:
     """Each wanted change with the position after it, and heartbeats with the current position."""
-    yield b"retry: %d\nid: %s\n\n" % (RETRY_MILLISECONDS, str(place).encode())
+    yield b"retry: %d\nid: %s\n\n" % (RETRY_MILLISECONDS, str(position).encode())
     ends = time.monotonic() + LIFE_SECONDS
     silent_since = time.monotonic()
     entitlement = _Entitlement(reader, actor)
     while time.monotonic() < ends and not is_gone() and entitlement.holds():
-        found = reader.read(place)
+        found = reader.read(position)
         if not found:
-            place = reader.next_window(place)
-            if place.start == place.end:
+            position = reader.next_window(position)
+            if position.start == position.end:
                 reader.wait(POLL_SECONDS)
-        for place, change in found:
+        for position, change in found:
             if wanted(change):
-                yield _event(place, change)
+                yield _event(position, change)
                 silent_since = time.monotonic()
         if time.monotonic() - silent_since >= HEARTBEAT_SECONDS:
-            yield b"id: %s\n\n" % str(place).encode()
+            yield b"id: %s\n\n" % str(position).encode()
             silent_since = time.monotonic()
 
 
-def _event(place: Position, change: Change) -> bytes:
+def _event(position: Position, change: Change) -> bytes:
     kind = f"{change.model}.{change.kind}".encode()
     return b"id: %s\nevent: %s\ndata: %s\n\n" % (
-        str(place).encode(),
+        str(position).encode(),
         kind,
         orjson.dumps(serialize_change(change), option=orjson.OPT_UTC_Z),
     )

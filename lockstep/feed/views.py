@@ -15,8 +15,7 @@ from rest_framework.request import Request
 
 from lockstep.changes.capture import captured_models
 from lockstep.changes.models import LoggedChange
-from lockstep.changes.readers import Part, event_types, matching_patterns, may_read_object, readable_part
-from lockstep.conf import lockstep_settings
+from lockstep.changes.readers import Part, known_patterns, matching_patterns, may_read_object, readable_part
 from lockstep.delivery.subscriptions import Change, logged_models
 from lockstep.feed.serializers import ChangeSerializer, HistoryEntrySerializer
 from lockstep.feed.shapes import differences, serialize_change
@@ -38,7 +37,7 @@ from lockstep.rest.views import View
 __all__ = ["ChangeListView", "HistoryView", "history_of"]
 
 MAX_PATTERNS = 2_000  # characters
-PLACE = OpenApiParameter(
+LAST_EVENT_ID = OpenApiParameter(
     "Last-Event-ID", str, OpenApiParameter.HEADER, description="Where the stream continues; without it, from now on."
 )
 ORDERINGS: dict[str, Ordering] = {"-seq": ("-seq",), "seq": ("seq",)}
@@ -68,7 +67,7 @@ FILTERS = Filters(
 def read_patterns(value: str) -> frozenset[str]:
     """Parses comma-separated patterns, each of which must match an event type. Raises ValueError."""
     patterns = read_text(value, MAX_PATTERNS).split(",")
-    known = set().union(*(matching_patterns(event_type) for event_type in event_types(is_staff=True)))
+    known = known_patterns(is_staff=True)
     if unknown := [pattern for pattern in patterns if pattern not in known]:
         raise ValueError(
             f"No event matches {unknown[0][:100]!r}. Patterns are posts.post.created, posts.post.*, posts.* or *."
@@ -92,7 +91,7 @@ EVERYTHING = frozenset("*")
 class EventStreamRenderer(JSONRenderer):
     """A renderer for content negotiation; errors are problem+json all the same."""
 
-    media_type = "text/event-stream"
+    media_type = EVENT_STREAM
     format = "event-stream"
 
 
@@ -108,8 +107,8 @@ class ChangeListView(View):
 
     @extend_schema(
         operation_id="list_changes",
-        parameters=[*FILTERS.parameters, *FOLLOWING, PLACE, ordering(ORDERINGS), *CURSOR_PAGE],
-        responses={(200, "application/json"): page_of(ChangeSerializer), (200, "text/event-stream"): str, 410: None},
+        parameters=[*FILTERS.parameters, *FOLLOWING, LAST_EVENT_ID, ordering(ORDERINGS), *CURSOR_PAGE],
+        responses={(200, "application/json"): page_of(ChangeSerializer), (200, EVENT_STREAM): str, 410: None},
     )
     def get(self, request: ApiRequest) -> HttpResponseBase:
         is_live = isinstance(request.accepted_renderer, EventStreamRenderer)
@@ -131,8 +130,7 @@ class HistoryView(View):
 
     @_history_schema("list_history")
     def get(self, request: ApiRequest, model: str, object_id: str) -> ApiResponse:
-        log = LoggedChange.objects.using(lockstep_settings.DATABASE)
-        rows = log.filter(model=model, object_id=self.id_in_log(model, object_id))
+        rows = LoggedChange.objects.filter(model=model, object_id=self.id_in_log(model, object_id))
         last = rows.order_by("-seq").values("kind", "before", "after").first()
         if last is None or not may_read_object(model, last, **_reader(request)):
             raise NotFound("The object does not exist, or its history is not visible to you.")
@@ -204,7 +202,7 @@ def _entry(change: LoggedChange, people: _People, part: Part | None) -> dict[str
     if part is None:
         return entry
     nothing = {name: None for name in ("before", "after") if getattr(part, name) is None}
-    return {**entry, "changed": differences(change.model, part), **nothing}
+    return {**entry, "changed": differences(part), **nothing}
 
 
 def _refuse(request: ApiRequest, names: Iterable[str], *, is_live: bool) -> None:
@@ -218,14 +216,14 @@ def _live(request: ApiRequest) -> HttpResponseBase:
     if request.method == "HEAD":
         return HttpResponse(content_type=EVENT_STREAM, headers=STREAM_HEADERS)  # takes no slot
     wanted = request.parameters.get("events", EVERYTHING)
-    place = request.headers.get("Last-Event-ID") or request.parameters.get("last_event_id", "")
+    last_event_id = request.headers.get("Last-Event-ID") or request.parameters.get("last_event_id", "")
 
     def matches(change: Change) -> bool:
         return bool(wanted & matching_patterns(f"{change.model}.{change.kind}"))
 
     exchange = request._request.META.get(EXCHANGE)
     return event_stream(
-        place, matches, actor_of(request), lambda: exchange is not None and (exchange.gone or exchange.ending)
+        last_event_id, matches, actor_of(request), lambda: exchange is not None and (exchange.gone or exchange.ending)
     )
 
 

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-# Seconds: ten hours, which is also the longest wait between two attempts of a delivery.
+# Ten hours, which is also the longest delay of the retry schedule; a longer Retry-After is limited to it.
 MAX_RETRY_AFTER = 36_000.0
 
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]{1,6})?")  # of any length: float() turns too many digits into infinity

@@ -18,7 +18,7 @@ from lockstep.changes.database_errors import UnsuitableDatabase
 from lockstep.conf import lockstep_settings
 from lockstep.delivery.heartbeat import worker_state
 from lockstep.delivery.metrics import exposition
-from lockstep.delivery.periodic import asleep
+from lockstep.delivery.periodic import overdue
 from lockstep.rest.errors import problem_response
 from lockstep.rest.figures import DatabaseMetrics, of_web_server
 from lockstep.rest.problem_views import ProbeView, not_found
@@ -100,12 +100,12 @@ def _checks() -> dict[str, str]:
         with connection.cursor() as cursor:
             cursor.execute("SELECT current_setting('transaction_read_only') = 'on'")
             (is_read_only,) = cursor.fetchone()
-        sleeping, stopped = ([], {}) if pending else (asleep(), stops())
+        late, stopped = ([], {}) if pending else (overdue(), stops())
         return {
             "database": READ_ONLY if is_read_only else "ok",
             "migrations": "pending: run manage.py migrate" if pending else "ok",
             "worker": "unknown" if pending else worker_state(),
-            "periodic": f"not done for too long: {', '.join(sleeping)}" if sleeping else "ok",
+            "periodic": f"not done for too long: {', '.join(late)}" if late else "ok",
             "mirrors": "; ".join(f"{provider}: stopped, {reason}" for provider, reason in stopped.items()) or "ok",
         }
     except DatabaseError:

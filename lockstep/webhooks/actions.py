@@ -32,7 +32,7 @@ __all__ = ["delete_endpoints", "disable_endpoints"]
 SECRET_BYTES = 32
 MAX_OLD_SECRETS = 4  # each has a signature in the header of every message, beside that of the new one
 SWITCHED_OFF = "switched off by its owner"
-OWNER_SIGNED_OUT = "switched off when its owner's password was changed"
+CREDENTIALS_CHANGED = "switched off when its owner's password was changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +69,12 @@ def update_endpoint(
 ) -> None:
     """Changes url, events and description; switches the endpoint off or on. It starts from now when switched on.
 
-    Raises PreconditionFailed.
+    Failures at another URL do not count any more. Raises PreconditionFailed.
     """
     with attributed_transaction(actor=actor):
         endpoint = _locked(endpoint, match)
+        if values.get("url", endpoint.url) != endpoint.url:
+            values["failing_since"] = None
         for name, value in values.items():
             setattr(endpoint, name, value)
         if values:
@@ -110,12 +112,12 @@ def disable_endpoints(owner: AnyUser) -> None:
     """
     rows = Endpoint.objects.alive().filter(owner=owner, disabled=None)
     for endpoint in rows.order_by("pk").select_for_update(no_key=True):
-        disable(endpoint, reason=OWNER_SIGNED_OUT)
+        disable(endpoint, reason=CREDENTIALS_CHANGED)
 
 
 def remove_orphans() -> int:
     """Removes subscriptions whose endpoint is gone, as when the row of its owner was deleted. Returns their number."""
-    names = Subscription.objects.using(lockstep_settings.DATABASE).filter(name__startswith=f"{FAMILY}:")
+    names = Subscription.objects.filter(name__startswith=f"{FAMILY}:")
     keys = [name.removeprefix(f"{FAMILY}:") for name in names.values_list("name", flat=True)]
     alive = set(map(str, Endpoint.objects.alive().filter(pk__in=keys).values_list("pk", flat=True)))
     orphans = [key for key in keys if key not in alive]
@@ -144,7 +146,7 @@ def rotate_secret(*, actor: str, endpoint: Endpoint) -> Created:
         _set(
             endpoint,
             secret=encrypt(SECRETS, secret.encode()),
-            old_secrets=[sealed for sealed, _ in old],
+            old_secrets=[encrypted for encrypted, _ in old],
             old_secrets_until=[until for _, until in old],
         )
     endpoint.refresh_from_db()
@@ -164,28 +166,28 @@ def reseal_secrets() -> tuple[int, list[UUID]]:
                 continue  # deleted meanwhile
             try:
                 secret = _reencrypted(bytes(endpoint.secret))
-                old = [(_reencrypted(sealed), until) for sealed, until in _old_secrets(endpoint, _now())]
+                old = [(_reencrypted(encrypted), until) for encrypted, until in _old_secrets(endpoint, _now())]
             except DecryptionFailed:
                 unreadable.append(endpoint.pk)
                 continue
             _set(
                 endpoint,
                 secret=secret,
-                old_secrets=[sealed for sealed, _ in old],
+                old_secrets=[encrypted for encrypted, _ in old],
                 old_secrets_until=[until for _, until in old],
             )
             done += 1
     return done, unreadable
 
 
-def _reencrypted(sealed: bytes) -> bytes:
-    return encrypt(SECRETS, decrypt(SECRETS, sealed))
+def _reencrypted(encrypted: bytes) -> bytes:
+    return encrypt(SECRETS, decrypt(SECRETS, encrypted))
 
 
 def _old_secrets(endpoint: Endpoint, now: datetime) -> list[tuple[bytes, datetime]]:
     """The old secrets that are still valid, with their ends."""
     pairs = zip(endpoint.old_secrets, endpoint.old_secrets_until, strict=True)
-    return [(bytes(sealed), until) for sealed, until in pairs if until > now]
+    return [(bytes(encrypted), until) for encrypted, until in pairs if until > now]
 
 
 def _now() -> datetime:

@@ -7,19 +7,26 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import cache
+from functools import cache, cached_property
 from uuid import UUID
 
 import psycopg
-from asgiref.sync import sync_to_async
-from django.db import DatabaseError, connections
+from django.db import DatabaseError
 
 from lockstep.changes.capture import Visibility, captured
 from lockstep.changes.columns import column_of, table_of
 from lockstep.changes.database_errors import is_outage
 from lockstep.changes.readers import matching_patterns, readable_part, sight
 from lockstep.conf import lockstep_settings, networks
-from lockstep.delivery.destinations.webhook import Destination, Gone, WebhookSender, body_of, webhook_sender
+from lockstep.delivery.database import in_thread
+from lockstep.delivery.destinations.webhook import (
+    Destination,
+    Gone,
+    WebhookSender,
+    body_of,
+    event_type,
+    webhook_sender,
+)
 from lockstep.delivery.errors import DeliveryError, Receipt, Rejected, RetryLater
 from lockstep.delivery.lanes import Outcome
 from lockstep.delivery.subscriptions import Claim, Family, Handler, Pool, Skipped, Subscriber
@@ -36,15 +43,21 @@ ORIGIN = "webhooks"  # of messages to one endpoint only
 TEST = "webhooks.test"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Endpoint:
     """An endpoint at the time of its reading."""
 
-    destination: Destination
+    url: str
+    encrypted: tuple[bytes, ...]  # its secrets
     failing: bool
     owner: str
     is_staff: bool
     events: list[str]
+
+    @cached_property
+    def destination(self) -> Destination:
+        """Its URL and secrets. Raises DecryptionFailed."""
+        return Destination(self.url, tuple(decrypt(SECRETS, each).decode() for each in self.encrypted))
 
     def readable(self, claim: Claim) -> Claim | None:
         """The claim with the part of its change that the owner may read, if the endpoint follows it; else None.
@@ -74,31 +87,38 @@ class EndpointHandler:
         self._reading = asyncio.Lock()
 
     async def deliver(self, claim: Claim) -> Receipt | Skipped:
-        """Sends changes that the owner may see; skips others, and all changes for a deleted or disabled endpoint."""
+        """Sends changes that the owner may see; skips others, and all changes for a deleted or disabled endpoint.
+
+        The receipt of each attempt whose change the owner may see has the type that is sent; only these are listed.
+        """
         endpoint = await self._endpoint(claim.clock.at)
         if not endpoint:
             return Skipped("the endpoint is gone or disabled")
         readable = endpoint.readable(claim)
         if not readable or not await self._is_in_sight(endpoint, readable):
             return Skipped("the owner may not see it, or the endpoint does not follow it")
-        sent_as = {"type": f"{readable.change.model}.{readable.change.kind}"}
+        sent_as: Receipt = {"type": event_type(readable)}
         try:
-            receipt = await self._send(endpoint.destination, readable)
+            destination = endpoint.destination
+        except DecryptionFailed as error:
+            raise RetryLater(f"its secret cannot be decrypted: {error}; rotate it", receipt=sent_as) from error
+        try:
+            receipt = await self._send(endpoint, destination, readable)
         except DeliveryError as error:
             error.receipt = (error.receipt or {}) | sent_as
-            await self._noting(self._failed(endpoint.destination.url, claim, error))
+            await self._noting(self._failed(endpoint.url, claim, error))
             raise
         if endpoint.failing:
             await self._noting(self._answered())
         return receipt | sent_as
 
-    async def _send(self, destination: Destination, claim: Claim) -> Receipt:
+    async def _send(self, endpoint: _Endpoint, destination: Destination, claim: Claim) -> Receipt:
         """Sends the message. Raises RetryLater for a refusal if the endpoint was changed meanwhile."""
         try:
             return await self.sender.send(destination, claim.message_id, body_of(claim), claim.clock)
         except Rejected as refusal:
-            endpoint = await self._endpoint(time.monotonic())
-            if endpoint and endpoint.destination != destination:
+            now = await self._endpoint(time.monotonic())
+            if now and (now.url, now.encrypted) != (endpoint.url, endpoint.encrypted):
                 changed = f"{refusal}; the endpoint was changed meanwhile"
                 raise RetryLater(changed, receipt=refusal.receipt) from refusal
             raise
@@ -131,12 +151,8 @@ class EndpointHandler:
             row = await cursor.fetchone()
         if row is None:
             return None
-        url, sealed, failing, owner, is_staff, events = row
-        try:
-            secrets = tuple(decrypt(SECRETS, each).decode() for each in sealed)
-        except DecryptionFailed as error:
-            raise RetryLater(f"its secret cannot be decrypted: {error}; rotate it") from error
-        return _Endpoint(Destination(url, secrets), failing, owner, is_staff, events)
+        url, encrypted, failing, owner, is_staff, events = row
+        return _Endpoint(url, tuple(encrypted), failing, owner, is_staff, events)
 
     async def _is_in_sight(self, endpoint: _Endpoint, claim: Claim) -> bool:
         """Whether the owner may see the current row of the change.
@@ -170,14 +186,8 @@ class EndpointHandler:
             reason = f"failed for {lockstep_settings.WEBHOOK_PATIENCE_DAYS} days; the last time: {error}"
         else:
             return
-
-        def in_thread() -> None:
-            try:
-                give_up(self.key, Outcome(claim, error), url=url, failing_since=failing_since, reason=reason)
-            finally:
-                connections.close_all()  # the thread is not reused
-
-        await sync_to_async(in_thread, thread_sensitive=False)()
+        last = Outcome(claim, error)
+        await in_thread(lambda: give_up(self.key, last, url=url, failing_since=failing_since, reason=reason))
 
 
 @cache
@@ -212,7 +222,6 @@ def member(name: str) -> Subscriber:
     return Subscriber(
         name=name,
         kind="event",
-        models=(),
         connect=connect,
         skip_origin=ORIGIN,
         concurrency=lockstep_settings.WEBHOOK_CONCURRENCY,

@@ -8,7 +8,7 @@ import httpx
 from django.conf import settings
 from rest_framework import serializers
 
-from lockstep.changes.readers import event_types, matching_patterns
+from lockstep.changes.readers import event_types, known_patterns
 from lockstep.conf import lockstep_settings, networks
 from lockstep.delivery.destinations.addresses import ForbiddenAddress, check_addresses
 from lockstep.delivery.destinations.resolving import numeric_addresses
@@ -94,11 +94,12 @@ class EndpointSerializer(StrictSerializer):
 
     def validate_events(self, patterns: list[str]) -> list[str]:
         """Raises ValidationError for patterns without an event type that the user may see."""
-        types = event_types(is_staff=bool(getattr(self.context["user"], "is_staff", False)))
-        known = set().union(*(matching_patterns(event_type) for event_type in types)) if types else set()
+        is_staff = bool(getattr(self.context["user"], "is_staff", False))
+        known = known_patterns(is_staff=is_staff)
         if unknown := [pattern for pattern in patterns if pattern not in known]:
+            types = ", ".join(event_types(is_staff=is_staff))
             raise serializers.ValidationError(
-                f"No event type that you may see matches {unknown[0]!r}. Event types: {', '.join(types)}; "
+                f"No event type that you may see matches {unknown[0]!r}. Event types: {types}; "
                 "<app>.<model>.*, <app>.* and * match several."
             )
         return sorted(set(patterns))
@@ -201,7 +202,7 @@ def serialize_attempt(attempt: Attempt) -> dict[str, object]:
     return {
         "id": attempt.id,
         "message_id": attempt.message_id,
-        "type": receipt.get("type", f"{attempt.model}.{attempt.kind}"),  # the sent type (readers.py)
+        "type": receipt.get("type"),  # as it was sent (readers.py)
         "number": attempt.number,
         "at": attempt.began,
         "seconds": round(attempt.seconds, 3),

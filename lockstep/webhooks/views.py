@@ -144,7 +144,8 @@ class AttemptListView(WebhookView):
         operation_id="list_webhook_attempts", parameters=[*ATTEMPTS, *CURSOR_PAGE], responses=page_of(AttemptSerializer)
     )
     def get(self, request: ApiRequest, key: UUID) -> ApiResponse:
-        rows = Attempt.objects.filter(subscription_id=_endpoint(request, key).subscription)
+        # The others were interrupted by our own side, perhaps before it was known whether the user may read the change.
+        rows = Attempt.objects.filter(subscription_id=_endpoint(request, key).subscription, receipt__has_key="type")
         if "delivered" in request.parameters:
             rows = rows.filter(failure__isnull=request.parameters["delivered"])
         if "message_id" in request.parameters:

@@ -211,7 +211,7 @@ BUGS = [
     SeededBug(
         "a closed connection is not noticed by its socket",
         "lockstep/delivery/database.py",
-        "if said.poll(0):",
+        "if unread.poll(0):",
         "if False:",
         "lockstep/delivery/tests/test_database.py::test_the_pool_discards_connections_of_a_stopped_server",
     ),
@@ -232,7 +232,7 @@ BUGS = [
     SeededBug(
         "imports are echoed back",
         RELAY,
-        "looked.origin IS DISTINCT FROM following.skip_origin",
+        "logged.origin IS DISTINCT FROM following.skip_origin",
         "true",
         f"{TEST_IMPORT}::test_the_import_is_not_echoed_back",
     ),
@@ -400,6 +400,13 @@ BUGS = [
         "if len(await _lock_claimed(connection, claims)) < len(claims):",
         "if len(await _lock_claimed(connection, claims)) < 0:",
         "lockstep/delivery/tests/test_within.py::test_a_claim_that_was_lost_writes_nothing",
+    ),
+    SeededBug(
+        "a transactional function commits although its lease has ended",
+        "lockstep/delivery/lanes.py",
+        "if len(cursor.fetchall()) < len(claims):",
+        "if len(cursor.fetchall()) < 0:",
+        "lockstep/delivery/tests/test_within.py::test_a_transactional_function_whose_claim_was_lost_writes_nothing",
     ),
     SeededBug(
         "a push that waits for a lane keeps a connection",
@@ -570,7 +577,7 @@ BUGS = [
         "lockstep/delivery/destinations/addresses.py",
         "return [address, address.sixtofour]",
         "return [address]",
-        f"{TEST_ADDRESSES}::test_nothing_else_may",
+        f"{TEST_ADDRESSES}::test_other_addresses_may_not_be_reached",
     ),
     SeededBug(
         "a webhook's owner may see everything",
@@ -684,8 +691,8 @@ BUGS = [
     SeededBug(
         "only the newest secret of an endpoint is encrypted anew",
         "lockstep/webhooks/actions.py",
-        "[(_reencrypted(sealed), until)",
-        "[(sealed, until)",
+        "[(_reencrypted(encrypted), until)",
+        "[(encrypted, until)",
         "lockstep/webhooks/tests/test_endpoints.py::test_resealed_secrets_outlive_the_old_secret_key",
     ),
     SeededBug(
@@ -1509,7 +1516,7 @@ BUGS = [
         "lockstep/delivery/epochs.py",
         "if state.inserted < seen.flushed:",
         "if state.inserted < seen.inserted:",
-        f"{TEST_CLOCKS}::test_how_a_database_has_turned_back",
+        f"{TEST_CLOCKS}::test_a_database_that_was_turned_back_is_described",
     ),
     SeededBug(
         "an order keeps its stock until a clock that stepped back has come as far again",

@@ -3,10 +3,11 @@
 import ipaddress
 from collections.abc import Iterable, Sequence
 
+from lockstep.conf import Network
+
 __all__ = ["ANYWHERE"]
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # For destinations that the operator has configured.
 ANYWHERE: Sequence[Network] = (ipaddress.IPv4Network("0.0.0.0/0"), ipaddress.IPv6Network("::/0"))

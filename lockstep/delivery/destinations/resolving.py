@@ -8,7 +8,10 @@ from functools import lru_cache
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from lockstep.delivery.destinations.addresses import ForbiddenAddress, Network, NoPublicAddress, check_addresses
+from lockstep.conf import Network
+from lockstep.delivery.destinations.addresses import ForbiddenAddress, NoPublicAddress, check_addresses
+
+LOOPBACK = ("127.0.0.1", "::1")  # what all names below localhost mean (RFC 6761)
 
 
 class PublicResolver(AbstractResolver):
@@ -43,9 +46,11 @@ class PublicResolver(AbstractResolver):
 def numeric_addresses(host: str) -> Sequence[str]:
     """The addresses of localhost, or of a host that is a number in any form that resolvers accept.
 
-    Empty for other names, which are resolved at each connection.
+    Empty for other names, which are resolved at each connection. It waits for no name server.
     """
-    flags = 0 if host == "localhost" or host.endswith(".localhost") else socket.AI_NUMERICHOST
+    if host.endswith(".localhost"):
+        return LOOPBACK
+    flags = 0 if host == "localhost" else socket.AI_NUMERICHOST  # localhost is in the file of hosts
     try:
         return [str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=flags)]
     except (OSError, UnicodeError):

@@ -22,10 +22,10 @@ from standardwebhooks import Webhook
 from yarl import URL
 
 from lockstep import telemetry
+from lockstep.conf import Network
 from lockstep.delivery.clock import DatabaseClock
-from lockstep.delivery.destinations.addresses import ForbiddenAddress, Network, NoPublicAddress, check_addresses
+from lockstep.delivery.destinations.addresses import ForbiddenAddress, NoPublicAddress, check_addresses
 from lockstep.delivery.destinations.resolving import PublicResolver, numeric_addresses
-from lockstep.delivery.documents import shown_document
 from lockstep.delivery.errors import DeliveryError, Receipt, Rejected, RetryLater, TimedOut, Unreachable
 from lockstep.delivery.subscriptions import Claim
 from lockstep.http.client import trusted
@@ -37,7 +37,7 @@ __all__ = ["Destination", "WebhookSender", "webhook_sender"]
 MAX_RESPONSE_BYTES = 64 * 1024  # that are read of a response
 EXCERPT = 2_000  # characters of it that are kept
 IDLE_SECONDS = 2.0  # after which an idle connection is closed; most servers close it after 5 seconds
-SHOWN_HEADERS = frozenset({"content-type", "content-length", "date", "location", "retry-after", "server"})
+KEPT_HEADERS = frozenset({"content-type", "content-length", "date", "location", "retry-after", "server"})
 RETRIED = frozenset({408, 409, 425, 429})
 GONE = 410
 REDACTED = "[redacted]"
@@ -63,8 +63,7 @@ def event_type(claim: Claim) -> str:
 def body_of(claim: Claim) -> bytes:
     """{"type", "timestamp", "data": {"id", "before", "after"}}; before and after hold the captured columns."""
     change = claim.change
-    before, after = (shown_document(change.model, document) for document in (change.before, change.after))
-    data = {"id": change.object_id, "before": before, "after": after}
+    data = {"id": change.object_id, "before": change.before, "after": change.after}
     return orjson.dumps({"type": event_type(claim), "timestamp": change.at, "data": data}, option=orjson.OPT_UTC_Z)
 
 
@@ -98,7 +97,7 @@ class WebhookSender:
         sent: Receipt = {"request_headers": headers | {"webhook-signature": REDACTED}}
         try:
             async with asyncio.timeout(self._deadline):
-                status, shown, text = await self._exchange(URL(destination.url, encoded=True), headers, body)
+                status, answered, text = await self._exchange(URL(destination.url, encoded=True), headers, body)
         except NoPublicAddress as error:  # the same for an unknown name and for one of our own network
             raise Unreachable(str(error), receipt=sent) from error
         except ForbiddenAddress as error:
@@ -109,8 +108,8 @@ class WebhookSender:
             raise Unreachable(_cause(error), receipt=sent) from error
         except (ClientError, OSError) as error:
             raise RetryLater(_cause(error), receipt=sent) from error
-        receipt: Receipt = {**sent, "status": status, "response_headers": shown, "response": text}
-        if refusal := _refusal(status, shown, receipt, clock.now()):
+        receipt: Receipt = {**sent, "status": status, "response_headers": answered, "response": text}
+        if refusal := _refusal(status, answered, receipt, clock.now()):
             raise refusal
         return receipt
 
@@ -124,8 +123,8 @@ class WebhookSender:
                 beginning += chunk
             if not response.content.at_eof():
                 response.close()
-        shown = {name: response.headers[name][:EXCERPT] for name in SHOWN_HEADERS if name in response.headers}
-        return response.status, shown, beginning[:EXCERPT].decode(errors="replace")
+        kept = {name: response.headers[name][:EXCERPT] for name in KEPT_HEADERS if name in response.headers}
+        return response.status, kept, beginning[:EXCERPT].decode(errors="replace")
 
 
 @asynccontextmanager
@@ -133,22 +132,26 @@ async def webhook_sender(
     *, concurrency: int, deadline: float, opened: Sequence[Network] = ()
 ) -> AsyncIterator[WebhookSender]:
     """A sender for one receiver, with at most `concurrency` requests at once and `deadline` seconds for each."""
+    resolver = PublicResolver(opened)
     connector = TCPConnector(
-        resolver=PublicResolver(opened),
+        resolver=resolver,
         use_dns_cache=False,
         ssl=trusted(),
         limit=concurrency,
         keepalive_timeout=IDLE_SECONDS,
     )
-    async with ClientSession(
-        connector=connector,
-        connector_owner=True,
-        cookie_jar=DummyCookieJar(),
-        timeout=ClientTimeout(total=None),  # `deadline` limits it
-        auto_decompress=False,
-        skip_auto_headers=("Accept", "Accept-Encoding"),
-    ) as session:
-        yield WebhookSender(session, deadline, opened)
+    try:
+        async with ClientSession(
+            connector=connector,
+            connector_owner=True,
+            cookie_jar=DummyCookieJar(),
+            timeout=ClientTimeout(total=None),  # `deadline` limits it
+            auto_decompress=False,
+            skip_auto_headers=("Accept", "Accept-Encoding"),
+        ) as session:
+            yield WebhookSender(session, deadline, opened)
+    finally:
+        await resolver.close()  # a connector closes only a resolver that it has made
 
 
 def _refusal(status: int, headers: dict[str, str], receipt: Receipt, now: datetime) -> DeliveryError | None:

@@ -3,11 +3,15 @@
 -- Snapshots and transaction ids are valid in one cluster only: after a dump was restored into another one, the places of
 -- the subscriptions must be rewritten before delivery continues. In a copy of a cluster they are as old as the log is.
 
+-- name: timeline
+-- The timeline, from the name of the present file of the write-ahead log. A standby has none of its own.
+('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int
+
 -- name: server_state
 -- The state of the server: cluster, database, whether it is a standby, timeline, inserted and flushed write-ahead log,
--- clock. The timeline comes from the name of a file of that log; a standby has none of its own.
+-- clock.
 SELECT system_identifier::text, (SELECT oid::bigint FROM pg_database WHERE datname = current_database()), in_recovery,
-       CASE WHEN in_recovery THEN 0 ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END,
+       CASE WHEN in_recovery THEN 0 ELSE {include timeline} END,
        CASE WHEN in_recovery THEN 0 ELSE pg_current_wal_insert_lsn() - '0/0'::pg_lsn END::bigint,
        CASE WHEN in_recovery THEN 0 ELSE pg_current_wal_flush_lsn() - '0/0'::pg_lsn END::bigint,
        clock_timestamp()
@@ -16,8 +20,7 @@ FROM pg_control_system(), pg_is_in_recovery() AS in_recovery;
 -- name: begin_first
 -- The first epoch. A concurrent second INSERT finds the number taken.
 INSERT INTO lockstep_epoch (number, system_identifier, timeline)
-SELECT 1, system_identifier::text,
-       ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int
+SELECT 1, system_identifier::text, {include timeline}
 FROM pg_control_system()
 ON CONFLICT (number) DO NOTHING;
 
@@ -32,7 +35,7 @@ FROM (SELECT id FROM lockstep_epoch ORDER BY number LIMIT 1) AS first,
 INSERT INTO lockstep_epoch (number, system_identifier, timeline, dropped)
 SELECT latest.number + 1, latest.system_identifier, now.timeline, latest.dropped
 FROM (SELECT * FROM lockstep_epoch ORDER BY number DESC LIMIT 1) AS latest,
-     (SELECT ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int AS timeline) AS now
+     (SELECT {include timeline} AS timeline) AS now
 WHERE latest.timeline <> now.timeline
 ON CONFLICT (number) DO NOTHING
 RETURNING timeline;
@@ -102,6 +105,5 @@ ALTER TABLE lockstep_change ENABLE ALWAYS TRIGGER lockstep_change_append_only;
 
 -- name: begin
 INSERT INTO lockstep_epoch (number, system_identifier, timeline)
-SELECT (SELECT max(number) + 1 FROM lockstep_epoch), system_identifier::text,
-       ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int
+SELECT (SELECT max(number) + 1 FROM lockstep_epoch), system_identifier::text, {include timeline}
 FROM pg_control_system();

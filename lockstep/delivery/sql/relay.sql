@@ -110,7 +110,7 @@ UPDATE lockstep_subscription s SET place_id = ahead.id FROM member, ahead WHERE 
 -- and whether its waiting changes should be counted.
 WITH place AS MATERIALIZED (
     SELECT id FROM lockstep_place WHERE id = %(place)s AND token = %(token)s FOR NO KEY UPDATE SKIP LOCKED
-), looked AS MATERIALIZED (
+), logged AS MATERIALIZED (
     SELECT c.seq, c.at, c.model, c.kind, c.object_id, c.origin,
            (c.xid >= pg_snapshot_xmax(%(start)s::pg_snapshot) OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(%(start)s::pg_snapshot))))
            AND pg_visible_in_snapshot(c.xid, %(end)s::pg_snapshot) AS is_new
@@ -119,28 +119,28 @@ WITH place AS MATERIALIZED (
       AND c.at BETWEEN %(first_at)s::timestamptz AND %(last_at)s::timestamptz
     ORDER BY c.seq
     LIMIT %(chunk)s
-), said AS MATERIALIZED (
+), event_type AS MATERIALIZED (
     SELECT model, kind, lockstep_patterns(model, kind) AS patterns, count(*) AS changes
-    FROM looked WHERE is_new GROUP BY model, kind
+    FROM logged WHERE is_new GROUP BY model, kind
 ), follower AS MATERIALIZED (
     SELECT s.name, s.follows, s.skip_origin FROM lockstep_subscription s
-    WHERE s.follows && (SELECT array_agg(patterns) FROM said) AND s.place_id = %(place)s AND s.state = 'active'
+    WHERE s.follows && (SELECT array_agg(patterns) FROM event_type) AND s.place_id = %(place)s AND s.state = 'active'
     ORDER BY s.name
     FOR NO KEY UPDATE SKIP LOCKED
 ), held AS MATERIALIZED (
     SELECT count(*) > (SELECT count(*) FROM follower) AS found FROM lockstep_subscription s
-    WHERE s.follows && (SELECT array_agg(patterns) FROM said) AND s.place_id = %(place)s AND s.state = 'active'
+    WHERE s.follows && (SELECT array_agg(patterns) FROM event_type) AND s.place_id = %(place)s AND s.state = 'active'
 ), following AS MATERIALIZED (
-    SELECT follower.name, follower.skip_origin, said.model, said.kind, said.changes
-    FROM follower JOIN said ON follower.follows && said.patterns
+    SELECT follower.name, follower.skip_origin, event_type.model, event_type.kind, event_type.changes
+    FROM follower JOIN event_type ON follower.follows && event_type.patterns
     WHERE NOT (SELECT found FROM held)
 ), chunk AS MATERIALIZED (
     SELECT {to_seq} AS to_seq
 ), wanted AS MATERIALIZED (
-    SELECT following.name, looked.seq, looked.at, looked.model, looked.object_id
-    FROM following JOIN looked USING (model, kind)
-    WHERE looked.is_new AND looked.seq < (SELECT to_seq FROM chunk)
-      AND (following.skip_origin IS NULL OR looked.origin IS DISTINCT FROM following.skip_origin)
+    SELECT following.name, logged.seq, logged.at, logged.model, logged.object_id
+    FROM following JOIN logged USING (model, kind)
+    WHERE logged.is_new AND logged.seq < (SELECT to_seq FROM chunk)
+      AND (following.skip_origin IS NULL OR logged.origin IS DISTINCT FROM following.skip_origin)
 ), lane AS (
     INSERT INTO lockstep_lane (subscription_id, model, object_id)
     SELECT DISTINCT name, model, object_id FROM wanted ORDER BY name, model, object_id
@@ -159,14 +159,14 @@ WITH place AS MATERIALIZED (
         token = lockstep_draw_token()
     FROM chunk
     WHERE id = (SELECT id FROM place) AND NOT (SELECT found FROM held)
-), given AS (
+), counted AS (
     UPDATE lockstep_subscription s SET placed = s.placed + each.changes
     FROM (SELECT name, count(*) AS changes FROM wanted GROUP BY name) AS each
     WHERE s.name = each.name AND s.name = ANY (ARRAY(SELECT name FROM following))
     RETURNING s.name, each.changes, s.placed * %(counts)s >= s.cap AS may_be_full
 )
-SELECT held.found, given.name, given.changes, given.may_be_full
-FROM place CROSS JOIN held LEFT JOIN given ON true;
+SELECT held.found, counted.name, counted.changes, counted.may_be_full
+FROM place CROSS JOIN held LEFT JOIN counted ON true;
 
 -- name: whole
 -- The end of a chunk, {to_seq} of fan_out, for a window that is small with any number of followers.
@@ -177,14 +177,14 @@ FROM place CROSS JOIN held LEFT JOIN given ON true;
 coalesce(
     CASE WHEN (SELECT sum(changes) FROM following) > %(chunk)s THEN (
         SELECT min(seq) FROM (
-            SELECT looked.seq, sum(followed.by) OVER (ORDER BY looked.seq) - followed.by AS before
-            FROM looked JOIN (SELECT model, kind, count(*) AS by FROM following GROUP BY model, kind) AS followed
+            SELECT logged.seq, sum(followed.by) OVER (ORDER BY logged.seq) - followed.by AS before
+            FROM logged JOIN (SELECT model, kind, count(*) AS by FROM following GROUP BY model, kind) AS followed
                  USING (model, kind)
-            WHERE looked.is_new
+            WHERE logged.is_new
         ) AS total
         WHERE before >= %(chunk)s
     ) END,
-    CASE WHEN (SELECT count(*) FROM looked) = %(chunk)s THEN (SELECT max(seq) + 1 FROM looked) END,
+    CASE WHEN (SELECT count(*) FROM logged) = %(chunk)s THEN (SELECT max(seq) + 1 FROM logged) END,
     %(last)s + 1)
 
 -- name: count_waiting

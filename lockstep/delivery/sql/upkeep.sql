@@ -66,7 +66,7 @@ WHERE name = %(name)s
   AND (next_at <= clock_timestamp() OR next_at > clock_timestamp() + %(longest)s AND next_at < 'infinity')
 RETURNING next_at;
 
--- name: asleep
+-- name: overdue
 -- Periodic work that is later than allowed, or scheduled further ahead than possible.
 SELECT task.name
 FROM lockstep_periodictask task
@@ -89,7 +89,7 @@ SELECT lockstep_make_partitions(2);
 SELECT child.relname, bounds.first, bounds.past
 FROM pg_inherits
 JOIN pg_class child ON child.oid = inhrelid
-CROSS JOIN LATERAL (SELECT pg_get_expr(child.relpartbound, child.oid) AS expression) AS said
+CROSS JOIN LATERAL (SELECT pg_get_expr(child.relpartbound, child.oid) AS expression) AS bound
 CROSS JOIN LATERAL (
     SELECT substring(expression FROM 'FROM \(''(.+)''\) TO')::timestamptz AS first,
            substring(expression FROM 'TO \(''(.+)''\)')::timestamptz AS past
@@ -140,8 +140,7 @@ DELETE FROM lockstep_place place USING empty WHERE (place.id, place.token) = (em
 DELETE FROM lockstep_attempt WHERE began < now() - %(kept)s::interval;
 
 -- name: note_dropped
--- Notes the last dropped transaction, by which expired positions of clients are detected (log_reader.sql). {{}} is the
--- partition.
+-- Notes the last dropped transaction, by which expired positions of clients are detected (log_reader.sql).
 UPDATE lockstep_epoch SET dropped = greatest(dropped, (SELECT max(xid)::text::bigint FROM {partition}))
 WHERE number = (SELECT max(number) FROM lockstep_epoch);
 

@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 from backend.posts.models import Post
 from lockstep.delivery import audit as audit_module
 from lockstep.delivery.audit import Finding, audit
+from lockstep.delivery.errors import Rejected
 from lockstep.delivery.tests.support import Steps, begin_epoch, insert_post, rename_post, subscriber
 from tests.support import without_triggers
 
@@ -101,8 +102,6 @@ def test_a_column_that_another_version_captures_is_no_difference(database: psyco
 
 
 def test_dead_letters_differ_and_pending_deliveries_do_not(steps: Steps, database: psycopg.Connection):
-    from lockstep.delivery.errors import Rejected
-
     steps.declare(subscriber())
     insert_post(database, "a")
     insert_post(database, "b")

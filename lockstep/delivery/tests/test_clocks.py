@@ -10,7 +10,7 @@ import pytest
 from conftest import database_url
 from lockstep.delivery import periodic
 from lockstep.delivery.epochs import ServerState, Watch
-from lockstep.delivery.periodic import PeriodicWork, asleep
+from lockstep.delivery.periodic import PeriodicWork, overdue
 from lockstep.delivery.relay import bring_near
 from lockstep.delivery.retry import MAX_DELAY
 from lockstep.delivery.tests.support import Steps, insert_post, subscriber
@@ -89,7 +89,7 @@ def test_late_periodic_work_is_reported(works: list[PeriodicWork], database: psy
         declare(database, work, seconds)
     works.append(PeriodicWork("never declared", 60.0, nothing))
     database.execute("INSERT INTO lockstep_periodictask VALUES ('of older code', now() - interval '1 day')")
-    assert asleep() == ["late", "put off too far", "requested, and forgotten"]
+    assert overdue() == ["late", "put off too far", "requested, and forgotten"]
 
 
 def put_off(database: psycopg.Connection, seconds: float, failure: str | None) -> None:
@@ -163,7 +163,7 @@ def test_a_starting_worker_corrects_lanes_due_too_late(
 
 def life(**differing: Any) -> ServerState:
     values = {"cluster": "1", "database": 1, "is_standby": False, "timeline": 1, "inserted": 200, "flushed": 100}
-    values |= {"at": datetime(2026, 11, 21, tzinfo=UTC), "asked": 10.0, "told": 10.1}
+    values |= {"at": datetime(2026, 11, 21, tzinfo=UTC), "before": 10.0, "after": 10.1}
     return ServerState(**values | differing)
 
 
@@ -177,16 +177,16 @@ def life(**differing: Any) -> ServerState:
         ({"database": 2}, "dropped and made again"),
     ],
 )
-def test_how_a_database_has_turned_back(differing: dict[str, Any], what: str | None):
+def test_a_database_that_was_turned_back_is_described(differing: dict[str, Any], what: str | None):
     watch = Watch()
     assert watch.turned_back(life()) is None
     watch.note(life())
-    told = watch.turned_back(life(**differing))
-    assert told is None if what is None else what in str(told)
+    how = watch.turned_back(life(**differing))
+    assert how is None if what is None else what in str(how)
 
 
 @pytest.mark.parametrize(
-    ("asked", "clock", "step"),
+    ("before", "clock", "step"),
     [
         (20.0, 10.0, 0),
         (20.0, 9.2, 0),  # slow answers
@@ -195,9 +195,9 @@ def test_how_a_database_has_turned_back(differing: dict[str, Any], what: str | N
         (20.0, -3590.0, 3600),
     ],
 )
-def test_by_how_much_a_clock_stepped_back(asked: float, clock: float, step: float):
+def test_a_clock_that_stepped_back_is_measured(before: float, clock: float, step: float):
     watch = Watch()
     assert watch.stepped_back(life()) == 0
     watch.note(life())
-    later = life(asked=asked, told=asked, at=life().at + timedelta(seconds=clock))
+    later = life(before=before, after=before, at=life().at + timedelta(seconds=clock))
     assert watch.stepped_back(later) == pytest.approx(step, abs=0.2)

@@ -8,8 +8,16 @@ import psycopg
 import pytest
 
 from lockstep.delivery import operations
-from lockstep.delivery.tests.support import Steps, insert_post, subscriber
-from lockstep.delivery.tests.test_operations import EVENT, bury, deliver, drop, write
+from lockstep.delivery.tests.support import (
+    EVENT,
+    Steps,
+    bury,
+    deliver,
+    drop_from_log,
+    insert_post,
+    subscriber,
+    write,
+)
 from lockstep.management import arguments as given
 from lockstep.management.commands import lockstep as command
 from lockstep.mirror.tests.support import run_command
@@ -135,7 +143,7 @@ def test_check_reports_faults_of_the_database(
     assert (code, "run `manage.py migrate`" in said) == (1, True)
 
 
-def test_replaying(dead: Steps):
+def test_replays_and_rewinds_report_what_they_send(dead: Steps):
     assert lockstep("replay", "test", "--cause", "refuses") == "Replaying 1 change of 1 object.\n"
     assert deliver(dead, EVENT) == ["a"]
     assert lockstep("replay-changes", "test", "--since", HOUR_AGO) == "Replaying 1 change of 1 object.\n"
@@ -161,7 +169,7 @@ def test_a_replay_reports_what_it_cannot_send(dead: Steps, database: psycopg.Con
     assert said == "Nothing to replay.\nNot fanned out yet: 1 change, which go out by themselves.\n"
     dead.fan_out()
     deliver(dead, EVENT)
-    drop(database)
+    drop_from_log(database)
     left = "No longer in the log: 1 change. Their dead letters stay open: discard them.\n"
     assert lockstep("replay", "test", "--all", "--plan") == f"Nothing to replay.\n{left}"
     assert lockstep("replay", "test", "--all") == f"Nothing to replay.\n{left}"
@@ -184,12 +192,12 @@ def test_status_names_undeclared_subscriptions(dead: Steps):
     assert "not declared in the code" in lockstep("status")
 
 
-def test_discarding(dead: Steps):
+def test_a_discard_closes_dead_letters(dead: Steps):
     assert lockstep("discard", "test", "--all", "--reason", "not wanted") == "Discarded 1 dead letter.\n"
     assert lockstep("dead-letters", "test") == "No dead letters.\n"
 
 
-def test_pausing(dead: Steps):
+def test_a_pause_names_the_command_that_resumes(dead: Steps):
     assert "`manage.py lockstep resume test` sends them" in lockstep("pause", "test", "--reason", "maintenance")
     assert lockstep("status").splitlines()[1].split()[1] == "paused"
     assert "maintenance" in lockstep("status")

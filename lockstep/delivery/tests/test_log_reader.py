@@ -38,49 +38,49 @@ def follower(steps: Steps, database: psycopg.Connection) -> Iterator[LogReader]:
         yield follower
 
 
-def read_on(follower: LogReader, place: Position) -> tuple[list[str], Position]:
-    """Titles of all that there is after a place, and the place after it."""
+def read_on(follower: LogReader, position: Position) -> tuple[list[str], Position]:
+    """Titles of all that there is after a position, and the position after it."""
     titles = []
     while True:
-        found = follower.read(place)
+        found = follower.read(position)
         titles += [change.after["title"] for _, change in found]
         if found:
-            place = found[-1][0]
+            position = found[-1][0]
             continue
-        place = follower.next_window(place)
-        if place.start == place.end:
-            return titles, place
+        position = follower.next_window(position)
+        if position.start == position.end:
+            return titles, position
 
 
 def test_changes_committed_after_a_position_are_read_once(follower: LogReader, database: psycopg.Connection):
     insert_post(database, "before")
-    place = follower.now()
+    position = follower.now()
     insert_post(database, "a")
     insert_post(database, "b")
-    titles, place = read_on(follower, place)
+    titles, position = read_on(follower, position)
     assert titles == ["a", "b"]
-    assert read_on(follower, place)[0] == []
+    assert read_on(follower, position)[0] == []
     insert_post(database, "c")
-    assert read_on(follower, place)[0] == ["c"]
+    assert read_on(follower, position)[0] == ["c"]
 
 
 def test_a_transaction_open_at_the_position_is_not_missed(follower: LogReader, database: psycopg.Connection):
     with psycopg.connect(database_url()) as slow:
         insert_post(slow, "early number, late commit")
-        place = follower.now()
+        position = follower.now()
         insert_post(database, "a")
-        titles, place = read_on(follower, place)
+        titles, position = read_on(follower, position)
         assert titles == ["a"]
         slow.commit()
-    assert read_on(follower, place)[0] == ["early number, late commit"]
+    assert read_on(follower, position)[0] == ["early number, late commit"]
 
 
 def test_reading_can_continue_from_every_position_of_a_window(follower: LogReader, database: psycopg.Connection):
     start = follower.now()
     for n in range(7):
         insert_post(database, f"{n}")
-    place = follower.next_window(start)
-    for n, (after, _) in enumerate(follower.read(place)):
+    position = follower.next_window(start)
+    for n, (after, _) in enumerate(follower.read(position)):
         assert read_on(follower, Position.parse(str(after)))[0] == [f"{m}" for m in range(n + 1, 7)]
 
 
@@ -108,23 +108,23 @@ def scribbling(posts: list[str], seed: int) -> Iterator[None]:
 
 
 class Reader:
-    """Reads on in pieces that end anywhere, and goes on from the written place."""
+    """Reads on in pieces that end anywhere, and goes on from the written position."""
 
     def __init__(self, follower: LogReader, seed: int) -> None:
         self.follower = follower
-        self.place = follower.now()
+        self.position = follower.now()
         self.seen: list[tuple[str, int]] = []
         self.choice = random.Random(seed)
 
     def step(self) -> bool:
         """Whether there was anything left to read."""
-        found = self.follower.read(self.place)
+        found = self.follower.read(self.position)
         for after, change in found[: self.choice.randint(1, len(found) or 1)]:
             self.seen.append((change.object_id, change.seq))
-            self.place = Position.parse(str(after))
+            self.position = Position.parse(str(after))
         if not found:
-            self.place = self.follower.next_window(self.place)
-        return bool(found) or self.place.start != self.place.end
+            self.position = self.follower.next_window(self.position)
+        return bool(found) or self.position.start != self.position.end
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -189,32 +189,32 @@ def test_a_position_of_another_database_or_the_future_is_expired(follower: LogRe
 
 
 def test_a_position_shows_no_transaction_above_its_last_change(follower: LogReader, database: psycopg.Connection):
-    """Those above would be given out again where the database turns back to the place."""
+    """Those above would be given out again where the database turns back to the position."""
     with psycopg.connect(database_url()) as earlier, psycopg.connect(database_url()) as later:
         insert_post(earlier, "was open before")
         insert_post(database, "a")
         insert_post(later, "was open after")
         for _ in range(5):
             database.execute("SELECT pg_current_xact_id()")
-        place = follower.now()
+        position = follower.now()
         (xid,) = database.execute("SELECT max(xid)::text::bigint FROM lockstep_change").fetchone() or (0,)
-        assert place.last_xid == xid
-        titles, place = read_on(follower, place)
-        assert (titles, place.last_xid) == ([], xid)
+        assert position.last_xid == xid
+        titles, position = read_on(follower, position)
+        assert (titles, position.last_xid) == ([], xid)
         later.commit()
-        titles, place = read_on(follower, place)
-        assert (titles, place.last_xid) == (["was open after"], xid + 1)
+        titles, position = read_on(follower, position)
+        assert (titles, position.last_xid) == (["was open after"], xid + 1)
         earlier.commit()
-    assert read_on(follower, place)[0] == ["was open before"]
+    assert read_on(follower, position)[0] == ["was open before"]
 
 
 def test_an_empty_log_has_a_position(follower: LogReader, database: psycopg.Connection):
     assert database.execute("SELECT count(*) FROM lockstep_change").fetchone() == (0,)
-    place = Position.parse(str(follower.now()))
-    follower.validate(place)
+    position = Position.parse(str(follower.now()))
+    follower.validate(position)
     insert_post(database, "first")
-    follower.validate(place)
-    assert read_on(follower, place)[0] == ["first"]
+    follower.validate(position)
+    assert read_on(follower, position)[0] == ["first"]
 
 
 def test_a_dropped_change_proves_a_position_as_well(follower: LogReader, database: psycopg.Connection):
@@ -229,16 +229,16 @@ def test_a_dropped_change_proves_a_position_as_well(follower: LogReader, databas
     database.execute("UPDATE lockstep_epoch SET dropped = %s", [xid])
     after = Position.parse(str(follower.now()))
     insert_post(database, "b")
-    for place in (before, after):
-        follower.validate(place)
-        assert read_on(follower, place)[0] == ["b"]
+    for position in (before, after):
+        follower.validate(position)
+        assert read_on(follower, position)[0] == ["b"]
 
 
 @pytest.mark.parametrize("where", ["another cluster", "a standby"])
 def test_the_log_cannot_be_read_on_another_cluster_or_a_standby(
     follower: LogReader, database: psycopg.Connection, where: str, monkeypatch: pytest.MonkeyPatch
 ):
-    place = follower.now()
+    position = follower.now()
     if where == "another cluster":
         database.execute("UPDATE lockstep_epoch SET system_identifier = '1'")
     else:
@@ -247,21 +247,21 @@ def test_the_log_cannot_be_read_on_another_cluster_or_a_standby(
     with pytest.raises(LogNotInitialised):
         follower.now()
     with pytest.raises(LogNotInitialised):
-        follower.validate(place)
+        follower.validate(position)
 
 
 def test_a_position_is_valid_on_a_new_timeline_and_not_on_another_cluster(
     follower: LogReader, database: psycopg.Connection
 ):
-    place = follower.now()
+    position = follower.now()
     database.execute(
         "INSERT INTO lockstep_epoch (number, timeline, system_identifier)"
         " SELECT 2, 99, system_identifier FROM lockstep_epoch"
     )
-    follower.validate(place)
+    follower.validate(position)
     database.execute("UPDATE lockstep_epoch SET system_identifier = '1' WHERE number = 1")
     with pytest.raises(PositionExpired):
-        follower.validate(place)
+        follower.validate(position)
 
 
 @pytest.mark.parametrize("read", ["nothing", "what is kept"])
@@ -271,7 +271,7 @@ def test_a_position_before_a_dropped_partition_is_expired(
 ):
     if read != "nothing":
         insert_post(database, "read")
-    place = follower.now()
+    position = follower.now()
     if clock != "goes on":
         database.execute(
             "INSERT INTO lockstep_epoch (number, timeline, system_identifier, began)"
@@ -295,7 +295,7 @@ def test_a_position_before_a_dropped_partition_is_expired(
     try:
         assert asyncio.run(drop()) == ["lockstep_change_20200101"]
         with pytest.raises(PositionExpired):
-            follower.validate(place)
+            follower.validate(position)
         follower.validate(follower.now())
     finally:
         database.execute("UPDATE lockstep_epoch SET dropped = NULL")

@@ -113,7 +113,7 @@ def test_settlements_that_fail_are_counted():
     assert REGISTRY.get_sample_value("lockstep_delivery_settlement_failures_total", {"subscription": "full"}) == 1
 
 
-def test_workers_are_counted_by_their_own_word(client: Client, db: None, database: psycopg.Connection):
+def test_workers_are_counted_by_state(client: Client, db: None, database: psycopg.Connection):
     beat = (
         "INSERT INTO lockstep_workerheartbeat (id, seen, complaint) VALUES (%s, now() - make_interval(secs => %s), %s)"
     )
@@ -165,7 +165,7 @@ def test_weeks_past_retention_are_counted(
     assert samples(client, "lockstep_database_change_log_overdue_partitions")[""] > 0
 
 
-def test_the_figures_are_not_for_strangers(client: Client, db: None, monkeypatch: pytest.MonkeyPatch):
+def test_metrics_need_the_token_or_debug(client: Client, db: None, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(settings.LOCKSTEP, "REST_METRICS_TOKEN", "figures-please")
     assert client.get("/metrics").status_code == 401
     assert client.get("/metrics", headers={"authorization": "Bearer nonsense"}).status_code == 401

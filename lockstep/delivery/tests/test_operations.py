@@ -15,41 +15,24 @@ from lockstep.delivery.models import DeadLetter
 from lockstep.delivery.operations import OPERATIONS, NotInLog, UnknownSubscription, WrongState
 from lockstep.delivery.relay import RELAY
 from lockstep.delivery.reports import ChangeFilter, ReplayResult
-from lockstep.delivery.subscriptions import Claim, Subscriber
-from lockstep.delivery.tests.support import Steps, insert_post, rename_post, subscriber, waiting
-from tests.support import any_lock_waiter, eventually, without_triggers
+from lockstep.delivery.subscriptions import Subscriber
+from lockstep.delivery.tests.support import (
+    EVENT,
+    STATE,
+    Steps,
+    bury,
+    deliver,
+    drop_from_log,
+    insert_post,
+    rename_post,
+    subscriber,
+    title_of,
+    waiting,
+    write,
+)
+from tests.support import any_lock_waiter, eventually
 
-EVENT, STATE = subscriber("test", "event"), subscriber("test", "state")
 ALL = ChangeFilter("test")
-
-
-def write(steps: Steps, database: psycopg.Connection, who: Subscriber, *titles: str) -> str:
-    """One post with these titles one after the other, fanned out; returns its id."""
-    steps.declare(who)
-    post = insert_post(database, titles[0])
-    for title in titles[1:]:
-        rename_post(database, post, title)
-    steps.fan_out()
-    return post
-
-
-def deliver(steps: Steps, who: Subscriber) -> list[str]:
-    """Delivers all that is due; the titles in their order."""
-    titles = []
-    while claims := steps.claim(who):
-        titles += [title(claim) for claim in claims]
-        steps.settle(*claims)
-    return titles
-
-
-def title(claim: Claim) -> str:
-    return str((claim.change.after or claim.change.before or {})["title"])
-
-
-def bury(steps: Steps, who: Subscriber, cause: str = "no") -> Claim:
-    [claim] = steps.claim(who)
-    steps.settle(claim, error=Rejected(cause))
-    return claim
 
 
 def test_status_counts_behind_waiting_and_failing(steps: Steps, database: psycopg.Connection):
@@ -210,18 +193,12 @@ def test_a_rewind_and_a_settlement_do_not_wait_for_each_other_in_a_circle(steps:
     assert sorted(deliver(steps, EVENT)) == ["a", "b"]
 
 
-def drop(database: psycopg.Connection, *posts: str) -> None:
-    """Their changes, or all, as retention does."""
-    with database.transaction(), without_triggers(database, "lockstep_change"):
-        database.execute("DELETE FROM lockstep_change WHERE object_id = ANY (%s) OR %s", [list(posts), not posts])
-
-
 @pytest.mark.parametrize("who", [EVENT, STATE], ids=["event", "state"])
 def test_dead_letters_without_their_change_stay_open_and_are_named(
     steps: Steps, database: psycopg.Connection, who: Subscriber
 ):
     first, *_ = bury_some(steps, database, who, "a", "b")
-    drop(database, first)
+    drop_from_log(database, first)
     assert operations.preview_letters(ALL).not_in_log == 1
     assert operations.replay_letters(ALL) == ReplayResult(changes=1, objects=1, not_in_log=1)
     [left] = operations.dead_letters(ALL)
@@ -235,7 +212,7 @@ def test_dead_letters_without_their_change_stay_open_and_are_named(
 
 def test_a_later_state_stands_for_one_that_is_gone(steps: Steps, database: psycopg.Connection):
     post, _ = bury_some(steps, database, STATE, "a")
-    drop(database, post)
+    drop_from_log(database, post)
     rename_post(database, post, "b")
     steps.fan_out()
     deliver(steps, STATE)
@@ -302,7 +279,7 @@ def test_a_lane_that_waits_after_a_failure_begins_anew_with_a_rewind(steps: Step
     steps.settle(*steps.claim(EVENT), error=RetryLater("later", after=36_000.0))
     rewind_and_fan_out(steps)
     [again] = steps.claim(EVENT)
-    assert (title(again), again.attempts) == ("a", 1)
+    assert (title_of(again), again.attempts) == ("a", 1)
 
 
 def test_replay_leaves_changes_not_yet_fanned_out_to_the_relay(steps: Steps, database: psycopg.Connection):

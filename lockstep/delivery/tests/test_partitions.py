@@ -17,9 +17,8 @@ from lockstep.delivery.errors import Rejected
 from lockstep.delivery.housekeeping import UPKEEP
 from lockstep.delivery.partitions import _drop, drop_old_partitions
 from lockstep.delivery.reports import ChangeFilter
-from lockstep.delivery.tests.support import Steps, subscriber
+from lockstep.delivery.tests.support import EVENT, Steps
 
-EVENT = subscriber("test", "event")
 DAYS = ("lockstep_change_20200101", "lockstep_change_20200102")
 
 
@@ -61,7 +60,7 @@ def test_old_days_go_and_later_ones_stay(old_days: psycopg.Connection, steps: St
     assert drop() == []
 
 
-def test_nothing_goes_before_its_time(old_days: psycopg.Connection, steps: Steps, monkeypatch: pytest.MonkeyPatch):
+def test_days_within_retention_are_kept(old_days: psycopg.Connection, steps: Steps, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(settings.LOCKSTEP, "RETENTION_DAYS", 36_500)
     assert drop() == []
 

@@ -70,7 +70,7 @@ def test_a_worker_that_waits_for_its_database_is_alive_and_not_ready():
         assert state(f"{address}/readyz") == (503, "the database is waited for")
 
 
-def test_a_worker_with_a_part_that_hangs_is_neither():
+def test_a_worker_with_a_part_that_hangs_is_neither_alive_nor_ready():
     with answering(worker(complaint="the relay has not moved for 12 s")) as (address, _):
         assert state(f"{address}/healthz") == (503, "the relay has not moved for 12 s")
         assert state(f"{address}/readyz") == (503, "the relay has not moved for 12 s")

@@ -17,7 +17,7 @@ from lockstep.delivery.tests.support import Steps, insert_post, rename_post, sub
 from tests.support import BackgroundWorker, any_lock_waiter, eventually, without_triggers
 
 WRITERS, OBJECTS = 4, 3
-NOTHING = Step(moved=False, given={})
+NOTHING = Step(moved=False, fanned_out={})
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_one_fan_out_serves_all_subscriptions_of_a_place(steps: Steps, database:
     rename_post(database, post, "ours")
     [window] = steps.windows()
     operations.pause("paused", reason="")
-    assert steps.give(window) == Step(moved=True, given={"everything": 2, "elsewhere": 1})
+    assert steps.give(window) == Step(moved=True, fanned_out={"everything": 2, "elsewhere": 1})
     assert steps.behind() == []
 
 
@@ -368,7 +368,7 @@ step = st.one_of(
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(schedule=st.lists(step, max_size=40))
-def test_any_schedule_of_writers_and_relays(
+def test_any_schedule_of_writers_and_relays_fans_out_each_commit_once(
     steps: Steps, database: psycopg.Connection, writers: list[psycopg.Connection], schedule: list[tuple[str, int, int]]
 ):
     """What was committed is fanned out, all of it, once, nothing else; first arrivals of an object ascend."""

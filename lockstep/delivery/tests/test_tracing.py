@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from ipaddress import ip_network
 from typing import Any
 
 import httpx
@@ -41,8 +42,6 @@ def traces(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
 
 @pytest.fixture
 def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    from ipaddress import ip_network
-
     monkeypatch.setattr(settings, "DEBUG", True)  # plain http, to a receiver on this machine
     monkeypatch.setitem(settings.LOCKSTEP, "WEBHOOK_ALLOW_NETWORKS", [ip_network("127.0.0.0/8")])
     with receiving() as receiver:
@@ -227,7 +226,7 @@ def test_the_line_of_a_failed_attempt_names_its_span(
     insert_post(database, "a")
     eventually(lambda: drained(database))
     [span] = deliveries(traces)
-    [line] = [record for record in caplog.records if "dead letter" in record.getMessage()]
+    [line] = eventually(lambda: [record for record in caplog.records if "dead letter" in record.getMessage()])
     told = json.loads(JSONFormatter().format(line))
     assert (told["trace_id"], told["span_id"]) == (span.trace_id, span.span_id)
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.db import connection
 
+import lockstep
 from conftest import database_url
-from lockstep.delivery import lanes
+from lockstep.delivery import lanes, subscriptions
 from lockstep.delivery.errors import LeaseLost, Rejected
-from lockstep.delivery.subscriptions import Claim, Subscriber
+from lockstep.delivery.subscriptions import Change, Claim, Subscriber
 from lockstep.delivery.tests.support import POST, Steps, insert_post, rename_post, subscriber, waiting
 from tests.support import WAIT_TIMEOUT, BackgroundWorker, drained, eventually
 
@@ -98,6 +100,36 @@ def test_a_claim_that_was_lost_writes_nothing(handled: psycopg.Connection, steps
     [stale] = steps.claim(within())
     handled.execute("UPDATE lockstep_lane SET next_at = now()")
     [claim] = steps.claim(within())
+    with pytest.raises(LeaseLost):
+        deliver(stale)
+    assert titles(handled) == []
+    deliver(claim)
+    with pytest.raises(LeaseLost):
+        deliver(claim)
+    assert (titles(handled), waiting(handled)) == (["a"], [])
+
+
+def test_a_transactional_function_whose_claim_was_lost_writes_nothing(
+    handled: psycopg.Connection, steps: Steps, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(subscriptions, "_registered", {})
+
+    @lockstep.subscriber(POST, name="test", transactional=True)
+    def write(changes: list[Change]) -> None:
+        with connection.cursor() as cursor:
+            cursor.executemany("INSERT INTO handled VALUES (%s)", [[(each.after or {})["title"]] for each in changes])
+
+    def deliver(claim: Claim) -> None:
+        assert declared.transactional
+        asyncio.run(declared.transactional([claim]))  # type: ignore[arg-type]  # a coroutine function
+
+    [declared] = subscriptions.registered()
+    steps.declare(declared)
+    insert_post(handled, "a")
+    steps.fan_out()
+    [stale] = steps.claim(declared)
+    handled.execute("UPDATE lockstep_lane SET next_at = now()")
+    [claim] = steps.claim(declared)
     with pytest.raises(LeaseLost):
         deliver(stale)
     assert titles(handled) == []

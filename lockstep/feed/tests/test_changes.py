@@ -46,7 +46,7 @@ def test_the_list_has_actor_change_and_trace(cast: Cast):
     assert entry["trace"] == response["X-Request-ID"]
 
 
-def test_it_is_narrowed(cast: Cast):
+def test_the_list_is_narrowed_by_its_parameters(cast: Cast):
     post = write(cast)
     rename(cast, post, "b")
     write(cast, "other")
@@ -205,7 +205,7 @@ def test_a_history_without_a_token_is_401(cast: Cast, client):
     assert client.get(f"/api/v1/history/posts.post/{write(cast).number}/").status_code == 401
 
 
-def test_the_log_is_only_read_here(cast: Cast):
+def test_writes_to_the_list_are_405(cast: Cast):
     write(cast)
     before = LoggedChange.objects.count()
     for method in ("post", "put", "patch", "delete"):

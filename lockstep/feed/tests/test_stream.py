@@ -123,19 +123,19 @@ def test_a_stream_ends_so_that_its_client_shows_its_token_again(staff: Person, m
         assert len(list(events)) == 1
 
 
-@pytest.mark.parametrize("place", ["nonsense", "00000000/2:1:/1:1:/0/-", "-1"])
-def test_an_invalid_last_event_id_is_refused(staff: Person, place: str):
-    response = staff.client.get(PATH, headers=LIVE | {"last-event-id": place})
+@pytest.mark.parametrize("position", ["nonsense", "00000000/2:1:/1:1:/0/-", "-1"])
+def test_an_invalid_last_event_id_is_refused(staff: Person, position: str):
+    response = staff.client.get(PATH, headers=LIVE | {"last-event-id": position})
     assert response.status_code == 400
     assert response["Content-Type"] == "application/problem+json"
 
 
 def test_an_expired_position_is_410(staff: Person, database: psycopg.Connection):
     with stream(staff) as events:
-        place = next(events).id
+        position = next(events).id
     database.execute("UPDATE lockstep_epoch SET dropped = 9000000000")
     try:
-        response = staff.client.get(PATH, headers=LIVE | {"last-event-id": place})
+        response = staff.client.get(PATH, headers=LIVE | {"last-event-id": position})
     finally:
         database.execute("UPDATE lockstep_epoch SET dropped = NULL")
     assert response.status_code == 410
@@ -167,8 +167,8 @@ def test_head_takes_no_stream_slot(staff: Person, monkeypatch: pytest.MonkeyPatc
 
 def test_before_a_worker_has_ever_run_there_is_nothing_to_follow(staff: Person, database: psycopg.Connection):
     database.execute("DELETE FROM lockstep_epoch")
-    for place in ("", "0000000a/1:1:/1:1:/0/-"):
-        answer = staff.client.get(PATH, headers=LIVE | {"last-event-id": place})
+    for position in ("", "0000000a/1:1:/1:1:/0/-"):
+        answer = staff.client.get(PATH, headers=LIVE | {"last-event-id": position})
         assert (answer.status_code, answer["Retry-After"]) == (503, "5")
         assert answer.json()["type"] == "/problems/unavailable"
 

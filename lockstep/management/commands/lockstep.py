@@ -20,7 +20,7 @@ from lockstep.delivery.audit import audit
 from lockstep.delivery.epochs import Busy, NotOwner, SameCluster, begin_new_epoch, preview_new_epoch
 from lockstep.delivery.models import Subscription
 from lockstep.delivery.operations import StillDeclared, UnknownSubscription, WrongState
-from lockstep.delivery.periodic import asleep
+from lockstep.delivery.periodic import overdue
 from lockstep.management.arguments import Options, add_subcommands, chosen_changes, chosen_letters
 from lockstep.management.lines import (
     as_json,
@@ -62,8 +62,8 @@ class Command(commands.Command):
     def _status(self, options: Options) -> None:
         rows = operations.status()
         self._report(options, rows, [status_table(rows)])
-        if sleeping := asleep():
-            self.stderr.write(f"Periodic work, not done for too long: {', '.join(sleeping)}. Does a worker run?")
+        if late := overdue():
+            self.stderr.write(f"Periodic work, not done for too long: {', '.join(late)}. Does a worker run?")
 
     def _dead_letters(self, options: Options) -> None:
         rows = operations.dead_letters(chosen_changes(options), limit=options["limit"])

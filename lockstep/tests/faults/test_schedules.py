@@ -244,7 +244,7 @@ class Schedules(RuleBasedStateMachine):
 
     def _settle(self, claim: Claim, error: DeliveryError | None = None) -> bool:
         """Whether the claim still held its lane; nobody else's lease ends by it."""
-        held = self.run(lanes.settle(self.worker, [Outcome(claim, error)])) == 1
+        held = bool(self.run(lanes.settle(self.worker, [Outcome(claim, error)])))
         if self._holds(claim):
             assert held, "a lease that had not ended was lost"
             del self.leased[claim.lane]

@@ -78,9 +78,9 @@ class Steps:
         return self.run(relay.windows)
 
     def fan_out(self, *names: str, chunk: int = relay.CHUNK) -> int:
-        """The next chunk of each window; how many changes these subscriptions, or all, were given."""
-        given = self.run(lambda c: relay.advance(c, chunk)).given
-        return sum(changes for name, changes in given.items() if not names or name in names)
+        """The next chunk of each window; how many changes these subscriptions, or all, got."""
+        fanned_out = self.run(lambda c: relay.advance(c, chunk)).fanned_out
+        return sum(changes for name, changes in fanned_out.items() if not names or name in names)
 
     def give(self, window: Window, chunk: int = relay.CHUNK) -> Step:
         return self.run(lambda c: relay.fan_out(c, window, chunk))
@@ -89,7 +89,8 @@ class Steps:
         return self.run(lambda c: lanes.claim(c, subscriber, limit, EPOCHS, scan_floor))
 
     def settle(self, *claims: Claim, error: DeliveryError | None = None) -> int:
-        return self.run(lambda c: lanes.settle(c, [Outcome(claim, error) for claim in claims]))
+        """How many of the claims still held their lanes."""
+        return len(self.run(lambda c: lanes.settle(c, [Outcome(claim, error) for claim in claims])))
 
     def deliver_all(self, subscriber: Subscriber) -> list[Claim]:
         """Everything that can be delivered to it now, in the order of the lanes."""

@@ -17,7 +17,7 @@ from lockstep.changes.models import LoggedChange
 from lockstep.delivery import operations
 from lockstep.delivery.destinations.webhook import Gone
 from lockstep.delivery.lanes import Outcome
-from lockstep.delivery.models import DeadLetter, Subscription
+from lockstep.delivery.models import Attempt, DeadLetter, Subscription
 from lockstep.delivery.subscriptions import Change, Claim
 from lockstep.mirror.tests.support import run_command
 from lockstep.rest.encryption import DecryptionFailed, decrypt
@@ -86,7 +86,7 @@ def test_an_endpoint_and_its_subscription_live_and_die_together(cast: Cast):
     assert cast.owner.get(f"{PATH}{key}/").status_code == 404
 
 
-def test_it_is_switched_off_and_on(cast: Cast):
+def test_an_endpoint_is_switched_off_and_on(cast: Cast):
     key = make(cast.owner)["id"]
 
     def switch(active: bool) -> dict:
@@ -100,6 +100,16 @@ def test_it_is_switched_off_and_on(cast: Cast):
     on = switch(True)
     assert (on["active"], on["reason"]) == (True, "")
     assert Subscription.objects.get(name=f"webhook:{key}").state == "active"
+
+
+@pytest.mark.parametrize(("url", "is_failing"), [(URL, True), ("https://example.com/moved", False)])
+def test_failures_before_a_move_do_not_count(cast: Cast, url: str, is_failing: bool):
+    """Else the first failure at the new URL could switch the endpoint off."""
+    key = make(cast.owner)["id"]
+    Endpoint.objects.update(failing_since=timezone.now())
+    moved = cast.owner.client.patch(f"{PATH}{key}/", {"url": url}, content_type="application/json").json()
+    assert moved["url"] == url
+    assert (moved["failing_since"] is not None) == is_failing
 
 
 def test_switching_it_off_and_on_takes_no_pause_back(cast: Cast):
@@ -357,6 +367,19 @@ def test_a_redelivery_beyond_retention_is_reported(cast: Cast):
     assert every.status_code == 200
     assert every.json()["detail"] == "Some messages are too old to be sent again. Nothing is sent."
     assert DeadLetter.objects.get().outcome is None
+
+
+def test_attempts_that_never_reached_the_receiver_are_not_listed(cast: Cast):
+    """Their type may be that of a change which the owner may not read, and their cause names our database."""
+    key = make(cast.owner)["id"]
+    attempt = {"subscription_id": f"webhook:{key}", "object_id": "1", "seq": 1, "at": timezone.now(), "number": 1}
+    attempt |= {"kind": "created", "began": timezone.now(), "seconds": 0.1, "failure": "interrupted"}
+    Attempt.objects.create(model="shop.order", message_id=uuid4(), cause="our database", **attempt)
+    sent = Attempt.objects.create(
+        model="posts.post", message_id=uuid4(), cause="answered 500", receipt={"type": "posts.post.created"}, **attempt
+    )
+    listed = cast.owner.get(f"{PATH}{key}/attempts/").json()["results"]
+    assert [(each["message_id"], each["type"]) for each in listed] == [(str(sent.message_id), "posts.post.created")]
 
 
 def test_the_log_keeps_neither_url_nor_secrets(cast: Cast):

@@ -12,11 +12,12 @@ from typing import Any
 import psycopg
 import pytest
 from django.conf import settings
-from standardwebhooks import Webhook, WebhookVerificationError
+from standardwebhooks import WebhookVerificationError
 
 from backend.accounts.models import User
 from backend.shop.models import Tag
 from lockstep.delivery import operations
+from lockstep.delivery.destinations.webhook import Destination, signed_headers
 from lockstep.delivery.tests.support import insert_post, rename_post
 from lockstep.sql import Statement
 from lockstep.webhooks import deliver
@@ -342,8 +343,7 @@ def test_a_worker_whose_clock_is_wrong_signs_with_the_right_time(
             return datetime.now(tz) + timedelta(minutes=minutes)
 
     for module in ("lockstep.delivery.destinations.webhook", "lockstep.delivery.clock", "lockstep.http.retry_after"):
-        with suppress(ImportError, AttributeError):
-            monkeypatch.setattr(f"{module}.datetime", WrongClock)
+        monkeypatch.setattr(f"{module}.datetime", WrongClock)
     endpoint = make(people.owner, receiver)
     in_a_minute = (datetime.now(UTC) + timedelta(minutes=1)).strftime("%a, %d %b %Y %H:%M:%S GMT")
     receiver.answer = lambda request: (503, {"retry-after": in_a_minute}, b"")
@@ -642,7 +642,7 @@ def test_an_answer_counts_although_our_note_of_it_fails(
     assert len(receiver.requests) == 1
 
 
-def test_a_secret_key_that_was_lost_says_so(
+def test_a_lost_secret_key_is_the_cause_of_the_attempt(
     people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
 ):
     endpoint = make(people.owner, receiver)
@@ -654,10 +654,21 @@ def test_a_secret_key_that_was_lost_says_so(
     assert receiver.requests == []
 
 
-def test_signing_is_the_specifications():
-    """The example of the specification's own text."""
-    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-    signed = Webhook(secret).sign(
-        "msg_p5jXN8AQM9LWM0D4loKWxJek", datetime.fromtimestamp(1614265330, UTC), '{"test": 2432232314}'
-    )
-    assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+def test_an_unreadable_change_leaves_no_attempt_where_the_secret_key_was_lost(
+    people: Cast, receiver: Receiver, hooks: BackgroundWorker, database: psycopg.Connection
+):
+    """Attempts have type and time: they would show how many orders others make."""
+    endpoint = make(people.colleague, receiver, "shop.order.*")
+    database.execute("UPDATE lockstep_webhooks_endpoint SET secret = 'nonsense'")
+    product = people.owner.post("/api/v1/products/", {"name": "x", "price": "1.00", "stock": 9}).json()["id"]
+    order = {"lines": [{"product": product, "quantity": 1}]}
+    assert people.owner.post("/api/v1/orders/", order).status_code == 201
+    eventually(lambda: drained(database))
+    assert attempts(people.colleague, endpoint) == []
+
+
+def test_the_specifications_example_has_its_signature():
+    destination = Destination("https://example.com/", ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",))
+    at = datetime.fromtimestamp(1614265330, UTC)
+    headers = signed_headers(destination, "msg_p5jXN8AQM9LWM0D4loKWxJek", b'{"test": 2432232314}', at)
+    assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="

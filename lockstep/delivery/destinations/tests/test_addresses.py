@@ -37,11 +37,11 @@ def test_the_public_internet_may_be_reached(address: str):
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_nothing_else_may(address: str):
+def test_other_addresses_may_not_be_reached(address: str):
     assert not may_be_reached(address)
 
 
-def test_a_network_that_was_opened_may():
+def test_an_opened_network_may_be_reached():
     opened = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")]
     assert may_be_reached("10.1.2.3", opened)
     assert may_be_reached("fd00::1", opened)
@@ -184,7 +184,33 @@ def test_a_slow_name_server_does_not_delay_other_lookups(monkeypatch: pytest.Mon
     asyncio.run(run())
 
 
-def test_resolving_is_the_systems():
+def test_names_below_localhost_are_refused_without_a_lookup(monkeypatch: pytest.MonkeyPatch):
+    """A lookup here would hold up the event loop."""
+
+    def look_up(*_: object, **__: object) -> list[str]:
+        raise AssertionError("it was looked up")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with pytest.raises(ForbiddenAddress):
+        check_addresses("a.localhost", resolving.numeric_addresses("a.localhost"))
+
+
+def test_a_sender_that_ends_closes_its_resolver(monkeypatch: pytest.MonkeyPatch):
+    closed: list[PublicResolver] = []
+
+    async def close(resolver: PublicResolver) -> None:
+        closed.append(resolver)
+
+    async def open_and_close() -> None:
+        async with webhook.webhook_sender(concurrency=1, deadline=5):
+            pass
+
+    monkeypatch.setattr(PublicResolver, "close", close)
+    asyncio.run(open_and_close())
+    assert len(closed) == 1
+
+
+def test_names_are_resolved_by_the_system():
     assert "127.0.0.1" in resolving._addresses("127.0.0.1", 80)
     with pytest.raises(socket.gaierror):
         resolving._addresses("no-such-name.invalid", 80)
