@@ -92,7 +92,7 @@ class TestRefresh:
         assert Catalogue.objects.get().failures == 1
 
     def test_that_lacks_a_part_erases_nothing(self, provider: StandIn, movies: list[Movie]):
-        with patch.object(catalogue.November7.listing, "__kwdefaults__", {"skip": 0, "limit": 40, "query": ""}):
+        with patch("backend.providers.november7.client.ALL", 40):
             done = catalogue.refresh()
         assert (done.movies, done.total, done.whole, done.missing) == (40, 96, False, 0)
         assert Movie.objects.alive().count() == 96
