@@ -79,7 +79,7 @@ class MovieView(View):
     """A movie."""
 
     @extend_schema(operation_id="get_movie", parameters=[AGE], responses={200: MovieSerializer, 503: None})
-    def get(self, request: Request, key: UUID) -> ApiResponse:
+    def get(self, request: Request, key: str) -> ApiResponse:
         """Returns a movie, by our id or the provider's."""
         freshness = _freshness()
         try:
@@ -121,7 +121,7 @@ class RatingView(View):
     """Returns a rating of yours."""
 
     @extend_schema(operation_id="get_rating", parameters=READS_VERSION, responses=RatingSerializer)
-    def get(self, request: Request, key: UUID) -> ApiResponse:
+    def get(self, request: Request, key: str) -> ApiResponse:
         return _rating(request, key)
 
     @extend_schema(
@@ -130,24 +130,24 @@ class RatingView(View):
         request=RatingSerializer,
         responses=RatingSerializer,
     )
-    def put(self, request: Request, key: UUID) -> ApiResponse:
+    def put(self, request: Request, key: str) -> ApiResponse:
         """Replaces a rating of yours."""
         return self._change(request, key, partial=False)
 
     @extend_schema(
         operation_id="update_rating", parameters=CHANGES_VERSION, request=RatingSerializer, responses=RatingSerializer
     )
-    def patch(self, request: Request, key: UUID) -> ApiResponse:
+    def patch(self, request: Request, key: str) -> ApiResponse:
         """Partially updates a rating of yours."""
         return self._change(request, key, partial=True)
 
     @extend_schema(operation_id="delete_rating", parameters=DELETES_VERSION, responses={204: None})
-    def delete(self, request: Request, key: UUID) -> ApiResponse:
+    def delete(self, request: Request, key: str) -> ApiResponse:
         """Deletes a rating of yours."""
         actions.delete_rating(actor=actor_of(request), user=request.user, key=key, match=if_match(request))
         return ApiResponse(status=204)
 
-    def _change(self, request: Request, key: UUID, *, partial: bool) -> ApiResponse:
+    def _change(self, request: Request, key: str, *, partial: bool) -> ApiResponse:
         current = serialize_rating(reads.rating(key, request.user))
         values = validated(RatingSerializer, request, partial=partial, current=current)
         actions.update_rating(actor=actor_of(request), user=request.user, key=key, match=if_match(request), **values)
@@ -172,6 +172,6 @@ def _search(request: ApiRequest) -> dict[str, object]:
     return numbered_page(request, rows, shape=serialize_movie)
 
 
-def _rating(request: Request, key: UUID, status: int = 200) -> ApiResponse:
+def _rating(request: Request, key: UUID | str, status: int = 200) -> ApiResponse:
     rating = reads.rating(key, request.user)
     return answer(request, serialize_rating(rating), rating.version, status=status)
