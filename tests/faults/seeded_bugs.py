@@ -1227,7 +1227,7 @@ BUGS = [
     SeededBug(
         "an order is placed before its buyer is confirmed",
         SHOP_ORDERS,
-        "WHERE (SELECT confirmed FROM said) AND p.id",
+        "WHERE (SELECT confirmed FROM actor) AND p.id",
         "WHERE p.id",
         f"{TEST_ENTITLEMENT}::test_write_is_refused_when_the_right_goes_after_authentication",
     ),
