@@ -222,7 +222,7 @@ def _is_plain(request: ApiRequest) -> bool:
 
 
 def _products(request: ApiRequest, rows: ProductQuerySet) -> ApiResponse:
-    """One page of those of these products that pass the filters; with `search`, of the matching ones."""
+    """A page of the products that pass the filters, and that match `search`."""
     rows = FILTERS.apply(request, rows)
     order = ordering_of(request, PRODUCT_ORDERINGS)
     words = request.parameters.get("search", "")
