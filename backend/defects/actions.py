@@ -20,8 +20,7 @@ def update_defect(*, actor: str, key: str, match: Match = ANY_VERSION, **values:
     """Changes columns of a defect; any user may, and the reporter stays. Raises NotFound, PreconditionFailed."""
     with attributed_transaction(actor=actor):
         defect = _locked(key, match)
-        if values:
-            Defect.objects.filter(pk=defect.pk).update(**values)
+        Defect.objects.filter(pk=defect.pk).update(**values)
 
 
 def delete_defect(*, actor: str, key: str, user: AnyUser, match: Match = ANY_VERSION) -> None:

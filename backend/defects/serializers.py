@@ -2,7 +2,7 @@
 
 from rest_framework import serializers
 
-from backend.defects.models import MAX_COMMENT, Defect
+from backend.defects.models import MAX_COMMENT
 from lockstep.rest import fields
 from lockstep.rest.serializers import StrictSerializer
 
@@ -13,7 +13,9 @@ class DefectSerializer(StrictSerializer):
     ignores_read_only = True  # clients of the predecessor send the user
     id = serializers.UUIDField(read_only=True)
     number = serializers.IntegerField(read_only=True)
-    user = serializers.IntegerField(read_only=True, help_text="The number of the user who reported it.")
+    user = serializers.IntegerField(
+        source="user_id", read_only=True, help_text="The number of the user who reported it."
+    )
     comment = fields.Text(max_length=MAX_COMMENT)
     created = serializers.DateTimeField(read_only=True)
     updated = serializers.DateTimeField(read_only=True)
@@ -24,16 +26,4 @@ class DefectSerializer(StrictSerializer):
         "comment": "The brake of coach 3 does not release.",
         "created": "2026-01-31T12:00:00Z",
         "updated": "2026-01-31T12:00:00Z",
-    }
-
-
-def serialize_defect(defect: Defect) -> dict[str, object]:
-    """The representation of a defect."""
-    return {
-        "id": defect.pk,
-        "number": defect.number,
-        "user": defect.user_id,
-        "comment": defect.comment,
-        "created": defect.created,
-        "updated": defect.updated,
     }

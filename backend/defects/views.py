@@ -5,7 +5,7 @@ from rest_framework.request import Request
 
 from backend.defects import actions
 from backend.defects.models import Defect, DefectQuerySet
-from backend.defects.serializers import DefectSerializer, serialize_defect
+from backend.defects.serializers import DefectSerializer
 from lockstep.rest.actors import actor_of
 from lockstep.rest.concurrency import answer, if_match
 from lockstep.rest.errors import NotFound
@@ -45,7 +45,7 @@ class DefectListView(View):
     def get(self, request: ApiRequest) -> ApiResponse:
         """Lists the defects of all users, newest first."""
         defects = FILTERS.apply(request, Defect.objects.alive())
-        return page(request, defects, order=ordering_of(request, BY_TIME), shape=serialize_defect)
+        return page(request, defects, order=ordering_of(request, BY_TIME), shape=DefectSerializer.represent)
 
     @extend_schema(
         operation_id="create_defect",
@@ -76,7 +76,7 @@ class DefectView(View):
     )
     def put(self, request: Request, key: str) -> ApiResponse:
         """Replaces the comment of a defect. Any user may; its reporter does not change."""
-        values = validated(DefectSerializer, request, current=serialize_defect(_found(key)))
+        values = validated(DefectSerializer, request, current=DefectSerializer.represent(_found(key)))
         actions.update_defect(actor=actor_of(request), key=key, match=if_match(request), **values)
         return _defect(request, key)
 
@@ -85,7 +85,7 @@ class DefectView(View):
     )
     def patch(self, request: Request, key: str) -> ApiResponse:
         """Partially updates a defect."""
-        values = validated(DefectSerializer, request, current=serialize_defect(_found(key)), partial=True)
+        values = validated(DefectSerializer, request, current=DefectSerializer.represent(_found(key)), partial=True)
         actions.update_defect(actor=actor_of(request), key=key, match=if_match(request), **values)
         return _defect(request, key)
 
@@ -98,7 +98,7 @@ class DefectView(View):
 
 def _defect(request: Request, key: str, status: int = 200) -> ApiResponse:
     defect = _found(key)
-    return answer(request, serialize_defect(defect), defect.version, status=status)
+    return answer(request, DefectSerializer.represent(defect), defect.version, status=status)
 
 
 def _found(key: str) -> Defect:

@@ -4,7 +4,6 @@ from uuid import UUID
 
 import psycopg
 from django.db import IntegrityError, transaction
-from django.db.models import Q
 from django.db.models.functions import Now
 
 from backend.movies.models import Movie, Rating
@@ -22,7 +21,7 @@ REFUSALS = {  # by the violated constraint
 
 def create_rating(*, actor: str, user: AnyUser, movie_id: UUID, rating_type: str) -> Rating:
     """Creates a rating of a movie, by our id or the provider's. Raises Invalid, also for a second rating."""
-    movie = Movie.objects.alive().filter(Q(pk=movie_id) | Q(remote_id=movie_id)).first()
+    movie = Movie.objects.alive().with_id(movie_id).first()
     if movie is None:
         raise Invalid({"movie_id": NO_MOVIE})
     try:
@@ -35,19 +34,19 @@ def create_rating(*, actor: str, user: AnyUser, movie_id: UUID, rating_type: str
         raise Invalid({"movie_id": REFUSALS[violated]}) from error
 
 
-def update_rating(*, actor: str, user: AnyUser, key: UUID, match: Match = ANY_VERSION, **changes: object) -> None:
+def update_rating(*, actor: str, user: AnyUser, key: UUID | str, match: Match = ANY_VERSION, **changes: object) -> None:
     """Changes a rating of the user. Raises NotFound, PreconditionFailed."""
     with attributed_transaction(actor=actor):
         rating = _locked(user, key, match)
         Rating.objects.filter(pk=rating.pk).update(**changes)
 
 
-def delete_rating(*, actor: str, user: AnyUser, key: UUID, match: Match = ANY_VERSION) -> None:
+def delete_rating(*, actor: str, user: AnyUser, key: UUID | str, match: Match = ANY_VERSION) -> None:
     """Deletes a rating of the user. Raises NotFound, PreconditionFailed."""
     with attributed_transaction(actor=actor):
         rating = _locked(user, key, match)
         Rating.objects.filter(pk=rating.pk).update(deleted=Now())
 
 
-def _locked(user: AnyUser, key: UUID, match: Match) -> Rating:
+def _locked(user: AnyUser, key: UUID | str, match: Match) -> Rating:
     return lock(Rating.objects.alive().of(user), match, "You have no such rating.", pk=key)

@@ -8,7 +8,6 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,7 +17,7 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from backend.movies.metrics import PROVIDER_ANSWERS
+from backend.movies.metrics import count_outcome
 from backend.movies.models import Catalogue, Movie, Tally
 from backend.providers.november7 import Listing, November7, RemoteMovie
 from lockstep.changes.attribution import attributed_transaction
@@ -96,7 +95,7 @@ def freshness() -> Freshness:
 def refresh(*, now: bool = False, older_than: timedelta = timedelta(0)) -> RefreshResult:
     """Refreshes the catalogue if it is older than `older_than`; with `now` even shortly after a failure.
 
-    Raises Fetching, and ProviderError when the provider returns nothing usable.
+    Raises RefreshInProgress, and ProviderError when the provider returns nothing usable.
     """
     if not _execute("claim", lease=LEASE, now=now, older_than=older_than):
         raise RefreshInProgress
@@ -192,8 +191,7 @@ def _failed_recently() -> bool:
 
 def _fetch() -> Listing:
     async def fetch() -> Listing:
-        observe: Callable[[str], None] = lambda outcome: PROVIDER_ANSWERS.labels(outcome).inc()  # noqa: E731
-        async with November7(settings.MOVIES_PROVIDER_URL, deadline=FETCH_SECONDS, observe=observe) as provider:
+        async with November7(settings.MOVIES_PROVIDER_URL, deadline=FETCH_SECONDS, observe=count_outcome) as provider:
             return await provider.listing()
 
     return asyncio.run(fetch())

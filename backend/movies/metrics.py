@@ -19,3 +19,8 @@ PROVIDER_ANSWERS = Counter(
     registry=WORKERS,
 )  # fmt: skip
 PROVIDER_ANSWERS.labels("200")
+
+
+def count_outcome(outcome: str) -> None:
+    """Counts an attempt at the provider by its outcome."""
+    PROVIDER_ANSWERS.labels(outcome).inc()

@@ -2,6 +2,7 @@
 
 import sys
 from typing import Any, Self
+from uuid import UUID
 
 import pgtrigger
 from django.conf import settings
@@ -32,6 +33,10 @@ class MovieQuerySet(EntityQuerySet["Movie"]):
         for word in query.split()[:MAX_WORDS]:
             rows = rows.filter(folded__icontains=word)
         return rows
+
+    def with_id(self, key: UUID | str) -> Self:
+        """The movie with this id, which is ours or the provider's."""
+        return self.filter(models.Q(pk=key) | models.Q(remote_id=key))
 
     def counted_for(self, user: AnyUser) -> Self:
         """Annotates all votes, and this user's own."""

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from django.contrib.postgres.aggregates import ArrayAgg
-from django.db.models import F, OrderBy, Q, Window
+from django.db.models import F, OrderBy, Window
 from django.db.models.functions import RowNumber
 
 from backend.entities.folding import Fold, SortKey
@@ -35,15 +35,15 @@ def one_of_each_title(rows: MovieQuerySet) -> MovieQuerySet:
     ).filter(place=1)
 
 
-def movie(key: UUID, user: AnyUser) -> Movie:
+def movie(key: str, user: AnyUser) -> Movie:
     """A movie by our id, or the provider's. Raises NotFound."""
-    found = movies(user).filter(Q(pk=key) | Q(remote_id=key)).first()
+    found = movies(user).with_id(key).first()
     if found is None:
         raise NotFound("There is no such movie.")
     return found
 
 
-def rating(key: UUID, user: AnyUser) -> Rating:
+def rating(key: UUID | str, user: AnyUser) -> Rating:
     """A rating of this user. Raises NotFound."""
     found = Rating.objects.alive().of(user).filter(pk=key).first()
     if found is None:

@@ -1,14 +1,12 @@
 """Serializers of movies and ratings."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from rest_framework import serializers
 
-from backend.movies.catalogue import Freshness
-from backend.movies.models import Movie, Rating
+from backend.movies.models import Rating
 from lockstep.rest import fields
-from lockstep.rest.serializers import StrictSerializer
+from lockstep.rest.serializers import ApiSerializer, StrictSerializer
 
 MOVIE = {
     "id": "019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2b",
@@ -22,9 +20,10 @@ MOVIE = {
 }
 
 
-class MovieSerializer(serializers.Serializer[Any]):
+class MovieSerializer(ApiSerializer):
     """A movie of the provider, with the ratings of our users."""
 
+    # It represents movies of reads.py, which are annotated with votes.
     id = serializers.UUIDField()
     title = serializers.CharField()
     description = serializers.CharField(allow_null=True)
@@ -44,7 +43,7 @@ class MovieSerializer(serializers.Serializer[Any]):
     example: Mapping[str, object] = MOVIE
 
 
-class MoviePageSerializer(serializers.Serializer[Any]):
+class MoviePageSerializer(serializers.Serializer[object]):
     """A page of movies, and whether the catalogue is fresh."""
 
     count = serializers.IntegerField(help_text="The number of all rows.")
@@ -75,37 +74,3 @@ class RatingSerializer(NewRatingSerializer):
     """A rating; its movie cannot be changed."""
 
     movie_id = serializers.UUIDField(read_only=True)
-
-
-def serialize_movie(movie: Movie) -> dict[str, Any]:
-    """The representation of a movie that is annotated with its votes."""
-    counted: Any = movie
-    data = {
-        "id": movie.pk,
-        "title": movie.title,
-        "description": movie.description,
-        "image_url": movie.image_url,
-        "rating": movie.rating,
-        "upvotes": counted.upvotes,
-        "downvotes": counted.downvotes,
-        "my_rating": counted.my_rating,
-    }
-    if hasattr(movie, "of_this_title"):
-        data["same_title"] = sorted(key for key in counted.of_this_title if key != movie.pk)
-    return data
-
-
-def serialize_freshness(freshness: Freshness) -> dict[str, str]:
-    """The headers of a response."""
-    return {"Age": str(freshness.age)}
-
-
-def serialize_rating(rating: Rating) -> dict[str, object]:
-    """The representation of a rating."""
-    return {
-        "id": rating.pk,
-        "movie_id": rating.movie_id,
-        "rating_type": rating.rating_type,
-        "created": rating.created,
-        "updated": rating.updated,
-    }

@@ -8,15 +8,12 @@ from rest_framework.request import Request
 from backend.movies import actions, catalogue, reads
 from backend.movies.catalogue import Freshness
 from backend.movies.metrics import ANSWERS
-from backend.movies.models import Rating
+from backend.movies.models import Movie, Rating
 from backend.movies.serializers import (
     MoviePageSerializer,
     MovieSerializer,
     NewRatingSerializer,
     RatingSerializer,
-    serialize_freshness,
-    serialize_movie,
-    serialize_rating,
 )
 from lockstep.rest.actors import actor_of
 from lockstep.rest.concurrency import answer, if_match
@@ -73,14 +70,14 @@ class MovieListView(View):
         found = _search(request)
         if not found["count"] and catalogue.refresh_on_miss():
             freshness, found = _freshness(), _search(request)
-        return ApiResponse(found | {"stale": freshness.is_stale}, headers=serialize_freshness(freshness))
+        return ApiResponse(found | {"stale": freshness.is_stale}, headers={"Age": str(freshness.age)})
 
 
 class MovieView(View):
     """A movie."""
 
     @extend_schema(operation_id="get_movie", parameters=[AGE], responses={200: MovieSerializer, 503: None})
-    def get(self, request: Request, key: UUID) -> ApiResponse:
+    def get(self, request: Request, key: str) -> ApiResponse:
         """Returns a movie, by our id or the provider's."""
         freshness = _freshness()
         try:
@@ -89,7 +86,7 @@ class MovieView(View):
             if not catalogue.refresh_on_miss():
                 raise
             freshness, movie = _freshness(), reads.movie(key, request.user)
-        return ApiResponse(serialize_movie(movie), headers=serialize_freshness(freshness))
+        return ApiResponse(MovieSerializer.represent(movie), headers={"Age": str(freshness.age)})
 
 
 class RatingListView(View):
@@ -103,7 +100,7 @@ class RatingListView(View):
     def get(self, request: ApiRequest) -> ApiResponse:
         """Lists your ratings, newest first."""
         rows = RATING_FILTERS.apply(request, Rating.objects.alive().of(request.user))
-        return page(request, rows, order=ordering_of(request, BY_TIME), shape=serialize_rating)
+        return page(request, rows, order=ordering_of(request, BY_TIME), shape=RatingSerializer.represent)
 
     @extend_schema(
         operation_id="create_rating",
@@ -122,7 +119,7 @@ class RatingView(View):
     """Returns a rating of yours."""
 
     @extend_schema(operation_id="get_rating", parameters=READS_VERSION, responses=RatingSerializer)
-    def get(self, request: Request, key: UUID) -> ApiResponse:
+    def get(self, request: Request, key: str) -> ApiResponse:
         return _rating(request, key)
 
     @extend_schema(
@@ -131,25 +128,25 @@ class RatingView(View):
         request=RatingSerializer,
         responses=RatingSerializer,
     )
-    def put(self, request: Request, key: UUID) -> ApiResponse:
+    def put(self, request: Request, key: str) -> ApiResponse:
         """Replaces a rating of yours."""
         return self._change(request, key, partial=False)
 
     @extend_schema(
         operation_id="update_rating", parameters=CHANGES_VERSION, request=RatingSerializer, responses=RatingSerializer
     )
-    def patch(self, request: Request, key: UUID) -> ApiResponse:
+    def patch(self, request: Request, key: str) -> ApiResponse:
         """Partially updates a rating of yours."""
         return self._change(request, key, partial=True)
 
     @extend_schema(operation_id="delete_rating", parameters=DELETES_VERSION, responses={204: None})
-    def delete(self, request: Request, key: UUID) -> ApiResponse:
+    def delete(self, request: Request, key: str) -> ApiResponse:
         """Deletes a rating of yours."""
         actions.delete_rating(actor=actor_of(request), user=request.user, key=key, match=if_match(request))
         return ApiResponse(status=204)
 
-    def _change(self, request: Request, key: UUID, *, partial: bool) -> ApiResponse:
-        current = serialize_rating(reads.rating(key, request.user))
+    def _change(self, request: Request, key: str, *, partial: bool) -> ApiResponse:
+        current = RatingSerializer.represent(reads.rating(key, request.user))
         values = validated(RatingSerializer, request, partial=partial, current=current)
         actions.update_rating(actor=actor_of(request), user=request.user, key=key, match=if_match(request), **values)
         return _rating(request, key)
@@ -167,12 +164,19 @@ def _freshness() -> Freshness:
 
 def _search(request: ApiRequest) -> dict[str, object]:
     rows = reads.movies(request.user, request.parameters.get("query", ""))
-    if "group" in request.parameters:
+    is_grouped = "group" in request.parameters
+    if is_grouped:
         rows = reads.one_of_each_title(rows)
     rows = rows.order_by(*reads.ORDERINGS[request.parameters["ordering"]])
-    return numbered_page(request, rows, shape=serialize_movie)
+    return numbered_page(request, rows, shape=_represent_group if is_grouped else MovieSerializer.represent)
 
 
-def _rating(request: Request, key: UUID, status: int = 200) -> ApiResponse:
+def _represent_group(movie: Movie) -> dict[str, object]:
+    """The representation of a movie of reads.one_of_each_title."""
+    others = [key for key in vars(movie)["of_this_title"] if key != movie.pk]
+    return {**MovieSerializer.represent(movie), "same_title": sorted(others)}
+
+
+def _rating(request: Request, key: UUID | str, status: int = 200) -> ApiResponse:
     rating = reads.rating(key, request.user)
-    return answer(request, serialize_rating(rating), rating.version, status=status)
+    return answer(request, RatingSerializer.represent(rating), rating.version, status=status)

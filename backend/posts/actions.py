@@ -13,21 +13,21 @@ def create_post(*, actor: str, title: str, body: str) -> Post:
         return Post.objects.create(title=title, body=body)
 
 
-def update_post(*, actor: str, number: int, title: str, body: str, match: Match = ANY_VERSION) -> None:
+def update_post(*, actor: str, number: int | str, title: str, body: str, match: Match = ANY_VERSION) -> None:
     """Replaces title and body. Raises NotFound, PreconditionFailed."""
     with attributed_transaction(actor=actor):
         post = _locked_post(number, match)
         Post.objects.filter(pk=post.pk).update(title=title, body=body)
 
 
-def delete_post(*, actor: str, number: int, match: Match = ANY_VERSION) -> None:
+def delete_post(*, actor: str, number: int | str, match: Match = ANY_VERSION) -> None:
     """Deletes the post and its comments. Raises NotFound, PreconditionFailed."""
     with attributed_transaction(actor=actor):
         post = _locked_post(number, match)
         Post.objects.filter(pk=post.pk).update(deleted=Now())
 
 
-def create_comment(*, actor: str, post_number: int, name: str, email: str, body: str) -> Comment:
+def create_comment(*, actor: str, post_number: int | str, name: str, email: str, body: str) -> Comment:
     """Creates a comment on a post, which is locked against concurrent deletion. Raises NotFound."""
     with attributed_transaction(actor=actor):
         post = _locked_post(post_number)
@@ -35,7 +35,14 @@ def create_comment(*, actor: str, post_number: int, name: str, email: str, body:
 
 
 def update_comment(
-    *, actor: str, post_number: int, number: int, name: str, email: str, body: str, match: Match = ANY_VERSION
+    *,
+    actor: str,
+    post_number: int | str,
+    number: int | str,
+    name: str,
+    email: str,
+    body: str,
+    match: Match = ANY_VERSION,
 ) -> None:
     """Replaces name, email and body. Raises PreconditionFailed, and NotFound, also for a comment on another post."""
     with attributed_transaction(actor=actor):
@@ -43,17 +50,17 @@ def update_comment(
         Comment.objects.filter(pk=comment.pk).update(name=name, email=email, body=body)
 
 
-def delete_comment(*, actor: str, post_number: int, number: int, match: Match = ANY_VERSION) -> None:
+def delete_comment(*, actor: str, post_number: int | str, number: int | str, match: Match = ANY_VERSION) -> None:
     """Deletes a comment. Raises PreconditionFailed, and NotFound, also for a comment on another post."""
     with attributed_transaction(actor=actor):
         comment = _locked_comment(post_number, number, match)
         Comment.objects.filter(pk=comment.pk).update(deleted=Now())
 
 
-def _locked_post(number: int, match: Match = ANY_VERSION) -> Post:
+def _locked_post(number: int | str, match: Match = ANY_VERSION) -> Post:
     return lock(Post.objects.alive(), match, f"There is no post {number}.", number=number)
 
 
-def _locked_comment(post_number: int, number: int, match: Match) -> Comment:
+def _locked_comment(post_number: int | str, number: int | str, match: Match) -> Comment:
     missing = f"There is no comment {number} on post {post_number}."
     return lock(Comment.objects.alive(), match, missing, number=number, post__number=post_number)

@@ -6,6 +6,7 @@ from backend.posts.models import Comment, Post
 from backend.providers.jsonplaceholder import JsonPlaceholder
 from lockstep.mirror.ceiling import Ceiling
 from lockstep.mirror.collections import Collection, Field, Limits, Mirror, Parent
+from lockstep.mirror.models import Import
 
 POSTS = Collection(
     name="posts",
@@ -52,3 +53,8 @@ JSONPLACEHOLDER = Mirror(
     import_command="manage.py import_data_from_api",
     concurrency=settings.POSTS_PROVIDER_CONCURRENCY,
 )
+
+
+def was_imported() -> bool:
+    """Whether an import was ever completed."""
+    return Import.objects.filter(provider=JSONPLACEHOLDER.provider, completed__isnull=False).exists()

@@ -16,7 +16,7 @@ def posts(params: PageParams) -> BundledQuery:
     return BundledQuery(POSTS, {"offset": params.offset, **page_limits(params.limit)})
 
 
-def comments(post: int, params: PageParams) -> BundledQuery:
+def comments(post: int | str, params: PageParams) -> BundledQuery:
     """A post's comments by number, as an array of {postId, id, name, email, body}, its length, and whether more follow.
 
     No row for an unknown post.
@@ -24,21 +24,21 @@ def comments(post: int, params: PageParams) -> BundledQuery:
     return BundledQuery(COMMENTS, {"post": post, "offset": params.offset, **page_limits(params.limit)})
 
 
-def number_of_comments(post: int) -> int:
+def number_of_comments(post: int | str) -> int:
     """The number of comments on a post."""
     return _number("number_of_comments", post=post)
 
 
-def post(number: int) -> BundledQuery:
+def post(number: int | str) -> BundledQuery:
     """A post as {userId, id, title, body}."""
     return BundledQuery(SQL["post"], {"number": number}, reuse_cursor=True)
 
 
-def comment(post: int, number: int) -> BundledQuery:
+def comment(post: int | str, number: int | str) -> BundledQuery:
     """A comment as {postId, id, name, email, body}; no row for a comment on another post."""
     return BundledQuery(SQL["comment"], {"post": post, "number": number}, reuse_cursor=True)
 
 
-def _number(statement: str, **parameters: int) -> int:
+def _number(statement: str, **parameters: int | str) -> int:
     found = fetch_one(SQL[statement], parameters)
     return int(found["count"]) if found else 0

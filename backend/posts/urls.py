@@ -2,7 +2,7 @@ from django.urls import re_path
 
 from backend.posts import views
 
-NUMBER = r"(?P<number>[0-9]{1,18})"  # nothing longer names anything
+NUMBER = r"(?P<number>[0-9]{1,18})"  # no number has more digits
 POST_NUMBER = r"(?P<post_number>[0-9]{1,18})"
 COMMENTS = rf"posts/{POST_NUMBER}/comments"
 

@@ -45,7 +45,7 @@ class PostReadView(View):
 
     @fastpath.bundles(lambda _, number: reads.post(number))
     @extend_schema(operation_id="get_post", parameters=READS_VERSION, responses=PostSerializer)
-    def get(self, request: ApiRequest, number: int) -> ApiResponse:
+    def get(self, request: ApiRequest, number: str) -> ApiResponse:
         return _post(request, number)
 
 
@@ -55,7 +55,7 @@ class PostUpdateView(View):
     @extend_schema(
         operation_id="update_post", parameters=CHANGES_VERSION, request=PostSerializer, responses=PostSerializer
     )
-    def put(self, request: Request, number: int) -> ApiResponse:
+    def put(self, request: Request, number: str) -> ApiResponse:
         values = validated(PostSerializer, request)
         actions.update_post(actor=actor_of(request), number=number, match=if_match(request), **values)
         return _post(request, number)
@@ -65,7 +65,7 @@ class PostDeleteView(View):
     """Deletes a post and its comments."""
 
     @extend_schema(operation_id="delete_post", parameters=DELETES_VERSION, responses={204: None})
-    def delete(self, request: Request, number: int) -> ApiResponse:
+    def delete(self, request: Request, number: str) -> ApiResponse:
         actions.delete_post(actor=actor_of(request), number=number, match=if_match(request))
         return ApiResponse(status=204)
 
@@ -75,7 +75,7 @@ class CommentListView(View):
 
     @fastpath.bundles(lambda request, post_number: reads.comments(post_number, parse_page_params(request)))
     @extend_schema(operation_id="list_comments", parameters=ARRAY_PAGE, responses=CommentSerializer(many=True))
-    def get(self, request: ApiRequest, post_number: int) -> ApiResponse:
+    def get(self, request: ApiRequest, post_number: str) -> ApiResponse:
         params = parse_page_params(request)
         row = fastpath.fetch(request, reads.comments(post_number, params))
         count = partial(reads.number_of_comments, post_number)
@@ -91,7 +91,7 @@ class CommentCreateView(View):
         request=CommentSerializer,
         responses={201: CommentSerializer},
     )
-    def post(self, request: Request, post_number: int) -> ApiResponse:
+    def post(self, request: Request, post_number: str) -> ApiResponse:
         values = validated(CommentSerializer, request)
         comment = actions.create_comment(actor=actor_of(request), post_number=post_number, **values)
         return _comment(request, post_number, comment.number, status=201)
@@ -102,7 +102,7 @@ class CommentReadView(View):
 
     @fastpath.bundles(lambda _, post_number, number: reads.comment(post_number, number))
     @extend_schema(operation_id="get_comment", parameters=READS_VERSION, responses=CommentSerializer)
-    def get(self, request: ApiRequest, post_number: int, number: int) -> ApiResponse:
+    def get(self, request: ApiRequest, post_number: str, number: str) -> ApiResponse:
         return _comment(request, post_number, number)
 
 
@@ -115,7 +115,7 @@ class CommentUpdateView(View):
         request=CommentSerializer,
         responses=CommentSerializer,
     )
-    def put(self, request: Request, post_number: int, number: int) -> ApiResponse:
+    def put(self, request: Request, post_number: str, number: str) -> ApiResponse:
         values = validated(CommentSerializer, request)
         actions.update_comment(
             actor=actor_of(request),
@@ -131,16 +131,16 @@ class CommentDeleteView(View):
     """Deletes a comment."""
 
     @extend_schema(operation_id="delete_comment", parameters=DELETES_VERSION, responses={204: None})
-    def delete(self, request: Request, post_number: int, number: int) -> ApiResponse:
+    def delete(self, request: Request, post_number: str, number: str) -> ApiResponse:
         actions.delete_comment(actor=actor_of(request), post_number=post_number, number=number, match=if_match(request))
         return ApiResponse(status=204)
 
 
-def _post(request: Request, number: int, status: int = 200) -> ApiResponse:
+def _post(request: Request, number: int | str, status: int = 200) -> ApiResponse:
     row = fastpath.fetch(request, reads.post(number))
     return object_response(request, row, f"There is no post {number}.", status)
 
 
-def _comment(request: Request, post_number: int, number: int, status: int = 200) -> ApiResponse:
+def _comment(request: Request, post_number: str, number: int | str, status: int = 200) -> ApiResponse:
     row = fastpath.fetch(request, reads.comment(post_number, number))
     return object_response(request, row, f"There is no comment {number} on post {post_number}.", status)

@@ -1,1 +1,1 @@
-"""HTTP clients of other people's APIs, one folder each, alike inside. No Django in here."""
+"""HTTP clients of external APIs, one folder for each, alike inside. They do not import Django."""

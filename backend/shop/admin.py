@@ -13,7 +13,7 @@ from backend.shop.models import Movement, Order, OrderTransition, Product, Produ
 from backend.shop.payments import actions as payments
 from lockstep.rest.errors import Conflict
 
-SHOWN_MOVEMENTS = 20
+MAX_MOVEMENTS = 20  # on the page of a product
 
 
 class ProductTagInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]  # it takes none at run time
@@ -55,7 +55,7 @@ class ProductAdmin(EntityAdmin):
     @admin.display(description="Latest movements")
     def ledger(self, product: Product) -> str:
         """The end of the product's ledger."""
-        latest = product.movements.order_by("-id")[:SHOWN_MOVEMENTS]
+        latest = product.movements.order_by("-id")[:MAX_MOVEMENTS]
         rows = [(f"{one.at:%Y-%m-%d %H:%M}", f"{one.delta:+,}", one.get_reason_display()) for one in latest]
         return format_html_join("", "<div>{} · {} · {}</div>", rows)
 
@@ -111,23 +111,23 @@ class OrderAdmin(ReadOnly, EntityAdmin):
     @admin.action(permissions=["end"], description="End: the payment cannot be decided")
     def end_orders(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
         """Lets a worker end confirmed orders; those that the gateway has charged are accepted."""
-        done = "a worker looks its charge up, and ends it if it was not charged."
-        self._end(request, queryset, payments.end_order, done)
+        success = "a worker looks its charge up, and ends it if it was not charged."
+        self._end(request, queryset, payments.end_order, success)
 
     @admin.action(permissions=["end"], description="End without an answer of the payment gateway")
     def end_orders_unanswered(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
         """Rejects orders that staff are ending although the gateway does not tell whether they were charged."""
-        done = "rejected, its stock is back. A charge that shows later is a dead letter of payments: refund it then."
-        self._end(request, queryset, payments.end_order_unanswered, done)
+        success = "rejected, its stock is back. A charge that shows later is a dead letter of payments: refund it then."
+        self._end(request, queryset, payments.end_order_unanswered, success)
 
-    def _end(self, request: HttpRequest, orders: QuerySet[Order], end: Callable[..., None], done: str) -> None:
+    def _end(self, request: HttpRequest, orders: QuerySet[Order], end: Callable[..., None], success: str) -> None:
         for order in orders:
             try:
                 end(actor=f"user:{request.user.pk}", order=order)
             except Conflict as error:
                 self.message_user(request, f"Order {order.number}: {error}", messages.ERROR)
             else:
-                self.message_user(request, f"Order {order.number}: {done}", messages.SUCCESS)
+                self.message_user(request, f"Order {order.number}: {success}", messages.SUCCESS)
 
 
 @admin.register(Movement, site=admin_site)

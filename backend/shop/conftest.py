@@ -1,4 +1,4 @@
-"""What the tests of the shop are written with."""
+"""Fixtures of the shop's tests."""
 
 from collections.abc import Callable
 from decimal import Decimal

@@ -125,7 +125,7 @@ class Search(Row):
         self.watch = Watch()
         with mock.patch.object(psycopg.Cursor, "execute", self.watch.around(psycopg.Cursor.execute)):
             return self._measured(
-                lambda text: reads.found(self.user, products, text, OLDER, None, SHOWN + 1),
+                lambda text: reads.matching(self.user, products, text, OLDER, None, SHOWN + 1),
                 lambda _: fetch_all(listed, {"user": self.user.pk, "place": None, "limit": LISTED}),
                 milliseconds=self.watch.milliseconds,
             )

@@ -736,7 +736,7 @@ BUGS = [
         "backend/shop/orders/actions.py",
         "    notify_on_commit()\n",
         "",
-        f"{TEST_ORDERS}/test_orders.py::test_an_order_is_heard_of",
+        f"{TEST_ORDERS}/test_orders.py::test_placed_order_notifies_workers",
     ),
     SeededBug(
         "equal lines are checked one by one",
@@ -757,7 +757,7 @@ BUGS = [
         SHOP_ORDERS,
         "WHERE o.state = %(source)s",
         "WHERE true",
-        f"{TEST_ORDERS}/test_orders.py::test_cancelling_gives_the_stock_back_once",
+        f"{TEST_ORDERS}/test_orders.py::test_cancelling_releases_the_stock_once",
     ),
     SeededBug(
         "an order is confirmed although its time is over",
@@ -792,7 +792,7 @@ BUGS = [
         "backend/shop/payments/processor.py",
         'if charge.status == "pending":',
         "if False:",
-        f"{TEST_PAYMENTS}/test_payments.py::test_a_slow_gateway_is_waited_for",
+        f"{TEST_PAYMENTS}/test_payments.py::test_order_waits_for_a_gateway_that_decides_late",
     ),
     SeededBug(
         "every attempt to charge is another charge",
@@ -918,14 +918,14 @@ BUGS = [
         "backend/movies/catalogue.py",
         "if listing.is_whole:",
         "if listing.movies:",
-        f"{TEST_MOVIES}/test_catalogue.py::TestRefresh::test_that_lacks_a_part_erases_nothing",
+        f"{TEST_MOVIES}/test_catalogue.py::TestRefresh::test_partial_listing_erases_nothing",
     ),
     SeededBug(
         "a deleted vote is counted",
         "backend/movies/migrations/0001_initial.py",
         "SELECT movie_id, rating_type, 1 AS by FROM new_rows WHERE deleted IS NULL",
         "SELECT movie_id, rating_type, 1 AS by FROM new_rows WHERE true",
-        f"{TEST_MOVIES}/test_ratings.py::TestOneVote::test_is_cast_changed_and_taken_back",
+        f"{TEST_MOVIES}/test_ratings.py::TestRatings::test_rating_is_created_changed_and_deleted",
     ),
     SeededBug(
         "a redirect to another host is followed",
@@ -946,7 +946,7 @@ BUGS = [
         "backend/movies/actions.py",
         "Rating.objects.alive().of(user)",
         "Rating.objects.alive()",
-        f"{TEST_MOVIES}/test_ratings.py::TestOneVote::test_is_404_for_other_users",
+        f"{TEST_MOVIES}/test_ratings.py::TestRatings::test_rating_is_404_for_other_users",
     ),
     SeededBug(
         "a client is closed under what it delivers",
@@ -1234,7 +1234,7 @@ BUGS = [
     SeededBug(
         "an order is placed before its buyer is confirmed",
         SHOP_ORDERS,
-        "WHERE (SELECT confirmed FROM said) AND p.id",
+        "WHERE (SELECT confirmed FROM actor) AND p.id",
         "WHERE p.id",
         f"{TEST_ENTITLEMENT}::test_write_is_refused_when_the_right_goes_after_authentication",
     ),
@@ -1579,7 +1579,7 @@ BUGS = [
         "backend/providers/jsonplaceholder/client.py",
         "            _object_of(document, remote_id)\n            return document",
         "            return document",
-        "backend/providers/jsonplaceholder/tests/test_client.py::test_object_other_than_requested_is_garbled",
+        "backend/providers/jsonplaceholder/tests/test_client.py::test_object_other_than_requested_is_malformed",
     ),
     SeededBug(
         "a copy that a creation without an answer makes later stays beside the other",

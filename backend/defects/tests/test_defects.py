@@ -100,7 +100,7 @@ def test_a_concurrent_change_is_not_overwritten(cast: Cast):
     assert comments(cast.owner) == ["b"]
 
 
-def test_a_page_has_200(cast: Cast, path: str):
+def test_page_has_200_defects_by_default(cast: Cast, path: str):
     Defect.objects.bulk_create([Defect(user=cast.owner.user, comment=f"{n:03}") for n in range(205)])
     first = cast.colleague.get(path).json()
     assert [one["comment"] for one in first["results"]] == [f"{n:03}" for n in reversed(range(5, 205))]
@@ -111,13 +111,13 @@ def test_a_page_has_200(cast: Cast, path: str):
 
 
 @pytest.mark.parametrize("rows", [1, 150])
-def test_a_list_costs_as_many_queries_however_long(cast: Cast, rows: int, django_assert_num_queries):
+def test_list_takes_four_queries_whatever_its_length(cast: Cast, rows: int, django_assert_num_queries):
     Defect.objects.bulk_create([Defect(user=cast.owner.user, comment="a") for _ in range(rows)])
     with django_assert_num_queries(4):  # session, savepoint, the page, release
         assert len(comments(cast.owner)) == rows
 
 
-def test_defects_are_narrowed(cast: Cast):
+def test_defects_are_filtered(cast: Cast):
     cast.owner.post(CANONICAL, {"comment": "The DOOR of coach 3"})
     cast.colleague.post(CANONICAL, {"comment": "100 % of the windows"})
     owner = cast.owner.user

@@ -13,7 +13,7 @@ WHERE (c.lease_until <= clock_timestamp() OR c.lease_until > clock_timestamp() +
 -- Inserts new movies and updates changed ones. Columns that a listing of the older schema lacks are kept.
 INSERT INTO movies_movie AS m (remote_id, title, description, image_url, rating)
 SELECT remote_id, title, description, image_url, rating
-FROM jsonb_to_recordset(%(movies)s::jsonb) AS given
+FROM jsonb_to_recordset(%(movies)s::jsonb) AS listed
      (remote_id uuid, title text, description text, image_url text, rating double precision)
 ORDER BY remote_id
 ON CONFLICT (remote_id) DO UPDATE SET

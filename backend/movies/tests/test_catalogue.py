@@ -50,7 +50,7 @@ def command(*arguments: str) -> str:
 
 @pytest.mark.django_db
 class TestRefresh:
-    def test_brings_in_everything_once(self, provider: StandIn):
+    def test_refresh_imports_every_movie_once(self, provider: StandIn):
         assert catalogue.refresh().whole
         before = LoggedChange.objects.filter(model="movies.movie").count()
         assert before == Movie.objects.count() == 96
@@ -74,7 +74,7 @@ class TestRefresh:
         assert movie.description and movie.image_url and movie.rating is not None
 
     @pytest.mark.parametrize("fault", [{"status": 404}, {"empty": True}, {"garbage": True}, {"cut": True}])
-    def test_that_fails_erases_nothing(self, provider: StandIn, movies: list[Movie], fault: dict):
+    def test_failed_refresh_erases_nothing(self, provider: StandIn, movies: list[Movie], fault: dict):
         provider.faults(**fault)
         with pytest.raises(ProviderError), patch("backend.movies.catalogue.FETCH_SECONDS", 0.3):
             catalogue.refresh()
@@ -85,14 +85,14 @@ class TestRefresh:
         assert (state.failures, state.retry_at > state.refreshed) == (1, True)
         assert state.outcome
 
-    def test_that_is_empty_erases_nothing(self, provider: StandIn, movies: list[Movie]):
+    def test_empty_listing_erases_nothing(self, provider: StandIn, movies: list[Movie]):
         provider.movies.clear()
         assert not catalogue.refresh().whole
         assert Movie.objects.alive().filter(missing_since=None).count() == 96
         assert Catalogue.objects.get().failures == 1
 
-    def test_that_lacks_a_part_erases_nothing(self, provider: StandIn, movies: list[Movie]):
-        with patch.object(catalogue.November7.listing, "__kwdefaults__", {"skip": 0, "limit": 40, "query": ""}):
+    def test_partial_listing_erases_nothing(self, provider: StandIn, movies: list[Movie]):
+        with patch("backend.providers.november7.client.ALL", 40):
             done = catalogue.refresh()
         assert (done.movies, done.total, done.whole, done.missing) == (40, 96, False, 0)
         assert Movie.objects.alive().count() == 96
@@ -149,12 +149,12 @@ class TestRefresh:
         catalogue.refresh_when_due()
         assert Catalogue.objects.get().failures == 0
 
-    def test_is_not_due_while_the_movies_are_young(self, provider: StandIn, movies: list[Movie]):
+    def test_refresh_is_not_due_while_the_catalogue_is_young(self, provider: StandIn, movies: list[Movie]):
         provider.forget_requests()
         catalogue.refresh_when_due()
         assert provider.counts() == {}
 
-    def test_is_due_after_the_clock_stepped_back(self, provider: StandIn, movies: list[Movie]):
+    def test_refresh_is_due_after_the_clock_stepped_back(self, provider: StandIn, movies: list[Movie]):
         """Refresh, pause and claim are of a moment that is an hour ahead."""
         provider.forget_requests()
         with connection.cursor() as cursor:
@@ -193,8 +193,8 @@ class TestRefresh:
 
 
 @pytest.mark.django_db
-class TestAnAnswer:
-    def test_says_how_old_it_is(self, cast: Cast, movies: list[Movie], settings):
+class TestResponse:
+    def test_response_has_its_age_and_whether_it_is_stale(self, cast: Cast, movies: list[Movie], settings):
         settings.MOVIES_PROVIDER_URL = GONE
         age(100)
         answer = cast.owner.get(PATH)
@@ -208,9 +208,7 @@ class TestAnAnswer:
 
     @pytest.mark.parametrize("profile", [BROKEN, FaultProfile(hanging=1.0, hang=3_600.0)])
     @pytest.mark.slow
-    def test_is_503_and_no_long_wait_where_there_is_nothing_at_all(
-        self, cast: Cast, provider: StandIn, profile: FaultProfile
-    ):
+    def test_empty_catalogue_without_a_provider_is_503(self, cast: Cast, provider: StandIn, profile: FaultProfile):
         provider.set_faults(profile)
         for path in (PATH, f"{PATH}{UUID(int=1)}/"):
             answer = cast.owner.get(path)
@@ -232,7 +230,9 @@ class TestAnAnswer:
         assert cast.owner.get(f"{PATH}?query=nowhere").json()["count"] == 0
         assert provider.counts() == {"GET /movies": 1}
 
-    def test_finds_nothing_where_the_provider_fails(self, cast: Cast, provider: StandIn, movies: list[Movie]):
+    def test_search_without_a_match_is_empty_while_the_provider_fails(
+        self, cast: Cast, provider: StandIn, movies: list[Movie]
+    ):
         provider.set_faults(BROKEN)
         provider.forget_requests()
         age(60)
@@ -279,7 +279,7 @@ def test_500_searches_at_once_on_a_cold_catalogue_are_one_call(provider: StandIn
         pytest.param(10_000, False, marks=pytest.mark.faults),
     ],
 )
-def test_every_search_is_answered_right(
+def test_every_search_returns_its_matches_whatever_the_provider_does(
     cast: Cast, provider: StandIn, movies: list[Movie], settings, searches: int, provider_is_there: bool
 ):
     """The provider fails as often as it was seen to, cuts, hangs, gives the older schema; or is not there at all."""

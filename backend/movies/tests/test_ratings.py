@@ -31,8 +31,8 @@ def counted(movie: Movie) -> tuple[int, int]:
 
 
 @pytest.mark.django_db
-class TestOneVote:
-    def test_is_cast_changed_and_taken_back(self, cast: Cast, movies: list[Movie]):
+class TestRatings:
+    def test_rating_is_created_changed_and_deleted(self, cast: Cast, movies: list[Movie]):
         answer = rate(cast.owner, movies[0])
         made = answer.json()
         assert answer.status_code == 201
@@ -49,11 +49,11 @@ class TestOneVote:
         assert rate(cast.owner, movies[0], "DOWNVOTE").status_code == 201
         assert counted(movies[0]) == (0, 1)
 
-    def test_is_for_the_providers_id_as_well(self, cast: Cast, movies: list[Movie]):
+    def test_movie_can_be_named_by_the_providers_id(self, cast: Cast, movies: list[Movie]):
         answer = cast.owner.post(PATH, {"movie_id": str(movies[0].remote_id), "rating_type": "UPVOTE"})
         assert answer.json()["movie_id"] == str(movies[0].pk)
 
-    def test_is_the_only_one(self, cast: Cast, movies: list[Movie]):
+    def test_second_rating_of_a_movie_is_400(self, cast: Cast, movies: list[Movie]):
         rate(cast.owner, movies[0])
         again = rate(cast.owner, movies[0], "DOWNVOTE")
         assert (again.status_code, again.json()["errors"][0]["field"]) == (400, "movie_id")
@@ -71,13 +71,13 @@ class TestOneVote:
             ({"stars": 5}, "stars"),
         ],
     )
-    def test_that_is_none(self, cast: Cast, movies: list[Movie], body: dict, field: str):
+    def test_invalid_rating_is_400(self, cast: Cast, movies: list[Movie], body: dict, field: str):
         good = {"movie_id": str(movies[0].pk), "rating_type": "UPVOTE"}
         answer = cast.owner.post(PATH, good | body if body else {})
         assert answer.status_code == 400
         assert field in {error["field"] for error in answer.json()["errors"]}
 
-    def test_is_404_for_other_users(self, cast: Cast, movies: list[Movie]):
+    def test_rating_is_404_for_other_users(self, cast: Cast, movies: list[Movie]):
         key = rate(cast.owner, movies[0]).json()["id"]
         for person in (cast.colleague, cast.staff):
             assert person.get(f"{PATH}{key}").status_code == 404
@@ -86,14 +86,14 @@ class TestOneVote:
             assert person.get(PATH).json()["results"] == []
         assert counted(movies[0]) == (1, 0)
 
-    def test_stays_with_its_movie(self, cast: Cast, movies: list[Movie]):
+    def test_movie_of_a_rating_cannot_be_changed(self, cast: Cast, movies: list[Movie]):
         key = rate(cast.owner, movies[0]).json()["id"]
         answer = change(cast.owner, "put", key, rating_type="UPVOTE", movie_id=str(movies[1].pk))
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "movie_id")
         answer = change(cast.owner, "put", key, rating_type="DOWNVOTE", movie_id=str(movies[0].pk))
         assert (answer.status_code, answer.json()["rating_type"]) == (200, "DOWNVOTE")
 
-    def test_is_listed(self, cast: Cast, movies: list[Movie]):
+    def test_list_has_own_ratings_newest_first(self, cast: Cast, movies: list[Movie]):
         for movie, rating_type in zip(movies[:3], ("UPVOTE", "DOWNVOTE", "UPVOTE"), strict=True):
             rate(cast.owner, movie, rating_type)
 
@@ -104,7 +104,7 @@ class TestOneVote:
         assert listed("?rating_type=DOWNVOTE") == [str(movies[1].pk)]
         assert cast.owner.get(f"{PATH}?rating_type=x").status_code == 400
 
-    def test_does_not_need_the_provider(self, cast: Cast, movies: list[Movie], settings):
+    def test_movies_are_rated_without_the_provider(self, cast: Cast, movies: list[Movie], settings):
         settings.MOVIES_PROVIDER_URL = "http://127.0.0.1:9"
         assert rate(cast.owner, movies[0]).status_code == 201
 
@@ -185,7 +185,7 @@ def vote_and_think_again(person: User, movies: list[Movie], seed: int) -> bool:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_of_two_concurrent_votes_is_409(movies: list[Movie]):
+def test_one_of_many_concurrent_ratings_is_created(movies: list[Movie]):
     person = User.objects.create(username="voter")
 
     def vote(_: int) -> bool:

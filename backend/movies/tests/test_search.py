@@ -78,12 +78,12 @@ def test_words_are_searched_in_titles_and_descriptions(cast: Cast, movies: list[
 @pytest.mark.parametrize(
     "query", ["page=0", "page=x", "skip=-1", "limit=0", "limit=1001", "ordering=id", "group=all", f"query={'x' * 201}"]
 )
-def test_nonsense_is_400(cast: Cast, movies: list[Movie], query: str):
+def test_invalid_parameters_are_400(cast: Cast, movies: list[Movie], query: str):
     answer = cast.owner.get(f"{PATH}?{query}")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, query.partition("=")[0])
 
 
-def test_votes_stand_beside_each_movie(cast: Cast, movies: list[Movie]):
+def test_each_movie_has_its_votes_and_the_users_own(cast: Cast, movies: list[Movie]):
     vote(cast.owner, movies[0], "UPVOTE")
     vote(cast.colleague, movies[0], "DOWNVOTE")
     vote(cast.colleague, movies[1], "UPVOTE")
@@ -92,7 +92,7 @@ def test_votes_stand_beside_each_movie(cast: Cast, movies: list[Movie]):
     assert search(cast.colleague)["results"][0]["my_rating"] == "DOWNVOTE"
 
 
-def test_few_votes_prove_little(cast: Cast, movies: list[Movie]):
+def test_nine_of_ten_upvotes_rank_above_one_of_one(cast: Cast, movies: list[Movie]):
     """One of one ranks below nine of ten; no votes rank below both, and above only downvotes."""
     one, many = movies[:2]
     Rating.objects.create(movie=one, user=cast.owner.user, rating_type="UPVOTE")
@@ -107,7 +107,7 @@ def test_few_votes_prove_little(cast: Cast, movies: list[Movie]):
     assert many.tally.score == pytest.approx(0.5958, abs=1e-3)  # 9 of 10, as the literature has it
 
 
-def test_by_the_providers_rating(cast: Cast, movies: list[Movie]):
+def test_movies_are_sorted_by_the_providers_rating_with_nulls_last(cast: Cast, movies: list[Movie]):
     Movie.objects.filter(pk=movies[5].pk).update(rating=None)
     ratings = [one["rating"] for one in search(cast.owner, "?ordering=-rating&limit=1000")["results"]]
     assert ratings[-1] is None

@@ -27,13 +27,13 @@ def last_change(model: str = "posts.post") -> tuple[str, str | None]:
     return LoggedChange.objects.filter(model=model).order_by("-seq").values_list("kind", "actor")[0]
 
 
-def test_adding(admin: Client, cast: Cast):
+def test_added_post_is_captured_with_its_user(admin: Client, cast: Cast):
     assert admin.post("/admin/posts/post/add/", {"title": "new", "body": "b"}).status_code == 302
     assert Post.objects.get().title == "new"
     assert last_change() == ("created", f"user:{cast.staff.user.pk}")
 
 
-def test_editing(admin: Client, cast: Cast, post: Post):
+def test_edited_post_is_captured_with_its_user(admin: Client, cast: Cast, post: Post):
     page = f"/admin/posts/post/{post.pk}/change/"
     assert admin.post(page, opened(admin, page) | {"title": "edited"}).status_code == 302
     assert Post.objects.get().title == "edited"
@@ -75,6 +75,6 @@ def test_lists_have_live_objects_and_a_search(admin: Client, post: Post):
     assert admin.get("/admin/").status_code == 200
 
 
-def test_only_staff_gets_in(client: Client, cast: Cast):
+def test_users_who_are_not_staff_are_redirected(client: Client, cast: Cast):
     client.force_login(cast.owner.user)
     assert client.get("/admin/posts/post/").status_code == 302

@@ -66,7 +66,7 @@ def test_a_deleted_post_is_404_on_every_route(cast: Cast, comment: Comment):
     assert [answer.status_code for answer in answers] == [404] * 8
 
 
-def test_the_comments_of_a_post(cast: Cast, comment: Comment):
+def test_comments_are_listed_and_read_below_their_post(cast: Cast, comment: Comment):
     shown = {"postId": 7, "id": 9, "name": "a name", "email": "a@example.com", "body": "a body"}
     assert cast.owner.get(f"{POSTS}7/comments/").json() == [shown]
     assert cast.owner.get(f"{POSTS}7/comments/9/").json() == shown
@@ -126,7 +126,7 @@ def test_writes_are_attributed_to_the_user_and_the_request(cast: Cast):
         "_limit=%D9%A1",
     ],
 )
-def test_a_page_of_nonsense_is_400(cast: Cast, query: str):
+def test_invalid_page_parameters_are_400(cast: Cast, query: str):
     answer = cast.owner.get(f"{POSTS}?{query}")
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["field"] == query.split("=")[0]
@@ -153,7 +153,7 @@ class TestPages:
     def test_a_larger_limit_returns_more_posts(self, cast: Cast):
         assert len(cast.owner.get(f"{POSTS}?_limit=1101").json()) == 1101
 
-    def test_a_page_in_the_middle(self, cast: Cast):
+    def test_page_in_the_middle_links_to_its_neighbours(self, cast: Cast):
         answer = cast.owner.get(f"{POSTS}?_page=3&_limit=10")
         assert [row["id"] for row in answer.json()] == list(range(21, 31))
         assert [part.split('rel="')[1].rstrip('"') for part in answer["Link"].split(", ")] == [
@@ -166,7 +166,7 @@ class TestPages:
     def test_a_page_past_the_end_is_empty(self, cast: Cast):
         assert cast.owner.get(f"{POSTS}?_page=999").json() == []
 
-    def test_the_number_of_queries_does_not_grow(self, cast: Cast, django_assert_num_queries):
+    def test_list_takes_two_queries_whatever_its_length(self, cast: Cast, django_assert_num_queries):
         with django_assert_num_queries(2):  # authentication with the rows, count
             cast.owner.get(f"{POSTS}?_limit=10")
         with django_assert_num_queries(2):

@@ -1,4 +1,4 @@
-"""The client of a counter server that shows its counts."""
+"""The client of a counter server."""
 
 from backend.providers.counter.client import Counter, Tally
 

@@ -1,4 +1,4 @@
-"""The client of a counter server: it reads the counts. Messages of the broadcast change them."""
+"""The client of a counter server, which reads its counts. The broadcast changes them."""
 
 from dataclasses import dataclass
 
@@ -9,17 +9,17 @@ from lockstep.http.json_text import excerpt, integer_of, is_integer
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How often one user created, and deleted."""
+    """How many defects one user created, and deleted."""
 
     create: int = 0
     delete: int = 0
 
 
 class Counter(HttpClient):
-    """Reads one counter, at its very address."""
+    """Reads one counter, at its URL without a path added."""
 
     async def tallies(self) -> dict[int, Tally]:
-        """Those of each user, by number. The counter shows {"users": {"1": {"create": 3, "delete": 1}}}."""
+        """The tallies by the users' numbers. The response is {"users": {"1": {"create": 3, "delete": 1}}}."""
         async with (
             self._operation(write=False) as operation,
             self._answer(operation, "GET", self.url) as answer,
@@ -27,7 +27,7 @@ class Counter(HttpClient):
             await expect_success(answer, operation)
             users = (await read_object(answer)).get("users")
             if not isinstance(users, dict):
-                raise MalformedResponse("no users are shown")
+                raise MalformedResponse("no users in it")
             return {_number(user): _tally(tally) for user, tally in users.items()}
 
 

@@ -1,4 +1,4 @@
-"""JSONPlaceholder and its twin json-server: plain collections of objects named by small integers."""
+"""The client of JSONPlaceholder and json-server: collections of objects with small integers as ids."""
 
 from backend.providers.jsonplaceholder.client import JsonPlaceholder, remote_id
 

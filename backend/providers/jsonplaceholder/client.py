@@ -1,9 +1,9 @@
 """The client of a JSONPlaceholder or a json-server.
 
-What they do with missing ids, all seen: a PUT answers 404 (json-server, npm jsonplaceholder) or 500 (the
-public one); a DELETE answers 404 or 200. The public one and npm jsonplaceholder forget every write.
+Observed for a missing id: 404 (json-server, npm jsonplaceholder) or 500 (the public one) for a PUT, 404 or 200 for a
+DELETE. The public one and npm jsonplaceholder forget every write.
 
-A success without the object that it is about, `{"error": "busy"}`, is no answer: MalformedResponse.
+A success whose body is not the object, such as `{"error": "busy"}`, is a MalformedResponse.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ from lockstep.http.errors import MalformedResponse, NotFound, ServerError
 from lockstep.http.json_stream import batches
 from lockstep.http.json_text import excerpt, integer_of, is_same, parse
 
-_MAX_FILTER = 500  # characters of one value: a whole query must stay far below the 16 KiB of headers
+_MAX_FILTER = 500  # characters of one value in a query, so that the headers stay far below 16 KiB
 
 
 def remote_id(value: object) -> str:
-    """An object's id as providers give it, 7 or "7", as the text by which we name it. Raises MalformedResponse.
+    """An object's id in a response, 7 or "7", as text. Raises MalformedResponse.
 
-    Ids beyond 2^53 are none: providers written in JavaScript do not tell them apart themselves.
+    An id beyond 2^53 is an error: a provider written in JavaScript does not distinguish it from its neighbours.
     """
     number = integer_of(value)
     if number is None:
@@ -39,13 +39,13 @@ def remote_id(value: object) -> str:
 
 
 class JsonPlaceholder(HttpClient):
-    """The collections of one provider. For `stream` the deadline is the longest silence."""
+    """The collections of one provider. For `stream` the deadline is the longest pause between two chunks."""
 
     @asynccontextmanager
     async def stream(self, collection: str) -> AsyncIterator[AsyncIterator[list[object]]]:
-        """Every element of the collection as it comes, in batches. Raises in the middle if the body is cut.
+        """The elements of a collection, in batches as they arrive. The iterator raises if the body is cut.
 
-        A block, so that its connection is given back wherever the loop in it ends.
+        A context manager, so that the connection is released wherever the loop ends.
         """
         operation = Operation(write=False)
         async with AsyncExitStack() as stack:
@@ -57,7 +57,7 @@ class JsonPlaceholder(HttpClient):
             yield batches(self._paced(decoded(answer), operation))
 
     async def get(self, collection: str, remote_id: str) -> dict[str, object] | None:
-        """The object, or None when the provider has none."""
+        """The object, or None if the provider has none."""
         path = _path(collection, remote_id)
         async with self._operation(write=False) as operation:
             return await self._get(operation, path, remote_id)
@@ -65,8 +65,8 @@ class JsonPlaceholder(HttpClient):
     async def find(self, collection: str, fields: Mapping[str, object]) -> list[dict[str, object]]:
         """The objects whose fields equal these, compared as text.
 
-        The provider filters, and we filter again: it ignores names that it does not know, and what is too
-        long for a query or means something else there is not sent at all.
+        The response is filtered again: the provider ignores unknown names, and a field that is too long for a query, or
+        whose name is a parameter of the provider's, is not sent.
         """
         texts = {name: str(value) for name, value in fields.items() if not name.startswith("_") and name != "q"}
         sent = {name: text for name, text in texts.items() if len(quote(text)) <= _MAX_FILTER}
@@ -83,7 +83,7 @@ class JsonPlaceholder(HttpClient):
             ]
 
     async def create(self, collection: str, body: Mapping[str, object], *, idempotency_key: str | None = None) -> str:
-        """Makes an object; the id that the provider gave it. An `id` in the body is not sent."""
+        """Creates an object. Returns its id at the provider. An `id` in the body is not sent."""
         content = {name: value for name, value in body.items() if name != "id"}
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         async with (
@@ -95,7 +95,7 @@ class JsonPlaceholder(HttpClient):
             return _object_of(document, remote_id(document.get("id")), content)
 
     async def update(self, collection: str, remote_id: str, body: Mapping[str, object]) -> None:
-        """Replaces the object. Raises NotFound when the provider has none, however it says so."""
+        """Replaces the object. Raises NotFound if the provider has none, also where it responds with 500."""
         path = _path(collection, remote_id)
         async with self._operation(write=True) as operation:
             async with self._answer(operation, "PUT", path, body=body) as answer:
@@ -108,7 +108,7 @@ class JsonPlaceholder(HttpClient):
             raise ServerError("500 although the object is there", outcome_unknown=True)
 
     async def delete(self, collection: str, remote_id: str) -> None:
-        """Makes the object be gone; that it was gone before is as good."""
+        """Deletes the object; idempotent."""
         async with (
             self._operation(write=True) as operation,
             self._answer(operation, "DELETE", _path(collection, remote_id)) as answer,
@@ -116,9 +116,9 @@ class JsonPlaceholder(HttpClient):
             if answer.status_code in (404, 410):
                 return
             await expect_success(answer, operation)
-            said = await read_body(answer)
-            if said.strip() and parse(said) != {}:
-                _object_of(parse(said), remote_id)
+            body = await read_body(answer)
+            if body.strip() and (document := parse(body)) != {}:
+                _object_of(document, remote_id)
 
     async def _get(self, operation: Operation, path: str, remote_id: str) -> dict[str, object] | None:
         async with self._answer(operation, "GET", path) as answer:
@@ -150,7 +150,7 @@ def _object_of(document: object, remote_id: str, names: Iterable[str] = ()) -> s
 
 
 def _path(*segments: str) -> str:
-    """The path of a collection or an object. An empty or dotted segment would name something else."""
+    """The path of a collection or an object. Raises ValueError for a segment that is empty, `.` or `..`."""
     if any(segment.strip(".") == "" for segment in segments):
         raise ValueError(f"not a path: {segments!r}")
     return "/" + "/".join(quote(segment, safe="") for segment in segments)

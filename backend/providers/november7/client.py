@@ -1,9 +1,9 @@
 """The adapter of November 7: handles its faults around the client that is generated from openapi.yaml.
 
-Of 100 good requests some 9 are answered 400, 401, 403, 404 or 405, now and then 402; bodies are empty at times; answers
-take up to 30 s; `/movies` redirects, once to http://; an older schema has ids and titles only. So: any 4xx but 422 may
-pass, 404 never means that something is gone, an answer is asked for again within one deadline, and no redirect leads
-anywhere else.
+Of 100 valid requests some 9 get 400, 401, 403, 404 or 405, and a few 402; some bodies are empty; a response takes up to
+30 s; `/movies` redirects, once to http://; an older schema has ids and titles only. So any 4xx but 422 is temporary, a
+404 never means that something was deleted, a request is repeated within one deadline, and a redirect never leads to
+another server.
 """
 
 import asyncio
@@ -22,16 +22,15 @@ import httpx
 from backend.providers.november7.generated import Client
 from backend.providers.november7.generated.api.movies import list_movies
 from backend.providers.november7.generated.models import Movie
-from backend.providers.november7.generated.types import UNSET
 from lockstep.http.client import HEADERS, Operation, provider_errors, read_object, trusted
 from lockstep.http.errors import MalformedResponse, ProviderError, Refused, ServerError, Unreachable
 from lockstep.http.json_text import excerpt, is_integer, is_text
 
-ALL = 1_000  # a limit that gives all of them
+ALL = 1_000  # a limit beyond the number of movies
 ATTEMPT_SECONDS = 1.0  # most responses take a tenth of that; slower requests are repeated
-PAUSES = (0.0, 0.02, 0.05, 0.1, 0.0)  # seconds after each attempt: of five, one in a hundred thousand has no luck
+PAUSES = (0.0, 0.02, 0.05, 0.1, 0.0)  # seconds after each attempt; all five fail once in a hundred thousand requests
 MAX_TITLE, MAX_TEXT = 1_000, 100_000
-EXAMPLES = 5  # ids of movies left out that a log line has
+MAX_EXAMPLES = 5  # ids of left out movies in a log line
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ Observe = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class RemoteMovie:
-    """A movie as the provider has it. What an older schema leaves out is None, and so is what makes no sense."""
+    """A movie of the provider. A value that is invalid, or that an older schema lacks, is None."""
 
     id: UUID
     title: str
@@ -51,9 +50,9 @@ class RemoteMovie:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Some of its movies, and how many it says there are.
+    """The provider's movies, and the total that it announces.
 
-    `left_out` are the ids of those that cannot be kept, for want of a title; those without an id are not counted.
+    `left_out` has the ids of movies without a valid title. Movies without an id are not counted.
     """
 
     total: int
@@ -62,19 +61,19 @@ class Listing:
 
     @property
     def ids(self) -> set[UUID]:
-        """Of all movies that it has, those included that were left out."""
+        """The ids of all movies, including those that were left out."""
         return {movie.id for movie in self.movies} | self.left_out
 
     @property
     def is_whole(self) -> bool:
-        """Whether that is all of them: only then what is not among them is not there."""
+        """Whether it is complete: only then a movie that it lacks does not exist at the provider."""
         return 0 < self.total == len(self.ids)
 
 
 class November7:
-    """One provider. `deadline` is seconds for an operation with all its attempts.
+    """One provider. `deadline` is in seconds, for a listing with all its attempts.
 
-    Raises ProviderErrors and nothing else. `observe` is told how each attempt ended: its status, or what was wrong.
+    Raises only ProviderErrors. `observe` is called with the outcome of each attempt: its status, or the kind of error.
     """
 
     def __init__(
@@ -106,43 +105,43 @@ class November7:
     ) -> None:
         await self._client.__aexit__(kind, error, trace)
 
-    async def listing(self, *, skip: int = 0, limit: int = ALL, query: str = "") -> Listing:
-        """Movies in the provider's order. Raises the error of the last attempt when no attempt succeeds in time."""
+    async def listing(self) -> Listing:
+        """All movies, in the provider's order. Raises the error of the last attempt if none succeeds in time."""
         last: ProviderError = Unreachable(f"no answer within {self._deadline:g} s")
         with suppress(TimeoutError):
             async with asyncio.timeout(self._deadline):
                 for pause in PAUSES:
                     try:
-                        return await self._attempt(skip, limit, query)
+                        return await self._attempt()
                     except Refused:
                         raise
                     except ProviderError as error:
                         last = error
-                    await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - not to be in step with others
+                    await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
         raise last
 
-    async def _attempt(self, skip: int, limit: int, query: str) -> Listing:
+    async def _attempt(self) -> Listing:
         try:
-            listing = await self._ask(skip, limit, query)
+            listing = await self._request()
         except ProviderError as error:
             self._observe(_outcome(error))
             raise
         self._observe("200")
         return listing
 
-    async def _ask(self, skip: int, limit: int, query: str) -> Listing:
+    async def _request(self) -> Listing:
         operation = Operation(write=False)
         with provider_errors(operation, ATTEMPT_SECONDS):
             async with asyncio.timeout(ATTEMPT_SECONDS):
-                # The generated call reads a page as a whole, however large, and one odd movie fails it.
-                call = list_movies._get_kwargs(skip=skip, limit=limit, query=query or UNSET)
+                # The generated function reads a body of any size, and fails for one invalid movie.
+                call = list_movies._get_kwargs(limit=ALL)
                 async with self._client.get_async_httpx_client().stream(**call) as answer:
                     if answer.status_code == 200:
                         return _listing(await read_object(answer))
         raise _refusal(answer.status_code)
 
     async def _stay_here(self, request: httpx.Request) -> None:
-        """Wherever a redirect points to: the same server, and not by http where we came by https."""
+        """Sends the request to the provider's scheme, host and port, whatever URL a redirect names."""
         base = self._base
         request.url = request.url.copy_with(scheme=base.scheme, host=base.host, port=base.port)
         request.headers["Host"] = base.netloc.decode("ascii")
@@ -156,7 +155,7 @@ def _outcome(error: ProviderError) -> str:
 
 
 class _Status(Exception):
-    """A status that is no success, as the cause of the error that stands for it."""
+    """The status of a response without success; the cause of its ProviderError."""
 
 
 def _refusal(status: int) -> ProviderError:
@@ -174,16 +173,16 @@ def _listing(page: Mapping[str, object]) -> Listing:
     left_out = frozenset(movie.id for movie in read if not movie.title)
     if len(left_out) or len(read) < len(items):
         logger.warning(
-            "movies left out: %d without a title that can be kept (%s), %d without an id",
-            len(left_out), ", ".join(sorted(map(str, left_out))[:EXAMPLES]), len(items) - len(read),
+            "movies left out: %d without a valid title (%s), %d without an id",
+            len(left_out), ", ".join(sorted(map(str, left_out))[:MAX_EXAMPLES]), len(items) - len(read),
         )  # fmt: skip
     return Listing(total, [movie for movie in read if movie.title], left_out)
 
 
 def _movie(item: object) -> RemoteMovie | None:
-    """None for what has no id. A title that cannot be kept is empty, any other such value is None."""
+    """The movie; None without an id. An invalid title is empty, any other invalid value None."""
     try:
-        movie = Movie.from_dict(item)  # type: ignore[arg-type]  # which is what it finds out
+        movie = Movie.from_dict(item)  # type: ignore[arg-type]  # it raises for anything but an object
     except (ValueError, KeyError, TypeError, AttributeError):
         with suppress(ValueError, KeyError, TypeError, AttributeError):
             return RemoteMovie(id=UUID(item["id"]), title="")  # type: ignore[index]
@@ -198,13 +197,13 @@ def _movie(item: object) -> RemoteMovie | None:
     )
 
 
-def _text(value: object, longest: int) -> str | None:
-    text = value.replace("\0", "").strip()[:longest] if isinstance(value, str) else None
+def _text(value: object, max_length: int) -> str | None:
+    text = value.replace("\0", "").strip()[:max_length] if isinstance(value, str) else None
     return text if is_text(text) else None
 
 
 def _rating(value: object) -> float | None:
-    """A float, or a whole number that is none of the absurd ones, which a float cannot hold."""
+    """The number as a float; None for another value, and for an integer beyond the range of floats."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if abs(value) <= sys.float_info.max else None

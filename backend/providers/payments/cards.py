@@ -1,8 +1,8 @@
-"""Turns a card into a token at the payment gateway, while the one who pays waits. Nothing here keeps the card.
+"""Turns a card into a token at the payment gateway, while the buyer waits. The card is stored nowhere.
 
-The number must not be seen where things go wrong either. So errors are raised far from it: pages and logs of errors
-show the variables of every frame on the way, and an error of httpx holds the request. And of what the gateway says no
-digit is passed on.
+Its number must not appear in reports of errors either. Such a report shows the variables of each frame of the
+traceback, and an error of httpx holds the request: so the frames that have the card return their errors, and `tokenise`
+raises them. Digits in the gateway's messages are replaced.
 """
 
 import json
@@ -28,7 +28,7 @@ _MAX_DETAIL = 200
 
 @dataclass(frozen=True)
 class Card:
-    """A card as its owner typed it; `expiry` is "MM/YY". It shows nothing of itself."""
+    """A card as its owner typed it; `expiry` is "MM/YY". Its repr is empty."""
 
     number: str = field(repr=False)
     expiry: str = field(repr=False)
@@ -36,7 +36,7 @@ class Card:
 
 
 class CardRefused(Refused):
-    """The gateway does not take this card."""
+    """The gateway refuses this card."""
 
     def __init__(self, field: str, detail: str) -> None:
         super().__init__(f"{field}: {detail}")
@@ -46,7 +46,7 @@ class CardRefused(Refused):
 
 @dataclass(frozen=True)
 class _Answer:
-    """What came back."""
+    """The gateway's response."""
 
     status: int
     retry_after: str | None
@@ -54,19 +54,19 @@ class _Answer:
 
 
 def tokenise(url: str, card: Card, timeout: float) -> str:
-    """The token that stands for the card from now on.
+    """The gateway's token of the card.
 
-    `timeout` is seconds: the longest silence, and what reading the answer may take. Raises CardRefused with the field
-    (card_number, expiry or cvc) that the gateway refuses, else a ProviderError. An unused token has no effect:
-    asking again does no harm.
+    `timeout` is in seconds, of the longest pause, and of reading the whole response. Raises CardRefused with the field
+    (card_number, expiry or cvc) that the gateway refuses, or another ProviderError. An unused token has no effect, so
+    that a repeat is harmless.
     """
-    outcome = _ask(url, card, timeout)
+    outcome = _request_token(url, card, timeout)
     if isinstance(outcome, ProviderError):
         raise outcome
     return outcome
 
 
-def _ask(url: str, card: Card, timeout: float) -> str | ProviderError:
+def _request_token(url: str, card: Card, timeout: float) -> str | ProviderError:
     try:
         answer = _post(f"{url.rstrip('/')}/tokens", card, timeout)
     except (httpx.DecodingError, MalformedResponse):
@@ -80,7 +80,7 @@ def _ask(url: str, card: Card, timeout: float) -> str | ProviderError:
     token = _document(answer).get("token")
     digits = "".join(filter(str.isdecimal, card.number))
     if not isinstance(token, str) or not _TOKEN.fullmatch(token) or digits in token:
-        return MalformedResponse("no token came back")
+        return MalformedResponse("no token in it")
     return token
 
 
@@ -101,7 +101,7 @@ def _post(address: str, card: Card, timeout: float) -> _Answer:
 
 @cache
 def _client() -> httpx.Client:
-    """One for the process: making a client takes longer than asking with it."""
+    """The one client of the process: creating one takes longer than a request."""
     return httpx.Client(
         headers={**HEADERS, "Content-Type": "application/json"},
         limits=httpx.Limits(keepalive_expiry=IDLE_SECONDS),
@@ -119,7 +119,7 @@ def _card_refused(answer: _Answer) -> ProviderError:
 
 
 def _document(answer: _Answer) -> Mapping[str, object]:
-    """The object that came back; an empty one when there is none."""
+    """The object in the body; an empty one if there is none."""
     try:
         document = parse(answer.body)
     except MalformedResponse:

@@ -1,7 +1,7 @@
 """The client of the payment gateway: charges tokens, and looks charges up.
 
-A charge is named by a key of ours. Asking again with the same key charges nothing again, so that a charge whose answer
-was lost can be asked for again or looked up. A look-up may find nothing for some time although there is a charge.
+Each charge has a key of ours. A request with the same key charges nothing again, so that a charge whose response was
+lost can be requested again, or looked up. For some time a look-up may not find a charge that exists.
 """
 
 import re
@@ -22,12 +22,12 @@ _AMOUNT = re.compile(r"[0-9]{1,15}(\.[0-9]{1,6})?")
 
 @dataclass(frozen=True)
 class Charge:
-    """What the gateway says of a charge. A `pending` one is still being decided: look it up later."""
+    """A charge at the gateway. A `pending` one is not decided yet: look it up later."""
 
     id: str
     status: Status
     reason: str | None
-    """Why it is declined, in the gateway's words: "card_declined"."""
+    """Why it is declined, in the gateway's words, such as "card_declined"."""
     amount: Decimal
 
 
@@ -35,10 +35,10 @@ class PaymentGateway(HttpClient):
     """Charges at one gateway."""
 
     async def charge(self, token: str, amount: Decimal, currency: str, key: str) -> Charge:
-        """Charges the token's card once, however often it is asked to with this key.
+        """Charges the token's card, once for each key.
 
-        `currency` is that of ISO 4217: "EUR". Raises Refused for a token that the gateway does not know, and for a
-        key that it knows with another token, amount or currency.
+        `currency` is a code of ISO 4217, such as "EUR". Raises Refused for an unknown token, and for a key that was
+        used with another token, amount or currency.
         """
         body = {"token": token, "amount": f"{amount:f}", "currency": currency}
         async with (
@@ -53,7 +53,7 @@ class PaymentGateway(HttpClient):
             return charge
 
     async def look_up(self, key: str) -> Charge | None:
-        """The charge of this key, or None when the gateway has none yet."""
+        """The charge with this key, or None if the gateway has none yet."""
         async with (
             self._operation(write=False) as operation,
             self._answer(operation, "GET", "/charges", params={"key": key}) as answer,
@@ -66,7 +66,7 @@ class PaymentGateway(HttpClient):
 
 
 def _charge(document: object, key: str) -> Charge:
-    """The charge that a document is. Raises MalformedResponse, also when it is that of another key."""
+    """The charge in a document. Raises MalformedResponse, also for one with another key."""
     if not isinstance(document, dict) or document.get("key") != key:
         raise MalformedResponse("not the charge of this key")
     status: Any = document.get("status")

@@ -155,19 +155,19 @@ def with_odd(document: Any, path: tuple[Any, ...], odd: Raw) -> Any:
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_document_that_is_understood_gives_a_result(name: str):
+def test_valid_document_gives_a_result(name: str):
     result = outcome(name, transport=answering(encode(dumps(CALLS[name][1])), 200))
     assert not isinstance(result, ProviderError), result
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_an_odd_value_in_some_place(name: str):
+def test_some_odd_values_give_a_result_or_a_provider_error(name: str):
     try_odd_values(name, SHARE)
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("name", CALLS)
-def test_every_odd_value_in_every_place(name: str):
+def test_every_odd_value_in_every_place_gives_a_result_or_a_provider_error(name: str):
     try_odd_values(name, 1)
 
 
@@ -177,7 +177,7 @@ def try_odd_values(name: str, step: int) -> None:
         outcome(name, transport=answering(encode(dumps(with_odd(document, path, odd)))))
 
 
-def test_a_movie_of_which_everything_is_odd_leaves_the_others():
+def test_odd_movies_do_not_affect_the_others():
     odd = [MOVIE | {"id": str(UUID(int=n + 2)), "title": one, "description": one} for n, one in enumerate(ODD)]
     readable = [
         one for one, raw in zip(odd, ODD, strict=True) if len(raw.text) < 200_000 and "[" * 1_000 not in raw.text
@@ -191,7 +191,7 @@ def test_a_movie_of_which_everything_is_odd_leaves_the_others():
 @pytest.mark.parametrize("name", CALLS)
 @settings(max_examples=FEW, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_some_bytes_arrive(name: str, data: st.DataObject):
+def test_some_bytes_give_a_result_or_a_provider_error(name: str, data: st.DataObject):
     try_bytes(name, data)
 
 
@@ -199,7 +199,7 @@ def test_some_bytes_arrive(name: str, data: st.DataObject):
 @pytest.mark.parametrize("name", CALLS)
 @settings(max_examples=MANY, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_whatever_bytes_arrive(name: str, data: st.DataObject):
+def test_many_bytes_give_a_result_or_a_provider_error(name: str, data: st.DataObject):
     try_bytes(name, data)
 
 
@@ -237,7 +237,7 @@ def try_bytes(name: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize(
     "name", [name if name == "movies" else pytest.param(name, marks=pytest.mark.faults) for name in CALLS]
 )
-def test_ten_megabytes_are_not_kept(name: str):
+def test_body_of_ten_megabytes_is_an_error(name: str):
     large = b'{"items": [' + b"[]," * 3_500_000 + b"[]]}"
     result = outcome(name, transport=answering(large))
     assert isinstance(result, ProviderError)
@@ -298,7 +298,7 @@ def sending(answer: bytes) -> Iterator[str]:
 @pytest.mark.parametrize(
     "number", [n if n % 5 == 0 else pytest.param(n, marks=pytest.mark.faults) for n in range(len(ANSWERS))]
 )
-def test_whatever_comes_over_the_wire(number: int):
+def test_broken_http_gives_a_result_or_a_provider_error(number: int):
     with sending(ANSWERS[number]) as url:
         for name in CALLS:
             outcome(name, url)

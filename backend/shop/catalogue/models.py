@@ -26,13 +26,13 @@ MAX_NAME, MAX_DESCRIPTION, MAX_TAG = 200, 20_000, 50
 MAX_STOCK, MAX_STORED_STOCK = 1_000_000_000_000, 2**53 - 1
 # The largest value of the column. Without an upper bound NaN passes: PostgreSQL sorts it above every number.
 MAX_PRICE = Decimal("9999999999.99")
-ON_SALE_OR_OWN = Visibility("state", machines.ON_SALE, owner="owner_id")  # is_visible, for readers of changes
+ON_SALE_OR_OWN = Visibility("state", machines.ON_SALE, owner="owner_id")  # as is_visible, for readers of changes
 
 
 def is_visible(user: AnyUser, product: str = "") -> models.Q:
     """The condition that a user may see a product: not deleted, and on sale or the user's own. `product`: its path.
 
-    The same rule is in sql/products.sql, orders/sql/orders.sql (place), and in Product.Meta for readers of its changes.
+    The same rule is in sql/products.sql, in orders/sql/orders.sql (place), and in ON_SALE_OR_OWN for its changes.
     """
     on_sale = models.Q(**{f"{product}state": machines.ON_SALE})
     return models.Q(**{f"{product}deleted": None}) & (on_sale | models.Q(**{f"{product}owner": user}))

@@ -41,7 +41,7 @@ def listing(params: CursorParams) -> BundledQuery:
     return BundledQuery(BUNDLED_SQL[name], {"place": params.key, **page_limits(params.limit)})
 
 
-def found(
+def matching(
     user: AnyUser, products: ProductQuerySet, text: str, direction: Direction, place: UUID | None, limit: int
 ) -> tuple[list[Row], bool]:
     """The products that match the text, in this direction from this key, and whether there are more.
@@ -53,18 +53,12 @@ def found(
     return fetch_all(AMONG, parameters), len(keys) > limit
 
 
-def shown_product(key: str) -> BundledQuery:
+def product_json(key: str) -> BundledQuery:
     """A product that the user may see, by id or number: its version and its JSON."""
-    return BundledQuery(BUNDLED_SQL[_by(key)], {"key": _key(key)}, reuse_cursor=True)
-
-
-def _by(key: str) -> str:
-    return "by_id" if number_of(key) is None else "by_number"
-
-
-def _key(key: str) -> int | UUID:
     number = number_of(key)
-    return UUID(key) if number is None else number
+    if number is None:
+        return BundledQuery(BUNDLED_SQL["by_id"], {"key": UUID(key)}, reuse_cursor=True)
+    return BundledQuery(BUNDLED_SQL["by_number"], {"key": number}, reuse_cursor=True)
 
 
 def product(key: str, user: AnyUser) -> Product:

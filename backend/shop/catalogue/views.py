@@ -112,7 +112,7 @@ class ProductListView(View):
 class ProductView(View):
     """Returns a product."""
 
-    @fastpath.bundles(lambda _, key: reads.shown_product(key))
+    @fastpath.bundles(lambda _, key: reads.product_json(key))
     @extend_schema(operation_id="get_product", parameters=READS_VERSION, responses=ProductSerializer)
     def get(self, request: ApiRequest, key: str) -> ApiResponse:
         return _product(request, key)
@@ -223,12 +223,12 @@ def _is_plain(request: ApiRequest) -> bool:
 
 
 def _products(request: ApiRequest, rows: ProductQuerySet) -> ApiResponse:
-    """One page of those of these products that pass the filters; with `search`, of the matching ones."""
+    """A page of the products that pass the filters, and that match `search`."""
     rows = FILTERS.apply(request, rows)
     order = ordering_of(request, PRODUCT_ORDERINGS)
     words = request.parameters.get("search", "")
     if words and order == NEWEST and "offset" not in request.parameters:
-        older, newer = (partial(reads.found, request.user, rows, words, direction) for direction in (OLDER, NEWER))
+        older, newer = (partial(reads.matching, request.user, rows, words, direction) for direction in (OLDER, NEWER))
         return keyset_page(request, older, newer, search_engine().narrow(rows, words))
     if words:
         rows = search_engine().narrow(rows, words)
@@ -236,7 +236,7 @@ def _products(request: ApiRequest, rows: ProductQuerySet) -> ApiResponse:
 
 
 def _product(request: Request, key: str, status: int = 200) -> ApiResponse:
-    row = fastpath.fetch(request, reads.shown_product(key))
+    row = fastpath.fetch(request, reads.product_json(key))
     return object_response(request, row, "There is no such product.", status)
 
 

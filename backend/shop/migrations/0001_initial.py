@@ -126,7 +126,7 @@ class Migration(migrations.Migration):
                 ('token', models.TextField(blank=True, help_text="The gateway's token of the card; empty once the payment is decided.")),
                 ('amount', models.DecimalField(decimal_places=2, max_digits=24)),
                 ('charge', models.TextField(blank=True, db_default='', help_text="The gateway's own id of the charge.")),
-                ('asked', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('created', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('ending', models.DateTimeField(help_text='When staff began to end the order.', null=True)),
                 ('decided', models.DateTimeField(null=True)),
                 ('reason', models.TextField(blank=True, db_default='', help_text='Why it was declined.')),

@@ -96,7 +96,7 @@ def _arrays(lines: Sequence[Line]) -> dict[str, str]:
 def _not_placed(found: Row) -> Exception:
     """The reason why the statement `place` has placed nothing."""
     lines = found["lines"]
-    if missing := [line["asked_for"] for line in lines if line["id"] is None]:
+    if missing := [line["key"] for line in lines if line["id"] is None]:
         return UnknownProducts(missing)
     if excessive := [line for line in lines if line["quantity"] > MAX_QUANTITY]:
         return Invalid({f"lines.{line['index']}": _too_many(line) for line in excessive})

@@ -33,10 +33,6 @@ class OrderQuerySet(EntityQuerySet["Order"]):
         """Orders of one user."""
         return self.filter(buyer=buyer)
 
-    def due(self) -> Self:
-        """Pending orders past their deadline."""
-        return self.filter(state=machines.PENDING_CONFIRMATION, confirm_until__lte=Now())
-
 
 @capture(
     "number",

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.validators import MaxLengthValidator, MinLengthValidator
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.fields import empty
 
@@ -77,7 +77,8 @@ class BagSerializer(ApiSerializer):
     }
 
 
-class AskedLineSerializer(StrictSerializer):
+@extend_schema_serializer(component_name="AskedLine")
+class NewLineSerializer(StrictSerializer):
     """A quantity of one product."""
 
     product = ProductKey()
@@ -85,14 +86,14 @@ class AskedLineSerializer(StrictSerializer):
     example = {"product": ID, "quantity": 2}
 
 
-@extend_schema_field(serializers.ListField(child=AskedLineSerializer()))
+@extend_schema_field(serializers.ListField(child=NewLineSerializer()))
 class OrderLines(serializers.Field):  # type: ignore[type-arg]  # it takes none at run time
     """The lines of an order, at most MAX_LINES; their values are Lines.
 
     Plain code around the fields of one serializer: those of REST framework take four times as long for each line.
     """
 
-    line: StrictSerializer = AskedLineSerializer()  # of one line: a product and a quantity
+    line: StrictSerializer = NewLineSerializer()  # of one line: a product and a quantity
     max_length = MAX_LINES  # StrictSerializer checks it, before the lines
     default_error_messages = {"not_a_list": 'Expected a list of items but got type "{input_type}".'}
     default_validators = [
@@ -130,7 +131,8 @@ class OrderLines(serializers.Field):  # type: ignore[type-arg]  # it takes none 
         return Line(*values)
 
 
-class AskedOrderSerializer(StrictSerializer):
+@extend_schema_serializer(component_name="AskedOrder")
+class NewOrderSerializer(StrictSerializer):
     """The lines of an order; lines of the same product are added up."""
 
     lines = OrderLines()

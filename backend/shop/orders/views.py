@@ -9,8 +9,8 @@ from backend.shop.orders import actions, bags, reads
 from backend.shop.orders.models import Order
 from backend.shop.orders.serializers import (
     NOT_PLACED,
-    AskedOrderSerializer,
     BagSerializer,
+    NewOrderSerializer,
     OrderSerializer,
     OrderWithHistorySerializer,
     QuantitySerializer,
@@ -88,12 +88,12 @@ class OrderListView(View):
     @extend_schema(
         operation_id="create_order",
         parameters=CREATES_VERSION,
-        request=AskedOrderSerializer,
+        request=NewOrderSerializer,
         responses={201: OrderSerializer, **NOT_PLACED},
     )
     def post(self, request: Request) -> ApiResponse:
         """Places an order of all lines or none, to be confirmed before `confirm_until`."""
-        values = validated(AskedOrderSerializer, request)
+        values = validated(NewOrderSerializer, request)
         placed = actions.place_order(actor=actor_of(request), buyer=request.user, **values)
         return answer(request, Fragment(placed.body), placed.version, status=201)
 

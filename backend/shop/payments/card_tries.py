@@ -27,7 +27,7 @@ class TooManyCards(TooManyRequests):
 
 @contextmanager
 def counted(order: Order, user: AnyUser) -> Iterator[None]:
-    """One try of a card for an order by a user, outside any transaction. Raises TooManyCards."""
+    """Counts an attempt with a card for an order by a user, outside any transaction. Raises TooManyCards."""
     limits = {f"order:{order.pk}": settings.CARD_TRIES_PER_ORDER, f"user:{user.pk}": settings.CARD_TRIES_PER_HOUR}
     counts = fetch_all(SQL["count"], {"keys": list(limits), "seconds": SECONDS})
     if waits := [one["seconds"] for one in counts if one["number"] > limits[one["key"]]]:
@@ -41,6 +41,6 @@ def counted(order: Order, user: AnyUser) -> Iterator[None]:
 
 
 def forget_tries() -> None:
-    """Removes what is no longer counted: periodic work."""
+    """Deletes the counts that have ended; periodic work."""
     with connection.cursor() as cursor:
         cursor.execute(SQL["forget"])

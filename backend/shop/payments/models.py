@@ -19,7 +19,7 @@ class Payment(models.Model):
     )
     amount = models.DecimalField(max_digits=24, decimal_places=2)
     charge = models.TextField(blank=True, db_default="", help_text="The gateway's own id of the charge.")
-    asked = models.DateTimeField(db_default=Now())
+    created = models.DateTimeField(db_default=Now())
     ending = models.DateTimeField(null=True, help_text="When staff began to end the order.")
     decided = models.DateTimeField(null=True)
     reason = models.TextField(blank=True, db_default="", help_text="Why it was declined.")

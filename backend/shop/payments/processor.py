@@ -13,7 +13,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -107,7 +106,7 @@ class PaymentProcessor:
         with provider_errors_as_delivery_errors():
             return await self.gateway.look_up(key)
 
-    async def _charge(self, claim: Claim, token: str, amount: Any, key: str) -> Charge:  # noqa: ANN401 - a decimal
+    async def _charge(self, claim: Claim, token: str, amount: Decimal, key: str) -> Charge:
         """The charge. After a first attempt it is looked up, and requested again if there is none."""
         with provider_errors_as_delivery_errors():
             try:

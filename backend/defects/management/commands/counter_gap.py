@@ -28,10 +28,10 @@ class Command(commands.Command):
         if not settings.COUNTER_URL:
             raise CommandError("No counter is configured: set COUNTER_URL.")
         try:
-            counted = counted_tallies()
+            tallies = counted_tallies()
         except ProviderError as error:
             raise CommandError(f"The counter at {settings.COUNTER_URL} cannot be read: {error}") from error
-        lines = compare(expected_tallies(), counted)
+        lines = compare(expected_tallies(), tallies)
         if options["json"]:
             rows = [asdict(line) | {"gap": dict(zip(("create", "delete"), line.gap, strict=True))} for line in lines]
             self.stdout.write(json.dumps(rows))
@@ -47,20 +47,18 @@ def _table(lines: list[Line]) -> Table:
     for column in table.columns:
         column.justify = "right"
     for line in lines:
-        expected, counted = line.expected, line.counted
-        cells = (line.user, expected.create, counted.create, expected.delete, counted.delete)
+        cells = (line.user, line.expected.create, line.counted.create, line.expected.delete, line.counted.delete)
         table.add_row(*(f"{cell:,}" for cell in cells), style="bold red" if any(line.gap) else "")
     return table
 
 
 def _verdict(lines: list[Line]) -> str:
     """The gap, and what to do about it."""
-    created, deleted = (sum(column) for column in zip(*(line.gap for line in lines), strict=True)) if lines else (0, 0)
     if not any(any(line.gap) for line in lines):
         return "No gap: the counter agrees with the log."
-    said = f"The counter lacks {created:+,} creations and {deleted:+,} deletions."
+    created, deleted = (sum(column) for column in zip(*(line.gap for line in lines), strict=True))
     status = next((one for one in operations.status() if one.name == NAME), None)
-    return f"{said} {_advice(status)}"
+    return f"The counter lacks {created:+,} creations and {deleted:+,} deletions. {_advice(status)}"
 
 
 def _advice(status: Status | None) -> str:

@@ -8,7 +8,7 @@ from django.utils import timezone
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from backend.posts.mirror import JSONPLACEHOLDER
+from backend.posts.mirror import JSONPLACEHOLDER, was_imported
 from lockstep.changes import commands
 from lockstep.changes.commands import counted
 from lockstep.delivery.database import open_pool
@@ -27,10 +27,9 @@ class Command(commands.Command):
         parser.add_argument("--if-never", action="store_true", help="do nothing if an import was completed before")
 
     def handle(self, *, if_never: bool = False, **options: object) -> None:
-        provider = JSONPLACEHOLDER.provider
-        if if_never and Import.objects.filter(provider=provider, completed__isnull=False).exists():
+        if if_never and was_imported():
             return
-        record = Import.objects.create(provider=provider)
+        record = Import.objects.create(provider=JSONPLACEHOLDER.provider)
         reports = asyncio.run(_import(Console(file=cast("IO[str]", self.stdout._out))))
         record.report = {report.collection: vars(report) for report in reports}
         problem = _problem(reports)

@@ -9,7 +9,7 @@ from psycopg import AsyncConnection
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from backend.posts.mirror import JSONPLACEHOLDER
+from backend.posts.mirror import JSONPLACEHOLDER, was_imported
 from lockstep.changes import commands
 from lockstep.changes.commands import counted
 from lockstep.delivery.database import open_pool
@@ -19,7 +19,6 @@ from lockstep.http.errors import ProviderError
 from lockstep.mirror.apply import Applier
 from lockstep.mirror.ceiling import Ceiling
 from lockstep.mirror.collections import Client
-from lockstep.mirror.models import Import
 from lockstep.mirror.plan import Plan
 from lockstep.mirror.report import describe_plan, describe_result
 from lockstep.mirror.state import State
@@ -46,7 +45,7 @@ class Command(commands.Command):
 
     def handle(self, *, plan: bool, full: bool, max_delete: int, **options: object) -> None:
         console = Console(file=cast("IO[str]", self.stdout._out), soft_wrap=True)
-        imported = Import.objects.filter(provider=JSONPLACEHOLDER.provider, completed__isnull=False).exists()
+        imported = was_imported()
         try:
             code = asyncio.run(_sync(console, apply=not plan, full=full, max_delete=max_delete if imported else 0))
         except ProviderError as error:
@@ -56,10 +55,10 @@ class Command(commands.Command):
         except TooManyDeletions as error:
             never = "" if imported else " Nothing was ever imported: run manage.py import_data_from_api first?"
             raise CommandError(f"{error}{never}") from error
-        self._say_paused()
+        self._warn_if_paused()
         sys.exit(code)
 
-    def _say_paused(self) -> None:
+    def _warn_if_paused(self) -> None:
         """Warns about a paused subscription, with which the difference grows with each write."""
         name = mirror_subscriber(JSONPLACEHOLDER).name
         found = Subscription.objects.filter(name=name).exclude(state=Subscription.State.ACTIVE).first()

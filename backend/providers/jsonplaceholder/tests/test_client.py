@@ -71,12 +71,12 @@ def test_remote_ids_are_texts(value, text):
 @pytest.mark.parametrize(
     "value", [None, True, False, -1, 1.0, "", "abc", "-1", "1.0", "٣", " 1", "007", 2**53, "9" * 18, [1], {}]
 )
-def test_other_ids_are_garbled(value):
+def test_invalid_remote_ids_are_malformed(value):
     with pytest.raises(MalformedResponse):
         remote_id(value)
 
 
-def test_what_is_sent():
+def test_create_sends_json_with_the_idempotency_key():
     seen = []
 
     def handler(request):
@@ -95,7 +95,7 @@ def test_what_is_sent():
     assert request.headers["User-Agent"] == f"lockstep/{VERSION}"
 
 
-def test_no_key_no_header():
+def test_create_without_a_key_sends_no_idempotency_header():
     seen = []
     talk(lambda request: seen.append(request) or httpx.Response(201, json={"id": 1, "title": "t"}), WRITES[0])
     assert "Idempotency-Key" not in seen[0].headers
@@ -110,7 +110,7 @@ def test_path_segments_are_encoded():
     assert seen == [b"/a%20b/x%2Fy%3Fz%23%C3%A9"]
 
 
-def test_a_provider_below_a_path():
+def test_path_of_the_provider_url_is_kept():
     async def run():
         seen = []
         transport = httpx.MockTransport(lambda request: seen.append(str(request.url)) or httpx.Response(404))
@@ -122,13 +122,13 @@ def test_a_provider_below_a_path():
 
 
 @pytest.mark.parametrize("name", ["", ".", ".."])
-def test_an_empty_or_dotted_segment_never_leaves(name):
+def test_empty_and_dotted_path_segments_are_refused(name):
     with pytest.raises(ValueError, match="not a path"):
         talk(answering(), lambda client: client.delete("posts", name))
 
 
 @pytest.mark.parametrize("url", ["", "provider", "ftp://provider", "http://"])
-def test_the_url_must_be_one(url):
+def test_invalid_provider_url_is_refused(url):
     with pytest.raises(ValueError, match="not an http URL"):
         JsonPlaceholder(url)
 
@@ -199,7 +199,7 @@ def test_a_body_that_never_ends_ends_at_the_deadline(work):
 
 
 @pytest.mark.parametrize("work", [*READS, *WRITES, all_of()])
-def test_a_cut_body_is_garbled(work):
+def test_a_cut_body_is_malformed(work):
     body = Body(b'{"id"', then=httpx.RemoteProtocolError("peer closed connection"))
     error = fails(lambda request: httpx.Response(200, stream=body), work)
     assert type(error) is MalformedResponse
@@ -232,43 +232,43 @@ def test_concurrency_is_limited():
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"7", b'"text"', b"<html>", b'{"id": 1}}', b"\xff"])
-def test_an_object_that_is_none(content):
+def test_a_body_that_is_no_object_is_malformed(content):
     error = fails(lambda request: httpx.Response(200, content=content), READS[0])
     assert type(error) is MalformedResponse
     assert error.outcome_unknown is False
 
 
 @pytest.mark.parametrize("document", [{"error": "busy"}, {"title": "a"}, {"id": None, "title": "a"}, {"id": 2}])
-def test_object_other_than_requested_is_garbled(document):
+def test_object_other_than_requested_is_malformed(document):
     assert type(fails(answering(200, document), READS[0])) is MalformedResponse
 
 
 @pytest.mark.parametrize("document", [{}, {"id": None}, {"id": "x"}, {"id": True}, {"id": 1.5}, [], "101"])
-def test_a_created_object_without_an_id_may_be_there(document):
+def test_creation_without_an_id_in_the_response_has_an_unknown_outcome(document):
     error = fails(answering(201, document), WRITES[0])
     assert type(error) is MalformedResponse
     assert (error.retryable, error.outcome_unknown) == (True, True)
 
 
-def test_an_oversized_answer_is_garbled():
+def test_an_oversized_response_is_malformed():
     handler = answering(200, {"id": 1, "body": "x" * MAX_RESPONSE_BYTES})
     assert type(fails(handler, READS[0])) is MalformedResponse
     assert fails(handler, WRITES[0]).outcome_unknown is True
 
 
-def test_a_broken_compression_is_garbled():
+def test_a_broken_compression_is_malformed():
     headers = {"Content-Encoding": "gzip"}
     handler = lambda request: httpx.Response(200, headers=headers, stream=Body(b"not gzip"))  # noqa: E731
     assert type(fails(handler, READS[0])) is MalformedResponse
 
 
-def test_what_is_missing_is_none():
+def test_get_of_a_missing_object_is_none():
     assert talk(answering(404, {}), READS[0]) is None
     assert type(fails(answering(404, {}), READS[1])) is NotFound
 
 
 @pytest.mark.parametrize("status", [200, 204, 404, 410])
-def test_deleted_is_deleted(status):
+def test_delete_of_a_missing_object_succeeds(status):
     assert talk(answering(status), WRITES[2]) is None
 
 
@@ -303,7 +303,7 @@ def test_a_failed_put_without_a_connection_to_read_it_has_an_unknown_outcome():
     assert fails(handler, WRITES[1], deadline=QUICK).outcome_unknown is True
 
 
-def test_find_filters_again():
+def test_find_filters_the_response():
     rows = [{"id": 1, "title": 5}, {"id": "2", "title": "5"}, {"id": 3, "title": "6"}, {"id": 4}, 7, None]
     seen = []
 

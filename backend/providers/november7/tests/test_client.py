@@ -52,7 +52,7 @@ def page(*items: object, total: object = 1) -> httpx.Response:
     return httpx.Response(200, json={"total": total, "items": list(items)})
 
 
-def test_a_listing_of_everything():
+def test_listing_requests_and_returns_all_movies():
     def handler(request: httpx.Request) -> httpx.Response:
         assert (request.url.path, dict(request.url.params)) == ("/movies/", {"skip": "0", "limit": "1000"})
         assert request.headers["user-agent"].startswith("lockstep/")
@@ -70,7 +70,7 @@ def test_temporary_errors_are_retried(status: int):
     assert outcomes == {str(status): 2, "200": 1}
 
 
-def test_a_4xx_is_not_retried():
+def test_a_422_is_not_retried():
     outcomes = Counter()
     with pytest.raises(Refused):
         listing([httpx.Response(422, json={"detail": []}), GOOD], outcomes=outcomes)
@@ -158,12 +158,12 @@ def test_a_redirect_keeps_scheme_host_and_port(location: str):
     assert asked == [("https://movies.test:8443/movies/", "movies.test:8443")] * 2
 
 
-def test_a_circle_of_redirects_ends():
+def test_redirect_loop_is_an_error():
     with pytest.raises(ProviderError):
         listing([httpx.Response(307, headers={"Location": "/movies/"})], deadline=0.2)
 
 
-def test_the_older_schema():
+def test_older_schema_has_ids_and_titles():
     found = listing([page({"id": str(KEY), "title": "t"})])
     assert found == Listing(1, [RemoteMovie(KEY, "t")])
 
@@ -180,7 +180,7 @@ def test_the_older_schema():
         ({"rating": 10**400}, {"rating": None}),
     ],
 )
-def test_invalid_movies_are_left_out(changes: dict, expected: dict):
+def test_invalid_values_of_a_movie_are_none(changes: dict, expected: dict):
     text = json.dumps({"total": 1, "items": [MOVIE | changes]})
     [movie] = listing([httpx.Response(200, content=text.encode())]).movies
     for name, value in expected.items():
@@ -196,7 +196,7 @@ def test_a_listing_is_complete_when_it_has_as_many_as_announced():
 
 
 @pytest.mark.slow
-def test_failures_have_the_observed_frequency():
+def test_listing_is_complete_at_the_observed_rate_of_failures():
     dice = random.Random(9)
     odd = [httpx.Response(status) for status in (400, 401, 403, 404, 405, 402)] + [httpx.Response(200)]
     for _ in range(300):

@@ -49,7 +49,7 @@ def test_the_representation_of_a_card_has_no_digits():
     assert NUMBER not in str(caught.value)
 
 
-def test_what_is_sent(gateway):
+def test_tokenise_posts_the_card_as_json(gateway):
     seen = []
     gateway(lambda request: seen.append(request) or httpx.Response(201, json=TOKEN))
     assert tokenise("http://gateway/v1/", CARD, 5) == "tok_abc"
@@ -67,14 +67,14 @@ def test_a_refused_card_names_the_field(gateway, name):
 
 
 @pytest.mark.parametrize("typed", [NUMBER, TYPED])
-def test_a_gateway_that_repeats_the_number_is_not_repeated(gateway, typed):
+def test_digits_in_a_refusal_are_masked(gateway, typed):
     gateway(lambda request: httpx.Response(422, json={"field": "card_number", "detail": f"{typed} is none"}))
     error = fails(Card(typed, "12/40", "987"))
     assert error.detail == "".join("•" if character.isdigit() else character for character in typed) + " is none"
 
 
 @pytest.mark.parametrize("detail", [None, 7, "a\nb", ""])
-def test_a_refusal_without_words_has_ours(gateway, detail):
+def test_refusal_without_a_printable_detail_has_a_default_one(gateway, detail):
     gateway(lambda request: httpx.Response(422, json={"field": "cvc", "detail": detail}))
     assert fails().detail == "The gateway refuses it."
 
@@ -90,18 +90,18 @@ def test_other_refusals_do_not_keep_the_response_text(gateway, status, kind):
 
 @pytest.mark.parametrize(("status", "kind"), [(201, MalformedResponse), (422, Refused)])
 @pytest.mark.parametrize("content", [b"", b"<html>" + NUMBER.encode(), b"[]", b'"4242424242424242"', b"\xff"])
-def test_what_cannot_be_read(gateway, status, kind, content):
+def test_unreadable_response_is_an_error(gateway, status, kind, content):
     gateway(lambda request: httpx.Response(status, content=content))
     assert type(fails()) is kind
 
 
 @pytest.mark.parametrize("token", [None, 7, "", "tok_", NUMBER, f"tok_{NUMBER}", "tok_a b", "tok_" + "a" * 101])
-def test_a_token_that_is_none_or_is_the_number(gateway, token):
+def test_invalid_token_is_malformed(gateway, token):
     gateway(lambda request: httpx.Response(201, json={"token": token}))
     assert type(fails()) is MalformedResponse
 
 
-def test_an_endless_answer_is_garbled(gateway):
+def test_an_endless_response_is_malformed(gateway):
     gateway(lambda request: httpx.Response(201, content=b" " * (cards.MAX_RESPONSE_BYTES + 1) + b'{"token": "tok_a"}'))
     assert type(fails()) is MalformedResponse
 
@@ -120,7 +120,7 @@ def test_a_trickling_response_is_given_up(gateway, monkeypatch):
     assert len(clock) == 4
 
 
-def test_a_broken_compression_is_garbled(gateway):
+def test_a_broken_compression_is_malformed(gateway):
     headers = {"Content-Encoding": "gzip"}
     stream = httpx.ByteStream(b"not gzip")
     gateway(lambda request: httpx.Response(201, headers=headers, stream=stream))
@@ -128,7 +128,7 @@ def test_a_broken_compression_is_garbled(gateway):
 
 
 @pytest.mark.parametrize("lost", [httpx.ConnectError, httpx.ReadTimeout, httpx.RemoteProtocolError])
-def test_no_answer(gateway, lost):
+def test_lost_response_is_unreachable(gateway, lost):
     def handler(request):
         raise lost(f"gone: {request.content!r}", request=request)
 
@@ -139,11 +139,11 @@ def test_no_answer(gateway, lost):
 
 
 @pytest.mark.parametrize("url", ["", "gateway", "ftp://gateway", "http://", "http://127.0.0.1:9", "http://a b"])
-def test_an_address_where_nothing_answers(url):
+def test_invalid_or_silent_url_is_unreachable(url):
     assert type(fails(url=url)) is Unreachable
 
 
-def test_a_number_that_no_text_can_hold_is_sent_all_the_same(gateway):
+def test_card_number_with_a_surrogate_is_sent(gateway):
     gateway(lambda request: httpx.Response(422, json={"field": "card_number", "detail": "Not a number."}))
     assert type(fails(Card("4242\udcff", "12/40", "987"))) is CardRefused
 

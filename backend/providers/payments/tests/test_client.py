@@ -32,7 +32,7 @@ def answering(status, document):
     return lambda request: httpx.Response(status, content=orjson.dumps(document))
 
 
-def test_what_is_sent():
+def test_requests_have_the_key_the_token_and_the_amount():
     seen = []
     talk(lambda request: seen.append(request) or httpx.Response(201, json=APPROVED), charge)
     talk(lambda request: seen.append(request) or httpx.Response(200, json={"items": []}), look_up)
@@ -87,14 +87,14 @@ BAD_CHARGES = [
 
 
 @pytest.mark.parametrize("document", [*BAD_CHARGES, {**APPROVED, "amount": "12.31"}, {**APPROVED, "currency": "USD"}])
-def test_an_answer_that_is_no_charge_of_ours_may_be_one_all_the_same(document):
+def test_charge_with_an_invalid_response_has_an_unknown_outcome(document):
     error = fails(answering(201, document), charge)
     assert type(error) is MalformedResponse
     assert (error.retryable, error.outcome_unknown) == (True, True)
 
 
 @pytest.mark.parametrize("items", [*([bad] for bad in BAD_CHARGES), [APPROVED, APPROVED], None, {}, "none"])
-def test_a_look_up_that_cannot_be_read(items):
+def test_look_up_with_an_invalid_response_is_malformed(items):
     error = fails(answering(200, {"items": items}), look_up)
     assert type(error) is MalformedResponse
     assert error.outcome_unknown is False
@@ -103,20 +103,20 @@ def test_a_look_up_that_cannot_be_read(items):
 @pytest.mark.parametrize(
     ("status", "kind", "maybe"), [(422, Refused, False), (429, Throttled, False), (503, Throttled, True)]
 )
-def test_refusals(status, kind, maybe):
+def test_refusal_says_whether_the_charge_may_exist(status, kind, maybe):
     error = fails(answering(status, {}), charge)
     assert type(error) is kind
     assert error.outcome_unknown is maybe
 
 
-def test_a_failure_may_have_charged():
+def test_charge_that_fails_with_500_has_an_unknown_outcome():
     error = fails(answering(500, {}), charge)
     assert type(error) is ServerError
     assert (error.retryable, error.outcome_unknown) == (True, True)
 
 
 @pytest.mark.parametrize("work", [charge, look_up])
-def test_a_lost_answer_may_have_been_a_charge(work):
+def test_lost_response_of_a_charge_has_an_unknown_outcome(work):
     def handler(request):
         raise httpx.ReadError("gone")
 
@@ -135,6 +135,6 @@ def test_silence_ends_at_the_deadline(work):
     assert error.outcome_unknown is (work is charge)
 
 
-def test_the_url_must_be_one():
+def test_invalid_gateway_url_is_refused():
     with pytest.raises(ValueError, match="not an http URL"):
         PaymentGateway("")

@@ -3,7 +3,7 @@
 -- name: show
 -- Writes the tags of these products. They are locked first, in the order of their ids, and read afterwards: a concurrent
 -- transaction that adds a tag waits, and then reads the committed tags.
-CREATE FUNCTION shop_show_tags(products uuid[]) RETURNS void LANGUAGE sql AS $$
+CREATE OR REPLACE FUNCTION shop_show_tags(products uuid[]) RETURNS void LANGUAGE sql AS $$
     SELECT FROM shop_product p WHERE p.id = ANY (products) AND p.deleted IS NULL ORDER BY p.id FOR NO KEY UPDATE;
     UPDATE shop_product p SET tags = shown.tags
     FROM (

@@ -81,7 +81,7 @@ def test_changes_of_other_columns_write_no_movement(product: MakeProduct):
     assert ledger(made) == [(10, "OPENING")]
 
 
-def test_the_audit_compares_both(product: MakeProduct):
+def test_audit_names_products_that_differ_from_their_ledger(product: MakeProduct):
     made = product(stock=10)
     assert (check_ledger().objects, check_ledger().differing) == (1, [])
     with connection.cursor() as cursor, without_triggers(cursor, "shop_product"):

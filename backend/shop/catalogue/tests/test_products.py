@@ -46,7 +46,7 @@ def tag(name: str = "red") -> Tag:
     return Tag.objects.create(name=name)
 
 
-def test_a_new_product_is_on_sale_for_everybody(cast: Cast):
+def test_a_new_product_is_on_sale_for_every_user(cast: Cast):
     answer = create(cast.owner)
     assert answer.status_code == 201
     made = answer.json()
@@ -199,7 +199,7 @@ def test_an_unknown_ordering_is_400(cast: Cast, path: str, ordering: str):
     "place",
     ["", "x", "{}", "[]", '["1.00"]', '["x", "y"]', '["1.00", 7, 8]', '[null, "x"]', "[[], {}]", '["1e9", 10e99]'],
 )
-def test_a_cursor_that_is_not_ours(cast: Cast, place: str):
+def test_invalid_cursor_is_400(cast: Cast, place: str):
     cursor = b64encode(urlencode({"p": place}).encode()).decode()
     answer = cast.owner.get(f"{PRODUCTS}?ordering=price&cursor={cursor}")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "cursor")
@@ -231,7 +231,7 @@ def test_the_list_has_the_same_representation_as_the_object(cast: Cast, product:
     assert cast.owner.get(f"{PRODUCTS}?offset=0").json()["results"] == [whole]
 
 
-def test_the_list_is_narrowed_newest_first(cast: Cast, product: MakeProduct):
+def test_list_is_filtered_newest_first(cast: Cast, product: MakeProduct):
     red = tag("Red")
     for n in range(4):
         made = product(f"thing {n}", price=n, owner=(cast.owner if n % 2 else cast.colleague).user)
@@ -377,7 +377,7 @@ def test_products_show_their_tags_for_every_writer(product: MakeProduct):
     assert shown() == [[], []]
 
 
-def test_tags_that_stay_as_they_are_make_no_other_version(product: MakeProduct):
+def test_unchanged_tags_keep_the_version_of_a_product(product: MakeProduct):
     made = product()
     ProductTag.objects.create(product=made, tag=tag("red"))
     before = Product.objects.get().version
@@ -394,7 +394,7 @@ def test_list_and_object_take_one_query(cast: Cast, product: MakeProduct, path: 
             assert person.get(path.format(made.number)).status_code == 200
 
 
-def test_the_next_page_is_asked_for_as_this_one_was(cast: Cast, product: MakeProduct):
+def test_page_links_keep_the_parameters_of_the_request(cast: Cast, product: MakeProduct):
     """With all that was asked, and one cursor."""
     for _ in range(3):
         product()

@@ -8,32 +8,32 @@
 -- statement sets the attribution ({attributed}, of changes/attribution.py), so that it needs no transaction around it:
 -- products are locked for its duration, and not until the client's COMMIT. {confirmed} is whether the actor may still write,
 -- decided before any product is locked; if not, nothing is locked.
-WITH said AS MATERIALIZED (
+WITH actor AS MATERIALIZED (
     SELECT {attributed}, {confirmed} AS confirmed
-), given AS MATERIALIZED (
+), requested AS MATERIALIZED (
     SELECT coalesce(g.product, (SELECT p.id FROM shop_product p WHERE p.number = g.number)) AS id,
-           coalesce(g.product::text, g.number::text) AS name, g.position, g.quantity
+           coalesce(g.product::text, g.number::text) AS key, g.position, g.quantity
     FROM unnest(%(products)s::uuid[], %(numbers)s::bigint[], %(quantities)s::bigint[])
          WITH ORDINALITY AS g (product, number, quantity, position)
-), asked AS (
-    SELECT id, min(name) AS name, min(position) AS position, sum(quantity)::bigint AS quantity
-    FROM given GROUP BY id, CASE WHEN id IS NULL THEN position END
+), summed AS (
+    SELECT id, min(key) AS key, min(position) AS position, sum(quantity)::bigint AS quantity
+    FROM requested GROUP BY id, CASE WHEN id IS NULL THEN position END
 ), locked AS MATERIALIZED (
     SELECT p.id, p.number, p.name, p.price, p.stock, p.state
     FROM shop_product p
-    WHERE (SELECT confirmed FROM said) AND p.id = ANY (ARRAY(SELECT id FROM asked))
+    WHERE (SELECT confirmed FROM actor) AND p.id = ANY (ARRAY(SELECT id FROM summed))
       AND p.deleted IS NULL AND (p.state = 'ON_SALE' OR p.owner_id = %(buyer)s)
     ORDER BY p.id
     FOR NO KEY UPDATE
 ), lines AS MATERIALIZED (
-    SELECT a.name AS asked_for, a.position, a.quantity, l.id, l.number, l.name, l.price,
+    SELECT s.key, s.position, s.quantity, l.id, l.number, l.name, l.price,
            CASE WHEN l.state = 'ON_SALE' THEN l.stock ELSE 0 END AS available
-    FROM asked a LEFT JOIN locked l ON l.id = a.id
+    FROM summed s LEFT JOIN locked l ON l.id = s.id
 ), verdict AS MATERIALIZED (
     SELECT coalesce(bool_and(available >= quantity), false) AND bool_and(id IS NOT NULL)
                AND bool_and(quantity <= %(max_quantity)s) AS enough,
            sum(price * quantity) AS total, sum(quantity)::bigint AS units
-    FROM lines CROSS JOIN said
+    FROM lines CROSS JOIN actor
 ), decided AS MATERIALIZED (
     SELECT enough, total,
            CASE WHEN enough AND (%(most_orders)s::bigint IS NOT NULL OR %(most_units)s::bigint IS NOT NULL)
@@ -56,10 +56,10 @@ WITH said AS MATERIALIZED (
     SELECT lines.id, placed.id, -lines.quantity, 'ORDER', nullif(current_setting('lockstep.actor', true), '')
     FROM lines, placed
 )
-SELECT (SELECT confirmed FROM said), placed.number, row_to_json(placed.*)::text AS shown, decided.excess,
+SELECT (SELECT confirmed FROM actor), placed.number, row_to_json(placed.*)::text AS shown, decided.excess,
        CASE WHEN placed.number IS NULL THEN (
            SELECT json_agg(json_build_object(
-               'asked_for', asked_for, 'index', position - 1, 'id', id, 'available', available, 'quantity', quantity)
+               'key', key, 'index', position - 1, 'id', id, 'available', available, 'quantity', quantity)
                ORDER BY position)
            FROM lines)
        END AS lines

@@ -284,7 +284,7 @@ class Shop(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-def test_any_order():
+def test_shop_agrees_with_its_model():
     Shop.reached.clear()
     run_state_machine_as_test(
         Shop, settings=settings(max_examples=20, stateful_step_count=25, derandomize=True, **OPTIONS)
@@ -294,5 +294,5 @@ def test_any_order():
 
 @pytest.mark.faults
 @pytest.mark.timeout(7_200)
-def test_any_order_ten_thousand_times():
+def test_shop_agrees_with_its_model_ten_thousand_times():
     run_state_machine_as_test(Shop, settings=settings(max_examples=10_000, stateful_step_count=25, **OPTIONS))

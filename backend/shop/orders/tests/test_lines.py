@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from backend.compat.shop import FinalOrderSerializer, NumberedLineSerializer
 from backend.shop.orders.models import MAX_LINES, MAX_QUANTITY
-from backend.shop.orders.serializers import AskedLineSerializer, AskedOrderSerializer
+from backend.shop.orders.serializers import NewLineSerializer, NewOrderSerializer
 from lockstep.rest.serializers import StrictSerializer
 
 KEY = "019a1b2c-3d4e-7f50-8a6b-7c8d9e0f1a2b"
@@ -85,7 +85,7 @@ BODIES: list[Any] = [
 class ListedOrderSerializer(StrictSerializer):
     """An order as REST framework would validate it."""
 
-    lines = serializers.ListField(child=AskedLineSerializer(), min_length=1, max_length=MAX_LINES)
+    lines = serializers.ListField(child=NewLineSerializer(), min_length=1, max_length=MAX_LINES)
 
 
 class ListedFinalOrderSerializer(StrictSerializer):
@@ -115,7 +115,7 @@ def errors_of(serializer: StrictSerializer) -> Any:
 
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: repr(body)[:60])
 def test_errors_equal_those_of_a_list_of_serializers(body: Any):
-    ours, listed = AskedOrderSerializer(data=body), ListedOrderSerializer(data=body)
+    ours, listed = NewOrderSerializer(data=body), ListedOrderSerializer(data=body)
     assert errors_of(ours) == errors_of(listed)
     if not ours.errors:
         lines = [(line["product"], line["quantity"]) for line in listed.validated_data["lines"]]
@@ -125,8 +125,8 @@ def test_errors_equal_those_of_a_list_of_serializers(body: Any):
 
 
 def test_bodies_are_valid_and_invalid_in_all_ways():
-    validity = [AskedOrderSerializer(data=body).is_valid() for body in BODIES]
+    validity = [NewOrderSerializer(data=body).is_valid() for body in BODIES]
     assert 10 < sum(validity) < len(validity) - 50
-    serializer = AskedOrderSerializer(data={"lines": [GOOD, {"product": "7", "quantity": "2"}]})
+    serializer = NewOrderSerializer(data={"lines": [GOOD, {"product": "7", "quantity": "2"}]})
     serializer.is_valid(raise_exception=True)
     assert [(line.product, line.quantity) for line in serializer.validated_data["lines"]] == [(UUID(KEY), 1), (7, 2)]

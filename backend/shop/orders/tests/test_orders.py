@@ -153,7 +153,7 @@ def test_orders_are_their_buyers_own(cast: Cast, product: MakeProduct):
     assert cast.owner.get(ORDERS).json()["results"] == []
 
 
-def test_ones_orders_by_state_and_time(cast: Cast, product: MakeProduct):
+def test_orders_are_filtered_by_state_and_sorted_by_time(cast: Cast, product: MakeProduct):
     first, second, third = (order(cast.owner, (product().pk, 1)).json()["number"] for _ in range(3))
     cast.owner.post(f"{ORDERS}{second}/cancel/", {})
 
@@ -167,7 +167,7 @@ def test_ones_orders_by_state_and_time(cast: Cast, product: MakeProduct):
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "state")
 
 
-def test_cancelling_gives_the_stock_back_once(cast: Cast, product: MakeProduct):
+def test_cancelling_releases_the_stock_once(cast: Cast, product: MakeProduct):
     bread, milk = product("bread"), product("milk")
     placed = order(cast.owner, (bread.pk, 4), (milk.pk, 1)).json()
     cancelled = cast.owner.post(f"{ORDERS}{placed['id']}/cancel/", {})
@@ -215,7 +215,7 @@ def test_an_order_placed_before_the_clock_stepped_back_has_no_more_time_than_ano
             assert cursor.fetchone() == (is_near,)
 
 
-def test_an_order_that_is_final_waits_for_nothing(cast: Cast, product: MakeProduct):
+def test_final_order_is_accepted_without_a_deadline(cast: Cast, product: MakeProduct):
     bread = product("bread")
     number = place_order(actor="", buyer=cast.owner.user, lines=[Line(bread.pk, 1)], final=True).number
     placed = Order.objects.get(number=number)
@@ -272,7 +272,7 @@ def test_a_bag_with_insufficient_stock_is_not_changed(cast: Cast, product: MakeP
     assert cast.owner.get(BAG).json()["lines"] == []
 
 
-def test_a_bag_is_full_at_some_time(cast: Cast, product: MakeProduct, monkeypatch: pytest.MonkeyPatch):
+def test_full_bag_refuses_another_product(cast: Cast, product: MakeProduct, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(bags, "MAX_LINES", 2)
     first, second, third = (product(f"thing {n}") for n in range(3))
     assert [put(cast.owner, one, 1).status_code for one in (first, second, third)] == [200, 200, 409]
@@ -309,7 +309,7 @@ def test_an_unknown_product_cannot_be_put_in_a_bag(cast: Cast):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_order_is_heard_of(cast: Cast, product: MakeProduct, monkeypatch: pytest.MonkeyPatch):
+def test_placed_order_notifies_workers(cast: Cast, product: MakeProduct, monkeypatch: pytest.MonkeyPatch):
     """It has no transaction of Django around it; workers are notified of placed orders, and not of declined ones."""
     bread, announced = product("bread", stock=1), []
     monkeypatch.setattr(commit_notifier, "notify", lambda: announced.append(True))

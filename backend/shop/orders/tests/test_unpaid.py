@@ -67,7 +67,7 @@ def test_insufficient_stock_is_reported_before_the_limit(cast: Cast, product: Ma
     assert order(cast.colleague, bread).json()["type"] == "/problems/insufficient-stock"
 
 
-def test_final_orders_are_paid_for_otherwise(cast: Cast, product: MakeProduct, settings: Any):
+def test_final_orders_do_not_count_as_unpaid(cast: Cast, product: MakeProduct, settings: Any):
     settings.UNPAID_ORDERS_PER_USER = 1
     bread = product("bread")
     for _ in range(2):

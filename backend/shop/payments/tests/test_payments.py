@@ -181,7 +181,7 @@ def test_an_order_ends_with_every_behaviour_of_the_gateway(
     ("number", "final"), [(card_behaviours.DECIDES_LATE, "ACCEPTED"), (card_behaviours.DECLINES_LATE, "REJECTED")]
 )
 @pytest.mark.slow
-def test_a_slow_gateway_is_waited_for(
+def test_order_waits_for_a_gateway_that_decides_late(
     cast: Cast, product: MakeProduct, cashier: StandIn, database: psycopg.Connection, number: str, final: str
 ):
     order = placed(cast, product)
@@ -314,7 +314,7 @@ def test_killed_anywhere_it_is_paid_once_or_not_at_all(cast: Cast, product: Make
     assert stock() == (8 if approved else 10)
 
 
-def test_delivered_again_after_it_was_decided_nothing_is_charged(cast: Cast, product: MakeProduct, gateway: StandIn):
+def test_decided_payment_is_not_charged_again(cast: Cast, product: MakeProduct, gateway: StandIn):
     order = placed(cast, product)
     confirm(cast, order)
     for attempts in range(3):
@@ -323,7 +323,7 @@ def test_delivered_again_after_it_was_decided_nothing_is_charged(cast: Cast, pro
     assert len(gateway.charges()) == 1
 
 
-def test_a_dead_gateway_is_waited_for(cast: Cast, product: MakeProduct, gateway: StandIn):
+def test_unreachable_gateway_leaves_the_order_confirmed(cast: Cast, product: MakeProduct, gateway: StandIn):
     order = placed(cast, product)
     confirm(cast, order)
     with pytest.raises(Unreachable):
@@ -331,7 +331,7 @@ def test_a_dead_gateway_is_waited_for(cast: Cast, product: MakeProduct, gateway:
     assert state(order) == "CONFIRMED"
 
 
-def test_another_amount_than_ours_is_for_people(cast: Cast, product: MakeProduct, gateway: StandIn):
+def test_charge_of_another_amount_is_rejected(cast: Cast, product: MakeProduct, gateway: StandIn):
     order = placed(cast, product)
     confirm(cast, order)
     with pytest.raises(Killed):

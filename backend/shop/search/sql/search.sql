@@ -8,8 +8,8 @@
 -- one word. What is punctuation is known whatever the database's locale: by PostgreSQL's own collation from 17 on, by ICU's
 -- before. A lexeme's vector has room for some 100,000 characters, and folding may make one to eighteen.
 DO $do$ BEGIN EXECUTE format($format$
-    CREATE FUNCTION shop_plain(given text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-        SELECT regexp_replace(left(lockstep_fold(left(given, 100000)), 100000) COLLATE %I,
+    CREATE OR REPLACE FUNCTION shop_plain(source text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+        SELECT regexp_replace(left(lockstep_fold(left(source, 100000)), 100000) COLLATE %I,
                               '[[:punct:][:space:]]+', ' ', 'g')
     $$
 $format$, coalesce((SELECT min(collname) FROM pg_collation WHERE collname IN ('pg_c_utf8', 'und-x-icu')), 'default')); END $do$
@@ -19,7 +19,7 @@ $format$, coalesce((SELECT min(collname) FROM pg_collation WHERE collname IN ('p
 -- Without positions, which are not used: the table is a quarter smaller.
 -- First it locks the products' rows in the queue of the vocabulary: no worker processes them before this transaction ends,
 -- and a concurrent write of the same product waits here, and then reads the committed words.
-CREATE FUNCTION shop_index(products uuid[]) RETURNS void LANGUAGE sql AS $$
+CREATE OR REPLACE FUNCTION shop_index(products uuid[]) RETURNS void LANGUAGE sql AS $$
     INSERT INTO shop_pendingvocabulary (product_id) SELECT DISTINCT id FROM unnest(products) AS id ORDER BY id
     ON CONFLICT (product_id) DO UPDATE SET product_id = excluded.product_id;
     WITH texts AS MATERIALIZED (
@@ -43,26 +43,26 @@ $$;
 -- matches the most similar spelling terms, too, unless it has a digit: codes are not guessed.
 -- Words go through the dictionary that indexed ones went through: in some locales it lowers letters that folding leaves.
 -- Prefixes by range and not by LIKE, whose index needs the pattern at planning time.
-CREATE FUNCTION shop_query(given text, most int) RETURNS tsquery LANGUAGE sql STABLE
+CREATE OR REPLACE FUNCTION shop_query(source text, max_words int) RETURNS tsquery LANGUAGE sql STABLE
 SET pg_trgm.similarity_threshold = 0.2 AS $$
     SELECT string_agg('(' || concat_ws(' | ', quote_literal(word) || CASE WHEN is_last THEN ':*' ELSE '' END, alike) || ')',
                       ' & ')::tsquery
     FROM (
         SELECT (ts_lexize('simple', token))[1] AS word, position = max(position) OVER () AS is_last
-        FROM ts_parse('default', shop_plain(given)) WITH ORDINALITY AS parsed (kind, token, position)
+        FROM ts_parse('default', shop_plain(source)) WITH ORDINALITY AS parsed (kind, token, position)
         WHERE kind <> 12  -- what lies between words
-        ORDER BY position LIMIT most
-    ) AS asked
+        ORDER BY position LIMIT max_words
+    ) AS words
     LEFT JOIN LATERAL (
-        SELECT string_agg(quote_literal(like_it), ' | ') AS alike
+        SELECT string_agg(quote_literal(term), ' | ') AS alike
         FROM (
-            SELECT w.word AS like_it FROM shop_searchword w WHERE w.word % asked.word
-            ORDER BY similarity(w.word, asked.word) DESC, w.word LIMIT 5
-        ) AS most_like_it
-        WHERE length(asked.word) > 2 AND asked.word !~ '[0-9]' AND NOT EXISTS (
+            SELECT w.word AS term FROM shop_searchword w WHERE w.word % words.word
+            ORDER BY similarity(w.word, words.word) DESC, w.word LIMIT 5
+        ) AS most_similar
+        WHERE length(words.word) > 2 AND words.word !~ '[0-9]' AND NOT EXISTS (
             SELECT FROM shop_searchword w
-            WHERE w.word ~>=~ asked.word
-              AND w.word ~<~ (asked.word || CASE WHEN is_last THEN U&'\+10FFFF' ELSE ' ' END))
+            WHERE w.word ~>=~ words.word
+              AND w.word ~<~ (words.word || CASE WHEN is_last THEN U&'\+10FFFF' ELSE ' ' END))
     ) AS likely ON true
 $$;
 

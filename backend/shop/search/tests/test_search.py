@@ -211,7 +211,9 @@ def test_the_number_of_queries_of_a_search_is_constant(cast: Cast, product: Make
 # --- The words that misspelt ones are held against ---------------------------------------------------------------
 
 
-def test_all_that_waits_is_learnt(cast: Cast, shelves: dict[str, Product], monkeypatch: pytest.MonkeyPatch):
+def test_index_vocabulary_processes_the_whole_queue(
+    cast: Cast, shelves: dict[str, Product], monkeypatch: pytest.MonkeyPatch
+):
     SearchWord.objects.all().delete()
     Product.objects.update(description="Rides alone.")
     monkeypatch.setattr(vocabulary, "BATCH", 2)

@@ -58,7 +58,7 @@ def test_the_database_takes_declared_transitions_only(cast: Cast, machine: Machi
 
 
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
-def test_nothing_begins_in_the_middle(cast: Cast, machine: Machine):
+def test_objects_begin_in_an_initial_state(cast: Cast, machine: Machine):
     thing = made(machine, cast)
     for state in set(machine.states) - set(machine.initial):
         thing.pk, thing.state = None, state
@@ -79,7 +79,7 @@ def test_every_step_of_an_order_is_recorded(cast: Cast):
     ]
 
 
-def test_the_diagrams_are_the_table():
+def test_diagrams_have_the_declared_transitions():
     """What is drawn, and served, is what the database takes; the page of it is the committed one."""
     assert (Path(settings.BASE_DIR) / "docs" / "states.md").read_text() == as_markdown(), "Run `make schema`."
     for machine in MACHINES:
