@@ -43,6 +43,8 @@ $$;
 -- matches the most similar spelling terms, too, unless it has a digit: codes are not guessed.
 -- Words go through the dictionary that indexed ones went through: in some locales it lowers letters that folding leaves.
 -- Prefixes by range and not by LIKE, whose index needs the pattern at planning time.
+-- pg_trgm is loaded first: before that its parameter is unknown to a session, and only a superuser could name it.
+SELECT show_limit();
 CREATE OR REPLACE FUNCTION shop_query(source text, max_words int) RETURNS tsquery LANGUAGE sql STABLE
 SET pg_trgm.similarity_threshold = 0.2 AS $$
     SELECT string_agg('(' || concat_ws(' | ', quote_literal(word) || CASE WHEN is_last THEN ':*' ELSE '' END, alike) || ')',
