@@ -40,3 +40,9 @@ def test_a_database_of_a_later_version_is_not_changed(
 
 def test_unknown_migrations_of_a_library_are_accepted():
     migrate("oauth2_provider", "0000_dropped")
+
+
+def test_a_migration_that_the_database_refuses_is_named():
+    MigrationRecorder.Migration.objects.filter(app="defects", name="0001_initial").delete()
+    with pytest.raises(CommandError, match=r"^\nThe migration defects\.0001_initial failed: .* already exists\. Mend"):
+        call_command("migrate", verbosity=0)

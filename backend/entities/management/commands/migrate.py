@@ -7,7 +7,8 @@ from typing import Any
 
 from django.core.management.base import CommandError
 from django.core.management.commands import migrate
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, ProgrammingError
+from psycopg import errors
 
 from backend.entities.migration_locks import LockTimeout, repeat_until_locked
 from lockstep.changes import commands
@@ -19,6 +20,8 @@ FORMER = ("changes", "delivery")  # labels of apps in development versions befor
 
 class Command(commands.Command, migrate.Command):
     """The command; `call_command`, and with it the tests and the bench, finds this one, too."""
+
+    _applied = ""  # the last migration that was begun, such as "posts.0005_edition"
 
     def execute(self, *args: Any, **options: Any) -> str | None:  # noqa: ANN401 - Django's signature
         """Waits for locks, and repeats what got none."""
@@ -41,7 +44,18 @@ class Command(commands.Command, migrate.Command):
             return None
         if options["database"] == DEFAULT_DB_ALIAS and not migrations_are_pending(DEFAULT_DB_ALIAS):
             secure()
-        return super().execute(*args, **options)
+        try:
+            return super().execute(*args, **options)
+        except ProgrammingError as error:
+            if not self._applied:
+                raise
+            raise CommandError(_failure(self._applied, error)) from error
+
+    def migration_progress_callback(self, action: str, migration: Any = None, fake: bool = False) -> None:  # noqa: ANN401 - Django's signature
+        """Keeps the name of the migration."""
+        if action == "apply_start":
+            self._applied = str(migration)
+        super().migration_progress_callback(action, migration, fake)
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - Django's signature
         """Refuses an unknown history before Django's own checks, which would fail with another message."""
@@ -53,3 +67,14 @@ class Command(commands.Command, migrate.Command):
                 "before 0.1.0 cannot be upgraded: let LOCKSTEP_HOME or DATABASE_URL name another database."
             )
         super().handle(*args, **options)
+
+
+def _failure(migration: str, error: ProgrammingError) -> str:
+    """The message for a migration whose SQL the database refuses, on a line of its own."""
+    text = str(error).partition("\n")[0].strip()
+    remedy = (
+        "Run migrate as the role that owns the tables, which DATABASE_URL names."
+        if isinstance(error.__cause__, errors.InsufficientPrivilege)
+        else "Mend the migration, and run migrate again."
+    )
+    return f"\nThe migration {migration} failed: {text}. {remedy}"
