@@ -25,6 +25,7 @@ from bench.processes import as_in_pgbench, pgbench_latencies
 from bench.row import Comparison, Figures, Goal, Row, Variant
 from bench.web.serving import serving_ours
 from lockstep.rest.fastpath import fetch_all, for_user
+from lockstep.rest.paging import CursorParams
 from lockstep.sql import Statement
 
 PRODUCTS, VOCABULARY, WORDS, SEARCHES, WARM_UP = 1_000_000, 50_000, 12, 300, 100
@@ -121,12 +122,13 @@ class Search(Row):
 
     def _database(self) -> Figures:
         products = Product.objects.visible_to(self.user)
-        listed = for_user(reads.BUNDLED_SQL["older"], Statement("%(user)s"))
+        newest = reads.listing(CursorParams(place=None, backwards=False, limit=LISTED))
+        listed, parameters = for_user(newest.statement, Statement("%(user)s")), {"user": self.user.pk}
         self.watch = Watch()
         with mock.patch.object(psycopg.Cursor, "execute", self.watch.around(psycopg.Cursor.execute)):
             return self._measured(
-                lambda text: reads.matching(self.user, products, text, OLDER, None, SHOWN + 1),
-                lambda _: fetch_all(listed, {"user": self.user.pk, "place": None, "limit": LISTED}),
+                lambda text: reads.matching(self.user, products, text, OLDER, None, SHOWN),
+                lambda _: fetch_all(listed, {**newest.parameters, **parameters}),
                 milliseconds=self.watch.milliseconds,
             )
 
