@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from math import isfinite
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 from uuid import UUID
 
 from lockstep.changes.capture import Document, captures
@@ -119,8 +120,9 @@ class Subscriber:
     deliveries to other systems. A handler that sent nothing returns Skipped.
 
     `models` are labels; `follows` are patterns instead of them: "*", "blog.*", "blog.article.*",
-    "blog.article.created". `schedule` are the seconds before each attempt, the first of them 0. `on_dead_letter` is
-    called with each dead letter's change and cause, after the commit; its exceptions are logged.
+    "blog.article.created". The handler skips updates in which no column of `only_changed` differs. `schedule` are the
+    seconds before each attempt, the first of them 0. `on_dead_letter` is called with each dead letter's change and
+    cause, after the commit; its exceptions are logged.
 
     The name, `kind`, `follows`, `skip_origin` and `cap` are stored in the subscription's row, and only the row counts:
     workers of two versions of the code may run side by side (decision 46).
@@ -133,6 +135,7 @@ class Subscriber:
     within: WithinHandler | None = field(default=None, repr=False)
     transactional: TransactionalHandler | None = field(default=None, repr=False)
     follows: tuple[str, ...] = ()
+    only_changed: tuple[str, ...] = ()
     skip_origin: str | None = None
     batch: int = 1
     concurrency: int = 8
@@ -149,6 +152,20 @@ class Subscriber:
             raise ValueError(f"The subscriber {self.name!r} keeps no attempts: nothing of it leaves our database.")
         if self.connect and self.batch > 1:
             raise ValueError(f"The subscriber {self.name!r}: only a transactional subscriber has a batch.")
+        if fault := self._fault_of_values():
+            raise ValueError(f"The subscriber {self.name!r}: {fault}")
+
+    def _fault_of_values(self) -> str:
+        """What an option must be; "" where all are valid. With others a worker would deliver nothing, or fail."""
+        if self.kind not in get_args(Kind):
+            return f'kind must be "event" or "state", not {self.kind!r}.'
+        for option in ("concurrency", "batch", "cap"):
+            value = getattr(self, option)
+            if not isinstance(value, int) or value < 1:
+                return f"{option} must be a whole number of at least 1, not {value!r}."
+        if not isinstance(self.deadline, int | float) or not (isfinite(self.deadline) and self.deadline > 0):
+            return f"deadline must be a number of seconds above 0, not {self.deadline!r}."
+        return ""
 
     @property
     def is_exactly_once(self) -> bool:
@@ -166,12 +183,17 @@ class Subscriber:
         return self.deadline + 5.0
 
     @property
+    def patterns(self) -> list[str]:
+        """The patterns of the changes that it follows."""
+        return [*self.follows, *(f"{model}.*" for model in self.models)]
+
+    @property
     def row(self) -> dict[str, str | int | list[str] | None]:
         """The columns of its subscription."""
         return {
             "name": self.name,
             "kind": self.kind,
-            "follows": [*self.follows, *(f"{model}.*" for model in self.models)],
+            "follows": self.patterns,
             "skip_origin": self.skip_origin,
             "cap": self.cap,
         }

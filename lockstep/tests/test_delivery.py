@@ -3,11 +3,15 @@
 import unittest
 
 import pytest
+from django.apps import apps
+from django.core.checks import run_checks
 from django.test import TestCase, TransactionTestCase
 from project.blog.models import Article, Note, Tally
-from project.blog.subscribers import given_up, opened, received, threads
+from project.blog.subscribers import given_up, open_file, opened, received, threads
 
 import lockstep
+from lockstep import resource
+from lockstep.delivery import subscriptions
 from lockstep.models import Lane, LoggedChange, Subscription
 from lockstep.testing import Undelivered, deliver_all
 
@@ -138,6 +142,18 @@ class TestOfDjango(TransactionTestCase):
         ({"models": ()}, "name what it follows"),
         ({"batch": 5}, "only a transactional subscriber has a batch"),
         ({"only_changed": ["title"], "kind": "state"}, "only_changed is for events"),
+        ({"only_changed": "title"}, r'only_changed is a list of columns: \["title"\]'),
+        ({"kind": "events"}, 'kind must be "event" or "state", not \'events\''),
+        ({"concurrency": 0}, "concurrency must be a whole number of at least 1, not 0"),
+        ({"concurrency": 0, "transactional": True}, "concurrency must be a whole number of at least 1, not 0"),
+        ({"cap": "many"}, "cap must be a whole number of at least 1, not 'many'"),
+        ({"batch": 0, "transactional": True}, "batch must be a whole number of at least 1, not 0"),
+        ({"deadline": 0}, "deadline must be a number of seconds above 0, not 0"),
+        ({"deadline": float("inf")}, "deadline must be a number of seconds above 0, not inf"),
+        ({"deadline": None}, "deadline must be a number of seconds above 0, not None"),
+        ({"on_dead_letter": lambda change: None}, "on_dead_letter is called with the change and the cause"),
+        ({"retry": 5}, "retry is a list of seconds from 0 to 36,000"),
+        ({"retry": "5"}, "retry is a list of seconds from 0 to 36,000"),
         ({"retry": [100_000]}, "retry is a list of seconds from 0 to 36,000"),
     ],
 )
@@ -148,6 +164,100 @@ def test_options_that_do_not_go_together_are_refused(options, sentence):
     models = options.pop("models", ("blog.article",))
     with pytest.raises(ValueError, match=sentence):
         lockstep.subscriber(*models, **options)(function)
+
+
+@pytest.mark.parametrize("model", ["article", "blog.article.create", "blog.art*", "", Article])
+def test_what_is_no_label_is_refused(model):
+    with pytest.raises(ValueError, match=r'is none of "app\.model"'):
+        lockstep.subscriber(model)(lambda change: None)
+
+
+@pytest.mark.parametrize(
+    ("followed", "hint"),
+    [
+        ("blog.artcle", "Did you mean 'blog.article'?"),
+        ("blgo.*", "Did you mean 'blog.*'?"),
+        ("blog.artcle.created", "Did you mean 'blog.article.created'?"),
+        ("nothing.alike", "Captured are: auth.group, blog.article, blog.article_tags, blog.note, people.person."),
+        ("blog.tally", 'Put @capture("column", …) before the class, or capture.register(\'blog.Tally\', "column", …).'),
+        ("blog.articleproxy", "Did you mean 'blog.article'? A proxy has no table, and no changes of its own."),
+    ],
+)
+def test_a_subscriber_of_no_captured_model_is_an_error_of_check(monkeypatch, followed, hint):
+    """Nothing was delivered, and all was said to be well."""
+    proxy = type(
+        "ArticleProxy", (Article,), {"Meta": type("Meta", (), {"proxy": True}), "__module__": Article.__module__}
+    )
+    monkeypatch.setattr(subscriptions, "_registered", {})
+    lockstep.subscriber("blog.Article", "*", "blog.*", "blog.note.deleted", followed, name="a")(lambda change: None)
+    try:
+        [error] = [message for message in run_checks() if message.id == "lockstep.E030"]
+    finally:
+        apps.all_models["blog"].pop(proxy._meta.model_name)
+        apps.clear_cache()
+    assert error.msg == f"The subscriber 'a' follows {followed!r}: no captured model."
+    assert error.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("models", "columns", "faults"),
+    [
+        (["blog.article"], ["title", "body"], []),
+        (["blog.article"], ["titel"], [("titel", "Did you mean 'title'?")]),
+        (["blog.article_tags"], ["tag"], [("tag", "Did you mean 'tag_id'?")]),
+        (["blog.note"], ["title", "text"], [("title", "Captured are: text.")]),
+        (["blog.*"], ["title", "text", "email"], [("email", None)]),
+        (["*"], ["email", "secret"], [("secret", None)]),
+    ],
+)
+def test_a_column_of_only_changed_that_is_not_captured_is_an_error_of_check(monkeypatch, models, columns, faults):
+    """Creations arrived, and every update was skipped."""
+    monkeypatch.setattr(subscriptions, "_registered", {})
+    lockstep.subscriber(*models, only_changed=columns, name="a")(lambda change: None)
+    found = [message for message in run_checks() if message.id == "lockstep.E031"]
+    assert [each.msg for each in found] == [
+        f"The subscriber 'a' has only_changed={name!r}: no captured column." for name, _ in faults
+    ]
+    assert all(hint in (None, each.hint) for (_, hint), each in zip(faults, found, strict=True))
+
+
+def without_parameters():
+    pass
+
+
+def with_two_parameters(change, client):
+    pass
+
+
+FILE = resource(open_file)
+
+
+def with_a_resource_only(change=FILE):
+    pass
+
+
+@pytest.mark.parametrize("function", [without_parameters, with_two_parameters, with_a_resource_only])
+@pytest.mark.parametrize(("transactional", "called_with"), [(False, "a change"), (True, "a list of changes")])
+def test_a_function_of_other_parameters_is_refused(function, transactional, called_with):
+    """Else each delivery would fail."""
+    sentence = f"it is called with {called_with}, and .* takes other parameters|has no resources"
+    with pytest.raises(ValueError, match=sentence):
+        lockstep.subscriber("blog.article", transactional=transactional)(function)
+
+
+def test_a_subscriber_without_parentheses_is_refused():
+    """Nothing was registered, silently."""
+    with pytest.raises(ValueError, match="@subscriber needs parentheses"):
+
+        @lockstep.subscriber
+        def function(change):
+            pass
+
+
+@pytest.mark.parametrize("opened", [open_file(), open, "a client"])
+def test_what_opens_no_resource_is_refused(opened):
+    with pytest.raises(ValueError, match="name a function without parameters that returns a context manager"):
+        lockstep.resource(opened)
 
 
 def test_a_transactional_coroutine_is_refused():
