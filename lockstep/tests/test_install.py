@@ -301,6 +301,37 @@ def test_a_model_that_a_router_puts_elsewhere_is_an_error_and_gets_no_trigger(pr
     assert "lockstep.E022" in project.run("check", code=1)
 
 
+def test_a_second_postgresql_database_without_a_router_gets_no_table_of_the_engine(project: Project):
+    name = f"{project.url.rpartition('/')[2]}_other"
+    project.more = f'DATABASES["other"] = {{**DATABASES["default"], "NAME": "{name}"}}'
+    (project.folder / "shop" / "tests.py").write_text(
+        dedent("""
+        from django.test import TestCase
+        from shop.models import Thing
+
+        class Both(TestCase):
+            databases = {"default", "other"}
+
+            def test_both_are_written(self):
+                for alias in self.databases:
+                    Thing.objects.using(alias).create(name="a")
+        """)
+    )
+    with psycopg.connect(project.url, autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name}")
+        project.run("makemigrations", "shop")
+        project.run("migrate")
+        project.run("migrate", "--database", "other")
+        assert "no issues" in project.run("check", "--database", "default", "--database", "other")
+        project.run("test", "--no-input", "shop")
+        with psycopg.connect(f"{project.url}_other") as other:
+            assert other.execute("SELECT count(*) FROM shop_thing").fetchall() == [(0,)]
+            assert other.execute(OURS).fetchall() == []
+        drop_database(server, name)
+    project.sql("INSERT INTO shop_thing (name) VALUES ('a')")
+    assert len(project.log()) == 1
+
+
 def test_dump_and_load_of_everything(project: Project):
     project.run("makemigrations", "shop")
     project.run("migrate")
