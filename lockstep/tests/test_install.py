@@ -332,6 +332,37 @@ def test_a_second_postgresql_database_without_a_router_gets_no_table_of_the_engi
     assert len(project.log()) == 1
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status",),
+        ("replay-changes", "name", "--since", "1h", "--model", "shop.thing"),
+        ("new-epoch",),
+        ("resync", "shop.thing"),
+    ],
+    ids=" ".join,
+)
+def test_before_migrate_each_command_says_what_to_do(project: Project, words: tuple[str, ...]):
+    output = project.run("lockstep", *words, code=1)
+    assert output.count("\n") == 1
+    assert "Run: manage.py migrate" in output
+
+
+def test_options_of_every_command_follow_a_subcommand_or_precede_it(project: Project):
+    assert "Traceback" in project.run("lockstep", "status", "--traceback", code=1)  # it is not migrated
+    project.run("migrate")
+    expected = project.run("lockstep", "status", "--json")
+    options = ("--settings=settings", "--pythonpath=.", "-v", "2", "--no-color", "--skip-checks", "--traceback")
+    assert project.run("lockstep", "status", "--json", *options) == expected
+    assert project.run("lockstep", *options, "status", "--json") == expected
+    assert "No module named 'nowhere'" in project.run("lockstep", "status", "--settings=nowhere", code=1)
+    code = (
+        "from lockstep.management.commands.lockstep import Command; parser = Command().create_parser('', 'lockstep');"
+        "print([parser.parse_args(words.split()).verbosity for words in ('-v 3 status', 'status -v 2', 'status')])"
+    )
+    assert project.python("-c", f"import django; django.setup(); {code}").strip() == "[3, 2, 1]"
+
+
 def test_dump_and_load_of_everything(project: Project):
     project.run("makemigrations", "shop")
     project.run("migrate")
