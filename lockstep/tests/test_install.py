@@ -9,6 +9,8 @@ from textwrap import dedent
 
 import psycopg
 import pytest
+from kit.waiting import eventually
+from kit.workers import worker_process
 from project.databases import drop_database
 
 pytestmark = pytest.mark.postgresql  # each makes a database of its own
@@ -50,15 +52,21 @@ class Project:
             """)
         )
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of its processes."""
+        return {**os.environ, "DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": str(self.folder)}
+
     def run(self, *words: str, code: int = 0) -> str:
         """The output of a command of Django."""
         return self.python("-m", "django", *words, code=code)
 
     def python(self, *words: str, code: int = 0) -> str:
         self.settings()
-        environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": str(self.folder)}
         command = [sys.executable, *words]
-        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
 
@@ -361,6 +369,25 @@ def test_options_of_every_command_follow_a_subcommand_or_precede_it(project: Pro
         "print([parser.parse_args(words.split()).verbosity for words in ('-v 3 status', 'status -v 2', 'status')])"
     )
     assert project.python("-c", f"import django; django.setup(); {code}").strip() == "[3, 2, 1]"
+
+
+@pytest.mark.parametrize("is_logged", [False, True])
+def test_a_worker_says_once_that_it_is_ready_and_that_it_has_stopped(project: Project, is_logged: bool):
+    project.run("migrate")
+    if is_logged:
+        project.more = (
+            'LOGGING = {"version": 1, "disable_existing_loggers": False, '
+            '"formatters": {"plain": {"format": "logged: %(message)s"}}, '
+            '"handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}}, '
+            '"loggers": {"lockstep.delivery.worker": {"handlers": ["console"], "level": "INFO"}}}'
+        )
+    project.settings()
+    command = [sys.executable, "-m", "django", "lockstep", "worker"]
+    with worker_process(command, project.folder, project.environment) as worker:
+        eventually(lambda: "ready" in worker.said, "the worker to be ready")
+        assert worker.stop(60) == 0
+        before = "logged: " if is_logged else ""
+        assert worker.said == f"{before}worker ready: no subscriptions\n{before}worker stopped\n"
 
 
 def test_dump_and_load_of_everything(project: Project):
