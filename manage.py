@@ -26,7 +26,10 @@ def execute() -> None:
     from django.db import Error
     from environs import EnvError
 
+    from lockstep.changes.commands import Command
     from lockstep.changes.database_errors import explanation
+
+    Command.start_it = START_IT
 
     try:
         execute_from_command_line(sys.argv)

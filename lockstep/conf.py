@@ -12,6 +12,8 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 Network = IPv4Network | IPv6Network
+# A feature of database connections: the engine's tables exist only where the change log is (changes/schema_editor.py).
+HAS_CHANGE_LOG = "has_lockstep_change_log"
 MAY_BE_ZERO = ("WEBHOOKS_PER_USER", "WEBHOOK_OVERLAP_HOURS", "FEED_STREAMS")
 
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import FieldDoesNotExist
 from django.db import connections, models, router
@@ -24,6 +24,12 @@ from lockstep.conf import (
 )
 
 Apps = Sequence[AppConfig] | None
+BUILDS_ON = {
+    "lockstep.rest": ("lockstep",),
+    "lockstep.webhooks": ("lockstep", "lockstep.rest"),
+    "lockstep.feed": ("lockstep", "lockstep.rest"),
+    "lockstep.mirror": ("lockstep",),
+}
 SECRET = re.compile(r"(^|_)(password|passwd|secret|token|api_?key|private_?key|otp|pin|cvc|cvv)(_|$)", re.IGNORECASE)
 
 
@@ -45,6 +51,21 @@ def settings_have_their_types(app_configs: Apps, **kwargs: object) -> list[Check
         Error(f"LOCKSTEP[{name!r}] {fault}, not {own[name]!r}.", hint="See docs/reference.md.", id="lockstep.E027")
         for name in sorted(own.keys() & known_settings())
         if (fault := fault_of_setting(name, own[name]))
+    ]
+
+
+@register(Tags.compatibility)
+def apps_have_what_they_need(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
+    """Each installed app of the engine has those that it builds on, whose tables it needs."""
+    return [
+        Error(
+            f"{app} is in INSTALLED_APPS without {needed}.",
+            hint=f'Add "{needed}" to INSTALLED_APPS, and run migrate.',
+            id="lockstep.E040",
+        )
+        for app, several in BUILDS_ON.items()
+        for needed in several
+        if apps.is_installed(app) and not apps.is_installed(needed)
     ]
 
 

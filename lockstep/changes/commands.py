@@ -12,9 +12,10 @@ import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import Error as DatabaseError
 
 from lockstep import telemetry
 
@@ -28,14 +29,27 @@ class Command(BaseCommand):
     """
 
     traced = False
+    start_it: ClassVar[str | None] = None  # what to do where the database does not answer, if a project knows better
     _is_executing = False
 
     def run_from_argv(self, argv: list[str]) -> None:
-        """Parses and executes. Wrong arguments exit with 1: argparse's own 2 means a difference here."""
+        """Parses and executes. Wrong arguments exit with 1: argparse's own 2 means a difference here.
+
+        An error of the database that its user can mend is one sentence, as for tables that are not migrated.
+        """
         try:
             super().run_from_argv(argv)
         except SystemExit as end:
             sys.exit(1 if end.code == 2 and not self._is_executing else end.code)
+        except DatabaseError as error:
+            # Imported late, because it needs psycopg.
+            from lockstep.changes.database_errors import START_IT, explanation
+
+            sentence = explanation(error, start_it=self.start_it or START_IT)
+            if "--traceback" in argv or not sentence:
+                raise
+            self.stderr.write(f"CommandError: {sentence}")
+            sys.exit(1)
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: object) -> CommandParser:
         """Disallows abbreviated options, which may mean another option in the next version."""

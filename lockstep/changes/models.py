@@ -3,7 +3,7 @@
 from django.db import models
 
 from lockstep.changes.capture import required_capture
-from lockstep.conf import lockstep_settings
+from lockstep.conf import HAS_CHANGE_LOG, lockstep_settings
 
 __all__ = ["UUID7"]
 
@@ -51,7 +51,7 @@ class LoggedChange(models.Model):
 
     class Meta:
         managed = False  # lockstep/install.py makes it
-        required_db_vendor = "postgresql"
+        required_db_features = (HAS_CHANGE_LOG,)
         db_table = "lockstep_change"
         ordering = ("seq",)
 

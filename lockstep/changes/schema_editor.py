@@ -12,7 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 from lockstep.changes.triggers import install_triggers
-from lockstep.conf import lockstep_settings
+from lockstep.conf import HAS_CHANGE_LOG, lockstep_settings
 
 
 class FollowedSchemaEditor(BaseDatabaseSchemaEditor):
@@ -28,12 +28,17 @@ class FollowedSchemaEditor(BaseDatabaseSchemaEditor):
 
 
 def follow_schema() -> None:
-    """Extends the schema editor of every PostgreSQL backend that the project uses."""
+    """Extends the schema editor of every PostgreSQL backend that the project uses, and names the log's database.
+
+    The models of the engine require that feature, so Django makes their tables in no other database.
+    """
     for alias in settings.DATABASES:
         backend = type(connections[alias])
         editor = backend.SchemaEditorClass
         if backend.vendor == "postgresql" and not issubclass(editor, FollowedSchemaEditor):
             backend.SchemaEditorClass = type("SchemaEditor", (FollowedSchemaEditor, editor), {})
+            has_log = property(lambda features: is_followed(features.connection))
+            setattr(backend.features_class, HAS_CHANGE_LOG, has_log)
 
 
 def is_followed(connection: BaseDatabaseWrapper) -> bool:

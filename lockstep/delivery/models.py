@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from lockstep.changes.models import UUID7
+from lockstep.conf import HAS_CHANGE_LOG
 
 __all__ = ["Subscription"]
 
@@ -57,7 +58,7 @@ class Place(models.Model):
     window_last = models.BigIntegerField(null=True, help_text="The last seq of the window.")
 
     class Meta:
-        required_db_vendor = "postgresql"
+        required_db_features = (HAS_CHANGE_LOG,)
 
     def __str__(self) -> str:
         return f"{self.id}: {self.window_start}"
@@ -93,7 +94,7 @@ class Subscription(models.Model):
     created = models.DateTimeField(db_default=Now())
 
     class Meta:
-        required_db_vendor = "postgresql"
+        required_db_features = (HAS_CHANGE_LOG,)
         indexes = [
             models.Index(fields=["place"], condition=models.Q(state="active"), name="lockstep_subscription_standing"),
         ]
@@ -119,7 +120,7 @@ class Lane(models.Model):
     cause = models.TextField(null=True, help_text="The failure's message.")
 
     class Meta:
-        required_db_vendor = "postgresql"
+        required_db_features = (HAS_CHANGE_LOG,)
         constraints = [
             models.UniqueConstraint(fields=["subscription", "model", "object_id"], name="lockstep_lane_object")
         ]
@@ -145,7 +146,7 @@ class Delivery(models.Model):
     at = models.DateTimeField(help_text="The change's own time, for its partition.")
 
     class Meta:
-        required_db_vendor = "postgresql"
+        required_db_features = (HAS_CHANGE_LOG,)
 
     def __str__(self) -> str:
         return f"{self.seq} in lane {self.lane_id}"
@@ -173,7 +174,7 @@ class DeadLetter(models.Model):
     settled = models.DateTimeField(null=True)
 
     class Meta:
-        required_db_vendor = "postgresql"
+        required_db_features = (HAS_CHANGE_LOG,)
         indexes = [
             models.Index(fields=["subscription", "died"], condition=models.Q(outcome=None), name="lockstep_dead_open"),
         ]
@@ -201,7 +202,7 @@ class Attempt(models.Model):
     receipt = models.JSONField(null=True, help_text="The handler's record of it.")
 
     class Meta:
-        required_db_vendor = "postgresql"
+        required_db_features = (HAS_CHANGE_LOG,)
         indexes = [
             models.Index(fields=["subscription", "id"], name="lockstep_attempt_latest"),
             models.Index(fields=["message_id"], name="lockstep_attempt_message"),
@@ -225,7 +226,7 @@ class Epoch(models.Model):
     dropped = models.BigIntegerField(null=True, help_text="The last transaction of the dropped weeks.")
 
     class Meta:
-        required_db_vendor = "postgresql"
+        required_db_features = (HAS_CHANGE_LOG,)
 
     def __str__(self) -> str:
         return str(self.id)
@@ -238,7 +239,7 @@ class PeriodicTask(models.Model):
     next_at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        required_db_vendor = "postgresql"
+        required_db_features = (HAS_CHANGE_LOG,)
 
     def __str__(self) -> str:
         return f"{self.name} at {self.next_at}"
@@ -252,7 +253,7 @@ class WorkerHeartbeat(models.Model):
     complaint = models.TextField(help_text="Its stalled parts.")
 
     class Meta:
-        required_db_vendor = "postgresql"
+        required_db_features = (HAS_CHANGE_LOG,)
 
     def __str__(self) -> str:
         return f"{self.id} at {self.seen}"

@@ -28,12 +28,15 @@ logger = logging.getLogger(__name__)
 STOP_SECONDS = 8.5  # after which a stopping worker is ended
 
 
-def run_worker(*, warn: Callable[[str], object]) -> None:
-    """Delivers until stopped. Raises CommandError where it cannot start or continue."""
+def run_worker(*, tell: Callable[[str], object], warn: Callable[[str], object]) -> None:
+    """Delivers until stopped. Raises CommandError where it cannot start or continue.
+
+    `tell` is told that the worker is ready, and that it has stopped, where that is not logged.
+    """
     bound_query_log()
     start_traces("worker")
     try:
-        asyncio.run(_work(warn))
+        asyncio.run(_work(tell, warn))
     except* ClusterMismatch as error:
         raise CommandError(" ".join((ClusterMismatch.__doc__ or "").split())) from error
     except* UnsuitableDatabase as errors:
@@ -42,8 +45,10 @@ def run_worker(*, warn: Callable[[str], object]) -> None:
         telemetry.flush()
 
 
-async def _work(warn: Callable[[str], object]) -> None:
+async def _work(tell: Callable[[str], object], warn: Callable[[str], object]) -> None:
     worker = Worker(registered(), registered_families())
+    if not logging.getLogger(Worker.__module__).isEnabledFor(logging.INFO):
+        worker.tell = tell  # Django's own logging configuration drops it
     loop = asyncio.get_running_loop()
     if port := lockstep_settings.WORKER_METRICS_PORT:
         try:

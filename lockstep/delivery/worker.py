@@ -65,6 +65,7 @@ class Worker:
         self.subscribers = {subscriber.name: subscriber for subscriber in subscribers}
         self.families = {family.name: family for family in families}
         self.stopping = asyncio.Event()
+        self.tell: Callable[[str], object] = logger.info  # that it is ready, and that it has stopped
         self._does_periodic_work = periodic
         self.log_grew = asyncio.Event()  # set by a notification of a commit
         self.availability = Availability(self.stopping)
@@ -105,7 +106,7 @@ class Worker:
 
     async def _deliver(self, pools: Pools, epochs: Epochs) -> None:
         names = [*self.subscribers, *(f"{family}:*" for family in self.families)]
-        logger.info("worker ready: %s", ", ".join(names) or "no subscriptions")
+        self.tell(f"worker ready: {', '.join(names) or 'no subscriptions'}")
         self.heartbeat.start()
         async with asyncio.TaskGroup() as tasks:
             self._spawn_couriers(tasks, pools, epochs)
@@ -116,6 +117,7 @@ class Worker:
             if self._does_periodic_work:
                 work = self._supervise("the periodic work", lambda: run_periodic(pools.handlers, self.stopping))
                 tasks.create_task(work)
+        self.tell("worker stopped")
 
     async def _verify_cluster(self, connection: Connection) -> None:
         """Checks every new connection before its first use: a database cannot be replaced behind an open one.

@@ -1,15 +1,16 @@
 """The arguments of `manage.py lockstep`: its subcommands, their options, and the changes that options choose."""
 
 import re
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
 from collections.abc import Sequence
 from contextlib import suppress
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from typing import TypedDict, cast
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, DjangoHelpFormatter
 
 from lockstep.changes import commands
 from lockstep.changes.capture import captures
@@ -43,11 +44,19 @@ class Subcommands:
     """Adds subcommands to the parser of the command."""
 
     def __init__(self, parser: ArgumentParser) -> None:
+        self._of_every_command = [action for action in parser._actions if action.dest != "help"]
         self._parsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(self, name: str, text: str, *, named: bool = True, json: bool = True) -> ArgumentParser:
         """One subcommand; `named` is whether it is for one subscription, `json` whether it can write JSON."""
-        command = self._parsers.add_parser(name, help=text, description=text, allow_abbrev=False)
+        command = self._parsers.add_parser(
+            name, help=text, description=text, allow_abbrev=False, formatter_class=DjangoHelpFormatter
+        )
+        for action in self._of_every_command:
+            # Options such as --settings are accepted after the subcommand too, where they overwrite only if given.
+            again = copy(action)
+            again.default = SUPPRESS
+            command._add_action(again)
         if named:
             text = "its name; `manage.py lockstep status` lists them"
             command.add_argument("subscription", metavar="SUBSCRIPTION", help=text)

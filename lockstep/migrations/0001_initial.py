@@ -51,7 +51,7 @@ class Migration(migrations.Migration):
                 'db_table': 'lockstep_change',
                 'ordering': ('seq',),
                 'managed': False,
-                'required_db_vendor': 'postgresql',
+                'required_db_features': ('has_lockstep_change_log',),
             },
         ),
         migrations.CreateModel(
@@ -65,7 +65,7 @@ class Migration(migrations.Migration):
                 ('dropped', models.BigIntegerField(help_text='The last transaction of the dropped weeks.', null=True)),
             ],
             options={
-                'required_db_vendor': 'postgresql',
+                'required_db_features': ('has_lockstep_change_log',),
             },
         ),
         migrations.CreateModel(
@@ -75,7 +75,7 @@ class Migration(migrations.Migration):
                 ('next_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
-                'required_db_vendor': 'postgresql',
+                'required_db_features': ('has_lockstep_change_log',),
             },
         ),
         migrations.CreateModel(
@@ -89,7 +89,7 @@ class Migration(migrations.Migration):
                 ('window_last', models.BigIntegerField(help_text='The last seq of the window.', null=True)),
             ],
             options={
-                'required_db_vendor': 'postgresql',
+                'required_db_features': ('has_lockstep_change_log',),
             },
         ),
         migrations.CreateModel(
@@ -100,7 +100,7 @@ class Migration(migrations.Migration):
                 ('complaint', models.TextField(help_text='Its stalled parts.')),
             ],
             options={
-                'required_db_vendor': 'postgresql',
+                'required_db_features': ('has_lockstep_change_log',),
             },
         ),
         migrations.CreateModel(
@@ -123,7 +123,7 @@ class Migration(migrations.Migration):
                 ('place', models.ForeignKey(db_default=lockstep.delivery.models.NewPlace(), db_index=False, on_delete=django.db.models.deletion.PROTECT, to='lockstep.place')),
             ],
             options={
-                'required_db_vendor': 'postgresql',
+                'required_db_features': ('has_lockstep_change_log',),
             },
         ),
         migrations.CreateModel(
@@ -140,7 +140,7 @@ class Migration(migrations.Migration):
                 ('subscription', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, to='lockstep.subscription')),
             ],
             options={
-                'required_db_vendor': 'postgresql',
+                'required_db_features': ('has_lockstep_change_log',),
             },
         ),
         migrations.CreateModel(
@@ -152,7 +152,7 @@ class Migration(migrations.Migration):
                 ('lane', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, to='lockstep.lane')),
             ],
             options={
-                'required_db_vendor': 'postgresql',
+                'required_db_features': ('has_lockstep_change_log',),
             },
         ),
         migrations.CreateModel(
@@ -173,7 +173,7 @@ class Migration(migrations.Migration):
                 ('subscription', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='lockstep.subscription')),
             ],
             options={
-                'required_db_vendor': 'postgresql',
+                'required_db_features': ('has_lockstep_change_log',),
             },
         ),
         migrations.CreateModel(
@@ -195,7 +195,7 @@ class Migration(migrations.Migration):
                 ('subscription', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, to='lockstep.subscription')),
             ],
             options={
-                'required_db_vendor': 'postgresql',
+                'required_db_features': ('has_lockstep_change_log',),
             },
         ),
         migrations.AddIndex(

@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from lockstep.changes.models import UUID7
+from lockstep.conf import HAS_CHANGE_LOG
 
 __all__ = ["Import"]
 
@@ -28,7 +29,7 @@ class RemoteObject(models.Model):
     unkept_at = models.DateTimeField(null=True, help_text="When an acknowledged copy was not found.")
 
     class Meta:
-        required_db_vendor = "postgresql"
+        required_db_features = (HAS_CHANGE_LOG,)
         indexes = [
             models.Index(fields=["remote_id", "collection"], name="lockstep_mirror_remote_id"),
             models.Index(
@@ -62,7 +63,7 @@ class SentWrite(models.Model):
     answered = models.BooleanField(db_default=False)
 
     class Meta:
-        required_db_vendor = "postgresql"
+        required_db_features = (HAS_CHANGE_LOG,)
         indexes = [
             models.Index(fields=["object_id"], name="lockstep_mirror_sent_object"),
             models.Index(fields=["collection"], condition=models.Q(answered=False), name="lockstep_mirror_unanswered"),
@@ -83,7 +84,7 @@ class MirrorState(models.Model):
     reason = models.TextField(blank=True, db_default="")
 
     class Meta:
-        required_db_vendor = "postgresql"
+        required_db_features = (HAS_CHANGE_LOG,)
 
     def __str__(self) -> str:
         return f"{self.provider}: {self.reason or 'ok'}"
@@ -99,7 +100,7 @@ class Import(models.Model):
     report = models.JSONField(default=dict)
 
     class Meta:
-        required_db_vendor = "postgresql"
+        required_db_features = (HAS_CHANGE_LOG,)
 
     def __str__(self) -> str:
         return f"{self.provider} {self.began:%Y-%m-%d %H:%M}"
@@ -114,7 +115,7 @@ class DriftCheck(models.Model):
     counts = models.JSONField(help_text='{"create": n, "update": n, "delete": n, "not_persisted": n}')
 
     class Meta:
-        required_db_vendor = "postgresql"
+        required_db_features = (HAS_CHANGE_LOG,)
 
     def __str__(self) -> str:
         return f"{self.provider} {self.at:%Y-%m-%d %H:%M} {self.counts}"

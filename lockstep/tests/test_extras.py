@@ -1,6 +1,8 @@
 """The extras rest, webhooks and feed in a project that has its own user model, authentication and views."""
 
 import json
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.checks import run_checks
 from django.test import Client
 from project.blog.models import Article, Note
@@ -18,6 +21,7 @@ from rest_framework.authtoken.models import Token
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from standardwebhooks import Webhook
 
+from lockstep.changes import checks
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.models import LoggedChange, Subscription
 from lockstep.rest import users
@@ -315,6 +319,35 @@ def test_users_that_the_database_cannot_be_asked_about_are_errors(monkeypatch: p
     monkeypatch.setattr(Person, "is_active", property(lambda person: True))
     found = [message.id for message in users.users_are_readable(None)]
     assert found == ["lockstep.E028", "lockstep.E029"]
+
+
+@pytest.mark.parametrize(
+    ("missing", "named"),
+    [
+        ("lockstep", ["lockstep.rest", "lockstep.webhooks", "lockstep.feed"]),
+        ("lockstep.rest", ["lockstep.webhooks", "lockstep.feed"]),
+    ],
+)
+def test_an_extra_without_what_it_builds_on_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, missing: str, named: list[str]
+):
+    monkeypatch.setattr(checks.apps, "is_installed", lambda name: name in settings.INSTALLED_APPS and name != missing)
+    found = [message for message in run_checks() if message.id == "lockstep.E040"]
+    assert [message.msg for message in found] == [f"{app} is in INSTALLED_APPS without {missing}." for app in named]
+    assert found[0].hint == f'Add "{missing}" to INSTALLED_APPS, and run migrate.'
+
+
+def test_rest_without_the_core_is_an_error_of_check():
+    code = (
+        "from django.conf import settings; import project.settings as own\n"
+        "names = {name: getattr(own, name) for name in dir(own) if name.isupper()}\n"
+        "names['INSTALLED_APPS'] = ['django.contrib.contenttypes', 'django.contrib.auth', 'lockstep.rest']\n"
+        "settings.configure(**names | {'AUTH_USER_MODEL': 'auth.User', 'ROOT_URLCONF': '', 'MIDDLEWARE': []})\n"
+        "import django; django.setup()\n"
+        "from django.core.management import call_command; call_command('check')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "lockstep.E040) lockstep.rest is in INSTALLED_APPS without lockstep." in done.stderr
 
 
 def test_checks_are_clean_without_any_setting(settings: Any):

@@ -9,6 +9,8 @@ from textwrap import dedent
 
 import psycopg
 import pytest
+from kit.waiting import eventually
+from kit.workers import worker_process
 from project.databases import drop_database
 
 pytestmark = pytest.mark.postgresql  # each makes a database of its own
@@ -50,15 +52,21 @@ class Project:
             """)
         )
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of its processes."""
+        return {**os.environ, "DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": str(self.folder)}
+
     def run(self, *words: str, code: int = 0) -> str:
         """The output of a command of Django."""
         return self.python("-m", "django", *words, code=code)
 
     def python(self, *words: str, code: int = 0) -> str:
         self.settings()
-        environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": str(self.folder)}
         command = [sys.executable, *words]
-        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
 
@@ -299,6 +307,87 @@ def test_a_model_that_a_router_puts_elsewhere_is_an_error_and_gets_no_trigger(pr
     )
     project.more = 'DATABASES["other"] = dict(DATABASES["default"]); DATABASE_ROUTERS = ["routers.Elsewhere"]'
     assert "lockstep.E022" in project.run("check", code=1)
+
+
+def test_a_second_postgresql_database_without_a_router_gets_no_table_of_the_engine(project: Project):
+    name = f"{project.url.rpartition('/')[2]}_other"
+    project.more = f'DATABASES["other"] = {{**DATABASES["default"], "NAME": "{name}"}}'
+    (project.folder / "shop" / "tests.py").write_text(
+        dedent("""
+        from django.test import TestCase
+        from shop.models import Thing
+
+        class Both(TestCase):
+            databases = {"default", "other"}
+
+            def test_both_are_written(self):
+                for alias in self.databases:
+                    Thing.objects.using(alias).create(name="a")
+        """)
+    )
+    with psycopg.connect(project.url, autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name}")
+        project.run("makemigrations", "shop")
+        project.run("migrate")
+        project.run("migrate", "--database", "other")
+        assert "no issues" in project.run("check", "--database", "default", "--database", "other")
+        project.run("test", "--no-input", "shop")
+        with psycopg.connect(f"{project.url}_other") as other:
+            assert other.execute("SELECT count(*) FROM shop_thing").fetchall() == [(0,)]
+            assert other.execute(OURS).fetchall() == []
+        drop_database(server, name)
+    project.sql("INSERT INTO shop_thing (name) VALUES ('a')")
+    assert len(project.log()) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status",),
+        ("replay-changes", "name", "--since", "1h", "--model", "shop.thing"),
+        ("new-epoch",),
+        ("resync", "shop.thing"),
+    ],
+    ids=" ".join,
+)
+def test_before_migrate_each_command_says_what_to_do(project: Project, words: tuple[str, ...]):
+    output = project.run("lockstep", *words, code=1)
+    assert output.count("\n") == 1
+    assert "Run: manage.py migrate" in output
+
+
+def test_options_of_every_command_follow_a_subcommand_or_precede_it(project: Project):
+    assert "Traceback" in project.run("lockstep", "status", "--traceback", code=1)  # it is not migrated
+    project.run("migrate")
+    expected = project.run("lockstep", "status", "--json")
+    options = ("--settings=settings", "--pythonpath=.", "-v", "2", "--no-color", "--skip-checks", "--traceback")
+    assert project.run("lockstep", "status", "--json", *options) == expected
+    assert project.run("lockstep", *options, "status", "--json") == expected
+    assert "No module named 'nowhere'" in project.run("lockstep", "status", "--settings=nowhere", code=1)
+    code = (
+        "from lockstep.management.commands.lockstep import Command; parser = Command().create_parser('', 'lockstep');"
+        "print([parser.parse_args(words.split()).verbosity for words in ('-v 3 status', 'status -v 2', 'status')])"
+    )
+    assert project.python("-c", f"import django; django.setup(); {code}").strip() == "[3, 2, 1]"
+
+
+@pytest.mark.parametrize("is_logged", [False, True])
+def test_a_worker_says_once_that_it_is_ready_and_that_it_has_stopped(project: Project, is_logged: bool):
+    project.run("migrate")
+    if is_logged:
+        project.more = (
+            'LOGGING = {"version": 1, "disable_existing_loggers": False, '
+            '"formatters": {"plain": {"format": "logged: %(message)s"}}, '
+            '"handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}}, '
+            '"loggers": {"lockstep.delivery.worker": {"handlers": ["console"], "level": "INFO"}}}'
+        )
+    project.settings()
+    command = [sys.executable, "-m", "django", "lockstep", "worker"]
+    with worker_process(command, project.folder, project.environment) as worker:
+        eventually(lambda: "ready" in worker.said, "the worker to be ready")
+        assert worker.stop(60) == 0
+        before = "logged: " if is_logged else ""
+        assert worker.said == f"{before}worker ready: no subscriptions\n{before}worker stopped\n"
 
 
 def test_dump_and_load_of_everything(project: Project):

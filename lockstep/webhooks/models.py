@@ -13,6 +13,7 @@ from uuid_utils.compat import uuid7
 
 from lockstep.changes.capture import capture
 from lockstep.changes.models import UUID7
+from lockstep.conf import HAS_CHANGE_LOG
 from lockstep.sql import statements
 
 __all__ = ["Endpoint"]
@@ -72,6 +73,7 @@ class Endpoint(models.Model):
     objects = EndpointQuerySet.as_manager()
 
     class Meta:
+        required_db_features = (HAS_CHANGE_LOG,)
         triggers = [
             pgtrigger.Trigger(
                 name="touch",

@@ -57,7 +57,11 @@ class Command(commands.Command):
     def _worker(self, options: Options) -> None:
         from lockstep.delivery.process import run_worker
 
-        run_worker(warn=lambda text: self.stderr.write(self.style.ERROR(text)))
+        def tell(text: str) -> None:
+            self.stdout.write(text)
+            self.stdout.flush()
+
+        run_worker(tell=tell, warn=lambda text: self.stderr.write(self.style.ERROR(text)))
 
     def _status(self, options: Options) -> None:
         rows = operations.status()

@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
                 ('counts', models.JSONField(help_text='{"create": n, "update": n, "delete": n, "not_persisted": n}')),
             ],
             options={
-                'required_db_vendor': 'postgresql',
+                'required_db_features': ('has_lockstep_change_log',),
             },
         ),
         migrations.CreateModel(
@@ -35,7 +35,7 @@ class Migration(migrations.Migration):
                 ('report', models.JSONField(default=dict)),
             ],
             options={
-                'required_db_vendor': 'postgresql',
+                'required_db_features': ('has_lockstep_change_log',),
             },
         ),
         migrations.CreateModel(
@@ -49,7 +49,7 @@ class Migration(migrations.Migration):
                 ('reason', models.TextField(blank=True, db_default='')),
             ],
             options={
-                'required_db_vendor': 'postgresql',
+                'required_db_features': ('has_lockstep_change_log',),
             },
         ),
         migrations.CreateModel(
@@ -66,7 +66,7 @@ class Migration(migrations.Migration):
                 ('unkept_at', models.DateTimeField(help_text='When an acknowledged copy was not found.', null=True)),
             ],
             options={
-                'required_db_vendor': 'postgresql',
+                'required_db_features': ('has_lockstep_change_log',),
                 'indexes': [models.Index(fields=['remote_id', 'collection'], name='lockstep_mirror_remote_id'), models.Index(condition=models.Q(('intent__isnull', False)), fields=['collection'], name='lockstep_mirror_intent'), models.Index(condition=models.Q(('verified_at__gt', models.F('acknowledged_at'))), fields=['collection'], name='lockstep_mirror_kept')],
             },
         ),
@@ -83,7 +83,7 @@ class Migration(migrations.Migration):
                 ('answered', models.BooleanField(db_default=False)),
             ],
             options={
-                'required_db_vendor': 'postgresql',
+                'required_db_features': ('has_lockstep_change_log',),
                 'indexes': [models.Index(fields=['object_id'], name='lockstep_mirror_sent_object'), models.Index(condition=models.Q(('answered', False)), fields=['collection'], name='lockstep_mirror_unanswered')],
             },
         ),

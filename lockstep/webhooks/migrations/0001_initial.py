@@ -40,6 +40,7 @@ class Migration(migrations.Migration):
                 ('owner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='webhooks', to=settings.AUTH_USER_MODEL)),
             ],
             options={
+                'required_db_features': ('has_lockstep_change_log',),
                 'indexes': [models.Index(fields=['owner', '-id'], name='lockstep_webhooks_endpoint_of')],
             },
         ),
