@@ -36,6 +36,7 @@ def something_of_each(cast: Cast) -> None:
 @pytest.mark.parametrize("model", list(admin_site._registry), ids=lambda model: model._meta.label_lower)
 def test_every_page_shows(admin: Client, cast: Cast, something_of_each: None, model: Any):
     row, place = model._default_manager.first(), f"/admin/{model._meta.app_label}/{model._meta.model_name}"
+    assert row, f"{model._meta.label} has no row: make one in {__name__}.something_of_each"
     request = RequestFactory().get("/")
     request.user = cast.staff.user
     pages = admin_site._registry[model]

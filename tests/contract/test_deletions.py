@@ -48,6 +48,7 @@ BY_OWNER = [
     "/api/v1/users/{followed}/follow/",
     "/api/v1/users/me/",
 ]
+MAKE_ONE = f"make one in {__name__}.everything_of"
 Relation = tuple[type[models.Model], "models.ForeignKey[Any, Any]"]
 
 
@@ -133,7 +134,8 @@ def committed() -> None:
 @pytest.mark.parametrize("relation", list(relations()), ids=lambda one: f"{one[0]._meta.label}.{one[1].name}")
 def test_something_hangs_by_each_relation(world: object, relation: Relation):
     model, field = relation
-    assert model._base_manager.exclude(**{field.name: None}).exists()
+    hangs = model._base_manager.exclude(**{field.name: None}).exists()
+    assert hangs, f"{model._meta.label} has no row with {field.name}: {MAKE_ONE}"
 
 
 @pytest.mark.parametrize("path", BY_OWNER)
@@ -154,7 +156,7 @@ def test_staff_delete_an_object_with_children(cast: Cast, names: dict[str, Any],
 def test_admin_deletes_an_object_with_children(admin: Client, cast: Cast, model: type[models.Model], how: str):
     place = f"/admin/{model._meta.app_label}/{model._meta.model_name}"
     row = cast.owner.user if model is User else model._base_manager.first()
-    assert row
+    assert row, f"{model._meta.label} has no row: {MAKE_ONE}"
     if admin.get(f"{place}/{row.pk}/delete/").status_code == 403:
         return  # no user deletes one here
     if how == "page":
