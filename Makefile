@@ -19,8 +19,9 @@ run: build ## start everything, and print where it is
 
 build: $(BUILT) ## set up without running
 
-# A build that was interrupted leaves $(BUILDING) behind, and is started over.
-$(BUILT): uv.lock pyproject.toml
+# A build that was interrupted leaves $(BUILDING) behind, and is started over. What is installed is what uv.lock says, and
+# nothing else decides it: an edit of pyproject.toml installs nothing into the $(VENV) that a running system uses.
+$(BUILT): uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "lockstep: Python 3.11 or newer is needed, and \`$(PYTHON)\` is not. Name another:  make $(or $(firstword $(MAKECMDGOALS)),run) PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
@@ -60,12 +61,16 @@ test-faults: build ## the long fault runs
 lint schema: export SECRET_KEY = for-the-type-checker-only
 lint schema: export DEBUG = true
 lint schema: export DATABASE_URL = postgresql://127.0.0.1/nothing-connects
+# Every tool runs, whatever the others found. uv is asked without the user's mirrors, which uv.lock does not name.
 lint: build ## style, types, direction of dependencies
-	@$(PY) -m ruff check .
-	@$(PY) -m ruff format --check .
-	@$(PY) -m mypy
-	@$(VENV)/bin/lint-imports
-	@$(PY) -m devstack.words
+	@failed=; lint() { "$$@" || failed="$$failed  $$*\n"; }; \
+	lint $(PY) -m ruff check .; \
+	lint $(PY) -m ruff format --check .; \
+	lint $(PY) -m mypy; \
+	lint $(VENV)/bin/lint-imports; \
+	lint $(PY) -m devstack.words; \
+	lint env -u UV_DEFAULT_INDEX -u UV_INDEX_URL $(PY) -m uv lock --check --offline --no-config --quiet; \
+	[ -z "$$failed" ] || { printf "lint: these failed:\n$$failed" >&2; exit 1; }
 
 schema: build ## write docs/openapi.yaml, docs/problems.md and docs/states.md anew, from the code
 	@$(PY) manage.py spectacular --file docs/openapi.yaml --validate --fail-on-warn
