@@ -64,9 +64,14 @@ def _wait_for_database() -> None:
 
 def _migrate() -> None:
     from django.core.management import CommandError, call_command
+    from django.db import DEFAULT_DB_ALIAS
 
+    from lockstep.changes.applied_migrations import migrations_are_pending
+
+    # A first start takes seconds here, on a busy machine a minute: each migration is a line. Later ones print nothing.
+    verbosity = 1 if migrations_are_pending(DEFAULT_DB_ALIAS) else 0
     try:
-        call_command("migrate", verbosity=0, interactive=False)
+        call_command("migrate", verbosity=verbosity, interactive=False)
     except CommandError as error:
         sys.exit(f"Lockstep cannot start: {error}")
 

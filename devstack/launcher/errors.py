@@ -31,7 +31,7 @@ class BadSetting(LauncherError):
 
 
 class PortTaken(LauncherError):
-    """port {port} on {host} is taken by another program.
+    """port {port} on {host} is taken by {by}.
     Choose another one, for example:  PORT={other} make run"""
 
 

@@ -145,8 +145,8 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def require_port(host: str, port: int) -> None:
-    """Raises PortTaken or BadSetting before anything is started for nothing."""
+def require_port(host: str, port: int, by: str = "another program") -> None:
+    """Raises PortTaken, with `by` as the holder, or BadSetting, before anything is started for nothing."""
     try:
         can_listen(host, port)
     except socket.gaierror as error:
@@ -156,7 +156,7 @@ def require_port(host: str, port: int) -> None:
         raise BadSetting(name="PORT", value=port, reason=reason) from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise PortTaken(host=host, port=port, other=port + 1 if port < 65535 else 8000) from error
+            raise PortTaken(host=host, port=port, by=by, other=port + 1 if port < 65535 else 8000) from error
         reason = f"{error.strerror}. Use 127.0.0.1, or 0.0.0.0 to listen on every address of this machine."
         raise BadSetting(name="HOST", value=host, reason=reason) from error
 

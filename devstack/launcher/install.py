@@ -25,6 +25,7 @@ PRODUCTION = "--production"
 EXTRAS = ("feed", "metrics", "mirror", "rest", "webhooks")  # of the engine, which the backend uses
 BACKEND = ("--no-default-groups", "--group=backend", *(f"--extra={name}" for name in EXTRAS))
 REPORT_SECONDS = 10.0  # between two lines of progress
+STARTED = time.monotonic()
 
 
 def main(words: Sequence[str]) -> int:
@@ -78,13 +79,13 @@ def pinned(name: str, lock: Path) -> str:
 
 
 def run(command: Sequence[str | Path]) -> int:
-    """The exit code of the command; while it runs, a line every now and then."""
+    """The exit code of the command; while it runs, a line every now and then, with the time of all commands so far."""
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    started, ended = time.monotonic(), threading.Event()
+    ended = threading.Event()
 
     def report() -> None:
         while not ended.wait(REPORT_SECONDS):
-            sys.stdout.write(f"  … still installing, {time.monotonic() - started:.0f} s\n")
+            sys.stdout.write(f"  … still installing, {time.monotonic() - STARTED:.0f} s\n")
             sys.stdout.flush()
 
     reporter = threading.Thread(target=report, daemon=True)

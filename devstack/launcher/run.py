@@ -54,10 +54,18 @@ def run() -> int:
 
 def require_start(environment: Environment, home: Home) -> None:
     """Raises what a first start would be refused for, before anything is made."""
-    require_port(environment.host, environment.port)
+    require_own_port(environment)
     home.require_space()
     if url := environment.variables.get("DATABASE_URL"):
         require_database(url)
+
+
+def require_own_port(environment: Environment) -> None:
+    """Raises PortTaken or BadSetting. Another start of this clone, with a LOCKSTEP_HOME of its own, is named."""
+    own = f"process {os.getpid()}, "
+    others = [one for one in in_use.running() if f":{environment.port}, on " in one and not one.startswith(own)]
+    by = f"another Lockstep of this clone: {others[0]}" if others else "another program"
+    require_port(environment.host, environment.port, by)
 
 
 def require_database(url: str) -> None:
@@ -98,7 +106,7 @@ class System:
         deadline = time.monotonic() + (3.0 if self.previous else 0.0)
         while True:
             try:
-                require_port(self.environment.host, self.environment.port)
+                require_own_port(self.environment)
                 break
             except PortTaken:
                 # After a `kill -9` of the launcher, its web server may still be ending.

@@ -54,6 +54,8 @@ def test_first_start_prints_working_commands_and_second_keeps_the_data(run: Call
     first = run()
     first.until_ready()
     lines = first.output.splitlines()
+    assert "prepare  │   Applying shop.0001_initial... OK" in lines
+    assert [line for line in lines if line.endswith("│ ")] == []
     commands = [line for line in lines if line.startswith(("TOKEN=", "curl "))]
     assert len(commands) == 2
     environment = {"PATH": os.environ["PATH"], "NO_PROXY": "127.0.0.1"}
@@ -70,6 +72,7 @@ def test_first_start_prints_working_commands_and_second_keeps_the_data(run: Call
 
     second = run(PORT=str(first.port))
     second.until_ready()
+    assert "prepare  │" not in second.output
     headers = {"Authorization": f"Bearer {second.sign_in('admin', '12345')}"}
     found = httpx.get(f"{second.url}/fakeapi/v1/posts/?_limit=1000", headers=headers, trust_env=False).json()
     assert post["id"] in [one["id"] for one in found]
@@ -206,8 +209,14 @@ class TestSentences:
             listener.listen()
             port = listener.getsockname()[1]
             one = run(PORT=str(port))
-            self.refused(one, f"port {port}", "make run")
+            self.refused(one, f"port {port} on 127.0.0.1 is taken by another program", "make run")
             assert not one.home.exists()
+
+    def test_port_taken_by_another_system_of_this_clone(self, one: Run, run: Callable[..., Run]) -> None:
+        second = run(PORT=str(one.port))
+        taken = f"port {one.port} on 127.0.0.1 is taken by another Lockstep of this clone: process "
+        self.refused(second, taken, f"at {one.url}, on {one.home}", f"PORT={int(one.port) + 1} make run")
+        assert not second.home.exists()
 
     @pytest.mark.parametrize("port", ["0", "65536", "eighty"])
     def test_port_that_is_none(self, run: Callable[..., Run], port: str) -> None:

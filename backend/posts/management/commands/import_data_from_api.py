@@ -44,7 +44,7 @@ class Command(commands.Command):
 
 async def _import(console: Console) -> list[Report]:
     columns = (TextColumn("{task.description:9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=not console.is_terminal) as bars:
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         tasks = {
             collection.name: bars.add_task(collection.name, total=None) for collection in JSONPLACEHOLDER.collections
         }

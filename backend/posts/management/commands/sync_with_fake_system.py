@@ -120,4 +120,4 @@ async def _plan(console: Console, client: Client, connection: AsyncConnection[An
 
 def _bars(console: Console) -> Progress:
     columns = (TextColumn("{task.description:16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console, transient=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
