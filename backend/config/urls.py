@@ -1,4 +1,4 @@
-"""All routes. Each works with and without its trailing slash."""
+"""All routes. Each works with and without its trailing slash, except the pages below `admin/`, which are Django's."""
 
 from django.urls import include, path, re_path
 

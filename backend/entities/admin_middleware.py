@@ -5,7 +5,8 @@ from collections.abc import Awaitable
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.urls import reverse
 
 ADMIN = "/admin"
 
@@ -18,10 +19,12 @@ class AdminMiddleware(SessionMiddleware, AuthenticationMiddleware, MessageMiddle
             return super().__call__(request)
         return self.get_response(request)
 
-    def process_request(self, request: HttpRequest) -> None:
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:  # type: ignore[override]  # Django takes both
+        """Redirects the admin without its slash. Django's pages have one, and no route of ours leads to it."""
         SessionMiddleware.process_request(self, request)
         AuthenticationMiddleware.process_request(self, request)
         MessageMiddleware.process_request(self, request)
+        return HttpResponseRedirect(reverse("admin:index")) if request.path_info == ADMIN else None
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         response = MessageMiddleware.process_response(self, request, response)

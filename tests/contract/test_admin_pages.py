@@ -55,3 +55,10 @@ def test_every_page_shows(admin: Client, cast: Cast, something_of_each: None, mo
 
 def test_the_first_page_shows(admin: Client):
     assert admin.get("/admin/").status_code == 200
+
+
+def test_the_first_page_is_found_without_its_slash(admin: Client, client: Client):
+    for browser in (admin, client):
+        answer = browser.get("/admin")
+        assert (answer.status_code, answer["Location"]) == (302, "/admin/")
+    assert admin.get("/administration").status_code == 404

@@ -40,7 +40,7 @@ def equal(provider: Provider) -> bool:
 
 
 def test_no_drift_exits_0(imported: Provider):
-    assert run_plan() == (0, "\nNo drift: 30 objects here and at the provider are equal.\n")
+    assert run_plan() == (0, "No drift: 30 objects here and at the provider are equal.\n")
 
 
 @pytest.mark.parametrize("run", [run_plan, run_sync])
