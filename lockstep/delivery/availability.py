@@ -50,7 +50,7 @@ class Availability:
         self._reasons = Reasons()
         self._tried = 0.0
         self._unusable_since: float | None = None  # as logged
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         self._waiting = 0  # tasks of the worker
 
     @property
@@ -58,7 +58,7 @@ class Availability:
         """Whether a task of the worker waits for the database."""
         return self._waiting > 0
 
-    async def wait(self, error: Exception | None = None) -> None:
+    async def wait(self, error: BaseException | None = None) -> None:
         """Returns once the database is usable, RECOVERY_SECONDS after this error, or when the worker stops.
 
         Raises UnsuitableDatabase for errors that are not transient.
@@ -69,7 +69,7 @@ class Availability:
         finally:
             self._waiting -= 1
 
-    async def _wait(self, error: Exception | None) -> None:
+    async def _wait(self, error: BaseException | None) -> None:
         while not self._stopping.is_set():
             if error:
                 self._judge(error)
@@ -91,7 +91,7 @@ class Availability:
             return error
         return None
 
-    def _judge(self, error: Exception) -> None:
+    def _judge(self, error: BaseException) -> None:
         """Logs a transient error, unless it was logged recently. Raises any other."""
         if cause := unsuitable(error):
             raise cause from error

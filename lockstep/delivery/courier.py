@@ -26,7 +26,7 @@ from lockstep.delivery.errors import (
 )
 from lockstep.delivery.lanes import Outcome
 from lockstep.delivery.subscriptions import Claim, DeadLetterHandler, Skipped, Subscriber, WithinHandler
-from lockstep.delivery.waiting import first_of
+from lockstep.delivery.waiting import first_of, is_stop
 from lockstep.sql import statements
 
 LANES = statements(__file__, "lanes")
@@ -154,7 +154,7 @@ class Courier:
         self.wake.set()
 
     async def _attempt(self, handler: BatchHandler, batch: Batch) -> tuple[Result, DeliveryError | None]:
-        """Returns the handler's receipt and its error. Every exception becomes an outcome."""
+        """Returns the handler's receipt and its error. Every exception becomes an outcome, SystemExit too."""
         limit = asyncio.timeout(self.subscriber.deadline)
         try:
             async with limit:
@@ -164,7 +164,9 @@ class Courier:
         except TimeoutError as error:
             cause = str(error) or "the handler timed out"
             return None, TimedOut(f"no answer within {self.subscriber.deadline:g} s" if limit.expired() else cause)
-        except Exception as error:
+        except BaseException as error:
+            if is_stop(error):
+                raise
             if is_outage(error):
                 return None, Interrupted(f"our database did not answer: {error}")
             logger.exception("%s: the subscriber failed on %s", self.subscriber.name, batch[0].message_id)
@@ -244,7 +246,9 @@ class Courier:
         try:
             async with asyncio.timeout(self.subscriber.deadline):
                 await report(outcome.claim.sent, outcome.cause)
-        except Exception:
+        except BaseException as error:
+            if is_stop(error):
+                raise
             logger.exception("%s: on_dead_letter failed on %s", self.subscriber.name, outcome.claim.message_id)
 
     async def _track_reachability(self, outcomes: list[Outcome]) -> None:

@@ -191,6 +191,8 @@ async def _in_thread(threads: ThreadPoolExecutor, function: Callable[P, R], *arg
         close_old_connections()
         try:
             return function(*args, **kwargs)
+        except StopIteration as error:  # asyncio takes it for the end of a coroutine
+            raise RuntimeError("StopIteration") from error
         finally:
             connections.close_all() if is_testing() else close_old_connections()
 

@@ -11,7 +11,7 @@ from lockstep.changes.database_errors import is_transient
 from lockstep.conf import log_connection
 from lockstep.delivery.database import Connection, in_thread
 from lockstep.delivery.subscriptions import Pool
-from lockstep.delivery.waiting import first_of
+from lockstep.delivery.waiting import first_of, is_stop
 from lockstep.sql import statements
 
 __all__ = ["PeriodicWork", "register_periodic", "with_orm"]
@@ -116,7 +116,9 @@ async def _take(connection: Connection, work: PeriodicWork) -> datetime | None:
 async def _do(work: PeriodicWork, pool: Pool, taken: datetime) -> None:
     try:
         await work.run(pool)
-    except Exception as error:
+    except BaseException as error:
+        if is_stop(error):
+            raise
         line = "periodic work %s failed; it is tried again when it is next due"
         if is_transient(error):
             logger.warning(f"{line}: %s", work.name, str(error).partition("\n")[0])

@@ -1,4 +1,4 @@
-"""Waits for one of several events, with a timeout; and logs reasons, but not at every attempt."""
+"""Waits for one of several events, with a timeout; tells a stop from a failure; and logs reasons, but not each time."""
 
 import asyncio
 import time
@@ -17,6 +17,17 @@ class Reasons:
         now = time.monotonic()
         self._logged = {logged: at for logged, at in self._logged.items() if now - at < REPEAT_SECONDS}
         return self._logged.setdefault(reason, now) == now
+
+
+def is_stop(error: BaseException) -> bool:
+    """Whether the current task is cancelled or closed from outside.
+
+    A subscriber's code can raise CancelledError by itself, or SystemExit: that is a failure like any other, and must
+    end neither the task nor the worker.
+    """
+    task = asyncio.current_task()
+    is_cancelled = isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+    return is_cancelled or isinstance(error, GeneratorExit)
 
 
 async def first_of(*events: asyncio.Event, seconds: float) -> None:

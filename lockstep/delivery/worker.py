@@ -28,7 +28,7 @@ from lockstep.delivery.heartbeat import BEAT_SECONDS, Heartbeat
 from lockstep.delivery.periodic import declare_periodic, run_periodic
 from lockstep.delivery.relay import advance, bring_near, declare, subscriptions_due
 from lockstep.delivery.subscriptions import Family, Pool, Subscriber
-from lockstep.delivery.waiting import first_of
+from lockstep.delivery.waiting import first_of, is_stop
 from lockstep.sql import statements
 
 LANES = statements(__file__, "lanes")
@@ -187,7 +187,9 @@ class Worker:
                 return await work()
             except (ClusterMismatch, UnsuitableDatabase):
                 raise
-            except Exception as error:
+            except BaseException as error:
+                if is_stop(error):
+                    raise
                 if self.stopping.is_set():
                     return None
                 if is_transient(error) or unsuitable(error):

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+import sys
 import threading
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from unittest.mock import MagicMock
@@ -13,7 +14,9 @@ from uuid import UUID
 import psycopg
 import pytest
 
+import lockstep
 from lockstep.delivery import courier as courier_module
+from lockstep.delivery import subscriptions
 from lockstep.delivery import worker as worker_module
 from lockstep.delivery.counters import UNSETTLED
 from lockstep.delivery.courier import Courier
@@ -34,7 +37,7 @@ class Receiver:
     def __init__(self) -> None:
         self.got: list[tuple[str, str]] = []
         self.messages: dict[str, list[UUID]] = defaultdict(list)
-        self.errors: dict[str, list[Exception]] = defaultdict(list)
+        self.errors: dict[str, list[BaseException]] = defaultdict(list)
         self.now: set[str] = set()
         self.overlaps: list[str] = []
         self.skipped: list[str] = []
@@ -156,6 +159,104 @@ def test_a_retry_carries_the_same_message_id(start, receiver: Receiver, database
     eventually(lambda: drained(database))
     assert len(receiver.messages["a"]) == 3
     assert len(set(receiver.messages["a"])) == 1
+
+
+def exits(change: Change) -> None:
+    sys.exit(3)
+
+
+def cancels(change: Change) -> None:
+    raise asyncio.CancelledError
+
+
+def stops(change: Change) -> None:
+    next(iter([]))
+
+
+async def exits_in_the_event_loop(change: Change) -> None:
+    sys.exit(3)
+
+
+async def cancels_in_the_event_loop(change: Change) -> None:
+    raise asyncio.CancelledError
+
+
+def exits_in_a_transaction(changes: list[Change]) -> None:
+    sys.exit(3)
+
+
+@pytest.mark.parametrize(
+    ("function", "cause"),
+    [
+        (exits, "SystemExit: 3"),
+        (cancels, "CancelledError: "),
+        (stops, "RuntimeError: StopIteration"),
+        (exits_in_the_event_loop, "SystemExit: 3"),
+        (cancels_in_the_event_loop, "CancelledError: "),
+        (exits_in_a_transaction, "SystemExit: 3"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_subscriber_that_exits_fails_and_the_worker_continues(
+    steps: Steps,
+    worker: BackgroundWorker,
+    receiver: Receiver,
+    database: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    function: Callable[..., object],
+    cause: str,
+):
+    """It ended the worker, and each one that was started after it; no attempt was counted."""
+    monkeypatch.setattr(subscriptions, "_registered", {})
+    transactional = function is exits_in_a_transaction
+    reported: list[str] = []
+
+    def on_dead_letter(change: Change, cause: str) -> None:
+        reported.append(cause)
+        sys.exit(4)
+
+    lockstep.subscriber(
+        POST, name="exits", retry=[], deadline=3, transactional=transactional, on_dead_letter=on_dead_letter
+    )(function)
+    worker.subscribers = [*subscriptions.registered(), subscriber("other", handler=receiver)]
+    for who in worker.subscribers:
+        steps.declare(who)
+    worker.start()
+    for title in ("a", "b"):
+        insert_post(database, title)
+        eventually(lambda: drained(database))
+    assert [title for _, title in receiver.got] == ["a", "b"]
+    letters = database.execute("SELECT attempts, cause FROM lockstep_deadletter").fetchall()
+    assert letters == [(1, f"RetryLater: {cause}")] * 2
+    eventually(lambda: reported == [f"RetryLater: {cause}"] * 2)
+    assert sum("exits: the subscriber failed on" in message for message in caplog.messages) == 2
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError()], ids=lambda error: type(error).__name__)
+def test_a_resource_that_exits_when_it_is_opened_is_opened_again(
+    steps: Steps,
+    worker: BackgroundWorker,
+    receiver: Receiver,
+    database: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+):
+    monkeypatch.setattr(worker_module, "RECOVERY_SECONDS", 0.05)
+    errors = [error]
+
+    @asynccontextmanager
+    async def connect(pool: Pool) -> AsyncIterator[Handler]:
+        if errors:
+            raise errors.pop()
+        yield receiver
+
+    worker.subscribers = [Subscriber(name="test", kind="event", models=(POST,), connect=connect)]
+    steps.declare(worker.subscribers[0])
+    worker.start()
+    insert_post(database, "a")
+    eventually(lambda: drained(database))
+    assert [title for _, title in receiver.got] == ["a"]
 
 
 def test_the_worker_detects_lanes_that_are_due_again(
