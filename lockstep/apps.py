@@ -17,6 +17,7 @@ class LockstepConfig(AppConfig):
     def ready(self) -> None:
         """Registers checks and periodic work, imports each app's `subscribers.py`, and connects to migrations."""
         from lockstep.changes import checks  # noqa: F401 - registers the system checks
+        from lockstep.delivery import checks as delivery_checks  # noqa: F401 - likewise
 
         autodiscover_modules("subscribers")
         if has_log_database():

@@ -13,6 +13,7 @@ def tally(changes: list[Change]): ...                             # its writes c
 import asyncio
 import contextvars
 import inspect
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, asynccontextmanager
@@ -33,6 +34,9 @@ F = TypeVar("F", bound=Callable[..., object])
 P = ParamSpec("P")
 R = TypeVar("R")
 Manager = AbstractAsyncContextManager[object] | AbstractContextManager[object]
+
+
+PATTERN = re.compile(r"\*|\w+\.\*|\w+\.\w+(\.(created|updated|deleted|\*))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,8 @@ def _fault(
 ) -> str:
     if not models:
         return 'name what it follows: "app.model", "app.*" or "*".'
+    if unknown := [each for each in models if not isinstance(each, str) or not PATTERN.fullmatch(each)]:
+        return f'{unknown[0]!r} is none of "app.model", "app.model.created" (updated, deleted), "app.*" and "*".'
     if transactional and inspect.iscoroutinefunction(function):
         return "a transactional subscriber is a plain function: its transaction is that of one connection of Django."
     if transactional and _resources(function):

@@ -166,12 +166,17 @@ class Subscriber:
         return self.deadline + 5.0
 
     @property
+    def patterns(self) -> list[str]:
+        """The patterns of the changes that it follows."""
+        return [*self.follows, *(f"{model}.*" for model in self.models)]
+
+    @property
     def row(self) -> dict[str, str | int | list[str] | None]:
         """The columns of its subscription."""
         return {
             "name": self.name,
             "kind": self.kind,
-            "follows": [*self.follows, *(f"{model}.*" for model in self.models)],
+            "follows": self.patterns,
             "skip_origin": self.skip_origin,
             "cap": self.cap,
         }

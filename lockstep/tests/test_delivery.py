@@ -3,11 +3,14 @@
 import unittest
 
 import pytest
+from django.apps import apps
+from django.core.checks import run_checks
 from django.test import TestCase, TransactionTestCase
 from project.blog.models import Article, Note, Tally
 from project.blog.subscribers import given_up, opened, received, threads
 
 import lockstep
+from lockstep.delivery import subscriptions
 from lockstep.models import Lane, LoggedChange, Subscription
 from lockstep.testing import Undelivered, deliver_all
 
@@ -148,6 +151,39 @@ def test_options_that_do_not_go_together_are_refused(options, sentence):
     models = options.pop("models", ("blog.article",))
     with pytest.raises(ValueError, match=sentence):
         lockstep.subscriber(*models, **options)(function)
+
+
+@pytest.mark.parametrize("model", ["article", "blog.article.create", "blog.art*", "", Article])
+def test_what_is_no_label_is_refused(model):
+    with pytest.raises(ValueError, match=r'is none of "app\.model"'):
+        lockstep.subscriber(model)(lambda change: None)
+
+
+@pytest.mark.parametrize(
+    ("followed", "hint"),
+    [
+        ("blog.artcle", "Did you mean 'blog.article'?"),
+        ("blgo.*", "Did you mean 'blog.*'?"),
+        ("blog.artcle.created", "Did you mean 'blog.article.created'?"),
+        ("nothing.alike", "Captured are: auth.group, blog.article, blog.article_tags, blog.note, people.person."),
+        ("blog.tally", 'Put @capture("column", …) before the class, or capture.register(\'blog.Tally\', "column", …).'),
+        ("blog.articleproxy", "Did you mean 'blog.article'? A proxy has no table, and no changes of its own."),
+    ],
+)
+def test_a_subscriber_of_no_captured_model_is_an_error_of_check(monkeypatch, followed, hint):
+    """Nothing was delivered, and all was said to be well."""
+    proxy = type(
+        "ArticleProxy", (Article,), {"Meta": type("Meta", (), {"proxy": True}), "__module__": Article.__module__}
+    )
+    monkeypatch.setattr(subscriptions, "_registered", {})
+    lockstep.subscriber("blog.Article", "*", "blog.*", "blog.note.deleted", followed, name="a")(lambda change: None)
+    try:
+        [error] = [message for message in run_checks() if message.id == "lockstep.E030"]
+    finally:
+        apps.all_models["blog"].pop(proxy._meta.model_name)
+        apps.clear_cache()
+    assert error.msg == f"The subscriber 'a' follows {followed!r}: no captured model."
+    assert error.hint == hint
 
 
 def test_a_transactional_coroutine_is_refused():
