@@ -6,8 +6,8 @@ from difflib import get_close_matches
 from django.apps import AppConfig, apps
 from django.core.checks import CheckMessage, Error, Tags, register
 
-from lockstep.changes.capture import capture_of
-from lockstep.changes.readers import known_patterns
+from lockstep.changes.capture import capture_of, captures
+from lockstep.changes.readers import known_patterns, matching_patterns
 from lockstep.delivery.subscriptions import Subscriber, registered
 
 
@@ -15,6 +15,29 @@ from lockstep.delivery.subscriptions import Subscriber, registered
 def subscribers_follow_captured_models(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
     """Each pattern of a subscriber matches the changes of a captured model."""
     return [fault for subscriber in registered() for fault in _unmatched(subscriber)]
+
+
+@register(Tags.models)
+def only_changed_names_captured_columns(
+    app_configs: Sequence[AppConfig] | None, **kwargs: object
+) -> list[CheckMessage]:
+    """Each column of `only_changed` is captured for a model that the subscriber follows."""
+    return [fault for subscriber in registered() for fault in _unknown_columns(subscriber)]
+
+
+def _unknown_columns(subscriber: Subscriber) -> Iterator[CheckMessage]:
+    followed = [
+        capture
+        for capture in captures()
+        if matching_patterns(f"{capture.label}.updated").intersection(subscriber.patterns)
+    ]
+    columns = sorted({column for capture in followed for column in capture.columns})
+    for name in subscriber.only_changed:
+        if followed and name not in columns:  # the other check reports a subscriber that follows none
+            sentence = f"The subscriber {subscriber.name!r} has only_changed={name!r}: no captured column."
+            similar = get_close_matches(name, columns, n=1)
+            hint = f"Did you mean {similar[0]!r}?" if similar else f"Captured are: {', '.join(columns)}."
+            yield Error(sentence, hint=hint, id="lockstep.E031")
 
 
 def _unmatched(subscriber: Subscriber) -> Iterator[CheckMessage]:

@@ -93,6 +93,7 @@ def subscriber(
                 connect=None if transactional else _connect(function, frozenset(only_changed), concurrency),
                 transactional=_transactional(function, concurrency) if transactional else None,
                 follows=tuple(map(_pattern, models)),
+                only_changed=tuple(only_changed),
                 skip_origin=skip_origin,
                 batch=batch,
                 concurrency=concurrency,
@@ -130,6 +131,8 @@ def _fault(
         return "a transactional subscriber is a plain function: its transaction is that of one connection of Django."
     if transactional and _resources(function):
         return "a transactional subscriber has no resources: it writes to the database alone."
+    if isinstance(only_changed, str):
+        return f'only_changed is a list of columns: ["{only_changed}"].'
     if only_changed and (kind == "state" or transactional):
         return "only_changed is for events: a state stands for all changes before it."
     if any(not 0 <= seconds <= MAX_WAIT for seconds in retry):

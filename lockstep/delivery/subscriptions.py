@@ -119,8 +119,9 @@ class Subscriber:
     deliveries to other systems. A handler that sent nothing returns Skipped.
 
     `models` are labels; `follows` are patterns instead of them: "*", "blog.*", "blog.article.*",
-    "blog.article.created". `schedule` are the seconds before each attempt, the first of them 0. `on_dead_letter` is
-    called with each dead letter's change and cause, after the commit; its exceptions are logged.
+    "blog.article.created". The handler skips updates in which no column of `only_changed` differs. `schedule` are the
+    seconds before each attempt, the first of them 0. `on_dead_letter` is called with each dead letter's change and
+    cause, after the commit; its exceptions are logged.
 
     The name, `kind`, `follows`, `skip_origin` and `cap` are stored in the subscription's row, and only the row counts:
     workers of two versions of the code may run side by side (decision 46).
@@ -133,6 +134,7 @@ class Subscriber:
     within: WithinHandler | None = field(default=None, repr=False)
     transactional: TransactionalHandler | None = field(default=None, repr=False)
     follows: tuple[str, ...] = ()
+    only_changed: tuple[str, ...] = ()
     skip_origin: str | None = None
     batch: int = 1
     concurrency: int = 8

@@ -141,6 +141,7 @@ class TestOfDjango(TransactionTestCase):
         ({"models": ()}, "name what it follows"),
         ({"batch": 5}, "only a transactional subscriber has a batch"),
         ({"only_changed": ["title"], "kind": "state"}, "only_changed is for events"),
+        ({"only_changed": "title"}, r'only_changed is a list of columns: \["title"\]'),
         ({"retry": [100_000]}, "retry is a list of seconds from 0 to 36,000"),
     ],
 )
@@ -184,6 +185,28 @@ def test_a_subscriber_of_no_captured_model_is_an_error_of_check(monkeypatch, fol
         apps.clear_cache()
     assert error.msg == f"The subscriber 'a' follows {followed!r}: no captured model."
     assert error.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("models", "columns", "faults"),
+    [
+        (["blog.article"], ["title", "body"], []),
+        (["blog.article"], ["titel"], [("titel", "Did you mean 'title'?")]),
+        (["blog.article_tags"], ["tag"], [("tag", "Did you mean 'tag_id'?")]),
+        (["blog.note"], ["title", "text"], [("title", "Captured are: text.")]),
+        (["blog.*"], ["title", "text", "email"], [("email", None)]),
+        (["*"], ["email", "secret"], [("secret", None)]),
+    ],
+)
+def test_a_column_of_only_changed_that_is_not_captured_is_an_error_of_check(monkeypatch, models, columns, faults):
+    """Creations arrived, and every update was skipped."""
+    monkeypatch.setattr(subscriptions, "_registered", {})
+    lockstep.subscriber(*models, only_changed=columns, name="a")(lambda change: None)
+    found = [message for message in run_checks() if message.id == "lockstep.E031"]
+    assert [each.msg for each in found] == [
+        f"The subscriber 'a' has only_changed={name!r}: no captured column." for name, _ in faults
+    ]
+    assert all(hint in (None, each.hint) for (_, hint), each in zip(faults, found, strict=True))
 
 
 def test_a_transactional_coroutine_is_refused():
