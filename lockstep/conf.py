@@ -160,10 +160,16 @@ def _fault_of_networks(value: object) -> str:
     return ""
 
 
+def _fault_of_deadline(value: object) -> str:
+    is_valid = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
+    return "" if is_valid else "must be a number above 0"
+
+
 FAULTS_BY_NAME: Mapping[str, Callable[[object], str]] = {
     "DATABASE": _fault_of_alias,
     "CAPTURED_APPS": _fault_of_labels,
     "WORKER_METRICS_PORT": _fault_of_port,
+    "WEBHOOK_DEADLINE": _fault_of_deadline,
     "WEBHOOK_ALLOW_NETWORKS": _fault_of_networks,
     "REST_TRUSTED_PROXIES": _fault_of_networks,
 }

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, ParamSpec, TypeVar
 
 from django.apps import apps
@@ -209,7 +209,7 @@ async def _in_thread(threads: ThreadPoolExecutor, function: Callable[P, R], *arg
 
 
 def _transactional(function: Callable[..., object], concurrency: int) -> Callable[[Sequence[Claim]], Awaitable[None]]:
-    threads = _threads(function, concurrency)
+    threads = cache(partial(_threads, function, concurrency))  # not yet: the Subscriber refuses a wrong concurrency
 
     def work(claims: Sequence[Claim]) -> None:
         from lockstep.delivery.lanes import settle_within  # imported late, because it needs psycopg
@@ -220,7 +220,7 @@ def _transactional(function: Callable[..., object], concurrency: int) -> Callabl
             settle_within(connections[using], claims)
 
     async def handle(claims: Sequence[Claim]) -> None:
-        await _in_thread(threads, work, claims)
+        await _in_thread(threads(), work, claims)
 
     return handle
 

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from math import isfinite
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 from uuid import UUID
 
 from lockstep.changes.capture import Document, captures
@@ -151,6 +152,20 @@ class Subscriber:
             raise ValueError(f"The subscriber {self.name!r} keeps no attempts: nothing of it leaves our database.")
         if self.connect and self.batch > 1:
             raise ValueError(f"The subscriber {self.name!r}: only a transactional subscriber has a batch.")
+        if fault := self._fault_of_values():
+            raise ValueError(f"The subscriber {self.name!r}: {fault}")
+
+    def _fault_of_values(self) -> str:
+        """What an option must be; "" where all are valid. With others a worker would deliver nothing, or fail."""
+        if self.kind not in get_args(Kind):
+            return f'kind must be "event" or "state", not {self.kind!r}.'
+        for option in ("concurrency", "batch", "cap"):
+            value = getattr(self, option)
+            if not isinstance(value, int) or value < 1:
+                return f"{option} must be a whole number of at least 1, not {value!r}."
+        if not isinstance(self.deadline, int | float) or not (isfinite(self.deadline) and self.deadline > 0):
+            return f"deadline must be a number of seconds above 0, not {self.deadline!r}."
+        return ""
 
     @property
     def is_exactly_once(self) -> bool:

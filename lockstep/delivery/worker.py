@@ -97,7 +97,7 @@ class Worker:
         """
         await self.availability.wait()
         async with open_pools(self._connections, self._verify_cluster) as pools:
-            self._epochs = await self._supervise(lambda: self._begin(pools.handlers))
+            self._epochs = await self._supervise("the start", lambda: self._begin(pools.handlers))
             if self._epochs:
                 await self._deliver(pools, self._epochs)
         if self._cluster_mismatch:
@@ -109,12 +109,13 @@ class Worker:
         self.heartbeat.start()
         async with asyncio.TaskGroup() as tasks:
             self._spawn_couriers(tasks, pools, epochs)
-            tasks.create_task(self._supervise(lambda: self._relay(pools.relay)))
-            tasks.create_task(self._supervise(lambda: self._watch_due(pools.lanes)))
-            tasks.create_task(self._supervise(self._listen))
+            tasks.create_task(self._supervise("the relay", lambda: self._relay(pools.relay)))
+            tasks.create_task(self._supervise("the due watch", lambda: self._watch_due(pools.lanes)))
+            tasks.create_task(self._supervise("the heartbeat", self._listen))
             tasks.create_task(self._report_hangs())
             if self._does_periodic_work:
-                tasks.create_task(self._supervise(lambda: run_periodic(pools.handlers, self.stopping)))
+                work = self._supervise("the periodic work", lambda: run_periodic(pools.handlers, self.stopping))
+                tasks.create_task(work)
 
     async def _verify_cluster(self, connection: Connection) -> None:
         """Checks every new connection before its first use: a database cannot be replaced behind an open one.
@@ -164,7 +165,9 @@ class Worker:
 
         def spawn(subscriber: Subscriber, *, ephemeral: bool) -> None:
             courier = self._couriers[subscriber.name] = Courier(subscriber, pools, epochs, ephemeral=ephemeral)
-            task = tasks.create_task(self._supervise(lambda: courier.run(self.stopping)))
+            task = tasks.create_task(
+                self._supervise(f"the courier of {subscriber.name}", lambda: courier.run(self.stopping))
+            )
             task.add_done_callback(lambda _: self._couriers.pop(subscriber.name))
 
         def wake(name: str) -> None:
@@ -177,7 +180,7 @@ class Worker:
             spawn(subscriber, ephemeral=False)
         self._wake = wake
 
-    async def _supervise(self, work: Callable[[], Awaitable[T]]) -> T | None:
+    async def _supervise(self, part: str, work: Callable[[], Awaitable[T]]) -> T | None:
         """Restarts the work whenever a database outage or a bug has ended it.
 
         Returns None when the worker is stopped. Raises ClusterMismatch and UnsuitableDatabase.
@@ -195,7 +198,7 @@ class Worker:
                 if is_transient(error) or unsuitable(error):
                     await self.availability.wait(error)
                 else:
-                    logger.exception("a part of the worker failed, starting it again")
+                    logger.exception("%s failed, starting it again", part)
                     await first_of(self.stopping, seconds=RECOVERY_SECONDS)
 
     async def _report_hangs(self) -> None:

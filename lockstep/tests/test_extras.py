@@ -329,7 +329,7 @@ def test_checks_are_clean_without_any_setting(settings: Any):
         ("WEBHOOK_ALLOW_NETWORKS", ["my network"], 'must be a list of networks such as "10.0.0.0/8"'),
         ("WEBHOOK_ALLOW_NETWORKS", "10.0.0.0/8", "must be a list"),
         ("REST_RATE_LIMIT", 0, "must be a whole number of at least 1"),
-        ("WEBHOOK_DEADLINE", "15", "must be a number of at least 0"),
+        ("WEBHOOK_DEADLINE", "15", "must be a number above 0"),
         ("REST_TRACEPARENT_TRUSTED", 1, "must be True or False"),
     ],
 )

@@ -284,6 +284,7 @@ def test_migrate_repairs_faults():
         ("DATABASE", "nope", "must be one of DATABASES: default"),
         ("CAPTURED_APPS", ["posts", "nope"], "must be labels of installed apps, and 'nope' is none"),
         ("WORKER_METRICS_PORT", 70_000, "must be a port from 1 to 65535, or 0 for none"),
+        ("WEBHOOK_DEADLINE", 0, "must be a number above 0"),
         ("WORKER_METRICS_PORT", "9000", "must be a port from 1 to 65535, or 0 for none"),
     ],
 )

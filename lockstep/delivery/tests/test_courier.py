@@ -240,6 +240,7 @@ def test_a_resource_that_exits_when_it_is_opened_is_opened_again(
     receiver: Receiver,
     database: psycopg.Connection,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
     error: BaseException,
 ):
     monkeypatch.setattr(worker_module, "RECOVERY_SECONDS", 0.05)
@@ -257,6 +258,7 @@ def test_a_resource_that_exits_when_it_is_opened_is_opened_again(
     insert_post(database, "a")
     eventually(lambda: drained(database))
     assert [title for _, title in receiver.got] == ["a"]
+    assert "the courier of test failed, starting it again" in caplog.messages
 
 
 def test_the_worker_detects_lanes_that_are_due_again(
