@@ -49,8 +49,11 @@ class Resource:
 def resource(open: Callable[[], Manager]) -> Any:  # noqa: ANN401 - it stands for the opened resource
     """The default of a subscriber's parameter, whose value is what the context manager from `open` yields.
 
-    Each worker enters it before it delivers the first change. The manager may be asynchronous.
+    Each worker enters it before it delivers the first change. The manager may be asynchronous. Raises ValueError where
+    `open` is no function without parameters.
     """
+    if not _takes(open):
+        raise ValueError(f"resource({open!r}): name a function without parameters that returns a context manager.")
     return Resource(open)
 
 
@@ -79,12 +82,15 @@ def subscriber(
     `retry` are the seconds before the second attempt, the third and so on; after the last one the change is a dead
     letter, and `on_dead_letter(change, cause)` is called. `only_changed`, for events, skips updates of other columns.
 
-    Raises ValueError for incompatible options.
+    Raises ValueError for invalid and for incompatible options, and for a function that takes other parameters.
     """
+    if any(inspect.isroutine(each) for each in models):
+        raise ValueError('@subscriber needs parentheses with what it follows: @subscriber("app.model").')
 
     def declare(function: F) -> F:
         own = name or default_name(function)
-        if fault := _fault(function, models, kind, transactional, retry, only_changed):
+        fault = _fault_of_options(models, kind, transactional, retry, only_changed)
+        if fault := fault or _fault_of_functions(function, transactional, on_dead_letter):
             raise ValueError(f"subscriber {own!r}: {fault}")
         register(
             Subscriber(
@@ -115,29 +121,47 @@ def default_name(function: Callable[..., object]) -> str:
     return f"{config.label if config else module.partition('.')[0]}.{function.__name__}"
 
 
-def _fault(
-    function: Callable[..., object],
-    models: Sequence[str],
-    kind: Kind,
-    transactional: bool,
-    retry: Sequence[float],
-    only_changed: Sequence[str],
+def _fault_of_options(
+    models: Sequence[str], kind: Kind, transactional: bool, retry: Sequence[float], only_changed: Sequence[str]
 ) -> str:
     if not models:
         return 'name what it follows: "app.model", "app.*" or "*".'
     if unknown := [each for each in models if not isinstance(each, str) or not PATTERN.fullmatch(each)]:
         return f'{unknown[0]!r} is none of "app.model", "app.model.created" (updated, deleted), "app.*" and "*".'
-    if transactional and inspect.iscoroutinefunction(function):
-        return "a transactional subscriber is a plain function: its transaction is that of one connection of Django."
-    if transactional and _resources(function):
-        return "a transactional subscriber has no resources: it writes to the database alone."
     if isinstance(only_changed, str):
         return f'only_changed is a list of columns: ["{only_changed}"].'
     if only_changed and (kind == "state" or transactional):
         return "only_changed is for events: a state stands for all changes before it."
-    if any(not 0 <= seconds <= MAX_WAIT for seconds in retry):
+    is_list = isinstance(retry, Sequence) and all(isinstance(seconds, int | float) for seconds in retry)
+    if not is_list or any(not 0 <= seconds <= MAX_WAIT for seconds in retry):
         return f"retry is a list of seconds from 0 to {MAX_WAIT:,.0f}."
     return ""
+
+
+def _fault_of_functions(
+    function: Callable[..., object], transactional: bool, on_dead_letter: Callable[[Change, str], object] | None
+) -> str:
+    if transactional and inspect.iscoroutinefunction(function):
+        return "a transactional subscriber is a plain function: its transaction is that of one connection of Django."
+    if transactional and _resources(function):
+        return "a transactional subscriber has no resources: it writes to the database alone."
+    if not _takes(function, None, **_resources(function)):
+        what = "a list of changes" if transactional else "a change"
+        return f"it is called with {what}, and {function} takes other parameters: only resource(…) may be one more."
+    if on_dead_letter and not _takes(on_dead_letter, None, None):
+        return f"on_dead_letter is called with the change and the cause, and {on_dead_letter} takes other parameters."
+    return ""
+
+
+def _takes(function: Callable[..., object], *args: object, **kwargs: object) -> bool:
+    """Whether the function can be called with these arguments."""
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError:
+        return False
+    except ValueError:  # its parameters are unknown, as of some functions in C
+        return True
+    return True
 
 
 def _pattern(models: str) -> str:

@@ -7,9 +7,10 @@ from django.apps import apps
 from django.core.checks import run_checks
 from django.test import TestCase, TransactionTestCase
 from project.blog.models import Article, Note, Tally
-from project.blog.subscribers import given_up, opened, received, threads
+from project.blog.subscribers import given_up, open_file, opened, received, threads
 
 import lockstep
+from lockstep import resource
 from lockstep.delivery import subscriptions
 from lockstep.models import Lane, LoggedChange, Subscription
 from lockstep.testing import Undelivered, deliver_all
@@ -150,6 +151,9 @@ class TestOfDjango(TransactionTestCase):
         ({"deadline": 0}, "deadline must be a number of seconds above 0, not 0"),
         ({"deadline": float("inf")}, "deadline must be a number of seconds above 0, not inf"),
         ({"deadline": None}, "deadline must be a number of seconds above 0, not None"),
+        ({"on_dead_letter": lambda change: None}, "on_dead_letter is called with the change and the cause"),
+        ({"retry": 5}, "retry is a list of seconds from 0 to 36,000"),
+        ({"retry": "5"}, "retry is a list of seconds from 0 to 36,000"),
         ({"retry": [100_000]}, "retry is a list of seconds from 0 to 36,000"),
     ],
 )
@@ -215,6 +219,45 @@ def test_a_column_of_only_changed_that_is_not_captured_is_an_error_of_check(monk
         f"The subscriber 'a' has only_changed={name!r}: no captured column." for name, _ in faults
     ]
     assert all(hint in (None, each.hint) for (_, hint), each in zip(faults, found, strict=True))
+
+
+def without_parameters():
+    pass
+
+
+def with_two_parameters(change, client):
+    pass
+
+
+FILE = resource(open_file)
+
+
+def with_a_resource_only(change=FILE):
+    pass
+
+
+@pytest.mark.parametrize("function", [without_parameters, with_two_parameters, with_a_resource_only])
+@pytest.mark.parametrize(("transactional", "called_with"), [(False, "a change"), (True, "a list of changes")])
+def test_a_function_of_other_parameters_is_refused(function, transactional, called_with):
+    """Else each delivery would fail."""
+    sentence = f"it is called with {called_with}, and .* takes other parameters|has no resources"
+    with pytest.raises(ValueError, match=sentence):
+        lockstep.subscriber("blog.article", transactional=transactional)(function)
+
+
+def test_a_subscriber_without_parentheses_is_refused():
+    """Nothing was registered, silently."""
+    with pytest.raises(ValueError, match="@subscriber needs parentheses"):
+
+        @lockstep.subscriber
+        def function(change):
+            pass
+
+
+@pytest.mark.parametrize("opened", [open_file(), open, "a client"])
+def test_what_opens_no_resource_is_refused(opened):
+    with pytest.raises(ValueError, match="name a function without parameters that returns a context manager"):
+        lockstep.resource(opened)
 
 
 def test_a_transactional_coroutine_is_refused():
