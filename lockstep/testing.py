@@ -103,6 +103,6 @@ def _left() -> Delivered:
 
 
 def _described(left: Delivered) -> str:
-    waiting = [f"{row.name}: {row.behind + row.waiting} to deliver {row.reason}".rstrip() for row in left.waiting]
+    waiting = [f"{row.name}: {row.behind + row.waiting} to deliver: {row.reason}".rstrip(": ") for row in left.waiting]
     dead = [f"{letter.model} {letter.object_id}: {letter.cause}" for letter in left.dead_letters]
     return "; ".join([*waiting, *dead]) or f"Nothing is left in {lockstep_settings.DATABASE!r}."

@@ -73,7 +73,11 @@ def test_a_transactional_function_writes_once_or_not_at_all():
     Article.objects.create(title="not to be counted")
     left = deliver_all()
     assert [row.kind for row in Tally.objects.all()] == ["created"]
-    assert [row.name for row in left.waiting] == ["blog.tally"]
+    assert [(row.name, row.reason) for row in left.waiting] == [
+        ("blog.tally", "fails (RetryLater: ValueError: after it was written)")
+    ]
+    with pytest.raises(Undelivered, match=r"blog\.tally: 1 to deliver: fails \(RetryLater: ValueError: after it was"):
+        deliver_all(strict=True)
 
 
 def test_a_rejected_change_is_a_dead_letter_and_calls_on_dead_letter():
