@@ -11,8 +11,10 @@ Only committed changes are delivered: the test must be a TransactionTestCase, or
 """
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 from lockstep import delivery
 from lockstep.conf import lockstep_settings, log_connection
@@ -21,6 +23,8 @@ from lockstep.delivery.reports import ChangeFilter, DeadLetterRow, Status
 from lockstep.delivery.subscriptions import registered, registered_families
 from lockstep.delivery.worker import Worker
 from lockstep.sql import statements
+
+T = TypeVar("T")
 
 LOOK_SECONDS = 0.02
 UPKEEP = statements(delivery.__file__, "upkeep")
@@ -41,6 +45,9 @@ class Delivered:
 def deliver_all(*, timeout: float = 30.0, strict: bool = False) -> Delivered:
     """Delivers every committed change to its subscribers, until nothing is due.
 
+    It may be called in a test that is a coroutine, whose event loop waits for it. Where handlers need that loop:
+    `await asyncio.to_thread(deliver_all)`.
+
     Raises Undelivered after `timeout` seconds; with `strict` also for changes that wait for a retry and for dead
     letters.
     """
@@ -52,7 +59,7 @@ def deliver_all(*, timeout: float = 30.0, strict: bool = False) -> Delivered:
     # In a thread: the test may have an event loop, and the worker needs its own connections.
     with ThreadPoolExecutor(1, "deliver_all") as thread:
         thread.submit(lambda: asyncio.run(_deliver(timeout))).result()
-    left = _left()
+        left = thread.submit(_on_own_connection, _left).result()
     if strict and (left.waiting or left.dead_letters):
         raise Undelivered(_described(left))
     return left
@@ -63,25 +70,30 @@ async def _deliver(seconds: float) -> None:
     running = asyncio.create_task(worker.run())
     try:
         async with asyncio.timeout(seconds):
-            while await asyncio.to_thread(_is_due):
+            while await asyncio.to_thread(_on_own_connection, _is_due):
                 if running.done():
                     break
                 await asyncio.sleep(LOOK_SECONDS)
     except TimeoutError:
-        raise Undelivered(f"There are still changes to deliver after {seconds:g} s. {_described(_left())}") from None
+        left = await asyncio.to_thread(_on_own_connection, _left)
+        raise Undelivered(f"There are still changes to deliver after {seconds:g} s. {_described(left)}") from None
     finally:
         worker.stopping.set()
         await running
 
 
-def _is_due() -> bool:
-    connection = log_connection()
+def _on_own_connection(look: Callable[[], T]) -> T:
+    """The result of `look`, which is called in a thread without an event loop, as Django's connections need it."""
     try:
-        with connection.cursor() as cursor:
-            cursor.execute(UPKEEP["anything_due"])
-            return bool(cursor.fetchone() == (True,))
+        return look()
     finally:
-        connection.close()  # its thread is not used again
+        log_connection().close()  # the thread is not used again
+
+
+def _is_due() -> bool:
+    with log_connection().cursor() as cursor:
+        cursor.execute(UPKEEP["anything_due"])
+        return bool(cursor.fetchone() == (True,))
 
 
 def _left() -> Delivered:
@@ -91,6 +103,6 @@ def _left() -> Delivered:
 
 
 def _described(left: Delivered) -> str:
-    waiting = [f"{row.name}: {row.behind + row.waiting} to deliver {row.reason}".rstrip() for row in left.waiting]
+    waiting = [f"{row.name}: {row.behind + row.waiting} to deliver: {row.reason}".rstrip(": ") for row in left.waiting]
     dead = [f"{letter.model} {letter.object_id}: {letter.cause}" for letter in left.dead_letters]
     return "; ".join([*waiting, *dead]) or f"Nothing is left in {lockstep_settings.DATABASE!r}."

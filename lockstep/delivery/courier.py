@@ -169,7 +169,7 @@ class Courier:
                 raise
             if is_outage(error):
                 return None, Interrupted(f"our database did not answer: {error}")
-            logger.exception("%s: the subscriber failed on %s", self.subscriber.name, batch[0].message_id)
+            logger.exception("%s: the subscriber failed on %s", self.subscriber.name, _named(batch))
             return None, RetryLater(f"{type(error).__name__}: {error}")
 
     async def _settle(self) -> bool:
@@ -249,7 +249,7 @@ class Courier:
         except BaseException as error:
             if is_stop(error):
                 raise
-            logger.exception("%s: on_dead_letter failed on %s", self.subscriber.name, outcome.claim.message_id)
+            logger.exception("%s: on_dead_letter failed on %s", self.subscriber.name, _named([outcome.claim]))
 
     async def _track_reachability(self, outcomes: list[Outcome]) -> None:
         """Notes when the remote becomes unreachable and when it answers again.
@@ -307,3 +307,10 @@ class Courier:
             await asyncio.wait(under_way, timeout=DRAIN_SECONDS)
         for task in [*self._in_flight, *self._reports]:
             task.cancel()
+
+
+def _named(batch: Batch) -> str:
+    """The first claim for the log, and how many more there are, which are tried again and logged one by one."""
+    claim = batch[0]
+    named = f"{claim.change.model} {claim.change.object_id} (attempt {claim.attempts}, message {claim.message_id})"
+    return f"{named} and {len(batch) - 1} more" if len(batch) > 1 else named

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from textwrap import shorten
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +26,7 @@ __all__ = ["UnknownSubscription", "discard_letters", "replay_letters", "status"]
 OPERATIONS = statements(__file__, "operations")
 REMOVAL = ("remove_deliveries", "remove_lanes", "remove_attempts", "remove_letters", "remove_subscription")
 
+MAX_CAUSE = 200  # characters in the reason of a failing subscription
 EVERYTHING = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -50,16 +52,21 @@ class NotInLog(Exception):
 
 def status() -> list[Status]:
     """Every subscription, by name."""
-    return [_with_outage(Status(*row)) for row in _rows("status")]
+    return [_with_failure(Status(*row), cause) for *row, cause in _rows("status")]
 
 
-def _with_outage(status: Status) -> Status:
-    """Adds an unreachable remote to the reason of a subscription that delivers."""
-    if status.silent_since is None or status.state not in ("active", "full"):
+def _with_failure(status: Status, cause: str) -> Status:
+    """Adds an unreachable remote, or the cause of one failing object, to the reason of a subscription that delivers."""
+    if status.state not in ("active", "full"):
         return status
-    since = f"{status.silent_since.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    outage = f"has taken nothing since {since} ({status.silent_cause})"
-    return replace(status, reason=f"{status.reason}; {outage}" if status.reason else outage)
+    if status.silent_since:
+        since = f"{status.silent_since.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        failure = f"has taken nothing since {since} ({status.silent_cause})"
+    elif cause:
+        failure = f"fails ({shorten(cause, MAX_CAUSE, placeholder='…')})"
+    else:
+        return status
+    return replace(status, reason=f"{status.reason}; {failure}" if status.reason else failure)
 
 
 def dead_letters(change_filter: ChangeFilter, *, limit: int | None = None) -> list[DeadLetterRow]:

@@ -68,7 +68,7 @@ def status_table(rows: Sequence[Status]) -> str:
 def _status_line(row: Status) -> tuple[str, ...]:
     counts = (row.behind, row.waiting, row.objects, row.failing, row.dead)
     age = "" if row.age is None else str(timedelta(seconds=round(row.age)))
-    reason = row.reason or ("" if is_declared(row.name) else UNDECLARED)
+    reason = "; ".join(filter(None, ["" if is_declared(row.name) else UNDECLARED, row.reason]))
     return (row.name, row.state, *(f"{count:,}" for count in counts), age, reason)
 
 

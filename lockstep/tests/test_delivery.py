@@ -1,5 +1,6 @@
 """Functions of a project get the changes that they follow."""
 
+import asyncio
 import unittest
 
 import pytest
@@ -72,7 +73,11 @@ def test_a_transactional_function_writes_once_or_not_at_all():
     Article.objects.create(title="not to be counted")
     left = deliver_all()
     assert [row.kind for row in Tally.objects.all()] == ["created"]
-    assert [row.name for row in left.waiting] == ["blog.tally"]
+    assert [(row.name, row.reason) for row in left.waiting] == [
+        ("blog.tally", "fails (RetryLater: ValueError: after it was written)")
+    ]
+    with pytest.raises(Undelivered, match=r"blog\.tally: 1 to deliver: fails \(RetryLater: ValueError: after it was"):
+        deliver_all(strict=True)
 
 
 def test_a_rejected_change_is_a_dead_letter_and_calls_on_dead_letter():
@@ -120,8 +125,21 @@ def test_deliver_all_in_a_transaction_names_transaction_test_case():
     assert "TransactionTestCase" in str(result.errors or result.failures)
 
 
+def test_deliver_all_after_its_timeout_says_what_is_left():
+    Note.objects.create(slug="a", text="slow")
+    with pytest.raises(Undelivered, match=r"There are still changes to deliver after 0\.2 s\..* notes: 1 to deliver"):
+        deliver_all(timeout=0.2)
+
+
 class TestOfDjango(TransactionTestCase):
     """Works in Django's own tests, and leaves nothing for the next one."""
+
+    async def test_changes_are_delivered_in_a_coroutine(self):
+        await Article.objects.acreate(title="a")
+        assert deliver_all(strict=True).waiting == []
+        await Article.objects.acreate(title="b")
+        assert (await asyncio.to_thread(deliver_all, strict=True)).dead_letters == []
+        assert [change.after["title"] for change in received["titles"]] == ["a", "b"]
 
     def test_changes_are_delivered(self):
         Article.objects.create(title="a")

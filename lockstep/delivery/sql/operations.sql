@@ -12,7 +12,7 @@ WITH unplaced AS MATERIALIZED (
 )
 SELECT s.name, s.kind, s.state, s.reason, behind.count AS behind, waiting.count AS waiting, lanes.count AS objects,
        lanes.failing, dead.count AS dead, extract(epoch FROM now() - least(behind.oldest, waiting.oldest))::float8 AS age,
-       s.silent_since, s.silent_cause
+       s.silent_since, s.silent_cause, coalesce(lanes.cause, '')
 FROM lockstep_subscription s
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(changes), 0)::bigint AS count, min(oldest) AS oldest FROM unplaced
@@ -21,7 +21,8 @@ CROSS JOIN LATERAL (
       AND (s.skip_origin IS NULL OR unplaced.origin IS DISTINCT FROM s.skip_origin)
 ) AS behind
 CROSS JOIN LATERAL (
-    SELECT count(*), count(*) FILTER (WHERE failure IS NOT NULL) AS failing
+    SELECT count(*), count(*) FILTER (WHERE failure IS NOT NULL) AS failing,
+           min(cause) FILTER (WHERE failure IS NOT NULL) AS cause
     FROM lockstep_lane lane WHERE lane.subscription_id = s.name
 ) AS lanes
 CROSS JOIN LATERAL (

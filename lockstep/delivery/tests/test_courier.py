@@ -223,14 +223,18 @@ def test_a_subscriber_that_exits_fails_and_the_worker_continues(
     for who in worker.subscribers:
         steps.declare(who)
     worker.start()
+    posts = []
     for title in ("a", "b"):
-        insert_post(database, title)
+        posts.append(insert_post(database, title))
         eventually(lambda: drained(database))
     assert [title for _, title in receiver.got] == ["a", "b"]
     letters = database.execute("SELECT attempts, cause FROM lockstep_deadletter").fetchall()
     assert letters == [(1, f"RetryLater: {cause}")] * 2
     eventually(lambda: reported == [f"RetryLater: {cause}"] * 2)
-    assert sum("exits: the subscriber failed on" in message for message in caplog.messages) == 2
+    for what in ("the subscriber", "on_dead_letter"):
+        named = [message for message in caplog.messages if message.startswith(f"exits: {what} failed on ")]
+        for message, post in zip(named, posts, strict=True):
+            assert message.startswith(f"exits: {what} failed on posts.post {post} (attempt 1, message ")
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError()], ids=lambda error: type(error).__name__)

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from lockstep.delivery import operations
+from lockstep.delivery.errors import RetryLater
 from lockstep.delivery.tests.support import (
     EVENT,
     Steps,
@@ -61,6 +62,21 @@ def test_status_says_which_remote_does_not_answer(dead: Steps, database: psycopg
     assert f"9 changes wait; {text}" in lockstep("status")
     lockstep("pause", "test", "--reason", "maintenance")
     assert "has taken nothing" not in lockstep("status")
+
+
+def test_status_says_why_an_object_fails(dead: Steps, database: psycopg.Connection):
+    """It said `failing 1`, and no cause."""
+    insert_post(database, "new")
+    dead.fan_out()
+    [claim] = dead.claim(EVENT)
+    assert json.loads(lockstep("status", "--json"))[0]["reason"] == ""
+    dead.settle(claim, error=RetryLater("ValueError: boom\n" + "at length " * 200))
+    [status] = json.loads(lockstep("status", "--json"))
+    assert (status["state"], status["failing"]) == ("active", 1)
+    assert re.fullmatch(r"fails \(RetryLater: ValueError: boom at length .{,180}…\)", status["reason"])
+    assert re.search(r"not declared in the code: .*; fails \(RetryLater: ValueError: boom ", lockstep("status"))
+    lockstep("pause", "test", "--reason", "maintenance")
+    assert json.loads(lockstep("status", "--json"))[0]["reason"] == "maintenance"
 
 
 def test_times_ago_are_of_the_clock_of_the_database(dead: Steps, monkeypatch: pytest.MonkeyPatch):

@@ -1,5 +1,6 @@
 """Subscribers of each kind. What they got is in `received`, by their names."""
 
+import asyncio
 from collections import defaultdict
 from contextlib import asynccontextmanager, contextmanager
 
@@ -56,6 +57,8 @@ async def refuse(change: Change):
     match (change.after or {}).get("text"):
         case "never":
             raise Rejected("422")
+        case "slow":
+            await asyncio.sleep(2)
         case "later":
             raise RetryLater("503", after=30)
 
