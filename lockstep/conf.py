@@ -101,9 +101,9 @@ class LockstepSettings:
 
 
 def project_settings() -> Mapping[str, object]:
-    """The project's LOCKSTEP setting; `check` reports unknown keys."""
-    own: Mapping[str, object] = getattr(settings, "LOCKSTEP", {})
-    return own
+    """The project's LOCKSTEP setting; `check` reports unknown keys, and what is no dict, which counts as empty."""
+    own = getattr(settings, "LOCKSTEP", {})
+    return own if isinstance(own, Mapping) else {}
 
 
 def known_settings() -> set[str]:
@@ -111,9 +111,14 @@ def known_settings() -> set[str]:
     return {name for name in LockstepSettings.__annotations__ if name.isupper()}
 
 
+def default_of_setting(name: str) -> object:
+    """The value that this setting has in a project that does not set it."""
+    return vars(LockstepSettings)[name]
+
+
 def fault_of_setting(name: str, value: object) -> str:
     """What a value of this setting must be; "" for a valid one."""
-    default = vars(LockstepSettings)[name]
+    default = default_of_setting(name)
     if name in FAULTS_BY_NAME:
         return FAULTS_BY_NAME[name](value)
     if isinstance(default, bool):
@@ -196,7 +201,7 @@ def log_connection() -> BaseDatabaseWrapper:
 
 def has_log_database() -> bool:
     """Whether DATABASE names a database of PostgreSQL, which can have a change log. `check` reports an unknown name."""
-    return lockstep_settings.DATABASE in connections.settings and log_connection().vendor == "postgresql"
+    return not _fault_of_alias(lockstep_settings.DATABASE) and log_connection().vendor == "postgresql"
 
 
 def is_testing() -> bool:

@@ -2,19 +2,21 @@
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 from django.apps import AppConfig, apps
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import FieldDoesNotExist
-from django.db import connections, models, router
+from django.db import models, router
 
 from lockstep.changes.applied_migrations import is_of_later_version, migrations_are_pending
 from lockstep.changes.capture import Capture, captures, declared, uncaptured_models
 from lockstep.changes.columns import column_of
 from lockstep.changes.protection import find_faults, role_fault
 from lockstep.conf import (
+    default_of_setting,
     fault_of_setting,
     has_log_database,
     known_settings,
@@ -38,8 +40,8 @@ def settings_are_known(app_configs: Apps, **kwargs: object) -> list[CheckMessage
     """Every key of LOCKSTEP is a setting of the engine."""
     known = known_settings()
     return [
-        Error(f"LOCKSTEP has no setting {name!r}.", hint=_did_you_mean(name, known), id="lockstep.E020")
-        for name in sorted(project_settings().keys() - known)
+        Error(f"LOCKSTEP has no setting {name!r}.", hint=_did_you_mean(str(name), known), id="lockstep.E020")
+        for name in sorted(project_settings().keys() - known, key=str)
     ]
 
 
@@ -47,8 +49,15 @@ def settings_are_known(app_configs: Apps, **kwargs: object) -> list[CheckMessage
 def settings_have_their_types(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
     """Each value of LOCKSTEP has the type of its setting, and is within its limits."""
     own = project_settings()
+    if not isinstance(value := getattr(settings, "LOCKSTEP", own), Mapping):
+        hint = 'Write LOCKSTEP = {"RETENTION_DAYS": 30}, or remove it: every key is optional.'
+        return [Error(f"LOCKSTEP must be a dict, not {value!r}.", hint=hint, id="lockstep.E027")]
     return [
-        Error(f"LOCKSTEP[{name!r}] {fault}, not {own[name]!r}.", hint="See docs/reference.md.", id="lockstep.E027")
+        Error(
+            f"LOCKSTEP[{name!r}] {fault}, not {own[name]!r}.",
+            hint=f"Without this setting it is {default_of_setting(name)!r}.",
+            id="lockstep.E027",
+        )
         for name in sorted(own.keys() & known_settings())
         if (fault := fault_of_setting(name, own[name]))
     ]
@@ -78,7 +87,7 @@ def _did_you_mean(name: str, known: set[str]) -> str:
 def database_is_postgresql(app_configs: Apps, **kwargs: object) -> list[CheckMessage]:
     """Warns where nothing is captured."""
     alias = lockstep_settings.DATABASE
-    is_known = alias in connections.settings  # settings_have_their_types reports another one
+    is_known = not fault_of_setting("DATABASE", alias)  # settings_have_their_types reports another one
     if not declared() or not is_known or has_log_database():
         return []
     hint = (
@@ -122,10 +131,11 @@ def capture_is_in_force(
 ) -> list[CheckMessage]:
     """Installed capture: triggers, functions, the log's tables and rights (`manage.py check --database default`).
 
-    Skipped in `migrate`, which repairs the faults, while migrations are pending, and on a database of a later version.
+    Skipped in `migrate`, which repairs the faults, while migrations are pending, on a database of a later version, and
+    while a setting is wrong, which `migrate` would not mend.
     """
     using = lockstep_settings.DATABASE
-    if sys.argv[1:2] == ["migrate"]:
+    if sys.argv[1:2] == ["migrate"] or settings_have_their_types(None):
         return []
     if using not in (databases or ()) or not has_log_database():
         return []

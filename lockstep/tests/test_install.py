@@ -293,11 +293,30 @@ def test_an_unknown_setting_is_an_error_with_a_suggestion(project: Project):
     assert "Did you mean RETENTION_DAYS?" in output
 
 
-def test_an_unknown_database_is_an_error_of_check(project: Project):
-    project.more = 'LOCKSTEP = {"DATABASE": "nope"}'
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ('{"DATABASE": "nix"}', "LOCKSTEP['DATABASE'] must be one of DATABASES: default, not 'nix'."),
+        ('{"DATABASE": []}', "LOCKSTEP['DATABASE'] must be one of DATABASES: default, not []."),
+        ("None", "LOCKSTEP must be a dict, not None."),
+        ('["x"]', "LOCKSTEP must be a dict, not ['x']."),
+        ('{1: "x"}', "LOCKSTEP has no setting 1."),
+    ],
+)
+def test_a_setting_of_a_wrong_type_is_an_error_of_check(project: Project, value: str, sentence: str):
+    project.more = f"LOCKSTEP = {value}"
     output = project.run("check", code=1)
-    assert "(lockstep.E027) LOCKSTEP['DATABASE'] must be one of DATABASES: default, not 'nope'." in output
+    assert sentence in output
     assert "Traceback" not in output
+
+
+def test_a_wrong_retention_is_reported_once(project: Project):
+    project.run("makemigrations", "shop")
+    project.run("migrate")
+    project.more = 'LOCKSTEP = {"RETENTION_DAYS": "3"}'
+    output = project.run("check", "--database", "default", code=1)
+    assert "LOCKSTEP['RETENTION_DAYS'] must be a whole number of at least 1, not '3'." in output
+    assert "System check identified 1 issue" in output
 
 
 def test_a_model_that_a_router_puts_elsewhere_is_an_error_and_gets_no_trigger(project: Project):
