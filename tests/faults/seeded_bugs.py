@@ -1451,8 +1451,8 @@ BUGS = [
     SeededBug(
         "a status that says nothing of an outage",
         "lockstep/delivery/operations.py",
-        "if status.silent_since is None or",
-        "if True or",
+        "    if status.silent_since:",
+        "    if False:",
         "lockstep/delivery/tests/test_lockstep_command.py::test_status_says_which_remote_does_not_answer",
     ),
     SeededBug(
