@@ -9,8 +9,9 @@ The named columns are an allow-list: no other column enters the log. `migrate` i
 migrations contain none of it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, TypeAlias, TypeVar
 
 from django.apps import apps
@@ -120,10 +121,16 @@ def _fault(capture: Capture) -> str:
     if not capture.columns:
         return "name at least one column."
     if unknown := [name for name in named if name not in (STAFF, EVERYBODY, *capture.columns)]:
-        return f"readers are STAFF, EVERYBODY or a captured column, not {unknown[0]!r}."
+        readers_are = "STAFF, EVERYBODY, a captured column or a Visibility"
+        return f"readers are {readers_are}, not {unknown[0]!r}. {_did_you_mean(unknown[0], capture.columns)}"
     if unknown := [name for name in capture.staff_only if name not in capture.columns]:
-        return f"{unknown[0]!r} is in staff_only and not captured."
+        return f"{unknown[0]!r} is in staff_only and not captured. {_did_you_mean(unknown[0], capture.columns)}"
     return ""
+
+
+def _did_you_mean(name: str, columns: Sequence[str]) -> str:
+    similar = get_close_matches(name, columns, n=1)
+    return f"Did you mean {similar[0]!r}?" if similar else f"Captured are: {', '.join(columns)}."
 
 
 def declared() -> dict[str, list[Capture]]:

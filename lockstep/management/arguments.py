@@ -216,6 +216,7 @@ def _captured_model(text: str) -> str:
 
 
 def _one_of(text: str, models: Sequence[str]) -> str:
-    if text not in models:
+    label = text.lower()  # as in Django, "blog.Article" is "blog.article"
+    if label not in models:
         raise ArgumentTypeError(f"there is no model {text!r}. There are: {', '.join(models)}")
-    return text
+    return label

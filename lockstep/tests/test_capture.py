@@ -1,5 +1,6 @@
 """Every committed change of a captured model is one row of the log, whatever wrote it, with the right values."""
 
+import re
 import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -340,3 +341,16 @@ def test_an_import_that_fails_is_captured_again():
     Article.objects.create(title="a")
     assert kinds("blog.article") == ["created"]
     assert LoggedChange.objects.filter(model="lockstep.uncaptured").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("choice", "sentence"),
+    [
+        ({"readers": "owner_id"}, "a captured column or a Visibility, not 'owner_id'. Did you mean 'owner'?"),
+        ({"readers": "x"}, "not 'x'. Captured are: owner, title."),
+        ({"staff_only": ("titel",)}, "'titel' is in staff_only and not captured. Did you mean 'title'?"),
+    ],
+)
+def test_a_name_that_is_no_captured_column_has_a_suggestion(choice: dict, sentence: str):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        lockstep.capture.register("blog.Other", "owner", "title", **choice)

@@ -152,6 +152,24 @@ def test_uninstalling_leaves_nothing_and_old_migrations_need_no_package(project:
     assert project.sql("SELECT count(*) FROM django_migrations WHERE app = 'lockstep'") == [(0,)]
 
 
+def test_uninstalling_from_an_empty_database_drops_nothing(project: Project):
+    nothing = "The database has nothing of Lockstep.\n"
+    assert project.run("lockstep", "uninstall", "--plan") == nothing
+    assert project.run("lockstep", "uninstall").startswith(f"{nothing}Remove lockstep from INSTALLED_APPS, ")
+
+
+def test_uninstalling_without_an_app_that_has_tables_names_it(project: Project):
+    project.installed = ["shop", "lockstep", "lockstep.mirror"]
+    project.run("migrate")
+    project.installed = ["shop", "lockstep"]
+    output = project.run("lockstep", "uninstall", code=1)
+    assert 'tables of "lockstep.mirror", which INSTALLED_APPS lacks. Put it back there' in output
+    assert output.count("\n") == 1
+    project.installed = ["shop", "lockstep", "lockstep.mirror"]
+    assert "Remove lockstep.mirror, lockstep from INSTALLED_APPS" in project.run("lockstep", "uninstall")
+    assert project.sql(OURS) == []
+
+
 def test_uninstalling_removes_content_types_of_another_database(project: Project):
     (project.folder / "routers.py").write_text(
         dedent("""

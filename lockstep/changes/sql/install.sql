@@ -53,6 +53,10 @@ COMMENT ON TABLE {table} IS {comment};
 -- name: exists
 SELECT to_regclass(%s) IS NOT NULL;
 
+-- name: existing_functions
+-- Those of these names that there are.
+SELECT name FROM unnest(%s::text[]) AS name WHERE to_regproc(quote_ident(name)) IS NOT NULL;
+
 -- name: drop_function
 -- Drops the function of a trigger, which stays when the trigger's table is dropped.
 DROP FUNCTION IF EXISTS {function}();

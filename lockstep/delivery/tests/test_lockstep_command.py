@@ -142,6 +142,11 @@ def test_resync_refuses_a_model_that_is_not_captured():
     assert "there is no model 'webhooks.test'" in said
 
 
+@pytest.mark.django_db
+def test_resync_accepts_djangos_spelling_of_a_model():
+    assert run_command("lockstep", "resync", "posts.Post", "--plan")[0] == 0
+
+
 def test_check_reports_faults_of_the_database(
     dead: Steps, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ):

@@ -30,7 +30,7 @@ from lockstep.management.lines import (
     replayed_lines,
     status_table,
 )
-from lockstep.uninstall import plan_uninstall, uninstall
+from lockstep.uninstall import ExtraNotInstalled, plan_uninstall, remaining_steps, uninstall
 
 DIFFERENT, NOT_COMPARED = 2, 3  # exit codes of the audit
 
@@ -51,7 +51,7 @@ class Command(commands.Command):
         except UnknownSubscription as error:
             names = ", ".join(status.name for status in operations.status()) or "none"
             raise CommandError(f"{error} There are: {names}.") from error
-        except (StillDeclared, SameCluster, WrongState, Busy, NotOwner) as error:
+        except (StillDeclared, SameCluster, WrongState, Busy, NotOwner, ExtraNotInstalled) as error:
             raise CommandError(str(error)) from error
 
     def _worker(self, options: Options) -> None:
@@ -190,9 +190,10 @@ class Command(commands.Command):
 
     def _uninstall(self, options: Options) -> None:
         dropped = list(plan_uninstall() if options["plan"] else uninstall())
-        lines = [f"{'Would drop' if options['plan'] else 'Dropped'} {what}." for what in dropped]
+        verb = "Would drop" if options["plan"] else "Dropped"
+        lines = [f"{verb} {what}." for what in dropped] or ["The database has nothing of Lockstep."]
         if not options["plan"]:
-            lines.append("Remove lockstep from INSTALLED_APPS, and @capture and subscribers.py from the code.")
+            lines.extend(remaining_steps())
         self._report(options, {"dropped": dropped}, lines)
 
     def _report(self, options: Options, result: object, lines: Sequence[str]) -> None:
