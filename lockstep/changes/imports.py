@@ -11,7 +11,7 @@ from lockstep.changes.capture import required_capture
 from lockstep.changes.columns import compared, table_of
 from lockstep.changes.triggers import OPERATIONS, PREFIX
 from lockstep.conf import lockstep_settings, log_connection
-from lockstep.sql import Statement, joined, statements
+from lockstep.sql import Statement, identifier, joined, statements
 
 SQL = statements(__file__, "imports")
 MARK = "lockstep.uncaptured"  # the model of the log's row that marks uncaptured writes
@@ -39,10 +39,12 @@ def uncaptured(model: type[models.Model], *, reason: str) -> Iterator[None]:
         raise ValueError("The reason is empty: it is all that the log will have of these writes.")
     table = table_of(capture.model)
     with transaction.atomic(lockstep_settings.DATABASE), log_connection().cursor() as cursor:
-        cursor.execute(SQL["alter"].with_parts(table=table, triggers=_each("DISABLE TRIGGER")))
+        cursor.execute(SQL["alter"].with_parts(table=table, triggers=_each(Statement("DISABLE TRIGGER {trigger}"))))
         cursor.execute(SQL["mark"], [MARK, capture.label, json.dumps({"reason": reason})])
         yield
-        cursor.execute(SQL["alter"].with_parts(table=table, triggers=_each("ENABLE ALWAYS TRIGGER")))
+        cursor.execute(
+            SQL["alter"].with_parts(table=table, triggers=_each(Statement("ENABLE ALWAYS TRIGGER {trigger}")))
+        )
 
 
 def resync(model: type[models.Model], *, plan: bool = False) -> Resynced:
@@ -59,6 +61,6 @@ def resync(model: type[models.Model], *, plan: bool = False) -> Resynced:
         return Resynced(*(cursor.fetchone() or (0, 0, 0)))
 
 
-def _each(action: str) -> Statement:
+def _each(action: Statement) -> Statement:
     """The action for every capture trigger of a table."""
-    return joined(Statement(f"{action} {PREFIX}{operation}") for operation in OPERATIONS)
+    return joined(action.with_parts(trigger=identifier(f"{PREFIX}{operation}")) for operation in OPERATIONS)
