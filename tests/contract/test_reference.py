@@ -12,6 +12,7 @@ from textwrap import dedent
 
 import pytest
 from django.conf import settings
+from django.core.management import BaseCommand
 
 import lockstep
 from lockstep.conf import LockstepSettings, known_settings
@@ -92,11 +93,12 @@ def test_reference_has_each_setting_with_its_type_and_default():
 
 def test_reference_has_each_command_with_its_options():
     parser = Command().create_parser("manage.py", "lockstep")
+    of_django = {option for action in BaseCommand().create_parser("", "")._actions for option in action.option_strings}
     [subparsers] = [action for action in parser._actions if isinstance(action, _SubParsersAction)]
     named = {words.strip("`").split()[0]: words for words, _ in rows("Commands")}
     assert named.keys() == subparsers.choices.keys()
     for name, command in subparsers.choices.items():
-        options = {option for action in command._actions for option in action.option_strings} - {"-h", "--help"}
+        options = {option for action in command._actions for option in action.option_strings} - of_django
         assert ("--json" in options) == (name != "worker"), name
         options.discard("--json")  # named once, before the table
         assert set(re.findall(r"--[a-z-]+", named[name])) == options, name
