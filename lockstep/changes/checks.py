@@ -156,7 +156,10 @@ def role_does_not_own_the_log(databases: Sequence[str] | None = None, **kwargs: 
         reason = role_fault(cursor, role)
     if not reason:
         return []
-    hint = "Let `migrate` run as the owner, web and worker as another role: see docs/security.md."
+    hint = (
+        "Let `migrate` run as the owner of the tables, web and worker as another role, which "
+        'LOCKSTEP["APPLICATION_ROLE"] names: `migrate` grants it its rights.'
+    )
     return [Warning(f"The role {role} {reason}: it can switch capture off.", hint=hint, id="lockstep.W014")]
 
 

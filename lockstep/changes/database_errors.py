@@ -21,7 +21,10 @@ ADDRESS = (
     "The database refuses the connection ({}). Mend DATABASES in the settings, or the variable that sets it; or make "
     "the role or database that it names."
 )
-RIGHTS = "The role lacks rights in the database ({}). Run migrate with APPLICATION_ROLE; see docs/security.md."
+RIGHTS = (
+    'The role lacks rights in the database ({}). Name it in LOCKSTEP["APPLICATION_ROLE"], and run migrate as the '
+    "owner of the tables, which grants them."
+)
 WRITES_REFUSED = "The database is read-only ({}). Name the primary in DATABASES, or allow writes again."
 NOT_NOW = "The database could not do this now ({}). Try again once that has passed."
 NO_ANSWER = "The database does not answer ({}). {}"

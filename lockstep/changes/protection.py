@@ -214,7 +214,7 @@ def _faults_of_the_log(cursor: CursorWrapper, log: Log) -> Iterator[Fault]:
         mend = PROTECTION["set_retention_days"].with_parts(schema=log.schema, days=days)
         yield Fault("E014", f"The database keeps the change log for another time than {days} days.", mend=mend)
     if reason := role_fault(cursor, lockstep_settings.APPLICATION_ROLE):
-        hint = "See `A role for web and worker` in docs/security.md."
+        hint = FIT_ROLE
         yield Fault("E013", f"APPLICATION_ROLE={lockstep_settings.APPLICATION_ROLE}: the role {reason}.", hint)
 
 
@@ -226,6 +226,9 @@ def _trigger_makers(cursor: CursorWrapper, log: Log, declared: list[Declared]) -
         yield Fault(
             "E015", f"The role {role} may put triggers on {table}.", f"Run REVOKE TRIGGER ON {table} FROM {role}."
         )
+
+
+FIT_ROLE = "Name a role that exists, is no superuser and neither owns the tables nor is a member of their owner."
 
 
 def role_fault(cursor: CursorWrapper, role: str) -> str | None:
@@ -248,9 +251,7 @@ def _grant(cursor: CursorWrapper, role: str) -> None:
     if not log or cursor.fetchone() != (True,):
         return  # not migrated yet
     if reason := role_fault(cursor, role):
-        raise UnfitRole(
-            f"APPLICATION_ROLE={role}: the role {reason}. See `A role for web and worker` in docs/security.md."
-        )
+        raise UnfitRole(f"APPLICATION_ROLE={role}: the role {reason}. {FIT_ROLE}")
     cursor.execute(PROTECTION["relations"], {"schema": log.schema, "owner": log.owner})
     relations = cursor.fetchall()
     cursor.execute(PROTECTION["read_only"])

@@ -26,7 +26,6 @@ EPOCHS = statements(__file__, "epochs")
 
 LOCK_TIMEOUT = "SET LOCAL lock_timeout = '10s'"
 MIN_STEP_SECONDS = 1.0  # smaller steps of a clock are ignored
-MANUAL = 'See "After a fail-over, a base backup, a restore" in docs/operations.md.'
 
 
 class ClusterMismatch(Exception):

@@ -23,7 +23,7 @@ from lockstep.delivery import counters
 from lockstep.delivery.availability import RECOVERY_SECONDS, Availability, Standby
 from lockstep.delivery.courier import Courier
 from lockstep.delivery.database import APPLICATION_NAME, Connection, Pools, open_pools
-from lockstep.delivery.epochs import MANUAL, ClusterMismatch, Epochs, ServerState, Watch, load_epochs, note_timeline
+from lockstep.delivery.epochs import ClusterMismatch, Epochs, ServerState, Watch, load_epochs, note_timeline
 from lockstep.delivery.heartbeat import BEAT_SECONDS, Heartbeat
 from lockstep.delivery.periodic import declare_periodic, run_periodic
 from lockstep.delivery.relay import advance, bring_near, declare, subscriptions_due
@@ -48,11 +48,11 @@ TURNED_BACK = (
     "the database is not the one that it was: %s. A replica was promoted, or a backup was put in its place. "
     "Done: subscriptions and periodic work are declared again. Places, lanes and message ids are part of the database, "
     "so deliveries continue. Left to you: changes that it lost may have been delivered; "
-    "`manage.py lockstep audit` compares. " + MANUAL
+    "`manage.py lockstep audit` compares."
 )
 STEPPED_BACK = (
     "the database's clock stepped back by %.0f s. Done: what was put off until the old time is due again. Left to you: "
-    "see to the clock. " + MANUAL
+    "see to the clock."
 )
 
 

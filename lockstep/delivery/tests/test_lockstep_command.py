@@ -42,9 +42,10 @@ def lockstep(*arguments: str) -> str:
 
 def test_status_is_a_table_or_json(dead: Steps, database: psycopg.Connection):
     insert_post(database, "new")
-    header, row = lockstep("status").splitlines()
+    header, row, remark = lockstep("status").splitlines()
     assert " ".join(header.split()) == "subscription state behind waiting objects failing dead letters oldest reason"
     assert row.split()[:7] == ["test", "active", "1", "0", "0", "0", "1"]
+    assert remark == "No worker delivers: none is running: manage.py lockstep worker"
     [status] = json.loads(lockstep("status", "--json"))
     assert (status["name"], status["behind"], status["dead"]) == ("test", 1, 1)
 

@@ -18,6 +18,7 @@ from lockstep.conf import has_log_database, lockstep_settings
 from lockstep.delivery import operations
 from lockstep.delivery.audit import audit
 from lockstep.delivery.epochs import Busy, NotOwner, SameCluster, begin_new_epoch, preview_new_epoch
+from lockstep.delivery.heartbeat import worker_state
 from lockstep.delivery.models import Subscription
 from lockstep.delivery.operations import StillDeclared, UnknownSubscription, WrongState
 from lockstep.delivery.periodic import overdue
@@ -66,8 +67,13 @@ class Command(commands.Command):
     def _status(self, options: Options) -> None:
         rows = operations.status()
         self._report(options, rows, [status_table(rows)])
-        if late := overdue():
-            self.stderr.write(f"Periodic work, not done for too long: {', '.join(late)}. Does a worker run?")
+        if options["json"]:
+            return
+        if (workers := worker_state()) != "ok":
+            self.stderr.write(f"No worker delivers: {workers}")
+        elif late := overdue():
+            text = "A worker that has just started does it soon; otherwise its log has the reason."
+            self.stderr.write(f"Periodic work, not done for too long: {', '.join(late)}. {text}")
 
     def _dead_letters(self, options: Options) -> None:
         rows = operations.dead_letters(chosen_changes(options), limit=options["limit"])
