@@ -7,13 +7,12 @@ import shutil
 import socket
 import subprocess
 from pathlib import Path
-from textwrap import dedent
 
 import psycopg
 import pytest
 from kit.ports import free_port
 from kit.waiting import WAIT_TIMEOUT, eventually
-from project.pages import BLOCK, Site, new_site
+from project.pages import Site, new_site
 
 pytestmark = pytest.mark.extras
 PAGE = Path(__file__).parent / "webhooks-in-your-project.md"
@@ -47,41 +46,27 @@ def listens(port: str) -> bool:
 
 
 class Reader:
-    """Does what each block of the page says."""
+    """Executes each command of the page."""
 
     def __init__(self, site: Site, ports: dict[str, str]) -> None:
         self.site, self.ports = site, ports
         self.running = Running(site)
         self.received = site.folder / "received.txt"
 
-    def do(self, kind: str, block: str) -> None:
-        if kind.startswith("file: "):
-            self.site.write(kind, block)
-        else:
-            getattr(self, f"do_{kind}")(block)
-
-    def do_run(self, block: str) -> None:
-        for command in block.splitlines():
-            if token := re.search(r"Generated token (\w+)", self.site.run(command)):
-                self.site.environment["TOKEN"] = token[1]
-
-    def do_shell(self, block: str) -> None:
-        self.site.run("python manage.py shell", block + "\n")
-
-    def do_server(self, block: str) -> None:
-        self.running.start(f"{block} --noreload")
-        eventually(lambda: listens(self.ports["8000"]), "the server to listen")
-
-    def do_register(self, block: str) -> None:
-        self.site.environment["SECRET"] = json.loads(self.site.run(block))["secret"]
-
-    def do_receiver(self, block: str) -> None:
-        self.running.start(block.removeprefix("SECRET=whsec_… "))
-        eventually(lambda: listens(self.ports["8765"]), "the receiver to listen")
-
-    def do_deliver(self, block: str) -> None:
-        self.running.start(block)
-        eventually(lambda: self.received.exists() and self.received.read_text() == EXPECTED, "both messages")
+    def execute(self, command: str) -> None:
+        if "runserver" in command:
+            self.running.start(f"{command} --noreload")
+            eventually(lambda: listens(self.ports["8000"]), "the server to listen")
+        elif command.startswith("SECRET=whsec_… "):
+            self.running.start(command.removeprefix("SECRET=whsec_… "))
+            eventually(lambda: listens(self.ports["8765"]), "the receiver to listen")
+        elif command.endswith("lockstep worker"):
+            self.running.start(command)
+            eventually(lambda: self.received.exists() and self.received.read_text() == EXPECTED, "the messages")
+        elif command.startswith("curl "):
+            self.site.environment["SECRET"] = json.loads(self.site.run(command))["secret"]
+        elif token := re.search(r"Generated token (\w+)", self.site.run(command)):
+            self.site.environment["TOKEN"] = token[1]
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -91,12 +76,9 @@ def test_every_line_of_the_page_does_what_it_says(tmp_path: Path):
     for port, free in ports.items():
         text = text.replace(port, free)
     with new_site(tmp_path, f"webhooks_{os.getpid()}") as site:
-        site.run("django-admin startproject site1 .")
-        site.run("python manage.py startapp blog")
         reader = Reader(site, ports)
         try:
-            for kind, body in BLOCK.findall(text):
-                reader.do(kind, dedent(body).strip())
+            site.follow(text, reader.execute)
         finally:
             reader.running.stop()
         output = site.run("python manage.py lockstep uninstall")
