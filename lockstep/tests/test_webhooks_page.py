@@ -20,7 +20,12 @@ LEFT = """
     SELECT relname::text FROM pg_class WHERE relname LIKE 'lockstep%' UNION ALL
     SELECT proname::text FROM pg_proc WHERE proname LIKE 'lockstep%' OR proname LIKE 'pgtrigger%'
 """
-EXPECTED = "blog.article.created Hello\nblog.article.updated Hello again\n"
+EXPECTED = """\
+blog.article.created Hello
+blog.article.updated Hello again
+blog.article.deleted Hello again
+"""
+TESTED = "webhooks.test.created None\n"
 
 
 class Running:
@@ -62,11 +67,15 @@ class Reader:
             eventually(lambda: listens(self.ports["8765"]), "the receiver to listen")
         elif command.endswith("lockstep worker"):
             self.running.start(command)
-            eventually(lambda: self.received.exists() and self.received.read_text() == EXPECTED, "the messages")
+            self.receives(EXPECTED)
         elif command.startswith("curl "):
-            self.site.environment["SECRET"] = json.loads(self.site.run(command))["secret"]
+            made = json.loads(self.site.run(command))
+            self.site.environment |= {"SECRET": made["secret"], "ID": made["id"]}
         elif token := re.search(r"Generated token (\w+)", self.site.run(command)):
             self.site.environment["TOKEN"] = token[1]
+
+    def receives(self, text: str) -> None:
+        eventually(lambda: self.received.exists() and self.received.read_text() == text, text)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -79,10 +88,13 @@ def test_every_line_of_the_page_does_what_it_says(tmp_path: Path):
         reader = Reader(site, ports)
         try:
             site.follow(text, reader.execute)
+            url = f"http://127.0.0.1:{ports['8000']}/webhooks/$ID/test/"
+            site.run(f'curl -s --fail -X POST {url} -H "Authorization: Token $TOKEN"')
+            reader.receives(EXPECTED + TESTED)
         finally:
             reader.running.stop()
         output = site.run("python manage.py lockstep uninstall")
         assert "Dropped the table lockstep_webhooks_endpoint." in output
         with psycopg.connect(os.environ["DATABASE_URL"], dbname=site.database) as own:
-            assert own.execute("SELECT count(*) FROM blog_article").fetchone() == (2,)
+            assert own.execute("SELECT count(*) FROM blog_article").fetchone() == (1,)
             assert own.execute(LEFT).fetchall() == []
