@@ -69,7 +69,7 @@ lint: build ## style, types, direction of dependencies
 
 schema: build ## write docs/openapi.yaml, docs/problems.md and docs/states.md anew, from the code
 	@$(PY) manage.py spectacular --file docs/openapi.yaml --validate --fail-on-warn
-	@$(PY) -c 'from lockstep.rest.problems import as_markdown; print(as_markdown(), end="")' > docs/problems.md
+	@$(PY) -c 'import backend.entities.problems; from lockstep.rest.problems import as_markdown; print(as_markdown(), end="")' > docs/problems.md
 	@$(PY) -c 'from backend.shop.states.diagrams import as_markdown; print(as_markdown(), end="")' > docs/states.md
 
 NOVEMBER7 := backend/providers/november7

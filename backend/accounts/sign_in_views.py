@@ -28,12 +28,13 @@ from backend.accounts.serializers import (
     TokenSerializer,
 )
 from backend.accounts.throttling import LoginAttempt
+from backend.entities.problems import OAUTH_REFUSED, UNAUTHENTICATED
 from lockstep.changes.attribution import confirm
 from lockstep.rest.actors import actor_of
 from lockstep.rest.errors import CONTENT_TYPE, document
 from lockstep.rest.idempotency import InFlight
 from lockstep.rest.permissions import ReadsToo, Staff
-from lockstep.rest.problems import OAUTH_REFUSED, UNAUTHENTICATED, problem_of
+from lockstep.rest.problems import problem_of
 from lockstep.rest.requests import address_of
 from lockstep.rest.responses import ApiResponse
 from lockstep.rest.serializers import StrictSerializer, validated

@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from lockstep.rest.errors import problem_response
 from lockstep.rest.exception_handler import exception_handler
-from lockstep.rest.problems import PROBLEMS, Problem
+from lockstep.rest.problems import PROBLEMS, Problem, all_problems
 from lockstep.rest.requests import read_query
 from lockstep.rest.serializers import ProblemKindSerializer
 
@@ -56,7 +56,7 @@ class ProblemListView(ProbeView):
     @extend_schema(operation_id="list_problems", responses=ProblemKindSerializer(many=True))
     def get(self, request: Request) -> HttpResponse:
         read_query(request._request, {})  # refuses all parameters: this is no probe of a load balancer
-        return JsonResponse([_explained(problem) for problem in PROBLEMS.values()], safe=False)
+        return JsonResponse([_explained(problem) for problem in all_problems()], safe=False)
 
 
 class ProblemView(ProbeView):

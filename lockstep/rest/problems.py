@@ -1,12 +1,13 @@
 """The problem types (RFC 9457), each with a stable `type` and with instructions for clients.
 
-`type` is a path on this server, where GET returns the definition below; docs/problems.md is generated from it.
+`type` is a path on this server, where GET returns the definition. Those below are of every project, which adds
+its own, and its own words for these, with `add_problem`.
 """
 
 from dataclasses import dataclass
 from http import HTTPStatus
 
-__all__ = ["FORBIDDEN", "INSUFFICIENT_STOCK", "OAUTH_REFUSED", "UNAUTHENTICATED", "problem_of"]
+__all__ = ["FORBIDDEN", "add_problem", "problem_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,138 +34,127 @@ for people. Written by `make schema` from `lockstep/rest/problems.py`.
 PROBLEMS: dict[str, Problem] = {}
 
 
-def _problem(name: str, status: int, title: str, remedy: str) -> Problem:
+def add_problem(name: str, status: int, title: str, remedy: str) -> Problem:
+    """Defines a problem type, in place of an earlier one with this name."""
     PROBLEMS[name] = problem = Problem(name, status, title, remedy)
     return problem
 
 
-BAD_REQUEST = _problem(
+BAD_REQUEST = add_problem(
     "bad-request",
     400,
     "Bad request",
     "Correct what `detail` names. The same request will be refused again.",
 )
-INVALID = _problem(
+INVALID = add_problem(
     "invalid",
     400,
     "Invalid values",
     "`errors` has one `{field, detail}` for each invalid value; a field inside a list is named `lines.0.quantity`.",
 )
-OAUTH_REFUSED = _problem(
-    "oauth-refused",
-    400,
-    "OAuth 2 refused the request",
-    "`error` has its code (RFC 6749): `invalid_grant` is a wrong name or password, or a token that is used or expired.",
-)
-UNAUTHENTICATED = _problem(
+UNAUTHENTICATED = add_problem(
     "unauthenticated",
     401,
     "Authentication required",
-    "Send `Authorization: Bearer <token>`. A token that was valid has expired or was revoked: refresh it, or sign in.",
+    "Send credentials of the kind that `WWW-Authenticate` names. Those that were valid have expired or were revoked.",
 )
-FORBIDDEN = _problem(
+FORBIDDEN = add_problem(
     "forbidden",
     403,
     "Permission denied",
     "Your account lacks the permission; signing in again does not help.",
 )
-INSUFFICIENT_SCOPE = _problem(
+INSUFFICIENT_SCOPE = add_problem(
     "insufficient-scope",
     403,
     "Insufficient scope",
     "Get a token with the scope that `detail` names: reading needs `read`, everything else `write`.",
 )
-NOT_FOUND = _problem(
+NOT_FOUND = add_problem(
     "not-found",
     404,
     "Not found",
     "The object does not exist, is deleted, or is not visible to you; the response does not tell which.",
 )
-METHOD_NOT_ALLOWED = _problem(
+METHOD_NOT_ALLOWED = add_problem(
     "method-not-allowed",
     405,
     "Method not allowed",
     "The header `Allow` lists the methods of this path.",
 )
-NOT_ACCEPTABLE = _problem(
+NOT_ACCEPTABLE = add_problem(
     "not-acceptable",
     406,
     "Not acceptable",
     "Leave `Accept` out, or ask for application/json.",
 )
-REQUEST_TIMEOUT = _problem(
+REQUEST_TIMEOUT = add_problem(
     "request-timeout",
     408,
     "Request timeout",
     "Send it again, with all of its body at once. Nothing was changed.",
 )
-CONFLICT = _problem(
+CONFLICT = add_problem(
     "conflict",
     409,
     "Conflict with the state of the object",
     "Read the object again before you retry.",
 )
-INSUFFICIENT_STOCK = _problem(
-    "insufficient-stock",
-    409,
-    "Insufficient stock",
-    "Nothing was ordered. `lines` has `{product, asked, available}` for each product: order less.",
-)
-IN_FLIGHT = _problem(
+IN_FLIGHT = add_problem(
     "in-flight",
     409,
     "The same request is in progress",
     "Another request with this Idempotency-Key has not been answered yet. Send it again after `Retry-After` seconds.",
 )
-GONE = _problem(
+GONE = add_problem(
     "gone",
     410,
     "No longer available",
     "`detail` says where to continue.",
 )
-LENGTH_REQUIRED = _problem(
+LENGTH_REQUIRED = add_problem(
     "length-required",
     411,
     "Content-Length required",
     "Send it with a Content-Length, not in chunks.",
 )
-OUT_OF_DATE = _problem(
+OUT_OF_DATE = add_problem(
     "out-of-date",
     412,
     "The object has changed",
     "Its ETag is no longer the one in `If-Match`. Read the object again before you retry.",
 )
-TOO_LARGE = _problem(
+TOO_LARGE = add_problem(
     "too-large",
     413,
     "The body is too large",
     "Send less at once; `detail` has the limit.",
 )
-UNSUPPORTED_MEDIA_TYPE = _problem(
+UNSUPPORTED_MEDIA_TYPE = add_problem(
     "unsupported-media-type",
     415,
     "Unsupported media type",
-    "Send JSON, with `Content-Type: application/json`; the OAuth 2 routes take a form.",
+    "Send JSON, with `Content-Type: application/json`.",
 )
-KEY_REUSED = _problem(
+KEY_REUSED = add_problem(
     "key-reused",
     422,
     "This Idempotency-Key was used for another request",
     "A key stands for one request with one body. Make a new key for a new request.",
 )
-TOO_MANY_REQUESTS = _problem(
+TOO_MANY_REQUESTS = add_problem(
     "too-many-requests",
     429,
     "Too many requests",
     "Wait for `Retry-After` seconds.",
 )
-INTERNAL_ERROR = _problem(
+INTERNAL_ERROR = add_problem(
     "internal-error",
     500,
     "Internal server error",
     "It is logged under the `X-Request-ID` of the answer. Retrying is safe with an Idempotency-Key.",
 )
-UNAVAILABLE = _problem(
+UNAVAILABLE = add_problem(
     "unavailable",
     503,
     "Temporarily unavailable",
@@ -172,15 +162,18 @@ UNAVAILABLE = _problem(
 )
 
 
+def all_problems() -> list[Problem]:
+    """The problem types by status: the general one of each first, then the others by their title."""
+    return sorted(PROBLEMS.values(), key=lambda one: (one.status, one is not problem_of(one.status), one.title))
+
+
 def as_markdown() -> str:
     """The content of docs/problems.md."""
-    sections = [f"## {one.type}\n\n{one.status}. {one.title}.\n\n{one.remedy}\n" for one in PROBLEMS.values()]
+    sections = [f"## {one.type}\n\n{one.status}. {one.title}.\n\n{one.remedy}\n" for one in all_problems()]
     return "\n".join([HEADING, *sections])
-
-
-_BY_STATUS = {problem.status: problem for problem in reversed(PROBLEMS.values())}
 
 
 def problem_of(status: int) -> Problem:
     """The problem type for a status: the first with that status, or about:blank."""
-    return _BY_STATUS.get(status) or Problem("", status, HTTPStatus(status).phrase, "")
+    found = next((problem for problem in PROBLEMS.values() if problem.status == status), None)
+    return found or Problem("", status, HTTPStatus(status).phrase, "")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from lockstep.rest.errors import CONTENT_TYPE, document
-from lockstep.rest.problems import PROBLEMS, Problem, problem_of
+from lockstep.rest.problems import Problem, all_problems, problem_of
 
 Tree = dict[str, Any]
 
@@ -115,11 +115,11 @@ PROBLEM_HEADERS = {
 
 
 def _statuses() -> list[int]:
-    return sorted({problem.status for problem in PROBLEMS.values()} - {405, 500})
+    return sorted({problem.status for problem in all_problems()} - {405, 500})
 
 
 def _response(status: int) -> Tree:
-    kinds = [problem for problem in PROBLEMS.values() if problem.status == status]
+    kinds = [problem for problem in all_problems() if problem.status == status]
     return {
         "description": "\n\n".join(f"{kind.title}. {kind.remedy}" for kind in kinds),
         "headers": problem_headers(status),

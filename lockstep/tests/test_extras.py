@@ -257,6 +257,13 @@ def test_errors_of_a_view_are_problems_whose_type_can_be_read(ada: Caller):
     assert ada.client.post("/api/drafts/", "text=a", content_type="text/plain").status_code == 415
 
 
+def test_problems_are_those_that_a_project_without_oauth_or_a_shop_can_have():
+    listed = Client().get("/problems/").json()
+    assert {"conflict", "unauthenticated"} < {problem["type"].removeprefix("/problems/") for problem in listed}
+    words = json.dumps(listed).lower()
+    assert [word for word in ("bearer", "oauth", "stock", "ordered") if word in words] == []
+
+
 def test_a_post_with_an_idempotency_key_is_carried_out_once(ada: Caller):
     key = {"idempotency-key": str(uuid.uuid4())}
     first, second = (ada.post("/api/drafts/", {"text": "a"}, **key) for _ in range(2))

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from django.conf import settings
 
+from backend.entities import problems
 from backend.shop.orders.models import BagItem
-from lockstep.rest import problems
 from lockstep.rest.errors import Conflict, Invalid
 from lockstep.rest.fastpath import Row
 
