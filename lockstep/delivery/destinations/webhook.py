@@ -172,4 +172,6 @@ def _cause(error: Exception) -> str:
         return f"{type(error).__name__}: {error.message}"
     if isinstance(error, InvalidURL):
         return "the URL cannot be called"
+    if isinstance(error, ClientConnectorError):
+        return str(error).replace(" ssl:default", "").replace(" ssl:True", "")  # of each URL, http:// too
     return str(error) or type(error).__name__

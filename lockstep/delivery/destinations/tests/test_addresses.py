@@ -14,6 +14,7 @@ from lockstep.delivery.destinations.addresses import ForbiddenAddress, check_add
 from lockstep.delivery.destinations.resolving import PublicResolver
 from lockstep.delivery.destinations.webhook import Destination
 from lockstep.delivery.errors import DeliveryError, Receipt, Unreachable
+from lockstep.tests.kit.ports import free_port
 from lockstep.webhooks.tests.receiver import receiving
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -140,6 +141,17 @@ async def send_once(url: str) -> None:
 
 async def send_through(sender: webhook.WebhookSender, url: str) -> Receipt:
     return await sender.send(Destination(url, (SECRET,)), UUID(int=1), b"{}", DatabaseClock())
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_cause_of_a_refused_connection_names_the_address_and_no_option_of_the_client(scheme: str):
+    async def run() -> None:
+        async with webhook.webhook_sender(concurrency=1, deadline=5, opened=LOOPBACK) as sender:
+            await send_through(sender, f"{scheme}://127.0.0.1:{port}/")
+
+    port = free_port()
+    with pytest.raises(Unreachable, match=rf"^Cannot connect to host 127\.0\.0\.1:{port} \[Connect call failed"):
+        asyncio.run(run())
 
 
 def test_a_cause_does_not_contain_the_path_of_the_url():
