@@ -22,7 +22,7 @@ from devstack.launcher.environment import ROOT
 
 FOLDER = ROOT / ".lockstep" / "engine"
 TESTS = ROOT / "lockstep" / "tests"
-OLDEST, NEWEST = ("3.11", "5.2"), ("3.13", "6.0")
+OLDEST, NEWEST = ("3.11", "5.2"), ("3.13", "6.1")
 TOOLS = ("pytest>=9", "pytest-django>=4.11", "psycopg[binary]>=3.2.2")
 # Beside them: processes side by side, an end to what hangs, schedules, the event loop that these are played on, and
 # what the launcher, which starts servers, prints with.
