@@ -1,11 +1,13 @@
 """The manifests: valid, as safe as they should be, and running."""
 
+import asyncio
 import ipaddress
 import re
 import runpy
 import secrets
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -188,7 +190,7 @@ def test_probes_request_paths_that_the_processes_serve(overlay: str):
 
 
 def worker_asks(path: str) -> list[str]:
-    """What the worker's probes look at for this path, of a worker whose event loop is run by hand."""
+    """What the worker's probes look at for this path."""
     looked: list[str] = []
 
     class Worker:
@@ -198,13 +200,17 @@ def worker_asks(path: str) -> list[str]:
             looked.append(name)
             return ""
 
-    class ByHand(Probes):
-        def _ask(self, question: Any) -> str:
-            return question()
-
     statuses: list[str] = []
-    probes = ByHand(Worker(), None)  # type: ignore[arg-type]
-    probes({"PATH_INFO": path, "REQUEST_METHOD": "GET"}, lambda status, _: statuses.append(status))
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        probes = Probes(Worker(), loop)  # type: ignore[arg-type]
+        probes({"PATH_INFO": path, "REQUEST_METHOD": "GET"}, lambda status, _: statuses.append(status))
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
     assert statuses == ["200 OK"], path
     return looked
 
