@@ -1,10 +1,9 @@
 """python -m devstack.sandbox.jsonplaceholder --port 3001"""
 
 import argparse
-from pathlib import Path
 
 from devstack.sandbox.jsonplaceholder import Mode, StandIn
-from devstack.sandbox.process import serve
+from devstack.sandbox.process import argument_parser, serve
 
 
 def main() -> None:
@@ -32,10 +31,7 @@ def _mode(options: argparse.Namespace) -> Mode:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m devstack.sandbox.jsonplaceholder")
-    parser.add_argument("--port", type=int, default=3001, help="0 picks a free one")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--folder", type=Path, help="keeps the data over restarts")
+    parser = argument_parser("jsonplaceholder", 3001, folder="keeps the data over restarts")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--amnesiac", action="store_true", help="stores no writes, as npm jsonplaceholder")
     kind.add_argument("--public", action="store_true", help="stores none, as jsonplaceholder.typicode.com")

@@ -1,10 +1,9 @@
 """python -m devstack.sandbox.payments --port 3002"""
 
 import argparse
-from pathlib import Path
 
 from devstack.sandbox.payments import Delays, StandIn
-from devstack.sandbox.process import serve
+from devstack.sandbox.process import argument_parser, serve
 
 
 def main() -> None:
@@ -19,10 +18,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     usual = Delays()
-    parser = argparse.ArgumentParser(prog="python -m devstack.sandbox.payments")
-    parser.add_argument("--port", type=int, default=3002, help="0 picks a free one")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--folder", type=Path, help="keeps tokens and charges over restarts")
+    parser = argument_parser("payments", 3002, folder="keeps tokens and charges over restarts")
     parser.add_argument("--silence", type=float, default=usual.silence, help="seconds without an answer, then the end")
     parser.add_argument("--hidden", type=float, default=usual.hidden, help="seconds until a late charge is found")
     parser.add_argument("--undecided", type=float, default=usual.undecided, help="seconds until it is decided")
