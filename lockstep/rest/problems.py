@@ -29,7 +29,7 @@ HEADING = """# Problems
 
 Every error is `application/problem+json` (RFC 9457): `type`, `title`, `status`, `detail`, `errors`. `type` is stable:
 programs should depend on it alone. It is a path on the server, where GET returns this definition as JSON. `detail` is
-for people. Written by `make schema` from `lockstep/rest/problems.py`.
+for people. Written by `make schema` from the calls of `add_problem`.
 """
 PROBLEMS: dict[str, Problem] = {}
 
