@@ -171,16 +171,8 @@ def test_uninstalling_without_an_app_that_has_tables_names_it(project: Project):
 
 
 def test_uninstalling_removes_content_types_of_another_database(project: Project):
-    (project.folder / "routers.py").write_text(
-        dedent("""
-        class Orders:
-            def db_for_read(self, model, **hints):
-                return "orders" if model._meta.app_label in ("shop", "lockstep") else None
-            db_for_write = db_for_read
-            def allow_migrate(self, db, app_label, **hints):
-                return (db == "orders") == (app_label in ("shop", "lockstep"))
-        """)
-    )
+    routers = (Path(__file__).parent / "project" / "routers.py").read_text().replace('"blog"', '"shop"')
+    (project.folder / "routers.py").write_text(routers)
     sqlite = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(project.folder / "default.sqlite3")}
     project.more = (
         f'DATABASES = {{"default": {sqlite}, "orders": DATABASES["default"]}}; LOCKSTEP = {{"DATABASE": "orders"}};'

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -93,13 +93,16 @@ def test_a_failing_change_does_not_affect_its_batch(
     assert handled.execute("SELECT count(*) FROM lockstep_deadletter").fetchone() == (1,)
 
 
-def test_a_claim_that_was_lost_writes_nothing(handled: psycopg.Connection, steps: Steps):
-    steps.declare(within())
+def assert_lost_claims_write_nothing(
+    handled: psycopg.Connection, steps: Steps, subscriber: Subscriber, deliver: Callable[[Claim], object]
+) -> None:
+    """One claim is lost to a later one, and that one by its delivery."""
+    steps.declare(subscriber)
     insert_post(handled, "a")
     steps.fan_out()
-    [stale] = steps.claim(within())
+    [stale] = steps.claim(subscriber)
     handled.execute("UPDATE lockstep_lane SET next_at = now()")
-    [claim] = steps.claim(within())
+    [claim] = steps.claim(subscriber)
     with pytest.raises(LeaseLost):
         deliver(stale)
     assert titles(handled) == []
@@ -107,6 +110,10 @@ def test_a_claim_that_was_lost_writes_nothing(handled: psycopg.Connection, steps
     with pytest.raises(LeaseLost):
         deliver(claim)
     assert (titles(handled), waiting(handled)) == (["a"], [])
+
+
+def test_a_claim_that_was_lost_writes_nothing(handled: psycopg.Connection, steps: Steps):
+    assert_lost_claims_write_nothing(handled, steps, within(), deliver)
 
 
 def test_a_transactional_function_whose_claim_was_lost_writes_nothing(
@@ -124,19 +131,7 @@ def test_a_transactional_function_whose_claim_was_lost_writes_nothing(
         asyncio.run(declared.transactional([claim]))  # type: ignore[arg-type]  # a coroutine function
 
     [declared] = subscriptions.registered()
-    steps.declare(declared)
-    insert_post(handled, "a")
-    steps.fan_out()
-    [stale] = steps.claim(declared)
-    handled.execute("UPDATE lockstep_lane SET next_at = now()")
-    [claim] = steps.claim(declared)
-    with pytest.raises(LeaseLost):
-        deliver(stale)
-    assert titles(handled) == []
-    deliver(claim)
-    with pytest.raises(LeaseLost):
-        deliver(claim)
-    assert (titles(handled), waiting(handled)) == (["a"], [])
+    assert_lost_claims_write_nothing(handled, steps, declared, deliver)
 
 
 def test_a_slow_handler_does_not_block_fan_out(handled: psycopg.Connection, steps: Steps, worker: BackgroundWorker):
