@@ -40,14 +40,20 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Run]]:
 
 
 @pytest.fixture(scope="module")
-def one(first_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """One that runs, for tests that leave it running: a start takes seconds."""
+def shared_run(first_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """A start takes seconds."""
     folder = tmp_path_factory.mktemp("running")
     folder.chmod(0o755)  # PostgreSQL's account passes through when we are root
     run = Run(copied(first_home, folder / "home"), free_port())
-    run.until_ready()
     yield run
     run.end()
+
+
+@pytest.fixture
+def one(shared_run: Run) -> Run:
+    """One that is ready, for tests that leave it running: the test before may have killed a part of it."""
+    shared_run.until_ready()
+    return shared_run
 
 
 def test_first_start_prints_working_commands_and_second_keeps_the_data(run: Callable[..., Run]) -> None:
@@ -223,11 +229,13 @@ class TestSentences:
         self.refused(run(PORT=port), f"PORT={port} cannot be used")
 
     def test_already_running(self, one: Run, run: Callable[..., Run]) -> None:
+        first = one.find("-m devstack.launcher ")
         second = run(LOCKSTEP_HOME=str(one.home))
         assert second.code() == 2
         assert "already running" in second.output
-        assert f"process {one.find('-m devstack.launcher ')}, at http://127.0.0.1:{one.port}" in second.output
-        assert one.status() == 200
+        assert f"process {first}, at http://127.0.0.1:{one.port}" in second.output
+        eventually(lambda: one.status() == 200, "the first to serve as before")
+        assert one.find("-m devstack.launcher ") == first
 
     def test_database_unreachable(self, run: Callable[..., Run]) -> None:
         url = f"postgresql://me:secret@127.0.0.1:{free_port()}/x"
