@@ -128,8 +128,11 @@ def notify_on_commit() -> None:
     connection = log_connection()
     if connection.in_atomic_block:
         waiting = connection.run_on_commit
-        if waiting and waiting[-1][:2] == (set(connection.savepoint_ids), commit_notifier.notify):
-            return
+        savepoints = set(connection.savepoint_ids)
+        # Usually the first hook of the transaction, or the one of the write before; the others may be many.
+        for of_savepoints, hook, _ in (*waiting[:1], *waiting[-1:]):
+            if hook == commit_notifier.notify and of_savepoints <= savepoints:
+                return
     elif not connection.get_autocommit():
         return
     transaction.on_commit(commit_notifier.notify, using=connection.alias)
