@@ -499,7 +499,7 @@ def test_a_chart_draws_each_piece_of_its_line():
     chart = line_chart([*points, (NOW + timedelta(minutes=4), 2.0)], label="l")
     assert chart.lines == ["0.0,118.0 150.0,2.0", "600.0,60.0 600.0,60.0"]
     assert (chart.largest, chart.largest_at, chart.latest) == (4.0, NOW + timedelta(minutes=1), 2.0)
-    assert line_chart([], label="l").latest is None
+    assert line_chart([], label="l").latest is line_chart(points, label="l").latest is None
     assert line_chart([(NOW, 0.0)], label="l").lines == ["0.0,118.0 0.0,118.0"]
 
 
