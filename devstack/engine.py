@@ -4,7 +4,7 @@
 
 Each environment is of one version of Python and of Django: by default the oldest and the newest that there are here.
 The fault suites run in the first of them alone; with --long their long forms run, and nothing else, for hours. The core
-is tested without any extra; rest, webhooks and feed are in an environment beside it.
+is tested without any extra; rest, webhooks, feed and console are in an environment beside it.
 The tests are copied out of the tree, so that `lockstep` is what was installed. DATABASE_URL names a PostgreSQL server
 with a database for each run, which the tests empty; of several servers (LOCKSTEP_TEST_SERVERS) each has a process.
 """
@@ -31,7 +31,7 @@ SIDE_BY_SIDE = ("-n", "auto", "--dist", "worksteal", "--timeout=600")
 NO_TESTS = 5  # pytest's exit code
 KINDS = ("postgresql", "sqlite", "orders", "schema")  # of databases: see project/settings.py
 MANY = ("postgresql", "schema")  # have so many tests that several processes are worth their start
-EXTRAS = "rest,webhooks,feed"  # and what each run of the kind "extras" has beside the core
+EXTRAS = "rest,webhooks,feed,console"  # and what each run of the kind "extras" has beside the core
 PAGES = ("tutorial.md", "webhooks-in-your-project.md")  # of docs/, which tests execute
 
 

@@ -55,6 +55,10 @@ class LockstepSettings:
     # Live streams of one web process: each holds a thread and a connection.
     FEED_STREAMS: int = 16
 
+    # --- lockstep.console ---
+    # The overview calls a subscription late when its oldest change waits longer than so many seconds.
+    CONSOLE_LATE_SECONDS: float = 60.0
+
     # --- lockstep.rest ---
     # Whether views save time where that changes no response; False is for measurements and for debugging.
     REST_FASTPATH: bool = True

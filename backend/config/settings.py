@@ -69,12 +69,14 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "django_htmx",
     "pgtrigger",
     "lockstep",
     "lockstep.mirror",
     "lockstep.rest",
     "lockstep.webhooks",
     "lockstep.feed",
+    "lockstep.console",
     "backend.entities",
     "backend.accounts",
     "backend.posts",
@@ -235,7 +237,7 @@ except ValueError as error:
     raise ImproperlyConfigured(f"WEBHOOK_ALLOW_NETWORKS is a list of networks such as 10.0.0.0/8: {error}.") from error
 MAX_BODY_BYTES = DATA_UPLOAD_MAX_MEMORY_SIZE
 LOCKSTEP: dict[str, Any] = {
-    "CAPTURED_APPS": ["accounts", "lockstep_webhooks", "posts", "shop", "defects", "movies"],
+    "CAPTURED_APPS": ["accounts", "lockstep_webhooks", "lockstep_console", "posts", "shop", "defects", "movies"],
     "RETENTION_DAYS": env.int("CHANGE_LOG_RETENTION_DAYS", 30, validate=validate.Range(min=1, max=36_500)),
     "ATTEMPT_RETENTION_DAYS": env.int("ATTEMPT_RETENTION_DAYS", 7, validate=validate.Range(min=1, max=365)),
     # The role that web and worker connect as where it is not the owner of the tables; `migrate` gives it its rights.

@@ -1,4 +1,4 @@
-"""All routes. Each works with and without its trailing slash, except the pages below `admin/`, which are Django's."""
+"""All routes. Each works with and without its trailing slash, except the pages below `admin/` and `console/`."""
 
 from django.urls import include, path, re_path
 
@@ -32,6 +32,7 @@ urlpatterns = [
     path("api/v1/", include("backend.defects.urls")),
     path("api/v1/", include("backend.movies.urls")),
     path("api/v1/webhooks", include("lockstep.webhooks.urls")),
+    path("console/", include("lockstep.console.urls")),
     path("admin/", admin_site.urls),
     re_path(r"", not_found),
 ]

@@ -1,4 +1,4 @@
-"""Django's sessions, users and messages, for the admin only."""
+"""Django's sessions, users and messages, for the admin and the console only."""
 
 from collections.abc import Awaitable
 
@@ -8,23 +8,25 @@ from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 
-ADMIN = "/admin"
+ADMIN, CONSOLE = "/admin", "/console"
+INDEX = {ADMIN: "admin:index", CONSOLE: "lockstep_console:overview"}
 
 
 class AdminMiddleware(SessionMiddleware, AuthenticationMiddleware, MessageMiddleware):
     """Three of Django's in their usual order. Requests of the API, which has no sessions, pass them in one step."""
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if request.path_info.startswith(ADMIN):
+        if request.path_info.startswith((ADMIN, CONSOLE)):
             return super().__call__(request)
         return self.get_response(request)
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:  # type: ignore[override]  # Django takes both
-        """Redirects the admin without its slash. Django's pages have one, and no route of ours leads to it."""
+        """Redirects both without their slash. Their pages have one, and no route of ours leads to it."""
         SessionMiddleware.process_request(self, request)
         AuthenticationMiddleware.process_request(self, request)
         MessageMiddleware.process_request(self, request)
-        return HttpResponseRedirect(reverse("admin:index")) if request.path_info == ADMIN else None
+        index = INDEX.get(request.path_info)
+        return HttpResponseRedirect(reverse(index)) if index else None
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         response = MessageMiddleware.process_response(self, request, response)

@@ -31,6 +31,15 @@ BUILDS_ON = {
     "lockstep.webhooks": ("lockstep", "lockstep.rest"),
     "lockstep.feed": ("lockstep", "lockstep.rest"),
     "lockstep.mirror": ("lockstep",),
+    "lockstep.console": (
+        "lockstep",
+        "django.contrib.admin",
+        "django.contrib.auth",
+        "django.contrib.sessions",
+        "django.contrib.messages",
+        "django.contrib.staticfiles",
+        "django_htmx",
+    ),
 }
 SECRET = re.compile(r"(^|_)(password|passwd|secret|token|api_?key|private_?key|otp|pin|cvc|cvv)(_|$)", re.IGNORECASE)
 

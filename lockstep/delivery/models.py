@@ -95,6 +95,7 @@ class Subscription(models.Model):
 
     class Meta:
         required_db_features = (HAS_CHANGE_LOG,)
+        permissions = [("operate_subscription", "Can pause, resume, replay, discard and rewind subscriptions")]
         indexes = [
             models.Index(fields=["place"], condition=models.Q(state="active"), name="lockstep_subscription_standing"),
         ]

@@ -59,6 +59,11 @@ def register_periodic(work: PeriodicWork) -> None:
     _registered.append(work)
 
 
+def registered_work() -> list[PeriodicWork]:
+    """All periodic work, in the order in which it is done."""
+    return list(_registered)
+
+
 def registered_names() -> list[str]:
     """The names of all periodic work."""
     return [work.name for work in _registered]

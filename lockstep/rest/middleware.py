@@ -49,7 +49,7 @@ SAFE_REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 MAX_PATH = 2_048  # characters: matching a route of the admin takes the square of the length
 MAX_HEADER = 16_384  # characters of one header: parsing some takes the square of the length
 LENGTH = re.compile(r"[0-9]{1,18}")
-PAGES = ("/admin", "/static/")  # for people with a browser: these keep Django's HTML errors
+PAGES = ("/admin", "/console", "/static/")  # for people with a browser: these keep Django's HTML errors
 PROBES = ("/healthz", "/healthz/", "/readyz", "/readyz/", "/metrics", "/metrics/")
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 PAGE_POLICY = (

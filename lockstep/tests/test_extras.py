@@ -331,7 +331,7 @@ def test_users_that_the_database_cannot_be_asked_about_are_errors(monkeypatch: p
 @pytest.mark.parametrize(
     ("missing", "named"),
     [
-        ("lockstep", ["lockstep.rest", "lockstep.webhooks", "lockstep.feed"]),
+        ("lockstep", ["lockstep.rest", "lockstep.webhooks", "lockstep.feed", "lockstep.console"]),
         ("lockstep.rest", ["lockstep.webhooks", "lockstep.feed"]),
     ],
 )

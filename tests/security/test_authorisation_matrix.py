@@ -35,7 +35,10 @@ FOUND = 200  # let in: any 2xx, or a conflict with the state of things
 
 # Parts of the resolver that have no row here, each with the test that looks after it. Static files are no route: the
 # middleware serves them.
-LEFT_OUT = {"admin/": "Django's own pages: backend/posts/tests/test_admin.py and API5 and API8 of the OWASP vectors"}
+LEFT_OUT = {
+    "admin/": "Django's own pages: backend/posts/tests/test_admin.py and API5 and API8 of the OWASP vectors",
+    "console/": "pages with sessions: lockstep/tests/test_console.py",
+}
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,12 @@
+from django.contrib import admin
 from django.urls import include, path
 from project.drafts.views import DraftListView, DraftView
 
 from lockstep.feed.views import history_of
 
 urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("console/", include("lockstep.console.urls")),
     path("", include("lockstep.rest.urls")),
     path("api/webhooks", include("lockstep.webhooks.urls")),
     path("api/", include("lockstep.feed.urls")),

@@ -1,7 +1,8 @@
 """A project that has the engine's core, with a user model and models of its own.
 
 DATABASE_URL names the server. DATABASE may be "sqlite" (nothing is captured), "orders" (the log is in a second
-database) or "schema" (all tables are in another schema than public); "extras" has rest, webhooks and feed as well.
+database) or "schema" (all tables are in another schema than public); "extras" has rest, webhooks, feed and console as
+well.
 """
 
 import os
@@ -43,7 +44,30 @@ if kind == "extras":
         "django.contrib.postgres",
         "lockstep.webhooks",
         "lockstep.feed",
+        "django.contrib.admin",
+        "django.contrib.sessions",
+        "django.contrib.messages",
+        "django.contrib.staticfiles",
+        "django_htmx",
+        "lockstep.console",
         "project.drafts",
+    ]
+    MIDDLEWARE = [
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.middleware.csrf.CsrfViewMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "django.contrib.messages.middleware.MessageMiddleware",
+        *MIDDLEWARE,
+    ]
+    STATIC_URL = "static/"
+    processors = ("template.context_processors.request", "contrib.auth.context_processors.auth")
+    processors += ("contrib.messages.context_processors.messages",)
+    TEMPLATES = [
+        {
+            "BACKEND": "django.template.backends.django.DjangoTemplates",
+            "APP_DIRS": True,
+            "OPTIONS": {"context_processors": [f"django.{name}" for name in processors]},
+        }
     ]
     REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.TokenAuthentication"]}
     ROOT_URLCONF = "project.extras_urls"

@@ -1,0 +1,45 @@
+"""Actors of changes and operations by name."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.urls import NoReverseMatch, reverse
+
+USER = "user:"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """An actor as the log has it, its name, and the page of the user in the admin; "" where there is none."""
+
+    text: str
+    name: str
+    address: str = ""
+
+
+def read_actors(texts: Iterable[str | None]) -> Mapping[str, Actor]:
+    """The actors of these texts ("user:<key>", or a process), by text, with one query. A deleted user has no name."""
+    found = {text: Actor(text, text) for text in texts if text}
+    model = get_user_model()
+    keys: dict[object, str] = {}
+    for text in found:
+        if text.startswith(USER):
+            try:
+                keys[model._meta.pk.to_python(text.removeprefix(USER))] = text
+            except ValidationError:
+                continue  # the log keeps any text
+    users = model._default_manager.filter(pk__in=keys) if keys else ()
+    for user in users:
+        text = keys[user.pk]
+        found[text] = Actor(text, user.get_username(), _admin_page(user.pk))
+    return found
+
+
+def _admin_page(key: object) -> str:
+    meta = get_user_model()._meta
+    try:
+        return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[key])
+    except NoReverseMatch:
+        return ""  # the project's admin has no users

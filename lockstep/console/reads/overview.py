@@ -1,0 +1,139 @@
+"""What the overview shows, read with a constant number of queries (sql/overview.sql)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from django.apps import apps
+from psycopg.rows import TupleRow
+
+from lockstep import console
+from lockstep.conf import log_connection
+from lockstep.delivery.heartbeat import worker_counts, worker_state
+from lockstep.delivery.periodic import overdue
+from lockstep.delivery.subscriptions import is_declared
+from lockstep.sql import statements
+
+SQL = statements(console.__file__, "overview")
+
+MAX_COUNTED = 10_000  # where counts of one subscription stop
+MAX_NAMES = 2_000  # subscriptions with lanes, or with dead letters, that are counted
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionLine:
+    """One subscription, or one family with its `members`. `oldest` is the time of the oldest undelivered change.
+
+    `silent` counts remotes that do not answer. Where not `is_exact`, there is more than was counted.
+    """
+
+    name: str
+    is_family: bool
+    members: int
+    paused: int
+    full: int
+    disabled: int
+    reason: str
+    silent: int
+    silent_since: datetime | None
+    silent_cause: str
+    is_declared: bool = True
+    behind: int = 0
+    waiting: int = 0
+    objects: int = 0
+    failing: int = 0
+    cause: str = ""
+    dead: int = 0
+    last_dead: datetime | None = None
+    oldest: datetime | None = None
+    is_exact: bool = True
+
+    @property
+    def has_more_dead(self) -> bool:
+        """Whether there may be more dead letters than were counted."""
+        return self.dead >= MAX_COUNTED
+
+    @property
+    def undelivered(self) -> int:
+        """Changes that wait: those in lanes, and those not yet fanned out."""
+        return self.behind + self.waiting
+
+    def lag(self, now: datetime) -> float:
+        """Seconds since the oldest undelivered change; 0 for none."""
+        return max((now - self.oldest).total_seconds(), 0.0) if self.oldest else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LogSize:
+    """The log's bytes with its indexes, PostgreSQL's estimate of its rows, and its last change."""
+
+    bytes: int
+    rows: int
+    weeks: int
+    last_seq: int | None
+    last_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The state of everything at one moment, `at`, by the database's clock."""
+
+    at: datetime
+    lines: tuple[SubscriptionLine, ...]
+    log: LogSize
+    worker_state: str  # "ok", or why no worker delivers
+    workers: Mapping[str, int]
+    late_work: tuple[str, ...]
+    stopped_mirrors: Mapping[str, str]  # the reason by provider
+
+
+def read_overview() -> Overview:
+    """Reads the state. Raises DatabaseError."""
+    lines = read_lines()
+    (size, rows, weeks, now), last = _rows("log")[0], _rows("last_change")
+    last_seq, last_at = last[0] if last else (None, None)
+    return Overview(
+        at=now,
+        lines=tuple(lines),
+        log=LogSize(size, rows, weeks, last_seq, last_at),
+        worker_state=worker_state(),
+        workers=worker_counts(),
+        late_work=tuple(overdue()),
+        stopped_mirrors=_stopped_mirrors(),
+    )
+
+
+def read_lines() -> list[SubscriptionLine]:
+    """Reads each subscription and family with what waits for it, by name."""
+    found = [SubscriptionLine(*row) for row in _rows("subscriptions")]
+    lines = {line.name: replace(line, is_declared=is_declared(line.name)) for line in found}
+    limits = {"limit": MAX_COUNTED, "names": MAX_NAMES}
+    for name, behind, oldest in _rows("behind", limit=MAX_COUNTED):
+        if line := lines.get(name):  # subscriptions may come and go between two queries
+            lines[name] = replace(line, behind=behind, oldest=oldest, is_exact=behind < MAX_COUNTED)
+    for name, objects, failing, cause, waiting, oldest, has_more in _rows("waiting", **limits):
+        if line := lines.get(name):
+            oldest = min(filter(None, (line.oldest, oldest)), default=None)
+            is_exact = line.is_exact and not has_more
+            lines[name] = replace(
+                line, objects=objects, failing=failing, cause=cause, waiting=waiting, oldest=oldest, is_exact=is_exact
+            )
+    for name, dead, last_dead in _rows("dead", **limits):
+        if line := lines.get(name):
+            lines[name] = replace(line, dead=dead, last_dead=last_dead)
+    return [lines[name] for name in sorted(lines)]
+
+
+def _stopped_mirrors() -> Mapping[str, str]:
+    if not apps.is_installed("lockstep.mirror"):
+        return {}
+    from lockstep.mirror.state import stops  # an extra, with packages of its own
+
+    return stops()
+
+
+def _rows(statement: str, **parameters: int) -> list[TupleRow]:
+    with log_connection().cursor() as cursor:
+        cursor.execute(SQL[statement], parameters)
+        rows: list[TupleRow] = cursor.fetchall()
+        return rows

@@ -1,0 +1,17 @@
+-- Workers, periodic work, and what operators did.
+
+-- name: workers
+-- Each worker that has shown life within ten minutes, the latest first, with the seconds since.
+SELECT id, seen, complaint, extract(epoch FROM now() - seen)::float8 FROM lockstep_workerheartbeat ORDER BY seen DESC;
+
+-- name: periodic
+-- When each work is next due; infinity for work that is done on request only.
+SELECT name, nullif(next_at, 'infinity') FROM lockstep_periodictask;
+
+-- name: operations
+-- The operations of operators, the latest first, from before one of them on.
+SELECT id, at, actor, kind, subscription, parameters, outcome FROM lockstep_console_operation
+WHERE (%(before)s::uuid IS NULL
+       OR (at, id) < (SELECT at, id FROM lockstep_console_operation WHERE id = %(before)s))
+  AND (%(subscription)s::text IS NULL OR subscription = %(subscription)s)
+ORDER BY at DESC, id DESC LIMIT %(limit)s;

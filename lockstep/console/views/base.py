@@ -1,0 +1,243 @@
+"""What all pages of the console share: who may see them, their headers, their context; and actions in three steps."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.admin import AdminSite, site
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import resolve, reverse
+from django.utils.http import urlencode
+from django.views import View
+
+from lockstep.console.links import address
+from lockstep.console.recording import carry_out
+from lockstep.delivery.operations import NotInLog, StillDeclared, UnknownMessage, UnknownSubscription, WrongState
+
+VIEW, OPERATE = "lockstep.view_subscription", "lockstep.operate_subscription"
+# The pages of the navigation: the route's name and its words.
+SECTIONS = {
+    "overview": "Overview",
+    "subscriptions": "Subscriptions",
+    "dead_letters": "Dead letters",
+    "changes": "Live changes",
+    "workers": "Workers",
+    "operations": "Operations",
+}
+POLICY = {
+    "default-src": ["'none'"],
+    "script-src": ["'self'"],
+    "style-src": ["'self'"],
+    "img-src": ["'self'", "data:"],
+    "connect-src": ["'self'"],
+    "form-action": ["'self'"],
+    "base-uri": ["'none'"],
+    "frame-ancestors": ["'none'"],
+}
+FROM_STATIC_FILES = ("script-src", "style-src", "img-src")
+
+Breadcrumb = tuple[str, str]  # words and address
+
+
+class ConsoleView(View):
+    """A page of the console. A subclass sets the attributes and returns its own context from `context`."""
+
+    template_name: ClassVar[str]
+    title: ClassVar[str]
+    section: ClassVar[str]  # whose entry of the navigation is the current one
+    permission: ClassVar[str] = VIEW
+    is_live: ClassVar[bool] = False  # whether the block `live` of the template is loaded anew every five seconds
+    http_method_names = ["get", "head"]
+
+    def dispatch(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+        """Refuses clients without the permission, and sets the headers of every response."""
+        try:
+            response = self._refusal(request) or super().dispatch(request, *args, **kwargs)
+        except (Http404, UnknownSubscription) as error:
+            response = self._error_page(request, 404, "Not found", str(error) or "There is nothing at this address.")
+        response.headers["Content-Security-Policy"] = content_security_policy()
+        response.headers["X-Frame-Options"] = "DENY"
+        response.headers["Referrer-Policy"] = "same-origin"
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        return self.page(request, self.context(**kwargs))
+
+    def context(self, **kwargs: Any) -> dict[str, object]:  # noqa: ANN401 - the parameters of the route
+        """What the template needs beside what all pages have; `kwargs` are the parameters of the route."""
+        return {}
+
+    def heading(self) -> str:
+        """The page's title, which may name its object."""
+        return self.title
+
+    def breadcrumbs(self) -> Sequence[Breadcrumb]:
+        """The pages between the overview and this one."""
+        return ()
+
+    def page(self, request: HttpRequest, context: Mapping[str, object], *, status: int = 200) -> HttpResponse:
+        """The page with this context."""
+        return render(request, self.template_name, {**self._base_context(request), **context}, status=status)
+
+    @property
+    def may_operate(self) -> bool:
+        """Whether the user may act, too."""
+        return self.request.user.has_perm(OPERATE)
+
+    def _base_context(self, request: HttpRequest) -> dict[str, object]:
+        is_on = self.is_live and request.GET.get("live") != "off"
+        return {
+            **mounted_admin().each_context(request),
+            "is_nav_sidebar_enabled": False,  # the console has its own navigation
+            "title": self.heading(),
+            "sections": _sections(self.section),
+            "breadcrumbs": [("Console", address("overview")), *self.breadcrumbs()],
+            "may_operate": self.may_operate,
+            "live": is_on,
+            "is_live": self.is_live,
+            "live_address": request.get_full_path(),
+            "other_address": _other_address(request, is_on=is_on),
+        }
+
+    def _refusal(self, request: HttpRequest) -> HttpResponse | None:
+        """The response to a client that may not see the page; None for others."""
+        user = request.user
+        if user.is_authenticated and user.is_active and user.is_staff and user.has_perm(self.permission):
+            return None
+        if "HX-Request" in request.headers:  # of an open page: it is loaded anew, and leads to the form
+            return HttpResponse(status=403, headers={"HX-Refresh": "true"})
+        if not user.is_authenticated:
+            query = urlencode({"next": request.get_full_path()})
+            return HttpResponseRedirect(f"{reverse('admin:login')}?{query}")
+        right = "Only staff may see the console."
+        if user.is_staff:
+            right = f"This page needs the permission {self.permission}. Administrators give it to accounts."
+        return self._error_page(request, 403, "Not allowed", right)
+
+    def _error_page(self, request: HttpRequest, status: int, title: str, sentence: str) -> HttpResponse:
+        admin = mounted_admin().each_context(request) | {"is_nav_sidebar_enabled": False}
+        own = {"title": title, "sentence": sentence, "sections": _sections(self.section) if status != 403 else []}
+        return render(request, "lockstep/console/error.html", admin | own, status=status)
+
+
+@dataclass(frozen=True, slots=True)
+class ActionPreview:
+    """What an action would do, as sentences. One that would do nothing cannot be confirmed."""
+
+    sentences: Sequence[str]
+    does_something: bool = True
+
+
+class ActionView(ConsoleView):
+    """An operation in three steps: the form, its preview, and the operation, which is done once and recorded.
+
+    A GET shows the form, with valid parameters the preview as well. A POST with `step=preview` previews; any other
+    does it and redirects to `done_address` with its outcome as a message.
+    """
+
+    template_name = "lockstep/console/action.html"
+    permission = OPERATE
+    http_method_names = ["get", "head", "post"]
+    kind: ClassVar[str]  # of the recorded operation
+    verb: ClassVar[str]  # the words of the button
+    form_class: ClassVar[type[forms.Form]] = forms.Form
+    is_dangerous: ClassVar[bool] = False
+
+    def subscription(self) -> str:
+        """The subscription that it concerns."""
+        return str(self.kwargs.get("name", ""))
+
+    def make_form(self, data: Mapping[str, Any] | None = None, **options: Any) -> forms.Form:  # noqa: ANN401 - of a form
+        """The form with these values; unbound for None."""
+        return self.form_class(data, **options)
+
+    def preview(self, parameters: Mapping[str, Any]) -> ActionPreview:
+        """What the operation would do with the form's values."""
+        raise NotImplementedError
+
+    def perform(self, parameters: Mapping[str, Any]) -> str:
+        """Carries out the operation in the surrounding transaction. Returns what it did, as a sentence."""
+        raise NotImplementedError
+
+    def done_address(self) -> str:
+        """Where the operator goes afterwards."""
+        return address("subscription", self.subscription()) or address("overview")
+
+    def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        # A form without fields, and one whose fields came with the address, can be previewed at once.
+        has_values = not self.form_class.base_fields or any(name in request.GET for name in self.form_class.base_fields)
+        return self._show(request, self.make_form(request.GET if has_values else None))
+
+    def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        form = self.make_form(request.POST)
+        if not form.is_valid() or request.POST.get("step") == "preview":
+            return self._show(request, form)
+        try:
+            key = UUID(request.POST.get("key", ""))
+        except ValueError:
+            return self._show(request, form)
+        try:
+            level, outcome = messages.SUCCESS, self._carry_out(request, form, key)
+        except (WrongState, StillDeclared, UnknownMessage, NotInLog) as error:
+            level, outcome = messages.ERROR, str(error)
+        messages.add_message(request, level, outcome)
+        return HttpResponseRedirect(self.done_address())
+
+    def _carry_out(self, request: HttpRequest, form: forms.Form, key: UUID) -> str:
+        return carry_out(
+            lambda: self.perform(form.cleaned_data),
+            key=key,
+            actor=f"user:{request.user.pk}",
+            kind=self.kind,
+            subscription=self.subscription(),
+            parameters=form.cleaned_data,
+        )
+
+    def _show(self, request: HttpRequest, form: forms.Form) -> HttpResponse:
+        context: dict[str, object] = {"form": form, "verb": self.verb, "is_dangerous": self.is_dangerous}
+        context |= {"cancel_address": self.done_address(), "subscription": self.subscription()}
+        if not form.is_bound or not form.is_valid():
+            return self.page(request, context, status=400 if form.is_bound and request.method == "POST" else 200)
+        try:
+            preview = self.preview(form.cleaned_data)
+        except WrongState as error:
+            preview = ActionPreview([str(error)], does_something=False)
+        confirmed = self.make_form(form.data, auto_id="confirmed_%s")  # the same values, hidden; ids are unique
+        return self.page(request, context | {"preview": preview, "confirmed": confirmed, "key": uuid4()})
+
+
+def mounted_admin() -> AdminSite:
+    """The admin that the project's URLs lead to; Django's own site where it cannot be seen."""
+    mounted: AdminSite = getattr(resolve(reverse("admin:index")).func, "admin_site", site)
+    return mounted
+
+
+def content_security_policy() -> str:
+    """The policy of all pages. Static files may be on another host."""
+    static = urlsplit(str(settings.STATIC_URL))
+    origin = [f"{static.scheme or 'https'}://{static.netloc}"] if static.netloc else []
+    return "; ".join(
+        " ".join([name, *sources, *(origin if name in FROM_STATIC_FILES else [])]) for name, sources in POLICY.items()
+    )
+
+
+def _sections(current: str) -> list[tuple[str, str, Literal["page", ""]]]:
+    """The navigation: words, address, and whether it is the current page."""
+    found = [(words, address(name), name) for name, words in SECTIONS.items()]
+    return [(words, where, "page" if name == current else "") for words, where, name in found if where]
+
+
+def _other_address(request: HttpRequest, *, is_on: bool) -> str:
+    """The address of this page with its liveness switched."""
+    query = request.GET.copy()
+    query.pop("live", None)
+    if is_on:
+        query["live"] = "off"
+    return f"{request.path}?{query.urlencode()}" if query else request.path

@@ -1,0 +1,53 @@
+"""Workers, periodic work, and what operators did."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import Http404
+
+from lockstep.console.links import address
+from lockstep.console.reads.actors import read_actors
+from lockstep.console.reads.workers import read_operations, read_periodic, read_workers
+from lockstep.console.views.base import ConsoleView
+
+PAGE = 50
+
+
+class WorkersView(ConsoleView):
+    """Who delivers, and what is done beside it."""
+
+    template_name = "lockstep/console/workers.html"
+    title = "Workers and periodic work"
+    section = "workers"
+    is_live = True
+
+    def context(self, **kwargs: Any) -> dict[str, object]:  # noqa: ANN401 - as the base class has it
+        return {"workers": read_workers(), "periodic": read_periodic()}
+
+
+class OperationsView(ConsoleView):
+    """What operators did here, the latest first."""
+
+    template_name = "lockstep/console/operations.html"
+    title = "Operations"
+    section = "operations"
+
+    def context(self, **kwargs: Any) -> dict[str, object]:  # noqa: ANN401 - as the base class has it
+        query = self.request.GET
+        try:
+            before = UUID(query["before"]) if "before" in query else None
+        except ValueError as error:
+            raise Http404("There is no such page.") from error
+        subscription = query.get("subscription") or None
+        if "\0" in (subscription or ""):
+            raise Http404("There is no such subscription.")
+        rows = read_operations(before=before, subscription=subscription, limit=PAGE + 1)
+        actors = read_actors(row.actor for row in rows)
+        shown = rows[:PAGE]
+        return {
+            "operations": [(row, actors.get(row.actor)) for row in shown],
+            "subscription": subscription,
+            "older": shown[-1].id if len(rows) > PAGE else None,
+            "newest_address": address("operations"),
+            "is_first": before is None,
+        }
