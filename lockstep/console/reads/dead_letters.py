@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, cast
+from typing import Any, Literal
 from uuid import UUID
 
 from psycopg.rows import TupleRow
@@ -268,13 +268,14 @@ def lane_of(row: LetterRow, *, limit: int) -> LaneState | None:
     rows = _rows(SQL["lane"], subscription=row.subscription, model=row.model, object_id=row.object_id, limit=limit)
     if not rows:
         return None
-    return LaneState(*rows[0][:4], [LaneChange(*each[4:]) for each in rows])
+    failure, cause, attempts, next_at = rows[0][:4]
+    return LaneState(failure, cause, attempts, next_at, [LaneChange(*each[4:]) for each in rows])
 
 
 def attempts_of(message_id: UUID, *, limit: int) -> list[MessageAttempt]:
     """The recorded attempts of a message, the latest first."""
     rows = _rows(SQL["attempts"], message_id=message_id, limit=limit)
-    return [MessageAttempt(*row, receipt=_indented(receipt)) for *row, receipt in rows]
+    return [MessageAttempt(*(*row[:-1], _indented(row[-1]))) for row in rows]
 
 
 def letter_again(row: LetterRow) -> UUID | None:
@@ -285,7 +286,7 @@ def letter_again(row: LetterRow) -> UUID | None:
 
 def transaction_time() -> datetime:
     """The time of the current transaction, by which its letters are settled."""
-    ((now,),) = _rows(SQL["transaction_time"])
+    now: datetime = _rows(SQL["transaction_time"])[0][0]
     return now
 
 
@@ -303,7 +304,8 @@ def _indented(receipt: str | Document | None) -> str:
     return json.dumps(found, indent=2, ensure_ascii=False) if found else ""
 
 
-def _rows(statement: Statement, **parameters: object) -> Sequence[TupleRow]:
+def _rows(statement: Statement, **parameters: Any) -> list[TupleRow]:  # noqa: ANN401 - of any type that psycopg takes
     with log_connection().cursor() as cursor:
         cursor.execute(statement, parameters)
-        return cast("Sequence[TupleRow]", cursor.fetchall())
+        rows: list[TupleRow] = cursor.fetchall()
+        return rows

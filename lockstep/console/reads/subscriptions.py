@@ -1,9 +1,8 @@
 """Reads of subscriptions: what waits for each, and why (sql/subscriptions.sql)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import Any
 from uuid import UUID
 
 from psycopg.rows import TupleRow
@@ -212,7 +211,7 @@ def waiting_times(name: str) -> list[WaitingTimes]:
 def failing(name: str, *, limit: int) -> list[FailingObject]:
     """The objects whose last attempt failed, in the order of their next attempts."""
     rows = _rows(SQL["failing"], name=name, most=MOST_LISTED, limit=limit)
-    return [FailingObject(*row, waiting=_count(waiting, MOST_LISTED)) for *row, waiting in rows]
+    return [FailingObject(*(*row[:-1], _count(row[-1], MOST_LISTED))) for row in rows]
 
 
 def latest_attempts(name: str, *, limit: int) -> list[AttemptRow]:
@@ -247,7 +246,8 @@ def _count(number: int, most: int) -> Count:
     return Count(number, number >= most)
 
 
-def _rows(statement: Statement, **parameters: object) -> Sequence[TupleRow]:
+def _rows(statement: Statement, **parameters: Any) -> list[TupleRow]:  # noqa: ANN401 - of any type that psycopg takes
     with log_connection().cursor() as cursor:
         cursor.execute(statement, parameters)
-        return cast("Sequence[TupleRow]", cursor.fetchall())
+        rows: list[TupleRow] = cursor.fetchall()
+        return rows

@@ -340,9 +340,10 @@ class DiscardView(LettersAction):
         found = operations.preview_discard(self.change_filter(parameters))
         if not found.changes:
             return ActionPreview(["These letters are settled already."], does_something=False)
+        what = f"{counted(found.changes, 'letter')} of {counted(found.objects, 'object')}"
         return ActionPreview(
             [
-                f"{counted(found.changes, 'letter')} of {counted(found.objects, 'object')} will be discarded{_times(found)}.",
+                f"{what} will be discarded{_times(found)}.",
                 "Their changes are never sent to this subscription again, unless it is rewound. The letters are kept.",
                 f"The reason will be: {parameters['reason']}",
             ]

@@ -9,7 +9,6 @@ from django.test.utils import CaptureQueriesContext
 from kit.operators import Operator
 from project.blog.models import Article
 
-
 LARGE = {"lockstep_change", "lockstep_lane", "lockstep_delivery", "lockstep_deadletter", "lockstep_attempt"}
 MANY = """
     INSERT INTO lockstep_subscription (name, kind, follows)
