@@ -13,7 +13,7 @@ from project.blog import subscribers
 from project.blog.models import Article, Note
 
 from lockstep.console.models import Operation
-from lockstep.console.reads.dead_letters import LetterFilter, groups
+from lockstep.console.reads.dead_letters import LetterFilter, groups, page_of_letters
 from lockstep.models import DeadLetter, LoggedChange, Subscription
 from lockstep.testing import deliver_all
 
@@ -68,6 +68,8 @@ def sent() -> list[str]:
         (["no post 12 of 7", "no post 4711 of 8"], "no post … of …"),
         (["503 at http://a.example/1?x=2", "503 at https://b.example/"], "503 at …"),
         (["id 0192b7a4-0000-7000-8000-000000000001", "id 0192b7a4-0000-7000-8000-00000000000F"], "id …"),
+        (["Rejected: 422 (title 101)", "Rejected: 422 (title 102)"], "Rejected: 422 (title …)"),
+        (["answered 503 after 300 s", "answered 503 after 200 s"], "answered 503 after … s"),
         (["connect 10.0.0.1:8080", "connect 10.0.0.2:80"], "connect …"),
     ],
 )
@@ -78,12 +80,25 @@ def test_causes_that_differ_in_numbers_ids_and_addresses_are_one_group(causes: l
     assert (found.cause, found.letters, found.objects) == (group, 2, 2)
 
 
+@pytest.mark.parametrize("cause", ["100% of a_b", r"a\b 1", "a … 2", "x" * 400, ""])
+def test_the_letters_of_a_group_are_found_by_it(cause: str):
+    bury("a", cause=cause)
+    [group] = groups(LetterFilter("blog.notify")).rows
+    found = page_of_letters(LetterFilter("blog.notify", group=group.cause), before=None, limit=10)
+    assert len(found.rows) == 1
+
+
 def test_statuses_of_http_are_different_groups(viewer: Operator):
-    for cause in ("Rejected: 422", "Rejected: 404", "RetryLater: 503"):
+    causes = (
+        "Rejected: 422",
+        "Rejected: 404",
+        "RetryLater: answered 503",
+        "Refused: It refused (400 bad).",
+        "HTTP 500",
+    )
+    for cause in causes:
         bury("a", cause=cause)
-    assert {group.cause for group in groups(LetterFilter()).rows} == {
-        "Rejected: 422", "Rejected: 404", "RetryLater: 503",
-    }  # fmt: skip
+    assert {group.cause for group in groups(LetterFilter()).rows} == set(causes)
     page = viewer.see("dead-letters/")
     assert "Rejected: 404" in page and "blog.notify" in page
 
@@ -107,6 +122,7 @@ def test_groups_are_of_the_newest_letters_and_say_so(viewer: Operator, monkeypat
         ({"model": "blog.note"}, ""),
         ({"group": "the disk is full at …"}, "a"),
         ({"group": "the disk is full at 12"}, ""),
+        ({"group": "…"}, ""),
         ({"outcome": "replayed"}, ""),
         ({"since": "2000-01-01T00:00"}, "ab"),
         ({"until": "2000-01-01T00:00"}, ""),
@@ -218,7 +234,7 @@ def test_a_group_is_replayed_and_no_other(operator: Operator):
 
 def test_chosen_letters_are_replayed_and_no_others(operator: Operator):
     a, b, c = bury("a", "b", "c")
-    page = operator.see("dead-letters/replay/", subscription="blog.notify", letters=[str(a.pk), str(c.pk)])
+    page = operator.preview("dead-letters/replay/", subscription="blog.notify", letters=[str(a.pk), str(c.pk)])
     operator.confirm("dead-letters/replay/", page)
     assert outcomes([a, b, c]) == ["replayed", None, "replayed"]
 
@@ -305,7 +321,8 @@ def test_discarded_letters_are_kept_with_the_reason(operator: Operator):
     path = "dead-letters/discard/"
     values = {"subscription": "blog.notify", "letters": str(a.pk)}
     assert "This field is required" not in operator.see(path, **values)
-    assert "This field is required" in operator.preview(path, **values)
+    assert "This field is required" not in operator.preview(path, **values)
+    assert "This field is required" in operator.preview(path, reason="", **values)
     page = operator.preview(path, reason="an old test", **values)
     assert "1 letter of 1 object will be discarded" in page and outcomes([a]) == [None]
     operator.confirm(path, page)

@@ -22,8 +22,10 @@ SQL = statements(console.__file__, "dead_letters")
 
 MAX_SCANNED = 20_000  # letters that a list or a choice reads, whether they match or not
 MAX_GROUPED = 2_000  # of which groups are made
-MAX_GROUPS = 50
+MAX_GROUPS = 20
 MAX_CHOSEN = 1_000  # letters of one replay or discard
+
+WILD = re.compile(r"[%_\\]")  # what stands for something else in a pattern of LIKE
 
 Outcome = Literal["replayed", "discarded"]
 
@@ -55,7 +57,7 @@ class LetterFilter:
             "object_id": self.object_id,
             "cause": self.cause,
             "group": self.group,
-            "fragment": max(re.split("…", self.group or ""), key=len),
+            "pattern": WILD.sub(r"\\\g<0>", self.group or "").replace("…", "%") + "%",
             "since": self.since,
             "until": self.until,
             "outcome": self.outcome,

@@ -1,23 +1,25 @@
 -- The console's reads of dead letters, of which there may be hundreds of thousands. Lists are read in the order of an index,
--- and no further than %(scan)s letters, whether they match the filter or not: the page says where it stopped.
+-- and no further than %(scan)s letters, whether they match the filter or not: the page says where it stopped. A statement
+-- that begins with WITH is in parentheses, as in subscriptions.sql.
 
 -- name: normalised
 -- A cause without what differs from one object to the next, so that letters can be grouped by it: addresses, UUIDs and
--- numbers are "…", but not the statuses of HTTP.
+-- numbers are "…". A status of HTTP stays: three digits after the name of the error, a bracket, or a word such as "answered".
 regexp_replace(left(letter.cause, 300),
-    'https?://[^\s"'']+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<![[:alnum:]])(?![1-5][0-9]{2}(?![0-9.:]))[0-9]+(?:[.:][0-9]+)*',
+    'https?://[^\s"'']+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<![[:alnum:]])'
+    '(?!(?<=^[[:alnum:]]+: |[(]|answered |http |status |code )[1-5][0-9]{2}(?![0-9.:]))[0-9]+(?:[.:][0-9]+)*',
     '…', 'gi')
 
 -- name: matches
--- Whether a letter passes the filter; NULL does not restrict it. `fragment` is a part of the group that its causes contain
--- as it is, and is compared first: it costs little.
+-- Whether a letter passes the filter; NULL does not restrict it. The pattern of a group is compared first, which takes a
+-- hundredth of the time.
     (%(model)s::text IS NULL OR letter.model = %(model)s)
 AND (%(object_id)s::text IS NULL OR letter.object_id = %(object_id)s)
 AND (%(cause)s::text IS NULL OR strpos(lower(letter.cause), lower(%(cause)s)) > 0)
 AND (%(since)s::timestamptz IS NULL OR letter.at >= %(since)s)
 AND (%(until)s::timestamptz IS NULL OR letter.at < %(until)s)
 AND (%(settled)s::timestamptz IS NULL OR letter.settled = %(settled)s)
-AND (%(group)s::text IS NULL OR strpos(letter.cause, %(fragment)s) > 0 AND {include normalised} = %(group)s)
+AND (%(group)s::text IS NULL OR letter.cause LIKE %(pattern)s AND {include normalised} = %(group)s)
 
 -- name: newest_open
 -- The open letters of one subscription, newest first.
@@ -79,7 +81,7 @@ LIMIT %(limit)s;
 
 -- name: subscriptions
 -- Subscriptions with open letters, after a name, and how many they have: a skip scan of the index of open letters.
-WITH RECURSIVE own (name) AS (
+(WITH RECURSIVE own (name) AS (
     (SELECT subscription_id FROM lockstep_deadletter WHERE outcome IS NULL AND subscription_id > %(after)s
      ORDER BY subscription_id LIMIT 1)
     UNION ALL
@@ -91,7 +93,7 @@ SELECT own.name, (
     SELECT count(*) FROM (SELECT FROM lockstep_deadletter letter
                           WHERE letter.subscription_id = own.name AND letter.outcome IS NULL LIMIT %(most)s) AS letter)
 FROM own WHERE own.name IS NOT NULL
-LIMIT %(limit)s;
+LIMIT %(limit)s);
 
 -- name: chosen
 -- The open letters of one subscription that an operation is for, oldest first, so that a part of them keeps the order of

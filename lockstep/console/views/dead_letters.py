@@ -1,5 +1,6 @@
 """Dead letters: the list and its groups, one letter, and their replay and discard."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 from uuid import UUID
@@ -9,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.utils import timezone
 from django.utils.http import urlencode
 
+from lockstep.changes.capture import Document
 from lockstep.changes.commands import counted
 from lockstep.console.links import address
 from lockstep.console.reads import dead_letters as reads
@@ -152,17 +154,23 @@ class DeadLetterView(ConsoleView):
         }
 
 
-def field_differences(letter: Letter) -> list[tuple[str, object, object, bool]]:
-    """The captured columns of the letter's change: name, value before and after, and whether they differ."""
+def field_differences(letter: Letter) -> list[tuple[str, str, str, bool]]:
+    """The captured columns of the letter's change: name, value before and after, and whether an update changed it."""
     change = letter.change
     if change is None:
         return []
     before, after = change.before or {}, change.after or {}
-    missing = object()
+    is_update = change.before is not None and change.after is not None
     return [
-        (name, before.get(name, ""), after.get(name, ""), before.get(name, missing) != after.get(name, missing))
+        (name, _value(before, name), _value(after, name), is_update and before.get(name) != after.get(name))
         for name in sorted(before.keys() | after.keys())
     ]
+
+
+def _value(document: Document, name: str) -> str:
+    """A text as it is, anything else as JSON; nothing for a column that the document does not have."""
+    value = document.get(name, "")
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def outcome_in_words(letter: Letter, *, is_dead_again: bool) -> list[str]:
@@ -174,12 +182,12 @@ def outcome_in_words(letter: Letter, *, is_dead_again: bool) -> list[str]:
             return [f"Discarded at {when}: {row.reason}"]
         return [f"Replayed at {when}.", _outcome_of_replay(letter, is_dead_again=is_dead_again)]
     if letter.change is None and letter.kind == "event":
-        return ["Open. Its change is no longer in the log, so it cannot be replayed: discard it."]
+        return ["Its change is no longer in the log, so it cannot be replayed: discard it."]
     if letter.change is not None and not letter.is_fanned_out:
-        return ["Open. Its change is not fanned out yet, as after a rewind: it is sent by itself."]
+        return ["Its change is not fanned out yet, as after a rewind: it is sent by itself."]
     if letter.state == "disabled":
-        return ["Open. Its subscription is disabled and gets nothing: it can only be discarded."]
-    return ["Open. It is sent again when it is replayed."]
+        return ["Its subscription is disabled and gets nothing: it can only be discarded."]
+    return ["It is sent again when it is replayed."]
 
 
 def _outcome_of_replay(letter: Letter, *, is_dead_again: bool) -> str:
@@ -246,16 +254,19 @@ class LettersAction(ActionView):
         ]
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        given = request.GET.copy()
-        given["letters"] = " ".join(request.GET.getlist("letters"))
-        if "reason" in self.form_class.base_fields and "reason" not in given:
-            return self._show(request, self.make_form(initial=given.dict()))
-        return self._show(request, self._with_letters(given))
+        return self._show(request, self._begin(request.GET.copy()))
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         if request.POST.get("step") == "preview":
-            return self._show(request, self._with_letters(request.POST.copy()))
+            return self._show(request, self._begin(request.POST.copy()))
         return super().post(request, *args, **kwargs)
+
+    def _begin(self, given: QueryDict) -> forms.Form:
+        """The form with its letters; one that needs a reason begins with asking for it."""
+        given["letters"] = " ".join(given.getlist("letters"))
+        if "reason" in self.form_class.base_fields and "reason" not in given:
+            return self.make_form(initial=given.dict())
+        return self._with_letters(given)
 
     def _with_letters(self, given: QueryDict) -> forms.Form:
         """The form with these values, in which the letters are chosen."""
