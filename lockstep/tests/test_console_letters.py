@@ -66,7 +66,7 @@ def sent() -> list[str]:
     ("causes", "group"),
     [
         (["no post 12 of 7", "no post 4711 of 8"], "no post … of …"),
-        (["503 at http://a.example/1?x=2", "503 at https://b.example/"], "503 at …"),
+        (["answered 503 at http://a.example/1?x=2", "answered 503 at https://b.example/"], "answered 503 at …"),
         (["id 0192b7a4-0000-7000-8000-000000000001", "id 0192b7a4-0000-7000-8000-00000000000F"], "id …"),
         (["Rejected: 422 (title 101)", "Rejected: 422 (title 102)"], "Rejected: 422 (title …)"),
         (["answered 503 after 300 s", "answered 503 after 200 s"], "answered 503 after … s"),
@@ -141,6 +141,7 @@ def test_a_filter_by_object_and_an_invalid_one(viewer: Operator):
     page = viewer.see("dead-letters/", object_id=b.object_id)
     assert f"/{b.pk}/" in page and f"/{a.pk}/" not in page
     assert "The filter is not valid." in viewer.see("dead-letters/", since="yesterday")
+    assert "The filter is not valid." in viewer.see("dead-letters/", subscription="\0")
 
 
 @pytest.mark.parametrize("query", [{}, {"subscription": "blog.notify"}])
@@ -274,9 +275,34 @@ def test_of_many_letters_the_oldest_are_replayed_and_the_page_says_so(
     monkeypatch.setattr("lockstep.console.reads.dead_letters.MAX_CHOSEN", 2)
     letters = bury("a", "b", "c")
     page = operator.see("dead-letters/replay/", subscription="blog.notify")
-    assert "More letters match than the 2 that are taken at once." in page
+    assert "More letters may match" in page and "at most 2 are taken at once" in page
     operator.confirm("dead-letters/replay/", page)
     assert outcomes(letters) == ["replayed", "replayed", None]
+    assert "More letters may match" not in operator.see("dead-letters/replay/", subscription="blog.notify")
+
+
+def test_letters_that_cannot_be_sent_do_not_hide_the_ones_after_them(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("lockstep.console.reads.dead_letters.MAX_CHOSEN", 2)
+    letters = bury("a", "b", "c")
+    DeadLetter.objects.filter(pk__in=[letter.pk for letter in letters[:2]]).update(seq=10**12)
+    page = operator.see("dead-letters/replay/", subscription="blog.notify")
+    assert 'name="key"' not in page and f"after={letters[1].pk}" in page
+    page = operator.see("dead-letters/replay/", subscription="blog.notify", after=letters[1].pk)
+    operator.confirm("dead-letters/replay/", page)
+    assert outcomes(letters) == [None, None, "replayed"]
+
+
+def test_a_choice_that_reads_a_part_of_the_letters_goes_on(operator: Operator, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("lockstep.console.reads.dead_letters.MAX_SCANNED", 2)
+    *others, rare = [*bury("a", "b"), *bury("c", cause="rare")]
+    page = operator.see("dead-letters/replay/", subscription="blog.notify", cause="rare")
+    assert 'name="key"' not in page and "cause=rare" in page and f"after={others[1].pk}" in page
+    assert 'name="key"' in operator.see(
+        "dead-letters/replay/", subscription="blog.notify", cause="rare", after=others[1].pk
+    )
+    assert outcomes([rare]) == [None]
 
 
 def test_more_letters_than_are_taken_at_once_are_refused(operator: Operator, monkeypatch: pytest.MonkeyPatch):

@@ -207,6 +207,14 @@ def test_pages_are_for_staff_with_the_permission(path: str, operator: Operator, 
     assert Operator("user", VIEW, OPERATE, is_staff=False).get(path).status_code == 403
 
 
+@pytest.mark.parametrize("name", ["nothing", "%00", "a%20b"])
+def test_an_unknown_name_is_not_found(name: str, operator: Operator):
+    for path in (f"subscriptions/{name}/", f"subscriptions/{name}/pause/"):
+        assert operator.get(path).status_code == 404
+    assert operator.post(f"subscriptions/{name}/pause/", reason="a").status_code == 404
+    assert not Operation.objects.exists()
+
+
 @pytest.mark.parametrize(("action", "values"), [("pause", {"reason": "a"}), ("rewind", {"everything": "on"})])
 def test_a_viewer_changes_nothing(action: str, values: dict[str, str], viewer: Operator):
     Article.objects.create(title="a")

@@ -208,10 +208,10 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class ChosenLetters:
-    """The letters that one operation is for, oldest first. `more`: further letters match, or were not read."""
+    """The letters of one operation, oldest first. `after`: after this letter others may match; None for none."""
 
     letters: tuple[UUID, ...]
-    more: bool
+    after: UUID | None
 
 
 def page_of_letters(letter_filter: LetterFilter, *, before: UUID | None, limit: int) -> LetterPage:
@@ -239,11 +239,18 @@ def subscriptions(*, after: str = "", limit: int) -> list[tuple[str, Count]]:
     return [(name, Count(count, count >= MOST_LISTED)) for name, count in rows]
 
 
-def chosen_letters(letter_filter: LetterFilter, letters: Sequence[UUID] | None = None) -> ChosenLetters:
+def chosen_letters(
+    letter_filter: LetterFilter, *, letters: Sequence[UUID] | None = None, after: UUID | None = None
+) -> ChosenLetters:
     """The oldest open letters of one subscription that match, MAX_CHOSEN at most; or those of `letters` that do."""
-    parameters = letter_filter.parameters | {"letters": None if letters is None else list(letters)}
-    found = [row[0] for row in _rows(SQL["chosen"], **parameters, limit=MAX_CHOSEN + 1)]
-    return ChosenLetters(tuple(found[:MAX_CHOSEN]), more=len(found) > MAX_CHOSEN)
+    named = None if letters is None else list(letters)
+    parameters = letter_filter.parameters | {"letters": named, "after": after, "limit": MAX_CHOSEN + 1}
+    chosen = SQL["chosen"].with_parts(letters=SQL["oldest_open"], condition=SQL["matches"])
+    found = tuple(row[0] for row in _rows(chosen, **parameters))
+    end = _rows(SQL["scan_end"].with_parts(letters=SQL["oldest_open"]), **parameters)
+    if len(found) > MAX_CHOSEN:
+        return ChosenLetters(found[:MAX_CHOSEN], found[MAX_CHOSEN - 1])
+    return ChosenLetters(found, end[0][0] if end else None)
 
 
 def batch(letter_filter: LetterFilter, *, before: UUID | None) -> Batch:

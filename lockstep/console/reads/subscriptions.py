@@ -195,7 +195,8 @@ def page_of_states(
 
 def state_of(name: str) -> State:
     """One subscription. Raises UnknownSubscription."""
-    rows = _rows(SQL["states"].with_parts(chosen=SQL["one"]), name=name, most=MOST)
+    is_storable = "\0" not in name
+    rows = _rows(SQL["states"].with_parts(chosen=SQL["one"]), name=name, most=MOST) if is_storable else []
     if not rows:
         raise UnknownSubscription(f"There is no subscription {name!r}.")
     return _state(rows[0], MOST)

@@ -45,12 +45,18 @@ coalesce(lane.cause, ''), lane.next_at
 
 -- name: lane_again
 -- The lane in which a replayed letter waits again: with its own change, or for a state subscription with a later one.
-SELECT lane.id, lane.failure, lane.cause, lane.next_at FROM lockstep_lane lane
+-- LIMIT keeps PostgreSQL from reading all deliveries once for all letters.
+SELECT lane.id, lane.failure, lane.cause, lane.next_at
+FROM lockstep_lane lane
+CROSS JOIN LATERAL (
+    SELECT FROM lockstep_delivery d WHERE d.lane_id = lane.id AND d.seq = letter.seq
+    UNION ALL
+    SELECT FROM lockstep_delivery d JOIN lockstep_subscription s ON s.name = letter.subscription_id AND s.kind = 'state'
+    WHERE d.lane_id = lane.id AND d.seq > letter.seq
+    LIMIT 1
+) AS waiting
 WHERE letter.outcome = 'replayed'
   AND (lane.subscription_id, lane.model, lane.object_id) = (letter.subscription_id, letter.model, letter.object_id)
-  AND (EXISTS (SELECT FROM lockstep_delivery d WHERE d.lane_id = lane.id AND d.seq = letter.seq)
-       OR EXISTS (SELECT FROM lockstep_subscription s WHERE s.name = letter.subscription_id AND s.kind = 'state')
-          AND EXISTS (SELECT FROM lockstep_delivery d WHERE d.lane_id = lane.id AND d.seq > letter.seq))
 
 -- name: page
 -- The next letters of the list, and of each whether its change waits in a lane again.
@@ -95,14 +101,20 @@ SELECT own.name, (
 FROM own WHERE own.name IS NOT NULL
 LIMIT %(limit)s);
 
+-- name: oldest_open
+-- The open letters of one subscription, oldest first, or those of them that are named.
+SELECT * FROM lockstep_deadletter
+WHERE subscription_id = %(subscription)s AND outcome IS NULL
+  AND (%(letters)s::uuid[] IS NULL OR id = ANY (%(letters)s))
+  AND (%(after)s::uuid IS NULL OR died >= (SELECT died FROM lockstep_deadletter WHERE id = %(after)s)
+       AND (died, id) > ((SELECT died FROM lockstep_deadletter WHERE id = %(after)s), %(after)s))
+ORDER BY died, id
+
 -- name: chosen
--- The open letters of one subscription that an operation is for, oldest first, so that a part of them keeps the order of
--- each object's changes.
-SELECT letter.id
-FROM (SELECT * FROM lockstep_deadletter WHERE subscription_id = %(subscription)s AND outcome IS NULL
-        AND (%(letters)s::uuid[] IS NULL OR id = ANY (%(letters)s))
-      ORDER BY died, id LIMIT %(scan)s) AS letter
-WHERE {include matches}
+-- The letters that an operation is for, oldest first, so that a part of them keeps the order of each object's changes.
+SELECT letter.id FROM ({letters} LIMIT %(scan)s) AS letter
+WHERE {condition}
+ORDER BY letter.died, letter.id
 LIMIT %(limit)s;
 
 -- name: batch

@@ -34,12 +34,12 @@ class FilterForm(forms.Form):
     """The filters of dead letters, which an address can carry."""
 
     subscription = forms.CharField(required=False, max_length=1_000)
-    model = forms.CharField(required=False, max_length=200, help_text='Such as "blog.article".')
+    model = forms.CharField(label="Model", required=False, max_length=200, help_text='Such as "blog.article".')
     object_id = forms.CharField(label="Object", required=False, max_length=1_000, help_text="Its primary key.")
     cause = forms.CharField(label="Cause contains", required=False, max_length=500)
     since = forms.DateTimeField(label="Changed since", required=False, widget=_datetime_input())
     until = forms.DateTimeField(label="Changed before", required=False, widget=_datetime_input())
-    group = forms.CharField(required=False, max_length=1_000, widget=forms.HiddenInput, strip=False)
+    group = forms.CharField(label="Cause", required=False, max_length=1_000, widget=forms.HiddenInput, strip=False)
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - those of a form
         super().__init__(*arguments, **options)
@@ -204,6 +204,7 @@ def _outcome_of_replay(letter: Letter, *, is_dead_again: bool) -> str:
 class LettersForm(FilterForm):
     """The filter of an operation, and once they are chosen its letters: their ids with spaces between."""
 
+    after = forms.UUIDField(required=False, widget=forms.HiddenInput)
     letters = forms.CharField(required=False, max_length=40 * reads.MAX_CHOSEN, widget=forms.HiddenInput)
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - those of a form
@@ -238,7 +239,7 @@ class LettersAction(ActionView):
     template_name = "lockstep/console/letters_action.html"
     section = "dead_letters"
     form_class: ClassVar[type[LettersForm]]
-    _more = False  # whether more letters match than are taken at once
+    _next_query = ""  # the parameters for the next letters that match
     _done = ""  # where the operator goes afterwards
 
     def subscription(self) -> str:
@@ -273,14 +274,22 @@ class LettersAction(ActionView):
         form = self.form_class(given)
         if not form.is_valid():
             return form
-        chosen = reads.chosen_letters(form.letter_filter, form.cleaned_data["letters"] or None)
-        self._more = chosen.more
+        values = form.cleaned_data
+        chosen = reads.chosen_letters(form.letter_filter, letters=values["letters"] or None, after=values["after"])
+        if chosen.after:
+            self._next_query = _query(given, set(FilterForm.base_fields), {"after": chosen.after})
         given["letters"] = " ".join(map(str, chosen.letters))
         return self.make_form(given)
 
     def page(self, request: HttpRequest, context: Mapping[str, object], *, status: int = 200) -> HttpResponse:
-        own = {"more": self._more, "at_once": reads.MAX_CHOSEN}
+        own = {"next_query": self._next_query, "at_once": reads.MAX_CHOSEN, "choice": self._choice()}
         return super().page(request, own | dict(context), status=status)
+
+    def _choice(self) -> list[tuple[str, str]]:
+        """The filter that the letters were chosen by, as words."""
+        given = self.request.POST if self.request.method == "POST" else self.request.GET
+        fields = [(name, field) for name, field in FilterForm.base_fields.items() if name != "subscription"]
+        return [(str(field.label), given[name]) for name, field in fields if given.get(name)]
 
     def done_address(self) -> str:
         return self._done or f"{address('dead_letters')}?{urlencode({'subscription': self.subscription()})}"

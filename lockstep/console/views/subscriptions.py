@@ -157,6 +157,10 @@ class SubscriptionAction(ActionView):
     def breadcrumbs(self) -> Sequence[Breadcrumb]:
         return trail(self.subscription(), is_beneath=True)
 
+    def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        reads.state_of(self.subscription())  # an address may have any name
+        return super().post(request, *args, **kwargs)
+
     def page(self, request: HttpRequest, context: Mapping[str, object], *, status: int = 200) -> HttpResponse:
         state = reads.state_of(self.subscription())
         own = {"explanation": self.explanation, "sentences": sentences(state)}
