@@ -2,7 +2,9 @@
 
 from django.urls import path
 
+from lockstep.console.views.changes import ChangesView
 from lockstep.console.views.dead_letters import DeadLettersView, DeadLetterView, DiscardView, ReplayView
+from lockstep.console.views.objects import ObjectView
 from lockstep.console.views.overview import OverviewView
 from lockstep.console.views.subscriptions import (
     PauseView,
@@ -25,6 +27,8 @@ urlpatterns = [
     path("dead-letters/replay/", ReplayView.as_view(), name="replay"),
     path("dead-letters/discard/", DiscardView.as_view(), name="discard"),
     path("dead-letters/<uuid:key>/", DeadLetterView.as_view(), name="dead_letter"),
+    path("changes/", ChangesView.as_view(), name="changes"),
+    path("objects/<str:model>/<path:object_id>/", ObjectView.as_view(), name="object"),
     path("workers/", WorkersView.as_view(), name="workers"),
     path("operations/", OperationsView.as_view(), name="operations"),
 ]
