@@ -82,6 +82,7 @@ INSTALLED_APPS = [
     "backend.defects",
     "backend.movies",
     "backend.compat",
+    "backend.home",
 ]
 MIDDLEWARE = [
     "lockstep.rest.middleware.request_id",

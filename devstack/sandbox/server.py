@@ -230,6 +230,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._tell(200, [])
             case "DELETE", "/_held":
                 self._tell(200, {"done": self.server.release()})
+            case "GET", data if data.startswith("/_data/"):
+                self._deliver(self.server.api.answer(Request("GET", data.removeprefix("/_data"))), None)
             case "GET", "/_requests":
                 self._tell(200, self.server.request_log.shown())
             case "DELETE", "/_requests":
@@ -238,7 +240,10 @@ class Handler(BaseHTTPRequestHandler):
             case _:
                 self._tell(
                     404,
-                    {"error": "GET, PUT, DELETE /_faults, DELETE /_held and GET, DELETE /_requests are all there is"},
+                    {
+                        "error": "GET, PUT, DELETE /_faults, DELETE /_held, GET /_data/<path> and GET, DELETE /_requests "
+                        "are all there is"
+                    },
                 )
 
     def _set_faults(self, body: bytes) -> None:
