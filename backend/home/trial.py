@@ -1,4 +1,4 @@
-"""The trial on the start page, in development: the latest posts, how far they have come, and the faults of the provider."""
+"""The trial on the start page, in development: how far the latest posts have come, and the provider's faults."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -124,7 +124,7 @@ class Trial:
 
 
 def _provider(remote_ids: Sequence[str]) -> Provider:
-    """The provider's faults and what it has under these ids, as it says itself. Development only: it is a remote call."""
+    """The provider's faults, and what it has under these ids: a remote call, which only development makes."""
     url = settings.POSTS_PROVIDER_URL
     try:
         with StandIn(url) as stand_in:

@@ -241,8 +241,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._tell(
                     404,
                     {
-                        "error": "GET, PUT, DELETE /_faults, DELETE /_held, GET /_data/<path> and GET, DELETE /_requests "
-                        "are all there is"
+                        "error": "GET, PUT, DELETE /_faults, DELETE /_held, GET /_data/<path> and "
+                        "GET, DELETE /_requests are all there is"
                     },
                 )
 

@@ -23,7 +23,7 @@ class Shared(Generic[T]):
         self._latest: tuple[T, float] | None = None  # the value, and when it is too old
 
     def get(self) -> T:
-        """The value. While one thread reads, the others get the one before, if there is one. Raises what `read` does."""
+        """The value. While one thread reads, the others get the one before, if any. Raises what `read` raises."""
         latest = self._latest
         if latest and self._clock() < latest[1]:
             return latest[0]

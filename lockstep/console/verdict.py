@@ -49,7 +49,8 @@ def judge(overview: Overview) -> Verdict:
         found = list(_of_family(line) if line.is_family else _of_subscription(line, overview.at))
         (remarks if line.is_family else bad).extend(found)
         if not found and not line.is_family and line.lag(overview.at) > lockstep_settings.CONSOLE_LATE_SECONDS:
-            late.append(Reason(f"{line.name} is late: {_waiting(line, overview.at)}", address("subscription", line.name)))
+            sentence = f"{line.name} is late: {_waiting(line, overview.at)}"
+            late.append(Reason(sentence, address("subscription", line.name)))
     late.extend(_of_periodic_work(overview))
     state: State = "bad" if bad else "late" if late else "good"
     return Verdict(state, (*bad, *late), tuple(remarks))
@@ -85,22 +86,22 @@ def _of_subscription(line: SubscriptionLine, now: datetime) -> Iterator[Reason]:
     elif line.full:
         yield Reason(f"{line.name} is at its cap: it goes on once half is delivered. {waiting}", where)
     elif line.failing:
-        objects = counted(line.failing, "object")
-        yield Reason(f"{objects} of {line.name} fail{'s' if line.failing == 1 else ''}{_because(line.cause)}. {waiting}", where)
+        objects, fail = counted(line.failing, "object"), "fails" if line.failing == 1 else "fail"
+        yield Reason(f"{objects} of {line.name} {fail}{_because(line.cause)}. {waiting}", where)
     if line.dead:
-        letters = f"{line.dead:,} or more" if line.dead >= MAX_COUNTED else counted(line.dead, "dead letter")
-        noun = " dead letters" if line.dead >= MAX_COUNTED else ""
-        yield Reason(f"{line.name} has {letters}{noun}.", address("dead_letters") or where)
+        yield Reason(f"{line.name} has {_letters(line)}.", address("dead_letters") or where)
 
 
 def _of_family(line: SubscriptionLine) -> Iterator[Reason]:
     where = address("subscription", line.name) or address("subscriptions")
     of = f"of {counted(line.members, 'subscription')} of {line.name}"
-    for count, what in ((line.silent, "do not answer"), (line.paused, "are paused"), (line.full, "are at their cap")):
+    if line.silent:
+        yield Reason(f"{line.silent:,} {of} {'does' if line.silent == 1 else 'do'} not answer.", where)
+    for count, what in ((line.paused, "paused"), (line.full, "at the cap")):
         if count:
-            yield Reason(f"{count:,} {of} {what}.", where)
+            yield Reason(f"{count:,} {of} {'is' if count == 1 else 'are'} {what}.", where)
     if line.dead:
-        yield Reason(f"{line.name} has {counted(line.dead, 'dead letter')}.", address("dead_letters") or where)
+        yield Reason(f"{line.name} has {_letters(line)}.", address("dead_letters") or where)
 
 
 def _waiting(line: SubscriptionLine, now: datetime) -> str:
@@ -110,6 +111,11 @@ def _waiting(line: SubscriptionLine, now: datetime) -> str:
     more = "" if line.is_exact else " or more"
     count = line.undelivered
     return f"{count:,}{more} change{'s wait' if count != 1 else ' waits'}, the oldest for {duration(line.lag(now))}."
+
+
+def _letters(line: SubscriptionLine) -> str:
+    is_exact = line.is_family or line.dead < MAX_COUNTED
+    return counted(line.dead, "dead letter") if is_exact else f"{line.dead:,} or more dead letters"
 
 
 def _because(cause: str) -> str:

@@ -100,7 +100,8 @@ def read_overview() -> Overview:
 
 def read_lines() -> list[SubscriptionLine]:
     """Reads each subscription and family with what waits for it, by name."""
-    lines = {row[0]: SubscriptionLine(*row, is_declared=is_declared(row[0])) for row in _rows("subscriptions")}
+    found = [SubscriptionLine(*row) for row in _rows("subscriptions")]
+    lines = {line.name: replace(line, is_declared=is_declared(line.name)) for line in found}
     limits = {"limit": MAX_COUNTED, "names": MAX_NAMES}
     for name, behind, oldest in _rows("behind", limit=MAX_COUNTED):
         if line := lines.get(name):  # subscriptions may come and go between two queries
@@ -126,7 +127,7 @@ def _stopped_mirrors() -> Mapping[str, str]:
     return stops()
 
 
-def _rows(statement: str, **parameters: object) -> list[TupleRow]:
+def _rows(statement: str, **parameters: int) -> list[TupleRow]:
     with log_connection().cursor() as cursor:
         cursor.execute(SQL[statement], parameters)
         rows: list[TupleRow] = cursor.fetchall()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 from lockstep import console
 from lockstep.conf import log_connection
@@ -13,7 +14,8 @@ from lockstep.sql import statements
 
 SQL = statements(console.__file__, "samples")
 
-KEPT, SPAN = timedelta(days=1), timedelta(hours=1)
+KEPT: dict[str, Any] = {"kept": timedelta(days=1)}  # the stubs know no intervals
+SPAN = timedelta(hours=1)
 GAP = timedelta(minutes=3)  # between two samples: no worker measured
 
 
@@ -36,7 +38,7 @@ def record() -> None:
     lags = [line.lag(overview.at) for line in lines if line.disabled < line.members]
     waiting = [line.undelivered for line in lines]
     failing, dead = [line.failing for line in lines], [line.dead for line in lines]
-    rows = {
+    rows: dict[str, Any] = {
         "names": ["", *(line.name for line in lines)],
         "positions": [overview.log.last_seq, *(None for _ in lines)],
         "waiting": [sum(waiting), *waiting],
@@ -46,13 +48,14 @@ def record() -> None:
     }
     with log_connection().cursor() as cursor:
         cursor.execute(SQL["record"], rows)
-        cursor.execute(SQL["remove_old"], {"kept": KEPT})
+        cursor.execute(SQL["remove_old"], KEPT)
 
 
 def recent(name: str = "") -> list[SampleRow]:
     """The samples of the last hour of a subscription or family, or of the log, oldest first."""
+    chosen: dict[str, Any] = {"name": name, "span": SPAN}
     with log_connection().cursor() as cursor:
-        cursor.execute(SQL["recent"], {"name": name, "span": SPAN})
+        cursor.execute(SQL["recent"], chosen)
         return [SampleRow(*row) for row in cursor.fetchall()]
 
 
@@ -71,6 +74,8 @@ def rates(samples: Sequence[SampleRow]) -> list[Point]:
     points: list[Point] = []
     for before, after in pairwise(samples):
         seconds = (after.at - before.at).total_seconds()
-        is_known = after.at - before.at <= GAP and after.position is not None
-        points.append((after.at, max((after.position or 0) - (before.position or 0), 0) / seconds if is_known else None))
+        if before.position is None or after.position is None or after.at - before.at > GAP:
+            points.append((after.at, None))
+        else:
+            points.append((after.at, max(after.position - before.position, 0) / seconds))
     return points

@@ -87,4 +87,8 @@ def read_operations(*, before: UUID | None, subscription: str | None, limit: int
     found = {"before": before, "subscription": subscription, "limit": limit}
     with log_connection().cursor() as cursor:
         cursor.execute(SQL["operations"], found)
-        return [OperationRow(*row[:5], json.loads(row[5]), row[6]) for row in cursor.fetchall()]
+        rows = cursor.fetchall()
+    return [
+        OperationRow(id, at, actor, kind, subscription, json.loads(parameters), outcome)
+        for id, at, actor, kind, subscription, parameters, outcome in rows
+    ]

@@ -68,4 +68,8 @@ def line_chart(points: Sequence[charts.Point], label: str, unit: str = "") -> di
 @register.inclusion_tag("lockstep/console/tags/bar_chart.html")
 def bar_chart(values: Sequence[tuple[str, float]], label: str, unit: str = "") -> dict[str, object]:
     """Bars from (name, number)."""
-    return {"chart": charts.bar_chart(values, label=label, unit=unit), "width": charts.WIDTH, "height": charts.BAR_HEIGHT}
+    return {
+        "chart": charts.bar_chart(values, label=label, unit=unit),
+        "width": charts.WIDTH,
+        "height": charts.BAR_HEIGHT,
+    }

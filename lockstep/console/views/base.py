@@ -84,7 +84,7 @@ class ConsoleView(View):
 
     def page(self, request: HttpRequest, context: Mapping[str, object], *, status: int = 200) -> HttpResponse:
         """The page with this context."""
-        return render(request, self.template_name, self._base_context(request) | context, status=status)
+        return render(request, self.template_name, {**self._base_context(request), **context}, status=status)
 
     @property
     def may_operate(self) -> bool:
@@ -118,7 +118,7 @@ class ConsoleView(View):
             return HttpResponseRedirect(f"{reverse('admin:login')}?{query}")
         right = "Only staff may see the console."
         if user.is_staff:
-            right = f"This page needs the permission {self.permission}, which an administrator can give to your account."
+            right = f"This page needs the permission {self.permission}. Administrators give it to accounts."
         return self._error_page(request, 403, "Not allowed", right)
 
     def _error_page(self, request: HttpRequest, status: int, title: str, sentence: str) -> HttpResponse:

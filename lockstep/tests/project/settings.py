@@ -1,7 +1,8 @@
 """A project that has the engine's core, with a user model and models of its own.
 
 DATABASE_URL names the server. DATABASE may be "sqlite" (nothing is captured), "orders" (the log is in a second
-database) or "schema" (all tables are in another schema than public); "extras" has rest, webhooks, feed and console as well.
+database) or "schema" (all tables are in another schema than public); "extras" has rest, webhooks, feed and console as
+well.
 """
 
 import os
