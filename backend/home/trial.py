@@ -46,7 +46,7 @@ class Outage:
 
 
 OUTAGES = (
-    Outage("down", "Take it down", "It ends every connection without a response.", {"cut": True}),
+    Outage("down", "Take it down", "It ends every connection without a response.", {"down": True}),
     Outage(
         "refusing",
         "Let it refuse writes",

@@ -1,6 +1,7 @@
 """The start page: what this is, whether it works, and where to go. In development also a trial (trial.py)."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from django.apps import apps
 from django.conf import settings
@@ -18,6 +19,7 @@ POLICY = (
 )
 READABLE = ("ok", "read-only")  # the states of a database in which users and posts can be read
 CONSOLE = "lockstep.console"
+ICON = Path(__file__).parent / "static" / "home" / "icon.svg"
 NAMES = {"periodic": "periodic work"}
 
 
@@ -28,6 +30,15 @@ class Part:
     name: str
     works: bool
     state: str
+
+
+class IconView(View):
+    """The icon that browsers ask for on behalf of pages that name none."""
+
+    http_method_names = ["get", "head"]
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse(ICON.read_bytes(), content_type="image/svg+xml", headers={"Cache-Control": "max-age=86400"})
 
 
 class HomeView(View):

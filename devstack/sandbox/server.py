@@ -177,7 +177,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send(200, {}, JSON, fault.body.encode("utf-8", "surrogatepass"))
         else:
             self.close_connection = True
-            if reads:
+            if reads and not fault.down:
                 self._deliver_half(answer)
 
     def _deliver(self, answer: Answer, pace: int | None) -> None:

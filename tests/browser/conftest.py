@@ -9,19 +9,30 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, WebError, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    WebError,
+    expect,
+    sync_playwright,
+)
 
 from tests.acceptance.running import Run, free_port
 from tests.browser.programs import chromium
 from tests.conftest import copied
+from tests.support import WAIT_TIMEOUT
 
 # Chromium as it comes with Debian: root has no sandbox, and nothing of its own may leave the machine.
 ARGUMENTS = [
     *("--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
 ]
-PATIENCE = 30_000  # milliseconds that end a test which hangs; a quiet machine needs a fraction of them
+PATIENCE = WAIT_TIMEOUT * 1_000  # milliseconds that end a test which hangs; a quiet machine needs a fraction
 LOCAL = ("data", "blob", "about")
+expect.set_options(timeout=PATIENCE)
 
 
 class Observer:

@@ -13,8 +13,7 @@ from tests.browser.pages import assert_accessible, press_until, take_pictures
 pytestmark = [pytest.mark.slow, pytest.mark.needs("browser")]
 
 DELIVERED = re.compile("Delivered as post")
-WAITS = re.compile("It waits")
-ARRIVES_WITHIN = 60_000  # milliseconds
+WAITS = re.compile("It is tried every 5 seconds")
 
 
 @pytest.fixture(autouse=True)
@@ -61,19 +60,19 @@ def test_a_newcomer_breaks_the_provider_and_mends_it(page: Page):
     """Criterion 5, with nothing but the page: write, break, see it wait, mend, see it arrive. Without a reload."""
     sign_in(page, "user")
     write(page, "Before the outage")
-    expect(latest(page)).to_contain_text(DELIVERED, timeout=ARRIVES_WITHIN)
+    expect(latest(page)).to_contain_text(DELIVERED)
     expect(latest(page).locator("code")).to_contain_text('"title":"Before the outage"')
 
     page.get_by_role("button", name="Take it down").click()
     expect(page.get_by_text("The provider is broken.", exact=False).first).to_be_visible()
     write(page, "During the outage")
-    expect(latest(page)).to_contain_text(WAITS, timeout=ARRIVES_WITHIN)
+    expect(latest(page)).to_contain_text(WAITS)
     expect(latest(page)).to_contain_text("Nothing yet.")
     assert_accessible(page)
     take_pictures(page, "home-outage")
 
     page.get_by_role("button", name="Mend it").click()
-    expect(latest(page)).to_contain_text(DELIVERED, timeout=ARRIVES_WITHIN)
+    expect(latest(page)).to_contain_text(DELIVERED)
     expect(latest(page).locator("code")).to_contain_text('"title":"During the outage"')
     take_pictures(page, "home-arrived")
 
@@ -82,7 +81,7 @@ def test_a_refused_change_is_a_dead_letter_that_an_operator_replays(page: Page):
     sign_in(page, "user")
     page.get_by_role("button", name="Let it refuse writes").click()
     write(page, "Refused")
-    expect(latest(page)).to_contain_text("A dead letter since", timeout=ARRIVES_WITHIN)
+    expect(latest(page)).to_contain_text("A dead letter since")
     expect(latest(page)).to_contain_text("sign in as admin")
 
     page.get_by_role("button", name="Sign in as admin").click()
@@ -91,7 +90,7 @@ def test_a_refused_change_is_a_dead_letter_that_an_operator_replays(page: Page):
     take_pictures(page, "home-dead-letter")
     page.get_by_role("button", name="Mend it").click()
     latest(page).get_by_role("button", name="Replay it").click()
-    expect(latest(page)).to_contain_text(DELIVERED, timeout=ARRIVES_WITHIN)
+    expect(latest(page)).to_contain_text(DELIVERED)
 
 
 def test_the_page_is_used_by_the_keyboard_alone(page: Page):

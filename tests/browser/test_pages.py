@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.needs("browser")]
 def test_admin_lists_posts_for_staff(page: Page):
     sign_in_to_admin(page)
     assert_accessible(page)
-    page.get_by_role("link", name="Posts", exact=True).first.click()
+    page.locator("#content-main a[href='/admin/posts/post/']").first.click()
     expect(page.locator("#result_list tbody tr")).to_have_count(50)
     take_pictures(page, "admin-posts")
 
@@ -35,7 +35,8 @@ def test_admin_is_used_by_the_keyboard_alone(page: Page):
 
 def test_swagger_ui_sends_a_request(page: Page):
     page.goto("/api/schema/swagger-ui/")
-    page.get_by_role("button", name=re.compile("/healthz/")).first.click()
+    page.locator(".opblock-tag[data-tag=operations]").click()
+    page.locator(".opblock-summary-control", has_text="/healthz/").click()
     page.get_by_role("button", name="Try it out").click()
     page.get_by_role("button", name="Execute").click()
     expect(page.locator(".live-responses-table .response-col_status").first).to_have_text(re.compile("^200"))

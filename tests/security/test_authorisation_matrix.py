@@ -114,6 +114,7 @@ TABLE = [
     Row("GET", "/readyz/", PUBLIC),
     Row("GET", "/metrics/", REFUSED),  # it has a token of its own, which no actor has here
     Row("GET", "/", PUBLIC),
+    Row("GET", "/favicon.ico", PUBLIC),
     Row("GET", "/problems/", PUBLIC),
     Row("GET", "/problems/not-found/", PUBLIC),
     Row("GET", "/api/schema/", PUBLIC),
