@@ -24,7 +24,7 @@ def main() -> None:
     _wait_for_database()
     _migrate()
     if settings.DEBUG:
-        call_command("setup_development_accounts")
+        call_command("setup_development_accounts", verbosity=0)
     else:
         _refuse_development_accounts()
     _import_once()

@@ -38,7 +38,7 @@ def _run(place: Place, names: list[str], runs: int) -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, allow_abbrev=False)
     parser.add_argument("--rows", type=_names, default=list(ROWS), help=f"some of {','.join(ROWS)}")
     parser.add_argument("--runs", type=int, default=3, help="rounds, of which the medians count")
     parser.add_argument("--scale", type=float, default=1.0, help="of the amounts of data; 0.05 only shows that it runs")

@@ -71,7 +71,7 @@ def moves(calls: list[Call]) -> int:
 
 def main() -> None:
     """Prints the three walks."""
-    parser = argparse.ArgumentParser(prog="python -m bench.walk", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.walk", description=__doc__, allow_abbrev=False)
     parser.add_argument("--steps", action="store_true", help="print each call")
     options = parser.parse_args()
     with open_place(0.01):

@@ -38,7 +38,7 @@ PAGES = ("tutorial.md", "webhooks-in-your-project.md")  # of docs/, which tests 
 def main(words: Sequence[str]) -> int:
     """The exit code of the first run that failed."""
     own, after = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, ())
-    parser = ArgumentParser(prog="python -m devstack.engine")
+    parser = ArgumentParser(prog="python -m devstack.engine", allow_abbrev=False)
     parser.add_argument("--long", action="store_true", help="the long forms of the fault suites, and nothing else")
     parser.add_argument("versions", nargs="*", metavar="PYTHON:DJANGO")
     options = parser.parse_args(own)

@@ -93,7 +93,9 @@ HEADINGS = [
 
 def main(words: Sequence[str]) -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(prog="devstack.readability", description="Measures how the code reads.")
+    parser = argparse.ArgumentParser(
+        prog="devstack.readability", description="Measures how the code reads.", allow_abbrev=False
+    )
     parser.add_argument("--list", action="store_true", help="name the places behind the counts of the first PATH")
     parser.add_argument("paths", nargs="*", metavar="PATH")
     options = parser.parse_args(words)

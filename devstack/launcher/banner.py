@@ -1,14 +1,16 @@
 """What is printed when everything works: where it is, how to sign in, and something to try."""
 
+import shlex
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit, urlunsplit
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from devstack.launcher.environment import Environment
+from devstack.launcher.environment import ROOT, Environment
 
 LABEL_WIDTH = 12
+OUTAGE = ".venv/bin/python manage.py sandbox fault provider --status 503 --for 30s"
 
 
 def parts(environment: Environment, values: Mapping[str, str], *, embedded: bool) -> Iterator[RenderableType]:
@@ -25,6 +27,8 @@ def parts(environment: Environment, values: Mapping[str, str], *, embedded: bool
             )
             yield ""
         yield from _example(environment.address, values["POSTS_PROVIDER_URL"])
+        if "POSTS_PROVIDER_URL" not in environment.variables:
+            yield from _outage(environment)
     yield Text("  Ctrl-C ends everything; the data stays for the next start.", style="dim")
     yield ""
 
@@ -65,6 +69,12 @@ def _example(address: str, provider: str) -> Iterator[RenderableType]:
     yield Text(f"curl -s {address}/fakeapi/v1/posts/create/ -H \"Authorization: Bearer $TOKEN\" {json} -d '{post}'")
     yield ""
     yield _row("See it at", f"{provider.rstrip('/')}/posts?userId=99999942")
+    yield ""
+
+
+def _outage(environment: Environment) -> Iterator[RenderableType]:
+    home = "" if environment.home == ROOT / ".lockstep" else f"LOCKSTEP_HOME={shlex.quote(str(environment.home))} "
+    yield _row("An outage", f"{home}{OUTAGE}", "   posts wait, and arrive after it")
     yield ""
 
 

@@ -28,11 +28,13 @@ def main() -> int:
     if home.is_locked(data / "lock") or cluster.running_postmaster(data / "postgres"):
         sys.stderr.write(f"lockstep: running on {data}{home.holder(data)}. End it first; nothing was removed.\n")
         return 1
-    for path in (*(ROOT / name for name in BUILT), data, *_bytecode()):
-        if path.exists():
-            shutil.rmtree(path)
-            if path.name != "__pycache__":
-                sys.stdout.write(f"removed {path.relative_to(ROOT)}{' (with its data)' if path == data else ''}\n")
+    found = [path for path in (*(ROOT / name for name in BUILT), data, *_bytecode()) if path.exists()]
+    for path in found:
+        shutil.rmtree(path)
+        if path.name != "__pycache__":
+            sys.stdout.write(f"removed {path.relative_to(ROOT)}{' (with its data)' if path == data else ''}\n")
+    if not found:
+        sys.stdout.write("nothing to remove\n")
     return 0
 
 

@@ -79,7 +79,7 @@ def pinned(name: str, lock: Path) -> str:
 
 
 def run(command: Sequence[str | Path]) -> int:
-    """The exit code of the command; while it runs, a line every now and then, with the time of all commands so far."""
+    """The exit code of the command; a terminal gets a line every now and then, with the time of all commands so far."""
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     ended = threading.Event()
 
@@ -89,7 +89,8 @@ def run(command: Sequence[str | Path]) -> int:
             sys.stdout.flush()
 
     reporter = threading.Thread(target=report, daemon=True)
-    reporter.start()
+    if sys.stdout.isatty():
+        reporter.start()
     try:
         return subprocess.run(command, env=environment, cwd=ROOT, check=False).returncode
     finally:

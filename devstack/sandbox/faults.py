@@ -81,9 +81,13 @@ class Faults:
             self._set_at = time.monotonic()
 
     def shown(self) -> list[dict[str, object]]:
-        """Them, as JSON, with the `times` that are left."""
+        """Them, as JSON, with the `times` and the `seconds` that are left; without those that are over."""
         with self._lock:
-            return [asdict(fault) for fault in self._faults]
+            return [
+                asdict(fault) | {"seconds": self._seconds_left(fault)}
+                for fault in self._faults
+                if fault.times != 0 and self._seconds_left(fault) != 0
+            ]
 
     def draw(self, method: str, path: str) -> Fault | None:
         """The first fault that meets this request."""
@@ -98,9 +102,15 @@ class Faults:
     def _meets(self, fault: Fault, method: str, path: str) -> bool:
         if method not in fault.methods or not path.startswith(fault.path) or fault.times == 0:
             return False
-        if fault.seconds is not None and time.monotonic() - self._set_at >= fault.seconds:
+        if self._seconds_left(fault) == 0:
             return False
         return fault.share >= 1 or self._random.random() < fault.share
+
+    def _seconds_left(self, fault: Fault) -> float | None:
+        """None for a fault that lasts until it is removed."""
+        if fault.seconds is None:
+            return None
+        return max(0.0, self._set_at + fault.seconds - time.monotonic())
 
 
 def parse(document: object) -> list[Fault]:

@@ -11,7 +11,7 @@ from devstack.sandbox.standin import ServerInThread
 
 def argument_parser(name: str, port: int, *, folder: str) -> argparse.ArgumentParser:
     """The parser of the arguments that all stand-ins take; `folder` is the help for --folder."""
-    parser = argparse.ArgumentParser(prog=f"python -m devstack.sandbox.{name}")
+    parser = argparse.ArgumentParser(prog=f"python -m devstack.sandbox.{name}", allow_abbrev=False)
     parser.add_argument("--port", type=int, default=port, help="0 picks a free one")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--folder", type=Path, help=folder)

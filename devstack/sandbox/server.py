@@ -20,6 +20,7 @@ from devstack.sandbox.request_log import RequestLog
 
 Connection: TypeAlias = socket.socket | tuple[bytes, socket.socket]  # as in the standard library
 
+CONTROL = {"Stand-In": "1"}  # by which control routes are told from those of a real system
 _GARBAGE = b'<html><body>{"id": </body></html>'
 
 
@@ -258,4 +259,4 @@ class Handler(BaseHTTPRequestHandler):
             self._tell(200, self.server.faults.shown())
 
     def _tell(self, status: int, document: object) -> None:
-        self._send(status, {}, JSON, orjson.dumps(document))
+        self._send(status, CONTROL, JSON, orjson.dumps(document))

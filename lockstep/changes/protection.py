@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.backends.utils import CursorWrapper
 
 from lockstep.changes import triggers
+from lockstep.changes.commands import counted
 from lockstep.changes.triggers import NO_MEND, TRIGGERS, Fault, Log, find_log
 from lockstep.conf import lockstep_settings, log_connection
 from lockstep.sql import Statement, identifier, joined, literal, statements
@@ -212,7 +213,8 @@ def _faults_of_the_log(cursor: CursorWrapper, log: Log) -> Iterator[Fault]:
     days = literal(lockstep_settings.RETENTION_DAYS)
     if cursor.fetchone() not in (None, (Statement("SELECT {days}").with_parts(days=days),)):
         mend = PROTECTION["set_retention_days"].with_parts(schema=log.schema, days=days)
-        yield Fault("E014", f"The database keeps the change log for another time than {days} days.", mend=mend)
+        wanted = counted(lockstep_settings.RETENTION_DAYS, "day")
+        yield Fault("E014", f"The database keeps the change log for another time than {wanted}.", mend=mend)
     if reason := role_fault(cursor, lockstep_settings.APPLICATION_ROLE):
         hint = FIT_ROLE
         yield Fault("E013", f"APPLICATION_ROLE={lockstep_settings.APPLICATION_ROLE}: the role {reason}.", hint)

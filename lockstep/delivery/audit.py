@@ -23,7 +23,7 @@ SQL = statements(__file__, "audit")
 class Finding:
     """One comparison: `differing` names the objects that differ; without differences both `digests` are equal.
 
-    `not_compared` is why one side could not be read.
+    `not_compared` is why one side could not be read, `remedy` the command that shows how to mend the differences.
     """
 
     what: str
@@ -32,6 +32,7 @@ class Finding:
     digests: tuple[str, str] | None = None
     remark: str = ""
     not_compared: str = ""
+    remedy: str = ""
 
 
 Check = Callable[[], Finding]
@@ -64,17 +65,21 @@ def rows_and_log(capture: Capture) -> Finding:
         cursor.execute(SQL["compare"].with_parts(**compared(capture)))
         objects, older, of_rows, of_log, differing = cursor.fetchone()
     remark = f"{counted(older, 'object')} older than the log" if older else ""
-    return Finding(f"{capture.label}: rows = log", objects, differing, (_hex(of_rows), _hex(of_log)), remark)
+    digests, remedy = (_hex(of_rows), _hex(of_log)), f"manage.py lockstep resync {capture.label} --plan"
+    return Finding(
+        f"{capture.label}: rows = log", objects, differing, digests, remark, remedy=remedy if differing else ""
+    )
 
 
 def _log_and_subscription(status: Status) -> Finding:
     """Pending changes are no difference; open dead letters are."""
     under_way = status.behind + status.waiting
     remark = f"{counted(under_way, 'change')} on the way" if under_way and status.state != "disabled" else ""
-    letters = []
+    letters, remedy = [], ""
     if status.dead:
-        letters = [f"{counted(status.dead, 'dead letter')}: see manage.py lockstep dead-letters {status.name}"]
-    return Finding(f"log = {status.name}", status.objects, letters, remark=remark)
+        remedy = f"manage.py lockstep dead-letters {status.name}"
+        letters = [f"{counted(status.dead, 'dead letter')}: see {remedy}"]
+    return Finding(f"log = {status.name}", status.objects, letters, remark=remark, remedy=remedy)
 
 
 def _hex(total: str) -> str:

@@ -181,7 +181,7 @@ async def _count_waiting(connection: Connection, subscription: str) -> None:
         cursor = await connection.execute(RELAY["note_count"], choice | {"placed": placed})
         if await cursor.fetchone() is None or waiting < cap:
             return
-        reason = f"{waiting} changes wait; fan-out has stopped"
+        reason = f"{waiting:,} {'change waits' if waiting == 1 else 'changes wait'}; fan-out has stopped"
         await connection.execute(OPERATIONS["leave_place"], choice)
         await connection.execute(RELAY["fill"], choice | {"reason": reason})
     logger.warning("%s is full: %s until half of them are delivered", subscription, reason)

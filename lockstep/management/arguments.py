@@ -1,16 +1,15 @@
 """The arguments of `manage.py lockstep`: its subcommands, their options, and the changes that options choose."""
 
 import re
-from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Sequence
 from contextlib import suppress
-from copy import copy
 from datetime import UTC, datetime, timedelta
 from typing import TypedDict, cast
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import CommandError, DjangoHelpFormatter
+from django.core.management.base import CommandError
 
 from lockstep.changes import commands
 from lockstep.changes.capture import captures
@@ -40,84 +39,59 @@ class Options(TypedDict, total=False):
     object_id: str | None
 
 
-class Subcommands:
-    """Adds subcommands to the parser of the command."""
-
-    def __init__(self, parser: ArgumentParser) -> None:
-        self._of_every_command = [action for action in parser._actions if action.dest != "help"]
-        self._parsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def add(self, name: str, text: str, *, named: bool = True, json: bool = True) -> ArgumentParser:
-        """One subcommand; `named` is whether it is for one subscription, `json` whether it can write JSON."""
-        command = self._parsers.add_parser(
-            name, help=text, description=text, allow_abbrev=False, formatter_class=DjangoHelpFormatter
-        )
-        for action in self._of_every_command:
-            # Options such as --settings are accepted after the subcommand too, where they overwrite only if given.
-            again = copy(action)
-            again.default = SUPPRESS
-            command._add_action(again)
-        if named:
-            text = "its name; `manage.py lockstep status` lists them"
-            command.add_argument("subscription", metavar="SUBSCRIPTION", help=text)
-        if json:
-            command.add_argument("--json", action="store_true", help="as JSON, for other programs")
-        return command
-
-
 def add_subcommands(parser: ArgumentParser) -> None:
     """Adds all subcommands."""
-    subcommands = Subcommands(parser)
+    subcommands = commands.Subcommands(parser)
     text = "delivers changes and does the periodic work; any number can run, on any number of machines"
-    subcommands.add("worker", text, named=False, json=False)
-    subcommands.add("status", "the state of every subscription, and its waiting changes", named=False)
+    subcommands.add("worker", text, has_json=False)
+    subcommands.add("status", "the state of every subscription, and its waiting changes")
     _add_letters(subcommands)
     _add_states(subcommands)
     _add_whole_log(subcommands)
 
 
-def _add_letters(subcommands: Subcommands) -> None:
+def _add_letters(subcommands: commands.Subcommands) -> None:
     """Those for dead letters, and for changes of a period."""
-    letters = _choice(subcommands.add("dead-letters", "the dead letters of a subscription, oldest first"))
+    letters = _choice(_named(subcommands.add("dead-letters", "the dead letters of a subscription, oldest first")))
     text = "how many at most (default 50)"
     letters.add_argument("--limit", type=commands.whole_number(1), default=50, metavar="N", help=text)
     text = "sends dead letters again with the same message ids"
-    _plan(_choice(subcommands.add("replay", text), every=True))
+    _plan(_choice(_named(subcommands.add("replay", text)), every=True))
     text = "sends all changes of a period again, delivered or not"
-    _plan(_span(subcommands.add("replay-changes", text), required=True))
+    _plan(_span(_named(subcommands.add("replay-changes", text)), required=True))
     text = "discards dead letters, and keeps them with the reason"
-    _reason(_plan(_choice(subcommands.add("discard", text), every=True)))
+    _reason(_plan(_choice(_named(subcommands.add("discard", text)), every=True)))
 
 
-def _add_states(subcommands: Subcommands) -> None:
+def _add_states(subcommands: commands.Subcommands) -> None:
     """Those for the state of a subscription, and for its place in the log."""
-    _reason(_plan(subcommands.add("pause", "stops fan-out and delivery; writers are not affected")))
-    _plan(subcommands.add("resume", "continues where it stopped"))
-    rewind = _plan(subcommands.add("rewind", "sends all changes since an earlier time again, in their order"))
+    _reason(_plan(_named(subcommands.add("pause", "stops fan-out and delivery; writers are not affected"))))
+    _plan(_named(subcommands.add("resume", "continues where it stopped")))
+    rewind = _plan(_named(subcommands.add("rewind", "sends all changes since an earlier time again, in their order")))
     place = rewind.add_mutually_exclusive_group(required=True)
     place.add_argument("--since", type=_time, metavar="TIME", help=f"changes since then: {TIMES}")
     place.add_argument("--all", action="store_true", help="all changes in the log")
     text = "removes a subscription that the code no longer declares, with its waiting changes"
-    _plan(subcommands.add("remove", text))
+    _plan(_named(subcommands.add("remove", text)))
 
 
-def _add_whole_log(subcommands: Subcommands) -> None:
+def _add_whole_log(subcommands: commands.Subcommands) -> None:
     """Those for the log and for the installation."""
     text = (
         "checks that rows, log and mirrors agree; exits 2 where they do not, and 3 where nothing differs but a "
         "comparison failed"
     )
-    audit = subcommands.add("audit", text, named=False)
+    audit = subcommands.add("audit", text)
     audit.add_argument("--no-outside", action="store_true", help="skip checks that call other systems")
     text = "checks settings, declarations, triggers and rights; exits 1 on an error"
-    subcommands.add("check", text, named=False)
+    subcommands.add("check", text)
     text = "continues deliveries after a dump was restored into another cluster"
-    _plan(subcommands.add("new-epoch", text, named=False))
+    _plan(subcommands.add("new-epoch", text))
     text = "writes a model's missing changes to the log, as after an import without capture"
-    resync = _plan(subcommands.add("resync", text, named=False))
+    resync = _plan(subcommands.add("resync", text))
     resync.add_argument("model", type=_captured_model, help='such as "blog.article"')
     text = "drops triggers, functions and tables of Lockstep, and keeps the project's tables"
-    _plan(subcommands.add("uninstall", text, named=False))
+    _plan(subcommands.add("uninstall", text))
 
 
 def chosen_changes(options: Options) -> ChangeFilter:
@@ -154,6 +128,12 @@ def _key(text: str, label: str | None) -> str:
             with suppress(ValidationError):
                 return str(key.to_python(text))
     raise CommandError(f"{text!r} is no primary key of {label or 'a captured model'}.")
+
+
+def _named(parser: ArgumentParser) -> ArgumentParser:
+    text = "its name; `manage.py lockstep status` lists them"
+    parser.add_argument("subscription", metavar="SUBSCRIPTION", help=text)
+    return parser
 
 
 def _plan(parser: ArgumentParser) -> ArgumentParser:

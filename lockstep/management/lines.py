@@ -1,8 +1,6 @@
-"""What `manage.py lockstep` writes."""
+"""What `manage.py lockstep` writes: its results as lines, and the next steps."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, is_dataclass
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from lockstep.changes.commands import counted
@@ -11,16 +9,10 @@ from lockstep.delivery.reports import DeadLetterRow, Preview, ReplayResult, Stat
 from lockstep.delivery.subscriptions import is_declared
 
 MAX_NAMED = 20  # differences that are named
+MAX_STEPS = 5  # next steps after a status
+SAME_WITHOUT_PLAN = "Nothing was changed. The same command without --plan does it."
+SEE_WAITING = "See what still waits: `manage.py lockstep status`"
 UNDECLARED = "not declared in the code: it fills up to its cap, and nothing delivers it"
-
-
-def as_json(result: object) -> str:
-    """A result, with its dataclasses, as JSON; times and ids are texts."""
-
-    def convert(value: object) -> object:
-        return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
-
-    return json.dumps(result, default=convert, indent=2)
 
 
 def letter_line(row: DeadLetterRow) -> str:
@@ -48,11 +40,61 @@ def _left_lines(result: Preview | ReplayResult, *, letters: bool) -> list[str]:
     """The changes that a replay left to the relay, and those no longer in the log."""
     lines = []
     if count := result.not_fanned_out:
-        stay = " Their dead letters stay open." if letters else ""
-        lines.append(f"Not fanned out yet: {counted(count, 'change')}, which go out by themselves.{stay}")
+        goes = "goes out by itself" if count == 1 else "go out by themselves"
+        stay = f" {_letters_stay(count)}." if letters else ""
+        lines.append(f"Not fanned out yet: {counted(count, 'change')}, which {goes}.{stay}")
     if count := result.not_in_log:
-        lines.append(f"No longer in the log: {counted(count, 'change')}. Their dead letters stay open: discard them.")
+        discard = "discard it" if count == 1 else "discard them"
+        lines.append(f"No longer in the log: {counted(count, 'change')}. {_letters_stay(count)}: {discard}.")
     return lines
+
+
+def _letters_stay(count: int) -> str:
+    return "Its dead letter stays open" if count == 1 else "Their dead letters stay open"
+
+
+def rewound_line(name: str, preview: Preview) -> str:
+    """What a rewind sends again."""
+    if preview.first is None:
+        return f"{name} starts again there; the log has nothing for it since then."
+    goes = "goes" if preview.changes == 1 else "go"
+    what = f"{counted(preview.changes, 'change')} of {counted(preview.objects, 'object')} {goes} out again"
+    return f"{name} starts again at {preview.first:%Y-%m-%d %H:%M:%S} UTC: {what}."
+
+
+def letter_steps(name: str, rows: Sequence[DeadLetterRow], limit: int) -> list[str]:
+    """What may be done with these dead letters."""
+    if not rows:
+        return []
+    more = [f"There may be more: --limit {10 * limit} lists them."] if len(rows) == limit else []
+    return [
+        *more,
+        f"Once the cause is mended, send again: `manage.py lockstep replay {name} --all`",
+        f"Or give up: `manage.py lockstep discard {name} --all --reason TEXT`",
+    ]
+
+
+def status_steps(rows: Sequence[Status]) -> list[str]:
+    """What the subscriptions need of an operator; the first of them."""
+    steps = [step for row in rows for step in _status_steps(row)]
+    more = [f"and {len(steps) - MAX_STEPS:,} more"] if len(steps) > MAX_STEPS else []
+    return [*steps[:MAX_STEPS], *more]
+
+
+def _status_steps(row: Status) -> Iterator[str]:
+    if row.dead:
+        yield f"{counted(row.dead, 'dead letter')}: `manage.py lockstep dead-letters {row.name}`"
+    if row.state == "paused":
+        yield f"{row.name} is paused: `manage.py lockstep resume {row.name}` sends what waits"
+    if not is_declared(row.name):
+        yield f"{row.name} is not declared: `manage.py lockstep remove {row.name} --plan` shows what it still has"
+
+
+def finding_steps(findings: Sequence[Finding]) -> list[str]:
+    """What mends the differences that an audit has found; the first of them."""
+    steps = [f"{finding.what}: `{finding.remedy}`" for finding in findings if finding.remedy]
+    more = [f"and {len(steps) - MAX_STEPS:,} more"] if len(steps) > MAX_STEPS else []
+    return [*steps[:MAX_STEPS], *more]
 
 
 def status_table(rows: Sequence[Status]) -> str:

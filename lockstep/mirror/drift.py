@@ -69,8 +69,9 @@ def mirror_check(mirror: Mirror) -> Check:
             plan = Plan(mirror, connection)
             try:
                 await plan.make(client)
-                remark = f"{plan.drift:,} differ: see {mirror.sync_command} --plan" if plan.drift else ""
-                return Finding(what, plan.listed.total(), await _differing(plan), remark=remark)
+                remedy = f"{mirror.sync_command} --plan" if plan.drift else ""
+                remark = f"{plan.drift:,} differ: see {remedy}" if plan.drift else ""
+                return Finding(what, plan.listed.total(), await _differing(plan), remark=remark, remedy=remedy)
             except ProviderError as error:
                 return Finding(what, 0, not_compared=f"the provider could not be read: {error}")
             finally:

@@ -15,6 +15,7 @@ from django.db import DatabaseError
 
 from lockstep.changes.capture import Visibility, captured
 from lockstep.changes.columns import column_of, table_of
+from lockstep.changes.commands import counted
 from lockstep.changes.database_errors import is_outage
 from lockstep.changes.readers import matching_patterns, readable_part, sight
 from lockstep.conf import lockstep_settings, networks
@@ -183,7 +184,8 @@ class EndpointHandler:
         if isinstance(error, Gone):
             reason = str(error)
         elif is_too_long:
-            reason = f"failed for {lockstep_settings.WEBHOOK_PATIENCE_DAYS} days; the last time: {error}"
+            days = counted(lockstep_settings.WEBHOOK_PATIENCE_DAYS, "day")
+            reason = f"failed for {days}; the last time: {error}"
         else:
             return
         last = Outcome(claim, error)

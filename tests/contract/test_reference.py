@@ -104,6 +104,13 @@ def test_reference_has_each_command_with_its_options():
         assert set(re.findall(r"--[a-z-]+", named[name])) == options, name
 
 
+def test_reference_has_the_json_of_each_command():
+    parser = Command().create_parser("manage.py", "lockstep")
+    [subparsers] = [action for action in parser._actions if isinstance(action, _SubParsersAction)]
+    named = {name.split()[0] for cell, *_ in rows("JSON of the commands") for name in re.findall(r"`([^`]+)`", cell)}
+    assert named - {"manage.py"} == subparsers.choices.keys() - {"worker"}
+
+
 def test_reference_has_each_check():
     sources = [file for file in (ROOT / "lockstep").rglob("*.py") if "tests" not in file.parts]
     in_code = {number for file in sources for number in re.findall(r'"(?:lockstep\.)?([EW]\d{3})"', file.read_text())}

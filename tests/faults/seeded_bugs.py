@@ -2019,4 +2019,32 @@ BUGS = [
         "        context = context or (span or trace.get_current_span()).get_span_context()\n",
         f"{TEST_REQUEST_SPANS}::test_a_change_carries_the_span_of_its_request_which_joins_the_clients_trace",
     ),
+    SeededBug(
+        "a pipe gets progress and next steps",
+        "lockstep/changes/commands.py",
+        "return not self.is_json and self.stdout.isatty() and self.stderr.isatty()",
+        "return not self.is_json and self.stderr.isatty()",
+        "lockstep/changes/tests/test_commands.py::test_a_pipe_gets_the_result_alone",
+    ),
+    SeededBug(
+        "an outage is asked of a real system",
+        "backend/entities/stand_ins.py",
+        "        self.faults()  # nothing else is sent to a system that is none\n",
+        "",
+        "backend/entities/tests/test_sandbox.py::test_a_real_system_is_asked_for_nothing",
+    ),
+    SeededBug(
+        "a stand-in that was asked to fail for a time fails for ever",
+        "devstack/sandbox/faults.py",
+        "        if self._seconds_left(fault) == 0:\n            return False\n",
+        "",
+        "backend/entities/tests/test_sandbox.py::test_the_stand_in_itself_ends_a_fault_after_its_time",
+    ),
+    SeededBug(
+        "the JSON of a plan does not say what it leaves out",
+        "lockstep/mirror/report.py",
+        '"left_out": plan.counts.total() - len(named),',
+        '"left_out": 0,',
+        "tests/contract/test_command_line.py::test_json_of_a_plan_leaves_out_what_full_has",
+    ),
 ]

@@ -65,6 +65,15 @@ def test_development_says_how_webhooks_reach_this_machine(capsys):
     assert "WEBHOOK_ALLOW_NETWORKS" not in printed(capsys, configured=("WEBHOOK_ALLOW_NETWORKS",))
 
 
+def test_development_says_how_to_try_an_outage(capsys):
+    command = (
+        "LOCKSTEP_HOME=/home/me/.lockstep .venv/bin/python manage.py sandbox fault provider --status 503 --for 30s"
+    )
+    assert command in printed(capsys)
+    assert "sandbox" not in printed(capsys, DEBUG="false")
+    assert "sandbox" not in printed(capsys, configured=("POSTS_PROVIDER_URL",))
+
+
 def test_there_are_no_known_passwords_outside_development(capsys):
     assert "12345" not in printed(capsys, DEBUG="false")
 

@@ -52,3 +52,10 @@ def test_what_ended_by_itself_holds_nothing(clone: Path, monkeypatch: pytest.Mon
 def test_another_environment_is_not_held(clone: Path):
     with in_use.held("something", clone / ".venv"):
         assert not (clone / ".venv" / in_use.FOLDER).exists()
+
+
+def test_it_says_what_it_removes(clone: Path, capsys):
+    assert clean.main() == 0
+    assert capsys.readouterr().out == "removed .venv\n"
+    assert clean.main() == 0
+    assert capsys.readouterr().out == "nothing to remove\n"

@@ -17,11 +17,14 @@ def test_the_installer_is_pinned_with_the_hashes_of_the_lock():
 
 
 class Reported(io.StringIO):
-    """Creates a file at the first line, so that what waits for the file ends."""
+    """A terminal that creates a file at the first line, so that what waits for the file ends."""
 
     def __init__(self, file: Path) -> None:
         super().__init__()
         self.file = file
+
+    def isatty(self) -> bool:
+        return True
 
     def write(self, text: str) -> int:
         self.file.touch()
@@ -35,6 +38,13 @@ def test_a_long_step_reports_progress(tmp_path: Path, monkeypatch: pytest.Monkey
     waits = "import pathlib, sys, time\nwhile not pathlib.Path(sys.argv[1]).exists(): time.sleep(0.01)\nsys.exit(3)"
     assert install.run([sys.executable, "-c", waits, reported.file]) == 3
     assert min(map(int, re.findall(r"still installing, (\d+) s\n", reported.getvalue()))) >= 100
+
+
+def test_a_long_step_is_quiet_where_no_person_reads(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(install, "REPORT_SECONDS", 0.01)
+    monkeypatch.setattr(sys, "stdout", piped := io.StringIO())
+    assert install.run([sys.executable, "-c", "import time; time.sleep(0.2)"]) == 0
+    assert piped.getvalue() == ""
 
 
 @pytest.mark.parametrize(

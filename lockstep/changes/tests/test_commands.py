@@ -1,11 +1,14 @@
-"""Commands: full option names, bounded numbers, and output that may fail without stopping the work."""
+"""Commands: full option names, bounded numbers, JSON, what only a terminal gets, and output that may fail."""
 
 import errno
 import io
+import json
 import os
 import subprocess
 import sys
-from argparse import ArgumentTypeError
+import time
+from argparse import ArgumentParser, ArgumentTypeError, _SubParsersAction
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from django.core.management import CommandError, call_command, get_commands, loa
 
 from lockstep import telemetry
 from lockstep.changes.commands import Command, counted, start_traces, whole_number
+from lockstep.changes.progress import Progress
 from tests.traces import recording
 
 DJANGOS = {"dumpdata", "flush"}  # commands of Django's, with one step more
@@ -69,6 +73,30 @@ def test_commands_share_one_base(name: str):
 def test_abbreviated_options_are_refused(words: tuple[str, ...]):
     with pytest.raises(CommandError, match="unrecognized arguments: --"):
         call_command(*words)
+
+
+def parsers_of(parser: ArgumentParser) -> Iterator[ArgumentParser]:
+    """The parsers of a command that has no subcommands, or of its subcommands."""
+    subparsers = [action for action in parser._actions if isinstance(action, _SubParsersAction)]
+    if not subparsers:
+        yield parser
+    for action in subparsers:
+        for inner in action.choices.values():
+            yield from parsers_of(inner)
+
+
+def leaves() -> list[Any]:
+    """Each command of ours, and each subcommand."""
+    parsers = [load_command_class(get_commands()[name], name).create_parser("manage.py", name) for name in OURS]
+    found = [inner for parser in parsers for inner in parsers_of(parser)]
+    return [pytest.param(parser, id=parser.prog.removeprefix("manage.py ")) for parser in found]
+
+
+@pytest.mark.parametrize("parser", leaves())
+def test_each_command_takes_full_names_only_and_has_json(parser: ArgumentParser):
+    assert parser.allow_abbrev is False
+    without = {"manage.py migrate", "manage.py lockstep worker"}  # Django's own output, and none
+    assert ("--json" in parser._option_string_actions) == (parser.prog not in without)
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -163,6 +191,76 @@ def test_processes_end_without_a_traceback_when_output_fails(target: str):
 
 def test_one_of_something_has_its_singular():
     assert [counted(number, "change") for number in (0, 1, 2_000)] == ["0 changes", "1 change", "2,000 changes"]
+
+
+class Terminal(io.StringIO):
+    """What a person reads."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class Long(Command):
+    """Works long enough to be watched, and has a next step."""
+
+    def handle(self, **options: Any) -> None:
+        with self.progress("working", 4) as progress:
+            progress.advance(2)
+            deadline = time.monotonic() + 10
+            while self.is_at_terminal and not progress._is_drawn and time.monotonic() < deadline:
+                time.sleep(0.01)
+            with progress.hidden():
+                self.stdout.write("half")
+        self.report({"done": 2}, ["done"])
+        self.suggest("Go on: `manage.py long`")
+
+
+def test_a_terminal_gets_progress_and_the_next_step(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TERM", "xterm")
+    out, err = Terminal(), Terminal()
+    call_command(Long(), stdout=out, stderr=err)
+    assert out.getvalue() == "half\ndone\n"
+    drawn, cleared, rest = err.getvalue().partition("\r\x1b[K")
+    assert "working  [###############...............] 2/4  0:00" in drawn
+    assert cleared
+    assert rest.endswith("Go on: `manage.py long`\n")
+
+
+@pytest.mark.parametrize(("out", "err"), [(Terminal, io.StringIO), (io.StringIO, Terminal), (io.StringIO, io.StringIO)])
+def test_a_pipe_gets_the_result_alone(out: type[io.StringIO], err: type[io.StringIO]):
+    read, errors = out(), err()
+    call_command(Long(), stdout=read, stderr=errors)
+    assert (read.getvalue(), errors.getvalue()) == ("half\ndone\n", "")
+
+
+def test_json_is_the_result_alone_also_at_a_terminal():
+    out, err = Terminal(), Terminal()
+    call_command(Long(), json=True, stdout=out, stderr=err)
+    assert (json.loads(out.getvalue().removeprefix("half\n")), err.getvalue()) == ({"done": 2}, "")
+
+
+def test_a_terminal_that_cannot_clear_a_line_gets_no_progress(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TERM", "dumb")
+    out, err = Terminal(), Terminal()
+
+    class Quiet(Command):
+        def handle(self, **options: Any) -> None:
+            with self.progress("working"):
+                time.sleep(0.3)
+            self.suggest("Go on.")
+
+    call_command(Quiet(), stdout=out, stderr=err)
+    assert err.getvalue() == "Go on.\n"
+
+
+def test_progress_without_a_total_counts():
+    progress = Progress(None, "reading posts")
+    assert progress.line(0) == "reading posts  0:00"
+    progress.show("reading comments", 12_000)
+    assert progress.line(75) == "reading comments  12,000  1:15"
+    progress = Progress(None, "pushing", 3)
+    progress.advance(5)  # more than was planned
+    assert progress.line(0) == f"pushing  [{'#' * 30}] 5/3  0:00"
 
 
 class Traced(Command):

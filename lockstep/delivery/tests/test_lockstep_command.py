@@ -3,10 +3,15 @@
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
+from django.conf import settings
+from django.core.checks import Warning as CheckWarning
+from django.core.management import CommandError, call_command
 
+from lockstep.changes.tests.test_commands import Terminal
 from lockstep.delivery import operations
 from lockstep.delivery.errors import RetryLater
 from lockstep.delivery.tests.support import (
@@ -38,6 +43,16 @@ def lockstep(*arguments: str) -> str:
     code, said = run_command("lockstep", *arguments)
     assert code == 0, said
     return said
+
+
+def steps_after(*arguments: str) -> list[str]:
+    """What a person at a terminal reads beside the result."""
+    out, err = Terminal(), Terminal()
+    try:
+        call_command("lockstep", *arguments, stdout=out, stderr=err)
+    except CommandError as error:
+        assert error.returncode == 2, error
+    return err.getvalue().splitlines()
 
 
 def test_status_is_a_table_or_json(dead: Steps, database: psycopg.Connection):
@@ -175,7 +190,7 @@ def test_replays_and_rewinds_report_what_they_send(dead: Steps):
     assert deliver(dead, EVENT) == []
     said = lockstep("rewind", "test", "--all")
     assert re.fullmatch(
-        r"test starts again at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC: 1 change of 1 object go out again\.\n", said
+        r"test starts again at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC: 1 change of 1 object goes out again\.\n", said
     )
     dead.fan_out()
     assert deliver(dead, EVENT) == ["a"]
@@ -184,15 +199,15 @@ def test_replays_and_rewinds_report_what_they_send(dead: Steps):
 
 def test_a_replay_reports_what_it_cannot_send(dead: Steps, database: psycopg.Connection):
     lockstep("rewind", "test", "--all")
-    left = "Not fanned out yet: 1 change, which go out by themselves. Their dead letters stay open.\n"
+    left = "Not fanned out yet: 1 change, which goes out by itself. Its dead letter stays open.\n"
     assert lockstep("replay", "test", "--all", "--plan") == f"Nothing to replay.\n{left}"
     assert lockstep("replay", "test", "--all") == f"Nothing to replay.\n{left}"
     said = lockstep("replay-changes", "test", "--since", HOUR_AGO)
-    assert said == "Nothing to replay.\nNot fanned out yet: 1 change, which go out by themselves.\n"
+    assert said == "Nothing to replay.\nNot fanned out yet: 1 change, which goes out by itself.\n"
     dead.fan_out()
     deliver(dead, EVENT)
     drop_from_log(database)
-    left = "No longer in the log: 1 change. Their dead letters stay open: discard them.\n"
+    left = "No longer in the log: 1 change. Its dead letter stays open: discard it.\n"
     assert lockstep("replay", "test", "--all", "--plan") == f"Nothing to replay.\n{left}"
     assert lockstep("replay", "test", "--all") == f"Nothing to replay.\n{left}"
     discard = ("discard", "test", "--all", "--reason", "too old")
@@ -220,7 +235,9 @@ def test_a_discard_closes_dead_letters(dead: Steps):
 
 
 def test_a_pause_names_the_command_that_resumes(dead: Steps):
-    assert "`manage.py lockstep resume test` sends them" in lockstep("pause", "test", "--reason", "maintenance")
+    pause = ("pause", "test", "--reason", "maintenance")
+    assert lockstep(*pause) == "test is paused. Its changes wait.\n"
+    assert steps_after(*pause) == ["End the pause: `manage.py lockstep resume test`"]
     assert lockstep("status").splitlines()[1].split()[1] == "paused"
     assert "maintenance" in lockstep("status")
     lockstep("resume", "test")
@@ -233,6 +250,87 @@ def test_operations_without_effect_report_it(dead: Steps):
     assert lockstep("discard", "test", "--all", "--reason", "r") == "Nothing to discard.\n"
     assert lockstep("replay-changes", "test", "--since", "0s") == "Nothing to replay.\n"
     assert lockstep("resume", "test") == "test is active already; nothing was changed.\n"
+
+
+def test_status_names_the_next_step_for_each_subscription(dead: Steps):
+    letters = "1 dead letter: `manage.py lockstep dead-letters test`"
+    assert letters in steps_after("status")
+    assert letters not in lockstep("status")
+    lockstep("pause", "test", "--reason", "maintenance")
+    assert steps_after("status")[1:] == [
+        letters,
+        "test is paused: `manage.py lockstep resume test` sends what waits",
+        "test is not declared: `manage.py lockstep remove test --plan` shows what it still has",
+    ]
+    for number in range(3):
+        dead.declare(subscriber(f"other{number}"))
+    assert steps_after("status")[-1] == "and 1 more"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "step"),
+    [
+        (("dead-letters", "test"), "send again: `manage.py lockstep replay test --all`"),
+        (("dead-letters", "test", "--limit", "1"), "There may be more: --limit 10 lists them."),
+        (("replay", "test", "--all", "--plan"), "The same command without --plan does it."),
+        (("replay", "test", "--all"), "`manage.py lockstep status`"),
+        (("replay-changes", "test", "--since", HOUR_AGO), "`manage.py lockstep status`"),
+        (("discard", "test", "--all", "--reason", "r"), "`manage.py lockstep dead-letters test`"),
+        (("rewind", "test", "--all"), "`manage.py lockstep status`"),
+        (("remove", "test", "--plan"), "The same command without --plan does it."),
+        (("resync", "posts.post"), "`manage.py lockstep audit --no-outside`"),
+        (("audit", "--no-outside"), "log = test: `manage.py lockstep dead-letters test`"),
+    ],
+    ids=" ".join,
+)
+def test_a_command_names_the_next_step(dead: Steps, arguments: tuple[str, ...], step: str):
+    assert step in "\n".join(steps_after(*arguments))
+
+
+def documented_members() -> dict[tuple[str, str], set[str]]:
+    """The members of the JSON of each command and of its plan, as docs/reference.md has them."""
+    text = Path(settings.BASE_DIR, "docs", "reference.md").read_text(encoding="utf-8")
+    section = text.partition("\n## JSON of the commands\n")[2].partition("\n## ")[0]
+    found = {}
+    for names, kind, members in re.findall(r"^\| (`.*) \| (array|object) \| (`.*) \|$", section, re.MULTILINE):
+        for name in re.findall(r"`([^`]+)`", names):
+            found[name, kind] = set(re.findall(r"`(\w+)`", members))
+    return found
+
+
+EXAMPLES = {
+    "status": ("status",),
+    "dead-letters": ("dead-letters", "test"),
+    "replay": ("replay", "test", "--all"),
+    "replay --plan": ("replay", "test", "--all", "--plan"),
+    "replay-changes": ("replay-changes", "test", "--since", HOUR_AGO),
+    "replay-changes --plan": ("replay-changes", "test", "--since", HOUR_AGO, "--plan"),
+    "discard": ("discard", "test", "--all", "--reason", "r"),
+    "discard --plan": ("discard", "test", "--all", "--reason", "r", "--plan"),
+    "rewind": ("rewind", "test", "--all"),
+    "pause": ("pause", "test", "--reason", "r"),
+    "resume": ("resume", "test"),
+    "remove": ("remove", "test"),
+    "audit": ("audit", "--no-outside"),
+    "check": ("check",),
+    "resync": ("resync", "posts.post"),
+    "uninstall": ("uninstall", "--plan"),
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_json_has_the_documented_members(dead: Steps, monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.setattr(command, "run_checks", lambda databases: [CheckWarning("a", id="lockstep.W002")])
+    code, said = run_command("lockstep", *EXAMPLES[name], "--json")
+    assert code in (0, 2), said
+    found = json.JSONDecoder().raw_decode(said)[0]
+    kind = "array" if isinstance(found, list) else "object"
+    assert set(found[0] if kind == "array" else found) == documented_members()[name, kind]
+
+
+def test_the_reference_has_the_json_of_every_command():
+    named = {name for name, _ in documented_members()}
+    assert named == {*EXAMPLES, "manage.py reseal_secrets"}
 
 
 @pytest.mark.parametrize(

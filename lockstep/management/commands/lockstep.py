@@ -1,7 +1,7 @@
 """`manage.py lockstep`: the worker, and the operations on deliveries."""
 
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Unpack
 
@@ -24,11 +24,16 @@ from lockstep.delivery.operations import StillDeclared, UnknownSubscription, Wro
 from lockstep.delivery.periodic import overdue
 from lockstep.management.arguments import Options, add_subcommands, chosen_changes, chosen_letters
 from lockstep.management.lines import (
-    as_json,
+    SAME_WITHOUT_PLAN,
+    SEE_WAITING,
     finding_lines,
+    finding_steps,
     letter_line,
+    letter_steps,
     preview_lines,
     replayed_lines,
+    rewound_line,
+    status_steps,
     status_table,
 )
 from lockstep.uninstall import ExtraNotInstalled, plan_uninstall, remaining_steps, uninstall
@@ -38,6 +43,7 @@ DIFFERENT, NOT_COMPARED = 2, 3  # exit codes of the audit
 
 class Command(commands.Command):
     help = "Delivers changes (worker); shows waiting changes and dead letters; pauses, replays, discards, rewinds."
+    has_json = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Adds the subcommands, each of which is a method of this class."""
@@ -54,6 +60,8 @@ class Command(commands.Command):
             raise CommandError(f"{error} There are: {names}.") from error
         except (StillDeclared, SameCluster, WrongState, Busy, NotOwner, ExtraNotInstalled) as error:
             raise CommandError(str(error)) from error
+        if options.get("plan"):
+            self.suggest(SAME_WITHOUT_PLAN)
 
     def _worker(self, options: Options) -> None:
         from lockstep.delivery.process import run_worker
@@ -62,11 +70,11 @@ class Command(commands.Command):
             self.stdout.write(text)
             self.stdout.flush()
 
-        run_worker(tell=tell, warn=lambda text: self.stderr.write(self.style.ERROR(text)))
+        run_worker(tell=tell, warn=self.stderr.write)
 
     def _status(self, options: Options) -> None:
         rows = operations.status()
-        self._report(options, rows, [status_table(rows)])
+        self.report(rows, [status_table(rows)])
         if options["json"]:
             return
         if (workers := worker_state()) != "ok":
@@ -74,38 +82,50 @@ class Command(commands.Command):
         elif late := overdue():
             text = "A worker that has just started does it soon; otherwise its log has the reason."
             self.stderr.write(f"Periodic work, not done for too long: {', '.join(late)}. {text}")
+        self.suggest(*status_steps(rows))
 
     def _dead_letters(self, options: Options) -> None:
-        rows = operations.dead_letters(chosen_changes(options), limit=options["limit"])
-        self._report(options, rows, [letter_line(row) for row in rows] or ["No dead letters."])
+        name, limit = options["subscription"], options["limit"]
+        rows = operations.dead_letters(chosen_changes(options), limit=limit)
+        self.report(rows, [letter_line(row) for row in rows] or ["No dead letters."])
+        self.suggest(*letter_steps(name, rows, limit))
 
     def _replay(self, options: Options) -> None:
         change_filter = chosen_letters(options)
         if options["plan"]:
-            preview = operations.preview_letters(change_filter)
-            self._report(options, preview, preview_lines("replay", preview, letters=True))
+            with self.progress("reading dead letters"):
+                preview = operations.preview_letters(change_filter)
+            self.report(preview, preview_lines("replay", preview, letters=True))
             return
-        done = operations.replay_letters(change_filter)
-        self._report(options, done, replayed_lines(done, letters=True))
+        with self.progress("replaying dead letters"):
+            done = operations.replay_letters(change_filter)
+        self.report(done, replayed_lines(done, letters=True))
+        self.suggest(SEE_WAITING)
 
     def _replay_changes(self, options: Options) -> None:
         change_filter = chosen_changes(options)
         if options["plan"]:
-            preview = operations.preview_span(change_filter)
-            self._report(options, preview, preview_lines("replay", preview))
+            with self.progress("reading the log"):
+                preview = operations.preview_span(change_filter)
+            self.report(preview, preview_lines("replay", preview))
             return
-        done = operations.replay_span(change_filter)
-        self._report(options, done, replayed_lines(done))
+        with self.progress("replaying changes"):
+            done = operations.replay_span(change_filter)
+        self.report(done, replayed_lines(done))
+        self.suggest(SEE_WAITING)
 
     def _discard(self, options: Options) -> None:
         change_filter = chosen_letters(options)
         if options["plan"]:
-            preview = operations.preview_discard(change_filter)
-            self._report(options, preview, preview_lines("discard", preview))
+            with self.progress("reading dead letters"):
+                preview = operations.preview_discard(change_filter)
+            self.report(preview, preview_lines("discard", preview))
             return
-        count = operations.discard_letters(change_filter, reason=options["reason"])
+        with self.progress("discarding dead letters"):
+            count = operations.discard_letters(change_filter, reason=options["reason"])
         line = f"Discarded {counted(count, 'dead letter')}." if count else "Nothing to discard."
-        self._report(options, {"discarded": count}, [line])
+        self.report({"discarded": count}, [line])
+        self.suggest(f"See what is left: `manage.py lockstep dead-letters {options['subscription']}`")
 
     def _pause(self, options: Options) -> None:
         name = options["subscription"]
@@ -114,15 +134,16 @@ class Command(commands.Command):
         when = " as soon as it is enabled" if state == "disabled" else ""
         line = f"Would pause {name}{when}." if options["plan"] else f"{name} is paused{when}."
         if not (when or options["plan"]):
-            line += f" Its changes wait; `manage.py lockstep resume {name}` sends them."
-        self._report(options, {"state": state}, [line])
+            line += " Its changes wait."
+        self.report({"state": state}, [line])
+        if not options["plan"]:
+            self.suggest(f"End the pause: `manage.py lockstep resume {name}`")
 
     def _resume(self, options: Options) -> None:
         name = options["subscription"]
         subscriptions = Subscription.objects.using(lockstep_settings.DATABASE)
         if subscriptions.filter(name=name, state=Subscription.State.ACTIVE).exists():
-            line = f"{name} is active already; nothing was changed."
-            self._report(options, {"state": "active"}, [line])
+            self.report({"state": "active"}, [f"{name} is active already; nothing was changed."])
             return
         with _rolled_back_if(options["plan"]):
             state = operations.resume(name)
@@ -131,20 +152,21 @@ class Command(commands.Command):
             line = f"Would resume {name}."
         elif state == "disabled":
             line = f"{name} is not paused any more; it is disabled still."
-        self._report(options, {"state": state}, [line])
+        self.report({"state": state}, [line])
+        if not options["plan"]:
+            self.suggest(SEE_WAITING)
 
     def _rewind(self, options: Options) -> None:
-        name, preview = options["subscription"], operations.preview_span(chosen_changes(options))
+        name = options["subscription"]
+        with self.progress("reading the log"):
+            preview = operations.preview_span(chosen_changes(options))
         if options["plan"]:
-            lines = preview_lines("send again", preview)
-        elif not operations.rewind(name, since=options["since"]):
-            lines = ["The log has nothing since then."]
-        elif preview.first is None:
-            lines = [f"{name} starts again there; the log has nothing for it since then."]
-        else:
-            what = f"{counted(preview.changes, 'change')} of {counted(preview.objects, 'object')}"
-            lines = [f"{name} starts again at {preview.first:%Y-%m-%d %H:%M:%S} UTC: {what} go out again."]
-        self._report(options, preview, lines)
+            self.report(preview, preview_lines("send again", preview))
+            return
+        with self.progress("rewinding"):
+            is_rewound = operations.rewind(name, since=options["since"])
+        self.report(preview, [rewound_line(name, preview) if is_rewound else "The log has nothing since then."])
+        self.suggest(SEE_WAITING)
 
     def _remove(self, options: Options) -> None:
         name = options["subscription"]
@@ -153,16 +175,20 @@ class Command(commands.Command):
             operations.remove(name)
         what = f"{counted(lost[0].waiting, 'waiting change')} and {counted(lost[0].dead, 'dead letter')}"
         line = f"Would remove {name} with {what}." if options["plan"] else f"{name} is removed."
-        self._report(options, {"waiting": lost[0].waiting, "dead": lost[0].dead}, [line])
+        self.report({"waiting": lost[0].waiting, "dead": lost[0].dead}, [line])
 
     def _audit(self, options: Options) -> None:
         findings = []
-        for finding in audit(outside=not options["no_outside"]):
-            findings.append(finding)
-            if not options["json"]:
-                self._write(finding_lines(finding))
+        with self.progress("comparing") as progress:
+            for finding in audit(outside=not options["no_outside"]):
+                findings.append(finding)
+                progress.advance()
+                if not options["json"]:
+                    with progress.hidden():
+                        self.report(finding, finding_lines(finding))
         if options["json"]:
-            self._report(options, findings, [])
+            self.report(findings, [])
+        self.suggest(*finding_steps(findings))
         if any(finding.differing for finding in findings):
             raise CommandError("There are differences.", returncode=DIFFERENT)
         if any(finding.not_compared for finding in findings):
@@ -177,38 +203,34 @@ class Command(commands.Command):
             {"id": each.id, "is_error": each.is_serious(), "message": each.msg, "hint": each.hint or ""}
             for each in found
         ]
-        self._report(options, rows, [str(each) for each in found] or ["Everything is as it should be."])
+        self.report(rows, [str(each) for each in found] or ["Everything is as it should be."])
         if any(each.is_serious() for each in found):
             raise CommandError("There are errors.")
 
     def _new_epoch(self, options: Options) -> None:
-        chosen = preview_new_epoch() if options["plan"] else begin_new_epoch()
+        with self.progress("reading the log" if options["plan"] else "rewriting the log"):
+            chosen = preview_new_epoch() if options["plan"] else begin_new_epoch()
         lines = [f"{name}: changes to send: {count:,}" for name, count in chosen.items()]
         if not options["plan"]:
             lines.append("A new epoch has begun. Start the workers.")
-        self._report(options, dict(chosen), lines)
+        self.report(dict(chosen), lines)
 
     def _resync(self, options: Options) -> None:
-        found = resync(captured(options["model"]).model, plan=options["plan"])
+        with self.progress(f"comparing {options['model']} with the log"):
+            found = resync(captured(options["model"]).model, plan=options["plan"])
         verb = "Would write" if options["plan"] else "Written"
         counts = f"{found.created:,} created, {found.updated:,} updated, {found.deleted:,} deleted"
-        self._report(options, found, [f"{verb}: {counts}."])
+        self.report(found, [f"{verb}: {counts}."])
+        if not options["plan"]:
+            self.suggest("Prove it: `manage.py lockstep audit --no-outside`")
 
     def _uninstall(self, options: Options) -> None:
-        dropped = list(plan_uninstall() if options["plan"] else uninstall())
+        with self.progress("looking" if options["plan"] else "dropping"):
+            dropped = list(plan_uninstall() if options["plan"] else uninstall())
         verb = "Would drop" if options["plan"] else "Dropped"
+        remaining = [] if options["plan"] else remaining_steps()
         lines = [f"{verb} {what}." for what in dropped] or ["The database has nothing of Lockstep."]
-        if not options["plan"]:
-            lines.extend(remaining_steps())
-        self._report(options, {"dropped": dropped}, lines)
-
-    def _report(self, options: Options, result: object, lines: Sequence[str]) -> None:
-        """Writes the result as JSON with --json, else these lines."""
-        self._write([as_json(result)] if options["json"] else lines)
-
-    def _write(self, lines: Sequence[str]) -> None:
-        for line in lines:
-            self.stdout.write(line)
+        self.report({"dropped": dropped, "remaining": remaining}, [*lines, *remaining])
 
 
 @contextmanager

@@ -1,3 +1,5 @@
+import os
+
 from backend.accounts.development import PASSWORD, USERNAME, ensure_account, refuse_outside_development
 from backend.accounts.sessions import open_opaque
 from lockstep.changes import commands
@@ -10,4 +12,8 @@ class Command(commands.Command):
     def handle(self, **options: object) -> None:
         refuse_outside_development()
         token = open_opaque(ensure_account(USERNAME, PASSWORD))
-        self.stdout.write(f"{USERNAME} / {PASSWORD}\nAuthorization: Bearer {token}")
+        header = f"Authorization: Bearer {token}"
+        result = {"username": USERNAME, "password": PASSWORD, "token": token}
+        self.report(result, [f"{USERNAME} / {PASSWORD}", header])
+        address = f"http://127.0.0.1:{os.environ.get('PORT', '8000')}"
+        self.suggest(f"Try it: curl -s {address}/api/v1/users/me/ -H '{header}'")

@@ -1,6 +1,4 @@
-import json
 import sys
-from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import IO, cast
 
@@ -21,9 +19,6 @@ from lockstep.http.errors import ProviderError
 class Command(commands.Command):
     help = "Compares the counter's tallies of defects with the expected ones; exits with 2 if they differ."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true", help="print JSON")
-
     def handle(self, **options: object) -> None:
         if not settings.COUNTER_URL:
             raise CommandError("No counter is configured: set COUNTER_URL.")
@@ -32,12 +27,10 @@ class Command(commands.Command):
         except ProviderError as error:
             raise CommandError(f"The counter at {settings.COUNTER_URL} cannot be read: {error}") from error
         lines = compare(expected_tallies(), tallies)
-        if options["json"]:
-            rows = [asdict(line) | {"gap": dict(zip(("create", "delete"), line.gap, strict=True))} for line in lines]
-            self.stdout.write(json.dumps(rows))
-        else:
+        if not self.is_json:
             Console(file=cast("IO[str]", self.stdout._out)).print(_table(lines))
-            self.stdout.write(_verdict(lines))
+        rows = [asdict(line) | {"gap": dict(zip(("create", "delete"), line.gap, strict=True))} for line in lines]
+        self.report(rows, [_verdict(lines)])
         if any(any(line.gap) for line in lines):
             sys.exit(2)
 
@@ -58,17 +51,23 @@ def _verdict(lines: list[Line]) -> str:
         return "No gap: the counter agrees with the log."
     created, deleted = (sum(column) for column in zip(*(line.gap for line in lines), strict=True))
     status = next((one for one in operations.status() if one.name == NAME), None)
-    return f"The counter lacks {created:+,} creations and {deleted:+,} deletions. {_advice(status)}"
+    return f"The counter lacks {_lacking(created, 'creation')} and {_lacking(deleted, 'deletion')}. {_advice(status)}"
+
+
+def _lacking(number: int, noun: str) -> str:
+    return f"{number:+,} {noun}" if abs(number) == 1 else f"{number:+,} {noun}s"
 
 
 def _advice(status: Status | None) -> str:
     if status is None:
         return "Nothing was ever sent: start a worker."
     if status.state == "paused":
-        return f"{NAME} is paused ({status.reason or 'without a reason'}): `lockstep resume {NAME}` lets it go on."
+        reason = status.reason or "without a reason"
+        return f"{NAME} is paused ({reason}): `manage.py lockstep resume {NAME}` lets it go on."
     if status.dead:
-        return f"{counted(status.dead, 'message')} refused: see `lockstep dead-letters {NAME}`, then `lockstep replay`."
+        see, then = f"`manage.py lockstep dead-letters {NAME}`", f"`manage.py lockstep replay {NAME} --all`"
+        return f"{counted(status.dead, 'message')} refused: see {see}, then {then}."
     if status.behind or status.waiting:
         return f"{counted(status.behind + status.waiting, 'change')} still on the way."
-    again = f"`lockstep rewind {NAME} --all` sends all again that the log has, under the same ids"
+    again = f"`manage.py lockstep rewind {NAME} --all` sends all again that the log has, under the same ids"
     return f"Nothing is on its way; {again}."

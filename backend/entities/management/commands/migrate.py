@@ -21,6 +21,7 @@ FORMER = ("changes", "delivery")  # labels of apps in development versions befor
 class Command(commands.Command, migrate.Command):
     """The command; `call_command`, and with it the tests and the bench, finds this one, too."""
 
+    has_json = False  # its output is Django's
     _applied = ""  # the last migration that was begun, such as "posts.0005_edition"
 
     def execute(self, *args: Any, **options: Any) -> str | None:  # noqa: ANN401 - Django's signature

@@ -1,12 +1,9 @@
 import asyncio
 from argparse import ArgumentParser
-from typing import IO, cast
 
 from django.conf import settings
 from django.core.management.base import CommandError
 from django.utils import timezone
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from backend.posts.mirror import JSONPLACEHOLDER, was_imported
 from lockstep.changes import commands
@@ -28,35 +25,42 @@ class Command(commands.Command):
 
     def handle(self, *, if_never: bool = False, **options: object) -> None:
         if if_never and was_imported():
+            self.report({"completed": True, "collections": []}, [])
+            self.suggest("Imported before, and nothing was done. Without --if-never it imports what is new.")
             return
         record = Import.objects.create(provider=JSONPLACEHOLDER.provider)
-        reports = asyncio.run(_import(Console(file=cast("IO[str]", self.stdout._out))))
+        reports = asyncio.run(self._import())
         record.report = {report.collection: vars(report) for report in reports}
         problem = _problem(reports)
         if not any(report.error for report in reports) and any(report.seen for report in reports):
             record.completed = timezone.now()
         record.save()
-        for report in reports:
-            self.stdout.write(_summary(report))
+        result = {"completed": record.completed is not None, "collections": [_document(report) for report in reports]}
+        self.report(result, map(_summary, reports))
         if problem:
             raise CommandError(problem)
+        self.suggest("Compare both sides: `manage.py sync_with_fake_system --plan`")
+
+    async def _import(self) -> list[Report]:
+        with self.progress("importing") as progress:
+
+            def show(report: Report) -> None:
+                progress.show(f"importing {report.collection}", report.seen)
+
+            async with JSONPLACEHOLDER.open_client() as client, open_pool(size=2) as pool:
+                return await import_all(JSONPLACEHOLDER, client, pool, show)
 
 
-async def _import(console: Console) -> list[Report]:
-    columns = (TextColumn("{task.description:9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        tasks = {
-            collection.name: bars.add_task(collection.name, total=None) for collection in JSONPLACEHOLDER.collections
-        }
-
-        def progress(report: Report) -> None:
-            bars.update(tasks[report.collection], completed=report.seen)
-
-        async with JSONPLACEHOLDER.open_client() as client, open_pool(size=2) as pool:
-            reports = await import_all(JSONPLACEHOLDER, client, pool, progress)
-        for report in reports:
-            bars.update(tasks[report.collection], completed=report.seen, total=report.seen)
-    return reports
+def _document(report: Report) -> dict[str, object]:
+    """A report as values of JSON, by the names of the printed line."""
+    return {
+        "collection": report.collection,
+        "imported": report.taken,
+        "known_before": report.known,
+        "unusable": report.refused,
+        "examples": report.examples,
+        "error": report.error,
+    }
 
 
 def _summary(report: Report) -> str:

@@ -1,13 +1,11 @@
 import asyncio
 import sys
 from argparse import ArgumentParser
-from typing import IO, Any, cast
+from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError
 from psycopg import AsyncConnection
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from backend.posts.mirror import JSONPLACEHOLDER, was_imported
 from lockstep.changes import commands
@@ -20,7 +18,7 @@ from lockstep.mirror.apply import Applier
 from lockstep.mirror.ceiling import Ceiling
 from lockstep.mirror.collections import Client
 from lockstep.mirror.plan import Plan
-from lockstep.mirror.report import describe_plan, describe_result
+from lockstep.mirror.report import describe_plan, describe_result, plan_document, result_document
 from lockstep.mirror.state import State
 from lockstep.mirror.subscriber import mirror_subscriber
 
@@ -44,10 +42,9 @@ class Command(commands.Command):
         )  # fmt: skip
 
     def handle(self, *, plan: bool, full: bool, max_delete: int, **options: object) -> None:
-        console = Console(file=cast("IO[str]", self.stdout._out), soft_wrap=True)
         imported = was_imported()
         try:
-            code = asyncio.run(_sync(console, apply=not plan, full=full, max_delete=max_delete if imported else 0))
+            code = asyncio.run(self._sync(apply=not plan, full=full, max_delete=max_delete if imported else 0))
         except ProviderError as error:
             raise CommandError(
                 f"The provider at {settings.POSTS_PROVIDER_URL} could not be read, and nothing was changed: {error}"
@@ -56,7 +53,54 @@ class Command(commands.Command):
             never = "" if imported else " Nothing was ever imported: run manage.py import_data_from_api first?"
             raise CommandError(f"{error}{never}") from error
         self._warn_if_paused()
+        if not imported:
+            self.suggest("Nothing was ever imported. Import first: `manage.py import_data_from_api`")
+        elif code == DRIFT:
+            self.suggest("Make the provider equal: `manage.py sync_with_fake_system`")
         sys.exit(code)
+
+    async def _sync(self, *, apply: bool, full: bool, max_delete: int) -> int:
+        """Plans, and applies the plan if `apply`. Returns the exit code."""
+        async with (
+            JSONPLACEHOLDER.open_client() as client,
+            open_pool(size=JSONPLACEHOLDER.concurrency + 2) as pool,
+            pool.connection() as connection,
+        ):
+            plan = await self._plan(client, connection, adopt=apply)
+            state = State(JSONPLACEHOLDER, connection)
+            if not apply:
+                await self._show(plan, full=full, stopped=await state.stopped())
+                return DRIFT if plan.drift else 0
+            if Ceiling(delete=max_delete).exceeded_by(plan.counts):
+                raise TooManyDeletions(plan.counts["delete"], max_delete)
+            subscriber = mirror_subscriber(JSONPLACEHOLDER)
+            await declare(connection, subscriber)
+            applier = Applier(JSONPLACEHOLDER, client, pool, subscriber)
+            for _ in range(ROUNDS):
+                await plan.verify()
+                if not plan.todo or applier.result.failed:
+                    break
+                with self.progress("pushing", plan.todo) as progress:
+                    await applier.run(plan, progress.advance)
+                plan = await self._plan(client, connection, adopt=True)
+            await state.resume()
+            if self.is_json:
+                self.report(result_document(plan, applier.result), [])
+            else:
+                describe_result(self.stdout.write, plan, applier.result, style=self.style)
+            return 1 if applier.result.failed or plan.todo else 0
+
+    async def _plan(self, client: Client, connection: AsyncConnection[Any], *, adopt: bool) -> Plan:
+        plan = Plan(JSONPLACEHOLDER, connection)
+        with self.progress("reading the provider") as progress:
+            await plan.make(client, lambda name, listed: progress.show(f"reading {name}", listed), adopt=adopt)
+        return plan
+
+    async def _show(self, plan: Plan, *, full: bool, stopped: str) -> None:
+        if self.is_json:
+            self.report(await plan_document(plan, full=full, stopped=stopped), [])
+        else:
+            await describe_plan(self.stdout.write, plan, full=full, stopped=stopped, style=self.style)
 
     def _warn_if_paused(self) -> None:
         """Warns about a paused subscription, with which the difference grows with each write."""
@@ -64,7 +108,7 @@ class Command(commands.Command):
         found = Subscription.objects.filter(name=name).exclude(state=Subscription.State.ACTIVE).first()
         if found:
             reason = f" ({found.reason})" if found.reason else ""
-            self.stdout.write(
+            self.stderr.write(
                 f"The mirror is {found.state}{reason}: changes are not pushed meanwhile. "
                 f"`manage.py lockstep status` says more; `manage.py lockstep resume {name}` ends a pause."
             )
@@ -78,46 +122,3 @@ class TooManyDeletions(Exception):
             f"The plan deletes {counted(planned, 'object')} at the provider, more than --max-delete {allowed:,}. "
             f"Nothing was changed. Look with --plan; if that is right, run with --max-delete {planned}."
         )
-
-
-async def _sync(console: Console, *, apply: bool, full: bool, max_delete: int) -> int:
-    """Plans, and applies the plan if `apply`. Returns the exit code."""
-    async with (
-        JSONPLACEHOLDER.open_client() as client,
-        open_pool(size=JSONPLACEHOLDER.concurrency + 2) as pool,
-        pool.connection() as connection,
-    ):
-        plan = await _plan(console, client, connection, adopt=apply)
-        state = State(JSONPLACEHOLDER, connection)
-        if not apply:
-            await describe_plan(console, plan, full=full, stopped=await state.stopped())
-            return DRIFT if plan.drift else 0
-        if Ceiling(delete=max_delete).exceeded_by(plan.counts):
-            raise TooManyDeletions(plan.counts["delete"], max_delete)
-        subscriber = mirror_subscriber(JSONPLACEHOLDER)
-        await declare(connection, subscriber)
-        applier = Applier(JSONPLACEHOLDER, client, pool, subscriber)
-        for _ in range(ROUNDS):
-            await plan.verify()
-            if not plan.todo or applier.result.failed:
-                break
-            with _bars(console) as bars:
-                task = bars.add_task("pushing", total=plan.todo)
-                await applier.run(plan, lambda: bars.advance(task))  # noqa: B023 - called within this round
-            plan = await _plan(console, client, connection, adopt=True)
-        await state.resume()
-        describe_result(console, plan, applier.result)
-        return 1 if applier.result.failed or plan.todo else 0
-
-
-async def _plan(console: Console, client: Client, connection: AsyncConnection[Any], *, adopt: bool) -> Plan:
-    plan = Plan(JSONPLACEHOLDER, connection)
-    with _bars(console) as bars:
-        tasks = {c.name: bars.add_task(f"reading {c.name}", total=None) for c in JSONPLACEHOLDER.collections}
-        await plan.make(client, lambda name, listed: bars.update(tasks[name], completed=listed), adopt=adopt)
-    return plan
-
-
-def _bars(console: Console) -> Progress:
-    columns = (TextColumn("{task.description:16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

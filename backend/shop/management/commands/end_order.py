@@ -29,7 +29,9 @@ class Command(commands.Command):
             end(actor="", order=order)
         except Conflict as error:
             raise CommandError(str(error)) from error
+        order.refresh_from_db()
+        line = f"A worker looks the charge of order {number} up, and ends the order if it was not charged."
         if without_answer:
-            self.stdout.write(f"Order {number} is rejected. A charge that shows later is a dead letter of payments.")
-            return
-        self.stdout.write(f"A worker looks the charge of order {number} up, and ends the order if it was not charged.")
+            line = f"Order {number} is rejected. A charge that shows later is a dead letter of payments."
+        self.report({"order": number, "state": order.state}, [line])
+        self.suggest("See whether a worker runs, and what waits: `manage.py lockstep status`")

@@ -280,6 +280,25 @@ def test_faults_are_set_shown_and_removed_over_http(server, http):
     assert http.get("/posts").status_code == 200
 
 
+def test_faults_that_are_over_are_not_shown(http):
+    http.put(
+        "/_faults",
+        json=[{"status": 503, "seconds": 0.1}, {"status": 500, "times": 1}, {"latency": 0.01, "seconds": 60}],
+    )
+    left = [fault["seconds"] for fault in http.get("/_faults").json()]
+    assert left[1] is None
+    assert 0 < left[0] <= 0.1
+    assert 59 < left[2] <= 60
+    time.sleep(0.12)
+    assert http.get("/posts").status_code == 500  # the first is over, and this one with it
+    assert [fault["latency"] for fault in http.get("/_faults").json()] == [0.01]
+
+
+def test_control_routes_tell_that_this_is_a_stand_in(http):
+    assert http.get("/_faults").headers["Stand-In"]
+    assert "Stand-In" not in http.get("/posts").headers
+
+
 @pytest.mark.parametrize(
     ("fault", "message"),
     [

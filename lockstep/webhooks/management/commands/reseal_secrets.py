@@ -16,10 +16,10 @@ class Command(commands.Command):
     )
 
     def handle(self, **options: object) -> None:
-        encrypted, unreadable = actions.reseal_secrets()
-        self.stdout.write(
-            f"The secrets of {counted(encrypted, 'endpoint')} are encrypted under the current SECRET_KEY."
-        )
+        with self.progress("encrypting the secrets of endpoints"):
+            encrypted, unreadable = actions.reseal_secrets()
+        line = f"The secrets of {counted(encrypted, 'endpoint')} are encrypted under the current SECRET_KEY."
+        self.report({"encrypted": encrypted, "unreadable": unreadable}, [line])
         for endpoint in unreadable:
             self.stderr.write(
                 f"The secret of endpoint {endpoint} cannot be decrypted under any key: its owner must rotate it."
