@@ -7,20 +7,20 @@ from typing import Any
 
 import orjson
 from django import forms
-from django.conf import settings
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from backend.accounts.development import CREDENTIALS
+from backend.entities.stand_ins import NoStandIn, StandIn, describe
 from backend.posts.mirror import JSONPLACEHOLDER, POSTS
 from backend.posts.models import MAX_BODY, MAX_TITLE, OUR_USER_ID, Post
-from backend.providers.stand_in import NoStandIn, StandIn
 from lockstep.mirror.models import RemoteObject
 from lockstep.models import DeadLetter, Lane, LoggedChange, Subscription
 from lockstep.rest.users import AnyUser
 
 MAX_POSTS = 5
 OPERATE = "lockstep.operate_subscription"
+PROVIDER = "provider"  # the name of its stand-in
 PROBE = "It is tried every 5 seconds."  # while the provider does not answer
 
 
@@ -70,13 +70,13 @@ class Provider:
     url: str
     problem: str = ""
     outage: Outage | None = None
-    has_other_faults: bool = False
+    others: str = ""  # other faults, set elsewhere
     posts: Mapping[str, str] | None = None  # what it has, by its id of a post: JSON
 
     @property
     def is_well(self) -> bool:
         """Whether it has no faults."""
-        return not self.problem and self.outage is None and not self.has_other_faults
+        return not self.problem and self.outage is None and not self.others
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +125,16 @@ class Trial:
 
 def _provider(remote_ids: Sequence[str]) -> Provider:
     """The provider's faults, and what it has under these ids: a remote call, which only development makes."""
-    url = settings.POSTS_PROVIDER_URL
+    stand_in = StandIn.named(PROVIDER)
     try:
-        with StandIn(url) as stand_in:
-            active = stand_in.faults()
-            found = {remote_id: stand_in.data(f"/{POSTS.name}/{remote_id}") for remote_id in remote_ids}
+        active = stand_in.faults()
+        found = {remote_id: stand_in.data(f"/{POSTS.name}/{remote_id}") for remote_id in remote_ids}
     except NoStandIn as error:
-        return Provider(url, problem=str(error))
+        return Provider(stand_in.url, problem=str(error))
     outage = next((one for one in OUTAGES if one.is_active(active)), None)
     posts = {remote_id: orjson.dumps(copy).decode() for remote_id, copy in found.items() if copy is not None}
-    return Provider(url, outage=outage, has_other_faults=bool(active) and outage is None, posts=posts)
+    others = "" if outage else "; ".join(map(describe, active))
+    return Provider(stand_in.url, outage=outage, others=others, posts=posts)
 
 
 def _progress(posts: Sequence[Post], copies: Mapping[str, RemoteObject], provider: Provider) -> list[Progress]:

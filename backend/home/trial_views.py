@@ -10,12 +10,12 @@ from django.urls import reverse
 from django.views import View
 
 from backend.accounts.development import CREDENTIALS
-from backend.home.trial import OPERATE, OUTAGES, PostForm
+from backend.entities.stand_ins import NoStandIn, StandIn
+from backend.home.trial import OPERATE, OUTAGES, PROVIDER, PostForm
 from backend.home.views import home_page
 from backend.posts.actions import create_post
 from backend.posts.mirror import JSONPLACEHOLDER, POSTS
 from backend.posts.models import Post
-from backend.providers.stand_in import NoStandIn, StandIn
 from lockstep import attributed
 from lockstep.delivery.operations import replay_letters, replay_span
 from lockstep.delivery.reports import ChangeFilter
@@ -84,9 +84,12 @@ class FaultView(TrialView):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         outage = next((one for one in OUTAGES if one.name == request.POST.get("outage")), None)
+        stand_in = StandIn.named(PROVIDER)
         try:
-            with StandIn(settings.POSTS_PROVIDER_URL) as stand_in:
-                stand_in.set_faults([outage.fault] if outage else [])
+            if outage:
+                stand_in.set_fault(outage.fault)
+            else:
+                stand_in.mend()
         except NoStandIn as error:
             messages.error(request, str(error))
             return back()

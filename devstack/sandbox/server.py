@@ -232,7 +232,9 @@ class Handler(BaseHTTPRequestHandler):
             case "DELETE", "/_held":
                 self._tell(200, {"done": self.server.release()})
             case "GET", data if data.startswith("/_data/"):
-                self._deliver(self.server.api.answer(Request("GET", data.removeprefix("/_data"))), None)
+                answer = self.server.api.answer(Request("GET", data.removeprefix("/_data")))
+                answer.headers = {**answer.headers, **CONTROL}
+                self._deliver(answer, None)
             case "GET", "/_requests":
                 self._tell(200, self.server.request_log.shown())
             case "DELETE", "/_requests":

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from backend.providers.stand_in import StandIn
+from backend.entities.stand_ins import StandIn
 from tests.acceptance.running import Run
 from tests.browser.pages import assert_accessible, press_until, take_pictures
 
@@ -19,10 +19,10 @@ WAITS = re.compile("It is tried every 5 seconds")
 @pytest.fixture(autouse=True)
 def mended_provider(system: Run) -> Iterator[None]:
     """The provider works before and after each test."""
-    with StandIn(provider_url(system)) as stand_in:
-        stand_in.set_faults([])
-        yield
-        stand_in.set_faults([])
+    stand_in = StandIn("provider", provider_url(system))
+    stand_in.mend()
+    yield
+    stand_in.mend()
 
 
 def provider_url(system: Run) -> str:

@@ -1,15 +1,17 @@
 """The start page: what it shows to whom, and what its forms do where they exist."""
 
+from typing import Any
+
 import pytest
 from django.test import Client
 from django.utils import timezone
 
+from backend.entities.stand_ins import StandIn as Control
 from backend.home import trial
 from backend.home.trial_views import SIGN_IN_FIRST
 from backend.posts.actions import create_post
 from backend.posts.mirror import JSONPLACEHOLDER, POSTS
 from backend.posts.models import Post
-from backend.providers.stand_in import StandIn as Control
 from devstack.sandbox.jsonplaceholder import StandIn
 from lockstep.mirror.models import RemoteObject
 from lockstep.models import DeadLetter, Lane, LoggedChange
@@ -52,9 +54,8 @@ def text_of(client: Client) -> str:
     return page.content.decode()
 
 
-def faults_of(stand_in: StandIn) -> list[dict[str, object]]:
-    with Control(stand_in.url) as control:
-        return control.faults()
+def faults_of(stand_in: StandIn) -> list[Any]:
+    return Control(trial.PROVIDER, stand_in.url).faults()
 
 
 def test_strangers_see_that_it_works_and_no_accounts(readiness: dict[str, str]):
@@ -155,8 +156,8 @@ def test_the_provider_is_broken_and_mended(outage: trial.Outage, stand_in: Stand
 
 
 def test_faults_that_were_set_elsewhere_are_told(stand_in: StandIn):
-    stand_in.faults(garbage=True)
-    assert "faults that were set elsewhere" in text_of(Client())
+    stand_in.faults(status=503)
+    assert "faults that were set elsewhere: it answers 503." in text_of(Client())
 
 
 def test_a_provider_that_is_no_stand_in_cannot_be_broken(development):
@@ -174,7 +175,7 @@ def test_what_arrived_is_shown_as_the_provider_has_it(stand_in: StandIn):
         acknowledged_at=timezone.now(),
         verified_at=timezone.now(),
     )
-    stand_in.faults(cut=True)
+    stand_in.faults(down=True)
     text = text_of(Client())
     assert "Delivered as post 2" in text
     assert "&quot;id&quot;:2" in text
