@@ -8,7 +8,7 @@ from typing import Literal
 from lockstep.changes.commands import counted
 from lockstep.conf import lockstep_settings
 from lockstep.console.links import address
-from lockstep.console.reads.overview import MAX_COUNTED, Overview, SubscriptionLine
+from lockstep.console.reads.overview import Overview, SubscriptionLine
 from lockstep.console.words import clock, duration
 
 State = Literal["good", "late", "bad"]
@@ -114,8 +114,7 @@ def _waiting(line: SubscriptionLine, now: datetime) -> str:
 
 
 def _letters(line: SubscriptionLine) -> str:
-    is_exact = line.is_family or line.dead < MAX_COUNTED
-    return counted(line.dead, "dead letter") if is_exact else f"{line.dead:,} or more dead letters"
+    return f"{line.dead:,} or more dead letters" if line.has_more_dead else counted(line.dead, "dead letter")
 
 
 def _because(cause: str) -> str:

@@ -48,6 +48,7 @@ class OverviewView(ConsoleView):
             "failing": sum(line.failing for line in lines),
             "dead": sum(line.dead for line in lines),
             "lag": max((line.lag(now.overview.at) for line in lines if line.disabled < line.members), default=0.0),
+            "has_more_dead": any(line.has_more_dead for line in lines),
             "is_exact": all(line.is_exact for line in lines),
             "lines": [(line, line.lag(now.overview.at)) for line in lines],
         }
