@@ -19,6 +19,7 @@ from lockstep.delivery.tests.support import Steps
 from lockstep.tests.kit import programs
 from lockstep.tests.kit.programs import Program
 from lockstep.tests.kit.servers import database_url as database_url
+from tests.browser.programs import axe, chromium
 from tests.contract.providers import deno, node_modules
 from tests.side_by_side import SERVERS
 from tests.support import BackgroundWorker, Cast, draw_large_numbers, empty_tables
@@ -50,6 +51,10 @@ PROGRAMS = {
     "systemd": Program(
         lambda: shutil.which("systemd-analyze") is not None,
         "systemd-analyze is not installed; .ci/run installs it",
+    ),
+    "browser": Program(
+        lambda: chromium() is not None and axe().exists(),
+        "chromium is not installed, or axe-core is not in .lockstep/npm; .ci/run installs them",
     ),
     "deno": Program(lambda: deno().exists(), "deno@2.9.6 is not in .lockstep/npm; .ci/run installs it"),
 }

@@ -84,6 +84,7 @@ INSTALLED_APPS = [
     "backend.defects",
     "backend.movies",
     "backend.compat",
+    "backend.home",
 ]
 MIDDLEWARE = [
     "lockstep.rest.middleware.request_id",

@@ -32,6 +32,7 @@ urlpatterns = [
     path("api/v1/", include("backend.defects.urls")),
     path("api/v1/", include("backend.movies.urls")),
     path("api/v1/webhooks", include("lockstep.webhooks.urls")),
+    path("", include("backend.home.urls")),
     path("console/", include("lockstep.console.urls")),
     path("admin/", admin_site.urls),
     re_path(r"", not_found),

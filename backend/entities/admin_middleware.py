@@ -1,4 +1,4 @@
-"""Django's sessions, users and messages, for the admin and the console only."""
+"""Django's sessions, users and messages, for pages only: the admin, the console, and the start page."""
 
 from collections.abc import Awaitable
 
@@ -10,13 +10,15 @@ from django.urls import reverse
 
 ADMIN, CONSOLE = "/admin", "/console"
 INDEX = {ADMIN: "admin:index", CONSOLE: "lockstep_console:overview"}
+PAGES = (ADMIN, CONSOLE, "/development/")  # the last one has the forms of the start page
+START = "/"
 
 
 class AdminMiddleware(SessionMiddleware, AuthenticationMiddleware, MessageMiddleware):
     """Three of Django's in their usual order. Requests of the API, which has no sessions, pass them in one step."""
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if request.path_info.startswith((ADMIN, CONSOLE)):
+        if request.path_info == START or request.path_info.startswith(PAGES):
             return super().__call__(request)
         return self.get_response(request)
 

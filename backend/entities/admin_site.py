@@ -168,7 +168,7 @@ class LockstepAdminSite(AdminSite):
 
     site_header = site_title = "Lockstep"
     index_title = "Administration"
-    site_url = None  # there is no other page
+    site_url = "/"
     own_password_form: type[forms.Form] = AdminPasswordChangeForm
 
     def admin_view(self, view: View, cacheable: bool = False) -> Any:  # noqa: ANN401 - a view

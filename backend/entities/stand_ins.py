@@ -21,7 +21,7 @@ CONTROL_HEADER = "Stand-In"  # of the responses of its control routes
 TIMEOUT_SECONDS = 5.0
 # Members of a fault that say when it applies; those that `describe` has words for; all others are named as they are.
 CONDITIONS = {"seconds", "share", "times", "methods", "path", "after_effect"}
-WORDED = {"latency", "status", "cut"}
+WORDED = {"latency", "status", "cut", "down"}
 
 
 class Fault(TypedDict):
@@ -30,6 +30,7 @@ class Fault(TypedDict):
     latency: float
     status: int | None
     cut: bool
+    down: bool
     after_effect: bool
     share: float
     times: int | None
@@ -58,18 +59,23 @@ class StandIn:
 
     def faults(self) -> list[Fault]:
         """The faults in force. Raises NoStandIn."""
-        return self._ask("GET")
+        return self._ask_for_faults("GET")
 
     def set_fault(self, fault: Mapping[str, object]) -> list[Fault]:
         """Replaces all faults by this one; returns those in force. Raises NoStandIn."""
         self.faults()  # nothing else is sent to a system that is none
-        return self._ask("PUT", fault)
+        return self._ask_for_faults("PUT", fault)
 
     def mend(self) -> int:
         """Removes all faults; returns how many were in force. Raises NoStandIn."""
         removed = len(self.faults())
-        self._ask("DELETE")
+        self._ask_for_faults("DELETE")
         return removed
+
+    def data(self, path: str) -> object:
+        """What a GET of this path returns without the faults, and uncounted; None for a 404. Raises NoStandIn."""
+        answer = self._ask("GET", f"/_data{path}")
+        return None if answer.status_code == 404 else answer.json()
 
     def state(self) -> tuple[State, list[Fault]]:
         """The state with the faults in force."""
@@ -83,14 +89,22 @@ class StandIn:
             return "no stand-in", []
         return "faulty" if faults else "well", faults
 
-    def _ask(self, method: str, document: Mapping[str, object] | None = None) -> list[Fault]:
+    def _ask_for_faults(self, method: str, fault: Mapping[str, object] | None = None) -> list[Fault]:
+        answer = self._ask(method, "/_faults", fault)
+        if answer.is_error:
+            raise NoStandIn(f"The stand-in {self.name} refuses the fault: {answer.json()['error']}.")
+        faults: list[Fault] = answer.json()
+        return faults
+
+    def _ask(self, method: str, path: str, document: Mapping[str, object] | None = None) -> httpx.Response:
+        """The response of a control route. Raises NoStandIn."""
         variable = SETTINGS[self.name]
         if not self.url:
             raise NoStandIn(f"{variable} is empty: there is no {self.name}.")
         try:
             # Not through a company's proxy, which the environment may name.
             with httpx.Client(trust_env=False, verify=trusted(), timeout=TIMEOUT_SECONDS) as client:
-                answer = client.request(method, f"{self.url.rstrip('/')}/_faults", json=document)
+                answer = client.request(method, f"{self.url.rstrip('/')}{path}", json=document)
         except httpx.RequestError as error:
             reason = str(error) or type(error).__name__
             raise Unreachable(
@@ -101,10 +115,7 @@ class StandIn:
                 f"{variable} is {self.url}, which is no stand-in: only stand-ins take faults. Without {variable} "
                 "`make run` starts one."
             )
-        if answer.is_error:
-            raise NoStandIn(f"The stand-in {self.name} refuses the fault: {answer.json()['error']}.")
-        faults: list[Fault] = answer.json()
-        return faults
+        return answer
 
 
 def describe(fault: Fault) -> str:
@@ -126,6 +137,8 @@ def _effects(fault: Fault) -> Iterator[str]:
         yield f"answers {fault['status']}"
     if fault["cut"]:
         yield "loses the answers" if fault["after_effect"] else "cuts the connections"
+    if fault["down"]:
+        yield "ends every connection without an answer"
     for name, value in fault.items():
         if name not in CONDITIONS | WORDED and value not in (None, False):
             yield f"{name}={value}"

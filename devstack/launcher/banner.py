@@ -39,6 +39,7 @@ def _places(environment: Environment, values: Mapping[str, str], *, embedded: bo
     counter = "" if "COUNTER_URL" in environment.variables else "   a stand-in; it counts defects"
     movies = "" if "MOVIES_PROVIDER_URL" in environment.variables else "   a stand-in for November 7"
     engine = "embedded PostgreSQL, " if embedded else ""
+    yield _row("Start page", f"{environment.address}/", "   open it in a browser: it shows everything")
     yield _row("API", f"{environment.address}/fakeapi/v1/posts/")
     yield _row("", f"{environment.address}/api/schema/swagger-ui/", "   to read and try out")
     yield _row("Admin", f"{environment.address}/admin/")

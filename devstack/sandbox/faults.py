@@ -28,6 +28,8 @@ class Fault:
     """The Retry-After header of `status`: seconds or an HTTP date."""
     cut: bool = False
     """The connection ends in the middle of a read's body, or before a write's answer."""
+    down: bool = False
+    """The connection ends before any answer, whatever was asked."""
     garbage: bool = False
     """A 200 whose body is not JSON."""
     empty: bool = False
@@ -60,7 +62,7 @@ class Fault:
     @property
     def fails(self) -> bool:
         """Whether the real answer never arrives."""
-        return self.status is not None or self.cut or self.garbage or self.empty or self.body is not None
+        return self.status is not None or self.cut or self.down or self.garbage or self.empty or self.body is not None
 
 
 class Faults:
@@ -159,6 +161,7 @@ _WISHES: dict[str, tuple[str, Callable[[object], bool]]] = {
         lambda value: value is None or isinstance(value, str) or _is_number(value, 0, 86_400),
     ),
     "cut": ("true or false", _is_flag),
+    "down": ("true or false", _is_flag),
     "empty": ("true or false", _is_flag),
     "garbage": ("true or false", _is_flag),
     "body": ("a text", lambda value: value is None or isinstance(value, str)),

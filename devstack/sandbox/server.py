@@ -178,7 +178,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send(200, {}, JSON, fault.body.encode("utf-8", "surrogatepass"))
         else:
             self.close_connection = True
-            if reads:
+            if reads and not fault.down:
                 self._deliver_half(answer)
 
     def _deliver(self, answer: Answer, pace: int | None) -> None:
@@ -231,6 +231,10 @@ class Handler(BaseHTTPRequestHandler):
                 self._tell(200, [])
             case "DELETE", "/_held":
                 self._tell(200, {"done": self.server.release()})
+            case "GET", data if data.startswith("/_data/"):
+                answer = self.server.api.answer(Request("GET", data.removeprefix("/_data")))
+                answer.headers = {**answer.headers, **CONTROL}
+                self._deliver(answer, None)
             case "GET", "/_requests":
                 self._tell(200, self.server.request_log.shown())
             case "DELETE", "/_requests":
@@ -239,7 +243,10 @@ class Handler(BaseHTTPRequestHandler):
             case _:
                 self._tell(
                     404,
-                    {"error": "GET, PUT, DELETE /_faults, DELETE /_held and GET, DELETE /_requests are all there is"},
+                    {
+                        "error": "GET, PUT, DELETE /_faults, DELETE /_held, GET /_data/<path> and "
+                        "GET, DELETE /_requests are all there is"
+                    },
                 )
 
     def _set_faults(self, body: bytes) -> None:

@@ -21,7 +21,7 @@ from lockstep.delivery.reports import ChangeFilter, DeadLetterRow, Preview, Repl
 from lockstep.delivery.subscriptions import Claim, Subscriber, registered, registered_families
 from lockstep.sql import statements
 
-__all__ = ["UnknownSubscription", "discard_letters", "replay_letters", "status"]
+__all__ = ["UnknownSubscription", "discard_letters", "replay_letters", "replay_span", "status"]
 
 OPERATIONS = statements(__file__, "operations")
 REMOVAL = ("remove_deliveries", "remove_lanes", "remove_attempts", "remove_letters", "remove_subscription")

@@ -6,7 +6,7 @@ from django.db.models.functions import Now
 from lockstep.changes.models import UUID7
 from lockstep.conf import HAS_CHANGE_LOG
 
-__all__ = ["Import"]
+__all__ = ["Import", "RemoteObject"]
 
 
 class RemoteObject(models.Model):

@@ -16,6 +16,7 @@ from uuid_utils import uuid4
 from lockstep import telemetry
 from lockstep.changes.context import request_trace
 from lockstep.rest.errors import CONTENT_TYPE, MAX_QUOTED, cut, problem_response
+from lockstep.rest.pages import ErrorPage, error_response
 from lockstep.rest.tracing import respond_in_a_span
 
 __all__ = ["REGISTRY"]
@@ -49,7 +50,7 @@ SAFE_REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 MAX_PATH = 2_048  # characters: matching a route of the admin takes the square of the length
 MAX_HEADER = 16_384  # characters of one header: parsing some takes the square of the length
 LENGTH = re.compile(r"[0-9]{1,18}")
-PAGES = ("/admin", "/console", "/static/")  # for people with a browser: these keep Django's HTML errors
+PAGES = ("/admin", "/console", "/static/")  # these keep Django's HTML errors, whatever the client prefers
 PROBES = ("/healthz", "/healthz/", "/readyz", "/readyz/", "/metrics", "/metrics/")
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 PAGE_POLICY = (
@@ -144,7 +145,7 @@ def probes(get_response: View) -> View:
 
 
 def problems(get_response: View) -> View:
-    """Turns Django's HTML errors, the debug pages included, into problem+json, except on pages for browsers."""
+    """Turns Django's HTML errors, the debug pages included, into ours: problem+json, or a page for a browser."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         return as_problem(request, _malformed(request) or get_response(request))
@@ -153,16 +154,17 @@ def problems(get_response: View) -> View:
 
 
 def as_problem(request: HttpRequest, response: HttpResponse) -> HttpResponse:
-    """The response; an HTML error outside of the pages as problem+json."""
+    """The response; an HTML error of Django's as problem+json, or as a page of ours for a client that prefers HTML."""
     if (
         response.status_code < 400
+        or isinstance(response, ErrorPage)
         or response.get("Content-Type", "").startswith(("application/json", CONTENT_TYPE))
         or request.path.startswith(PAGES)
     ):
         return response
     status = HTTPStatus(response.status_code)
     kept = {name: response[name] for name in ("Allow", "X-Request-ID") if name in response}
-    return problem_response(status, REMARKS.get(status, f"{status.description or status.phrase}."), kept)
+    return error_response(request, status, REMARKS.get(status, f"{status.description or status.phrase}."), kept)
 
 
 def _wrong_host(request: HttpRequest) -> HttpResponse | None:

@@ -25,7 +25,7 @@ from lockstep.rest.problem_views import ProbeView, not_found
 from lockstep.rest.serializers import HealthSerializer, ReadinessSerializer
 from lockstep.rest.server.environ import EXCHANGE
 
-__all__ = ["HealthView", "MetricsView", "ReadinessView", "required_migrations"]
+__all__ = ["HealthView", "MetricsView", "ReadinessView", "readiness", "required_migrations"]
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class ReadinessView(ProbeView):
 
     @extend_schema(operation_id="check_readiness", responses={200: ReadinessSerializer, 503: ReadinessSerializer})
     def get(self, request: Request) -> HttpResponse:
-        checks = _checks()
+        checks = readiness()
         needed = ["database", "migrations", *(["worker"] if settings.DEBUG else [])]
         ready = all(checks[name] in ("ok", READ_ONLY) for name in needed)
         return JsonResponse(checks, status=200 if ready else 503, headers={} if ready else {"Retry-After": "1"})
@@ -94,7 +94,8 @@ class MetricsView(ProbeView):
         return HttpResponse(of_database + of_web_server(), content_type=CONTENT_TYPE_LATEST)
 
 
-def _checks() -> dict[str, str]:
+def readiness() -> dict[str, str]:
+    """The state of each part by its name: "ok", or what is missing."""
     try:
         pending = required_migrations() - MigrationRecorder(connection).applied_migrations().keys()
         with connection.cursor() as cursor:

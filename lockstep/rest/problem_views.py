@@ -1,8 +1,9 @@
-"""The types of problems, and the response where no route matches."""
+"""The types of problems, and the response where no route matches: JSON, and pages for browsers."""
 
 from collections.abc import Callable, Iterable
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.cache import patch_vary_headers
 from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.utils import extend_schema
 from rest_framework.negotiation import BaseContentNegotiation
@@ -12,8 +13,8 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from lockstep.rest.errors import problem_response
 from lockstep.rest.exception_handler import exception_handler
+from lockstep.rest.pages import error_response, prefers_html, problems_page
 from lockstep.rest.problems import PROBLEMS, Problem, all_problems
 from lockstep.rest.requests import read_query
 from lockstep.rest.serializers import ProblemKindSerializer
@@ -56,7 +57,10 @@ class ProblemListView(ProbeView):
     @extend_schema(operation_id="list_problems", responses=ProblemKindSerializer(many=True))
     def get(self, request: Request) -> HttpResponse:
         read_query(request._request, {})  # refuses all parameters: this is no probe of a load balancer
-        return JsonResponse([_explained(problem) for problem in all_problems()], safe=False)
+        problems = all_problems()
+        if prefers_html(request._request):
+            return _negotiated(problems_page(problems))
+        return _negotiated(JsonResponse([_explained(problem) for problem in problems], safe=False))
 
 
 class ProblemView(ProbeView):
@@ -66,13 +70,22 @@ class ProblemView(ProbeView):
     def get(self, request: Request, name: str) -> HttpResponse:
         read_query(request._request, {})
         problem = PROBLEMS.get(name)
-        return JsonResponse(_explained(problem)) if problem else not_found(request._request)
+        if problem is None:
+            return not_found(request._request)
+        if prefers_html(request._request):
+            return _negotiated(problems_page([problem]))
+        return _negotiated(JsonResponse(_explained(problem)))
 
 
 @csrf_exempt
 def not_found(request: HttpRequest) -> HttpResponse:
     """The last route, for paths that no other route matches."""
-    return problem_response(404, "There is nothing at this address.")
+    return error_response(request, 404, "There is nothing at this address.")
+
+
+def _negotiated(response: HttpResponse) -> HttpResponse:
+    patch_vary_headers(response, ["Accept"])
+    return response
 
 
 def _explained(problem: Problem) -> dict[str, str | int]:

@@ -113,12 +113,15 @@ TABLE = [
     Row("GET", "/healthz/", PUBLIC),
     Row("GET", "/readyz/", PUBLIC),
     Row("GET", "/metrics/", REFUSED),  # it has a token of its own, which no actor has here
+    Row("GET", "/", PUBLIC),
+    Row("GET", "/favicon.ico", PUBLIC),
     Row("GET", "/problems/", PUBLIC),
     Row("GET", "/problems/not-found/", PUBLIC),
     Row("GET", "/api/schema/", PUBLIC),
     Row("GET", "/api/schema/swagger-ui/", PUBLIC),
     Row("GET", "/api/schema/redoc/", PUBLIC),
     *(Row(method, "/nowhere/", NOWHERE) for method in METHODS),
+    *(Row("POST", f"/development/{form}/", NOWHERE) for form in ("sign-in", "sign-out", "posts", "faults", "send")),
     # Signing in
     Row("POST", "/auth/", CREDENTIALS, {"username": "owner", **RIGHT}),
     Row("POST", "/auth/", REFUSED, {"username": "owner", **WRONG}),

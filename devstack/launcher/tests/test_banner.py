@@ -34,6 +34,11 @@ def test_commands_are_whole_lines_in_a_narrow_terminal(capsys):
     assert create.endswith("""-d '{"title": "Hello", "body": "In step."}'""")
 
 
+def test_the_start_page_is_the_first_address(capsys):
+    addresses = [line for line in printed(capsys).splitlines() if "http://" in line]
+    assert addresses[0].split()[:3] == ["Start", "page", "http://127.0.0.1:8000/"]
+
+
 def test_the_database_is_shown_without_its_password(capsys):
     text = printed(capsys)
     assert "postgresql://lockstep@127.0.0.1:5433/lockstep" in text

@@ -186,6 +186,21 @@ def test_cut_reads_end_in_the_middle(server, http, path):
     assert http.get(path).status_code == 200
 
 
+@pytest.mark.parametrize(("method", "path"), [("GET", "/posts"), ("GET", "/posts/1"), ("DELETE", "/posts/1")])
+def test_a_server_that_is_down_answers_nothing(server, http, method, path):
+    server.faults(down=True, times=1)
+    with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
+        http.request(method, path)
+    assert server.rows("posts") == list(texts.posts(20))
+
+
+def test_data_are_read_without_faults_and_uncounted(server, http):
+    server.faults(down=True)
+    assert http.get("/_data/posts/1").json() == server.rows("posts")[0]
+    assert http.get("/_data/posts/0").status_code == 404
+    assert server.counts() == {}
+
+
 def test_garbage_is_a_200_that_is_not_json(server, http):
     server.faults(garbage=True, times=1)
     answer = http.get("/posts")

@@ -1,0 +1,75 @@
+"""The start page: what this is, whether it works, and where to go. In development also a trial (trial.py)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views import View
+
+from backend.home.trial import PostForm, Trial
+from lockstep.rest.probes import readiness
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+READABLE = ("ok", "read-only")  # the states of a database in which users and posts can be read
+CONSOLE = "lockstep.console"
+ICON = Path(__file__).parent / "static" / "home" / "icon.svg"
+NAMES = {"periodic": "periodic work"}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the system as the page shows it; `state` is "" where its details are not for the reader."""
+
+    name: str
+    works: bool
+    state: str
+
+
+class IconView(View):
+    """The icon that browsers ask for on behalf of pages that name none."""
+
+    http_method_names = ["get", "head"]
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponse(ICON.read_bytes(), content_type="image/svg+xml", headers={"Cache-Control": "max-age=86400"})
+
+
+class HomeView(View):
+    """The page. It works without scripts; with them its state is up to date."""
+
+    http_method_names = ["get", "head"]
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return home_page(request)
+
+
+def home_page(request: HttpRequest, form: PostForm | None = None) -> HttpResponse:
+    """The page for this request; `form` is one that was sent and has errors. No user is read without a database."""
+    states = readiness()
+    is_readable = states["database"] in READABLE
+    user = request.user if is_readable else AnonymousUser()
+    is_staff = user.is_authenticated and user.is_staff
+    shows_details = settings.DEBUG or is_staff
+    context: dict[str, object] = {
+        "user": user,
+        "parts": [
+            Part(NAMES.get(name, name), state == "ok", state if shows_details else "") for name, state in states.items()
+        ],
+        "is_well": all(state == "ok" for state in states.values()),
+        "is_staff": is_staff,
+        "has_console": is_staff and apps.is_installed(CONSOLE),
+        "trial": Trial.of(user, form) if settings.DEBUG and is_readable else None,
+    }
+    if not is_readable:
+        context["messages"] = ()
+    response = render(request, "home/home.html", context)
+    response["Content-Security-Policy"] = POLICY
+    response["Cache-Control"] = "no-store"
+    return response
