@@ -27,6 +27,7 @@ from lockstep.webhooks.models import Endpoint
 
 ALREADY_IN_USE = "Already in use."
 MAX_NAME = 150  # characters of a username, a first name and a last name
+READ, WRITE = "read", "write"  # scopes of a session
 
 
 class UserQuerySet(EntityQuerySet["User"]):
