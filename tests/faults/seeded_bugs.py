@@ -1150,8 +1150,8 @@ BUGS = [
     SeededBug(
         "contents are checked before lengths",
         "lockstep/rest/serializers.py",
-        "return self._unknown(data) | self._unchangeable(data) | self._too_long(data)",
-        "return self._unknown(data) | self._unchangeable(data)",
+        "refused = self._unknown(data) | self._unchangeable(data) | self._too_long(data)",
+        "refused = self._unknown(data) | self._unchangeable(data)",
         "lockstep/rest/tests/test_bounded_errors.py::test_values_beyond_their_limit_are_not_parsed",
     ),
     SeededBug(
