@@ -128,7 +128,7 @@ def notify_on_commit() -> None:
         waiting = connection.run_on_commit
         savepoints = set(connection.savepoint_ids)
         # Usually the first hook of the transaction, or the one of the write before; the others may be many.
-        for of_savepoints, hook, _ in (*waiting[:1], *waiting[-1:]):
+        for of_savepoints, hook, *_ in (*waiting[:1], *waiting[-1:]):
             if hook == commit_notifier.notify and of_savepoints <= savepoints:
                 return
     elif not connection.get_autocommit():
