@@ -73,7 +73,7 @@ class View(APIView):
                 api_request.parameters  # noqa: B018 - reading them is the check
             self.check_throttles(api_request)
             carry_out = partial(handler or self.http_method_not_allowed, api_request, *args, **kwargs)
-            if method == "post" and self.replays and not self.replays_itself:
+            if method == "post" and idempotency.META in request.META and self.replays and not self.replays_itself:
                 response = idempotency.once(api_request, carry_out, self.may_replay)
             else:
                 response = carry_out()
