@@ -7,12 +7,12 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-MIN_SECONDS = 3.0
+MIN_SECONDS = 4.0
 SHARE_OF_TIME = 100  # it is read for at most one part in so many of the time
 
 
 class Shared(Generic[T]):
-    """What `read` returned last, for three seconds, or longer where reading takes long.
+    """What `read` returned last, for four seconds, or longer where reading takes long.
 
     So readers cost the database a percent of a core at most, however many they are and however much waits.
     """

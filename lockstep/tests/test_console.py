@@ -443,6 +443,16 @@ def test_an_action_is_for_operators_alone():
     assert not Article.objects.exists()
 
 
+def test_an_action_needs_the_permission_in_its_own_transaction():
+    """The right was there when the request began, and is withdrawn before it is carried out."""
+    user = person("operator", "view_subscription", "operate_subscription")
+    assert user.has_perm("lockstep.operate_subscription")  # from now on this object remembers it
+    user.user_permissions.clear()
+    refused = asked(user, "post", key=str(uuid4()))
+    assert (refused.status_code, b"may not do this any more" in refused.content) == (403, True)
+    assert not Article.objects.exists() and not Operation.objects.exists()
+
+
 def test_operations_are_listed_by_pages_with_names(operator: Client):
     user = Person.objects.get(username="operator")
     for number_of in range(60):
