@@ -15,7 +15,10 @@ Point = tuple[datetime, float | None]
 
 @dataclass(frozen=True, slots=True)
 class LineChart:
-    """One line over time. `lines` are its pieces, each the points of a polyline: it has a gap where no value is."""
+    """One line over time. `lines` are its pieces, each the points of a polyline: it has a gap where no value is.
+
+    `latest` is None where the last point has no value.
+    """
 
     label: str
     unit: str
@@ -64,7 +67,7 @@ def line_chart(points: Sequence[Point], *, label: str, unit: str = "") -> LineCh
         y = HEIGHT - 2 - (value / largest if largest > 0 else 0.0) * (HEIGHT - 4)
         pieces[-1].append(f"{x:.1f},{y:.1f}")
     lines = [" ".join(piece if len(piece) > 1 else piece * 2) for piece in pieces if piece]
-    return LineChart(label, unit, lines, largest, largest_at, known[-1][1], first, last)
+    return LineChart(label, unit, lines, largest, largest_at, points[-1][1], first, last)
 
 
 def bar_chart(values: Sequence[tuple[str, float]], *, label: str, unit: str = "") -> BarChart:

@@ -1,6 +1,7 @@
 """Addresses of the console's pages."""
 
 from django.urls import NoReverseMatch, reverse
+from django.utils.http import urlencode
 
 
 def address(name: str, *arguments: object) -> str:
@@ -9,3 +10,9 @@ def address(name: str, *arguments: object) -> str:
         return reverse(f"lockstep_console:{name}", args=arguments)
     except NoReverseMatch:
         return ""
+
+
+def letters_address(subscription: str) -> str:
+    """The address of a subscription's dead letters; "" where the project leaves that page out."""
+    page = address("dead_letters")
+    return f"{page}?{urlencode({'subscription': subscription})}" if page else ""

@@ -7,14 +7,14 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-MIN_SECONDS = 3.0
-SHARE_OF_TIME = 200  # it is read at most for one part in so many of the time
+MIN_SECONDS = 4.0
+SHARE_OF_TIME = 100  # it is read for at most one part in so many of the time
 
 
 class Shared(Generic[T]):
-    """What `read` returned last, for three seconds, or longer where reading takes long.
+    """What `read` returned last, for four seconds, or longer where reading takes long.
 
-    So readers cost the database half a percent of a core at most, however many they are and however much waits.
+    So readers cost the database a percent of a core at most, however many they are and however much waits.
     """
 
     def __init__(self, read: Callable[[], T], *, clock: Callable[[], float] = time.monotonic) -> None:

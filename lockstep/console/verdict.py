@@ -7,8 +7,8 @@ from typing import Literal
 
 from lockstep.changes.commands import counted
 from lockstep.conf import lockstep_settings
-from lockstep.console.links import address
-from lockstep.console.reads.overview import MAX_COUNTED, Overview, SubscriptionLine
+from lockstep.console.links import address, letters_address
+from lockstep.console.reads.overview import Overview, SubscriptionLine
 from lockstep.console.words import clock, duration
 
 State = Literal["good", "late", "bad"]
@@ -89,7 +89,7 @@ def _of_subscription(line: SubscriptionLine, now: datetime) -> Iterator[Reason]:
         objects, fail = counted(line.failing, "object"), "fails" if line.failing == 1 else "fail"
         yield Reason(f"{objects} of {line.name} {fail}{_because(line.cause)}. {waiting}", where)
     if line.dead:
-        yield Reason(f"{line.name} has {_letters(line)}.", address("dead_letters") or where)
+        yield Reason(f"{line.name} has {_letters(line)}.", letters_address(line.name) or where)
 
 
 def _of_family(line: SubscriptionLine) -> Iterator[Reason]:
@@ -101,7 +101,7 @@ def _of_family(line: SubscriptionLine) -> Iterator[Reason]:
         if count:
             yield Reason(f"{count:,} {of} {'is' if count == 1 else 'are'} {what}.", where)
     if line.dead:
-        yield Reason(f"{line.name} has {_letters(line)}.", address("dead_letters") or where)
+        yield Reason(f"{line.name} has {_letters(line)}.", where)
 
 
 def _waiting(line: SubscriptionLine, now: datetime) -> str:
@@ -114,8 +114,7 @@ def _waiting(line: SubscriptionLine, now: datetime) -> str:
 
 
 def _letters(line: SubscriptionLine) -> str:
-    is_exact = line.is_family or line.dead < MAX_COUNTED
-    return counted(line.dead, "dead letter") if is_exact else f"{line.dead:,} or more dead letters"
+    return f"{line.dead:,} or more dead letters" if line.has_more_dead else counted(line.dead, "dead letter")
 
 
 def _because(cause: str) -> str:

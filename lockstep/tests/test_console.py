@@ -1,11 +1,13 @@
 """The console in a project of its own: who sees it, what it says, and that it records what operators do."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from django.contrib.auth.models import Permission
 from django.contrib.messages import get_messages
@@ -178,6 +180,20 @@ def test_what_waits_is_counted_by_subscription():
     line = line_of("own")
     assert (line.waiting, line.objects, line.failing, line.cause, line.dead) == (2, 2, 1, "HTTP 500", 1)
     assert (line.undelivered, line.oldest, line.is_exact, line.is_declared) == (4, written, True, False)
+
+
+def test_changes_of_writers_that_were_running_are_counted_too():
+    """At a place there are those of later writers, and those of writers that had begun and not committed."""
+    with psycopg.connect(os.environ["DATABASE_URL"], dbname=connection.settings_dict["NAME"]) as early:
+        early.execute("INSERT INTO blog_tag (name) VALUES ('begins the transaction')")
+        insert = "INSERT INTO blog_article (title, body, secret) VALUES ('early', '', '')"
+        early.execute(insert)
+        Subscription.objects.create(name="own", kind="event", follows=["blog.article.*"])
+        Article.objects.create(title="later")
+        assert line_of("own").behind == 1
+        early.commit()
+    [status] = [status for status in operations.status() if status.name == "own"]
+    assert line_of("own").behind == status.behind == 2
 
 
 def test_a_family_is_one_line():
@@ -483,7 +499,7 @@ def test_a_chart_draws_each_piece_of_its_line():
     chart = line_chart([*points, (NOW + timedelta(minutes=4), 2.0)], label="l")
     assert chart.lines == ["0.0,118.0 150.0,2.0", "600.0,60.0 600.0,60.0"]
     assert (chart.largest, chart.largest_at, chart.latest) == (4.0, NOW + timedelta(minutes=1), 2.0)
-    assert line_chart([], label="l").latest is None
+    assert line_chart([], label="l").latest is line_chart(points, label="l").latest is None
     assert line_chart([(NOW, 0.0)], label="l").lines == ["0.0,118.0 0.0,118.0"]
 
 
@@ -514,10 +530,10 @@ def test_a_value_is_shared_for_longer_where_reading_takes_long():
 
     shared = Shared(read, clock=lambda: clock[0])
     assert shared.get() == shared.get() == 0.1
-    clock[0] = 20.0  # 200 times as long as the reading took
+    clock[0] = 10.0  # 100 times as long as the reading took
     assert shared.get() == 0.1
-    clock[0] = 20.2
-    assert shared.get() == pytest.approx(20.3)
+    clock[0] = 10.2
+    assert shared.get() == pytest.approx(10.3)
     shared.forget()
     shared.get()
     assert len(reads) == 3

@@ -49,6 +49,11 @@ class SubscriptionLine:
     is_exact: bool = True
 
     @property
+    def has_more_dead(self) -> bool:
+        """Whether there may be more dead letters than were counted."""
+        return self.dead >= MAX_COUNTED
+
+    @property
     def undelivered(self) -> int:
         """Changes that wait: those in lanes, and those not yet fanned out."""
         return self.behind + self.waiting

@@ -13,14 +13,25 @@ GROUP BY line ORDER BY line;
 
 -- name: behind
 -- Changes that are committed and in no lane yet, by line, with the time of the oldest. Subscriptions with the same place and
--- patterns are counted once.
+-- patterns are counted once. The two parts of `pending` are lockstep_unplaced (delivery/sql/schema.sql) in the order of an index:
+-- with a limit over the whole of it the planner reads the log from its beginning.
 WITH wanted AS MATERIALIZED (
     SELECT split_part(name, ':', 1) AS line, place_id, follows, skip_origin, count(*) AS members
     FROM lockstep_subscription WHERE state <> 'disabled' GROUP BY 1, 2, 3, 4
 ), unplaced AS MATERIALIZED (
     SELECT place.id AS place_id, c.model, c.kind, c.origin, count(*) AS changes, min(c.at) AS oldest
     FROM lockstep_place place CROSS JOIN LATERAL (
-        SELECT model, kind, origin, at FROM lockstep_unplaced(place) LIMIT %(limit)s
+        (SELECT pending.model, pending.kind, pending.origin, pending.at FROM lockstep_change pending
+         WHERE pending.xid >= pg_snapshot_xmax(place.window_start)
+           AND NOT lockstep_is_placed(place, pending.xid, pending.seq)
+         ORDER BY pending.xid, pending.seq LIMIT %(limit)s)
+        UNION ALL
+        (SELECT pending.model, pending.kind, pending.origin, pending.at
+         FROM pg_snapshot_xip(place.window_start) AS running (xid) CROSS JOIN LATERAL (
+             SELECT model, kind, origin, at FROM lockstep_change written
+             WHERE written.xid = running.xid AND NOT lockstep_is_placed(place, written.xid, written.seq)
+             ORDER BY written.seq LIMIT %(limit)s
+         ) AS pending)
     ) AS c
     WHERE place.id IN (SELECT place_id FROM wanted)
     GROUP BY place.id, c.model, c.kind, c.origin

@@ -98,7 +98,7 @@ class ConsoleView(View):
             "is_nav_sidebar_enabled": False,  # the console has its own navigation
             "title": self.heading(),
             "sections": _sections(self.section),
-            "breadcrumbs": [(SECTIONS["overview"], address("overview")), *self.breadcrumbs()],
+            "breadcrumbs": [("Console", address("overview")), *self.breadcrumbs()],
             "may_operate": self.may_operate,
             "live": is_on,
             "is_live": self.is_live,

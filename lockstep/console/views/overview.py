@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lockstep.console.charts import Point
+from lockstep.console.links import letters_address
 from lockstep.console.reads import samples
 from lockstep.console.reads.overview import Overview, read_overview
 from lockstep.console.shared import Shared
@@ -48,6 +49,10 @@ class OverviewView(ConsoleView):
             "failing": sum(line.failing for line in lines),
             "dead": sum(line.dead for line in lines),
             "lag": max((line.lag(now.overview.at) for line in lines if line.disabled < line.members), default=0.0),
+            "has_more_dead": any(line.has_more_dead for line in lines),
             "is_exact": all(line.is_exact for line in lines),
-            "lines": [(line, line.lag(now.overview.at)) for line in lines],
+            "lines": [
+                (line, line.lag(now.overview.at), "" if line.is_family else letters_address(line.name))
+                for line in lines
+            ],
         }

@@ -239,12 +239,12 @@ def test_redoc_loads_no_remote_image():
 
 
 def _patterns(resolver: URLResolver, before: str = "") -> Iterator[tuple[str, URLPattern]]:
-    """Every route except those of the admin and the last one, which matches everything else."""
+    """Every route except those of the admin, of the console, and the last one, which matches everything else."""
     for pattern in resolver.url_patterns:
         here = str(pattern.pattern)
         route = before + here.removeprefix("^") if before else here
         if isinstance(pattern, URLResolver):
-            if pattern.app_name != "admin":
+            if pattern.app_name not in ("admin", "lockstep_console"):
                 yield from _patterns(pattern, route)
         elif pattern.callback is not not_found:
             yield route, pattern
