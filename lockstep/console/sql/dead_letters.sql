@@ -51,8 +51,8 @@ FROM lockstep_lane lane
 CROSS JOIN LATERAL (
     SELECT FROM lockstep_delivery d WHERE d.lane_id = lane.id AND d.seq = letter.seq
     UNION ALL
-    SELECT FROM lockstep_delivery d JOIN lockstep_subscription s ON s.name = letter.subscription_id AND s.kind = 'state'
-    WHERE d.lane_id = lane.id AND d.seq > letter.seq
+    (SELECT FROM lockstep_delivery d JOIN lockstep_subscription s ON s.name = letter.subscription_id AND s.kind = 'state'
+     WHERE d.lane_id = lane.id AND d.seq > letter.seq ORDER BY d.seq LIMIT 1)
     LIMIT 1
 ) AS waiting
 WHERE letter.outcome = 'replayed'
@@ -97,7 +97,8 @@ LIMIT %(limit)s;
 )
 SELECT own.name, (
     SELECT count(*) FROM (SELECT FROM lockstep_deadletter letter
-                          WHERE letter.subscription_id = own.name AND letter.outcome IS NULL LIMIT %(most)s) AS letter)
+                          WHERE letter.subscription_id = own.name AND letter.outcome IS NULL
+                          ORDER BY letter.died LIMIT %(most)s) AS letter)
 FROM own WHERE own.name IS NOT NULL
 LIMIT %(limit)s);
 

@@ -1,6 +1,7 @@
 -- The console's reads of subscriptions. A subscription may be millions of changes behind, and a family may have thousands
 -- of members: for each, no more than %(most)s changes, lanes and dead letters are read. A count that reaches this number
--- is "at least". Every statement goes by an index.
+-- is "at least". Every statement goes by an index. ORDER BY within a limit makes sure of that: for the first of some rows
+-- PostgreSQL may read a whole table, because it expects them early.
 --
 -- A statement that begins with WITH is in parentheses: otherwise the connection would take it for one that writes, and
 -- notify the workers (changes/statements.py).
@@ -14,11 +15,13 @@ SELECT split_part(s.name, ':', 1) AS family, count(*),
        count(*) FILTER (WHERE s.silent_since IS NOT NULL), sum(lanes.has_any)::bigint, sum(dead.has_any)::bigint
 FROM lockstep_subscription s
 CROSS JOIN LATERAL (
-    SELECT count(*) AS has_any FROM (SELECT FROM lockstep_lane WHERE subscription_id = s.name LIMIT 1) AS lane
+    SELECT count(*) AS has_any
+    FROM (SELECT FROM lockstep_lane WHERE subscription_id = s.name ORDER BY next_at LIMIT 1) AS lane
 ) AS lanes
 CROSS JOIN LATERAL (
     SELECT count(*) AS has_any
-    FROM (SELECT FROM lockstep_deadletter WHERE subscription_id = s.name AND outcome IS NULL LIMIT 1) AS letter
+    FROM (SELECT FROM lockstep_deadletter WHERE subscription_id = s.name AND outcome IS NULL
+          ORDER BY died LIMIT 1) AS letter
 ) AS dead
 WHERE strpos(s.name, ':') > 0
 GROUP BY family
@@ -92,12 +95,12 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT count(*) AS count, min(at) AS oldest
     FROM (SELECT d.at FROM lockstep_lane lane JOIN lockstep_delivery d ON d.lane_id = lane.id
-          WHERE lane.subscription_id = s.name LIMIT %(most)s) AS delivery
+          WHERE lane.subscription_id = s.name ORDER BY lane.next_at LIMIT %(most)s) AS delivery
 ) AS waiting
 CROSS JOIN LATERAL (
     SELECT count(*) AS count
     FROM (SELECT FROM lockstep_deadletter letter WHERE letter.subscription_id = s.name AND letter.outcome IS NULL
-          LIMIT %(most)s) AS letter
+          ORDER BY letter.died LIMIT %(most)s) AS letter
 ) AS dead
 ORDER BY s.name);
 
@@ -107,7 +110,7 @@ ORDER BY s.name);
 (WITH waiting AS (
     SELECT d.at, true AS is_in_lane FROM (
         SELECT d.at FROM lockstep_lane lane JOIN lockstep_delivery d ON d.lane_id = lane.id
-        WHERE lane.subscription_id = %(name)s LIMIT %(most)s
+        WHERE lane.subscription_id = %(name)s ORDER BY lane.next_at LIMIT %(most)s
     ) AS d
     UNION ALL
     SELECT c.at, false
@@ -132,7 +135,8 @@ FROM (
      ORDER BY next_at DESC LIMIT %(most)s)
 ) AS lane
 CROSS JOIN LATERAL (
-    SELECT count(*) AS count FROM (SELECT FROM lockstep_delivery d WHERE d.lane_id = lane.id LIMIT %(most)s) AS delivery
+    SELECT count(*) AS count
+    FROM (SELECT FROM lockstep_delivery d WHERE d.lane_id = lane.id ORDER BY d.seq LIMIT %(most)s) AS delivery
 ) AS waiting
 WHERE lane.failure IS NOT NULL
 ORDER BY lane.next_at, lane.id
