@@ -144,6 +144,16 @@ def test_a_filter_by_object_and_an_invalid_one(viewer: Operator):
     assert "The filter is not valid." in viewer.see("dead-letters/", subscription="\0")
 
 
+def test_the_name_of_a_family_stands_for_its_members(operator: Operator):
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO lockstep_subscription (name, kind, follows) VALUES ('webhook:1', 'event', '{}')")
+    [member], [other] = bury("a", subscription="webhook:1"), bury("b")
+    page = operator.see("dead-letters/", subscription="webhook")
+    assert f"/{member.pk}/" in page and f"/{other.pk}/" not in page and "webhook:1: 1" in page
+    refused = operator.see("dead-letters/replay/", subscription="webhook")
+    assert 'name="key"' not in refused and outcomes([member]) == [None]
+
+
 @pytest.mark.parametrize("query", [{}, {"subscription": "blog.notify"}])
 def test_the_list_is_paged_newest_first(query: dict[str, str], viewer: Operator, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("lockstep.console.views.dead_letters.LISTED", 2)

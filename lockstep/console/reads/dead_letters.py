@@ -34,11 +34,14 @@ Outcome = Literal["replayed", "discarded"]
 class LetterFilter:
     """A selection of dead letters: open ones, or those with this outcome. None does not restrict them.
 
+    `family` are all members of a family, instead of one `subscription`.
+
     `cause` is a part of the cause, in any case; `group` a whole normalised cause. Times are those of the changes;
     `settled` is the very time of a replay or discard.
     """
 
     subscription: str | None = None
+    family: str | None = None
     model: str | None = None
     object_id: str | None = None
     cause: str | None = None
@@ -53,6 +56,7 @@ class LetterFilter:
         """The parameters of the statements."""
         return {
             "subscription": self.subscription,
+            "family": self.family,
             "model": self.model,
             "object_id": self.object_id,
             "cause": self.cause,
@@ -233,10 +237,11 @@ def groups(letter_filter: LetterFilter) -> Groups:
     return Groups([Group(*row[:-1]) for row in rows], letters, is_cut=letters >= MAX_GROUPED)
 
 
-def subscriptions(*, after: str = "", limit: int) -> list[tuple[str, Count]]:
-    """Subscriptions with open dead letters, by name, and how many they have."""
-    rows = _rows(SQL["subscriptions"], after=after, most=MOST_LISTED, limit=limit)
-    return [(name, Count(count, count >= MOST_LISTED)) for name, count in rows]
+def subscriptions(*, family: str | None, limit: int) -> list[tuple[str, Count]]:
+    """Subscriptions with open dead letters, all or those of a family, by name, and how many they have."""
+    first = f"{family}:" if family else ""
+    rows = _rows(SQL["subscriptions"], after=first, most=MOST_LISTED, limit=limit)
+    return [(name, Count(count, count >= MOST_LISTED)) for name, count in rows if name.startswith(first)]
 
 
 def chosen_letters(

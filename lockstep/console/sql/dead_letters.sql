@@ -36,6 +36,7 @@ SELECT * FROM lockstep_deadletter WHERE %(before)s::uuid IS NULL OR id < %(befor
 -- name: of_outcome
 -- The rest of the filter where {letters} of all subscriptions and outcomes are read.
     (%(subscription)s::text IS NULL OR letter.subscription_id = %(subscription)s)
+AND (%(family)s::text IS NULL OR starts_with(letter.subscription_id, %(family)s || ':'))
 AND letter.outcome IS NOT DISTINCT FROM %(outcome)s
 
 -- name: columns

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from lockstep.console.views.base import SECTIONS, ActionPreview, ActionView, Bre
 from lockstep.console.words import clock
 from lockstep.delivery import operations
 from lockstep.delivery.reports import ChangeFilter, Preview, ReplayResult
+from lockstep.delivery.subscriptions import registered_families
 
 LISTED = 50  # letters of a page
 NAMED = 20  # changes and attempts that are named
@@ -51,9 +53,12 @@ class FilterForm(forms.Form):
 
     @property
     def letter_filter(self) -> LetterFilter:
-        """The selection of a valid form."""
+        """The selection of a valid form. The name of a family stands for all of its members."""
         given = {name: self.cleaned_data.get(name) or None for name in LetterFilter.__dataclass_fields__}
-        return LetterFilter(**given)
+        chosen = LetterFilter(**given)
+        if chosen.subscription in {family.name for family in registered_families()}:
+            return replace(chosen, subscription=None, family=chosen.subscription)
+        return chosen
 
 
 class ListForm(FilterForm):
@@ -110,7 +115,9 @@ class DeadLettersView(ConsoleView):
 
     def _subscriptions(self, chosen: LetterFilter) -> Sequence[object]:
         """Subscriptions to choose from, where none is chosen."""
-        return [] if chosen.subscription or chosen.outcome else reads.subscriptions(limit=LISTED)
+        if chosen.subscription or chosen.outcome:
+            return []
+        return reads.subscriptions(family=chosen.family, limit=LISTED)
 
     def _groups(self, form: ListForm, chosen: LetterFilter) -> Mapping[str, object] | None:
         """The groups with the parameters of their lists and operations."""
