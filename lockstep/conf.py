@@ -1,13 +1,14 @@
 """The engine's settings: `LOCKSTEP = {"RETENTION_DAYS": 30}` in the project's settings. Every key is optional."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TypeGuard
 
 from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core import mail
+from django.core.signals import setting_changed
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -18,7 +19,7 @@ MAY_BE_ZERO = ("WEBHOOKS_PER_USER", "WEBHOOK_OVERLAP_HOURS", "FEED_STREAMS")
 
 
 class LockstepSettings:
-    """Each key with its default. Values are read from the project's settings at each access."""
+    """Each key with its default. An attribute is the project's value where it has one."""
 
     # The alias of the database with the change log. Models that a router puts elsewhere cannot be captured.
     DATABASE: str = "default"
@@ -101,13 +102,22 @@ class LockstepSettings:
 
     def __getattribute__(self, name: str) -> object:
         own = project_settings()
-        return own[name] if name in own and name.isupper() else super().__getattribute__(name)
+        return own[name] if name in own else super().__getattribute__(name)
 
 
+@cache  # a request reads ten settings, and Django looks each up anew
 def project_settings() -> Mapping[str, object]:
     """The project's LOCKSTEP setting; `check` reports unknown keys, and what is no dict, which counts as empty."""
     own = getattr(settings, "LOCKSTEP", {})
     return own if isinstance(own, Mapping) else {}
+
+
+def _read_again(*, setting: str, **_: object) -> None:
+    if setting == "LOCKSTEP":
+        project_settings.cache_clear()
+
+
+setting_changed.connect(_read_again)  # tests change settings
 
 
 def known_settings() -> set[str]:

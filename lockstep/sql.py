@@ -11,7 +11,7 @@ statement of the file. Other braces, such as '{}', are SQL.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -58,24 +58,15 @@ class Statement(str):
         return Statement(text, source=self.source)
 
 
-class Statements(Mapping[str, Statement]):
+class Statements(dict[str, Statement]):
     """The statements of one file by name."""
 
     def __init__(self, source: str, statements: Mapping[str, Statement]) -> None:
+        super().__init__(statements)
         self.source = source
-        self._statements = statements
 
-    def __getitem__(self, name: str) -> Statement:
-        try:
-            return self._statements[name]
-        except KeyError:
-            raise KeyError(f"{self.source} has no statement {name!r}, but: {', '.join(self)}") from None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._statements)
-
-    def __len__(self) -> int:
-        return len(self._statements)
+    def __missing__(self, name: str) -> Statement:
+        raise KeyError(f"{self.source} has no statement {name!r}, but: {', '.join(self)}")
 
     def with_parts(self, **parts: Statement) -> "Statements":
         """The statements, each with those of these parts that it has. Raises ValueError as for one statement."""

@@ -14,22 +14,21 @@ So a write commits before the withdrawal, or is refused with 401 or 403 and leav
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied as NotEntitled
 from django.db import transaction
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 
-from lockstep.changes.attribution import Actor, attributed_transaction
+from lockstep.changes.attribution import attributed_transaction
 from lockstep.sql import Statement, statements
 
-SQL = statements(__file__, "entitlement")
+ENTITLEMENT = statements(__file__, "entitlement")
 
 
 @dataclass(frozen=True, slots=True)
 class Entitlement:
-    """The credentials of a user; an `attribution.Confirmation` for user and session."""
+    """A user's credentials, and the expression of ENTITLEMENT that confirms them; an `attribution.Confirmation`."""
 
     sql: Statement
     parameters: Mapping[str, object]
@@ -49,20 +48,6 @@ class AdminEntitlement(Entitlement):
     def refusal(self, confirmed: bool | None) -> Exception:
         """403 in any case: the next page redirects to the sign-in."""
         return NotEntitled("Your account changed while the page was being saved. Nothing was saved; sign in again.")
-
-
-def session_actor(*, user: UUID, session: UUID, is_staff: bool) -> Actor:
-    """The actor of a request with a bearer token. The confirmation checks session, account and staff status."""
-    parameters = {"actor_user": user, "actor_session": session, "actor_staff": is_staff}
-    return Actor(f"user:{user}", Entitlement(SQL["of_session"], parameters))
-
-
-def admin_actor(*, user: UUID, password: str) -> Actor:
-    """The actor of a request of the admin: the user is staff, and has the password that the session was opened with.
-
-    `password` is the stored hash that Django's session was verified against when the request was authenticated.
-    """
-    return Actor(f"user:{user}", AdminEntitlement(SQL["of_admin"], {"actor_user": user, "actor_password": password}))
 
 
 def lock_account(user: object) -> None:

@@ -13,7 +13,7 @@ from django.db.models.functions import Coalesce, Now
 from django.utils.deconstruct import deconstructible
 from uuid_utils.compat import uuid7
 
-from backend.accounts.entitlement import admin_actor, session_actor
+from backend.accounts.entitlement import ENTITLEMENT, AdminEntitlement, Entitlement
 from backend.accounts.withdrawal import WITHDRAWAL, keeping_sessions
 from backend.entities.addresses import MAX_ADDRESS, name_or_address
 from backend.entities.folding import AddressField, Fold, NormalCharField, UsernameField
@@ -27,6 +27,7 @@ from lockstep.webhooks.models import Endpoint
 
 ALREADY_IN_USE = "Already in use."
 MAX_NAME = 150  # characters of a username, a first name and a last name
+READ, WRITE = "read", "write"  # scopes of a session
 
 
 class UserQuerySet(EntityQuerySet["User"]):
@@ -179,8 +180,13 @@ class User(Entity, AbstractUser):
 
     @property
     def admin_actor(self) -> Actor:
-        """This user as the actor of a request of the admin (entitlement.py)."""
-        return admin_actor(user=self.pk, password=self.password)
+        """This user as the actor of a request of the admin (entitlement.py).
+
+        The confirmation checks that the user is staff, and has the password that the session was verified against when
+        the request was authenticated.
+        """
+        credentials = {"actor_user": self.pk, "actor_password": self.password}
+        return Actor(f"user:{self.pk}", AdminEntitlement(ENTITLEMENT["of_admin"], credentials))
 
 
 @capture("follower_id", "followed_id", readers="follower_id", soft_delete="deleted")
@@ -278,8 +284,12 @@ class Session(models.Model):
 
     @property
     def actor(self) -> Actor:
-        """The user as the actor of a request that came with this session (entitlement.py)."""
-        return session_actor(user=self.user_id, session=self.pk, is_staff=self.user.is_staff)
+        """The user as the actor of a request that came with this session (entitlement.py).
+
+        The confirmation checks session, account and staff status.
+        """
+        credentials = {"actor_user": self.user_id, "actor_session": self.pk, "actor_staff": self.user.is_staff}
+        return Actor(f"user:{self.user_id}", Entitlement(ENTITLEMENT["of_session"], credentials))
 
 
 class TokenQuerySet(models.QuerySet["Token"]):

@@ -5,15 +5,14 @@
     POST /oauth/token/              opaque, an hour         opaque
     POST /api/v1/auth/token/ …      signed (JWT), minutes   signed (JWT)
 
-One query authenticates a request with any token: its session must be open. A refresh token is used once, for the next
-one. Reuse means that the token was stolen, so it ends the whole session. Reuse within REUSE_GRACE is allowed, because
-two tabs may refresh at the same time.
+One query authenticates a request with any token (authentication.py): its session must be open. A refresh token is used
+once, for the next one. Reuse means that the token was stolen, so it ends the whole session. Reuse within REUSE_GRACE is
+allowed, because two tabs may refresh at the same time.
 """
 
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
 
 from django.conf import settings
 from django.db import transaction
@@ -22,18 +21,10 @@ from oauth2_provider.models import Application
 from rest_framework.exceptions import AuthenticationFailed
 
 from backend.accounts import signed
-from backend.accounts.models import Session, Token, User
-from lockstep.rest.fastpath import BundledQuery, Values, fetch_tuple, for_user, instance
-from lockstep.sql import Statement, identifier, joined, statements
+from backend.accounts.authentication import find_session
+from backend.accounts.models import READ, WRITE, Session, Token, User
 
-READ, WRITE = "read", "write"
 EVERYTHING = f"{READ} {WRITE}"
-DEFERRED_COLUMNS = {"password", "last_login", "date_joined", "created", "updated", "deleted"}  # loaded on access
-USER = [field.attname for field in User._meta.concrete_fields if field.attname not in DEFERRED_COLUMNS]
-COLUMNS = joined(identifier("u", column) for column in USER)
-SESSION = ("id", "scope", "user_id")
-SQL = statements(__file__, "sessions")
-WHO = Statement("who.id")
 REUSE_GRACE = timedelta(seconds=10)  # in which a used refresh token may be used again
 
 
@@ -49,50 +40,6 @@ class Pair:
 
     access: str
     refresh: str
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """The session of a request, and the row of its bundled query, if any."""
-
-    session: Session
-    bundled_row: Values | None = None
-
-
-def find_session(secret: str) -> Session | None:
-    """The open session of this access token, with its user; None for an invalid token."""
-    caller = find(secret)
-    return caller.session if caller else None
-
-
-def find(secret: str, query: BundledQuery | None = None) -> Caller | None:
-    """The session of this access token and the row of the bundled query, in one query at most."""
-    if signed.looks_signed(secret):
-        claims = signed.read(secret, Token.Kind.ACCESS)
-        if claims is None:
-            return None
-        name, parameters = "of_id", dict[str, object](who_session=claims.session, who_user=claims.user)
-    else:
-        name, parameters = "of_token", {"who_digest": Token.digest_of(secret)}
-    if query is None:
-        row = fetch_tuple(_statement(name), parameters, reuse_cursor=True)
-    else:
-        statement, together = _statement(name, query.statement), {**query.parameters, **parameters}
-        row = fetch_tuple(statement, together, reuse_cursor=query.reuse_cursor)
-    if row is None:
-        return None
-    key, scope, *columns = row[: 2 + len(USER)]
-    user = instance(User, USER, columns)
-    session = instance(Session, SESSION, [key, scope, user.pk])
-    session._state.fields_cache = {"user": user}
-    bundled = row[2 + len(USER) :]
-    return Caller(session, bundled if bundled and bundled[0] is not None else None)
-
-
-@cache
-def _statement(name: str, bundled: Statement | None = None) -> Statement:
-    who = SQL[name].with_parts(user=COLUMNS)
-    return who if bundled is None else SQL["bundled"].with_parts(who=who, bundled=for_user(bundled, WHO))
 
 
 def expiry_of(secret: str) -> datetime | None:

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from backend.accounts import actions, oauth, sessions, signed
-from backend.accounts.authentication import HEADER, BearerAuthentication
+from backend.accounts.authentication import HEADER, BearerAuthentication, find_session
 from backend.accounts.models import Session, Token, User
 from backend.accounts.serializers import (
     CredentialsSerializer,
@@ -272,7 +272,7 @@ class OAuthIntrospectionView(View):
         secret = validated(OAuthTokenFormSerializer, request)["token"]
         if request.auth:
             confirm(actor_of(request))
-        session, expires = sessions.find_session(secret), sessions.expiry_of(secret)
+        session, expires = find_session(secret), sessions.expiry_of(secret)
         if session is None or expires is None:
             return ApiResponse({"active": False}, headers=NO_STORE)
         return ApiResponse({"active": True, **_introspected(session, expires)}, headers=NO_STORE)

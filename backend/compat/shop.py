@@ -65,6 +65,7 @@ class NumberedLines(OrderLines):
     """The products of an order, with their quantities."""
 
     line = NumberedLineSerializer()
+    product = "id"
 
 
 class FinalOrderSerializer(StrictSerializer):

@@ -26,6 +26,8 @@ env.read_env(BASE_DIR / ".env", recurse=False)
 LOCKSTEP_HOME = BASE_DIR / (env.str("LOCKSTEP_HOME", "").strip() or ".lockstep")  # a blank one counts as unset
 env.read_env(LOCKSTEP_HOME / "environment", recurse=False)
 
+PORT = env.str("PORT", "").strip() or "8000"  # for what commands print: the web server reads it by itself
+
 # --- Safety ---------------------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", False)
 try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.contrib.admin import AdminSite, ModelAdmin
+from django.contrib.admin import AdminSite
 from django.contrib.admin.forms import AdminPasswordChangeForm
 from django.contrib.admin.widgets import AdminTextInputWidget
 from django.contrib.auth import get_user_model
@@ -25,6 +25,7 @@ from psycopg.errors import DeadlockDetected
 from backend.entities.admin_forms import EntityForm, PlainDecimal, PlainInteger, PlainTextarea
 from backend.entities.models import Entity
 from lockstep.changes.attribution import attributed_transaction
+from lockstep.console.admin import ChangeHistory
 from lockstep.rest.concurrency import ANY_VERSION, lock
 from lockstep.rest.errors import DomainError, Invalid, NotFound
 from lockstep.rest.requests import address_of
@@ -38,8 +39,11 @@ MAX_ATTEMPTS = 3  # at a request whose transaction was aborted to resolve a dead
 MAX_LISTED = 100  # objects on the page that confirms a deletion
 
 
-class EntityAdmin(ModelAdmin):  # type: ignore[type-arg]  # it takes none at run time
-    """Lists objects that are not deleted, deletes softly, and writes only changed fields (admin_forms.py)."""
+class EntityAdmin(ChangeHistory):
+    """Lists objects that are not deleted, deletes softly, and writes only changed fields (admin_forms.py).
+
+    The History is the change log's, also of a deleted object.
+    """
 
     made_by_database: tuple[str, ...] = ("id", "number", "created", "updated")
     one_line: tuple[str, ...] = ()
@@ -71,6 +75,10 @@ class EntityAdmin(ModelAdmin):  # type: ignore[type-arg]  # it takes none at run
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.Model]:
         return super().get_queryset(request).filter(deleted=None)
+
+    def has_deleted_history_permission(self, request: HttpRequest) -> bool:
+        """Whether the user may see objects of this kind: only deleted ones are not listed."""
+        return self.has_view_or_change_permission(request)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> models.Model | None:
         """The object, locked until the end of the transaction for a POST."""

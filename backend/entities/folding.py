@@ -128,9 +128,22 @@ class NormalisedField(models.Field):  # type: ignore[type-arg]  # it takes none 
         base = next(cls for cls in type(self).__mro__ if cls.__module__.startswith("django.db.models.fields"))
         return name, f"django.db.models.{base.__name__}", args, options
 
+
+class NFCField(NormalisedField):
+    """A text column in NFC."""
+
+    def to_python(self, value: object) -> object:
+        """The normalised value; Django's fields write what this returns."""
+        converted = super().to_python(value)
+        return text.nfc(converted) if isinstance(converted, str) else converted
+
+
+class CheckedField(NormalisedField):
+    """A text column with a normal form of its own, which some values do not have."""
+
     def normalised(self, value: str) -> str:
-        """The normalised value. Raises ValueError for an invalid one."""
-        return text.nfc(value)
+        """The value in its normal form. Raises ValueError for an invalid one."""
+        raise NotImplementedError
 
     def to_python(self, value: object) -> object:
         """The normalised value, for forms and `full_clean`. Raises ValidationError."""
@@ -148,23 +161,23 @@ class NormalisedField(models.Field):  # type: ignore[type-arg]  # it takes none 
             return models.Field.get_prep_value(self, value)
 
 
-class NormalTextField(NormalisedField, models.TextField):  # type: ignore[type-arg]
+class NormalTextField(NFCField, models.TextField):  # type: ignore[type-arg]
     """A text in NFC."""
 
 
-class NormalCharField(NormalisedField, models.CharField):  # type: ignore[type-arg]
+class NormalCharField(NFCField, models.CharField):  # type: ignore[type-arg]
     """A text of limited length, in NFC."""
 
 
-class LabelField(NormalTextField):
+class LabelField(CheckedField, models.TextField):  # type: ignore[type-arg]
     """A name in NFC without invisible characters."""
 
     def normalised(self, value: str) -> str:
         text.check_visible(value)
-        return super().normalised(value)
+        return text.nfc(value)
 
 
-class UsernameField(NormalisedField, models.CharField):  # type: ignore[type-arg]
+class UsernameField(CheckedField, models.CharField):  # type: ignore[type-arg]
     """A username in NFKC without invisible characters."""
 
     def normalised(self, value: str) -> str:
@@ -172,7 +185,7 @@ class UsernameField(NormalisedField, models.CharField):  # type: ignore[type-arg
         return text.nfkc(value)
 
 
-class AddressField(NormalisedField, models.EmailField):  # type: ignore[type-arg]
+class AddressField(CheckedField, models.EmailField):  # type: ignore[type-arg]
     """An e-mail address in NFKC, with an ASCII domain."""
 
     def normalised(self, value: str) -> str:

@@ -1,6 +1,7 @@
 """Serializers of posts and comments, in the provider's format.
 
-Ids and parents are read-only. The frozen routes ignore them in requests.
+Ids and parents are read-only. The frozen routes ignore them in requests. The fields are in the provider's order, as in
+the JSON of sql/reads.sql.
 """
 
 from rest_framework import serializers
@@ -14,10 +15,10 @@ class PostSerializer(StrictSerializer):
     """A post, in the format of JSONPlaceholder."""
 
     ignores_read_only = True
-    id = serializers.IntegerField(read_only=True)
     userId = serializers.IntegerField(
-        read_only=True, help_text="The user at the provider; 99999942 for posts created here."
+        source="user_id", read_only=True, help_text="The user at the provider; 99999942 for posts created here."
     )
+    id = serializers.IntegerField(source="number", read_only=True)
     title = fields.Text(max_length=MAX_TITLE)
     body = fields.Text(max_length=MAX_BODY)
     example = {"id": 101, "userId": 99999942, "title": "Hello", "body": "In step."}
@@ -27,8 +28,8 @@ class CommentSerializer(StrictSerializer):
     """A comment, in the format of JSONPlaceholder."""
 
     ignores_read_only = True
-    id = serializers.IntegerField(read_only=True)
-    postId = serializers.IntegerField(read_only=True)
+    postId = serializers.IntegerField(source="post.number", read_only=True)
+    id = serializers.IntegerField(source="number", read_only=True)
     name = fields.Text(max_length=MAX_TITLE)
     email = fields.Email(max_length=MAX_EMAIL)
     body = fields.Text(max_length=MAX_BODY)

@@ -9,7 +9,7 @@ from backend.posts import actions, reads
 from backend.posts.serializers import CommentSerializer, PostSerializer
 from lockstep.rest import fastpath
 from lockstep.rest.actors import actor_of
-from lockstep.rest.concurrency import if_match, object_response
+from lockstep.rest.concurrency import answer, if_match, object_response
 from lockstep.rest.paging import array_page, parse_page_params
 from lockstep.rest.requests import ApiRequest
 from lockstep.rest.responses import ApiResponse
@@ -37,7 +37,7 @@ class PostCreateView(View):
     def post(self, request: Request) -> ApiResponse:
         values = validated(PostSerializer, request)
         post = actions.create_post(actor=actor_of(request), **values)
-        return _post(request, post.number, status=201)
+        return answer(request, PostSerializer.represent(post), post.version, status=201)
 
 
 class PostReadView(View):
@@ -94,7 +94,7 @@ class CommentCreateView(View):
     def post(self, request: Request, post_number: str) -> ApiResponse:
         values = validated(CommentSerializer, request)
         comment = actions.create_comment(actor=actor_of(request), post_number=post_number, **values)
-        return _comment(request, post_number, comment.number, status=201)
+        return answer(request, CommentSerializer.represent(comment), comment.version, status=201)
 
 
 class CommentReadView(View):
@@ -136,11 +136,11 @@ class CommentDeleteView(View):
         return ApiResponse(status=204)
 
 
-def _post(request: Request, number: int | str, status: int = 200) -> ApiResponse:
+def _post(request: Request, number: str) -> ApiResponse:
     row = fastpath.fetch(request, reads.post(number))
-    return object_response(request, row, f"There is no post {number}.", status)
+    return object_response(request, row, f"There is no post {number}.")
 
 
-def _comment(request: Request, post_number: str, number: int | str, status: int = 200) -> ApiResponse:
+def _comment(request: Request, post_number: str, number: str) -> ApiResponse:
     row = fastpath.fetch(request, reads.comment(post_number, number))
-    return object_response(request, row, f"There is no comment {number} on post {post_number}.", status)
+    return object_response(request, row, f"There is no comment {number} on post {post_number}.")

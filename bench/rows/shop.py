@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import jwt
 
-from backend.accounts.entitlement import SQL as ENTITLEMENT
+from backend.accounts.entitlement import ENTITLEMENT
 from backend.accounts.models import Session, User
 from backend.accounts.sessions import open_pair
 from backend.shop.catalogue.reads import BUNDLED_SQL

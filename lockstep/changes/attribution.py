@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 SQL = statements(__file__, "attribution")
+UNCONFIRMED = Statement("true")  # the confirmation of an actor that needs none
 ATTRIBUTED = SQL["attributed"]  # columns that set the attribution, with the parameters of `attribution`
 
 
@@ -65,29 +66,26 @@ class Actor(str):
         return actor
 
 
-def attribution(*, actor: str = "", origin: str = "") -> dict[str, object]:
-    """Actor, origin, trace and traceparent as parameters of a single-statement transaction.
+def attribution(*, actor: str = "", origin: str = "", trace: str | None = None) -> dict[str, object]:
+    """Actor, origin, trace and traceparent as the parameters of `ATTRIBUTED`, in its order, and those of the actor.
 
-    The statement must select `ATTRIBUTED`, which sets them, and write only if the actor's `confirmation_sql` is true.
-    The caller passes its result to `refuse_unless`, and calls `notify_on_commit` afterwards.
+    The trace is that of the current request or command, unless it is given. A statement that is a transaction by itself
+    must select `ATTRIBUTED`, which sets them, and write only if the actor's `confirmation_sql` is true. Its caller
+    passes the result of that to `refuse_unless`, and calls `notify_on_commit` afterwards.
     """
     own = actor.confirmation.parameters if isinstance(actor, Actor) else {}
-    return {**attribution_parameters(actor=str(actor), origin=origin, trace=current_trace()), **own}
-
-
-def attribution_parameters(*, actor: str, origin: str, trace: str) -> dict[str, str]:
-    """The parameters of ATTRIBUTED, in their order."""
     return {
-        "lockstep_actor": actor,
+        "lockstep_actor": str(actor),
         "lockstep_origin": origin,
-        "lockstep_trace": trace,
+        "lockstep_trace": current_trace() if trace is None else trace,
         "lockstep_traceparent": telemetry.traceparent(),
+        **own,
     }
 
 
 def confirmation_sql(actor: str) -> Statement:
     """A boolean expression over the parameters of `attribution`: whether this actor may write."""
-    return actor.confirmation.sql if isinstance(actor, Actor) else Statement("true")
+    return actor.confirmation.sql if isinstance(actor, Actor) else UNCONFIRMED
 
 
 def refuse_unless(confirmed: bool | None, actor: str) -> None:
@@ -112,9 +110,9 @@ def _set_local(confirmed: Statement) -> Statement:
     return SQL["set_local"].with_parts(confirmed=confirmed)
 
 
-def set_local(*, origin: str, trace: str) -> tuple[Statement, dict[str, str]]:
+def set_local(*, origin: str, trace: str) -> tuple[Statement, dict[str, object]]:
     """The statement and parameters that attribute a transaction of a connection other than Django's."""
-    return _set_local(Statement("true")), attribution_parameters(actor="", origin=origin, trace=trace)
+    return _set_local(UNCONFIRMED), attribution(origin=origin, trace=trace)
 
 
 def notify_on_commit() -> None:
@@ -128,8 +126,11 @@ def notify_on_commit() -> None:
     connection = log_connection()
     if connection.in_atomic_block:
         waiting = connection.run_on_commit
-        if waiting and waiting[-1][:2] == (set(connection.savepoint_ids), commit_notifier.notify):
-            return
+        savepoints = set(connection.savepoint_ids)
+        # Usually the first hook of the transaction, or the one of the write before; the others may be many.
+        for of_savepoints, hook, *_ in (*waiting[:1], *waiting[-1:]):
+            if hook == commit_notifier.notify and of_savepoints <= savepoints:
+                return
     elif not connection.get_autocommit():
         return
     transaction.on_commit(commit_notifier.notify, using=connection.alias)

@@ -25,7 +25,7 @@ class Progress:
         self._write = write
         self._began = time.monotonic()
         self._ended = threading.Event()
-        self._is_drawn = False
+        self._drawn = ""
         self._drawing = threading.Lock()
         self._thread = threading.Thread(target=self._draw, daemon=True)
 
@@ -70,10 +70,11 @@ class Progress:
         while self._write and not self._ended.wait(DRAW_SECONDS):
             line = self.line(time.monotonic() - self._began)
             with self._drawing:
-                self._write(f"\r{line[: shutil.get_terminal_size().columns - 1]}\x1b[K")
-                self._is_drawn = True
+                if line != self._drawn:
+                    self._write(f"\r{line[: shutil.get_terminal_size().columns - 1]}\x1b[K")
+                    self._drawn = line
 
     def _clear(self) -> None:
-        if self._write and self._is_drawn:
+        if self._write and self._drawn:
             self._write(CLEAR)
-            self._is_drawn = False
+            self._drawn = ""

@@ -16,8 +16,8 @@ from django.db.backends.signals import connection_created
 from psycopg import ClientCursor
 from psycopg.pq import TransactionStatus
 
-from lockstep.changes.attribution import attribution_parameters, notify_on_commit
-from lockstep.changes.context import Attribution, attribution_here, current_trace
+from lockstep.changes.attribution import attribution, notify_on_commit
+from lockstep.changes.context import Attribution, attribution_here
 from lockstep.changes.schema_editor import is_followed
 from lockstep.sql import Statement, joined, statements
 
@@ -34,7 +34,8 @@ SQL = statements(__file__, "attribution")
 
 
 def _parameters(current: Attribution) -> dict[str, str]:
-    return attribution_parameters(actor=current.name, origin=current.origin, trace=current_trace())
+    found = attribution(actor=str(current.name), origin=current.origin)
+    return {name: str(value) for name, value in found.items()}
 
 
 def follow_connections() -> None:

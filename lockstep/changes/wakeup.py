@@ -23,7 +23,7 @@ IDLE_SECONDS = 60.0  # then the connection is given back
 OWN: ConnectionParameters = {"autocommit": True, "application_name": "lockstep-notifier"}
 SQL = statements(__file__, "sessions")
 LISTEN = SQL["listen"].with_parts(channel=Statement(CHANNEL))
-NOTIFY = SQL["notify"].with_parts(channel=Statement(CHANNEL))
+NOTIFY = SQL["notify"]
 
 
 class CommitNotifier:
@@ -65,7 +65,7 @@ class CommitNotifier:
                 own.begin({})
                 while self._wanted.wait(IDLE_SECONDS) and not self._closing:
                     self._wanted.clear()
-                    own.execute(NOTIFY)
+                    own.execute(NOTIFY, [CHANNEL])
                     time.sleep(MIN_PAUSE_SECONDS)
         except psycopg.Error as error:
             reason = str(error).partition("\n")[0]

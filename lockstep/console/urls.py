@@ -2,12 +2,33 @@
 
 from django.urls import path
 
+from lockstep.console.views.changes import ChangesView
+from lockstep.console.views.dead_letters import DeadLettersView, DeadLetterView, DiscardView, ReplayView
+from lockstep.console.views.objects import ObjectView
 from lockstep.console.views.overview import OverviewView
+from lockstep.console.views.subscriptions import (
+    PauseView,
+    ResumeView,
+    RewindView,
+    SubscriptionsView,
+    SubscriptionView,
+)
 from lockstep.console.views.workers import OperationsView, WorkersView
 
 app_name = "lockstep_console"
 urlpatterns = [
     path("", OverviewView.as_view(), name="overview"),
+    path("subscriptions/", SubscriptionsView.as_view(), name="subscriptions"),
+    path("subscriptions/<str:name>/", SubscriptionView.as_view(), name="subscription"),
+    path("subscriptions/<str:name>/pause/", PauseView.as_view(), name="pause"),
+    path("subscriptions/<str:name>/resume/", ResumeView.as_view(), name="resume"),
+    path("subscriptions/<str:name>/rewind/", RewindView.as_view(), name="rewind"),
+    path("dead-letters/", DeadLettersView.as_view(), name="dead_letters"),
+    path("dead-letters/replay/", ReplayView.as_view(), name="replay"),
+    path("dead-letters/discard/", DiscardView.as_view(), name="discard"),
+    path("dead-letters/<uuid:key>/", DeadLetterView.as_view(), name="dead_letter"),
+    path("changes/", ChangesView.as_view(), name="changes"),
+    path("objects/<str:model>/<path:object_id>/", ObjectView.as_view(), name="object"),
     path("workers/", WorkersView.as_view(), name="workers"),
     path("operations/", OperationsView.as_view(), name="operations"),
 ]

@@ -10,7 +10,7 @@ from lockstep.delivery.subscriptions import is_declared
 
 MAX_NAMED = 20  # differences that are named
 MAX_STEPS = 5  # next steps after a status
-SAME_WITHOUT_PLAN = "Nothing was changed. The same command without --plan does it."
+SAME_WITHOUT_PLAN = "This was a plan, and changed nothing. Without --plan the same command carries it out."
 SEE_WAITING = "See what still waits: `manage.py lockstep status`"
 UNDECLARED = "not declared in the code: it fills up to its cap, and nothing delivers it"
 

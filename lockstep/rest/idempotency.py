@@ -12,6 +12,7 @@ While SECRET_KEY is being replaced, a request has one digest under each value. I
 import hmac
 import re
 from collections.abc import Callable
+from operator import itemgetter
 
 import orjson
 from django.conf import settings
@@ -68,7 +69,9 @@ def once(
         # Sorted: two requests with the same key must not take one lock each.
         if not all(_locked(digest) for digest in sorted(digests)):
             raise InFlight(retry_after=1)
-        if stored := fetch_one(SQL["find"], [list(digests), IDEMPOTENCY_TTL]):
+        records = [row for digest in digests if (row := fetch_one(SQL["find"], [digest, IDEMPOTENCY_TTL]))]
+        if records:
+            stored = max(records, key=itemgetter("created"))
             if request.user.is_authenticated:
                 confirm(actor_of(request))
             replayed = _replayed(stored, digests[bytes(stored["digest"])])

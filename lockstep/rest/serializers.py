@@ -61,7 +61,12 @@ class StrictSerializer(ApiSerializer):
         """The fields' values. Raises ValidationError with the errors of all fields."""
         if not isinstance(data, Mapping):
             return super().to_internal_value(data)
-        refused = self.refused(data)
+        limits = self._limits
+        refused: dict[str, list[str]] = {}
+        for name, value in data.items():
+            if name not in limits or (isinstance(value, (str, list)) and len(value) > limits[name]):
+                refused = self._unknown(data) | self._unchangeable(data) | self._too_long(data)
+                break
         try:
             values = super().to_internal_value({name: data[name] for name in data if name not in refused})
         except serializers.ValidationError as error:
@@ -71,14 +76,6 @@ class StrictSerializer(ApiSerializer):
         if refused:
             raise serializers.ValidationError(refused)
         return values
-
-    def refused(self, data: Mapping[str, object]) -> dict[str, list[str]]:
-        """The errors of unknown fields, of read-only fields with another value, and of values that are too long."""
-        limits = self._limits
-        for name, value in data.items():
-            if name not in limits or (isinstance(value, (str, list)) and len(value) > limits[name]):
-                return self._unknown(data) | self._unchangeable(data) | self._too_long(data)
-        return {}
 
     @cached_property
     def _limits(self) -> dict[str, float]:

@@ -1,7 +1,6 @@
 """Normalisation of stored texts: texts are stored in NFC, names in NFKC (decision 35)."""
 
 import unicodedata
-from typing import Literal
 
 __all__ = ["check_visible", "nfc", "nfkc"]
 
@@ -14,13 +13,13 @@ MARKS_WITHOUT_CLASS = frozenset("\u0f73\u0f75\u0f81")  # become marks that are s
 
 
 def nfc(text: str) -> str:
-    """A text in the form in which it is stored (NFC)."""
-    return _normalised("NFC", text)
+    """A text in the form in which it is stored (NFC); unchanged if normalising it would take too long."""
+    return text if text.isascii() or _takes_too_long(text) else unicodedata.normalize("NFC", text)
 
 
 def nfkc(text: str) -> str:
     """A name in the form in which it is stored (NFKC): compatibility characters such as ligatures become letters."""
-    return _normalised("NFKC", text)
+    return text if text.isascii() or _takes_too_long(text) else unicodedata.normalize("NFKC", text)
 
 
 def check_visible(text: str) -> None:
@@ -36,11 +35,9 @@ def check_visible(text: str) -> None:
 INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
-def _normalised(form: Literal["NFC", "NFKC"], text: str) -> str:
-    """The normalised text; unchanged if that would take too long. The database limits its comparison key."""
-    if text.isascii() or len(text) > MAX_NORMALISED or _is_piled_up(text):
-        return text
-    return unicodedata.normalize(form, text)
+def _takes_too_long(text: str) -> bool:
+    """Whether a text is not normalised. The database limits its comparison key."""
+    return len(text) > MAX_NORMALISED or _is_piled_up(text)
 
 
 def _is_piled_up(text: str) -> bool:

@@ -73,7 +73,7 @@ class View(APIView):
                 api_request.parameters  # noqa: B018 - reading them is the check
             self.check_throttles(api_request)
             carry_out = partial(handler or self.http_method_not_allowed, api_request, *args, **kwargs)
-            if method == "post" and self.replays and not self.replays_itself:
+            if method == "post" and idempotency.META in request.META and self.replays and not self.replays_itself:
                 response = idempotency.once(api_request, carry_out, self.may_replay)
             else:
                 response = carry_out()
@@ -83,13 +83,16 @@ class View(APIView):
         return self.response
 
     def initialize_request(self, request: HttpRequest, *args: object, **kwargs: object) -> ApiRequest:
-        return ApiRequest(
+        api_request = ApiRequest(
             request,
             parsers=self.get_parsers(),
             authenticators=self.get_authenticators(),
             negotiator=self.get_content_negotiator(),
             parser_context=self.get_parser_context(request),
         )
+        # REST framework looks these up in Django's request each time, by __getattr__: ten times in a request.
+        api_request.META, api_request.method = request.META, request.method
+        return api_request
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
         """REST framework's choice, without its 35 µs for the usual headers of a view with one renderer.
@@ -119,7 +122,8 @@ class View(APIView):
         key = ""
         try:
             self.perform_authentication(request)
-            key = f"user:{request.user.pk}" if request.user.is_authenticated else ""
+            user = request.user
+            key = f"user:{user.pk}" if user.is_authenticated else ""
         except (APIException, DomainError) as error:
             refusal = error
         quota = limiter.count(key or f"address:{network_of(address_of(request))}")

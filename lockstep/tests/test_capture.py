@@ -156,6 +156,24 @@ def test_writes_of_one_transaction_are_notified_once_after_its_commit(notificati
     assert notifications == [True, True]
 
 
+def test_other_hooks_of_a_transaction_cause_no_second_notification(notifications: list[bool]):
+    with transaction.atomic():
+        Article.objects.create(title="a")
+        transaction.on_commit(lambda: None)
+        with transaction.atomic():
+            Article.objects.create(title="b")
+    assert notifications == [True]
+
+
+def test_a_write_after_a_rolled_back_savepoint_is_notified(notifications: list[bool]):
+    with transaction.atomic():
+        with transaction.atomic():
+            Article.objects.create(title="a")
+            transaction.set_rollback(True)
+        Article.objects.create(title="b")
+    assert notifications == [True]
+
+
 def test_writes_without_autocommit_are_captured_and_leave_the_commit_to_the_project(notifications: list[bool]):
     transaction.set_autocommit(False)
     try:

@@ -154,7 +154,7 @@ def test_an_error_is_a_sentence_and_the_document_stays_json(systems: dict[str, A
         ("import_data_from_api", "`manage.py sync_with_fake_system --plan`"),
         ("import_data_from_api --if-never", "`manage.py sync_with_fake_system --plan`"),
         ("sync_with_fake_system --plan", "`manage.py import_data_from_api`"),
-        ("setup_testing_user", "Try it: curl -s http://127.0.0.1:"),
+        ("setup_testing_user", f"Try it: curl -s http://127.0.0.1:{django_settings.PORT}/api/v1/users/me/ "),
         ("sandbox fault provider --status 503", "`manage.py sandbox mend provider`"),
     ],
 )

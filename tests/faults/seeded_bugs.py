@@ -610,7 +610,7 @@ BUGS = [
     ),
     SeededBug(
         "a revoked session stays valid",
-        "backend/accounts/sql/sessions.sql",
+        "backend/accounts/sql/authentication.sql",
         "s.revoked IS NULL AND s.expires > now()",
         "s.expires > now()",
         f"{TEST_BEARER}::test_a_revoked_session_is_401_at_once",
@@ -618,7 +618,7 @@ BUGS = [
     ),
     SeededBug(
         "a refresh token authenticates requests",
-        "backend/accounts/sql/sessions.sql",
+        "backend/accounts/sql/authentication.sql",
         "AND t.kind = 'access' ",
         "",
         f"{TEST_BEARER}::test_a_refresh_token_does_not_authenticate_a_request",
@@ -994,7 +994,7 @@ BUGS = [
     ),
     SeededBug(
         "a bundled query reads objects of other users",
-        "backend/accounts/sessions.py",
+        "backend/accounts/authentication.py",
         'WHO = Statement("who.id")',
         'WHO = Statement("p.owner_id")',
         f"{TEST_CATALOGUE}/test_products.py::test_a_product_off_sale_is_visible_to_its_owner_only",
@@ -1150,8 +1150,8 @@ BUGS = [
     SeededBug(
         "contents are checked before lengths",
         "lockstep/rest/serializers.py",
-        "return self._unknown(data) | self._unchangeable(data) | self._too_long(data)",
-        "return self._unknown(data) | self._unchangeable(data)",
+        "refused = self._unknown(data) | self._unchangeable(data) | self._too_long(data)",
+        "refused = self._unknown(data) | self._unchangeable(data)",
         "lockstep/rest/tests/test_bounded_errors.py::test_values_beyond_their_limit_are_not_parsed",
     ),
     SeededBug(

@@ -13,6 +13,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, resolve
 from django.utils import timezone
 
 from backend.accounts import sessions
+from backend.accounts.authentication import find_session
 from backend.accounts.development import ensure_client
 from backend.accounts.models import Session, User
 from backend.defects.actions import create_defect
@@ -389,7 +390,7 @@ def rated_by(user: User) -> dict[str, Any]:
 
 def revoked(user: User) -> str:
     secret = sessions.open_opaque(user)
-    session = sessions.find_session(secret)
+    session = find_session(secret)
     assert session
     Session.objects.filter(pk=session.pk).revoke()
     return secret
@@ -397,7 +398,7 @@ def revoked(user: User) -> str:
 
 def read_only(user: User) -> str:
     secret = sessions.open_opaque(user)
-    session = sessions.find_session(secret)
+    session = find_session(secret)
     assert session
     Session.objects.filter(pk=session.pk).update(scope="read")
     return secret

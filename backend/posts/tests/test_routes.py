@@ -37,6 +37,17 @@ def test_a_new_post_belongs_to_user_99999942_whatever_user_is_sent(cast: Cast):
     assert Post.objects.get(number=row["id"]).title == "new"
 
 
+def test_a_creation_returns_what_a_get_does_byte_for_byte(cast: Cast, post: Post):
+    awkward = 'e\u0301 \U0001f600 \u2028 \x7f \x1f \t "\\/ </script>'
+    created = cast.owner.post(f"{POSTS}create/", {"title": awkward, "body": awkward})
+    read = cast.owner.get(f"{POSTS}{created.json()['id']}/")
+    assert (created.content, created["ETag"]) == (read.content, read["ETag"])
+    comment = {"name": awkward, "email": "e@example.com", "body": awkward}
+    created = cast.owner.post(f"{POSTS}7/comments/create/", comment)
+    read = cast.owner.get(f"{POSTS}7/comments/{created.json()['id']}/")
+    assert (created.content, created["ETag"]) == (read.content, read["ETag"])
+
+
 def test_a_put_replaces_title_and_body_and_changes_neither_id_nor_user(cast: Cast, post: Post):
     answer = cast.owner.put(f"{POSTS}update/7/", {"title": "new", "body": "n", "id": 99, "userId": 99})
     assert answer.status_code == 200

@@ -56,6 +56,7 @@ def place_order(
     The buyer has ORDER_CONFIRM_SECONDS to confirm it; a `final` one is accepted at once. Raises UnknownProducts,
     Invalid for too many of one product, TooManyUnpaid and InsufficientStock.
     """
+    arrays = _arrays(lines)
     [found] = fetch_all(
         _placing(confirmation_sql(actor)),
         {
@@ -66,7 +67,7 @@ def place_order(
             "max_quantity": MAX_QUANTITY,
             "most_orders": None if final else settings.UNPAID_ORDERS_PER_USER or None,
             "most_units": None if final else settings.UNPAID_UNITS_PER_USER or None,
-            **_arrays(lines),
+            **arrays,
             "seconds": None if final else settings.ORDER_CONFIRM_SECONDS,
         },
         reuse_cursor=True,

@@ -23,6 +23,5 @@ LISTEN {channel};
 
 -- name: notify
 -- A crash may lose a notification, so it does not wait for the disk. The setting ends with the one transaction of the
--- message, because behind a pooler another client uses the session next.
-SELECT set_config('synchronous_commit', 'off', true);
-NOTIFY {channel};
+-- statement, because behind a pooler another client uses the session next.
+SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, '')

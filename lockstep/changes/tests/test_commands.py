@@ -207,7 +207,7 @@ class Long(Command):
         with self.progress("working", 4) as progress:
             progress.advance(2)
             deadline = time.monotonic() + 10
-            while self.is_at_terminal and not progress._is_drawn and time.monotonic() < deadline:
+            while self.is_at_terminal and not progress._drawn and time.monotonic() < deadline:
                 time.sleep(0.01)
             with progress.hidden():
                 self.stdout.write("half")

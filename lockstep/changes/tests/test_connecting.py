@@ -75,7 +75,7 @@ def notifying() -> Any:
     """What a session of the commit notifier has, read where it would notify."""
     with WatchedConnection.connect(**connection_parameters() | wakeup.OWN) as own:
         own.begin({})
-        own.execute(wakeup.NOTIFY)
+        own.execute(wakeup.NOTIFY, [wakeup.CHANNEL])
         assert own.execute("SHOW synchronous_commit").fetchone() == ("on",), "a pooler's session is kept as it was"
         return own.execute(SHOW).fetchone()
 

@@ -5,6 +5,11 @@
 -- Finds the subscriptions that follow a pattern.
 CREATE INDEX IF NOT EXISTS lockstep_subscription_follows ON lockstep_subscription USING gin (follows) WITH (fastupdate = off);
 
+-- name: letters_of_object
+-- Finds the dead letters of an object. Here and not in a migration: projects on another database lack Django's operation
+-- for it, and there are few dead letters.
+CREATE INDEX IF NOT EXISTS lockstep_deadletter_object ON lockstep_deadletter (object_id, seq);
+
 -- name: churn
 -- These tables are queues: their rows live for milliseconds. Vacuum them by count, not by share.
 ALTER TABLE lockstep_lane SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.0,

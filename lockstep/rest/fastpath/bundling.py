@@ -10,9 +10,8 @@ first three steps, because `fetch` compares the queries: a wrong line costs time
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
@@ -29,8 +28,7 @@ FETCH_USER = Statement("%(fetch_user)s")
 KEPT = "bundled"  # the name in a request's parser_context of the query and its row
 
 
-@dataclass(frozen=True, slots=True)
-class BundledQuery:
+class BundledQuery(NamedTuple):
     """A statement of at most one row, which can run in the same round trip as the authentication.
 
     In the statement, {user} stands for the id of the request's user. The first column of the row must not be null.

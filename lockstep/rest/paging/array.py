@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from orjson import Fragment
 
@@ -31,8 +31,7 @@ class Counted:
         return self._number
 
 
-@dataclass(frozen=True, slots=True)
-class PageParams:
+class PageParams(NamedTuple):
     """A page of an array: `limit` rows from `offset` on; `by_start` if the request has `_start`."""
 
     limit: int

@@ -3,7 +3,7 @@
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qs, quote_plus
 from uuid import UUID
 
@@ -57,8 +57,7 @@ def ordering_of(request: ApiRequest, orderings: Mapping[str, Ordering]) -> Order
     return orderings[request.parameters["ordering"]]
 
 
-@dataclass(frozen=True, slots=True)
-class CursorParams:
+class CursorParams(NamedTuple):
     """A page of a list: `limit` rows after a position, or before it (`backwards`)."""
 
     place: str | None

@@ -29,7 +29,8 @@ def page_limits(limit: int) -> dict[str, int]:
 
 def refuse_both(request: ApiRequest, one: str, other: str) -> None:
     """Raises ValidationError for a request with two parameters that both set where the page begins."""
-    if all(request._request.GET.get(name) for name in (one, other)):
+    sent = request._request.GET
+    if sent.get(one) and sent.get(other):
         raise ValidationError({other: [f"Send either {one} or {other}, not both."]})
 
 

@@ -6,10 +6,9 @@
 SELECT pg_try_advisory_xact_lock(%s) AS locked;
 
 -- name: find
--- The latest under any of these digests; there are several while SECRET_KEY is being replaced.
-SELECT digest, fingerprint, status, headers, body FROM lockstep_rest_idempotencyrecord
-WHERE digest = ANY(%s::bytea[]) AND created > now() - %s
-ORDER BY created DESC LIMIT 1;
+-- By one digest: for an array of them PostgreSQL would plan to look through all records by their time.
+SELECT digest, fingerprint, status, headers, body, created FROM lockstep_rest_idempotencyrecord
+WHERE digest = %s AND created > now() - %s;
 
 -- name: store
 -- Replaces one that has expired and is not removed yet.

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from django.db import DataError, NotSupportedError, connection, transaction
 
-from backend.accounts import sessions
+from backend.accounts import authentication, sessions
 from backend.accounts.models import Session
 from lockstep.rest.fastpath import BundledQuery, fetch_all, fetch_one, fetch_tuple
 from lockstep.sql import Statement
@@ -48,20 +48,20 @@ def test_a_statement_is_prepared_on_the_current_connection():
 def test_a_bundled_query_is_for_the_requests_user(cast: Cast, kind: str):
     user = cast.owner.user
     secret = sessions.open_opaque(user) if kind == "opaque" else sessions.open_pair(user).access
-    caller = sessions.find(secret, WHO)
+    caller = authentication.find(secret, WHO)
     assert caller is not None
     assert (caller.session.user, caller.bundled_row) == (user, (user.pk, "this"))
-    nothing = sessions.find(secret, BundledQuery(WHO.statement, {"what": ""}))
+    nothing = authentication.find(secret, BundledQuery(WHO.statement, {"what": ""}))
     assert nothing is not None
     assert (nothing.session.user, nothing.bundled_row) == (user, None)
     Session.objects.filter(user=user).revoke()
-    assert sessions.find(secret, WHO) is None
+    assert authentication.find(secret, WHO) is None
 
 
 @pytest.mark.django_db
 def test_columns_of_the_requests_user_are_loaded_when_needed(cast: Cast, django_assert_num_queries):
     """Columns that were read with the session need no query; the others need one at the first access."""
-    caller = sessions.find(sessions.open_opaque(cast.owner.user))
+    caller = authentication.find(sessions.open_opaque(cast.owner.user))
     assert caller is not None
     with django_assert_num_queries(0):
         assert caller.session.user.username == cast.owner.user.username

@@ -5,7 +5,14 @@ import os
 import pytest
 
 KINDS = ("postgresql", "schema", "orders", "sqlite", "extras")
-OF_EXTRAS = ("test_console.py", "test_extras.py", "test_webhooks_page.py")
+OF_EXTRAS = (
+    "test_console.py",
+    "test_console_history.py",
+    "test_console_letters.py",
+    "test_console_subscriptions.py",
+    "test_extras.py",
+    "test_webhooks_page.py",
+)
 
 
 def pytest_ignore_collect(collection_path):

@@ -1,4 +1,4 @@
-import os
+from django.conf import settings
 
 from backend.accounts.development import PASSWORD, USERNAME, ensure_account, refuse_outside_development
 from backend.accounts.sessions import open_opaque
@@ -15,5 +15,4 @@ class Command(commands.Command):
         header = f"Authorization: Bearer {token}"
         result = {"username": USERNAME, "password": PASSWORD, "token": token}
         self.report(result, [f"{USERNAME} / {PASSWORD}", header])
-        address = f"http://127.0.0.1:{os.environ.get('PORT', '8000')}"
-        self.suggest(f"Try it: curl -s {address}/api/v1/users/me/ -H '{header}'")
+        self.suggest(f"Try it: curl -s http://127.0.0.1:{settings.PORT}/api/v1/users/me/ -H '{header}'")

@@ -1,0 +1,320 @@
+"""Reads of dead letters: lists, groups by cause, one letter, and the choice of an operation (sql/dead_letters.sql)."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from psycopg.rows import TupleRow
+
+from lockstep import console
+from lockstep.changes.capture import Document
+from lockstep.conf import log_connection
+from lockstep.console.reads.subscriptions import MOST, MOST_LISTED, Count
+from lockstep.sql import Statement, statements
+
+__all__ = ["Letter", "LetterFilter", "chosen_letters", "groups", "letter", "page_of_letters", "subscriptions"]
+
+SQL = statements(console.__file__, "dead_letters")
+
+MAX_SCANNED = 20_000  # letters that a list or a choice reads, whether they match or not
+MAX_GROUPED = 2_000  # of which groups are made
+MAX_GROUPS = 20
+MAX_CHOSEN = 1_000  # letters of one replay or discard
+
+WILD = re.compile(r"[%_\\]")  # what stands for something else in a pattern of LIKE
+
+Outcome = Literal["replayed", "discarded"]
+
+
+@dataclass(frozen=True, slots=True)
+class LetterFilter:
+    """A selection of dead letters: open ones, or those with this outcome. None does not restrict them.
+
+    `cause` is a part of the cause, in any case; `group` a whole normalised cause. Times are those of the changes;
+    `settled` is the very time of a replay or discard.
+    """
+
+    subscription: str | None = None
+    model: str | None = None
+    object_id: str | None = None
+    cause: str | None = None
+    group: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    outcome: Outcome | None = None
+    settled: datetime | None = None
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """The parameters of the statements."""
+        return {
+            "subscription": self.subscription,
+            "model": self.model,
+            "object_id": self.object_id,
+            "cause": self.cause,
+            "group": self.group,
+            "pattern": WILD.sub(r"\\\g<0>", self.group or "").replace("…", "%") + "%",
+            "since": self.since,
+            "until": self.until,
+            "outcome": self.outcome,
+            "settled": self.settled,
+            "scan": MAX_SCANNED,
+        }
+
+    @property
+    def parts(self) -> dict[str, Statement]:
+        """The list that is read, its order, and the condition on its letters."""
+        if self.subscription and not self.outcome:
+            order = Statement("letter.died DESC, letter.id DESC")
+            return {"letters": SQL["newest_open"], "order": order, "condition": SQL["matches"]}
+        condition = Statement(f"{SQL['matches']} AND {SQL['of_outcome']}")
+        return {"letters": SQL["newest"], "order": Statement("letter.id DESC"), "condition": condition}
+
+
+@dataclass(frozen=True, slots=True)
+class LetterRow:
+    """A dead letter in a list. A replayed one that waits in a lane again has that lane's failure and next attempt."""
+
+    id: UUID
+    subscription: str
+    model: str
+    object_id: str
+    seq: int
+    at: datetime
+    message_id: UUID
+    attempts: int
+    cause: str
+    died: datetime
+    outcome: Outcome | None
+    reason: str
+    settled: datetime | None
+    waits: bool
+    lane_failure: str | None
+    lane_cause: str
+    next_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LetterPage:
+    """A part of a list, newest first; `before` continues it, None at its end.
+
+    `is_cut`: the scan ended at its limit, and letters after it may match.
+    """
+
+    rows: Sequence[LetterRow]
+    before: UUID | None
+    is_cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Letters of one subscription whose causes differ in numbers, ids and addresses only."""
+
+    subscription: str
+    cause: str
+    letters: int
+    objects: int
+    first: datetime
+    last: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """The groups of the newest letters; `is_cut` where there are more letters than were grouped."""
+
+    rows: Sequence[Group]
+    letters: int
+    is_cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One dead letter with its change, which is None where the log no longer has it.
+
+    `kind` and `state` are the subscription's.
+    """
+
+    row: LetterRow
+    kind: str
+    state: str
+    change: "LetterChange | None"
+    is_fanned_out: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LetterChange:
+    """The change of a dead letter."""
+
+    kind: str
+    before: Document | None
+    after: Document | None
+    actor: str
+    origin: str
+    trace: str
+
+
+@dataclass(frozen=True, slots=True)
+class LaneChange:
+    """A change that waits in the lane of an object."""
+
+    seq: int
+    at: datetime
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class LaneState:
+    """The lane of an object: how its last attempt failed, and the first changes that wait in it."""
+
+    failure: str | None
+    cause: str
+    attempts: int
+    next_at: datetime
+    changes: Sequence[LaneChange]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageAttempt:
+    """One recorded attempt of a message. `receipt` is the handler's record, as JSON."""
+
+    number: int
+    began: datetime
+    seconds: float
+    failure: str | None
+    cause: str
+    receipt: str
+
+    @property
+    def milliseconds(self) -> float:
+        return self.seconds * 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What became of letters that were replayed together: how many wait in lanes, and how many of these failed."""
+
+    letters: Count
+    waiting: int
+    failing: int
+
+    @property
+    def gone(self) -> int:
+        return self.letters.number - self.waiting
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenLetters:
+    """The letters of one operation, oldest first. `after`: after this letter others may match; None for none."""
+
+    letters: tuple[UUID, ...]
+    after: UUID | None
+
+
+def page_of_letters(letter_filter: LetterFilter, *, before: UUID | None, limit: int) -> LetterPage:
+    """A page of the list."""
+    parameters = letter_filter.parameters | {"before": before}
+    parts = letter_filter.parts
+    rows = [LetterRow(*row) for row in _rows(SQL["page"].with_parts(**parts), **parameters, limit=limit + 1)]
+    end = _rows(SQL["scan_end"].with_parts(letters=parts["letters"]), **parameters)
+    if len(rows) > limit:
+        return LetterPage(rows[:limit], rows[limit - 1].id, is_cut=False)
+    return LetterPage(rows, end[0][0] if end else None, is_cut=bool(end))
+
+
+def groups(letter_filter: LetterFilter) -> Groups:
+    """The newest letters of the filter by subscription and cause, the largest groups first."""
+    parameters = letter_filter.parameters | {"before": None, "most": MAX_GROUPED, "limit": MAX_GROUPS}
+    rows = _rows(SQL["groups"].with_parts(**_unordered(letter_filter)), **parameters)
+    letters = rows[0][-1] if rows else 0
+    return Groups([Group(*row[:-1]) for row in rows], letters, is_cut=letters >= MAX_GROUPED)
+
+
+def subscriptions(*, after: str = "", limit: int) -> list[tuple[str, Count]]:
+    """Subscriptions with open dead letters, by name, and how many they have."""
+    rows = _rows(SQL["subscriptions"], after=after, most=MOST_LISTED, limit=limit)
+    return [(name, Count(count, count >= MOST_LISTED)) for name, count in rows]
+
+
+def chosen_letters(
+    letter_filter: LetterFilter, *, letters: Sequence[UUID] | None = None, after: UUID | None = None
+) -> ChosenLetters:
+    """The oldest open letters of one subscription that match, MAX_CHOSEN at most; or those of `letters` that do."""
+    named = None if letters is None else list(letters)
+    parameters = letter_filter.parameters | {"letters": named, "after": after, "limit": MAX_CHOSEN + 1}
+    chosen = SQL["chosen"].with_parts(letters=SQL["oldest_open"], condition=SQL["matches"])
+    found = tuple(row[0] for row in _rows(chosen, **parameters))
+    end = _rows(SQL["scan_end"].with_parts(letters=SQL["oldest_open"]), **parameters)
+    if len(found) > MAX_CHOSEN:
+        return ChosenLetters(found[:MAX_CHOSEN], found[MAX_CHOSEN - 1])
+    return ChosenLetters(found, end[0][0] if end else None)
+
+
+def batch(letter_filter: LetterFilter, *, before: UUID | None) -> Batch:
+    """What became of the letters of one replay, whose time is `settled`."""
+    parameters = letter_filter.parameters | {"before": before, "most": MAX_CHOSEN}
+    ((letters, waiting, failing),) = _rows(SQL["batch"].with_parts(**_unordered(letter_filter)), **parameters)
+    return Batch(Count(letters), waiting, failing)
+
+
+def letter(key: UUID) -> Letter | None:
+    """One dead letter; None where there is none."""
+    rows = _rows(SQL["letter"], id=key)
+    if not rows:
+        return None
+    columns = len(LetterRow.__dataclass_fields__)
+    own, (kind, state, is_in_log, is_fanned_out, *change) = rows[0][:columns], rows[0][columns:]
+    change_kind, before, after, *attribution = change
+    found = LetterChange(change_kind, _document(before), _document(after), *(each or "" for each in attribution))
+    return Letter(LetterRow(*own), kind, state, found if is_in_log else None, is_fanned_out)
+
+
+def lane_of(row: LetterRow, *, limit: int) -> LaneState | None:
+    """The lane of the letter's object with its first changes; None where nothing waits."""
+    rows = _rows(SQL["lane"], subscription=row.subscription, model=row.model, object_id=row.object_id, limit=limit)
+    if not rows:
+        return None
+    failure, cause, attempts, next_at = rows[0][:4]
+    return LaneState(failure, cause, attempts, next_at, [LaneChange(*each[4:]) for each in rows])
+
+
+def attempts_of(message_id: UUID, *, limit: int) -> list[MessageAttempt]:
+    """The recorded attempts of a message, the latest first."""
+    rows = _rows(SQL["attempts"], message_id=message_id, limit=limit)
+    return [MessageAttempt(*(*row[:-1], _indented(row[-1]))) for row in rows]
+
+
+def letter_again(row: LetterRow) -> UUID | None:
+    """A later open letter of the same message; None where there is none among the newest of its subscription."""
+    rows = _rows(SQL["again"], subscription=row.subscription, message_id=row.message_id, id=row.id, scan=MOST)
+    return rows[0][0] if rows else None
+
+
+def transaction_time() -> datetime:
+    """The time of the current transaction, by which its letters are settled."""
+    now: datetime = _rows(SQL["transaction_time"])[0][0]
+    return now
+
+
+def _unordered(letter_filter: LetterFilter) -> dict[str, Statement]:
+    return {name: part for name, part in letter_filter.parts.items() if name != "order"}
+
+
+def _document(text: str | Document | None) -> Document | None:
+    """A document of the log, which Django's cursor returns as text."""
+    return json.loads(text) if isinstance(text, str) else text
+
+
+def _indented(receipt: str | Document | None) -> str:
+    found = _document(receipt)
+    return json.dumps(found, indent=2, ensure_ascii=False) if found else ""
+
+
+def _rows(statement: Statement, **parameters: Any) -> list[TupleRow]:  # noqa: ANN401 - of any type that psycopg takes
+    with log_connection().cursor() as cursor:
+        cursor.execute(statement, parameters)
+        rows: list[TupleRow] = cursor.fetchall()
+        return rows

@@ -1,0 +1,36 @@
+"""The parameters of addresses, which anyone can write."""
+
+from django.http import Http404, HttpRequest
+
+MAX_DIGITS = 18
+MAX_TEXT = 500  # characters
+
+
+def number_parameter(request: HttpRequest, name: str) -> int | None:
+    """A number of the query string; None where there is none. Raises Http404 for one that no change can have."""
+    if name not in request.GET:
+        return None
+    text = request.GET[name]
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
+        raise Http404("There is no such page.")
+    return int(text)
+
+
+def text_parameter(request: HttpRequest, name: str) -> str | None:
+    """A text of the query string; None where there is none. Raises Http404 for one that cannot be in the log."""
+    text = request.GET.get(name, "").strip()
+    if len(text) > MAX_TEXT or not is_storable(text):
+        raise Http404("There is no such change.")
+    return text or None
+
+
+def text_or_404(text: str) -> str:
+    """The text of a route. Raises Http404 for one that cannot be in the log."""
+    if not is_storable(text):
+        raise Http404
+    return text
+
+
+def is_storable(text: str) -> bool:
+    """Whether PostgreSQL can store it: neither NUL nor half a character."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
