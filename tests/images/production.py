@@ -27,6 +27,12 @@ RECEIVER = "receiver.example"
 NETWORK = "172.31.250.0/24"
 # In OVERRIDE; this machine reaches them without a process in a container for each question.
 DATABASE_ADDRESS, PROVIDER_ADDRESS = "172.31.250.31", "172.31.250.32"
+PROBED = {
+    "web": "172.31.250.11:8000",
+    "web-b": "172.31.250.12:8000",
+    "worker": "172.31.250.21:9000",
+    "worker-b": "172.31.250.22:9000",
+}
 # No health checks, which podman has by systemd alone; a disk that can be filled; a receiver that the workers trust;
 # and addresses at which what is no container finds the workers.
 # Names are in each container's own file: podman 4.3's DNS server loses some while containers come
@@ -106,7 +112,13 @@ class Production:
             return False
 
     def health(self, service: str) -> str:
-        """ "ok", or what its health check says."""
+        """ "ok", or what its health check says. That takes a second: it is asked once the process answers."""
+        try:
+            answer = httpx.get(f"http://{PROBED[service]}/readyz", timeout=60, trust_env=False)
+        except httpx.TransportError as error:
+            return repr(error)
+        if answer.status_code != 200:
+            return answer.text
         try:
             self.system.manage(service, "healthcheck", service.partition("-")[0], "--ready")
         except AssertionError as error:
