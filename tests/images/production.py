@@ -14,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import psycopg
 import yaml
 
 from tests.acceptance.running import free_port
@@ -24,6 +25,14 @@ from tests.support import eventually
 HOST = "shop.example"
 RECEIVER = "receiver.example"
 NETWORK = "172.31.250.0/24"
+# In OVERRIDE; this machine reaches them without a process in a container for each question.
+DATABASE_ADDRESS, PROVIDER_ADDRESS = "172.31.250.31", "172.31.250.32"
+PROBED = {
+    "web": "172.31.250.11:8000",
+    "web-b": "172.31.250.12:8000",
+    "worker": "172.31.250.21:9000",
+    "worker-b": "172.31.250.22:9000",
+}
 # No health checks, which podman has by systemd alone; a disk that can be filled; a receiver that the workers trust;
 # and addresses at which what is no container finds the workers.
 # Names are in each container's own file: podman 4.3's DNS server loses some while containers come
@@ -103,7 +112,13 @@ class Production:
             return False
 
     def health(self, service: str) -> str:
-        """ "ok", or what its health check says."""
+        """ "ok", or what its health check says. That takes a second: it is asked once the process answers."""
+        try:
+            answer = httpx.get(f"http://{PROBED[service]}/readyz", timeout=60, trust_env=False)
+        except httpx.TransportError as error:
+            return repr(error)
+        if answer.status_code != 200:
+            return answer.text
         try:
             self.system.manage(service, "healthcheck", service.partition("-")[0], "--ready")
         except AssertionError as error:
@@ -117,8 +132,7 @@ class Production:
 
     def at_provider(self) -> str:
         """All posts that the stand-in has, as it shows them."""
-        address = "http://posts-provider:3001/posts?_limit=100000"
-        return self.system.inside("web", f"import urllib.request as u; print(u.urlopen('{address}').read())")
+        return httpx.get(f"http://{PROVIDER_ADDRESS}:3001/posts?_limit=100000", timeout=60, trust_env=False).text
 
     def received(self) -> list[dict[str, Any]]:
         """What the receiver was sent, each message once, in the order of its first coming."""
@@ -132,13 +146,12 @@ class Production:
 
     def sql(self, statement: str) -> list[list[Any]]:
         """What the database answers to its owner."""
-        code = (
-            "import os, django; os.environ['DJANGO_SETTINGS_MODULE'] = 'backend.config.settings'; django.setup();"
-            "import json; from django.db import connection; cursor = connection.cursor();"
-            f"cursor.execute({statement!r}); print(json.dumps(cursor.fetchall() if cursor.description else []))"
-        )
-        rows: list[list[Any]] = json.loads(self.system.inside("web", code))
-        return rows
+        password = (self.secrets / "database_password").read_text()
+        with psycopg.connect(
+            host=DATABASE_ADDRESS, dbname="lockstep", user="lockstep", password=password, autocommit=True
+        ) as connection:
+            cursor = connection.execute(statement)
+            return [list(row) for row in cursor] if cursor.description else []
 
     @contextmanager
     def altered(self, folder: Path, services: Mapping[str, Any]) -> Iterator[None]:
@@ -175,7 +188,7 @@ class Production:
         """These alone are of the first version again, as after a crash in the middle of a change of version."""
         self.system("up", "--detach", "--no-deps", "--no-build", "--force-recreate", *services)
         for service in services:
-            eventually(lambda service=service: self.health(service) == "ok", f"{service} to be ready", 90)
+            eventually(lambda service=service: self.health(service) == "ok", f"{service} to be ready")
         self.system.manage(services[0], "migrate")  # which ends well, and leaves all as it is
 
     def under_load(self, act: Callable[[], None]) -> Load:
@@ -213,9 +226,10 @@ async def _beside(load: Load, act: Callable[[], None]) -> None:
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
+def small_disk(engine: Engine, folder: Path) -> Iterator[None]:
     """A file system of its own, which can be filled without harm to others."""
     folder.mkdir()
+    engine.remove_at_end("mount", str(folder))
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_SIZE}", "none", folder], check=True)
     try:
         yield
@@ -252,12 +266,7 @@ def running(engine: Engine, folder: Path) -> Iterator[Production]:
         "DISK": str(disk),
     }
     files = [ROOT / "compose.yaml", ROOT / "compose.production.yaml", override]
-    with small_disk(disk), Compose(engine, "lockstep-production", files, settings).running() as system:
+    with small_disk(engine, disk), Compose(engine, "lockstep-production", files, settings).running() as system:
         production = Production(system, secrets, notes / "received.jsonl", disk, override, http, https)
-        try:
-            eventually(production.is_ready, "/readyz", 60)
-        except AssertionError:
-            # Where containers start together podman 4.3 has been seen to lose the rule of a published port.
-            engine.podman("network", "reload", system.container("nginx"))
-            eventually(production.is_ready, "/readyz", 60)
+        system.until(production.is_ready, "nginx")
         yield production

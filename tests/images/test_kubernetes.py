@@ -34,6 +34,7 @@ COMPONENTS = FOLDER / "components"
 GUIDE = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
 # What the operator of Prometheus adds to a cluster; nothing here has its schema.
 OWN_SCHEMA = {"ServiceMonitor", "PrometheusRule"}
+PODS = ("lockstep-web-pod-0", "lockstep-worker-pod-0")  # by podman
 Document = dict[str, Any]
 
 
@@ -394,11 +395,12 @@ def database(engine: Engine, ports: dict[str, int]) -> Iterator[str]:
         OTHERS["POSTGRES_IMAGE"],
     ]
     server = ["postgres", "-c", f"port={ports['database']}"]
+    engine.remove_at_end("container", "kubernetes-postgres")
     engine.podman("run", "--detach", "--replace", "--name=kubernetes-postgres", "--network=host", *words, *server)
     try:
         yield f"postgresql://lockstep:{password}@127.0.0.1:{ports['database']}/lockstep"
     finally:
-        engine.podman("rm", "--force", "--volumes", "kubernetes-postgres")
+        engine.podman("rm", "--force", "--time=0", "--volumes", "kubernetes-postgres")
 
 
 @pytest.fixture(scope="module")
@@ -422,15 +424,18 @@ def playing(
     migrate = job["spec"]["template"]["spec"]["containers"][0]["args"]
     manifest = tmp_path_factory.mktemp("kubernetes") / "manifest.yaml"
     manifest.write_text(yaml.safe_dump_all(playable(settings | secret)))
+    engine.remove_at_end("container", "kubernetes-provider")
+    for pod in PODS:
+        engine.remove_at_end("pod", pod)
     engine.podman("run", "--detach", "--replace", "--name=kubernetes-provider", *hardened, IMAGE, *provider)
     try:
-        eventually(lambda: migrated(engine, *hardened, *environment, IMAGE, *migrate), "the migrations", 90)
+        eventually(lambda: migrated(engine, *hardened, *environment, IMAGE, *migrate), "the migrations")
         engine.podman("run", "--rm", *hardened, *environment, IMAGE, "import_data_from_api")
         engine.podman("kube", "play", manifest)
         yield
     finally:
-        engine.podman("pod", "rm", "--force", "--ignore", "lockstep-web-pod-0", "lockstep-worker-pod-0")
-        engine.podman("rm", "--force", "--ignore", "kubernetes-provider")
+        engine.podman("pod", "rm", "--force", "--ignore", "--time=0", *PODS)
+        engine.podman("rm", "--force", "--ignore", "--time=0", "kubernetes-provider")
 
 
 def migrated(engine: Engine, *words: str) -> bool:
@@ -471,7 +476,7 @@ def playable(settings: dict[str, str]) -> Iterator[Document]:
 def test_they_run_and_changes_are_delivered(ports: dict[str, int]):
     client, worker = Client(ports["web"], "lockstep.example"), Client(ports["worker"])
     for process, what in ((client, "the web server"), (worker, "the worker")):
-        eventually(lambda process=process: answers(process, "/readyz") == 200, what, 60)
+        eventually(lambda process=process: answers(process, "/readyz") == 200, what)
     assert client.get("/fakeapi/v1/posts/").status_code == 301
     client.headers["X-Forwarded-Proto"] = "https"
     client.register("person").make_post("by kubernetes")

@@ -90,8 +90,8 @@ def is_over(watch: Watch) -> None:
 
 def arrives(production: Production, person: Client, title: str) -> None:
     """A post is taken, and delivered."""
-    eventually(lambda: sent(person, title), f"{title} to be taken", 60)
-    eventually(lambda: title in production.at_provider(), f"{title} to arrive", 60)
+    eventually(lambda: sent(person, title), f"{title} to be taken")
+    eventually(lambda: title in production.at_provider(), f"{title} to arrive")
 
 
 def sent(person: Client, title: str) -> bool:
@@ -116,10 +116,10 @@ def test_a_process_that_is_killed_again_and_again_is_back_each_time_and_nothing_
         for n in range(4):
             kill(system, service)
             assert eventually(lambda n=n: sent(person, f"{n} while {service} is away"), "the other one to take a write")
-            eventually(lambda: production.health(service) == "ok", "it to be ready", 60)
+            eventually(lambda: production.health(service) == "ok", "it to be ready")
             eventually(lambda: set(watch.values("up")) == {1.0}, "it to be read again", WAIT_TIMEOUT)
     for n in range(4):
-        eventually(lambda n=n: f"{n} while {service} is away" in production.at_provider(), "the post to arrive", 60)
+        eventually(lambda n=n: f"{n} while {service} is away" in production.at_provider(), "the post to arrive")
 
 
 def test_a_database_that_is_stopped_and_started_is_waited_for(
@@ -134,7 +134,7 @@ def test_a_database_that_is_stopped_and_started_is_waited_for(
     system.engine.podman("start", system.container("postgres"))
     arrives(production, person, "after the restart")
     for service in PROCESSES:
-        eventually(lambda service=service: production.health(service) == "ok", f"{service} to be ready", 60)
+        eventually(lambda service=service: production.health(service) == "ok", f"{service} to be ready")
         assert system.engine.inspect(system.container(service))["RestartCount"] == restarts[service]
     assert "the database cannot be used, trying again" in system.logs("worker-b") + system.logs("worker")
     is_over(watch)
@@ -257,10 +257,10 @@ def test_a_version_that_cannot_start_is_reported_while_the_other_serves(
     changed: dict[str, str], sentence: str,
 ):  # fmt: skip
     with alarm(watch, "LockstepTargetDown"), production.altered(tmp_path, {"web-b": {"environment": changed}}):
-        eventually(lambda: sentence in system.logs("web-b"), "its sentence", 60)
+        eventually(lambda: sentence in system.logs("web-b"), "its sentence")
         arrives(production, person, f"while web-b has not {sentence}")
         eventually(lambda: watch.told("LockstepTargetDown", "firing"), "the alarm", WAIT_TIMEOUT)
-    eventually(lambda: production.health("web-b") == "ok", "it to be ready", 60)
+    eventually(lambda: production.health("web-b") == "ok", "it to be ready")
     is_over(watch)
 
 
@@ -271,7 +271,7 @@ def test_a_clock_an_hour_behind_is_reported_and_does_no_harm(
     behind = {"environment": FAKETIME, "volumes": [f"{libfaketime()}:/faketime.so:ro"]}
     with alarm(watch, "LockstepClockWrong"), production.altered(tmp_path, {"web-b": behind, "worker-b": behind}):
         for service in ("web-b", "worker-b"):
-            eventually(lambda service=service: production.health(service) == "ok", "it to be ready", 60)
+            eventually(lambda service=service: production.health(service) == "ok", "it to be ready")
             hour = "import time, datetime; print(time.time())"
             assert float(system.inside(service, hour)) < time.time() - 3_000
         for n in range(6):  # by both web servers in turn: what one signs, the other takes
