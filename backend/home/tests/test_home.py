@@ -136,6 +136,9 @@ def test_a_post_is_written_as_its_user(stand_in: StandIn, cast: Cast):
     assert (post.title, post.body) == ("Hello", "In step.")
     assert LoggedChange.objects.history(post.pk).get().actor == f"user:{cast.owner.user.pk}"
     assert f"{post.number}: Hello" in text_of(client)
+    page = f"/console/objects/posts.post/{post.pk}/"
+    assert page not in text_of(client)
+    assert page in text_of(admin_of(cast.staff.user))
 
 
 def test_an_invalid_post_is_shown_with_its_errors(stand_in: StandIn, cast: Cast):
