@@ -7,8 +7,6 @@ from lockstep.changes.commands import counted
 from lockstep.console.reads.subscriptions import Count, State
 from lockstep.console.words import clock, duration
 
-__all__ = ["amount", "sentences"]
-
 MAX_CAUSE = 200  # characters
 
 

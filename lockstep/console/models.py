@@ -7,6 +7,8 @@ from lockstep.changes.capture import capture
 from lockstep.changes.models import UUID7
 from lockstep.conf import HAS_CHANGE_LOG
 
+MAX_LAG = 1e12  # seconds
+
 
 @capture("at", "actor", "kind", "subscription", "parameters", "outcome")
 class Operation(models.Model):
@@ -43,6 +45,10 @@ class Sample(models.Model):
 
     class Meta:
         required_db_features = (HAS_CHANGE_LOG,)
+        constraints = [
+            # PostgreSQL sorts NaN above every number.
+            models.CheckConstraint(name="lockstep_console_lag", condition=models.Q(lag__range=(0.0, MAX_LAG))),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name or 'log'} {self.at:%H:%M}: {self.waiting} waiting"

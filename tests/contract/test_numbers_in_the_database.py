@@ -6,11 +6,13 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 from django.db import Error, connection, models, transaction
+from django.utils import timezone
 
 from backend.movies.models import Movie
 from backend.shop.models import Order, Product
 from backend.shop.orders.actions import Line, place_order
 from backend.shop.payments.actions import confirm_order
+from lockstep.console.models import Sample
 from tests.support import Cast
 
 pytestmark = pytest.mark.django_db
@@ -31,6 +33,7 @@ def row_of_each(cast: Cast) -> None:
     placed = place_order(actor="", buyer=cast.colleague.user, lines=[Line(product.pk, 1)])
     confirm_order(actor="", order=Order.objects.get(number=placed.number), token="tok_1")
     Movie.objects.create(remote_id=product.pk, title="A title", rating=1.0)
+    Sample.objects.create(name="", at=timezone.now(), waiting=0, failing=0, dead=0, lag=0.0)
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])

@@ -42,6 +42,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'required_db_features': ('has_lockstep_change_log',),
+                'constraints': [models.CheckConstraint(condition=models.Q(('lag__range', (0.0, 1000000000000.0))), name='lockstep_console_lag')],
             },
         ),
     ]

@@ -16,8 +16,6 @@ from lockstep.conf import log_connection
 from lockstep.console.reads.subscriptions import MOST, MOST_LISTED, Count
 from lockstep.sql import Statement, statements
 
-__all__ = ["Letter", "LetterFilter", "chosen_letters", "groups", "letter", "page_of_letters", "subscriptions"]
-
 SQL = statements(console.__file__, "dead_letters")
 
 MAX_SCANNED = 20_000  # letters that a list or a choice reads, whether they match or not
@@ -75,8 +73,11 @@ class LetterFilter:
         if self.subscription and not self.outcome:
             order = Statement("letter.died DESC, letter.id DESC")
             return {"letters": SQL["newest_open"], "order": order, "condition": SQL["matches"]}
-        condition = Statement(f"{SQL['matches']} AND {SQL['of_outcome']}")
-        return {"letters": SQL["newest"], "order": Statement("letter.id DESC"), "condition": condition}
+        return {
+            "letters": SQL["newest"],
+            "order": Statement("letter.id DESC"),
+            "condition": SQL["matches_of_all"],
+        }
 
 
 @dataclass(frozen=True, slots=True)

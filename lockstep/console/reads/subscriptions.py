@@ -13,8 +13,6 @@ from lockstep.delivery.operations import EVERYTHING, UnknownSubscription
 from lockstep.delivery.subscriptions import is_declared
 from lockstep.sql import Statement, statements
 
-__all__ = ["Extent", "State", "failing", "families", "page_of_states", "rewind_extent", "state_of", "waiting_times"]
-
 SQL = statements(console.__file__, "subscriptions")
 
 MOST_LISTED, MOST = 500, 10_000  # changes, lanes and letters that are read for a subscription: in a list, and alone

@@ -33,9 +33,10 @@ ORDER BY died DESC, id DESC
 -- All letters, newest first: their ids are ordered by time.
 SELECT * FROM lockstep_deadletter WHERE %(before)s::uuid IS NULL OR id < %(before)s ORDER BY id DESC
 
--- name: of_outcome
--- The rest of the filter where {letters} of all subscriptions and outcomes are read.
-    (%(subscription)s::text IS NULL OR letter.subscription_id = %(subscription)s)
+-- name: matches_of_all
+-- The filter where {letters} of all subscriptions and outcomes are read.
+    {include matches}
+AND (%(subscription)s::text IS NULL OR letter.subscription_id = %(subscription)s)
 AND (%(family)s::text IS NULL OR starts_with(letter.subscription_id, %(family)s || ':'))
 AND letter.outcome IS NOT DISTINCT FROM %(outcome)s
 
