@@ -85,7 +85,7 @@ def test_a_page_is_for_staff_with_the_permission_alone(page: str):
     assert signed_in(person("other", "view_subscription", is_staff=False)).get(page).status_code == 403
     refused = signed_in(person("without", "change_subscription")).get(page)
     assert (refused.status_code, b"lockstep.view_subscription" in refused.content) == (403, True)
-    assert b"aria-current" not in refused.content
+    assert b"console-sections" not in refused.content
     inactive = person("gone", "view_subscription")
     client = signed_in(inactive)
     Person.objects.filter(pk=inactive.pk).update(is_active=False)
@@ -441,6 +441,16 @@ def test_an_action_is_for_operators_alone():
     for method in ("get", "post"):
         assert asked(viewer, method, key=str(uuid4())).status_code == 403
     assert not Article.objects.exists()
+
+
+def test_an_action_needs_the_permission_in_its_own_transaction():
+    """The right was there when the request began, and is withdrawn before it is carried out."""
+    user = person("operator", "view_subscription", "operate_subscription")
+    assert user.has_perm("lockstep.operate_subscription")  # from now on this object remembers it
+    user.user_permissions.clear()
+    refused = asked(user, "post", key=str(uuid4()))
+    assert (refused.status_code, b"may not do this any more" in refused.content) == (403, True)
+    assert not Article.objects.exists() and not Operation.objects.exists()
 
 
 def test_operations_are_listed_by_pages_with_names(operator: Client):

@@ -1,6 +1,7 @@
 """What all pages of the console share: who may see them, their headers, their context; and actions in three steps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
@@ -10,6 +11,9 @@ from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin import AdminSite, site
+from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied
+from django.db import router, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import resolve, reverse
@@ -61,6 +65,8 @@ class ConsoleView(View):
             response = self._refusal(request) or super().dispatch(request, *args, **kwargs)
         except (Http404, UnknownSubscription) as error:
             response = self._error_page(request, 404, "Not found", str(error) or "There is nothing at this address.")
+        except PermissionDenied as error:
+            response = self._error_page(request, 403, "Not allowed", str(error))
         response.headers["Content-Security-Policy"] = content_security_policy()
         response.headers["X-Frame-Options"] = "DENY"
         response.headers["Referrer-Policy"] = "same-origin"
@@ -184,11 +190,24 @@ class ActionView(ConsoleView):
         except ValueError:
             return self._show(request, form)
         try:
-            level, outcome = messages.SUCCESS, self._carry_out(request, form, key)
+            with self._rights_locked(request.user.pk):
+                level, outcome = messages.SUCCESS, self._carry_out(request, form, key)
         except (WrongState, StillDeclared, UnknownMessage, NotInLog) as error:
             level, outcome = messages.ERROR, str(error)
         messages.add_message(request, level, outcome)
         return HttpResponseRedirect(self.done_address())
+
+    @contextmanager
+    def _rights_locked(self, user: object) -> Iterator[None]:
+        """A transaction that locks the account, and in which it still has the permission. Raises PermissionDenied."""
+        model = get_user_model()
+        alias = router.db_for_write(model)
+        with transaction.atomic(using=alias):
+            accounts = model._default_manager.using(alias).select_for_update(no_key=True, of=("self",))
+            account: Any = accounts.filter(pk=user).first()
+            if account is None or not (account.is_active and account.is_staff and account.has_perm(self.permission)):
+                raise PermissionDenied("Your account may not do this any more. Nothing was changed.")
+            yield
 
     def _carry_out(self, request: HttpRequest, form: forms.Form, key: UUID) -> str:
         return carry_out(
