@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import Any, ClassVar
 
 from django import forms
@@ -151,6 +152,11 @@ class SubscriptionAction(ActionView):
     words: ClassVar[str]  # what is done to the subscription
     explanation: ClassVar[str]
 
+    @cached_property
+    def state(self) -> reads.State:
+        """The subscription before the operation. Raises UnknownSubscription."""
+        return reads.state_of(self.subscription())
+
     def heading(self) -> str:
         return f"{self.words} {self.subscription()}"
 
@@ -158,12 +164,11 @@ class SubscriptionAction(ActionView):
         return trail(self.subscription(), is_beneath=True)
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        reads.state_of(self.subscription())  # an address may have any name
+        self.state  # noqa: B018 - an address may have any name: raises UnknownSubscription
         return super().post(request, *args, **kwargs)
 
     def page(self, request: HttpRequest, context: Mapping[str, object], *, status: int = 200) -> HttpResponse:
-        state = reads.state_of(self.subscription())
-        own = {"explanation": self.explanation, "sentences": sentences(state)}
+        own = {"explanation": self.explanation, "sentences": sentences(self.state)}
         return super().page(request, own | dict(context), status=status)
 
 
@@ -184,7 +189,7 @@ class PauseView(SubscriptionAction):
     )
 
     def preview(self, parameters: Mapping[str, Any]) -> ActionPreview:
-        state = reads.state_of(self.subscription())
+        state = self.state
         found = [f"The reason will be: {parameters['reason']}"]
         if state.state == "disabled":
             found.append(f"{state.name} is disabled: it will be paused once it is enabled.")
@@ -213,7 +218,7 @@ class ResumeView(SubscriptionAction):
     explanation = "A resumed subscription continues where it stopped: nothing is left out."
 
     def preview(self, parameters: Mapping[str, Any]) -> ActionPreview:
-        state = reads.state_of(self.subscription())
+        state = self.state
         if state.state == "active":
             return ActionPreview([f"{state.name} is active already: nothing would change."], does_something=False)
         with transaction.atomic(lockstep_settings.DATABASE):  # so that it refuses exactly what would fail
@@ -269,7 +274,7 @@ class RewindView(SubscriptionAction):
     )
 
     def preview(self, parameters: Mapping[str, Any]) -> ActionPreview:
-        state = reads.state_of(self.subscription())
+        state = self.state
         if state.state == "disabled":
             raise WrongState(f"{state.name} is disabled: it gets nothing.")
         extent = reads.rewind_extent(state.name, parameters["since"])
