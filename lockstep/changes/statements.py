@@ -21,9 +21,11 @@ from lockstep.changes.context import Attribution, attribution_here
 from lockstep.changes.schema_editor import is_followed
 from lockstep.sql import Statement, joined, statements
 
-# What a statement that writes begins with, after comments. Possessive (`*+`): each comment has one end only.
+# What a statement that writes begins with, after comments. Possessive (`*+`): each comment has one end only. WITH may
+# begin one that only reads.
 WRITES = re.compile(
-    r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*+(?:INSERT|UPDATE|DELETE|MERGE|WITH|COPY|TRUNCATE|CALL|DO)\b",
+    r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*+"
+    r"(?:(?:INSERT|UPDATE|DELETE|MERGE|COPY|TRUNCATE|CALL|DO)\b|WITH\b.*?\b(?:INSERT|UPDATE|DELETE|MERGE)\b)",
     re.IGNORECASE | re.DOTALL,
 )
 # Of Django's wrappers: a statement's parameters, and its connection and cursor.

@@ -7,14 +7,15 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-MIN_SECONDS = 4.0
-SHARE_OF_TIME = 100  # it is read for at most one part in so many of the time
+MIN_SECONDS, MAX_SECONDS = 4.0, 30.0
+SHARE_OF_TIME = 100  # up to MAX_SECONDS, it is read for at most one part in so many of the time
 
 
 class Shared(Generic[T]):
-    """What `read` returned last, for four seconds, or longer where reading takes long.
+    """What `read` returned last, for four seconds, or for up to thirty where reading takes long.
 
-    So readers cost the database a percent of a core at most, however many they are and however much waits.
+    So readers cost the database a percent of a core, however many they are. A database that is slow because something
+    is wrong is read more often than that: a view of it that is minutes old helps no operator.
     """
 
     def __init__(self, read: Callable[[], T], *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -35,7 +36,7 @@ class Shared(Generic[T]):
             began = self._clock()
             value = self._read()
             ended = self._clock()
-            self._latest = value, ended + max(MIN_SECONDS, (ended - began) * SHARE_OF_TIME)
+            self._latest = value, ended + min(max(MIN_SECONDS, (ended - began) * SHARE_OF_TIME), MAX_SECONDS)
             return value
         finally:
             self._lock.release()

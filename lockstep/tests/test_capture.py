@@ -274,6 +274,12 @@ def test_comments_do_not_make_a_statement_a_write():
     assert not WRITES.match("/**/ " * 60 + "SELECT")  # in exponential time it would never end
 
 
+def test_a_common_table_makes_a_statement_a_write_only_where_it_changes_rows():
+    assert WRITES.match("WITH gone AS (DELETE FROM a RETURNING id) SELECT id FROM gone")
+    assert WRITES.match("with recursive b as (select 1) insert into a select * from b")
+    assert not WRITES.match("WITH b AS (SELECT updated, deleted FROM a) SELECT * FROM b")
+
+
 @pytest.mark.parametrize("lead", ["/* a comment */ ", "-- SELECT\n  ", " /**/--\n", "\n"])
 def test_statements_are_attributed_after_comments(lead: str):
     sql = "INSERT INTO blog_article (title, body, secret) VALUES ('e', '', '')"

@@ -1,6 +1,5 @@
 -- The console's reads of dead letters, of which there may be hundreds of thousands. Lists are read in the order of an index,
--- and no further than %(scan)s letters, whether they match the filter or not: the page says where it stopped. A statement
--- that begins with WITH is in parentheses, as in subscriptions.sql.
+-- and no further than %(scan)s letters, whether they match the filter or not: the page says where it stopped.
 
 -- name: normalised
 -- A cause without what differs from one object to the next, so that letters can be grouped by it: addresses, UUIDs and
@@ -89,7 +88,7 @@ LIMIT %(limit)s;
 
 -- name: subscriptions
 -- Subscriptions with open letters, after a name, and how many they have: a skip scan of the index of open letters.
-(WITH RECURSIVE own (name) AS (
+WITH RECURSIVE own (name) AS (
     (SELECT subscription_id FROM lockstep_deadletter WHERE outcome IS NULL AND subscription_id > %(after)s
      ORDER BY subscription_id LIMIT 1)
     UNION ALL
@@ -102,7 +101,7 @@ SELECT own.name, (
                           WHERE letter.subscription_id = own.name AND letter.outcome IS NULL
                           ORDER BY letter.died LIMIT %(most)s) AS letter)
 FROM own WHERE own.name IS NOT NULL
-LIMIT %(limit)s);
+LIMIT %(limit)s;
 
 -- name: oldest_open
 -- The open letters of one subscription, oldest first, or those of them that are named.

@@ -2,9 +2,6 @@
 -- of members: for each, no more than %(most)s changes, lanes and dead letters are read. A count that reaches this number
 -- is "at least". Every statement goes by an index. ORDER BY within a limit makes sure of that: for the first of some rows
 -- PostgreSQL may read a whole table, because it expects them early.
---
--- A statement that begins with WITH is in parentheses: otherwise the connection would take it for one that writes, and
--- notify the workers (changes/statements.py).
 
 -- name: families
 -- Each family with its members by state, those whose remote does not answer, and those with something in a lane and with
@@ -66,7 +63,7 @@ LIMIT %(most)s
 -- name: states
 -- Each of the {chosen} subscriptions with what waits for it. `scanned` are the changes read at its place, `behind` those of
 -- them that it follows, and `in_lanes` those that wait in lanes. Subscriptions at one place share what is read of it.
-(WITH chosen AS MATERIALIZED (
+WITH chosen AS MATERIALIZED (
     {chosen}
 ), unplaced AS MATERIALIZED (
     SELECT place.id AS place_id, c.model, c.kind, c.origin, count(*) AS changes, min(c.at) AS oldest
@@ -102,12 +99,12 @@ CROSS JOIN LATERAL (
     FROM (SELECT FROM lockstep_deadletter letter WHERE letter.subscription_id = s.name AND letter.outcome IS NULL
           ORDER BY letter.died LIMIT %(most)s) AS letter
 ) AS dead
-ORDER BY s.name);
+ORDER BY s.name;
 
 -- name: waiting_times
 -- How many of the changes that wait have waited how long: by the number of the %(bounds)s (seconds) that they have passed,
 -- those in lanes and those still in the log alone.
-(WITH waiting AS (
+WITH waiting AS (
     SELECT d.at, true AS is_in_lane FROM (
         SELECT d.at FROM lockstep_lane lane JOIN lockstep_delivery d ON d.lane_id = lane.id
         WHERE lane.subscription_id = %(name)s ORDER BY lane.next_at LIMIT %(most)s
@@ -122,7 +119,7 @@ ORDER BY s.name);
 SELECT width_bucket(extract(epoch FROM now() - at)::float8, %(bounds)s::float8[]),
        count(*) FILTER (WHERE is_in_lane), count(*) FILTER (WHERE NOT is_in_lane)
 FROM waiting
-GROUP BY 1);
+GROUP BY 1;
 
 -- name: failing
 -- Objects whose last attempt failed, the next ones to be tried first. Lanes that wait for their time are read from now on,
@@ -150,7 +147,7 @@ FROM lockstep_attempt WHERE subscription_id = %(name)s ORDER BY id DESC LIMIT %(
 -- name: extent
 -- What a rewind would send again. The first %(most)s changes from that time on are read: those of them that are followed,
 -- and their objects and times. `first` and `last` are numbers of changes of all models.
-(WITH edge AS MATERIALIZED (
+WITH edge AS MATERIALIZED (
     SELECT (SELECT min(c.seq) FROM lockstep_change c WHERE c.at >= %(since)s) AS first,
            (SELECT max(c.seq) FROM lockstep_change c) AS last
 ), scanned AS MATERIALIZED (
@@ -163,7 +160,7 @@ FROM lockstep_attempt WHERE subscription_id = %(name)s ORDER BY id DESC LIMIT %(
 )
 SELECT (SELECT first FROM edge), (SELECT last FROM edge), (SELECT count(*) FROM scanned), count(*),
        count(DISTINCT (model, object_id)), min(at), max(at)
-FROM followed);
+FROM followed;
 
 -- name: attempts_by_minute
 -- Recorded attempts of the last hour by minute: those that succeeded, those that failed. The latest %(most)s are read.
