@@ -38,7 +38,7 @@ def _delivery(state: State) -> Iterator[str]:
         yield f"At its cap of {state.cap:,} waiting changes: no more are fanned out until half of them are delivered."
     if state.silent_since:
         cause = shorten(state.silent_cause, MAX_CAUSE, placeholder="…")
-        yield f"Does not answer since {clock(state.silent_since, state.now)} ({cause})."
+        yield f"Has not answered since {clock(state.silent_since, state.now)} ({cause})."
     elif state.failing:
         yield f"The last attempt of {amount(state.failing, 'object')} failed."
     elif state.is_declared and state.state == "active":

@@ -82,7 +82,7 @@ def _of_subscription(line: SubscriptionLine, now: datetime) -> Iterator[Reason]:
         yield Reason(f"{line.name} is paused{_because(line.reason)}. {waiting}", where)
     elif line.silent_since:
         since = f"since {clock(line.silent_since, now)}{_because(line.silent_cause)}"
-        yield Reason(f"{line.name} does not answer {since}. {waiting}", where)
+        yield Reason(f"{line.name} has not answered {since}. {waiting}", where)
     elif line.full:
         yield Reason(f"{line.name} is at its cap: it goes on once half is delivered. {waiting}", where)
     elif line.failing:

@@ -260,7 +260,7 @@ WAITS = {"waiting": 312, "oldest": NOW - timedelta(minutes=14)}
         (
             overview_with(line_with(silent=1, silent_since=NOW.replace(minute=4), silent_cause="refused", **WAITS)),
             "bad",
-            ["own does not answer since 12:04 UTC (refused). 312 changes wait, the oldest for 14 min."],
+            ["own has not answered since 12:04 UTC (refused). 312 changes wait, the oldest for 14 min."],
         ),
         (
             overview_with(line_with(paused=1, reason="for now", waiting=1, oldest=NOW)),

@@ -73,7 +73,7 @@ def test_a_family_is_filtered_by_state_and_name(viewer: Operator):
     make_endpoints(60)
     Subscription.objects.filter(pk="webhook:000033").update(silent_since=timezone.now(), silent_cause="refused")
     page = viewer.see("subscriptions/", family="webhook", state="silent")
-    assert "webhook:000033" in page and "webhook:000034" not in page and "Does not answer since" in page
+    assert "webhook:000033" in page and "webhook:000034" not in page and "Has not answered since" in page
     assert "webhook:000021" in viewer.see("subscriptions/", family="webhook", contains="0021")
 
 
