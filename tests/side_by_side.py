@@ -9,6 +9,7 @@ import gc
 import os
 from collections.abc import Collection
 from itertools import chain
+from pathlib import Path
 
 import pytest
 
@@ -42,7 +43,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Each process begins with its share of the slow tests, so that none of them is what all wait for in the end.
 
     pytest-xdist (`--dist worksteal`) gives each process a stretch of the list of about the same length. What a first
-    start is needed for stands first in one process and last in the others: they would wait for it.
+    start is needed for stands first in one process and last in the others: they would wait for it. Tests that share a
+    running system stay together, because each process would start one of its own.
     """
     processes = getattr(config, "workerinput", {}).get("workercount", 1)
     slow = [item for item in items if item.get_closest_marker("slow")]
@@ -57,8 +59,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _share(started: list[pytest.Item], others: list[pytest.Item], n: int, processes: int) -> list[pytest.Item]:
     """Those of the slow tests that this process begins with."""
-    parts = started[n::processes], others[n::processes]
+    places = list(dict.fromkeys(map(_place, started)))[n::processes]
+    parts = [item for item in started if _place(item) in places], others[n::processes]
     return list(chain(*(parts if n == 0 else reversed(parts))))
+
+
+def _place(item: pytest.Item) -> Path:
+    """The file of a test, or the folder: whose tests share a running system."""
+    return item.path.parent if "system" in _fixtures(item) else item.path
 
 
 def _fixtures(item: pytest.Item) -> Collection[str]:

@@ -2,13 +2,13 @@ import django.db.models.deletion
 import django.db.models.functions.datetime
 import django.utils.timezone
 import pgtrigger.compiler
-import pgtrigger.migrations
 import uuid_utils.compat
 from django.conf import settings
 from django.db import migrations, models
 
 import lockstep.changes.models
 import backend.entities.models
+from backend.entities.migration_operations import AddTrigger
 
 
 class Migration(migrations.Migration):
@@ -43,7 +43,7 @@ class Migration(migrations.Migration):
                 ('session', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tokens', to='accounts.session')),
             ],
         ),
-        pgtrigger.migrations.AddTrigger(
+        AddTrigger(
             model_name='session',
             trigger=pgtrigger.compiler.Trigger(name='withdraw', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.revoked IS NULL AND NEW.revoked IS NOT NULL OR NEW.expires < OLD.expires)', func='PERFORM FROM accounts_session WHERE id = OLD.id FOR UPDATE;\nRETURN NEW;', hash='10abe4d73e8d8f1473102755dfbf5b3308563c85', operation='UPDATE', pgid='pgtrigger_withdraw_510b7', table='accounts_session', when='BEFORE')),
         ),

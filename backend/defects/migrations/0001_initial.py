@@ -3,7 +3,6 @@ import django.core.validators
 import django.db.models.deletion
 import django.db.models.functions.datetime
 import pgtrigger.compiler
-import pgtrigger.migrations
 import uuid_utils.compat
 from django.conf import settings
 from django.db import migrations, models
@@ -11,6 +10,7 @@ from django.db import migrations, models
 import backend.entities.folding
 import lockstep.changes.models
 import backend.entities.models
+from backend.entities.migration_operations import AddTrigger
 
 
 class Migration(migrations.Migration):
@@ -42,19 +42,19 @@ class Migration(migrations.Migration):
                 'indexes': [models.Index(condition=models.Q(('deleted', None)), fields=['-id'], name='defects_newest'), models.Index(condition=models.Q(('deleted', None)), fields=['user', '-id'], name='defects_of'), django.contrib.postgres.indexes.GinIndex(django.contrib.postgres.indexes.OpClass('folded', 'gin_trgm_ops'), name='defects_searched')],
             },
         ),
-        pgtrigger.migrations.AddTrigger(
+        AddTrigger(
             model_name='defect',
             trigger=pgtrigger.compiler.Trigger(name='touch', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.* IS DISTINCT FROM NEW.*)', func='NEW.updated := now(); NEW.version := OLD.version + 1; RETURN NEW;', hash='6da3955d20e03dbd12ca711c92855a73e199a861', operation='UPDATE', pgid='pgtrigger_touch_084d5', table='defects_defect', when='BEFORE')),
         ),
-        pgtrigger.migrations.AddTrigger(
+        AddTrigger(
             model_name='defect',
             trigger=pgtrigger.compiler.Trigger(name='alive_user_insert', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL)', func='IF NEW."user_id" IS NOT NULL THEN\n    PERFORM FROM "accounts_user" WHERE "number" = NEW."user_id" AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION \'% % does not exist or is deleted.\', \'accounts.user\', NEW."user_id"\n            USING ERRCODE = \'foreign_key_violation\', CONSTRAINT = \'defects_defect_user_id_alive\';\n    END IF;\nEND IF;\nRETURN NEW;', hash='57e6358d7074cb5100ead928466bd79842df7384', operation='INSERT', pgid='pgtrigger_alive_user_insert_b3f11', table='defects_defect', when='BEFORE')),
         ),
-        pgtrigger.migrations.AddTrigger(
+        AddTrigger(
             model_name='defect',
             trigger=pgtrigger.compiler.Trigger(name='alive_user_update', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (NEW.deleted IS NULL AND (OLD.deleted IS NOT NULL OR NEW."user_id" IS DISTINCT FROM OLD."user_id"))', func='IF NEW."user_id" IS NOT NULL THEN\n    PERFORM FROM "accounts_user" WHERE "number" = NEW."user_id" AND deleted IS NULL FOR KEY SHARE;\n    IF NOT FOUND THEN\n        RAISE EXCEPTION \'% % does not exist or is deleted.\', \'accounts.user\', NEW."user_id"\n            USING ERRCODE = \'foreign_key_violation\', CONSTRAINT = \'defects_defect_user_id_alive\';\n    END IF;\nEND IF;\nRETURN NEW;', hash='07c2d9b38dd116cc8b4920356c9f0fbffcd58a9a', operation='UPDATE OF "user_id", "deleted"', pgid='pgtrigger_alive_user_update_01125', table='defects_defect', when='BEFORE')),
         ),
-        pgtrigger.migrations.AddTrigger(
+        AddTrigger(
             model_name='defect',
             trigger=pgtrigger.compiler.Trigger(name='write_folded', sql=pgtrigger.compiler.UpsertTriggerSql(func='NEW."folded" := lockstep_fold(coalesce(NEW."comment", \'\')); RETURN NEW;', hash='fb98fc57813030e47ca3211af05029d6f1f90325', operation='INSERT OR UPDATE OF "comment", "folded"', pgid='pgtrigger_write_folded_6329c', table='defects_defect', when='BEFORE')),
         ),
