@@ -17,6 +17,7 @@ from backend.posts.actions import create_post
 from backend.posts.mirror import JSONPLACEHOLDER, POSTS
 from backend.posts.models import Post
 from lockstep import attributed
+from lockstep.changes.commands import counted
 from lockstep.delivery.operations import replay_letters, replay_span
 from lockstep.delivery.reports import ChangeFilter
 from lockstep.rest.problem_views import not_found
@@ -114,7 +115,7 @@ class SendAgainView(TrialView):
             result = replay_letters(chosen)
             if not result.changes:
                 result = replay_span(chosen)
-        messages.success(request, f"Post {post.number} is being sent again: {result.changes} change.")
+        messages.success(request, f"Post {post.number} is being sent again: {counted(result.changes, 'change')}.")
         return back()
 
 

@@ -9,7 +9,6 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from django.contrib.auth.models import Permission
 from django.contrib.messages import get_messages
 from django.contrib.messages.storage.cookie import CookieStorage
 from django.core.checks import run_checks
@@ -19,6 +18,7 @@ from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import path
 from django.utils import timezone
+from kit.operators import person, signed_in
 from project.blog.models import Article
 from project.people.models import Person
 
@@ -50,18 +50,6 @@ def nothing_shared() -> Iterator[None]:
     with timezone.override(UTC):
         yield
     shown.forget()
-
-
-def person(name: str, *rights: str, is_staff: bool = True) -> Person:
-    made = Person.objects.create_user(name, is_staff=is_staff)
-    made.user_permissions.set(Permission.objects.filter(codename__in=rights))
-    return made
-
-
-def signed_in(user: Person) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 @pytest.fixture

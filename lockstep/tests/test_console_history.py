@@ -8,12 +8,12 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from kit.log import without_triggers
+from kit.operators import person, signed_in
 from project.blog.models import Article, Note, Tag
 from project.people.models import Person
 
@@ -28,18 +28,6 @@ from lockstep.models import Attempt, DeadLetter, Delivery, Epoch, Lane, LoggedCh
 pytestmark = [pytest.mark.extras, pytest.mark.django_db(transaction=True)]
 
 ATTACK = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
-
-
-def person(name: str, *rights: str, is_staff: bool = True) -> Person:
-    made = Person.objects.create_user(name, is_staff=is_staff)
-    made.user_permissions.set(Permission.objects.filter(codename__in=rights))
-    return made
-
-
-def signed_in(user: Person) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 @pytest.fixture

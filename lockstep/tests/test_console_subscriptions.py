@@ -11,6 +11,7 @@ from project.blog import subscribers
 from project.blog.models import Article
 
 from lockstep.console.models import Operation
+from lockstep.console.views.overview import shown
 from lockstep.models import LoggedChange, Subscription
 from lockstep.testing import deliver_all
 
@@ -250,6 +251,7 @@ def test_stored_texts_are_escaped(operator: Operator):
 @pytest.mark.parametrize(
     ("path", "query"),
     [
+        ("", {}),
         ("subscriptions/", {}),
         ("subscriptions/", {"family": "webhook"}),
         ("subscriptions/blog.notify/", {}),
@@ -261,10 +263,13 @@ def test_many_rows_need_no_more_queries_and_no_scan_of_a_table(
 ):
     # Below the number of rows, as in production: a scan would be quicker otherwise.
     monkeypatch.setattr("lockstep.console.reads.subscriptions.MOST", 200)
+    monkeypatch.setattr("lockstep.console.reads.overview.MAX_COUNTED", 200)
+    shown.forget()
     Article.objects.create(title="a")
     deliver_all(strict=True)
     few = len(queries_of(operator, path, query))
     make_many_rows()
+    shown.forget()
     queries = queries_of(operator, path, query)
     assert len(queries) == few
     assert not scanned_tables(queries) & LARGE

@@ -64,7 +64,7 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT count(*) AS waiting, min(at) AS oldest
     FROM (SELECT d.at FROM lockstep_lane lane JOIN lockstep_delivery d ON d.lane_id = lane.id
-          WHERE lane.subscription_id = named.name LIMIT %(limit)s) AS delivery
+          WHERE lane.subscription_id = named.name ORDER BY lane.next_at LIMIT %(limit)s) AS delivery
 ) AS deliveries
 GROUP BY line;
 

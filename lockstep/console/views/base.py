@@ -172,6 +172,10 @@ class ActionView(ConsoleView):
         """Carries out the operation in the surrounding transaction. Returns what it did, as a sentence."""
         raise NotImplementedError
 
+    def recorded(self, parameters: Mapping[str, Any]) -> Mapping[str, object]:
+        """What the operation's record keeps of the form's values."""
+        return parameters
+
     def done_address(self) -> str:
         """Where the operator goes afterwards."""
         return address("subscription", self.subscription()) or address("overview")
@@ -216,7 +220,7 @@ class ActionView(ConsoleView):
             actor=f"user:{request.user.pk}",
             kind=self.kind,
             subscription=self.subscription(),
-            parameters=form.cleaned_data,
+            parameters=self.recorded(form.cleaned_data),
         )
 
     def _show(self, request: HttpRequest, form: forms.Form) -> HttpResponse:

@@ -16,7 +16,6 @@ from lockstep.changes.commands import counted
 from lockstep.console.links import address
 from lockstep.console.reads import dead_letters as reads
 from lockstep.console.reads.dead_letters import Letter, LetterFilter, Outcome
-from lockstep.console.recording import carry_out
 from lockstep.console.views.base import SECTIONS, ActionPreview, ActionView, Breadcrumb, ConsoleView
 from lockstep.console.words import clock
 from lockstep.delivery import operations
@@ -312,17 +311,7 @@ class LettersAction(ActionView):
         last = UUID(int=min(max(letters, default=FIRST_AFTER).int + 1, FIRST_AFTER.int))
         self._done = f"{address('dead_letters')}?{urlencode(query | {'before': str(last)})}"
 
-    def _carry_out(self, request: HttpRequest, form: forms.Form, key: UUID) -> str:
-        return carry_out(
-            lambda: self.perform(form.cleaned_data),
-            key=key,
-            actor=f"user:{request.user.pk}",
-            kind=self.kind,
-            subscription=self.subscription(),
-            parameters=self.recorded(form.cleaned_data),
-        )
-
-    def recorded(self, parameters: Mapping[str, Any]) -> dict[str, object]:
+    def recorded(self, parameters: Mapping[str, Any]) -> Mapping[str, object]:
         """What the operation's record keeps: a thousand ids are too many to read, and all have its time."""
         letters = parameters["letters"]
         kept = {name: value for name, value in parameters.items() if name != "letters" and value}

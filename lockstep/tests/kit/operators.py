@@ -11,13 +11,25 @@ from django.test import Client
 VIEW, OPERATE = "view_subscription", "operate_subscription"
 
 
+def person(name: str, *permissions: str, is_staff: bool = True) -> Any:
+    """A user with these permissions."""
+    made = get_user_model().objects.create_user(name, is_staff=is_staff)
+    made.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    return made
+
+
+def signed_in(user: Any) -> Client:
+    """A client in whose session this user is signed in."""
+    client = Client()
+    client.force_login(user)
+    return client
+
+
 class Operator:
     """A user of the console's pages, with these permissions."""
 
     def __init__(self, name: str, *permissions: str, is_staff: bool = True, checks_csrf: bool = False) -> None:
-        self.person = get_user_model().objects.create_user(name, is_staff=is_staff)
-        found = Permission.objects.filter(content_type__app_label="lockstep", codename__in=permissions)
-        self.person.user_permissions.add(*found)
+        self.person = person(name, *permissions, is_staff=is_staff)
         self.client = Client(enforce_csrf_checks=checks_csrf)
         self.client.force_login(self.person)
 
