@@ -122,6 +122,15 @@ def test_a_process_that_is_killed_again_and_again_is_back_each_time_and_nothing_
         eventually(lambda n=n: f"{n} while {service} is away" in production.at_provider(), "the post to arrive")
 
 
+def test_the_first_web_server_that_is_back_serves(production: Production, system: Compose, person: Client):
+    """nginx refuses nobody without asking one, though it found both dead a moment ago."""
+    for service in ("web", "web-b"):
+        kill(system, service)
+    eventually(lambda: sent(person, "after both were away"), "one of them to take a write")
+    assert '"upstream":"web"' not in system.logs("nginx")
+    eventually(lambda: production.health("web") == production.health("web-b") == "ok", "both to be ready")
+
+
 def test_a_database_that_is_stopped_and_started_is_waited_for(
     production: Production, system: Compose, person: Client, watch: Watch
 ):

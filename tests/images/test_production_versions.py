@@ -68,7 +68,7 @@ def columns(production: Production) -> list[list[str]]:
 def assert_that_nothing_failed(production: Production, load: Load) -> None:
     """No request, no delivery lost or out of order, the provider and the receiver as the last answers said."""
     errors = [line for line in production.system.logs("nginx").splitlines() if "[error]" in line]
-    assert load.failures == [], errors
+    assert load.failures == [], "\n".join(errors)
     assert load.answers["201"] > 1_000
     eventually(production.is_drained, "all deliveries", 180)
     assert "No drift" in production.system.manage("web", "sync_with_fake_system", "--plan")
