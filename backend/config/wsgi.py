@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
+gc.disable()  # what is loaded here stays: looking for garbage in it is a tenth of the start
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backend.config.settings")
 django.setup(set_prefix=False)
 
@@ -33,4 +34,5 @@ if settings.TRACES:  # in the process that serves, and not in one that it is for
 application = Handler()
 gc.collect()
 gc.freeze()  # what is here now stays: it need not be looked through again and again
+gc.enable()
 gc.set_threshold(10_000)  # a request makes some hundred objects, and few that only this would find
