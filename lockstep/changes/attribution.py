@@ -77,8 +77,8 @@ def attribution(*, actor: str = "", origin: str = "", trace: str | None = None) 
     return {
         "lockstep_actor": str(actor),
         "lockstep_origin": origin,
-        "lockstep_trace": current_trace() if trace is None else trace,
-        "lockstep_traceparent": telemetry.traceparent(),
+        "lockstep_trace": current_trace.get() if trace is None else trace,
+        "lockstep_traceparent": telemetry.traceparent() if telemetry.active else "",
         **own,
     }
 

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram
 from uuid_utils import uuid4
 
 from lockstep import telemetry
-from lockstep.changes.context import request_trace
+from lockstep.changes.context import current_trace
 from lockstep.rest.errors import CONTENT_TYPE, MAX_QUOTED, cut, problem_response
 from lockstep.rest.pages import ErrorPage, error_response
 from lockstep.rest.tracing import respond_in_a_span
@@ -77,14 +77,14 @@ def request_id(get_response: View) -> View:
 
     def middleware(request: HttpRequest) -> HttpResponse:
         trace = trace_of(request.META)
-        token = request_trace.set(trace)
+        token = current_trace.set(trace)
         try:
             if telemetry.active is None or request.path in PROBES:
                 response = respond(request)
             else:
                 response = respond_in_a_span(telemetry.active, request, trace, respond)
         finally:
-            request_trace.reset(token)
+            current_trace.reset(token)
         response["X-Request-ID"] = trace
         return response
 
