@@ -35,7 +35,7 @@ class PostCreateView(View):
         operation_id="create_post", parameters=CREATES_VERSION, request=PostSerializer, responses={201: PostSerializer}
     )
     def post(self, request: Request) -> ApiResponse:
-        values = validated(PostSerializer, request)
+        values = validated(PostSerializer, request.data)
         post = actions.create_post(actor=actor_of(request), **values)
         return answer(request, PostSerializer.represent(post), post.version, status=201)
 
@@ -56,7 +56,7 @@ class PostUpdateView(View):
         operation_id="update_post", parameters=CHANGES_VERSION, request=PostSerializer, responses=PostSerializer
     )
     def put(self, request: Request, number: str) -> ApiResponse:
-        values = validated(PostSerializer, request)
+        values = validated(PostSerializer, request.data)
         actions.update_post(actor=actor_of(request), number=number, match=if_match(request), **values)
         return _post(request, number)
 
@@ -92,7 +92,7 @@ class CommentCreateView(View):
         responses={201: CommentSerializer},
     )
     def post(self, request: Request, post_number: str) -> ApiResponse:
-        values = validated(CommentSerializer, request)
+        values = validated(CommentSerializer, request.data)
         comment = actions.create_comment(actor=actor_of(request), post_number=post_number, **values)
         return answer(request, CommentSerializer.represent(comment), comment.version, status=201)
 
@@ -116,7 +116,7 @@ class CommentUpdateView(View):
         responses=CommentSerializer,
     )
     def put(self, request: Request, post_number: str, number: str) -> ApiResponse:
-        values = validated(CommentSerializer, request)
+        values = validated(CommentSerializer, request.data)
         actions.update_comment(
             actor=actor_of(request),
             post_number=post_number,

@@ -45,7 +45,7 @@ class BagItemView(View):
     @extend_schema(operation_id="put_in_bag", request=QuantitySerializer, responses=BagSerializer)
     def put(self, request: Request, key: str) -> ApiResponse:
         """Sets the quantity of a product in the bag."""
-        values = validated(QuantitySerializer, request)
+        values = validated(QuantitySerializer, request.data)
         product = product_reads.product(key, request.user)
         contents = bags.put_in_bag(actor=actor_of(request), user=request.user, product=product, **values)
         return ApiResponse(BagSerializer.represent(contents))
@@ -93,7 +93,7 @@ class OrderListView(View):
     )
     def post(self, request: Request) -> ApiResponse:
         """Places an order of all lines or none, to be confirmed before `confirm_until`."""
-        values = validated(NewOrderSerializer, request)
+        values = validated(NewOrderSerializer, request.data)
         placed = actions.place_order(actor=actor_of(request), buyer=request.user, **values)
         return answer(request, Fragment(placed.body), placed.version, status=201)
 

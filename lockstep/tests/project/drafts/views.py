@@ -25,7 +25,7 @@ class DraftListView(View):
     permission_classes = (IsAuthenticated,)
 
     def post(self, request):
-        values = validated(DraftSerializer, request)
+        values = validated(DraftSerializer, request.data)
         with attributed_transaction(actor=actor_of(request)):
             draft = Draft.objects.create(owner=request.user, **values)
         return answer(request, represent(draft), draft.version, status=201)
@@ -41,7 +41,7 @@ class DraftView(View):
         return answer(request, represent(draft), draft.version)
 
     def put(self, request, pk):
-        values = validated(DraftSerializer, request)
+        values = validated(DraftSerializer, request.data)
         with attributed_transaction(actor=actor_of(request)):
             draft = lock(Draft.objects.filter(owner=request.user), if_match(request), pk=pk)
             Draft.objects.filter(pk=pk).update(version=F("version") + 1, **values)
