@@ -21,7 +21,7 @@ from lockstep.rest.concurrency import answer, if_match
 from lockstep.rest.errors import Invalid, NotFound
 from lockstep.rest.paging import page
 from lockstep.rest.requests import ApiRequest, address_of, by_key
-from lockstep.rest.responses import ApiResponse
+from lockstep.rest.responses import ApiResponse, etag
 from lockstep.rest.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION
 from lockstep.rest.serializers import page_of, validated
 from lockstep.rest.views import View

@@ -22,7 +22,7 @@ from lockstep.rest.filters import Filters
 from lockstep.rest.paging import offset_page
 from lockstep.rest.parameters import QueryParameter, text
 from lockstep.rest.requests import ApiRequest
-from lockstep.rest.responses import ApiResponse
+from lockstep.rest.responses import ApiResponse, etag
 from lockstep.rest.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION
 from lockstep.rest.serializers import ApiSerializer, StrictSerializer, page_of, validated
 from lockstep.rest.views import View
@@ -190,7 +190,7 @@ class FinalOrderView(View):
         except Invalid as error:
             raise error.renamed(lines="products") from error
         order = order_reads.order(str(placed.number), request.user)
-        return answer(request, NumberedOrderSerializer.represent(order), order.version, status=201)
+        return ApiResponse(NumberedOrderSerializer.represent(order), status=201, headers={"ETag": etag(order.version)})
 
 
 def _product(request: Request, key: str, status: int = 200) -> ApiResponse:

@@ -9,10 +9,10 @@ from backend.posts import actions, reads
 from backend.posts.serializers import CommentSerializer, PostSerializer
 from lockstep.rest import fastpath
 from lockstep.rest.actors import actor_of
-from lockstep.rest.concurrency import answer, if_match, object_response
+from lockstep.rest.concurrency import if_match, object_response
 from lockstep.rest.paging import array_page, parse_page_params
 from lockstep.rest.requests import ApiRequest
-from lockstep.rest.responses import ApiResponse
+from lockstep.rest.responses import ApiResponse, etag
 from lockstep.rest.schema import ARRAY_PAGE, CHANGES_VERSION, CREATES_VERSION, DELETES_VERSION, READS_VERSION
 from lockstep.rest.serializers import validated
 from lockstep.rest.views import View
@@ -37,7 +37,7 @@ class PostCreateView(View):
     def post(self, request: Request) -> ApiResponse:
         values = validated(PostSerializer, request.data)
         post = actions.create_post(actor=actor_of(request), **values)
-        return answer(request, PostSerializer.represent(post), post.version, status=201)
+        return ApiResponse(PostSerializer.represent(post), status=201, headers={"ETag": etag(post.version)})
 
 
 class PostReadView(View):
@@ -94,7 +94,7 @@ class CommentCreateView(View):
     def post(self, request: Request, post_number: str) -> ApiResponse:
         values = validated(CommentSerializer, request.data)
         comment = actions.create_comment(actor=actor_of(request), post_number=post_number, **values)
-        return answer(request, CommentSerializer.represent(comment), comment.version, status=201)
+        return ApiResponse(CommentSerializer.represent(comment), status=201, headers={"ETag": etag(comment.version)})
 
 
 class CommentReadView(View):

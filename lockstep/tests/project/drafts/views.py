@@ -9,6 +9,7 @@ from lockstep.rest import fields
 from lockstep.rest.actors import actor_of
 from lockstep.rest.concurrency import answer, if_match, lock
 from lockstep.rest.errors import NotFound
+from lockstep.rest.responses import ApiResponse, etag
 from lockstep.rest.serializers import StrictSerializer, validated
 from lockstep.rest.views import View
 
@@ -28,7 +29,7 @@ class DraftListView(View):
         values = validated(DraftSerializer, request.data)
         with attributed_transaction(actor=actor_of(request)):
             draft = Draft.objects.create(owner=request.user, **values)
-        return answer(request, represent(draft), draft.version, status=201)
+        return ApiResponse(represent(draft), status=201, headers={"ETag": etag(draft.version)})
 
 
 class DraftView(View):
