@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--steps", action="store_true", help="print each call")
     options = parser.parse_args()
     with open_place(0.01):
-        walks = {name: walk(request) for name, request in _requests().items()}
+        walks = traced()
     for name, one in walks.items():
         files = len({file for file, _ in one.seen})
         sys.stdout.write(f"{name:16} {moves(one.seen):3} moves ({moves(one.every)}),")
@@ -84,17 +84,24 @@ def main() -> None:
             sys.stdout.write(f"    {file}:{function}\n")
 
 
-def _requests() -> dict[str, Callable[[], None]]:
+def traced() -> dict[str, Walk]:
+    """The three walks, in the database of the settings."""
     from django.conf import settings
-    from django.test import Client
     from django.test.utils import override_settings
+
+    without_fastpath = {**settings.LOCKSTEP, "REST_FASTPATH": False}
+    with override_settings(LOCKSTEP=without_fastpath, SECURE_SSL_REDIRECT=False):
+        return {name: walk(request) for name, request in _requests().items()}
+
+
+def _requests() -> dict[str, Callable[[], None]]:
+    from django.test import Client
 
     from backend.accounts.models import User
     from backend.accounts.sessions import open_pair
     from backend.posts.models import Post
     from backend.shop.models import Product
 
-    override_settings(LOCKSTEP={**settings.LOCKSTEP, "REST_FASTPATH": False}, SECURE_SSL_REDIRECT=False).enable()
     user = User.objects.create_user("walker", password=secrets.token_urlsafe())
     post = Post.objects.create(title="A post", body="Its body")
     product = Product.objects.create(name="A product", price="1.00", stock=100, owner=user)

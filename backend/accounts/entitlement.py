@@ -1,8 +1,8 @@
 """Confirmation, in the transaction that writes, that a user may still write.
 
 A request is authenticated early and writes later: in between the account may be deleted or deactivated, the session
-revoked, the password changed, the staff status removed. So the actor of a request holds its credentials, and
-`attributed_transaction` confirms them in its first round trip:
+revoked, the password changed, the staff status removed. So the actor of a request (lockstep/rest/actors.py) holds its
+credentials, and `attributed_transaction` confirms them in its first round trip:
 
 1. The confirmation locks the rows of user and session FOR KEY SHARE, in this order, until the transaction ends.
    Ordinary updates of these rows do not wait for that.
@@ -11,39 +11,34 @@ revoked, the password changed, the staff status removed. So the actor of a reque
 So a write commits before the withdrawal, or is refused with 401 or 403 and leaves nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import Self
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied as NotEntitled
 from django.db import transaction
-from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 
-from lockstep.changes.attribution import attributed_transaction
-from lockstep.sql import Statement, statements
+from lockstep.changes.attribution import Actor, attributed_transaction
+from lockstep.rest.users import AnyUser
+from lockstep.sql import statements
 
 ENTITLEMENT = statements(__file__, "entitlement")
 
 
-@dataclass(frozen=True, slots=True)
-class Entitlement:
-    """A user's credentials, and the expression of ENTITLEMENT that confirms them; an `attribution.Confirmation`."""
+class AdminActor(Actor):
+    """The user of a request of the admin, whose errors are Django's pages.
 
-    sql: Statement
-    parameters: Mapping[str, object]
+    The confirmation checks that the user is staff, and has the password that the session was verified against when the
+    request was authenticated.
+    """
 
-    def refusal(self, confirmed: bool | None) -> Exception:
-        """401 when the account or the session has ended, 403 when the user is no longer staff."""
-        if confirmed is None:
-            return AuthenticationFailed("The session or the account ended during the request. Sign in again.")
-        return PermissionDenied("The staff status was removed during the request. Nothing was changed.")
+    sql = ENTITLEMENT["of_admin"]
 
-
-class AdminEntitlement(Entitlement):
-    """The entitlement of a user of the admin, whose errors are Django's pages."""
-
-    __slots__ = ()
+    def __new__(cls, user: AnyUser) -> Self:
+        actor = super().__new__(cls, f"user:{user.pk}")
+        actor.parameters = {"actor_user": user.pk, "actor_password": user.password}
+        return actor
 
     def refusal(self, confirmed: bool | None) -> Exception:
         """403 in any case: the next page redirects to the sign-in."""

@@ -13,13 +13,12 @@ from django.db.models.functions import Coalesce, Now
 from django.utils.deconstruct import deconstructible
 from uuid_utils.compat import uuid7
 
-from backend.accounts.entitlement import ENTITLEMENT, AdminEntitlement, Entitlement
+from backend.accounts.entitlement import ENTITLEMENT, AdminActor
 from backend.accounts.withdrawal import WITHDRAWAL, keeping_sessions
 from backend.entities.addresses import MAX_ADDRESS, name_or_address
 from backend.entities.folding import AddressField, Fold, NormalCharField, UsernameField
 from backend.entities.models import BUMP_VERSION, AliveParent, Entity, EntityQuerySet, number_field
 from lockstep import capture
-from lockstep.changes.attribution import Actor
 from lockstep.changes.models import UUID7
 from lockstep.rest import text
 from lockstep.webhooks.actions import disable_endpoints
@@ -179,14 +178,9 @@ class User(Entity, AbstractUser):
         return check_password(raw_password, self.password, store)
 
     @property
-    def admin_actor(self) -> Actor:
-        """This user as the actor of a request of the admin (entitlement.py).
-
-        The confirmation checks that the user is staff, and has the password that the session was verified against when
-        the request was authenticated.
-        """
-        credentials = {"actor_user": self.pk, "actor_password": self.password}
-        return Actor(f"user:{self.pk}", AdminEntitlement(ENTITLEMENT["of_admin"], credentials))
+    def admin_actor(self) -> AdminActor:
+        """This user as the actor of a request of the admin."""
+        return AdminActor(self)
 
 
 @capture("follower_id", "followed_id", readers="follower_id", soft_delete="deleted")
@@ -251,6 +245,8 @@ class Session(models.Model):
     """One sign-in. All its tokens refer to it, so that revoking it revokes them at once."""
 
     uncaptured = "a credential: nothing of it may enter the change log"
+    # Each transaction that writes confirms session, account and staff status (entitlement.py).
+    actor_confirmation = ENTITLEMENT["of_session"]
 
     id = models.UUIDField(primary_key=True, editable=False, default=uuid7, db_default=UUID7())
     user = models.ForeignKey(User, models.CASCADE, related_name="sessions")
@@ -281,15 +277,6 @@ class Session(models.Model):
     def scopes(self) -> set[str]:
         """The scopes of its tokens."""
         return set(self.scope.split())
-
-    @property
-    def actor(self) -> Actor:
-        """The user as the actor of a request that came with this session (entitlement.py).
-
-        The confirmation checks session, account and staff status.
-        """
-        credentials = {"actor_user": self.user_id, "actor_session": self.pk, "actor_staff": self.user.is_staff}
-        return Actor(f"user:{self.user_id}", Entitlement(ENTITLEMENT["of_session"], credentials))
 
 
 class TokenQuerySet(models.QuerySet["Token"]):

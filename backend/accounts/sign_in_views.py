@@ -133,7 +133,7 @@ class PairView(SignInView):
         operation_id="create_pair", request=NameOrEmailSerializer, responses={200: PairSerializer, 401: None}
     )
     def post(self, request: Request) -> ApiResponse:
-        user = self.signed_in(request, **validated(NameOrEmailSerializer, request))
+        user = self.signed_in(request, **validated(NameOrEmailSerializer, request.data))
         return pair_response(sessions.open_pair(user, address=address_of(request)))
 
 
@@ -146,7 +146,7 @@ class RefreshView(CredentialsView):
 
     @extend_schema(operation_id="refresh_pair", request=RefreshSerializer, responses={200: PairSerializer, 401: None})
     def post(self, request: Request) -> ApiResponse:
-        secret = validated(RefreshSerializer, request)["refresh"]
+        secret = validated(RefreshSerializer, request.data)["refresh"]
         session = sessions.rotate_refresh_token(secret) if signed.read(secret, Token.Kind.REFRESH) else None
         if session is None:
             return _refused("The refresh token is unknown, expired or was used before. Sign in again.")
@@ -163,7 +163,7 @@ class VerifyView(CredentialsView):
 
     @extend_schema(operation_id="verify_token", request=TokenSerializer, responses={200: EMPTY, 401: None})
     def post(self, request: Request) -> ApiResponse:
-        if not sessions.is_valid(validated(TokenSerializer, request)["token"]):
+        if not sessions.is_valid(validated(TokenSerializer, request.data)["token"]):
             return _refused("The token is unknown, expired or revoked.")
         return ApiResponse({})
 
@@ -269,7 +269,7 @@ class OAuthIntrospectionView(View):
 
     @extend_schema(operation_id="introspect_token", request=OAuthTokenFormSerializer, responses=IntrospectionSerializer)
     def post(self, request: Request) -> ApiResponse:
-        secret = validated(OAuthTokenFormSerializer, request)["token"]
+        secret = validated(OAuthTokenFormSerializer, request.data)["token"]
         if request.auth:
             confirm(actor_of(request))
         session, expires = find_session(secret), sessions.expiry_of(secret)

@@ -21,7 +21,7 @@ from lockstep.rest.concurrency import answer, if_match
 from lockstep.rest.errors import Invalid, NotFound
 from lockstep.rest.paging import page
 from lockstep.rest.requests import ApiRequest, address_of, by_key
-from lockstep.rest.responses import ApiResponse
+from lockstep.rest.responses import ApiResponse, etag
 from lockstep.rest.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION
 from lockstep.rest.serializers import page_of, validated
 from lockstep.rest.views import View
@@ -51,8 +51,8 @@ class RegisterView(RegistrationView):
         responses={201: ProfileSerializer},
     )
     def post(self, request: Request) -> ApiResponse:
-        user = actions.register(**validated(RegistrationSerializer, request))
-        return answer(request, ProfileSerializer.represent(user), user.version, status=201)
+        user = actions.register(**validated(RegistrationSerializer, request.data))
+        return ApiResponse(ProfileSerializer.represent(user), status=201, headers={"ETag": etag(user.version)})
 
 
 class MeView(PasswordView):
@@ -80,7 +80,8 @@ class MeView(PasswordView):
     )
     def patch(self, request: Request) -> ApiResponse:
         """Updates your profile."""
-        values = validated(ProfileSerializer, request, partial=True, current=ProfileSerializer.represent(_me(request)))
+        current = ProfileSerializer.represent(_me(request))
+        values = validated(ProfileSerializer, request.data, partial=True, current=current)
         user = actions.update_profile(actor=actor_of(request), user=_me(request), match=if_match(request), **values)
         return answer(request, ProfileSerializer.represent(user), user.version)
 
@@ -89,7 +90,7 @@ class MeView(PasswordView):
     )
     def delete(self, request: Request) -> ApiResponse:
         """Deletes your account with its sessions, products, ratings, follows and webhooks."""
-        if not _me(request).check_password(validated(DeletionSerializer, request)["password"]):
+        if not _me(request).check_password(validated(DeletionSerializer, request.data)["password"]):
             raise Invalid({"password": actions.MISMATCH})
         self.password_was_right()
         match = if_match(request)
@@ -109,7 +110,7 @@ class MyPasswordView(PasswordView):
     @extend_schema(operation_id="change_password", request=PasswordSerializer, responses={204: None})
     def post(self, request: Request) -> ApiResponse:
         """Changes your password, and ends all your other sessions."""
-        values = validated(PasswordSerializer, request)
+        values = validated(PasswordSerializer, request.data)
         if not _me(request).check_password(values["current_password"]):
             raise Invalid({"current_password": actions.MISMATCH})
         self.password_was_right()

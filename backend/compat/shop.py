@@ -22,7 +22,7 @@ from lockstep.rest.filters import Filters
 from lockstep.rest.paging import offset_page
 from lockstep.rest.parameters import QueryParameter, text
 from lockstep.rest.requests import ApiRequest
-from lockstep.rest.responses import ApiResponse
+from lockstep.rest.responses import ApiResponse, etag
 from lockstep.rest.schema import CHANGES_VERSION, CREATES_VERSION, CURSOR_PAGE, DELETES_VERSION, READS_VERSION
 from lockstep.rest.serializers import ApiSerializer, StrictSerializer, page_of, validated
 from lockstep.rest.views import View
@@ -122,7 +122,7 @@ class NumberedProductListView(View):
     )
     def post(self, request: Request) -> ApiResponse:
         """Creates a product of yours, on sale at once."""
-        values = validated(NumberedProductSerializer, request)
+        values = validated(NumberedProductSerializer, request.data)
         created = product_actions.create_product(actor=actor_of(request), owner=request.user, **values)
         return _product(request, str(created.pk), status=201)
 
@@ -143,7 +143,8 @@ class NumberedProductView(View):
     def put(self, request: Request, key: str) -> ApiResponse:
         """Replaces the name, price and stock of a product of yours."""
         product = product_reads.own_product(key, request.user)
-        values = validated(NumberedProductSerializer, request, current=NumberedProductSerializer.represent(product))
+        current = NumberedProductSerializer.represent(product)
+        values = validated(NumberedProductSerializer, request.data, current=current)
         product_actions.update_product(actor=actor_of(request), product=product, match=if_match(request), **values)
         return _product(request, key)
 
@@ -181,7 +182,7 @@ class FinalOrderView(View):
         """Places an order of all products or none, final at once; 403 where orders need a payment."""
         if not settings.ORDERS_WITHOUT_PAYMENT:
             raise PaymentNeeded
-        lines = validated(FinalOrderSerializer, request)["products"]
+        lines = validated(FinalOrderSerializer, request.data)["products"]
         try:
             placed = order_actions.place_order(actor=actor_of(request), buyer=request.user, lines=lines, final=True)
         except InsufficientStock as error:
@@ -189,7 +190,7 @@ class FinalOrderView(View):
         except Invalid as error:
             raise error.renamed(lines="products") from error
         order = order_reads.order(str(placed.number), request.user)
-        return answer(request, NumberedOrderSerializer.represent(order), order.version, status=201)
+        return ApiResponse(NumberedOrderSerializer.represent(order), status=201, headers={"ETag": etag(order.version)})
 
 
 def _product(request: Request, key: str, status: int = 200) -> ApiResponse:

@@ -21,7 +21,7 @@ class AuthView(SignInView):
         operation_id="create_token", request=CredentialsSerializer, responses={200: TokenSerializer, 401: None}
     )
     def post(self, request: Request) -> ApiResponse:
-        user = self.signed_in(request, **validated(CredentialsSerializer, request))
+        user = self.signed_in(request, **validated(CredentialsSerializer, request.data))
         return ApiResponse({"token": sessions.open_opaque(user, address=address_of(request))}, headers=NO_STORE)
 
 
@@ -35,7 +35,7 @@ class NamedPairView(SignInView):
         operation_id="create_named_pair", request=NamedCredentialsSerializer, responses={200: PairSerializer, 401: None}
     )
     def post(self, request: Request) -> ApiResponse:
-        values = validated(NamedCredentialsSerializer, request)
+        values = validated(NamedCredentialsSerializer, request.data)
         user = self.signed_in(request, username=values["name"], password=values["password"])
         return pair_response(sessions.open_pair(user, address=address_of(request)))
 
@@ -49,7 +49,7 @@ class NamedRegisterView(RegistrationView):
         responses={201: NamedRegistrationSerializer},
     )
     def post(self, request: Request) -> ApiResponse:
-        values = validated(NamedRegistrationSerializer, request)
+        values = validated(NamedRegistrationSerializer, request.data)
         try:
             user = actions.register(username=values["name"], password=values["password"])
         except Invalid as error:

@@ -150,7 +150,7 @@ def extras(record: logging.LogRecord) -> dict[str, object]:
     # A record has the same attributes first, always in this order: extra data comes after them.
     more = islice(record.__dict__.items(), len(BLANK), None)
     data = {name: _loggable(value) for name, value in more if name not in STANDARD and name != "request"}
-    if trace := current_trace():
+    if trace := current_trace.get():
         data["trace"] = _loggable(trace)
     return data | telemetry.ids() if telemetry.active else data
 

@@ -56,7 +56,7 @@ class DefectListView(View):
     def post(self, request: Request) -> ApiResponse:
         """Reports a defect."""
         created = actions.create_defect(
-            actor=actor_of(request), user=request.user, **validated(DefectSerializer, request)
+            actor=actor_of(request), user=request.user, **validated(DefectSerializer, request.data)
         )
         return _defect(request, str(created.pk), status=201)
 
@@ -76,7 +76,8 @@ class DefectView(View):
     )
     def put(self, request: Request, key: str) -> ApiResponse:
         """Replaces the comment of a defect. Any user may; its reporter does not change."""
-        values = validated(DefectSerializer, request, current=DefectSerializer.represent(_found(key)))
+        current = DefectSerializer.represent(_found(key))
+        values = validated(DefectSerializer, request.data, current=current)
         actions.update_defect(actor=actor_of(request), key=key, match=if_match(request), **values)
         return _defect(request, key)
 
@@ -85,7 +86,8 @@ class DefectView(View):
     )
     def patch(self, request: Request, key: str) -> ApiResponse:
         """Partially updates a defect."""
-        values = validated(DefectSerializer, request, current=DefectSerializer.represent(_found(key)), partial=True)
+        current = DefectSerializer.represent(_found(key))
+        values = validated(DefectSerializer, request.data, current=current, partial=True)
         actions.update_defect(actor=actor_of(request), key=key, match=if_match(request), **values)
         return _defect(request, key)
 

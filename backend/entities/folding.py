@@ -133,9 +133,9 @@ class NFCField(NormalisedField):
     """A text column in NFC."""
 
     def to_python(self, value: object) -> object:
-        """The normalised value; Django's fields write what this returns."""
+        """The normalised value; Django's fields write what this returns. ASCII is in NFC."""
         converted = super().to_python(value)
-        return text.nfc(converted) if isinstance(converted, str) else converted
+        return text.nfc(converted) if isinstance(converted, str) and not converted.isascii() else converted
 
 
 class CheckedField(NormalisedField):

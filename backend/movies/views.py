@@ -110,7 +110,7 @@ class RatingListView(View):
     )
     def post(self, request: Request) -> ApiResponse:
         """Rates a movie. A user has one rating of each movie."""
-        values = validated(NewRatingSerializer, request)
+        values = validated(NewRatingSerializer, request.data)
         created = actions.create_rating(actor=actor_of(request), user=request.user, **values)
         return _rating(request, created.pk, status=201)
 
@@ -147,7 +147,7 @@ class RatingView(View):
 
     def _change(self, request: Request, key: str, *, partial: bool) -> ApiResponse:
         current = RatingSerializer.represent(reads.rating(key, request.user))
-        values = validated(RatingSerializer, request, partial=partial, current=current)
+        values = validated(RatingSerializer, request.data, partial=partial, current=current)
         actions.update_rating(actor=actor_of(request), user=request.user, key=key, match=if_match(request), **values)
         return _rating(request, key)
 

@@ -9,10 +9,10 @@ from backend.posts import actions, reads
 from backend.posts.serializers import CommentSerializer, PostSerializer
 from lockstep.rest import fastpath
 from lockstep.rest.actors import actor_of
-from lockstep.rest.concurrency import answer, if_match, object_response
+from lockstep.rest.concurrency import if_match, object_response
 from lockstep.rest.paging import array_page, parse_page_params
 from lockstep.rest.requests import ApiRequest
-from lockstep.rest.responses import ApiResponse
+from lockstep.rest.responses import ApiResponse, etag
 from lockstep.rest.schema import ARRAY_PAGE, CHANGES_VERSION, CREATES_VERSION, DELETES_VERSION, READS_VERSION
 from lockstep.rest.serializers import validated
 from lockstep.rest.views import View
@@ -35,9 +35,9 @@ class PostCreateView(View):
         operation_id="create_post", parameters=CREATES_VERSION, request=PostSerializer, responses={201: PostSerializer}
     )
     def post(self, request: Request) -> ApiResponse:
-        values = validated(PostSerializer, request)
+        values = validated(PostSerializer, request.data)
         post = actions.create_post(actor=actor_of(request), **values)
-        return answer(request, PostSerializer.represent(post), post.version, status=201)
+        return ApiResponse(PostSerializer.represent(post), status=201, headers={"ETag": etag(post.version)})
 
 
 class PostReadView(View):
@@ -56,7 +56,7 @@ class PostUpdateView(View):
         operation_id="update_post", parameters=CHANGES_VERSION, request=PostSerializer, responses=PostSerializer
     )
     def put(self, request: Request, number: str) -> ApiResponse:
-        values = validated(PostSerializer, request)
+        values = validated(PostSerializer, request.data)
         actions.update_post(actor=actor_of(request), number=number, match=if_match(request), **values)
         return _post(request, number)
 
@@ -92,9 +92,9 @@ class CommentCreateView(View):
         responses={201: CommentSerializer},
     )
     def post(self, request: Request, post_number: str) -> ApiResponse:
-        values = validated(CommentSerializer, request)
+        values = validated(CommentSerializer, request.data)
         comment = actions.create_comment(actor=actor_of(request), post_number=post_number, **values)
-        return answer(request, CommentSerializer.represent(comment), comment.version, status=201)
+        return ApiResponse(CommentSerializer.represent(comment), status=201, headers={"ETag": etag(comment.version)})
 
 
 class CommentReadView(View):
@@ -116,7 +116,7 @@ class CommentUpdateView(View):
         responses=CommentSerializer,
     )
     def put(self, request: Request, post_number: str, number: str) -> ApiResponse:
-        values = validated(CommentSerializer, request)
+        values = validated(CommentSerializer, request.data)
         actions.update_comment(
             actor=actor_of(request),
             post_number=post_number,

@@ -7,7 +7,7 @@ The columns of the change log are filled from these settings, so a change writte
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 from django.db import transaction
 from django.db.backends.postgresql.base import ServerBindingCursor
@@ -34,36 +34,21 @@ UNCONFIRMED = Statement("true")  # the confirmation of an actor that needs none
 ATTRIBUTED = SQL["attributed"]  # columns that set the attribution, with the parameters of `attribution`
 
 
-class Confirmation(Protocol):
-    """A check in the database, within the transaction that writes, that an actor may still write.
-
-    `sql` is a boolean expression over `parameters`: true when the actor may write. It locks the rows that it reads, so
-    that the right cannot be withdrawn before the transaction ends.
-    """
-
-    @property
-    def sql(self) -> Statement: ...
-
-    @property
-    def parameters(self) -> Mapping[str, object]: ...
-
-    def refusal(self, confirmed: bool | None) -> Exception:
-        """The error where the expression was not true."""
-
-
 class Actor(str):
-    """The name of an actor in the change log, such as "user:<id>", and the confirmation of its right to write.
+    """The name of an actor in the change log, such as "user:<id>", which is confirmed by each transaction that writes.
+
+    `sql` is a boolean expression over `parameters`: true when the actor may still write. It locks the rows that it
+    reads, so that the right cannot be withdrawn before the transaction ends.
 
     A plain string is an actor that needs no confirmation: the system itself, or a command.
     """
 
-    __slots__ = ("confirmation",)
-    confirmation: Confirmation
+    sql: Statement
+    parameters: Mapping[str, object]
 
-    def __new__(cls, name: str, confirmation: Confirmation) -> "Actor":
-        actor = super().__new__(cls, name)
-        actor.confirmation = confirmation
-        return actor
+    def refusal(self, confirmed: bool | None) -> Exception:
+        """The error where the expression was not true."""
+        raise NotImplementedError
 
 
 def attribution(*, actor: str = "", origin: str = "", trace: str | None = None) -> dict[str, object]:
@@ -73,36 +58,36 @@ def attribution(*, actor: str = "", origin: str = "", trace: str | None = None) 
     must select `ATTRIBUTED`, which sets them, and write only if the actor's `confirmation_sql` is true. Its caller
     passes the result of that to `refuse_unless`, and calls `notify_on_commit` afterwards.
     """
-    own = actor.confirmation.parameters if isinstance(actor, Actor) else {}
+    own = actor.parameters if isinstance(actor, Actor) else {}
     return {
         "lockstep_actor": str(actor),
         "lockstep_origin": origin,
-        "lockstep_trace": current_trace() if trace is None else trace,
-        "lockstep_traceparent": telemetry.traceparent(),
+        "lockstep_trace": current_trace.get() if trace is None else trace,
+        "lockstep_traceparent": telemetry.traceparent() if telemetry.active else "",
         **own,
     }
 
 
 def confirmation_sql(actor: str) -> Statement:
     """A boolean expression over the parameters of `attribution`: whether this actor may write."""
-    return actor.confirmation.sql if isinstance(actor, Actor) else UNCONFIRMED
+    return actor.sql if isinstance(actor, Actor) else UNCONFIRMED
 
 
 def refuse_unless(confirmed: bool | None, actor: str) -> None:
     """Raises the actor's error unless it was confirmed."""
     if confirmed is not True and isinstance(actor, Actor):
-        raise actor.confirmation.refusal(confirmed)
+        raise actor.refusal(confirmed)
 
 
 def confirm(actor: str) -> None:
     """Confirms an actor for a request that writes nothing, such as a replayed response. Raises its error."""
     if isinstance(actor, Actor):
-        refuse_unless(_is_confirmed(confirm_statement(actor), actor.confirmation.parameters), actor)
+        refuse_unless(_is_confirmed(confirm_statement(actor), actor.parameters), actor)
 
 
 def confirm_statement(actor: Actor) -> Statement:
     """A statement of one row and column: whether this actor may write."""
-    return SQL["confirm"].with_parts(confirmed=actor.confirmation.sql)
+    return SQL["confirm"].with_parts(confirmed=actor.sql)
 
 
 @cache

@@ -30,8 +30,8 @@ class Attribution:
 
 
 _current: ContextVar[Attribution | None] = ContextVar("lockstep_attribution", default=None)
-# The id of the request that is being served, or "": the trace where no `attributed` has one.
-request_trace: ContextVar[str] = ContextVar("lockstep_request_trace", default="")
+# The request, command or job that is being carried out; "" for none. A request sets it, and so does `attributed`.
+current_trace: ContextVar[str] = ContextVar("lockstep_trace", default="")
 
 
 class attributed:
@@ -47,24 +47,25 @@ class attributed:
         self, actor: str | Callable[[], str] | None = None, origin: str | None = None, trace: str | None = None
     ) -> None:
         self._actor, self._origin, self._trace = actor, origin, trace
-        self._token: Token[Attribution | None] | None = None
+        self._tokens: tuple[Token[Attribution | None], Token[str]] | None = None
 
     def __enter__(self) -> Self:
         outer = _current.get() or Attribution()
-        self._token = _current.set(
-            Attribution(
-                actor=outer.actor if self._actor is None else self._actor,
-                origin=outer.origin if self._origin is None else self._origin,
-                trace=outer.trace if self._trace is None else self._trace,
-            )
+        inner = Attribution(
+            actor=outer.actor if self._actor is None else self._actor,
+            origin=outer.origin if self._origin is None else self._origin,
+            trace=current_trace.get() if self._trace is None else self._trace,
         )
+        self._tokens = _current.set(inner), current_trace.set(inner.trace)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._token:
-            _current.reset(self._token)
+        if self._tokens:
+            of_attribution, of_trace = self._tokens
+            _current.reset(of_attribution)
+            current_trace.reset(of_trace)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -78,15 +79,9 @@ class attributed:
 def current_attribution() -> Mapping[str, str]:
     """The current actor, origin and trace, as arguments of `attributed`."""
     current = _current.get() or Attribution()
-    return {"actor": current.name, "origin": current.origin, "trace": current.trace}
+    return {"actor": current.name, "origin": current.origin, "trace": current_trace.get()}
 
 
 def attribution_here() -> Attribution | None:
     """The current attribution; None outside of `attributed`."""
     return _current.get()
-
-
-def current_trace() -> str:
-    """The current request or command; "" for none."""
-    current = _current.get()
-    return (current.trace if current else "") or request_trace.get()

@@ -152,7 +152,7 @@ class LogReader:
 
     def confirms(self, actor: Actor) -> bool:
         """Whether this actor is still entitled."""
-        confirmed: object = self._one(confirm_statement(actor), dict(actor.confirmation.parameters))[0]
+        confirmed: object = self._one(confirm_statement(actor), actor.parameters)[0]
         return confirmed is True
 
     def wait(self, seconds: float) -> None:

@@ -1,13 +1,13 @@
 """The actor of a request: `user:<key>`, with the primary key of the user that the request is authenticated as.
 
 Any authentication of REST framework will do. An actor is confirmed in each transaction that writes: the account must
-still be active, and staff if it was. An authentication with more to confirm, such as a session that can be revoked,
-puts an `Actor` of its own at `request.auth.actor`.
+still be active, and staff if it was. Credentials with more to confirm, such as a session that can be revoked, say it by
+`request.auth.actor_confirmation`: an expression to use instead of `still_active` (sql/users.sql), with the primary key
+of the credentials as %(actor_session)s.
 """
 
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import Self
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
@@ -15,41 +15,41 @@ from django.db import models
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 
-from lockstep.changes.attribution import Actor
+from lockstep.changes.attribution import UNCONFIRMED, Actor
 from lockstep.rest.parameters import MAX_TEXT, QueryParameter, read_text, read_uuid
 from lockstep.rest.routes import ID
 from lockstep.rest.users import SQL, AnyUser, user_sql
-from lockstep.sql import Statement
 
 __all__ = ["actor_of"]
 
 
-@dataclass(frozen=True, slots=True)
-class StillActive:
-    """The confirmation that a user is still active, and still staff."""
+class UserActor(Actor):
+    """A user, with the credentials of the request, if any; "", which needs no confirmation, for an anonymous user."""
 
-    sql: Statement
-    parameters: Mapping[str, object]
+    def __new__(cls, user: AnyUser, credentials: object = None) -> Self:
+        if not user.is_authenticated:
+            actor = super().__new__(cls, "")
+            actor.sql, actor.parameters = UNCONFIRMED, {}
+            return actor
+        actor = super().__new__(cls, f"user:{user.pk}")
+        actor.sql = getattr(credentials, "actor_confirmation", None) or user_sql(SQL["still_active"], "u")
+        actor.parameters = {
+            "actor_user": user.pk,
+            "actor_staff": bool(getattr(user, "is_staff", False)),
+            "actor_session": getattr(credentials, "pk", None),
+        }
+        return actor
 
     def refusal(self, confirmed: bool | None) -> Exception:
-        """401 for an account that was deactivated or deleted, 403 for one that is no longer staff."""
+        """401 when the account or the session has ended, 403 when the user is no longer staff."""
         if confirmed is None:
-            return AuthenticationFailed("The account was deactivated during the request.")
+            return AuthenticationFailed("The session or the account ended during the request. Sign in again.")
         return PermissionDenied("The staff status was removed during the request. Nothing was changed.")
 
 
 def actor_of(request: Request) -> Actor:
     """The request's user as the change log names it. The transaction that writes confirms it again."""
-    own = getattr(request.auth, "actor", None)
-    return own if isinstance(own, Actor) else actor_of_user(request.user)
-
-
-def actor_of_user(user: AnyUser) -> Actor:
-    """The actor of a user; "", which needs no confirmation, of an anonymous one."""
-    if not user.is_authenticated:
-        return Actor("", StillActive(Statement("true"), {}))
-    parameters = {"actor_user": user.pk, "actor_staff": bool(getattr(user, "is_staff", False))}
-    return Actor(f"user:{user.pk}", StillActive(user_sql(SQL["still_active"], "u"), parameters))
+    return UserActor(request.user, request.auth)
 
 
 def key_of(actor: str | None) -> object:

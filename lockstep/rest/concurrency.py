@@ -16,7 +16,7 @@ from rest_framework.request import Request
 
 from lockstep.rest.errors import NotFound, PreconditionFailed
 from lockstep.rest.fastpath import Values
-from lockstep.rest.responses import ApiResponse
+from lockstep.rest.responses import ApiResponse, etag
 
 __all__ = ["ANY_VERSION", "Match", "answer", "if_match", "lock", "object_response"]
 
@@ -42,11 +42,6 @@ class Match:
 ANY_VERSION = Match()
 
 
-def etag(*versions: object) -> str:
-    """The entity tag of an object with these versions."""
-    return '"' + ".".join(str(version) for version in versions) + '"'
-
-
 def if_match(request: Request) -> Match:
     """The request's If-Match. Weak tags match nothing (RFC 9110). Raises ParseError."""
     tags = _tags(request, "If-Match")
@@ -56,7 +51,8 @@ def if_match(request: Request) -> Match:
 def answer(request: Request, data: object, *versions: object, status: int = 200) -> ApiResponse:
     """The response with an object and its ETag; 304 without a body when If-None-Match has that ETag.
 
-    Raises PreconditionFailed when the If-Match of a read has another one; a write has compared before it wrote.
+    Raises PreconditionFailed when the If-Match of a read has another one; a write has compared before it wrote. The
+    response to a creation, which has nothing to compare, needs no more than `etag`.
     """
     tag = etag(*versions)
     if request.method in SAFE_METHODS:

@@ -34,7 +34,7 @@ class Text(serializers.CharField):
         if not self.allow_blank and not data.strip():
             self.fail("blank")
         value = super().to_internal_value(data)
-        return text.nfc(value) if self.composes else value
+        return text.nfc(value) if self.composes and not value.isascii() else value
 
 
 class Email(serializers.EmailField, Text):

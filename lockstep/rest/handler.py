@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.http import parse_header_parameters
 
-from lockstep.changes.context import request_trace
+from lockstep.changes.context import current_trace
 from lockstep.rest.errors import problem_response
 from lockstep.rest.middleware import REMARKS, as_problem, trace_of
 
@@ -50,9 +50,9 @@ class Handler(WSGIHandler):
             return super().__call__(environ, start_response)
         except Exception:
             trace = trace_of(environ)
-            token = request_trace.set(trace)
+            token = current_trace.set(trace)
             logger.exception("a request failed outside of every middleware")
-            request_trace.reset(token)
+            current_trace.reset(token)
             response = problem_response(500, REMARKS[500], {"X-Request-ID": trace})
             start_response("500 Internal Server Error", list(response.items()))
             return response

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram
 from uuid_utils import uuid4
 
 from lockstep import telemetry
-from lockstep.changes.context import request_trace
+from lockstep.changes.context import current_trace
 from lockstep.rest.errors import CONTENT_TYPE, MAX_QUOTED, cut, problem_response
 from lockstep.rest.pages import ErrorPage, error_response
 from lockstep.rest.tracing import respond_in_a_span
@@ -70,21 +70,28 @@ def request_id(get_response: View) -> View:
     """Accepts the caller's X-Request-ID, or generates one, for the response and the change log."""
 
     def respond(request: HttpRequest) -> HttpResponse:
+        """The response. Updates the metrics and logs one line, without the query string: it may hold personal data."""
         began = perf_counter()
         response = get_response(request)
-        _record(request, response, perf_counter() - began)
+        seconds = perf_counter() - began
+        if request.path not in PROBES:
+            method = request.method if request.method in METHODS else "other"
+            _seconds(method, response.status_code).observe(seconds)
+            if logger.isEnabledFor(logging.INFO):
+                facts = {"method": request.method, "path": request.path, "status": response.status_code}
+                logger.handle(logging.makeLogRecord({**LINE, **facts, "ms": round(seconds * 1000, 1)}))
         return response
 
     def middleware(request: HttpRequest) -> HttpResponse:
         trace = trace_of(request.META)
-        token = request_trace.set(trace)
+        token = current_trace.set(trace)
         try:
             if telemetry.active is None or request.path in PROBES:
                 response = respond(request)
             else:
                 response = respond_in_a_span(telemetry.active, request, trace, respond)
         finally:
-            request_trace.reset(token)
+            current_trace.reset(token)
         response["X-Request-ID"] = trace
         return response
 
@@ -95,17 +102,6 @@ def trace_of(meta: Mapping[str, Any]) -> str:
     """The X-Request-ID in the META of a request; a new one if it is missing or unsafe."""
     value = meta.get("HTTP_X_REQUEST_ID")
     return value if value and SAFE_REQUEST_ID.fullmatch(value) else str(uuid4())
-
-
-def _record(request: HttpRequest, response: HttpResponse, seconds: float) -> None:
-    """Updates the metrics and logs one line, without the query string, which may hold personal data."""
-    if request.path in PROBES:
-        return
-    method = request.method if request.method in METHODS else "other"
-    _seconds(method, response.status_code).observe(seconds)
-    if logger.isEnabledFor(logging.INFO):
-        facts = {"method": request.method, "path": request.path, "status": response.status_code}
-        logger.handle(logging.makeLogRecord({**LINE, **facts, "ms": round(seconds * 1000, 1)}))
 
 
 @cache
@@ -167,16 +163,6 @@ def as_problem(request: HttpRequest, response: HttpResponse) -> HttpResponse:
     return error_response(request, status, REMARKS.get(status, f"{status.description or status.phrase}."), kept)
 
 
-def _wrong_host(request: HttpRequest) -> HttpResponse | None:
-    try:
-        request.get_host()
-    except DisallowedHost as error:
-        logger.warning("%s", str(error)[:MAX_QUOTED])
-        host = cut(request.META.get("HTTP_HOST", ""), MAX_QUOTED)
-        return problem_response(400, f"This server does not serve the host {host!r}. ALLOWED_HOSTS lists its hosts.")
-    return None
-
-
 def _malformed(request: HttpRequest) -> HttpResponse | None:
     """The error response to a request that Django cannot parse, and would not report."""
     if len(request.path_info) > MAX_PATH:
@@ -185,13 +171,21 @@ def _malformed(request: HttpRequest) -> HttpResponse | None:
         return problem_response(431, f"A header is longer than {MAX_HEADER:,} characters.")
     if not LENGTH.fullmatch(request.META.get("CONTENT_LENGTH") or "0"):
         return problem_response(400, "The header Content-Length must be a number of bytes.")
-    if request.path not in PROBES and (refusal := _wrong_host(request)):
-        return refusal
-    if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
-        return problem_response(411, "Send the body with a Content-Length, not in chunks.")
     try:
+        if request.path not in PROBES:
+            request.get_host()
+        if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
+            return problem_response(411, "Send the body with a Content-Length, not in chunks.")
         if request.META.get("QUERY_STRING"):
             request.GET  # noqa: B018 - reading it is the check
-    except SuspiciousOperation:
-        return problem_response(400, "The URL has too many parameters.")
+    except SuspiciousOperation as error:
+        return _suspicious(request, error)
     return None
+
+
+def _suspicious(request: HttpRequest, error: SuspiciousOperation) -> HttpResponse:
+    if not isinstance(error, DisallowedHost):
+        return problem_response(400, "The URL has too many parameters.")
+    logger.warning("%s", str(error)[:MAX_QUOTED])
+    host = cut(request.META.get("HTTP_HOST", ""), MAX_QUOTED)
+    return problem_response(400, f"This server does not serve the host {host!r}. ALLOWED_HOSTS lists its hosts.")

@@ -13,7 +13,7 @@ from django.template import Engine
 from django.utils.cache import patch_vary_headers
 from drf_spectacular.settings import spectacular_settings
 
-from lockstep.changes.context import request_trace
+from lockstep.changes.context import current_trace
 from lockstep.rest.errors import problem_response
 from lockstep.rest.problems import Problem, problem_of
 
@@ -48,7 +48,7 @@ def error_response(
     """An error in the representation that the request prefers: a page, or problem+json."""
     if prefers_html(request):
         problem = problem_of(status)
-        context = {"detail": detail, "trace": request_trace.get(), **_definition(problem)}
+        context = {"detail": detail, "trace": current_trace.get(), **_definition(problem)}
         response: HttpResponse = ErrorPage(_rendered("problem.html", context), status=status, headers=headers)
         response["Content-Security-Policy"] = PAGE_POLICY
     else:

@@ -17,17 +17,9 @@ MAX_KEYS = 50_000  # users and addresses in memory
 class Quota:
     """The requests left in this minute."""
 
-    limit: int
     remaining: int
     reset: int  # seconds
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers of draft-ietf-httpapi-ratelimit-headers."""
-        return {
-            "RateLimit-Policy": f'"default";q={self.limit};w={WINDOW}',
-            "RateLimit": f'"default";r={max(self.remaining, 0)};t={self.reset}',
-        }
+    headers: dict[str, str]  # of draft-ietf-httpapi-ratelimit-headers
 
 
 class FixedWindowLimiter:
@@ -45,7 +37,12 @@ class FixedWindowLimiter:
             self._minute, self._counts = minute, {}
         self._counts[key] = number = self._counts.get(key, 0) + 1
         limit = lockstep_settings.REST_RATE_LIMIT
-        return Quota(limit, limit - number, WINDOW - int(now % WINDOW))
+        remaining, reset = limit - number, WINDOW - int(now % WINDOW)
+        headers = {
+            "RateLimit-Policy": f'"default";q={limit};w={WINDOW}',
+            "RateLimit": f'"default";r={max(remaining, 0)};t={reset}',
+        }
+        return Quota(remaining, reset, headers)
 
 
 limiter = FixedWindowLimiter()

@@ -8,7 +8,7 @@ from django.http.response import ResponseHeaders
 
 from lockstep.rest import fastpath
 
-__all__ = ["ApiResponse"]
+__all__ = ["ApiResponse", "etag"]
 
 JSON = "application/json"
 
@@ -30,6 +30,11 @@ class ApiResponse(HttpResponse):
         self.headers = (fastpath.Headers if fastpath.is_on() else ResponseHeaders)(headers or {})
         if data is not None:
             self.headers["Content-Type"] = content_type
+
+
+def etag(*versions: object) -> str:
+    """The entity tag of an object with these versions (concurrency.py)."""
+    return '"' + ".".join(str(version) for version in versions) + '"'
 
 
 def dumps(data: object) -> bytes:

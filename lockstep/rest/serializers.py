@@ -1,6 +1,6 @@
 """Base serializers: shape and limits, no decisions. `example` is the example in the OpenAPI document."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache, cached_property
 from math import inf
 from operator import attrgetter, itemgetter
@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 from orjson import loads
 from rest_framework import serializers
-from rest_framework.request import Request
 
 from lockstep.rest.errors import MAX_ERRORS
 from lockstep.rest.responses import dumps
 
 __all__ = ["ApiSerializer", "ProblemSerializer", "StrictSerializer", "page_of", "validated"]
 
+Json = Mapping[str, Any] | Sequence[Any] | str | float | bool | None
 MAX_TOKEN = 1_000  # characters of a value that is not free text: a number, a time, an id, a choice
 
 
@@ -110,21 +110,21 @@ class StrictSerializer(ApiSerializer):
 
 def validated(
     serializer: type[serializers.Serializer[Any]],
-    request: Request,
+    data: Json,
     *,
     current: Mapping[str, object] | None = None,
     partial: bool = False,
     context: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
-    """The values of a request's body. Raises ValidationError.
+    """The values of `request.data`, the body of a request. Raises ValidationError.
 
     `current`, for a StrictSerializer, is the representation of the object that is changed, and `partial` for a PATCH.
     """
     is_shared = issubclass(serializer, StrictSerializer) and current is None and not partial and context is None
-    if is_shared and isinstance(request.data, Mapping):
-        return dict(_shared(serializer).run_validation(request.data))
+    if is_shared and isinstance(data, Mapping):
+        return dict(_shared(serializer).run_validation(data))
     options: dict[str, Any] = {} if current is None else {"current": current}
-    checked = serializer(data=request.data, partial=partial, context=dict(context or {}), **options)
+    checked = serializer(data=data, partial=partial, context=dict(context or {}), **options)
     checked.is_valid(raise_exception=True)
     return dict(checked.validated_data)
 

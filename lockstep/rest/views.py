@@ -32,7 +32,7 @@ class View(APIView):
     2. Select the representation, and check the size of the body.
     3. Authenticate, and count the request against the rate limit (rate_limit.py).
     4. Check the permissions.
-    5. Check the query parameters against those that the method declares (parameters.py).
+    5. Check the query parameters, if there are any, against those that the method declares (parameters.py).
     6. Check further limits: REST framework's `check_throttles`, which has none by default.
     7. Call the handler; for a POST with an Idempotency-Key once (idempotency.py).
     8. Turn an exception into a response, and add `self.headers`.
@@ -69,7 +69,7 @@ class View(APIView):
             self.check_body(request)
             self.authenticate_and_count(api_request)
             self.check_permissions(api_request)
-            if handler:  # a method that is not allowed declares no parameters
+            if handler and request.META.get("QUERY_STRING"):  # a method that is not allowed declares no parameters
                 api_request.parameters  # noqa: B018 - reading them is the check
             self.check_throttles(api_request)
             carry_out = partial(handler or self.http_method_not_allowed, api_request, *args, **kwargs)

@@ -25,7 +25,7 @@ from lockstep.changes import checks
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.models import LoggedChange, Subscription
 from lockstep.rest import users
-from lockstep.rest.actors import actor_of_user
+from lockstep.rest.actors import UserActor
 from lockstep.rest.rate_limit import limiter
 from lockstep.testing import deliver_all
 from lockstep.webhooks.actions import remove_orphans
@@ -297,7 +297,7 @@ def test_requests_are_limited_by_user(ada: Caller, settings: Any):
 
 
 def test_a_write_is_attributed_and_refused_once_the_account_is_not_active(staff: Caller):
-    actor = actor_of_user(staff.person)
+    actor = UserActor(staff.person)
     with attributed_transaction(actor=actor):
         Article.objects.create(title="a")
     assert LoggedChange.objects.get(model="blog.article").actor == f"user:{staff.person.pk}"
@@ -313,7 +313,7 @@ def test_a_write_is_attributed_and_refused_once_the_account_is_not_active(staff:
 def test_a_user_model_may_have_its_columns_in_a_parents_table(monkeypatch: pytest.MonkeyPatch):
     editor = Editor.objects.create_user("eve", is_staff=True)
     monkeypatch.setattr(users, "get_user_model", lambda: Editor)
-    actor = actor_of_user(editor)
+    actor = UserActor(editor)
     with attributed_transaction(actor=actor):
         Article.objects.create(title="a")
     Person.objects.filter(pk=editor.pk).update(is_active=False)

@@ -72,7 +72,7 @@ class EndpointListView(WebhookView):
 
         Only this response has its secret.
         """
-        values = validated(EndpointSerializer, request, context={"user": request.user})
+        values = validated(EndpointSerializer, request.data, context={"user": request.user})
         if not values.pop("active", True):
             raise Invalid({"active": "A new endpoint is active. Leave it out, and switch the endpoint off later."})
         created = actions.create_endpoint(actor=actor_of(request), owner=request.user, **values)
@@ -98,7 +98,7 @@ class EndpointView(WebhookView):
         endpoint = _endpoint(request, key)
         context = {"user": request.user}
         values = validated(
-            EndpointSerializer, request, context=context, partial=True, current=serialize_endpoint(endpoint)
+            EndpointSerializer, request.data, context=context, partial=True, current=serialize_endpoint(endpoint)
         )
         actions.update_endpoint(actor=actor_of(request), endpoint=endpoint, match=if_match(request), **values)
         return _endpoint_response(request, _endpoint(request, key))
@@ -163,7 +163,7 @@ class RedeliverView(WebhookView):
     )
     def post(self, request: Request, key: UUID) -> ApiResponse:
         endpoint = _endpoint(request, key)
-        values = validated(RedeliverSerializer, request)
+        values = validated(RedeliverSerializer, request.data)
         done = _redeliver(actor_of(request), endpoint, values)
         gone = " Some messages are too old to be sent again." if done.not_in_log else ""
         # For a period the number is not returned: it is not known yet which changes the user may read.

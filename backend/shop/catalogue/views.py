@@ -104,7 +104,7 @@ class ProductListView(View):
     )
     def post(self, request: Request) -> ApiResponse:
         """Creates a product of yours, on sale at once."""
-        values = validated(NewProductSerializer, request)
+        values = validated(NewProductSerializer, request.data)
         created = actions.create_product(actor=actor_of(request), owner=request.user, **values)
         return _product(request, str(created.pk), status=201)
 
@@ -126,7 +126,7 @@ class ProductView(View):
     def patch(self, request: Request, key: str) -> ApiResponse:
         """Updates a product of yours; `state` takes it off sale and back."""
         product = reads.own_product(key, request.user)
-        values = validated(ProductSerializer, request, partial=True, current=ProductSerializer.represent(product))
+        values = validated(ProductSerializer, request.data, partial=True, current=ProductSerializer.represent(product))
         actions.update_product(actor=actor_of(request), product=product, match=if_match(request), **values)
         return _product(request, str(product.pk))
 
@@ -187,7 +187,7 @@ class TagListView(View):
     )
     def post(self, request: Request) -> ApiResponse:
         """Creates a tag. For staff."""
-        created = actions.create_tag(actor=actor_of(request), **validated(TagSerializer, request))
+        created = actions.create_tag(actor=actor_of(request), **validated(TagSerializer, request.data))
         return _tag(request, created.pk, status=201)
 
 
@@ -206,7 +206,7 @@ class TagView(View):
     def patch(self, request: Request, tag: str) -> ApiResponse:
         """Updates a tag. For staff."""
         found, match = reads.tag(tag), if_match(request)
-        values = validated(TagSerializer, request, partial=True, current=TagSerializer.represent(found))
+        values = validated(TagSerializer, request.data, partial=True, current=TagSerializer.represent(found))
         actions.update_tag(actor=actor_of(request), tag=found, match=match, **values)
         return _tag(request, found.pk)
 

@@ -22,7 +22,7 @@ from lockstep.rest.filters import Filters
 from lockstep.rest.paging import BY_TIME, ordering_of, page
 from lockstep.rest.parameters import choice
 from lockstep.rest.requests import ApiRequest
-from lockstep.rest.responses import ApiResponse
+from lockstep.rest.responses import ApiResponse, etag
 from lockstep.rest.schema import CREATES_VERSION, CURSOR_PAGE, READS_VERSION, SHOWS_VERSION, ordering
 from lockstep.rest.serializers import page_of, validated
 from lockstep.rest.views import View
@@ -45,7 +45,7 @@ class BagItemView(View):
     @extend_schema(operation_id="put_in_bag", request=QuantitySerializer, responses=BagSerializer)
     def put(self, request: Request, key: str) -> ApiResponse:
         """Sets the quantity of a product in the bag."""
-        values = validated(QuantitySerializer, request)
+        values = validated(QuantitySerializer, request.data)
         product = product_reads.product(key, request.user)
         contents = bags.put_in_bag(actor=actor_of(request), user=request.user, product=product, **values)
         return ApiResponse(BagSerializer.represent(contents))
@@ -69,7 +69,7 @@ class BagOrderView(View):
     )
     def post(self, request: Request) -> ApiResponse:
         placed = bags.order_bag(actor=actor_of(request), user=request.user)
-        return answer(request, Fragment(placed.body), placed.version, status=201)
+        return ApiResponse(Fragment(placed.body), status=201, headers={"ETag": etag(placed.version)})
 
 
 class OrderListView(View):
@@ -93,9 +93,9 @@ class OrderListView(View):
     )
     def post(self, request: Request) -> ApiResponse:
         """Places an order of all lines or none, to be confirmed before `confirm_until`."""
-        values = validated(NewOrderSerializer, request)
+        values = validated(NewOrderSerializer, request.data)
         placed = actions.place_order(actor=actor_of(request), buyer=request.user, **values)
-        return answer(request, Fragment(placed.body), placed.version, status=201)
+        return ApiResponse(Fragment(placed.body), status=201, headers={"ETag": etag(placed.version)})
 
 
 class OrderView(View):

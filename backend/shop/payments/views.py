@@ -34,7 +34,7 @@ class ConfirmView(View):
         responses={200: OrderWithHistorySerializer},
     )
     def post(self, request: Request, key: str) -> HttpResponseBase:
-        card = validated(ConfirmationSerializer, request)["payment"]
+        card = validated(ConfirmationSerializer, request.data)["payment"]
         order, token = reads.order(key, request.user), ""
         # The card goes to the gateway before any transaction begins. A repeated request finds the order confirmed, and
         # sends no card again.

@@ -10,7 +10,7 @@ from django.db.models import F
 from backend.movies.models import Movie
 from backend.posts.models import Comment, Post
 from lockstep.changes.attribution import attributed_transaction
-from lockstep.changes.context import request_trace
+from lockstep.changes.context import current_trace
 from lockstep.changes.models import LoggedChange
 
 pytestmark = pytest.mark.django_db
@@ -180,10 +180,10 @@ def test_deleting_a_post_deletes_its_comments_by_any_statement():
 
 
 def test_attribution_travels_with_the_transaction():
-    token = request_trace.set("request-7")
+    token = current_trace.set("request-7")
     with attributed_transaction(actor="user:1", origin="somewhere"):
         Post.objects.create(title="a", body="x")
-    request_trace.reset(token)
+    current_trace.reset(token)
     change = LoggedChange.objects.get(model="posts.post")
     assert (change.actor, change.origin, change.trace) == ("user:1", "somewhere", "request-7")
 

@@ -97,6 +97,6 @@ def test_an_error_of_a_middleware_is_a_problem(monkeypatch: pytest.MonkeyPatch):
     def broken(*arguments: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(middleware, "_record", broken)
+    monkeypatch.setattr(middleware, "perf_counter", broken)
     answer = Server().send(Sent("GET", "/healthz", {}))
     assert (answer.status, answer.headers["content-type"]) == (500, "application/problem+json")

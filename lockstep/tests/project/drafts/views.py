@@ -9,6 +9,7 @@ from lockstep.rest import fields
 from lockstep.rest.actors import actor_of
 from lockstep.rest.concurrency import answer, if_match, lock
 from lockstep.rest.errors import NotFound
+from lockstep.rest.responses import ApiResponse, etag
 from lockstep.rest.serializers import StrictSerializer, validated
 from lockstep.rest.views import View
 
@@ -25,10 +26,10 @@ class DraftListView(View):
     permission_classes = (IsAuthenticated,)
 
     def post(self, request):
-        values = validated(DraftSerializer, request)
+        values = validated(DraftSerializer, request.data)
         with attributed_transaction(actor=actor_of(request)):
             draft = Draft.objects.create(owner=request.user, **values)
-        return answer(request, represent(draft), draft.version, status=201)
+        return ApiResponse(represent(draft), status=201, headers={"ETag": etag(draft.version)})
 
 
 class DraftView(View):
@@ -41,7 +42,7 @@ class DraftView(View):
         return answer(request, represent(draft), draft.version)
 
     def put(self, request, pk):
-        values = validated(DraftSerializer, request)
+        values = validated(DraftSerializer, request.data)
         with attributed_transaction(actor=actor_of(request)):
             draft = lock(Draft.objects.filter(owner=request.user), if_match(request), pk=pk)
             Draft.objects.filter(pk=pk).update(version=F("version") + 1, **values)
