@@ -1,11 +1,13 @@
 """The pages of webhook endpoints: those of all users for operators, and their own for owners."""
 
+import importlib
 import re
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.apps import apps
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -13,6 +15,7 @@ from django.utils import timezone
 from kit.operators import OPERATE, VIEW, Operator, confirmed_values, person, signed_in
 from project.blog.models import Article
 
+from lockstep.console import urls
 from lockstep.console.models import Operation
 from lockstep.console.reads.webhooks import origin_of
 from lockstep.models import Attempt, DeadLetter, Delivery, LoggedChange, Subscription
@@ -497,3 +500,26 @@ def test_staff_without_the_right_have_their_own_pages():
     clerk = signed_in(person("clerk"))
     assert clerk.get("/webhooks/").status_code == 200
     assert clerk.get("/console/webhooks/").status_code == 403
+
+
+def test_a_project_without_webhooks_has_no_such_section(monkeypatch: pytest.MonkeyPatch):
+    def names() -> set[str]:
+        return {pattern.name for pattern in importlib.reload(urls).urlpatterns}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(apps, "is_installed", lambda name: name != "lockstep.webhooks")
+        without = names()
+    assert names() - without == {"webhooks", "webhook", *(f"webhook_{action}" for action in ACTIONS)}
+
+
+def test_attempts_take_the_same_queries_for_many(operator: Operator, endpoint: Endpoint):
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            operator.see(f"webhooks/{endpoint.pk}/")
+        return len(captured)
+
+    attempt(endpoint)
+    few = queries()
+    for _ in range(10):
+        attempt(endpoint)
+    assert queries() == few
