@@ -1,8 +1,9 @@
-"""Forms of the admin for signing in and for changing the own password, with the same limits of attempts."""
+"""Forms of pages for signing in, and for changing the own password, with the same limits of attempts."""
 
 from typing import Any
 
 from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
+from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
 
 from backend.accounts.throttling import LoginAttempt
@@ -10,7 +11,7 @@ from lockstep.rest.errors import TooManyRequests
 from lockstep.rest.requests import address_of
 
 
-class AdminSignInForm(AdminAuthenticationForm):
+class SignInForm(AuthenticationForm):
     """Counts an attempt before the password is verified (throttling.py)."""
 
     def clean(self) -> dict[str, Any]:
@@ -22,6 +23,10 @@ class AdminSignInForm(AdminAuthenticationForm):
         cleaned = super().clean()
         attempt.reset()
         return cleaned
+
+
+class AdminSignInForm(SignInForm, AdminAuthenticationForm):
+    """The same for staff alone."""
 
 
 class OwnPasswordForm(AdminPasswordChangeForm):

@@ -116,7 +116,7 @@ TEMPLATES = [
     }
 ]
 AUTH_USER_MODEL = "accounts.User"
-LOGIN_REDIRECT_URL = "/admin/"
+LOGIN_URL, LOGIN_REDIRECT_URL = "/sign-in/", "/admin/"
 AUTHENTICATION_BACKENDS = ["backend.accounts.backends.NameOrEmailBackend"]
 PASSWORD_HASHERS = ["backend.accounts.hashers.Argon2", "django.contrib.auth.hashers.PBKDF2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [

@@ -1,4 +1,5 @@
-"""All routes. Each works with and without its trailing slash, except the pages below `admin/` and `console/`."""
+"""All routes. Each works with and without its trailing slash, except the pages below `admin/`, `console/` and
+`webhooks/`."""
 
 from django.urls import include, path, re_path
 
@@ -34,6 +35,7 @@ urlpatterns = [
     path("api/v1/webhooks", include("lockstep.webhooks.urls")),
     path("", include("backend.home.urls")),
     path("console/", include("lockstep.console.urls")),
+    path("webhooks/", include("lockstep.console.owner_urls")),
     path("admin/", admin_site.urls),
     re_path(r"", not_found),
 ]

@@ -1,4 +1,4 @@
-"""Django's sessions, users and messages, for pages only: the admin, the console, and the start page."""
+"""Django's sessions, users and messages, for pages only: the admin, the console, webhooks, and the start page."""
 
 from collections.abc import Awaitable
 
@@ -8,9 +8,9 @@ from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 
-ADMIN, CONSOLE = "/admin", "/console"
-INDEX = {ADMIN: "admin:index", CONSOLE: "lockstep_console:overview"}
-PAGES = (ADMIN, CONSOLE, "/development/")  # the last one has the forms of the start page
+ADMIN, CONSOLE, WEBHOOKS = "/admin", "/console", "/webhooks"
+INDEX = {ADMIN: "admin:index", CONSOLE: "lockstep_console:overview", WEBHOOKS: "lockstep_owners:webhooks"}
+PAGES = (ADMIN, CONSOLE, WEBHOOKS, "/sign-in", "/development/")  # the last one has the forms of the start page
 START = "/"
 
 
@@ -23,7 +23,7 @@ class AdminMiddleware(SessionMiddleware, AuthenticationMiddleware, MessageMiddle
         return self.get_response(request)
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:  # type: ignore[override]  # Django takes both
-        """Redirects both without their slash. Their pages have one, and no route of ours leads to it."""
+        """Redirects three of them without their slash. Their pages have one, and no route of ours leads to it."""
         SessionMiddleware.process_request(self, request)
         AuthenticationMiddleware.process_request(self, request)
         MessageMiddleware.process_request(self, request)

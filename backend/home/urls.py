@@ -1,4 +1,4 @@
-"""The start page, and what its forms do in development."""
+"""The start page, signing in, and what its forms do in development."""
 
 from django.urls import path, re_path
 
@@ -7,6 +7,7 @@ from backend.home import trial_views, views
 app_name = "home"
 urlpatterns = [
     re_path(r"^$", views.HomeView.as_view(), name="home"),
+    re_path(r"^sign-in/?$", views.SignInView.as_view(), name="sign_in_page"),
     path("favicon.ico", views.IconView.as_view(), name="icon"),
     path("development/sign-in/", trial_views.SignInView.as_view(), name="sign_in"),
     path("development/sign-out/", trial_views.SignOutView.as_view(), name="sign_out"),

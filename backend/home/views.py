@@ -1,15 +1,21 @@
-"""The start page: what this is, whether it works, and where to go. In development also a trial (trial.py)."""
+"""The start page and the page for signing in. The first says what this is, whether it works, and where to go.
+
+In development it has a trial as well (trial.py).
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
-from django.http import HttpRequest, HttpResponse
+from django.contrib.auth.views import LoginView
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.views import View
 
+from backend.accounts.admin_sign_in import SignInForm
 from backend.home.trial import PostForm, Trial
 from lockstep.rest.probes import readiness
 
@@ -39,6 +45,21 @@ class IconView(View):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         return HttpResponse(ICON.read_bytes(), content_type="image/svg+xml", headers={"Cache-Control": "max-age=86400"})
+
+
+class SignInView(LoginView):
+    """Signs in by username or e-mail address: the form of pages that are for every user."""
+
+    form_class = SignInForm
+    template_name = "home/sign_in.html"
+    next_page = "/"
+    http_method_names = ["get", "head", "post"]
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # noqa: ANN401 - the base's
+        response = super().dispatch(request, *args, **kwargs)
+        response.headers["Content-Security-Policy"] = POLICY
+        response.headers["Cache-Control"] = "no-store"
+        return response
 
 
 class HomeView(View):

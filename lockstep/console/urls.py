@@ -1,5 +1,6 @@
 """The routes: `path("console/", include("lockstep.console.urls"))`."""
 
+from django.apps import apps
 from django.urls import path
 
 from lockstep.console.views.changes import ChangesView
@@ -32,3 +33,14 @@ urlpatterns = [
     path("workers/", WorkersView.as_view(), name="workers"),
     path("operations/", OperationsView.as_view(), name="operations"),
 ]
+if apps.is_installed("lockstep.webhooks"):
+    from lockstep.console.views import webhooks  # needs the packages of that extra
+
+    urlpatterns += [
+        path("webhooks/", webhooks.EndpointsView.as_view(), name="webhooks"),
+        path("webhooks/<uuid:key>/", webhooks.EndpointView.as_view(), name="webhook"),
+        path("webhooks/<uuid:key>/test/", webhooks.TestView.as_view(), name="webhook_test"),
+        path("webhooks/<uuid:key>/resend/", webhooks.ResendView.as_view(), name="webhook_resend"),
+        path("webhooks/<uuid:key>/off/", webhooks.SwitchOffView.as_view(), name="webhook_off"),
+        path("webhooks/<uuid:key>/on/", webhooks.SwitchOnView.as_view(), name="webhook_on"),
+    ]

@@ -27,7 +27,7 @@ def copies_at(mirror: Mirror) -> Callable[[str, str], list[RemoteCopy]]:
         row = rows.filter(object_id=key, collection=mirror.key(collection.name)).first()
         if row is None:
             return [RemoteCopy(mirror.provider, collection.name, None, "It was never sent there.", False)]
-        state, is_well = _state(row)
+        state, is_well = state_of_copy(row)
         times = tuple((name, moment) for name, column in TIMES if (moment := getattr(row, column)))
         return [RemoteCopy(mirror.provider, collection.name, row.remote_id, state, is_well, times)]
 
@@ -41,7 +41,7 @@ def _uuid(text: str) -> UUID | None:
         return None
 
 
-def _state(row: RemoteObject) -> tuple[str, bool]:
+def state_of_copy(row: RemoteObject) -> tuple[str, bool]:
     """The state of a copy as a sentence, and whether it is known to be what was sent."""
     if row.intent is not None:
         return "A write was sent and has no response: the next attempt looks whether it arrived.", False

@@ -88,6 +88,16 @@ def update_endpoint(
             disable(endpoint, reason=SWITCHED_OFF)
 
 
+def switch_off(*, actor: str, endpoint: Endpoint, reason: str) -> bool:
+    """Disables an endpoint with a reason that its owner reads. Returns False for one that is disabled already."""
+    with attributed_transaction(actor=actor):
+        endpoint = _locked(endpoint)
+        if endpoint.disabled:
+            return False
+        disable(endpoint, reason=reason)
+        return True
+
+
 def delete_endpoint(*, actor: str, endpoint: Endpoint, match: Match = ANY_VERSION) -> None:
     """Deletes an endpoint and its pending messages. Raises PreconditionFailed."""
     with attributed_transaction(actor=actor):

@@ -1,10 +1,16 @@
 """The admin: what it writes is captured like anything else, under the name of who clicked."""
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
+from backend.posts.mirror import JSONPLACEHOLDER, POSTS
 from backend.posts.models import Comment, Post
 from lockstep.changes.models import LoggedChange
+from lockstep.delivery.models import DeadLetter, Lane, Subscription
+from lockstep.mirror.models import RemoteObject
 from tests.admin_pages import opened
 from tests.support import Cast
 
@@ -78,3 +84,29 @@ def test_lists_have_live_objects_and_a_search(admin: Client, post: Post):
 def test_users_who_are_not_staff_are_redirected(client: Client, cast: Cast):
     client.force_login(cast.owner.user)
     assert client.get("/admin/posts/post/").status_code == 302
+
+
+def test_the_lists_tell_how_far_each_post_has_come(admin: Client, post: Post):
+    waiting, failed, known = (Post.objects.create(title=f"t{n}", body="b") for n in range(3))
+    Subscription.objects.get_or_create(
+        name=JSONPLACEHOLDER.subscription, defaults={"kind": "state", "follows": ["posts.*"]}
+    )
+    own = {"subscription_id": JSONPLACEHOLDER.subscription, "model": "posts.post"}
+    Lane.objects.create(**own, object_id=str(waiting.pk), failure="failed", cause="<b>answered 503", attempts=2)
+    letter = {"seq": 1, "at": timezone.now(), "message_id": failed.pk, "attempts": 1, "cause": "answered 422"}
+    DeadLetter.objects.create(**own, object_id=str(failed.pk), **letter)
+    collection = JSONPLACEHOLDER.key(POSTS.name)
+    RemoteObject.objects.create(
+        object_id=known.pk, collection=collection, remote_id="7", acknowledged=known.pk, acknowledged_at=timezone.now()
+    )
+    page = admin.get("/admin/posts/post/").content.decode()
+    assert "Waits. The last of 2 attempts failed: &lt;b&gt;answered 503" in page
+    assert "A dead letter: answered 422" in page
+    assert "Acknowledged; not read back yet." in page
+    assert page.count(">Not sent.<") == 1
+    with CaptureQueriesContext(connection) as few:
+        admin.get("/admin/posts/post/")
+    Post.objects.bulk_create(Post(title=f"more {n}", body="b") for n in range(20))
+    with CaptureQueriesContext(connection) as many:
+        admin.get("/admin/posts/post/")
+    assert len(many) == len(few)

@@ -30,6 +30,7 @@ SECTIONS = {
     "overview": "Overview",
     "subscriptions": "Subscriptions",
     "dead_letters": "Dead letters",
+    "webhooks": "Webhooks",
     "changes": "Live changes",
     "workers": "Workers",
     "operations": "Operations",
@@ -57,6 +58,7 @@ class ConsoleView(View):
     section: ClassVar[str]  # whose entry of the navigation is the current one
     permission: ClassVar[str] = VIEW
     is_live: ClassVar[bool] = False  # whether the block `live` of the template is loaded anew every five seconds
+    base_template: ClassVar[str] = "lockstep/console/base.html"  # of templates that several kinds of pages share
     http_method_names = ["get", "head"]
 
     def dispatch(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
@@ -98,14 +100,21 @@ class ConsoleView(View):
         return self.request.user.has_perm(OPERATE)
 
     def _base_context(self, request: HttpRequest) -> dict[str, object]:
-        is_on = self.is_live and request.GET.get("live") != "off"
         return {
             **mounted_admin().each_context(request),
-            "is_nav_sidebar_enabled": False,  # the console has its own navigation
-            "title": self.heading(),
             "sections": _sections(self.section),
             "breadcrumbs": [("Console", address("overview")), *self.breadcrumbs()],
             "may_operate": self.may_operate,
+            **self._page_context(request),
+        }
+
+    def _page_context(self, request: HttpRequest) -> dict[str, object]:
+        """The title, and whether the page is live: of all pages."""
+        is_on = self.is_live and request.GET.get("live") != "off"
+        return {
+            "base_template": self.base_template,
+            "is_nav_sidebar_enabled": False,  # these pages have their own navigation
+            "title": self.heading(),
             "live": is_on,
             "is_live": self.is_live,
             "live_address": request.get_full_path(),
@@ -155,6 +164,8 @@ class ActionView(ConsoleView):
     verb: ClassVar[str]  # the words of the button
     form_class: ClassVar[type[forms.Form]] = forms.Form
     is_dangerous: ClassVar[bool] = False
+    # What an operation may be refused with; nothing is changed then, and the reason is a message.
+    refusals: ClassVar[tuple[type[Exception], ...]] = (WrongState, StillDeclared, UnknownMessage, NotInLog)
 
     def subscription(self) -> str:
         """The subscription that it concerns."""
@@ -196,9 +207,13 @@ class ActionView(ConsoleView):
         try:
             with self._rights_locked(request.user.pk):
                 level, outcome = messages.SUCCESS, self._carry_out(request, form, key)
-        except (WrongState, StillDeclared, UnknownMessage, NotInLog) as error:
+        except self.refusals as error:
             level, outcome = messages.ERROR, str(error)
         messages.add_message(request, level, outcome)
+        return self.finished(request)
+
+    def finished(self, request: HttpRequest) -> HttpResponse:
+        """The response after the operation was carried out or refused."""
         return HttpResponseRedirect(self.done_address())
 
     @contextmanager
@@ -209,9 +224,13 @@ class ActionView(ConsoleView):
         with transaction.atomic(using=alias):
             accounts = model._default_manager.using(alias).select_for_update(no_key=True, of=("self",))
             account: Any = accounts.filter(pk=user).first()
-            if account is None or not (account.is_active and account.is_staff and account.has_perm(self.permission)):
+            if account is None or not self.is_allowed(account):
                 raise PermissionDenied("Your account may not do this any more. Nothing was changed.")
             yield
+
+    def is_allowed(self, account: Any) -> bool:  # noqa: ANN401 - the project's user model
+        """Whether an account, as it is at the time of the operation, may carry it out."""
+        return bool(account.is_active and account.is_staff and account.has_perm(self.permission))
 
     def _carry_out(self, request: HttpRequest, form: forms.Form, key: UUID) -> str:
         return carry_out(

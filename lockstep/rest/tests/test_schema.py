@@ -244,7 +244,7 @@ def _patterns(resolver: URLResolver, before: str = "") -> Iterator[tuple[str, UR
         here = str(pattern.pattern)
         route = before + here.removeprefix("^") if before else here
         if isinstance(pattern, URLResolver):
-            if pattern.app_name not in ("admin", "home", "lockstep_console"):
+            if pattern.app_name not in ("admin", "home", "lockstep_console", "lockstep_owners"):
                 yield from _patterns(pattern, route)
         elif pattern.callback is not not_found:
             yield route, pattern

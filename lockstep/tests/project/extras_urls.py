@@ -7,6 +7,7 @@ from lockstep.feed.views import history_of
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("console/", include("lockstep.console.urls")),
+    path("webhooks/", include("lockstep.console.owner_urls")),
     path("", include("lockstep.rest.urls")),
     path("api/webhooks", include("lockstep.webhooks.urls")),
     path("api/", include("lockstep.feed.urls")),

@@ -83,7 +83,7 @@ def test_order_that_the_gateway_refuses_is_ended_by_staff(
     assert outcome(order) == ("CONFIRMED", 8)
     client = Client()
     client.force_login(cast.staff.user)
-    form = {"action": "end_orders", "_selected_action": [str(order.pk)]}
+    form = {"action": "end_orders", "_selected_action": [str(order.pk)], "confirmed": "yes"}
     page = client.post("/admin/shop/order/", form, follow=True)
     assert f"Order {order.number}: a worker looks its charge up" in page.content.decode()
     eventually(lambda: outcome(order) == ("REJECTED", 10))
@@ -150,7 +150,7 @@ def test_order_of_a_gateway_that_never_answers_is_ended_without_it(
     Payment.objects.update(ending="2026-01-01T00:00Z")
     client = Client()
     client.force_login(cast.staff.user)
-    form = {"action": "end_orders_unanswered", "_selected_action": [str(order.pk)]}
+    form = {"action": "end_orders_unanswered", "_selected_action": [str(order.pk)], "confirmed": "yes"}
     page = client.post("/admin/shop/order/", form, follow=True)
     assert f"Order {order.number}: rejected" in page.content.decode()
     assert outcome(order) == ("REJECTED", 10)
@@ -246,6 +246,6 @@ def test_staff_without_the_permission_end_nothing(cast: Cast, product: MakeProdu
     cast.staff.user.save()
     client = Client()
     client.force_login(cast.staff.user)
-    form = {"action": "end_orders", "_selected_action": [str(order.pk)]}
+    form = {"action": "end_orders", "_selected_action": [str(order.pk)], "confirmed": "yes"}
     client.post("/admin/shop/order/", form, follow=True)
     assert Payment.objects.get().ending is None
