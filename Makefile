@@ -8,7 +8,7 @@ BUILT := $(VENV)/.built
 BUILDING := $(VENV)/.building
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-unit test-engine test-images test-faults image scan lint schema movies-client bench clean
+.PHONY: help run build test test-unit test-engine test-images test-faults image scan lint schema docs pictures movies-client bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -80,6 +80,14 @@ schema: build ## write docs/openapi.yaml, docs/problems.md and docs/states.md an
 	@$(PY) manage.py spectacular --file docs/openapi.yaml --validate --fail-on-warn
 	@$(PY) -c 'import backend.entities.problems; from lockstep.rest.problems import as_markdown; print(as_markdown(), end="")' > docs/problems.md
 	@$(PY) -c 'from backend.shop.states.diagrams import as_markdown; print(as_markdown(), end="")' > docs/states.md
+
+docs: build ## the documents as a site, to be read without a network
+	@$(PY) -m devstack.launcher.install docs
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet
+	@echo "Open $(abspath .lockstep/site/index.html)"
+
+pictures: build ## make the pictures of the documents anew, from the running system, with chromium
+	@exec env DOCUMENT_PICTURES=docs/pictures $(PY) -m devstack.launcher exec --test-servers 1 -- $(PY) -m pytest -q tests/browser/test_pictures.py $(ARGS)
 
 NOVEMBER7 := backend/providers/november7
 movies-client: build ## make the client of the movies' provider anew, from its openapi.yaml

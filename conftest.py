@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
+from importlib.util import find_spec
 
 import psycopg
 import pytest
@@ -55,6 +56,10 @@ PROGRAMS = {
     "browser": Program(
         lambda: chromium() is not None and axe().exists(),
         "chromium is not installed, or axe-core is not in .lockstep/npm; .ci/run installs them",
+    ),
+    "mkdocs": Program(
+        lambda: find_spec("mkdocs") is not None and find_spec("material") is not None,
+        "mkdocs is not installed; `make docs` installs it",
     ),
     "deno": Program(lambda: deno().exists(), "deno@2.9.6 is not in .lockstep/npm; .ci/run installs it"),
 }

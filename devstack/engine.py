@@ -32,7 +32,8 @@ NO_TESTS = 5  # pytest's exit code
 KINDS = ("postgresql", "sqlite", "orders", "schema")  # of databases: see project/settings.py
 MANY = ("postgresql", "schema")  # have so many tests that several processes are worth their start
 EXTRAS = "rest,webhooks,feed,console"  # and what each run of the kind "extras" has beside the core
-PAGES = ("tutorial.md", "webhooks-in-your-project.md")  # of docs/, which tests execute
+HOW_TOS = ("how-to/subscriber.md", "how-to/destination.md", "how-to/upgrade.md")
+PAGES = ("tutorial.md", "webhooks-in-your-project.md", *HOW_TOS)  # of docs/, which tests execute
 
 
 def main(words: Sequence[str]) -> int:

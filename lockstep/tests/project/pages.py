@@ -88,11 +88,15 @@ class Site:
 
     def work_until(self, expected: str) -> None:
         """A worker, until changes.txt has this and there is a dead letter."""
+        self.work(lambda: expected in self.changes(), '"dead": 1')
+
+    def work(self, is_done: Callable[[], bool], status: str = "") -> None:
+        """A worker, until this is so and the status as JSON has these words."""
         command = [sys.executable, "manage.py", "lockstep", "worker"]
         worker = subprocess.Popen(command, cwd=self.folder, env=self.environment)
         try:
-            eventually(lambda: expected in self.changes(), expected)
-            eventually(lambda: '"dead": 1' in self.run("python manage.py lockstep status --json"), "the dead letter")
+            eventually(is_done, "what the worker does")
+            eventually(lambda: status in self.run("python manage.py lockstep status --json"), status)
         finally:
             worker.send_signal(signal.SIGTERM)
             assert worker.wait(WAIT_TIMEOUT) == 0
