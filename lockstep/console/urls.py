@@ -6,6 +6,7 @@ from lockstep.console.views.changes import ChangesView
 from lockstep.console.views.dead_letters import DeadLettersView, DeadLetterView, DiscardView, ReplayView
 from lockstep.console.views.objects import ObjectView
 from lockstep.console.views.overview import OverviewView
+from lockstep.console.views.providers import ProvidersView
 from lockstep.console.views.subscriptions import (
     PauseView,
     ResumeView,
@@ -29,6 +30,7 @@ urlpatterns = [
     path("dead-letters/<uuid:key>/", DeadLetterView.as_view(), name="dead_letter"),
     path("changes/", ChangesView.as_view(), name="changes"),
     path("objects/<str:model>/<path:object_id>/", ObjectView.as_view(), name="object"),
+    path("providers/", ProvidersView.as_view(), name="providers"),
     path("workers/", WorkersView.as_view(), name="workers"),
     path("operations/", OperationsView.as_view(), name="operations"),
 ]

@@ -1,6 +1,6 @@
 """What all pages of the console share: who may see them, their headers, their context; and actions in three steps."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -23,6 +23,7 @@ from django.views import View
 from lockstep.console.links import address
 from lockstep.console.recording import carry_out
 from lockstep.delivery.operations import NotInLog, StillDeclared, UnknownMessage, UnknownSubscription, WrongState
+from lockstep.delivery.providers import declared_providers
 
 VIEW, OPERATE = "lockstep.view_subscription", "lockstep.operate_subscription"
 # The pages of the navigation: the route's name and its words.
@@ -31,9 +32,12 @@ SECTIONS = {
     "subscriptions": "Subscriptions",
     "dead_letters": "Dead letters",
     "changes": "Live changes",
+    "providers": "Providers",
     "workers": "Workers",
     "operations": "Operations",
 }
+# Sections of what not every project has, and whether this one does.
+OPTIONAL_SECTIONS: dict[str, Callable[[], object]] = {"providers": declared_providers}
 POLICY = {
     "default-src": ["'none'"],
     "script-src": ["'self'"],
@@ -253,7 +257,8 @@ def content_security_policy() -> str:
 
 def _sections(current: str) -> list[tuple[str, str, Literal["page", ""]]]:
     """The navigation: words, address, and whether it is the current page."""
-    found = [(words, address(name), name) for name, words in SECTIONS.items()]
+    shown = [name for name in SECTIONS if OPTIONAL_SECTIONS.get(name, lambda: True)()]
+    found = [(SECTIONS[name], address(name), name) for name in shown]
     return [(words, where, "page" if name == current else "") for words, where, name in found if where]
 
 
