@@ -33,6 +33,7 @@ SECTIONS = {
     "dead_letters": "Dead letters",
     "changes": "Live changes",
     "providers": "Providers",
+    "audit": "Audit",
     "workers": "Workers",
     "operations": "Operations",
 }
@@ -96,6 +97,13 @@ class ConsoleView(View):
         """The page with this context."""
         return render(request, self.template_name, {**self._base_context(request), **context}, status=status)
 
+    @staticmethod
+    def sections(current: str) -> list[tuple[str, str, Literal["page", ""]]]:
+        """The navigation: words, address, and whether it is the current page."""
+        shown = [name for name in SECTIONS if OPTIONAL_SECTIONS.get(name, lambda: True)()]
+        found = [(SECTIONS[name], address(name), name) for name in shown]
+        return [(words, where, "page" if name == current else "") for words, where, name in found if where]
+
     @property
     def may_operate(self) -> bool:
         """Whether the user may act, too."""
@@ -107,7 +115,7 @@ class ConsoleView(View):
             **mounted_admin().each_context(request),
             "is_nav_sidebar_enabled": False,  # the console has its own navigation
             "title": self.heading(),
-            "sections": _sections(self.section),
+            "sections": self.sections(self.section),
             "breadcrumbs": [("Console", address("overview")), *self.breadcrumbs()],
             "may_operate": self.may_operate,
             "live": is_on,
@@ -133,7 +141,7 @@ class ConsoleView(View):
 
     def _error_page(self, request: HttpRequest, status: int, title: str, sentence: str) -> HttpResponse:
         admin = mounted_admin().each_context(request) | {"is_nav_sidebar_enabled": False}
-        own = {"title": title, "sentence": sentence, "sections": _sections(self.section) if status != 403 else []}
+        own = {"title": title, "sentence": sentence, "sections": self.sections(self.section) if status != 403 else []}
         return render(request, "lockstep/console/error.html", admin | own, status=status)
 
 
@@ -253,13 +261,6 @@ def content_security_policy() -> str:
     return "; ".join(
         " ".join([name, *sources, *(origin if name in FROM_STATIC_FILES else [])]) for name, sources in POLICY.items()
     )
-
-
-def _sections(current: str) -> list[tuple[str, str, Literal["page", ""]]]:
-    """The navigation: words, address, and whether it is the current page."""
-    shown = [name for name in SECTIONS if OPTIONAL_SECTIONS.get(name, lambda: True)()]
-    found = [(SECTIONS[name], address(name), name) for name in shown]
-    return [(words, where, "page" if name == current else "") for words, where, name in found if where]
 
 
 def _other_address(request: HttpRequest, *, is_on: bool) -> str:
