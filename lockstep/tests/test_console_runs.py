@@ -182,6 +182,11 @@ def test_a_viewer_sees_and_does_not_ask():
         ("runs/{run}/", {"key": b"\xed\xa0\x80"}, 200),
         ("runs/{run}/", {"kind": ATTACK, "field": "x" * 999}, 200),
         ("runs/{other}/", {}, 404),
+        ("mirrors/", {}, 404),
+        ("mirrors/none/", {}, 404),
+        ("mirrors/none/plan/", {}, 404),
+        ("runs/{run}/apply/", {}, 404),
+        ("runs/{other}/apply/", {}, 404),
     ],
 )
 def test_junk_is_refused_or_ignored(operator: Operator, path: str, query: dict[str, Any], status: int):
@@ -190,6 +195,17 @@ def test_junk_is_refused_or_ignored(operator: Operator, path: str, query: dict[s
     assert response.status_code == status and ATTACK not in response.content.decode()
     assert response.content.decode().count("Content-Security-Policy") == 0
     assert "default-src 'none'" in response["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("path", ["mirrors/none/plan/", "runs/{other}/apply/", "runs/{run}/apply/"])
+def test_actions_on_what_is_not_there_are_refused(operator: Operator, path: str):
+    run = ask()
+    assert operator.post(path.format(run=run.pk, other=uuid4())).status_code == 404
+
+
+def test_the_section_of_mirrors_is_hidden_where_there_are_none(operator: Operator):
+    page = operator.see("audit/")
+    assert ">Audit</a>" in page and ">Mirrors</a>" not in page
 
 
 def test_the_number_of_queries_is_constant(operator: Operator):

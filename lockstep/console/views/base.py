@@ -24,6 +24,7 @@ from lockstep.console.links import address
 from lockstep.console.recording import carry_out
 from lockstep.delivery.operations import NotInLog, StillDeclared, UnknownMessage, UnknownSubscription, WrongState
 from lockstep.delivery.providers import declared_providers
+from lockstep.mirror.collections import registered_mirrors
 
 VIEW, OPERATE = "lockstep.view_subscription", "lockstep.operate_subscription"
 # The pages of the navigation: the route's name and its words.
@@ -32,13 +33,14 @@ SECTIONS = {
     "subscriptions": "Subscriptions",
     "dead_letters": "Dead letters",
     "changes": "Live changes",
+    "mirrors": "Mirrors",
     "providers": "Providers",
     "audit": "Audit",
     "workers": "Workers",
     "operations": "Operations",
 }
 # Sections of what not every project has, and whether this one does.
-OPTIONAL_SECTIONS: dict[str, Callable[[], object]] = {"providers": declared_providers}
+OPTIONAL_SECTIONS: dict[str, Callable[[], object]] = {"mirrors": registered_mirrors, "providers": declared_providers}
 POLICY = {
     "default-src": ["'none'"],
     "script-src": ["'self'"],
