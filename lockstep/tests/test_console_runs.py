@@ -81,7 +81,11 @@ def test_an_audit_is_asked_for_made_by_a_worker_and_shown(operator: Operator):
     assert "No worker has taken it yet." in operator.see(f"runs/{run.pk}/")
     look()
     page = operator.see(f"runs/{run.pk}/")
-    assert "differ." in page and f'href="/console/objects/blog.article/{other.pk}/"' in page
+    assert (
+        'class="verdict late"' in page
+        and "differ." in page
+        and f'href="/console/objects/blog.article/{other.pk}/"' in page
+    )
     assert "manage.py lockstep resync blog.article --plan" in page
     assert f'href="/console/runs/{run.pk}/"' in operator.see("audit/")
 

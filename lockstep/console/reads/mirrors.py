@@ -71,7 +71,7 @@ def read_mirrors(mirrors: Sequence[Mirror]) -> list[MirrorRow]:
 
 def read_checks(provider: str) -> list[Point]:
     """How many objects differed at the latest drift checks, oldest first."""
-    return [(at, count) for at, count in reversed(_rows("checks", provider=provider, limit=CHECKS))]
+    return sorted(_rows("checks", provider=provider, limit=CHECKS))
 
 
 def read_unanswered(mirror: Mirror) -> int:

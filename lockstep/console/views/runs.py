@@ -79,6 +79,7 @@ class RunView(ConsoleView):
         is_appliable = run.kind == Run.Kind.PLAN and run.state == Run.State.DONE and bool(to_apply(run))
         return {
             "run": run,
+            "verdict": verdict_of(run),
             "form": form,
             "actor": read_actors([run.actor]).get(run.actor),
             "worker_state": worker_state() if run.state == Run.State.WAITING else "ok",
@@ -110,6 +111,18 @@ def run_or_404(key: UUID) -> Run:
     if run is None:
         raise Http404("There is no such run. The latest ones of each mirror are kept.")
     return run
+
+
+def verdict_of(run: Run) -> str:
+    """ "good", "late" where something differs or failed, "bad" for a failed run; "" for one that has not ended."""
+    if run.is_open:
+        return ""
+    if run.state == Run.State.FAILED:
+        return "bad"
+    summary = run.summary
+    differs = any(each["differing"] or each["not_compared"] for each in summary.get("findings", []))
+    is_left = summary.get("failed") or summary.get("left", 0) != 0 or any(summary.get("counts", {}).values())
+    return "late" if differs or is_left else "good"
 
 
 def to_apply(run: Run) -> int:
