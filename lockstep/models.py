@@ -9,6 +9,7 @@ from lockstep.delivery.models import (
     Lane,
     PeriodicTask,
     Place,
+    ProviderMinute,
     Subscription,
     WorkerHeartbeat,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "LoggedChange",
     "PeriodicTask",
     "Place",
+    "ProviderMinute",
     "Subscription",
     "WorkerHeartbeat",
 ]

@@ -23,6 +23,7 @@ from backend.providers.november7 import Listing, November7, RemoteMovie
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.changes.database_errors import is_transient
 from lockstep.delivery.audit import Finding
+from lockstep.delivery.providers import Freshness as ProviderFreshness
 from lockstep.http.errors import MalformedResponse, ProviderError
 from lockstep.rest.errors import Unavailable
 from lockstep.rest.server.slots import remote_wait
@@ -145,6 +146,17 @@ def refresh_when_due() -> None:
         refresh()
     except (RefreshInProgress, ProviderError):
         return  # recorded in the catalogue's row
+
+
+def catalogue_freshness() -> ProviderFreshness:
+    """The catalogue's freshness, for the console."""
+    row = Catalogue.objects.first()
+    if row is None or row.refreshed is None:
+        return ProviderFreshness("The catalogue was never fetched.", None, is_well=False)
+    age = (timezone.now() - row.refreshed).total_seconds()
+    failed = f" {row.failures} refreshes have failed since then: {row.outcome}" if row.failures else ""
+    is_well = age <= settings.MOVIES_STALE_SECONDS
+    return ProviderFreshness(f"The catalogue is {age:.0f} s old.{failed}", row.refreshed, is_well=is_well)
 
 
 def prune() -> int:

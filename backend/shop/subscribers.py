@@ -7,9 +7,11 @@ from backend.shop.payments.processor import PAYMENTS
 from backend.shop.search.vocabulary import index_vocabulary, prune_vocabulary
 from lockstep.delivery.audit import register_check
 from lockstep.delivery.periodic import PeriodicWork, register_periodic, with_orm
+from lockstep.delivery.providers import Provider, register_provider
 from lockstep.delivery.subscriptions import register
 
 register(PAYMENTS)
+register_provider(Provider("payments", subscriptions=(PAYMENTS.name,)))
 register_check(check_ledger)
 register_periodic(PeriodicWork("order-expiry", 1.0, with_orm(expire_orders)))
 register_periodic(PeriodicWork("search-words", 2.0, with_orm(index_vocabulary)))

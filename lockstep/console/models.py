@@ -52,3 +52,87 @@ class Sample(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name or 'log'} {self.at:%H:%M}: {self.waiting} waiting"
+
+
+class Run(models.Model):
+    """Long work that an operator asked for, which a worker does: a plan, its application, an audit.
+
+    One at a time for each mirror, and one audit. A worker holds it by a lease; `attempts` counts the claims, and a
+    worker whose number it is no longer has lost it.
+    """
+
+    uncaptured = "the progress of work; that it was asked for is an operation, which is captured"
+
+    class Kind(models.TextChoices):
+        PLAN = "plan"
+        APPLY = "apply"
+        AUDIT = "audit"
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, db_default=UUID7())
+    kind = models.TextField(choices=Kind)
+    mirror = models.TextField(help_text="The mirror's provider; empty for an audit.")
+    plan = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, help_text="What is applied.")
+    parameters = models.JSONField(default=dict)
+    actor = models.TextField(help_text='"user:<key>"')
+    asked_at = models.DateTimeField(db_default=Now())
+    state = models.TextField(choices=State, db_default=State.WAITING)
+    attempts = models.IntegerField(db_default=0)
+    lease_until = models.DateTimeField(null=True)
+    began = models.DateTimeField(null=True)
+    ended = models.DateTimeField(null=True)
+    step = models.TextField(blank=True, db_default="", help_text="What is being done.")
+    done = models.BigIntegerField(db_default=0)
+    total = models.BigIntegerField(null=True, help_text="Null where it is not known.")
+    outcome = models.TextField(blank=True, db_default="", help_text="How it ended, as a sentence.")
+    summary = models.JSONField(default=dict)
+
+    class Meta:
+        required_db_features = (HAS_CHANGE_LOG,)
+        indexes = [models.Index(fields=["mirror", "id"], name="lockstep_console_run_mirror")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["mirror"], name="lockstep_console_run_one",
+                condition=models.Q(state__in=("waiting", "running")),
+            )
+        ]  # fmt: skip
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.mirror} {self.state}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not ended."""
+        return self.state in (self.State.WAITING, self.State.RUNNING)
+
+
+class Difference(models.Model):
+    """One difference that a run has found, or applies; in an audit an object that differs."""
+
+    uncaptured = "the result of a run"
+
+    pk = models.CompositePrimaryKey("run_id", "number")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, db_index=False)
+    number = models.IntegerField()
+    kind = models.TextField(help_text="create, update, delete or not_persisted; in an audit: differs.")
+    collection = models.TextField(help_text="Of the mirror; in an audit the comparison.")
+    model = models.TextField(blank=True)
+    object_id = models.TextField(blank=True)
+    name = models.TextField(blank=True, help_text="How people call the object.")
+    remote_id = models.TextField(blank=True)
+    fields = models.JSONField(default=list, help_text='[{"field": …, "there": …, "here": …}]')
+    is_own = models.BooleanField(default=False, help_text="An effect of our own writes, which workers mend.")
+    signature = models.UUIDField(null=True, help_text="MD5 of the whole difference.")
+    outcome = models.TextField(blank=True, help_text="What came of it when it was applied.")
+    failed = models.BooleanField(default=False)
+
+    class Meta:
+        required_db_features = (HAS_CHANGE_LOG,)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.collection} {self.name}"

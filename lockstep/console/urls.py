@@ -3,10 +3,14 @@
 from django.apps import apps
 from django.urls import path
 
+from lockstep.console.views.audit import AskAuditView, AuditView
 from lockstep.console.views.changes import ChangesView
 from lockstep.console.views.dead_letters import DeadLettersView, DeadLetterView, DiscardView, ReplayView
+from lockstep.console.views.mirrors import ApplyView, MirrorsView, MirrorView, PlanView
 from lockstep.console.views.objects import ObjectView
 from lockstep.console.views.overview import OverviewView
+from lockstep.console.views.providers import ProvidersView
+from lockstep.console.views.runs import RunView
 from lockstep.console.views.subscriptions import (
     PauseView,
     ResumeView,
@@ -30,6 +34,14 @@ urlpatterns = [
     path("dead-letters/<uuid:key>/", DeadLetterView.as_view(), name="dead_letter"),
     path("changes/", ChangesView.as_view(), name="changes"),
     path("objects/<str:model>/<path:object_id>/", ObjectView.as_view(), name="object"),
+    path("mirrors/", MirrorsView.as_view(), name="mirrors"),
+    path("mirrors/<str:provider>/", MirrorView.as_view(), name="mirror"),
+    path("mirrors/<str:provider>/plan/", PlanView.as_view(), name="plan"),
+    path("runs/<uuid:key>/", RunView.as_view(), name="run"),
+    path("runs/<uuid:key>/apply/", ApplyView.as_view(), name="apply"),
+    path("audit/", AuditView.as_view(), name="audit"),
+    path("audit/make/", AskAuditView.as_view(), name="ask_audit"),
+    path("providers/", ProvidersView.as_view(), name="providers"),
     path("workers/", WorkersView.as_view(), name="workers"),
     path("operations/", OperationsView.as_view(), name="operations"),
 ]

@@ -24,6 +24,7 @@ class Finding:
     """One comparison: `differing` names the objects that differ; without differences both `digests` are equal.
 
     `not_compared` is why one side could not be read, `remedy` the command that shows how to mend the differences.
+    `model` is that of which `differing` has the keys, `subscription` the one that is compared; "" for none.
     """
 
     what: str
@@ -33,6 +34,8 @@ class Finding:
     remark: str = ""
     not_compared: str = ""
     remedy: str = ""
+    model: str = ""
+    subscription: str = ""
 
 
 Check = Callable[[], Finding]
@@ -67,8 +70,9 @@ def rows_and_log(capture: Capture) -> Finding:
     remark = f"{counted(older, 'object')} older than the log" if older else ""
     digests, remedy = (_hex(of_rows), _hex(of_log)), f"manage.py lockstep resync {capture.label} --plan"
     return Finding(
-        f"{capture.label}: rows = log", objects, differing, digests, remark, remedy=remedy if differing else ""
-    )
+        f"{capture.label}: rows = log", objects, differing, digests, remark,
+        remedy=remedy if differing else "", model=capture.label,
+    )  # fmt: skip
 
 
 def _log_and_subscription(status: Status) -> Finding:
@@ -79,7 +83,8 @@ def _log_and_subscription(status: Status) -> Finding:
     if status.dead:
         remedy = f"manage.py lockstep dead-letters {status.name}"
         letters = [f"{counted(status.dead, 'dead letter')}: see {remedy}"]
-    return Finding(f"log = {status.name}", status.objects, letters, remark=remark, remedy=remedy)
+    what = f"log = {status.name}"
+    return Finding(what, status.objects, letters, remark=remark, remedy=remedy, subscription=status.name)
 
 
 def _hex(total: str) -> str:

@@ -1,9 +1,10 @@
-"""Periodic work on the tables of delivery: resumes drained subscriptions, removes old attempts and unused places."""
+"""Periodic work on the tables of delivery: resumes drained subscriptions, removes what is old or unused."""
 
 import logging
 from datetime import timedelta
 
 from lockstep.conf import lockstep_settings
+from lockstep.delivery import providers
 from lockstep.delivery.periodic import PeriodicWork, register_periodic
 from lockstep.delivery.subscriptions import Pool
 from lockstep.sql import statements
@@ -34,6 +35,13 @@ async def remove_places(pool: Pool) -> None:
         await connection.execute(UPKEEP["remove_places"])
 
 
+async def remove_figures(pool: Pool) -> None:
+    """Removes figures of providers that are older than a day."""
+    async with pool.connection() as connection:
+        await connection.execute(providers.SQL["remove_old"], {"kept": providers.KEPT})
+
+
 register_periodic(PeriodicWork("full-subscriptions", 5.0, resume_drained))
 register_periodic(PeriodicWork("old-attempts", 3600.0, remove_attempts))
 register_periodic(PeriodicWork("empty-places", 3600.0, remove_places))
+register_periodic(PeriodicWork("old-provider-figures", 3600.0, remove_figures))

@@ -258,3 +258,21 @@ class WorkerHeartbeat(models.Model):
 
     def __str__(self) -> str:
         return f"{self.id} at {self.seen}"
+
+
+class ProviderMinute(models.Model):
+    """The operations of one provider within a minute that ended in one way, from all workers; kept for a day."""
+
+    pk = models.CompositePrimaryKey("provider", "at", "outcome")
+    provider = models.TextField()
+    at = models.DateTimeField(help_text="The minute.")
+    outcome = models.TextField(help_text="The kind of error (lockstep/http/errors.py); empty for a success.")
+    operations = models.BigIntegerField()
+    seconds = models.FloatField(help_text="The time of all of them.")
+    slowest = models.FloatField(help_text="The longest time of one, in seconds.")
+
+    class Meta:
+        required_db_features = (HAS_CHANGE_LOG,)
+
+    def __str__(self) -> str:
+        return f"{self.provider} {self.at:%H:%M} {self.outcome or 'success'}: {self.operations}"

@@ -26,6 +26,7 @@ from lockstep.delivery.database import APPLICATION_NAME, Connection, Pools, open
 from lockstep.delivery.epochs import ClusterMismatch, Epochs, ServerState, Watch, load_epochs, note_timeline
 from lockstep.delivery.heartbeat import BEAT_SECONDS, Heartbeat
 from lockstep.delivery.periodic import declare_periodic, run_periodic
+from lockstep.delivery.providers import store_figures
 from lockstep.delivery.relay import advance, bring_near, declare, subscriptions_due
 from lockstep.delivery.subscriptions import Family, Pool, Subscriber
 from lockstep.delivery.waiting import first_of, is_stop
@@ -299,6 +300,7 @@ class Worker:
             await connection.execute(LISTEN)
             while not self.stopping.is_set():
                 await self.heartbeat.beat(connection)
+                await store_figures(connection)
                 self.heartbeat.note("the heartbeat")
                 hearing = asyncio.create_task(self._read_notifications(connection))
                 stopped = asyncio.create_task(self.stopping.wait())

@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 import httpx
 import orjson
 
 from lockstep import telemetry
 from lockstep.http.errors import MalformedResponse, ProviderError, Unreachable, refusal
+from lockstep.http.figures import measured
 from lockstep.http.json_text import parse
 from lockstep.version import VERSION
 
@@ -75,8 +76,11 @@ class HttpClient:
     """One pool of connections to one provider.
 
     Of all that can go wrong on the way, every method raises ProviderErrors and nothing else. `deadline` is
-    seconds for a whole operation, waiting for one of the `concurrency` places included.
+    seconds for a whole operation, waiting for one of the `concurrency` places included. `provider` is the name under
+    which operations are counted; the URL's host where a subclass has none.
     """
+
+    provider: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -89,6 +93,7 @@ class HttpClient:
         if httpx.URL(url).scheme not in ("http", "https") or not httpx.URL(url).host:
             raise ValueError(f"not an http URL: {url!r}")
         self.url = url
+        self._counted_as = self.provider or httpx.URL(url).host
         self._deadline = deadline
         self._places = asyncio.Semaphore(concurrency)
         self._http = httpx.AsyncClient(
@@ -117,7 +122,7 @@ class HttpClient:
     @asynccontextmanager
     async def _operation(self, *, write: bool) -> AsyncIterator[Operation]:
         operation = Operation(write)
-        with provider_errors(operation, self._deadline):
+        with measured(self._counted_as), provider_errors(operation, self._deadline):
             async with asyncio.timeout(self._deadline), self._places:
                 yield operation
 

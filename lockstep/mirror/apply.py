@@ -51,11 +51,12 @@ class Applier:
         plan: Plan,
         progress: Callable[[], None] = lambda: None,
         wanted: Callable[[Step], bool] = lambda step: True,
+        carried_out: Callable[[Step, str], None] = lambda step, failure: None,
     ) -> Result:
         """Carries out a plan: deletes children before parents, then creates and updates parents before children.
 
         Deletions come first, because some providers delete further objects (see reconcile.py). Only `wanted` steps are
-        carried out.
+        carried out. `carried_out` gets each of them with the cause of its failure; "" for none.
         """
 
         async def take(carry_out: Callable[[Step], Awaitable[None]], collection: Collection, *kinds: Kind) -> None:
@@ -63,7 +64,7 @@ class Applier:
                 await self._all((step async for step in steps if wanted(step)), carry_out)
 
         async def one(step: Step) -> None:
-            await self._one(step)
+            carried_out(step, await self._one(step))
             progress()
 
         for collection in reversed(self.mirror.collections):
@@ -97,19 +98,23 @@ class Applier:
             if await self.client.get(step.collection.name, step.remote_id) is None:
                 await self.pusher.remotes[step.collection.name].unlink(step.object_id, step.remote_id)
 
-    async def _one(self, step: Step) -> None:
+    async def _one(self, step: Step) -> str:
+        """Carries out a step. Returns why it failed; "" if it did not."""
         try:
             async with asyncio.timeout(self.subscriber.deadline):
                 await (self._push(step) if step.object_id else self._delete_foreign(step))
         except DeliveryError as error:
-            self.result.failed.append((step, str(error)))
+            cause = str(error)
         except TimeoutError:
-            self.result.failed.append((step, f"no answer within {self.subscriber.deadline:g} s"))
+            cause = f"no answer within {self.subscriber.deadline:g} s"
         except Exception as error:  # a bug must not stop the other pushes
             logger.exception("%s: pushing %s failed", self.mirror.provider, step.object_id or step.remote_id)
-            self.result.failed.append((step, f"{type(error).__name__}: {error}"))
+            cause = f"{type(error).__name__}: {error}"
         else:
             self.result.done[step.kind] += 1
+            return ""
+        self.result.failed.append((step, cause))
+        return cause
 
     async def _push(self, step: Step) -> None:
         """Pushes the current state of the object, which may be newer than the plan."""

@@ -131,10 +131,15 @@ _registered: dict[str, Mirror] = {}
 
 
 def add_mirror(mirror: Mirror) -> None:
-    """Adds a mirror to the registry, for metrics."""
+    """Adds a mirror to the registry, for metrics and the console."""
     _registered[mirror.provider] = mirror
 
 
 def registered_providers() -> list[str]:
     """The sorted names of the mirrored providers."""
     return sorted(_registered)
+
+
+def registered_mirrors() -> list[Mirror]:
+    """The declared mirrors, by provider."""
+    return [_registered[provider] for provider in registered_providers()]

@@ -71,7 +71,10 @@ def mirror_check(mirror: Mirror) -> Check:
                 await plan.make(client)
                 remedy = f"{mirror.sync_command} --plan" if plan.drift else ""
                 remark = f"{plan.drift:,} differ: see {remedy}" if plan.drift else ""
-                return Finding(what, plan.listed.total(), await _differing(plan), remark=remark, remedy=remedy)
+                return Finding(
+                    what, plan.listed.total(), await _differing(plan),
+                    remark=remark, remedy=remedy, subscription=mirror.subscription,
+                )  # fmt: skip
             except ProviderError as error:
                 return Finding(what, 0, not_compared=f"the provider could not be read: {error}")
             finally:

@@ -5,11 +5,13 @@ from contextlib import asynccontextmanager
 
 from lockstep.delivery.audit import register_check
 from lockstep.delivery.periodic import PeriodicWork, register_periodic
+from lockstep.delivery.providers import Provider, register_provider
 from lockstep.delivery.remote_copies import register_remote_copies
 from lockstep.delivery.subscriptions import Handler, Pool, Subscriber, register
 from lockstep.mirror.collections import Mirror, add_mirror
 from lockstep.mirror.copies import copies_at
 from lockstep.mirror.drift import drift_check, mirror_check
+from lockstep.mirror.freshness import freshness_of
 from lockstep.mirror.push import Pusher
 from lockstep.mirror.reconcile import Reconciler
 
@@ -46,6 +48,7 @@ def register_mirror(mirror: Mirror, *, drift_check_seconds: float) -> None:
     register(subscriber)
     register_check(mirror_check(mirror))
     register_remote_copies(copies_at(mirror))
+    register_provider(Provider(mirror.provider, (mirror.subscription,), freshness_of(mirror.provider)))
     register_periodic(reconciler.work(subscriber))
     register_periodic(reconciler.watch())
     register_periodic(PeriodicWork(f"{mirror.provider}-drift", drift_check_seconds, drift_check(mirror, reconciler)))

@@ -39,7 +39,7 @@ from lockstep.models import DeadLetter, Delivery, Lane, LoggedChange, Subscripti
 
 pytestmark = [pytest.mark.extras, pytest.mark.django_db(transaction=True)]
 
-PAGES = ("/console/", "/console/workers/", "/console/operations/")
+PAGES = ("/console/", "/console/workers/", "/console/operations/", "/console/audit/", "/console/providers/")
 ATTACK = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 NOW = datetime(2026, 11, 30, 12, 18, tzinfo=UTC)
 

@@ -18,6 +18,8 @@ class Tally:
 class Counter(HttpClient):
     """Reads one counter, at its URL without a path added."""
 
+    provider = "counter"
+
     async def tallies(self) -> dict[int, Tally]:
         """The tallies by the users' numbers. The response is {"users": {"1": {"create": 3, "delete": 1}}}."""
         async with (

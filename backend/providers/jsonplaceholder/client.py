@@ -21,6 +21,7 @@ from lockstep.http.client import (
     read_object,
 )
 from lockstep.http.errors import MalformedResponse, NotFound, ServerError
+from lockstep.http.figures import measured
 from lockstep.http.json_stream import batches
 from lockstep.http.json_text import excerpt, integer_of, is_same, parse
 
@@ -41,6 +42,8 @@ def remote_id(value: object) -> str:
 class JsonPlaceholder(HttpClient):
     """The collections of one provider. For `stream` the deadline is the longest pause between two chunks."""
 
+    provider = "jsonplaceholder"
+
     @asynccontextmanager
     async def stream(self, collection: str) -> AsyncIterator[AsyncIterator[list[object]]]:
         """The elements of a collection, in batches as they arrive. The iterator raises if the body is cut.
@@ -49,7 +52,7 @@ class JsonPlaceholder(HttpClient):
         """
         operation = Operation(write=False)
         async with AsyncExitStack() as stack:
-            with provider_errors(operation, self._deadline):
+            with measured(self._counted_as), provider_errors(operation, self._deadline):
                 async with asyncio.timeout(self._deadline):
                     await stack.enter_async_context(self._places)
                     answer = await stack.enter_async_context(self._answer(operation, "GET", _path(collection)))

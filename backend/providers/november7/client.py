@@ -24,6 +24,7 @@ from backend.providers.november7.generated.api.movies import list_movies
 from backend.providers.november7.generated.models import Movie
 from lockstep.http.client import HEADERS, Operation, provider_errors, read_object, trusted
 from lockstep.http.errors import MalformedResponse, ProviderError, Refused, ServerError, Unreachable
+from lockstep.http.figures import measured
 from lockstep.http.json_text import excerpt, is_integer, is_text
 
 ALL = 1_000  # a limit beyond the number of movies
@@ -131,7 +132,7 @@ class November7:
 
     async def _request(self) -> Listing:
         operation = Operation(write=False)
-        with provider_errors(operation, ATTEMPT_SECONDS):
+        with measured("november7"), provider_errors(operation, ATTEMPT_SECONDS):
             async with asyncio.timeout(ATTEMPT_SECONDS):
                 # The generated function reads a body of any size, and fails for one invalid movie.
                 call = list_movies._get_kwargs(limit=ALL)

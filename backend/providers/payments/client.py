@@ -34,6 +34,8 @@ class Charge:
 class PaymentGateway(HttpClient):
     """Charges at one gateway."""
 
+    provider = "payments"
+
     async def charge(self, token: str, amount: Decimal, currency: str, key: str) -> Charge:
         """Charges the token's card, once for each key.
 

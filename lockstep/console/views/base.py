@@ -1,6 +1,6 @@
 """What all pages of the console share: who may see them, their headers, their context; and actions in three steps."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -23,6 +23,8 @@ from django.views import View
 from lockstep.console.links import address
 from lockstep.console.recording import carry_out
 from lockstep.delivery.operations import NotInLog, StillDeclared, UnknownMessage, UnknownSubscription, WrongState
+from lockstep.delivery.providers import declared_providers
+from lockstep.mirror.collections import registered_mirrors
 
 VIEW, OPERATE = "lockstep.view_subscription", "lockstep.operate_subscription"
 # The pages of the navigation: the route's name and its words.
@@ -32,9 +34,14 @@ SECTIONS = {
     "dead_letters": "Dead letters",
     "webhooks": "Webhooks",
     "changes": "Live changes",
+    "mirrors": "Mirrors",
+    "providers": "Providers",
+    "audit": "Audit",
     "workers": "Workers",
     "operations": "Operations",
 }
+# Sections of what not every project has, and whether this one does.
+OPTIONAL_SECTIONS: dict[str, Callable[[], object]] = {"mirrors": registered_mirrors, "providers": declared_providers}
 POLICY = {
     "default-src": ["'none'"],
     "script-src": ["'self'"],
@@ -94,6 +101,13 @@ class ConsoleView(View):
         """The page with this context."""
         return render(request, self.template_name, {**self._base_context(request), **context}, status=status)
 
+    @staticmethod
+    def sections(current: str) -> list[tuple[str, str, Literal["page", ""]]]:
+        """The navigation: words, address, and whether it is the current page."""
+        shown = [name for name in SECTIONS if OPTIONAL_SECTIONS.get(name, lambda: True)()]
+        found = [(SECTIONS[name], address(name), name) for name in shown]
+        return [(words, where, "page" if name == current else "") for words, where, name in found if where]
+
     @property
     def may_operate(self) -> bool:
         """Whether the user may act, too."""
@@ -102,7 +116,7 @@ class ConsoleView(View):
     def _base_context(self, request: HttpRequest) -> dict[str, object]:
         return {
             **mounted_admin().each_context(request),
-            "sections": _sections(self.section),
+            "sections": self.sections(self.section),
             "breadcrumbs": [("Console", address("overview")), *self.breadcrumbs()],
             "may_operate": self.may_operate,
             **self._page_context(request),
@@ -138,7 +152,7 @@ class ConsoleView(View):
 
     def _error_page(self, request: HttpRequest, status: int, title: str, sentence: str) -> HttpResponse:
         admin = mounted_admin().each_context(request) | {"is_nav_sidebar_enabled": False}
-        own = {"title": title, "sentence": sentence, "sections": _sections(self.section) if status != 403 else []}
+        own = {"title": title, "sentence": sentence, "sections": self.sections(self.section) if status != 403 else []}
         return render(request, "lockstep/console/error.html", admin | own, status=status)
 
 
@@ -268,12 +282,6 @@ def content_security_policy() -> str:
     return "; ".join(
         " ".join([name, *sources, *(origin if name in FROM_STATIC_FILES else [])]) for name, sources in POLICY.items()
     )
-
-
-def _sections(current: str) -> list[tuple[str, str, Literal["page", ""]]]:
-    """The navigation: words, address, and whether it is the current page."""
-    found = [(words, address(name), name) for name, words in SECTIONS.items()]
-    return [(words, where, "page" if name == current else "") for words, where, name in found if where]
 
 
 def _other_address(request: HttpRequest, *, is_on: bool) -> str:
