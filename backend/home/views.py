@@ -11,12 +11,9 @@ from django.shortcuts import render
 from django.views import View
 
 from backend.home.trial import PostForm, Trial
+from lockstep.page_policy import page_policy
 from lockstep.rest.probes import readiness
 
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
 READABLE = ("ok", "read-only")  # the states of a database in which users and posts can be read
 CONSOLE = "lockstep.console"
 ICON = Path(__file__).parent / "static" / "home" / "icon.svg"
@@ -70,6 +67,6 @@ def home_page(request: HttpRequest, form: PostForm | None = None) -> HttpRespons
     if not is_readable:
         context["messages"] = ()
     response = render(request, "home/home.html", context)
-    response["Content-Security-Policy"] = POLICY
+    response["Content-Security-Policy"] = page_policy()
     response["Cache-Control"] = "no-store"
     return response
