@@ -2,6 +2,8 @@
 
 from django.http import Http404, HttpRequest
 
+from lockstep.console.words import is_storable
+
 MAX_DIGITS = 18
 MAX_TEXT = 500  # characters
 
@@ -29,8 +31,3 @@ def text_or_404(text: str) -> str:
     if not is_storable(text):
         raise Http404
     return text
-
-
-def is_storable(text: str) -> bool:
-    """Whether PostgreSQL can store it: neither NUL nor half a character."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
