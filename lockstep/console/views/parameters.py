@@ -22,7 +22,7 @@ def text_parameter(request: HttpRequest, name: str) -> str | None:
     """A text of the query string; None where there is none. Raises Http404 for one that cannot be in the log."""
     text = request.GET.get(name, "").strip()
     if len(text) > MAX_TEXT or not is_storable(text):
-        raise Http404("There is no such change.")
+        raise Http404("A parameter is not valid.")
     return text or None
 
 
