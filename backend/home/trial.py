@@ -8,7 +8,9 @@ from typing import Any
 import orjson
 from django import forms
 from django.db.models import QuerySet
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import urlencode
 
 from backend.accounts.development import CREDENTIALS
 from backend.entities.stand_ins import NoStandIn, StandIn, describe
@@ -90,9 +92,16 @@ class Progress:
     copy: str  # JSON, "" for none
 
     @property
-    def can_be_sent(self) -> bool:
-        """Whether an operator can send it again."""
-        return self.state in ("waiting", "dead")
+    def send_address(self) -> str:
+        """The console's page that previews sending it again: its dead letter, or all changes since. "" for neither."""
+        subscription = JSONPLACEHOLDER.subscription
+        if self.state == "dead":
+            letter = {"subscription": subscription, "model": POSTS.label, "object_id": str(self.post.pk)}
+            return f"{reverse('lockstep_console:replay')}?{urlencode(letter)}"
+        if self.state == "waiting" and self.change:
+            since = f"{timezone.localtime(self.change.at):%Y-%m-%dT%H:%M:%S}"
+            return f"{reverse('lockstep_console:rewind', args=[subscription])}?{urlencode({'since': since})}"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +125,7 @@ class Trial:
         return cls(
             form=form or PostForm(initial=initial),
             accounts=list(CREDENTIALS),
-            may_operate=user.has_perm(OPERATE),
+            may_operate=user.is_authenticated and user.is_staff and user.has_perm(OPERATE),
             provider=provider,
             outages=OUTAGES,
             progress=_progress(posts, copies, provider),

@@ -11,17 +11,10 @@ from django.views import View
 
 from backend.accounts.development import CREDENTIALS
 from backend.entities.stand_ins import NoStandIn, StandIn
-from backend.home.trial import OPERATE, OUTAGES, PROVIDER, PostForm
+from backend.home.trial import OUTAGES, PROVIDER, PostForm
 from backend.home.views import home_page
 from backend.posts.actions import create_post
-from backend.posts.mirror import JSONPLACEHOLDER, POSTS
-from backend.posts.models import Post
-from lockstep import attributed
-from lockstep.changes.commands import counted
-from lockstep.delivery.operations import replay_letters, replay_span
-from lockstep.delivery.reports import ChangeFilter
 from lockstep.rest.problem_views import not_found
-from lockstep.rest.requests import number_of
 
 SIGN_IN_FIRST = "Sign in first: it takes one click."
 
@@ -75,7 +68,7 @@ class WritePostView(TrialView):
         form = PostForm(request.POST)
         if not form.is_valid():
             return home_page(request, form)
-        post = create_post(actor=_actor(request), **form.cleaned_data)
+        post = create_post(actor=f"user:{request.user.pk}", **form.cleaned_data)
         messages.success(request, f"Post {post.number} is written. Step 4 shows what becomes of it.")
         return back()
 
@@ -101,28 +94,6 @@ class FaultView(TrialView):
         return back()
 
 
-class SendAgainView(TrialView):
-    """Sends a post again: its dead letter, or else its changes, which then wait no longer. For operators."""
-
-    def post(self, request: HttpRequest) -> HttpResponse:
-        number = number_of(request.POST.get("post", "")[:18])
-        post = Post.objects.alive().filter(number=number).first() if number is not None else None
-        if post is None or not request.user.has_perm(OPERATE):
-            messages.error(request, "Only operators send posts again: sign in as admin.")
-            return back()
-        chosen = ChangeFilter(JSONPLACEHOLDER.subscription, model=POSTS.label, object_id=str(post.pk))
-        with attributed(actor=_actor(request)):
-            result = replay_letters(chosen)
-            if not result.changes:
-                result = replay_span(chosen)
-        messages.success(request, f"Post {post.number} is being sent again: {counted(result.changes, 'change')}.")
-        return back()
-
-
 def back() -> HttpResponseRedirect:
     """To the trial on the page."""
     return HttpResponseRedirect(f"{reverse('home:home')}#trial")
-
-
-def _actor(request: HttpRequest) -> str:
-    return f"user:{request.user.pk}"

@@ -13,5 +13,4 @@ urlpatterns = [
     path("development/sign-out/", trial_views.SignOutView.as_view(), name="sign_out"),
     path("development/posts/", trial_views.WritePostView.as_view(), name="write_post"),
     path("development/faults/", trial_views.FaultView.as_view(), name="fault"),
-    path("development/send/", trial_views.SendAgainView.as_view(), name="send_again"),
 ]

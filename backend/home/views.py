@@ -17,12 +17,9 @@ from django.views import View
 
 from backend.accounts.admin_sign_in import SignInForm
 from backend.home.trial import PostForm, Trial
+from lockstep.page_policy import page_policy
 from lockstep.rest.probes import readiness
 
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
 READABLE = ("ok", "read-only")  # the states of a database in which users and posts can be read
 CONSOLE = "lockstep.console"
 ICON = Path(__file__).parent / "static" / "home" / "icon.svg"
@@ -57,7 +54,7 @@ class SignInView(LoginView):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # noqa: ANN401 - the base's
         response = super().dispatch(request, *args, **kwargs)
-        response.headers["Content-Security-Policy"] = POLICY
+        response.headers["Content-Security-Policy"] = page_policy()
         response.headers["Cache-Control"] = "no-store"
         return response
 
@@ -91,6 +88,6 @@ def home_page(request: HttpRequest, form: PostForm | None = None) -> HttpRespons
     if not is_readable:
         context["messages"] = ()
     response = render(request, "home/home.html", context)
-    response["Content-Security-Policy"] = POLICY
+    response["Content-Security-Policy"] = page_policy()
     response["Cache-Control"] = "no-store"
     return response

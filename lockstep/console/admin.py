@@ -26,7 +26,8 @@ from lockstep.console.links import address
 from lockstep.console.reads.actors import read_actors
 from lockstep.console.reads.objects import ChangePage, changes_of, row_of
 from lockstep.console.views.base import VIEW
-from lockstep.console.views.parameters import is_storable, number_parameter
+from lockstep.console.views.parameters import number_parameter
+from lockstep.console.words import is_storable
 
 __all__ = ["ChangeHistory"]
 

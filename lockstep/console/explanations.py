@@ -1,13 +1,10 @@
 """What a subscription does and why, in sentences for operators."""
 
 from collections.abc import Iterator
-from textwrap import shorten
 
 from lockstep.changes.commands import counted
 from lockstep.console.reads.subscriptions import Count, State
-from lockstep.console.words import clock, duration
-
-MAX_CAUSE = 200  # characters
+from lockstep.console.words import clock, duration, plain
 
 
 def sentences(state: State) -> list[str]:
@@ -23,7 +20,7 @@ def amount(count: Count, noun: str) -> str:
 def _condition(state: State) -> Iterator[str]:
     if not state.is_declared:
         yield "Not declared in the code: it fills up to its cap, and nothing delivers it."
-    reason = state.reason.rstrip(". ")
+    reason = plain(state.reason).rstrip(". ")
     if state.state == "paused":
         yield f"Paused: {reason}. Nothing is delivered until it is resumed."
     elif state.state == "disabled":
@@ -37,8 +34,7 @@ def _delivery(state: State) -> Iterator[str]:
     if state.state == "full":
         yield f"At its cap of {state.cap:,} waiting changes: no more are fanned out until half of them are delivered."
     if state.silent_since:
-        cause = shorten(state.silent_cause, MAX_CAUSE, placeholder="…")
-        yield f"Has not answered since {clock(state.silent_since, state.now)} ({cause})."
+        yield f"Has not answered since {clock(state.silent_since, state.now)} ({plain(state.silent_cause)})."
     elif state.failing:
         yield f"The last attempt of {amount(state.failing, 'object')} failed."
     elif state.is_declared and state.state == "active":

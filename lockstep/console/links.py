@@ -5,7 +5,12 @@ from django.utils.http import urlencode
 
 
 def address(name: str, *arguments: object) -> str:
-    """The address of a page; "" where no route fits the arguments, such as a name with a slash."""
+    """The address of a page; "" where no route fits the arguments, such as a name with a slash, or a path with "..".
+
+    Browsers leave out segments of dots, and would ask for another page.
+    """
+    if any(segment in (".", "..") for argument in arguments for segment in str(argument).split("/")):
+        return ""
     try:
         return reverse(f"lockstep_console:{name}", args=arguments)
     except NoReverseMatch:

@@ -12,6 +12,10 @@ from lockstep.conf import lockstep_settings
 from lockstep.console.models import Operation
 
 
+class OtherOperation(Exception):
+    """The form belongs to another operation, which was carried out: preview this one again. Nothing was changed."""
+
+
 def carry_out(
     action: Callable[[], str],
     *,
@@ -23,12 +27,19 @@ def carry_out(
 ) -> str:
     """Carries out `action` and records its outcome, which is returned. A second call with the same key does nothing.
 
-    Of two at the same time one fails at its record, and what it did is rolled back with it.
+    Of two at the same time one fails at its record, and what it did is rolled back with it. Raises OtherOperation for
+    the key of an operation of another actor, kind or subscription, or with other parameters.
     """
     operations = Operation.objects.using(lockstep_settings.DATABASE)
-    if done := operations.filter(pk=key).first():
-        return done.outcome
     kept = json.loads(json.dumps(dict(parameters or {}), cls=DjangoJSONEncoder))
+
+    def outcome_of(done: Operation) -> str:
+        if (done.actor, done.kind, done.subscription, done.parameters) != (actor, kind, subscription, kept):
+            raise OtherOperation(OtherOperation.__doc__)
+        return done.outcome
+
+    if done := operations.filter(pk=key).first():
+        return outcome_of(done)
     try:
         with attributed_transaction(actor=actor):
             outcome = action()
@@ -37,6 +48,6 @@ def carry_out(
             )
     except IntegrityError:
         if done := operations.filter(pk=key).first():
-            return done.outcome
+            return outcome_of(done)
         raise
     return outcome

@@ -24,11 +24,16 @@ class Shared(Generic[T]):
         self._latest: tuple[T, float] | None = None  # the value, and when it is too old
 
     def get(self) -> T:
-        """The value. While one thread reads, the others get the one before, if any. Raises what `read` raises."""
+        """The value. While one thread reads, the others get the one before, unless that is out of date for MAX_SECONDS.
+
+        Raises what `read` raises.
+        """
         latest = self._latest
-        if latest and self._clock() < latest[1]:
+        now = self._clock()
+        if latest and now < latest[1]:
             return latest[0]
-        if not self._lock.acquire(blocking=latest is None) and latest:
+        is_recent = latest is not None and now < latest[1] + MAX_SECONDS
+        if not self._lock.acquire(blocking=not is_recent) and latest:
             return latest[0]
         try:
             if self._latest and self._clock() < self._latest[1]:

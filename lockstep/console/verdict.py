@@ -8,8 +8,8 @@ from typing import Literal
 from lockstep.changes.commands import counted
 from lockstep.conf import lockstep_settings
 from lockstep.console.links import address, letters_address
-from lockstep.console.reads.overview import Overview, SubscriptionLine
-from lockstep.console.words import clock, duration
+from lockstep.console.reads.overview import MAX_NAMES, Overview, SubscriptionLine
+from lockstep.console.words import clock, duration, plain
 
 State = Literal["good", "late", "bad"]
 WORDS: dict[State, str] = {"good": "In step.", "late": "Not in step: late.", "bad": "Not in step."}
@@ -43,10 +43,10 @@ def judge(overview: Overview) -> Verdict:
     Members of families (endpoints of users) are remarks: their receivers are other people's, and one of ten thousand
     is always away.
     """
-    bad = [*_of_workers(overview), *_of_mirrors(overview)]
-    late, remarks = list[Reason](), list[Reason]()
+    bad = [*_of_workers(overview), *_of_mirrors(overview), *_of_missing(overview)]
+    late, remarks = list[Reason](), list(_beside(overview))
     for line in overview.lines:
-        found = list(_of_family(line) if line.is_family else _of_subscription(line, overview.at))
+        found = list((_of_family if line.is_family else _of_subscription)(line, overview.at))
         (remarks if line.is_family else bad).extend(found)
         if not found and not line.is_family and line.lag(overview.at) > lockstep_settings.CONSOLE_LATE_SECONDS:
             sentence = f"{line.name} is late: {_waiting(line, overview.at)}"
@@ -58,12 +58,31 @@ def judge(overview: Overview) -> Verdict:
 
 def _of_workers(overview: Overview) -> Iterator[Reason]:
     if overview.worker_state != "ok":
-        yield Reason(f"No worker delivers: {overview.worker_state}.", address("workers"))
+        yield Reason(f"No worker delivers: {plain(overview.worker_state)}.", address("workers"))
+
+
+def _of_missing(overview: Overview) -> Iterator[Reason]:
+    for name in overview.missing:
+        yield Reason(
+            f"{name} is declared in the code, and not in the database: it gets nothing before manage.py migrate."
+        )
+
+
+def _beside(overview: Overview) -> Iterator[Reason]:
+    """What the verdict does not count."""
+    if overview.is_cut:
+        many = f"{MAX_NAMES:,} or more subscriptions have waiting changes or dead letters"
+        yield Reason(f"{many}: those of others are not counted.")
+    if overview.worker_state != "ok":
+        return
+    for state, one, more in (("hanging", "hangs", "hang"), ("silent", "is silent", "are silent")):
+        if count := overview.workers.get(state, 0):
+            yield Reason(f"{counted(count, 'worker')} {one if count == 1 else more}.", address("workers"))
 
 
 def _of_mirrors(overview: Overview) -> Iterator[Reason]:
     for provider, reason in overview.stopped_mirrors.items():
-        yield Reason(f"Mending {provider} has stopped: {reason}.", address("mirrors"))
+        yield Reason(f"Mending {provider} has stopped: {plain(reason)}.", address("mirrors"))
 
 
 def _of_periodic_work(overview: Overview) -> Iterator[Reason]:
@@ -92,7 +111,7 @@ def _of_subscription(line: SubscriptionLine, now: datetime) -> Iterator[Reason]:
         yield Reason(f"{line.name} has {_letters(line)}.", letters_address(line.name) or where)
 
 
-def _of_family(line: SubscriptionLine) -> Iterator[Reason]:
+def _of_family(line: SubscriptionLine, now: datetime) -> Iterator[Reason]:
     where = address("subscription", line.name) or address("subscriptions")
     of = f"of {counted(line.members, 'subscription')} of {line.name}"
     if line.silent:
@@ -100,6 +119,13 @@ def _of_family(line: SubscriptionLine) -> Iterator[Reason]:
     for count, what in ((line.paused, "paused"), (line.full, "at the cap")):
         if count:
             yield Reason(f"{count:,} {of} {'is' if count == 1 else 'are'} {what}.", where)
+    if not line.is_declared:
+        yield Reason(f"{line.name} is not declared in the code: nothing delivers it. {_waiting(line, now)}", where)
+    elif line.failing:
+        objects, fail = counted(line.failing, "object"), "fails" if line.failing == 1 else "fail"
+        yield Reason(f"{objects} of {line.name} {fail}{_because(line.cause)}. {_waiting(line, now)}", where)
+    elif line.lag(now) > lockstep_settings.CONSOLE_LATE_SECONDS:
+        yield Reason(f"{line.name} is late: {_waiting(line, now)}", where)
     if line.dead:
         yield Reason(f"{line.name} has {_letters(line)}.", where)
 
@@ -118,4 +144,4 @@ def _letters(line: SubscriptionLine) -> str:
 
 
 def _because(cause: str) -> str:
-    return f" ({cause})" if cause else ""
+    return f" ({plain(cause)})" if cause else ""

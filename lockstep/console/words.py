@@ -1,10 +1,26 @@
 """Numbers and times in words, for pages and sentences."""
 
+import re
 from datetime import datetime
 
 from django.utils import timezone
 
+MAX_PLAIN = 300  # characters
+# Characters that hide or reorder others: controls, and marks of direction. Lines and tabs may be.
+_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
+
+
+def is_storable(text: str) -> bool:
+    """Whether PostgreSQL can store it: neither NUL nor half a character."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def plain(text: str, longest: int = MAX_PLAIN) -> str:
+    """A stored text as a part of a sentence: its beginning, and hidden characters by their numbers."""
+    cut = text if len(text) <= longest else f"{text[:longest]}… ({len(text):,} characters)"
+    return _HIDDEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", cut)
 
 
 def duration(seconds: float) -> str:

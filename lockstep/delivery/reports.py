@@ -44,17 +44,23 @@ class DeadLetterRow:
     died: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeFilter:
-    """A selection of one subscription's changes; None does not restrict it. Times are those of the changes."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Criteria:
+    """What changes, or dead letters, are selected by; None does not restrict them. Times are those of the changes."""
 
-    subscription: str
-    letters: tuple[UUID, ...] | None = None
     model: str | None = None
     object_id: str | None = None
     cause: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeFilter(Criteria):
+    """A selection of one subscription's changes."""
+
+    subscription: str
+    letters: tuple[UUID, ...] | None = None
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -64,7 +70,10 @@ class ChangeFilter:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The changes that a replay would send, and the counts of those it would not: see ReplayResult."""
+    """The changes that a replay would send, and the counts of those it would not: see ReplayResult.
+
+    `waiting` of the changes wait in their lanes already: nothing is added for them.
+    """
 
     changes: int
     objects: int
@@ -72,6 +81,7 @@ class Preview:
     last: datetime | None
     not_fanned_out: int = 0
     not_in_log: int = 0
+    waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True)

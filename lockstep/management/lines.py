@@ -26,7 +26,8 @@ def preview_lines(verb: str, preview: Preview, *, letters: bool = False) -> list
     if preview.first is None or preview.last is None:
         return [f"Nothing to {verb}.", *_left_lines(preview, letters=letters)]
     span = f"from {preview.first:%Y-%m-%d %H:%M:%S} to {preview.last:%Y-%m-%d %H:%M:%S} UTC"
-    what = f"{counted(preview.changes, 'change')} of {counted(preview.objects, 'object')}"
+    changes = preview.changes - preview.waiting if verb == "replay" else preview.changes  # a rewind places all anew
+    what = f"{counted(changes, 'change')} of {counted(preview.objects, 'object')}"
     return [f"Would {verb} {what}, {span}.", *_left_lines(preview, letters=letters)]
 
 

@@ -14,6 +14,7 @@ from django.utils.cache import patch_vary_headers
 from drf_spectacular.settings import spectacular_settings
 
 from lockstep.changes.context import current_trace
+from lockstep.page_policy import page_policy
 from lockstep.rest.errors import problem_response
 from lockstep.rest.problems import Problem, problem_of
 
@@ -21,10 +22,6 @@ __all__ = ["ErrorPage", "error_response", "prefers_html"]
 
 HTML, JSON = "text/html", "application/json"
 MAX_ACCEPT = 1_000  # characters; browsers send some two hundred
-PAGE_POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'"
-)
 
 
 class ErrorPage(HttpResponse):
@@ -50,7 +47,7 @@ def error_response(
         problem = problem_of(status)
         context = {"detail": detail, "trace": current_trace.get(), **_definition(problem)}
         response: HttpResponse = ErrorPage(_rendered("problem.html", context), status=status, headers=headers)
-        response["Content-Security-Policy"] = PAGE_POLICY
+        response["Content-Security-Policy"] = page_policy()
     else:
         response = problem_response(status, detail, headers)
     patch_vary_headers(response, ["Accept"])
@@ -60,7 +57,7 @@ def error_response(
 def problems_page(problems: list[Problem]) -> HttpResponse:
     """The definitions of problem types."""
     page = HttpResponse(_rendered("problems.html", {"problems": [_definition(problem) for problem in problems]}))
-    page["Content-Security-Policy"] = PAGE_POLICY
+    page["Content-Security-Policy"] = page_policy()
     return page
 
 

@@ -85,11 +85,15 @@ def test_a_refused_change_is_a_dead_letter_that_an_operator_replays(page: Page):
     expect(latest(page)).to_contain_text("sign in as admin")
 
     page.get_by_role("button", name="Sign in as admin").click()
-    expect(latest(page).get_by_role("button", name="Replay it")).to_be_visible()
+    expect(latest(page).get_by_role("link", name="Replay it")).to_be_visible()
     assert_accessible(page)
     take_pictures(page, "home-dead-letter")
     page.get_by_role("button", name="Mend it").click()
-    latest(page).get_by_role("button", name="Replay it").click()
+    latest(page).get_by_role("link", name="Replay it").click()
+    expect(page.get_by_text("1 change of 1 object will be sent again")).to_be_visible()
+    page.get_by_role("button", name="Replay", exact=True).click()
+    expect(page.get_by_text("Replaying 1 change of 1 object.")).to_be_visible()
+    page.goto("/")
     expect(latest(page)).to_contain_text(DELIVERED)
 
 

@@ -54,6 +54,9 @@ RECONCILE = "lockstep/mirror/reconcile.py"
 TEST_RECONCILE = "lockstep/mirror/tests/test_reconcile.py"
 IN_THE_END = f"{TEST_RECONCILE}::test_the_provider_ends_equal_to_us_whatever_happens_to_a_write"
 
+CONSOLE_BASE = "lockstep/console/views/base.py"
+CONSOLE_RECORDING = "lockstep/console/recording.py"
+TEST_CONSOLE_ATTACKS = "lockstep/tests/test_console_attacks.py"
 TEST_REQUEST_SPANS = "lockstep/rest/tests/test_tracing.py"
 TEST_DELIVERY_SPANS = "lockstep/delivery/tests/test_tracing.py"
 
@@ -2046,5 +2049,76 @@ BUGS = [
         '"left_out": plan.counts.total() - len(named),',
         '"left_out": 0,',
         "tests/contract/test_command_line.py::test_json_of_a_plan_leaves_out_what_full_has",
+    ),
+    SeededBug(
+        "the key of one operation confirms another",
+        CONSOLE_RECORDING,
+        "        if (done.actor, done.kind, done.subscription, done.parameters) != (actor, kind, subscription, kept):\n"
+        "            raise OtherOperation(OtherOperation.__doc__)\n",
+        "",
+        f"{TEST_CONSOLE_ATTACKS}::test_the_key_of_one_operation_does_not_confirm_another",
+    ),
+    SeededBug(
+        "a right that was withdrawn meanwhile is enough for an operation",
+        CONSOLE_BASE,
+        "if account is None or not (account.is_active and account.is_staff and account.has_perm(self.permission)):",
+        "if account is None:",
+        "lockstep/tests/test_console.py::test_an_action_needs_the_permission_in_its_own_transaction",
+    ),
+    SeededBug(
+        "an outage of the database is an error of the console",
+        CONSOLE_BASE,
+        "            if not is_transient(error):\n                raise\n",
+        "            raise\n",
+        f"{TEST_CONSOLE_ATTACKS}::test_a_page_without_a_database_says_so",
+    ),
+    SeededBug(
+        "a parameter of any length comes back",
+        CONSOLE_BASE,
+        "            return self._too_long(request)\n",
+        "            return None\n",
+        f"{TEST_CONSOLE_ATTACKS}::test_no_parameter_is_an_error_of_the_server_or_comes_back_in_full",
+    ),
+    SeededBug(
+        "a stored text reverses the sentence that it stands in",
+        "lockstep/console/words.py",
+        'return _HIDDEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", cut)',
+        "return cut",
+        f"{TEST_CONSOLE_ATTACKS}::test_a_stored_text_makes_no_page_large_and_reorders_nothing",
+    ),
+    SeededBug(
+        "a preview counts each letter of a state",
+        OPERATIONS,
+        "    SELECT DISTINCT model, object_id, due_seq FROM judged WHERE due_seq IS NOT NULL\n",
+        "    SELECT model, object_id, due_seq FROM judged WHERE due_seq IS NOT NULL\n",
+        f"{TEST_CONSOLE_ATTACKS}::test_the_preview_of_a_replay_counts_what_is_sent",
+    ),
+    SeededBug(
+        "what is on the way is called delivered",
+        "lockstep/console/templates/lockstep/console/overview.html",
+        "{% elif waiting %}",
+        "{% elif waiting > 1000000 %}",
+        f"{TEST_CONSOLE_ATTACKS}::test_what_is_on_the_way_is_not_called_delivered",
+    ),
+    SeededBug(
+        "the verdict of last night is shown during the next reading",
+        "lockstep/console/shared.py",
+        "is_recent = latest is not None and now < latest[1] + MAX_SECONDS",
+        "is_recent = latest is not None",
+        f"{TEST_CONSOLE_ATTACKS}::test_a_shared_value_of_long_ago_is_not_given_while_another_is_read",
+    ),
+    SeededBug(
+        "subscriptions that are not counted are not mentioned",
+        "lockstep/console/reads/overview.py",
+        "max(with_lanes, with_letters) >= MAX_NAMES",
+        "False",
+        f"{TEST_CONSOLE_ATTACKS}::test_uncounted_subscriptions_are_mentioned",
+    ),
+    SeededBug(
+        "the start page leads users who are not staff to a replay",
+        "backend/home/trial.py",
+        "user.is_authenticated and user.is_staff and user.has_perm(OPERATE)",
+        "user.has_perm(OPERATE)",
+        "backend/home/tests/test_home.py::test_only_operators_are_led_to_a_replay",
     ),
 ]

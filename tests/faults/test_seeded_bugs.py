@@ -37,11 +37,11 @@ SCHEMA = (
     "migrations/",
     "models.py",
 )  # what a database is made of
-ENGINE = "lockstep/tests/"
+ENGINE, CONSOLE = "lockstep/tests/", "lockstep/tests/test_console"
 QUICKER = {"LOCKSTEP_TEST_PATIENCE": "6"}
 QUICKER |= {"LOCKSTEP_NO_SHRINK": "1", "LOCKSTEP_SCHEDULES": "300"}  # that it fails is enough
 
-DATABASES = ("test_seeded", "test_engine")
+DATABASES = ("test_seeded", "test_engine", "test_extras")
 
 Run = subprocess.CompletedProcess[str]
 
@@ -50,7 +50,8 @@ Run = subprocess.CompletedProcess[str]
 class Place:
     """A copy of the project, and one test database for all bugs that change no schema: to make it takes long.
 
-    Tests below ENGINE are the engine's own: they run from there, on its project and another database.
+    Tests below ENGINE are the engine's own: they run from there, on its project and another database; those of the
+    console on a third one, which has the extras.
     """
 
     folder: Path
@@ -74,10 +75,13 @@ class Place:
 
     def test(self, *words: str, reuse: bool, seconds: float = 300) -> Run:
         """A run of pytest; `reuse` is whether the database that is there fits the copy."""
-        folder, own, database = self.folder, {}, "seeded"
-        if any(word.startswith(ENGINE) for word in words):
-            folder, database, words = folder / ENGINE, "engine", tuple(word.removeprefix(ENGINE) for word in words)
+        folder, own = self.folder, {}
+        database = project_of(words[-1])
+        if database != "seeded":
+            folder, words = folder / ENGINE, tuple(word.removeprefix(ENGINE) for word in words)
             own = {"DJANGO_SETTINGS_MODULE": "project.settings", "PYTHONPATH": f"{self.folder}:{folder}"}
+        if database == "extras":
+            own["DATABASE"] = "extras"
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
         command += ["--reuse-db"] if reuse else ["--create-db"]
         # Under another name Django makes another test database, so that this run leaves the one around it alone.
@@ -120,10 +124,17 @@ def test_a_seeded_bug_is_caught(place: Place, bug: SeededBug):
 @pytest.mark.timeout(1_800)
 def test_what_catches_seeded_bugs_passes_without_them(place: Place):
     """What fails anyway catches nothing."""
-    tests = sorted({bug.caught_by for bug in BUGS}, key=lambda test: (test.startswith(ENGINE), test))
-    for _, these in groupby(tests, lambda test: test.startswith(ENGINE)):
+    tests = sorted({bug.caught_by for bug in BUGS}, key=lambda test: (project_of(test), test))
+    for _, these in groupby(tests, project_of):
         run = place.test(*these, reuse=True, seconds=1_800)
         assert run.returncode == PASSED, run.stdout[-10_000:]
+
+
+def project_of(test: str) -> str:
+    """What the test's database is called after: the project that it runs on."""
+    if test.startswith(CONSOLE):
+        return "extras"
+    return "engine" if test.startswith(ENGINE) else "seeded"
 
 
 def _url(database: str) -> str:

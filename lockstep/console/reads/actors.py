@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from uuid import UUID
 
+from django.contrib.admin.utils import quote
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.urls import NoReverseMatch, reverse
@@ -23,23 +25,26 @@ def read_actors(texts: Iterable[str | None]) -> Mapping[str, Actor]:
     """The actors of these texts ("user:<key>", or a process), by text, with one query. A deleted user has no name."""
     found = {text: Actor(text, text) for text in texts if text}
     model = get_user_model()
-    keys: dict[object, str] = {}
+    keys = []
     for text in found:
         if text.startswith(USER):
             try:
-                keys[model._meta.pk.to_python(text.removeprefix(USER))] = text
+                key = model._meta.pk.to_python(text.removeprefix(USER))
+                model._meta.pk.run_validators(key)
             except ValidationError:
-                continue  # the log keeps any text
-    users = model._default_manager.filter(pk__in=keys) if keys else ()
-    for user in users:
-        text = keys[user.pk]
-        found[text] = Actor(text, user.get_username(), _admin_page(user.pk))
+                continue  # the log keeps any text, also a number that no column takes
+            keys.append(key)
+    users = model._default_manager.filter(pk__in=keys).values_list("pk", model.USERNAME_FIELD) if keys else ()
+    for key, name in users:
+        text = f"{USER}{key}"
+        if text in found:
+            found[text] = Actor(text, str(name), _admin_page(key))
     return found
 
 
-def _admin_page(key: object) -> str:
+def _admin_page(key: int | str | UUID) -> str:
     meta = get_user_model()._meta
     try:
-        return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[key])
+        return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[quote(key)])
     except NoReverseMatch:
         return ""  # the project's admin has no users

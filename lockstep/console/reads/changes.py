@@ -184,7 +184,7 @@ def actor_named(text: str) -> str | None:
 def newest_changes(filters: Filters, *, limit: int, before: int | None = None) -> Newest:
     """The newest changes that match, among the newest 10,000 before a number: of the log, or of one object."""
     window = SQL["window_of_log" if filters.object_id is None else "window_of_object"]
-    parameters = {**filters.parameters, "before": before or NEWEST, "window": WINDOW}
+    parameters = {**filters.parameters, "before": NEWEST if before is None else before, "window": WINDOW}
     rows = read(SQL["newest"].with_parts(window=window), {**parameters, "limit": limit + 1})
     changes = [ChangeRow.of_row(row) for row in rows]
     if len(changes) > limit:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -14,6 +14,7 @@ from lockstep import console
 from lockstep.changes.capture import Document
 from lockstep.conf import log_connection
 from lockstep.console.reads.subscriptions import MOST, MOST_LISTED, Count
+from lockstep.delivery.reports import Criteria
 from lockstep.sql import Statement, statements
 
 SQL = statements(console.__file__, "dead_letters")
@@ -29,43 +30,26 @@ Outcome = Literal["replayed", "discarded"]
 
 
 @dataclass(frozen=True, slots=True)
-class LetterFilter:
+class LetterFilter(Criteria):
     """A selection of dead letters: open ones, or those with this outcome. None does not restrict them.
 
     `family` are all members of a family, instead of one `subscription`.
 
-    `cause` is a part of the cause, in any case; `group` a whole normalised cause. Times are those of the changes;
-    `settled` is the very time of a replay or discard.
+    `cause` is a part of the cause, in any case; `group` a whole normalised cause. `settled` is the very time of a
+    replay or discard.
     """
 
     subscription: str | None = None
     family: str | None = None
-    model: str | None = None
-    object_id: str | None = None
-    cause: str | None = None
     group: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
     outcome: Outcome | None = None
     settled: datetime | None = None
 
     @property
     def parameters(self) -> dict[str, object]:
         """The parameters of the statements."""
-        return {
-            "subscription": self.subscription,
-            "family": self.family,
-            "model": self.model,
-            "object_id": self.object_id,
-            "cause": self.cause,
-            "group": self.group,
-            "pattern": WILD.sub(r"\\\g<0>", self.group or "").replace("…", "%") + "%",
-            "since": self.since,
-            "until": self.until,
-            "outcome": self.outcome,
-            "settled": self.settled,
-            "scan": MAX_SCANNED,
-        }
+        pattern = WILD.sub(r"\\\g<0>", self.group or "").replace("…", "%") + "%"
+        return asdict(self) | {"pattern": pattern, "scan": MAX_SCANNED}
 
     @property
     def parts(self) -> dict[str, Statement]:

@@ -33,7 +33,12 @@ def labels_of(model: str) -> tuple[str, ...]:
 
 def changes_of(models: Sequence[str], object_id: str, *, limit: int, before: int | None = None) -> ChangePage:
     """A page of the changes of one object of these labels, before a number, newest first."""
-    parameters = {"models": list(models), "object_id": object_id, "before": before or NEWEST, "limit": limit + 1}
+    parameters = {
+        "models": list(models),
+        "object_id": object_id,
+        "before": NEWEST if before is None else before,
+        "limit": limit + 1,
+    }
     changes = [ChangeRow.of_row(row) for row in read(SQL["changes"], parameters)]
     if len(changes) > limit:
         return ChangePage(changes[:limit], older=changes[limit - 1].seq)

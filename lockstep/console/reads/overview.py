@@ -11,7 +11,7 @@ from lockstep import console
 from lockstep.conf import log_connection
 from lockstep.delivery.heartbeat import worker_counts, worker_state
 from lockstep.delivery.periodic import overdue
-from lockstep.delivery.subscriptions import is_declared
+from lockstep.delivery.subscriptions import is_declared, registered
 from lockstep.sql import statements
 
 SQL = statements(console.__file__, "overview")
@@ -85,11 +85,13 @@ class Overview:
     workers: Mapping[str, int]
     late_work: tuple[str, ...]
     stopped_mirrors: Mapping[str, str]  # the reason by provider
+    missing: tuple[str, ...] = ()  # declared subscriptions that have no row yet
+    is_cut: bool = False  # more than MAX_NAMES subscriptions have lanes, or dead letters: the others are not counted
 
 
 def read_overview() -> Overview:
     """Reads the state. Raises DatabaseError."""
-    lines = read_lines()
+    lines, is_cut = read_lines()
     (size, rows, weeks, now), last = _rows("log")[0], _rows("last_change")
     last_seq, last_at = last[0] if last else (None, None)
     return Overview(
@@ -100,28 +102,33 @@ def read_overview() -> Overview:
         workers=worker_counts(),
         late_work=tuple(overdue()),
         stopped_mirrors=_stopped_mirrors(),
+        missing=tuple(sorted({subscriber.name for subscriber in registered()} - {line.name for line in lines})),
+        is_cut=is_cut,
     )
 
 
-def read_lines() -> list[SubscriptionLine]:
-    """Reads each subscription and family with what waits for it, by name."""
+def read_lines() -> tuple[list[SubscriptionLine], bool]:
+    """Reads each subscription and family with what waits for it, by name, and whether some were not counted."""
     found = [SubscriptionLine(*row) for row in _rows("subscriptions")]
     lines = {line.name: replace(line, is_declared=is_declared(line.name)) for line in found}
     limits = {"limit": MAX_COUNTED, "names": MAX_NAMES}
-    for name, behind, oldest in _rows("behind", limit=MAX_COUNTED):
+    with_lanes = with_letters = 0
+    for name, behind, oldest, has_more in _rows("behind", limit=MAX_COUNTED):
         if line := lines.get(name):  # subscriptions may come and go between two queries
-            lines[name] = replace(line, behind=behind, oldest=oldest, is_exact=behind < MAX_COUNTED)
-    for name, objects, failing, cause, waiting, oldest, has_more in _rows("waiting", **limits):
+            lines[name] = replace(line, behind=behind, oldest=oldest, is_exact=not has_more)
+    for name, counted, objects, failing, cause, waiting, oldest, has_more in _rows("waiting", **limits):
+        with_lanes += counted
         if line := lines.get(name):
             oldest = min(filter(None, (line.oldest, oldest)), default=None)
             is_exact = line.is_exact and not has_more
             lines[name] = replace(
                 line, objects=objects, failing=failing, cause=cause, waiting=waiting, oldest=oldest, is_exact=is_exact
             )
-    for name, dead, last_dead in _rows("dead", **limits):
+    for name, counted, dead, last_dead in _rows("dead", **limits):
+        with_letters += counted
         if line := lines.get(name):
             lines[name] = replace(line, dead=dead, last_dead=last_dead)
-    return [lines[name] for name in sorted(lines)]
+    return [lines[name] for name in sorted(lines)], max(with_lanes, with_letters) >= MAX_NAMES
 
 
 def _stopped_mirrors() -> Mapping[str, str]:

@@ -9,6 +9,7 @@ from psycopg.rows import TupleRow
 
 from lockstep import console
 from lockstep.conf import log_connection
+from lockstep.console.words import is_storable
 from lockstep.delivery.operations import EVERYTHING, UnknownSubscription
 from lockstep.delivery.subscriptions import is_declared
 from lockstep.sql import Statement, statements
@@ -193,8 +194,7 @@ def page_of_states(
 
 def state_of(name: str) -> State:
     """One subscription. Raises UnknownSubscription."""
-    is_storable = "\0" not in name
-    rows = _rows(SQL["states"].with_parts(chosen=SQL["one"]), name=name, most=MOST) if is_storable else []
+    rows = _rows(SQL["states"].with_parts(chosen=SQL["one"]), name=name, most=MOST) if is_storable(name) else []
     if not rows:
         raise UnknownSubscription(f"There is no subscription {name!r}.")
     return _state(rows[0], MOST)

@@ -12,7 +12,8 @@ FROM lockstep_subscription
 GROUP BY line ORDER BY line;
 
 -- name: behind
--- Changes that are committed and in no lane yet, by line, with the time of the oldest. Subscriptions with the same place and
+-- Changes that are committed and in no lane yet, by line, with the time of the oldest, and whether there may be more after
+-- those that were read, whether these are followed or not. Subscriptions with the same place and
 -- patterns are counted once. The two parts of `pending` are lockstep_unplaced (delivery/sql/schema.sql) in the order of an index:
 -- with a limit over the whole of it the planner reads the log from its beginning.
 WITH wanted AS MATERIALIZED (
@@ -36,10 +37,15 @@ WITH wanted AS MATERIALIZED (
     WHERE place.id IN (SELECT place_id FROM wanted)
     GROUP BY place.id, c.model, c.kind, c.origin
 )
-SELECT wanted.line, sum(unplaced.changes * wanted.members)::bigint, min(unplaced.oldest)
-FROM wanted JOIN unplaced USING (place_id)
-WHERE lockstep_followed(wanted.follows, unplaced.model, unplaced.kind)
-  AND (wanted.skip_origin IS NULL OR unplaced.origin IS DISTINCT FROM wanted.skip_origin)
+SELECT wanted.line, coalesce(sum(unplaced.changes * wanted.members) FILTER (WHERE is_followed), 0)::bigint,
+       min(unplaced.oldest) FILTER (WHERE is_followed), bool_or(read.changes >= %(limit)s)
+FROM wanted
+JOIN unplaced USING (place_id)
+JOIN (SELECT place_id, sum(changes) AS changes FROM unplaced GROUP BY place_id) AS read USING (place_id)
+CROSS JOIN LATERAL (
+    SELECT lockstep_followed(wanted.follows, unplaced.model, unplaced.kind)
+       AND (wanted.skip_origin IS NULL OR unplaced.origin IS DISTINCT FROM wanted.skip_origin) AS is_followed
+) AS one
 GROUP BY wanted.line;
 
 -- name: waiting
@@ -52,7 +58,7 @@ WITH RECURSIVE named AS (
             WHERE lane.subscription_id > named.name ORDER BY lane.subscription_id LIMIT 1)
     FROM named WHERE named.name IS NOT NULL
 )
-SELECT split_part(named.name, ':', 1) AS line, sum(lanes.objects)::bigint, sum(lanes.failing)::bigint,
+SELECT split_part(named.name, ':', 1) AS line, count(*), sum(lanes.objects)::bigint, sum(lanes.failing)::bigint,
        coalesce(min(lanes.cause), ''), sum(deliveries.waiting)::bigint, min(deliveries.oldest),
        bool_or(lanes.objects >= %(limit)s OR deliveries.waiting >= %(limit)s)
 FROM (SELECT name FROM named WHERE name IS NOT NULL LIMIT %(names)s) AS named
@@ -78,7 +84,7 @@ WITH RECURSIVE named AS (
             ORDER BY letter.subscription_id LIMIT 1)
     FROM named WHERE named.name IS NOT NULL
 )
-SELECT split_part(named.name, ':', 1) AS line, sum(letters.open)::bigint, max(letters.latest)
+SELECT split_part(named.name, ':', 1) AS line, count(*), sum(letters.open)::bigint, max(letters.latest)
 FROM (SELECT name FROM named WHERE name IS NOT NULL LIMIT %(names)s) AS named
 CROSS JOIN LATERAL (
     SELECT count(*) AS open, max(died) AS latest

@@ -15,6 +15,7 @@ from lockstep.console.links import address
 
 register = template.Library()
 
+register.filter(words.plain)
 register.filter(words.duration)
 register.filter(words.number)
 register.filter(words.size)
@@ -50,13 +51,13 @@ def _time(moment: datetime | None, *, is_relative: bool) -> dict[str, object]:
 @register.inclusion_tag("lockstep/console/tags/link.html")
 def subscription_link(name: str) -> dict[str, str]:
     """A subscription's name, linked to its page."""
-    return {"words": name, "address": address("subscription", name)}
+    return {"words": words.plain(name), "address": address("subscription", name)}
 
 
 @register.inclusion_tag("lockstep/console/tags/link.html")
 def object_link(model: str, object_id: str) -> dict[str, str]:
     """An object's model and key, linked to its life."""
-    return {"words": f"{model} {object_id}", "address": address("object", model, object_id)}
+    return {"words": words.plain(f"{model} {object_id}"), "address": address("object", model, object_id)}
 
 
 @register.inclusion_tag("lockstep/console/tags/line_chart.html")

@@ -4,27 +4,29 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
-from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from django import forms
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin import AdminSite, site
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
-from django.db import router, transaction
+from django.db import DatabaseError, InterfaceError, router, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.urls import resolve, reverse
 from django.utils.http import urlencode
 from django.views import View
 
+from lockstep.changes.database_errors import cause_of, is_read_only, is_transient
 from lockstep.console.links import address
-from lockstep.console.recording import carry_out
+from lockstep.console.recording import OtherOperation, carry_out
+from lockstep.console.words import plain
 from lockstep.delivery.operations import NotInLog, StillDeclared, UnknownMessage, UnknownSubscription, WrongState
 from lockstep.delivery.providers import declared_providers
 from lockstep.mirror.collections import registered_mirrors
+from lockstep.page_policy import page_policy
 
 VIEW, OPERATE = "lockstep.view_subscription", "lockstep.operate_subscription"
 # The pages of the navigation: the route's name and its words.
@@ -42,17 +44,8 @@ SECTIONS = {
 }
 # Sections of what not every project has, and whether this one does.
 OPTIONAL_SECTIONS: dict[str, Callable[[], object]] = {"mirrors": registered_mirrors, "providers": declared_providers}
-POLICY = {
-    "default-src": ["'none'"],
-    "script-src": ["'self'"],
-    "style-src": ["'self'"],
-    "img-src": ["'self'", "data:"],
-    "connect-src": ["'self'"],
-    "form-action": ["'self'"],
-    "base-uri": ["'none'"],
-    "frame-ancestors": ["'none'"],
-}
-FROM_STATIC_FILES = ("script-src", "style-src", "img-src")
+MAX_VALUE = 1_000  # characters of a parameter: a page repeats what is not valid
+LONGER_VALUES = {"letters": 40_000}
 
 Breadcrumb = tuple[str, str]  # words and address
 
@@ -73,10 +66,15 @@ class ConsoleView(View):
         try:
             response = self._refusal(request) or super().dispatch(request, *args, **kwargs)
         except (Http404, UnknownSubscription) as error:
-            response = self._error_page(request, 404, "Not found", str(error) or "There is nothing at this address.")
+            sentence = plain(str(error)) or "There is nothing at this address."
+            response = self._error_page(request, 404, "Not found", sentence)
         except PermissionDenied as error:
             response = self._error_page(request, 403, "Not allowed", str(error))
-        response.headers["Content-Security-Policy"] = content_security_policy()
+        except (DatabaseError, InterfaceError) as error:
+            if not is_transient(error):
+                raise
+            response = _unavailable_page(error)
+        response.headers["Content-Security-Policy"] = page_policy()
         response.headers["X-Frame-Options"] = "DENY"
         response.headers["Referrer-Policy"] = "same-origin"
         response.headers["Cache-Control"] = "no-store"
@@ -139,7 +137,7 @@ class ConsoleView(View):
         """The response to a client that may not see the page; None for others."""
         user = request.user
         if user.is_authenticated and user.is_active and user.is_staff and user.has_perm(self.permission):
-            return None
+            return self._too_long(request)
         if "HX-Request" in request.headers:  # of an open page: it is loaded anew, and leads to the form
             return HttpResponse(status=403, headers={"HX-Refresh": "true"})
         if not user.is_authenticated:
@@ -149,6 +147,15 @@ class ConsoleView(View):
         if user.is_staff:
             right = f"This page needs the permission {self.permission}. Administrators give it to accounts."
         return self._error_page(request, 403, "Not allowed", right)
+
+    def _too_long(self, request: HttpRequest) -> HttpResponse | None:
+        """The response to a request with a value that no form of the console takes; None for others."""
+        for name, values in (*request.GET.lists(), *request.POST.lists()):
+            longest = LONGER_VALUES.get(name, MAX_VALUE)
+            if len(name) > MAX_VALUE or any(len(value) > longest for value in values):
+                sentence = f"The parameter {plain(name)} is longer than {longest:,} characters."
+                return self._error_page(request, 400, "Too long", sentence)
+        return None
 
     def _error_page(self, request: HttpRequest, status: int, title: str, sentence: str) -> HttpResponse:
         admin = mounted_admin().each_context(request) | {"is_nav_sidebar_enabled": False}
@@ -179,7 +186,7 @@ class ActionView(ConsoleView):
     form_class: ClassVar[type[forms.Form]] = forms.Form
     is_dangerous: ClassVar[bool] = False
     # What an operation may be refused with; nothing is changed then, and the reason is a message.
-    refusals: ClassVar[tuple[type[Exception], ...]] = (WrongState, StillDeclared, UnknownMessage, NotInLog)
+    refusals: ClassVar[tuple[type[Exception], ...]] = (WrongState, StillDeclared, UnknownMessage, NotInLog, OtherOperation)
 
     def subscription(self) -> str:
         """The subscription that it concerns."""
@@ -275,13 +282,13 @@ def mounted_admin() -> AdminSite:
     return mounted
 
 
-def content_security_policy() -> str:
-    """The policy of all pages. Static files may be on another host."""
-    static = urlsplit(str(settings.STATIC_URL))
-    origin = [f"{static.scheme or 'https'}://{static.netloc}"] if static.netloc else []
-    return "; ".join(
-        " ".join([name, *sources, *(origin if name in FROM_STATIC_FILES else [])]) for name, sources in POLICY.items()
-    )
+def _unavailable_page(error: DatabaseError | InterfaceError) -> HttpResponse:
+    """The page while the database does not answer: nothing of it is read from there, not even the user."""
+    if is_read_only(cause_of(error)):
+        sentence = "The database is read-only for now. Nothing was changed: try again later."
+    else:
+        sentence = "The database does not answer, or takes too long. Try again."
+    return HttpResponse(render_to_string("lockstep/console/unavailable.html", {"sentence": sentence}), status=503)
 
 
 def _other_address(request: HttpRequest, *, is_on: bool) -> str:

@@ -1,7 +1,6 @@
 """Dead letters: the list and its groups, one letter, and their replay and discard."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 from uuid import UUID
@@ -11,13 +10,13 @@ from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.utils import timezone
 from django.utils.http import urlencode
 
-from lockstep.changes.capture import Document
 from lockstep.changes.commands import counted
 from lockstep.console.links import address
 from lockstep.console.reads import dead_letters as reads
+from lockstep.console.reads.changes import MAX_SHOWN, ColumnDiff, shown
 from lockstep.console.reads.dead_letters import Letter, LetterFilter, Outcome
-from lockstep.console.views.base import SECTIONS, ActionPreview, ActionView, Breadcrumb, ConsoleView
-from lockstep.console.words import clock
+from lockstep.console.views.base import MAX_VALUE, SECTIONS, ActionPreview, ActionView, Breadcrumb, ConsoleView
+from lockstep.console.words import clock, plain
 from lockstep.delivery import operations
 from lockstep.delivery.reports import ChangeFilter, Preview, ReplayResult
 from lockstep.delivery.subscriptions import registered_families
@@ -25,6 +24,7 @@ from lockstep.delivery.subscriptions import registered_families
 LISTED = 50  # letters of a page
 NAMED = 20  # changes and attempts that are named
 FIRST_AFTER = UUID(int=2**128 - 1)
+ALL_WAIT = "The changes wait in their lanes already: nothing is added, and the letters are settled."
 
 
 def _datetime_input() -> forms.DateTimeInput:
@@ -160,23 +160,22 @@ class DeadLetterView(ConsoleView):
         }
 
 
-def field_differences(letter: Letter) -> list[tuple[str, str, str, bool]]:
-    """The captured columns of the letter's change: name, value before and after, and whether an update changed it."""
+def field_differences(letter: Letter) -> list[ColumnDiff]:
+    """The captured columns of the letter's change, and whether an update changed them."""
     change = letter.change
     if change is None:
         return []
     before, after = change.before or {}, change.after or {}
     is_update = change.before is not None and change.after is not None
     return [
-        (name, _value(before, name), _value(after, name), is_update and before.get(name) != after.get(name))
+        ColumnDiff(
+            name,
+            shown(before.get(name, ...), MAX_SHOWN),
+            shown(after.get(name, ...), MAX_SHOWN),
+            is_update and before.get(name, ...) != after.get(name, ...),
+        )
         for name in sorted(before.keys() | after.keys())
     ]
-
-
-def _value(document: Document, name: str) -> str:
-    """A text as it is, anything else as JSON; nothing for a column that the document does not have."""
-    value = document.get(name, "")
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def outcome_in_words(letter: Letter, *, is_dead_again: bool) -> list[str]:
@@ -185,7 +184,7 @@ def outcome_in_words(letter: Letter, *, is_dead_again: bool) -> list[str]:
     if row.outcome and row.settled:
         when = clock(row.settled, timezone.now())
         if row.outcome == "discarded":
-            return [f"Discarded at {when}: {row.reason}"]
+            return [f"Discarded at {when}: {plain(row.reason)}"]
         return [f"Replayed at {when}.", _outcome_of_replay(letter, is_dead_again=is_dead_again)]
     if letter.change is None and letter.kind == "event":
         return ["Its change is no longer in the log, so it cannot be replayed: discard it."]
@@ -199,7 +198,7 @@ def outcome_in_words(letter: Letter, *, is_dead_again: bool) -> list[str]:
 def _outcome_of_replay(letter: Letter, *, is_dead_again: bool) -> str:
     row = letter.row
     if row.waits and row.lane_failure:
-        return f"It waits in its object's lane, where the last attempt failed: {row.lane_cause}"
+        return f"It waits in its object's lane, where the last attempt failed: {plain(row.lane_cause)}"
     if row.waits:
         return "It waits in its object's lane and is not delivered yet."
     if is_dead_again:
@@ -253,7 +252,7 @@ class LettersAction(ActionView):
         return str(given.get("subscription", ""))
 
     def heading(self) -> str:
-        return f"{self.title} of {self.subscription()}" if self.subscription() else self.title
+        return f"{self.title} of {plain(self.subscription())}" if self.subscription() else self.title
 
     def breadcrumbs(self) -> Sequence[Breadcrumb]:
         return [
@@ -295,7 +294,7 @@ class LettersAction(ActionView):
         """The filter that the letters were chosen by, as words."""
         given = self.request.POST if self.request.method == "POST" else self.request.GET
         fields = [(name, field) for name, field in FilterForm.base_fields.items() if name != "subscription"]
-        return [(str(field.label), given[name]) for name, field in fields if given.get(name)]
+        return [(str(field.label), plain(given[name])) for name, field in fields if given.get(name)]
 
     def done_address(self) -> str:
         return self._done or f"{address('dead_letters')}?{urlencode({'subscription': self.subscription()})}"
@@ -331,14 +330,17 @@ class ReplayView(LettersAction):
         if not parameters["letters"]:
             return ActionPreview(["No open letters match: nothing would be sent."], does_something=False)
         found = operations.preview_letters(self.change_filter(parameters))
-        sentences = [_sent(found), *_left(found)] if found.changes else ["Nothing would be sent.", *_left(found)]
+        sentences = [*_sent(found), *_left(found)] if found.changes else ["Nothing would be sent.", *_left(found)]
         return ActionPreview(sentences, does_something=found.changes > 0)
 
     def perform(self, parameters: Mapping[str, Any]) -> str:
         done = operations.replay_letters(self.change_filter(parameters))
         self.note_outcome("replayed", parameters["letters"])
-        what = f"{counted(done.changes, 'change')} of {counted(done.objects, 'object')}"
-        return " ".join([f"Replaying {what}." if done.objects else "Nothing was replayed.", *_left(done)])
+        if done.changes:
+            sentence = f"Replaying {counted(done.changes, 'change')} of {counted(done.objects, 'object')}."
+        else:
+            sentence = ALL_WAIT if done.objects else "Nothing was replayed."
+        return " ".join([sentence, *_left(done)])
 
 
 class DiscardView(LettersAction):
@@ -361,7 +363,7 @@ class DiscardView(LettersAction):
             [
                 f"{what} will be discarded{_times(found)}.",
                 "Their changes are never sent to this subscription again, unless it is rewound. The letters are kept.",
-                f"The reason will be: {parameters['reason']}",
+                f"The reason will be: {plain(parameters['reason'], MAX_VALUE)}",
             ]
         )
 
@@ -371,9 +373,14 @@ class DiscardView(LettersAction):
         return f"{counted(count, 'letter')} discarded."
 
 
-def _sent(preview: Preview) -> str:
-    what = f"{counted(preview.changes, 'change')} of {counted(preview.objects, 'object')}"
-    return f"{what} will be sent again, with the same message ids{_times(preview)}."
+def _sent(preview: Preview) -> Iterator[str]:
+    if not (added := preview.changes - preview.waiting):
+        yield ALL_WAIT
+        return
+    what = f"{counted(added, 'change')} of {counted(preview.objects, 'object')}"
+    yield f"{what} will be sent again, with the same message ids{_times(preview)}."
+    if preview.waiting:
+        yield f"Already in their lanes, and not added again: {counted(preview.waiting, 'change')}."
 
 
 def _times(preview: Preview) -> str:

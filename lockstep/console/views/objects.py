@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.contrib.admin.utils import quote
 from django.db import models
 from django.http import Http404, HttpRequest
 from django.urls import NoReverseMatch, reverse
@@ -16,6 +17,7 @@ from lockstep.console.reads.deliveries import Delivery, deliveries
 from lockstep.console.reads.objects import ChangePage, changes_of, labels_of, model_of, row_of
 from lockstep.console.views.base import Breadcrumb, ConsoleView
 from lockstep.console.views.parameters import number_parameter, text_or_404
+from lockstep.console.words import plain
 from lockstep.delivery.remote_copies import remote_copies
 
 PER_PAGE = 20
@@ -49,7 +51,7 @@ class ObjectView(ConsoleView):
         row = row_of(kind, object_id) if kind else None
         page = changes_of(labels_of(model), object_id, limit=PER_PAGE, before=before)
         if not page.changes and row is None and before is None:
-            raise Http404(f"There is no {model} {object_id}, and no change of it in the log.")
+            raise Http404(f"There is no {plain(model)} {plain(object_id)}, and no change of it in the log.")
         self.model, self.name = model, _name_of(row, object_id)
         return {
             "model": model,
@@ -65,7 +67,7 @@ class ObjectView(ConsoleView):
 
     def heading(self) -> str:
         """The object by its model and name."""
-        return f"{self.model} {self.name}"
+        return plain(f"{self.model} {self.name}")
 
     def breadcrumbs(self) -> Sequence[Breadcrumb]:
         """By the changes of its model."""
@@ -89,13 +91,13 @@ def request_address(change: ChangeRow) -> str:
     return f"{address('changes')}?{near}"
 
 
-def admin_address(request: HttpRequest, model: type[models.Model], key: object) -> str:
+def admin_address(request: HttpRequest, model: type[models.Model], key: str) -> str:
     """The object's page in the admin; "" where the admin lacks the model, or the request's user may not see it."""
     label, name = model._meta.app_label, model._meta.model_name
     if not any(request.user.has_perm(f"{label}.{right}_{name}") for right in ("view", "change")):
         return ""
     try:
-        return reverse(f"admin:{label}_{name}_change", args=[key])
+        return reverse(f"admin:{label}_{name}_change", args=[quote(key)])
     except NoReverseMatch:
         return ""
 

@@ -50,7 +50,7 @@ class OverviewView(ConsoleView):
             "dead": sum(line.dead for line in lines),
             "lag": max((line.lag(now.overview.at) for line in lines if line.disabled < line.members), default=0.0),
             "has_more_dead": any(line.has_more_dead for line in lines),
-            "is_exact": all(line.is_exact for line in lines),
+            "is_exact": not now.overview.is_cut and all(line.is_exact for line in lines),
             "lines": [
                 (line, line.lag(now.overview.at), "" if line.is_family else letters_address(line.name))
                 for line in lines

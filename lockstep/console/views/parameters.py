@@ -2,6 +2,8 @@
 
 from django.http import Http404, HttpRequest
 
+from lockstep.console.words import is_storable
+
 MAX_DIGITS = 18
 MAX_TEXT = 500  # characters
 
@@ -20,7 +22,7 @@ def text_parameter(request: HttpRequest, name: str) -> str | None:
     """A text of the query string; None where there is none. Raises Http404 for one that cannot be in the log."""
     text = request.GET.get(name, "").strip()
     if len(text) > MAX_TEXT or not is_storable(text):
-        raise Http404("There is no such change.")
+        raise Http404("A parameter is not valid.")
     return text or None
 
 
@@ -29,8 +31,3 @@ def text_or_404(text: str) -> str:
     if not is_storable(text):
         raise Http404
     return text
-
-
-def is_storable(text: str) -> bool:
-    """Whether PostgreSQL can store it: neither NUL nor half a character."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)

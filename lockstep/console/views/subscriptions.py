@@ -17,8 +17,8 @@ from lockstep.console.explanations import amount, sentences
 from lockstep.console.links import address
 from lockstep.console.reads import samples
 from lockstep.console.reads import subscriptions as reads
-from lockstep.console.views.base import SECTIONS, ActionPreview, ActionView, Breadcrumb, ConsoleView
-from lockstep.console.words import clock
+from lockstep.console.views.base import MAX_VALUE, SECTIONS, ActionPreview, ActionView, Breadcrumb, ConsoleView
+from lockstep.console.words import clock, plain
 from lockstep.delivery import operations
 from lockstep.delivery.operations import UnknownSubscription, WrongState
 from lockstep.delivery.subscriptions import registered_families
@@ -59,7 +59,7 @@ class SubscriptionsView(ConsoleView):
 
     def heading(self) -> str:
         family = self.request.GET.get("family")
-        return f"Subscriptions of {family}" if family else self.title
+        return f"Subscriptions of {plain(family)}" if family else self.title
 
     def breadcrumbs(self) -> Sequence[Breadcrumb]:
         return [(self.title, address("subscriptions"))] if self.request.GET.get("family") else ()
@@ -67,7 +67,7 @@ class SubscriptionsView(ConsoleView):
     def context(self, **kwargs: Any) -> dict[str, object]:  # noqa: ANN401 - the parameters of the route
         form = ListForm(self.request.GET)
         if not form.is_valid():
-            return {"form": form, "rows": [], "families": []}
+            return {"form": form, "rows": [], "families": [], "first_query": None, "most": reads.MOST_LISTED}
         given = form.cleaned_data
         rows = reads.page_of_states(
             after=given["after"],
@@ -97,7 +97,7 @@ class SubscriptionView(ConsoleView):
     is_live = True
 
     def heading(self) -> str:
-        return str(self.kwargs["name"])
+        return plain(self.kwargs["name"])
 
     def breadcrumbs(self) -> Sequence[Breadcrumb]:
         return trail(self.kwargs["name"])
@@ -135,8 +135,8 @@ def trail(name: str, *, is_beneath: bool = False) -> list[Breadcrumb]:
     found = [(SECTIONS["subscriptions"], address("subscriptions"))]
     family, colon, _ = name.partition(":")
     if colon:
-        found.append((family, family_address(family)))
-    return [*found, (name, address("subscription", name))] if is_beneath else found
+        found.append((plain(family), family_address(family)))
+    return [*found, (plain(name), address("subscription", name))] if is_beneath else found
 
 
 def family_address(family: str) -> str:
@@ -158,7 +158,7 @@ class SubscriptionAction(ActionView):
         return reads.state_of(self.subscription())
 
     def heading(self) -> str:
-        return f"{self.words} {self.subscription()}"
+        return f"{self.words} {plain(self.subscription())}"
 
     def breadcrumbs(self) -> Sequence[Breadcrumb]:
         return trail(self.subscription(), is_beneath=True)
@@ -190,11 +190,13 @@ class PauseView(SubscriptionAction):
 
     def preview(self, parameters: Mapping[str, Any]) -> ActionPreview:
         state = self.state
-        found = [f"The reason will be: {parameters['reason']}"]
+        found = [f"The reason will be: {plain(parameters['reason'], MAX_VALUE)}"]
         if state.state == "disabled":
             found.append(f"{state.name} is disabled: it will be paused once it is enabled.")
         elif state.state == "paused":
-            found.append(f"{state.name} is paused already, for this reason: {state.reason}. The reason is replaced.")
+            found.append(
+                f"{state.name} is paused already, for this reason: {plain(state.reason)}. The reason is replaced."
+            )
         else:
             found += [
                 "Deliveries in progress end normally; no others begin.",
@@ -207,7 +209,7 @@ class PauseView(SubscriptionAction):
         name = self.subscription()
         if operations.pause(name, reason=parameters["reason"]) == "disabled":
             return f"Noted: {name} is disabled, and paused once it is enabled."
-        return f"Paused {name}: {parameters['reason']}"
+        return f"Paused {name}: {plain(parameters['reason'], MAX_VALUE)}"
 
 
 class ResumeView(SubscriptionAction):
@@ -280,11 +282,13 @@ class RewindView(SubscriptionAction):
         extent = reads.rewind_extent(state.name, parameters["since"])
         if extent.first is None:
             return ActionPreview(["The log has nothing since then: nothing would be sent."], does_something=False)
+        if not extent.changes and extent.is_whole:
+            return ActionPreview(["It follows no change since then: nothing would be sent."], does_something=False)
         found = list(_extent_in_words(extent))
         if state.kind == "state":
             found.append("It gets the latest state only, so that of an object's changes the last one is sent.")
         if state.state == "paused":
-            found.append(f"{state.name} is paused ({state.reason}): they are sent once it is resumed.")
+            found.append(f"{state.name} is paused ({plain(state.reason)}): they are sent once it is resumed.")
         return ActionPreview(found)
 
     def perform(self, parameters: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from lockstep.console.links import address
 from lockstep.console.reads.actors import read_actors
 from lockstep.console.reads.workers import read_operations, read_periodic, read_workers
 from lockstep.console.views.base import ConsoleView
-from lockstep.console.views.parameters import is_storable
+from lockstep.console.views.parameters import text_parameter
 
 PAGE = 50
 
@@ -39,9 +39,7 @@ class OperationsView(ConsoleView):
             before = UUID(query["before"]) if "before" in query else None
         except ValueError as error:
             raise Http404("There is no such page.") from error
-        subscription = query.get("subscription") or None
-        if not is_storable(subscription or ""):
-            raise Http404("There is no such subscription.")
+        subscription = text_parameter(self.request, "subscription")
         rows = read_operations(before=before, subscription=subscription, limit=PAGE + 1)
         actors = read_actors(row.actor for row in rows)
         shown = rows[:PAGE]

@@ -125,11 +125,18 @@ WITH chosen AS MATERIALIZED (
 )
 
 -- name: preview
--- What a replay would send: changes, objects, first and last time; how many are not fanned out, and not in the log.
-{include judged}
-SELECT count(due_seq), count(DISTINCT (model, object_id)) FILTER (WHERE due_seq IS NOT NULL),
+-- What a replay would send: changes, objects, first and last time; how many of the chosen ones are not fanned out, and not
+-- in the log; and how many of the changes wait in their lanes already.
+{include judged}, due AS MATERIALIZED (
+    SELECT DISTINCT model, object_id, due_seq FROM judged WHERE due_seq IS NOT NULL
+)
+SELECT (SELECT count(*) FROM due), count(DISTINCT (model, object_id)) FILTER (WHERE due_seq IS NOT NULL),
        min(at) FILTER (WHERE due_seq IS NOT NULL), max(at) FILTER (WHERE due_seq IS NOT NULL),
-       count(*) FILTER (WHERE due_seq IS NULL AND is_in_log), count(*) FILTER (WHERE due_seq IS NULL AND NOT is_in_log)
+       count(*) FILTER (WHERE due_seq IS NULL AND is_in_log), count(*) FILTER (WHERE due_seq IS NULL AND NOT is_in_log),
+       (SELECT count(*) FROM due
+        JOIN lockstep_lane lane
+          ON (lane.subscription_id, lane.model, lane.object_id) = (%(subscription)s, due.model, due.object_id)
+        JOIN lockstep_delivery d ON d.lane_id = lane.id AND d.seq = due.due_seq)
 FROM judged;
 
 -- name: replay

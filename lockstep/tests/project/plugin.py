@@ -7,6 +7,7 @@ import pytest
 KINDS = ("postgresql", "schema", "orders", "sqlite", "extras")
 OF_EXTRAS = (
     "test_console.py",
+    "test_console_attacks.py",
     "test_console_history.py",
     "test_console_letters.py",
     "test_console_subscriptions.py",
