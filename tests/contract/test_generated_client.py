@@ -68,7 +68,7 @@ def user(visitor: Generated, live_server: Any) -> Generated:
     made = visitor.call("people.register_user", body=visitor.RegistrationRequest(username="ada", password=password))
     assert (made.status_code, made.parsed.username) == (201, "ada")
     pair = visitor.call(
-        "signing_in.create_pair", body=visitor.NameOrEmailRequest(username="ada", password=password)
+        "signing_in.create_token_pair", body=visitor.NameOrEmailRequest(username="ada", password=password)
     ).parsed
     return signed_in(live_server.url, pair.access)
 
@@ -79,7 +79,9 @@ def signed_in(url: str, token: str) -> Generated:
 
 def test_it_has_a_function_for_every_operation(generated: Path):
     functions = [path for path in (generated / "api").rglob("*.py") if path.name != "__init__.py"]
-    assert len(functions) == DESCRIPTION.read_text().count("operationId:")
+    assert len(functions) == DESCRIPTION.read_text().count("operationId:") - DESCRIPTION.read_text().count(
+        "operationId: receive_"
+    )
     for path in functions:
         import_module(f"{PACKAGE}.api.{path.parent.name}.{path.stem}")
 
@@ -174,8 +176,8 @@ def test_a_request_that_is_sent_again_is_carried_out_once(user: Generated):
 def test_a_pair_is_refreshed_and_ended(visitor: Generated, live_server: Any):
     Person.make("grace")
     credentials = visitor.NameOrEmailRequest(username="grace", password="grace-password")
-    pair = visitor.call("signing_in.create_pair", body=credentials).parsed
-    following = visitor.call("signing_in.refresh_pair", body=visitor.RefreshRequest(refresh=pair.refresh)).parsed
+    pair = visitor.call("signing_in.create_token_pair", body=credentials).parsed
+    following = visitor.call("signing_in.refresh_token_pair", body=visitor.RefreshRequest(refresh=pair.refresh)).parsed
     assert following.refresh != pair.refresh
     user = signed_in(live_server.url, following.access)
     assert user.call("people.get_me").parsed.username == "grace"
@@ -199,5 +201,5 @@ def test_staff_read_the_log(visitor: Generated, live_server: Any):
     boss.call("posts.create_post", body=boss.PostRequest(title="logged", body="b"))
     [change] = boss.call("changes.list_changes", model=boss.ListChangesModel.POSTS_POST).parsed.results
     assert (change.kind.value, change.after["title"]) == ("created", "logged")
-    [entry] = boss.call("changes.list_history", "posts.post", change.object_id).parsed.results
+    [entry] = boss.call("changes.list_object_history", "posts.post", change.object_id).parsed.results
     assert (entry.by, entry.changed["title"].after) == ("boss", "logged")
