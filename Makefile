@@ -8,7 +8,7 @@ BUILT := $(VENV)/.built
 BUILDING := $(VENV)/.building
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-unit test-engine test-images test-faults image scan lint schema movies-client bench clean
+.PHONY: help run build test test-unit test-engine test-images test-faults image scan lint schema clients movies-client bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -80,6 +80,9 @@ schema: build ## write docs/openapi.yaml, docs/problems.md and docs/states.md an
 	@$(PY) manage.py spectacular --file docs/openapi.yaml --validate --fail-on-warn
 	@$(PY) -c 'import backend.entities.problems; from lockstep.rest.problems import as_markdown; print(as_markdown(), end="")' > docs/problems.md
 	@$(PY) -c 'from backend.shop.states.diagrams import as_markdown; print(as_markdown(), end="")' > docs/states.md
+
+clients: build ## generate clients/python and clients/typescript from docs/openapi.yaml
+	@$(PY) -m devstack.clients $(ARGS)
 
 NOVEMBER7 := backend/providers/november7
 movies-client: build ## make the client of the movies' provider anew, from its openapi.yaml
