@@ -8,7 +8,7 @@ BUILT := $(VENV)/.built
 BUILDING := $(VENV)/.building
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-unit test-engine test-images test-faults image scan lint schema docs pictures movies-client bench clean
+.PHONY: help run build test test-unit test-engine test-images test-faults image scan lint schema docs pictures clients movies-client bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -88,6 +88,9 @@ docs: build ## the documents as a site, to be read without a network
 
 pictures: build ## make the pictures of the documents anew, from the running system, with chromium
 	@exec env DOCUMENT_PICTURES=docs/pictures $(PY) -m devstack.launcher exec --test-servers 1 -- $(PY) -m pytest -q tests/browser/test_pictures.py $(ARGS)
+
+clients: build ## generate clients/python and clients/typescript from docs/openapi.yaml
+	@$(PY) -m devstack.clients $(ARGS)
 
 NOVEMBER7 := backend/providers/november7
 movies-client: build ## make the client of the movies' provider anew, from its openapi.yaml

@@ -40,6 +40,10 @@ PROGRAMS = {
         lambda: (node_modules() / "json-server").is_dir(),
         "jsonplaceholder@0.3.3 and json-server@0.17.4 are not in .lockstep/npm; .ci/run installs them",
     ),
+    "typescript": Program(
+        lambda: all((node_modules() / name).is_dir() for name in ("typescript", "openapi-typescript", "openapi-fetch")),
+        "typescript, openapi-typescript or openapi-fetch is not in .lockstep/npm; .ci/run installs them",
+    ),
     "openssl": Program(lambda: shutil.which("openssl") is not None, "openssl is not installed"),
     "containers": Program(
         lambda: all(map(shutil.which, CONTAINERS)),

@@ -130,7 +130,7 @@ class PairView(SignInView):
     credentials = NameOrEmailSerializer
 
     @extend_schema(
-        operation_id="create_pair", request=NameOrEmailSerializer, responses={200: PairSerializer, 401: None}
+        operation_id="create_token_pair", request=NameOrEmailSerializer, responses={200: PairSerializer, 401: None}
     )
     def post(self, request: Request) -> ApiResponse:
         user = self.signed_in(request, **validated(NameOrEmailSerializer, request.data))
@@ -144,7 +144,9 @@ class RefreshView(CredentialsView):
     After that, sending it again ends the session, with all its tokens.
     """
 
-    @extend_schema(operation_id="refresh_pair", request=RefreshSerializer, responses={200: PairSerializer, 401: None})
+    @extend_schema(
+        operation_id="refresh_token_pair", request=RefreshSerializer, responses={200: PairSerializer, 401: None}
+    )
     def post(self, request: Request) -> ApiResponse:
         secret = validated(RefreshSerializer, request.data)["refresh"]
         session = sessions.rotate_refresh_token(secret) if signed.read(secret, Token.Kind.REFRESH) else None

@@ -32,7 +32,9 @@ class NamedPairView(SignInView):
     name_field = "name"
 
     @extend_schema(
-        operation_id="create_named_pair", request=NamedCredentialsSerializer, responses={200: PairSerializer, 401: None}
+        operation_id="create_token_pair_by_name",
+        request=NamedCredentialsSerializer,
+        responses={200: PairSerializer, 401: None},
     )
     def post(self, request: Request) -> ApiResponse:
         values = validated(NamedCredentialsSerializer, request.data)
@@ -44,7 +46,7 @@ class NamedRegisterView(RegistrationView):
     """Registers an account by name; `id` is its number."""
 
     @extend_schema(
-        operation_id="register_named_user",
+        operation_id="register_user_by_name",
         request=NamedRegistrationSerializer,
         responses={201: NamedRegistrationSerializer},
     )

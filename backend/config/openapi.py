@@ -27,7 +27,14 @@ list lead to the other pages; a page ends after `limit` rows, or before it would
 **Bodies.** A whole number may be a string of digits. A text is stored as it is sent, composed (NFC). A read-only field
 may be sent back with the value that the object has; a new object takes none.
 
+**Amounts** of money are texts with two decimal places, such as `"249.90"`. **Times** are in UTC.
+
+**Users** are named by their `id`, in defects and at outside systems by their `number`. `GET /api/v1/users/{key}/` takes
+either.
+
 **Paths** work with and without a trailing slash.
+
+**Webhooks.** `webhooks` has the message of each event type. An endpoint receives those that its owner may read.
 """
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Lockstep",
@@ -41,6 +48,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "lockstep.rest.schema.order_paths",
         "lockstep.rest.schema_components.add_shared",
+        "lockstep.webhooks.schema.add_webhooks",
     ],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {

@@ -16,6 +16,7 @@ BUILT = (
     ".import_linter_cache",
     ".hypothesis",
     "staticfiles",
+    "clients",
 )
 
 

@@ -72,7 +72,7 @@ def _column(model: type[models.Model], name: str, row: str) -> Statement:
 def _value(model: type[models.Model], name: str, row: str) -> Statement:
     """SQL: a column's logged value. Decimals are strings, because JSON numbers are read as floats."""
     column = _column(model, name, row)
-    kind, of_array = _kind(model, name)
+    kind, of_array = written_field(model, name)
     if isinstance(kind, models.DecimalField):
         return Statement("{column}::text[]" if of_array else "{column}::text").with_parts(column=column)
     if isinstance(kind, models.DateTimeField) and not of_array:
@@ -80,7 +80,7 @@ def _value(model: type[models.Model], name: str, row: str) -> Statement:
     return column
 
 
-def _kind(model: type[models.Model], name: str) -> tuple[AnyField, bool]:
+def written_field(model: type[models.Model], name: str) -> tuple[AnyField, bool]:
     """The field that decides how a column is written, and whether the column is an array of such.
 
     Of a foreign key it is the field that it refers to, of a generated column its result, of an array its element.
@@ -102,7 +102,7 @@ def settings_for(model: type[models.Model], columns: tuple[str, ...]) -> set[str
     """The settings that decide how these columns and the key are formatted as text."""
     found: set[str] = set()
     for name in ("pk", *columns):
-        kind, of_array = _kind(model, name)
+        kind, of_array = written_field(model, name)
         sensitive = [settings for field, settings in SENSITIVE.items() if isinstance(kind, field)]
         if sensitive:
             found.update(*sensitive)

@@ -128,7 +128,7 @@ class HistoryView(View):
 
     permission_classes = (IsAuthenticated,)
 
-    @_history_schema("list_history")
+    @_history_schema("list_object_history")
     def get(self, request: ApiRequest, model: str, object_id: str) -> ApiResponse:
         rows = LoggedChange.objects.filter(model=model, object_id=self.id_in_log(model, object_id))
         last = rows.order_by("-seq").values("kind", "before", "after").first()

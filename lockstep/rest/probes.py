@@ -78,7 +78,7 @@ class MetricsView(ProbeView):
     """
 
     @extend_schema(
-        operation_id="read_metrics",
+        operation_id="get_metrics",
         auth=[{"bearer": []}, {}],  # type: ignore[list-item]  # it is annotated otherwise than it is documented
         responses={(200, "text/plain"): str, 401: None, 404: None},
     )

@@ -59,7 +59,7 @@ class PageView(View):
 class SwaggerView(PageView):
     """Displays this OpenAPI document in Swagger UI."""
 
-    @extend_schema(operation_id="show_swagger_ui", responses={200: str})
+    @extend_schema(operation_id="get_swagger_ui", responses={200: str})
     def get(self, request: Request) -> HttpResponse:
         return render(request._request, "api/swagger.html")
 
@@ -67,7 +67,7 @@ class SwaggerView(PageView):
 class RedocView(PageView):
     """Displays this OpenAPI document in Redoc."""
 
-    @extend_schema(operation_id="show_redoc", responses={200: str})
+    @extend_schema(operation_id="get_redoc", responses={200: str})
     def get(self, request: Request) -> HttpResponse:
         page = render(request._request, "api/redoc.html")
         page["Content-Security-Policy"] = REDOC_POLICY

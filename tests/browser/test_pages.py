@@ -42,6 +42,25 @@ def test_swagger_ui_sends_a_request(page: Page):
     expect(page.locator(".live-responses-table tbody .response-col_status").first).to_have_text(re.compile("^200"))
 
 
+def test_swagger_ui_proposes_no_value_of_an_optional_header(page: Page):
+    page.goto("/api/schema/swagger-ui/")
+    page.locator(".opblock-tag[data-tag=posts]").click()
+    operation = page.locator("#operations-posts-create_post")
+    operation.locator(".opblock-summary-control").click()
+    operation.get_by_role("button", name="Try it out").click()
+    for name in ("Idempotency-Key", "X-Request-ID"):
+        expect(operation.locator(f"tr[data-param-name='{name}'] input")).to_have_value("")
+    expect(operation.locator("textarea")).to_have_value(re.compile('"title": "Hello"'))
+
+
+def test_swagger_ui_shows_deprecated_operations_and_messages_to_webhooks(page: Page):
+    page.goto("/api/schema/swagger-ui/")
+    page.locator(".opblock-tag[data-tag=defects]").click()
+    expect(page.locator("#operations-defects-list_defects.opblock-deprecated")).to_have_count(0)
+    expect(page.locator("#operations-defects-list_defects_alias.opblock-deprecated")).to_be_visible()
+    expect(page.locator(".webhooks").get_by_text("posts.post.created")).to_be_visible()
+
+
 def test_an_unknown_address_is_a_page_in_a_browser(page: Page, observer: Observer):
     observer.expect("404")
     answer = page.goto("/no/such/page/")

@@ -42,7 +42,7 @@ class BagView(View):
 class BagItemView(View):
     """A product in the user's bag. Both methods are idempotent."""
 
-    @extend_schema(operation_id="put_in_bag", request=QuantitySerializer, responses=BagSerializer)
+    @extend_schema(operation_id="put_bag_item", request=QuantitySerializer, responses=BagSerializer)
     def put(self, request: Request, key: str) -> ApiResponse:
         """Sets the quantity of a product in the bag."""
         values = validated(QuantitySerializer, request.data)
@@ -50,7 +50,7 @@ class BagItemView(View):
         contents = bags.put_in_bag(actor=actor_of(request), user=request.user, product=product, **values)
         return ApiResponse(BagSerializer.represent(contents))
 
-    @extend_schema(operation_id="take_from_bag", responses={204: None})
+    @extend_schema(operation_id="delete_bag_item", responses={204: None})
     def delete(self, request: Request, key: str) -> ApiResponse:
         """Removes a product from the bag."""
         product = reads.product_in_bag(key, request.user)

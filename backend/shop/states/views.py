@@ -6,12 +6,14 @@ from rest_framework.request import Request
 from backend.shop.states.machines import MACHINES
 from backend.shop.states.serializers import MachineSerializer
 from lockstep.rest.responses import ApiResponse
+from lockstep.rest.serializers import page_of
 from lockstep.rest.views import View
 
 
 class StateListView(View):
-    """Lists the states and transitions of products, bags and orders."""
+    """Lists the states and transitions of products, bags and orders, on one page."""
 
-    @extend_schema(operation_id="list_states", responses=MachineSerializer(many=True))
+    @extend_schema(operation_id="list_states", responses=page_of(MachineSerializer))
     def get(self, request: Request) -> ApiResponse:
-        return ApiResponse([MachineSerializer.represent(machine) for machine in MACHINES])
+        machines = [MachineSerializer.represent(machine) for machine in MACHINES]
+        return ApiResponse({"next": None, "previous": None, "results": machines})

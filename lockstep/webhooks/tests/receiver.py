@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from standardwebhooks import Webhook
+from standardwebhooks import Webhook, WebhookVerificationError
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,14 @@ class Received:
     def verified(self, secret: str) -> Any:
         """The event, if the signature holds; raises what the specification's library raises."""
         return Webhook(secret).verify(self.body, self.headers)
+
+    def is_signed_by(self, secret: str) -> bool:
+        """Whether the signature is that of this secret."""
+        try:
+            self.verified(secret)
+        except WebhookVerificationError:
+            return False
+        return True
 
 
 Answer = tuple[int, dict[str, str], bytes]
