@@ -11,7 +11,7 @@ from lockstep.changes.connecting import WatchedConnection, connection_parameters
 from lockstep.changes.database_errors import is_read_only, is_stale, is_transient, unsuitable
 from lockstep.changes.pooling import require_suitable
 from lockstep.delivery.database import APPLICATION_NAME
-from lockstep.delivery.waiting import Reasons, first_of
+from lockstep.delivery.waiting import Reasons, Signal, first_of
 
 RECOVERY_SECONDS = 1.0  # between attempts
 
@@ -43,7 +43,7 @@ def try_database() -> None:
 class Availability:
     """Whether the database is usable."""
 
-    def __init__(self, stopping: asyncio.Event, attempt: Callable[[], None] = try_database) -> None:
+    def __init__(self, stopping: Signal, attempt: Callable[[], None] = try_database) -> None:
         self._stopping = stopping
         self._attempt = attempt
         self._lock = asyncio.Lock()

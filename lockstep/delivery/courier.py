@@ -26,7 +26,7 @@ from lockstep.delivery.errors import (
 )
 from lockstep.delivery.lanes import Outcome
 from lockstep.delivery.subscriptions import Claim, DeadLetterHandler, Skipped, Subscriber, WithinHandler
-from lockstep.delivery.waiting import first_of, is_stop
+from lockstep.delivery.waiting import Signal, first_of, is_stop
 from lockstep.sql import statements
 
 LANES = statements(__file__, "lanes")
@@ -56,7 +56,7 @@ class Courier:
         self.pools = pools
         self.epochs = epochs
         self.ephemeral = ephemeral
-        self.wake = asyncio.Event()
+        self.wake = Signal()
         self.scan_floor = lanes.ScanFloor()
         self._in_flight: set[asyncio.Task[None]] = set()
         self._ended: list[Outcome] = []
@@ -68,7 +68,7 @@ class Courier:
         self._metrics = counters.SubscriptionMetrics(subscriber.name)
         self._idle_since = time.monotonic()
 
-    async def run(self, stopping: asyncio.Event) -> None:
+    async def run(self, stopping: Signal) -> None:
         """Delivers until `stopping`, then waits for the deliveries in flight and settles them.
 
         1. Settle the deliveries that have ended since the last round. While that fails, nothing more is claimed: it

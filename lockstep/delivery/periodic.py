@@ -1,6 +1,5 @@
 """Periodic work: declared in an app's `subscribers.py`, done by one of all workers."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from lockstep.changes.database_errors import is_transient
 from lockstep.conf import log_connection
 from lockstep.delivery.database import Connection, in_thread
 from lockstep.delivery.subscriptions import Pool
-from lockstep.delivery.waiting import first_of, is_stop
+from lockstep.delivery.waiting import Signal, first_of, is_stop
 from lockstep.sql import statements
 
 __all__ = ["PeriodicWork", "register_periodic", "with_orm"]
@@ -101,7 +100,7 @@ async def declare_periodic(connection: Connection) -> None:
         await connection.execute(UPKEEP["declare_periodic"], work.row)
 
 
-async def run_periodic(pool: Pool, stopping: asyncio.Event) -> None:
+async def run_periodic(pool: Pool, stopping: Signal) -> None:
     """Runs declared work when it is due, until stopped; a failure is logged, and the work is run at its next time."""
     while not stopping.is_set():
         for work in _registered:

@@ -24,13 +24,16 @@ UPKEEP = statements(__file__, "upkeep")
 logger = logging.getLogger(__name__)
 
 CHUNK = 10_000  # the most rows of the log, and about the most deliveries, of one chunk
-SMALL = 8  # windows of so few numbers are not divided, however many subscriptions follow them: most are so small
+FEW = 8  # windows of so few numbers are not divided, however many subscriptions follow them: most are so small
 COUNTS_TO_THE_CAP = 8  # how often waiting changes are counted while a subscription fills up to its cap
 
-FAN_OUT_WHOLE = RELAY["fan_out"].with_parts(to_seq=RELAY["whole"], kept=Statement(""))
-FAN_OUT_CHUNK = RELAY["fan_out"].with_parts(to_seq=RELAY["cut"], kept=Statement(""))
+PARTS = ("logged", "wanted", "moved")
+FEW_PARTS = {part: RELAY[f"few_{part}"] for part in PARTS} | {"types": Statement("logged")}
+CHUNK_PARTS = {part: RELAY[f"chunk_{part}"] for part in PARTS} | {"types": Statement("event_type")}
+FAN_OUT_FEW = RELAY["fan_out"].with_parts(**FEW_PARTS, kept=Statement(""))
+FAN_OUT_CHUNK = RELAY["fan_out"].with_parts(**CHUNK_PARTS, kept=Statement(""))
 # For a window with changes that wait in lanes already. It takes twice as long, so it is the second choice.
-FAN_OUT_BESIDE_KEPT = RELAY["fan_out"].with_parts(to_seq=RELAY["cut"], kept=Statement("ON CONFLICT DO NOTHING"))
+FAN_OUT_BESIDE_KEPT = RELAY["fan_out"].with_parts(**CHUNK_PARTS, kept=Statement("ON CONFLICT DO NOTHING"))
 
 
 class Window(NamedTuple):
@@ -155,7 +158,7 @@ async def fan_out(connection: Connection, window: Window, chunk: int = CHUNK) ->
     stopped; the log keeps their changes.
     """
     choice = {"chunk": chunk, "counts": COUNTS_TO_THE_CAP}
-    statement = FAN_OUT_WHOLE if window.span <= min(chunk, SMALL) else FAN_OUT_CHUNK
+    statement = FAN_OUT_FEW if window.span <= min(chunk, FEW) else FAN_OUT_CHUNK
     try:
         cursor = await connection.execute(statement, window._asdict() | choice)
     except UniqueViolation:  # a rewind kept a delivery that was not followed then (operations.sql, clear_from)

@@ -1,4 +1,4 @@
-"""Waits for one of several events, with a timeout; tells a stop from a failure; and logs reasons, but not each time."""
+"""Waits for one of several signals, with a timeout; tells a stop from a failure; logs reasons, but not each time."""
 
 import asyncio
 import time
@@ -30,9 +30,42 @@ def is_stop(error: BaseException) -> bool:
     return is_cancelled or isinstance(error, GeneratorExit)
 
 
-async def first_of(*events: asyncio.Event, seconds: float) -> None:
-    """Returns when one of the events is set, or after so many seconds."""
-    waits = [asyncio.create_task(event.wait()) for event in events]
-    await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    for wait in waits:
-        wait.cancel()
+class Signal(asyncio.Event):
+    """An event for which `first_of` waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: set[asyncio.Future[None]] = set()
+
+    def set(self) -> None:
+        """Sets it, and ends the waits for it."""
+        super().set()
+        for wait in self.waits:
+            _end(wait)
+
+
+async def first_of(*signals: Signal, seconds: float) -> None:
+    """Returns when one of the signals is set, or after so many seconds.
+
+    The signals share one future, because two such waits are between a commit and its handler: with a task for each
+    event, a wait takes two more rounds of the event loop and twice as many calls.
+    """
+    if any(signal.is_set() for signal in signals):
+        await asyncio.sleep(0)  # other tasks run before this one continues
+        return
+    loop = asyncio.get_running_loop()
+    wait = loop.create_future()
+    timer = loop.call_later(seconds, _end, wait)
+    for signal in signals:
+        signal.waits.add(wait)
+    try:
+        await wait
+    finally:
+        timer.cancel()
+        for signal in signals:
+            signal.waits.discard(wait)
+
+
+def _end(wait: asyncio.Future[None]) -> None:
+    if not wait.done():
+        wait.set_result(None)

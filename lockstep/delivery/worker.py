@@ -27,9 +27,9 @@ from lockstep.delivery.epochs import ClusterMismatch, Epochs, ServerState, Watch
 from lockstep.delivery.heartbeat import BEAT_SECONDS, Heartbeat
 from lockstep.delivery.periodic import declare_periodic, run_periodic
 from lockstep.delivery.providers import store_figures
-from lockstep.delivery.relay import advance, bring_near, declare, subscriptions_due
+from lockstep.delivery.relay import FEW, advance, bring_near, declare, subscriptions_due
 from lockstep.delivery.subscriptions import Family, Pool, Subscriber
-from lockstep.delivery.waiting import first_of, is_stop
+from lockstep.delivery.waiting import Signal, first_of, is_stop
 from lockstep.sql import statements
 
 LANES = statements(__file__, "lanes")
@@ -40,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 MIN_POLL_SECONDS, MAX_POLL_SECONDS = 0.02, 0.5  # between reads of the change log
 YIELD_SECONDS = 0.001  # after a fan-out: couriers start before the relay continues
+FEW_SECONDS = 0.003  # after a fan-out of a few changes: their couriers claim them before the relay reads again
 MIN_SCAN_SECONDS, MAX_SCAN_SECONDS = 0.05, 0.5  # between scans for due lanes
 FULL_SCAN_INTERVAL = 10.0  # seconds between scans without a floor
 FAMILY_CONNECTIONS = 8  # database connections for the members of all families together
@@ -65,10 +66,10 @@ class Worker:
     ) -> None:
         self.subscribers = {subscriber.name: subscriber for subscriber in subscribers}
         self.families = {family.name: family for family in families}
-        self.stopping = asyncio.Event()
+        self.stopping = Signal()
         self.tell: Callable[[str], object] = logger.info  # that it is ready, and that it has stopped
         self._does_periodic_work = periodic
-        self.log_grew = asyncio.Event()  # set by a notification of a commit
+        self.log_grew = Signal()  # set by a notification of a commit
         self.availability = Availability(self.stopping)
         self.heartbeat = Heartbeat("the relay", "the due watch", "the heartbeat")
         self._epochs: Epochs | None = None  # until the worker is ready
@@ -247,7 +248,8 @@ class Worker:
                     counters.FANNED_OUT.labels(counters.label(name)).inc(changes)
                     self._wake(name)
                 poll = MIN_POLL_SECONDS if moved else min(poll * 1.5, MAX_POLL_SECONDS)
-                await first_of(self.log_grew, self.stopping, seconds=YIELD_SECONDS if moved else poll)
+                pause = FEW_SECONDS if 0 < sum(fanned_out.values()) <= FEW else YIELD_SECONDS if moved else poll
+                await first_of(self.log_grew, self.stopping, seconds=pause)
                 if self.log_grew.is_set():
                     poll = MIN_POLL_SECONDS
 

@@ -100,7 +100,8 @@ UPDATE lockstep_subscription s SET place_id = ahead.id FROM member, ahead WHERE 
 -- each change; then the place is after the chunk (window_end, window_seq and window_last set) or at the window's end.
 -- Updating an existing lane locks it until the end of the statement, so that a settlement cannot delete it meanwhile. `at`
 -- is only for the planner, to find the partitions. A crash may undo this, with the place, so the relay's commits do not wait
--- for the disk. `kept` is the ON CONFLICT clause for changes that wait already (relay.py).
+-- for the disk. Its parts are below: {logged} are the changes, {types} has their patterns, {wanted} are the deliveries, and
+-- {moved} is where the place is then; {kept} is the ON CONFLICT clause for changes that wait already (relay.py).
 --
 -- A chunk is the next so many rows of the log, by seq: numbers that were drawn and rolled back cost nothing. With many
 -- followers it ends sooner: after so many deliveries.
@@ -110,38 +111,15 @@ UPDATE lockstep_subscription s SET place_id = ahead.id FROM member, ahead WHERE 
 -- and whether its waiting changes should be counted.
 WITH place AS MATERIALIZED (
     SELECT id FROM lockstep_place WHERE id = %(place)s AND token = %(token)s FOR NO KEY UPDATE SKIP LOCKED
-), logged AS MATERIALIZED (
-    SELECT c.seq, c.at, c.model, c.kind, c.object_id, c.origin,
-           (c.xid >= pg_snapshot_xmax(%(start)s::pg_snapshot) OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(%(start)s::pg_snapshot))))
-           AND pg_visible_in_snapshot(c.xid, %(end)s::pg_snapshot) AS is_new
-    FROM lockstep_change c
-    WHERE EXISTS (SELECT FROM place) AND c.seq >= %(seq)s AND c.seq <= %(last)s
-      AND c.at BETWEEN %(first_at)s::timestamptz AND %(last_at)s::timestamptz
-    ORDER BY c.seq
-    LIMIT %(chunk)s
-), event_type AS MATERIALIZED (
-    SELECT model, kind, lockstep_patterns(model, kind) AS patterns, count(*) AS changes
-    FROM logged WHERE is_new GROUP BY model, kind
-), follower AS MATERIALIZED (
+), {logged}, follower AS MATERIALIZED (
     SELECT s.name, s.follows, s.skip_origin FROM lockstep_subscription s
-    WHERE s.follows && (SELECT array_agg(patterns) FROM event_type) AND s.place_id = %(place)s AND s.state = 'active'
+    WHERE s.follows && (SELECT array_agg(patterns) FROM {types}) AND s.place_id = %(place)s AND s.state = 'active'
     ORDER BY s.name
     FOR NO KEY UPDATE SKIP LOCKED
 ), held AS MATERIALIZED (
     SELECT count(*) > (SELECT count(*) FROM follower) AS found FROM lockstep_subscription s
-    WHERE s.follows && (SELECT array_agg(patterns) FROM event_type) AND s.place_id = %(place)s AND s.state = 'active'
-), following AS MATERIALIZED (
-    SELECT follower.name, follower.skip_origin, event_type.model, event_type.kind, event_type.changes
-    FROM follower JOIN event_type ON follower.follows && event_type.patterns
-    WHERE NOT (SELECT found FROM held)
-), chunk AS MATERIALIZED (
-    SELECT {to_seq} AS to_seq
-), wanted AS MATERIALIZED (
-    SELECT following.name, logged.seq, logged.at, logged.model, logged.object_id
-    FROM following JOIN logged USING (model, kind)
-    WHERE logged.is_new AND logged.seq < (SELECT to_seq FROM chunk)
-      AND (following.skip_origin IS NULL OR logged.origin IS DISTINCT FROM following.skip_origin)
-), lane AS (
+    WHERE s.follows && (SELECT array_agg(patterns) FROM {types}) AND s.place_id = %(place)s AND s.state = 'active'
+), {wanted}, lane AS (
     INSERT INTO lockstep_lane (subscription_id, model, object_id)
     SELECT DISTINCT name, model, object_id FROM wanted ORDER BY name, model, object_id
     ON CONFLICT (subscription_id, model, object_id) DO UPDATE SET token = lockstep_lane.token
@@ -152,28 +130,85 @@ WITH place AS MATERIALIZED (
     {kept}
 ), moved AS (
     UPDATE lockstep_place
-    SET window_start = CASE WHEN to_seq > %(last)s THEN %(end)s ELSE %(start)s END::pg_snapshot,
-        window_end = CASE WHEN to_seq > %(last)s THEN NULL ELSE %(end)s END::pg_snapshot,
-        window_seq = CASE WHEN to_seq > %(last)s THEN NULL ELSE to_seq END,
-        window_last = CASE WHEN to_seq > %(last)s THEN NULL ELSE %(last)s END,
-        token = lockstep_draw_token()
-    FROM chunk
+    SET token = lockstep_draw_token(), {moved}
     WHERE id = (SELECT id FROM place) AND NOT (SELECT found FROM held)
 ), counted AS (
     UPDATE lockstep_subscription s SET placed = s.placed + each.changes
     FROM (SELECT name, count(*) AS changes FROM wanted GROUP BY name) AS each
-    WHERE s.name = each.name AND s.name = ANY (ARRAY(SELECT name FROM following))
+    WHERE s.name = each.name AND s.name = ANY (ARRAY(SELECT name FROM follower))
     RETURNING s.name, each.changes, s.placed * %(counts)s >= s.cap AS may_be_full
 )
 SELECT held.found, counted.name, counted.changes, counted.may_be_full
 FROM place CROSS JOIN held LEFT JOIN counted ON true;
 
--- name: whole
--- The end of a chunk, {to_seq} of fan_out, for a window that is small with any number of followers.
-%(last)s + 1
+-- name: is_new
+-- Whether the writer of a change c belongs to the window.
+(c.xid >= pg_snapshot_xmax(%(start)s::pg_snapshot) OR c.xid = ANY (ARRAY(SELECT pg_snapshot_xip(%(start)s::pg_snapshot))))
+AND pg_visible_in_snapshot(c.xid, %(end)s::pg_snapshot)
+
+-- name: numbered
+-- The changes c of the log that may belong to the window, by their numbers.
+lockstep_change c
+WHERE EXISTS (SELECT FROM place) AND c.seq >= %(seq)s AND c.seq <= %(last)s
+  AND c.at BETWEEN %(first_at)s::timestamptz AND %(last_at)s::timestamptz
+
+-- name: is_no_echo
+(following.skip_origin IS NULL OR logged.origin IS DISTINCT FROM following.skip_origin)
+
+-- The parts of fan_out for a window of a few numbers, which is fanned out as a whole. Most windows are so small, and to
+-- prepare the execution of the parts below would be half of their time.
+
+-- name: few_logged
+logged AS MATERIALIZED (
+    SELECT c.seq, c.at, c.model, c.object_id, c.origin, lockstep_patterns(c.model, c.kind) AS patterns
+    FROM {include numbered} AND {include is_new}
+)
+
+-- name: few_wanted
+wanted AS MATERIALIZED (
+    SELECT following.name, logged.seq, logged.at, logged.model, logged.object_id
+    FROM follower AS following JOIN logged ON following.follows && logged.patterns
+    WHERE NOT (SELECT found FROM held) AND {include is_no_echo}
+)
+
+-- name: few_moved
+window_start = %(end)s::pg_snapshot, window_end = NULL, window_seq = NULL, window_last = NULL
+
+-- The parts of fan_out for a chunk of any window.
+
+-- name: chunk_logged
+logged AS MATERIALIZED (
+    SELECT c.seq, c.at, c.model, c.kind, c.object_id, c.origin, {include is_new} AS is_new
+    FROM {include numbered}
+    ORDER BY c.seq
+    LIMIT %(chunk)s
+), event_type AS MATERIALIZED (
+    SELECT model, kind, lockstep_patterns(model, kind) AS patterns, count(*) AS changes
+    FROM logged WHERE is_new GROUP BY model, kind
+)
+
+-- name: chunk_wanted
+following AS MATERIALIZED (
+    SELECT follower.name, follower.skip_origin, event_type.model, event_type.kind, event_type.changes
+    FROM follower JOIN event_type ON follower.follows && event_type.patterns
+    WHERE NOT (SELECT found FROM held)
+), chunk AS MATERIALIZED (
+    SELECT {include cut} AS to_seq
+), wanted AS MATERIALIZED (
+    SELECT following.name, logged.seq, logged.at, logged.model, logged.object_id
+    FROM following JOIN logged USING (model, kind)
+    WHERE logged.is_new AND logged.seq < (SELECT to_seq FROM chunk) AND {include is_no_echo}
+)
+
+-- name: chunk_moved
+window_start = CASE WHEN to_seq > %(last)s THEN %(end)s ELSE %(start)s END::pg_snapshot,
+window_end = CASE WHEN to_seq > %(last)s THEN NULL ELSE %(end)s END::pg_snapshot,
+window_seq = CASE WHEN to_seq > %(last)s THEN NULL ELSE to_seq END,
+window_last = CASE WHEN to_seq > %(last)s THEN NULL ELSE %(last)s END
+FROM chunk
 
 -- name: cut
--- The end of a chunk for any window.
+-- The end of a chunk.
 coalesce(
     CASE WHEN (SELECT sum(changes) FROM following) > %(chunk)s THEN (
         SELECT min(seq) FROM (

@@ -31,6 +31,7 @@ from lockstep.delivery.availability import Availability, ReadOnly
 from lockstep.delivery.heartbeat import Heartbeat
 from lockstep.delivery.subscriptions import Claim, Subscriber
 from lockstep.delivery.tests.support import Steps, insert_post, subscriber
+from lockstep.delivery.waiting import Signal
 from lockstep.delivery.worker import Worker
 from lockstep.rest.connections import refuse_unsuitable_database
 from lockstep.tests.kit.proxy import proxy_to
@@ -221,7 +222,7 @@ def test_a_reason_to_wait_is_logged_once(monkeypatch: pytest.MonkeyPatch, caplog
             raise psycopg.OperationalError(str(problems.pop(0)))
 
     async def wait() -> None:
-        available = Availability(asyncio.Event(), attempt)
+        available = Availability(Signal(), attempt)
         await asyncio.gather(*(available.wait(psycopg.OperationalError("refused")) for _ in range(4)))
 
     with caplog.at_level(logging.INFO):

@@ -25,6 +25,7 @@ from lockstep.delivery.errors import Interrupted, Rejected, RetryLater, TimedOut
 from lockstep.delivery.lanes import Outcome
 from lockstep.delivery.subscriptions import Change, Claim, Handler, Pool, Skipped, Subscriber
 from lockstep.delivery.tests.support import EPOCHS, POST, Steps, insert_post, rename_post, subscriber, waiting
+from lockstep.delivery.waiting import Signal
 from tests.support import BackgroundWorker, drained, eventually
 
 pytestmark = pytest.mark.slow
@@ -487,7 +488,7 @@ def test_due_lanes_of_undeclared_subscriptions_do_not_shorten_the_wait(
     async def due(*arguments: object) -> dict[str, float]:
         return {name: -3_600.0}
 
-    async def first_of(*events: asyncio.Event, seconds: float) -> None:
+    async def first_of(*signals: Signal, seconds: float) -> None:
         waits.append(seconds)
         worker.stopping.set()
 

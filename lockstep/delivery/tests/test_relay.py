@@ -240,7 +240,7 @@ def test_a_subscription_that_leaves_its_place_during_fan_out_receives_nothing_tw
         insert_post(database, "a")
         [window] = steps.windows()
         choice = window._asdict() | {"chunk": 100, "counts": 8}
-        assert len(slow.execute(relay.FAN_OUT_WHOLE, choice).fetchall()) == 2
+        assert len(slow.execute(relay.FAN_OUT_FEW, choice).fetchall()) == 2
         pausing = threading.Thread(target=pause_in_a_thread, args=["leaves"])
         pausing.start()
         eventually(lambda: any_lock_waiter(database))

@@ -17,7 +17,7 @@ NAMES: dict[str, tuple[str, str]] = {
     for file in sorted(FOLDER.glob("*.sql"))
     for name, text in statements(delivery.__file__, file.stem).items()
     if not text.parts
-} | dict.fromkeys((relay.FAN_OUT_WHOLE, relay.FAN_OUT_CHUNK, relay.FAN_OUT_BESIDE_KEPT), ("relay", "fan_out"))
+} | dict.fromkeys((relay.FAN_OUT_FEW, relay.FAN_OUT_CHUNK, relay.FAN_OUT_BESIDE_KEPT), ("relay", "fan_out"))
 
 
 def watch_statements(reached: Callable[[str], None], names: Mapping[str, str]) -> None:
