@@ -1,16 +1,17 @@
 """What tests are written with."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import pytest
 from django.contrib.auth.hashers import make_password
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.test import Client
 from django.utils import timezone
 from psycopg.conninfo import make_conninfo
@@ -27,6 +28,8 @@ from lockstep.tests.kit.servers import superuser_url as superuser_url
 from lockstep.tests.kit.waiting import WAIT_TIMEOUT as WAIT_TIMEOUT
 from lockstep.tests.kit.waiting import eventually as eventually
 from lockstep.tests.kit.workers import BackgroundWorker as BackgroundWorker
+
+T, R = TypeVar("T"), TypeVar("R")
 
 APPEND_ONLY = ("shop_movement", "lockstep_change")
 MADE_BY_MIGRATIONS = {"django_migrations", "django_content_type", "auth_permission"}
@@ -139,6 +142,19 @@ def another_role(own: str, name: str, options: str = "") -> Iterator[None]:
             yield
         finally:
             made.execute(f"DROP ROLE {name}")
+
+
+def in_threads(threads: int, work: Callable[[T], R], things: Sequence[T]) -> list[R]:
+    """The results in any order. Each thread has one connection, as in the web server: opening one costs more."""
+
+    def share(n: int) -> list[R]:
+        try:
+            return [work(thing) for thing in things[n::threads]]
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(threads) as pool:
+        return [result for results in pool.map(share, range(threads)) for result in results]
 
 
 def database_address(port: int | None = None) -> str:
