@@ -1,21 +1,23 @@
 """What tests are written with."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import pytest
 from django.contrib.auth.hashers import make_password
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.test import Client
 from django.utils import timezone
 from psycopg.conninfo import make_conninfo
+from uuid_utils.compat import uuid7
 
-from backend.accounts.models import Session, Token, User
+from backend.accounts.models import Token, User
 from backend.accounts.sessions import EVERYTHING, new_secret
 from lockstep.install import declare_subscriptions
 
@@ -27,6 +29,8 @@ from lockstep.tests.kit.servers import superuser_url as superuser_url
 from lockstep.tests.kit.waiting import WAIT_TIMEOUT as WAIT_TIMEOUT
 from lockstep.tests.kit.waiting import eventually as eventually
 from lockstep.tests.kit.workers import BackgroundWorker as BackgroundWorker
+
+T, R = TypeVar("T"), TypeVar("R")
 
 APPEND_ONLY = ("shop_movement", "lockstep_change")
 MADE_BY_MIGRATIONS = {"django_migrations", "django_content_type", "auth_permission"}
@@ -59,27 +63,44 @@ class Person:
         return self.delete("/api/v1/users/me/", {"password": f"{self.user.username}-password"})
 
 
+# Accounts with a session and an access token each, in one round trip; the rows of the accounts are its result.
+SIGNED_IN = """
+    WITH given AS (
+        SELECT * FROM unnest(%(users)s::uuid[], %(names)s::text[], %(passwords)s::text[], %(staff)s::boolean[],
+                             %(sessions)s::uuid[], %(digests)s::bytea[])
+            AS given (user_id, username, password, is_staff, session_id, digest)
+    ), session AS (
+        INSERT INTO accounts_session (id, user_id, scope, expires)
+        SELECT session_id, user_id, %(scope)s, %(expires)s FROM given
+    ), token AS (
+        INSERT INTO accounts_token (digest, session_id, kind, expires)
+        SELECT digest, session_id, %(kind)s, %(expires)s FROM given
+    )
+    INSERT INTO accounts_user (id, username, password, is_staff, is_superuser, is_active,
+                               first_name, last_name, email, date_joined)
+    SELECT user_id, username, password, is_staff, is_staff, true, '', '', '', %(joined)s FROM given
+    RETURNING *
+"""
+
+
 def signed_in(*names: str, staff: Collection[str] = ()) -> list[Person]:
-    """New accounts, each with a session, in three statements and without a form: most tests begin here."""
-    users = User.objects.bulk_create(
-        User(
-            username=name,
-            password=make_password(f"{name}-password"),
-            is_staff=name in staff,
-            is_superuser=name in staff,
-        )
-        for name in names
-    )
-    expires = timezone.now() + timedelta(days=7)
-    sessions = Session.objects.bulk_create(Session(user=user, scope=EVERYTHING, expires=expires) for user in users)
-    secrets = [new_secret() for _ in users]
-    Token.objects.bulk_create(
-        Token(digest=Token.digest_of(secret), session=session, kind=Token.Kind.ACCESS, expires=expires)
-        for session, secret in zip(sessions, secrets, strict=True)
-    )
+    """New accounts, each with a session, in one statement and without a form: most tests begin here."""
+    joined, secrets = timezone.now(), [new_secret() for _ in names]
+    values = {
+        "users": [uuid7() for _ in names],
+        "names": list(names),
+        "passwords": [make_password(f"{name}-password") for name in names],
+        "staff": [name in staff for name in names],
+        "sessions": [uuid7() for _ in names],
+        "digests": [Token.digest_of(secret) for secret in secrets],
+        "scope": EVERYTHING,
+        "kind": Token.Kind.ACCESS.value,
+        "joined": joined,
+        "expires": joined + timedelta(days=7),
+    }
     return [
         Person(user, Client(headers={"authorization": f"Bearer {secret}"}, raise_request_exception=False))
-        for user, secret in zip(users, secrets, strict=True)
+        for user, secret in zip(User.objects.raw(SIGNED_IN, values), secrets, strict=True)
     ]
 
 
@@ -139,6 +160,19 @@ def another_role(own: str, name: str, options: str = "") -> Iterator[None]:
             yield
         finally:
             made.execute(f"DROP ROLE {name}")
+
+
+def in_threads(threads: int, work: Callable[[T], R], things: Sequence[T]) -> list[R]:
+    """The results in any order. Each thread has one connection, as in the web server: opening one costs more."""
+
+    def share(n: int) -> list[R]:
+        try:
+            return [work(thing) for thing in things[n::threads]]
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(threads) as pool:
+        return [result for results in pool.map(share, range(threads)) for result in results]
 
 
 def database_address(port: int | None = None) -> str:

@@ -56,7 +56,9 @@ def one(shared_run: Run) -> Run:
     return shared_run
 
 
-def test_first_start_prints_working_commands_and_second_keeps_the_data(run: Callable[..., Run]) -> None:
+def test_first_start_prints_working_commands_second_keeps_the_data_and_control_c_ends_it(
+    run: Callable[..., Run],
+) -> None:
     first = run()
     first.until_ready()
     lines = first.output.splitlines()
@@ -82,6 +84,10 @@ def test_first_start_prints_working_commands_and_second_keeps_the_data(run: Call
     headers = {"Authorization": f"Bearer {second.sign_in('admin', '12345')}"}
     found = httpx.get(f"{second.url}/fakeapi/v1/posts/?_limit=1000", headers=headers, trust_env=False).json()
     assert post["id"] in [one["id"] for one in found]
+    os.killpg(second.make.pid, signal.SIGINT)
+    second.code()
+    second.none_left()
+    assert "Traceback" not in second.output
 
 
 def test_a_running_system_holds_the_environment_that_it_runs_from(one: Run) -> None:
@@ -120,16 +126,6 @@ def test_a_signal_ends_everything(run: Callable[..., Run], target: str, number: 
     one.none_left()
     if target == "launcher":
         assert code == 0
-    assert "Traceback" not in one.output
-
-
-@pytest.mark.usefixtures("home")
-def test_control_c_ends_everything_without_a_traceback(run: Callable[..., Run]) -> None:
-    one = run()
-    one.until_ready()
-    os.killpg(one.make.pid, signal.SIGINT)
-    one.code()
-    one.none_left()
     assert "Traceback" not in one.output
 
 

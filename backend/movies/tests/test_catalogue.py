@@ -1,14 +1,13 @@
 """The provider's movies, kept here whatever the provider does."""
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from unittest.mock import patch
 from uuid import UUID
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection, connections
+from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from prometheus_client import REGISTRY
@@ -21,7 +20,7 @@ from backend.movies.models import Catalogue, Movie
 from devstack.sandbox.november7 import NO_FAULTS, OBSERVED, FaultProfile, StandIn
 from lockstep.changes.models import LoggedChange
 from lockstep.http.errors import ProviderError
-from tests.support import Cast
+from tests.support import Cast, in_threads
 
 PATH = "/api/v1/movies/"
 GONE = "http://127.0.0.1:9"
@@ -257,15 +256,10 @@ def test_500_searches_at_once_on_a_cold_catalogue_are_one_call(provider: StandIn
     token = open_opaque(User.objects.create_user("someuser"))
 
     def search(_: int) -> tuple[int, int]:
-        try:
-            answer = Client().get(f"{PATH}?query=quiet", headers={"authorization": f"Bearer {token}"})
-            return answer.status_code, len(answer.json().get("results", []))
-        finally:
-            connections.close_all()
+        answer = Client().get(f"{PATH}?query=quiet", headers={"authorization": f"Bearer {token}"})
+        return answer.status_code, len(answer.json().get("results", []))
 
-    with ThreadPoolExecutor(16) as pool:
-        answers = set(pool.map(search, range(500)))
-    assert answers == {(200, 10)}
+    assert set(in_threads(16, search, range(500))) == {(200, 10)}
     assert provider.counts() == {"GET /movies": 1}
 
 

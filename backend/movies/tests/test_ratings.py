@@ -2,18 +2,17 @@
 
 import random
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from django.db import connection, connections
+from django.db import connection
 
 from backend.accounts.models import User
 from backend.movies import actions
 from backend.movies.catalogue import check_tallies
 from backend.movies.models import Movie, Rating, Tally
 from lockstep.rest.errors import Invalid
-from tests.support import Cast, Person
+from tests.support import Cast, Person, in_threads
 
 PATH = "/api/v1/movies/ratings/"
 
@@ -154,8 +153,7 @@ def test_votes_at_once_are_one_each_and_counted_right_at_every_instant(
 
     looking = threading.Thread(target=look)
     looking.start()
-    with ThreadPoolExecutor(16) as pool:
-        taken = sum(pool.map(lambda n: vote_and_think_again(people[n % len(people)], movies[:10], n), range(votes)))
+    taken = sum(in_threads(16, lambda n: vote_and_think_again(people[n % len(people)], movies[:10], n), range(votes)))
     over.set()
     looking.join()
     assert votes // 2 < taken < votes  # some met their own earlier vote
@@ -178,10 +176,7 @@ def vote_and_think_again(person: User, movies: list[Movie], seed: int) -> bool:
             actions.delete_rating(actor="", user=person, key=made.pk)
     except Invalid:
         return False
-    else:
-        return True
-    finally:
-        connections.close_all()
+    return True
 
 
 @pytest.mark.django_db(transaction=True)
@@ -193,11 +188,7 @@ def test_one_of_many_concurrent_ratings_is_created(movies: list[Movie]):
             actions.create_rating(actor="", user=person, movie_id=movies[0].pk, rating_type="UPVOTE")
         except Invalid:
             return False
-        else:
-            return True
-        finally:
-            connections.close_all()
+        return True
 
-    with ThreadPoolExecutor(8) as pool:
-        assert sum(pool.map(vote, range(40))) == 1
+    assert sum(in_threads(8, vote, range(40))) == 1
     assert counted(movies[0]) == (1, 0)
