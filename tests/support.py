@@ -30,7 +30,8 @@ from lockstep.tests.kit.waiting import WAIT_TIMEOUT as WAIT_TIMEOUT
 from lockstep.tests.kit.waiting import eventually as eventually
 from lockstep.tests.kit.workers import BackgroundWorker as BackgroundWorker
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 APPEND_ONLY = ("shop_movement", "lockstep_change")
 MADE_BY_MIGRATIONS = {"django_migrations", "django_content_type", "auth_permission"}

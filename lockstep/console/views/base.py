@@ -186,7 +186,13 @@ class ActionView(ConsoleView):
     form_class: ClassVar[type[forms.Form]] = forms.Form
     is_dangerous: ClassVar[bool] = False
     # What an operation may be refused with; nothing is changed then, and the reason is a message.
-    refusals: ClassVar[tuple[type[Exception], ...]] = (WrongState, StillDeclared, UnknownMessage, NotInLog, OtherOperation)
+    refusals: ClassVar[tuple[type[Exception], ...]] = (
+        WrongState,
+        StillDeclared,
+        UnknownMessage,
+        NotInLog,
+        OtherOperation,
+    )
 
     def subscription(self) -> str:
         """The subscription that it concerns."""

@@ -22,9 +22,10 @@ from lockstep.console.views.base import SECTIONS, ActionPreview, Breadcrumb, mou
 from lockstep.console.views.webhooks import EndpointAction, EndpointPage, ListForm
 from lockstep.delivery.operations import WrongState
 from lockstep.delivery.reports import ReplayResult
-from lockstep.rest.concurrency import Match, etag
+from lockstep.rest.concurrency import Match
 from lockstep.rest.pages import ErrorPage
 from lockstep.rest.rate_limit import limiter
+from lockstep.rest.responses import etag
 from lockstep.rest.users import AnyUser
 from lockstep.webhooks import actions
 from lockstep.webhooks.actions import SWITCHED_OFF

@@ -13,7 +13,7 @@ from lockstep.console.models import Run
 from lockstep.console.reads.actors import read_actors
 from lockstep.console.reads.runs import DifferenceFilter, newer_plan, read_differences, read_runs, run_of
 from lockstep.console.views.base import SECTIONS, Breadcrumb, ConsoleView
-from lockstep.console.views.parameters import is_storable
+from lockstep.console.words import is_storable
 from lockstep.delivery.heartbeat import worker_state
 
 LISTED = 50  # differences of a page
