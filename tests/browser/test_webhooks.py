@@ -131,7 +131,9 @@ def see_and_switch_off(page: Page) -> None:
     take_pictures(page, "console-webhook-off")
     assert_accessible(page)
     button(page, "Switch off")
-    expect(page.locator(".verdict").first).to_contain_text("switched off by an operator: It answers with errors.")
+    expect(page.get_by_role("region", name="State")).to_contain_text(
+        "switched off by an operator: It answers with errors."
+    )
 
 
 def test_endpoints_of_others_do_not_exist_for_a_user(page: Page, observer: Observer, receiver: Receiver):
