@@ -8,7 +8,7 @@ BUILT := $(VENV)/.built
 BUILDING := $(VENV)/.building
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-unit test-engine test-images test-faults image scan lint schema docs pictures clients movies-client bench clean
+.PHONY: help run build test test-unit test-browser test-engine test-images test-faults image scan lint schema docs pictures clients movies-client bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -41,13 +41,17 @@ TEST_SERVERS ?= 3
 PYTEST = $(PY) -m devstack.launcher exec --test-servers $(TEST_SERVERS) -- $(PY) -m pytest -n auto --dist worksteal
 ENGINE = $(PY) -m devstack.launcher exec --test-servers $(TEST_SERVERS) -- $(PY) -m devstack.engine
 # Tests start many Python processes: bytecode is written, even if the environment disables it.
-test test-unit test-engine test-faults test-images: export PYTHONDONTWRITEBYTECODE =
-test test-unit test-engine test-faults test-images: export PYTHONPYCACHEPREFIX = $(abspath .lockstep/bytecode)
-test: build ## the whole suite but for images and the long fault runs, on throwaway PostgreSQLs
-	@exec $(PYTEST) -m "not faults and not images" $(ARGS)
+test test-unit test-browser test-engine test-faults test-images: export PYTHONDONTWRITEBYTECODE =
+test test-unit test-browser test-engine test-faults test-images: export PYTHONPYCACHEPREFIX = $(abspath .lockstep/bytecode)
+test: build ## the whole suite but for browser, images and the long fault runs, on throwaway PostgreSQLs
+	@exec $(PYTEST) -m "not browser and not faults and not images" $(ARGS)
 
 test-unit: build ## the quick part: what lies beside the code that it tests
 	@exec $(PYTEST) -m "not slow and not faults" lockstep backend devstack $(ARGS)
+
+# In one process: they share a running system, which waits for one page at a time.
+test-browser: build ## the pages, opened in Chromium
+	@exec $(PY) -m devstack.launcher exec --test-servers 1 -- $(PY) -m pytest -m browser tests/browser $(ARGS)
 
 test-images: build ## what is in deploy/: checked, built and run with podman
 	@$(PY) -m devstack.launcher.install deploy

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 
 from backend.posts.mirror import JSONPLACEHOLDER
 from lockstep.changes.commands import counted
-from lockstep.delivery.models import DeadLetter, Lane
+from lockstep.models import DeadLetter, Lane
 from lockstep.mirror.collections import Collection
 from lockstep.mirror.copies import state_of_copy
 from lockstep.mirror.models import RemoteObject

@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -23,7 +24,6 @@ from lockstep.delivery.relay import declare
 from lockstep.delivery.subscriptions import Pool, registered
 from lockstep.http.errors import ProviderError
 from lockstep.mirror.apply import Applier
-from lockstep.mirror.ceiling import Ceiling
 from lockstep.mirror.collections import Client, Mirror, registered_mirrors
 from lockstep.mirror.plan import Kind, Plan, Step
 from lockstep.mirror.reconcile import Reconciler
@@ -87,15 +87,12 @@ async def apply_plan(run: Claimed, pool: Pool, progress: Progress) -> Ended:
         try:
             await _make(plan, client, progress)
             matched, new = await _match(plan, planned, progress)
-            deletions = sum(1 for each in matched.values() if each.kind == "delete")
-            limit = int(run.parameters.get("max_delete", 0))
-            if too_much := Ceiling(delete=limit).exceeded_by({"delete": deletions}):
-                raise RunFailed(f"Nothing was changed: {too_much[0]}.")
             await plan.verify()
             applier = await _push(plan, client, pool, matched, progress)
         finally:
             await plan.close()
-        await state.resume()
+        if matched:  # an old plan of which nothing is left says nothing about a stop since then
+            await state.resume()
         left = await _left(mirror, client, connection, progress)
     result = applier.result
     counts = {kind: result.done[kind] for kind in ("create", "update", "delete")}
@@ -130,26 +127,26 @@ async def _keep(plan: Plan, run: Claimed, pool: Pool, progress: Progress) -> int
     """Stores the plan's differences, in the order in which they are applied, up to the limit. Returns how many."""
     progress.begin("storing the differences", min(plan.counts.total(), MAX_DIFFERENCES))
     batch: list[dict[str, object]] = []
-    async for step in _all_steps(plan, "delete", "create", "update", "not_persisted"):
-        if progress.done == MAX_DIFFERENCES:
-            break
-        progress.done += 1
-        batch.append(_row(progress.done, step))
-        if len(batch) == BATCH:
-            await add_differences(pool, run, batch)
-            batch = []
+    for one in _in_order(plan, "delete", "create", "update", "not_persisted"):
+        async with one as steps:
+            async for step in steps:
+                if progress.done == MAX_DIFFERENCES:
+                    break
+                progress.done += 1
+                batch.append(_row(progress.done, step))
+                if len(batch) == BATCH:
+                    await add_differences(pool, run, batch)
+                    batch = []
     await add_differences(pool, run, batch)
     return progress.done
 
 
-async def _all_steps(plan: Plan, *kinds: Kind) -> AsyncIterator[Step]:
+def _in_order(plan: Plan, *kinds: Kind) -> Iterator[AbstractAsyncContextManager[AsyncIterator[Step]]]:
     """The steps of all collections: deletions of children first, then the others with parents first."""
     for kind in kinds:
         collections = plan.mirror.collections
         for collection in reversed(collections) if kind == "delete" else collections:
-            async with plan.steps(collection, kind) as steps:
-                async for step in steps:
-                    yield step
+            yield plan.steps(collection, kind)
 
 
 def _row(number: int, step: Step) -> dict[str, object]:
@@ -229,16 +226,18 @@ async def _match(plan: Plan, planned: Iterable[Planned], progress: Progress) -> 
     objects = {(collection, object_id) for collection, object_id, _ in known if object_id}
     matched, found = dict[Key, Planned](), set[UUID]()
     changed, new = set[Identity](), 0
-    async for step in _all_steps(plan, "delete", "create", "update"):
-        mark = signature(step)
-        identity = (step.collection.name, step.object_id or "", step.remote_id or "")
-        if mark in by_signature:
-            matched[_key(step)] = by_signature[mark]
-            found.add(mark)
-        elif identity in known or identity[:2] in objects:
-            changed.update({identity, (*identity[:2], "")})
-        else:
-            new += 1
+    for one in _in_order(plan, "delete", "create", "update"):
+        async with one as steps:
+            async for step in steps:
+                mark = signature(step)
+                identity = (step.collection.name, step.object_id or "", step.remote_id or "")
+                if mark in by_signature:
+                    matched[_key(step)] = by_signature[mark]
+                    found.add(mark)
+                elif identity in known or identity[:2] in objects:
+                    changed.update({identity, (*identity[:2], "")})
+                else:
+                    new += 1
     for mark, each in by_signature.items():
         if mark not in found:
             own = (each.collection, each.object_id, each.remote_id)

@@ -1,4 +1,4 @@
-"""The tables of the console: what operators did, and a day of samples."""
+"""The tables of the console: operations of operators and of owners of endpoints, a day of samples, and runs."""
 
 from django.db import models
 from django.db.models.functions import Now
@@ -12,7 +12,7 @@ MAX_LAG = 1e12  # seconds
 
 @capture("at", "actor", "kind", "subscription", "parameters", "outcome")
 class Operation(models.Model):
-    """One operation of an operator, written in its transaction. Its id comes with the form, so that it is done once."""
+    """One operation of a page, written in its transaction. Its id comes with the form, so that it is done once."""
 
     id = models.UUIDField(primary_key=True, db_default=UUID7())
     at = models.DateTimeField(db_default=Now(), db_index=True)

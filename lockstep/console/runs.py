@@ -8,6 +8,7 @@ interrupted.
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,6 +18,7 @@ from uuid import UUID
 from django.db import connections
 from psycopg.types.json import Jsonb
 
+from lockstep.changes.database_errors import is_transient
 from lockstep.conf import lockstep_settings
 from lockstep.delivery.database import open_pool
 from lockstep.delivery.operations import WrongState
@@ -150,10 +152,18 @@ async def _hold(run: Claimed, pool: Pool, work: Work) -> None:
     """Renews the lease while the work goes on, and stores how it ended; ends the work when the lease is lost."""
     progress = Progress()
     working = asyncio.ensure_future(_ended(run, work, pool, progress))
+    renewed = time.monotonic()
     try:
         while not working.done():
             await asyncio.wait({working}, timeout=BEAT_SECONDS)
-            if not await _renew(run, pool, progress):
+            try:
+                is_held = await _renew(run, pool, progress)
+            except Exception as error:
+                if not is_transient(error) or time.monotonic() - renewed > LEASE["lease"].total_seconds():
+                    raise
+                continue  # the lease still holds: a fail-over of seconds does not interrupt an application
+            renewed = time.monotonic()
+            if not is_held:
                 logger.warning("the run %s (%s %s) was lost to another worker", run.id, run.kind, run.mirror)
                 return
         state, ended = working.result()
@@ -180,10 +190,11 @@ async def _ended(run: Claimed, work: Work, pool: Pool, progress: Progress) -> tu
 
 async def _renew(run: Claimed, pool: Pool, progress: Progress) -> bool:
     """Renews the lease, and stores the progress. Returns whether the run is still held."""
-    noted, progress.noted = progress.noted, []
+    noted = list(progress.noted)
     async with pool.connection() as connection:
         if noted:
             await connection.execute(SQL["note_outcomes"], {"id": run.id, "batch": Jsonb(noted)})
+            del progress.noted[: len(noted)]  # not before: they are noted again where this has failed
         how = {"step": progress.step, "done": progress.done, "total": progress.total}
         cursor = await connection.execute(SQL["renew"], run.key | LEASE | how)
         return await cursor.fetchone() is not None

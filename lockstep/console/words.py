@@ -5,6 +5,8 @@ from datetime import datetime
 
 from django.utils import timezone
 
+__all__ = ["clock"]
+
 MAX_PLAIN = 300  # characters
 # Characters that hide or reorder others: controls, and marks of direction. Lines and tabs may be.
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")

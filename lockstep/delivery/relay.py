@@ -27,9 +27,18 @@ CHUNK = 10_000  # the most rows of the log, and about the most deliveries, of on
 FEW = 8  # windows of so few numbers are not divided, however many subscriptions follow them: most are so small
 COUNTS_TO_THE_CAP = 8  # how often waiting changes are counted while a subscription fills up to its cap
 
-PARTS = ("logged", "wanted", "moved")
-FEW_PARTS = {part: RELAY[f"few_{part}"] for part in PARTS} | {"types": Statement("logged")}
-CHUNK_PARTS = {part: RELAY[f"chunk_{part}"] for part in PARTS} | {"types": Statement("event_type")}
+FEW_PARTS = {
+    "logged": RELAY["few_logged"],
+    "types": Statement("logged"),
+    "wanted": RELAY["few_wanted"],
+    "moved": RELAY["few_moved"],
+}
+CHUNK_PARTS = {
+    "logged": RELAY["chunk_logged"],
+    "types": Statement("event_type"),
+    "wanted": RELAY["chunk_wanted"],
+    "moved": RELAY["chunk_moved"],
+}
 FAN_OUT_FEW = RELAY["fan_out"].with_parts(**FEW_PARTS, kept=Statement(""))
 FAN_OUT_CHUNK = RELAY["fan_out"].with_parts(**CHUNK_PARTS, kept=Statement(""))
 # For a window with changes that wait in lanes already. It takes twice as long, so it is the second choice.

@@ -8,6 +8,8 @@ from lockstep.delivery.remote_copies import RemoteCopy
 from lockstep.mirror.collections import Mirror
 from lockstep.mirror.models import RemoteObject
 
+__all__ = ["state_of_copy"]
+
 TIMES = (
     ("Acknowledged", "acknowledged_at"),
     ("Verified", "verified_at"),

@@ -16,7 +16,7 @@ from tests.browser.pages import assert_accessible, press_until, sign_in_to_admin
 from tests.browser.test_home import provider_url
 from tests.support import eventually
 
-pytestmark = [pytest.mark.slow, pytest.mark.needs("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.needs("browser")]
 
 MIRROR = "jsonplaceholder-mirror"
 SUBSCRIPTION = f"/console/subscriptions/{MIRROR}/"
@@ -196,5 +196,5 @@ def test_operations_on_a_subscription_by_the_keyboard_alone(page: Page):
 def follow(page: Page, selector: str) -> None:
     """Moves the focus there by the keyboard, and presses Enter."""
     press_until(page, selector)
-    page.keyboard.press("Enter")
-    page.wait_for_load_state()
+    with page.expect_navigation():
+        page.keyboard.press("Enter")

@@ -10,7 +10,7 @@ from backend.entities.stand_ins import StandIn
 from tests.acceptance.running import Run
 from tests.browser.pages import assert_accessible, press_until, take_pictures
 
-pytestmark = [pytest.mark.slow, pytest.mark.needs("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.needs("browser")]
 
 DELIVERED = re.compile("Delivered as post")
 WAITS = re.compile("It is tried every 5 seconds")

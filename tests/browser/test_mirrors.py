@@ -9,7 +9,7 @@ from tests.acceptance.running import Run
 from tests.browser.pages import assert_accessible, press_until, sign_in_to_admin, take_pictures
 from tests.browser.test_home import provider_url
 
-pytestmark = [pytest.mark.slow, pytest.mark.needs("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.needs("browser")]
 
 MIRROR = "/console/mirrors/jsonplaceholder/"
 

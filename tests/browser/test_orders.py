@@ -11,7 +11,7 @@ from devstack.sandbox.payments.card_behaviours import LOSES_THE_REQUEST
 from tests.acceptance.running import Run
 from tests.browser.pages import assert_accessible, sign_in_to_admin, take_pictures
 
-pytestmark = [pytest.mark.slow, pytest.mark.needs("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.needs("browser")]
 
 
 @pytest.fixture

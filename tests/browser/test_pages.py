@@ -9,7 +9,7 @@ from tests.acceptance.running import Run
 from tests.browser.conftest import Observer
 from tests.browser.pages import assert_accessible, press_until, sign_in_to_admin, take_pictures
 
-pytestmark = [pytest.mark.slow, pytest.mark.needs("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.needs("browser")]
 
 
 def test_admin_lists_posts_for_staff(page: Page):

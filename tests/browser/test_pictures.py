@@ -21,7 +21,7 @@ from backend.entities.stand_ins import StandIn
 from tests.acceptance.running import ROOT, Run
 from tests.browser.test_home import DELIVERED, WAITS, latest, provider_url
 
-pytestmark = [pytest.mark.slow, pytest.mark.needs("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.needs("browser")]
 
 TUTORIAL = ROOT / "docs" / "tutorial-backend.md"
 PICTURES = ROOT / "docs" / "pictures"
@@ -80,11 +80,9 @@ class Reader:
 
     def run(self, command: str) -> None:
         """In another terminal."""
-        environment = {"PATH": os.environ["PATH"], "LOCKSTEP_HOME": str(self.system.home)}
-        words = [sys.executable if word == ".venv/bin/python" else word for word in shlex.split(command)]
-        done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-        expected = next(self.written[command.partition("manage.py ")[2]])
-        assert done.returncode == 0 and expected in done.stdout, done.stdout + done.stderr
+        _, _, words = command.partition(".venv/bin/python manage.py ")
+        written = manage(self.system, words)
+        assert next(self.written[words]) in written, written
 
     def take(self, name: str) -> None:
         """A picture of what the window shows or of a part of the page, and another in dark where documents have it."""
@@ -95,6 +93,15 @@ class Reader:
             self.page.emulate_media(color_scheme="dark")
             shown.screenshot(path=self.pictures / f"{name}-dark.png")
             self.page.emulate_media(color_scheme="light")
+
+
+def manage(system: Run, words: str) -> str:
+    """What a command of manage.py writes about this system."""
+    environment = {"PATH": os.environ["PATH"], "LOCKSTEP_HOME": str(system.home)}
+    command = [sys.executable, "manage.py", *shlex.split(words)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def let_it_live(system: Run) -> None:
@@ -126,6 +133,7 @@ def test_every_step_of_the_tutorial_does_what_it_says(system: Run, page: Page, t
     pictures = ROOT / MADE_INTO if MADE_INTO else tmp_path
     pictures.mkdir(parents=True, exist_ok=True)
     StandIn("provider", provider_url(system)).mend()
+    manage(system, "lockstep discard jsonplaceholder-mirror --all --reason tests")  # what other tests have left
     page.set_viewport_size(SIZE)
     if MADE_INTO:
         let_it_live(system)

@@ -16,7 +16,7 @@ from tests.browser.conftest import PATIENCE, Observer
 from tests.browser.pages import GRAVE, SCHEMES, take_pictures
 from tests.browser.programs import axe
 
-pytestmark = [pytest.mark.slow, pytest.mark.needs("browser"), pytest.mark.needs("mkdocs")]
+pytestmark = [pytest.mark.browser, pytest.mark.needs("browser"), pytest.mark.needs("mkdocs")]
 
 OPENED = ("index", "tutorial-backend", "how-to/destination", "operations", "reference", "states", "decisions/index")
 # Without reading the styles once more, which a page from a disk may not.

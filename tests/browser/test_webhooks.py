@@ -10,7 +10,7 @@ from lockstep.webhooks.tests.receiver import Receiver, receiving
 from tests.browser.conftest import Observer
 from tests.browser.pages import assert_accessible, press_until, sign_in_to_admin, take_pictures
 
-pytestmark = [pytest.mark.slow, pytest.mark.needs("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.needs("browser")]
 
 SECRET = re.compile(r"whsec_[A-Za-z0-9+/=]{40,}")
 

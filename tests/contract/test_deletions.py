@@ -22,6 +22,7 @@ from backend.shop.catalogue.actions import add_tag
 from backend.shop.models import Order, PendingVocabulary, Product, SearchEntry, Tag
 from backend.shop.orders.bags import order_bag, put_in_bag
 from backend.shop.payments.actions import confirm_order
+from lockstep.console.models import Difference, Run
 from lockstep.delivery.models import Attempt, DeadLetter, Delivery, Lane, Subscription
 from lockstep.mirror.tests.support import run_command
 from tests.admin_pages import admin_of
@@ -87,6 +88,9 @@ def everything_of(cast: Cast) -> dict[str, Any]:
     Subscription.objects.create(name=UNDECLARED, kind="event", follows=["posts.post.*"])
     for name in (UNDECLARED, f"webhook:{made['endpoint']}"):
         hang_from(name, str(made["post"]))
+    plan = Run.objects.create(kind=Run.Kind.PLAN, mirror="jsonplaceholder", actor=actor, state=Run.State.DONE)
+    Run.objects.create(kind=Run.Kind.APPLY, mirror="jsonplaceholder", actor=actor, plan=plan)
+    Difference.objects.create(run=plan, number=1, kind="create", collection="posts")
     return made
 
 

@@ -25,6 +25,15 @@ EXECUTED = {
 }
 # The beginning of each other block, and why nothing executes it.
 NOT_EXECUTED = {
+    "clients.md": {
+        "make clients": "tests/contract/test_clients.py generates them into another folder, as it does",
+        "pip install ./clients/python": "test_clients.py runs the same program against a running system",
+        "npm install ./clients/typescript": "test_clients.py compiles and runs the same program",
+        "post = create_post.sync(": "it is a part of examples/clients/shop.py",
+        "const { data, error } = await client.POST(": "it is a part of examples/clients/shop.ts",
+        "event = PostsPostCreatedEvent.from_dict(": "a line for a receiver of the reader's own",
+        'type Created = webhooks["posts.post.created"]': "a line for a receiver of the reader's own",
+    },
     "contributing.md": {
         ".venv/bin/python -m devstack.launcher exec --test-servers 1 --": "it is how a test is run, with any path",
     },

@@ -2061,7 +2061,7 @@ BUGS = [
     SeededBug(
         "a right that was withdrawn meanwhile is enough for an operation",
         CONSOLE_BASE,
-        "if account is None or not (account.is_active and account.is_staff and account.has_perm(self.permission)):",
+        "if account is None or not self.is_allowed(account):",
         "if account is None:",
         "lockstep/tests/test_console.py::test_an_action_needs_the_permission_in_its_own_transaction",
     ),

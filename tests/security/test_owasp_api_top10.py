@@ -1478,6 +1478,7 @@ PUBLIC = {"GET healthz/?$", "GET readyz/?$", "GET problems/?$", "GET problems/(?
 PUBLIC |= {"GET api/schema/?$", "GET api/schema/swagger-ui/?$", "GET api/schema/redoc/?$"}
 PUBLIC |= {"POST api/register/?$", "POST api/v1/users/register/?$"}
 PUBLIC |= {"GET $", "GET favicon.ico"}  # the start page, which shows a stranger no details
+PUBLIC |= {"GET sign-in/?$", "POST sign-in/?$"}
 
 
 def test_only_these_operations_need_no_credentials():

@@ -12,7 +12,7 @@ from backend.shop.payments import actions
 from backend.shop.payments.models import Payment
 from backend.shop.states import machines
 from lockstep.console.words import clock
-from lockstep.delivery.models import DeadLetter, Lane
+from lockstep.models import DeadLetter, Lane
 
 CONFIRMED = machines.ORDER.transition("end").source
 
@@ -74,8 +74,10 @@ def _ending(order: Order, payment: Payment | None) -> tuple[str, bool]:
 
 
 def _unanswered(order: Order, payment: Payment | None) -> tuple[str, bool]:
-    if order.state != CONFIRMED or payment is None or payment.decided or not payment.ending:
-        return f"It is {order.state}: it must be confirmed, and staff must have ended it before.", False
+    if order.state != CONFIRMED or payment is None or payment.decided:
+        return f"It is {order.state}: only a confirmed order can be ended.", False
+    if not payment.ending:
+        return "Staff have not ended it yet: end it first, so that a worker looks its charge up.", False
     if payment.ending > timezone.now() - timedelta(seconds=actions.HIDDEN_SECONDS):
         return (
             f"Staff must have ended it at least {actions.HIDDEN_SECONDS:.0f} s before: a charge may be under way.",

@@ -9,6 +9,8 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.urls import NoReverseMatch, reverse
 
+__all__ = ["Actor", "read_actors"]
+
 USER = "user:"
 
 

@@ -199,14 +199,7 @@ class ApplyView(MirrorAction):
 
     def perform(self, parameters: Mapping[str, Any]) -> str:
         self._require_appliable()
-        deletions = self.counts.get("delete", 0)
-        self.run = runs.ask(
-            "apply",
-            actor=self.actor,
-            mirror=self.mirror.provider,
-            plan=self.plan.pk,
-            parameters={"max_delete": max(deletions, 0)},
-        )
+        self.run = runs.ask("apply", actor=self.actor, mirror=self.mirror.provider, plan=self.plan.pk)
         changes = counted(to_apply(self.plan), "difference")
         return f"Asked to apply {changes} of the plan {self.plan.pk} at {self.mirror.provider}. A worker does it now."
 
