@@ -13,11 +13,13 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.views import View
 
 from backend.accounts.admin_sign_in import SignInForm
 from backend.home.trial import PostForm, Trial
 from lockstep.page_policy import page_policy
+from lockstep.rest.pages import ErrorPage
 from lockstep.rest.probes import readiness
 
 READABLE = ("ok", "read-only")  # the states of a database in which users and posts can be read
@@ -42,6 +44,13 @@ class IconView(View):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         return HttpResponse(ICON.read_bytes(), content_type="image/svg+xml", headers={"Cache-Control": "max-age=86400"})
+
+
+def out_of_date(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """The error for a form without the token of its session. `reason` is Django's, for developers."""
+    page = ErrorPage(render_to_string("403_csrf.html", request=request), status=403)
+    page.headers["Content-Security-Policy"] = page_policy()
+    return page
 
 
 class SignInView(LoginView):

@@ -8,10 +8,10 @@ from django.db.models import QuerySet
 
 from backend.posts.mirror import JSONPLACEHOLDER
 from lockstep.changes.commands import counted
-from lockstep.models import DeadLetter, Lane
 from lockstep.mirror.collections import Collection
 from lockstep.mirror.copies import state_of_copy
 from lockstep.mirror.models import RemoteObject
+from lockstep.models import DeadLetter, Lane
 
 
 def sync_states(collection: Collection, keys: Keys[UUID]) -> Mapping[UUID, str]:

@@ -22,11 +22,12 @@ class Shared(Generic[T]):
         self._read, self._clock = read, clock
         self._lock = Lock()
         self._latest: tuple[T, float] | None = None  # the value, and when it is too old
+        self._failure: tuple[Exception, float] | None = None  # the latest one, and when it came
 
     def get(self) -> T:
         """The value. While one thread reads, the others get the one before, unless that is out of date for MAX_SECONDS.
 
-        Raises what `read` raises.
+        Raises what `read` raises, and to all who waited for it: they do not read one after the other.
         """
         latest = self._latest
         now = self._clock()
@@ -38,13 +39,22 @@ class Shared(Generic[T]):
         try:
             if self._latest and self._clock() < self._latest[1]:
                 return self._latest[0]
+            if self._failure and self._failure[1] > now:
+                raise self._failure[0]
             began = self._clock()
-            value = self._read()
+            value = self._try()
             ended = self._clock()
             self._latest = value, ended + min(max(MIN_SECONDS, (ended - began) * SHARE_OF_TIME), MAX_SECONDS)
             return value
         finally:
             self._lock.release()
+
+    def _try(self) -> T:
+        try:
+            return self._read()
+        except Exception as error:
+            self._failure = error, self._clock()
+            raise
 
     def forget(self) -> None:
         """Forgets the value."""

@@ -16,7 +16,7 @@ from uuid_utils import uuid4
 from lockstep import telemetry
 from lockstep.changes.context import current_trace
 from lockstep.rest.errors import CONTENT_TYPE, MAX_QUOTED, cut, problem_response
-from lockstep.rest.pages import ErrorPage, error_response
+from lockstep.rest.pages import error_response
 from lockstep.rest.tracing import respond_in_a_span
 
 __all__ = ["REGISTRY"]
@@ -50,7 +50,7 @@ SAFE_REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 MAX_PATH = 2_048  # characters: matching a route of the admin takes the square of the length
 MAX_HEADER = 16_384  # characters of one header: parsing some takes the square of the length
 LENGTH = re.compile(r"[0-9]{1,18}")
-PAGES = ("/admin", "/console", "/static/")  # these keep Django's HTML errors, whatever the client prefers
+PAGES = ("/admin", "/static/")  # these keep Django's HTML errors, whatever the client prefers
 PROBES = ("/healthz", "/healthz/", "/readyz", "/readyz/", "/metrics", "/metrics/")
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 PAGE_POLICY = (
@@ -153,7 +153,7 @@ def as_problem(request: HttpRequest, response: HttpResponse) -> HttpResponse:
     """The response; an HTML error of Django's as problem+json, or as a page of ours for a client that prefers HTML."""
     if (
         response.status_code < 400
-        or isinstance(response, ErrorPage)
+        or getattr(response, "is_page", False)
         or response.get("Content-Type", "").startswith(("application/json", CONTENT_TYPE))
         or request.path.startswith(PAGES)
     ):

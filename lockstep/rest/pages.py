@@ -25,7 +25,9 @@ MAX_ACCEPT = 1_000  # characters; browsers send some two hundred
 
 
 class ErrorPage(HttpResponse):
-    """An HTML error that is sent as it is: other HTML errors are replaced by `error_response` (middleware.py)."""
+    """An HTML error that is sent as it is: those without `is_page` are replaced by `error_response` (middleware.py)."""
+
+    is_page = True
 
 
 def prefers_html(request: HttpRequest) -> bool:

@@ -2,8 +2,11 @@
 
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from typing import Any
 from uuid import uuid4
 
@@ -19,6 +22,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import path
 from django.utils import timezone
 from kit.operators import person, signed_in
+from kit.waiting import WAIT_TIMEOUT, eventually
 from project.blog.models import Article
 from project.people.models import Person
 
@@ -552,6 +556,28 @@ def test_a_failed_reading_is_tried_again():
     with pytest.raises(ValueError, match="away"):
         shared.get()
     assert shared.get() == 1
+
+
+def test_those_who_waited_for_a_reading_that_failed_do_not_read_one_after_the_other():
+    reads, moments, may_fail = list[int](), list[float](), Event()
+
+    def read() -> int:
+        reads.append(1)
+        may_fail.wait(WAIT_TIMEOUT)
+        raise ValueError("away")
+
+    def clock() -> float:
+        moments.append(time.monotonic())
+        return moments[-1]
+
+    shared = Shared(read, clock=clock)
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(shared.get) for _ in range(4)]
+        eventually(lambda: reads and len(moments) == 5, "three to wait for the first")  # which has asked twice
+        may_fail.set()
+        failures = [each.exception() for each in waiting]
+    assert [str(failure) for failure in failures] == ["away"] * 4
+    assert len(reads) == 1
 
 
 # --- The project ---

@@ -231,7 +231,7 @@ def test_a_post_that_waits_is_sent_by_a_rewind_to_its_change(stand_in: StandIn, 
     lane = {"model": POSTS.label, "object_id": str(post.pk), "subscription_id": JSONPLACEHOLDER.subscription}
     Lane.objects.create(**lane, attempts=2, failure="failed", cause="busy", next_at=timezone.now())
     client = admin_of(cast.staff.user)
-    page = client.get(linked(text_of(client), "Send it now…")).content.decode()
+    page = client.get(linked(text_of(client), "Send all since then…")).content.decode()
     assert "1 change of 1 object will be sent again" in page
 
 

@@ -34,6 +34,13 @@ def test_a_user_who_is_not_staff_signs_in_and_sees_their_endpoints(cast: Cast):
     assert client.get(HOOKS).status_code == 302
 
 
+def test_a_form_without_the_token_of_its_session_says_so(cast: Cast):
+    stranger = Client(enforce_csrf_checks=True, headers={"accept": "text/html"})
+    for path in (PAGE, "/admin/login/"):
+        refused = stranger.post(path, {"username": "owner", "password": "owner-password"})
+        assert (refused.status_code, "The form is out of date" in refused.content.decode()) == (403, True), path
+
+
 def test_an_endpoint_is_created_by_the_forms(cast: Cast):
     client = Client()
     client.force_login(cast.owner.user)

@@ -78,6 +78,7 @@ class ConsoleView(View):
         response.headers["X-Frame-Options"] = "DENY"
         response.headers["Referrer-Policy"] = "same-origin"
         response.headers["Cache-Control"] = "no-store"
+        response.is_page = True  # type: ignore[attr-defined]  # an error of ours is not replaced (lockstep/rest/middleware.py)
         return response
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:

@@ -23,7 +23,6 @@ from lockstep.console.views.webhooks import EndpointAction, EndpointPage, ListFo
 from lockstep.delivery.operations import WrongState
 from lockstep.delivery.reports import ReplayResult
 from lockstep.rest.concurrency import Match
-from lockstep.rest.pages import ErrorPage
 from lockstep.rest.rate_limit import limiter
 from lockstep.rest.responses import etag
 from lockstep.rest.users import AnyUser
@@ -49,9 +48,6 @@ class OwnerPage(EndpointPage):
         """True: all endpoints here are the user's own."""
         return True
 
-    def page(self, request: HttpRequest, context: Mapping[str, object], *, status: int = 200) -> HttpResponse:
-        return _as_it_is(super().page(request, context, status=status))
-
     def _base_context(self, request: HttpRequest) -> dict[str, object]:
         return {**self._frame(), "breadcrumbs": self.breadcrumbs(), "may_operate": True, **self._page_context(request)}
 
@@ -73,7 +69,7 @@ class OwnerPage(EndpointPage):
             return redirect_to_login(request.get_full_path())
         quota = limiter.count(f"user:{request.user.pk}")
         if quota.remaining >= 0:
-            return None
+            return self._too_long(request)
         sentence = f"You have sent too many requests. Try again in {quota.reset} seconds."
         refused = self._error_page(request, 429, "Too many requests", sentence)
         refused.headers["Retry-After"] = str(quota.reset)
@@ -82,16 +78,7 @@ class OwnerPage(EndpointPage):
     def _error_page(self, request: HttpRequest, status: int, title: str, sentence: str) -> HttpResponse:
         own = {"title": title, "sentence": sentence, "base_template": self.base_template}
         trail = {"breadcrumbs": [(SECTIONS["webhooks"], self.list_address())]}
-        return _as_it_is(
-            render(request, "lockstep/console/error.html", {**self._frame(), **own, **trail}, status=status)
-        )
-
-
-def _as_it_is(response: HttpResponse) -> HttpResponse:
-    """An error as a page that the project's middleware does not replace by its own."""
-    if response.status_code < 400:
-        return response
-    return ErrorPage(response.content, status=response.status_code)
+        return render(request, "lockstep/console/error.html", {**self._frame(), **own, **trail}, status=status)
 
 
 class OwnerAction(OwnerPage, EndpointAction):
