@@ -302,11 +302,10 @@ def test_a_bug_ends_the_run_and_says_where_to_look(monkeypatch: pytest.MonkeyPat
     ask()  # it does not block the next one
 
 
-def test_old_runs_go_with_their_differences(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(runs, "KEPT", 2)
+def test_all_but_five_old_runs_go_with_their_differences(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(audit_module, "_checks", [lambda: Finding("rows = x", 1, ["one"])])
     made = []
-    for _ in range(4):
+    for _ in range(7):
         made.append(ask())
         look()
     ask()
