@@ -7,6 +7,7 @@ The columns of the change log are filled from these settings, so a change writte
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from django.db import transaction
@@ -40,11 +41,11 @@ class Actor(str):
     `sql` is a boolean expression over `parameters`: true when the actor may still write. It locks the rows that it
     reads, so that the right cannot be withdrawn before the transaction ends.
 
-    A plain string is an actor that needs no confirmation: the system itself, or a command.
+    A plain string is an actor that needs no confirmation: the system itself, or a command. So is one without `sql`.
     """
 
-    sql: Statement
-    parameters: Mapping[str, object]
+    sql: Statement = UNCONFIRMED
+    parameters: Mapping[str, object] = MappingProxyType({})
 
     def refusal(self, confirmed: bool | None) -> Exception:
         """The error where the expression was not true."""

@@ -10,6 +10,8 @@ from django.conf import settings
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations import AddIndex
+from django.db.migrations.state import ProjectState
 
 from lockstep.changes.triggers import install_triggers
 from lockstep.conf import HAS_CHANGE_LOG, lockstep_settings
@@ -25,6 +27,31 @@ class FollowedSchemaEditor(BaseDatabaseSchemaEditor):
         if kind is None and not self.collect_sql and is_followed(self.connection):
             install_triggers(self.connection)
         super().__exit__(kind, error, traceback)
+
+
+class AddIndexBesideWriters(AddIndex):
+    """Makes an index for which no writer waits, in a migration that is not atomic.
+
+    Django's AddIndexConcurrently cannot be imported where there is no psycopg.
+    """
+
+    atomic = False
+
+    def database_forwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        """Makes it where the database has the table."""
+        model = to_state.apps.get_model(app_label, self.model_name)
+        if self.allow_migrate_model(schema_editor.connection.alias, model):
+            schema_editor.add_index(model, self.index, concurrently=True)  # type: ignore[call-arg]  # PostgreSQL's
+
+    def database_backwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        """Drops it where the database has the table."""
+        model = from_state.apps.get_model(app_label, self.model_name)
+        if self.allow_migrate_model(schema_editor.connection.alias, model):
+            schema_editor.remove_index(model, self.index, concurrently=True)  # type: ignore[call-arg]  # PostgreSQL's
 
 
 def follow_schema() -> None:

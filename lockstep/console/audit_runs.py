@@ -36,7 +36,13 @@ async def make_audit(run: Claimed, pool: Pool, progress: Progress) -> Ended:
     rows = list(_rows(findings))
     for start in range(0, len(rows), BATCH):
         await add_differences(pool, run, rows[start : start + BATCH])
-    return Ended(_outcome(findings), {"findings": [_told(each) for each in _listed(findings)]})
+    listed, unlisted = _listed(findings)
+    summary = {
+        "findings": [_told(each) for each in listed],
+        "unlisted": unlisted,
+        "left_out": sum(len(finding.differing) for finding in findings) - len(rows),
+    }
+    return Ended(_outcome(findings), summary)
 
 
 def _rows(findings: list[Finding]) -> Iterator[dict[str, object]]:
@@ -61,8 +67,8 @@ def _rows(findings: list[Finding]) -> Iterator[dict[str, object]]:
             }
 
 
-def _listed(findings: list[Finding]) -> list[Finding]:
-    """What is worth a line: all but the equal members of families, which are counted."""
+def _listed(findings: list[Finding]) -> tuple[list[Finding], int]:
+    """What is worth a line, and how many are left out. The equal members of families are counted in one."""
     equal = Counter(
         finding.subscription.partition(":")[0]
         for finding in findings
@@ -72,7 +78,7 @@ def _listed(findings: list[Finding]) -> list[Finding]:
     families = [
         Finding(f"log = {family}:*", 0, remark=counted(count, "subscription")) for family, count in equal.items()
     ]
-    return [*listed[:MAX_LISTED], *families]
+    return [*listed[:MAX_LISTED], *families], max(len(listed) - MAX_LISTED, 0)
 
 
 def _told(finding: Finding) -> dict[str, object]:

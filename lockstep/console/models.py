@@ -12,7 +12,10 @@ MAX_LAG = 1e12  # seconds
 
 @capture("at", "actor", "kind", "subscription", "parameters", "outcome")
 class Operation(models.Model):
-    """One operation of a page, written in its transaction. Its id comes with the form, so that it is done once."""
+    """One operation of a page, written in its transaction; kept for RETENTION_DAYS.
+
+    Its id comes with the form, so that it is done once.
+    """
 
     id = models.UUIDField(primary_key=True, db_default=UUID7())
     at = models.DateTimeField(db_default=Now(), db_index=True)
@@ -24,6 +27,7 @@ class Operation(models.Model):
 
     class Meta:
         required_db_features = (HAS_CHANGE_LOG,)
+        indexes = [models.Index(fields=["subscription", "-at", "-id"], name="lockstep_console_operation_of")]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.subscription} by {self.actor}: {self.outcome}"

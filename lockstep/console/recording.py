@@ -2,14 +2,21 @@
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import IntegrityError
 
 from lockstep.changes.attribution import attributed_transaction
-from lockstep.conf import lockstep_settings
+from lockstep.conf import lockstep_settings, log_connection
 from lockstep.console.models import Operation
+from lockstep.sql import statements
+
+SQL = statements(__file__, "workers")
+
+MAX_REMOVED = 10_000  # operations at a time
 
 
 class OtherOperation(Exception):
@@ -51,3 +58,10 @@ def carry_out(
             return outcome_of(done)
         raise
     return outcome
+
+
+def remove_old() -> None:
+    """Removes operations older than RETENTION_DAYS. Their deletion is in the log, one change for each."""
+    kept: dict[str, Any] = {"kept": timedelta(days=lockstep_settings.RETENTION_DAYS), "most": MAX_REMOVED}
+    with attributed_transaction(), log_connection().cursor() as cursor:
+        cursor.execute(SQL["remove_old_operations"], kept)

@@ -35,7 +35,7 @@ AT_ONCE: dict[str, Any] = {"name": WORK, "delay": timedelta(0)}  # the stubs kno
 BEAT_SECONDS = 1.0
 MAX_ATTEMPTS = 3
 CONNECTIONS = 4  # of a run, beside those of pushes
-KEPT = 20  # runs of a kind for each mirror
+KEPT = 5  # runs of a kind for each mirror, with up to MAX_DIFFERENCES each
 MAX_DIFFERENCES = 10_000  # of a run that are kept
 BATCH = 200  # differences of one statement
 

@@ -207,6 +207,9 @@ class Attempt(models.Model):
         indexes = [
             models.Index(fields=["subscription", "id"], name="lockstep_attempt_latest"),
             models.Index(fields=["message_id"], name="lockstep_attempt_message"),
+            models.Index(
+                fields=["subscription", "id"], condition=models.Q(failure__isnull=False), name="lockstep_attempt_failed"
+            ),
         ]
 
     def __str__(self) -> str:

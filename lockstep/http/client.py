@@ -77,7 +77,7 @@ class HttpClient:
 
     Of all that can go wrong on the way, every method raises ProviderErrors and nothing else. `deadline` is
     seconds for a whole operation, waiting for one of the `concurrency` places included. `provider` is the name under
-    which operations are counted; the URL's host where a subclass has none.
+    which operations are counted; those of a subclass without one are not.
     """
 
     provider: ClassVar[str] = ""
@@ -93,7 +93,6 @@ class HttpClient:
         if httpx.URL(url).scheme not in ("http", "https") or not httpx.URL(url).host:
             raise ValueError(f"not an http URL: {url!r}")
         self.url = url
-        self._counted_as = self.provider or httpx.URL(url).host
         self._deadline = deadline
         self._places = asyncio.Semaphore(concurrency)
         self._http = httpx.AsyncClient(
@@ -122,7 +121,7 @@ class HttpClient:
     @asynccontextmanager
     async def _operation(self, *, write: bool) -> AsyncIterator[Operation]:
         operation = Operation(write)
-        with measured(self._counted_as), provider_errors(operation, self._deadline):
+        with measured(self.provider), provider_errors(operation, self._deadline):
             async with asyncio.timeout(self._deadline), self._places:
                 yield operation
 

@@ -33,7 +33,10 @@ _figures: dict[tuple[str, str], Figure] = {}
 
 @contextmanager
 def measured(provider: str) -> Iterator[None]:
-    """Counts one operation by its ProviderError, or as a success. One that ends otherwise is not counted."""
+    """Counts one operation by its ProviderError, or as a success.
+
+    One that ends otherwise is not counted, nor one without a provider.
+    """
     began = time.monotonic()
     try:
         yield
@@ -52,6 +55,8 @@ def take_figures() -> list[Figure]:
 
 
 def _count(provider: str, outcome: str, seconds: float) -> None:
+    if not provider:  # its hosts may be many, and each name is a row a minute
+        return
     with _lock:
         if (provider, outcome) not in _figures and len(_figures) >= MAX_SERIES:
             return

@@ -15,7 +15,7 @@ from django.db import models
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 
-from lockstep.changes.attribution import UNCONFIRMED, Actor
+from lockstep.changes.attribution import Actor
 from lockstep.rest.parameters import MAX_TEXT, QueryParameter, read_text, read_uuid
 from lockstep.rest.routes import ID
 from lockstep.rest.users import SQL, AnyUser, user_sql
@@ -28,9 +28,7 @@ class UserActor(Actor):
 
     def __new__(cls, user: AnyUser, credentials: object = None) -> Self:
         if not user.is_authenticated:
-            actor = super().__new__(cls, "")
-            actor.sql, actor.parameters = UNCONFIRMED, {}
-            return actor
+            return super().__new__(cls, "")
         actor = super().__new__(cls, f"user:{user.pk}")
         actor.sql = getattr(credentials, "actor_confirmation", None) or user_sql(SQL["still_active"], "u")
         actor.parameters = {

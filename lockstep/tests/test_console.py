@@ -22,6 +22,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import path
 from django.utils import timezone
 from kit.operators import person, signed_in
+from kit.queries import used_indexes
 from kit.waiting import WAIT_TIMEOUT, eventually
 from project.blog.models import Article
 from project.people.models import Person
@@ -39,6 +40,7 @@ from lockstep.console.views.base import ActionPreview, ActionView
 from lockstep.console.views.overview import shown
 from lockstep.console.words import duration, number, size
 from lockstep.delivery import operations
+from lockstep.delivery.periodic import registered_names
 from lockstep.models import DeadLetter, Delivery, Lane, LoggedChange, Subscription, WorkerHeartbeat
 from lockstep.page_policy import page_policy
 
@@ -46,6 +48,11 @@ pytestmark = [pytest.mark.extras, pytest.mark.django_db(transaction=True)]
 
 PAGES = ("/console/", "/console/workers/", "/console/operations/", "/console/audit/", "/console/providers/")
 ATTACK = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+MANY_OPERATIONS = """
+    INSERT INTO lockstep_console_operation (actor, kind, subscription, parameters, outcome)
+    SELECT 'user:1', 'webhook-change', n::text, '{}', 'done' FROM generate_series(1, 5000) AS n;
+    ANALYZE lockstep_console_operation
+"""
 NOW = datetime(2026, 11, 30, 12, 18, tzinfo=UTC)
 
 
@@ -460,6 +467,27 @@ def test_operations_are_listed_by_pages_with_names(operator: Client):
     assert "before=" not in second
     for wrong in ("before=x", "subscription=%00"):
         assert operator.get(f"/console/operations/?{wrong}").status_code == 404
+
+
+def test_operations_are_kept_as_long_as_the_log(monkeypatch: pytest.MonkeyPatch):
+    """Their deletion is in the log, and the oldest go first where there are many."""
+    for days in (33, 32, 31, 29):
+        record(str(days))
+        Operation.objects.filter(subscription=str(days)).update(at=timezone.now() - timedelta(days=days))
+    monkeypatch.setattr(recording, "MAX_REMOVED", 2)
+    assert "console-operations" in registered_names()
+    for kept in ({"31", "29"}, {"29"}, {"29"}):
+        recording.remove_old()
+        assert set(Operation.objects.values_list("subscription", flat=True)) == kept
+    assert LoggedChange.objects.filter(model="lockstep_console.operation", kind="deleted").count() == 3
+
+
+def test_operations_of_a_subscription_are_found_by_an_index(operator: Client):
+    with connection.cursor() as cursor:
+        cursor.execute(MANY_OPERATIONS)
+    with CaptureQueriesContext(connection) as captured:
+        assert operator.get("/console/operations/?subscription=own").status_code == 200
+    assert "lockstep_console_operation_of" in used_indexes([each["sql"] for each in captured.captured_queries])
 
 
 def test_actors_have_names_where_there_is_a_user():

@@ -1,5 +1,6 @@
 """The console's page of providers: what they answered, what fails, how fresh our copy is."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -14,6 +15,7 @@ from lockstep.console.views.overview import shown
 from lockstep.delivery import providers
 from lockstep.delivery.providers import Freshness, Provider, register_provider
 from lockstep.http import figures
+from lockstep.http.client import HttpClient
 from lockstep.http.errors import Unreachable
 from lockstep.http.figures import measured, take_figures
 from lockstep.models import Lane, ProviderMinute, Subscription
@@ -116,6 +118,17 @@ def test_counted_series_are_bounded(monkeypatch: pytest.MonkeyPatch):
         with measured(name):
             pass
     assert {figure.provider: figure.operations for figure in take_figures()} == {"a": 2, "b": 1}
+
+
+def test_a_client_without_a_name_is_not_counted():
+    """Its hosts may be many."""
+
+    async def operate() -> None:
+        async with HttpClient("http://of-a-customer.example") as client, client._operation(write=False):
+            pass
+
+    asyncio.run(operate())
+    assert take_figures() == []
 
 
 def test_a_worker_stores_what_it_has_counted():

@@ -153,12 +153,28 @@ def test_what_an_audit_keeps_is_bounded(operator: Operator, monkeypatch: pytest.
     look()
     assert Difference.objects.filter(run=run).count() == 120
     first = operator.see(f"runs/{run.pk}/", collection="rows = many")
-    assert "500 differ" in first and "one 49<" in first and "one 50<" not in first
+    assert "500 differ" in first and "380 more are not kept." in first and "one 49<" in first and "one 50<" not in first
     assert "after=50" in first
     second = operator.see(f"runs/{run.pk}/", after=50)
     assert "one 50<" in second and "one 49<" not in second
     assert "one 7<" in operator.see(f"runs/{run.pk}/", key="one 7")
     assert "None matches." in operator.see(f"runs/{run.pk}/", key="nothing")
+
+
+def test_an_audit_says_how_many_comparisons_and_objects_it_leaves_out(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(audit_runs, "MAX_LISTED", 2)
+    monkeypatch.setattr(audit_runs, "MAX_DIFFERENCES", 4)
+    found = [Finding(f"rows = x{number}", 9, ["one", "two"]) for number in range(5)]
+    monkeypatch.setattr(audit_module, "_checks", [lambda each=each: each for each in found])
+    run = ask()
+    look()
+    run.refresh_from_db()
+    listed = [finding for finding in run.summary["findings"] if ":*" not in finding["what"]]
+    assert (len(listed), run.summary["left_out"]) == (2, 6) and run.summary["unlisted"] >= 3
+    page = operator.see(f"runs/{run.pk}/")
+    assert f"{run.summary['unlisted']} more are not kept." in page and "6 more are not kept." in page
 
 
 # --- Rights and parameters ---
@@ -286,11 +302,10 @@ def test_a_bug_ends_the_run_and_says_where_to_look(monkeypatch: pytest.MonkeyPat
     ask()  # it does not block the next one
 
 
-def test_old_runs_go_with_their_differences(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(runs, "KEPT", 2)
+def test_all_but_five_old_runs_go_with_their_differences(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(audit_module, "_checks", [lambda: Finding("rows = x", 1, ["one"])])
     made = []
-    for _ in range(4):
+    for _ in range(7):
         made.append(ask())
         look()
     ask()

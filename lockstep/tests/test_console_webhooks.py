@@ -13,6 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from kit.operators import OPERATE, VIEW, Operator, confirmed_values, person, signed_in
+from kit.queries import queries_of, used_indexes
 from project.blog.models import Article
 
 from lockstep.console import urls
@@ -28,6 +29,13 @@ pytestmark = [pytest.mark.extras, pytest.mark.django_db(transaction=True)]
 
 ATTACK = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 PATH = "services/T0000000/token-of-the-receiver"
+MANY_ATTEMPTS = """
+    INSERT INTO lockstep_attempt
+        (subscription_id, message_id, model, object_id, kind, seq, at, number, began, seconds, receipt)
+    SELECT %s, gen_random_uuid(), 'blog.article', n::text, 'created', n, now(), 1, now(), 0.1, '{"type": "a"}'
+    FROM generate_series(1, 5000) AS n;
+    ANALYZE lockstep_attempt
+"""
 URL = f"https://hooks.example.com/{PATH}?key=of-the-receiver"
 
 
@@ -181,6 +189,13 @@ def test_attempts_are_paged_and_filtered(operator: Operator, endpoint: Endpoint)
     assert operator.client.get(older).content.decode().count('class="attempt"') == 1
     failed = operator.see(f"webhooks/{endpoint.pk}/", failed="on")
     assert failed.count('class="attempt"') == 20 and 'rel="next"' not in failed
+
+
+def test_failed_attempts_are_found_by_an_index_of_their_own(operator: Operator, endpoint: Endpoint):
+    """A subscription of which none failed is not read as a whole; the API has the same filters."""
+    with connection.cursor() as cursor:
+        cursor.execute(MANY_ATTEMPTS, [endpoint.subscription])
+    assert "lockstep_attempt_failed" in used_indexes(queries_of(operator, f"webhooks/{endpoint.pk}/", {"failed": "on"}))
 
 
 def test_stored_texts_are_escaped(operator: Operator, owner: Owner, endpoint: Endpoint):

@@ -22,7 +22,7 @@ from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from standardwebhooks import Webhook
 
 from lockstep.changes import checks
-from lockstep.changes.attribution import attributed_transaction
+from lockstep.changes.attribution import Actor, attributed_transaction, confirm
 from lockstep.models import LoggedChange, Subscription
 from lockstep.rest import users
 from lockstep.rest.actors import UserActor
@@ -308,6 +308,14 @@ def test_a_write_is_attributed_and_refused_once_the_account_is_not_active(staff:
     with pytest.raises(AuthenticationFailed), attributed_transaction(actor=actor):
         Article.objects.create(title="c")
     assert [row.title for row in Article.objects.all()] == ["a"]
+
+
+def test_an_actor_without_an_expression_needs_no_confirmation():
+    actor = Actor("process:import")
+    confirm(actor)
+    with attributed_transaction(actor=actor):
+        Article.objects.create(title="a")
+    assert LoggedChange.objects.get(model="blog.article").actor == "process:import"
 
 
 def test_a_user_model_may_have_its_columns_in_a_parents_table(monkeypatch: pytest.MonkeyPatch):

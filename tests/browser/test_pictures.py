@@ -33,7 +33,6 @@ STEP = re.compile(r"\*\*(?P<press>[^*]+)\*\*|^    (?P<command>\S.*)$|pictures/(?
 SEEN = {
     "Write it": [DELIVERED, WAITS, re.compile("A dead letter since")],
     "Mend it": [DELIVERED, re.compile("A dead letter since")],
-    "Replay it": [DELIVERED],
 }
 # Which words a command writes, one set for each time that it is in the page.
 WRITTEN = {

@@ -52,7 +52,7 @@ class JsonPlaceholder(HttpClient):
         """
         operation = Operation(write=False)
         async with AsyncExitStack() as stack:
-            with measured(self._counted_as), provider_errors(operation, self._deadline):
+            with measured(self.provider), provider_errors(operation, self._deadline):
                 async with asyncio.timeout(self._deadline):
                     await stack.enter_async_context(self._places)
                     answer = await stack.enter_async_context(self._answer(operation, "GET", _path(collection)))

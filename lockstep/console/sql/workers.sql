@@ -15,3 +15,8 @@ WHERE (%(before)s::uuid IS NULL
        OR (at, id) < (SELECT at, id FROM lockstep_console_operation WHERE id = %(before)s))
   AND (%(subscription)s::text IS NULL OR subscription = %(subscription)s)
 ORDER BY at DESC, id DESC LIMIT %(limit)s;
+
+-- name: remove_old_operations
+-- The oldest first, so many at a time: each is a deletion in the log, too.
+DELETE FROM lockstep_console_operation WHERE id IN (
+    SELECT id FROM lockstep_console_operation WHERE at < now() - %(kept)s::interval ORDER BY at LIMIT %(most)s);

@@ -46,14 +46,28 @@ def queries_of(operator: Operator, path: str, query: dict[str, str]) -> list[str
 
 def scanned_tables(queries: list[str]) -> set[str]:
     """The tables that these queries read row by row; partitions count as the table."""
-    found: set[str] = set()
+    return {table for plan in _plans(queries) for table in _scanned(plan)}
+
+
+def used_indexes(queries: list[str]) -> set[str]:
+    """The indexes by which these queries find rows."""
+    return {index for plan in _plans(queries) for index in _used(plan)}
+
+
+def _plans(queries: list[str]) -> Iterator[dict[str, Any]]:
     with connection.cursor() as cursor:
         for sql in queries:
             if sql.startswith(("SELECT", "WITH")) and "lockstep_" in sql:
                 cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}")
                 [(plan,)] = cursor.fetchall()
-                found.update(_scanned(json.loads(plan)[0]["Plan"] if isinstance(plan, str) else plan[0]["Plan"]))
-    return found
+                yield json.loads(plan)[0]["Plan"] if isinstance(plan, str) else plan[0]["Plan"]
+
+
+def _used(node: dict[str, Any]) -> Iterator[str]:
+    if "Index Name" in node:
+        yield node["Index Name"]
+    for child in node.get("Plans", ()):
+        yield from _used(child)
 
 
 def _scanned(node: dict[str, Any]) -> Iterator[str]:
