@@ -22,25 +22,25 @@ class ActorList(ChangeList):
             row.actor_found = found.get(row.actor or "")
 
 
-class ListsActors(admin.ModelAdmin):  # type: ignore[type-arg]  # it takes none at run time
-    """A mixin for lists of rows with a column `actor`: `who` shows it."""
+class ActorColumnAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # it takes none at run time
+    """A mixin for lists of rows with a column `actor`: `actor_name` shows it."""
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ANN401 - the base's
         return ActorList
 
     @admin.display(description="By")
-    def who(self, row: models.Model) -> str:
+    def actor_name(self, row: models.Model) -> str:
         """The actor by name."""
         return by_name(getattr(row, "actor_found", None))
 
 
-class ActorsOfParent(admin.TabularInline):  # type: ignore[type-arg]
-    """A mixin for inlines of rows with a column `actor`: `who` shows it. An inline lasts for one page of one parent."""
+class ActorColumnInline(admin.TabularInline):  # type: ignore[type-arg]
+    """A mixin for inlines of rows with a column `actor`: `actor_name` shows it. It lasts for one page of one parent."""
 
     _found: Mapping[str, Actor] | None = None
 
     @admin.display(description="By")
-    def who(self, row: Any) -> str:  # noqa: ANN401 - any row of the inline
+    def actor_name(self, row: Any) -> str:  # noqa: ANN401 - any row of the inline
         """The actor by name."""
         if self._found is None:
             parent = {self.parent_column: getattr(row, self.parent_column)}

@@ -34,7 +34,7 @@ class TrialView(View):
         return super().dispatch(request, *args, **kwargs)
 
 
-class SignInView(TrialView):
+class TrialSignInView(TrialView):
     """Signs in as one of the accounts of development, whose passwords are published."""
 
     needs_account = False

@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html_join
 
-from backend.entities.admin_actors import ActorsOfParent, ListsActors
+from backend.entities.admin_actors import ActorColumnAdmin, ActorColumnInline
 from backend.entities.admin_site import EntityAdmin, ReadOnly, admin_site
 from backend.shop.catalogue import actions as catalogue
 from backend.shop.models import Movement, Order, OrderTransition, Product, ProductTag, Tag
@@ -90,17 +90,17 @@ class TagAdmin(EntityAdmin):
             catalogue.delete_tag(actor=f"user:{request.user.pk}", tag=tag)
 
 
-class TransitionInline(ReadOnly, ActorsOfParent):
+class TransitionInline(ReadOnly, ActorColumnInline):
     model = OrderTransition
-    fields = readonly_fields = ("at", "source", "target", "who", "reason")
+    fields = readonly_fields = ("at", "source", "target", "actor_name", "reason")
     parent_column = "order_id"
     ordering = ("id",)
     extra = 0
 
 
-class MovementInline(ReadOnly, ActorsOfParent):
+class MovementInline(ReadOnly, ActorColumnInline):
     model = Movement
-    fields = readonly_fields = ("at", "product", "delta", "reason", "who")
+    fields = readonly_fields = ("at", "product", "delta", "reason", "actor_name")
     parent_column = "order_id"
     ordering = ("id",)
     extra = 0
@@ -219,10 +219,10 @@ class OrderAdmin(ReadOnly, EntityAdmin):
 
 
 @admin.register(Movement, site=admin_site)
-class MovementAdmin(ReadOnly, ListsActors):
+class MovementAdmin(ReadOnly, ActorColumnAdmin):
     """The whole ledger."""
 
-    list_display = ("at", "product", "delta", "reason", "order", "who")
+    list_display = ("at", "product", "delta", "reason", "order", "actor_name")
     list_filter = ("reason",)
     list_select_related = ("product", "order")
     search_fields = ("product__folded_name", "=product__number", "=order__number")

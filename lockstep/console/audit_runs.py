@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from lockstep.changes.commands import counted
-from lockstep.console.runs import BATCH, MAX_DIFFERENCES, Claimed, Ended, Progress, add_differences
+from lockstep.console.runs import BATCH, MAX_DIFFERENCES, Claimed, Progress, RunResult, add_differences
 from lockstep.delivery.audit import Finding, audit
 from lockstep.delivery.database import in_thread
 from lockstep.delivery.subscriptions import Pool
@@ -15,7 +15,7 @@ MAX_NAMED = 1_000  # objects of one comparison that are kept
 MAX_LISTED = 500  # comparisons that are kept: a family has thousands of subscriptions
 
 
-async def make_audit(run: Claimed, pool: Pool, progress: Progress) -> Ended:
+async def make_audit(run: Claimed, pool: Pool, progress: Progress) -> RunResult:
     """Compares, in a thread. One comparison is not interrupted; between two the thread ends when the run does."""
     findings: list[Finding] = []
     stopping = threading.Event()
@@ -36,13 +36,13 @@ async def make_audit(run: Claimed, pool: Pool, progress: Progress) -> Ended:
     rows = list(_rows(findings))
     for start in range(0, len(rows), BATCH):
         await add_differences(pool, run, rows[start : start + BATCH])
-    listed, unlisted = _listed(findings)
+    listed, unlisted = _summarised(findings)
     summary = {
-        "findings": [_told(each) for each in listed],
+        "findings": [_as_json(each) for each in listed],
         "unlisted": unlisted,
         "left_out": sum(len(finding.differing) for finding in findings) - len(rows),
     }
-    return Ended(_outcome(findings), summary)
+    return RunResult(_outcome(findings), summary)
 
 
 def _rows(findings: list[Finding]) -> Iterator[dict[str, object]]:
@@ -67,7 +67,7 @@ def _rows(findings: list[Finding]) -> Iterator[dict[str, object]]:
             }
 
 
-def _listed(findings: list[Finding]) -> tuple[list[Finding], int]:
+def _summarised(findings: list[Finding]) -> tuple[list[Finding], int]:
     """What is worth a line, and how many are left out. The equal members of families are counted in one."""
     equal = Counter(
         finding.subscription.partition(":")[0]
@@ -81,7 +81,7 @@ def _listed(findings: list[Finding]) -> tuple[list[Finding], int]:
     return [*listed[:MAX_LISTED], *families], max(len(listed) - MAX_LISTED, 0)
 
 
-def _told(finding: Finding) -> dict[str, object]:
+def _as_json(finding: Finding) -> dict[str, object]:
     """A comparison as JSON, with the number of differing objects instead of their names."""
     return asdict(finding) | {"differing": len(finding.differing)}
 

@@ -14,9 +14,9 @@ from lockstep.console.runs import (
     MAX_DIFFERENCES,
     SQL,
     Claimed,
-    Ended,
     Progress,
     RunFailed,
+    RunResult,
     add_differences,
 )
 from lockstep.delivery.database import Connection
@@ -63,7 +63,7 @@ def connections_of(provider: str) -> int:
     return next((mirror.concurrency for mirror in registered_mirrors() if mirror.provider == provider), 0)
 
 
-async def make_plan(run: Claimed, pool: Pool, progress: Progress) -> Ended:
+async def make_plan(run: Claimed, pool: Pool, progress: Progress) -> RunResult:
     """Compares the provider with our data, and changes nothing."""
     mirror = _mirror(run.mirror)
     async with mirror.open_client() as client, pool.connection() as connection:
@@ -75,10 +75,10 @@ async def make_plan(run: Claimed, pool: Pool, progress: Progress) -> Ended:
         finally:
             await plan.close()
     left_out = plan.counts.total() - kept
-    return Ended(_outcome(plan), summary | {"left_out": left_out})
+    return RunResult(_outcome(plan), summary | {"left_out": left_out})
 
 
-async def apply_plan(run: Claimed, pool: Pool, progress: Progress) -> Ended:
+async def apply_plan(run: Claimed, pool: Pool, progress: Progress) -> RunResult:
     """Applies those differences of a plan that are still the same. Others are named, and left alone."""
     mirror = _mirror(run.mirror)
     async with mirror.open_client() as client, pool.connection() as connection:
@@ -98,7 +98,7 @@ async def apply_plan(run: Claimed, pool: Pool, progress: Progress) -> Ended:
     counts = {kind: result.done[kind] for kind in ("create", "update", "delete")}
     skipped = len(planned) - len(matched)
     summary = {"done": counts, "failed": len(result.failed), "skipped": skipped, "new": new, "left": left}
-    return Ended(_result(counts, len(result.failed), skipped, new, left), summary)
+    return RunResult(_result(counts, len(result.failed), skipped, new, left), summary)
 
 
 def _mirror(provider: str) -> Mirror:
@@ -159,7 +159,9 @@ def _row(number: int, step: Step) -> dict[str, object]:
         "object_id": step.object_id or "",
         "name": str(step.number or ""),
         "remote_id": step.remote_id or "",
-        "fields": [{"field": name, "there": _kept(there), "here": _kept(here)} for name, there, here in differences],
+        "fields": [
+            {"field": name, "there": _truncated(there), "here": _truncated(here)} for name, there, here in differences
+        ],
         "is_own": step.is_self_inflicted,
         "signature": str(signature(step)),
     }
@@ -176,7 +178,7 @@ def _key(step: Step) -> Key:
     return step.kind, step.collection.name, step.object_id or "", step.remote_id or ""
 
 
-def _kept(value: object) -> object:
+def _truncated(value: object) -> object:
     return f"{value[:MAX_VALUE]}…" if isinstance(value, str) and len(value) > MAX_VALUE else value
 
 

@@ -59,13 +59,13 @@ class Sample(models.Model):
 
 
 class Run(models.Model):
-    """Long work that an operator asked for, which a worker does: a plan, its application, an audit.
+    """Long work that an operator requested, which a worker does: a plan, its application, an audit.
 
     One at a time for each mirror, and one audit. A worker holds it by a lease; `attempts` counts the claims, and a
     worker whose number it is no longer has lost it.
     """
 
-    uncaptured = "the progress of work; that it was asked for is an operation, which is captured"
+    uncaptured = "the progress of work; that it was requested is an operation, which is captured"
 
     class Kind(models.TextChoices):
         PLAN = "plan"
@@ -78,13 +78,15 @@ class Run(models.Model):
         DONE = "done"
         FAILED = "failed"
 
+    OPEN = (State.WAITING, State.RUNNING)
+
     id = models.UUIDField(primary_key=True, db_default=UUID7())
     kind = models.TextField(choices=Kind)
     mirror = models.TextField(help_text="The mirror's provider; empty for an audit.")
     plan = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, help_text="What is applied.")
     parameters = models.JSONField(default=dict)
     actor = models.TextField(help_text='"user:<key>"')
-    asked_at = models.DateTimeField(db_default=Now())
+    requested_at = models.DateTimeField(db_default=Now())
     state = models.TextField(choices=State, db_default=State.WAITING)
     attempts = models.IntegerField(db_default=0)
     lease_until = models.DateTimeField(null=True)
@@ -112,7 +114,7 @@ class Run(models.Model):
     @property
     def is_open(self) -> bool:
         """Whether it has not ended."""
-        return self.state in (self.State.WAITING, self.State.RUNNING)
+        return self.state in self.OPEN
 
 
 class Difference(models.Model):

@@ -1,8 +1,8 @@
-"""Runs: long work that operators ask for, and workers claim and do (sql/runs.sql).
+"""Runs: long work that operators request, and workers claim and do (sql/runs.sql).
 
-A page asks and shows the progress; no web thread waits. A worker holds a run by a lease that it renews every second.
-When the worker ends, a plan or an audit is claimed again; an application, which has changed something, is said to be
-interrupted.
+A page requests one and shows its progress; no web thread waits. A worker holds a run by a lease that it renews every
+second. When the worker ends, a plan or an audit is claimed again; an application, which has changed something, is said
+to be interrupted.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from lockstep.sql import statements
 SQL = statements(__file__, "runs")
 
 WORK = "console-runs"
-LOOK_SECONDS = 5.0  # between looks for runs of which no worker was told, such as those of a worker that is gone
+POLL_SECONDS = 5.0  # between polls for runs of which no worker was notified, such as those of a worker that is gone
 LEASE: dict[str, Any] = {"lease": timedelta(seconds=30)}
 AT_ONCE: dict[str, Any] = {"name": WORK, "delay": timedelta(0)}  # the stubs know no intervals
 BEAT_SECONDS = 1.0
@@ -80,7 +80,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class RunResult:
     """How a run ended: as a sentence, and with figures for its page."""
 
     outcome: str
@@ -91,10 +91,10 @@ class RunFailed(Exception):
     """The run cannot be carried out; the message says why."""
 
 
-Work = Callable[[Claimed, Pool, Progress], Awaitable[Ended]]
+Work = Callable[[Claimed, Pool, Progress], Awaitable[RunResult]]
 
 
-def ask(
+def request_run(
     kind: Kind,
     *,
     actor: str,
@@ -102,12 +102,12 @@ def ask(
     plan: UUID | None = None,
     parameters: Mapping[str, object] | None = None,
 ) -> UUID:
-    """Asks for a run, in the surrounding transaction. Raises WrongState while another of the same mirror is open."""
+    """Requests a run, in the surrounding transaction. Raises WrongState while another of the same mirror is open."""
     database = lockstep_settings.DATABASE
     chosen: dict[str, Any] = {"kind": kind, "mirror": mirror, "plan": plan, "actor": actor, "kept": KEPT}
     with connections[database].cursor() as cursor:
         cursor.execute(SQL["remove_old"], chosen)
-        cursor.execute(SQL["ask"], chosen | {"parameters": json.dumps(dict(parameters or {}))})
+        cursor.execute(SQL["request"], chosen | {"parameters": json.dumps(dict(parameters or {}))})
         row = cursor.fetchone()
         if row is None:
             what = f"of {mirror}" if mirror else "of the audit"
@@ -120,7 +120,7 @@ def ask(
 _tasks: set[asyncio.Task[None]] = set()
 
 
-async def look(pool: Pool) -> None:
+async def start_waiting_runs(pool: Pool) -> None:
     """Periodic work: ends lost runs, and begins those that wait, each beside the other work of this worker."""
     async with pool.connection() as connection:
         await connection.execute(SQL["end_lost"], LEASE | {"most": MAX_ATTEMPTS})
@@ -151,7 +151,7 @@ async def _carry_out(run: Claimed) -> None:
 async def _hold(run: Claimed, pool: Pool, work: Work) -> None:
     """Renews the lease while the work goes on, and stores how it ended; ends the work when the lease is lost."""
     progress = Progress()
-    working = asyncio.ensure_future(_ended(run, work, pool, progress))
+    working = asyncio.ensure_future(_result_of(run, work, pool, progress))
     renewed = time.monotonic()
     try:
         while not working.done():
@@ -166,26 +166,26 @@ async def _hold(run: Claimed, pool: Pool, work: Work) -> None:
             if not is_held:
                 logger.warning("the run %s (%s %s) was lost to another worker", run.id, run.kind, run.mirror)
                 return
-        state, ended = working.result()
+        state, result = working.result()
         if progress.noted and not await _renew(run, pool, progress):
             return
         async with pool.connection() as connection:
-            how = {"state": state, "outcome": ended.outcome, "summary": Jsonb(dict(ended.summary))}
+            how = {"state": state, "outcome": result.outcome, "summary": Jsonb(dict(result.summary))}
             await connection.execute(SQL["finish"], run.key | how | {"done": progress.done, "total": progress.total})
     finally:
         working.cancel()
         await asyncio.wait({working})
 
 
-async def _ended(run: Claimed, work: Work, pool: Pool, progress: Progress) -> tuple[str, Ended]:
+async def _result_of(run: Claimed, work: Work, pool: Pool, progress: Progress) -> tuple[str, RunResult]:
     """The state and the end of the run."""
     try:
         return "done", await work(run, pool, progress)
     except RunFailed as error:
-        return "failed", Ended(str(error), {})
+        return "failed", RunResult(str(error), {})
     except Exception as error:
         logger.exception("the run %s (%s %s) failed", run.id, run.kind, run.mirror)
-        return "failed", Ended(f"It failed: {type(error).__name__}. The worker's log has more.", {})
+        return "failed", RunResult(f"It failed: {type(error).__name__}. The worker's log has more.", {})
 
 
 async def _renew(run: Claimed, pool: Pool, progress: Progress) -> bool:

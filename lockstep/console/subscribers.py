@@ -6,4 +6,4 @@ from lockstep.delivery.periodic import PeriodicWork, register_periodic, with_orm
 
 register_periodic(PeriodicWork("console-samples", 60.0, with_orm(record)))
 register_periodic(PeriodicWork("console-operations", 600.0, with_orm(recording.remove_old)))
-register_periodic(PeriodicWork(runs.WORK, runs.LOOK_SECONDS, runs.look))
+register_periodic(PeriodicWork(runs.WORK, runs.POLL_SECONDS, runs.start_waiting_runs))

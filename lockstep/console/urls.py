@@ -3,7 +3,7 @@
 from django.apps import apps
 from django.urls import path
 
-from lockstep.console.views.audit import AskAuditView, AuditView
+from lockstep.console.views.audit import AuditView, RequestAuditView
 from lockstep.console.views.changes import ChangesView
 from lockstep.console.views.dead_letters import DeadLettersView, DeadLetterView, DiscardView, ReplayView
 from lockstep.console.views.mirrors import ApplyView, MirrorsView, MirrorView, PlanView
@@ -40,7 +40,7 @@ urlpatterns = [
     path("runs/<uuid:key>/", RunView.as_view(), name="run"),
     path("runs/<uuid:key>/apply/", ApplyView.as_view(), name="apply"),
     path("audit/", AuditView.as_view(), name="audit"),
-    path("audit/make/", AskAuditView.as_view(), name="ask_audit"),
+    path("audit/make/", RequestAuditView.as_view(), name="request_audit"),
     path("providers/", ProvidersView.as_view(), name="providers"),
     path("workers/", WorkersView.as_view(), name="workers"),
     path("operations/", OperationsView.as_view(), name="operations"),

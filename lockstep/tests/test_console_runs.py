@@ -44,7 +44,7 @@ def look() -> None:
         async with open_pool(2) as pool:
             async with pool.connection() as own:
                 await declare_periodic(own)
-            await runs.look(pool)
+            await runs.start_waiting_runs(pool)
             await asyncio.gather(*runs._tasks)
 
     asyncio.run(once())
@@ -52,7 +52,7 @@ def look() -> None:
 
 def ask(**options: Any) -> Run:
     with transaction.atomic():
-        return Run.objects.get(pk=runs.ask("audit", actor="user:1", **options))
+        return Run.objects.get(pk=runs.request_run("audit", actor="user:1", **options))
 
 
 def lose(run: Run) -> None:

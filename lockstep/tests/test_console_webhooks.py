@@ -127,7 +127,7 @@ def test_the_list_is_filtered_by_owner_host_and_state(operator: Operator, endpoi
     for query, found in (
         ({"owner": "olaf"}, {"other"}),
         ({"owner": str(endpoint.owner_id)}, {"hooks"}),
-        ({"owner": "nobody"}, set()),
+        ({"owner": "unknown"}, set()),
         ({"host": "EXAMPLE.org"}, {"other"}),
         ({"host": "token-of"}, set()),
         ({"state": "off"}, {"other"}),

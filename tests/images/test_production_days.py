@@ -123,7 +123,7 @@ def test_a_process_that_is_killed_again_and_again_is_back_each_time_and_nothing_
 
 
 def test_the_first_web_server_that_is_back_serves(production: Production, system: Compose, person: Client):
-    """nginx refuses nobody without asking one, though it found both dead a moment ago."""
+    """nginx refuses no request before a web server was tried, though both were dead a moment ago."""
     for service in ("web", "web-b"):
         kill(system, service)
     eventually(lambda: sent(person, "after both were away"), "one of them to take a write")

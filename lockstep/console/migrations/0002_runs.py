@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
                 ('mirror', models.TextField(help_text="The mirror's provider; empty for an audit.")),
                 ('parameters', models.JSONField(default=dict)),
                 ('actor', models.TextField(help_text='"user:<key>"')),
-                ('asked_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('requested_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('state', models.TextField(choices=[('waiting', 'Waiting'), ('running', 'Running'), ('done', 'Done'), ('failed', 'Failed')], db_default='waiting')),
                 ('attempts', models.IntegerField(db_default=0)),
                 ('lease_until', models.DateTimeField(null=True)),

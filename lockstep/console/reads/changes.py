@@ -1,20 +1,18 @@
 """Changes of the log, as pages show them: with their columns before and after."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any
 
 from django.contrib.auth import get_user_model
 from psycopg.rows import TupleRow
 
 from lockstep import console
 from lockstep.changes.capture import Document, declared
-from lockstep.conf import log_connection
 from lockstep.console.reads.actors import USER
-from lockstep.sql import Statement, statements
+from lockstep.console.reads.rows import read_rows
+from lockstep.sql import statements
 
 SQL = statements(console.__file__, "changes")
 
@@ -185,19 +183,12 @@ def newest_changes(filters: Filters, *, limit: int, before: int | None = None) -
     """The newest changes that match, among the newest 10,000 before a number: of the log, or of one object."""
     window = SQL["window_of_log" if filters.object_id is None else "window_of_object"]
     parameters = {**filters.parameters, "before": NEWEST if before is None else before, "window": WINDOW}
-    rows = read(SQL["newest"].with_parts(window=window), {**parameters, "limit": limit + 1})
+    rows = read_rows(SQL["newest"].with_parts(window=window), **parameters, limit=limit + 1)
     changes = [ChangeRow.of_row(row) for row in rows]
     if len(changes) > limit:
         return Newest(changes[:limit], older=changes[limit - 1].seq)
-    end = read(SQL["window_end"].with_parts(window=window), parameters)
+    end = read_rows(SQL["window_end"].with_parts(window=window), **parameters)
     if not end:
         return Newest(changes)
     seq, since = end[0]
     return Newest(changes, older=seq, looked_at=WINDOW, since=since)
-
-
-def read(statement: Statement, parameters: Mapping[str, Any]) -> list[TupleRow]:
-    """The rows of a statement about the log."""
-    with log_connection().cursor() as cursor:
-        cursor.execute(statement, parameters)
-        return list(cursor.fetchall())

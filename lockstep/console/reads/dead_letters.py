@@ -5,14 +5,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
-
-from psycopg.rows import TupleRow
 
 from lockstep import console
 from lockstep.changes.capture import Document
-from lockstep.conf import log_connection
+from lockstep.console.reads.rows import read_rows
 from lockstep.console.reads.subscriptions import MOST, MOST_LISTED, Count
 from lockstep.delivery.reports import Criteria
 from lockstep.sql import Statement, statements
@@ -207,8 +205,8 @@ def page_of_letters(letter_filter: LetterFilter, *, before: UUID | None, limit: 
     """A page of the list."""
     parameters = letter_filter.parameters | {"before": before}
     parts = letter_filter.parts
-    rows = [LetterRow(*row) for row in _rows(SQL["page"].with_parts(**parts), **parameters, limit=limit + 1)]
-    end = _rows(SQL["scan_end"].with_parts(letters=parts["letters"]), **parameters)
+    rows = [LetterRow(*row) for row in read_rows(SQL["page"].with_parts(**parts), **parameters, limit=limit + 1)]
+    end = read_rows(SQL["scan_end"].with_parts(letters=parts["letters"]), **parameters)
     if len(rows) > limit:
         return LetterPage(rows[:limit], rows[limit - 1].id, is_cut=False)
     return LetterPage(rows, end[0][0] if end else None, is_cut=bool(end))
@@ -217,7 +215,7 @@ def page_of_letters(letter_filter: LetterFilter, *, before: UUID | None, limit: 
 def groups(letter_filter: LetterFilter) -> Groups:
     """The newest letters of the filter by subscription and cause, the largest groups first."""
     parameters = letter_filter.parameters | {"before": None, "most": MAX_GROUPED, "limit": MAX_GROUPS}
-    rows = _rows(SQL["groups"].with_parts(**_unordered(letter_filter)), **parameters)
+    rows = read_rows(SQL["groups"].with_parts(**_unordered(letter_filter)), **parameters)
     letters = rows[0][-1] if rows else 0
     return Groups([Group(*row[:-1]) for row in rows], letters, is_cut=letters >= MAX_GROUPED)
 
@@ -225,7 +223,7 @@ def groups(letter_filter: LetterFilter) -> Groups:
 def subscriptions(*, family: str | None, limit: int) -> list[tuple[str, Count]]:
     """Subscriptions with open dead letters, all or those of a family, by name, and how many they have."""
     first = f"{family}:" if family else ""
-    rows = _rows(SQL["subscriptions"], after=first, most=MOST_LISTED, limit=limit)
+    rows = read_rows(SQL["subscriptions"], after=first, most=MOST_LISTED, limit=limit)
     return [(name, Count(count, count >= MOST_LISTED)) for name, count in rows if name.startswith(first)]
 
 
@@ -236,8 +234,8 @@ def chosen_letters(
     named = None if letters is None else list(letters)
     parameters = letter_filter.parameters | {"letters": named, "after": after, "limit": MAX_CHOSEN + 1}
     chosen = SQL["chosen"].with_parts(letters=SQL["oldest_open"], condition=SQL["matches"])
-    found = tuple(row[0] for row in _rows(chosen, **parameters))
-    end = _rows(SQL["scan_end"].with_parts(letters=SQL["oldest_open"]), **parameters)
+    found = tuple(row[0] for row in read_rows(chosen, **parameters))
+    end = read_rows(SQL["scan_end"].with_parts(letters=SQL["oldest_open"]), **parameters)
     if len(found) > MAX_CHOSEN:
         return ChosenLetters(found[:MAX_CHOSEN], found[MAX_CHOSEN - 1])
     return ChosenLetters(found, end[0][0] if end else None)
@@ -246,13 +244,13 @@ def chosen_letters(
 def batch(letter_filter: LetterFilter, *, before: UUID | None) -> Batch:
     """What became of the letters of one replay, whose time is `settled`."""
     parameters = letter_filter.parameters | {"before": before, "most": MAX_CHOSEN}
-    ((letters, waiting, failing),) = _rows(SQL["batch"].with_parts(**_unordered(letter_filter)), **parameters)
+    ((letters, waiting, failing),) = read_rows(SQL["batch"].with_parts(**_unordered(letter_filter)), **parameters)
     return Batch(Count(letters), waiting, failing)
 
 
 def letter(key: UUID) -> Letter | None:
     """One dead letter; None where there is none."""
-    rows = _rows(SQL["letter"], id=key)
+    rows = read_rows(SQL["letter"], id=key)
     if not rows:
         return None
     columns = len(LetterRow.__dataclass_fields__)
@@ -264,7 +262,7 @@ def letter(key: UUID) -> Letter | None:
 
 def lane_of(row: LetterRow, *, limit: int) -> LaneState | None:
     """The lane of the letter's object with its first changes; None where nothing waits."""
-    rows = _rows(SQL["lane"], subscription=row.subscription, model=row.model, object_id=row.object_id, limit=limit)
+    rows = read_rows(SQL["lane"], subscription=row.subscription, model=row.model, object_id=row.object_id, limit=limit)
     if not rows:
         return None
     failure, cause, attempts, next_at = rows[0][:4]
@@ -273,19 +271,19 @@ def lane_of(row: LetterRow, *, limit: int) -> LaneState | None:
 
 def attempts_of(message_id: UUID, *, limit: int) -> list[MessageAttempt]:
     """The recorded attempts of a message, the latest first."""
-    rows = _rows(SQL["attempts"], message_id=message_id, limit=limit)
+    rows = read_rows(SQL["attempts"], message_id=message_id, limit=limit)
     return [MessageAttempt(*(*row[:-1], _indented(row[-1]))) for row in rows]
 
 
 def letter_again(row: LetterRow) -> UUID | None:
     """A later open letter of the same message; None where there is none among the newest of its subscription."""
-    rows = _rows(SQL["again"], subscription=row.subscription, message_id=row.message_id, id=row.id, scan=MOST)
+    rows = read_rows(SQL["again"], subscription=row.subscription, message_id=row.message_id, id=row.id, scan=MOST)
     return rows[0][0] if rows else None
 
 
 def transaction_time() -> datetime:
     """The time of the current transaction, by which its letters are settled."""
-    now: datetime = _rows(SQL["transaction_time"])[0][0]
+    now: datetime = read_rows(SQL["transaction_time"])[0][0]
     return now
 
 
@@ -301,10 +299,3 @@ def _document(text: str | Document | None) -> Document | None:
 def _indented(receipt: str | Document | None) -> str:
     found = _document(receipt)
     return json.dumps(found, indent=2, ensure_ascii=False) if found else ""
-
-
-def _rows(statement: Statement, **parameters: Any) -> list[TupleRow]:  # noqa: ANN401 - of any type that psycopg takes
-    with log_connection().cursor() as cursor:
-        cursor.execute(statement, parameters)
-        rows: list[TupleRow] = cursor.fetchall()
-        return rows

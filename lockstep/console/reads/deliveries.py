@@ -17,7 +17,8 @@ from psycopg.rows import TupleRow
 from lockstep import console
 from lockstep.changes.commands import counted
 from lockstep.changes.readers import matching_patterns
-from lockstep.console.reads.changes import ChangeRow, read
+from lockstep.console.reads.changes import ChangeRow
+from lockstep.console.reads.rows import read_rows
 from lockstep.console.words import duration
 from lockstep.delivery.epochs import Epochs
 from lockstep.delivery.subscriptions import Change, registered, registered_families
@@ -288,13 +289,13 @@ def _attempts(found: _Found, changes: Sequence[ChangeRow]) -> dict[tuple[str, in
     for (target, _), lanes in found.waiting.items():
         targets |= {name: target for name in lanes.names if name != target}
     targets |= {letter.name: target for (target, _), letter in found.letters.items() if letter.name != target}
-    epoch = read(SQL["first_epoch"], {}) if targets else []
+    epoch = read_rows(SQL["first_epoch"]) if targets else []
     if not epoch:
         return {}
     epochs = Epochs(epoch[0][0])
     messages = [epochs.message_id(_change(change), name) for change in changes for name in targets]
     by_place: dict[tuple[str, int], list[AttemptRow]] = defaultdict(list)
-    for row in read(SQL["attempts"], {"messages": messages, "limit": MAX_ATTEMPTS}):
+    for row in read_rows(SQL["attempts"], messages=messages, limit=MAX_ATTEMPTS):
         attempt = AttemptRow(*row)
         by_place[targets[attempt.subscription], attempt.seq].append(attempt)
     return by_place
@@ -308,7 +309,7 @@ def _change(row: ChangeRow) -> Change:
 def _of_targets(name: str, subscription: str, parameters: Mapping[str, Any]) -> list[TupleRow]:
     """The rows of a statement that groups by subscription or family; `subscription` is its column of names."""
     family = SQL["family"].with_parts(name=Statement(subscription))
-    return read(SQL[name].with_parts(family=family), parameters)
+    return read_rows(SQL[name].with_parts(family=family), **parameters)
 
 
 def _in(seconds: float) -> str:

@@ -4,20 +4,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
-
-from psycopg.rows import TupleRow
 
 from lockstep import console
-from lockstep.conf import log_connection
 from lockstep.console.charts import Point
+from lockstep.console.reads.overview import MAX_COUNTED
+from lockstep.console.reads.rows import read_rows
 from lockstep.mirror.collections import Mirror, registered_mirrors
 from lockstep.sql import statements
 
 SQL = statements(console.__file__, "mirrors")
 
 CHECKS = 168  # a week of hourly ones
-MAX_COUNTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +62,16 @@ def mirror_of(provider: str) -> Mirror | None:
 
 def read_mirrors(mirrors: Sequence[Mirror]) -> list[MirrorRow]:
     """The states of these mirrors, by provider."""
-    rows = _rows("states", providers=[mirror.provider for mirror in mirrors]) if mirrors else []
+    rows = read_rows(SQL["states"], providers=[mirror.provider for mirror in mirrors]) if mirrors else []
     return [MirrorRow(*(*row[:7], json.loads(row[7]) if row[7] else None, row[8])) for row in rows]
 
 
 def read_checks(provider: str) -> list[Point]:
     """How many objects differed at the latest drift checks, oldest first."""
-    return sorted(_rows("checks", provider=provider, limit=CHECKS))
+    return sorted(read_rows(SQL["checks"], provider=provider, limit=CHECKS))
 
 
 def read_unanswered(mirror: Mirror) -> int:
     """Writes without a clear response, counted up to MAX_COUNTED."""
-    [(count,)] = _rows("unanswered", collections=mirror.keys, limit=MAX_COUNTED)
+    [(count,)] = read_rows(SQL["unanswered"], collections=mirror.keys, limit=MAX_COUNTED)
     return int(count)
-
-
-def _rows(statement: str, **parameters: Any) -> list[TupleRow]:  # noqa: ANN401 - of any type that psycopg takes
-    with log_connection().cursor() as cursor:
-        cursor.execute(SQL[statement], parameters)
-        rows: list[TupleRow] = cursor.fetchall()
-        return rows

@@ -9,7 +9,8 @@ from django.db import models
 from lockstep import console
 from lockstep.changes.capture import captured
 from lockstep.conf import lockstep_settings
-from lockstep.console.reads.changes import NEWEST, ChangeRow, read
+from lockstep.console.reads.changes import NEWEST, ChangeRow
+from lockstep.console.reads.rows import read_rows
 from lockstep.sql import statements
 
 SQL = statements(console.__file__, "objects")
@@ -39,7 +40,7 @@ def changes_of(models: Sequence[str], object_id: str, *, limit: int, before: int
         "before": NEWEST if before is None else before,
         "limit": limit + 1,
     }
-    changes = [ChangeRow.of_row(row) for row in read(SQL["changes"], parameters)]
+    changes = [ChangeRow.of_row(row) for row in read_rows(SQL["changes"], **parameters)]
     if len(changes) > limit:
         return ChangePage(changes[:limit], older=changes[limit - 1].seq)
     return ChangePage(changes)

@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.apps import apps
-from psycopg.rows import TupleRow
 
 from lockstep import console
-from lockstep.conf import log_connection
+from lockstep.console.reads.rows import read_rows
 from lockstep.delivery.heartbeat import worker_counts, worker_state
 from lockstep.delivery.periodic import overdue
 from lockstep.delivery.subscriptions import is_declared, registered
@@ -92,7 +91,7 @@ class Overview:
 def read_overview() -> Overview:
     """Reads the state. Raises DatabaseError."""
     lines, is_cut = read_lines()
-    (size, rows, weeks, now), last = _rows("log")[0], _rows("last_change")
+    (size, rows, weeks, now), last = read_rows(SQL["log"])[0], read_rows(SQL["last_change"])
     last_seq, last_at = last[0] if last else (None, None)
     return Overview(
         at=now,
@@ -109,14 +108,14 @@ def read_overview() -> Overview:
 
 def read_lines() -> tuple[list[SubscriptionLine], bool]:
     """Reads each subscription and family with what waits for it, by name, and whether some were not counted."""
-    found = [SubscriptionLine(*row) for row in _rows("subscriptions")]
+    found = [SubscriptionLine(*row) for row in read_rows(SQL["subscriptions"])]
     lines = {line.name: replace(line, is_declared=is_declared(line.name)) for line in found}
     limits = {"limit": MAX_COUNTED, "names": MAX_NAMES}
     with_lanes = with_letters = 0
-    for name, behind, oldest, has_more in _rows("behind", limit=MAX_COUNTED):
+    for name, behind, oldest, has_more in read_rows(SQL["behind"], limit=MAX_COUNTED):
         if line := lines.get(name):  # subscriptions may come and go between two queries
             lines[name] = replace(line, behind=behind, oldest=oldest, is_exact=not has_more)
-    for name, counted, objects, failing, cause, waiting, oldest, has_more in _rows("waiting", **limits):
+    for name, counted, objects, failing, cause, waiting, oldest, has_more in read_rows(SQL["waiting"], **limits):
         with_lanes += counted
         if line := lines.get(name):
             oldest = min(filter(None, (line.oldest, oldest)), default=None)
@@ -124,7 +123,7 @@ def read_lines() -> tuple[list[SubscriptionLine], bool]:
             lines[name] = replace(
                 line, objects=objects, failing=failing, cause=cause, waiting=waiting, oldest=oldest, is_exact=is_exact
             )
-    for name, counted, dead, last_dead in _rows("dead", **limits):
+    for name, counted, dead, last_dead in read_rows(SQL["dead"], **limits):
         with_letters += counted
         if line := lines.get(name):
             lines[name] = replace(line, dead=dead, last_dead=last_dead)
@@ -137,10 +136,3 @@ def _stopped_mirrors() -> Mapping[str, str]:
     from lockstep.mirror.state import stops  # an extra, with packages of its own
 
     return stops()
-
-
-def _rows(statement: str, **parameters: int) -> list[TupleRow]:
-    with log_connection().cursor() as cursor:
-        cursor.execute(SQL[statement], parameters)
-        rows: list[TupleRow] = cursor.fetchall()
-        return rows

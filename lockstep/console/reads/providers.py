@@ -4,15 +4,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from psycopg.rows import TupleRow
 
 from lockstep import console
 from lockstep.changes.commands import counted
-from lockstep.conf import log_connection
 from lockstep.console.charts import Point
 from lockstep.console.reads.overview import MAX_COUNTED, SubscriptionLine
+from lockstep.console.reads.rows import read_rows
 from lockstep.delivery.providers import Freshness, declared_providers
 from lockstep.sql import statements
 
@@ -135,12 +134,14 @@ def read_providers(lines: Sequence[SubscriptionLine]) -> list[ProviderRow]:
     """The declared providers and those that were asked in the last hour, by name; `lines` are all subscriptions."""
     declared = {provider.name: provider for provider in declared_providers()}
     outcomes, minutes = defaultdict[str, list[Outcome]](list), defaultdict[str, list[TupleRow]](list)
-    for name, *columns in _rows("outcomes", span=SPAN):
+    for name, *columns in read_rows(SQL["outcomes"], span=SPAN):
         outcomes[name].append(Outcome(*columns))
-    for name, *columns in _rows("minutes", span=SPAN):
+    for name, *columns in read_rows(SQL["minutes"], span=SPAN):
         minutes[name].append(tuple(columns))
     names = [name for provider in declared.values() for name in provider.subscriptions]
-    failures = [(name, failure, count) for name, failure, count in _rows("failures", names=names, limit=MAX_COUNTED)]
+    failures = [
+        (name, failure, count) for name, failure, count in read_rows(SQL["failures"], names=names, limit=MAX_COUNTED)
+    ]
     rows = []
     for name in sorted({*declared, *outcomes}):
         provider = declared.get(name)
@@ -169,10 +170,3 @@ def _points(minutes: Sequence[TupleRow], column: int) -> list[Point]:
             points.append((points[-1][0], None))
         points.append((row[0], float(row[column])))
     return points
-
-
-def _rows(statement: str, **parameters: Any) -> list[TupleRow]:  # noqa: ANN401 - of any type that psycopg takes
-    with log_connection().cursor() as cursor:
-        cursor.execute(SQL[statement], parameters)
-        rows: list[TupleRow] = cursor.fetchall()
-        return rows

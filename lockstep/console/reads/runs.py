@@ -4,16 +4,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from psycopg.rows import TupleRow
-
-from lockstep.conf import lockstep_settings, log_connection
+from lockstep.conf import lockstep_settings
 from lockstep.console.models import Run
+from lockstep.console.reads.rows import read_rows
 from lockstep.console.runs import SQL
-
-OPEN = ("waiting", "running")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +20,14 @@ class RunRow:
     kind: str
     state: str
     actor: str
-    asked_at: datetime
+    requested_at: datetime
     began: datetime | None
     ended: datetime | None
     outcome: str
 
     @property
     def is_open(self) -> bool:
-        return self.state in OPEN
+        return self.state in Run.OPEN
 
     @property
     def seconds(self) -> float | None:
@@ -90,26 +86,21 @@ def newer_plan(run: Run) -> UUID | None:
 
 def read_runs(mirror: str, *, before: UUID | None, limit: int) -> list[RunRow]:
     """The runs of a mirror, or the audits (""), the latest first."""
-    return [RunRow(*row) for row in _rows("runs", mirror=mirror, before=before, limit=limit)]
+    return [RunRow(*row) for row in read_rows(SQL["runs"], mirror=mirror, before=before, limit=limit)]
 
 
 def latest_runs(mirrors: Iterable[str]) -> Mapping[str, RunRow]:
     """The latest run of each of these mirrors."""
-    return {mirror: RunRow(*row) for mirror, *row in _rows("latest", mirrors=list(mirrors))}
+    return {mirror: RunRow(*row) for mirror, *row in read_rows(SQL["latest"], mirrors=list(mirrors))}
 
 
 def read_differences(run: UUID, chosen: DifferenceFilter, *, after: int, limit: int) -> list[DifferenceRow]:
     """The differences of a run after a number."""
     given = {name: getattr(chosen, name) for name in DifferenceFilter.__dataclass_fields__}
     rows = []
-    for *columns, fields, is_own, outcome, failed in _rows("differences", run=run, after=after, limit=limit, **given):
+    for *columns, fields, is_own, outcome, failed in read_rows(
+        SQL["differences"], run=run, after=after, limit=limit, **given
+    ):
         found = [FieldDifference(each["field"], each["there"], each["here"]) for each in json.loads(fields)]
         rows.append(DifferenceRow(*(*columns, found, is_own, outcome, failed)))
     return rows
-
-
-def _rows(statement: str, **parameters: Any) -> list[TupleRow]:  # noqa: ANN401 - of any type that psycopg takes
-    with log_connection().cursor() as cursor:
-        cursor.execute(SQL[statement], parameters)
-        rows: list[TupleRow] = cursor.fetchall()
-        return rows

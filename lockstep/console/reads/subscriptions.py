@@ -2,17 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from psycopg.rows import TupleRow
 
 from lockstep import console
-from lockstep.conf import log_connection
+from lockstep.console.reads.rows import read_rows
 from lockstep.console.words import is_storable
 from lockstep.delivery.operations import EVERYTHING, UnknownSubscription
 from lockstep.delivery.subscriptions import is_declared
-from lockstep.sql import Statement, statements
+from lockstep.sql import statements
 
 SQL = statements(console.__file__, "subscriptions")
 
@@ -180,7 +179,7 @@ class Extent:
 
 def families() -> list[Family]:
     """All families with members, by name."""
-    return [Family(*row) for row in _rows(SQL["families"])]
+    return [Family(*row) for row in read_rows(SQL["families"])]
 
 
 def page_of_states(
@@ -188,13 +187,13 @@ def page_of_states(
 ) -> list[State]:
     """The next subscriptions of a family, or of none, by name."""
     chosen = SQL["states"].with_parts(chosen=SQL["page"])
-    rows = _rows(chosen, after=after, family=family, contains=contains, state=state, limit=limit, most=MOST_LISTED)
+    rows = read_rows(chosen, after=after, family=family, contains=contains, state=state, limit=limit, most=MOST_LISTED)
     return [_state(row, MOST_LISTED) for row in rows]
 
 
 def state_of(name: str) -> State:
     """One subscription. Raises UnknownSubscription."""
-    rows = _rows(SQL["states"].with_parts(chosen=SQL["one"]), name=name, most=MOST) if is_storable(name) else []
+    rows = read_rows(SQL["states"].with_parts(chosen=SQL["one"]), name=name, most=MOST) if is_storable(name) else []
     if not rows:
         raise UnknownSubscription(f"There is no subscription {name!r}.")
     return _state(rows[0], MOST)
@@ -202,30 +201,32 @@ def state_of(name: str) -> State:
 
 def waiting_times(name: str) -> list[WaitingTimes]:
     """How long what waits has waited: one row for each bucket, also for empty ones."""
-    found = {bucket: counts for bucket, *counts in _rows(SQL["waiting_times"], name=name, most=MOST, bounds=[*BOUNDS])}
+    found = {
+        bucket: counts for bucket, *counts in read_rows(SQL["waiting_times"], name=name, most=MOST, bounds=[*BOUNDS])
+    }
     words = ("under 1 s", "1 to 10 s", "10 s to 1 min", "1 to 10 min", "10 min to 1 h", "1 h to 1 day", "over 1 day")
     return [WaitingTimes(text, *found.get(bucket, (0, 0))) for bucket, text in enumerate(words)]
 
 
 def failing(name: str, *, limit: int) -> list[FailingObject]:
     """The objects whose last attempt failed, in the order of their next attempts."""
-    rows = _rows(SQL["failing"], name=name, most=MOST_LISTED, limit=limit)
+    rows = read_rows(SQL["failing"], name=name, most=MOST_LISTED, limit=limit)
     return [FailingObject(*(*row[:-1], _count(row[-1], MOST_LISTED))) for row in rows]
 
 
 def latest_attempts(name: str, *, limit: int) -> list[AttemptRow]:
     """The latest recorded attempts."""
-    return [AttemptRow(*row) for row in _rows(SQL["attempts"], name=name, limit=limit)]
+    return [AttemptRow(*row) for row in read_rows(SQL["attempts"], name=name, limit=limit)]
 
 
 def attempts_by_minute(name: str) -> list[tuple[datetime, int, int]]:
     """Recorded attempts of the last hour: the minute, those that succeeded, those that failed."""
-    return [(at, done, failed) for at, done, failed in _rows(SQL["attempts_by_minute"], name=name, most=MOST)]
+    return [(at, done, failed) for at, done, failed in read_rows(SQL["attempts_by_minute"], name=name, most=MOST)]
 
 
 def rewind_extent(name: str, since: datetime | None) -> Extent:
     """What a rewind to this time, or to the log's beginning, would send."""
-    (row,) = _rows(SQL["extent"], name=name, since=since or EVERYTHING, most=MOST)
+    (row,) = read_rows(SQL["extent"], name=name, since=since or EVERYTHING, most=MOST)
     return Extent(*row)
 
 
@@ -243,10 +244,3 @@ def _state(row: TupleRow, most: int) -> State:
 
 def _count(number: int, most: int) -> Count:
     return Count(number, number >= most)
-
-
-def _rows(statement: Statement, **parameters: Any) -> list[TupleRow]:  # noqa: ANN401 - of any type that psycopg takes
-    with log_connection().cursor() as cursor:
-        cursor.execute(statement, parameters)
-        rows: list[TupleRow] = cursor.fetchall()
-        return rows

@@ -1,6 +1,6 @@
--- Runs: long work that operators ask for and workers do.
+-- Runs: long work that operators request and workers do.
 
--- name: ask
+-- name: request
 -- Adds a run; no row where one of the same mirror is open.
 INSERT INTO lockstep_console_run (kind, mirror, plan_id, parameters, actor, summary)
 VALUES (%(kind)s, %(mirror)s, %(plan)s, %(parameters)s, %(actor)s, '{}')
@@ -88,13 +88,13 @@ FROM lockstep_mirror_remoteobject WHERE collection = ANY (%(collections)s) GROUP
 
 -- name: runs
 -- The runs of a mirror, or the audits, the latest first, from before one of them on.
-SELECT id, kind, state, actor, asked_at, began, ended, outcome FROM lockstep_console_run
+SELECT id, kind, state, actor, requested_at, began, ended, outcome FROM lockstep_console_run
 WHERE mirror = %(mirror)s AND (%(before)s::uuid IS NULL OR id < %(before)s)
 ORDER BY id DESC LIMIT %(limit)s;
 
 -- name: latest
 -- The latest run of each of these mirrors.
-SELECT wanted.mirror, run.id, run.kind, run.state, run.actor, run.asked_at, run.began, run.ended, run.outcome
+SELECT wanted.mirror, run.id, run.kind, run.state, run.actor, run.requested_at, run.began, run.ended, run.outcome
 FROM unnest(%(mirrors)s::text[]) AS wanted (mirror)
 CROSS JOIN LATERAL (
     SELECT * FROM lockstep_console_run WHERE mirror = wanted.mirror ORDER BY id DESC LIMIT 1

@@ -1,18 +1,16 @@
-"""The audit: proof that rows, log and remotes agree, asked for here and made by a worker."""
+"""The audit: proof that rows, log and remotes agree, requested here and made by a worker."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 from django import forms
-from django.utils.functional import cached_property
 
 from lockstep.changes.capture import captures
 from lockstep.changes.commands import counted
 from lockstep.console import runs
 from lockstep.console.links import address
-from lockstep.console.views.base import SECTIONS, ActionPreview, ActionView, Breadcrumb, ConsoleView
-from lockstep.console.views.runs import list_of_runs
+from lockstep.console.views.base import SECTIONS, ActionPreview, Breadcrumb, ConsoleView
+from lockstep.console.views.runs import RequestRunView, list_of_runs
 
 
 class AuditView(ConsoleView):
@@ -25,24 +23,6 @@ class AuditView(ConsoleView):
 
     def context(self, **kwargs: Any) -> dict[str, object]:  # noqa: ANN401 - as the base class has it
         return list_of_runs(self.request, "")
-
-
-class AskView(ActionView):
-    """Asks for a run. The operator is led to its page."""
-
-    run: UUID | None = None
-
-    def done_address(self) -> str:
-        return address("run", self.run) if self.run else self.before_address()
-
-    def before_address(self) -> str:
-        """Where the operator came from."""
-        raise NotImplementedError
-
-    @cached_property
-    def actor(self) -> str:
-        """The actor of the run."""
-        return f"user:{self.request.user.pk}"
 
 
 class AuditForm(forms.Form):
@@ -58,8 +38,8 @@ class AuditForm(forms.Form):
     chosen = forms.BooleanField(required=True, initial=True, widget=forms.HiddenInput)
 
 
-class AskAuditView(AskView):
-    """Asks for an audit."""
+class RequestAuditView(RequestRunView):
+    """Requests an audit."""
 
     title = verb = "Audit"
     section = "audit"
@@ -85,5 +65,5 @@ class AskAuditView(AskView):
         return ActionPreview([*found, "Nothing is changed. It reads whole tables: writers are not blocked."])
 
     def perform(self, parameters: Mapping[str, Any]) -> str:
-        self.run = runs.ask("audit", actor=self.actor, parameters={"outside": parameters["outside"]})
-        return "Asked for an audit. A worker makes it now."
+        self.run = runs.request_run("audit", actor=self.actor, parameters={"outside": parameters["outside"]})
+        return "An audit is requested. A worker makes it as soon as it is free."

@@ -13,9 +13,8 @@ from lockstep.console.links import address
 from lockstep.console.models import Run
 from lockstep.console.reads.mirrors import mirror_of, read_checks, read_mirrors, read_unanswered
 from lockstep.console.reads.runs import latest_runs, newer_plan
-from lockstep.console.views.audit import AskView
 from lockstep.console.views.base import SECTIONS, ActionPreview, Breadcrumb, ConsoleView
-from lockstep.console.views.runs import list_of_runs, run_or_404, to_apply
+from lockstep.console.views.runs import RequestRunView, list_of_runs, run_or_404, to_apply
 from lockstep.delivery.operations import WrongState
 from lockstep.mirror.collections import Mirror, registered_mirrors
 
@@ -64,8 +63,8 @@ class MirrorView(ConsoleView):
         return [(SECTIONS["mirrors"], address("mirrors"))]
 
 
-class MirrorAction(AskView):
-    """Asks for a run of one mirror."""
+class MirrorAction(RequestRunView):
+    """Requests a run of one mirror."""
 
     section = "mirrors"
 
@@ -85,7 +84,7 @@ class MirrorAction(AskView):
 
 
 class PlanView(MirrorAction):
-    """Asks for a plan."""
+    """Requests a plan."""
 
     title = verb = "Plan"
     kind = "plan"
@@ -103,8 +102,8 @@ class PlanView(MirrorAction):
         )
 
     def perform(self, parameters: Mapping[str, Any]) -> str:
-        self.run = runs.ask("plan", actor=self.actor, mirror=self.mirror.provider)
-        return f"Asked for a plan of {self.mirror.provider}. A worker makes it now."
+        self.run = runs.request_run("plan", actor=self.actor, mirror=self.mirror.provider)
+        return f"A plan of {self.mirror.provider} is requested. A worker makes it as soon as it is free."
 
     def recorded(self, parameters: Mapping[str, Any]) -> Mapping[str, object]:
         return {"mirror": self.mirror.provider}
@@ -121,10 +120,10 @@ class ApplyForm(forms.Form):
         if planned <= ceiling:
             del self.fields["deletions"]
             return
-        self.fields["deletions"].label = "Objects that will be deleted"
-        self.fields[
-            "deletions"
-        ].help_text = f"The plan deletes more than {counted(ceiling, 'object')} there. Write their number to confirm."
+        number = self.fields["deletions"]
+        number.label = "Objects that will be deleted"
+        deleted = f"The plan deletes more than {counted(ceiling, 'object')} there."
+        number.help_text = f"{deleted} Write their number to confirm."
 
     def clean(self) -> dict[str, Any]:
         found = super().clean() or {}
@@ -199,9 +198,10 @@ class ApplyView(MirrorAction):
 
     def perform(self, parameters: Mapping[str, Any]) -> str:
         self._require_appliable()
-        self.run = runs.ask("apply", actor=self.actor, mirror=self.mirror.provider, plan=self.plan.pk)
+        self.run = runs.request_run("apply", actor=self.actor, mirror=self.mirror.provider, plan=self.plan.pk)
         changes = counted(to_apply(self.plan), "difference")
-        return f"Asked to apply {changes} of the plan {self.plan.pk} at {self.mirror.provider}. A worker does it now."
+        what = f"{changes} of the plan {self.plan.pk} at {self.mirror.provider}"
+        return f"The application of {what} is requested. A worker does it as soon as it is free."
 
     def recorded(self, parameters: Mapping[str, Any]) -> Mapping[str, object]:
         return {"mirror": self.mirror.provider, "plan": self.plan.pk, "deletions": self.counts.get("delete", 0)}

@@ -6,13 +6,14 @@ from uuid import UUID
 
 from django import forms
 from django.http import Http404, HttpRequest
+from django.utils.functional import cached_property
 from django.utils.http import urlencode
 
 from lockstep.console.links import address
 from lockstep.console.models import Run
 from lockstep.console.reads.actors import read_actors
 from lockstep.console.reads.runs import DifferenceFilter, newer_plan, read_differences, read_runs, run_of
-from lockstep.console.views.base import SECTIONS, Breadcrumb, ConsoleView
+from lockstep.console.views.base import SECTIONS, ActionView, Breadcrumb, ConsoleView
 from lockstep.console.words import is_storable
 from lockstep.delivery.heartbeat import worker_state
 
@@ -21,6 +22,24 @@ RUNS = 20  # runs of a page
 MAX_NUMBER = 2**31 - 1
 
 TITLES = {"plan": "Plan of", "apply": "Application of a plan at", "audit": "Audit"}
+
+
+class RequestRunView(ActionView):
+    """Requests a run. The operator is led to its page."""
+
+    run: UUID | None = None
+
+    def done_address(self) -> str:
+        return address("run", self.run) if self.run else self.before_address()
+
+    def before_address(self) -> str:
+        """Where the operator came from."""
+        raise NotImplementedError
+
+    @cached_property
+    def actor(self) -> str:
+        """The actor of the run."""
+        return f"user:{self.request.user.pk}"
 
 
 class FilterForm(forms.Form):

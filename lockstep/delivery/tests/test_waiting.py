@@ -79,7 +79,7 @@ def test_a_cancelled_wait_leaves_nothing_behind():
     [
         (Step(True, {"test": 1}), FEW_SECONDS),
         (Step(True, {"test": FEW + 1}), YIELD_SECONDS),
-        (Step(True, {}), YIELD_SECONDS),  # nobody follows them
+        (Step(True, {}), YIELD_SECONDS),  # no subscription follows them
         (Step(False, {}), 1.5 * MIN_POLL_SECONDS),
     ],
 )

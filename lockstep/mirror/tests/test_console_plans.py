@@ -38,7 +38,7 @@ def look() -> None:
         async with open_pool(2) as pool:
             async with pool.connection() as own:
                 await declare_periodic(own)
-            await runs.look(pool)
+            await runs.start_waiting_runs(pool)
             await asyncio.gather(*runs._tasks)
 
     asyncio.run(once())
