@@ -133,7 +133,7 @@ class Delivery(Row):
             _keep_patience(end)
             await asyncio.sleep(LOOK_SECONDS)
         began, first = time.perf_counter(), self.handled
-        while not self._is_drained():
+        while self.handled < changes or not self._is_drained():
             _keep_patience(end)
             await asyncio.sleep(LOOK_SECONDS)
         seconds = time.perf_counter() - began

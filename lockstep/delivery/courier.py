@@ -12,7 +12,7 @@ import psycopg
 from lockstep import telemetry
 from lockstep.changes.database_errors import is_outage
 from lockstep.delivery import counters, lanes, tracing
-from lockstep.delivery.database import Connection, Pools
+from lockstep.delivery.database import Pools
 from lockstep.delivery.epochs import Epochs
 from lockstep.delivery.errors import (
     DeliveryError,
@@ -116,7 +116,7 @@ class Courier:
     async def _coalesce(self) -> None:
         """Waits briefly where many deliveries are in flight: settling them together costs little more than one."""
         if 0 < len(self._ended) < len(self._in_flight) and len(self._in_flight) >= self.subscriber.concurrency // 2:
-            await asyncio.sleep(GATHER_SECONDS)
+            await asyncio.wait(self._in_flight, timeout=GATHER_SECONDS)
 
     async def _claim(self, handler: BatchHandler) -> None:
         room = self.subscriber.concurrency - len(self._in_flight)
@@ -181,9 +181,9 @@ class Courier:
         if not ended:
             return True
         try:
-            async with self.pools.lanes.connection() as connection:
-                left = [outcome for outcome in ended if outcome.error or not self.subscriber.is_exactly_once]
-                held = await self._write_down(connection, left)
+            held = await self._write_down(
+                [outcome for outcome in ended if outcome.error or not self.subscriber.is_exactly_once]
+            )
         except Exception as error:
             if not is_outage(error):
                 raise
@@ -201,19 +201,20 @@ class Courier:
         await self._track_reachability(ended)
         return True
 
-    async def _write_down(self, connection: Connection, outcomes: list[Outcome]) -> list[Outcome]:
+    async def _write_down(self, outcomes: list[Outcome]) -> list[Outcome]:
         """Settles these, and returns those of claims that still held their lanes."""
         if not outcomes:
             return []
         recorded_for = self.subscriber if self.subscriber.recorded else None
-        try:
-            return await lanes.settle(connection, outcomes, recorded_for)
-        except psycopg.Error as error:
-            if recorded_for is None or is_outage(error):
-                raise
-            # One receipt that PostgreSQL cannot hold must not hold up everything else.
-            logger.exception("%s: these attempts cannot be recorded", self.subscriber.name)
-            return await lanes.settle(connection, outcomes)
+        async with self.pools.lanes.connection() as connection:
+            try:
+                return await lanes.settle(connection, outcomes, recorded_for)
+            except psycopg.Error as error:
+                if recorded_for is None or is_outage(error):
+                    raise
+                # One receipt that PostgreSQL cannot hold must not hold up everything else.
+                logger.exception("%s: these attempts cannot be recorded", self.subscriber.name)
+                return await lanes.settle(connection, outcomes)
 
     def _note_unsettled(self, error: Exception) -> None:
         self._metrics.count_unsettled()
@@ -257,14 +258,15 @@ class Courier:
         It is unreachable from a delivery without an answer, since whose beginning it has answered nothing, until a
         delivery succeeds. Skipped changes do not count.
         """
-        self._answered = max([self._answered, *(outcome.ended for outcome in outcomes if outcome.is_answer)])
+        answered = [outcome for outcome in outcomes if outcome.is_answer]
+        self._answered = max([self._answered, *(outcome.ended for outcome in answered)])
         unanswered = [outcome for outcome in outcomes if isinstance(outcome.error, Unreachable | TimedOut)]
         if silent := next((outcome for outcome in unanswered if outcome.began >= self._answered), None):
             await self._mark_unreachable(silent)
         elif self._unreachable and any(outcome.is_success for outcome in outcomes):
             await self._mark_reachable()
-        elif self._unreachable and (refusal := next((outcome for outcome in outcomes if outcome.is_answer), None)):
-            await self._note_cause(refusal)
+        elif self._unreachable and answered:
+            await self._note_cause(answered[0])
 
     async def _mark_unreachable(self, outcome: Outcome) -> None:
         self._unreachable = True

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha1
 from typing import Self
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from django.db import OperationalError, ProgrammingError, transaction
 from psycopg.errors import InsufficientPrivilege, LockNotAvailable
@@ -62,7 +63,9 @@ class Epochs:
         for the same object.
         """
         moment = microseconds(change.at)
-        return uuid5(self.first, f"{change.seq}:{moment}:{change.model}:{change.object_id}:{subscription}")
+        name = f"{change.seq}:{moment}:{change.model}:{change.object_id}:{subscription}"
+        digest = sha1(self.first.bytes + name.encode(), usedforsecurity=False).digest()
+        return UUID(int=int.from_bytes(digest[:16]), version=5)  # uuid5(), in half its time
 
 
 @dataclass(frozen=True, slots=True)

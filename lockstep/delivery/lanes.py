@@ -38,7 +38,7 @@ BEGINNING = datetime.min.replace(tzinfo=UTC)
 COMMIT_SKEW = timedelta(seconds=1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # made for every change, as claims are
 class Outcome:
     """How a claim ended: delivered (no error), skipped, or failed.
 

@@ -1,7 +1,7 @@
 """The spans of deliveries: one for each attempt, a child of the span that wrote the change (decision 53)."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,8 @@ from lockstep.delivery.subscriptions import Claim, Skipped, Subscriber
 
 if TYPE_CHECKING:  # an extra
     from opentelemetry.trace import Span
+
+    from lockstep.telemetry.spans import Spans
 
 
 @dataclass(slots=True)
@@ -32,15 +34,18 @@ class Attempt:
             telemetry.active.describe(span, facts, error=type(error).__name__ if outcome == "failed" else "")
 
 
-@contextmanager
-def attempt(subscriber: Subscriber, batch: Sequence[Claim]) -> Iterator[Attempt]:
+def attempt(subscriber: Subscriber, batch: Sequence[Claim]) -> AbstractContextManager[Attempt]:
     """Opens the spans of an attempt to deliver these claims. The span of a single claim is the current one.
 
     Requests for several claims belong to none of their spans.
     """
     if (spans := telemetry.active) is None:
-        yield Attempt([""] * len(batch))
-        return
+        return nullcontext(Attempt([""] * len(batch)))
+    return _traced(spans, subscriber, batch)
+
+
+@contextmanager
+def _traced(spans: "Spans", subscriber: Subscriber, batch: Sequence[Claim]) -> Iterator[Attempt]:
     with ExitStack() as stack:
         opened = [
             stack.enter_context(

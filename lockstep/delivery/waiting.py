@@ -38,7 +38,9 @@ class Signal(asyncio.Event):
         self.waits: set[asyncio.Future[None]] = set()
 
     def set(self) -> None:
-        """Sets it, and ends the waits for it."""
+        """Sets it, and ends the waits for it. None begins while it is set."""
+        if self.is_set():
+            return
         super().set()
         for wait in self.waits:
             _end(wait)
