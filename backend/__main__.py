@@ -76,22 +76,28 @@ def web() -> int:
 
 
 def require_fit(host: str, port: int) -> None:
-    """Ends with one sentence where the web server could not listen, or where its settings refuse to be used.
+    """Ends with one sentence where the web server could not listen, or may not use its settings or its database.
 
-    Its processes would say the same, each, and be started again.
+    Its processes would say the same, each; they would be started again without end where starting takes long.
     """
     try:
         web_server.can_listen(host, port)
     except OSError as error:
         sys.exit(f"Lockstep cannot start: it cannot listen at HOST {host!r} and PORT {port}: {error.strerror}.")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backend.config.settings")
+    import django
     from django.core.exceptions import ImproperlyConfigured
     from environs import EnvError
 
     try:
+        django.setup(set_prefix=False)
+        from backend.accounts.checks import refuse_development_accounts
         from backend.entities.deployment import refuse_unfit_deployment
+        from lockstep.rest.connections import refuse_unsuitable_database
 
         refuse_unfit_deployment()
+        refuse_unsuitable_database()
+        refuse_development_accounts()
     except (ImproperlyConfigured, EnvError) as error:
         sys.exit(f"Lockstep cannot start: {error}")
 

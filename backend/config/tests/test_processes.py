@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -127,6 +128,13 @@ def test_a_port_in_use_is_one_sentence():
         taken.listen()
         port = taken.getsockname()[1]
         assert_refused("web", {"PORT": str(port)}, f"it cannot listen at HOST '127.0.0.1' and PORT {port}: Address")
+
+
+@pytest.mark.slow
+def test_a_database_that_cannot_be_used_is_one_sentence():
+    """Before the web server starts: its processes would be started again, without end."""
+    url = urlsplit(os.environ["DATABASE_URL"])._replace(path="/no_such_database").geturl()
+    assert_refused("web", {"DATABASE_URL": url, "DEBUG": "true"}, 'database "no_such_database" does not exist')
 
 
 def assert_refused(word: str, change: Mapping[str, str], sentence: str) -> None:
