@@ -1,7 +1,7 @@
 """The processes of a deployment, a word for each: `python -m backend web`.
 
     web                         the web server at HOST and PORT
-    worker                      a worker
+    worker                      a worker, or WORKER_PROCESSES of them
     migrate                     brings the database to where the code is
     prepare                     the same, with development accounts, their token and the first import
     healthcheck [web|worker]    whether that process answers, on this machine or in this container;
@@ -39,7 +39,7 @@ def main(words: Sequence[str]) -> int:
             return web()
         case ["worker"]:
             os.environ.setdefault("LOG_STREAM", "stdout")
-            return command("lockstep", "worker")
+            return command("lockstep", "worker", "--processes", str(_whole("WORKER_PROCESSES", 1, 1, MAX_PROCESSES)))
         case ["prepare"]:
             return module("backend.prepare", "--token")
         case ["stand-in", *options]:

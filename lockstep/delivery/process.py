@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 
@@ -25,6 +26,8 @@ from lockstep.delivery.worker import Worker
 
 logger = logging.getLogger(__name__)
 
+# A variable of a supervised worker (supervisor.py): its number, from 0. Its port is that much higher.
+WORKER_NUMBER = "LOCKSTEP_WORKER_NUMBER"
 STOP_SECONDS = 8.5  # after which a stopping worker is ended
 
 
@@ -50,13 +53,17 @@ async def _work(tell: Callable[[str], object], warn: Callable[[str], object]) ->
     if not logging.getLogger(Worker.__module__).isEnabledFor(logging.INFO):
         worker.tell = tell  # Django's own logging configuration drops it
     loop = asyncio.get_running_loop()
+    number = os.environ.get(WORKER_NUMBER)
     if port := lockstep_settings.WORKER_METRICS_PORT:
+        port += int(number or 0)
         try:
             probes.serve(probes.Probes(worker, loop), lockstep_settings.WORKER_METRICS_HOST, port)
         except OSError as error:
             raise CommandError(f"WORKER_METRICS_PORT {port} is not available: {error.strerror}.") from error
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop, worker)
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stop, worker)
+    if number:
+        loop.add_reader(sys.stdin.fileno(), _stop_without_supervisor, worker, loop)
     await worker.availability.wait()
     if not worker.stopping.is_set():
         await in_thread(lambda: _report_faults(warn))
@@ -78,6 +85,12 @@ def stop(worker: Worker) -> None:
     end = threading.Timer(STOP_SECONDS, give_up)
     end.daemon = True
     end.start()
+
+
+def _stop_without_supervisor(worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
+    """Called when standard input can be read. The supervisor writes nothing to it, so it has ended."""
+    loop.remove_reader(sys.stdin.fileno())
+    stop(worker)
 
 
 def give_up() -> None:

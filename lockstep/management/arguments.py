@@ -37,13 +37,16 @@ class Options(TypedDict, total=False):
     until: datetime | None
     model: str
     object_id: str | None
+    processes: int
 
 
 def add_subcommands(parser: ArgumentParser) -> None:
     """Adds all subcommands."""
     subcommands = commands.Subcommands(parser)
     text = "delivers changes and does the periodic work; any number can run, on any number of machines"
-    subcommands.add("worker", text, has_json=False)
+    worker = subcommands.add("worker", text, has_json=False)
+    text = "how many processes (default 1); one that ends is started again"
+    worker.add_argument("--processes", type=commands.whole_number(1), default=1, metavar="N", help=text)
     subcommands.add("status", "the state of every subscription, and its waiting changes")
     _add_letters(subcommands)
     _add_states(subcommands)

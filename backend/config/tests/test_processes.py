@@ -25,7 +25,15 @@ ROOT = Path(__file__).resolve().parents[3]
 def became(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
     """The programs that would have replaced this process."""
     programs: list[list[str]] = []
-    for name in ("HOST", "PORT", "WEB_PROCESSES", "WEB_DRAIN_SECONDS", "LOG_STREAM", "PROMETHEUS_MULTIPROC_DIR"):
+    for name in (
+        "HOST",
+        "PORT",
+        "WEB_PROCESSES",
+        "WEB_DRAIN_SECONDS",
+        "WORKER_PROCESSES",
+        "LOG_STREAM",
+        "PROMETHEUS_MULTIPROC_DIR",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "execv", lambda path, words: programs.append(list(words)))
     monkeypatch.setattr(processes, "load_dotenv", lambda path: None)
@@ -39,7 +47,7 @@ def became(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
 @pytest.mark.parametrize(
     ("words", "arguments"),
     [
-        (["worker"], [str(ROOT / "manage.py"), "lockstep", "worker"]),
+        (["worker"], [str(ROOT / "manage.py"), "lockstep", "worker", "--processes", "1"]),
         (["migrate"], [str(ROOT / "manage.py"), "migrate"]),
         (["lockstep", "status", "--json"], [str(ROOT / "manage.py"), "lockstep", "status", "--json"]),
         (["prepare"], ["-m", "backend.prepare", "--token"]),

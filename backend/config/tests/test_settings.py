@@ -205,7 +205,9 @@ def test_the_example_explains_each_variable_once():
     assert len(read) > 40
     assert sorted(example) == sorted(set(example)), "a variable stands in .env.example twice"
     assert read - set(example) == set(), "a variable is missing from .env.example"
-    assert set(example) - read == {"HOST", "WEB_PROCESSES"}, "a variable of .env.example is read by nothing"
+    assert set(example) - read == {"HOST", "WEB_PROCESSES", "WORKER_PROCESSES"}, (
+        "a variable of .env.example is read by nothing"
+    )
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,11 @@ class Command(commands.Command):
 
     def _worker(self, options: Options) -> None:
         from lockstep.delivery.process import run_worker
+        from lockstep.delivery.supervisor import run_workers
+
+        if options["processes"] > 1:
+            run_workers(options["processes"])
+            return
 
         def tell(text: str) -> None:
             self.stdout.write(text)
