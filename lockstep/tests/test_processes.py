@@ -37,8 +37,9 @@ def is_alive(pid: int) -> bool:
 def supervisor(tmp_path: Path) -> Iterator[WorkerProcess]:
     """Two workers, which are ready."""
     with worker_process([*COMMAND, "2"], tmp_path, settings(database_url())) as supervisor:
-        eventually(lambda: worker_counts()["moving"] == 2, "two workers to be ready")
+        eventually(lambda: worker_counts()["moving"] == len(workers_of(supervisor)) == 2, "two workers to be ready")
         yield supervisor
+        supervisor.stop(WAIT_TIMEOUT)
 
 
 def test_two_workers_end_with_their_command(supervisor: WorkerProcess):
@@ -61,7 +62,9 @@ def test_a_worker_that_is_killed_is_started_again(supervisor: WorkerProcess):
 
 def test_no_worker_outlives_its_command(supervisor: WorkerProcess):
     workers = workers_of(supervisor)
+    assert len(workers) == 2
     supervisor.process.kill()
+    supervisor.process.wait()
     eventually(lambda: not any(is_alive(pid) for pid in workers), "its workers to stop")
 
 
