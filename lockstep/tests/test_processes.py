@@ -14,7 +14,11 @@ from kit.workers import WorkerProcess, worker_process
 
 from lockstep.delivery.heartbeat import worker_counts
 
-pytestmark = [pytest.mark.postgresql, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.postgresql,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="it finds processes through /proc"),
+]
 
 COMMAND = [*DJANGO, "lockstep", "worker", "--processes"]
 
