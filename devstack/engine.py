@@ -26,13 +26,13 @@ OLDEST, NEWEST = ("3.11", "5.2"), ("3.13", "6.1")
 TOOLS = ("pytest>=9", "pytest-django>=4.11", "psycopg[binary]>=3.2.2")
 # Beside them: processes side by side, an end to what hangs, schedules, the event loop that these are played on, and
 # what the launcher, which starts servers, prints with.
-OTHER_TOOLS = ("pytest-xdist>=3.8", "pytest-timeout>=2.4", "hypothesis>=6.170", "uvloop>=0.22", "rich>=15")
+OTHER_TOOLS = ("pytest-xdist>=3.8", "pytest-timeout>=2.4", "hypothesis>=6.170", "uvloop>=0.22", "rich>=15", "redis>=6")
 SIDE_BY_SIDE = ("-n", "auto", "--dist", "worksteal", "--timeout=600")
 NO_TESTS = 5  # pytest's exit code
 KINDS = ("postgresql", "sqlite", "orders", "schema")  # of databases: see project/settings.py
 MANY = ("postgresql", "schema")  # have so many tests that several processes are worth their start
-EXTRAS = "rest,webhooks,feed,console"  # and what each run of the kind "extras" has beside the core
-HOW_TOS = ("how-to/subscriber.md", "how-to/destination.md", "how-to/upgrade.md")
+EXTRAS = "rest,webhooks,feed,console,celery"  # and what each run of the kind "extras" has beside the core
+HOW_TOS = ("how-to/subscriber.md", "how-to/destination.md", "how-to/celery.md", "how-to/upgrade.md")
 PAGES = ("tutorial.md", "webhooks-in-your-project.md", *HOW_TOS)  # of docs/, which tests execute
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from project.pages import Site, new_site
 pytestmark = pytest.mark.extras  # the client of HTTP in destination.md is there only
 HERE = Path(__file__).parent
 WORKER = "python manage.py lockstep worker"
+WRITE = "python manage.py shell -c \"from blog.models import Article; Article.objects.create(title='{}', body='x')\""
 
 
 @pytest.fixture
@@ -66,6 +68,46 @@ def test_every_line_about_a_destination_does_what_it_says(site: Site):
     everything = "\n".join(site.output)
     assert "it answered 422" in everything
     assert "found [1]" in everything
+
+
+@pytest.mark.needs("redis-server")
+def test_every_line_about_celery_does_what_it_says(site: Site):
+    """And what it says of a broker that is down."""
+    page = (HERE / "celery.md").read_text().replace("6379", str(free_port()))
+    words = site.folder / "words.txt"
+    redis, processes = [""], []
+
+    def start(command: str) -> "subprocess.Popen[bytes]":
+        quiet = " --save '' --dir ." if command.startswith("redis-server") else ""
+        process = subprocess.Popen([*shlex.split(command + quiet)], cwd=site.folder, env=site.environment)
+        processes.append(process)
+        return process
+
+    def execute(command: str) -> None:
+        if command.startswith("redis-server"):
+            redis[0] = command
+        if command.startswith(("redis-server", "celery")) or command == WORKER:
+            start(command)
+        else:
+            site.run(command)
+
+    def is_told(title: str, lines: int) -> None:
+        eventually(lambda: words.exists() and len(words.read_text().splitlines()) >= lines, f"the task for {title}")
+
+    try:
+        site.follow(page, execute)
+        is_told("To Celery", 1)
+        assert words.read_text() == "created 1: 4 words (True)\n"
+        processes[0].terminate()
+        processes[0].wait()
+        site.run(WRITE.format("Meanwhile"))
+        eventually(lambda: "OperationalError" in str(status(site)) or "broker" in str(status(site)), "the status")
+        start(redis[0])
+        is_told("Meanwhile", 2)
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+            process.wait()
 
 
 def test_every_command_of_the_upgrade_succeeds(site: Site):

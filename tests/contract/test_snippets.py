@@ -16,6 +16,7 @@ EXECUTED = {
     "webhooks-in-your-project.md": "lockstep/tests/test_webhooks_page.py",
     "how-to/subscriber.md": "lockstep/tests/test_how_to.py",
     "how-to/destination.md": "lockstep/tests/test_how_to.py",
+    "how-to/celery.md": "lockstep/tests/test_how_to.py",
     "how-to/upgrade.md": "lockstep/tests/test_how_to.py",
     "how-to/app.md": "tests/contract/test_how_to.py",
     "how-to/provider.md": "tests/contract/test_how_to.py",

@@ -7,14 +7,9 @@ from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
-from kit import programs
 from kit.servers import database_url
 from kit.steps import Steps
 from kit.workers import BackgroundWorker
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    programs.require(item)
 
 
 @pytest.fixture

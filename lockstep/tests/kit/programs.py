@@ -25,6 +25,7 @@ def libfaketime() -> Path:
 PROGRAMS = {
     "libfaketime": Program(lambda: libfaketime().exists(), "libfaketime is not installed; .ci/run installs it"),
     "linux": Program(lambda: Path("/proc/self/stat").exists(), "it finds processes through /proc"),
+    "redis-server": Program(lambda: shutil.which("redis-server") is not None, "redis-server is not installed"),
     "pgbouncer": Program(lambda: shutil.which("pgbouncer") is not None, "pgbouncer is not installed"),
 }
 

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from kit import programs
 
 KINDS = ("postgresql", "schema", "orders", "sqlite", "extras")
 OF_EXTRAS = ("test_console", "test_extras", "test_webhooks_page")  # beginnings of files
@@ -13,6 +14,11 @@ def pytest_ignore_collect(collection_path):
     if collection_path.name.startswith(OF_EXTRAS) and os.environ.get("DATABASE") != "extras":
         return True
     return None
+
+
+def pytest_runtest_setup(item):
+    """Some tests need a program that may be absent."""
+    programs.require(item)
 
 
 def pytest_collection_modifyitems(items):
