@@ -29,11 +29,15 @@ class NotDurable(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """A migrated, empty database and a folder for files. `scale` shrinks the amounts of data."""
+    """A migrated, empty database and a folder for files. `scale` shrinks the amounts of data.
+
+    `server` is the one that was started for it, if it was.
+    """
 
     url: str
     folder: Path
     scale: float
+    server: Server | None = None
 
     def scaled(self, count: int) -> int:
         """So many of something, at this scale."""
@@ -44,6 +48,16 @@ class Place:
         """Every statement commits by itself."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             yield connection
+
+    def chill(self) -> None:
+        """Restarts our server with nothing of its data in memory, neither in its own nor in the system's."""
+        assert self.server  # a server that is not ours is never restarted
+        self.server.stop()
+        for path in self.server.folder.rglob("*"):
+            if path.is_file():
+                with path.open("rb") as file:
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        self.server.start()
 
 
 @contextmanager
@@ -57,7 +71,7 @@ def open_place(scale: float) -> Iterator[Place]:
                 yield _entered(Place(url, folder, scale))
         else:
             with Server(folder / "postgres", durable=True, settings=PRODUCTION) as server:
-                yield _entered(Place(server.url, folder, scale))
+                yield _entered(Place(server.url, folder, scale, server))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -23,6 +23,7 @@ from django.urls import reverse
 from psycopg.errors import DeadlockDetected
 
 from backend.entities.admin_forms import EntityForm, PlainDecimal, PlainInteger, PlainTextarea
+from backend.entities.admin_lists import BoundedListAdmin
 from backend.entities.models import Entity
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.console.admin import ChangeHistory
@@ -39,7 +40,7 @@ MAX_ATTEMPTS = 3  # at a request whose transaction was aborted to resolve a dead
 MAX_LISTED = 100  # objects on the page that confirms a deletion
 
 
-class EntityAdmin(ChangeHistory):
+class EntityAdmin(BoundedListAdmin, ChangeHistory):
     """Lists objects that are not deleted, deletes softly, and writes only changed fields (admin_forms.py).
 
     The History is the change log's, also of a deleted object.
@@ -57,7 +58,6 @@ class EntityAdmin(ChangeHistory):
     change_form_template = "admin/entity/change_form.html"
     delete_confirmation_template = "admin/entity/delete_confirmation.html"
     delete_selected_confirmation_template = "admin/entity/delete_selected_confirmation.html"
-    show_full_result_count = False
     list_per_page = 50
 
     class Media:

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils.html import format_html_join
 
 from backend.entities.admin_actors import ActorColumnAdmin, ActorColumnInline
+from backend.entities.admin_lists import BoundedListAdmin
 from backend.entities.admin_site import EntityAdmin, ReadOnly, admin_site
 from backend.shop.catalogue import actions as catalogue
 from backend.shop.models import Movement, Order, OrderTransition, Product, ProductTag, Tag
@@ -219,7 +220,7 @@ class OrderAdmin(ReadOnly, EntityAdmin):
 
 
 @admin.register(Movement, site=admin_site)
-class MovementAdmin(ReadOnly, ActorColumnAdmin):
+class MovementAdmin(ReadOnly, BoundedListAdmin, ActorColumnAdmin):
     """The whole ledger."""
 
     list_display = ("at", "product", "delta", "reason", "order", "actor_name")
@@ -227,4 +228,3 @@ class MovementAdmin(ReadOnly, ActorColumnAdmin):
     list_select_related = ("product", "order")
     search_fields = ("product__folded_name", "=product__number", "=order__number")
     ordering = ("-id",)
-    show_full_result_count = False

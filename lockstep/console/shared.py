@@ -8,14 +8,16 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 MIN_SECONDS, MAX_SECONDS = 4.0, 30.0
-SHARE_OF_TIME = 100  # up to MAX_SECONDS, it is read for at most one part in so many of the time
+# Up to MAX_SECONDS, each process reads for at most one part in so many of the time: four processes take a percent.
+SHARE_OF_TIME = 400
 
 
 class Shared(Generic[T]):
     """What `read` returned last, for four seconds, or for up to thirty where reading takes long.
 
-    So readers cost the database a percent of a core, however many they are. A database that is slow because something
-    is wrong is read more often than that: a view of it that is minutes old helps no operator.
+    So readers cost the database a quarter of a percent of a core for each process, however many they are. A database
+    that is slow because something is wrong is read more often than that: a view of it that is minutes old helps no
+    operator.
     """
 
     def __init__(self, read: Callable[[], T], *, clock: Callable[[], float] = time.monotonic) -> None:

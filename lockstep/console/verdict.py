@@ -8,7 +8,7 @@ from typing import Literal
 from lockstep.changes.commands import counted
 from lockstep.conf import lockstep_settings
 from lockstep.console.links import address, letters_address
-from lockstep.console.reads.overview import MAX_NAMES, Overview, SubscriptionLine
+from lockstep.console.reads.overview import PAGE, Overview, SubscriptionLine
 from lockstep.console.words import clock, duration, plain
 
 State = Literal["good", "late", "bad"]
@@ -71,7 +71,7 @@ def _of_missing(overview: Overview) -> Iterator[Reason]:
 def _beside(overview: Overview) -> Iterator[Reason]:
     """What the verdict does not count."""
     if overview.is_cut:
-        many = f"{MAX_NAMES:,} or more subscriptions have waiting changes or dead letters"
+        many = f"{PAGE.names:,} or more subscriptions of families have waiting changes or dead letters"
         yield Reason(f"{many}: those of others are not counted.")
     if overview.worker_state != "ok":
         return

@@ -21,7 +21,7 @@ from lockstep.console.links import address
 from lockstep.console.models import Operation
 from lockstep.console.reads import overview as reads
 from lockstep.console.reads.actors import read_actors
-from lockstep.console.reads.overview import MAX_NAMES
+from lockstep.console.reads.overview import PAGE, Depth
 from lockstep.console.shared import MAX_SECONDS, Shared
 from lockstep.console.verdict import judge
 from lockstep.console.views.overview import shown
@@ -328,23 +328,25 @@ def test_without_subscriptions_nothing_is_called_delivered(operator: Operator):
     assert "blog.push is declared in the code, and not in the database" in page and "Not in step." in page
 
 
-def test_changes_behind_those_that_were_read_are_not_called_none(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(reads, "MAX_COUNTED", 2)
+def test_changes_behind_those_that_were_read_are_not_called_none():
     Subscription.objects.create(name="own", kind="event", follows=["blog.tag.*"])
     for title in "abc":
         Article.objects.create(title=title)
-    [line] = [line for line in reads.read_lines()[0] if line.name == "own"]
+    [line] = [line for line in reads.read_lines(Depth(lanes=2, behind=2, names=2))[0] if line.name == "own"]
     assert (line.behind, line.is_exact) == (0, False)
 
 
 def test_uncounted_subscriptions_are_mentioned(operator: Operator, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(reads, "MAX_NAMES", 2)
-    for name in ("one", "two", "three"):
+    shallow = Depth(lanes=10, behind=10, names=2)
+    monkeypatch.setattr("lockstep.console.views.overview.read_overview", lambda: reads.read_overview(shallow))
+    for name in ("webhook:1", "webhook:2", "webhook:3", "z"):
         Subscription.objects.create(name=name, kind="event", follows=["blog.article.*"])
         made = Lane.objects.create(subscription_id=name, model="blog.article", object_id="1")
         Delivery.objects.create(lane_id=made.pk, seq=1, at=timezone.now())
     page = operator.see("")
-    assert f"{MAX_NAMES:,} or more subscriptions have waiting" in page and "others are not counted" in page
+    assert f"{PAGE.names:,} or more subscriptions of families have waiting" in page and "others are not counted" in page
+    found = {line.name: line.waiting for line in reads.read_lines(shallow)[0]}
+    assert (found["webhook"], found["z"]) == (2, 1)  # whose name comes after the family's
     assert "or more" in page
 
 

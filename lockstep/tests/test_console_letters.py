@@ -463,5 +463,5 @@ def test_many_rows_need_no_more_queries_and_no_scan_of_a_table(path: str, query:
     few = len(queries_of(operator, path, query))
     make_many_rows()
     queries = queries_of(operator, path, query)
-    assert len(queries) == few
+    assert len(queries) <= few  # a full page does not ask where a scan ended
     assert not scanned_tables(queries) & LARGE

@@ -175,7 +175,7 @@ def test_a_rewind_sends_again_what_the_preview_counts(operator: Operator):
 
 
 def test_the_preview_of_a_rewind_reads_a_part_of_a_long_log(operator: Operator, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("lockstep.console.reads.subscriptions.MOST", 2)
+    monkeypatch.setattr("lockstep.console.reads.subscriptions.MOST_REWOUND", 2)
     for title in "abc":
         Article.objects.create(title=title)
     page = operator.preview("subscriptions/blog.notify/rewind/", everything="on")
@@ -263,7 +263,7 @@ def test_many_rows_need_no_more_queries_and_no_scan_of_a_table(
 ):
     # Below the number of rows, as in production: a scan would be quicker otherwise.
     monkeypatch.setattr("lockstep.console.reads.subscriptions.MOST", 200)
-    monkeypatch.setattr("lockstep.console.reads.overview.MAX_COUNTED", 200)
+    monkeypatch.setattr("lockstep.console.reads.subscriptions.MOST_REWOUND", 200)
     shown.forget()
     Article.objects.create(title="a")
     deliver_all(strict=True)

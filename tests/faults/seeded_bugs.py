@@ -2110,7 +2110,7 @@ BUGS = [
     SeededBug(
         "subscriptions that are not counted are not mentioned",
         "lockstep/console/reads/overview.py",
-        "max(with_lanes, with_letters) >= MAX_NAMES",
+        "max(with_lanes, with_letters) >= depth.names",
         "False",
         f"{TEST_CONSOLE_ATTACKS}::test_uncounted_subscriptions_are_mentioned",
     ),

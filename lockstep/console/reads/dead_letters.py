@@ -11,13 +11,14 @@ from uuid import UUID
 from lockstep import console
 from lockstep.changes.capture import Document
 from lockstep.console.reads.rows import read_rows
-from lockstep.console.reads.subscriptions import MOST, MOST_LISTED, Count
+from lockstep.console.reads.subscriptions import Count
 from lockstep.delivery.reports import Criteria
 from lockstep.sql import Statement, statements
 
 SQL = statements(console.__file__, "dead_letters")
 
-MAX_SCANNED = 20_000  # letters that a list or a choice reads, whether they match or not
+MAX_SCANNED = 5_000  # letters that a list or a choice reads, whether they match or not
+MAX_COUNTED = 500  # of a subscription in the list of those that have letters
 MAX_GROUPED = 2_000  # of which groups are made
 MAX_GROUPS = 20
 MAX_CHOSEN = 1_000  # letters of one replay or discard
@@ -206,9 +207,9 @@ def page_of_letters(letter_filter: LetterFilter, *, before: UUID | None, limit: 
     parameters = letter_filter.parameters | {"before": before}
     parts = letter_filter.parts
     rows = [LetterRow(*row) for row in read_rows(SQL["page"].with_parts(**parts), **parameters, limit=limit + 1)]
-    end = read_rows(SQL["scan_end"].with_parts(letters=parts["letters"]), **parameters)
     if len(rows) > limit:
         return LetterPage(rows[:limit], rows[limit - 1].id, is_cut=False)
+    end = read_rows(SQL["scan_end"].with_parts(letters=parts["letters"]), **parameters)
     return LetterPage(rows, end[0][0] if end else None, is_cut=bool(end))
 
 
@@ -223,8 +224,8 @@ def groups(letter_filter: LetterFilter) -> Groups:
 def subscriptions(*, family: str | None, limit: int) -> list[tuple[str, Count]]:
     """Subscriptions with open dead letters, all or those of a family, by name, and how many they have."""
     first = f"{family}:" if family else ""
-    rows = read_rows(SQL["subscriptions"], after=first, most=MOST_LISTED, limit=limit)
-    return [(name, Count(count, count >= MOST_LISTED)) for name, count in rows if name.startswith(first)]
+    rows = read_rows(SQL["subscriptions"], after=first, most=MAX_COUNTED, limit=limit)
+    return [(name, Count(count, count >= MAX_COUNTED)) for name, count in rows if name.startswith(first)]
 
 
 def chosen_letters(
@@ -235,9 +236,9 @@ def chosen_letters(
     parameters = letter_filter.parameters | {"letters": named, "after": after, "limit": MAX_CHOSEN + 1}
     chosen = SQL["chosen"].with_parts(letters=SQL["oldest_open"], condition=SQL["matches"])
     found = tuple(row[0] for row in read_rows(chosen, **parameters))
-    end = read_rows(SQL["scan_end"].with_parts(letters=SQL["oldest_open"]), **parameters)
     if len(found) > MAX_CHOSEN:
         return ChosenLetters(found[:MAX_CHOSEN], found[MAX_CHOSEN - 1])
+    end = read_rows(SQL["scan_end"].with_parts(letters=SQL["oldest_open"]), **parameters)
     return ChosenLetters(found, end[0][0] if end else None)
 
 
@@ -277,7 +278,8 @@ def attempts_of(message_id: UUID, *, limit: int) -> list[MessageAttempt]:
 
 def letter_again(row: LetterRow) -> UUID | None:
     """A later open letter of the same message; None where there is none among the newest of its subscription."""
-    rows = read_rows(SQL["again"], subscription=row.subscription, message_id=row.message_id, id=row.id, scan=MOST)
+    chosen = {"subscription": row.subscription, "message_id": row.message_id, "id": row.id, "scan": MAX_SCANNED}
+    rows = read_rows(SQL["again"], **chosen)
     return rows[0][0] if rows else None
 
 

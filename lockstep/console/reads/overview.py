@@ -7,7 +7,7 @@ from datetime import datetime
 from django.apps import apps
 
 from lockstep import console
-from lockstep.console.reads.rows import read_rows
+from lockstep.console.reads.rows import read_in_order, read_rows
 from lockstep.delivery.heartbeat import worker_counts, worker_state
 from lockstep.delivery.periodic import overdue
 from lockstep.delivery.subscriptions import is_declared, registered
@@ -15,8 +15,24 @@ from lockstep.sql import statements
 
 SQL = statements(console.__file__, "overview")
 
-MAX_COUNTED = 10_000  # where counts of one subscription stop
-MAX_NAMES = 2_000  # subscriptions with lanes, or with dead letters, that are counted
+MAX_COUNTED = 10_000  # dead letters of one subscription, and other rows that are counted in the order of an index
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """Where the counts stop of changes and objects in one subscription's lanes, and of changes in no lane yet.
+
+    `names` are the members of families with lanes, or with dead letters, that are counted.
+    """
+
+    lanes: int
+    behind: int
+    names: int
+
+
+# A page is read every few seconds, and rows of lanes are far apart: each is read from disk by itself. A sample is taken
+# once a minute.
+PAGE, SAMPLE = Depth(lanes=200, behind=1_000, names=500), Depth(lanes=10_000, behind=10_000, names=2_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +101,12 @@ class Overview:
     late_work: tuple[str, ...]
     stopped_mirrors: Mapping[str, str]  # the reason by provider
     missing: tuple[str, ...] = ()  # declared subscriptions that have no row yet
-    is_cut: bool = False  # more than MAX_NAMES subscriptions have lanes, or dead letters: the others are not counted
+    is_cut: bool = False  # more members than `names` have lanes, or dead letters: the others are not counted
 
 
-def read_overview() -> Overview:
+def read_overview(depth: Depth = PAGE) -> Overview:
     """Reads the state. Raises DatabaseError."""
-    lines, is_cut = read_lines()
+    lines, is_cut = read_lines(depth)
     (size, rows, weeks, now), last = read_rows(SQL["log"])[0], read_rows(SQL["last_change"])
     last_seq, last_at = last[0] if last else (None, None)
     return Overview(
@@ -106,28 +122,28 @@ def read_overview() -> Overview:
     )
 
 
-def read_lines() -> tuple[list[SubscriptionLine], bool]:
+def read_lines(depth: Depth = PAGE) -> tuple[list[SubscriptionLine], bool]:
     """Reads each subscription and family with what waits for it, by name, and whether some were not counted."""
     found = [SubscriptionLine(*row) for row in read_rows(SQL["subscriptions"])]
     lines = {line.name: replace(line, is_declared=is_declared(line.name)) for line in found}
-    limits = {"limit": MAX_COUNTED, "names": MAX_NAMES}
     with_lanes = with_letters = 0
-    for name, behind, oldest, has_more in read_rows(SQL["behind"], limit=MAX_COUNTED):
+    for name, behind, oldest, has_more in read_rows(SQL["behind"], limit=depth.behind):
         if line := lines.get(name):  # subscriptions may come and go between two queries
             lines[name] = replace(line, behind=behind, oldest=oldest, is_exact=not has_more)
-    for name, counted, objects, failing, cause, waiting, oldest, has_more in read_rows(SQL["waiting"], **limits):
-        with_lanes += counted
+    in_lanes = read_in_order(SQL["waiting"], limit=depth.lanes, names=depth.names)
+    for name, members, objects, failing, cause, waiting, oldest, has_more in in_lanes:
+        with_lanes += members
         if line := lines.get(name):
             oldest = min(filter(None, (line.oldest, oldest)), default=None)
             is_exact = line.is_exact and not has_more
             lines[name] = replace(
                 line, objects=objects, failing=failing, cause=cause, waiting=waiting, oldest=oldest, is_exact=is_exact
             )
-    for name, counted, dead, last_dead in read_rows(SQL["dead"], **limits):
-        with_letters += counted
+    for name, members, dead, last_dead in read_rows(SQL["dead"], limit=MAX_COUNTED, names=depth.names):
+        with_letters += members
         if line := lines.get(name):
             lines[name] = replace(line, dead=dead, last_dead=last_dead)
-    return [lines[name] for name in sorted(lines)], max(with_lanes, with_letters) >= MAX_NAMES
+    return [lines[name] for name in sorted(lines)], max(with_lanes, with_letters) >= depth.names
 
 
 def _stopped_mirrors() -> Mapping[str, str]:

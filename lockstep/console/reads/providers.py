@@ -10,8 +10,8 @@ from psycopg.rows import TupleRow
 from lockstep import console
 from lockstep.changes.commands import counted
 from lockstep.console.charts import Point
-from lockstep.console.reads.overview import MAX_COUNTED, SubscriptionLine
-from lockstep.console.reads.rows import read_rows
+from lockstep.console.reads.overview import PAGE, SubscriptionLine
+from lockstep.console.reads.rows import read_in_order, read_rows
 from lockstep.delivery.providers import Freshness, declared_providers
 from lockstep.sql import statements
 
@@ -139,9 +139,8 @@ def read_providers(lines: Sequence[SubscriptionLine]) -> list[ProviderRow]:
     for name, *columns in read_rows(SQL["minutes"], span=SPAN):
         minutes[name].append(tuple(columns))
     names = [name for provider in declared.values() for name in provider.subscriptions]
-    failures = [
-        (name, failure, count) for name, failure, count in read_rows(SQL["failures"], names=names, limit=MAX_COUNTED)
-    ]
+    failing = read_in_order(SQL["failures"], names=names, limit=PAGE.lanes)
+    failures = [(name, failure, count) for name, failure, count in failing]
     rows = []
     for name in sorted({*declared, *outcomes}):
         provider = declared.get(name)

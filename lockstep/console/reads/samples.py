@@ -9,7 +9,7 @@ from typing import Any
 from lockstep import console
 from lockstep.conf import log_connection
 from lockstep.console.charts import Point
-from lockstep.console.reads.overview import read_overview
+from lockstep.console.reads.overview import SAMPLE, read_overview
 from lockstep.sql import statements
 
 SQL = statements(console.__file__, "samples")
@@ -33,7 +33,7 @@ class SampleRow:
 
 def record() -> None:
     """Records one sample for the log and one for each line of the overview, and removes old ones."""
-    overview = read_overview()
+    overview = read_overview(SAMPLE)
     lines = overview.lines
     lags = [line.lag(overview.at) for line in lines if line.disabled < line.members]
     waiting = [line.undelivered for line in lines]

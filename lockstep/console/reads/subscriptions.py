@@ -7,7 +7,7 @@ from uuid import UUID
 from psycopg.rows import TupleRow
 
 from lockstep import console
-from lockstep.console.reads.rows import read_rows
+from lockstep.console.reads.rows import read_in_order, read_rows
 from lockstep.console.words import is_storable
 from lockstep.delivery.operations import EVERYTHING, UnknownSubscription
 from lockstep.delivery.subscriptions import is_declared
@@ -15,7 +15,10 @@ from lockstep.sql import statements
 
 SQL = statements(console.__file__, "subscriptions")
 
-MOST_LISTED, MOST = 500, 10_000  # changes, lanes and letters that are read for a subscription: in a list, and alone
+MOST_LISTED, MOST = 100, 1_000  # changes, lanes and letters that are read for a subscription: in a list, and alone
+MOST_FAILING = 500  # lanes among which failing ones are looked for
+MOST_ATTEMPTS = 3_000
+MOST_REWOUND = 10_000  # changes of the log, which lie side by side
 # Seconds; the first bucket is below the first bound, the last one above the last.
 BOUNDS = (1.0, 10.0, 60.0, 600.0, 3_600.0, 86_400.0)
 
@@ -174,7 +177,7 @@ class Extent:
 
     @property
     def is_whole(self) -> bool:
-        return self.scanned < MOST
+        return self.scanned < MOST_REWOUND
 
 
 def families() -> list[Family]:
@@ -187,13 +190,16 @@ def page_of_states(
 ) -> list[State]:
     """The next subscriptions of a family, or of none, by name."""
     chosen = SQL["states"].with_parts(chosen=SQL["page"])
-    rows = read_rows(chosen, after=after, family=family, contains=contains, state=state, limit=limit, most=MOST_LISTED)
+    rows = read_in_order(
+        chosen, after=after, family=family, contains=contains, state=state, limit=limit, most=MOST_LISTED
+    )
     return [_state(row, MOST_LISTED) for row in rows]
 
 
 def state_of(name: str) -> State:
     """One subscription. Raises UnknownSubscription."""
-    rows = read_rows(SQL["states"].with_parts(chosen=SQL["one"]), name=name, most=MOST) if is_storable(name) else []
+    chosen = SQL["states"].with_parts(chosen=SQL["one"])
+    rows = read_in_order(chosen, name=name, most=MOST) if is_storable(name) else []
     if not rows:
         raise UnknownSubscription(f"There is no subscription {name!r}.")
     return _state(rows[0], MOST)
@@ -201,17 +207,16 @@ def state_of(name: str) -> State:
 
 def waiting_times(name: str) -> list[WaitingTimes]:
     """How long what waits has waited: one row for each bucket, also for empty ones."""
-    found = {
-        bucket: counts for bucket, *counts in read_rows(SQL["waiting_times"], name=name, most=MOST, bounds=[*BOUNDS])
-    }
+    rows = read_in_order(SQL["waiting_times"], name=name, most=MOST, bounds=[*BOUNDS])
+    found = {bucket: counts for bucket, *counts in rows}
     words = ("under 1 s", "1 to 10 s", "10 s to 1 min", "1 to 10 min", "10 min to 1 h", "1 h to 1 day", "over 1 day")
     return [WaitingTimes(text, *found.get(bucket, (0, 0))) for bucket, text in enumerate(words)]
 
 
 def failing(name: str, *, limit: int) -> list[FailingObject]:
     """The objects whose last attempt failed, in the order of their next attempts."""
-    rows = read_rows(SQL["failing"], name=name, most=MOST_LISTED, limit=limit)
-    return [FailingObject(*(*row[:-1], _count(row[-1], MOST_LISTED))) for row in rows]
+    rows = read_in_order(SQL["failing"], name=name, most=MOST_FAILING, limit=limit)
+    return [FailingObject(*(*row[:-1], _count(row[-1], MOST_FAILING))) for row in rows]
 
 
 def latest_attempts(name: str, *, limit: int) -> list[AttemptRow]:
@@ -221,12 +226,13 @@ def latest_attempts(name: str, *, limit: int) -> list[AttemptRow]:
 
 def attempts_by_minute(name: str) -> list[tuple[datetime, int, int]]:
     """Recorded attempts of the last hour: the minute, those that succeeded, those that failed."""
-    return [(at, done, failed) for at, done, failed in read_rows(SQL["attempts_by_minute"], name=name, most=MOST)]
+    rows = read_rows(SQL["attempts_by_minute"], name=name, most=MOST_ATTEMPTS)
+    return [(at, done, failed) for at, done, failed in rows]
 
 
 def rewind_extent(name: str, since: datetime | None) -> Extent:
     """What a rewind to this time, or to the log's beginning, would send."""
-    (row,) = read_rows(SQL["extent"], name=name, since=since or EVERYTHING, most=MOST)
+    (row,) = read_rows(SQL["extent"], name=name, since=since or EVERYTHING, most=MOST_REWOUND)
     return Extent(*row)
 
 

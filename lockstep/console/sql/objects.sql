@@ -66,7 +66,10 @@ FROM (
         JOIN lockstep_lane lane
           ON lane.subscription_id = s.name AND lane.model = ANY (%(models)s::text[]) AND lane.object_id = %(object_id)s
     ) AS lane
-    JOIN lockstep_delivery d ON d.lane_id = lane.id AND d.seq BETWEEN %(first)s AND %(last)s
+    CROSS JOIN LATERAL (  -- OFFSET keeps PostgreSQL from reading all deliveries once for all lanes
+        SELECT seq FROM lockstep_delivery
+        WHERE lane_id = lane.id AND seq BETWEEN %(first)s AND %(last)s OFFSET 0
+    ) AS d
     LEFT JOIN LATERAL (
         SELECT CASE lane.kind WHEN 'event' THEN min(seq) ELSE max(seq) END AS seq
         FROM lockstep_delivery WHERE lane_id = lane.id AND lane.family IS NULL

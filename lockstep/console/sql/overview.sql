@@ -49,8 +49,9 @@ CROSS JOIN LATERAL (
 GROUP BY wanted.line;
 
 -- name: waiting
--- Changes and objects in lanes, by line, with the time of the oldest change and a failure's message. The names of
--- subscriptions with lanes are found by one descent of the index each. Lanes that wait for another attempt come first.
+-- Changes and objects in lanes, by line, with the time of the oldest change and a failure's message, and how many members
+-- of families were read; of these the first so many with lanes are, which are found by one descent of the index each. Lanes
+-- that wait for another attempt come first.
 WITH RECURSIVE named AS (
     (SELECT subscription_id AS name FROM lockstep_lane ORDER BY subscription_id LIMIT 1)
     UNION ALL
@@ -58,10 +59,14 @@ WITH RECURSIVE named AS (
             WHERE lane.subscription_id > named.name ORDER BY lane.subscription_id LIMIT 1)
     FROM named WHERE named.name IS NOT NULL
 )
-SELECT split_part(named.name, ':', 1) AS line, count(*), sum(lanes.objects)::bigint, sum(lanes.failing)::bigint,
+SELECT split_part(named.name, ':', 1) AS line, count(*) FILTER (WHERE strpos(named.name, ':') > 0), sum(lanes.objects)::bigint, sum(lanes.failing)::bigint,
        coalesce(min(lanes.cause), ''), sum(deliveries.waiting)::bigint, min(deliveries.oldest),
        bool_or(lanes.objects >= %(limit)s OR deliveries.waiting >= %(limit)s)
-FROM (SELECT name FROM named WHERE name IS NOT NULL LIMIT %(names)s) AS named
+FROM (
+    SELECT name FROM lockstep_subscription WHERE strpos(name, ':') = 0
+    UNION ALL
+    (SELECT name FROM named WHERE strpos(name, ':') > 0 LIMIT %(names)s)
+) AS named
 CROSS JOIN LATERAL (
     SELECT count(*) AS objects, count(failure) AS failing, min(cause) FILTER (WHERE failure IS NOT NULL) AS cause
     FROM (SELECT failure, cause FROM lockstep_lane lane WHERE lane.subscription_id = named.name
@@ -75,7 +80,7 @@ CROSS JOIN LATERAL (
 GROUP BY line;
 
 -- name: dead
--- Open dead letters, by line, and when the latest died.
+-- Open dead letters, by line, and when the latest died; of families as above.
 WITH RECURSIVE named AS (
     (SELECT subscription_id AS name FROM lockstep_deadletter WHERE outcome IS NULL ORDER BY subscription_id LIMIT 1)
     UNION ALL
@@ -84,8 +89,12 @@ WITH RECURSIVE named AS (
             ORDER BY letter.subscription_id LIMIT 1)
     FROM named WHERE named.name IS NOT NULL
 )
-SELECT split_part(named.name, ':', 1) AS line, count(*), sum(letters.open)::bigint, max(letters.latest)
-FROM (SELECT name FROM named WHERE name IS NOT NULL LIMIT %(names)s) AS named
+SELECT split_part(named.name, ':', 1) AS line, count(*) FILTER (WHERE strpos(named.name, ':') > 0), sum(letters.open)::bigint, max(letters.latest)
+FROM (
+    SELECT name FROM lockstep_subscription WHERE strpos(name, ':') = 0
+    UNION ALL
+    (SELECT name FROM named WHERE strpos(name, ':') > 0 LIMIT %(names)s)
+) AS named
 CROSS JOIN LATERAL (
     SELECT count(*) AS open, max(died) AS latest
     FROM (SELECT died FROM lockstep_deadletter letter

@@ -1,7 +1,7 @@
 -- The console's reads of subscriptions. A subscription may be millions of changes behind, and a family may have thousands
 -- of members: for each, no more than %(most)s changes, lanes and dead letters are read. A count that reaches this number
 -- is "at least". Every statement goes by an index. ORDER BY within a limit makes sure of that: for the first of some rows
--- PostgreSQL may read a whole table, because it expects them early.
+-- PostgreSQL may read a whole table, because it expects them early. Those of lanes are executed by read_in_order (rows.py).
 
 -- name: families
 -- Each family with its members by state, those whose remote does not answer, and those with something in a lane and with
