@@ -15,11 +15,13 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.views import PasswordChangeView
 from django.contrib.sessions.models import Session
 from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
+from django.core.paginator import Paginator
 from django.db import DatabaseError, DataError, IntegrityError, OperationalError, ProgrammingError, models, transaction
 from django.db.models import Field, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.functional import cached_property
 from psycopg.errors import DeadlockDetected
 
 from backend.entities.admin_forms import EntityForm, PlainDecimal, PlainInteger, PlainTextarea
@@ -36,7 +38,18 @@ View = Callable[..., HttpResponseBase]
 logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 3  # at a request whose transaction was aborted to resolve a deadlock
+MAX_COUNTED = 10_000  # rows of a list; later ones are found by a search
 MAX_LISTED = 100  # objects on the page that confirms a deletion
+
+
+class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # it takes none at run time
+    """Pages of the first MAX_COUNTED rows: neither the count nor the last page reads more."""
+
+    @cached_property
+    def count(self) -> int:
+        """The number of rows, MAX_COUNTED at most."""
+        rows = self.object_list
+        return rows[:MAX_COUNTED].count() if isinstance(rows, QuerySet) else len(rows)
 
 
 class EntityAdmin(ChangeHistory):
