@@ -17,6 +17,8 @@ class Operation(models.Model):
     Its id comes with the form, so that it is done once.
     """
 
+    json_schemas = {"parameters": {"type": "object", "description": "The values of the form, by name."}}
+
     id = models.UUIDField(primary_key=True, db_default=UUID7())
     at = models.DateTimeField(db_default=Now(), db_index=True)
     actor = models.TextField(help_text='"user:<key>"')
