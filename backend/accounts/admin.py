@@ -10,7 +10,10 @@ from django.contrib.auth.models import Group, Permission
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
-from backend.accounts import actions
+from backend.accounts import (
+    actions,
+    admin_clients,  # noqa: F401 - registers them
+)
 from backend.accounts.models import User
 from backend.entities.admin_forms import EntityForm
 from backend.entities.admin_site import EntityAdmin, admin_site

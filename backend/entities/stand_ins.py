@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypedDict
+from urllib.parse import urlsplit
 
 import httpx
 from django.conf import settings
@@ -19,6 +20,7 @@ SETTINGS = {  # by the name under which `make run` prints its lines
 }
 CONTROL_HEADER = "Stand-In"  # of the responses of its control routes
 TIMEOUT_SECONDS = 5.0
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 # Members of a fault that say when it applies; those that `describe` has words for; all others are named as they are.
 CONDITIONS = {"seconds", "share", "times", "methods", "path", "after_effect"}
 WORDED = {"latency", "status", "cut", "down"}
@@ -116,6 +118,12 @@ class StandIn:
                 "`make run` starts one."
             )
         return answer
+
+
+def local_addresses() -> dict[str, str]:
+    """The pages of the systems on this machine, by name: a system elsewhere is no stand-in of `make run`."""
+    urls = {name: urlsplit(getattr(settings, variable)) for name, variable in SETTINGS.items()}
+    return {name: f"{url.scheme}://{url.netloc}/" for name, url in urls.items() if url.hostname in LOCAL_HOSTS}
 
 
 def describe(fault: Fault) -> str:

@@ -17,6 +17,7 @@ from django.template.loader import render_to_string
 from django.views import View
 
 from backend.accounts.admin_sign_in import SignInForm
+from backend.entities.stand_ins import local_addresses
 from backend.home.trial import PostForm, Trial
 from lockstep.page_policy import page_policy
 from lockstep.rest.pages import ErrorPage
@@ -92,6 +93,7 @@ def home_page(request: HttpRequest, form: PostForm | None = None) -> HttpRespons
         "is_well": all(state == "ok" for state in states.values()),
         "is_staff": is_staff,
         "has_console": is_staff and apps.is_installed(CONSOLE),
+        "stand_ins": local_addresses() if settings.DEBUG else {},
         "trial": Trial.of(user, form) if settings.DEBUG and is_readable else None,
     }
     if not is_readable:

@@ -13,7 +13,8 @@ from typing import Protocol, TypeAlias
 
 import orjson
 
-from devstack.sandbox import faults
+from devstack.sandbox import arrivals, faults
+from devstack.sandbox.arrivals import Arrival, Arrivals
 from devstack.sandbox.faults import Fault, Faults
 from devstack.sandbox.messages import HTML, JSON, Answer, Request
 from devstack.sandbox.request_log import RequestLog
@@ -26,6 +27,9 @@ _GARBAGE = b'<html><body>{"id": </body></html>'
 
 class Api(Protocol):
     """The routes of a stand-in, without the network."""
+
+    name: str
+    """Of the system that it stands for."""
 
     headers: Mapping[str, str]
     """Sent with every answer."""
@@ -48,6 +52,7 @@ class Server(ThreadingHTTPServer):
         self.api = api
         self.faults = Faults()
         self.request_log = RequestLog()
+        self.arrivals = Arrivals()
         self.held: deque[Request] = deque()
         self.stopping = threading.Event()
         self._open: set[Connection] = set()
@@ -96,6 +101,7 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     wbufsize = 1 << 16
     server: Server
+    arrival: Arrival | None = None
 
     def log_message(self, format: str, *args: object) -> None:
         """The request_log is the log."""
@@ -114,18 +120,30 @@ class Handler(BaseHTTPRequestHandler):
         if path.startswith("/_"):
             self._control(path, body)
             return
+        if arrivals.is_for_page(self.command, path, self.headers.get("Accept", "")):
+            self._show_page(query)
+            return
         url = f"http://{self.headers.get('Host', '')}{self.path}"
         self.server.request_log.note(self.command, self.path)
         content_type = self.headers.get("Content-Type", "").lower()
         key, message_id = self.headers.get("Idempotency-Key", ""), self.headers.get("webhook-id", "")
-        self._answer(Request(self.command, path, query, url, content_type, key, message_id, body))
+        self.arrival = self.server.arrivals.add(self.command, self.path, body)
+        try:
+            self._answer(Request(self.command, path, query, url, content_type, key, message_id, body), self.arrival)
+        finally:
+            self.arrival.ended, self.arrival = True, None
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 
     def do_OPTIONS(self) -> None:
         self._send(204, {"Access-Control-Allow-Methods": "GET,HEAD,PUT,PATCH,POST,DELETE"}, JSON, b"")
 
-    def _answer(self, request: Request) -> None:
+    def _show_page(self, query: str) -> None:
+        latest, in_force = self.server.arrivals.latest(), self.server.faults.shown()
+        page = arrivals.page(self.server.api.name, latest, in_force, refreshes=query != "refresh=off")
+        self._send(200, {**arrivals.HEADERS, **CONTROL}, HTML, page)
+
+    def _answer(self, request: Request, arrival: Arrival) -> None:
         """Answers, or fails as the drawn fault says.
 
         1. What is slow before its effect waits here. 2. The effect, unless the fault prevents it; a read
@@ -133,6 +151,7 @@ class Handler(BaseHTTPRequestHandler):
         stands in its place.
         """
         fault = self.server.faults.draw(request.method, request.path) or self.server.api.fault(request)
+        arrival.fault = arrivals.effects(fault)
         reads = request.method in ("GET", "HEAD")
         if not fault.after_effect and not self._wait(fault.latency):
             return
@@ -216,6 +235,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _head(self, status: int, headers: dict[str, str], content_type: str, framing: dict[str, str]) -> None:
         self.send_response(status)
+        if self.arrival:
+            self.arrival.status = status
         for name, value in {**self.server.api.headers, **headers, "Content-Type": content_type, **framing}.items():
             self.send_header(name, value)
         self.end_headers()
@@ -239,6 +260,7 @@ class Handler(BaseHTTPRequestHandler):
                 self._tell(200, self.server.request_log.shown())
             case "DELETE", "/_requests":
                 self.server.request_log.reset()
+                self.server.arrivals.reset()
                 self._tell(200, self.server.request_log.shown())
             case _:
                 self._tell(

@@ -53,3 +53,4 @@ class ServerInThread:
     def forget_requests(self) -> None:
         """Starts counting anew."""
         self._server.request_log.reset()
+        self._server.arrivals.reset()

@@ -17,6 +17,8 @@ class Operation(models.Model):
     Its id comes with the form, so that it is done once.
     """
 
+    json_schemas = {"parameters": {"type": "object", "description": "The values of the form, by name."}}
+
     id = models.UUIDField(primary_key=True, db_default=UUID7())
     at = models.DateTimeField(db_default=Now(), db_index=True)
     actor = models.TextField(help_text='"user:<key>"')
@@ -24,10 +26,14 @@ class Operation(models.Model):
     subscription = models.TextField(blank=True, db_default="", help_text="Empty where it concerns none.")
     parameters = models.JSONField(default=dict)
     outcome = models.TextField(help_text="What it did, as a sentence.")
+    by_owner = models.BooleanField(db_default=False, help_text="Done on the pages for owners of webhook endpoints.")
 
     class Meta:
         required_db_features = (HAS_CHANGE_LOG,)
-        indexes = [models.Index(fields=["subscription", "-at", "-id"], name="lockstep_console_operation_of")]
+        indexes = [
+            models.Index(fields=["subscription", "-at", "-id"], name="lockstep_console_operation_of"),
+            models.Index(fields=["by_owner", "-at", "-id"], name="lockstep_console_operation_by"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.subscription} by {self.actor}: {self.outcome}"

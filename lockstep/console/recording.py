@@ -31,6 +31,7 @@ def carry_out(
     kind: str,
     subscription: str = "",
     parameters: Mapping[str, object] | None = None,
+    by_owner: bool = False,
 ) -> str:
     """Carries out `action` and records its outcome, which is returned. A second call with the same key does nothing.
 
@@ -51,7 +52,13 @@ def carry_out(
         with attributed_transaction(actor=actor):
             outcome = action()
             operations.create(
-                id=key, actor=actor, kind=kind, subscription=subscription, parameters=kept, outcome=outcome
+                id=key,
+                actor=actor,
+                kind=kind,
+                subscription=subscription,
+                parameters=kept,
+                outcome=outcome,
+                by_owner=by_owner,
             )
     except IntegrityError:
         if done := operations.filter(pk=key).first():

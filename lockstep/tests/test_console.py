@@ -465,8 +465,35 @@ def test_operations_are_listed_by_pages_with_names(operator: Client):
     second = operator.get(f"/console/operations/{older}").content.decode()
     assert re.findall(r"kind\d\d", second) == [f"kind{number_of:02}" for number_of in range(9, -1, -1)]
     assert "before=" not in second
-    for wrong in ("before=x", "subscription=%00"):
+    for wrong in ("before=x", "subscription=%00", "who=x", "who="):
         assert operator.get(f"/console/operations/?{wrong}").status_code == 404
+
+
+def test_owners_operations_do_not_bury_those_of_operators(operator: Client):
+    recording.carry_out(lambda: "done", key=uuid4(), actor="user:1", kind="by-operator")
+    for _ in range(60):
+        recording.carry_out(lambda: "done", key=uuid4(), actor="user:2", kind="by-owner", by_owner=True)
+
+    def kinds(query: str) -> set[str]:
+        return set(re.findall(r"by-\w+", operator.get(f"/console/operations/{query}").content.decode()))
+
+    assert kinds("") == kinds("?who=operators") == {"by-operator"}
+    assert kinds("?who=owners") == kinds("?who=all") == {"by-owner"}
+    [older] = re.findall(r'href="(\?before=[^"]+)"', operator.get("/console/operations/?who=all").content.decode())
+    assert kinds(older.replace("&amp;", "&")) == {"by-operator", "by-owner"}
+
+
+@pytest.mark.parametrize("who", ["operators", "owners"])
+def test_operations_of_operators_or_owners_are_found_by_an_index(operator: Client, who: str):
+    with connection.cursor() as cursor:
+        cursor.execute(MANY_OPERATIONS)
+    Operation.objects.update(by_owner=who == "operators")
+    recording.carry_out(lambda: "done", key=uuid4(), actor="user:1", kind="one", by_owner=who == "owners")
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE lockstep_console_operation")
+    with CaptureQueriesContext(connection) as captured:
+        assert operator.get(f"/console/operations/?who={who}").status_code == 200
+    assert "lockstep_console_operation_by" in used_indexes([each["sql"] for each in captured.captured_queries])
 
 
 def test_operations_are_kept_as_long_as_the_log(monkeypatch: pytest.MonkeyPatch):

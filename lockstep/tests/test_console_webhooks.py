@@ -276,7 +276,8 @@ def test_an_endpoint_is_switched_off_for_a_reason_and_on_again(operator: Operato
     assert "Switched on" in operator.do(f"webhooks/{endpoint.pk}/on/")
     endpoint.refresh_from_db()
     assert endpoint.disabled is None
-    assert [each.kind for each in Operation.objects.order_by("at")] == ["webhook-off", "webhook-on"]
+    done = [(each.kind, each.by_owner) for each in Operation.objects.order_by("at")]
+    assert done == [("webhook-off", False), ("webhook-on", False)]
 
 
 def test_an_endpoint_whose_subscription_was_removed_is_switched_on_anew(operator: Operator, endpoint: Endpoint):
@@ -366,7 +367,8 @@ def test_an_endpoint_is_created_and_its_secret_shown_once(owner: Owner):
     assert (repeated.status_code, Endpoint.objects.count()) == (302, 1)
     everything = owner.see("") + owner.see(f"{endpoint.pk}/") + repr(list(Operation.objects.values()))
     assert "whsec_" not in everything and "example.com/hook" not in repr(list(Operation.objects.values()))
-    assert Operation.objects.get().actor == f"user:{owner.person.pk}"
+    done = Operation.objects.get()
+    assert (done.actor, done.by_owner) == (f"user:{owner.person.pk}", True)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ __all__ = ["add_webhooks"]
 
 Tree: TypeAlias = dict[str, Any]
 # The JSON of captured columns, by the field that decides it; the first match counts. Others may be anything.
+# That of a JSONField is in its model: `json_schemas = {"<field>": <JSON Schema>}`.
 COLUMNS: tuple[tuple[type[AnyField], Tree], ...] = (
     (models.BooleanField, {"type": "boolean"}),
     (models.IntegerField, {"type": "integer"}),
@@ -145,6 +146,8 @@ def _column(capture: Capture, name: str) -> Tree:
     field = capture.model._meta.get_field(name)
     written, of_array = written_field(capture.model, name)
     schema = next((dict(schema) for kind, schema in COLUMNS if isinstance(written, kind)), {})
+    if isinstance(written, models.JSONField):
+        schema = dict(getattr(capture.model, "json_schemas", {}).get(name, {}))
     if choices := getattr(field, "flatchoices", ()):
         schema["enum"] = [value for value, _ in choices]
     if of_array:

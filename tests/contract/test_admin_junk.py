@@ -6,7 +6,16 @@ from django.test import Client
 from tests.support import Cast
 
 pytestmark = pytest.mark.django_db
-LISTS = ("accounts/user", "shop/product", "shop/tag", "shop/order", "posts/post", "posts/comment")
+LISTS = (
+    "accounts/user",
+    "shop/product",
+    "shop/tag",
+    "shop/order",
+    "posts/post",
+    "posts/comment",
+    "oauth2_provider/application",
+    "lockstep_webhooks/endpoint",
+)
 
 
 @pytest.fixture
@@ -18,7 +27,9 @@ def admin(cast: Cast) -> Client:
 
 @pytest.mark.parametrize("page", LISTS)
 @pytest.mark.parametrize("chosen", ["zzz", "", "1", "\0", "\U0001f980"])
-@pytest.mark.parametrize("action", ["delete_selected", "end_orders", "end_orders_unanswered"])
+@pytest.mark.parametrize(
+    "action", ["delete_selected", "end_orders", "end_orders_unanswered", "revoke_tokens", "switch_off"]
+)
 def test_an_action_on_missing_objects_is_no_500(admin: Client, page: str, chosen: str, action: str):
     answer = admin.post(f"/admin/{page}/", {"action": action, "_selected_action": chosen})
     assert answer.status_code in (200, 302, 400)

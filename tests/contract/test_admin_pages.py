@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 from django.test import Client, RequestFactory
+from oauth2_provider.models import Application
 
 from backend.entities.admin_site import admin_site
 from backend.posts.models import Comment, Post
 from backend.shop.catalogue.actions import add_tag, create_tag
 from backend.shop.models import Order, Product
 from backend.shop.orders.actions import release_stock
+from lockstep.webhooks.actions import create_endpoint
 from tests.security.test_authorisation_matrix import made_by
 from tests.support import Cast
 
@@ -30,6 +32,8 @@ def something_of_each(cast: Cast) -> None:
     made = made_by(cast.owner.user)
     product = Product.objects.get(pk=made["product"])
     add_tag(actor="", product=product, tag=create_tag(actor="", name="another"))
+    Application.objects.create(name="a client", client_type="public", authorization_grant_type="password")
+    create_endpoint(actor="", owner=cast.owner.user, url="https://example.org/", events=["posts.post.*"])
     release_stock("cancel", [Order.objects.get().pk])
 
 

@@ -3,11 +3,13 @@
 from copy import deepcopy
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import jsonschema
 import psycopg
 import pytest
 from django.conf import settings
+from django.db.models import JSONField
 from django.db.models.functions import Now
 
 from backend.accounts.models import Follow, User
@@ -16,6 +18,7 @@ from backend.movies.models import Movie, Rating
 from backend.posts.models import Comment, Post
 from backend.shop.models import Bag, Order, Product, ProductTag, Tag
 from backend.shop.orders.actions import cancel_order
+from lockstep.changes.capture import captures
 from lockstep.changes.readers import event_types
 from lockstep.console.models import Operation
 from lockstep.webhooks import deliver
@@ -85,6 +88,31 @@ def test_a_schema_refuses_what_is_no_event_of_its_type(changed: dict[str, Any], 
     event = {"type": "posts.post.created", "timestamp": "2026-01-31T12:00:00Z", "data": data} | changed
     validator = jsonschema.Draft202012Validator(schema_of("posts.post.created"))
     assert bool(list(validator.iter_errors(event))) is refused
+
+
+def test_each_json_column_has_a_schema():
+    schemas = {schema.get("description"): schema for schema in description()["components"]["schemas"].values()}
+    columns = {
+        f"{capture.label}.{name}": schemas[f"The captured columns of {capture.label}."]["properties"][name]
+        for capture in captures()
+        for name in capture.columns
+        if isinstance(capture.model._meta.get_field(name), JSONField)
+    }
+    assert columns
+    assert [name for name, schema in columns.items() if "type" not in schema] == []
+
+
+@pytest.mark.parametrize("wrong", [{"price": 2.5}, {"product": 7}, {"quantity": 0}])
+def test_a_line_of_an_order_has_a_schema(wrong: dict[str, object]):
+    line = {"product": str(UUID(int=1)), "number": 1, "name": "n", "price": "2.50", "quantity": 1}
+    validator = jsonschema.Draft202012Validator(description()["components"]["schemas"]["ShopOrderColumns"])
+
+    def errors(changed: dict[str, object]) -> list[str]:
+        found = validator.iter_errors({"lines": [line | changed]})
+        return [error.json_path for error in found if error.json_path.startswith("$.lines")]
+
+    assert errors({}) == []
+    assert errors(wrong) == [f"$.lines[0].{next(iter(wrong))}"]
 
 
 @pytest.fixture

@@ -132,6 +132,18 @@ def test_one_click_signs_in_to_no_other_account(development, cast: Cast):
     assert "Signed in as" not in text_of(client)
 
 
+def test_the_page_leads_to_the_pages_of_local_stand_ins(stand_in: StandIn, settings):
+    settings.COUNTER_URL = "https://counter.example.org/"
+    page = Client().get("/").content.decode()
+    assert f'<a href="{stand_in.url}/">provider</a>' in page
+    assert "counter.example.org" not in page
+
+
+def test_the_page_leads_to_no_stand_ins_in_production(readiness: dict[str, str], settings):
+    settings.POSTS_PROVIDER_URL = "http://127.0.0.1:3001"
+    assert "127.0.0.1:3001" not in Client().get("/").content.decode()
+
+
 def test_a_post_is_written_as_its_user(stand_in: StandIn, cast: Cast):
     client = admin_of(cast.owner.user)
     client.post("/development/posts/", POST)

@@ -24,6 +24,17 @@ MAX_QUANTITY = 1_000_000  # units of one product in an order
 # The largest value of the column. Without an upper bound NaN passes: PostgreSQL sorts it above every number.
 MAX_TOTAL = Decimal("9999999999999999999999.99")
 TRIGGERS = statements(__file__, "triggers")
+LINE_SCHEMA = {  # of a line of an order, as it is stored
+    "type": "object",
+    "properties": {
+        "product": {"type": "string", "format": "uuid"},
+        "number": {"type": "integer"},
+        "name": {"type": "string"},
+        "price": {"type": "string", "format": "decimal"},
+        "quantity": {"type": "integer", "minimum": 1, "maximum": MAX_QUANTITY},
+    },
+    "required": ["product", "number", "name", "price", "quantity"],
+}
 
 
 class OrderQuerySet(EntityQuerySet["Order"]):
@@ -47,6 +58,8 @@ class OrderQuerySet(EntityQuerySet["Order"]):
 )
 class Order(Entity):
     """An order, at the prices when it was placed. Its lines never change, so they are a column."""
+
+    json_schemas = {"lines": {"type": "array", "items": LINE_SCHEMA}}
 
     number = number_field("shop_order_number")
     # It is the first column of the index shop_order_of.

@@ -20,6 +20,7 @@ ACTIONS = ("create", "delete")
 class Api:
     """The routes of the counter."""
 
+    name = "the counter of defects"
     headers: Mapping[str, str] = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
     def __init__(self, tallies: Tallies) -> None:

@@ -21,6 +21,7 @@ class Malformed(ValueError):
 class Api:
     """The routes of one server."""
 
+    name = "JSONPlaceholder"
     headers: Mapping[str, str] = {
         "Access-Control-Allow-Credentials": "true",
         "Cache-Control": "no-cache",

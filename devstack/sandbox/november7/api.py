@@ -20,6 +20,7 @@ OLDER = ("id", "title")
 class Api:
     """Its one route."""
 
+    name = "November 7, the catalogue of movies"
     headers: Mapping[str, str] = {"Server": "November 7"}
 
     def __init__(self, sampler: FaultSampler) -> None:

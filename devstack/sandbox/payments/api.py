@@ -53,6 +53,7 @@ class ChargeRequest:
 class Api:
     """The routes of the gateway."""
 
+    name = "the payment gateway"
     headers: Mapping[str, str] = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
     def __init__(self, ledger: Ledger, delays: Delays) -> None:

@@ -82,9 +82,11 @@ def read_periodic() -> list[PeriodicRow]:
     return [PeriodicRow(each.name, each.every, due.get(each.name), each.name in late) for each in work]
 
 
-def read_operations(*, before: UUID | None, subscription: str | None, limit: int) -> list[OperationRow]:
-    """Recorded operations, the latest first, from the one before `before` on."""
-    found = {"before": before, "subscription": subscription, "limit": limit}
+def read_operations(
+    *, before: UUID | None, subscription: str | None, by_owner: bool | None, limit: int
+) -> list[OperationRow]:
+    """Recorded operations, the latest first, from the one before `before` on. Without `by_owner` those of all."""
+    found = {"before": before, "subscription": subscription, "by_owner": by_owner, "limit": limit}
     with log_connection().cursor() as cursor:
         cursor.execute(SQL["operations"], found)
         rows = cursor.fetchall()

@@ -9,10 +9,11 @@ SELECT id, seen, complaint, extract(epoch FROM now() - seen)::float8 FROM lockst
 SELECT name, nullif(next_at, 'infinity') FROM lockstep_periodictask;
 
 -- name: operations
--- The operations of operators, the latest first, from before one of them on.
+-- The operations of operators, of owners of webhook endpoints or of both, the latest first, from before one of them on.
 SELECT id, at, actor, kind, subscription, parameters, outcome FROM lockstep_console_operation
 WHERE (%(before)s::uuid IS NULL
        OR (at, id) < (SELECT at, id FROM lockstep_console_operation WHERE id = %(before)s))
+  AND (%(by_owner)s::boolean IS NULL OR by_owner = %(by_owner)s)
   AND (%(subscription)s::text IS NULL OR subscription = %(subscription)s)
 ORDER BY at DESC, id DESC LIMIT %(limit)s;
 

@@ -183,6 +183,7 @@ class ActionView(ConsoleView):
     permission = OPERATE
     http_method_names = ["get", "head", "post"]
     kind: ClassVar[str]  # of the recorded operation
+    by_owner: ClassVar[bool] = False  # of the recorded operation
     verb: ClassVar[str]  # the words of the button
     form_class: ClassVar[type[forms.Form]] = forms.Form
     is_dangerous: ClassVar[bool] = False
@@ -268,6 +269,7 @@ class ActionView(ConsoleView):
             kind=self.kind,
             subscription=self.subscription(),
             parameters=self.recorded(form.cleaned_data),
+            by_owner=self.by_owner,
         )
 
     def _show(self, request: HttpRequest, form: forms.Form) -> HttpResponse:

@@ -84,6 +84,8 @@ class OwnerPage(EndpointPage):
 class OwnerAction(OwnerPage, EndpointAction):
     """An operation of the owner on the endpoint of the route."""
 
+    by_owner = True
+
     def is_allowed(self, account: AnyUser) -> bool:
         # Read again by the session, as for any page: the account may be deleted, or have another password.
         return bool(account.is_active and get_user(self.request).is_authenticated)

@@ -3,7 +3,9 @@
 from typing import Any
 from uuid import UUID
 
+from django.apps import apps
 from django.http import Http404
+from django.utils.http import urlencode
 
 from lockstep.console.links import address
 from lockstep.console.reads.actors import read_actors
@@ -12,6 +14,7 @@ from lockstep.console.views.base import ConsoleView
 from lockstep.console.views.parameters import text_parameter
 
 PAGE = 50
+WHO = {"operators": False, "owners": True, "all": None}
 
 
 class WorkersView(ConsoleView):
@@ -27,7 +30,10 @@ class WorkersView(ConsoleView):
 
 
 class OperationsView(ConsoleView):
-    """What operators did here, the latest first."""
+    """What operators did here, the latest first; on request what owners of webhook endpoints did on their pages.
+
+    Of one subscription it shows what both did: its own index finds them, and none bury the others.
+    """
 
     template_name = "lockstep/console/operations.html"
     title = "Operations"
@@ -40,12 +46,18 @@ class OperationsView(ConsoleView):
         except ValueError as error:
             raise Http404("There is no such page.") from error
         subscription = text_parameter(self.request, "subscription")
-        rows = read_operations(before=before, subscription=subscription, limit=PAGE + 1)
+        who = "all" if subscription else query.get("who", "operators")
+        if who not in WHO:
+            raise Http404("There is no such filter.")
+        rows = read_operations(before=before, subscription=subscription, by_owner=WHO[who], limit=PAGE + 1)
         actors = read_actors(row.actor for row in rows)
         shown = rows[:PAGE]
         return {
             "operations": [(row, actors.get(row.actor)) for row in shown],
             "subscription": subscription,
+            "who": who,
+            "choices": [] if subscription or not apps.is_installed("lockstep.webhooks") else list(WHO),
+            "filter": urlencode({"subscription": subscription} if subscription else {"who": who}),
             "older": shown[-1].id if len(rows) > PAGE else None,
             "newest_address": address("operations"),
             "is_first": before is None,
