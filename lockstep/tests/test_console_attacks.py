@@ -1,10 +1,12 @@
 """What attackers, two tabs and an ailing database do to the console: it holds, and says what is so."""
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from html import unescape
 from threading import Thread
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import psycopg
@@ -115,6 +117,13 @@ def test_other_keys_have_their_page(object_id: str):
     assert address("object", "blog.article", object_id) == reverse(
         "lockstep_console:object", args=["blog.article", object_id]
     )
+
+
+def test_a_page_that_stops_being_live_stays_itself(operator: Operator):
+    Subscription.objects.create(name="a?b#c%20", kind="event", follows=["blog.article.*"])
+    page = operator.see(f"subscriptions/{quote('a?b#c%20')}/")
+    [stopped] = re.findall(r'This page is live. <a href="([^"]+)"', page)
+    assert "This page stands still." in operator.client.get(stopped).content.decode()
 
 
 @pytest.mark.parametrize("actor", ["user:" + "9" * 30, "user:-1", "user:1.5", "user: 1", "user:" + "a" * 100_000])

@@ -16,6 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, Ht
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import resolve, reverse
+from django.utils.encoding import escape_uri_path
 from django.utils.http import urlencode
 from django.views import View
 
@@ -304,4 +305,5 @@ def _other_address(request: HttpRequest, *, is_on: bool) -> str:
     query.pop("live", None)
     if is_on:
         query["live"] = "off"
-    return f"{request.path}?{query.urlencode()}" if query else request.path
+    path = escape_uri_path(request.path)  # the key of an object may have a question mark
+    return f"{path}?{query.urlencode()}" if query else path
