@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
 from psycopg import errors
 
-__all__ = ["cause_of", "is_transient", "unsuitable"]
+__all__ = ["cause_of", "is_read_only", "is_transient", "unsuitable"]
 
 MINIMUM_VERSION = 16
 

@@ -20,6 +20,7 @@ from psycopg.types.json import Jsonb
 
 from lockstep.changes.database_errors import is_transient
 from lockstep.conf import lockstep_settings
+from lockstep.console.words import storable
 from lockstep.delivery.database import open_pool
 from lockstep.delivery.operations import WrongState
 from lockstep.delivery.periodic import UPKEEP
@@ -102,10 +103,17 @@ def request_run(
     plan: UUID | None = None,
     parameters: Mapping[str, object] | None = None,
 ) -> UUID:
-    """Requests a run, in the surrounding transaction. Raises WrongState while another of the same mirror is open."""
+    """Requests a run, in the surrounding transaction.
+
+    Raises WrongState while another of the same mirror is open, and where the plan was removed meanwhile.
+    """
     database = lockstep_settings.DATABASE
     chosen: dict[str, Any] = {"kind": kind, "mirror": mirror, "plan": plan, "actor": actor, "kept": KEPT}
     with connections[database].cursor() as cursor:
+        if plan is not None:
+            cursor.execute(SQL["keep"], chosen)
+            if cursor.fetchone() is None:
+                raise WrongState("The plan is gone: only the latest ones are kept. Plan again.")
         cursor.execute(SQL["remove_old"], chosen)
         cursor.execute(SQL["request"], chosen | {"parameters": json.dumps(dict(parameters or {}))})
         row = cursor.fetchone()
@@ -135,7 +143,7 @@ async def start_waiting_runs(pool: Pool) -> None:
 async def add_differences(pool: Pool, run: Claimed, batch: list[dict[str, object]]) -> None:
     """Stores differences that the run has found."""
     async with pool.connection() as connection:
-        await connection.execute(SQL["add_differences"], run.key | {"batch": Jsonb(batch)})
+        await connection.execute(SQL["add_differences"], run.key | {"batch": Jsonb(storable(batch))})
 
 
 async def _carry_out(run: Claimed) -> None:
@@ -170,7 +178,8 @@ async def _hold(run: Claimed, pool: Pool, work: Work) -> None:
         if progress.noted and not await _renew(run, pool, progress):
             return
         async with pool.connection() as connection:
-            how = {"state": state, "outcome": result.outcome, "summary": Jsonb(dict(result.summary))}
+            outcome, summary = storable(result.outcome), Jsonb(storable(dict(result.summary)))
+            how = {"state": state, "outcome": outcome, "summary": summary}
             await connection.execute(SQL["finish"], run.key | how | {"done": progress.done, "total": progress.total})
     finally:
         working.cancel()
@@ -193,9 +202,9 @@ async def _renew(run: Claimed, pool: Pool, progress: Progress) -> bool:
     noted = list(progress.noted)
     async with pool.connection() as connection:
         if noted:
-            await connection.execute(SQL["note_outcomes"], {"id": run.id, "batch": Jsonb(noted)})
+            await connection.execute(SQL["note_outcomes"], {"id": run.id, "batch": Jsonb(storable(noted))})
             del progress.noted[: len(noted)]  # not before: they are noted again where this has failed
-        how = {"step": progress.step, "done": progress.done, "total": progress.total}
+        how = {"step": storable(progress.step), "done": progress.done, "total": progress.total}
         cursor = await connection.execute(SQL["renew"], run.key | LEASE | how)
         return await cursor.fetchone() is not None
 

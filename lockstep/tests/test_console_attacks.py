@@ -1,15 +1,18 @@
 """What attackers, two tabs and an ailing database do to the console: it holds, and says what is so."""
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from html import unescape
 from threading import Thread
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import psycopg
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.sessions.models import Session
 from django.db import OperationalError, ProgrammingError, connection
 from django.urls import reverse
 from django.utils import timezone
@@ -25,6 +28,7 @@ from lockstep.console.reads.overview import PAGE, Depth
 from lockstep.console.shared import MAX_SECONDS, Shared
 from lockstep.console.verdict import judge
 from lockstep.console.views.overview import shown
+from lockstep.console.views.subscriptions import PauseView
 from lockstep.console.words import plain
 from lockstep.delivery import operations
 from lockstep.models import DeadLetter, Delivery, Lane, LoggedChange, Subscription, WorkerHeartbeat
@@ -115,6 +119,13 @@ def test_other_keys_have_their_page(object_id: str):
     assert address("object", "blog.article", object_id) == reverse(
         "lockstep_console:object", args=["blog.article", object_id]
     )
+
+
+def test_a_page_that_stops_being_live_stays_itself(operator: Operator):
+    Subscription.objects.create(name="a?b#c%20", kind="event", follows=["blog.article.*"])
+    page = operator.see(f"subscriptions/{quote('a?b#c%20')}/")
+    [stopped] = re.findall(r'This page is live. <a href="([^"]+)"', page)
+    assert "This page stands still." in operator.client.get(stopped).content.decode()
 
 
 @pytest.mark.parametrize("actor", ["user:" + "9" * 30, "user:-1", "user:1.5", "user: 1", "user:" + "a" * 100_000])
@@ -258,6 +269,27 @@ def test_a_right_that_ends_after_the_preview_ends_the_operation(end: str, operat
     refused = operator.confirm(f"subscriptions/{NOTIFY}/pause/", page)
     signs_in_anew = refused.status_code == 302 and refused["Location"].startswith("/admin/login/")
     assert signs_in_anew or refused.status_code == 403
+    assert Subscription.objects.get(pk=NOTIFY).state == "active" and not Operation.objects.exists()
+
+
+@pytest.mark.parametrize("end", ["another password", "signed out"])
+def test_a_session_that_ends_while_the_form_is_read_ends_the_operation(
+    end: str, operator: Operator, monkeypatch: pytest.MonkeyPatch
+):
+    page = operator.preview(f"subscriptions/{NOTIFY}/pause/", reason="for now")
+    read = PauseView.make_form
+
+    def reading(view: PauseView, *values: Any, **options: Any) -> Any:
+        if end == "signed out":
+            Session.objects.all().delete()
+        else:
+            user = get_user_model().objects.get(pk=operator.person.pk)
+            user.set_password("another")
+            user.save()
+        return read(view, *values, **options)
+
+    monkeypatch.setattr(PauseView, "make_form", reading)
+    assert operator.confirm(f"subscriptions/{NOTIFY}/pause/", page).status_code == 403
     assert Subscription.objects.get(pk=NOTIFY).state == "active" and not Operation.objects.exists()
 
 

@@ -135,6 +135,21 @@ def test_findings_of_other_systems_are_shown_escaped(operator: Operator, monkeyp
     assert "not compared" in page and "could not be made" in page
 
 
+def test_an_audit_stores_what_postgresql_cannot(operator: Operator, monkeypatch: pytest.MonkeyPatch):
+    found = Finding("rows = a\0way", 1, ["b\udc00c"], remark="d\0e")
+    monkeypatch.setattr(audit_module, "_checks", [lambda: found])
+    run = ask()
+    look()
+    page = operator.see(f"runs/{run.pk}/")
+    assert "rows = a?way" in page and "b?c" in page and "d?e" in page
+
+
+def test_a_plan_that_was_removed_meanwhile_is_not_applied():
+    with pytest.raises(WrongState, match="The plan is gone"), transaction.atomic():
+        runs.request_run("apply", actor="user:1", mirror="blog", plan=uuid4())
+    assert not Run.objects.exists()
+
+
 def test_equal_members_of_a_family_are_one_line():
     for number in range(5):
         Subscription.objects.create(name=f"webhook:{number}", kind="event", follows=["blog.article.*"])

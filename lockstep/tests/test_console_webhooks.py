@@ -23,6 +23,7 @@ from lockstep.models import Attempt, DeadLetter, Delivery, LoggedChange, Subscri
 from lockstep.rest import rate_limit
 from lockstep.rest.encryption import decrypt
 from lockstep.webhooks import actions
+from lockstep.webhooks.deliver import URL_HASH, url_hash
 from lockstep.webhooks.models import SECRETS, Endpoint
 
 pytestmark = [pytest.mark.extras, pytest.mark.django_db(transaction=True)]
@@ -177,6 +178,44 @@ def test_the_page_of_an_endpoint_tells_its_state_and_attempts(operator: Operator
     assert f'href="/console/subscriptions/{endpoint.subscription}/"' in page
     assert 'href="/console/objects/blog.article/1/"' in page
     assert "/rotate/" not in page and "/delete/" not in page
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Cannot POST /{PATH}",
+        "no such key: of-the-receiver",
+        "no such path: SERVICES/t0000000/TOKEN-of-the-receiver",
+        f'{{"path": "\\/{PATH.replace("/", chr(92) + "/")}"}}',
+        "a=1&amp;b=sig+nature/of-it",
+        "b: sig nature/of-it",
+    ],
+)
+def test_no_operator_reads_the_path_of_a_url_in_a_response(text: str, operator: Operator, owner: Owner):
+    endpoint = made_for(owner, f"{URL}&a=1&b=sig+nature%2Fof-it")
+    made = logged_attempt(endpoint)
+    answered = {"type": "blog.article.created", "status": 404, "response_headers": {"location": text}, "response": text}
+    Attempt.objects.filter(pk=made.pk).update(receipt=answered)
+    change = LoggedChange.objects.get(seq=made.seq)
+    letter = DeadLetter.objects.create(
+        subscription_id=endpoint.subscription, model=made.model, object_id=made.object_id, seq=made.seq, at=change.at,
+        message_id=made.message_id, attempts=1, cause="answered 404",
+    )  # fmt: skip
+    for path in (f"webhooks/{endpoint.pk}/", f"dead-letters/{letter.pk}/"):
+        page = operator.see(path)
+        assert page.count("[redacted]") >= 2, path
+        assert "of-the-receiver" not in page.lower() and "of-it" not in page, path
+
+
+def test_no_operator_reads_a_response_of_an_earlier_url(operator: Operator, owner: Owner, endpoint: Endpoint):
+    for url, response in ((URL, f"Cannot POST /{PATH}"), ("https://hooks.example.com/new", "Not today")):
+        receipt = {"type": "blog.article.created", "status": 404, "response_headers": {}, "response": response}
+        attempt(endpoint, receipt=receipt | {URL_HASH: url_hash(url)})
+    actions.update_endpoint(actor="", endpoint=endpoint, url="https://hooks.example.com/new")
+    page = operator.see(f"webhooks/{endpoint.pk}/")
+    assert page.count('class="attempt"') == 2 and "Not today" in page
+    assert "token-of" not in page and url_hash(URL) not in page
+    assert f"Cannot POST /{PATH}" in owner.get(f"{endpoint.pk}/").content.decode()
 
 
 def test_attempts_are_paged_and_filtered(operator: Operator, endpoint: Endpoint):

@@ -1,6 +1,7 @@
 """Delivery of claims to endpoints: the owner's rights, the request, and the record of failures."""
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable
@@ -42,6 +43,7 @@ logger = logging.getLogger(__name__)
 
 ORIGIN = "webhooks"  # of messages to one endpoint only
 TEST = "webhooks.test"
+URL_HASH = "url_hash"  # a member of receipts
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,11 @@ class _Endpoint:
         return replace(claim, change=replace(change, kind=part.kind, before=part.before, after=part.after))
 
 
+def url_hash(url: str) -> str:
+    """What a receipt keeps of the URL, whose path may be a secret: whether another attempt was sent to the same one."""
+    return hashlib.sha256(url.encode()).hexdigest()
+
+
 class EndpointHandler:
     """Delivers to one endpoint."""
 
@@ -98,7 +105,7 @@ class EndpointHandler:
         readable = endpoint.readable(claim)
         if not readable or not await self._is_in_sight(endpoint, readable):
             return Skipped("the owner may not see it, or the endpoint does not follow it")
-        sent_as: Receipt = {"type": event_type(readable)}
+        sent_as: Receipt = {"type": event_type(readable), URL_HASH: url_hash(endpoint.url)}
         try:
             destination = endpoint.destination
         except DecryptionFailed as error:

@@ -2061,9 +2061,23 @@ BUGS = [
     SeededBug(
         "a right that was withdrawn meanwhile is enough for an operation",
         CONSOLE_BASE,
-        "if account is None or not self.is_allowed(account):",
-        "if account is None:",
+        "if account is None or not self.is_allowed(account) or not",
+        "if account is None or not",
         "lockstep/tests/test_console.py::test_an_action_needs_the_permission_in_its_own_transaction",
+    ),
+    SeededBug(
+        "a session that was ended meanwhile is enough for an operation",
+        CONSOLE_BASE,
+        " or not _is_session_open(self.request):",
+        ":",
+        f"{TEST_CONSOLE_ATTACKS}::test_a_session_that_ends_while_the_form_is_read_ends_the_operation",
+    ),
+    SeededBug(
+        "a dead letter shows the path of an owner's URL",
+        "lockstep/console/reads/dead_letters.py",
+        "receipts = receipts_for_operators(row.subscription, receipts)",
+        "receipts_for_operators(row.subscription, receipts)",
+        "lockstep/tests/test_console_webhooks.py::test_no_operator_reads_the_path_of_a_url_in_a_response",
     ),
     SeededBug(
         "an outage of the database is an error of the console",

@@ -1,10 +1,13 @@
 """Signing in at the pages that are for every user: webhooks."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import InternalError, ProgrammingError, connection
 from django.test import Client
+from psycopg.errors import ReadOnlySqlTransaction
 
 from backend.accounts.throttling import PAIR
 from lockstep.webhooks.models import Endpoint
@@ -93,3 +96,28 @@ def test_errors_are_pages(cast: Cast):
     assert missing.status_code == 404 and "There is no such endpoint." in missing.content.decode()
     wrong = client.post(f"{HOOKS}new/", {"url": "http://x/", "events": "*", "step": "preview"})
     assert wrong.status_code == 400 and "begins with https://" in wrong.content.decode()
+
+
+def failing(error: Exception) -> Callable[..., None]:
+    def execute(*arguments: object) -> None:
+        raise error
+
+    return execute
+
+
+@pytest.mark.parametrize("path", [PAGE, "/admin/login/", "/development/sign-in/"])
+def test_signing_in_to_a_read_only_database_is_unavailable(path: str, cast: Cast, settings: Any):
+    settings.DEBUG = True  # the forms of the start page exist
+    browser = Client(headers={"accept": "text/html"}, raise_request_exception=False)
+    error = InternalError("cannot execute INSERT in a read-only transaction")
+    error.__cause__ = ReadOnlySqlTransaction()
+    with connection.execute_wrapper(failing(error)):
+        refused = browser.post(path, {"username": "owner", "password": "owner-password", "account": "user"})
+    assert (refused.status_code, refused["Retry-After"]) == (503, "5")
+    assert "The database is read-only right now." in refused.content.decode()
+    assert refused["Content-Security-Policy"].startswith("default-src 'none'")
+
+
+def test_a_bug_of_a_page_is_no_outage(cast: Cast):
+    with connection.execute_wrapper(failing(ProgrammingError())), pytest.raises(ProgrammingError):
+        sent(Client(), "owner-password")

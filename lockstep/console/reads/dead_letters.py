@@ -2,11 +2,13 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
+
+from django.apps import apps
 
 from lockstep import console
 from lockstep.changes.capture import Document
@@ -270,10 +272,15 @@ def lane_of(row: LetterRow, *, limit: int) -> LaneState | None:
     return LaneState(failure, cause, attempts, next_at, [LaneChange(*each[4:]) for each in rows])
 
 
-def attempts_of(message_id: UUID, *, limit: int) -> list[MessageAttempt]:
-    """The recorded attempts of a message, the latest first."""
-    rows = read_rows(SQL["attempts"], message_id=message_id, limit=limit)
-    return [MessageAttempt(*(*row[:-1], _indented(row[-1]))) for row in rows]
+def attempts_of(row: LetterRow, *, limit: int) -> list[MessageAttempt]:
+    """The recorded attempts of a letter's message, the latest first."""
+    rows = read_rows(SQL["attempts"], message_id=row.message_id, limit=limit)
+    receipts: Sequence[Mapping[str, object]] = [_document(receipt) or {} for *_, receipt in rows]
+    if apps.is_installed("lockstep.webhooks"):
+        from lockstep.console.reads.webhooks import receipts_for_operators  # needs the packages of that extra
+
+        receipts = receipts_for_operators(row.subscription, receipts)
+    return [MessageAttempt(*(*each[:-1], _indented(receipt))) for each, receipt in zip(rows, receipts, strict=True)]
 
 
 def letter_again(row: LetterRow) -> UUID | None:
@@ -298,6 +305,5 @@ def _document(text: str | Document | None) -> Document | None:
     return json.loads(text) if isinstance(text, str) else text
 
 
-def _indented(receipt: str | Document | None) -> str:
-    found = _document(receipt)
-    return json.dumps(found, indent=2, ensure_ascii=False) if found else ""
+def _indented(receipt: Mapping[str, object]) -> str:
+    return json.dumps(receipt, indent=2, ensure_ascii=False) if receipt else ""

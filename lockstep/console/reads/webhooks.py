@@ -4,10 +4,12 @@ The secrets of endpoints are never read. The path of a receiver's URL is often a
 endpoint reads the origin of its URL alone, and what the receiver answered without the path.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import urlsplit
+from html import escape
+from urllib.parse import unquote, unquote_plus, urlsplit
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
@@ -20,7 +22,8 @@ from lockstep.console.words import clock
 from lockstep.delivery.models import Attempt, Subscription
 from lockstep.rest.actors import key_of
 from lockstep.rest.users import AnyUser
-from lockstep.webhooks.models import Endpoint, EndpointQuerySet
+from lockstep.webhooks.deliver import URL_HASH, url_hash
+from lockstep.webhooks.models import FAMILY, Endpoint, EndpointQuerySet
 from lockstep.webhooks.serializers import serialize_attempt
 
 SECRETS = ("secret", "old_secrets", "old_secrets_until")  # columns
@@ -124,7 +127,9 @@ def attempts_of(
         AttemptRow(
             attempt.model,
             attempt.object_id,
-            serialize_attempt(attempt) if shows_urls else _redacted(serialize_attempt(attempt), endpoint.url),
+            serialize_attempt(attempt)
+            if shows_urls
+            else _redacted(serialize_attempt(attempt), endpoint.url, _sent_to(attempt.receipt)),
         )
         for attempt in rows.order_by("-pk")[:limit]
     ]
@@ -142,25 +147,50 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{'/…' if parts.path.strip('/') or parts.query else ''}"
 
 
-def _redacted(shown: Mapping[str, object], url: str) -> Mapping[str, object]:
-    """An attempt without the path of the URL, which receivers repeat in what they answer."""
-    headers = shown["response_headers"]
-    response = shown["response"]
-    return {
-        **shown,
-        "response": _without_path(str(response), url) if response else response,
-        "response_headers": {name: _without_path(str(value), url) for name, value in headers.items()}
-        if isinstance(headers, Mapping)
-        else headers,
-    }
+def receipts_for_operators(subscription: str, receipts: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]]:
+    """The receipts of attempts of an endpoint as others than its owner may see them; those of others unchanged."""
+    family, _, member = subscription.partition(":")
+    if family != FAMILY:
+        return list(receipts)
+    url = endpoints().filter(pk=UUID(member)).values_list("url", flat=True).first() or ""
+    return [_redacted(receipt, url, _sent_to(receipt)) for receipt in receipts]
+
+
+def _sent_to(receipt: Mapping[str, object] | None) -> object:
+    return (receipt or {}).get(URL_HASH)
+
+
+def _redacted(shown: Mapping[str, object], url: str, sent_to: object) -> Mapping[str, object]:
+    """An attempt or its receipt without the path of the URL, which receivers repeat in what they answer.
+
+    What was sent to an earlier URL has no response at all, nor has that of a deleted endpoint: it may repeat what is
+    no longer known.
+    """
+    found = {name: value for name, value in shown.items() if name != URL_HASH}
+    headers = shown.get("response_headers")
+    if not url or sent_to not in (None, url_hash(url)):
+        return found | {name: None for name in ("response", "response_headers") if name in shown}
+    if response := shown.get("response"):
+        found["response"] = _without_path(str(response), url)
+    if isinstance(headers, Mapping):
+        found["response_headers"] = {name: _without_path(str(value), url) for name, value in headers.items()}
+    return found
 
 
 def _without_path(text: str, url: str) -> str:
+    secrets = sorted(_secrets_of(url), key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, secrets)), REDACTED, text, flags=re.IGNORECASE) if secrets else text
+
+
+def _secrets_of(url: str) -> set[str]:
+    """The path and query of a URL and their parts, also as they are decoded, and written in JSON and in HTML."""
     parts = urlsplit(url)
-    pieces = {piece for piece in (*parts.path.split("/"), *parts.query.split("&")) if len(piece) >= MIN_SECRET}
-    for secret in sorted({parts.path, parts.query, *pieces} - {"", "/"}, key=len, reverse=True):
-        text = text.replace(secret, REDACTED)
-    return text
+    pieces = {*parts.path.split("/"), *parts.query.split("&")}
+    pieces |= {value for piece in pieces for value in piece.split("=", 1)[1:]}
+    found = {parts.path, parts.query} | {piece for piece in pieces if len(piece) >= MIN_SECRET}
+    found |= {unquote(text) for text in found} | {unquote_plus(text) for text in found}
+    found |= {text.replace("/", "\\/") for text in found} | {escape(text) for text in found}
+    return found - {"", "/", "\\/"}
 
 
 def _users(text: str) -> list[AnyUser]:

@@ -6,6 +6,10 @@ INSERT INTO lockstep_console_run (kind, mirror, plan_id, parameters, actor, summ
 VALUES (%(kind)s, %(mirror)s, %(plan)s, %(parameters)s, %(actor)s, '{}')
 ON CONFLICT DO NOTHING RETURNING id;
 
+-- name: keep
+-- Keeps a plan until the end of the transaction.
+SELECT id FROM lockstep_console_run WHERE id = %(plan)s FOR KEY SHARE;
+
 -- name: remove_old
 -- Removes runs of a kind and a mirror beyond the latest ones, with their differences.
 WITH old AS MATERIALIZED (

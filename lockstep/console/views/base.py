@@ -9,13 +9,14 @@ from uuid import UUID, uuid4
 from django import forms
 from django.contrib import messages
 from django.contrib.admin import AdminSite, site
-from django.contrib.auth import get_user_model
+from django.contrib.auth import SESSION_KEY, get_user, get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, InterfaceError, router, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import resolve, reverse
+from django.utils.encoding import escape_uri_path
 from django.utils.http import urlencode
 from django.views import View
 
@@ -247,13 +248,16 @@ class ActionView(ConsoleView):
 
     @contextmanager
     def _rights_locked(self, user: object) -> Iterator[None]:
-        """A transaction that locks the account, and in which it still has the permission. Raises PermissionDenied."""
+        """A transaction that locks the account, and in which it still has the permission and its session.
+
+        Raises PermissionDenied.
+        """
         model = get_user_model()
         alias = router.db_for_write(model)
         with transaction.atomic(using=alias):
             accounts = model._default_manager.using(alias).select_for_update(no_key=True, of=("self",))
             account: Any = accounts.filter(pk=user).first()
-            if account is None or not self.is_allowed(account):
+            if account is None or not self.is_allowed(account) or not _is_session_open(self.request):
                 raise PermissionDenied("Your account may not do this any more. Nothing was changed.")
             yield
 
@@ -285,6 +289,17 @@ class ActionView(ConsoleView):
         return self.page(request, context | {"preview": preview, "confirmed": confirmed, "key": uuid4()})
 
 
+def _is_session_open(request: HttpRequest) -> bool:
+    """Whether the request's session, read again, was not ended: by signing out, or by another password.
+
+    True without a session: a project may identify users by other means.
+    """
+    if SESSION_KEY not in request.session:
+        return True
+    stored = type(request.session)(request.session.session_key)
+    return SESSION_KEY in stored and get_user(request).is_authenticated
+
+
 def mounted_admin() -> AdminSite:
     """The admin that the project's URLs lead to; Django's own site where it cannot be seen."""
     mounted: AdminSite = getattr(resolve(reverse("admin:index")).func, "admin_site", site)
@@ -306,4 +321,5 @@ def _other_address(request: HttpRequest, *, is_on: bool) -> str:
     query.pop("live", None)
     if is_on:
         query["live"] = "off"
-    return f"{request.path}?{query.urlencode()}" if query else request.path
+    path = escape_uri_path(request.path)  # the key of an object may have a question mark
+    return f"{path}?{query.urlencode()}" if query else path

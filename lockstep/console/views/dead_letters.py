@@ -144,7 +144,7 @@ class DeadLetterView(ConsoleView):
         if letter is None:
             raise Http404("There is no such dead letter.")
         row, lane = letter.row, reads.lane_of(letter.row, limit=NAMED)
-        attempts = reads.attempts_of(row.message_id, limit=NAMED)
+        attempts = reads.attempts_of(row, limit=NAMED)
         again = reads.letter_again(row)
         return {
             "letter": letter,
