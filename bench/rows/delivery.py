@@ -60,6 +60,10 @@ class Delivery(Row):
         self.redis = start_redis(self.stack)
         prepare_procrastinate()
         self.database = self.stack.enter_context(self.place.connection())
+        self.start_receiver()
+
+    def start_receiver(self) -> None:
+        """Starts what signed requests are sent to."""
         receiver = start(self.stack, [sys.executable, "-m", "bench.receiver"], stdout=subprocess.PIPE)
         assert receiver.stdout
         self.url = f"http://127.0.0.1:{int(receiver.stdout.readline())}/"
