@@ -27,7 +27,7 @@ from lockstep.webhooks.deliver import ENDPOINTS, TEST
 from lockstep.webhooks.disabling import disable
 from lockstep.webhooks.models import FAMILY, SECRETS, Endpoint
 
-__all__ = ["delete_endpoints", "disable_endpoints"]
+__all__ = ["delete_endpoints", "disable_endpoints", "switch_off"]
 
 SECRET_BYTES = 32
 MAX_OLD_SECRETS = 4  # each has a signature in the header of every message, beside that of the new one
