@@ -8,6 +8,7 @@ then. Each is the best of ROUNDS.
 """
 
 import argparse
+import logging
 import os
 import sys
 import time
@@ -60,6 +61,7 @@ def measured(place: Place, only: str) -> Iterator[tuple[Page, Cost, Cost]]:
     """Each page with what it costs cold and warm."""
     from django.test.utils import override_settings
 
+    logging.disable(logging.INFO)  # a line for each request
     with override_settings(SECURE_SSL_REDIRECT=False):
         clients = Clients()
         for page in all_pages():
