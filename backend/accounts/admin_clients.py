@@ -29,6 +29,7 @@ class WithoutSecrets(ReadOnly, ChangeHistory):
 
     paginator = BoundedPaginator
     change_list_template = "admin/entity/change_list.html"
+    view_on_site = False  # the pages of OAuth clients outside the admin are not mounted
     show_full_result_count = False
     list_per_page = 50
     ordering = ("-id",)

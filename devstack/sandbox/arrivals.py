@@ -24,6 +24,9 @@ CONDITIONS = {"seconds", "share", "times", "methods", "path"}  # members of a fa
 SECRET_MEMBERS = {"card_number", "cvc", "token"}
 STYLE = """
 :root { color-scheme: light dark; }
+body { background: #fff; color: #111; }
+a { color: #0645ad; }
+@media (prefers-color-scheme: dark) { body { background: #121212; color: #eee; } a { color: #8ab4f8; } }
 body { font: 1rem/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 75rem; padding: 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; }
 .table { overflow-x: auto; }
@@ -41,7 +44,7 @@ code { overflow-wrap: anywhere; font-size: .875rem; }
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 HEADERS = {
     "Content-Security-Policy": (
-        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'; "
+        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; img-src data:; base-uri 'none'; form-action 'none'; "
         "frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",

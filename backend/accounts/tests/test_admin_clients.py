@@ -62,6 +62,7 @@ def test_no_page_shows_a_secret(page: str, application: Application, endpoint: E
     of_endpoint = admin.get(ENDPOINTS + page.format(endpoint.pk))
     assert (of_client.status_code, of_endpoint.status_code) == (200, 200)
     assert SECRET not in of_client.content.decode()
+    assert "View on site" not in of_client.content.decode()  # where nothing is mounted
     assert application.client_secret not in of_client.content.decode()
     for secret in ("path-secret", "query-secret", bytes(endpoint.secret).hex(), str(bytes(endpoint.secret))):
         assert secret not in of_endpoint.content.decode()
