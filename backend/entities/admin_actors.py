@@ -1,6 +1,6 @@
 """Actors by name, with links to their accounts, in lists and inlines of the admin: one query for a page."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.contrib import admin
@@ -17,13 +17,18 @@ class ActorList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        found = read_actors(row.actor for row in self.result_list)
-        for row in self.result_list:
+        self.find_actors(self.result_list)
+
+    @staticmethod
+    def find_actors(rows: Collection[Any]) -> None:
+        """Gives each row its actor: one query."""
+        found = read_actors(row.actor for row in rows)
+        for row in rows:
             row.actor_found = found.get(row.actor or "")
 
 
 class ActorColumnAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # it takes none at run time
-    """A mixin for lists of rows with a column `actor`: `actor_name` shows it."""
+    """A mixin for rows with a column `actor`: `actor_name` shows it in their list and on the page of each."""
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ANN401 - the base's
         return ActorList
@@ -31,6 +36,8 @@ class ActorColumnAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # it takes 
     @admin.display(description="By")
     def actor_name(self, row: models.Model) -> str:
         """The actor by name."""
+        if not hasattr(row, "actor_found"):  # on its own page
+            ActorList.find_actors([row])
         return by_name(getattr(row, "actor_found", None))
 
 

@@ -154,7 +154,7 @@ def _progress(posts: Sequence[Post], copies: Mapping[str, RemoteObject], provide
     lanes = _by_object(Lane.objects.filter(**delivered), posts)
     letters = _by_object(DeadLetter.objects.filter(**delivered, outcome=None).order_by("died"), posts)
     subscription = Subscription.objects.filter(name=JSONPLACEHOLDER.subscription).first()
-    held = f"{subscription.state} ({subscription.reason})" if subscription and subscription.state != "active" else ""
+    held = _held(subscription)
     progress = []
     for post in posts:
         key = str(post.pk)
@@ -165,12 +165,19 @@ def _progress(posts: Sequence[Post], copies: Mapping[str, RemoteObject], provide
     return progress
 
 
+def _held(subscription: Subscription | None) -> str:
+    """The state that keeps a subscription from delivering, with its reason; "" where none does."""
+    if subscription is None or subscription.state == "active":
+        return ""
+    return f"{subscription.state} ({subscription.reason})" if subscription.reason else subscription.state
+
+
 def _delivery(lane: Lane | None, letter: DeadLetter | None, copy: RemoteObject | None, held: str) -> tuple[str, str]:
     """The state of a delivery, and a sentence about it."""
     if letter:
         return "dead", f"A dead letter since {_clock(letter.died)}: {letter.cause}"
-    if lane and held:
-        return "waiting", f"It waits: the subscription is {held}."
+    if held and (lane or not copy):  # without a lane: fan-out has stopped as well
+        return "held", f"It waits: the subscription is {held}."
     if lane and lane.failure == "unreachable":
         return "waiting", f"It waits: {lane.cause} {PROBE}"
     if lane and lane.failure:

@@ -223,6 +223,7 @@ class OrderAdmin(ReadOnly, EntityAdmin):
 class MovementAdmin(ReadOnly, BoundedListAdmin, ActorColumnAdmin):
     """The whole ledger."""
 
+    fields = readonly_fields = ("at", "product", "delta", "reason", "order", "actor_name")
     list_display = ("at", "product", "delta", "reason", "order", "actor_name")
     list_filter = ("reason",)
     list_select_related = ("product", "order")

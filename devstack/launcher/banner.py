@@ -42,6 +42,7 @@ def _places(environment: Environment, values: Mapping[str, str], *, embedded: bo
     yield _row("Start page", f"{environment.address}/", "   open it in a browser: it shows everything")
     yield _row("API", f"{environment.address}/fakeapi/v1/posts/")
     yield _row("", f"{environment.address}/api/schema/swagger-ui/", "   to read and try out")
+    yield _row("Console", f"{environment.address}/console/", "   what waits, and why; for admin")
     yield _row("Admin", f"{environment.address}/admin/")
     yield _row("Provider", values["POSTS_PROVIDER_URL"], provider)
     yield _row("Payments", values["PAYMENTS_URL"], payments)

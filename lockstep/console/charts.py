@@ -9,6 +9,7 @@ from datetime import datetime
 
 WIDTH, HEIGHT = 600, 120
 BAR_HEIGHT = 20
+DASH = 6.0  # the length of a value that has none beside it
 
 Point = tuple[datetime, float | None]
 
@@ -58,16 +59,25 @@ def line_chart(points: Sequence[Point], *, label: str, unit: str = "") -> LineCh
     first, last = points[0][0], points[-1][0]
     seconds = max((last - first).total_seconds(), 1.0)
     largest_at, largest = max(known, key=lambda point: point[1])
-    pieces: list[list[str]] = [[]]
+    pieces: list[list[tuple[float, float]]] = [[]]
     for at, value in points:
         if value is None:
             pieces.append([])
             continue
         x = (at - first).total_seconds() / seconds * WIDTH
         y = HEIGHT - 2 - (value / largest if largest > 0 else 0.0) * (HEIGHT - 4)
-        pieces[-1].append(f"{x:.1f},{y:.1f}")
-    lines = [" ".join(piece if len(piece) > 1 else piece * 2) for piece in pieces if piece]
+        pieces[-1].append((x, y))
+    lines = [_polyline(piece) for piece in pieces if piece]
     return LineChart(label, unit, lines, largest, largest_at, points[-1][1], first, last)
+
+
+def _polyline(piece: Sequence[tuple[float, float]]) -> str:
+    """The points of a piece of a line. A single one is a dash within the chart: a point cannot be seen."""
+    if len(piece) == 1:
+        ((x, y),) = piece
+        begin = min(max(x - DASH / 2, 0.0), WIDTH - DASH)
+        piece = [(begin, y), (begin + DASH, y)]
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in piece)
 
 
 def bar_chart(values: Sequence[tuple[str, float]], *, label: str, unit: str = "") -> BarChart:

@@ -35,6 +35,7 @@ from lockstep.console.reads.actors import read_actors
 from lockstep.console.reads.overview import LogSize, Overview, SubscriptionLine, read_lines
 from lockstep.console.reads.samples import SampleRow
 from lockstep.console.shared import Shared
+from lockstep.console.templatetags.lockstep_console import measured
 from lockstep.console.verdict import judge
 from lockstep.console.views.base import ActionPreview, ActionView
 from lockstep.console.views.overview import shown
@@ -556,10 +557,15 @@ def test_rates_and_lags_have_gaps_where_nothing_was_measured():
 def test_a_chart_draws_each_piece_of_its_line():
     points = [(NOW, 0.0), (NOW + timedelta(minutes=1), 4.0), (NOW + timedelta(minutes=2), None)]
     chart = line_chart([*points, (NOW + timedelta(minutes=4), 2.0)], label="l")
-    assert chart.lines == ["0.0,118.0 150.0,2.0", "600.0,60.0 600.0,60.0"]
+    assert chart.lines == ["0.0,118.0 150.0,2.0", "594.0,60.0 600.0,60.0"]
     assert (chart.largest, chart.largest_at, chart.latest) == (4.0, NOW + timedelta(minutes=1), 2.0)
     assert line_chart([], label="l").latest is line_chart(points, label="l").latest is None
-    assert line_chart([(NOW, 0.0)], label="l").lines == ["0.0,118.0 0.0,118.0"]
+    assert line_chart([(NOW, 0.0)], label="l").lines == ["0.0,118.0 6.0,118.0"]
+
+
+def test_values_of_charts_have_units_and_long_lags_are_durations():
+    assert [measured(value, " s") for value in (0, 2.3, 119, 1_312)] == ["0 s", "2.3 s", "119 s", "21 min"]
+    assert measured(1_312, " a minute") == "1,312 a minute"
 
 
 def test_numbers_and_times_in_words():

@@ -13,6 +13,8 @@ from kit.queries import LARGE, make_many_rows, queries_of, scanned_tables
 from project.blog import subscribers
 from project.blog.models import Article, Note
 
+from lockstep.changes.attribution import attributed_transaction
+from lockstep.changes.context import current_trace
 from lockstep.console.models import Operation
 from lockstep.console.reads.dead_letters import LetterFilter, groups, page_of_letters
 from lockstep.models import DeadLetter, LoggedChange, Subscription
@@ -203,6 +205,23 @@ def test_a_letter_shows_its_change_its_cause_and_what_waits_behind_it(viewer: Op
     assert "The last attempt failed: RetryLater: 503 (3 attempts)" in page and "after this one" in page
 
 
+def test_a_letter_names_who_wrote_its_change_and_leads_to_the_request(operator: Operator):
+    token = current_trace.set("a&b")
+    with attributed_transaction(actor=f"user:{operator.person.pk}"):
+        Article.objects.create(title="a")
+    current_trace.reset(token)
+    change = LoggedChange.objects.get(trace="a&b")
+    [letter] = bury("b")
+    DeadLetter.objects.filter(pk=letter.pk).update(seq=change.seq, at=change.at)
+    page = operator.see(f"dead-letters/{letter.pk}/")
+    assert "<bdi>olga</bdi>" in page and "changes/?trace=a%26b" in page
+
+
+def test_a_list_without_letters_says_whether_there_are_others(viewer: Operator):
+    assert "No dead letters: nothing was given up." in viewer.see("dead-letters/")
+    assert "No letter matches." in viewer.see("dead-letters/", cause="rare")
+
+
 def test_a_letter_whose_change_is_gone_can_only_be_discarded(operator: Operator):
     [letter] = bury("a")
     DeadLetter.objects.filter(pk=letter.pk).update(seq=10**12)
@@ -339,7 +358,9 @@ def test_the_outcome_of_a_replay_is_shown(operator: Operator):
     )
     operator.do("subscriptions/blog.notify/resume/")
     deliver_all(strict=True)
-    assert "0 wait in lanes again" in operator.client.get(done["Location"]).content.decode()
+    listed = operator.client.get(done["Location"]).content.decode()
+    assert "0 wait in lanes again" in listed and "0 failed, and are dead letters again." in listed
+    assert "2 are neither: delivered, or discarded since." in listed and "verdict good" in listed
     assert "it was delivered" in operator.see(f"dead-letters/{letters[0].pk}/")
 
 
@@ -348,8 +369,10 @@ def test_a_replayed_letter_that_fails_again_says_so(operator: Operator):
     deliver_all()
     [letter] = DeadLetter.objects.filter(subscription="notes")
     page = operator.see("dead-letters/replay/", subscription="notes")
-    operator.confirm("dead-letters/replay/", page)
+    done = operator.confirm("dead-letters/replay/", page)
     deliver_all()
+    listed = operator.client.get(done["Location"]).content.decode()
+    assert "1 failed, and is a dead letter again: " in listed and "0 are neither" in listed and "verdict bad" in listed
     found = operator.see(f"dead-letters/{letter.pk}/")
     [again] = DeadLetter.objects.filter(subscription="notes", outcome=None)
     assert "It failed again and is another dead letter." in found and f"/dead-letters/{again.pk}/" in found
@@ -383,6 +406,8 @@ def test_operations_are_recorded_with_the_filter_and_the_letters(operator: Opera
     }  # fmt: skip
     [change] = LoggedChange.objects.filter(model="lockstep_console.operation")
     assert change.actor == f"user:{operator.person.pk}"
+    listed = operator.see("operations/")
+    assert f"object id: {a.object_id}" in listed and "letters: 1" in listed and f"ids: {a.pk}" in listed
 
 
 def test_a_replay_for_a_disabled_subscription_is_refused(operator: Operator):
@@ -409,7 +434,8 @@ def test_pages_are_for_staff_with_the_permission(path: str, operator: Operator, 
     assert operator.get(path, **query).status_code == 200
     assert viewer.get(path, **query).status_code == (403 if path in ACTIONS else 200)
     assert Operator("none").get(path, **query).status_code == 403
-    assert Operator("user", VIEW, OPERATE, is_staff=False).get(path, **query).status_code == 403
+    refused = Operator("user", VIEW, OPERATE, is_staff=False).get(path, **query)
+    assert refused.status_code == 403 and "/admin/login/?next=%2F" in refused.content.decode()
 
 
 @pytest.mark.parametrize("path", ACTIONS)

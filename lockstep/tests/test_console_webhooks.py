@@ -115,6 +115,11 @@ def logged_attempt(endpoint: Endpoint) -> Attempt:
 # --- All endpoints, for operators ---
 
 
+def test_a_list_without_endpoints_says_whether_there_are_others(operator: Operator):
+    assert "There are no endpoints yet" in operator.see("webhooks/")
+    assert "No endpoint matches." in operator.see("webhooks/", host="other")
+
+
 def test_the_list_has_the_endpoints_of_all_without_their_paths(operator: Operator, endpoint: Endpoint):
     page = operator.see("webhooks/")
     assert "https://hooks.example.com/…" in page and "oskar" in page and "blog.article.*" in page

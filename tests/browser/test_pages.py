@@ -20,6 +20,15 @@ def test_admin_lists_posts_for_staff(page: Page):
     take_pictures(page, "admin-posts")
 
 
+def test_a_list_shows_how_far_comments_have_come(page: Page):
+    sign_in_to_admin(page)
+    page.goto("/admin/posts/comment/")
+    state = page.locator("#result_list tbody .field-sync_state").first
+    expect(state).to_contain_text("Acknowledged")
+    box, window = state.bounding_box(), page.viewport_size
+    assert box and window and box["x"] + box["width"] <= window["width"]
+
+
 def test_admin_is_used_by_the_keyboard_alone(page: Page):
     page.goto("/admin/")
     expect(page.get_by_label("Username")).to_be_focused()

@@ -207,6 +207,14 @@ def test_a_failing_delivery_says_why_and_when_it_is_tried_again(stand_in: StandI
     assert "It waits: &lt;b&gt;busy&lt;/b&gt; Attempt 3 follows in 0 s." in text_of(Client())
 
 
+def test_a_post_that_a_paused_subscription_keeps_says_so(stand_in: StandIn, cast: Cast):
+    create_post(actor="", **POST)
+    Subscription.objects.filter(name=JSONPLACEHOLDER.subscription).update(state="paused", reason="<i>later</i>")
+    text = text_of(admin_of(cast.staff.user))
+    assert "It waits: the subscription is paused (&lt;i&gt;later&lt;/i&gt;)." in text
+    assert "Send all since then" not in text
+
+
 def buried_post() -> tuple[Post, DeadLetter]:
     post = create_post(actor="", **POST)
     change = LoggedChange.objects.history(post.pk).get()

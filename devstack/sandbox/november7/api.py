@@ -33,6 +33,8 @@ class Api:
             host = request.url.partition("://")[2].partition("/")[0]
             query = f"?{request.query}" if request.query else ""
             return Answer(307, headers={"Location": f"http://{host}/movies/{query}"})
+        if request.path == "/":
+            return Answer(200, text="A stand-in of November 7: /movies/")
         if request.path != "/movies/":
             return Answer(404, {"detail": "Not Found"})
         if request.method not in ("GET", "HEAD"):

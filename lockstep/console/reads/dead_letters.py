@@ -185,15 +185,19 @@ class MessageAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What became of letters that were replayed together: how many wait in lanes, and how many of these failed."""
+    """What became of letters that were replayed together.
+
+    So many wait in lanes, in some of which the last attempt failed; so many are open dead letters again.
+    """
 
     letters: Count
     waiting: int
     failing: int
+    dead: int
 
     @property
     def gone(self) -> int:
-        return self.letters.number - self.waiting
+        return self.letters.number - self.waiting - self.dead
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,10 +249,10 @@ def chosen_letters(
 
 
 def batch(letter_filter: LetterFilter, *, before: UUID | None) -> Batch:
-    """What became of the letters of one replay, whose time is `settled`."""
+    """What became of the letters of one replay, whose time is `settled` and whose `subscription` is named."""
     parameters = letter_filter.parameters | {"before": before, "most": MAX_CHOSEN}
-    ((letters, waiting, failing),) = read_rows(SQL["batch"].with_parts(**_unordered(letter_filter)), **parameters)
-    return Batch(Count(letters), waiting, failing)
+    ((letters, waiting, failing, dead),) = read_rows(SQL["batch"].with_parts(**_unordered(letter_filter)), **parameters)
+    return Batch(Count(letters), waiting, failing, dead)
 
 
 def letter(key: UUID) -> Letter | None:

@@ -110,7 +110,7 @@ class ProviderRow:
         """The verdict in words."""
         if any(line.silent for line in self.lines):
             return "Does not answer."
-        return {"good": "Well.", "late": "Some operations fail.", "bad": "Look."}[self.verdict]
+        return {"good": "Well.", "late": "Some operations fail.", "bad": "Needs attention."}[self.verdict]
 
     @property
     def sentences(self) -> Iterator[str]:

@@ -120,8 +120,15 @@ ORDER BY letter.died, letter.id
 LIMIT %(limit)s;
 
 -- name: batch
--- What became of the letters of one replay: how many there were, and how many of them wait in lanes again, or fail there.
-SELECT count(*), count(lane.id), count(lane.id) FILTER (WHERE lane.failure IS NOT NULL)
+-- What became of the letters of one replay: how many there were, how many of them wait in lanes again, or fail there, and how
+-- many do not wait, and are open letters again. Those are younger than the replay: a range of the index of open letters.
+WITH again AS MATERIALIZED (
+    SELECT message_id FROM lockstep_deadletter
+    WHERE subscription_id = %(subscription)s AND outcome IS NULL AND died >= %(settled)s
+    ORDER BY died LIMIT %(scan)s
+)
+SELECT count(*), count(lane.id), count(lane.id) FILTER (WHERE lane.failure IS NOT NULL),
+       count(*) FILTER (WHERE lane.id IS NULL AND letter.message_id IN (SELECT message_id FROM again))
 FROM (
     SELECT letter.* FROM ({letters} LIMIT %(scan)s) AS letter WHERE {condition} LIMIT %(most)s
 ) AS letter

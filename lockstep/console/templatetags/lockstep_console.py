@@ -27,6 +27,13 @@ def counted(count: int, noun: str) -> str:
     return counted_words(count, noun)
 
 
+@register.filter
+def measured(value: float, unit: str) -> str:
+    """A value of a chart with its unit; seconds as a duration, from two minutes on."""
+    is_long = unit == " s" and value >= 2 * words.MINUTE
+    return words.duration(value) if is_long else f"{words.number(value)}{unit}"
+
+
 @register.inclusion_tag("lockstep/console/tags/time.html")
 def when(moment: datetime | None) -> dict[str, object]:
     """A time with its zone."""

@@ -161,7 +161,8 @@ class ConsoleView(View):
 
     def _error_page(self, request: HttpRequest, status: int, title: str, sentence: str) -> HttpResponse:
         admin = mounted_admin().each_context(request) | {"is_nav_sidebar_enabled": False}
-        own = {"title": title, "sentence": sentence, "sections": self.sections(self.section) if status != 403 else []}
+        own = {"title": title, "sentence": sentence, "is_forbidden": status == 403}
+        own["sections"] = self.sections(self.section) if status != 403 else []
         return render(request, "lockstep/console/error.html", admin | own, status=status)
 
 

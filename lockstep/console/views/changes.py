@@ -66,7 +66,7 @@ class ChangesView(ConsoleView):
                 change,
                 actors.get(change.actor or ""),
                 _address({"actor": change.actor}) if change.actor else "",
-                request_address(change),
+                request_address(change.trace, change.seq),
             )
             for change in changes
         ]

@@ -13,9 +13,11 @@ from django.utils.http import urlencode
 from lockstep.changes.commands import counted
 from lockstep.console.links import address
 from lockstep.console.reads import dead_letters as reads
+from lockstep.console.reads.actors import Actor, read_actors
 from lockstep.console.reads.changes import MAX_SHOWN, ColumnDiff, shown
 from lockstep.console.reads.dead_letters import Letter, LetterFilter, Outcome
 from lockstep.console.views.base import MAX_VALUE, SECTIONS, ActionPreview, ActionView, Breadcrumb, ConsoleView
+from lockstep.console.views.objects import request_address
 from lockstep.console.words import clock, plain
 from lockstep.delivery import operations
 from lockstep.delivery.reports import ChangeFilter, Preview, ReplayResult
@@ -106,11 +108,16 @@ class DeadLettersView(ConsoleView):
             "action_query": form.action_query(),
             "subscriptions": self._subscriptions(chosen),
             "groups": self._groups(form, chosen) if is_first_page_of_open else None,
-            "batch": reads.batch(chosen, before=before) if chosen.settled and chosen.outcome == "replayed" else None,
+            "batch": self._batch(chosen, before),
             "scanned": reads.MAX_SCANNED,
             "grouped": reads.MAX_GROUPED,
             "at_once": reads.MAX_CHOSEN,
         }
+
+    def _batch(self, chosen: LetterFilter, before: UUID | None) -> reads.Batch | None:
+        """What became of one replay, where the list is of its letters."""
+        is_of_one_replay = chosen.outcome == "replayed" and chosen.settled and chosen.subscription
+        return reads.batch(chosen, before=before) if is_of_one_replay else None
 
     def _subscriptions(self, chosen: LetterFilter) -> Sequence[object]:
         """Subscriptions to choose from, where none is chosen."""
@@ -149,6 +156,8 @@ class DeadLetterView(ConsoleView):
         return {
             "letter": letter,
             "row": row,
+            "actor": self._actor(letter),
+            "request_address": request_address(letter.change.trace if letter.change else None, row.seq),
             "lane": lane,
             "is_cut": lane is not None and len(lane.changes) == NAMED,
             "fields": field_differences(letter),
@@ -158,6 +167,12 @@ class DeadLetterView(ConsoleView):
             "action_query": urlencode({"subscription": row.subscription, "letters": str(row.id)}),
             "named": NAMED,
         }
+
+    @staticmethod
+    def _actor(letter: Letter) -> Actor | None:
+        """Who wrote the change, by name; None where the log no longer has the change, or it has no actor."""
+        text = letter.change.actor if letter.change else ""
+        return read_actors([text]).get(text)
 
 
 def field_differences(letter: Letter) -> list[ColumnDiff]:

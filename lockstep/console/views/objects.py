@@ -78,16 +78,21 @@ class ObjectView(ConsoleView):
         found = deliveries(page.changes)
         actors = read_actors(change.actor for change in page.changes)
         return [
-            Entry(change, actors.get(change.actor or ""), found.get(change.seq, []), request_address(change))
+            Entry(
+                change,
+                actors.get(change.actor or ""),
+                found.get(change.seq, []),
+                request_address(change.trace, change.seq),
+            )
             for change in page.changes
         ]
 
 
-def request_address(change: ChangeRow) -> str:
-    """The address of the changes of the same request or command; "" where it is not known."""
-    if not change.trace:
+def request_address(trace: str | None, seq: int) -> str:
+    """The address of the changes of the request or command that wrote this change; "" where it is not known."""
+    if not trace:
         return ""
-    near = urlencode([("trace", change.trace), ("before", change.seq + BESIDE)])
+    near = urlencode([("trace", trace), ("before", seq + BESIDE)])
     return f"{address('changes')}?{near}"
 
 

@@ -1,5 +1,6 @@
 """Workers, periodic work, and what operators did."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -53,7 +54,7 @@ class OperationsView(ConsoleView):
         actors = read_actors(row.actor for row in rows)
         shown = rows[:PAGE]
         return {
-            "operations": [(row, actors.get(row.actor)) for row in shown],
+            "operations": [(row, actors.get(row.actor), _in_words(row.parameters)) for row in shown],
             "subscription": subscription,
             "who": who,
             "choices": [] if subscription or not apps.is_installed("lockstep.webhooks") else list(WHO),
@@ -62,3 +63,13 @@ class OperationsView(ConsoleView):
             "newest_address": address("operations"),
             "is_first": before is None,
         }
+
+
+def _in_words(parameters: Mapping[str, object]) -> str:
+    """The parameters of an operation that have a value. Its subscription has a column of its own."""
+    named = [(name.replace("_", " "), value) for name, value in parameters.items() if name != "subscription"]
+    return "; ".join(
+        name if value is True else f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in named
+        if value not in (None, "", False, [])
+    )

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from backend.accounts.models import User
 from backend.shop.conftest import MakeProduct
-from backend.shop.models import Order, Payment
+from backend.shop.models import Movement, Order, Payment
 from backend.shop.orders.actions import Line, place_order
 from backend.shop.payments.actions import PAYMENTS, confirm_order
 from backend.shop.states import machines
@@ -140,3 +140,10 @@ def test_a_drawing_has_every_state_once_and_the_way_of_the_object():
         ("REJECTED", "current"),
     ]
     assert [box.mark for box in drawing(machines.ORDER, [machines.ACCEPTED]).boxes if box.mark] == ["current"]
+
+
+def test_the_page_of_a_movement_names_its_actor(admin: Client, order: Order):
+    movement = Movement.objects.filter(order=order).first()
+    assert movement
+    page = admin.get(f"/admin/shop/movement/{movement.pk}/change/").content.decode()
+    assert ">owner</a>" in page and str(movement.actor) not in page
