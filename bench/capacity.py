@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.place import Connection, Place, open_place
@@ -180,7 +180,8 @@ def measure(place: Place, stack: ExitStack, rounds: int) -> tuple[Costs, Figures
                     row.meter = meters[name]
                     rates.setdefault(name, []).append(variant()[name])
     bare, captured, placed, within, http = (meter.median for meter in meters.values())
-    costs = Costs(bare, captured - bare, placed, within - placed, http - placed)
+    of_writer = replace(captured - bare, worker=0.0)  # it is this process, and no worker
+    costs = Costs(replace(bare, worker=0.0), of_writer, placed, within - placed, http - placed)
     return costs, {name: sorted(each)[len(each) // 2] for name, each in rates.items()}
 
 

@@ -94,7 +94,7 @@ def test_no_space_is_left(home: Path):
         answers = [created(run, token, f"{n}") for n in range(300)]
         assert 503 in {status for status, _ in answers} <= {201, 503}
         assert all("try again" in str(body["detail"]) for status, body in answers if status == 503)
-        assert "has no room left" in str(answers)
+        assert "no disk space left" in str(answers)
         assert "No space left on device" in run.output
         filler.unlink()
         eventually(lambda: created(run, token, "afterwards")[0] == 201, "writes to go on")

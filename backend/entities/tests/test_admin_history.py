@@ -16,6 +16,7 @@ from backend.shop.models import Product
 from lockstep.changes.attribution import attributed_transaction
 from lockstep.changes.capture import capture_of
 from lockstep.console.admin import ChangeHistory
+from lockstep.webhooks.actions import create_endpoint
 from tests.admin_pages import admin_of, opened
 from tests.security.test_authorisation_matrix import made_by
 from tests.support import Cast, Person
@@ -36,6 +37,7 @@ def something_of_each(cast: Cast) -> None:
     Comment.objects.create(post=post, name="n", email="e@example.com", body="b")
     product = Product.objects.get(pk=made_by(cast.owner.user)["product"])
     add_tag(actor="", product=product, tag=create_tag(actor="", name="another"))
+    create_endpoint(actor="", owner=cast.owner.user, url="https://example.org/", events=["posts.post.*"])
 
 
 def history_of(row: Any) -> str:
