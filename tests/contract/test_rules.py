@@ -284,9 +284,9 @@ def test_a_row_that_keeps_the_rules_is_accepted(world: World, model: type[models
 
 
 def test_the_admin_has_no_other_action():
-    """Deletion has no values to refuse; ending orders takes none either (shop/payments/tests/test_ending.py)."""
+    """None of these has values to refuse: see test_ending.py of payments and test_admin_clients.py of accounts."""
     actions = {name for pages in admin_site._registry.values() for name in pages.get_actions(superuser())}
-    assert actions == {"delete_selected", "end_orders", "end_orders_unanswered"}
+    assert actions == {"delete_selected", "end_orders", "end_orders_unanswered", "revoke_tokens", "switch_off"}
 
 
 def superuser() -> HttpRequest:
