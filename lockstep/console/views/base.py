@@ -295,7 +295,7 @@ def _is_session_open(request: HttpRequest) -> bool:
 
     True without a session: a project may identify users by other means.
     """
-    if SESSION_KEY not in request.session:
+    if SESSION_KEY not in getattr(request, "session", ()):
         return True
     stored = type(request.session)(request.session.session_key)
     return SESSION_KEY in stored and get_user(request).is_authenticated
