@@ -90,7 +90,7 @@ def _console() -> Iterator[Page]:
         "changes": [
             ([], {}),
             ([], {"model": "posts.comment"}),
-            ([], {"actor": "nobody:1"}),
+            ([], {"actor": "unknown:1"}),
             ([], {"object_id": _oldest_post()}),
             ([], {"before": "500000"}),
         ],

@@ -29,8 +29,9 @@ def enqueue(task: Task, change: Change, **options: object) -> None:
 
 
 def change_of(message: Mapping[str, object]) -> Change:
-    """The change in the argument of a task."""
-    values = {**message, "at": datetime.fromisoformat(str(message["at"])), "id": UUID(str(message["id"]))}
+    """The change in the argument of a task, also of one that a later version sent, with members of its own."""
+    known = {each.name: message[each.name] for each in fields(Change) if each.name in message}
+    values = {**known, "at": datetime.fromisoformat(str(message["at"])), "id": UUID(str(message["id"]))}
     return Change(**values)  # type: ignore[arg-type]
 
 

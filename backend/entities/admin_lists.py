@@ -56,9 +56,9 @@ class BoundedListAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # it takes 
         return super().get_search_results(request, newest, search_term)
 
     def _with_number(self, queryset: QuerySet[Any], text: str) -> QuerySet[Any] | None:
-        """The objects with this number; None for a text that is none, and for a model without numbers."""
+        """The objects with this number; None for a text that is none or too large, and for a model without numbers."""
         try:
             self.opts.get_field("number")
-            return queryset.filter(number=int(text)) if text.isascii() and text.isdecimal() else None
+            return queryset.filter(number=int(text)) if text.isascii() and text.isdecimal() and len(text) < 19 else None
         except FieldDoesNotExist:
             return None

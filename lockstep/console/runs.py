@@ -20,11 +20,11 @@ from psycopg.types.json import Jsonb
 
 from lockstep.changes.database_errors import is_transient
 from lockstep.conf import lockstep_settings
-from lockstep.console.words import storable
 from lockstep.delivery.database import open_pool
 from lockstep.delivery.operations import WrongState
 from lockstep.delivery.periodic import UPKEEP
 from lockstep.delivery.subscriptions import Pool
+from lockstep.delivery.values import as_json, storable
 from lockstep.sql import statements
 
 SQL = statements(__file__, "runs")
@@ -143,7 +143,7 @@ async def start_waiting_runs(pool: Pool) -> None:
 async def add_differences(pool: Pool, run: Claimed, batch: list[dict[str, object]]) -> None:
     """Stores differences that the run has found."""
     async with pool.connection() as connection:
-        await connection.execute(SQL["add_differences"], run.key | {"batch": Jsonb(storable(batch))})
+        await connection.execute(SQL["add_differences"], run.key | {"batch": Jsonb(batch, as_json)})
 
 
 async def _carry_out(run: Claimed) -> None:
@@ -178,7 +178,7 @@ async def _hold(run: Claimed, pool: Pool, work: Work) -> None:
         if progress.noted and not await _renew(run, pool, progress):
             return
         async with pool.connection() as connection:
-            outcome, summary = storable(result.outcome), Jsonb(storable(dict(result.summary)))
+            outcome, summary = storable(result.outcome), Jsonb(dict(result.summary), as_json)
             how = {"state": state, "outcome": outcome, "summary": summary}
             await connection.execute(SQL["finish"], run.key | how | {"done": progress.done, "total": progress.total})
     finally:
@@ -202,7 +202,7 @@ async def _renew(run: Claimed, pool: Pool, progress: Progress) -> bool:
     noted = list(progress.noted)
     async with pool.connection() as connection:
         if noted:
-            await connection.execute(SQL["note_outcomes"], {"id": run.id, "batch": Jsonb(storable(noted))})
+            await connection.execute(SQL["note_outcomes"], {"id": run.id, "batch": Jsonb(noted, as_json)})
             del progress.noted[: len(noted)]  # not before: they are noted again where this has failed
         how = {"step": storable(progress.step), "done": progress.done, "total": progress.total}
         cursor = await connection.execute(SQL["renew"], run.key | LEASE | how)

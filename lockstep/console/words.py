@@ -1,9 +1,7 @@
 """Numbers and times in words, for pages and sentences."""
 
 import re
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from django.utils import timezone
 
@@ -19,15 +17,6 @@ MINUTE, HOUR, DAY = 60, 3_600, 86_400
 def is_storable(text: str) -> bool:
     """Whether PostgreSQL can store it: neither NUL nor half a character."""
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def storable(value: Any) -> Any:  # noqa: ANN401 - any JSON
-    """A JSON value with question marks in its texts for what PostgreSQL cannot store, however deep they are."""
-    if isinstance(value, str):
-        return value if is_storable(value) else "".join(each if is_storable(each) else "?" for each in value)
-    if isinstance(value, Mapping):
-        return {storable(name): storable(each) for name, each in value.items()}
-    return [storable(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def plain(text: str, longest: int = MAX_PLAIN) -> str:

@@ -12,22 +12,26 @@ from contextlib import suppress
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from lockstep.delivery.process import STOP_SECONDS, WORKER_NUMBER
+from lockstep.conf import lockstep_settings
+from lockstep.delivery.process import STOP_SECONDS, WORKER_NUMBER, first_of_all
 from lockstep.delivery.waiting import Signal, first_of
 
 logger = logging.getLogger(__name__)
 
 WORKER = (sys.executable, "-m", "django", "lockstep", "worker")
+MAX_PORT = 65_535
 RESTART_SECONDS = 1.0  # between the end of a worker and its next start
 START_SECONDS = 10.0  # a worker that ends by itself within this time cannot work, and is not started again
 
 
 def run_workers(count: int) -> None:
     """Keeps so many workers running until SIGTERM or SIGINT. Raises CommandError where one cannot start."""
+    if lockstep_settings.WORKER_METRICS_PORT + count - 1 > MAX_PORT:
+        raise CommandError(f"WORKER_METRICS_PORT is too high for {count} workers: each has a port, up to {MAX_PORT}.")
     try:
         asyncio.run(_Workers().run(count))
     except* CommandError as errors:
-        raise CommandError(*errors.exceptions[0].args, returncode=1) from errors
+        raise CommandError(str(first_of_all(errors))) from errors
 
 
 class _Workers:
